@@ -1,0 +1,123 @@
+"""The message as it will leave: checks edit a draft, and one place sends the differences to the MTA."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from antispam.message import Header, Message
+
+
+class InsertHeader(NamedTuple):
+    """Put a header field at the very top, above the MTA's own Received."""
+
+    name: str
+    value: str
+
+
+class AppendHeader(NamedTuple):
+    """Put a header field at the end of the header section."""
+
+    name: str
+    value: str
+
+
+class ChangeHeader(NamedTuple):
+    """Give the `occurrence`-th (from 1) field of that name another value; None removes it."""
+
+    name: str
+    occurrence: int
+    value: str | None
+
+
+class ReplaceBody(NamedTuple):
+    content: bytes
+
+
+class ChangeSender(NamedTuple):
+    address: str
+
+
+class AddRecipient(NamedTuple):
+    address: str
+
+
+class DeleteRecipient(NamedTuple):
+    address: str
+
+
+Edit = InsertHeader | AppendHeader | ChangeHeader | ReplaceBody | ChangeSender | AddRecipient | DeleteRecipient
+
+
+class Draft:
+    """A message with edits applied.
+
+    headers  the fields as they will leave, top first; values keep the form of Header (leading space, LF folds)
+    body     the body as it will leave
+
+    Values given to insert_header, append_header and change_header are text without the leading space; LF folds them.
+    """
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.headers: list[Header] = list(message.headers)
+        self.body = message.body.content()
+        self._original_body = self.body
+        self._changed: dict[int, str | None] = {}  # index in message.headers -> its new value
+        self._inserted: list[InsertHeader] = []
+        self._appended: list[AppendHeader] = []
+        self._envelope: list[Edit] = []
+
+    def insert_header(self, name: str, value: str) -> None:
+        self._inserted.append(InsertHeader(name, value))
+        self.headers.insert(0, _as_header(name, value))
+
+    def append_header(self, name: str, value: str) -> None:
+        self._appended.append(AppendHeader(name, value))
+        self.headers.append(_as_header(name, value))
+
+    def change_header(self, header: Header, value: str | None) -> None:
+        """Change or (None) remove one of the fields that came with the message; found by identity, so the caller passes an
+        element of message.headers. Raises ValueError for any other."""
+        index = next((i for i, own in enumerate(self.message.headers) if own is header), None)
+        if index is None or index in self._changed:
+            raise ValueError(f"{header.name!r} is not a field of this message, or was changed before")
+        place = next(i for i, own in enumerate(self.headers) if own is header)
+        self._changed[index] = value
+        if value is None:
+            del self.headers[place]
+        else:
+            self.headers[place] = Header(header.name, _as_header("", value).value)
+
+    def replace_body(self, content: bytes) -> None:
+        self.body = content
+
+    def change_sender(self, address: str) -> None:
+        self._envelope.append(ChangeSender(address))
+
+    def add_recipient(self, address: str) -> None:
+        self._envelope.append(AddRecipient(address))
+
+    def delete_recipient(self, address: str) -> None:
+        self._envelope.append(DeleteRecipient(address))
+
+    def edits(self) -> list[Edit]:
+        """What to tell the MTA, in an order that means the same to sendmail and to Postfix: changes of existing fields from
+        the last occurrence down (an MTA that counts only what is left would otherwise hit the wrong one, CVE-2022-48521),
+        then new fields, then the rest."""
+        changes: list[Edit] = [
+            ChangeHeader(self._name(index), self._occurrence(index), value)
+            for index, value in sorted(self._changed.items(), reverse=True)
+        ]
+        body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
+        return [*changes, *self._appended, *self._inserted, *body, *self._envelope]
+
+    def _name(self, index: int) -> str:
+        return self.message.headers[index].name.decode("ascii", "surrogateescape")
+
+    def _occurrence(self, index: int) -> int:
+        name = self.message.headers[index].name.lower()
+        return sum(1 for header in self.message.headers[: index + 1] if header.name.lower() == name)
+
+
+def _as_header(name: str, value: str) -> Header:
+    return Header(name.encode("ascii", "surrogateescape"), b" " + value.encode("utf-8", "surrogateescape"))

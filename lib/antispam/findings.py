@@ -1,0 +1,82 @@
+"""Evidence: small typed records that checks collect, that are stored with the message and can be decided again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Base of all evidence. A subclass is a frozen dataclass of JSON-able fields (str, int, float, bool, None, enums, tuples,
+    nested frozen dataclasses); its strings went through text.from_wire, so that they can be stored.
+
+    check  the name of the check that collects it; the key under which it is stored
+    error  why the evidence could not be had (a time-out, the store is down); "" when it could. With an error the
+           runner follows the check's on_error setting and does not ask it to decide.
+    """
+
+    check: ClassVar[str]
+    error: str = ""
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, raw: bytes | str) -> Self:
+        """Read back what to_json wrote. Raises ValueError where it does not fit; unknown fields of later versions are
+        ignored and missing ones take their defaults, so that old history stays readable."""
+        return msgspec.json.decode(raw, type=cls)
+
+
+F = TypeVar("F", bound=Finding)
+
+
+class Findings(Mapping[type[Finding], Finding]):
+    """What is known so far, asked for by type: `findings.get(SpfFinding)`. Absent means that the check did not run.
+
+    Built over parents: a recipient's findings show those of its message, which show those of its connection.
+    """
+
+    __slots__ = ("_own", "_parent")
+
+    def __init__(self, parent: Findings | None = None, own: Iterable[Finding] = ()) -> None:
+        self._parent = parent
+        self._own: dict[type[Finding], Finding] = {type(finding): finding for finding in own}
+
+    def add(self, finding: Finding) -> None:
+        self._own[type(finding)] = finding
+
+    def discard(self, kind: type[Finding]) -> None:
+        self._own.pop(kind, None)
+
+    def own(self) -> tuple[Finding, ...]:
+        """Those of this scope, without the parents'."""
+        return tuple(self._own.values())
+
+    def get(self, kind: type[F], default: Any = None) -> F | Any:
+        found = self._own.get(kind)
+        if found is not None:
+            return found
+        return default if self._parent is None else self._parent.get(kind, default)
+
+    def __getitem__(self, kind: type[Finding]) -> Finding:
+        found = self.get(kind)
+        if found is None:
+            raise KeyError(kind.check)
+        return found
+
+    def __iter__(self) -> Iterator[type[Finding]]:
+        yield from self._own
+        if self._parent is not None:
+            yield from (kind for kind in self._parent if kind not in self._own)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def to_builtins(self) -> dict[str, Any]:
+        """All findings by check name, as JSON-able values."""
+        return {kind.check: msgspec.to_builtins(self[kind]) for kind in self}

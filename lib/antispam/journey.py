@@ -1,0 +1,310 @@
+"""The table of checks and the one runner that goes through it: collect evidence, then decide."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import enum
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.findings import Finding, Findings
+from antispam.message import Message, Recipient
+from antispam.outcome import Decision, accepted_by
+from antispam.services import Services
+from antispam.settings import CheckSettings, Mode, OnError
+from antispam.verdicts import CONTINUE, Verdict, reject, tempfail
+
+log = logging.getLogger(__name__)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_reference() -> str:
+    """Twelve characters that can be read out on the telephone: 60 random bits, unique across workers and nodes."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+class Stage(enum.IntEnum):
+    """The SMTP step after which a row runs."""
+
+    CONNECT = 1
+    HELO = 2
+    MAIL = 3
+    RCPT = 4
+    END = 5
+
+
+class Scope(enum.StrEnum):
+    """What a row's finding belongs to, and how long it lives."""
+
+    CONNECTION = "connection"
+    MESSAGE = "message"
+    RECIPIENT = "recipient"
+
+
+class Accepted(enum.StrEnum):
+    """What a row still does once an earlier one has accepted the message (a whitelist, say)."""
+
+    SKIP = "skip"  # its evidence is of no use then
+    RECORD = "record"  # evidence and header fields are written; it can't refuse any more
+    DECIDE = "decide"  # what it looks for is dangerous whoever sent it
+
+
+class Check(Protocol):
+    """The contract of a check: a module in antispam.checks with these names. CONTRIBUTING.md walks through one.
+
+    A module may also have `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered,
+    to queue its edits; and LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside
+    others.
+    """
+
+    __name__: str
+    NAME: str
+    Settings: type[CheckSettings]
+    Finding: type[Finding]
+
+    def collect(
+        self, connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+    ) -> Finding | None:
+        """Do the I/O and return evidence; None where the question does not arise. Expected failures are a finding with
+        `error`; whatever is raised counts as a defect."""
+
+    def decide(self, finding: Any, findings: Findings, settings: Any, policy: Any) -> Verdict:
+        """Evidence to verdict under `settings` (the check's own) and `policy` (the access map). Pure: no clock, no I/O."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the JOURNEY table.
+
+    stage     after which SMTP step it runs
+    scope     what its finding belongs to
+    check     the module that does it
+    needs     the names of the checks whose findings it reads; they run before it, others may run at the same time
+    accepted  what it still does once the message is accepted
+    asks      what it asks, for people
+    """
+
+    stage: Stage
+    scope: Scope
+    check: Check
+    needs: tuple[str, ...] = ()
+    accepted: Accepted = Accepted.RECORD
+    asks: str = ""
+
+
+class JourneyError(ValueError):
+    """The table contradicts itself: a defect of the program, found at start."""
+
+
+class Journey:
+    """A validated table. Raises JourneyError where a row needs what no earlier row finds, where rows stand out of order, or
+    where a name is used twice."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        names: set[str] = set()
+        stage = Stage.CONNECT
+        for row in rows:
+            if row.stage < stage:
+                raise JourneyError(f"{row.check.NAME} ({row.stage.name}) stands below a row of {stage.name}")
+            if missing := set(row.needs) - names:
+                raise JourneyError(f"{row.check.NAME} needs {', '.join(sorted(missing))}, which no row above it finds")
+            if row.check.NAME in names:
+                raise JourneyError(f"two rows are named {row.check.NAME}")
+            names.add(row.check.NAME)
+            stage = row.stage
+        self.rows = tuple(rows)
+        self._by_stage = {stage: tuple(row for row in rows if row.stage is stage) for stage in Stage}
+
+    def at(self, stage: Stage) -> tuple[Row, ...]:
+        return self._by_stage[stage]
+
+    def settings_classes(self) -> list[type[CheckSettings]]:
+        return [row.check.Settings for row in self.rows]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """What a stage is about: a connection, perhaps a message on it, perhaps one of its recipients."""
+
+    connection: Connection
+    message: Message | None = None
+    recipient: Recipient | None = None
+
+    @property
+    def ref(self) -> str:
+        return self.message.ref if self.message is not None else self.connection.ref
+
+    @property
+    def findings(self) -> Findings:
+        """The innermost findings, through which those of the outer scopes can be read."""
+        if self.recipient is not None:
+            return self.recipient.findings
+        return self.message.findings if self.message is not None else self.connection.findings
+
+
+class Runner:
+    """Runs the rows of a stage. One object a worker, shared by all its sessions.
+
+    pool    where look-ups wait for the network beside one another; None runs them one after the other
+    failed  called with the subject after an unexpected exception, to keep the message that caused it
+    """
+
+    def __init__(
+        self,
+        journey: Journey,
+        *,
+        pool: concurrent.futures.Executor | None = None,
+        failed: Callable[[Subject], None] = lambda subject: None,
+    ) -> None:
+        self.journey = journey
+        self._pool = pool
+        self._failed = failed
+
+    def run(
+        self,
+        stage: Stage,
+        subject: Subject,
+        services: Services,
+        *,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Iterator[Decision]:
+        """The decisions of a stage, in the table's order, as they are made; they are also noted with the subject. The caller
+        stops where one is final.
+
+        tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
+        """
+        rows = [row for row in self.journey.at(stage) if services.settings[row.check.Settings].mode is not Mode.OFF]
+        done: set[str] = {row.check.NAME for row in self.journey.rows} - {row.check.NAME for row in rows}
+        while rows:
+            wave = _ready(rows, done)
+            accepted = accepted_by(all_decisions(subject)) is not None
+            active = [row for row in wave if not (accepted and row.accepted is Accepted.SKIP)]
+            results = self._collect_all(active, subject, services, tick)
+            for row, result in zip(active, results, strict=True):
+                decision = self._decide(row, result, subject, services)
+                if decision is not None:
+                    _decisions(row, subject).append(decision)
+                    yield decision
+            done.update(row.check.NAME for row in wave)
+            rows = rows[len(wave) :]
+
+    def _collect_all(
+        self, rows: list[Row], subject: Subject, services: Services, tick: Callable[[], None]
+    ) -> list[Finding | Exception | None]:
+        looking = [row for row in rows if getattr(row.check, "LOOKS_UP", False)]
+        if self._pool is None or len(looking) < 2:
+            return [self._collect(row, subject, services) for row in rows]
+        futures = {row: self._pool.submit(self._collect, row, subject, services) for row in looking}
+        others = {row: self._collect(row, subject, services) for row in rows if row not in futures}
+        pending = set(futures.values())
+        while pending:
+            pending = concurrent.futures.wait(pending, timeout=5.0).not_done
+            if pending:
+                tick()
+        return [futures[row].result() if row in futures else others[row] for row in rows]
+
+    def _collect(self, row: Row, subject: Subject, services: Services) -> Finding | Exception | None:
+        try:
+            return row.check.collect(subject.connection, subject.message, subject.recipient, services)
+        except Exception as error:  # noqa: BLE001 - a defect in a check must cost neither the mail nor the process
+            return error
+
+    def _decide(
+        self, row: Row, result: Finding | Exception | None, subject: Subject, services: Services
+    ) -> Decision | None:
+        """None where the question did not arise."""
+        settings = services.settings[row.check.Settings]
+        firm = row.accepted is Accepted.DECIDE
+        if result is None:
+            return None
+        if isinstance(result, Finding):
+            _home(row, subject).add(result)
+            if result.error:
+                return Decision(row.check.NAME, _on_error(settings, result.error), settings.mode, firm)
+            try:
+                verdict = row.check.decide(result, subject.findings, settings, services.access)
+            except Exception as error:  # noqa: BLE001 - as above
+                result = error
+            else:
+                return Decision(row.check.NAME, verdict, settings.mode, firm)
+        self._report(row.check.NAME, result, subject)
+        return Decision(row.check.NAME, _on_error(settings, "internal error"), settings.mode, firm)
+
+    def act(self, subject: Subject, draft: Draft, services: Services) -> Decision | None:
+        """Let every check that has findings for this message queue its edits, in the table's order. Returns the decision
+        that follows from a defect in one of them, None where all went well."""
+        verdicts = {decision.check: decision.verdict for decision in all_decisions(subject)}
+        for row in self.journey.rows:
+            act = getattr(row.check, "act", None)
+            settings = services.settings[row.check.Settings]
+            finding = subject.findings.get(row.check.Finding)
+            if act is None or finding is None or finding.error or settings.mode is not Mode.ENFORCE:
+                continue
+            try:
+                act(finding, verdicts.get(row.check.NAME, CONTINUE), draft, services)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+                verdict = _on_error(settings, "internal error")
+                if verdict is not CONTINUE:
+                    return Decision(row.check.NAME, verdict, settings.mode)
+        return None
+
+    def _report(self, check: str, error: Exception, subject: Subject) -> None:
+        log.error("[%s] ERROR %s: unexpected %s", subject.ref, check, type(error).__name__, exc_info=error)
+        try:
+            self._failed(subject)
+        except OSError as failure:
+            log.error("[%s] ERROR the message could not be saved: %s", subject.ref, failure)
+
+
+def all_decisions(subject: Subject) -> list[Decision]:
+    """Everything decided so far that concerns the subject, outermost scope first."""
+    decisions = [*subject.connection.decisions, *subject.connection.helo_decisions]
+    if subject.message is not None:
+        decisions += subject.message.decisions
+    if subject.recipient is not None:
+        decisions += subject.recipient.decisions
+    return decisions
+
+
+def _ready(rows: list[Row], done: set[str]) -> list[Row]:
+    """The longest run of rows from the top whose needs are met: they may run at the same time, and the order in which
+    decisions are made stays that of the table."""
+    wave = []
+    for row in rows:
+        if not done.issuperset(row.needs):
+            break
+        wave.append(row)
+    return wave
+
+
+def _home(row: Row, subject: Subject) -> Findings:
+    if row.scope is Scope.RECIPIENT and subject.recipient is not None:
+        return subject.recipient.findings
+    if row.scope is not Scope.CONNECTION and subject.message is not None:
+        return subject.message.findings
+    return subject.connection.findings
+
+
+def _decisions(row: Row, subject: Subject) -> list[Decision]:
+    """Where a row's decision is noted: it lives as long as its evidence."""
+    if row.scope is Scope.RECIPIENT and subject.recipient is not None:
+        return subject.recipient.decisions
+    if row.scope is not Scope.CONNECTION and subject.message is not None:
+        return subject.message.decisions
+    return subject.connection.decisions if row.stage is Stage.CONNECT else subject.connection.helo_decisions
+
+
+def _on_error(settings: CheckSettings, error: str) -> Verdict:
+    if settings.on_error is OnError.ACCEPT:
+        return CONTINUE
+    text = "A check could not be completed here."
+    if settings.on_error is OnError.REJECT:
+        return reject(f"{text} The message is refused by local policy.", error)
+    return tempfail(f"{text} This is our fault, not yours: please try again later.", error, enhanced="4.3.0")

@@ -1,0 +1,136 @@
+"""What lasts from MAIL FROM to the end of the message, an abort or the next MAIL FROM."""
+
+from __future__ import annotations
+
+import dataclasses
+import email.header
+import email.errors
+from typing import NamedTuple
+
+from antispam.findings import Findings
+from antispam.outcome import Decision
+from antispam.text import from_wire
+
+
+class Header(NamedTuple):
+    """A header field as the MTA handed it over: the value keeps its leading space; folded lines are joined by LF."""
+
+    name: bytes
+    value: bytes
+
+    @property
+    def key(self) -> bytes:
+        """The name for comparisons. `From :` is a From to some readers, so white space around the name is dropped."""
+        return self.name.strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The unfolded value, decoded but with encoded words left as they are."""
+        return from_wire(b" ".join(self.value.split()), limit=10_000)
+
+    @property
+    def decoded(self) -> str:
+        """The unfolded value with encoded words (RFC 2047) decoded. Never raises."""
+        raw = self.text
+        if "=?" not in raw:
+            return raw
+        try:
+            return from_wire(str(email.header.make_header(email.header.decode_header(raw))), limit=10_000)
+        except (ValueError, LookupError, email.errors.MessageError):
+            return raw
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auth:
+    """SMTP AUTH as the MTA tells it at MAIL FROM; `login` is "" for a client that did not authenticate."""
+
+    login: str = ""
+    mechanism: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.login)
+
+
+@dataclasses.dataclass(slots=True)
+class Recipient:
+    """One RCPT TO. `refused` holds the decision that refused it at RCPT, if any."""
+
+    address: str
+    params: tuple[str, ...] = ()
+    findings: Findings = dataclasses.field(default_factory=Findings)
+    decisions: list[Decision] = dataclasses.field(default_factory=list)
+    refused: Decision | None = None
+
+
+class Body:
+    """The body as it came, in memory up to `limit` octets. What comes after is counted but not kept: `complete` is then
+    false and whoever needs the whole body has to say that it could not look."""
+
+    __slots__ = ("_chunks", "limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._chunks: list[bytes] = []
+        self.limit = limit
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.complete:
+            self._chunks.append(chunk)
+
+    @property
+    def complete(self) -> bool:
+        return self.size <= self.limit
+
+    def content(self) -> bytes:
+        if len(self._chunks) > 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0] if self._chunks else b""
+
+
+@dataclasses.dataclass(slots=True)
+class Message:
+    """One mail transaction. Only the session writes it; checks read.
+
+    ref         names the message in log, replies and store: unique and unguessable
+    mail_from   the envelope sender (RFC 5321 reverse path) without brackets and source route, "" for the null path
+    params      the ESMTP parameters of MAIL FROM
+    auth        SMTP AUTH, which belongs to the message: a client may authenticate between two
+    recipients  all that were named at RCPT, refused ones too
+    headers     the list that the MTA handed over; never parse the reassembled text to find one
+    queue_id    the MTA's name for it (macro i), "" until known
+    """
+
+    ref: str
+    mail_from: str
+    received_at: float  # seconds since the epoch
+    body: Body
+    params: tuple[str, ...] = ()
+    auth: Auth = Auth()
+    recipients: list[Recipient] = dataclasses.field(default_factory=list)
+    headers: list[Header] = dataclasses.field(default_factory=list)
+    queue_id: str = ""
+    findings: Findings = dataclasses.field(default_factory=Findings)
+    decisions: list[Decision] = dataclasses.field(default_factory=list)
+
+    @property
+    def sender_domain(self) -> str:
+        """The domain of the envelope sender in lower case, "" for the null path or an address without one."""
+        return self.mail_from.rpartition("@")[2].lower() if "@" in self.mail_from else ""
+
+    @property
+    def accepted_recipients(self) -> list[Recipient]:
+        return [recipient for recipient in self.recipients if recipient.refused is None]
+
+    def fields(self, name: bytes) -> list[Header]:
+        """All header fields of that name, top first."""
+        key = name.lower()
+        return [header for header in self.headers if header.key == key]
+
+    def raw(self) -> bytes:
+        """The message as octets with CRLF between the header fields, as it came, for storing and for verifying."""
+        head = b"".join(
+            header.name + b":" + header.value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+            for header in self.headers
+        )
+        return head + b"\r\n" + self.body.content()

@@ -1,0 +1,38 @@
+"""What checks may use: everything that does I/O or knows the time comes in through here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from antispam.deadline import Deadline
+from antispam.settings import Settings
+
+if TYPE_CHECKING:
+    from antispam.accessmap import AccessMap
+    from antispam.resolver import Resolver
+    from antispam.store import Store
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a check's collect() is given.
+
+    settings  all settings; a check reads its own with settings[Settings]
+    resolver  the one resolver of this worker, with its shared cache
+    store     the SQL store, None where a program runs without one
+    access    the administrator's access map (empty where none is configured)
+    clock     seconds since the epoch
+    deadline  by when this step of the message must have ended; pass it to every look-up
+    """
+
+    settings: Settings
+    resolver: Resolver
+    store: Store | None
+    access: AccessMap
+    clock: Callable[[], float]
+    deadline: Deadline
+
+    def until(self, deadline: Deadline) -> Services:
+        return dataclasses.replace(self, deadline=deadline)

@@ -1,0 +1,270 @@
+"""One SMTP session travelling through the journey: steps in, verdicts and edits out. It knows nothing of milters."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from antispam.connection import Connection
+from antispam.deadline import Deadline
+from antispam.draft import Draft, Edit
+from antispam.findings import Findings
+from antispam.journey import Runner, Stage, Subject, all_decisions, new_reference
+from antispam.message import Auth, Body, Header, Message, Recipient
+from antispam.outcome import Decision, accepted_by, ruling
+from antispam.program import ProgramSettings, RejectAt
+from antispam.services import Services
+from antispam.text import for_log
+from antispam.verdicts import CONTINUE, Action, Verdict, reject, tempfail
+
+log = logging.getLogger(__name__)
+
+MAX_RECIPIENTS = 10_000
+MAX_HEADERS = 5_000
+MAX_HEADER_BYTES = 1 << 20
+
+
+def _nothing() -> None:
+    pass
+
+
+class Recorder(Protocol):
+    """Where a finished transaction is written down."""
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        """Best effort, after the reply: must not block and not raise."""
+
+    def quarantine(self, subject: Subject, decision: Decision) -> bool:
+        """Keep the message, durably, before the reply; False where that was not possible."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What to answer at the end of a message, and the edits to make, in order, where it is delivered."""
+
+    verdict: Verdict
+    edits: tuple[Edit, ...] = ()
+
+
+class Session:
+    """Call the methods in SMTP's order. connect, helo, mail, rcpt and data answer with the verdict to speak at that step."""
+
+    def __init__(self, runner: Runner, services: Services, recorder: Recorder | None = None) -> None:
+        self._runner = runner
+        self._services = services
+        self._recorder = recorder
+        self._program = services.settings[ProgramSettings]
+        self._header_bytes = 0
+        self.connection = Connection(ref=new_reference())
+        self.message: Message | None = None
+
+    def connect(
+        self,
+        ip: str,
+        *,
+        port: int = 0,
+        name: str = "",
+        ptr: str = "",
+        resolve: str = "",
+        receiver: str = "",
+        daemon: str = "",
+        macros: Mapping[str, str] | None = None,
+    ) -> Verdict:
+        """The meaning of each argument is Connection's."""
+        self.connection = Connection(
+            ref=self.connection.ref,
+            ip=ip,
+            port=port,
+            name=name,
+            ptr=ptr,
+            resolve=resolve,
+            receiver=receiver,
+            daemon=daemon,
+            macros=macros or {},
+        )
+        self._run(Stage.CONNECT)
+        return self._speak(RejectAt.NOW)
+
+    def helo(self, name: str) -> Verdict:
+        """HELO or EHLO. A second one (after STARTTLS, say) starts the HELO checks afresh and ends a message in progress."""
+        self._finish()
+        connection = self.connection
+        for row in self._runner.journey.at(Stage.HELO):
+            connection.findings.discard(row.check.Finding)
+        connection.helo_decisions.clear()
+        connection.helo = name
+        connection.helos += 1
+        self._run(Stage.HELO)
+        return self._speak(RejectAt.NOW)
+
+    def mail(self, address: str, params: tuple[str, ...] = (), auth: Auth | None = None, queue_id: str = "") -> Verdict:
+        """Start a message; one still in progress is recorded as it stands."""
+        self._finish()
+        self._header_bytes = 0
+        self.connection.messages += 1
+        self.message = Message(
+            ref=new_reference(),
+            mail_from=address,
+            received_at=self._services.clock(),
+            body=Body(self._program.max_message),
+            params=params,
+            auth=auth or Auth(),
+            queue_id=queue_id,
+            findings=Findings(self.connection.findings),
+        )
+        self._run(Stage.MAIL)
+        return self._speak(RejectAt.NOW)
+
+    def rcpt(self, address: str, params: tuple[str, ...] = ()) -> Verdict:
+        """Each recipient has its own verdict."""
+        message = self._current()
+        if len(message.recipients) >= MAX_RECIPIENTS:
+            return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
+                            enhanced="4.5.3")  # fmt: skip
+        recipient = Recipient(address, params, Findings(message.findings))
+        message.recipients.append(recipient)
+        if self._refusal() is None:
+            self._run(Stage.RCPT, recipient)
+        elif self._program.reject_at is RejectAt.DATA:
+            return CONTINUE
+        recipient.refused = self._refusal(recipient)
+        return CONTINUE if recipient.refused is None else self._say(recipient.refused, recipient)
+
+    def data(self) -> Verdict:
+        """Speaks a refusal that waited until all recipients were logged."""
+        return self._speak(RejectAt.DATA)
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """Beyond a generous cap header fields are dropped here, and end() refuses the message."""
+        message = self._current()
+        self._header_bytes += len(name) + len(value)
+        if not self._headers_too_large():
+            message.headers.append(Header(name, value))
+
+    def body(self, chunk: bytes) -> None:
+        self._current().body.write(chunk)
+
+    def end(self, queue_id: str = "", tick: Callable[[], None] = _nothing) -> Outcome:
+        """The end of the message: run the last stage, then say what shall happen and which edits to make.
+
+        tick is called every few seconds while the checks wait, to tell the MTA that work goes on.
+        """
+        message = self._current()
+        message.queue_id = queue_id or message.queue_id
+        if self._headers_too_large():
+            text = "The header section is larger than any mail needs; please send the message without it."
+            message.decisions.append(Decision("limits", reject(text, "too many header fields", enhanced="5.3.4"), firm=True))
+        if self._refusal() is None:
+            self._run(Stage.END, tick=tick)
+        outcome = self._conclude(ruling(all_decisions(self._subject())))
+        self._record(outcome.verdict)
+        self.message = None
+        return outcome
+
+    def abort(self) -> None:
+        """The client or the MTA gave the message up."""
+        self._finish()
+
+    def close(self) -> None:
+        self._finish()
+
+    def _current(self) -> Message:
+        if self.message is None:
+            raise RuntimeError("no message is in progress: MAIL FROM has not been seen")
+        return self.message
+
+    def _subject(self, recipient: Recipient | None = None) -> Subject:
+        return Subject(self.connection, self.message, recipient)
+
+    def _headers_too_large(self) -> bool:
+        return self._header_bytes > MAX_HEADER_BYTES or len(self._current().headers) >= MAX_HEADERS
+
+    def _services_for(self, stage: Stage) -> Services:
+        seconds = self._program.message_timeout if stage is Stage.END else self._program.step_timeout
+        return self._services.until(Deadline.after(seconds))
+
+    def _run(self, stage: Stage, recipient: Recipient | None = None, tick: Callable[[], None] = _nothing) -> None:
+        """Run a stage. Where its refusal is spoken at once, rows below it are not asked; a refusal found earlier waits for a
+        whitelist to overrule it, so there all rows are."""
+        subject = self._subject(recipient)
+        for decision in self._runner.run(stage, subject, self._services_for(stage), tick=tick):
+            if not decision.counts and decision.verdict.action is not Action.CONTINUE:
+                verdict = decision.verdict
+                log.info("[%s] WOULD %s %s: %s", subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason))
+            if stage in (Stage.RCPT, Stage.END) and ruling(all_decisions(subject)) is not None:
+                return
+
+    def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
+        """What refuses the subject as things stand."""
+        decision = ruling(all_decisions(self._subject(recipient)))
+        return decision if decision is not None and decision.verdict.action.refuses else None
+
+    def _speak(self, step: RejectAt) -> Verdict:
+        refusal = self._refusal() if self._program.reject_at is step else None
+        return CONTINUE if refusal is None else self._say(refusal)
+
+    def _say(self, decision: Decision, recipient: Recipient | None = None) -> Verdict:
+        """Log a decision that the client will hear of, and give it the reference that the sender will read."""
+        subject = self._subject(recipient)
+        verdict = decision.verdict
+        log.info(
+            "[%s] %s %s: %s%s %s",
+            subject.ref,
+            verdict.action.upper(),
+            decision.check,
+            for_log(verdict.reason),
+            f"; to=<{for_log(recipient.address)}>" if recipient else ";",
+            self._who(),
+        )
+        return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))
+
+    def _who(self) -> str:
+        sender = f"from=<{for_log(self.message.mail_from)}> " if self.message else ""
+        connection = self.connection
+        return f"{sender}ip={connection.ip} name={for_log(connection.name)} helo={for_log(connection.helo)}"
+
+    def _conclude(self, decision: Decision | None) -> Outcome:
+        """From the ruling at the end of a message to what the MTA is told."""
+        if decision is not None and decision.verdict.action is not Action.HOLD:
+            return Outcome(self._say(self._kept(decision)))
+        subject = self._subject()
+        draft = Draft(self._current())
+        failure = self._runner.act(subject, draft, self._services_for(Stage.END))
+        if failure is not None:
+            return Outcome(self._say(failure))
+        if decision is not None:
+            return Outcome(self._say(decision), tuple(draft.edits()))
+        self._log_delivery()
+        return Outcome(CONTINUE, tuple(draft.edits()))
+
+    def _kept(self, decision: Decision) -> Decision:
+        """A quarantined message is safe in our store before the client hears 250; otherwise the client keeps it."""
+        if decision.verdict.action is not Action.QUARANTINE:
+            return decision
+        if self._recorder is not None and self._recorder.quarantine(self._subject(), decision):
+            return decision
+        text = "The message can't be stored right now; please try again later."
+        return Decision(decision.check, tempfail(text, f"quarantine failed; {decision.verdict.reason}", enhanced="4.3.0"))
+
+    def _log_delivery(self) -> None:
+        message = self._current()
+        by = accepted_by(all_decisions(self._subject()))
+        why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
+        to = ",".join(f"<{for_log(recipient.address)}>" for recipient in message.accepted_recipients[:20])
+        log.info("[%s] ACCEPT%s to=%s %s size=%d id=%s", message.ref, why, to, self._who(), message.body.size, message.queue_id)
+
+    def _record(self, verdict: Verdict) -> None:
+        if self._recorder is not None:
+            self._recorder.record(self._subject(), verdict)
+
+    def _finish(self) -> None:
+        """Write down a message that ends without end(): refused at RCPT or DATA, aborted, or the client went away."""
+        if self.message is None:
+            return
+        refusal = self._refusal()
+        refused = [recipient.refused for recipient in self.message.recipients if recipient.refused is not None]
+        decision = refusal or next(iter(refused), None)
+        self._record(CONTINUE if decision is None else decision.verdict)
+        self.message = None

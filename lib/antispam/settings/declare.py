@@ -1,0 +1,106 @@
+"""How a module declares its settings: a frozen dataclass with a section and documented options."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from antispam.settings.values import Reader, reader_for
+
+
+class Mode(enum.StrEnum):
+    """How far a check may go: not at all, only say in the log what it would do, or do it."""
+
+    OFF = "off"
+    LOG = "log"
+    ENFORCE = "enforce"
+
+
+class OnError(enum.StrEnum):
+    """What happens to a message when a check could not do its work."""
+
+    ACCEPT = "accept"  # go on without this check's opinion
+    TEMPFAIL = "tempfail"
+    REJECT = "reject"
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    parse: Reader | None = None,
+    section: str = "",
+    name: str = "",
+    check: Callable[[Any], None] | None = None,
+) -> Any:
+    """A documented option of a settings class.
+
+    default  its value where the configuration is silent
+    help     one or two sentences for milter.cfg and check-config
+    parse    reads the text where the field's type doesn't say how (durations, sizes)
+    section  where it stands if not in the section of its class: options that upstream put elsewhere keep their place
+    name     its name in the file, where that is no Python name
+    check    raises ValueError where a value of the right form makes no sense
+    """
+    metadata = {"help": help, "parse": parse, "section": section, "name": name, "check": check}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+C = TypeVar("C", bound=type)
+
+
+def section(name: str) -> Callable[[C], C]:
+    """Class decorator: makes it a frozen dataclass whose options stand in [name]."""
+
+    def declare(cls: C) -> C:
+        cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        cls.SECTION = name
+        return cls
+
+    return declare
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """What every check has. A subclass may give `mode` and `on_error` other defaults by declaring them again."""
+
+    mode: Mode = option(Mode.ENFORCE, "off, log (only say what it would do) or enforce")
+    on_error: OnError = option(OnError.TEMPFAIL, "when the check can't do its work: accept (go on without it), tempfail or reject")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """A declared option, as the loader needs it."""
+
+    section: str
+    name: str
+    field: str
+    read: Reader
+    check: Callable[[Any], None] | None
+    default: Any
+    help: str
+
+
+def options_of(cls: type) -> list[Option]:
+    """The options that a settings class declares, in order. Raises TypeError for a class without a section."""
+    if not hasattr(cls, "SECTION"):
+        raise TypeError(f"{cls.__name__} needs @section")
+    hints = typing.get_type_hints(cls)
+    found = []
+    for field in dataclasses.fields(cls):
+        meta = field.metadata
+        found.append(
+            Option(
+                section=meta["section"] or cls.SECTION,
+                name=meta["name"] or field.name,
+                field=field.name,
+                read=meta["parse"] or reader_for(hints[field.name]),
+                check=meta["check"],
+                default=field.default,
+                help=meta["help"],
+            )
+        )
+    return found

@@ -1,0 +1,139 @@
+"""Reads configuration files into typed settings and remembers where each value came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from antispam.settings import ini
+from antispam.settings.declare import Option, options_of
+from antispam.settings.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """One effective option: what check-config prints."""
+
+    section: str
+    option: str
+    value: Any
+    where: str  # "file:line" or "default"
+    help: str
+
+
+class Settings:
+    """All settings of a program: `settings[SpfSettings].best_guess`. Immutable, compared by value."""
+
+    __slots__ = ("_by_class", "origins")
+
+    def __init__(self, by_class: Mapping[type, Any], origins: tuple[Origin, ...]) -> None:
+        self._by_class = dict(by_class)
+        self.origins = origins
+
+    def __getitem__(self, cls: type[T]) -> T:
+        return self._by_class[cls]
+
+    def __contains__(self, cls: type) -> bool:
+        return cls in self._by_class
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and self._by_class == other._by_class
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._by_class))
+
+    def replaced(self, *values: Any) -> Settings:
+        """The same with other values for the classes of `values`; for tests and for options of the command line."""
+        return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)
+
+
+def load(paths: Iterable[Path], classes: Iterable[type]) -> Settings:
+    """Read the files, later ones winning, into the given settings classes.
+
+    Raises SettingsError at the first unknown section or option, with file, line and the nearest known name, and at a value
+    that doesn't fit.
+    """
+    entries = [entry for path in paths for entry in ini.read(path)]
+    return _build(entries, tuple(classes))
+
+
+def load_text(text: str, classes: Iterable[type], file: str = "milter.cfg") -> Settings:
+    """The same from a string."""
+    return _build(list(ini.parse(text, file)), tuple(classes))
+
+
+def default_settings(classes: Iterable[type]) -> Settings:
+    return _build([], tuple(classes))
+
+
+def _build(entries: list[ini.Entry], classes: tuple[type, ...]) -> Settings:
+    known = {(option.section, option.name): option for cls in classes for option in options_of(cls)}
+    given: dict[tuple[str, str], ini.Entry] = {}
+    for entry in entries:
+        _demand_known(entry, known)
+        given[entry.section, entry.option] = entry
+    by_class: dict[type, Any] = {}
+    origins: list[Origin] = []
+    for cls in classes:
+        values = {}
+        for option in options_of(cls):
+            entry_or_none = given.get((option.section, option.name))
+            values[option.field], origin = _value(option, entry_or_none)
+            origins.append(origin)
+        by_class[cls] = cls(**values)
+    return Settings(by_class, tuple(origins))
+
+
+def _value(option: Option, entry: ini.Entry | None) -> tuple[Any, Origin]:
+    if entry is None:
+        return option.default, Origin(option.section, option.name, option.default, "default", option.help)
+    try:
+        value = option.read(entry.value)
+        if option.check is not None:
+            option.check(value)
+    except ValueError as error:
+        raise SettingsError(
+            f"{entry.where}: [{entry.section}] {entry.option} = {_short(entry.value)}: {error}"
+        ) from error
+    return value, Origin(option.section, option.name, value, entry.where, option.help)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> None:
+    if (entry.section, entry.option) in known:
+        return
+    sections = {section for section, _ in known}
+    if entry.section not in sections:
+        hint = _nearest(entry.section, sections)
+        raise SettingsError(f"{entry.where}: there is no section [{entry.section}]{hint and f'; did you mean [{hint}]?'}")
+    here = {name for section, name in known if section == entry.section}
+    elsewhere = sorted(f"[{section}]" for section, name in known if name == entry.option)
+    hint = _nearest(entry.option, here)
+    if hint:
+        advice = f"; did you mean {hint}?"
+    elif elsewhere:
+        advice = f"; it belongs into {' or '.join(elsewhere)}"
+    else:
+        advice = ""
+    raise SettingsError(f"{entry.where}: [{entry.section}] has no option {entry.option}{advice}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)), "")
+
+
+def sections(settings: Settings) -> Iterator[tuple[str, list[Origin]]]:
+    """The effective options grouped by section, for check-config."""
+    grouped: dict[str, list[Origin]] = {}
+    for origin in settings.origins:
+        grouped.setdefault(origin.section, []).append(origin)
+    yield from grouped.items()

@@ -1,0 +1,120 @@
+"""From the text of an option to its value. Each reader raises ValueError with a sentence that says what would be right."""
+
+from __future__ import annotations
+
+import enum
+import re
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Reader = Callable[[str], Any]
+
+_WORDS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": False, "false": False, "off": False}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)$", re.IGNORECASE)
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kmg]?)i?b?$", re.IGNORECASE)
+_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def boolean(text: str) -> bool:
+    try:
+        return _WORDS[text.strip().lower()]
+    except KeyError:
+        raise ValueError("expected yes or no") from None
+
+
+def integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("expected a number") from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """A list separated by commas or new lines; empty items are dropped."""
+    return tuple(item for item in (part.strip() for part in re.split(r"[,\n]", text)) if item)
+
+
+def path(text: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise ValueError("expected the path of a file or folder")
+    return Path(text.strip())
+
+
+def duration(unit: str) -> Reader:
+    """A reader of durations to seconds: `90s`, `5m`, `6h`, `36d`, `2w`; a bare number counts in `unit`."""
+
+    def read(text: str) -> float:
+        match = _DURATION.match(text.strip())
+        factor = match and _SECONDS.get(match["unit"].lower() or unit)
+        if not match or not factor:
+            raise ValueError(f"expected a duration such as 90s, 5m, 6h, 36d or 2w (a bare number counts in {unit})")
+        return float(match["number"]) * factor
+
+    return read
+
+
+def size(text: str) -> int:
+    """A number of octets: `180000`, `64k`, `10M`."""
+    match = _SIZE.match(text.strip())
+    if not match:
+        raise ValueError("expected a size such as 180000, 64k or 10M")
+    return int(match["number"]) * _FACTORS[match["unit"].lower()]
+
+
+def mode_bits(text: str) -> int:
+    """File permissions in octal, such as 0660."""
+    try:
+        bits = int(text, 8)
+    except ValueError:
+        bits = -1
+    if not 0 <= bits <= 0o777:
+        raise ValueError("expected permissions in octal, such as 0660")
+    return bits
+
+
+def choice(kind: type[enum.Enum]) -> Reader:
+    words = {str(member.value).lower(): member for member in kind}
+
+    def read(text: str) -> enum.Enum:
+        try:
+            return words[text.strip().lower()]
+        except KeyError:
+            raise ValueError(f"expected one of {', '.join(words)}") from None
+
+    return read
+
+
+_READERS: dict[Any, Reader] = {
+    bool: boolean,
+    int: integer,
+    float: number,
+    str: str.strip,
+    Path: path,
+    tuple[str, ...]: names,
+}
+
+
+def reader_for(annotation: Any) -> Reader:
+    """The reader that fits a field's type; `X | None` reads an empty value as None. Raises TypeError for a type that needs
+    `parse=`."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        inner = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
+        if len(inner) == 1:
+            read = reader_for(inner[0])
+            return lambda text: read(text) if text.strip() else None
+    if annotation in _READERS:
+        return _READERS[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return choice(annotation)
+    raise TypeError(f"no reader for {annotation!r}: give option(parse=...)")

@@ -1,0 +1,53 @@
+"""Text that came off the wire, made safe for the place where it will be read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_REPLY_UNSAFE = re.compile(r"[^\x20-\x7e]")
+_SPACES = re.compile(r"\s+")
+MAX_REPLY_LINE = 400
+
+
+def from_wire(raw: bytes | str, limit: int = 2000) -> str:
+    """Decode `raw` to text that every later reader (JSON, SQL, log) can encode again.
+
+    UTF-8 where it is UTF-8; other octets, and the lone surrogates that surrogateescape leaves, become `\\xNN`.
+    At most `limit` characters are kept. Never raises.
+    """
+    if isinstance(raw, str):
+        if raw.isascii():
+            return raw[:limit]
+        raw = raw[:limit].encode("utf-8", "surrogateescape" if _only_escapes(raw[:limit]) else "replace")
+    return bytes(raw[: 4 * limit]).decode("utf-8", "backslashreplace")[:limit]
+
+
+def _only_escapes(text: str) -> bool:
+    return all(not 0xD800 <= ord(char) <= 0xDFFF or 0xDC80 <= ord(char) <= 0xDCFF for char in text)
+
+
+def for_log(raw: bytes | str, limit: int = 500) -> str:
+    """`raw` on one line of printable text: control, format and separator characters (ANSI escapes, U+2028, right-to-left
+    overrides) are written as escapes, so that mail can't forge a log line or rewrite a terminal. Never raises."""
+    text = from_wire(raw, limit)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == " " else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    number = ord(char)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def for_reply(text: str, limit: int = MAX_REPLY_LINE) -> str:
+    """`text` as one line of an SMTP reply: printable US-ASCII (RFC 5321 section 4.2), white space folded, at most `limit`
+    characters. Accents are dropped rather than replaced where that leaves a letter. Never raises."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(char for char in text if not unicodedata.combining(char))
+    text = _REPLY_UNSAFE.sub("?", _SPACES.sub(" ", text)).strip()
+    return text if len(text) <= limit else text[: limit - 3] + "..."

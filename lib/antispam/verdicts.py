@@ -1,0 +1,84 @@
+"""What can be decided about a connection, a message or one recipient."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from antispam.text import for_reply
+
+MAX_REPLY_LINES = 32  # libmilter's limit for smfi_setmlreply
+
+
+class Action(enum.StrEnum):
+    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed."""
+
+    CONTINUE = "continue"
+    ACCEPT = "accept"
+    REJECT = "reject"
+    TEMPFAIL = "tempfail"
+    DISCARD = "discard"
+    QUARANTINE = "quarantine"  # kept in our store
+    HOLD = "hold"  # kept in the MTA's queue
+
+    @property
+    def refuses(self) -> bool:
+        return self in (Action.REJECT, Action.TEMPFAIL)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision with the two texts that go with it.
+
+    action    the outcome
+    code      SMTP reply code (RFC 5321), 0 where the action sends no reply of its own
+    enhanced  enhanced status code (RFC 3463, 7372), such as "5.7.23"
+    text      for the human who will read the bounce: what was found and what can be done; lines end in a newline
+    reason    for the administrator's log
+    """
+
+    action: Action
+    code: int = 0
+    enhanced: str = ""
+    text: str = ""
+    reason: str = ""
+
+    def reply_lines(self, reference: str = "") -> tuple[str, ...]:
+        """The lines of the SMTP reply, safe to send, the reference on the last so that a caller on the phone can quote it."""
+        lines = [line for line in (for_reply(part) for part in self.text.splitlines()) if line] or [for_reply(self.reason)]
+        if reference:
+            lines[-1] = f"{lines[-1]} (ref {for_reply(reference, 40)})"
+        return tuple(lines[:MAX_REPLY_LINES])
+
+
+CONTINUE = Verdict(Action.CONTINUE)
+
+
+def accept(reason: str) -> Verdict:
+    """No check may refuse this message any more."""
+    return Verdict(Action.ACCEPT, reason=reason)
+
+
+def reject(text: str, reason: str, *, code: int = 550, enhanced: str = "5.7.1") -> Verdict:
+    """Refuse for good."""
+    return Verdict(Action.REJECT, code, enhanced, text, reason)
+
+
+def tempfail(text: str, reason: str, *, code: int = 451, enhanced: str = "4.7.1") -> Verdict:
+    """Ask the client to try again later."""
+    return Verdict(Action.TEMPFAIL, code, enhanced, text, reason)
+
+
+def discard(reason: str) -> Verdict:
+    """Take the message and drop it."""
+    return Verdict(Action.DISCARD, reason=reason)
+
+
+def quarantine(reason: str) -> Verdict:
+    """Take the message and keep it in our store."""
+    return Verdict(Action.QUARANTINE, reason=reason)
+
+
+def hold(reason: str) -> Verdict:
+    """Let the MTA keep the message in its queue until an administrator looks at it."""
+    return Verdict(Action.HOLD, reason=reason)
