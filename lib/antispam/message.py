@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import email.header
 import email.errors
+import email.header
 from typing import NamedTuple
 
 from antispam.findings import Findings

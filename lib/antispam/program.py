@@ -26,26 +26,38 @@ def _positive(value: float) -> None:
 class ProgramSettings:
     """[milter]: the process and its limits."""
 
-    socket: str = option("local:/run/milter/bms.sock", "where the MTA finds us: local:/path, unix:/path or inet:port@host")
+    socket: str = option(
+        "local:/run/milter/bms.sock", "where the MTA finds us: local:/path, unix:/path or inet:port@host"
+    )
     socket_mode: int = option(0o660, "permissions of a unix socket", parse=mode_bits)
     socket_group: str = option("", "group of a unix socket (postfix, say); empty keeps ours")
     user: str = option("", "user to become when started as root; empty stays")
     datadir: Path = option(Path("/var/lib/milter"), "folder of everything that must survive a restart")
-    tempdir: Path | None = option(None, "where originals of changed and failed messages are kept; empty means datadir/save")
+    tempdir: Path | None = option(
+        None, "where originals of changed and failed messages are kept; empty means datadir/save"
+    )
     keep_saved: float = option(30 * 86400.0, "how long those are kept", parse=duration("d"))
     workers: int = option(0, "worker processes; 0 takes one a processor", check=lambda n: _positive(n + 1))
     lookups: int = option(32, "look-ups that one worker may wait for at the same time", check=_positive)
-    timeout: float = option(7200.0, "seconds without a word from the MTA after which a connection is given up", parse=duration("s"))
+    timeout: float = option(
+        7200.0, "seconds without a word from the MTA after which a connection is given up", parse=duration("s")
+    )
     step_timeout: float = option(
         8.0,
         "how long the checks of one SMTP step may take; sendmail waits 10 s by default (R: in INPUT_MAIL_FILTER)",
         parse=duration("s"),
         check=_positive,
     )
-    message_timeout: float = option(45.0, "how long the checks at the end of a message may take", parse=duration("s"), check=_positive)
-    drain_timeout: float = option(60.0, "how long to wait for messages in flight at a stop or reload", parse=duration("s"))
+    message_timeout: float = option(
+        45.0, "how long the checks at the end of a message may take", parse=duration("s"), check=_positive
+    )
+    drain_timeout: float = option(
+        60.0, "how long to wait for messages in flight at a stop or reload", parse=duration("s")
+    )
     reject_at: RejectAt = option(RejectAt.RCPT, "when to speak a refusal found before RCPT: now, rcpt, or data")
-    max_message: int = option(100 << 20, "octets of a message that are kept for the checks", parse=size, check=_positive)
+    max_message: int = option(
+        100 << 20, "octets of a message that are kept for the checks", parse=size, check=_positive
+    )
     log_headers: bool = option(False, "write all header fields to the log")
 
 
@@ -54,7 +66,9 @@ class StoreSettings:
     """[store]: the SQL database."""
 
     url: str = option("", "SQLAlchemy address of the database; empty means an SQLite file in datadir")
-    pool: int = option(4, "connections that one worker may hold; times workers, below the server's limit", check=_positive)
+    pool: int = option(
+        4, "connections that one worker may hold; times workers, below the server's limit", check=_positive
+    )
     busy_timeout: float = option(5.0, "how long to wait for a lock", parse=duration("s"), check=_positive)
     history: bool = option(True, "record every message's findings and verdict")
     history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"))
@@ -64,7 +78,9 @@ class StoreSettings:
 class DnsSettings:
     """[dns]: the resolver."""
 
-    nameservers: tuple[str, ...] = option((), "addresses to ask, with @port where it is not 53; empty takes /etc/resolv.conf")
+    nameservers: tuple[str, ...] = option(
+        (), "addresses to ask, with @port where it is not 53; empty takes /etc/resolv.conf"
+    )
     timeout: float = option(3.0, "how long one query may take", parse=duration("s"), check=_positive)
     cache: int = option(20_000, "answers that one worker remembers", check=_positive)
 

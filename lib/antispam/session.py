@@ -155,7 +155,9 @@ class Session:
         message.queue_id = queue_id or message.queue_id
         if self._headers_too_large():
             text = "The header section is larger than any mail needs; please send the message without it."
-            message.decisions.append(Decision("limits", reject(text, "too many header fields", enhanced="5.3.4"), firm=True))
+            message.decisions.append(
+                Decision("limits", reject(text, "too many header fields", enhanced="5.3.4"), firm=True)
+            )
         if self._refusal() is None:
             self._run(Stage.END, tick=tick)
         outcome = self._conclude(ruling(all_decisions(self._subject())))
@@ -192,7 +194,9 @@ class Session:
         for decision in self._runner.run(stage, subject, self._services_for(stage), tick=tick):
             if not decision.counts and decision.verdict.action is not Action.CONTINUE:
                 verdict = decision.verdict
-                log.info("[%s] WOULD %s %s: %s", subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason))
+                log.info(
+                    "[%s] WOULD %s %s: %s", subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason)
+                )
             if stage in (Stage.RCPT, Stage.END) and ruling(all_decisions(subject)) is not None:
                 return
 
@@ -246,14 +250,24 @@ class Session:
         if self._recorder is not None and self._recorder.quarantine(self._subject(), decision):
             return decision
         text = "The message can't be stored right now; please try again later."
-        return Decision(decision.check, tempfail(text, f"quarantine failed; {decision.verdict.reason}", enhanced="4.3.0"))
+        return Decision(
+            decision.check, tempfail(text, f"quarantine failed; {decision.verdict.reason}", enhanced="4.3.0")
+        )
 
     def _log_delivery(self) -> None:
         message = self._current()
         by = accepted_by(all_decisions(self._subject()))
         why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
         to = ",".join(f"<{for_log(recipient.address)}>" for recipient in message.accepted_recipients[:20])
-        log.info("[%s] ACCEPT%s to=%s %s size=%d id=%s", message.ref, why, to, self._who(), message.body.size, message.queue_id)
+        log.info(
+            "[%s] ACCEPT%s to=%s %s size=%d id=%s",
+            message.ref,
+            why,
+            to,
+            self._who(),
+            message.body.size,
+            message.queue_id,
+        )
 
     def _record(self, verdict: Verdict) -> None:
         if self._recorder is not None:

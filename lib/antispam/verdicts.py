@@ -45,7 +45,9 @@ class Verdict:
 
     def reply_lines(self, reference: str = "") -> tuple[str, ...]:
         """The lines of the SMTP reply, safe to send, the reference on the last so that a caller on the phone can quote it."""
-        lines = [line for line in (for_reply(part) for part in self.text.splitlines()) if line] or [for_reply(self.reason)]
+        lines = [line for line in (for_reply(part) for part in self.text.splitlines()) if line] or [
+            for_reply(self.reason)
+        ]
         if reference:
             lines[-1] = f"{lines[-1]} (ref {for_reply(reference, 40)})"
         return tuple(lines[:MAX_REPLY_LINES])

@@ -114,7 +114,9 @@ def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> 
     sections = {section for section, _ in known}
     if entry.section not in sections:
         hint = _nearest(entry.section, sections)
-        raise SettingsError(f"{entry.where}: there is no section [{entry.section}]{hint and f'; did you mean [{hint}]?'}")
+        raise SettingsError(
+            f"{entry.where}: there is no section [{entry.section}]{hint and f'; did you mean [{hint}]?'}"
+        )
     here = {name for section, name in known if section == entry.section}
     elsewhere = sorted(f"[{section}]" for section, name in known if name == entry.option)
     hint = _nearest(entry.option, here)

@@ -1,0 +1,15 @@
+"""Files that travel with the program: in a checkout they stand at its top, in an installed wheel inside this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+
+def folder(name: str) -> Path:
+    """The folder or file `name` ("sql", "milter.cfg"). Raises FileNotFoundError where the installation is incomplete."""
+    for base in (_HERE / "shipped", _HERE.parent.parent):
+        if (base / name).exists():
+            return base / name
+    raise FileNotFoundError(f"{name} is missing from this installation")

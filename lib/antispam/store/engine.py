@@ -1,0 +1,167 @@
+"""Connections, transactions and what to do when the database is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from antispam.program import ProgramSettings, StoreSettings
+from antispam.settings import Settings
+
+
+class StoreError(Exception):
+    """The database can't be used right now (locked, full, gone). Expected: a check turns it into a finding's error."""
+
+
+class Breaker:
+    """After `threshold` failures in a row nobody asks for `pause` seconds, so that a dead database costs a message
+    microseconds instead of a time-out; then one caller tries again."""
+
+    def __init__(self, threshold: int = 3, pause: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._threshold = threshold
+        self._pause = pause
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._open_until = 0.0
+
+    def admit(self) -> None:
+        """Raises StoreError while the circuit is open."""
+        with self._lock:
+            if self._failures < self._threshold:
+                return
+            if self._clock() < self._open_until:
+                raise StoreError("the database failed repeatedly; waiting before the next try")
+            self._open_until = self._clock() + self._pause
+
+    def succeeded(self) -> None:
+        if self._failures:
+            with self._lock:
+                self._failures = 0
+
+    def failed(self) -> None:
+        with self._lock:
+            self._failures += 1
+            if self._failures >= self._threshold:
+                self._open_until = self._clock() + self._pause
+
+
+class Store:
+    """One a worker, made after the fork. Transactions are short: none is held over DNS or SMTP."""
+
+    def __init__(self, url: str, *, pool: int = 4, busy_timeout: float = 5.0, breaker: Breaker | None = None) -> None:
+        """Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver isn't installed."""
+        self.url = sa.engine.make_url(url)
+        self.breaker = breaker or Breaker()
+        self._engine = _engine(self.url, pool, busy_timeout)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Store:
+        store = settings[StoreSettings]
+        return cls(url_from(settings), pool=store.pool, busy_timeout=store.busy_timeout)
+
+    @property
+    def dialect(self) -> str:
+        """ "sqlite", "postgresql", "mysql" or "mariadb"."""
+        return self._engine.dialect.name
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection for reading. Raises StoreError where the database can't answer."""
+        with self._guard(), self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
+        that what it reads can't change before it writes. Raises StoreError where it could not be committed."""
+        with self._guard(), self._engine.connect().execution_options(bms_write=True) as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        self.breaker.admit()
+        try:
+            yield
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+            self.breaker.failed()
+            raise StoreError(_summary(error)) from error
+        self.breaker.succeeded()
+
+    def upsert(
+        self, table: sa.Table, values: Mapping[str, Any], key: Sequence[str], update: Mapping[str, Any] | None
+    ) -> sa.sql.dml.Insert:
+        """One atomic statement: insert the row, or, where one with this key exists, set the `update` columns (None: leave it
+        alone). The expressions in `update` may use the columns of `table`, which stand for the existing row."""
+        if self.dialect in ("mysql", "mariadb"):
+            statement = mysql.insert(table).values(**values)
+            return statement.on_duplicate_key_update(update or {key[0]: table.c[key[0]]})
+        insert = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
+        dialect_statement = insert(table).values(**values)
+        if update is None:
+            return dialect_statement.on_conflict_do_nothing(index_elements=list(key))
+        return dialect_statement.on_conflict_do_update(index_elements=list(key), set_=dict(update))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def url_from(settings: Settings) -> str:
+    """The configured database, or the SQLite file in the data folder."""
+    path = settings[ProgramSettings].datadir / "bms.sqlite"
+    return settings[StoreSettings].url or sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        connect_args: dict[str, Any] = {"connect_timeout": max(1, int(busy_timeout))}
+        if url.get_backend_name() == "mysql":
+            connect_args |= {"read_timeout": 30, "write_timeout": 30}
+        return sa.create_engine(
+            url,
+            pool_size=pool,
+            max_overflow=0,
+            pool_timeout=busy_timeout,
+            pool_pre_ping=True,
+            connect_args=connect_args,
+            isolation_level="READ COMMITTED",
+        )
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url,
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=busy_timeout,
+        poolclass=sa.pool.QueuePool,
+        connect_args={"timeout": busy_timeout, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    # The driver's own implicit BEGIN is deferred, which lets two writers read first and then deadlock; ours is in "begin".
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _sqlite_begin(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("bms_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _summary(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0][:200]

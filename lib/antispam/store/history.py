@@ -1,0 +1,145 @@
+"""Writes down every transaction: what came, what was found, what was decided."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from antispam.journey import Subject, all_decisions
+from antispam.outcome import Decision
+from antispam.store.engine import Store, StoreError
+from antispam.store.schema import history, quarantine, raw_message
+from antispam.text import from_wire
+from antispam.verdicts import Verdict
+
+log = logging.getLogger(__name__)
+
+_BATCH = 200
+_STOP = None
+
+
+class HistoryWriter:
+    """One a worker. record() costs a message microseconds; a thread writes in batches. Where the database can't keep up, what
+    does not fit into the queue is counted and said in the log."""
+
+    def __init__(self, store: Store, *, keep: bool = True, capacity: int = 10_000, node: str = "") -> None:
+        self.lost = 0
+        self._store = store
+        self._keep = keep
+        self._node = (node or socket.gethostname())[:64]
+        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(capacity)
+        self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
+        self._thread.start()
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        if not self._keep:
+            return
+        try:
+            self._queue.put_nowait(row_for(subject, verdict, self._node))
+        except queue.Full:
+            self._count_lost(1)
+
+    def quarantine(self, subject: Subject, decision: Decision) -> bool:
+        """Keep the message in the store; true once it is committed."""
+        assert subject.message is not None
+        message = subject.message
+        try:
+            with self._store.write() as connection:
+                connection.execute(
+                    sa.insert(quarantine).values(
+                        ref=message.ref,
+                        received_at=message.received_at,
+                        mail_from=from_wire(message.mail_from, 320),
+                        recipients=_json([from_wire(to.address, 320) for to in message.accepted_recipients]),
+                        reason=from_wire(f"{decision.check}: {decision.verdict.reason}"),
+                    )
+                )
+                connection.execute(sa.insert(raw_message).values(ref=message.ref, content=message.raw()))
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            log.error("[%s] ERROR quarantine: %s", message.ref, error)
+            return False
+        return True
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Write what is queued, then stop."""
+        try:
+            self._queue.put(_STOP, timeout=timeout)
+        except queue.Full:
+            self._count_lost(self._queue.qsize())
+        self._thread.join(timeout)
+
+    def _write_all(self) -> None:
+        stopping = False
+        while not stopping:
+            rows = [self._queue.get()]
+            while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
+                rows.append(self._queue.get())
+            stopping = rows[-1] is _STOP
+            self._write([row for row in rows if row is not None])
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        try:
+            with self._store.write() as connection:
+                connection.execute(sa.insert(history), rows)
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            log.error("history: %s", error)
+            self._count_lost(len(rows))
+
+    def _count_lost(self, rows: int) -> None:
+        self.lost += rows
+        log.error("history: %d messages were not written down so far", self.lost)
+
+
+def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:
+    """The history row of a finished transaction."""
+    message, connection = subject.message, subject.connection
+    assert message is not None
+    return {
+        "ref": message.ref,
+        "received_at": message.received_at,
+        "node": node,
+        "queue_id": from_wire(message.queue_id, 64),
+        "client_ip": connection.ip[:45],
+        "client_name": from_wire(connection.name, 255),
+        "helo": from_wire(connection.helo, 255),
+        "mail_from": from_wire(message.mail_from, 320),
+        "size": message.body.size,
+        "action": str(verdict.action),
+        "code": verdict.code,
+        "reason": from_wire(verdict.reason),
+        "recipients": _json([_recipient(recipient) for recipient in message.recipients]),
+        "findings": _json(message.findings.to_builtins()),
+        "decisions": _json([_decision(decision) for decision in all_decisions(subject)]),
+    }
+
+
+def _recipient(recipient: Any) -> dict[str, Any]:
+    return {
+        "address": from_wire(recipient.address, 320),
+        "refused": recipient.refused and _decision(recipient.refused),
+        "findings": {finding.check: msgspec.to_builtins(finding) for finding in recipient.findings.own()},
+        "decisions": [_decision(decision) for decision in recipient.decisions],
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    verdict = decision.verdict
+    return {
+        "check": decision.check,
+        "action": str(verdict.action),
+        "code": verdict.code,
+        "mode": str(decision.mode),
+        "reason": from_wire(verdict.reason),
+    }
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode("utf-8")

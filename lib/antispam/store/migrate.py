@@ -1,0 +1,51 @@
+"""Brings a database to the newest schema; safe where several nodes start at once."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+
+from antispam import resources
+
+_LOCK = 0x626D73  # any number that all nodes agree on
+
+
+def migrate(url: str) -> None:
+    """Create or upgrade the tables. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError."""
+    parsed = sa.engine.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+    with _alone(engine), engine.begin() as connection:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "head")
+    engine.dispose()
+
+
+@contextlib.contextmanager
+def _alone(engine: sa.Engine) -> Iterator[None]:
+    """Hold the one lock for migrations, which the database (or, for SQLite, the kernel) drops if we die."""
+    backend = engine.dialect.name
+    if backend == "sqlite":
+        if not engine.url.database:
+            yield
+            return
+        with open(f"{engine.url.database}.migrate", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        return
+    with engine.connect() as connection:
+        if backend == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
+        else:
+            connection.execute(sa.select(sa.func.get_lock(f"bms-{_LOCK}", 600)))
+        yield  # the lock belongs to this connection and ends with it
+        connection.invalidate()
