@@ -1,0 +1,180 @@
+"""Throw-away PostgreSQL and MariaDB servers: private folders, loopback only, no promise to survive a power cut."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, Self
+
+from support.network import Network
+from support.processes import RunDirectory, wait_until
+
+
+class DatabaseServer(Protocol):
+    """A running server that makes empty databases."""
+
+    def new_database(self) -> str:
+        """The SQLAlchemy URL of a database that nobody has used yet."""
+
+    def close(self) -> None: ...
+
+
+def _as_user(user: str, *argv: str | Path) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *map(str, argv)]
+
+
+class _Server:
+    """What both servers have in common: a folder, a port, a process, and numbered databases."""
+
+    def __init__(self, name: str, user: str) -> None:
+        self._network = Network()
+        self.port = self._network.free_port()
+        self._user = user
+        self._numbers = itertools.count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory = RunDirectory(name)
+        account = pwd.getpwnam(user)
+        os.chown(self._directory.path, account.pw_uid, account.pw_gid)
+        self._log = self._directory.path / "server.log"
+        try:
+            self._create()
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _create(self) -> None:
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _run(self, *argv: str | Path) -> None:
+        done = subprocess.run(
+            _as_user(self._user, *argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self._directory.path,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{argv[0]} ended with {done.returncode}: {done.stdout.decode(errors='replace')}")
+
+    def _serve(self, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
+        command = _as_user(self._user, *argv)
+        self._process = self._network.popen(command, output=self._log, cwd=self._directory.path)
+        wait_until(lambda: self._ended() or ready(), f"{argv[0]} accepts connections", 60)
+        if self._ended():
+            raise RuntimeError(f"{argv[0]} does not start: {self._log.read_text(errors='replace')}")
+
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def close(self) -> None:
+        if self._process is not None:
+            # Both read QUIT or TERM as "now"; their children end with them, in sessions of their own.
+            self._process.send_signal(self._stop_signal)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        self._directory.remove()
+
+    _stop_signal = signal.SIGTERM
+
+
+class PostgreSQL(_Server):
+    """The newest PostgreSQL that Debian's packages have installed here, run as user postgres."""
+
+    _stop_signal = signal.SIGQUIT
+
+    def __init__(self) -> None:
+        versions = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+        self._bin = max(versions, key=lambda path: float(path.parts[-3])).parent
+        super().__init__("postgresql", "postgres")
+
+    def _create(self) -> None:
+        initdb = [self._bin / "initdb", "-D", self._directory.path / "data", "-U", "bms", "-A", "trust"]
+        self._run(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+
+    def _start(self) -> None:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self._directory.path,
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "max_connections": 200,
+            "shared_buffers": "32MB",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        command = [self._bin / "postgres", "-D", self._directory.path / "data", "-p", str(self.port), *options]
+        self._serve(command, self._accepts_connections)
+
+    def _accepts_connections(self) -> bool:
+        ask = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(ask, check=False).returncode == 0
+
+    def new_database(self) -> str:
+        name = f"test{next(self._numbers)}"
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "bms"]
+        self._run(self._bin / "psql", "-q", *where, "-d", "postgres", "-c", f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg://bms@127.0.0.1:{self.port}/{name}"
+
+
+class MariaDB(_Server):
+    """MariaDB, run as user mysql; root has no password."""
+
+    def __init__(self) -> None:
+        super().__init__("mariadb", "mysql")
+
+    def _create(self) -> None:
+        data = self._directory.path / "data"
+        self._run(
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
+
+    def _start(self) -> None:
+        settings = {
+            "datadir": self._directory.path / "data",
+            "socket": self._socket,
+            "pid-file": self._directory.path / "pid",
+            "port": self.port,
+            "bind-address": "127.0.0.1",
+            "innodb-flush-log-at-trx-commit": 0,
+            "innodb-buffer-pool-size": "32M",
+            "innodb-doublewrite": 0,
+            "max-connections": 200,
+            "character-set-server": "utf8mb4",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        command = ["/usr/sbin/mariadbd", "--no-defaults", "--skip-name-resolve", *options]
+        self._serve(command, lambda: self._network.accepts("127.0.0.1", self.port))
+
+    @property
+    def _socket(self) -> Path:
+        return self._directory.path / "socket"
+
+    def new_database(self) -> str:
+        name = f"test{next(self._numbers)}"
+        client = ["mariadb", "--no-defaults", f"--socket={self._socket}", "-u", "root"]
+        self._run(*client, "-e", f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{name}?charset=utf8mb4"
