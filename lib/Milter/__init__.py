@@ -529,12 +529,10 @@ def close_callback(ctx: Any) -> int:
         m._setctx(None)
 
 
-def runmilter(name: str, socketname: str, timeout: int = 0, rmsock: bool = True) -> None:
-    """Serve connections until the process is told to stop; returns then.
+def register_callbacks(name: str) -> None:
+    """Lead libmilter's callbacks to the objects that :data:`factory` makes, and register as ``name``.
 
-    ``name`` is what the MTA's log calls us. ``socketname`` is in sendmail's syntax: a path, ``unix:/path``,
-    ``inet:port@host`` or ``inet6:port@host``. ``timeout`` is in seconds, 0 for libmilter's own. With ``rmsock`` a
-    socket that an earlier run left behind is removed first. Raises ``milter.error`` where the socket cannot be had.
+    What a program needs that opens its socket and calls milter.main() itself, such as a prefork supervisor.
     """
     milter.set_connect_callback(connect_callback)
     milter.set_helo_callback(lambda ctx, host: _connection(ctx).hello(host))
@@ -546,15 +544,25 @@ def runmilter(name: str, socketname: str, timeout: int = 0, rmsock: bool = True)
     milter.set_eom_callback(lambda ctx: _connection(ctx).eom())
     milter.set_abort_callback(lambda ctx: _connection(ctx).abort())
     milter.set_close_callback(close_callback)
-    milter.setconn(socketname)
-    if timeout > 0:
-        milter.settimeout(timeout)
     milter.register(
         name,
         data=lambda ctx: _connection(ctx).data(),
         unknown=lambda ctx, cmd: _connection(ctx).unknown(cmd),
         negotiate=negotiate_callback,
     )
+
+
+def runmilter(name: str, socketname: str, timeout: int = 0, rmsock: bool = True) -> None:
+    """Serve connections until the process is told to stop; returns then.
+
+    ``name`` is what the MTA's log calls us. ``socketname`` is in sendmail's syntax: a path, ``unix:/path``,
+    ``inet:port@host`` or ``inet6:port@host``. ``timeout`` is in seconds, 0 for libmilter's own. With ``rmsock`` a
+    socket that an earlier run left behind is removed first. Raises ``milter.error`` where the socket cannot be had.
+    """
+    register_callbacks(name)
+    milter.setconn(socketname)
+    if timeout > 0:
+        milter.settimeout(timeout)
     milter.opensocket(rmsock)
     milter.main()
 
