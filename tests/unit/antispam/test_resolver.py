@@ -54,7 +54,7 @@ def respond(
         for line in lines:
             name, ttl, rdtype, rdata = line.split(" ", 3)
             section.append(dns.rrset.from_text(name, int(ttl), "IN", rdtype, rdata))
-    return dns.message.from_wire(response.to_wire())
+    return dns.message.from_wire(response.to_wire(max_size=65535))
 
 
 def resolver_over(servers: Servers, clock: HandClock | None = None, **options: object) -> Resolver:
@@ -95,7 +95,7 @@ def test_exchanges_come_in_the_order_of_preference() -> None:
     def behave(query: Message, server: str) -> Message:
         response = dns.message.make_response(query)
         response.answer.append(dns.rrset.from_text("e.org.", 300, "IN", "MX", "20 b.e.org.", "10 c.e.org."))
-        return dns.message.from_wire(response.to_wire())
+        return dns.message.from_wire(response.to_wire(max_size=65535))
 
     answer = resolver_over(Servers(behave)).lookup("e.org", "MX", soon())
     assert answer.exchanges == ((10, "c.e.org"), (20, "b.e.org"))
@@ -262,7 +262,7 @@ def test_u_labels_are_asked_for_as_a_labels(name: str, expected: str) -> None:
     assert ascii_domain(name) == expected
 
 
-@given(st.text(max_size=300))
+@given(st.text(st.characters(exclude_categories=[]), max_size=300))
 def test_any_text_as_a_name_gives_an_answer(name: str) -> None:
     resolver = resolver_over(Servers(lambda query, _: respond(query)))
     assert resolver.lookup(name, "A", soon()).status in (Status.NODATA, Status.INVALID_NAME)
