@@ -1,0 +1,250 @@
+"""Mailboxes, domains, and the lists of addresses and host names that the configuration holds.
+
+Lists are compiled once; a look-up costs the same however long the list is, except for patterns with wildcards in odd
+places, which share one regular expression without backtracking. What is looked up comes off the wire: it never raises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_DOMAIN = 253  # RFC 1035 section 2.3.4, as text without the final dot
+MAX_PATH = 1000  # RFC 5321 section 4.5.3.1.3 asks for 256; mail that is merely clumsy must still be understood
+MAX_PARENTS = 127  # labels in the longest name
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_IPV4_GLOB = re.compile(r"((?:\d{1,3}\.){1,3})\*(?:\.\*){0,2}")
+_LOOKS_LIKE_IPV4 = re.compile(r"[0-9.*]+")
+
+
+class AddressListError(ValueError):
+    """A pattern in a configured list can't be meant as it stands."""
+
+
+def normalize_domain(domain: str) -> str:
+    """`domain` as it is compared: lower case, no final dot, internationalised labels in their ASCII form (RFC 5890).
+
+    What is no domain comes back in lower case and otherwise unchanged. Never raises.
+    """
+    if domain.endswith("."):
+        domain = domain[:-1]
+    if not domain.isascii() and len(domain) <= MAX_DOMAIN:  # the codec takes quadratic time on long input
+        try:
+            domain = domain.encode("idna").decode("ascii")
+        except UnicodeError:
+            pass  # undecodable octets or over-long labels: no such domain exists, but the text is still compared
+    return domain.lower()
+
+
+def is_hostname(name: str) -> bool:
+    """Whether `name` (normalised) has the syntax of a host name: letters, digits, hyphens, and underscores, which many
+    hosts have although RFC 1123 section 2.1 has none; at most 253 characters, labels of at most 63."""
+    return 0 < len(name) <= MAX_DOMAIN and all(_LABEL.fullmatch(label) for label in name.split("."))
+
+
+def parents(domain: str) -> Iterator[str]:
+    """`domain` itself, then each domain above it: "a.example.org", "example.org", "org"."""
+    for _ in range(MAX_PARENTS):
+        yield domain
+        _, dot, domain = domain.partition(".")
+        if not dot or not domain:
+            return
+
+
+def parse_ip(text: str) -> IPAddress | None:
+    """An address as MTAs write it: plain, bracketed, with `IPv6:` before it, or with a zone after it; None where it is
+    none. An IPv4 client that came in over an IPv6 socket (::ffff:192.0.2.1) is the IPv4 address that it is."""
+    if len(text) > 100:
+        return None
+    text = text.strip().removeprefix("[").removesuffix("]")
+    if text[:5].lower() == "ipv6:":
+        text = text[5:]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mailbox:
+    """An envelope address. `local` is unquoted; `domain` is normalised, "" where there is none, as in the null reverse
+    path `<>` and a bare `postmaster`."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}" if self.domain else self.local
+
+    def __bool__(self) -> bool:
+        return bool(self.local or self.domain)
+
+
+def parse_mailbox(path: str) -> Mailbox:
+    """The mailbox in a path of RFC 5321 section 4.1.2, angle brackets or not; a source route is skipped (section 4.1.1.3).
+
+    The last `@` outside quotes divides. Never raises: what breaks the grammar is divided all the same, so that it can be
+    looked up and refused; what is longer than MAX_PATH is cut.
+    """
+    text = path.strip()[:MAX_PATH]
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1]
+    if text.startswith("@") and ":" in text:
+        text = text.partition(":")[2]
+    at = _dividing_at(text)
+    if at < 0:
+        return Mailbox(_unquote(text), "")
+    return Mailbox(_unquote(text[:at]), normalize_domain(text[at + 1 :]))
+
+
+def _dividing_at(text: str) -> int:
+    """The last `@` that is not in a quoted string; where quotes never close, the last `@` of all."""
+    quoted, at, position = False, -1, 0
+    while position < len(text):
+        char = text[position]
+        if quoted and char == "\\":
+            position += 1
+        elif char == '"':
+            quoted = not quoted
+        elif char == "@" and not quoted:
+            at = position
+        position += 1
+    return text.rfind("@") if quoted else at
+
+
+def _unquote(local: str) -> str:
+    if len(local) >= 2 and local[0] == local[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", local[1:-1])
+    return local
+
+
+class HostList:
+    """A list of host names: exact ones, `*.example.com` (all below it, at any depth) and other globs (`mx*.example.com`).
+
+    Case and a final dot don't matter. Raises AddressListError for an empty pattern.
+    """
+
+    __slots__ = ("_below", "_exact", "_globs")
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        exact, below, globs = set(), set(), []
+        for pattern in map(str.strip, patterns):
+            name = normalize_domain(pattern)
+            if not name:
+                raise AddressListError("an empty name in a list of hosts")
+            suffix = name.removeprefix("*.")
+            if not _is_glob(name):
+                exact.add(name)
+            elif suffix != name and not _is_glob(suffix):
+                below.add(suffix)
+            else:
+                globs.append(fnmatch.translate(name))
+        self._exact = frozenset(exact)
+        self._below = frozenset(below)
+        self._globs = re.compile("|".join(globs)) if globs else None
+
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._below or self._globs)
+
+    def __contains__(self, host: object) -> bool:
+        if not isinstance(host, str) or not host or len(host) > MAX_PATH:
+            return False
+        name = normalize_domain(host)
+        if name in self._exact:
+            return True
+        if self._below and any(parent in self._below for parent in list(parents(name))[1:]):
+            return True
+        return self._globs is not None and self._globs.match(name) is not None
+
+
+def _is_glob(text: str) -> bool:
+    return any(char in text for char in "*?[")
+
+
+class NetworkList:
+    """A list of addresses and networks: one hash look-up for each prefix length that occurs in it."""
+
+    __slots__ = ("_by_length",)
+
+    def __init__(self, networks: Iterable[IPNetwork] = ()) -> None:
+        sets: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}
+        for network in networks:
+            host_bits = network.max_prefixlen - network.prefixlen
+            sets[network.version].setdefault(host_bits, set()).add(int(network.network_address) >> host_bits)
+        self._by_length = {
+            version: tuple((bits, frozenset(prefixes)) for bits, prefixes in sorted(by_bits.items()))
+            for version, by_bits in sets.items()
+        }
+
+    def __bool__(self) -> bool:
+        return any(self._by_length.values())
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address):
+            return False
+        number = int(address)
+        return any(number >> bits in prefixes for bits, prefixes in self._by_length[address.version])
+
+
+class ClientList:
+    """A list such as internal_connect: addresses, networks (`192.168.0.0/16`, `2001:db8::/32`), address globs (`127.*`)
+    and host globs (`*.example.com`), told apart by their look.
+
+    Raises AddressListError for an entry that is meant as an address and is none (`10.0.0.0/33`, `300.1.*`).
+    """
+
+    __slots__ = ("hosts", "networks")
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        networks, hosts = [], []
+        for pattern in map(str.strip, patterns):
+            network = parse_network(pattern)
+            if network is None:
+                hosts.append(pattern)
+            else:
+                networks.append(network)
+        self.networks = NetworkList(networks)
+        self.hosts = HostList(hosts)
+
+    def __bool__(self) -> bool:
+        return bool(self.networks) or bool(self.hosts)
+
+    def match(self, address: IPAddress | None, verified_host: str = "") -> bool:
+        """Whether the list has `address`, or `verified_host`. The caller passes a host name only where it was confirmed
+        by a forward look-up: whoever runs the reverse zone of an address can write any name there."""
+        return address in self.networks or (bool(verified_host) and verified_host in self.hosts)
+
+
+def parse_network(pattern: str) -> IPNetwork | None:
+    """The network that `pattern` stands for, a single address being one of full length; None where it is a host pattern.
+
+    Host bits below the mask are ignored, as upstream's lists have them (`192.168.1.5/16`). Raises AddressListError.
+    """
+    glob = _IPV4_GLOB.fullmatch(pattern)
+    text = pattern
+    if glob:
+        octets = glob[1].rstrip(".").split(".")
+        text = ".".join(octets + ["0"] * (4 - len(octets))) + f"/{8 * len(octets)}"
+    elif pattern == "*" or not (":" in pattern or "/" in pattern or _LOOKS_LIKE_IPV4.fullmatch(pattern)):
+        return None
+    text = text.removeprefix("[").replace("]", "", 1)
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise AddressListError(f"{pattern!r} is neither an address nor a network nor a host name: {error}") from None
+    return _unmapped(network)
+
+
+def _unmapped(network: IPNetwork) -> IPNetwork:
+    """::ffff:192.0.2.0/120 as the IPv4 network that clients are compared as."""
+    if network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped:
+        return ipaddress.ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
