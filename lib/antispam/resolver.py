@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import dns.exception
 import dns.message
@@ -27,6 +27,9 @@ import dns.rdata
 import dns.rdatatype
 
 from antispam.deadline import Clock, Deadline
+
+if TYPE_CHECKING:
+    from antispam.program import DnsSettings
 
 RdType = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "TXT"]
 
@@ -135,6 +138,14 @@ def system_nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[st
     return tuple(servers[:3]) or ("127.0.0.1",)
 
 
+def parse_nameserver(text: str, port: int = 53) -> tuple[str, int]:
+    """Address and port of `address` or `address@port`. Raises ValueError with a sentence that says what would be right."""
+    address, at, digits = text.partition("@")
+    if not _is_address(address) or (at and not (digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536)):
+        raise ValueError(f"{text!r} is not a name server: expected an IP address, or address@port")
+    return address, int(digits) if at else port
+
+
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
@@ -201,7 +212,8 @@ class _Flight:
 class Resolver:
     """Looks names up, for all threads of a process.
 
-    nameservers    addresses of recursive name servers in the order of preference; none: those of /etc/resolv.conf
+    nameservers    recursive name servers in the order of preference, as address or address@port; none: those of
+                   /etc/resolv.conf
     query_timeout  seconds to wait for one server before the next is asked
     rounds         how often the list of servers is gone through while all are silent
     cache_size     entries kept; an answer counts once more for every 512 octets
@@ -219,10 +231,7 @@ class Resolver:
         exchange: Exchange = exchange_over_network,
     ) -> None:
         """Raises ValueError where a name server is not an IP address."""
-        self.nameservers = tuple(nameservers) or system_nameservers()
-        for server in self.nameservers:
-            ipaddress.ip_address(server)
-        self._port = port
+        self._servers = tuple(parse_nameserver(server, port) for server in nameservers or system_nameservers())
         self._query_timeout = query_timeout
         self._rounds = rounds
         self._clock = clock
@@ -231,6 +240,11 @@ class Resolver:
         self._lock = threading.Lock()
         self._cache = _Cache(cache_size)
         self._flights: dict[_Key, _Flight] = {}
+
+    @classmethod
+    def from_settings(cls, settings: DnsSettings) -> Resolver:
+        """The resolver that [dns] describes. Raises ValueError where a name server is not an IP address."""
+        return cls(settings.nameservers, query_timeout=settings.timeout, cache_size=settings.cache)
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """What the DNS says about `name`, which may hold U-labels and any hostile text.
@@ -285,7 +299,7 @@ class Resolver:
                     return None
                 timeout = min(self._query_timeout, deadline.remaining())
                 try:
-                    response = self._exchange(query, self.nameservers[index], self._port, timeout)
+                    response = self._exchange(query, *self._servers[index], timeout)
                     if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
                         answer, ttl = _read(response, name, rdtype)
                         self._preferred = index
@@ -301,7 +315,7 @@ class Resolver:
         return self._remember(key, _Failure(f"{failure} for {rdtype} {name}"), FAILURE_TTL)
 
     def _order(self) -> Iterable[int]:
-        count = len(self.nameservers)
+        count = len(self._servers)
         first = self._preferred
         return ((first + offset) % count for offset in range(count))
 

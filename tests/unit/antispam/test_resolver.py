@@ -16,7 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antispam.deadline import Deadline
-from antispam.resolver import DNSTemporaryError, RdType, Resolver, Status, ascii_domain, system_nameservers
+from antispam.program import DnsSettings
+from antispam.resolver import (
+    DNSTemporaryError,
+    RdType,
+    Resolver,
+    Status,
+    ascii_domain,
+    parse_nameserver,
+    system_nameservers,
+)
 from support.dns import loopback_nameserver
 
 Message = dns.message.Message
@@ -353,9 +362,20 @@ def test_system_name_servers_are_read_from_resolv_conf(tmp_path: Path) -> None:
     assert system_nameservers(tmp_path / "missing") == ("127.0.0.1",)
 
 
-def test_a_name_server_that_is_no_address_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match="localhost"):
-        Resolver(["localhost"])
+@pytest.mark.parametrize(
+    "server", ["localhost", "192.0.2.1@", "192.0.2.1@dns", "192.0.2.1@70000", "@53", "192.0.2.1:53"]
+)
+def test_a_name_server_that_is_no_address_is_refused_at_once(server: str) -> None:
+    with pytest.raises(ValueError, match="expected an IP address"):
+        Resolver([server])
+
+
+def test_a_name_server_may_have_a_port_of_its_own() -> None:
+    settings = DnsSettings(nameservers=("192.0.2.1", "2001:db8::1@5353"))
+    assert [parse_nameserver(server) for server in settings.nameservers] == [("192.0.2.1", 53), ("2001:db8::1", 5353)]
+    with loopback_nameserver(lambda query, _: respond(query, SPF)) as port:
+        resolver = Resolver.from_settings(DnsSettings(nameservers=(f"127.0.0.1@{port}",)))
+        assert resolver.lookup("example.org", "TXT", Deadline.after(5)).found
 
 
 def over_wire(port: int, query_timeout: float = 3.0) -> Resolver:
