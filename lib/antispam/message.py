@@ -12,6 +12,14 @@ from antispam.outcome import Decision
 from antispam.text import from_wire
 
 
+def envelope_address(raw: str) -> str:
+    """The address in a MAIL or RCPT argument: without angle brackets and without a source route (RFC 5321 appendix F.2)."""
+    address = raw.strip().removeprefix("<").removesuffix(">")
+    if address.startswith("@") and ":" in address:
+        address = address.partition(":")[2]
+    return address
+
+
 class Header(NamedTuple):
     """A header field as the MTA handed it over: the value keeps its leading space; folded lines are joined by LF."""
 

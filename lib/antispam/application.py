@@ -1,0 +1,157 @@
+"""Puts a program together from its journey and its settings."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import milter
+
+import Milter
+from antispam import saved
+from antispam.accessmap import AccessMap, AccessSettings
+from antispam.deadline import Deadline
+from antispam.journey import Journey, Runner, Subject
+from antispam.logs import LogSettings
+from antispam.milterapp import ACTIONS, milter_class
+from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
+from antispam.resolver import Resolver
+from antispam.services import Services
+from antispam.session import Recorder, Session
+from antispam.settings import Settings, load
+from antispam.sockets import SocketSpec
+from antispam.store import Store, migrate
+from antispam.store.engine import url_from
+from antispam.store.history import HistoryWriter
+from antispam.supervisor import Limits, ProcessPlan
+from antispam.worker import Activity, WorkerContext
+
+log = logging.getLogger(__name__)
+
+
+def settings_classes(journey: Journey) -> list[type]:
+    """Every settings class that a program with this journey reads."""
+    return [*PROGRAM_SETTINGS, LogSettings, AccessSettings, *journey.settings_classes()]
+
+
+SYSTEM_CONFIG = Path("/etc/mail/milter.cfg")
+
+
+def find_config(given: Path | None) -> list[Path]:
+    """The files to read: the one that was given, else the system's where there is one; without any, defaults hold."""
+    if given is not None:
+        return [given]
+    return [SYSTEM_CONFIG] if SYSTEM_CONFIG.exists() else []
+
+
+class ConfigError(click.ClickException):
+    """Exit status 78 (EX_CONFIG): the configuration can't be used."""
+
+    exit_code = 78
+
+
+def load_settings(journey: Journey, config: Path | None) -> Settings:
+    """Settings for a program with this journey. Raises ConfigError with a message for the administrator."""
+    try:
+        settings = load(find_config(config), settings_classes(journey))
+        SocketSpec.parse(settings[ProgramSettings].socket)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return settings
+
+
+class Application:
+    """What one worker has: made after the fork, closed at its end. Sessions are made from it."""
+
+    def __init__(
+        self,
+        journey: Journey,
+        settings: Settings,
+        *,
+        resolver: Resolver | None = None,
+        clock: Callable[[], float] = time.time,
+        record: bool = True,
+    ) -> None:
+        """record=False leaves no trace: for `scan`."""
+        program = settings[ProgramSettings]
+        self.settings = settings
+        self._program = program
+        self._pool = concurrent.futures.ThreadPoolExecutor(program.lookups, thread_name_prefix="look-up")
+        self.store = Store.from_settings(settings)
+        self.history: HistoryWriter | None = None
+        if record:
+            self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
+        self._services = Services(
+            settings=settings,
+            resolver=resolver or Resolver.from_settings(settings[DnsSettings]),
+            store=self.store,
+            access=AccessMap.from_settings(settings[AccessSettings]),
+            clock=clock,
+            deadline=Deadline.after(0),
+        )
+        self._runner = Runner(journey, pool=self._pool, failed=self._save_failed if record else _forget)
+
+    def session(self) -> Session:
+        recorder: Recorder | None = self.history
+        return Session(self._runner, self._services, recorder)
+
+    def close(self) -> None:
+        """Flush what is queued and let go of the database."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self.history is not None:
+            self.history.close()
+        self.store.close()
+
+    def _save_failed(self, subject: Subject) -> None:
+        """Keep the message in whose course an unexpected exception was raised; before its headers there is nothing to keep."""
+        if subject.message is not None and subject.message.headers:
+            path = saved.save(subject.message, "failed", self._program)
+            log.error("[%s] the message is kept as %s", subject.ref, path)
+
+
+def _forget(subject: Subject) -> None:
+    pass
+
+
+def serve(journey: Journey, settings: Settings, name: str, worker: WorkerContext) -> None:
+    """Run libmilter in a worker until the supervisor says stop."""
+    program = settings[ProgramSettings]
+    application = Application(journey, settings)
+    activity = Activity()
+    worker.watch(activity.load)
+    Milter.factory = milter_class(application.session, activity, program.reject_at)
+    Milter.set_flags(ACTIONS)
+    Milter.set_exception_policy(Milter.TEMPFAIL)
+    Milter.register_callbacks(name)
+    milter.settimeout(int(program.timeout))
+    try:
+        worker.run(milter)
+    finally:
+        application.close()
+
+
+def process_plan(journey: Journey, settings: Settings, name: str) -> ProcessPlan:
+    """What the supervisor runs."""
+    program = settings[ProgramSettings]
+
+    def prepare() -> None:
+        program.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        migrate(url_from(settings))
+        saved.purge(program, time.time())
+
+    optional = {"workers": program.workers} if program.workers else {}
+    return ProcessPlan(
+        name=name,
+        socket=SocketSpec.parse(program.socket),
+        serve=lambda worker: serve(journey, settings, name, worker),
+        prepare=prepare,
+        socket_mode=program.socket_mode,
+        socket_group=program.socket_group or None,
+        user=program.user or None,
+        limits=Limits(messages=program.drain_timeout),
+        **optional,
+    )

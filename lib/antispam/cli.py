@@ -1,0 +1,135 @@
+"""The command line of a milter program: run it, try a message, check its configuration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import rich.console
+import rich.table
+import sqlalchemy as sa
+
+from antispam import __version__, logs
+from antispam.application import (
+    SYSTEM_CONFIG,
+    ConfigError,
+    find_config,
+    load_settings,
+    process_plan,
+    settings_classes,
+)
+from antispam.journey import Journey
+from antispam.logs import LogSettings
+from antispam.program import ProgramSettings
+from antispam.scan import scan_command
+from antispam.settings import Settings, load
+from antispam.settings.load import Origin
+from antispam.sockets import SocketSpec
+from antispam.supervisor import ProcessPlan, Supervisor
+
+
+def make_group(journey: Journey, name: str, help: str) -> click.Group:
+    """The command line of a program: without a command it runs the filter."""
+    config_option = click.option(
+        "--config", "-c", type=click.Path(dir_okay=False, path_type=Path),
+        help=f"the configuration to read  [default: {SYSTEM_CONFIG} where it exists]",
+    )  # fmt: skip
+
+    @click.group(invoke_without_command=True, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+    @config_option
+    @click.version_option(__version__, prog_name=name)
+    @click.pass_context
+    def program(context: click.Context, config: Path | None) -> None:
+        context.obj = config
+        if context.invoked_subcommand is None:
+            sys.exit(run(journey, name, config))
+
+    @program.command("run")
+    @click.option("--show-mta-lines", is_flag=True, help="print the lines for sendmail.mc and main.cf first")
+    @click.pass_obj
+    def run_command(config: Path | None, show_mta_lines: bool) -> None:
+        """Run the filter in the foreground until TERM or Ctrl-C; HUP applies a new configuration."""
+        sys.exit(run(journey, name, config, show_mta_lines=show_mta_lines))
+
+    @program.command("check-config")
+    @click.option("--changed", is_flag=True, help="only what differs from the defaults")
+    @click.pass_obj
+    def check_config(config: Path | None, changed: bool) -> None:
+        """Print the effective settings and where each comes from; fail on the first that is wrong."""
+        print_settings(load_settings(journey, config), only_changed=changed)
+
+    program.add_command(scan_command(journey))
+    return program
+
+
+def run(journey: Journey, name: str, config: Path | None, *, show_mta_lines: bool = False) -> int:
+    """Serve under the supervisor; returns the exit code."""
+    settings = load_settings(journey, config)
+    try:
+        logs.configure(settings[LogSettings], name)
+    except OSError as error:
+        raise ConfigError(f"the log can't be opened: {error}") from error
+    if show_mta_lines:
+        click.echo(mta_lines(settings, name))
+    return int(Supervisor(process_plan(journey, settings, name), reload=_reloader(journey, name, config)).run())
+
+
+def _reloader(journey: Journey, name: str, config: Path | None) -> Callable[[], ProcessPlan]:
+    def reload() -> ProcessPlan:
+        return process_plan(journey, load(find_config(config), settings_classes(journey)), name)
+
+    return reload
+
+
+def mta_lines(settings: Settings, name: str) -> str:
+    """What to paste into sendmail.mc and main.cf so that the MTA finds us."""
+    spec = SocketSpec.parse(settings[ProgramSettings].socket)
+    return "\n".join(
+        (
+            f"{name} {__version__} filters mail as soon as an MTA sends it here. Paste one of these:",
+            "",
+            "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
+            f"    INPUT_MAIL_FILTER(`{name}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
+            "",
+            "  main.cf       (then postfix reload)",
+            f"    smtpd_milters = {spec.postfix}",
+            "    milter_default_action = tempfail",
+            "",
+            "Ctrl-C stops it.",
+            "",
+        )
+    )
+
+
+def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
+    """The effective options, section by section, on standard output; secrets are not shown."""
+    console = rich.console.Console(soft_wrap=True, highlight=False)
+    sections: dict[str, list[Origin]] = {}
+    for origin in settings.origins:
+        if not (only_changed and origin.where == "default"):
+            sections.setdefault(origin.section, []).append(origin)
+    for section, origins in sections.items():
+        table = rich.table.Table(
+            box=None, show_header=False, pad_edge=False, title=f"[bold]\\[{section}][/]", title_justify="left"
+        )
+        for origin in origins:
+            style = "dim" if origin.where == "default" else ""
+            table.add_row(origin.option, "=", rich.markup.escape(_show(origin)), f"# {origin.where}", style=style)
+        console.print(table)
+        console.print()
+    console.print("The configuration is correct.")
+
+
+def _show(origin: Origin) -> str:
+    value = origin.value
+    if origin.section == "store" and origin.option == "url" and value:
+        return sa.engine.make_url(value).render_as_string(hide_password=True)
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)

@@ -1,0 +1,186 @@
+"""Between libmilter and a session: callbacks in, replies and edits out. Nothing is decided here."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import Milter
+from antispam.draft import (
+    AddRecipient,
+    AppendHeader,
+    ChangeHeader,
+    ChangeSender,
+    DeleteRecipient,
+    Edit,
+    InsertHeader,
+    ReplaceBody,
+)
+from antispam.message import Auth, envelope_address
+from antispam.program import RejectAt
+from antispam.session import Session
+from antispam.verdicts import Action, Verdict
+from antispam.worker import Activity
+
+# What we may ask the MTA to do at the end of a message; anything else need not be negotiated.
+ACTIONS = (
+    Milter.ADDHDRS
+    | Milter.CHGHDRS
+    | Milter.CHGBODY
+    | Milter.ADDRCPT
+    | Milter.DELRCPT
+    | Milter.CHGFROM
+    | Milter.QUARANTINE
+    | Milter.SETSYMLIST
+)
+
+_RETURNS = {
+    Action.CONTINUE: Milter.CONTINUE,
+    Action.ACCEPT: Milter.CONTINUE,  # our policy ended; the MTA hears ACCEPT at the end of the message only
+    Action.REJECT: Milter.REJECT,
+    Action.TEMPFAIL: Milter.TEMPFAIL,
+    Action.DISCARD: Milter.DISCARD,
+    Action.QUARANTINE: Milter.DISCARD,  # it is in our store by now
+    Action.HOLD: Milter.ACCEPT,
+}
+
+
+def milter_class(new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt) -> type[Milter.Base]:
+    """The class that libmilter's callbacks reach. Steps at which nothing is ever refused are negotiated to need no reply,
+    which is most of a milter's speed."""
+
+    class SessionMilter(Milter.Base):
+        def __init__(self) -> None:
+            self.session = new_session()
+            activity.session_opened(id(self))
+
+        @Milter.symlist("j", "{daemon_name}", "{client_ptr}", "{client_resolve}", "{if_addr}")
+        def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
+            ip, port = _address(family, hostaddr)
+            resolve = self._macro("{client_resolve}")
+            verdict = self.session.connect(
+                ip,
+                port=port,
+                name=_verified(hostname, resolve),
+                ptr=_name(self._macro("{client_ptr}") or hostname),
+                resolve=resolve,
+                receiver=self._macro("j"),
+                daemon=self._macro("{daemon_name}"),
+            )
+            return self._reply(verdict)
+
+        def hello(self, hostname: str) -> int:
+            with activity.callback():
+                return self._reply(self.session.helo(hostname))
+
+        @Milter.symlist("i", "{auth_authen}", "{auth_type}")
+        def envfrom(self, f: str, *params: str) -> int:
+            activity.message_began(id(self))
+            with activity.callback():
+                auth = Auth(self._macro("{auth_authen}"), self._macro("{auth_type}"))
+                return self._reply(self.session.mail(envelope_address(f), params, auth, self._macro("i")))
+
+        def envrcpt(self, to: str, *params: str) -> int:
+            with activity.callback():
+                return self._reply(self.session.rcpt(envelope_address(to), params))
+
+        def data(self) -> int:
+            return self._reply(self.session.data())
+
+        @Milter.noreply
+        @Milter.decode("bytes")
+        def header(self, name: str, value: bytes) -> int:
+            if not self._leading_space:
+                value = b" " + value
+            self.session.header(name.encode("utf-8", "surrogateescape"), value)
+            return Milter.CONTINUE
+
+        @Milter.noreply
+        def body(self, chunk: bytes) -> int:
+            self.session.body(chunk)
+            return Milter.CONTINUE
+
+        @Milter.symlist("i")
+        def eom(self) -> int:
+            with activity.callback():
+                outcome = self.session.end(self._macro("i"), tick=self.progress)
+                for edit in outcome.edits:
+                    self._send(edit)
+                if outcome.verdict.action is Action.HOLD:
+                    self.quarantine(outcome.verdict.reason)
+                result = self._reply(outcome.verdict)
+            activity.message_ended(id(self))
+            return Milter.ACCEPT if result == Milter.CONTINUE else result
+
+        def abort(self) -> int:
+            self.session.abort()
+            activity.message_ended(id(self))
+            return Milter.CONTINUE
+
+        def close(self) -> int:
+            self.session.close()
+            activity.session_closed(id(self))
+            return Milter.CONTINUE
+
+        @property
+        def _leading_space(self) -> bool:
+            return bool(self._protocol & Milter.P_HDR_LEADSPC)
+
+        def _macro(self, name: str) -> str:
+            return self.getsymval(name) or ""
+
+        def _reply(self, verdict: Verdict) -> int:
+            if verdict.action.refuses:
+                # libmilter reads its text as a format: a single % would drop the whole reply.
+                lines = [line.replace("%", "%%") for line in verdict.reply_lines()]
+                self.setreply(str(verdict.code), verdict.enhanced, *lines)
+            return _RETURNS[verdict.action]
+
+        def _send(self, edit: Edit) -> None:
+            space = " " if self._leading_space else ""
+            match edit:
+                case InsertHeader(name, value):
+                    self.addheader(name, space + value, 0)
+                case AppendHeader(name, value):
+                    self.addheader(name, space + value)
+                case ChangeHeader(name, occurrence, value):
+                    self.chgheader(name, occurrence, None if value is None else space + value)
+                case ReplaceBody(content):
+                    self.replacebody(content)
+                case ChangeSender(address):
+                    self.chgfrom(f"<{address}>")
+                case AddRecipient(address):
+                    self.addrcpt(f"<{address}>")
+                case DeleteRecipient(address):
+                    self.delrcpt(f"<{address}>")
+
+    if reject_at is not RejectAt.NOW:
+        _without_reply(SessionMilter, "connect", "hello", "envfrom")
+    if reject_at is not RejectAt.DATA:
+        # Nothing happens at DATA then: not even the callback is needed.
+        SessionMilter.data = Milter.Base.data  # type: ignore[method-assign]
+    return Milter.header_leading_space(SessionMilter)
+
+
+def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
+    for step in steps:
+        setattr(cls, step, Milter.noreply(getattr(cls, step)))
+
+
+def _address(family: int, hostaddr: Any) -> tuple[str, int]:
+    if family not in (socket.AF_INET, socket.AF_INET6) or not hostaddr:
+        return "", 0
+    ip = str(hostaddr[0]).removeprefix("IPv6:")
+    # A dual-stack MTA tells IPv4 clients as mapped addresses; every list and SPF record means the IPv4 one.
+    return ip.removeprefix("::ffff:") if "." in ip else ip, int(hostaddr[1])
+
+
+def _name(hostname: str) -> str:
+    """ "" for the forms in which MTAs say that they know no name."""
+    return "" if not hostname or hostname.startswith("[") or hostname == "unknown" else hostname
+
+
+def _verified(hostname: str, resolve: str) -> str:
+    """sendmail passes a name on although its forward look-up disagrees, and says so only in {client_resolve}."""
+    return _name(hostname) if resolve in ("", "OK") else ""

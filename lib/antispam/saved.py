@@ -1,0 +1,39 @@
+"""Originals of messages that we changed or failed on, as files that an administrator can look into."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from antispam.message import Message
+from antispam.program import ProgramSettings
+
+
+def folder(settings: ProgramSettings) -> Path:
+    return settings.tempdir or settings.datadir / "save"
+
+
+def save(message: Message, kind: str, settings: ProgramSettings) -> Path:
+    """Write the message as it came to <folder>/<ref>.<kind>.eml, readable by our user and group only, complete on disk before
+    this returns. Raises OSError."""
+    place = folder(settings)
+    place.mkdir(mode=0o750, parents=True, exist_ok=True)
+    path = place / f"{message.ref}.{kind}.eml"
+    # Our own reference names the file: nothing that mail chose ever becomes part of a path.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(message.raw())
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def purge(settings: ProgramSettings, now: float) -> int:
+    """Delete what is older than keep_saved; returns how many files went. Raises OSError only where the folder can't be read."""
+    place = folder(settings)
+    if not place.is_dir():
+        return 0
+    old = [path for path in place.glob("*.eml") if path.lstat().st_mtime < now - settings.keep_saved]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)

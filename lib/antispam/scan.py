@@ -1,0 +1,240 @@
+"""`scan`: sends messages through the same journey without an MTA, and explains the outcome line by line."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import rich.console
+
+from antispam.application import Application, load_settings
+from antispam.journey import Journey, Subject, all_decisions
+from antispam.message import Header, Message
+from antispam.outcome import Decision
+from antispam.program import ProgramSettings, StoreSettings
+from antispam.session import Outcome, Session
+from antispam.store import migrate
+from antispam.store.engine import url_from
+from antispam.text import for_log
+from antispam.verdicts import Action, Verdict
+
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FROM_LINE = re.compile(rb"From [^\n]*\n")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the SMTP client would have said."""
+
+    ip: str
+    name: str
+    helo: str
+    mail_from: str
+    recipients: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What happened to one message."""
+
+    file: str
+    verdict: Verdict
+    spoken_at: str
+    decisions: tuple[Decision, ...]
+    findings: dict[str, Any]
+    edits: tuple[str, ...]
+
+
+def split_message(raw: bytes) -> tuple[list[Header], bytes]:
+    """A message file as an MTA would hand it over: header fields (folds as LF) and the body with CRLF line ends.
+
+    An mbox "From " line is dropped. A line in the header section that is no field ends the section, as it does for sendmail.
+    """
+    if match := _FROM_LINE.match(raw):
+        raw = raw[match.end() :]
+    lines = raw.replace(b"\r\n", b"\n").split(b"\n")
+    headers: list[Header] = []
+    for number, line in enumerate(lines):
+        if line[:1] in (b" ", b"\t") and headers:
+            last = headers[-1]
+            headers[-1] = Header(last.name, last.value + b"\n" + line)
+        elif match := _FIELD.match(line):
+            headers.append(Header(match[1], line[match.end() :]))
+        else:
+            rest = lines[number + 1 :] if not line else lines[number:]
+            return headers, b"\r\n".join(rest)
+    return headers, b""
+
+
+def scan(application: Application, file: str, raw: bytes, envelope: Envelope) -> Report:
+    """One message through the journey, as a session of its own."""
+    session = application.session()
+    headers, body = split_message(raw)
+    verdict, spoken_at = _envelope(session, envelope)
+    message = session.message
+    assert message is not None
+    edits: tuple[str, ...] = ()
+    if verdict is None:
+        for header in headers:
+            session.header(*header)
+        session.body(body)
+        outcome = session.end("scan")
+        verdict, spoken_at, edits = outcome.verdict, "end of message", _describe_edits(outcome)
+    report = Report(
+        file=file,
+        verdict=verdict,
+        spoken_at=spoken_at,
+        decisions=tuple(_decisions(session, message)),
+        findings=_findings(message),
+        edits=edits,
+    )
+    session.close()
+    return report
+
+
+def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:
+    """The steps before DATA; the verdict is the one that ends the transaction there, if any."""
+    steps = [
+        ("connect", lambda: session.connect(envelope.ip, name=envelope.name, ptr=envelope.name, receiver="localhost")),
+        ("HELO", lambda: session.helo(envelope.helo)),
+        ("MAIL FROM", lambda: session.mail(envelope.mail_from)),
+    ]
+    for step, speak in steps:
+        verdict = speak()
+        if verdict.action.refuses:
+            if session.message is None:
+                session.mail(envelope.mail_from)
+            return verdict, step
+    refusals = [verdict for verdict in map(session.rcpt, envelope.recipients) if verdict.action.refuses]
+    if len(refusals) == len(envelope.recipients):
+        return refusals[0], "RCPT TO"
+    verdict = session.data()
+    return (verdict, "DATA") if verdict.action.refuses else (None, "")
+
+
+def _decisions(session: Session, message: Message) -> Iterator[Decision]:
+    yield from all_decisions(Subject(session.connection, message))
+    for recipient in message.recipients:
+        yield from recipient.decisions
+
+
+def _findings(message: Message) -> dict[str, Any]:
+    found = message.findings.to_builtins()
+    for recipient in message.recipients:
+        found |= {finding.check: msgspec.to_builtins(finding) for finding in recipient.findings.own()}
+    return found
+
+
+def _describe_edits(outcome: Outcome) -> tuple[str, ...]:
+    def describe(edit: Any) -> str:
+        values = [f"{len(value)} octets" if isinstance(value, bytes) else for_log(str(value), 300) for value in edit]
+        return f"{type(edit).__name__} {' '.join(values)}"
+
+    return tuple(describe(edit) for edit in outcome.edits)
+
+
+def explain(report: Report, journey: Journey, console: rich.console.Console) -> None:
+    """The outcome in sentences a person can follow, in the order of the journey."""
+    verdict = report.verdict
+    outcome = "accepted" if verdict.action in (Action.CONTINUE, Action.ACCEPT) else str(verdict.action)
+    asks = {row.check.NAME: row.asks for row in journey.rows}
+    say = console.print
+    say(
+        f"[bold]{rich.markup.escape(report.file)}[/]: [bold]{outcome}[/]"
+        + (f" at {report.spoken_at}" if report.spoken_at else "")
+    )
+    if verdict.action.refuses:
+        say(rich.markup.escape(f"    {verdict.code} {verdict.enhanced} " + " / ".join(verdict.reply_lines())))
+    for name, finding in report.findings.items():
+        decision = next((d for d in report.decisions if d.check == name), None)
+        say(rich.markup.escape(f"  {name}: {asks.get(name, '')}"))
+        say(rich.markup.escape(f"    found    {_short(finding)}"))
+        if decision is not None:
+            mode = "" if decision.counts else " (mode log: has no effect)"
+            reason = f": {for_log(decision.verdict.reason)}" if decision.verdict.reason else ""
+            say(rich.markup.escape(f"    decided  {decision.verdict.action}{reason}{mode}"))
+    for edit in report.edits:
+        say(rich.markup.escape(f"  edit: {edit}"))
+
+
+def _short(finding: Any) -> str:
+    if not isinstance(finding, dict):
+        return str(finding)
+    shown = {key: value for key, value in finding.items() if value not in ("", None, [], False, {})}
+    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in shown.items()) or "nothing"
+
+
+def as_json(report: Report) -> str:
+    """One object a line, for programs."""
+    value = dataclasses.asdict(report)
+    value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an IP address") from None
+
+
+def scan_command(journey: Journey) -> click.Command:
+    """The command, for a program with this journey."""
+
+    @click.command("scan")
+    @click.argument("files", nargs=-1, required=True, type=click.File("rb"))
+    @click.option("--ip", required=True, callback=_address, help="the client's address")
+    @click.option("--name", default="", help="the client's verified host name, if any")
+    @click.option("--helo", default="localhost.localdomain", show_default=True, help="what it said at HELO")
+    @click.option("--from", "mail_from", default="", help="the envelope sender; empty is the null reverse path")
+    @click.option(
+        "--rcpt", "recipients", multiple=True, default=["postmaster@localhost"], help="a recipient; may be repeated"
+    )
+    @click.option("--json", "json_output", is_flag=True, help="one JSON object a message")
+    @click.option(
+        "--live", is_flag=True, help="use the configured database (the greylist, say) instead of an empty one"
+    )
+    @click.pass_obj
+    def command(
+        config: Path | None,
+        files: tuple[Any, ...],
+        ip: str,
+        name: str,
+        helo: str,
+        mail_from: str,
+        recipients: tuple[str, ...],
+        json_output: bool,
+        live: bool,
+    ) -> None:
+        """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
+        explain the outcome. Nothing is delivered, learned or recorded. The exit status is 1 where a message is not accepted."""
+        settings = load_settings(journey, config)
+        console = rich.console.Console(soft_wrap=True, highlight=False)
+        envelope = Envelope(ip, name, helo, mail_from, recipients)
+        refused = False
+        with tempfile.TemporaryDirectory(prefix="bms-scan-") as scratch:
+            if not live:
+                program = dataclasses.replace(settings[ProgramSettings], datadir=Path(scratch))
+                settings = settings.replaced(program, dataclasses.replace(settings[StoreSettings], url=""))
+                migrate(url_from(settings))
+            application = Application(journey, settings, record=False)
+            for file in files:
+                report = scan(application, file.name, file.read(), envelope)
+                refused = refused or report.verdict.action not in (Action.CONTINUE, Action.ACCEPT)
+                if json_output:
+                    click.echo(as_json(report))
+                else:
+                    explain(report, journey, console)
+            application.close()
+        sys.exit(1 if refused else 0)
+
+    return command
