@@ -1,0 +1,294 @@
+"""The socket on which an MTA finds a milter: how it is written, opened, protected and removed.
+
+The process that supervises opens it, not libmilter: libmilter has no say over mode and group, it replaces the
+socket of a living process without asking, and when a worker that is not root ends it unlinks the path
+even while its siblings still serve on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import grp
+import os
+import re
+import shutil
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+PROBE_SECONDS = 2.0
+POSTFIX_STYLE = re.compile(r"(?P<host>\[[^]]*\]|[^:@\[\]]+):(?P<port>\w+)")
+
+
+class SocketSpecError(ValueError):
+    """The text does not name a milter socket; the message says what would."""
+
+
+class SocketUnavailable(OSError):
+    """The socket cannot be opened; the message is for an administrator."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSpec:
+    """Where the milter listens. `path` for AF_UNIX; `host` ("" = every address) and `port` for AF_INET, AF_INET6."""
+
+    family: socket.AddressFamily
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> SocketSpec:
+        """Read libmilter's syntax: `unix:/path`, `local:/path`, `/path`, `inet:port[@host]`, `inet6:port[@host]`.
+
+        A port may be a service name and a host may stand in square brackets. Raises SocketSpecError.
+        """
+        text = text.strip()
+        scheme, colon, rest = text.partition(":")
+        if not colon:
+            scheme, rest = "unix", text
+        match scheme.lower():
+            case "unix" | "local":
+                return cls._unix(rest, text)
+            case "inet":
+                return cls._inet(socket.AF_INET, rest, text)
+            case "inet6":
+                return cls._inet(socket.AF_INET6, rest, text)
+        raise SocketSpecError(f"{text!r}: a socket begins with unix:, local:, inet: or inet6:")
+
+    @classmethod
+    def _unix(cls, path: str, text: str) -> SocketSpec:
+        if not path or path.endswith("/") or "\0" in path:
+            raise SocketSpecError(f"{text!r} names no file: write unix:/path/to/socket")
+        return cls(socket.AF_UNIX, path=os.path.abspath(path))
+
+    @classmethod
+    def _inet(cls, family: socket.AddressFamily, rest: str, text: str) -> SocketSpec:
+        if "@" not in rest and (postfix := POSTFIX_STYLE.fullmatch(rest)):
+            ours = f"{text.partition(':')[0]}:{postfix['port']}@{postfix['host']}"
+            raise SocketSpecError(f"{text!r} is how Postfix writes it; here it is {ours}")
+        port, _, host = rest.partition("@")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        return cls(family, host=host, port=_port(port, text))
+
+    def __str__(self) -> str:
+        if self.family == socket.AF_UNIX:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self._scheme}:{self.port}" + (f"@{host}" if host else "")
+
+    @property
+    def _scheme(self) -> str:
+        return "inet6" if self.family == socket.AF_INET6 else "inet"
+
+    @property
+    def _dialled(self) -> str:
+        """The host that a client on this machine would dial."""
+        loopback = "::1" if self.family == socket.AF_INET6 else "127.0.0.1"
+        return loopback if self.host in ("", "0.0.0.0", "::") else self.host
+
+    @property
+    def sendmail(self) -> str:
+        """What follows `S=` in sendmail's INPUT_MAIL_FILTER."""
+        return f"local:{self.path}" if self.family == socket.AF_UNIX else str(replace(self, host=self._dialled))
+
+    @property
+    def postfix(self) -> str:
+        """A value of Postfix's smtpd_milters."""
+        if self.family == socket.AF_UNIX:
+            return f"unix:{self.path}"
+        host = f"[{self._dialled}]" if ":" in self._dialled else self._dialled
+        return f"inet:{host}:{self.port}"
+
+
+def _port(name: str, text: str) -> int:
+    if name.isascii() and name.isdecimal() and int(name) < 65536:
+        return int(name)
+    try:
+        return socket.getservbyname(name, "tcp")
+    except (OSError, UnicodeError):
+        raise SocketSpecError(f"{text!r}: {name!r} is no port; write inet:8893@127.0.0.1") from None
+
+
+class Listener:
+    """A listening socket, non-blocking since several processes accept from it. Made by open_listener()."""
+
+    def __init__(self, spec: SocketSpec, listening: socket.socket) -> None:
+        self.spec = spec
+        self.socket = listening
+        self._identity = _identity(spec.path) if spec.path else None
+
+    def protect(self, mode: int, owner: int = -1, group: str | int = -1) -> None:
+        """Set mode, owner (uid) and group (name or gid) of a unix socket; -1 = as it is. Raises SocketUnavailable."""
+        path = self.spec.path
+        if not path:
+            return
+        gid = _gid(group)
+        try:
+            if (owner, gid) != (-1, -1):
+                os.chown(path, owner, gid)
+            os.chmod(path, mode)
+        except OSError as error:
+            why = f"cannot give {path} its owner, group or mode: {error.strerror}"
+            raise SocketUnavailable(error.errno, why) from error
+
+    def close(self) -> None:
+        """Listen no more, and remove the socket's file if it is still the one that was made here."""
+        self.socket.close()
+        if self._identity and _identity(self.spec.path) == self._identity:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.spec.path)
+        self._identity = None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def open_listener(
+    spec: SocketSpec, *, mode: int = 0o660, owner: int = -1, group: str | int = -1, backlog: int = 128
+) -> Listener:
+    """Listen on `spec`; `mode`, `owner` (uid) and `group` (name or gid; -1 = as they fall) are those of a unix socket.
+
+    The file of a dead process is replaced, that of a living one is not. Not for a process with threads: the
+    umask is changed for a moment. Raises SocketUnavailable.
+    """
+    try:
+        if spec.family == socket.AF_UNIX:
+            return _open_unix(spec, mode, owner, group, backlog)
+        return _open_inet(spec, backlog)
+    except SocketUnavailable:
+        raise
+    except OSError as error:
+        raise SocketUnavailable(error.errno, f"cannot listen on {spec}: {error.strerror or error}") from error
+
+
+def _gid(group: str | int) -> int:
+    if isinstance(group, int):
+        return group
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SocketUnavailable(errno.EINVAL, f"there is no group {group!r} to own the socket") from None
+
+
+def _open_inet(spec: SocketSpec, backlog: int) -> Listener:
+    found = socket.getaddrinfo(spec.host or None, spec.port, spec.family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    listening = socket.socket(spec.family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is accepted inherits it. Several modifications at end of message would otherwise run into
+        # Nagle's algorithm and delayed acknowledgements: 40 ms each.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setblocking(False)
+        listening.bind(found[0][4])
+        listening.listen(backlog)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SocketUnavailable(error.errno, f"another process listens on {spec}") from error
+        raise
+    return Listener(replace(spec, port=listening.getsockname()[1]), listening)
+
+
+def _open_unix(spec: SocketSpec, mode: int, owner: int, group: str | int, backlog: int) -> Listener:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        with _directory_locked(os.path.dirname(spec.path)):
+            _remove_if_stale(spec.path)
+            _bind_with_mode(listening, spec.path, mode)
+            listener = Listener(spec, listening)
+            try:
+                listener.protect(mode, owner, group)
+                listening.listen(backlog)
+            except OSError:
+                listener.close()
+                raise
+    except OSError:
+        listening.close()
+        raise
+    return listener
+
+
+@contextlib.contextmanager
+def _directory_locked(directory: str) -> Iterator[None]:
+    """Two that start at once must not both find the old socket stale, and the second unlink the first one's."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise SocketUnavailable(errno.EEXIST, f"{path} exists and is not a socket; it is left alone")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        refused = probe.connect_ex(path)
+    if refused != errno.ECONNREFUSED:
+        # A full queue (EAGAIN) is a sign of life, and EACCES no sign at all: only a refusal proves that nobody listens.
+        why = "another process listens on" if refused in (0, errno.EAGAIN) else f"{os.strerror(refused)}:"
+        raise SocketUnavailable(errno.EADDRINUSE, f"{why} {path}")
+    os.unlink(path)
+
+
+def _bind_with_mode(listening: socket.socket, path: str, mode: int) -> None:
+    """Bind so that the file never has, not even for an instant, more permissions than `mode`."""
+    before = os.umask(0o777 & ~mode)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(before)
+
+
+@contextlib.contextmanager
+def private_path() -> Iterator[str]:
+    """A path for a socket that nobody else is to find, in a directory of its own that is gone afterwards."""
+    directory = tempfile.mkdtemp(prefix="milter-")
+    try:
+        yield os.path.join(directory, "s")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def silent_listener() -> socket.socket:
+    """A listening socket that nobody can connect to: it has no name any more."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.setblocking(False)
+    with private_path() as path:
+        listening.bind(path)
+        listening.listen(1)
+    return listening
+
+
+def listening_descriptors() -> set[int]:
+    """The descriptors of this process that are listening sockets, however they came to be."""
+    return {int(name) for name in os.listdir("/dev/fd") if _listens(int(name))}
+
+
+def _listens(descriptor: int) -> bool:
+    try:
+        borrowed = socket.socket(fileno=descriptor)
+    except OSError:
+        return False
+    try:
+        return bool(borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+    finally:
+        borrowed.detach()
