@@ -1,0 +1,67 @@
+"""The findings that other checks read. Checks never import one another: they meet here.
+
+A finding that only its own check reads is declared in that check's module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import ClassVar
+
+from antispam.dkim_protocol import SignatureResult
+from antispam.findings import Finding
+from antispam.spf_protocol import SpfResult
+
+
+class ClientClass(enum.StrEnum):
+    """Who the client is to us."""
+
+    INTERNAL = "internal"  # internal_connect
+    TRUSTED_RELAY = "trusted_relay"  # takes mail for us; what it says of others is believed
+    EXTERNAL = "external"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectionFinding(Finding):
+    """What a connection is, found at connect.
+
+    client   who the client is to us
+    iprev    RFC 8601 section 2.7.3: "pass" where reverse and forward look-up agree, "fail", "temperror" or "permerror"
+    dynamic  its PTR record looks like one of a pool of dial-up lines, or is missing
+    """
+
+    check: ClassVar[str] = "connection"
+    client: ClientClass = ClientClass.EXTERNAL
+    iprev: str = "permerror"
+    dynamic: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpfFinding(Finding):
+    """SPF of both identities, found at MAIL. None where an identity was not asked about."""
+
+    check: ClassVar[str] = "spf"
+    mailfrom: SpfResult | None = None
+    helo: SpfResult | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DkimFinding(Finding):
+    """What each DKIM signature of the message is worth, found at the end of the message; empty where it is not signed.
+
+    skipped  how many more signatures were not looked at, because of the cap
+    """
+
+    check: ClassVar[str] = "dkim"
+    signatures: tuple[SignatureResult, ...] = ()
+    skipped: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuthFinding(Finding):
+    """SMTP AUTH as it stands for a message, found at MAIL: "" for a client that did not authenticate."""
+
+    check: ClassVar[str] = "auth"
+    login: str = ""
+    mechanism: str = ""
