@@ -1,0 +1,551 @@
+"""libmilter for Python, call for call as pymilter's C module of the same name offers it.
+
+Set callbacks, register(name), setconn(where), then main(). Each callback gets the connection's milterContext first
+and returns CONTINUE, REJECT, ACCEPT, DISCARD, TEMPFAIL, SKIP or NOREPLY. Texts of the envelope and header values
+arrive as bytes, host names, HELO and header names as str (UTF-8, undecodable bytes as surrogates, PEP 383).
+Functions take str (encoded the same way) or bytes.
+
+Different from pymilter 1.0.5, on purpose: undecodable bytes never fail a callback; a callback that returns what
+libmilter does not know counts as failed instead of hanging the connection; a verdict given in a step that the milter
+promised not to answer is spoken at the next one that is answered; SystemExit in a callback is a failure as any other.
+
+Callbacks come from libmilter's pool of threads: two callbacks of one connection may run on different threads, one
+after the other. An exception is logged once (logger "milter") and answered by the exception policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+from _libmilter import ffi, lib, listening_sockets, prepare_listener
+
+_log = logging.getLogger("milter")
+
+# Return values of callbacks
+CONTINUE: Final[int] = lib.SMFIS_CONTINUE
+REJECT: Final[int] = lib.SMFIS_REJECT
+DISCARD: Final[int] = lib.SMFIS_DISCARD
+ACCEPT: Final[int] = lib.SMFIS_ACCEPT
+TEMPFAIL: Final[int] = lib.SMFIS_TEMPFAIL
+NOREPLY: Final[int] = lib.SMFIS_NOREPLY
+SKIP: Final[int] = lib.SMFIS_SKIP
+ALL_OPTS: Final[int] = lib.SMFIS_ALL_OPTS
+
+# Results of libmilter's functions, and its version
+SUCCESS: Final[int] = lib.MI_SUCCESS
+FAILURE: Final[int] = lib.MI_FAILURE
+VERSION: Final[int] = lib.SMFI_VERSION
+PROT_VERSION: Final[int] = lib.SMFI_PROT_VERSION
+CHUNK_SIZE: Final[int] = lib.MILTER_CHUNK_SIZE
+MAX_DATA_SIZE: Final[int] = lib.MILTER_MAX_DATA_SIZE
+
+# Actions (set_flags, negotiation)
+NONE: Final[int] = lib.SMFIF_NONE
+ADDHDRS: Final[int] = lib.SMFIF_ADDHDRS
+CHGBODY: Final[int] = lib.SMFIF_CHGBODY
+MODBODY: Final[int] = lib.SMFIF_MODBODY
+ADDRCPT: Final[int] = lib.SMFIF_ADDRCPT
+DELRCPT: Final[int] = lib.SMFIF_DELRCPT
+CHGHDRS: Final[int] = lib.SMFIF_CHGHDRS
+QUARANTINE: Final[int] = lib.SMFIF_QUARANTINE
+CHGFROM: Final[int] = lib.SMFIF_CHGFROM
+ADDRCPT_PAR: Final[int] = lib.SMFIF_ADDRCPT_PAR
+SETSYMLIST: Final[int] = lib.SMFIF_SETSYMLIST
+V1_ACTS: Final[int] = lib.SMFI_V1_ACTS
+V2_ACTS: Final[int] = lib.SMFI_V2_ACTS
+CURR_ACTS: Final[int] = lib.SMFI_CURR_ACTS
+
+# Steps (negotiation): not wanted, not answered, and other options
+P_NOCONNECT: Final[int] = lib.SMFIP_NOCONNECT
+P_NOHELO: Final[int] = lib.SMFIP_NOHELO
+P_NOMAIL: Final[int] = lib.SMFIP_NOMAIL
+P_NORCPT: Final[int] = lib.SMFIP_NORCPT
+P_NOBODY: Final[int] = lib.SMFIP_NOBODY
+P_NOHDRS: Final[int] = lib.SMFIP_NOHDRS
+P_NOEOH: Final[int] = lib.SMFIP_NOEOH
+P_NOUNKNOWN: Final[int] = lib.SMFIP_NOUNKNOWN
+P_NODATA: Final[int] = lib.SMFIP_NODATA
+P_NR_CONN: Final[int] = lib.SMFIP_NR_CONN
+P_NR_HELO: Final[int] = lib.SMFIP_NR_HELO
+P_NR_MAIL: Final[int] = lib.SMFIP_NR_MAIL
+P_NR_RCPT: Final[int] = lib.SMFIP_NR_RCPT
+P_NR_DATA: Final[int] = lib.SMFIP_NR_DATA
+P_NR_UNKN: Final[int] = lib.SMFIP_NR_UNKN
+P_NR_HDR: Final[int] = lib.SMFIP_NR_HDR
+P_NOHREPL: Final[int] = lib.SMFIP_NOHREPL
+P_NR_EOH: Final[int] = lib.SMFIP_NR_EOH
+P_NR_BODY: Final[int] = lib.SMFIP_NR_BODY
+P_SKIP: Final[int] = lib.SMFIP_SKIP
+P_RCPT_REJ: Final[int] = lib.SMFIP_RCPT_REJ
+P_HDR_LEADSPC: Final[int] = lib.SMFIP_HDR_LEADSPC
+P_MDS_256K: Final[int] = lib.SMFIP_MDS_256K
+P_MDS_1M: Final[int] = lib.SMFIP_MDS_1M
+V1_PROT: Final[int] = lib.SMFI_V1_PROT
+V2_PROT: Final[int] = lib.SMFI_V2_PROT
+CURR_PROT: Final[int] = lib.SMFI_CURR_PROT
+
+# Stages for setsymlist
+M_CONNECT: Final[int] = lib.SMFIM_CONNECT
+M_HELO: Final[int] = lib.SMFIM_HELO
+M_ENVFROM: Final[int] = lib.SMFIM_ENVFROM
+M_ENVRCPT: Final[int] = lib.SMFIM_ENVRCPT
+M_DATA: Final[int] = lib.SMFIM_DATA
+M_EOM: Final[int] = lib.SMFIM_EOM
+M_EOH: Final[int] = lib.SMFIM_EOH
+
+Text = str | bytes
+Callback = Callable[..., int]
+
+
+class error(Exception):
+    """libmilter refused a call. The message says what was asked of it; libmilter itself tells no reason."""
+
+
+def _encode(text: Text) -> bytes:
+    """The bytes of a text for C; raises TypeError and ValueError (a NUL inside) as a C module's argument check."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogateescape")
+    elif not isinstance(text, bytes):
+        raise TypeError(f"expected str or bytes, not {type(text).__name__}")
+    if b"\0" in text:
+        raise ValueError("embedded null character")
+    return text
+
+
+def _encode_optional(text: Text | None) -> Any:
+    return ffi.NULL if text is None else _encode(text)
+
+
+class milterContext:
+    """One SMTP connection. Handed to every callback; usable until the close callback returns.
+
+    Every method that asks libmilter raises milter.error when libmilter refuses, or when the connection is closed.
+    The methods that change the message work in the end-of-message callback only.
+    """
+
+    __slots__ = ("__weakref__", "_ctx", "_priv")
+
+    def __init__(self, ctx: Any) -> None:
+        self._ctx = ctx
+        self._priv: Any = None
+
+    def _open(self) -> Any:
+        if self._ctx is None:
+            raise error("bad context")
+        return self._ctx
+
+    def getpriv(self) -> Any:
+        """The object given to setpriv(), or None."""
+        return self._priv
+
+    def setpriv(self, priv: Any, /) -> Any:
+        """Attach an object to the connection; returns the one attached before."""
+        before, self._priv = self._priv, priv
+        return before
+
+    def getsymval(self, name: Text, /) -> str | None:
+        """The value of a macro (`j`, `{auth_authen}`), or None where the MTA did not send it."""
+        value = lib.smfi_getsymval(self._open(), _encode(name))
+        return None if value == ffi.NULL else ffi.string(value).decode("utf-8", "surrogateescape")
+
+    def setreply(self, rcode: Text, xcode: Text | None, /, *lines: Text) -> None:
+        """The SMTP reply to this step's REJECT (5xx) or TEMPFAIL (4xx): code, enhanced code or None, up to 32 lines.
+
+        The text is sent as it is, `%` included. libmilter ignores it where code and verdict do not match.
+        """
+        ctx = self._open()
+        if len(lines) > lib.SETREPLY_LINES:
+            raise TypeError(f"setreply() takes at most {lib.SETREPLY_LINES} lines ({len(lines)} given)")
+        # The array is full length: unused places are the NULL that ends smfi_setmlreply's arguments.
+        texts = [ffi.from_buffer("char[]", _encode(line) + b"\0") for line in lines]
+        array = ffi.new("char *[]", lib.SETREPLY_LINES)
+        array[0 : len(texts)] = texts
+        if lib.set_reply(ctx, _encode(rcode), _encode_optional(xcode), array, len(texts)) != SUCCESS:
+            raise error("cannot set reply")
+
+    def addheader(self, field: Text, value: Text, index: int = -1, /) -> None:
+        """Append a header field, or insert it as the index-th of all (0: before the first)."""
+        ctx = self._open()
+        name, content = _encode(field), _encode(value)
+        result = lib.smfi_addheader(ctx, name, content) if index < 0 else lib.smfi_insheader(ctx, index, name, content)
+        if result != SUCCESS:
+            raise error("cannot add header")
+
+    def chgheader(self, field: Text, index: int, value: Text | None, /) -> None:
+        """Change the index-th field of this name, counting from 1; None or an empty value deletes it."""
+        if lib.smfi_chgheader(self._open(), _encode(field), index, _encode_optional(value)) != SUCCESS:
+            raise error("cannot change header")
+
+    def addrcpt(self, rcpt: Text, params: Text | None = None, /) -> None:
+        """Add an envelope recipient, with ESMTP parameters if given (action ADDRCPT_PAR)."""
+        ctx = self._open()
+        if params is None:
+            result = lib.smfi_addrcpt(ctx, _encode(rcpt))
+        else:
+            result = lib.smfi_addrcpt_par(ctx, _encode(rcpt), _encode(params))
+        if result != SUCCESS:
+            raise error("cannot add recipient")
+
+    def delrcpt(self, rcpt: Text, /) -> None:
+        """Remove an envelope recipient, spelled exactly as envrcpt got it."""
+        if lib.smfi_delrcpt(self._open(), _encode(rcpt)) != SUCCESS:
+            raise error("cannot delete recipient")
+
+    def chgfrom(self, sender: Text, params: Text | None = None, /) -> None:
+        """Replace the envelope sender, with ESMTP parameters if given."""
+        if lib.smfi_chgfrom(self._open(), _encode(sender), _encode_optional(params)) != SUCCESS:
+            raise error("cannot change sender")
+
+    def replacebody(self, body: Text | bytearray | memoryview, /) -> None:
+        """Replace the body (lines end with CR LF); a second call appends to the first."""
+        content = body.encode("utf-8", "surrogateescape") if isinstance(body, str) else memoryview(body).tobytes()
+        if lib.smfi_replacebody(self._open(), content, len(content)) != SUCCESS:
+            raise error("cannot replace message body")
+
+    def quarantine(self, reason: Text, /) -> None:
+        """Have the MTA hold the message in its queue."""
+        if lib.smfi_quarantine(self._open(), _encode(reason)) != SUCCESS:
+            raise error("cannot quarantine message")
+
+    def progress(self) -> None:
+        """Tell the MTA that work goes on, so that its timer starts again."""
+        if lib.smfi_progress(self._open()) != SUCCESS:
+            raise error("cannot notify progress")
+
+    def setsymlist(self, stage: int, macros: Text, /) -> None:
+        """In the negotiate callback: the macros (separated by blanks) that the MTA shall send at a stage M_*."""
+        if lib.smfi_setsymlist(self._open(), stage, _encode(macros)) != SUCCESS:
+            raise error("cannot set macro list")
+
+
+# The milter as it is being described: one a process, as libmilter has it.
+
+_callbacks: dict[str, Callback] = {}
+_contexts: dict[int, milterContext] = {}
+_flags = 0
+_name: bytes | None = None
+_listener: int | None = None
+_running = False
+
+_BITS: Final[dict[str, int]] = {
+    "connect": lib.CB_CONNECT,
+    "helo": lib.CB_HELO,
+    "envfrom": lib.CB_ENVFROM,
+    "envrcpt": lib.CB_ENVRCPT,
+    "data": lib.CB_DATA,
+    "header": lib.CB_HEADER,
+    "eoh": lib.CB_EOH,
+    "body": lib.CB_BODY,
+    "eom": lib.CB_EOM,
+    "abort": lib.CB_ABORT,
+    "close": lib.CB_CLOSE,
+    "unknown": lib.CB_UNKNOWN,
+    "negotiate": lib.CB_NEGOTIATE,
+}
+
+
+def _set_callback(step: str, function: Callback | None) -> None:
+    if function is None:
+        _callbacks.pop(step, None)
+    elif callable(function):
+        _callbacks[step] = function
+    else:
+        raise TypeError("callback parameter must be callable")
+    _tell_libmilter()
+
+
+def _tell_libmilter() -> None:
+    wanted = 0
+    for step in _callbacks:
+        wanted |= _BITS[step]
+    lib.set_wanted(wanted)
+    # While libmilter runs, its description must stay as it is: its threads read it.
+    if _name is not None and not _running and lib.register_milter(_name, _flags) != SUCCESS:
+        raise error("cannot register")
+
+
+def set_connect_callback(function: Callback | None, /) -> None:
+    """A client connected: f(ctx, hostname: str, family: int, hostaddr).
+
+    hostaddr is (ip, port) for AF_INET, (ip, port, flow, scope) for AF_INET6, a path for AF_UNIX, else None.
+    """
+    _set_callback("connect", function)
+
+
+def set_helo_callback(function: Callback | None, /) -> None:
+    """HELO or EHLO: f(ctx, name: str)."""
+    _set_callback("helo", function)
+
+
+def set_envfrom_callback(function: Callback | None, /) -> None:
+    """MAIL FROM: f(ctx, sender: bytes, *parameters: bytes)."""
+    _set_callback("envfrom", function)
+
+
+def set_envrcpt_callback(function: Callback | None, /) -> None:
+    """RCPT TO: f(ctx, recipient: bytes, *parameters: bytes)."""
+    _set_callback("envrcpt", function)
+
+
+def set_header_callback(function: Callback | None, /) -> None:
+    """One header field: f(ctx, name: str, value: bytes); folded lines are separated by LF."""
+    _set_callback("header", function)
+
+
+def set_eoh_callback(function: Callback | None, /) -> None:
+    """End of headers: f(ctx)."""
+    _set_callback("eoh", function)
+
+
+def set_body_callback(function: Callback | None, /) -> None:
+    """A chunk of the body: f(ctx, chunk: bytes), lines ending with CR LF."""
+    _set_callback("body", function)
+
+
+def set_eom_callback(function: Callback | None, /) -> None:
+    """End of message: f(ctx)."""
+    _set_callback("eom", function)
+
+
+def set_abort_callback(function: Callback | None, /) -> None:
+    """The transaction ended before end of message: f(ctx); what it returns has no effect."""
+    _set_callback("abort", function)
+
+
+def set_close_callback(function: Callback | None, /) -> None:
+    """The connection ended: f(ctx), always called; what it returns has no effect."""
+    _set_callback("close", function)
+
+
+def set_exception_policy(policy: int, /) -> None:
+    """What the MTA hears when a callback raises: TEMPFAIL (the default), REJECT, ACCEPT or CONTINUE."""
+    if operator.index(policy) not in (TEMPFAIL, REJECT, ACCEPT, CONTINUE):
+        raise error("invalid exception policy")
+    lib.set_policy(policy)
+
+
+def set_flags(flags: int, /) -> None:
+    """The actions (ADDHDRS | ...) that this milter may ask for at end of message."""
+    global _flags
+    _flags = operator.index(flags)
+    _tell_libmilter()
+
+
+def register(
+    name: str,
+    unknown: Callback | None = None,
+    data: Callback | None = None,
+    negotiate: Callback | None = None,
+) -> None:
+    """Name the milter; required before main(). Sets the three callbacks that have no setter of their own.
+
+    unknown(ctx, line: str) is an SMTP command that the MTA does not know, data(ctx) is DATA, and negotiate(ctx,
+    options) may change the list options = [actions, steps, 0, 0] in place and returns CONTINUE to have it so,
+    ALL_OPTS for all that the MTA offers, or REJECT to decline this MTA.
+    """
+    global _name
+    if not isinstance(name, str):
+        raise TypeError(f"register() argument 1 must be str, not {type(name).__name__}")
+    for step, function in (("unknown", unknown), ("data", data), ("negotiate", negotiate)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{step} parameter must be callable")
+    _name = _encode(name)
+    for step, function in (("unknown", unknown), ("data", data), ("negotiate", negotiate)):
+        _callbacks.pop(step, None)
+        if function is not None:
+            _callbacks[step] = function
+    _tell_libmilter()
+
+
+def setconn(where: str, /) -> None:
+    """Where to listen: "unix:/path" or "/path", "inet:port@host", "inet6:port@host"."""
+    if not isinstance(where, str):
+        raise TypeError(f"setconn() argument 1 must be str, not {type(where).__name__}")
+    if lib.smfi_setconn(_encode(where)) != SUCCESS:
+        raise error("cannot set connection")
+
+
+def settimeout(seconds: int, /) -> None:
+    """How long libmilter waits for the MTA's next command before it gives the connection up."""
+    if lib.smfi_settimeout(seconds) != SUCCESS:
+        raise error("cannot set timeout")
+
+
+def setbacklog(length: int, /) -> None:
+    """The length of the listening socket's queue."""
+    if lib.smfi_setbacklog(length) != SUCCESS:
+        raise error("cannot set backlog")
+
+
+def setdbg(level: int, /) -> None:
+    """libmilter's own debug level."""
+    if lib.smfi_setdbg(level) != SUCCESS:
+        raise error("cannot set debug value")
+
+
+def opensocket(remove: int, /) -> None:
+    """Open the socket of setconn() now instead of in main(); `remove` removes a stale unix socket first."""
+    global _listener
+    before = listening_sockets()
+    if lib.smfi_opensocket(bool(operator.index(remove))) != SUCCESS:
+        raise error("cannot opensocket")
+    for fd in listening_sockets() - before:
+        prepare_listener(fd)
+        _listener = fd
+
+
+def listening_fd() -> int | None:
+    """The file descriptor on which libmilter listens, once opensocket() or main() opened it (not in pymilter)."""
+    return _listener
+
+
+def main() -> None:
+    """Serve until stop() or a signal; returns some seconds later. Raises error when libmilter cannot start."""
+    global _running
+    if _name is None:
+        raise error("cannot run main")
+    if _listener is None:
+        try:
+            opensocket(False)
+        except error as failure:
+            raise error("cannot run main") from failure
+    _running = True
+    try:
+        if lib.smfi_main() != SUCCESS:
+            raise error("cannot run main")
+    finally:
+        _running = False
+
+
+def stop() -> None:
+    """Make main() return: no new connections; sessions in progress are cut off after a few seconds."""
+    lib.smfi_stop()
+
+
+def getversion() -> tuple[int, int, int]:
+    """libmilter's version at run time: (major, minor, patch level)."""
+    numbers = ffi.new("unsigned int[3]")
+    if lib.smfi_version(numbers, numbers + 1, numbers + 2) != SUCCESS:
+        raise error("smfi_version failed")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def getdiag() -> tuple[int, int]:
+    """How many contexts were made and how many are gone since the process started."""
+    return lib.opened_sessions(), lib.closed_sessions()
+
+
+# The Python half of trampolines.c. An exception ends in _failed(), and C hears CALLBACK_FAILED.
+
+
+def _trampoline(step: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    def failed(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
+        if traceback is None:
+            # cffi could not convert what the callback returned; there is nothing to trace.
+            _log.error("the %s callback must return int: %s", step, value)
+        else:
+            _log.error("%s callback failed: %s", step, kind.__name__, exc_info=(kind, value, traceback))
+
+    return ffi.def_extern(name=f"py_{step}", error=lib.CALLBACK_FAILED, onerror=failed)  # type: ignore[no-any-return]
+
+
+@_trampoline("open")
+def _open(key: int, ctx: Any) -> int:
+    _contexts[key] = milterContext(ctx)
+    return 0
+
+
+@_trampoline("negotiate")
+def _negotiate(key: int, offered: Any, chosen: Any) -> int:
+    options = list(offered[0:4])
+    answer = _callbacks["negotiate"](_contexts[key], options)
+    chosen[0:4] = [options[place] if place < len(options) else 0 for place in range(4)]
+    return answer
+
+
+@_trampoline("connect")
+def _connect(key: int, host: Any, family: int, address: Any, port: int, flow: int, scope: int) -> int:
+    name = ffi.string(host).decode("utf-8", "surrogateescape")
+    text = ffi.string(address).decode("utf-8", "surrogateescape")
+    match family:
+        case socket.AF_INET:
+            where: Any = (text, port)
+        case socket.AF_INET6:
+            where = (text, port, flow, scope)
+        case socket.AF_UNIX:
+            where = text
+        case _:
+            where = None
+    return _callbacks["connect"](_contexts[key], name, family, where)
+
+
+@_trampoline("helo")
+def _helo(key: int, name: Any) -> int:
+    return _callbacks["helo"](_contexts[key], ffi.string(name).decode("utf-8", "surrogateescape"))
+
+
+@_trampoline("envfrom")
+def _envfrom(key: int, arguments: Any, count: int) -> int:
+    return _callbacks["envfrom"](_contexts[key], *map(ffi.string, arguments[0:count]))
+
+
+@_trampoline("envrcpt")
+def _envrcpt(key: int, arguments: Any, count: int) -> int:
+    return _callbacks["envrcpt"](_contexts[key], *map(ffi.string, arguments[0:count]))
+
+
+@_trampoline("data")
+def _data(key: int) -> int:
+    return _callbacks["data"](_contexts[key])
+
+
+@_trampoline("unknown")
+def _unknown(key: int, line: Any) -> int:
+    return _callbacks["unknown"](_contexts[key], ffi.string(line).decode("utf-8", "surrogateescape"))
+
+
+@_trampoline("header")
+def _header(key: int, name: Any, value: Any) -> int:
+    string = ffi.string
+    return _callbacks["header"](_contexts[key], string(name).decode("utf-8", "surrogateescape"), string(value))
+
+
+@_trampoline("eoh")
+def _eoh(key: int) -> int:
+    return _callbacks["eoh"](_contexts[key])
+
+
+@_trampoline("body")
+def _body(key: int, chunk: Any, size: int) -> int:
+    return _callbacks["body"](_contexts[key], ffi.buffer(chunk, size)[:])
+
+
+@_trampoline("eom")
+def _eom(key: int) -> int:
+    return _callbacks["eom"](_contexts[key])
+
+
+@_trampoline("abort")
+def _abort(key: int) -> int:
+    return _callbacks["abort"](_contexts[key])
+
+
+@_trampoline("close")
+def _close(key: int, has_callback: int) -> int:
+    context = _contexts[key]
+    try:
+        return _callbacks["close"](context) if has_callback else CONTINUE
+    finally:
+        del _contexts[key]
+        context._ctx = None
+
+
+@_trampoline("complain")
+def _complain(key: int, answer: int) -> int:
+    _log.error("a callback returned %d, which is no answer that libmilter knows", answer)
+    return 0
