@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.databases import MariaDB, PostgreSQL
+from support.dialogue import RUNNERS, Runner
+from support.mta import NameServer
+from support.mta_runner import MtaRunner
 from support.network import PrivateNetwork
 from support.places import missing_servers
 
@@ -64,3 +68,52 @@ def network(servers: None) -> Iterator[PrivateNetwork]:
     """A private network for one test."""
     with PrivateNetwork() as private:
         yield private
+
+
+@pytest.fixture(scope="session")
+def inprocess_runner() -> Runner:
+    """Dialogues with the application in this process."""
+    # Imported here: tests of the core must run where the application's own dependencies are not installed.
+    from bms import JOURNEY
+
+    from support.inprocess import InProcessRunner
+
+    return InProcessRunner(JOURNEY)
+
+
+@pytest.fixture(scope="session")
+def world(servers: None) -> Iterator[tuple[PrivateNetwork, NameServer]]:
+    """The private network, with a name server, that all real MTAs of this run share."""
+    with PrivateNetwork() as network, NameServer(network) as nameserver:
+        yield network, nameserver
+
+
+@pytest.fixture(scope="session")
+def postfix_runner(world: tuple[PrivateNetwork, NameServer]) -> Iterator[MtaRunner]:
+    """Dialogues through real Postfix."""
+    with contextlib.closing(MtaRunner("postfix", *world)) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def sendmail_runner(world: tuple[PrivateNetwork, NameServer]) -> Iterator[MtaRunner]:
+    """Dialogues through real sendmail."""
+    with contextlib.closing(MtaRunner("sendmail", *world)) as runner:
+        yield runner
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell which runners each dialogue passed in."""
+    results: dict[str, dict[str, str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            found = dict(getattr(report, "user_properties", []))
+            if "dialogue" in found:
+                results.setdefault(found["dialogue"], {})[found["runner"]] = outcome
+    if not results:
+        return
+    terminalreporter.section("dialogues")
+    width = max(map(len, results))
+    for dialogue, by_runner in sorted(results.items()):
+        cells = (f"{runner} {by_runner.get(runner, '-')}".ljust(18) for runner in RUNNERS)
+        terminalreporter.write_line(f"{dialogue.ljust(width)}  {'  '.join(cells)}".rstrip())

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 
 from support.network import Network
 from support.places import POSTFIX, SENDMAIL
-from support.processes import RunDirectory, end_session, living_in_session, wait_until
+from support.processes import RunDirectory, end_session, family, wait_until
 from support.sink import Sink
 from support.smtp_client import SmtpClient
 from support.zones import Zone
@@ -209,7 +209,7 @@ MAILER(`smtp')dnl
 
 
 class Sendmail:
-    """sendmail on 127.0.0.1 and ::1. milters are addresses in its own words, e.g. "local:/path" or "inet:8891@127.0.0.1".
+    """sendmail on 127.0.0.1 and ::1. milters are addresses in its own words: "local:/path", "inet:8891@127.0.0.1".
 
     extra_mc   further m4 lines, ahead of MAILER
     fail       what happens when a milter is away: "T" tempfail (default), "R" reject, "" accept
@@ -257,7 +257,8 @@ class Sendmail:
             run.write(name, "")
         names = [f"filter{number}" for number in range(len(milters))]
         wait = f"{fail and f'F={fail}, '}T=C:10s;S:30s;R:60s;E:120s"
-        filters = [f"INPUT_MAIL_FILTER(`{n}',`S={address}, {wait}')dnl" for n, address in zip(names, milters, strict=True)]
+        named = zip(names, milters, strict=True)
+        filters = [f"INPUT_MAIL_FILTER(`{name}',`S={address}, {wait}')dnl" for name, address in named]
         if names:
             filters.append(f"define(`confINPUT_MAIL_FILTERS',`{', '.join(names)}')dnl")
         mc = _SENDMAIL_MC.format(
@@ -431,7 +432,8 @@ class Postfix:
         self.port = network.free_port()
         self._run = RunDirectory("postfix")
         self._master = 0
-        self._env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": f"{POSTFIX}/usr/lib/postfix", "LC_ALL": "C"}
+        libraries = f"{POSTFIX}/usr/lib/postfix"
+        self._env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": libraries, "LC_ALL": "C"}
         try:
             self._configure(milters, extra or {}, default_action)
             self._start()
@@ -502,6 +504,6 @@ class Postfix:
 
     def close(self) -> None:
         # `postfix stop` waits in whole seconds; the master leads its own session, which is all that it would end.
-        if self._master and any(living_in_session(self._master)):
+        if self._master and family(self._master):
             end_session(self._master)
         self._run.remove()

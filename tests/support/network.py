@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from support.processes import RunDirectory
+from support.processes import RunDirectory, end_all, living_in
 
 _CLONE_NEWNET = 0x40000000
 _IP_FREEBIND = 15
@@ -233,6 +233,9 @@ class PrivateNetwork(Network):
 
     def close(self) -> None:
         if self._namespace >= 0:
+            # Servers were ended by those who started them; a child that made itself independent ends here.
+            descriptor = Path(f"/proc/self/fd/{self._namespace}")
+            end_all(lambda: living_in(descriptor))
             os.close(self._namespace)
             self._namespace = -1
         self._files.remove()

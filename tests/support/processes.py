@@ -60,29 +60,74 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0
         pause = min(pause * 1.5, 0.05)
 
 
-def _stat_fields(pid: str) -> list[str]:
+def _stat_fields(pid: int) -> tuple[str, int, int]:
+    """State, parent and session of a process."""
     # The command name, in parentheses, may itself contain blanks and parentheses.
-    return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+    state, parent, _, session = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[:4]
+    return state, int(parent), int(session)
 
 
-def living_in_session(session: int) -> Iterator[int]:
-    """The processes (zombies apart) of one session, the unit in which each server is started."""
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        with contextlib.suppress(OSError, IndexError):
-            state, _, _, sid = _stat_fields(entry)[:4]
-            if int(sid) == session and state not in "ZX":
-                yield int(entry)
+def _processes() -> Iterator[int]:
+    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
 
 
-def end_session(session: int, polite: float = 5.0) -> None:
-    """End every process of a session: TERM first, and KILL for what is still there after `polite` seconds."""
-    for sig, patience in ((signal.SIGTERM, polite), (signal.SIGKILL, 5.0)):
-        for pid in living_in_session(session):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sig)
+def family(leader: int) -> set[int]:
+    """The living processes (zombies apart) of the session that `leader` leads, and all their descendants."""
+    alive: dict[int, tuple[int, int]] = {}
+    for pid in _processes():
+        with contextlib.suppress(OSError, ValueError):
+            state, parent, session = _stat_fields(pid)
+            if state not in "ZX":
+                alive[pid] = (parent, session)
+    found = {pid for pid, (_, session) in alive.items() if session == leader}
+    while more := {pid for pid, (parent, _) in alive.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def living_in(namespace: Path) -> set[int]:
+    """The living processes of a network namespace, given as a path to one of its descriptors."""
+    wanted = os.stat(namespace).st_ino
+    found = set()
+    for pid in _processes():
+        with contextlib.suppress(OSError, ValueError):
+            if os.stat(f"/proc/{pid}/ns/net").st_ino == wanted and _stat_fields(pid)[0] not in "ZX":
+                found.add(pid)
+    return found
+
+
+def _send(sig: signal.Signals, pids: set[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sig)
+
+
+def end_session(leader: int, polite: float = 5.0) -> None:
+    """End a program that was started as leader of a session, and all that it started: TERM first, and KILL for what is
+    still there after `polite` seconds."""
+    members = family(leader)
+    if polite > 0:
+        _send(signal.SIGTERM, members)
         with contextlib.suppress(NotReadyError):
-            wait_until(lambda: not any(living_in_session(session)), f"session {session} ends", patience)
-            return
-    raise NotReadyError(f"processes of session {session} survived KILL")
+            wait_until(lambda: not any(map(_alive, members)), f"{leader} and its children end", polite)
+    members |= family(leader)
+    _send(signal.SIGKILL, set(filter(_alive, members)))
+    wait_until(lambda: not any(map(_alive, members)), f"{leader} and its children are killed", 5.0)
+
+
+def end_all(find: Callable[[], set[int]]) -> None:
+    """KILL whatever `find` finds until it finds nothing more."""
+
+    def none_left() -> bool:
+        found = find()
+        _send(signal.SIGKILL, found)
+        return not found
+
+    wait_until(none_left, "the last processes end", 5.0)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return _stat_fields(pid)[0] not in "ZX"
+    except (OSError, ValueError):
+        return False

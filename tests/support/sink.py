@@ -119,9 +119,9 @@ class _Session(asyncio.Protocol):
             reply = "\r\n".join([*(f"250-{offer}" for offer in _OFFERS[:-1]), f"250 {_OFFERS[-1]}"])
         elif verb == "MAIL":
             self._forget()
-            self._sender = _path(line)
+            self._sender = envelope_path(line)
         elif verb == "RCPT":
-            self._recipients.append(_path(line))
+            self._recipients.append(envelope_path(line))
         elif verb == "DATA":
             self._in_content = True
             self._buffer[:0] = b"\r\n"
@@ -136,7 +136,7 @@ class _Session(asyncio.Protocol):
             self._transport.close()
 
 
-def _path(line: str) -> tuple[str, tuple[str, ...]]:
+def envelope_path(line: str) -> tuple[str, tuple[str, ...]]:
     """Address and parameters of MAIL FROM:<address> WORDS; a quoted local part may hold ">" and blanks."""
     start = line.index("<") + 1
     end, quoted = start, False

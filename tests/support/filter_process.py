@@ -1,0 +1,102 @@
+"""The real program, started as an administrator would, and attached to a real MTA."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Self
+
+from support.clocked import Offset
+from support.network import Network
+from support.places import REPOSITORY
+from support.processes import RunDirectory, end_session, wait_until
+
+_LAUNCHER = Path(__file__).with_name("clocked.py")
+
+
+class FilterProcess:
+    """bms.py (or another of the programs) on a unix socket, with a configuration of its own.
+
+    config   the text of milter.cfg apart from socket and datadir; {dir} in it stands for a private folder
+    files    further files in that folder: name to text
+    socket   where to listen; by default a socket in the private folder
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        config: str,
+        *,
+        files: dict[str, str] | None = None,
+        socket: Path | None = None,
+        program: str = "bms.py",
+        workers: int = 1,
+    ) -> None:
+        self._run = RunDirectory("filter")
+        self.directory = self._run.path
+        self.socket = socket or self._run.path / "milter.sock"
+        self._network = network
+        self._log = self._run.path / "log"
+        self.clock = Offset(self._run.path / "clock")
+        for name, text in (files or {}).items():
+            self._run.write(name, text)
+        listen = (
+            f"socket = local:{self.socket}\nsocket_mode = 0666\nworkers = {workers}\ndatadir = {self._run.path}/state"
+        )
+        whole = f"[milter]\n{listen}\n{config}".replace("{dir}", str(self._run.path))
+        self.config = self._run.write("milter.cfg", whole)
+        command = [sys.executable, _LAUNCHER, self.clock.path, REPOSITORY / program, "-c", self.config]
+        self._process = network.popen(command, output=self._log, env=_environment(), cwd=self._run.path)
+        try:
+            wait_until(lambda: self._ended() or self._accepts(), f"{program} listens", 20)
+            if self._ended():
+                raise RuntimeError(f"{program} does not start: {self.log()}")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+            sock.connect(str(self.socket))
+            return True
+        return False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def log(self) -> str:
+        """What the program wrote to its standard output and error."""
+        return self._log.read_text(errors="replace")
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """Ask it to end, as an init system does; its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(seconds)
+
+    def close(self) -> None:
+        """End it without ceremony: a graceful end takes libmilter seconds. Tests of that call stop() first."""
+        end_session(self._process.pid, polite=0.0)
+        self._process.wait()
+        self.socket.unlink(missing_ok=True)
+        self._run.remove()
+
+
+def _environment() -> dict[str, str]:
+    kept = {
+        name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START") if name in os.environ
+    }
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}

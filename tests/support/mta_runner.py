@@ -1,0 +1,76 @@
+"""Dialogues through a real MTA with the real program attached."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from support.dialogue import Client, Dialogue, Scene
+from support.filter_process import FilterProcess
+from support.mta import Mta, NameServer, Postfix, Sendmail
+from support.network import Network
+from support.processes import RunDirectory
+from support.sink import Delivery, Sink
+from support.smtp_client import SmtpClient
+from support.zones import complete
+
+
+class _MtaScene:
+    def __init__(self, mta: Mta, program: FilterProcess) -> None:
+        self._mta = mta
+        self._program = program
+        self._held_before = mta.held()
+
+    def connect(self, client: Client) -> SmtpClient:
+        wire = self._mta.client(client.address)
+        if client.login:
+            # Postfix then forgets all about the session and greets once more; that greeting is left for the dialogue.
+            wire.greet()
+            wire.command("EHLO tests.example.test")
+            wire.send(f"XCLIENT LOGIN={client.login}\r\n".encode())
+        return wire
+
+    def advance(self, seconds: float) -> None:
+        self._program.clock.advance(seconds)
+
+    def deliveries(self) -> list[Delivery]:
+        self._mta.wait_idle()
+        return self._mta.sink.deliveries
+
+    def held(self) -> int:
+        return self._mta.held() - self._held_before
+
+    def log(self) -> str:
+        return self._program.log()
+
+
+class MtaRunner:
+    """One MTA for all dialogues of a run; the program is started anew for each, with that dialogue's configuration."""
+
+    def __init__(self, kind: str, network: Network, nameserver: NameServer) -> None:
+        self.name = kind
+        self._network = network
+        self._nameserver = nameserver
+        self._stack = contextlib.ExitStack()
+        try:
+            run = self._stack.enter_context(RunDirectory("socket"))
+            self._socket = run.path / "milter.sock"
+            sink = self._stack.enter_context(Sink(network))
+            self.mta: Mta
+            if kind == "postfix":
+                self.mta = self._stack.enter_context(Postfix(network, sink, [f"unix:{self._socket}"]))
+            else:
+                self.mta = self._stack.enter_context(Sendmail(network, sink, [f"local:{self._socket}"]))
+        except BaseException:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def scene(self, dialogue: Dialogue) -> Iterator[Scene]:
+        self._nameserver.load(complete(dialogue.zones, dialogue.hosts))
+        self.mta.sink.clear()
+        with FilterProcess(self._network, dialogue.config, files=dialogue.files, socket=self._socket) as program:
+            yield _MtaScene(self.mta, program)
+
+    def close(self) -> None:
+        self._stack.close()
