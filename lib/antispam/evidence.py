@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from antispam.dkim_protocol import SignatureResult
 from antispam.findings import Finding
-from antispam.spf_protocol import SpfResult
+from antispam.spf_protocol import Result, SpfResult
 
 
 class ClientClass(enum.StrEnum):
@@ -39,11 +39,28 @@ class ConnectionFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpfFinding(Finding):
-    """SPF of both identities, found at MAIL. None where an identity was not asked about."""
+    """SPF of both identities, found at MAIL.
+
+    mailfrom        of the envelope sender; None where a trusted forwarder answers for it
+    helo            of the HELO name; None where MAIL FROM passed, or is the null path, which stands for the HELO name
+    named           the client has a verified host name that is not one of a pool
+    helo_confirmed  and that is its HELO name
+    forwarder       the trusted forwarder that the client belongs to, "" for none
+    receiver        our MTA's name, for the header field that reports this
+    """
 
     check: ClassVar[str] = "spf"
     mailfrom: SpfResult | None = None
     helo: SpfResult | None = None
+    helo_confirmed: bool = False
+    named: bool = False
+    forwarder: str = ""
+    receiver: str = "unknown"
+
+    @property
+    def helo_valid(self) -> bool:
+        """Whether the HELO name is known to be the client's own, by SPF or by DNS."""
+        return self.helo_confirmed or (self.helo is not None and self.helo.effective is Result.PASS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

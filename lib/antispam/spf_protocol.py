@@ -102,8 +102,8 @@ class SpfResult:
 
     @property
     def effective(self) -> Result:
-        """The result that local policy goes by: that of the lax reading or of the guess where there is one."""
-        return self.lax or self.guess or self.result
+        """The result that local policy may go by: that of the lax reading, or pass where it was guessed."""
+        return self.lax or (Result.PASS if self.guess is Result.PASS else self.result)
 
 
 def check_host(

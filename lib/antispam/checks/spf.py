@@ -1,0 +1,319 @@
+"""SPF: is this client allowed to use the domain of MAIL FROM, and the name it gave at HELO?
+
+What was found is judged by the access map (`spf-<result>:`, `helo-<result>:`) and, where that is silent, by [spf].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import urllib.parse
+from collections.abc import Callable
+
+from antispam.accessmap import AccessMap, AccessTable, Policy
+from antispam.accessmap import Action as Wanted
+from antispam.addresses import HostList, Mailbox, parse_mailbox
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.spf_protocol import (
+    BEST_GUESS,
+    BEST_GUESS_DYNAMIC,
+    BEST_GUESS_HELO,
+    Result,
+    SpfOptions,
+    SpfResult,
+    check_host,
+    received_spf,
+)
+from antispam.verdicts import Action, Verdict, accept, discard, quarantine, reject, tempfail
+
+NAME = "spf"
+Finding = SpfFinding
+LOOKS_UP = True
+
+MAX_FORWARDERS = 20  # each costs an SPF check of its own
+
+
+def _sensible(names: tuple[str, ...]) -> None:
+    HostList(names)
+
+
+def _few(names: tuple[str, ...]) -> None:
+    if len(names) > MAX_FORWARDERS:
+        raise ValueError(f"at most {MAX_FORWARDERS}: each is checked for every message")
+
+
+@section("spf")
+class Settings(CheckSettings):
+    """[spf]: Sender Policy Framework, RFC 7208."""
+
+    best_guess: bool = option(
+        False, "assume 'v=spf1 a/24 mx/24 ptr' for domains that publish nothing; counts for, never against"
+    )
+    lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
+    delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
+    reject_neutral: tuple[str, ...] = option(
+        (), "domains whose mail must pass: refuse neutral and softfail", check=_sensible
+    )
+    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is taken for good", check=_sensible)
+    accept_fail: tuple[str, ...] = option(
+        (),
+        "domains whose fail counts as softfail if the client's HELO name is confirmed: their record is wrong",
+        check=_sensible,
+    )
+    reject_noptr: bool = option(
+        False, "refuse clients that have neither a PTR record, nor a valid HELO name, nor an SPF record"
+    )
+    trusted_forwarder: tuple[str, ...] = option(
+        (),
+        "domains that forward mail without SRS: their servers, by their own SPF records, may use any MAIL FROM",
+        check=_few,
+    )
+    explain: bool = option(True, "put the domain owner's explanation (exp=) into the refusal")
+    errors_url: str = option("", "page that explains refusals, linked in the reply with result, domain and ip")
+    supply_sender: bool = option(False, "add MAIL FROM as Sender where there is none and From has another domain")
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> SpfFinding | None:
+    """Nothing to ask of internal clients, trusted relays and authenticated senders."""
+    if message is None or not connection.ip or _exempt(message):
+        return None
+    settings = services.settings[Settings]
+    check = functools.partial(check_host, connection.ip, resolver=services.resolver, deadline=services.deadline)
+    forwarder = _forwarder(check, settings)
+    if forwarder:
+        return SpfFinding(forwarder=forwarder)
+    receiver = connection.receiver or "unknown"
+    client = message.findings.get(ConnectionFinding, ConnectionFinding())
+    named = bool(connection.name) and not client.dynamic
+    guess = (BEST_GUESS if named else BEST_GUESS_DYNAMIC) if settings.best_guess else ""
+    options = SpfOptions(
+        receiver=receiver,
+        explain=settings.explain,
+        lax=settings.lax_permerror,
+        best_guess=guess,
+        delegate=settings.delegate,
+    )
+    mailfrom = check("mailfrom", message.mail_from, connection.helo, options=options)
+    helo = None
+    if mailfrom.result is not Result.PASS and message.mail_from:
+        guess = BEST_GUESS_HELO if settings.best_guess and named else ""
+        helo = check(
+            "helo",
+            message.mail_from,
+            connection.helo,
+            options=dataclasses.replace(options, lax=False, best_guess=guess),
+        )
+        mailfrom = _vouched(mailfrom, helo) if settings.best_guess else mailfrom
+    confirmed = named and connection.name.lower() == connection.helo.lower().removesuffix(".")
+    return SpfFinding(mailfrom=mailfrom, helo=helo, helo_confirmed=confirmed, named=named, receiver=receiver)
+
+
+def _exempt(message: Message) -> bool:
+    client = message.findings.get(ConnectionFinding)
+    auth = message.findings.get(AuthFinding)
+    known = client is not None and client.client is not ClientClass.EXTERNAL
+    return known or bool(message.auth) or (auth is not None and bool(auth.login))
+
+
+def _forwarder(check: Callable[..., SpfResult], settings: Settings) -> str:
+    """The trusted forwarder to which the client belongs, by that domain's own record or a narrow guess."""
+    options = SpfOptions(best_guess=BEST_GUESS_HELO)
+    for domain in settings.trusted_forwarder:
+        if check("helo", "", domain, options=options).effective is Result.PASS:
+            return domain
+    return ""
+
+
+def _vouched(mailfrom: SpfResult, helo: SpfResult) -> SpfResult:
+    """A domain without a record, whose own host the client is as its HELO name shows, is guessed to pass."""
+    own = helo.domain == mailfrom.domain or helo.domain.endswith("." + mailfrom.domain)
+    if mailfrom.result is Result.NONE and mailfrom.domain and own and helo.effective is Result.PASS:
+        return dataclasses.replace(mailfrom, guess=Result.PASS)
+    return mailfrom
+
+
+def decide(finding: SpfFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The first that has something to say: the HELO name, then MAIL FROM."""
+    if finding.mailfrom is None:
+        return _go_on(f"trusted forwarder {finding.forwarder}")
+    if finding.helo is not None:
+        verdict = _decide_helo(finding.helo, settings, policy)
+        if verdict.action is not Action.CONTINUE:
+            return verdict
+    return _decide_mailfrom(finding, finding.mailfrom, settings, policy)
+
+
+def _decide_helo(outcome: SpfResult, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    entry = policy.policy(f"helo-{outcome.result}", outcome.domain or outcome.helo)
+    if entry is not None:
+        return _obey(entry, outcome, outcome.result, settings)
+    return _refuse(outcome, outcome.result, settings) if outcome.result is Result.FAIL else _go_on(_found(outcome))
+
+
+def _decide_mailfrom(
+    finding: SpfFinding, outcome: SpfResult, settings: Settings, policy: AccessMap | AccessTable
+) -> Verdict:
+    result = outcome.effective
+    entry = policy.policy(f"spf-{result}", _sender(outcome))
+    if entry is not None:
+        return _obey(entry, outcome, result, settings)
+    domain = outcome.domain
+    if result is Result.FAIL and finding.helo_valid and domain in _hosts(settings.accept_fail):
+        result = Result.SOFTFAIL
+    if result in (Result.SOFTFAIL, Result.NEUTRAL) and domain in _hosts(settings.reject_neutral):
+        refused = result is Result.NEUTRAL or domain not in _hosts(settings.accept_softfail)
+    elif result is Result.NONE:
+        refused = settings.reject_noptr and not finding.named and not finding.helo_valid
+    else:
+        refused = result in (Result.FAIL, Result.PERMERROR, Result.TEMPERROR)
+    return _refuse(outcome, result, settings) if refused else _go_on(_found(outcome))
+
+
+@functools.lru_cache(maxsize=64)
+def _hosts(names: tuple[str, ...]) -> HostList:
+    return HostList(names)
+
+
+def _sender(outcome: SpfResult) -> Mailbox:
+    local = parse_mailbox(outcome.mailfrom).local if outcome.mailfrom else "postmaster"
+    return Mailbox(local, outcome.domain)
+
+
+def _go_on(reason: str) -> Verdict:
+    return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _found(outcome: SpfResult) -> str:
+    """The result in words for the log."""
+    notes = [f"lax {outcome.lax}"] if outcome.lax else []
+    notes += [f"guessed {outcome.guess}"] if outcome.guess else []
+    notes += [outcome.problem] if outcome.problem else []
+    identity = "HELO SPF" if outcome.identity == "helo" else "SPF"
+    return f"{identity} {outcome.result} for {outcome.domain or 'no domain'}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
+
+
+def _obey(entry: Policy, outcome: SpfResult, result: Result, settings: Settings) -> Verdict:
+    """What an entry of the access map wants done about a result."""
+    reason = f"{_found(outcome)}, access map {entry.key} {entry.action}"
+    match entry.action:
+        case Wanted.WHITELIST:
+            return accept(reason)
+        case Wanted.REJECT | Wanted.BAN:
+            return _prescribed(entry, dataclasses.replace(_refuse(outcome, result, settings), reason=reason))
+        case Wanted.TEMPFAIL:
+            text = _refuse(outcome, result, settings).text
+            return _prescribed(
+                entry, tempfail(text, reason, enhanced="4.7.24" if result is Result.TEMPERROR else "4.7.1")
+            )
+        case Wanted.DISCARD:
+            return discard(reason)
+        case Wanted.QUARANTINE:
+            return quarantine(reason)
+        case _:
+            return _go_on(reason)
+
+
+def _prescribed(entry: Policy, verdict: Verdict) -> Verdict:
+    """The verdict with the parts of the reply that the entry prescribes; its code decides how firm the refusal is."""
+    code = entry.code or verdict.code
+    return Verdict(
+        action=Action.TEMPFAIL if code < 500 else Action.REJECT,
+        code=code,
+        enhanced=entry.enhanced or f"{code // 100}{verdict.enhanced[1:]}",
+        text=entry.text or verdict.text,
+        reason=verdict.reason,
+    )
+
+
+def _refuse(outcome: SpfResult, result: Result, settings: Settings) -> Verdict:
+    """A refusal that tells an honest sender what to do. A temporary error is never refused for good (RFC 7208 section 8.6)."""
+    lines = [*_told(outcome, result), *_link(outcome, result, settings)]
+    text = "\n".join(lines)
+    match result:
+        case Result.TEMPERROR:
+            return tempfail(text, _found(outcome), enhanced="4.7.24")
+        case Result.PERMERROR:
+            return reject(text, _found(outcome), enhanced="5.7.24")
+        case Result.FAIL:
+            return reject(text, _found(outcome), enhanced="5.7.23")
+        case Result.NONE:
+            return reject(text, _found(outcome), enhanced="5.7.25")
+        case _:
+            return reject(text, _found(outcome))
+
+
+def _told(outcome: SpfResult, result: Result) -> list[str]:
+    """What was found and what can be done about it, in sentences of less than a line."""
+    domain, ip = outcome.domain or outcome.helo, outcome.ip
+    record = f"Ask the administrator of {domain} to add {ip} to its SPF record"
+    match result:
+        case Result.FAIL if outcome.identity == "helo":
+            return [
+                f"The mail server at {ip} calls itself {domain}, but the SPF record of {domain} does not permit that.",
+                f"{record}, or to correct the name that the server gives at HELO.",
+            ]
+        case Result.FAIL:
+            explained = [f"{domain} explains: {outcome.explanation}"] if outcome.explanation else []
+            return [
+                f"The SPF record of {domain} does not permit {ip} to send mail with that sender address.",
+                *explained,
+                f"If the message is yours, send it through the mail server that your provider gave you. {record}.",
+            ]
+        case Result.SOFTFAIL | Result.NEUTRAL:
+            return [
+                f"Mail from {domain} is forged often, so that it must pass SPF here; for {ip} the result is {result}.",
+                f"Send it through the mail server that your provider gave you. {record}.",
+            ]
+        case Result.PERMERROR:
+            return [
+                f"The SPF record of {domain} has an error: {outcome.problem or 'it cannot be understood'}.",
+                f"Ask the administrator of {domain} to correct it; until then its mail cannot be told from forgeries.",
+            ]
+        case Result.TEMPERROR:
+            return [
+                f"The SPF record of {domain} could not be looked up: {outcome.problem or 'no answer'}.",
+                f"The message will be accepted once the name servers of {domain} answer; your server tries again by itself.",
+            ]
+        case Result.NONE:
+            return [
+                f"The mail server at {ip} can't be identified: it has no host name that resolves back to it (PTR record),",
+                f"no valid HELO name, and {domain} publishes no SPF record. Any one of them would do.",
+            ]
+        case _:
+            return [f"Mail from {domain} is not accepted here, although {ip} is permitted to send it."]
+
+
+def _link(outcome: SpfResult, result: Result, settings: Settings) -> list[str]:
+    if not settings.errors_url:
+        return []
+    details = urllib.parse.urlencode({"spf": result, "domain": outcome.domain, "ip": outcome.ip})
+    return [f"More about this: {settings.errors_url}?{details}"]
+
+
+def act(finding: SpfFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Report the result in a Received-SPF field on top (RFC 7208 section 9.1)."""
+    if finding.mailfrom is None:
+        return
+    more = {"helo_spf": str(finding.helo.result)} if finding.helo is not None else {}
+    more |= {"bestguess": str(finding.mailfrom.guess)} if finding.mailfrom.guess else {}
+    more |= {"lax": str(finding.mailfrom.lax)} if finding.mailfrom.lax else {}
+    draft.insert_header("Received-SPF", received_spf(finding.mailfrom, finding.receiver, **more))
+    if services.settings[Settings].supply_sender:
+        _supply_sender(finding.mailfrom, draft)
+
+
+def _supply_sender(outcome: SpfResult, draft: Draft) -> None:
+    message = draft.message
+    named = any(f"@{outcome.domain}" in header.text.lower() for header in message.fields(b"from"))
+    if outcome.mailfrom and outcome.domain and not named and not message.fields(b"sender"):
+        draft.append_header("Sender", f"<{outcome.mailfrom}>")
