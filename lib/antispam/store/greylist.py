@@ -1,0 +1,153 @@
+"""The greylist's memory: one row a triplet, moved forward atomically whatever other workers and nodes do."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+
+import sqlalchemy as sa
+
+from antispam.store.engine import Store
+from antispam.store.schema import greylist
+from antispam.text import from_wire
+
+
+class State(enum.StrEnum):
+    """Where a triplet stands after an attempt."""
+
+    NEW = "new"  # never seen, or forgotten
+    EARLY = "early"  # back before the time was up
+    PASSED = "passed"  # back in time, for the first time
+    KNOWN = "known"  # passed before
+
+    @property
+    def must_wait(self) -> bool:
+        return self in (State.NEW, State.EARLY)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Triplet:
+    """What RFC 6647 section 2.3 greylists by. `client` is a network ("192.0.2.0/24") or, where authentication passed, the
+    domain that it passed for ("spf:example.org"), so that a provider's whole pool of servers counts as one."""
+
+    client: str
+    mail_from: str
+    recipient: str
+
+    @property
+    def key(self) -> str:
+        joined = "\0".join((self.client, self.mail_from, self.recipient)).lower()
+        return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """In seconds: how long to wait, until when a retry must have come, how long a triplet that passed is remembered after it
+    was last seen."""
+
+    wait: float
+    expire: float
+    retain: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of a triplet; times in seconds since the epoch."""
+
+    first_seen: float
+    last_seen: float
+    passed_at: float | None
+    attempts: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Standing:
+    """The answer to an attempt; `wait` is how many seconds are left, 0 where it may pass."""
+
+    state: State
+    wait: float
+    record: Record
+
+
+def advance(record: Record, now: float, limits: Limits) -> Standing:
+    """Pure: what another attempt at `now` makes of a record that was there before.
+
+    A record from the future (the clock was set back) starts afresh, so that nobody waits for longer than limits.wait.
+    """
+    seen_again = dataclasses.replace(record, last_seen=now, attempts=record.attempts + 1)
+    in_future = record.first_seen > now or record.last_seen > now
+    if record.passed_at is not None:
+        if in_future or now - record.last_seen <= limits.retain:
+            return Standing(State.KNOWN, 0.0, seen_again)
+        return _afresh(now, limits)
+    if in_future or now - record.first_seen > limits.expire:
+        return _afresh(now, limits)
+    left = record.first_seen + limits.wait - now
+    if left > 0:
+        return Standing(State.EARLY, left, seen_again)
+    return Standing(State.PASSED, 0.0, dataclasses.replace(seen_again, passed_at=now))
+
+
+def _afresh(now: float, limits: Limits) -> Standing:
+    if limits.wait <= 0:
+        return Standing(State.PASSED, 0.0, Record(now, now, now, 1))
+    return Standing(State.NEW, limits.wait, Record(now, now, None, 1))
+
+
+def attempt(store: Store, triplet: Triplet, now: float, limits: Limits) -> Standing:
+    """Note an attempt at `now` and say where the triplet stands. Raises StoreError.
+
+    The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the transaction reads and writes.
+    """
+    table = greylist
+    first = _afresh(now, limits)
+    with store.write() as connection:
+        connection.execute(
+            store.upsert(
+                table,
+                {
+                    "triplet": triplet.key,
+                    "client": from_wire(triplet.client, 255),
+                    "mail_from": from_wire(triplet.mail_from, 320),
+                    "recipient": from_wire(triplet.recipient, 320),
+                    **dataclasses.asdict(first.record),
+                    "attempts": 0,
+                },
+                key=("triplet",),
+                update={"attempts": table.c.attempts},
+            )
+        )
+        row = connection.execute(
+            sa.select(table.c.first_seen, table.c.last_seen, table.c.passed_at, table.c.attempts).where(
+                table.c.triplet == triplet.key
+            )
+        ).one()
+        # attempts is 0 only in the row that this very transaction inserted.
+        standing = advance(Record(*row), now, limits) if row.attempts else first
+        connection.execute(
+            sa.update(table).where(table.c.triplet == triplet.key).values(**dataclasses.asdict(standing.record))
+        )
+    return standing
+
+
+def purge(store: Store, now: float, limits: Limits, slice_size: int = 1000) -> int:
+    """Forget a slice of the triplets that no longer count; call again while it returns `slice_size`. Raises StoreError."""
+    table = greylist
+    stale = sa.or_(
+        sa.and_(table.c.passed_at.is_(None), table.c.last_seen < now - limits.expire),
+        table.c.last_seen < now - limits.retain,
+    )
+    with store.write() as connection:
+        keys = connection.scalars(sa.select(table.c.triplet).where(stale).limit(slice_size)).all()
+        if keys:
+            connection.execute(sa.delete(table).where(table.c.triplet.in_(keys)))
+    return len(keys)
+
+
+def counts(store: Store) -> dict[str, int]:
+    """How many triplets passed and how many are waiting. Raises StoreError."""
+    passed = sa.case((greylist.c.passed_at.is_(None), "waiting"), else_="passed")
+    with store.read() as connection:
+        rows = connection.execute(sa.select(passed, sa.func.count()).group_by(passed)).all()
+    return {row[0]: row[1] for row in rows}

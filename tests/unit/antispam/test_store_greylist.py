@@ -1,0 +1,103 @@
+"""The greylist's memory, on every database that the store supports."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+
+import pytest
+
+from antispam.store import Store, migrate
+from antispam.store.greylist import Limits, Record, State, Triplet, advance, attempt, counts, purge
+
+LIMITS = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36)
+TRIPLET = Triplet("192.0.2.0/24", "a@example.org", "b@example.com")
+T0 = 1_700_000_000.0
+
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "state"),
+    [
+        (Record(T0, T0, None, 1), T0 + 299, State.EARLY),
+        (Record(T0, T0, None, 1), T0 + 300, State.PASSED),
+        (Record(T0, T0, None, 1), T0 + 21601, State.NEW),
+        (Record(T0, T0 + 400, T0 + 400, 2), T0 + 86400 * 35, State.KNOWN),
+        (Record(T0, T0 + 400, T0 + 400, 2), T0 + 86400 * 37, State.NEW),
+    ],
+    ids=["too early", "in time", "retry came too late", "still remembered", "forgotten"],
+)
+def test_a_record_moves_on_as_time_goes_by(record, now, state):
+    assert advance(record, now, LIMITS).state is state
+
+
+def test_a_clock_set_back_makes_nobody_wait_longer_than_the_configured_time():
+    standing = advance(Record(T0 + 1e9, T0 + 1e9, None, 1), T0, LIMITS)
+    assert standing.state is State.NEW
+    assert standing.wait == LIMITS.wait
+
+
+def test_a_clock_set_back_does_not_forget_who_passed():
+    assert advance(Record(T0 + 1e9, T0 + 1e9, T0 + 1e9, 1), T0, LIMITS).state is State.KNOWN
+
+
+def test_the_first_attempt_waits_and_the_retry_in_time_passes(store):
+    assert attempt(store, TRIPLET, T0, LIMITS).state is State.NEW
+    early = attempt(store, TRIPLET, T0 + 60, LIMITS)
+    assert (early.state, early.wait) == (State.EARLY, 240.0)
+    assert attempt(store, TRIPLET, T0 + 300, LIMITS).state is State.PASSED
+    assert attempt(store, TRIPLET, T0 + 301, LIMITS).state is State.KNOWN
+
+
+def test_another_recipient_is_another_triplet(store):
+    attempt(store, TRIPLET, T0, LIMITS)
+    other = Triplet(TRIPLET.client, TRIPLET.mail_from, "c@example.com")
+    assert attempt(store, other, T0 + 300, LIMITS).state is State.NEW
+
+
+def test_addresses_count_as_equal_whatever_their_case(store):
+    attempt(store, TRIPLET, T0, LIMITS)
+    shouted = Triplet(TRIPLET.client, "A@EXAMPLE.ORG", "B@example.com")
+    assert attempt(store, shouted, T0 + 300, LIMITS).state is State.PASSED
+
+
+def test_a_wait_of_zero_lets_everybody_pass_at_once(store):
+    assert attempt(store, TRIPLET, T0, Limits(0.0, 1.0, 1.0)).state is State.PASSED
+
+
+def test_addresses_too_long_or_not_unicode_are_remembered_all_the_same(store):
+    odd = Triplet("192.0.2.0/24", "x" * 5000 + "\udcff@example.org", "ü" * 2000)
+    assert attempt(store, odd, T0, LIMITS).state is State.NEW
+    assert attempt(store, odd, T0 + 300, LIMITS).state is State.PASSED
+
+
+def test_of_many_simultaneous_first_attempts_one_is_the_first(store):
+    """Two nodes that see a triplet at the same moment agree, and no attempt is lost or fails."""
+    together = threading.Barrier(4)
+
+    def many() -> list[State]:
+        together.wait()
+        return [attempt(store, TRIPLET, T0, LIMITS).state for _ in range(10)]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        states = [state for future in [pool.submit(many) for _ in range(4)] for state in future.result()]
+    assert states.count(State.NEW) == 1
+    assert states.count(State.EARLY) == 39
+    assert attempt(store, TRIPLET, T0 + 300, LIMITS).record.attempts == 41
+
+
+def test_the_purge_forgets_in_slices_what_no_longer_counts(store):
+    for number in range(5):
+        attempt(store, Triplet("net", "a@example.org", f"{number}@example.com"), T0, LIMITS)
+    attempt(store, TRIPLET, T0, LIMITS)
+    attempt(store, TRIPLET, T0 + 300, LIMITS)
+    later = T0 + 300 + LIMITS.expire + 1
+    assert [purge(store, later, LIMITS, slice_size=3) for _ in range(3)] == [3, 2, 0]
+    assert counts(store) == {"passed": 1}
