@@ -1,0 +1,58 @@
+"""Edits of a draft, and the order in which the MTA hears of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from antispam.draft import AppendHeader, ChangeHeader, Draft, InsertHeader, ReplaceBody
+from antispam.message import Body, Header, Message
+
+
+def draft(*headers, body=b"text\r\n"):
+    message = Message("ref", "a@example.org", 0.0, Body(1000))
+    message.headers.extend(Header(name, value) for name, value in headers)
+    message.body.write(body)
+    return Draft(message)
+
+
+def test_nothing_edited_is_nothing_sent():
+    assert draft((b"Subject", b" hi")).edits() == []
+
+
+def test_fields_of_one_name_are_removed_from_the_last_up():
+    """CVE-2022-48521: an MTA that renumbers after each removal would otherwise leave every second one."""
+    d = draft((b"A-R", b" 1"), (b"X", b" x"), (b"a-r", b" 2"), (b"A-R", b" 3"))
+    for header in [h for h in d.message.headers if h.key == b"a-r"]:
+        d.change_header(header, None)
+    assert d.edits() == [ChangeHeader("A-R", 3, None), ChangeHeader("a-r", 2, None), ChangeHeader("A-R", 1, None)]
+    assert [h.name for h in d.headers] == [b"X"]
+
+
+def test_equal_fields_are_told_apart_by_identity():
+    d = draft((b"X", b" same"), (b"X", b" same"))
+    d.change_header(d.message.headers[1], "other")
+    assert d.edits() == [ChangeHeader("X", 2, "other")]
+    assert [h.value for h in d.headers] == [b" same", b" other"]
+
+
+def test_a_field_that_did_not_come_with_the_message_can_not_be_changed():
+    d = draft((b"X", b" x"))
+    with pytest.raises(ValueError, match="not a field"):
+        d.change_header(Header(b"X", b" x"), None)
+
+
+def test_later_insertions_end_up_above_earlier_ones_in_the_draft_and_in_what_is_sent():
+    d = draft((b"Subject", b" hi"))
+    d.insert_header("First", "1")
+    d.insert_header("Second", "2")
+    d.append_header("Last", "3")
+    assert [h.name for h in d.headers] == [b"Second", b"First", b"Subject", b"Last"]
+    assert d.edits() == [AppendHeader("Last", "3"), InsertHeader("First", "1"), InsertHeader("Second", "2")]
+
+
+def test_a_body_replaced_by_itself_is_no_edit():
+    d = draft()
+    d.replace_body(b"text\r\n")
+    assert d.edits() == []
+    d.replace_body(b"other\r\n")
+    assert d.edits() == [ReplaceBody(b"other\r\n")]

@@ -1,0 +1,350 @@
+"""A session's rules: who may overrule whom, when a refusal is spoken, what is recorded, what a defect costs."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import logging
+import threading
+from typing import ClassVar
+
+import pytest
+
+from antispam.accessmap import AccessMap
+from antispam.deadline import Deadline
+from antispam.draft import InsertHeader
+from antispam.findings import Finding
+from antispam.journey import Accepted, Journey, JourneyError, Row, Runner, Scope, Stage
+from antispam.program import ProgramSettings, RejectAt
+from antispam.services import Services
+from antispam.session import Session
+from antispam.settings import CheckSettings, Mode, OnError, default_settings, section
+from antispam.verdicts import CONTINUE, Action, accept, discard, hold, quarantine, reject, tempfail
+from support.dns import ScriptedResolver
+
+
+def make_check(
+    name, verdict=CONTINUE, *, collect=None, act=None, mode=Mode.ENFORCE, on_error=OnError.TEMPFAIL, error=""
+):
+    """A check that always finds the same and decides the same."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Found(Finding):
+        check: ClassVar[str] = name
+
+    @section(name)
+    class Configured(CheckSettings):
+        pass
+
+    class Check:
+        NAME = name
+        Settings = Configured
+        Finding = Found
+        calls: ClassVar[list] = []
+        value = Configured(mode=mode, on_error=on_error)
+
+        @staticmethod
+        def collect(connection, message, recipient, services):
+            Check.calls.append(recipient.address if recipient else None)
+            return collect() if collect else Found(error=error)
+
+        @staticmethod
+        def decide(finding, findings, settings, policy):
+            return verdict
+
+    if act is not None:
+        Check.act = staticmethod(act)
+    return Check
+
+
+class Recorder:
+    def __init__(self, store_works=True):
+        self.rows = []
+        self.kept = []
+        self._store_works = store_works
+
+    def record(self, subject, verdict):
+        self.rows.append((subject.message.mail_from, [r.address for r in subject.message.recipients], verdict.action))
+
+    def quarantine(self, subject, decision):
+        self.kept.append(decision.check)
+        return self._store_works
+
+
+def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject: None):
+    table = [row if isinstance(row, Row) else Row(row[0], row[1], row[2]) for row in rows]
+    journey = Journey(table)
+    settings = default_settings([ProgramSettings, *journey.settings_classes()])
+    settings = settings.replaced(
+        dataclasses.replace(settings[ProgramSettings], reject_at=reject_at), *(row.check.value for row in table)
+    )
+    services = Services(
+        settings=settings,
+        resolver=ScriptedResolver({}),
+        store=None,
+        access=AccessMap(),
+        clock=lambda: 0.0,
+        deadline=Deadline.after(5),
+    )
+    return Session(Runner(journey, failed=failed), services, recorder)
+
+
+def at_connect(check):
+    return (Stage.CONNECT, Scope.CONNECTION, check)
+
+
+def at_mail(check):
+    return (Stage.MAIL, Scope.MESSAGE, check)
+
+
+def at_rcpt(check):
+    return (Stage.RCPT, Scope.RECIPIENT, check)
+
+
+def at_end(check):
+    return (Stage.END, Scope.MESSAGE, check)
+
+
+def send(session, *recipients, mail_from="a@example.org"):
+    """One message to these; returns the replies at RCPT and the outcome, None where nobody was left."""
+    session.mail(mail_from)
+    replies = [session.rcpt(address).action for address in recipients or ("b@example.com",)]
+    if all(action.refuses for action in replies):
+        return replies, None
+    session.header(b"Subject", b" hi")
+    session.body(b"text\r\n")
+    return replies, session.end()
+
+
+NO = reject("Not welcome.", "test")
+
+
+def test_a_refusal_found_at_connect_waits_for_rcpt():
+    s = session(at_connect(make_check("c", NO)))
+    assert s.connect("192.0.2.1") is CONTINUE
+    assert s.helo("h") is CONTINUE
+    assert s.mail("a@example.org") is CONTINUE
+    assert s.rcpt("b@example.com").action is Action.REJECT
+
+
+def test_a_refusal_found_at_connect_holds_for_every_message_of_the_connection():
+    s = session(at_connect(make_check("c", NO)))
+    s.connect("192.0.2.1")
+    assert [send(s)[0] for _ in range(2)] == [[Action.REJECT], [Action.REJECT]]
+
+
+def test_reject_at_now_speaks_at_once():
+    s = session(at_connect(make_check("c", NO)), reject_at=RejectAt.NOW)
+    assert s.connect("192.0.2.1").action is Action.REJECT
+
+
+def test_reject_at_data_lets_all_recipients_be_logged_first():
+    recorder = Recorder()
+    s = session(at_mail(make_check("m", NO)), reject_at=RejectAt.DATA, recorder=recorder)
+    s.mail("a@example.org")
+    assert s.rcpt("b@example.com") is CONTINUE
+    assert s.rcpt("c@example.com") is CONTINUE
+    assert s.data().action is Action.REJECT
+    s.abort()
+    assert recorder.rows == [("a@example.org", ["b@example.com", "c@example.com"], Action.REJECT)]
+
+
+def test_a_whitelist_overrules_a_refusal_found_before():
+    s = session(at_connect(make_check("c", NO)), at_mail(make_check("w", accept("listed"))))
+    s.connect("192.0.2.1")
+    assert send(s)[1].verdict is CONTINUE
+
+
+def test_a_whitelist_overrules_refusals_found_later():
+    s = session(at_mail(make_check("w", accept("listed"))), at_end(make_check("e", NO)))
+    assert send(s)[1].verdict is CONTINUE
+
+
+def test_what_is_dangerous_whoever_sent_it_is_not_overruled():
+    firm = Row(Stage.END, Scope.MESSAGE, make_check("virus", NO), accepted=Accepted.DECIDE)
+    s = session(at_mail(make_check("w", accept("listed"))), firm)
+    assert send(s)[1].verdict.action is Action.REJECT
+
+
+def test_a_row_marked_skip_does_not_even_look_once_the_message_is_accepted():
+    check = make_check("grey", NO)
+    row = Row(Stage.RCPT, Scope.RECIPIENT, check, accepted=Accepted.SKIP)
+    s = session(at_mail(make_check("w", accept("listed"))), row)
+    assert send(s)[0] == [Action.CONTINUE]
+    assert check.calls == []
+
+
+def test_a_whitelist_of_one_message_does_not_reach_the_next():
+    verdicts = iter([accept("listed"), CONTINUE])
+    check = make_check("w")
+    check.decide = staticmethod(lambda *args: next(verdicts))
+    s = session(at_connect(make_check("c", NO)), at_mail(check))
+    s.connect("192.0.2.1")
+    assert send(s)[0] == [Action.CONTINUE]
+    assert send(s)[0] == [Action.REJECT]
+
+
+def test_each_recipient_has_its_own_reply():
+    check = make_check("grey")
+    verdicts = iter([tempfail("Later.", "grey"), CONTINUE])
+    check.decide = staticmethod(lambda *args: next(verdicts))
+    replies, outcome = send(session(at_rcpt(check)), "b@example.com", "c@example.com")
+    assert replies == [Action.TEMPFAIL, Action.CONTINUE]
+    assert outcome.verdict is CONTINUE
+
+
+def test_mode_log_says_what_it_would_do_and_does_nothing(caplog):
+    caplog.set_level(logging.INFO)
+    s = session(at_mail(make_check("m", NO, mode=Mode.LOG)))
+    assert send(s)[0] == [Action.CONTINUE]
+    assert "WOULD REJECT m: test" in caplog.text
+
+
+def test_mode_off_never_looks():
+    check = make_check("m", NO, mode=Mode.OFF)
+    assert send(session(at_mail(check)))[0] == [Action.CONTINUE]
+    assert check.calls == []
+
+
+def broken():
+    raise RuntimeError("a defect")
+
+
+@pytest.mark.parametrize(
+    ("on_error", "action"),
+    [(OnError.ACCEPT, Action.CONTINUE), (OnError.TEMPFAIL, Action.TEMPFAIL), (OnError.REJECT, Action.REJECT)],
+)
+def test_an_exception_in_a_check_follows_on_error_and_is_logged_once(on_error, action, caplog):
+    kept = []
+    s = session(at_end(make_check("e", on_error=on_error, collect=broken)), failed=kept.append)
+    _, outcome = send(s)
+    assert outcome.verdict.action is action
+    assert caplog.text.count("Traceback") == 1
+    assert len(kept) == 1
+
+
+def test_evidence_that_could_not_be_had_follows_on_error_without_a_traceback(caplog):
+    s = session(at_mail(make_check("m", NO, error="the store is down", on_error=OnError.TEMPFAIL)))
+    assert send(s)[0] == [Action.TEMPFAIL]
+    assert "Traceback" not in caplog.text
+
+
+def test_an_exception_while_acting_is_no_reason_to_deliver_half_a_change():
+    def act(finding, verdict, draft, services):
+        draft.insert_header("X-Half", "done")
+        broken()
+
+    _, outcome = send(session(at_end(make_check("e", act=act))))
+    assert outcome.verdict.action is Action.TEMPFAIL
+    assert outcome.edits == ()
+
+
+def test_edits_are_queued_for_what_is_delivered():
+    def act(finding, verdict, draft, services):
+        draft.insert_header("X-Seen", "yes")
+
+    _, outcome = send(session(at_end(make_check("e", act=act))))
+    assert outcome.edits == (InsertHeader("X-Seen", "yes"),)
+
+
+def test_quarantine_is_in_the_store_before_the_client_hears_of_it():
+    recorder = Recorder()
+    _, outcome = send(session(at_end(make_check("e", quarantine("spam"))), recorder=recorder))
+    assert outcome.verdict.action is Action.QUARANTINE
+    assert recorder.kept == ["e"]
+
+
+def test_quarantine_without_a_store_is_tempfail():
+    _, outcome = send(session(at_end(make_check("e", quarantine("spam"))), recorder=Recorder(store_works=False)))
+    assert outcome.verdict.action is Action.TEMPFAIL
+
+
+@pytest.mark.parametrize("verdict", [discard("junk"), hold("look at it")])
+def test_other_final_verdicts_reach_the_mta(verdict):
+    _, outcome = send(session(at_end(make_check("e", verdict))))
+    assert outcome.verdict.action is verdict.action
+
+
+def test_the_first_final_verdict_of_a_stage_wins_and_the_rest_is_not_asked():
+    second = make_check("second", discard("junk"))
+    _, outcome = send(session(at_end(make_check("first", NO)), at_end(second)))
+    assert outcome.verdict.action is Action.REJECT
+
+
+def test_a_message_given_up_is_recorded_and_does_not_leak_into_the_next():
+    recorder = Recorder()
+    s = session(recorder=recorder)
+    s.mail("first@example.org")
+    s.rcpt("b@example.com")
+    s.mail("second@example.org")
+    s.close()
+    assert recorder.rows == [
+        ("first@example.org", ["b@example.com"], Action.CONTINUE),
+        ("second@example.org", [], Action.CONTINUE),
+    ]
+
+
+def test_a_second_helo_starts_the_helo_checks_afresh():
+    check = make_check("h")
+    verdicts = iter([NO, CONTINUE])
+    check.decide = staticmethod(lambda *args: next(verdicts))
+    s = session((Stage.HELO, Scope.CONNECTION, check))
+    s.helo("bad")
+    s.helo("good")
+    assert send(s)[0] == [Action.CONTINUE]
+
+
+def test_the_reply_carries_a_reference_that_the_log_has_too(caplog):
+    caplog.set_level(logging.INFO)
+    s = session(at_mail(make_check("m", NO)))
+    s.mail("a@example.org")
+    reply = s.rcpt("b@example.com").reply_lines()
+    reference = s.message.ref
+    assert f"(ref {reference})" in reply[-1]
+    assert f"[{reference}] REJECT m: test" in caplog.text
+
+
+def test_a_header_section_beyond_any_reason_is_refused():
+    s = session()
+    s.mail("a@example.org")
+    s.rcpt("b@example.com")
+    for _ in range(3000):
+        s.header(b"X", b" " + b"y" * 1000)
+    assert s.end().verdict.action is Action.REJECT
+    assert s.message is None
+
+
+def test_hostile_text_in_the_envelope_cannot_forge_a_log_line(caplog):
+    caplog.set_level(logging.INFO)
+    send(session(), "b\r\n[x] REJECT fake@example.com\x1b[2J\u2028", mail_from="a\n@example.org")
+    assert len([line for line in caplog.text.splitlines() if line]) == 1
+
+
+def test_a_row_that_needs_what_no_row_above_finds_is_a_defect_found_at_start():
+    with pytest.raises(JourneyError, match="needs missing"):
+        Journey([Row(Stage.MAIL, Scope.MESSAGE, make_check("m"), needs=("missing",))])
+
+
+def test_rows_out_of_order_are_a_defect_found_at_start():
+    with pytest.raises(JourneyError, match="below"):
+        Journey([Row(*at_rcpt(make_check("r"))), Row(*at_mail(make_check("m")))])
+
+
+def test_look_ups_of_one_wave_wait_beside_one_another_and_needs_are_respected():
+    met = threading.Barrier(2, timeout=5)
+    first, second = make_check("first"), make_check("second")
+    for check in (first, second):
+        check.LOOKS_UP = True
+        original = check.collect
+        check.collect = staticmethod(lambda *args, original=original: (met.wait(), original(*args))[1])
+    third = make_check("third")
+    journey = [
+        Row(*at_mail(first)),
+        Row(*at_mail(second)),
+        Row(Stage.MAIL, Scope.MESSAGE, third, needs=("first", "second")),
+    ]
+    s = session(*journey)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        s._runner._pool = pool
+        s.mail("a@example.org")
+    assert [decision.check for decision in s.message.decisions] == ["first", "second", "third"]
