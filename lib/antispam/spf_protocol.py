@@ -8,19 +8,18 @@ and a few places where pyspf departs from the RFC follow it.
 from __future__ import annotations
 
 import enum
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import spf  # type: ignore[import-untyped]
 
+from antispam.addresses import IPAddress, parse_ip
 from antispam.deadline import Deadline
 from antispam.resolver import Answer, DNSTemporaryError, Lookup, Status, ascii_domain
 from antispam.text import for_reply, from_wire
 
 Identity = Literal["mailfrom", "helo"]
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 BEST_GUESS = "v=spf1 a/24 mx/24 ptr"
 """The record assumed for domains that publish none."""
@@ -120,10 +119,9 @@ def check_host(
     mailfrom is the reverse path without angle brackets, "" for the null one, whose identity is postmaster@HELO
     (section 2.4). Takes any text and never raises; running out of time is temperror.
     """
-    sender = mailfrom if identity == "mailfrom" and mailfrom else f"postmaster@{helo}"
-    local, _, domain = sender.rpartition("@")
+    local, _, domain = mailfrom.rpartition("@") if identity == "mailfrom" and mailfrom else ("", "", helo)
     checked = _checkable(domain)
-    client = _address(ip)
+    client = parse_ip(str(ip))
     if checked is None or client is None:
         problem = "no client address" if client is None else "not a domain name that SPF can be checked for"
         return _result(Result.NONE, identity, checked or "", str(ip), mailfrom, helo, problem=problem)
@@ -163,16 +161,9 @@ def _checkable(domain: str) -> str | None:
     """The domain in A-labels, or None where RFC 7208 section 4.3 demands "none" without a look-up: malformed, a single
     label or an address literal. No top-level domain is numeric (RFC 3696 section 2), so a bare address is none either."""
     name = ascii_domain(domain)
-    if name is None or "." not in name or name.startswith("[") or name.rpartition(".")[2].isdecimal():
+    if name is None or "." not in name or re.search(r"[\[\]@ ]|\.[0-9]+$", name):
         return None
     return name
-
-
-def _address(ip: str | IPAddress) -> IPAddress | None:
-    try:
-        return ipaddress.ip_address(str(ip).partition("%")[0])
-    except ValueError:
-        return None
 
 
 class _Query(spf.query):  # type: ignore[misc]
@@ -192,11 +183,8 @@ class _Query(spf.query):  # type: ignore[misc]
         local = from_wire(local, MAX_LOCAL_PART)
         helo = from_wire(helo, 255)
         super().__init__(str(client), f"{local}@{domain}", helo, receiver=options.receiver, strict=strict)
-        self.l, self.o, self.d = (
-            local,
-            domain,
-            domain,
-        )  # pyspf splits at the first "@", which a quoted local part may hold
+        # pyspf divides at the first "@", of which a quoted local part may have one too.
+        self.l, self.o, self.d = local, domain, domain
         self._again = (client, local, domain, helo, resolver, deadline, options)
         self._resolver = resolver
         self._deadline = deadline

@@ -65,7 +65,9 @@ def test_the_helo_identity_ignores_the_reverse_path() -> None:
     assert (outcome.result, outcome.identity, outcome.domain) == (Result.PASS, "helo", "mx.example.net")
 
 
-@pytest.mark.parametrize("helo", ["localhost", "[192.0.2.1]", "192.0.2.1", "", "a..b", "x" * 64 + ".org", "\x00.org"])
+@pytest.mark.parametrize(
+    "helo", ["localhost", "[192.0.2.1]", "192.0.2.1", "", "a..b", "x" * 64 + ".org", "\x00.org", "a@b.org"]
+)
 def test_what_is_no_domain_is_none_without_a_question(helo: str) -> None:
     resolver = ScriptedResolver()
     outcome = check_host(ALLOWED, "helo", "", helo, resolver, Deadline.after(20))
