@@ -123,13 +123,6 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
 
 
 def _show(origin: Origin) -> str:
-    value = origin.value
-    if origin.section == "store" and origin.option == "url" and value:
-        return sa.engine.make_url(value).render_as_string(hide_password=True)
-    if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value)
+    if origin.section == "store" and origin.option == "url" and origin.value:
+        return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
+    return origin.shown

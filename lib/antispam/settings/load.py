@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from antispam.settings import ini
 from antispam.settings.declare import Option, options_of
 from antispam.settings.errors import SettingsError
+from antispam.settings.values import show
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ class Origin:
     section: str
     option: str
     value: Any
+    shown: str  # the value as it would be written in the file
     where: str  # "file:line" or "default"
     help: str
 
@@ -91,7 +93,7 @@ def _build(entries: list[ini.Entry], classes: tuple[type, ...]) -> Settings:
 
 def _value(option: Option, entry: ini.Entry | None) -> tuple[Any, Origin]:
     if entry is None:
-        return option.default, Origin(option.section, option.name, option.default, "default", option.help)
+        return option.default, _origin(option, option.default, "default")
     try:
         value = option.read(entry.value)
         if option.check is not None:
@@ -100,7 +102,11 @@ def _value(option: Option, entry: ini.Entry | None) -> tuple[Any, Origin]:
         raise SettingsError(
             f"{entry.where}: [{entry.section}] {entry.option} = {_short(entry.value)}: {error}"
         ) from error
-    return value, Origin(option.section, option.name, value, entry.where, option.help)
+    return value, _origin(option, value, entry.where)
+
+
+def _origin(option: Option, value: Any, where: str) -> Origin:
+    return Origin(option.section, option.name, value, show(value, option.read), where, option.help)
 
 
 def _short(text: str) -> str:
@@ -131,11 +137,3 @@ def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)), "")
-
-
-def sections(settings: Settings) -> Iterator[tuple[str, list[Origin]]]:
-    """The effective options grouped by section, for check-config."""
-    grouped: dict[str, list[Origin]] = {}
-    for origin in settings.origins:
-        grouped.setdefault(origin.section, []).append(origin)
-    yield from grouped.items()

@@ -53,15 +53,26 @@ def path(text: str) -> Path:
 
 def duration(unit: str) -> Reader:
     """A reader of durations to seconds: `90s`, `5m`, `6h`, `36d`, `2w`; a bare number counts in `unit`."""
+    return _Duration(unit)
 
-    def read(text: str) -> float:
+
+class _Duration:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+
+    def __call__(self, text: str) -> float:
         match = _DURATION.match(text.strip())
-        factor = match and _SECONDS.get(match["unit"].lower() or unit)
+        factor = match and _SECONDS.get(match["unit"].lower() or self._unit)
         if not match or not factor:
-            raise ValueError(f"expected a duration such as 90s, 5m, 6h, 36d or 2w (a bare number counts in {unit})")
+            raise ValueError(
+                f"expected a duration such as 90s, 5m, 6h, 36d or 2w (a bare number counts in {self._unit})"
+            )
         return float(match["number"]) * factor
 
-    return read
+    @staticmethod
+    def show(seconds: float) -> str:
+        unit = next((unit for unit in ("d", "h", "m") if seconds and not seconds % _SECONDS[unit]), "s")
+        return f"{seconds / _SECONDS[unit]:g}{unit}"
 
 
 def size(text: str) -> int:
@@ -72,15 +83,23 @@ def size(text: str) -> int:
     return int(match["number"]) * _FACTORS[match["unit"].lower()]
 
 
-def mode_bits(text: str) -> int:
-    """File permissions in octal, such as 0660."""
-    try:
-        bits = int(text, 8)
-    except ValueError:
-        bits = -1
-    if not 0 <= bits <= 0o777:
-        raise ValueError("expected permissions in octal, such as 0660")
-    return bits
+class _ModeBits:
+    def __call__(self, text: str) -> int:
+        try:
+            bits = int(text, 8)
+        except ValueError:
+            bits = -1
+        if not 0 <= bits <= 0o777:
+            raise ValueError("expected permissions in octal, such as 0660")
+        return bits
+
+    @staticmethod
+    def show(bits: int) -> str:
+        return f"{bits:04o}"
+
+
+mode_bits: Reader = _ModeBits()
+"""File permissions in octal, such as 0660."""
 
 
 def choice(kind: type[enum.Enum]) -> Reader:
@@ -118,3 +137,16 @@ def reader_for(annotation: Any) -> Reader:
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return choice(annotation)
     raise TypeError(f"no reader for {annotation!r}: give option(parse=...)")
+
+
+def show(value: Any, read: Reader) -> str:
+    """A value as an administrator would write it, so that `read` gives it back."""
+    if value is None:
+        return ""
+    if hasattr(read, "show"):
+        return str(read.show(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

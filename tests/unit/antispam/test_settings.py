@@ -90,6 +90,16 @@ def test_the_origin_of_every_effective_value_is_known():
     assert origins["greylist", "time"] == "default"
 
 
+def test_what_is_shown_of_a_value_can_be_written_into_the_file():
+    given = "[greylist]\ntime = 90m\ncolour = blue\nnumber = 4\n"
+    lines = [f"{o.option} = {o.shown}\n" for o in read(given).origins if o.section == "greylist"]
+    assert read("[greylist]\n" + "".join(lines))[Greylist] == read(given)[Greylist]
+
+
+def test_durations_are_shown_with_a_unit():
+    assert {o.option: o.shown for o in read("").origins}["time"] == "5m"
+
+
 def test_later_files_win(tmp_path):
     (tmp_path / "a").write_text("[greylist]\ntime = 1\nnumber = 4\n")
     (tmp_path / "b").write_text("[greylist]\ntime = 2\n")
