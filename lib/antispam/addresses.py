@@ -6,6 +6,7 @@ places, which share one regular expression without backtracking. What is looked 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
 import ipaddress
@@ -36,10 +37,9 @@ def normalize_domain(domain: str) -> str:
     if domain.endswith("."):
         domain = domain[:-1]
     if not domain.isascii() and len(domain) <= MAX_DOMAIN:  # the codec takes quadratic time on long input
-        try:
+        # Undecodable octets or over-long labels: no such domain exists, but the text is still compared.
+        with contextlib.suppress(UnicodeError):
             domain = domain.encode("idna").decode("ascii")
-        except UnicodeError:
-            pass  # undecodable octets or over-long labels: no such domain exists, but the text is still compared
     return domain.lower()
 
 
