@@ -19,7 +19,7 @@ from antispam.journey import Journey, Runner, Subject
 from antispam.logs import LogSettings
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
-from antispam.resolver import Resolver
+from antispam.resolver import Lookup, Resolver
 from antispam.services import Services
 from antispam.session import Recorder, Session
 from antispam.settings import Settings, load
@@ -72,7 +72,7 @@ class Application:
         journey: Journey,
         settings: Settings,
         *,
-        resolver: Resolver | None = None,
+        resolver: Lookup | None = None,
         clock: Callable[[], float] = time.time,
         record: bool = True,
     ) -> None:

@@ -63,10 +63,14 @@ class Check(Protocol):
     others.
     """
 
-    __name__: str
-    NAME: str
-    Settings: type[CheckSettings]
-    Finding: type[Finding]
+    @property
+    def NAME(self) -> str: ...
+
+    @property
+    def Settings(self) -> type[CheckSettings]: ...
+
+    @property
+    def Finding(self) -> type[Finding]: ...
 
     def collect(
         self, connection: Connection, message: Message | None, recipient: Recipient | None, services: Services

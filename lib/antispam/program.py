@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
+from antispam.resolver import parse_nameserver
 from antispam.settings import option, section
 from antispam.settings.values import duration, mode_bits, size
 
@@ -20,6 +21,11 @@ class RejectAt(enum.StrEnum):
 def _positive(value: float) -> None:
     if value <= 0:
         raise ValueError("must be greater than 0")
+
+
+def _nameservers(servers: tuple[str, ...]) -> None:
+    for server in servers:
+        parse_nameserver(server)
 
 
 @section("milter")

@@ -11,7 +11,7 @@ from antispam.settings import Settings
 
 if TYPE_CHECKING:
     from antispam.accessmap import AccessMap
-    from antispam.resolver import Resolver
+    from antispam.resolver import Lookup
     from antispam.store import Store
 
 
@@ -28,7 +28,7 @@ class Services:
     """
 
     settings: Settings
-    resolver: Resolver
+    resolver: Lookup
     store: Store | None
     access: AccessMap
     clock: Callable[[], float]
