@@ -68,11 +68,13 @@ class DkimFinding(Finding):
     """What each DKIM signature of the message is worth, found at the end of the message; empty where it is not signed.
 
     skipped  how many more signatures were not looked at, because of the cap
+    author   the address in From, "" where there is not exactly one
     """
 
     check: ClassVar[str] = "dkim"
     signatures: tuple[SignatureResult, ...] = ()
     skipped: int = 0
+    author: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ class Zone(dict[str, list[bytes]]):
 
 def zone(**keys: PrivateKey) -> Zone:
     """selector=key, all published under example.com."""
-    return Zone({f"{s}._domainkey.example.com": [key.dns_record().encode()] for s, key in keys.items()})
+    return Zone({f"{s}._domainkey.example.com": [key.dns_record.encode()] for s, key in keys.items()})
 
 
 def signed(

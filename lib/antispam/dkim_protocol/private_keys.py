@@ -37,29 +37,23 @@ class UnusablePrivateKey(ValueError):
 class PrivateKey:
     """A key that signs.
 
-    algorithm  the a= tag: "rsa-sha256" or "ed25519-sha256"
-    warning    what the administrator should know about it, "" for nothing
+    algorithm   the a= tag: "rsa-sha256" or "ed25519-sha256"
+    warning     what the administrator should know about it, "" for nothing
+    dns_record  the TXT record to publish for it (RFC 6376 section 3.6.1, RFC 8463 section 4.2), by which keys are
+                compared
     """
 
     algorithm: str
     bits: int
     warning: str
-    key: RSAPrivateKey | Ed25519PrivateKey = dataclasses.field(repr=False)
+    dns_record: str
+    key: RSAPrivateKey | Ed25519PrivateKey = dataclasses.field(repr=False, compare=False)
 
     def sign(self, digest: bytes) -> bytes:
         """The signature over a SHA-256 `digest` (32 octets)."""
         if isinstance(self.key, RSAPrivateKey):
             return self.key.sign(digest, _PADDING, _PREHASHED)
         return self.key.sign(digest)
-
-    def dns_record(self) -> str:
-        """The TXT record to publish for this key (RFC 6376 section 3.6.1, RFC 8463 section 4.2)."""
-        public = self.key.public_key()
-        if isinstance(self.key, RSAPrivateKey):
-            octets = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            return f"v=DKIM1; k=rsa; p={base64.b64encode(octets).decode()}"
-        octets = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return f"v=DKIM1; k=ed25519; p={base64.b64encode(octets).decode()}"
 
 
 def load_private_key(path: str | Path) -> PrivateKey:
@@ -99,13 +93,21 @@ def parse_private_key(octets: bytes) -> PrivateKey:
     except (binascii.Error, ValueError, TypeError, UnsupportedAlgorithm):
         raise UnusablePrivateKey("not a private key in PEM or base64 form, or one protected by a passphrase") from None
     if isinstance(key, Ed25519PrivateKey):
-        return PrivateKey("ed25519-sha256", 256, "", key)
+        return PrivateKey("ed25519-sha256", 256, "", _dns_record(key), key)
     if not isinstance(key, RSAPrivateKey):
         raise UnusablePrivateKey("neither an RSA nor an Ed25519 key")
     if key.key_size < MIN_RSA_BITS:
         raise UnusablePrivateKey(f"an RSA key of {key.key_size} bits is too short, no verifier accepts it (RFC 8301)")
     warning = f"an RSA key of {key.key_size} bits is weak; use 2048 (RFC 8301)" if key.key_size < GOOD_RSA_BITS else ""
-    return PrivateKey("rsa-sha256", key.key_size, warning, key)
+    return PrivateKey("rsa-sha256", key.key_size, warning, _dns_record(key), key)
+
+
+def _dns_record(key: RSAPrivateKey | Ed25519PrivateKey) -> str:
+    if isinstance(key, RSAPrivateKey):
+        octets = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return f"v=DKIM1; k=rsa; p={base64.b64encode(octets).decode()}"
+    octets = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return f"v=DKIM1; k=ed25519; p={base64.b64encode(octets).decode()}"
 
 
 def _load_pem(octets: bytes) -> object:

@@ -1,0 +1,134 @@
+"""Authentication-Results (RFC 8601): tell readers behind us what was found, and remove what only claims to come from us."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from typing import Any, ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.authres_headers import (
+    FIELD_NAME,
+    auth_result,
+    check_authserv_id,
+    dkim_results,
+    field_value,
+    forged,
+    iprev_result,
+    spf_result,
+)
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.spf_protocol import SpfResult
+from antispam.verdicts import Action, Verdict
+
+NAME = "authentication_results"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """Under which name results are written.
+
+    authserv_id  our name in the field
+    aliases      further names under which nobody else may speak
+    forged       how many fields came that claim one of these names
+    ip           the client's address
+    """
+
+    check: ClassVar[str] = NAME
+    authserv_id: str
+    aliases: tuple[str, ...] = ()
+    forged: int = 0
+    ip: str = ""
+
+
+def _optional_name(text: str) -> None:
+    if text:
+        check_authserv_id(text)
+
+
+def _names(names: tuple[str, ...]) -> None:
+    for name in names:
+        check_authserv_id(name)
+
+
+@section("authentication_results")
+class Settings(CheckSettings):
+    """[authentication_results]: the Authentication-Results field, RFC 8601."""
+
+    authserv_id: str = option(
+        "", "our name in the field; empty takes the MTA's own name (macro j)", check=_optional_name
+    )
+    aliases: tuple[str, ...] = option(
+        (), "other names of ours (of other MX hosts, or former ones), under which fields are removed too", check=_names
+    )
+    write: bool = option(True, "write the field; no only removes forged ones")
+    show_login: bool = option(False, "name the login of authenticated senders, which all recipients will read")
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    if message is None:
+        return None
+    settings = services.settings[Settings]
+    name = settings.authserv_id or _own_name(connection.receiver)
+    found = forged(message.headers, (name, *settings.aliases))
+    return Finding(authserv_id=name, aliases=settings.aliases, forged=len(found), ip=connection.ip)
+
+
+def _own_name(receiver: str) -> str:
+    """The MTA's name, or the host's where the MTA tells none or one that can't stand in the field."""
+    for name in (receiver, socket.gethostname()):
+        try:
+            check_authserv_id(name)
+        except ValueError:
+            continue
+        return name.lower()
+    return "localhost"
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """Forged fields are removed, not refused: a message that comes back to us honestly carries one too."""
+    reason = f"{finding.forged} Authentication-Results under our name removed" if finding.forged else ""
+    return Verdict(Action.CONTINUE, reason=reason)
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Remove forged fields, the last one first, then put ours on top."""
+    for header in forged(draft.message.headers, (finding.authserv_id, *finding.aliases)):
+        draft.change_header(header, None)
+    settings = services.settings[Settings]
+    if settings.write:
+        results = _results(finding, draft.message.findings, settings)
+        draft.insert_header(FIELD_NAME, field_value(finding.authserv_id, results))
+
+
+def _results(finding: Finding, findings: Findings, settings: Settings) -> list[Any]:
+    results = []
+    auth = findings.get(AuthFinding)
+    if auth is not None and auth.login:
+        results.append(auth_result("pass", auth.login if settings.show_login else ""))
+    client = findings.get(ConnectionFinding)
+    if client is not None and client.client is ClientClass.EXTERNAL and not client.error:
+        results.append(iprev_result(client.iprev, finding.ip))
+    spf = findings.get(SpfFinding)
+    if spf is not None:
+        results += [_spf(outcome) for outcome in (spf.mailfrom, spf.helo) if outcome is not None]
+    dkim = findings.get(DkimFinding)
+    if dkim is not None and not dkim.error:
+        results += dkim_results(dkim.signatures)
+    return results
+
+
+def _spf(outcome: SpfResult) -> Any:
+    """The null reverse path has no identity but the HELO name (RFC 7208 section 2.4)."""
+    if outcome.identity == "helo" or not outcome.mailfrom:
+        return spf_result(outcome.result, helo=outcome.helo)
+    return spf_result(outcome.result, mailfrom=outcome.mailfrom)

@@ -1,0 +1,220 @@
+"""DKIM: which domains answer for the message, and was it altered after they signed it?
+
+What was found is judged by the access map (`dkim-<result>:`) and, where that is silent, by [dkim]. By default nothing
+is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailing lists break them every day.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from antispam.accessmap import AccessMap, AccessTable, Policy, parse_policy
+from antispam.accessmap import Action as Wanted
+from antispam.addresses import Mailbox, parse_mailbox
+from antispam.authors import authors, of_our_users
+from antispam.connection import Connection
+from antispam.deadline import Deadline
+from antispam.dkim_protocol import DkimResult, KeyLookupFailed, Limits, SignatureResult, foremost, verify
+from antispam.evidence import DkimFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.resolver import DNSTemporaryError, Lookup
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.text import for_log
+from antispam.verdicts import Action, Verdict, accept, discard, quarantine, reject, tempfail
+
+NAME = "dkim"
+Finding = DkimFinding
+LOOKS_UP = True
+
+T = TypeVar("T")
+
+
+def _policy(text: str) -> Policy | None:
+    return parse_policy(text) if text.strip() else None
+
+
+def _on(result: str) -> Policy | None:
+    return option(  # type: ignore[no-any-return]
+        None, f"what to do about {result}, in the words of the access map; empty goes on", parse=_policy
+    )
+
+
+def _at_least_one(number: int) -> None:
+    if number < 1:
+        raise ValueError("must be 1 or more")
+
+
+def _enough_bits(number: int) -> None:
+    if number < 1024:
+        raise ValueError("RFC 8301 forbids less than 1024")
+
+
+@section("dkim")
+class Settings(CheckSettings):
+    """[dkim]: verifying DKIM signatures, RFC 6376."""
+
+    fail: Policy | None = _on("a message that was altered after it was signed")
+    none: Policy | None = _on("a message that is not signed")
+    policy: Policy | None = _on("signatures with too short a key, or which leave part of the body open (l=)")
+    neutral: Policy | None = _on("signatures that can't be understood")
+    permerror: Policy | None = _on("signatures without a usable key, and expired ones")
+    temperror: Policy | None = _on("keys that can't be looked up now (TEMPFAIL lets the sender try again)")
+    max_signatures: int = option(10, "signatures of a message that are looked at", check=_at_least_one)
+    min_key: int = option(1024, "bits of an RSA key below which a signature does not pass", check=_enough_bits)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> DkimFinding | None:
+    """Nothing to ask of internal clients and authenticated senders: their mail is signed, not verified."""
+    if message is None or of_our_users(message):
+        return None
+    author = authors(message)
+    who = str(author[0]) if len(author) == 1 else ""
+    if not message.body.complete:
+        unread = SignatureResult(result=DkimResult.NEUTRAL, reason="message too large to be verified")
+        return DkimFinding(signatures=(unread,) if message.fields(b"dkim-signature") else (), author=who)
+    settings = services.settings[Settings]
+    found = verify(
+        message.headers,
+        message.body.content(),
+        _key_lookup(services.resolver, services.deadline),
+        now=int(services.clock()),
+        limits=Limits(max_signatures=settings.max_signatures, min_rsa_bits=settings.min_key),
+        run_lookups=_BesideOneAnother(services.resolver),
+    )
+    return DkimFinding(signatures=found.signatures, skipped=found.ignored, author=who)
+
+
+def _key_lookup(resolver: Lookup, deadline: Deadline) -> Callable[[str], Sequence[bytes]]:
+    def lookup(name: str) -> Sequence[bytes]:
+        try:
+            return resolver.lookup(name, "TXT", deadline).texts
+        except DNSTemporaryError as error:
+            raise KeyLookupFailed(for_log(str(error), 200)) from None
+
+    return lookup
+
+
+class _BesideOneAnother:
+    """Runs look-ups at the same time, in threads of this message alone: a sender with ten slow name servers must not
+    make other messages wait for a shared pool. Answers that the resolver already has cost no thread."""
+
+    def __init__(self, resolver: Lookup) -> None:
+        self._resolver = resolver
+
+    def __call__(self, fetch: Callable[[str], T], names: Sequence[str]) -> Iterable[T]:
+        waiting = [name for name in names if not self._known(name)] if len(names) > 1 else []
+        if len(waiting) < 2:
+            return map(fetch, names)
+        with ThreadPoolExecutor(len(waiting), thread_name_prefix="dkim-key") as pool:
+            pending = {name: pool.submit(fetch, name) for name in waiting}
+            return [pending[name].result() if name in pending else fetch(name) for name in names]
+
+    def _known(self, name: str) -> bool:
+        """Whether the answer is in the cache: with no time left the resolver says only what it knows."""
+        try:
+            self._resolver.lookup(name, "TXT", Deadline.after(0))
+        except DNSTemporaryError:
+            return False
+        return True
+
+
+def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The signature that says most for the message counts. One of a domain that is only testing DKIM (t=y) counts only
+    where it passes (RFC 6376 section 3.6.1)."""
+    serious = tuple(one for one in finding.signatures if one.result is DkimResult.PASS or not one.testing)
+    best = foremost(serious) or SignatureResult(result=DkimResult.NONE)
+    told = _found(best, finding)
+    for one in (one for one in (*serious, best) if one.result is best.result):
+        entry = policy.policy(f"dkim-{one.result}", _sender(one, finding))
+        if entry is not None:
+            return _obey(entry, one, finding, f"{_found(one, finding)}, access map {entry.key} {entry.action}")
+    default: Policy | None = None if best.result is DkimResult.PASS else getattr(settings, best.result.value)
+    return Verdict(Action.CONTINUE, reason=told) if default is None else _obey(default, best, finding, told)
+
+
+def _sender(one: SignatureResult, finding: DkimFinding) -> Mailbox:
+    """By whom a signature is looked up in the access map: the author where the signing domain answers for it, else
+    that domain with the local part of i=. Without a signature the author is all there is."""
+    author = parse_mailbox(finding.author)
+    if not one.domain or author.domain == one.domain or author.domain.endswith("." + one.domain):
+        return author
+    return Mailbox(one.identity.rpartition("@")[0], one.domain)
+
+
+def _found(one: SignatureResult, finding: DkimFinding) -> str:
+    """The result in words for the log."""
+    notes = [one.reason] if one.reason else []
+    notes += [f"{finding.skipped} more signatures ignored"] if finding.skipped else []
+    of = f" of {one.domain}" if one.domain else ""
+    return f"DKIM {one.result}{of}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _obey(entry: Policy, one: SignatureResult, finding: DkimFinding, reason: str) -> Verdict:
+    match entry.action:
+        case Wanted.WHITELIST:
+            return accept(reason)
+        case Wanted.REJECT | Wanted.BAN:
+            return _prescribed(entry, reject(_told(one), reason, enhanced=_enhanced(one, finding)))
+        case Wanted.TEMPFAIL:
+            return _prescribed(entry, tempfail(_told(one), reason, enhanced="4.7.20"))
+        case Wanted.DISCARD:
+            return discard(reason)
+        case Wanted.QUARANTINE:
+            return quarantine(reason)
+        case _:
+            return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
+    """RFC 7372 section 3.1: no passing, no acceptable, or no author-matched signature."""
+    if one.result is DkimResult.POLICY:
+        return "5.7.21"
+    if one.result is not DkimResult.PASS:
+        return "5.7.20"
+    matched = _sender(one, finding) == parse_mailbox(finding.author)
+    return "5.7.21" if matched else "5.7.22"
+
+
+def _prescribed(entry: Policy, verdict: Verdict) -> Verdict:
+    """The verdict with the parts of the reply that the entry prescribes."""
+    return dataclasses.replace(
+        verdict,
+        code=entry.code or verdict.code,
+        enhanced=entry.enhanced or verdict.enhanced,
+        text=entry.text or verdict.text,
+    )
+
+
+def _told(one: SignatureResult) -> str:
+    """What was found and what can be done about it, for the human who reads the bounce."""
+    domain = one.domain or "the sender"
+    match one.result:
+        case DkimResult.FAIL:
+            return (
+                f"The message does not match the DKIM signature of {domain}: {one.reason}.\n"
+                "Something on its way changed it. If it is yours, send it again, not through a list or a forwarder."
+            )
+        case DkimResult.NONE:
+            return (
+                "Mail from this sender must carry a DKIM signature here, and the message has none.\n"
+                "If it is yours, send it through the mail server that your provider gave you."
+            )
+        case DkimResult.TEMPERROR:
+            return (
+                f"The DKIM key of {domain} could not be looked up.\n"
+                f"The message can be accepted once the name servers of {domain} answer; your server tries again by itself."
+            )
+        case DkimResult.PASS:
+            return f"Mail signed by {domain} is not accepted here."
+        case _:
+            return (
+                f"The DKIM signature of {domain} is not acceptable: {one.reason}.\n"
+                f"Please tell the administrator of {domain}."
+            )

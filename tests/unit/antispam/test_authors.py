@@ -1,0 +1,68 @@
+"""Every address that a reader could take for the author is found."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.authors import MAX_AUTHORS, authors
+from antispam.findings import Findings
+from antispam.message import Body, Header, Message
+
+
+def from_(*values: bytes) -> list[str]:
+    message = Message("m", "", 0.0, Body(1), findings=Findings())
+    message.headers.extend(Header(b"From", value) for value in values)
+    return [str(mailbox) for mailbox in authors(message)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b" joe@example.org", ["joe@example.org"]),
+        (b" Joe <joe@Example.ORG>", ["joe@example.org"]),
+        (b' "Joe, (the) <man>" <joe@example.org> (at home: x)', ["joe@example.org"]),
+        (b" joe@example.org,\n ann@example.net", ["joe@example.org", "ann@example.net"]),
+        (b" Us: joe@example.org, ann@example.net;", ["joe@example.org", "ann@example.net"]),
+        (b" a@evil.example, b@bank.example", ["a@evil.example", "b@bank.example"]),
+        (b" admin@bank.example,<x@evil.example>", ["admin@bank.example", "x@evil.example"]),
+        (b" admin@bank.example <x@evil.example>", ["admin@bank.example", "x@evil.example"]),
+        (b" alice@example.org)bob@example.com>", ["alice@example.org", "bob@example.com"]),
+        (b" <@route.example,@other.example:joe@example.org>", ["joe@example.org"]),
+        (b' "a b"@example.org', ["a b@example.org"]),
+        (b' "x@bank.example" <joe@example.org>', ["joe@example.org"]),
+        (b" (open joe@example.org", ["joe@example.org"]),
+        (b' "open joe@example.org', ["joe@example.org"]),
+        (b" \xff@example.org", ["\\xff@example.org"]),
+        (b" a@bank.example@evil.example", ["a@bank.example@evil.example", "a@bank.example"]),
+        (b" <a)b@x.example,(c@y.example>", ["b@x.example", "c@y.example"]),
+        (b" undisclosed", []),
+        (b"", []),
+    ],
+)
+def test_authors(value: bytes, expected: list[str]) -> None:
+    assert from_(value) == expected
+
+
+def test_all_from_fields_count_whatever_their_spelling() -> None:
+    message = Message("m", "", 0.0, Body(1), findings=Findings())
+    message.headers += [
+        Header(b"From", b" a@x.example"),
+        Header(b"fROM ", b" b@y.example"),
+        Header(b"To", b" c@z.example"),
+    ]
+    assert [str(mailbox) for mailbox in authors(message)] == ["a@x.example", "b@y.example"]
+
+
+def test_thousands_of_addresses_are_capped() -> None:
+    started = time.perf_counter()
+    assert len(from_(b",".join(b"a%d@x%d.example" % (n, n) for n in range(5000)))) == MAX_AUTHORS
+    assert time.perf_counter() - started < 1
+
+
+@given(st.binary(max_size=100))
+def test_no_octets_can_raise(value: bytes) -> None:
+    from_(value)
