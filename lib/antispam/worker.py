@@ -297,7 +297,8 @@ class WorkerContext:
         if now - self._over_since >= SETTLE_SECONDS or now >= self._drain.deadline:
             if load.messages:
                 log.warning("worker %d cuts off %d messages; the MTA will retry them", self.slot, load.messages)
-            self._milter.stop()
+            # It waits for a lock that libmilter's poll() holds, which _interrupt_libmilter() then frees.
+            threading.Thread(target=self._milter.stop, name="stop", daemon=True).start()
             self._stop_deadline = now + STOP_SECONDS
 
     def _interrupt_libmilter(self) -> None:
