@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
-import milter
 
 import Milter
+import milter
 from antispam import saved
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.deadline import Deadline
@@ -143,8 +144,7 @@ def process_plan(journey: Journey, settings: Settings, name: str) -> ProcessPlan
         migrate(url_from(settings))
         saved.purge(program, time.time())
 
-    optional = {"workers": program.workers} if program.workers else {}
-    return ProcessPlan(
+    plan = ProcessPlan(
         name=name,
         socket=SocketSpec.parse(program.socket),
         serve=lambda worker: serve(journey, settings, name, worker),
@@ -153,5 +153,5 @@ def process_plan(journey: Journey, settings: Settings, name: str) -> ProcessPlan
         socket_group=program.socket_group or None,
         user=program.user or None,
         limits=Limits(messages=program.drain_timeout),
-        **optional,
     )
+    return dataclasses.replace(plan, workers=program.workers) if program.workers else plan

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.findings import Finding, Findings
+from antispam.findings import Finding as BaseFinding
 from antispam.message import Message, Recipient
 from antispam.outcome import Decision, accepted_by
 from antispam.services import Services
@@ -70,11 +71,11 @@ class Check(Protocol):
     def Settings(self) -> type[CheckSettings]: ...
 
     @property
-    def Finding(self) -> type[Finding]: ...
+    def Finding(self) -> type[BaseFinding]: ...
 
     def collect(
         self, connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
-    ) -> Finding | None:
+    ) -> BaseFinding | None:
         """Do the I/O and return evidence; None where the question does not arise. Expected failures are a finding with
         `error`; whatever is raised counts as a defect."""
 

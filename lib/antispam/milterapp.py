@@ -90,7 +90,7 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
 
         @Milter.noreply
         @Milter.decode("bytes")
-        def header(self, name: str, value: bytes) -> int:
+        def header(self, name: str, value: bytes) -> int:  # type: ignore[override]
             if not self._leading_space:
                 value = b" " + value
             self.session.header(name.encode("utf-8", "surrogateescape"), value)

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def scan(application: Application, file: str, raw: bytes, envelope: Envelope) ->
 
 def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:
     """The steps before DATA; the verdict is the one that ends the transaction there, if any."""
-    steps = [
+    steps: list[tuple[str, Callable[[], Verdict]]] = [
         ("connect", lambda: session.connect(envelope.ip, name=envelope.name, ptr=envelope.name, receiver="localhost")),
         ("HELO", lambda: session.helo(envelope.helo)),
         ("MAIL FROM", lambda: session.mail(envelope.mail_from)),

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import typing
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 from antispam.settings.values import Reader, reader_for
 
@@ -49,16 +49,17 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 
-def section(name: str) -> Callable[[C], C]:
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def section(name: str) -> Callable[[type[T]], type[T]]:
     """Class decorator: makes it a frozen dataclass whose options stand in [name]."""
 
-    def declare(cls: C) -> C:
-        cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        cls.SECTION = name
-        return cls
+    def declare(cls: type[T]) -> type[T]:
+        declared = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        declared.SECTION = name  # type: ignore[attr-defined]
+        return declared
 
     return declare
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ class Settings:
         self.origins = origins
 
     def __getitem__(self, cls: type[T]) -> T:
-        return self._by_class[cls]
+        return typing.cast(T, self._by_class[cls])
 
     def __contains__(self, cls: type) -> bool:
         return cls in self._by_class
