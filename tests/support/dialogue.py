@@ -280,7 +280,7 @@ class Player:
                 self._steps[step.kind](self, step)
             self._leave()
             self._expect_nothing_more(step)
-        except (ConnectionLostError, ValueError) as error:
+        except (ConnectionLostError, NotReadyError, ValueError) as error:
             raise self._error(step, str(error)) from error
         finally:
             if self._wire is not None:

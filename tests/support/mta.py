@@ -8,9 +8,10 @@ import os
 import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -308,9 +309,8 @@ class Sendmail:
         return sum(name.startswith(kind) for name in os.listdir(self._run.path / "mqueue"))
 
     def wait_idle(self, seconds: float = 20.0) -> None:
-        # xf and tf files live while a message is being taken in or delivered; df belongs to qf, or to hf where held.
-        busy = ("qf", "tf", "xf")
-        wait_until(lambda: not any(map(self._queued, busy)), "sendmail's queue is empty", seconds)
+        # A qf file exists from the 250 until the delivery is done (hf: held); the others also while mail is taken in.
+        wait_until(lambda: not self._queued("qf"), "sendmail's queue is empty", seconds)
 
     def held(self) -> int:
         return self._queued("hf")
@@ -482,12 +482,12 @@ class Postfix:
         return _connect(self.network, self.port, source)
 
     def wait_idle(self, seconds: float = 20.0) -> None:
-        queues = [self._run.path / "spool" / name for name in ("maildrop", "incoming", "active", "deferred")]
+        wait_until(lambda: not any(self._under_way()), "Postfix' queues are empty", seconds)
 
-        def empty() -> bool:
-            return not any(files for queue in queues for _, _, files in os.walk(queue))
-
-        wait_until(empty, "Postfix' queues are empty", seconds)
+    def _under_way(self) -> Iterator[Path]:
+        for queue in ("maildrop", "incoming", "active", "deferred"):
+            for folder, _, files in os.walk(self._run.path / "spool" / queue):
+                yield from (file for file in map(Path(folder).joinpath, files) if _is_complete(file))
 
     def held(self) -> int:
         return sum(1 for _ in (self._run.path / "spool/hold").rglob("*") if _.is_file())
@@ -507,3 +507,11 @@ class Postfix:
         if self._master and family(self._master):
             end_session(self._master)
         self._run.remove()
+
+
+def _is_complete(file: Path) -> bool:
+    """Whether Postfix has accepted this message: while a client still sends it, its file is not executable."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IXUSR)
+    except FileNotFoundError:
+        return False

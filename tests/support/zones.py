@@ -38,12 +38,13 @@ def complete(zones: list[Zone], hosts: dict[str, str]) -> list[Zone]:
     An empty root zone makes every other name NXDOMAIN instead of REFUSED, which would look like a broken resolver.
     """
     records = {zone.name: zone.records for zone in zones}
+    given = dict(records)
     for address, name in hosts.items():
         pointer = ipaddress.ip_address(address).reverse_pointer
         tree = "ip6.arpa" if pointer.endswith("ip6.arpa") else "in-addr.arpa"
         _add(records, tree, f"{pointer}. PTR {name}.")
         home = _zone_of(name, records)
-        if not _mentions(records.get(home, ""), name, home):
+        if not _mentions(given.get(home), name, home):
             _add(records, home, address_record(f"{name}.", address))
     for tree in ("", "in-addr.arpa", "ip6.arpa"):
         records.setdefault(tree, "")
