@@ -1,0 +1,169 @@
+"""The store: one schema history, transactions that commit or raise, a breaker, the history of messages, the quarantine."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import alembic.autogenerate
+import alembic.migration
+import pytest
+import sqlalchemy as sa
+
+from antispam.connection import Connection
+from antispam.evidence import AuthFinding
+from antispam.findings import Findings
+from antispam.journey import Subject
+from antispam.message import Body, Header, Message, Recipient
+from antispam.outcome import Decision
+from antispam.store import Store, StoreError, migrate
+from antispam.store.engine import Breaker
+from antispam.store.history import HistoryWriter
+from antispam.store.schema import greylist, history, metadata, quarantine, raw_message
+from antispam.verdicts import quarantine as quarantine_verdict
+from antispam.verdicts import reject
+
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url, busy_timeout=0.05)
+    yield store
+    store.close()
+
+
+def subject(ref="0123456789ab", mail_from="a@example.org", to="b@example.com"):
+    connection = Connection(ref="c", ip="192.0.2.1", helo="mail.example.org")
+    message = Message(ref, mail_from, 1_700_000_000.0, Body(1 << 20), findings=Findings(connection.findings))
+    message.findings.add(AuthFinding(login="bob"))
+    message.recipients.append(Recipient(to))
+    message.headers.append(Header(b"Subject", b" caf\xe9"))
+    message.body.write(b"text \x00\xff\r\n")
+    return Subject(connection, message)
+
+
+def test_the_migrations_make_the_schema_that_the_program_uses(database_url):
+    migrate(database_url)
+    with sa.create_engine(database_url).connect() as connection:
+        context = alembic.migration.MigrationContext.configure(connection)
+        assert alembic.autogenerate.compare_metadata(context, metadata) == []
+    connection.engine.dispose()
+
+
+def test_migrating_again_changes_nothing(database_url):
+    migrate(database_url)
+    migrate(database_url)
+
+
+def test_several_nodes_may_migrate_at_once(database_url):
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(migrate, database_url) for _ in range(4)]:
+            future.result()
+
+
+def test_a_transaction_that_raises_leaves_nothing(store):
+    def half():
+        with store.write() as connection:
+            connection.execute(
+                sa.insert(quarantine).values(ref="r", received_at=0.0, mail_from="", recipients="", reason="")
+            )
+            raise KeyError("something else went wrong")
+
+    with pytest.raises(KeyError):
+        half()
+    with store.read() as connection:
+        assert connection.execute(sa.select(quarantine)).all() == []
+
+
+def test_a_locked_database_is_a_store_error(sqlite_store, tmp_path):
+    other = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="locked"), sqlite_store.write():
+        pass
+    other.execute("ROLLBACK")
+    other.close()
+    with sqlite_store.write() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(greylist)).scalar() == 0
+
+
+def test_a_database_that_is_gone_is_a_store_error():
+    store = Store("postgresql+psycopg://nobody@127.0.0.1:1/none", busy_timeout=1)
+    with pytest.raises(StoreError), store.read():
+        pass
+    store.close()
+
+
+def test_after_failures_in_a_row_the_breaker_asks_nobody_for_a_while_then_lets_one_try():
+    now = [0.0]
+    breaker = Breaker(threshold=2, pause=5.0, clock=lambda: now[0])
+    for _ in range(2):
+        breaker.admit()
+        breaker.failed()
+    with pytest.raises(StoreError):
+        breaker.admit()
+    now[0] = 5.0
+    breaker.admit()
+    with pytest.raises(StoreError):
+        breaker.admit()
+    breaker.succeeded()
+    breaker.admit()
+
+
+def test_a_message_is_written_down_with_its_findings_and_decisions(store):
+    writer = HistoryWriter(store, node="mx1")
+    it = subject(mail_from="caf\udce9@example.org")
+    it.message.decisions.append(Decision("spf", reject("No.", "fail")))
+    writer.record(it, reject("No.", "fail"))
+    writer.close()
+    with store.read() as connection:
+        (row,) = connection.execute(sa.select(history)).all()
+    assert (row.ref, row.node, row.action, row.code) == ("0123456789ab", "mx1", "reject", 550)
+    assert row.mail_from == "caf\\xe9@example.org"
+    assert json.loads(row.findings) == {"auth": {"error": "", "login": "bob", "mechanism": ""}}
+    assert json.loads(row.decisions)[0]["check"] == "spf"
+    assert json.loads(row.recipients)[0]["address"] == "b@example.com"
+
+
+def test_history_that_does_not_fit_is_counted_and_said(sqlite_store, caplog, monkeypatch):
+    monkeypatch.setattr(sqlite_store, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
+    writer = HistoryWriter(sqlite_store)
+    writer.record(subject(), reject("No.", "fail"))
+    writer.close()
+    assert writer.lost == 1
+    assert "1 messages were not written down" in caplog.text
+
+
+def test_a_quarantined_message_is_kept_octet_by_octet(store):
+    writer = HistoryWriter(store)
+    assert writer.quarantine(subject(), Decision("spam", quarantine_verdict("99 %")))
+    writer.close()
+    with store.read() as connection:
+        assert (
+            connection.execute(sa.select(raw_message.c.content)).scalar()
+            == b"Subject: caf\xe9\r\n\r\ntext \x00\xff\r\n"
+        )
+        assert connection.execute(sa.select(quarantine.c.reason)).scalar() == "spam: 99 %"
+
+
+def test_quarantine_says_so_when_it_could_not(sqlite_store, monkeypatch):
+    monkeypatch.setattr(sqlite_store, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
+    writer = HistoryWriter(sqlite_store)
+    assert not writer.quarantine(subject(), Decision("spam", quarantine_verdict("99 %")))
+    writer.close()
+
+
+def test_the_sqlite_file_is_made_where_its_folder_is_missing(tmp_path):
+    path = tmp_path / "deep" / "down" / "bms.sqlite"
+    migrate(f"sqlite:///{path}")
+    assert Path(path).exists()
