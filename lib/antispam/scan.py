@@ -22,10 +22,14 @@ from antispam.message import Header, Message
 from antispam.outcome import Decision
 from antispam.program import ProgramSettings, StoreSettings
 from antispam.session import Outcome, Session
+from antispam.settings import CheckSettings, Mode, Settings
 from antispam.store import migrate
 from antispam.store.engine import url_from
 from antispam.text import for_log
 from antispam.verdicts import Action, Verdict
+
+# Their answer depends on what came before: asked with an empty store they'd refuse everything, so they only say so.
+_REMEMBERING = ("greylist",)
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _FROM_LINE = re.compile(rb"From [^\n]*\n")
@@ -154,10 +158,10 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
     )
     if verdict.action.refuses:
         say(rich.markup.escape(f"    {verdict.code} {verdict.enhanced} " + " / ".join(verdict.reply_lines())))
-    for name, finding in report.findings.items():
+    for name, finding in sorted(report.findings.items(), key=lambda item: list(asks).index(item[0])):
         decision = next((d for d in report.decisions if d.check == name), None)
         say(rich.markup.escape(f"  {name}: {asks.get(name, '')}"))
-        say(rich.markup.escape(f"    found    {_short(finding)}"))
+        say(rich.markup.escape(f"    found    {_short(finding)[1:-1] or 'nothing'}"))
         if decision is not None:
             mode = "" if decision.counts else " (mode log: has no effect)"
             reason = f": {for_log(decision.verdict.reason)}" if decision.verdict.reason else ""
@@ -167,10 +171,13 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
 
 
 def _short(finding: Any) -> str:
-    if not isinstance(finding, dict):
-        return str(finding)
-    shown = {key: value for key, value in finding.items() if value not in ("", None, [], False, {})}
-    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in shown.items()) or "nothing"
+    """Evidence on one line; what is empty, false or nought is left out."""
+    if isinstance(finding, dict):
+        parts = (f"{key}={_short(value)}" for key, value in finding.items() if value)
+        return "(" + ", ".join(parts) + ")"
+    if isinstance(finding, list):
+        return "[" + ", ".join(_short(item) for item in finding) + "]"
+    return json.dumps(finding, ensure_ascii=False) if isinstance(finding, str) else str(finding)
 
 
 def as_json(report: Report) -> str:
@@ -178,6 +185,13 @@ def as_json(report: Report) -> str:
     value = dataclasses.asdict(report)
     value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _only_saying(journey: Journey, settings: Settings) -> Iterator[CheckSettings]:
+    for row in journey.rows:
+        check = settings[row.check.Settings]
+        if row.check.NAME in _REMEMBERING and check.mode is Mode.ENFORCE:
+            yield dataclasses.replace(check, mode=Mode.LOG)
 
 
 def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -225,6 +239,7 @@ def scan_command(journey: Journey) -> click.Command:
             if not live:
                 program = dataclasses.replace(settings[ProgramSettings], datadir=Path(scratch))
                 settings = settings.replaced(program, dataclasses.replace(settings[StoreSettings], url=""))
+                settings = settings.replaced(*_only_saying(journey, settings))
                 migrate(url_from(settings))
             application = Application(journey, settings, record=False)
             for file in files:

@@ -1,0 +1,82 @@
+"""What every row of JOURNEY owes: module, settings, section in milter.cfg, docs, test file; and what milter.cfg promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from bms import JOURNEY
+
+from antispam.application import settings_classes
+from antispam.findings import Finding
+from antispam.settings import CheckSettings, default_settings, load, load_text
+
+TOP = Path(__file__).parents[3]
+CONFIG = (TOP / "milter.cfg").read_text()
+# An option as milter.cfg shows it: commented out with `;`, on one line or with continuation lines `;\t...`.
+_SHOWN = re.compile(r"^;(?=[a-z_]+ ?=|\t)", re.MULTILINE)
+
+
+@pytest.fixture(params=JOURNEY.rows, ids=lambda row: row.check.NAME)
+def row(request):
+    return request.param
+
+
+def test_a_row_says_what_it_asks(row):
+    assert row.asks.endswith("?")
+
+
+def test_a_check_is_a_module_of_its_own(row):
+    assert row.check.__name__.startswith("antispam.checks.")
+    assert row.check.__doc__
+
+
+def test_its_settings_and_finding_are_declared(row):
+    assert issubclass(row.check.Settings, CheckSettings)
+    assert issubclass(row.check.Finding, Finding)
+    assert row.check.Finding.check == row.check.NAME
+
+
+def test_its_section_stands_in_milter_cfg(row):
+    assert f"[{row.check.Settings.SECTION}]" in CONFIG
+
+
+def test_its_documentation_has_a_heading_of_its_own(row):
+    assert re.search(rf"^## .*`\[{row.check.Settings.SECTION}\]`", (TOP / "docs" / "checks.md").read_text(), re.MULTILINE)
+
+
+def test_it_has_a_test_file(row):
+    module = row.check.__name__.rpartition(".")[2]
+    assert (TOP / "tests" / "unit" / "antispam" / "checks" / f"test_{module}.py").exists()
+
+
+def test_checks_do_not_import_one_another(row):
+    source = Path(row.check.__file__).read_text()
+    importing = r"^\s*(from antispam\.checks|import antispam\.checks|from antispam import checks)"
+    assert not re.search(importing, source, re.MULTILINE)
+
+
+def test_what_a_check_reads_it_declares_as_needed(row):
+    """A finding of another check that is read without `needs` could be missing on a bad day only."""
+    source = Path(row.check.__file__).read_text()
+    others = {other.check.Finding.__name__: other.check.NAME for other in JOURNEY.rows if other.check is not row.check}
+    read = {others[name] for name in re.findall(r"\.get\(\s*(\w+)", source) if name in others}
+    assert read <= set(row.needs)
+
+
+def test_the_shipped_configuration_loads_as_it_is(tmp_path):
+    load([TOP / "milter.cfg"], settings_classes(JOURNEY))
+
+
+def test_the_shipped_configuration_shows_every_option_with_its_default():
+    classes = settings_classes(JOURNEY)
+    shown = load_text(_SHOWN.sub("", CONFIG), classes)
+    assert {f"[{o.section}] {o.option}" for o in shown.origins if o.where == "default"} == set()
+    defaults = {(o.section, o.option): o.value for o in default_settings(classes).origins}
+    different = {f"[{o.section}] {o.option}": o.value for o in shown.origins if o.value != defaults[o.section, o.option]}
+    assert different == {}
+
+
+def test_no_line_of_the_shipped_configuration_is_too_long_to_read():
+    assert max(len(line) for line in CONFIG.splitlines() or [""]) <= 120
