@@ -205,9 +205,7 @@ class Supervisor:
         self._next_alive = 0.0
         self._exit_code = ExitCode.STOPPED
         self._selector = selectors.DefaultSelector()
-        self._wakeup_read, self._wakeup_write = os.pipe()
-        for descriptor in (self._wakeup_read, self._wakeup_write):
-            os.set_blocking(descriptor, False)
+        self._wakeup_read = self._wakeup_write = -1
 
     def run(self) -> ExitCode:
         """Serve until told to stop; the process must have one thread only, this one. Raises nothing for what an
@@ -224,7 +222,6 @@ class Supervisor:
             listener.close()
             log.error("%s", error)
             return ExitCode.USER_FAILED
-        self._selector.register(self._wakeup_read, selectors.EVENT_READ)
         try:
             with self._hearing_signals():
                 self._propose(self._plan, listener)
@@ -253,8 +250,6 @@ class Supervisor:
                 generation.listener.close()
         first.close()
         self._selector.close()
-        os.close(self._wakeup_read)
-        os.close(self._wakeup_write)
 
     # One turn of the loop
 
@@ -585,6 +580,10 @@ class Supervisor:
     @contextlib.contextmanager
     def _hearing_signals(self) -> Iterator[None]:
         """Signals arrive as bytes in the wakeup pipe; their Python handlers do nothing."""
+        self._wakeup_read, self._wakeup_write = os.pipe()
+        for descriptor in (self._wakeup_read, self._wakeup_write):
+            os.set_blocking(descriptor, False)
+        self._selector.register(self._wakeup_read, selectors.EVENT_READ)
         before = {number: signal.signal(number, lambda *_: None) for number in HEARD_SIGNALS}
         wakeup = signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         try:
@@ -593,6 +592,8 @@ class Supervisor:
             signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            os.close(self._wakeup_read)
+            os.close(self._wakeup_write)
 
 
 def _fork_with_signals_blocked() -> int:

@@ -148,7 +148,7 @@ class LowMilter(Protocol):
     def setconn(self, conn: str, /) -> object:
         """smfi_setconn"""
 
-    def opensocket(self, rmsock: bool, /) -> object:
+    def opensocket(self, rmsock: int, /) -> object:
         """smfi_opensocket"""
 
     def main(self) -> object:
@@ -156,6 +156,9 @@ class LowMilter(Protocol):
 
     def stop(self) -> object:
         """smfi_stop"""
+
+    def getdiag(self) -> tuple[int, int]:
+        """How many contexts were made, and how many of them are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ class WorkerContext:
         self._beat_every = beat_every
         self._orphan_limit = orphan_limit
         self._reopen_logs = reopen_logs
-        self._probe: Callable[[], Load] = Load
+        self._probe: Callable[[], Load] | None = None
         self._milter: LowMilter | None = None
         self._listening_at = -1
         self._silent: socket.socket | None = None
@@ -199,7 +202,10 @@ class WorkerContext:
         self._finished = False
 
     def watch(self, probe: Callable[[], Load]) -> None:
-        """Let `probe` (called from another thread) say how busy this worker is; an Activity's `load` will do."""
+        """Let `probe` (called from another thread) say how busy this worker is; an Activity's `load` will do.
+
+        Without one only sessions are known, and a stop waits for no message.
+        """
         self._probe = probe
 
     @property
@@ -235,8 +241,14 @@ class WorkerContext:
             self._advance_drain(now)
             self._listen(POLL_SECONDS if self._drain else next_beat - now)
 
+    def _load(self) -> Load:
+        if self._probe is not None:
+            return self._probe()
+        opened, closed = self._milter.getdiag() if self._milter is not None else (0, 0)
+        return Load(sessions=opened - closed)
+
     def _beat(self) -> None:
-        load = self._probe()
+        load = self._load()
         self._channel.send("beat", load.sessions, load.messages, f"{load.oldest:.3f}")
 
     def _listen(self, seconds: float) -> None:
@@ -289,7 +301,7 @@ class WorkerContext:
             # It looks whether it shall stop every 5 s only, or when its poll() is interrupted.
             self._interrupt_libmilter()
             return
-        load = self._probe()
+        load = self._load()
         if not load.is_over(self._drain.until):
             self._over_since = math.inf
         elif self._over_since == math.inf:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import milter
-
 from antispam.sockets import SocketSpec
 from antispam.supervisor import Limits, PrepareFailed, ProcessPlan, Supervisor
 from antispam.worker import Activity, WorkerContext
@@ -66,6 +65,8 @@ class TrivialMilter:
     def serve(self, context: WorkerContext) -> None:
         if self.greeting == "fails":
             raise RuntimeError("this worker cannot be")
+        if self.greeting == "sleeps":
+            threading.Event().wait(600)
         context.watch(self.activity.load)
         milter.set_connect_callback(self.connect)
         milter.set_envfrom_callback(self.envfrom)
@@ -92,6 +93,7 @@ def load(socket: str, path: Path) -> ProcessPlan:
         socket=SocketSpec.parse(settings.get("socket", socket)),
         serve=TrivialMilter(settings["greeting"], path.parent).serve,
         prepare=lambda: prepare(settings),
+        prepare_lock=path.parent / "lock",
         limits=Limits(**settings.get("limits", {})),
         **settings.get("plan", {}),
     )

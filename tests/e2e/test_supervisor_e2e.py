@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -151,6 +152,14 @@ def until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """As long as another instance would be preparing."""
+    with (folder / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
@@ -374,6 +383,50 @@ def test_a_program_whose_preparation_fails_does_not_start(start: Any, folder: Pa
     program.wait_for("cannot start: preparation failed: no such database")
     assert program.exit_code() == 69
     assert not (folder / "socket").exists()
+
+
+def test_the_preparation_waits_for_another_one(start: Any, folder: Path) -> None:
+    with locked(folder):
+        program = start(ready=False)
+        program.wait_for("started preparation")
+        assert not any("started worker" in line for line in program.seen)
+    program.wait_until_ready()
+    assert program.ask()["X-Greeting"] == "one"
+
+
+def test_a_stop_does_not_wait_for_a_preparation(start: Any, folder: Path) -> None:
+    with locked(folder):
+        program = start(ready=False)
+        program.wait_for("started preparation")
+        program.signal(signal.SIGTERM)
+        assert program.exit_code() == 0
+
+
+def test_a_preparation_that_takes_too_long_fails(start: Any, folder: Path) -> None:
+    with locked(folder):
+        program = start(ready=False, limits={"prepare": 0.2})
+        program.wait_for("preparation failed: it took longer than 0.2 s")
+        assert program.exit_code() == 69
+
+
+def test_a_reload_that_is_asked_for_during_another_is_not_lost(start: Any, folder: Path) -> None:
+    program = start()
+    program.wait_for("started preparation")
+    with locked(folder):
+        program.signal(signal.SIGHUP)
+        program.wait_for("started preparation")
+        program.write_settings(greeting="three")
+        program.signal(signal.SIGHUP)
+    program.wait_for("generation 3")
+    program.wait_until_ready()
+    program.wait_until_ready()
+    assert program.ask()["X-Greeting"] == "three"
+
+
+def test_a_worker_that_does_not_become_ready_fails_the_start(start: Any) -> None:
+    program = start(greeting="sleeps", ready=False, limits={"start": 0.3})
+    program.wait_for("cannot start: worker .*: it was not ready after 0.3 s")
+    assert program.exit_code() == 70
 
 
 def test_a_program_whose_workers_fail_does_not_start(start: Any) -> None:
