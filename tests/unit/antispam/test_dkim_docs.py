@@ -1,0 +1,39 @@
+"""docs/dkim.md says what the settings understand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from antispam.accessmap import parse_policy, parse_text
+from antispam.checks import dkim_sign, dkim_verify
+from antispam.dkim_protocol import DkimResult
+from antispam.settings import load_text
+from support.dkim_mail import ED25519, RAW_RSA, pem
+
+TEXT = (Path(__file__).resolve().parents[3] / "docs" / "dkim.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_settings_load(tmp_path: Path) -> None:
+    for name, key in (("r2026", RAW_RSA), ("e2026", ED25519.key)):
+        file = tmp_path / f"{name}.private"
+        file.write_bytes(pem(key))
+        file.chmod(0o640)
+    text = "".join(block for kind, block in BLOCKS if kind == "ini").replace("/etc/mail/dkim", str(tmp_path))
+    settings = load_text(text, [dkim_verify.Settings, dkim_sign.Settings])
+    assert settings[dkim_verify.Settings].fail == parse_policy("REJECT")
+    assert [signer.key.algorithm for signer in settings[dkim_sign.Settings].signers] == ["rsa-sha256", "ed25519-sha256"]
+
+
+def test_the_access_map_is_understood() -> None:
+    (entries,) = (block for kind, block in BLOCKS if not kind)
+    table = parse_text(entries)
+    assert (len(table), table.problems) == (len(entries.strip().splitlines()), ())
+
+
+@pytest.mark.parametrize("result", list(DkimResult))
+def test_every_result_is_explained(result: DkimResult) -> None:
+    assert f"\n| {result} | " in TEXT
