@@ -142,6 +142,8 @@ class Session:
         self._header_bytes += len(name) + len(value)
         if not self._headers_too_large():
             message.headers.append(Header(name, value))
+        if self._program.log_headers:
+            log.info("[%s] header %s:%s", message.ref, for_log(name), for_log(value))
 
     def body(self, chunk: bytes) -> None:
         self._current().body.write(chunk)

@@ -75,12 +75,21 @@ class _Duration:
         return f"{seconds / _SECONDS[unit]:g}{unit}"
 
 
-def size(text: str) -> int:
-    """A number of octets: `180000`, `64k`, `10M`."""
-    match = _SIZE.match(text.strip())
-    if not match:
-        raise ValueError("expected a size such as 180000, 64k or 10M")
-    return int(match["number"]) * _FACTORS[match["unit"].lower()]
+class _Size:
+    def __call__(self, text: str) -> int:
+        match = _SIZE.match(text.strip())
+        if not match:
+            raise ValueError("expected a size such as 180000, 64k or 10M")
+        return int(match["number"]) * _FACTORS[match["unit"].lower()]
+
+    @staticmethod
+    def show(octets: int) -> str:
+        unit = next((unit for unit in ("g", "m", "k") if octets and not octets % _FACTORS[unit]), "")
+        return f"{octets // _FACTORS[unit]}{unit.upper().replace('K', 'k')}"
+
+
+size: Reader = _Size()
+"""A number of octets: `180000`, `64k`, `10M`."""
 
 
 class _ModeBits:

@@ -15,7 +15,7 @@ from antispam.settings import CheckSettings, default_settings, load, load_text
 TOP = Path(__file__).parents[3]
 CONFIG = (TOP / "milter.cfg").read_text()
 # An option as milter.cfg shows it: commented out with `;`, on one line or with continuation lines `;\t...`.
-_SHOWN = re.compile(r"^;(?=[a-z_]+ ?=|\t)", re.MULTILINE)
+_SHOWN = re.compile(r"^;(?=[a-z_0-9]+ ?=|\t)", re.MULTILINE)
 
 
 @pytest.fixture(params=JOURNEY.rows, ids=lambda row: row.check.NAME)
