@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import logging
 import operator
-import socket
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final
 
 from _libmilter import ffi, lib, listening_sockets, prepare_listener
@@ -226,27 +224,10 @@ class milterContext:
 # The milter as it is being described: one a process, as libmilter has it.
 
 _callbacks: dict[str, Callback] = {}
-_contexts: dict[int, milterContext] = {}
 _flags = 0
 _name: bytes | None = None
 _listener: int | None = None
 _running = False
-
-_BITS: Final[dict[str, int]] = {
-    "connect": lib.CB_CONNECT,
-    "helo": lib.CB_HELO,
-    "envfrom": lib.CB_ENVFROM,
-    "envrcpt": lib.CB_ENVRCPT,
-    "data": lib.CB_DATA,
-    "header": lib.CB_HEADER,
-    "eoh": lib.CB_EOH,
-    "body": lib.CB_BODY,
-    "eom": lib.CB_EOM,
-    "abort": lib.CB_ABORT,
-    "close": lib.CB_CLOSE,
-    "unknown": lib.CB_UNKNOWN,
-    "negotiate": lib.CB_NEGOTIATE,
-}
 
 
 def _set_callback(step: str, function: Callback | None) -> None:
@@ -260,10 +241,8 @@ def _set_callback(step: str, function: Callback | None) -> None:
 
 
 def _tell_libmilter() -> None:
-    wanted = 0
-    for step in _callbacks:
-        wanted |= _BITS[step]
-    lib.set_wanted(wanted)
+    if lib.load_functions() != SUCCESS:
+        raise error("cannot set callbacks")
     # While libmilter runs, its description must stay as it is: its threads read it.
     if _name is not None and not _running and lib.register_milter(_name, _flags) != SUCCESS:
         raise error("cannot register")
@@ -416,7 +395,7 @@ def main() -> None:
             raise error("cannot run main") from failure
     _running = True
     try:
-        if lib.smfi_main() != SUCCESS:
+        if lib.serve() != SUCCESS:
             raise error("cannot run main")
     finally:
         _running = False
@@ -440,112 +419,16 @@ def getdiag() -> tuple[int, int]:
     return lib.opened_sessions(), lib.closed_sessions()
 
 
-# The Python half of trampolines.c. An exception ends in _failed(), and C hears CALLBACK_FAILED.
+# What trampolines.c calls.
 
 
-def _trampoline(step: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    def failed(kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:
-        if traceback is None:
-            # cffi could not convert what the callback returned; there is nothing to trace.
-            _log.error("the %s callback must return int: %s", step, value)
-        else:
-            _log.error("%s callback failed: %s", step, kind.__name__, exc_info=(kind, value, traceback))
-
-    return ffi.def_extern(name=f"py_{step}", error=lib.CALLBACK_FAILED, onerror=failed)  # type: ignore[no-any-return]
+def _new_context(address: int) -> milterContext:
+    return milterContext(ffi.cast("SMFICTX *", address))
 
 
-@_trampoline("open")
-def _open(key: int, ctx: Any) -> int:
-    _contexts[key] = milterContext(ctx)
-    return 0
+def _report_failure(step: str, failure: BaseException) -> None:
+    _log.error("%s callback failed: %s", step, failure, exc_info=failure)
 
 
-@_trampoline("negotiate")
-def _negotiate(key: int, offered: Any, chosen: Any) -> int:
-    options = list(offered[0:4])
-    answer = _callbacks["negotiate"](_contexts[key], options)
-    chosen[0:4] = [options[place] if place < len(options) else 0 for place in range(4)]
-    return answer
-
-
-@_trampoline("connect")
-def _connect(key: int, host: Any, family: int, address: Any, port: int, flow: int, scope: int) -> int:
-    name = ffi.string(host).decode("utf-8", "surrogateescape")
-    text = ffi.string(address).decode("utf-8", "surrogateescape")
-    match family:
-        case socket.AF_INET:
-            where: Any = (text, port)
-        case socket.AF_INET6:
-            where = (text, port, flow, scope)
-        case socket.AF_UNIX:
-            where = text
-        case _:
-            where = None
-    return _callbacks["connect"](_contexts[key], name, family, where)
-
-
-@_trampoline("helo")
-def _helo(key: int, name: Any) -> int:
-    return _callbacks["helo"](_contexts[key], ffi.string(name).decode("utf-8", "surrogateescape"))
-
-
-@_trampoline("envfrom")
-def _envfrom(key: int, arguments: Any, count: int) -> int:
-    return _callbacks["envfrom"](_contexts[key], *map(ffi.string, arguments[0:count]))
-
-
-@_trampoline("envrcpt")
-def _envrcpt(key: int, arguments: Any, count: int) -> int:
-    return _callbacks["envrcpt"](_contexts[key], *map(ffi.string, arguments[0:count]))
-
-
-@_trampoline("data")
-def _data(key: int) -> int:
-    return _callbacks["data"](_contexts[key])
-
-
-@_trampoline("unknown")
-def _unknown(key: int, line: Any) -> int:
-    return _callbacks["unknown"](_contexts[key], ffi.string(line).decode("utf-8", "surrogateescape"))
-
-
-@_trampoline("header")
-def _header(key: int, name: Any, value: Any) -> int:
-    string = ffi.string
-    return _callbacks["header"](_contexts[key], string(name).decode("utf-8", "surrogateescape"), string(value))
-
-
-@_trampoline("eoh")
-def _eoh(key: int) -> int:
-    return _callbacks["eoh"](_contexts[key])
-
-
-@_trampoline("body")
-def _body(key: int, chunk: Any, size: int) -> int:
-    return _callbacks["body"](_contexts[key], ffi.buffer(chunk, size)[:])
-
-
-@_trampoline("eom")
-def _eom(key: int) -> int:
-    return _callbacks["eom"](_contexts[key])
-
-
-@_trampoline("abort")
-def _abort(key: int) -> int:
-    return _callbacks["abort"](_contexts[key])
-
-
-@_trampoline("close")
-def _close(key: int, has_callback: int) -> int:
-    context = _contexts[key]
-    try:
-        return _callbacks["close"](context) if has_callback else CONTINUE
-    finally:
-        del _contexts[key]
-        context._ctx = None
-
-
-@_trampoline("complain")
-def _complain(key: int, answer: int) -> int:
-    _log.error("a callback returned %d, which is no answer that libmilter knows", answer)
-    return 0
+if lib.load_functions() != SUCCESS:
+    raise ImportError("the binding of libmilter does not fit this milter.py: install the package again")

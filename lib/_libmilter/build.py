@@ -74,20 +74,6 @@ _CONSTANTS = """
 #define SMFIP_HDR_LEADSPC ...
 #define SMFIP_MDS_256K ...
 #define SMFIP_MDS_1M ...
-#define CB_CONNECT ...
-#define CB_HELO ...
-#define CB_ENVFROM ...
-#define CB_ENVRCPT ...
-#define CB_DATA ...
-#define CB_HEADER ...
-#define CB_EOH ...
-#define CB_BODY ...
-#define CB_EOM ...
-#define CB_ABORT ...
-#define CB_CLOSE ...
-#define CB_UNKNOWN ...
-#define CB_NEGOTIATE ...
-#define CALLBACK_FAILED ...
 #define SETREPLY_LINES ...
 """
 
@@ -95,7 +81,6 @@ _DECLARATIONS = """
 typedef struct smfi_str SMFICTX;
 
 int smfi_opensocket(bool remove);
-int smfi_main(void);
 int smfi_setbacklog(int);
 int smfi_setdbg(int);
 int smfi_settimeout(int);
@@ -118,30 +103,12 @@ int smfi_quarantine(SMFICTX *, char *);
 int smfi_setsymlist(SMFICTX *, int, char *);
 
 int register_milter(char *name, unsigned long flags);
-void set_wanted(unsigned int callbacks);
+int load_functions(void);
+int serve(void);
 void set_policy(int policy);
 int set_reply(SMFICTX *, char *rcode, char *xcode, char **line, int count);
 unsigned long long opened_sessions(void);
 unsigned long long closed_sessions(void);
-
-extern "Python" {
-    int py_open(unsigned long long key, SMFICTX *ctx);
-    int py_negotiate(unsigned long long key, unsigned long *offered, unsigned long *chosen);
-    int py_connect(unsigned long long key, char *host, int family, char *address, int port,
-                   unsigned int flow, unsigned int scope);
-    int py_helo(unsigned long long key, char *name);
-    int py_envfrom(unsigned long long key, char **arguments, int count);
-    int py_envrcpt(unsigned long long key, char **arguments, int count);
-    int py_data(unsigned long long key);
-    int py_unknown(unsigned long long key, char *line);
-    int py_header(unsigned long long key, char *name, char *value);
-    int py_eoh(unsigned long long key);
-    int py_body(unsigned long long key, unsigned char *chunk, size_t size);
-    int py_eom(unsigned long long key);
-    int py_abort(unsigned long long key);
-    int py_close(unsigned long long key, int has_callback);
-    int py_complain(unsigned long long key, int answer);
-}
 """
 
 ffi = cffi.FFI()

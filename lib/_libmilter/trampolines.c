@@ -1,19 +1,22 @@
 /*
- * What stands between libmilter's callbacks and the Python functions of lib/milter.py.
+ * What stands between libmilter's callbacks and the Python functions that lib/milter.py keeps.
  *
  * libmilter knows a connection as SMFICTX. Its private pointer holds a `session` of ours, which is made at the first
- * callback and freed at close; Python knows the session by its key, a number that is never used twice, so a stale key
- * can never reach the wrong connection.
+ * callback and freed at close, and which owns the connection's Python object.
  *
- * This half also keeps the promises of option negotiation, whatever the Python half returns. Where a milter promised
- * not to answer a step, libmilter sends nothing for a refusal either and leaves the connection in a state that never
- * answers again; so a verdict that falls in such a step is kept, with its reply text, and given at the next step that
- * is answered. A value that libmilter does not know would hang the connection as well: it counts as a failure.
+ * This half also keeps the promises of option negotiation, whatever Python returns. Where a milter promised not to
+ * answer a step, libmilter sends nothing for a refusal either and leaves the connection in a state that never answers
+ * again; so a verdict that falls in such a step is kept, with its reply text, and given at the next step that is
+ * answered. A value that libmilter does not know would hang the connection as well: it counts as a failure.
+ *
+ * Python is called through its C API, not through cffi's extern "Python": a message is some twenty callbacks, and this
+ * costs half as much (cffi's published wheels are built without optimisation).
  */
 
 #include <arpa/inet.h>
-#include <limits.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,14 +33,18 @@
 #define ALWAYS_ANSWERED 0UL
 
 enum {
-	CB_CONNECT = 1 << 0, CB_HELO = 1 << 1, CB_ENVFROM = 1 << 2, CB_ENVRCPT = 1 << 3, CB_DATA = 1 << 4,
-	CB_HEADER = 1 << 5, CB_EOH = 1 << 6, CB_BODY = 1 << 7, CB_EOM = 1 << 8, CB_ABORT = 1 << 9,
-	CB_CLOSE = 1 << 10, CB_UNKNOWN = 1 << 11, CB_NEGOTIATE = 1 << 12
+	CB_CONNECT, CB_HELO, CB_ENVFROM, CB_ENVRCPT, CB_DATA, CB_HEADER, CB_EOH, CB_BODY, CB_EOM, CB_ABORT, CB_CLOSE,
+	CB_UNKNOWN, CB_NEGOTIATE, CALLBACKS
+};
+
+static const char *const callback_names[CALLBACKS] = {
+	"connect", "helo", "envfrom", "envrcpt", "data", "header", "eoh", "body", "eom", "abort", "close",
+	"unknown", "negotiate"
 };
 
 typedef struct {
 	SMFICTX *ctx;
-	unsigned long long key;
+	PyObject *context;
 	unsigned long unanswered;	/* SMFIP_NR_*: the steps that this milter promised not to answer */
 	int kept;			/* a verdict that waits for a step that is answered, or NOTHING_KEPT */
 	int kept_for_connection;	/* the verdict fell before MAIL */
@@ -48,26 +55,151 @@ typedef struct {
 } session;
 
 static unsigned long long sessions_opened, sessions_closed;
-static unsigned int wanted;
 static int exception_policy = SMFIS_TEMPFAIL;
 static char failure_text[256] = "milter: internal error";
 
-static int py_open(unsigned long long key, SMFICTX *ctx);
-static int py_negotiate(unsigned long long key, unsigned long *offered, unsigned long *chosen);
-static int py_connect(unsigned long long key, char *host, int family, char *address, int port,
-		      unsigned int flow, unsigned int scope);
-static int py_helo(unsigned long long key, char *name);
-static int py_envfrom(unsigned long long key, char **arguments, int count);
-static int py_envrcpt(unsigned long long key, char **arguments, int count);
-static int py_data(unsigned long long key);
-static int py_unknown(unsigned long long key, char *line);
-static int py_header(unsigned long long key, char *name, char *value);
-static int py_eoh(unsigned long long key);
-static int py_body(unsigned long long key, unsigned char *chunk, size_t size);
-static int py_eom(unsigned long long key);
-static int py_abort(unsigned long long key);
-static int py_close(unsigned long long key, int has_callback);
-static int py_complain(unsigned long long key, int answer);
+/* Functions of lib/milter.py. Written with the interpreter's lock held; NULL is a callback that is not set. */
+static PyObject *callbacks[CALLBACKS], *new_context, *report_failure;
+
+/*
+ * The interpreter's lock. Each thread of libmilter's pool keeps the Python thread state that it got at its first
+ * callback: making one costs more than a callback. `serving` tells a thread that ends whether the interpreter is
+ * certain to be there still.
+ */
+
+static pthread_key_t thread_state;
+static int serving;
+
+static void thread_ended(void *state)
+{
+	if (!__atomic_load_n(&serving, __ATOMIC_ACQUIRE))
+		return;
+	/* Not PyGILState_Release(): the thread has lost what Python keeps in thread-specific data by now. */
+	PyEval_RestoreThread(state);
+	PyThreadState_Clear(state);
+	(void) PyEval_SaveThread();
+	PyThreadState_Delete(state);
+}
+
+static void enter_python(void)
+{
+	PyThreadState *state = pthread_getspecific(thread_state);
+
+	if (state != NULL) {
+		PyEval_RestoreThread(state);
+		return;
+	}
+	/* Not released in leave_python(): the count of one keeps the state alive until thread_ended(). */
+	(void) PyGILState_Ensure();
+	(void) pthread_setspecific(thread_state, PyThreadState_Get());
+}
+
+static void leave_python(void)
+{
+	(void) PyEval_SaveThread();
+}
+
+static PyObject *text_of(const char *bytes)
+{
+	return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t) strlen(bytes), "surrogateescape");
+}
+
+/* Hand the current exception to lib/milter.py, which logs it. */
+static void report(const char *step)
+{
+	PyObject *type, *value, *traceback, *result;
+
+	PyErr_Fetch(&type, &value, &traceback);
+	PyErr_NormalizeException(&type, &value, &traceback);
+	if (traceback != NULL)
+		(void) PyException_SetTraceback(value, traceback);
+	result = PyObject_CallFunction(report_failure, "sO", step, value);
+	if (result == NULL)
+		PyErr_WriteUnraisable(report_failure);
+	Py_XDECREF(result);
+	Py_XDECREF(type);
+	Py_XDECREF(value);
+	Py_XDECREF(traceback);
+}
+
+static int known(long answer, int callback)
+{
+	return (answer >= SMFIS_CONTINUE && answer <= SMFIS_TEMPFAIL) || answer == SMFIS_NOREPLY ||
+		answer == SMFIS_SKIP || (answer == SMFIS_ALL_OPTS && callback == CB_NEGOTIATE);
+}
+
+/* What a callback's result says, or CALLBACK_FAILED after a report; takes the reference. */
+static int answer_in(PyObject *result, int callback)
+{
+	long answer = CALLBACK_FAILED;
+
+	if (result != NULL && !PyLong_Check(result))
+		PyErr_Format(PyExc_TypeError, "the %s callback must return int, not %R", callback_names[callback], result);
+	else if (result != NULL) {
+		answer = PyLong_AsLong(result);
+		if (!PyErr_Occurred() && !known(answer, callback))
+			PyErr_Format(PyExc_ValueError, "the %s callback returned %ld, which libmilter does not know",
+				     callback_names[callback], answer);
+	}
+	Py_XDECREF(result);
+	if (PyErr_Occurred()) {
+		report(callback_names[callback]);
+		return CALLBACK_FAILED;
+	}
+	return (int) answer;
+}
+
+/* Call f(context, a, b), where b or both may be absent; takes the references to a and b. */
+static int call(session *s, int callback, PyObject *a, PyObject *b)
+{
+	PyObject *function = callbacks[callback], *result = NULL;
+
+	Py_XINCREF(function);
+	if (!PyErr_Occurred() && function != NULL)
+		result = PyObject_CallFunctionObjArgs(function, s->context, a, b, NULL);
+	else if (function == NULL)
+		result = PyLong_FromLong(SMFIS_CONTINUE);
+	Py_XDECREF(function);
+	Py_XDECREF(a);
+	Py_XDECREF(b);
+	return answer_in(result, callback);
+}
+
+/* Call f(*arguments), where the first place of the tuple is still empty; takes the reference to it. */
+static int call_with(session *s, int callback, PyObject *arguments)
+{
+	PyObject *function = callbacks[callback], *result = NULL;
+
+	Py_XINCREF(function);
+	if (arguments != NULL && function != NULL) {
+		Py_INCREF(s->context);
+		(void) PyTuple_SetItem(arguments, 0, s->context);
+		result = PyObject_Call(function, arguments, NULL);
+	} else if (function == NULL && arguments != NULL)
+		result = PyLong_FromLong(SMFIS_CONTINUE);
+	Py_XDECREF(function);
+	Py_XDECREF(arguments);
+	return answer_in(result, callback);
+}
+
+/* A command's arguments as bytes, behind an empty first place. */
+static PyObject *command_arguments(char **arguments)
+{
+	Py_ssize_t count = 0, place;
+	PyObject *tuple;
+
+	while (arguments[count] != NULL)
+		count++;
+	tuple = PyTuple_New(count + 1);
+	for (place = 0; tuple != NULL && place < count; place++) {
+		PyObject *bytes = PyBytes_FromString(arguments[place]);
+		if (bytes == NULL)
+			Py_CLEAR(tuple);
+		else
+			(void) PyTuple_SetItem(tuple, place + 1, bytes);
+	}
+	return tuple;
+}
 
 static session *session_of(SMFICTX *ctx)
 {
@@ -80,13 +212,17 @@ static session *session_of(SMFICTX *ctx)
 		return NULL;
 	s->ctx = ctx;
 	s->kept = NOTHING_KEPT;
-	s->key = __atomic_add_fetch(&sessions_opened, 1, __ATOMIC_RELAXED);
-	if (smfi_setpriv(ctx, s) != MI_SUCCESS || py_open(s->key, ctx) != 0) {
-		(void) smfi_setpriv(ctx, NULL);
-		__atomic_add_fetch(&sessions_closed, 1, __ATOMIC_RELAXED);
+	enter_python();
+	s->context = PyObject_CallFunction(new_context, "K", (unsigned long long) (uintptr_t) ctx);
+	if (s->context == NULL)
+		report("new context");
+	leave_python();
+	if (s->context == NULL || smfi_setpriv(ctx, s) != MI_SUCCESS) {
+		/* Out of memory. A context that was made is given up: there is no place from which to free it. */
 		free(s);
 		return NULL;
 	}
+	__atomic_add_fetch(&sessions_opened, 1, __ATOMIC_RELAXED);
 	return s;
 }
 
@@ -150,21 +286,13 @@ static int answer_to_failure(session *s)
 	return exception_policy;
 }
 
-static int known(int answer)
-{
-	return (answer >= SMFIS_CONTINUE && answer <= SMFIS_TEMPFAIL) || answer == SMFIS_NOREPLY || answer == SMFIS_SKIP;
-}
-
 /* Turn what a callback returned into what libmilter may hear at this step. */
 static sfsistat settle(session *s, unsigned long step, int answer)
 {
 	int promised = (s->unanswered & step) != 0;
 
-	if (!known(answer)) {
-		if (answer != CALLBACK_FAILED)
-			(void) py_complain(s->key, answer);
+	if (answer == CALLBACK_FAILED)
 		answer = answer_to_failure(s);
-	}
 	if (!promised) {
 		if (s->rcode != NULL)
 			forget_reply(s);
@@ -197,36 +325,55 @@ static int speak_kept(session *s, unsigned long step, sfsistat *answer)
 
 #define BEGIN_STEP(bit)							\
 	session *s = session_of(ctx);					\
-	sfsistat kept;							\
+	sfsistat answer;						\
 	if (s == NULL)							\
 		return SMFIS_TEMPFAIL;					\
-	if (speak_kept(s, (bit), &kept))				\
-		return kept
+	if (speak_kept(s, (bit), &answer))				\
+		return answer
 
 #define END_STEP(bit, callback, call)					\
-	return settle(s, (bit), wanted & (callback) ? (call) : SMFIS_CONTINUE)
+	if (callbacks[callback] == NULL)				\
+		return settle(s, (bit), SMFIS_CONTINUE);		\
+	enter_python();							\
+	answer = (call);						\
+	leave_python();							\
+	return settle(s, (bit), answer)
 
-static int count_arguments(char **arguments)
+/* Call f(context, options) and read what it made of the list [actions, steps, 0, 0]. */
+static int call_negotiate(session *s, unsigned long *option)
 {
-	int count = 0;
+	PyObject *options = Py_BuildValue("[kkkk]", option[0], option[1], option[2], option[3]);
+	Py_ssize_t place;
+	int answer;
 
-	while (arguments[count] != NULL)
-		count++;
-	return count;
+	Py_XINCREF(options);
+	answer = call(s, CB_NEGOTIATE, options, NULL);
+	for (place = 0; options != NULL && answer != CALLBACK_FAILED && place < 4; place++) {
+		PyObject *number = place < PyList_Size(options) ? PyList_GetItem(options, place) : NULL;
+		option[place] = number != NULL ? PyLong_AsUnsignedLong(number) : 0;
+		if (PyErr_Occurred()) {
+			report(callback_names[CB_NEGOTIATE]);
+			answer = CALLBACK_FAILED;
+		}
+	}
+	Py_XDECREF(options);
+	return answer;
 }
 
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2, unsigned long f3,
 			     unsigned long *pf0, unsigned long *pf1, unsigned long *pf2, unsigned long *pf3)
 {
-	unsigned long offered[4] = { f0, f1, f2, f3 }, chosen[4] = { f0, f1, f2, f3 };
+	unsigned long chosen[4] = { f0, f1, f2, f3 };
 	session *s = session_of(ctx);
 	int answer;
 
 	if (s == NULL)
 		return SMFIS_REJECT;
-	if (!(wanted & CB_NEGOTIATE))
+	if (callbacks[CB_NEGOTIATE] == NULL)
 		return SMFIS_ALL_OPTS;
-	answer = py_negotiate(s->key, offered, chosen);
+	enter_python();
+	answer = call_negotiate(s, chosen);
+	leave_python();
 	*pf0 = chosen[0];
 	*pf1 = chosen[1];
 	*pf2 = chosen[2];
@@ -240,34 +387,48 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, u
 	return answer == SMFIS_CONTINUE || answer == SMFIS_ALL_OPTS ? answer : SMFIS_REJECT;
 }
 
-static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
+/* The client's address as Python's socket module writes it, None where there is none. */
+static PyObject *address_of(_SOCK_ADDR *address)
 {
-	char text[sizeof(((struct sockaddr_un *) 0)->sun_path) + INET6_ADDRSTRLEN] = "";
-	int family = address != NULL ? address->sa_family : AF_UNSPEC, port = 0;
-	unsigned int flow = 0, scope = 0;
+	char text[INET6_ADDRSTRLEN] = "";
 
-	BEGIN_STEP(SMFIP_NR_CONN);
-	if (family == AF_INET) {
+	if (address != NULL && address->sa_family == AF_INET) {
 		struct sockaddr_in *in = (struct sockaddr_in *) address;
 		(void) inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
-		port = ntohs(in->sin_port);
-	} else if (family == AF_INET6) {
+		return Py_BuildValue("(si)", text, (int) ntohs(in->sin_port));
+	}
+	if (address != NULL && address->sa_family == AF_INET6) {
 		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) address;
 		(void) inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
-		port = ntohs(in6->sin6_port);
-		flow = ntohl(in6->sin6_flowinfo);
-		scope = in6->sin6_scope_id;
-	} else if (family == AF_UNIX) {
-		struct sockaddr_un *un = (struct sockaddr_un *) address;
-		memcpy(text, un->sun_path, sizeof un->sun_path);
+		return Py_BuildValue("(siII)", text, (int) ntohs(in6->sin6_port),
+				     (unsigned int) ntohl(in6->sin6_flowinfo), (unsigned int) in6->sin6_scope_id);
 	}
-	END_STEP(SMFIP_NR_CONN, CB_CONNECT, py_connect(s->key, host, family, text, port, flow, scope));
+	if (address != NULL && address->sa_family == AF_UNIX) {
+		struct sockaddr_un *un = (struct sockaddr_un *) address;
+		size_t size = strnlen(un->sun_path, sizeof un->sun_path);
+		return PyUnicode_DecodeUTF8(un->sun_path, (Py_ssize_t) size, "surrogateescape");
+	}
+	return Py_BuildValue("");
+}
+
+static PyObject *connect_arguments(char *host, _SOCK_ADDR *address)
+{
+	int family = address != NULL ? address->sa_family : AF_UNSPEC;
+
+	/* The first place stays empty for the context; "N" takes the references. */
+	return Py_BuildValue("(ONiN)", Py_None, text_of(host), family, address_of(address));
+}
+
+static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
+{
+	BEGIN_STEP(SMFIP_NR_CONN);
+	END_STEP(SMFIP_NR_CONN, CB_CONNECT, call_with(s, CB_CONNECT, connect_arguments(host, address)));
 }
 
 static sfsistat on_helo(SMFICTX *ctx, char *name)
 {
 	BEGIN_STEP(SMFIP_NR_HELO);
-	END_STEP(SMFIP_NR_HELO, CB_HELO, py_helo(s->key, name));
+	END_STEP(SMFIP_NR_HELO, CB_HELO, call(s, CB_HELO, text_of(name), NULL));
 }
 
 static sfsistat on_envfrom(SMFICTX *ctx, char **arguments)
@@ -281,50 +442,50 @@ static sfsistat on_envfrom(SMFICTX *ctx, char **arguments)
 			forget_verdict(fresh);
 	}
 	BEGIN_STEP(SMFIP_NR_MAIL);
-	END_STEP(SMFIP_NR_MAIL, CB_ENVFROM, py_envfrom(s->key, arguments, count_arguments(arguments)));
+	END_STEP(SMFIP_NR_MAIL, CB_ENVFROM, call_with(s, CB_ENVFROM, command_arguments(arguments)));
 }
 
 static sfsistat on_envrcpt(SMFICTX *ctx, char **arguments)
 {
 	BEGIN_STEP(SMFIP_NR_RCPT);
-	END_STEP(SMFIP_NR_RCPT, CB_ENVRCPT, py_envrcpt(s->key, arguments, count_arguments(arguments)));
+	END_STEP(SMFIP_NR_RCPT, CB_ENVRCPT, call_with(s, CB_ENVRCPT, command_arguments(arguments)));
 }
 
 static sfsistat on_data(SMFICTX *ctx)
 {
 	BEGIN_STEP(SMFIP_NR_DATA);
-	END_STEP(SMFIP_NR_DATA, CB_DATA, py_data(s->key));
+	END_STEP(SMFIP_NR_DATA, CB_DATA, call(s, CB_DATA, NULL, NULL));
 }
 
 static sfsistat on_unknown(SMFICTX *ctx, const char *line)
 {
 	BEGIN_STEP(SMFIP_NR_UNKN);
-	END_STEP(SMFIP_NR_UNKN, CB_UNKNOWN, py_unknown(s->key, (char *) line));
+	END_STEP(SMFIP_NR_UNKN, CB_UNKNOWN, call(s, CB_UNKNOWN, text_of(line), NULL));
 }
 
 static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 {
 	BEGIN_STEP(SMFIP_NR_HDR);
-	END_STEP(SMFIP_NR_HDR, CB_HEADER, py_header(s->key, name, value));
+	END_STEP(SMFIP_NR_HDR, CB_HEADER, call(s, CB_HEADER, text_of(name), PyBytes_FromString(value)));
 }
 
 static sfsistat on_eoh(SMFICTX *ctx)
 {
 	BEGIN_STEP(SMFIP_NR_EOH);
-	END_STEP(SMFIP_NR_EOH, CB_EOH, py_eoh(s->key));
+	END_STEP(SMFIP_NR_EOH, CB_EOH, call(s, CB_EOH, NULL, NULL));
 }
 
 static sfsistat on_body(SMFICTX *ctx, unsigned char *chunk, size_t size)
 {
 	BEGIN_STEP(SMFIP_NR_BODY);
-	END_STEP(SMFIP_NR_BODY, CB_BODY, py_body(s->key, chunk, size));
+	END_STEP(SMFIP_NR_BODY, CB_BODY, call(s, CB_BODY, PyBytes_FromStringAndSize((char *) chunk, (Py_ssize_t) size), NULL));
 }
 
 static sfsistat on_eom(SMFICTX *ctx)
 {
 	BEGIN_STEP(ALWAYS_ANSWERED);
 	s->in_message = 0;
-	END_STEP(ALWAYS_ANSWERED, CB_EOM, py_eom(s->key));
+	END_STEP(ALWAYS_ANSWERED, CB_EOM, call(s, CB_EOM, NULL, NULL));
 }
 
 static sfsistat on_abort(SMFICTX *ctx)
@@ -336,8 +497,11 @@ static sfsistat on_abort(SMFICTX *ctx)
 	s->in_message = 0;
 	if (!s->kept_for_connection)
 		forget_verdict(s);
-	if (wanted & CB_ABORT)
-		(void) py_abort(s->key);
+	if (callbacks[CB_ABORT] != NULL) {
+		enter_python();
+		(void) call(s, CB_ABORT, NULL, NULL);
+		leave_python();
+	}
 	return SMFIS_CONTINUE;
 }
 
@@ -347,7 +511,13 @@ static sfsistat on_close(SMFICTX *ctx)
 
 	if (s == NULL)
 		return SMFIS_CONTINUE;
-	(void) py_close(s->key, (wanted & CB_CLOSE) != 0);
+	enter_python();
+	(void) call(s, CB_CLOSE, NULL, NULL);
+	/* Who still holds the context shall hear "bad context" instead of reaching freed memory. */
+	if (PyObject_SetAttrString(s->context, "_ctx", Py_None) != 0)
+		report(callback_names[CB_CLOSE]);
+	Py_DECREF(s->context);
+	leave_python();
 	(void) smfi_setpriv(ctx, NULL);
 	__atomic_add_fetch(&sessions_closed, 1, __ATOMIC_RELAXED);
 	forget_verdict(s);
@@ -360,8 +530,9 @@ static sfsistat on_close(SMFICTX *ctx)
  * libmilter asks the MTA not to send it. A milter that negotiates may promise not to answer: then the steps that say
  * where a message begins and ends are needed for the verdicts that are kept.
  */
-#define STEP(callback, function) (wanted & (callback) ? (function) : NULL)
-#define OR_KEPT CB_NEGOTIATE
+#define STEP(callback, function) (callbacks[callback] != NULL ? (function) : NULL)
+#define BOOKKEEPING(callback, function)	\
+	(callbacks[callback] != NULL || callbacks[CB_NEGOTIATE] != NULL ? (function) : NULL)
 
 static int register_milter(char *name, unsigned long flags)
 {
@@ -371,13 +542,13 @@ static int register_milter(char *name, unsigned long flags)
 		.xxfi_flags = flags,
 		.xxfi_connect = STEP(CB_CONNECT, on_connect),
 		.xxfi_helo = STEP(CB_HELO, on_helo),
-		.xxfi_envfrom = STEP(CB_ENVFROM | OR_KEPT, on_envfrom),
+		.xxfi_envfrom = BOOKKEEPING(CB_ENVFROM, on_envfrom),
 		.xxfi_envrcpt = STEP(CB_ENVRCPT, on_envrcpt),
 		.xxfi_header = STEP(CB_HEADER, on_header),
 		.xxfi_eoh = STEP(CB_EOH, on_eoh),
 		.xxfi_body = STEP(CB_BODY, on_body),
-		.xxfi_eom = STEP(CB_EOM | OR_KEPT, on_eom),
-		.xxfi_abort = STEP(CB_ABORT | OR_KEPT, on_abort),
+		.xxfi_eom = BOOKKEEPING(CB_EOM, on_eom),
+		.xxfi_abort = BOOKKEEPING(CB_ABORT, on_abort),
 		.xxfi_close = on_close,
 		.xxfi_unknown = STEP(CB_UNKNOWN, on_unknown),
 		.xxfi_data = STEP(CB_DATA, on_data),
@@ -390,7 +561,45 @@ static int register_milter(char *name, unsigned long flags)
 	return smfi_register(description);
 }
 
-static void set_wanted(unsigned int callbacks) { wanted = callbacks; }
+/* Take the functions from lib/milter.py, which is being imported or has changed its callbacks; 0, or -1 if it fails. */
+static int load_functions(void)
+{
+	PyGILState_STATE lock = PyGILState_Ensure();
+	PyObject *module = PyImport_ImportModule("milter");
+	PyObject *set = module != NULL ? PyObject_GetAttrString(module, "_callbacks") : NULL;
+	int callback, result = -1;
+
+	for (callback = 0; set != NULL && callback < CALLBACKS; callback++) {
+		PyObject *before = callbacks[callback];
+		callbacks[callback] = PyDict_GetItemString(set, callback_names[callback]);
+		Py_XINCREF(callbacks[callback]);
+		Py_XDECREF(before);
+	}
+	if (set != NULL && new_context == NULL) {
+		new_context = PyObject_GetAttrString(module, "_new_context");
+		report_failure = PyObject_GetAttrString(module, "_report_failure");
+		if (pthread_key_create(&thread_state, thread_ended) != 0)
+			Py_CLEAR(new_context);
+	}
+	if (set != NULL && new_context != NULL && report_failure != NULL)
+		result = 0;
+	PyErr_Clear();
+	Py_XDECREF(set);
+	Py_XDECREF(module);
+	PyGILState_Release(lock);
+	return result;
+}
+
+static int serve(void)
+{
+	int result;
+
+	__atomic_store_n(&serving, 1, __ATOMIC_RELEASE);
+	result = smfi_main();
+	__atomic_store_n(&serving, 0, __ATOMIC_RELEASE);
+	return result;
+}
+
 static void set_policy(int policy) { exception_policy = policy; }
 static unsigned long long opened_sessions(void) { return __atomic_load_n(&sessions_opened, __ATOMIC_RELAXED); }
 static unsigned long long closed_sessions(void) { return __atomic_load_n(&sessions_closed, __ATOMIC_RELAXED); }

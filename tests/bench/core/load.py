@@ -1,0 +1,138 @@
+"""A load generator that speaks the milter protocol: whole messages, over and over, with no MTA in between.
+
+The bytes of a message are laid out once per connection, in pieces that each end with a command that is answered, so
+that the generator costs little beside the milter that it measures.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from support.milter_client import FINAL, STEP_BITS, Address, MilterClient, ProtocolError
+
+# What an ordinary message has; 4,000 bytes in all.
+HEADERS = tuple(
+    (f"X-Header-{number}".encode() if number > 4 else name, b"a value of ordinary length, number %d" % number)
+    for number, name in enumerate(
+        (b"Received", b"Date", b"From", b"To", b"Subject", *(b"X" for _ in range(11))),
+    )
+)
+BODY = (b"A line of a message that is neither long nor short, as people write.\r\n" * 48)[:3200]
+MESSAGES_PER_CONNECTION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one run took: messages, seconds on the wall, processor seconds of the milter's processes."""
+
+    messages: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Messages a second."""
+        return self.messages / self.seconds
+
+    @property
+    def cpu_per_thousand(self) -> float:
+        """Processor seconds for 1,000 messages."""
+        return 1000 * self.cpu_seconds / self.messages
+
+
+def _packet(command: bytes, payload: bytes) -> bytes:
+    return struct.pack("!I", 1 + len(payload)) + command + payload
+
+
+def layout(steps: int) -> list[bytes]:
+    """A message in pieces to send, each ending with a command that the milter with these negotiated steps answers."""
+    commands = [(b"M", b"<sender@example.org>\0SIZE=4000\0"), (b"R", b"<recipient@example.com>\0"), (b"T", b"")]
+    commands += [(b"L", name + b"\0" + value + b"\0") for name, value in HEADERS]
+    commands += [(b"N", b""), (b"B", BODY), (b"E", b"")]
+    pieces: list[bytes] = []
+    pending = b""
+    for command, payload in commands:
+        unwanted, unanswered = STEP_BITS[command]
+        if steps & unwanted:
+            continue
+        pending += _packet(command, payload)
+        if not steps & unanswered:
+            pieces.append(pending)
+            pending = b""
+    return pieces
+
+
+def send_messages(address: Address, messages: int, done: Callable[[int], object] = lambda count: None) -> None:
+    """Send messages, a fresh connection for every hundred; raises ProtocolError unless each is let through."""
+    while messages > 0:
+        batch = min(messages, MESSAGES_PER_CONNECTION)
+        with MilterClient(address, 60) as client:
+            client.greet()
+            pieces = layout(client.negotiated.steps)
+            for _ in range(batch):
+                for piece in pieces:
+                    client.socket.sendall(piece)
+                    while (packet := client.get())[0] not in FINAL:
+                        pass
+                    if packet != b"c":
+                        raise ProtocolError(f"refused: {packet!r}")
+            client.put(b"Q")
+            client.flush()
+        messages -= batch
+        done(batch)
+
+
+def cpu_seconds(processes: list[int]) -> float:
+    """User and system time of processes so far (Linux: /proc/PID/stat)."""
+    ticks = 0
+    for process in processes:
+        with open(f"/proc/{process}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(process: int) -> int:
+    """A process's resident memory (Linux: /proc/PID/statm)."""
+    with open(f"/proc/{process}/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def measure(address: Address, processes: list[int], messages: int, connections: int = 1) -> Measured:
+    """Send messages over several connections at once, each from a process of its own."""
+    share = messages // connections
+    context = multiprocessing.get_context("fork")
+    pairs = [context.Pipe() for _ in range(connections)]
+    senders = [context.Process(target=_sender, args=(address, share, far)) for _, far in pairs]
+    for sender in senders:
+        sender.start()
+    for near, _ in pairs:
+        near.recv()
+    cpu, start = cpu_seconds(processes), time.perf_counter()
+    for near, _ in pairs:
+        near.send("go")
+    failures = [failure for near, _ in pairs if (failure := near.recv()) is not None]
+    seconds = time.perf_counter() - start
+    measured = Measured(share * connections, seconds, cpu_seconds(processes) - cpu)
+    for sender in senders:
+        sender.join()
+    if failures:
+        raise ProtocolError(failures[0])
+    return measured
+
+
+def _sender(address: Address, messages: int, control: Connection) -> None:
+    control.send("ready")
+    control.recv()
+    try:
+        send_messages(address, messages)
+    except (OSError, ProtocolError) as failure:
+        control.send(str(failure))
+    else:
+        control.send(None)
