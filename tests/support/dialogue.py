@@ -324,7 +324,7 @@ class Player:
     def _bytes(self, step: Step) -> None:
         self._transcript.append(f"B: {step.text}")
         raw = step.text.encode().decode("unicode_escape").encode("latin-1")
-        self._sent_bodies.append(unstuffed(raw).partition(b"\r\n\r\n")[2])
+        self._sent_bodies.append(unstuffed(raw.removesuffix(b".\r\n")).partition(b"\r\n\r\n")[2])
         self._open().send(raw)
 
     def _message(self, step: Step) -> None:
