@@ -29,12 +29,16 @@ class ConnectionFinding(Finding):
     client   who the client is to us
     iprev    RFC 8601 section 2.7.3: "pass" where reverse and forward look-up agree, "fail", "temperror" or "permerror"
     dynamic  its PTR record looks like one of a pool of dial-up lines, or is missing
+    ip       its address, "" where the MTA knows none
+    false_localhost  its PTR record claims to be localhost, which it is not
     """
 
     check: ClassVar[str] = "connection"
     client: ClientClass = ClientClass.EXTERNAL
     iprev: str = "permerror"
     dynamic: bool = False
+    ip: str = ""
+    false_localhost: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,12 @@ class DkimFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuthFinding(Finding):
-    """SMTP AUTH as it stands for a message, found at MAIL: "" for a client that did not authenticate."""
+    """SMTP AUTH as it stands for a message, found at MAIL: "" for a client that did not authenticate.
+
+    sender  the envelope sender that it wants to use
+    """
 
     check: ClassVar[str] = "auth"
     login: str = ""
     mechanism: str = ""
+    sender: str = ""

@@ -1,0 +1,74 @@
+"""SMTP AUTH: may this login use this envelope sender?
+
+A client that authenticated is one of our users: faults of its host name, address or HELO are pardoned, unless an
+`smtp-auth:` entry of the access map forbids the sender.
+"""
+
+from __future__ import annotations
+
+from antispam.accessmap import AccessMap, AccessTable, Policy
+from antispam.accessmap import Action as Wanted
+from antispam.addresses import parse_mailbox
+from antispam.connection import Connection
+from antispam.evidence import AuthFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, section
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict, accept, discard, quarantine, reject, tempfail
+
+NAME = "auth"
+Finding = AuthFinding
+
+
+@section("auth")
+class Settings(CheckSettings):
+    """[auth]: SMTP AUTH. Which login may send as whom stands in the access map."""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> AuthFinding | None:
+    if message is None:
+        return None
+    auth = message.auth
+    return AuthFinding(
+        login=from_wire(auth.login, 500),
+        mechanism=from_wire(auth.mechanism, 100),
+        sender=from_wire(message.mail_from, 1000),
+    )
+
+
+def decide(finding: AuthFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The null sender is free for everybody: it is that of bounces and of read receipts (RFC 5321 section 4.5.5)."""
+    if not finding.login:
+        return CONTINUE
+    sender = parse_mailbox(finding.sender)
+    entry = policy.login_policy(finding.login, sender) if sender.domain else None
+    authenticated = f"authenticated as {finding.login}"
+    if entry is None:
+        return accept(authenticated)
+    return _obey(
+        entry, finding, f"{authenticated}, MAIL FROM <{finding.sender}>: access map {entry.key} {entry.action}"
+    )
+
+
+def _obey(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
+    """Calling a user of our own back would prove nothing: CBV and DSN forbid the sender, as upstream has it."""
+    text = entry.text or (
+        f"The login {finding.login} is not authorised to send as {finding.sender}.\n"
+        "Choose a sender address of your own, or ask your mail administrator to permit this one."
+    )
+    match entry.action:
+        case Wanted.OK | Wanted.WHITELIST:
+            return accept(reason)
+        case Wanted.TEMPFAIL:
+            return tempfail(text, reason, code=entry.code or 451, enhanced=entry.enhanced or "4.7.1")
+        case Wanted.DISCARD:
+            return discard(reason)
+        case Wanted.QUARANTINE:
+            return quarantine(reason)
+        case Wanted.BAN:
+            reason += " (bans are not stored yet: refused only)"
+    return reject(text, reason, code=entry.code or 550, enhanced=entry.enhanced or "5.7.1")

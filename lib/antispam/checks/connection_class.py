@@ -1,0 +1,113 @@
+"""Who is the client to us: one of our own, a relay that takes mail for us, or anybody? And does its name tell anything?"""
+
+from __future__ import annotations
+
+import functools
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import ClientList, IPAddress, parse_ip
+from antispam.answers import Answer, answered
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict
+from Milter.dynip import is_dynip
+
+NAME = "connection"
+Finding = ConnectionFinding
+
+_IPREV = {"OK": "pass", "FORGED": "fail", "TEMP": "temperror", "FAIL": "permerror"}  # {client_resolve}: RFC 8601 2.7.3
+
+
+def _sensible(patterns: tuple[str, ...]) -> None:
+    ClientList(patterns)
+
+
+@section("connection")
+class Settings(CheckSettings):
+    """[connection]: who is inside. The two lists stand in [milter], where upstream has them."""
+
+    internal_connect: tuple[str, ...] = option(
+        ("127.*", "::1"),
+        "our own clients: addresses, networks (192.168.0.0/16), globs (127.*) and host names (*.example.com). Their mail is "
+        "outgoing: not checked against SPF, not greylisted, signed",
+        section="milter",
+        check=_sensible,
+    )
+    trusted_relay: tuple[str, ...] = option(
+        (),
+        "hosts that take mail for us, such as a backup MX: what they saw of the client is believed. Wins over internal_connect",
+        section="milter",
+        check=_sensible,
+    )
+    localhost_ptr: Answer = option(
+        Answer.REJECT, "a client elsewhere whose PTR record says localhost: ignore, quarantine, tempfail or reject"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _clients(patterns: tuple[str, ...]) -> ClientList:
+    return ClientList(patterns)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> ConnectionFinding:
+    """Host patterns count for names that the MTA confirmed by a forward look-up only."""
+    settings = services.settings[Settings]
+    address = parse_ip(connection.ip)
+    if _clients(settings.trusted_relay).match(address, connection.name):
+        client = ClientClass.TRUSTED_RELAY
+    elif _clients(settings.internal_connect).match(address, connection.name):
+        client = ClientClass.INTERNAL
+    else:
+        client = ClientClass.EXTERNAL
+    iprev = _iprev(connection)
+    return ConnectionFinding(
+        client=client,
+        iprev=iprev,
+        dynamic=_dynamic(connection, iprev),
+        ip=from_wire(connection.ip),
+        false_localhost=_claims_localhost(connection.ptr, address),
+    )
+
+
+def _iprev(connection: Connection) -> str:
+    """Of the MTA's word, or, where it does not say it, of the names that it gave."""
+    if connection.resolve in _IPREV:
+        return _IPREV[connection.resolve]
+    if connection.name:
+        return "pass"
+    return "fail" if connection.ptr else "permerror"
+
+
+def _dynamic(connection: Connection, iprev: str) -> bool:
+    """A missing name counts as dynamic, one that could not be looked up for the moment does not."""
+    name = connection.name or connection.ptr
+    if not name:
+        return iprev != "temperror" and bool(connection.ip)
+    return is_dynip(name, connection.ip)
+
+
+def _claims_localhost(ptr: str, address: IPAddress | None) -> bool:
+    """Nobody calls a host on the internet "localhost" or "." but to get past careless lists of host names."""
+    name = ptr.lower()
+    loopback = address is None or address.is_loopback
+    return not loopback and (name == "." or name.rstrip(".") in ("localhost", "localhost.localdomain"))
+
+
+def decide(
+    finding: ConnectionFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable
+) -> Verdict:
+    """The class decides nothing by itself; others act on it."""
+    if not finding.false_localhost or finding.client is not ClientClass.EXTERNAL:
+        return CONTINUE
+    text = (
+        f"The reverse DNS (PTR) record of {finding.ip} says localhost, which it is not.\n"
+        "Ask the administrator of the address to give it a proper host name."
+    )
+    return answered(settings.localhost_ptr, text, f"PTR of {finding.ip} is localhost")

@@ -1,0 +1,52 @@
+"""Did the client say HELO at all before MAIL FROM (RFC 5321 section 4.1.4)?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.answers import Answer, answered
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.verdicts import CONTINUE, Verdict
+
+NAME = "greeting"
+
+
+@section("helo")
+class Settings(CheckSettings):
+    """[helo]: shares mode and on_error with the rules for the name itself."""
+
+    missing: Answer = option(Answer.REJECT, "no HELO at all before MAIL FROM")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """helos  how many times the client said HELO or EHLO on this connection; twice is usual with STARTTLS"""
+
+    check: ClassVar[str] = NAME
+    helos: int = 0
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where the MTA knows no client address: what comes through a local pipe has no SMTP dialogue."""
+    return Finding(helos=connection.helos) if connection.ip else None
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    client = findings.get(ConnectionFinding)
+    if finding.helos or (client is not None and client.client is not ClientClass.EXTERNAL):
+        return CONTINUE
+    text = (
+        "Your mail server did not say HELO or EHLO before MAIL FROM, as SMTP (RFC 5321) demands.\n"
+        "Ask its administrator to correct or update its software."
+    )
+    return answered(settings.missing, text, "no HELO")

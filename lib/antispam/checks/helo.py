@@ -1,0 +1,148 @@
+"""The name that the client gives at HELO or EHLO: can it be its own?
+
+Found at once, spoken at RCPT: a client that authenticates is a person's computer, whose name is of no interest. Clients
+inside may call themselves what they like; printers and scanners do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import ClientList, is_hostname, normalize_domain, parse_ip
+from antispam.answers import Answer, answered
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict
+
+NAME = "helo"
+
+_ADVICE = "Ask the administrator of your mail server to set its HELO name to its own full host name."
+
+
+def _sensible(names: tuple[str, ...]) -> None:
+    ClientList(names)
+
+
+@section("helo")
+class Settings(CheckSettings):
+    """[helo]: rules for the HELO name. Each is ignore, quarantine, tempfail or reject."""
+
+    hello_blacklist: tuple[str, ...] = option(
+        (),
+        "names and addresses that no client outside can have, our own above all: example.com, *.example.com, 192.0.2.25",
+        section="milter",
+        check=_sensible,
+    )
+    blacklisted: Answer = option(Answer.REJECT, "a name of hello_blacklist")
+    own_name: Answer = option(Answer.REJECT, "the name or address of our own mail server, said by somebody else")
+    numeric: Answer = option(Answer.REJECT, "an address without brackets, which is no name (RFC 5321 section 4.1.3)")
+    invalid: Answer = option(Answer.REJECT, "characters that no host name has, such as spaces or empty labels")
+    literal_mismatch: Answer = option(
+        Answer.IGNORE, "an address in brackets that is not the client's; common behind NAT"
+    )
+    unqualified: Answer = option(Answer.IGNORE, "a name without a dot; common among badly set up but honest servers")
+
+
+class Form(enum.StrEnum):
+    """What kind of name it is."""
+
+    HOSTNAME = "hostname"
+    UNQUALIFIED = "unqualified"
+    LITERAL = "literal"  # [192.0.2.1]
+    NUMERIC = "numeric"  # 192.0.2.1
+    INVALID = "invalid"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What the client said, in what form, and what it is compared with.
+
+    name     as compared: lower case, without a final dot; an address without brackets
+    ip       the client's own address
+    own      our MTA's name and address, as far as it tells them
+    """
+
+    check: ClassVar[str] = NAME
+    name: str = ""
+    form: Form = Form.HOSTNAME
+    ip: str = ""
+    own: tuple[str, ...] = ()
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding:
+    said = from_wire(connection.helo, 1000)
+    form = classify(said)
+    address = parse_ip(said) if form in (Form.LITERAL, Form.NUMERIC) else None
+    name = normalize_domain(said) if address is None else str(address)
+    own = (normalize_domain(connection.receiver), connection.macros.get("{if_addr}", ""))
+    ip = parse_ip(connection.ip)
+    return Finding(name=name, form=form, ip=str(ip or ""), own=tuple(from_wire(item) for item in own if item))
+
+
+def classify(helo: str) -> Form:
+    """The form of what was said (RFC 5321 sections 2.3.5, 4.1.3)."""
+    bracketed = helo.startswith("[") and helo.endswith("]")
+    if parse_ip(helo) is not None and ("[" in helo) == bracketed:
+        return Form.LITERAL if bracketed else Form.NUMERIC
+    name = normalize_domain(helo)
+    if not is_hostname(name):
+        return Form.INVALID
+    labels = name.split(".")
+    if len(labels) == 4 and all(label.isdigit() for label in labels):
+        return Form.NUMERIC  # 300.1.1.1 and 010.0.0.1 mean to be addresses
+    return Form.HOSTNAME if len(labels) > 1 else Form.UNQUALIFIED
+
+
+@functools.lru_cache(maxsize=64)
+def _blacklist(names: tuple[str, ...]) -> ClientList:
+    return ClientList(names)
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The first rule that applies and is not ignored."""
+    client = findings.get(ConnectionFinding)
+    if client is not None and client.client is not ClientClass.EXTERNAL:
+        return CONTINUE
+    for answer, fault in _faults(finding, settings):
+        if answer is not Answer.IGNORE:
+            text = f"Your mail server ({finding.ip}) said HELO {finding.name}: {fault}.\n{_ADVICE}"
+            return answered(answer, text, f"HELO {finding.name}: {fault}")
+    return CONTINUE
+
+
+def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
+    """Every rule that applies: its setting, and the fault in words."""
+    faults = []
+    if _blacklist(settings.hello_blacklist).match(parse_ip(finding.name), finding.name):
+        faults.append((settings.blacklisted, "that name is ours or otherwise none that you can have"))
+    if _is_ours(finding):
+        faults.append((settings.own_name, "that is our own name, not yours"))
+    if finding.form is Form.NUMERIC:
+        faults.append((settings.numeric, "a bare IP address is no host name"))
+    if finding.form is Form.INVALID:
+        faults.append((settings.invalid, "that is not a valid host name"))
+    if finding.form is Form.LITERAL and finding.name != finding.ip:
+        faults.append((settings.literal_mismatch, "that is not the address that you connect from"))
+    if finding.form is Form.UNQUALIFIED:
+        faults.append((settings.unqualified, "the name has no domain"))
+    return faults
+
+
+def _is_ours(finding: Finding) -> bool:
+    """An unqualified own name such as "localhost" proves nothing; our own address may call itself by our name."""
+    address = parse_ip(finding.name)
+    if address is not None:
+        return finding.name != finding.ip and any(parse_ip(own) == address for own in finding.own)
+    return "." in finding.name and finding.name in finding.own and finding.ip not in finding.own
