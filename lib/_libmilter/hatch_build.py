@@ -45,5 +45,8 @@ class LibmilterBuildHook(BuildHookInterface):
             shutil.copyfile(compiled, place)
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        if version != "editable":
+        if version == "editable":
+            # hatchling would copy pyproject's force-include, stale from the first edit on, unless it has this to copy.
+            build_data["force_include_editable"]["LICENSE"] = "bms_antispam_development/LICENSE"
+        else:
             build_data["force_include"][str(place)] = f"_libmilter/{compiled.name}"
