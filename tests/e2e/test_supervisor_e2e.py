@@ -440,12 +440,11 @@ def test_connections_spread_over_the_workers(start: Any) -> None:
     seen: set[str] = set()
 
     def all_seen() -> bool:
-        clients = [program.dial() for _ in range(8)]
-        for client in clients:
-            client.greet()
-        seen.update(headers(client.message())["X-Worker"] for client in clients)
-        for client in clients:
-            client.drop()
+        with contextlib.ExitStack() as connections:
+            clients = [connections.enter_context(program.dial()) for _ in range(8)]
+            for client in clients:
+                client.greet()
+            seen.update(headers(client.message())["X-Worker"] for client in clients)
         return len(seen) == 2
 
     until(all_seen)
