@@ -1,4 +1,4 @@
-"""The rules for the HELO name, and for its absence."""
+"""The rules for the HELO name."""
 
 from __future__ import annotations
 
@@ -154,28 +154,3 @@ def test_upstreams_hello_blacklist_is_read_from_milter() -> None:
     settings = load_text(text, [helo.Settings, greeting.Settings])[helo.Settings]
     assert settings.hello_blacklist == ("mycorp.com", "66.12.34.56")
     assert settings.unqualified is Answer.REJECT
-
-
-def greet(helos: int, client: ClientClass = ClientClass.EXTERNAL, ip: str = "203.0.113.9") -> Action | None:
-    finding = greeting.collect(Connection("c", ip=ip, helos=helos), None, None, SERVICES)
-    if finding is None:
-        return None
-    found = Findings(None, [ConnectionFinding(client=client)])
-    return greeting.decide(finding, found, greeting.Settings(), EMPTY).action
-
-
-def test_a_stranger_who_says_no_helo_is_refused() -> None:
-    assert greet(0) is Action.REJECT
-
-
-@pytest.mark.parametrize("helos", [1, 2])
-def test_one_or_two_helos_are_normal(helos: int) -> None:
-    assert greet(helos) is Action.CONTINUE
-
-
-def test_a_client_inside_may_forget_to_say_helo() -> None:
-    assert greet(0, ClientClass.INTERNAL) is Action.CONTINUE
-
-
-def test_a_local_pipe_has_no_helo() -> None:
-    assert greet(0, ip="") is None
