@@ -48,6 +48,8 @@ class SocketSpec:
         A port may be a service name and a host may stand in square brackets. Raises SocketSpecError.
         """
         text = text.strip()
+        if "\0" in text:
+            raise SocketSpecError(f"{text!r} contains a NUL")
         scheme, colon, rest = text.partition(":")
         if not colon:
             scheme, rest = "unix", text
@@ -62,7 +64,7 @@ class SocketSpec:
 
     @classmethod
     def _unix(cls, path: str, text: str) -> SocketSpec:
-        if not path or path.endswith("/") or "\0" in path:
+        if not path or path.endswith("/"):
             raise SocketSpecError(f"{text!r} names no file: write unix:/path/to/socket")
         return cls(socket.AF_UNIX, path=os.path.abspath(path))
 
@@ -111,7 +113,7 @@ def _port(name: str, text: str) -> int:
         return int(name)
     try:
         return socket.getservbyname(name, "tcp")
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         raise SocketSpecError(f"{text!r}: {name!r} is no port; write inet:8893@127.0.0.1") from None
 
 
@@ -168,6 +170,8 @@ def open_listener(
         return _open_inet(spec, backlog)
     except SocketUnavailable:
         raise
+    except UnicodeError as error:  # a host that IDNA cannot encode
+        raise SocketUnavailable(errno.EINVAL, f"cannot listen on {spec}: {error}") from error
     except OSError as error:
         raise SocketUnavailable(error.errno, f"cannot listen on {spec}: {error.strerror or error}") from error
 

@@ -42,6 +42,7 @@ TICK_SECONDS = 1.0
 BUSY_TICK_SECONDS = 0.1
 # How much longer than its own limit a worker may take to leave before it is killed. Above worker.STOP_SECONDS.
 GRACE_SECONDS = 15.0
+HURRY_SECONDS = 5.0
 
 
 class ExitCode(enum.IntEnum):
@@ -478,10 +479,11 @@ class Supervisor:
     def _drain(self, child: Child, until: DrainUntil, limit: float) -> None:
         """Tell a child to leave; it is killed when it takes too long."""
         child.leaving = True
-        child.kill_at = time.monotonic() + limit + (GRACE_SECONDS if limit else 5.0)
         if child.slot is None:
+            child.kill_at = time.monotonic() + HURRY_SECONDS
             _kill(child, signal.SIGTERM)
         else:
+            child.kill_at = time.monotonic() + limit + (GRACE_SECONDS if limit else HURRY_SECONDS)
             child.channel.send("drain", until, f"{limit:g}")
 
     # Children
@@ -516,8 +518,13 @@ class Supervisor:
         """Become what the parent wants of this child, with nothing of the parent's left open: as long as any process
         holds the parent's end of a worker's pipe, that worker does not hear the parent die."""
         os.setsid()
-        ignore_signals()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if slot is None:
+            # Never ignored, not even for a moment: that would discard the one TERM which a stop sends.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            ignore_signals()
+        else:
+            ignore_signals(signal.SIGTERM)
         signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
         self._selector.close()
@@ -530,7 +537,6 @@ class Supervisor:
                 known.listener.socket.close()
         plan = generation.plan
         if slot is None:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             run_prepare(plan, channel)
         context = WorkerContext(
             channel,

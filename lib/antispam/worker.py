@@ -352,7 +352,6 @@ def adopt(milter: LowMilter, listening: socket.socket) -> int:
 
 def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -> NoReturn:
     """The life of a forked worker; never returns. Exit status 0 after serve() returned, 70 after it raised."""
-    ignore_signals()
     with contextlib.suppress(OSError, RuntimeError, AttributeError):  # a stderr that is no file, or none
         faulthandler.register(signal.SIGQUIT, all_threads=True)
     threading.Thread(target=context.speak, name="heart", daemon=True).start()
@@ -374,9 +373,9 @@ def reopen(logs: Callable[[], None]) -> None:
         log.exception("the log files cannot be opened again")
 
 
-def ignore_signals() -> None:
-    """A worker hears its parent only; USR2 does nothing but to interrupt a system call."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
+def ignore_signals(*others: signal.Signals) -> None:
+    """A child hears its parent only, by the pipe; USR2 does nothing but to interrupt a system call."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, *others):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, lambda *_: None)
 

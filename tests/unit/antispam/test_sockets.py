@@ -70,6 +70,7 @@ def test_sendmails_syntax_is_understood(text: str, spec: SocketSpec) -> None:
         ("unix:", "names no file"),
         ("unix:/run/milter/", "names no file"),
         ("", "names no file"),
+        ("inet:\0", "contains a NUL"),
     ],
 )
 def test_what_is_no_socket_is_refused_with_advice(text: str, advice: str) -> None:
@@ -158,6 +159,11 @@ def test_a_file_in_the_way_is_left_alone(tmp_path: Path, opened: ExitStack) -> N
 def test_a_path_that_cannot_be_says_so(tmp_path: Path, opened: ExitStack, path: str) -> None:
     with pytest.raises(SocketUnavailable, match="cannot listen on unix:"):
         listen(opened, f"unix:{tmp_path}/{path}")
+
+
+def test_a_host_that_no_name_server_could_know_says_so(opened: ExitStack) -> None:
+    with pytest.raises(SocketUnavailable, match="cannot listen on inet:0@aaa"):
+        listen(opened, "inet:0@" + "a" * 64)
 
 
 def test_of_many_that_start_at_once_one_listens(tmp_path: Path, opened: ExitStack) -> None:
