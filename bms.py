@@ -10,7 +10,17 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.checks import authentication_results, dkim_sign, dkim_verify, greylist, spf
+from antispam.checks import (
+    access,
+    authentication_results,
+    connection_class,
+    dkim_sign,
+    dkim_verify,
+    greeting,
+    greylist,
+    helo,
+    spf,
+)
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
 
@@ -18,15 +28,23 @@ CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIEN
 
 # fmt: off
 JOURNEY = Journey([
-    Row(Stage.MAIL, MESSAGE, spf,
+    Row(Stage.CONNECT, CONNECTION, connection_class,
+        asks="who is this client to us, and does its host name hold?"),
+    Row(Stage.HELO, CONNECTION, helo, needs=("connection",),
+        asks="does it give a name that an honest server would give?"),
+    Row(Stage.MAIL, MESSAGE, greeting, needs=("connection",),
+        asks="did it say HELO at all?"),
+    Row(Stage.MAIL, MESSAGE, access, needs=("connection",),
+        asks="did it authenticate, and may that login use this sender?"),
+    Row(Stage.MAIL, MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
-    Row(Stage.RCPT, RECIPIENT, greylist, needs=("spf",), accepted=Accepted.SKIP,
+    Row(Stage.RCPT, RECIPIENT, greylist, needs=("connection", "auth", "spf"), accepted=Accepted.SKIP,
         asks="have we seen this client, sender and recipient together before?"),
-    Row(Stage.END, MESSAGE, dkim_verify,
+    Row(Stage.END, MESSAGE, dkim_verify, needs=("connection", "auth"),
         asks="is the message signed, and as it was when it was signed?"),
-    Row(Stage.END, MESSAGE, authentication_results, needs=("spf", "dkim"),
+    Row(Stage.END, MESSAGE, authentication_results, needs=("connection", "auth", "spf", "dkim"),
         asks="what shall readers know of SPF and DKIM, and who pretends to be us telling it?"),
-    Row(Stage.END, MESSAGE, dkim_sign,
+    Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth"),
         asks="is this mail of our own, to be signed as it leaves?"),
 ])
 # fmt: on
