@@ -160,6 +160,12 @@ def raw_fields(header: bytes) -> list[Field]:
     return [(field.partition(b":")[0].strip().lower(), field) for field in fields]
 
 
+def carries(delivery: Delivery, ours: Iterable[bytes]) -> bool:
+    """Whether a field with one of these names stands above the MTA's own Received, where only a filter puts fields."""
+    names = [name for name, _ in raw_fields(delivery.header_block)]
+    return bool(set(names[: names.index(b"received")]) & set(ours))
+
+
 def _comparable(delivery: Delivery, sent: CorpusMessage) -> list[Field]:
     """The fields apart from what the MTA itself writes anew for each message: its Received, a missing Date or Message-Id."""
     own = {name for name, _ in raw_fields(sent.content.partition(b"\r\n\r\n")[0])}
