@@ -232,7 +232,7 @@ class HTMLScriptFilter(SGMLFilter):
         self._passed: list[str] = []
         self._ignoring = False
 
-    def write(self, text: str) -> None:  # type: ignore[override]
+    def write(self, text: str) -> None:
         """Take more of the document; while filtering, what passes."""
         if self._filtering:
             self._passed.append(text)

@@ -76,7 +76,8 @@ def looks_like_zip(content: bytes) -> bool:
 
 def scan(content: bytes, budget: Budget, where: tuple[str, ...] = ()) -> Iterator[Seen]:
     """All names in the archive and all that is wrong with it.  Never raises; `budget` is used up."""
-    local, central = [], []
+    local: list[_Entry] = []
+    central: list[_Entry] = []
     for signature, entries, read in ((_LOCAL, local, _local), (_CENTRAL, central, _central)):
         at = content.find(signature)
         while at >= 0:

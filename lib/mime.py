@@ -18,7 +18,6 @@ Where this differs from pymilter 1.0.5 on purpose:
 from __future__ import annotations
 
 import email.errors
-import re
 import secrets
 import socket
 import time
@@ -122,7 +121,7 @@ class MimeMessage(Message):
 
     # What `Message` keeps in an attribute is made here when somebody asks for it.
     @property
-    def _payload(self) -> Any:  # noqa: F811
+    def _payload(self) -> Any:
         if self._loaded is _UNREAD and self._part is not None:
             self._loaded = _text(self._part.content)
         return self._loaded
