@@ -399,7 +399,8 @@ def _ambiguous(part: Part) -> bool:
     if _mimetree.NO_START in part.defects or part.transfer_encoding in {"base64", "quoted-printable"}:
         return True
     # RFC 2046 section 5.1.1 lets a reader be content with a line that only begins with the delimiter.
-    lines = part.source.count(b"\n--" + part.boundary, max(0, part.body - 1), part.end)
+    delimiter = b"--" + part.boundary
+    lines = part.source.count(b"\n" + delimiter, part.body, part.end) + part.source.startswith(delimiter, part.body)
     return lines > len(part.children) + (_mimetree.NO_END not in part.defects)
 
 

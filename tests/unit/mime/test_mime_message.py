@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import email.errors
 import io
+import quopri
 import time
 import zipfile
 from email.generator import BytesGenerator
 
-import mime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import mime
 
 WARNING_START = "This message appeared to contain a virus.\n"
 
@@ -80,7 +82,8 @@ BROKEN = {
     b"--x\n\na\n--x--\n--x--\n",
     "white space after the delimiter": b"Content-Type: multipart/mixed; boundary=x\n\n--x \t\r\n\na\r\n--x-- \r\n",
     "a status": b"Content-Type: message/delivery-status\n\nA: b\r\n\r\n\r\nC: d\njunk\n\n",
-    "an encoded message": b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + base64.b64encode(b"A: b\n\nc"),
+    "an encoded message": b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n"
+    + base64.b64encode(b"A: b\n\nc"),
 }
 
 
@@ -124,7 +127,8 @@ class TestIdentity:
     @given(st.binary(max_size=200), st.sampled_from([b"\n", b"\r\n"]))
     def test_changing_one_part_leaves_all_others(self, noise: bytes, line_end: bytes) -> None:
         noise = noise.replace(b"--x", b"")
-        head = b"A: " + noise.replace(b"\n", b"") + b"\nContent-Type: multipart/mixed; boundary=x\n\n" + noise + b"\n--x\n\n" + noise
+        head = b"A: " + noise.replace(b"\n", b"") + b"\nContent-Type: multipart/mixed; boundary=x\n\n"
+        head += noise + b"\n--x\n\n" + noise
         tail = line_end + b"--x--" + line_end + noise
         part = b"X: y" + line_end + b"Content-Type: a/b; name=v.exe" + line_end * 2 + b"MZ"
         message = read(head + line_end + b"--x" + line_end + part + tail)
@@ -304,9 +308,8 @@ class TestChecks:
     @pytest.mark.parametrize("encoding", ["7bit", "8bit", "base64", "quoted-printable"])
     def test_scripts_go_and_everything_else_stays(self, encoding: str) -> None:
         html = "<p>é</p>\r\n<script>x()</script>\r\n<b title='a>b'>&nbsp;&bogus"
-        import quopri
-
-        body = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding, bytes)(html.encode("latin-1"))
+        encode = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding, bytes)
+        body = encode(html.encode("latin-1"))
         message = read(f"Content-Type: text/html\nContent-Transfer-Encoding: {encoding}\n\n".encode() + body)
         assert mime.check_html(message) == 0
         assert message.ismodified()
@@ -380,7 +383,7 @@ class TestScriptFilter:
         filtered.close()
         return out.getvalue()
 
-    @given(st.lists(st.sampled_from(list("<>/!-\"'= sp&;#x") + ["<a ", "<!--", "-->", "<style>", "</style>"])).map("".join))
+    @given(st.lists(st.sampled_from([*"<>/!-\"'= sp&;#x", "<a ", "<!--", "-->", "<style>", "</style>"])).map("".join))
     def test_what_has_no_script_passes_unchanged(self, html: str) -> None:
         assert self.clean(html) == html
 
