@@ -67,6 +67,7 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
                 resolve=resolve,
                 receiver=self._macro("j"),
                 daemon=self._macro("{daemon_name}"),
+                macros={"{if_addr}": self._macro("{if_addr}")},
             )
             return self._reply(verdict)
 

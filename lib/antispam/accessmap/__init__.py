@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Self
 
 from antispam.accessmap.files import AccessMapError, MapFile, Signature, signature
+from antispam.accessmap.obey import obey
 from antispam.accessmap.policy import Action, Policy, parse_policy
 from antispam.accessmap.table import EMPTY, SMTP_AUTH, TAGS, AccessTable, Problem, from_pairs, parse_text
 from antispam.addresses import Mailbox
@@ -40,6 +41,7 @@ __all__ = [
     "Policy",
     "Problem",
     "from_pairs",
+    "obey",
     "parse_policy",
     "parse_text",
 ]

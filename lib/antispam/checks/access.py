@@ -6,7 +6,9 @@ A client that authenticated is one of our users: faults of its host name, addres
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable, Policy
+import dataclasses
+
+from antispam.accessmap import AccessMap, AccessTable, Policy, obey
 from antispam.accessmap import Action as Wanted
 from antispam.addresses import parse_mailbox
 from antispam.connection import Connection
@@ -16,7 +18,7 @@ from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, section
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict, accept, discard, quarantine, reject, tempfail
+from antispam.verdicts import CONTINUE, Verdict, accept, reject
 
 NAME = "auth"
 Finding = AuthFinding
@@ -56,19 +58,12 @@ def decide(finding: AuthFinding, findings: Findings, settings: Settings, policy:
 
 def _obey(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
     """Calling a user of our own back would prove nothing: CBV and DSN forbid the sender, as upstream has it."""
-    text = entry.text or (
+    text = (
         f"The login {finding.login} is not authorised to send as {finding.sender}.\n"
         "Choose a sender address of your own, or ask your mail administrator to permit this one."
     )
-    match entry.action:
-        case Wanted.OK | Wanted.WHITELIST:
-            return accept(reason)
-        case Wanted.TEMPFAIL:
-            return tempfail(text, reason, code=entry.code or 451, enhanced=entry.enhanced or "4.7.1")
-        case Wanted.DISCARD:
-            return discard(reason)
-        case Wanted.QUARANTINE:
-            return quarantine(reason)
-        case Wanted.BAN:
-            reason += " (bans are not stored yet: refused only)"
-    return reject(text, reason, code=entry.code or 550, enhanced=entry.enhanced or "5.7.1")
+    if entry.action in (Wanted.OK, Wanted.WHITELIST):
+        return accept(reason)
+    if entry.action in (Wanted.CBV, Wanted.DSN):
+        entry = dataclasses.replace(entry, action=Wanted.REJECT)
+    return obey(entry, reject(text, reason))

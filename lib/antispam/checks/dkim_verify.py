@@ -6,13 +6,11 @@ is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailin
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from antispam.accessmap import AccessMap, AccessTable, Policy, parse_policy
-from antispam.accessmap import Action as Wanted
+from antispam.accessmap import AccessMap, AccessTable, Policy, obey, parse_policy
 from antispam.addresses import Mailbox, parse_mailbox
 from antispam.authors import authors, of_our_users
 from antispam.connection import Connection
@@ -25,7 +23,7 @@ from antispam.resolver import DNSTemporaryError, Lookup
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
 from antispam.text import for_log
-from antispam.verdicts import Action, Verdict, accept, discard, quarantine, reject, tempfail
+from antispam.verdicts import Action, Verdict, reject
 
 NAME = "dkim"
 Finding = DkimFinding
@@ -157,19 +155,7 @@ def _found(one: SignatureResult, finding: DkimFinding) -> str:
 
 
 def _obey(entry: Policy, one: SignatureResult, finding: DkimFinding, reason: str) -> Verdict:
-    match entry.action:
-        case Wanted.WHITELIST:
-            return accept(reason)
-        case Wanted.REJECT | Wanted.BAN:
-            return _prescribed(entry, reject(_told(one), reason, enhanced=_enhanced(one, finding)))
-        case Wanted.TEMPFAIL:
-            return _prescribed(entry, tempfail(_told(one), reason, enhanced="4.7.20"))
-        case Wanted.DISCARD:
-            return discard(reason)
-        case Wanted.QUARANTINE:
-            return quarantine(reason)
-        case _:
-            return Verdict(Action.CONTINUE, reason=reason)
+    return obey(entry, reject(_told(one), reason, enhanced=_enhanced(one, finding)))
 
 
 def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
@@ -180,16 +166,6 @@ def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
         return "5.7.20"
     matched = _sender(one, finding) == parse_mailbox(finding.author)
     return "5.7.21" if matched else "5.7.22"
-
-
-def _prescribed(entry: Policy, verdict: Verdict) -> Verdict:
-    """The verdict with the parts of the reply that the entry prescribes."""
-    return dataclasses.replace(
-        verdict,
-        code=entry.code or verdict.code,
-        enhanced=entry.enhanced or verdict.enhanced,
-        text=entry.text or verdict.text,
-    )
 
 
 def _told(one: SignatureResult) -> str:

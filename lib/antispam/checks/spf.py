@@ -10,8 +10,7 @@ import functools
 import urllib.parse
 from collections.abc import Callable
 
-from antispam.accessmap import AccessMap, AccessTable, Policy
-from antispam.accessmap import Action as Wanted
+from antispam.accessmap import AccessMap, AccessTable, Policy, obey
 from antispam.addresses import HostList, Mailbox, parse_mailbox
 from antispam.connection import Connection
 from antispam.draft import Draft
@@ -30,7 +29,7 @@ from antispam.spf_protocol import (
     check_host,
     received_spf,
 )
-from antispam.verdicts import Action, Verdict, accept, discard, quarantine, reject, tempfail
+from antispam.verdicts import Action, Verdict, reject, tempfail
 
 NAME = "spf"
 Finding = SpfFinding
@@ -205,34 +204,7 @@ def _found(outcome: SpfResult) -> str:
 def _obey(entry: Policy, outcome: SpfResult, result: Result, settings: Settings) -> Verdict:
     """What an entry of the access map wants done about a result."""
     reason = f"{_found(outcome)}, access map {entry.key} {entry.action}"
-    match entry.action:
-        case Wanted.WHITELIST:
-            return accept(reason)
-        case Wanted.REJECT | Wanted.BAN:
-            return _prescribed(entry, dataclasses.replace(_refuse(outcome, result, settings), reason=reason))
-        case Wanted.TEMPFAIL:
-            text = _refuse(outcome, result, settings).text
-            return _prescribed(
-                entry, tempfail(text, reason, enhanced="4.7.24" if result is Result.TEMPERROR else "4.7.1")
-            )
-        case Wanted.DISCARD:
-            return discard(reason)
-        case Wanted.QUARANTINE:
-            return quarantine(reason)
-        case _:
-            return _go_on(reason)
-
-
-def _prescribed(entry: Policy, verdict: Verdict) -> Verdict:
-    """The verdict with the parts of the reply that the entry prescribes; its code decides how firm the refusal is."""
-    code = entry.code or verdict.code
-    return Verdict(
-        action=Action.TEMPFAIL if code < 500 else Action.REJECT,
-        code=code,
-        enhanced=entry.enhanced or f"{code // 100}{verdict.enhanced[1:]}",
-        text=entry.text or verdict.text,
-        reason=verdict.reason,
-    )
+    return obey(entry, dataclasses.replace(_refuse(outcome, result, settings), reason=reason))
 
 
 def _refuse(outcome: SpfResult, result: Result, settings: Settings) -> Verdict:

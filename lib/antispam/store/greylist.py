@@ -98,7 +98,8 @@ def _afresh(now: float, limits: Limits) -> Standing:
 def attempt(store: Store, triplet: Triplet, now: float, limits: Limits) -> Standing:
     """Note an attempt at `now` and say where the triplet stands. Raises StoreError.
 
-    The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the transaction reads and writes.
+    The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the
+    transaction reads and writes.
     """
     table = greylist
     first = _afresh(now, limits)

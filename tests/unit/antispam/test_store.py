@@ -130,7 +130,7 @@ def test_a_message_is_written_down_with_its_findings_and_decisions(store):
         (row,) = connection.execute(sa.select(history)).all()
     assert (row.ref, row.node, row.action, row.code) == ("0123456789ab", "mx1", "reject", 550)
     assert row.mail_from == "caf\\xe9@example.org"
-    assert json.loads(row.findings) == {"auth": {"error": "", "login": "bob", "mechanism": ""}}
+    assert json.loads(row.findings)["auth"]["login"] == "bob"
     assert json.loads(row.decisions)[0]["check"] == "spf"
     assert json.loads(row.recipients)[0]["address"] == "b@example.com"
 

@@ -1,0 +1,48 @@
+"""From an entry of the access map to the verdict that it asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.accessmap.policy import Action as Wanted
+from antispam.accessmap.policy import Policy
+from antispam.verdicts import Action, Verdict, accept, discard, quarantine
+
+
+def obey(entry: Policy, refusal: Verdict) -> Verdict:
+    """What `entry` wants done about a message that would, if refused, be refused with `refusal`.
+
+    The entry's own reply code, enhanced code and text go before those of `refusal`, and its code decides whether the refusal is
+    for good: a REJECT about a temporary error stays temporary unless the entry names a 5xx code. CBV, DSN and OK let the
+    message go on: nobody is called back yet, and no client banned, which the reason tells.
+    """
+    reason = refusal.reason
+    match entry.action:
+        case Wanted.WHITELIST:
+            return accept(reason)
+        case Wanted.REJECT:
+            return _prescribed(entry, refusal, refusal.code)
+        case Wanted.BAN:
+            verdict = _prescribed(entry, refusal, refusal.code)
+            return dataclasses.replace(verdict, reason=f"{reason} (bans are not stored yet: refused only)")
+        case Wanted.TEMPFAIL:
+            return _prescribed(entry, refusal, 451)
+        case Wanted.DISCARD:
+            return discard(reason)
+        case Wanted.QUARANTINE:
+            return quarantine(reason)
+        case Wanted.CBV | Wanted.DSN:
+            return Verdict(Action.CONTINUE, reason=f"{reason} (not sent: calling back is not available yet)")
+        case _:
+            return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _prescribed(entry: Policy, refusal: Verdict, code: int) -> Verdict:
+    code = entry.code or code
+    return Verdict(
+        action=Action.TEMPFAIL if code < 500 else Action.REJECT,
+        code=code,
+        enhanced=entry.enhanced or f"{code // 100}{refusal.enhanced[1:]}",
+        text=entry.text or refusal.text,
+        reason=refusal.reason,
+    )
