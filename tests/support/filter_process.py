@@ -43,7 +43,7 @@ class FilterProcess:
         self._log = self._run.path / "log"
         self.clock = Offset(self._run.path / "clock")
         for name, text in (files or {}).items():
-            self._run.write(name, text)
+            self._run.write(name, text).chmod(0o600)  # keys are refused where others can read them
         listen = (
             f"socket = local:{self.socket}\nsocket_mode = 0666\nworkers = {workers}\ndatadir = {self._run.path}/state"
         )

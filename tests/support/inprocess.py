@@ -409,7 +409,7 @@ class InProcessRunner:
             port = stack.enter_context(loopback_nameserver(zones))
             log = stack.enter_context(_captured_log())
             for name, text in dialogue.files.items():
-                run.write(name, text)
+                run.write(name, text).chmod(0o600)
             config = f"[milter]\ndatadir = {run.path}\n[dns]\nnameservers = 127.0.0.1@{port}\n{dialogue.config}"
             settings = load_text(config.replace("{dir}", str(run.path)), settings_classes(self._journey))
             migrate(url_from(settings))
