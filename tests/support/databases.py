@@ -108,7 +108,15 @@ class PostgreSQL(_Server):
         super().__init__("postgresql", "postgres")
 
     def _create(self) -> None:
-        initdb = [self._bin / "initdb", "-D", self._directory.path / "data", "-U", "bms", "-A", "trust"]
+        initdb: list[str | Path] = [
+            self._bin / "initdb",
+            "-D",
+            self._directory.path / "data",
+            "-U",
+            "bms",
+            "-A",
+            "trust",
+        ]
         self._run(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 
     def _start(self) -> None:
@@ -122,11 +130,18 @@ class PostgreSQL(_Server):
             "shared_buffers": "32MB",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [self._bin / "postgres", "-D", self._directory.path / "data", "-p", str(self.port), *options]
+        command: list[str | Path] = [
+            self._bin / "postgres",
+            "-D",
+            self._directory.path / "data",
+            "-p",
+            str(self.port),
+            *options,
+        ]
         self._serve(command, self._accepts_connections)
 
     def _accepts_connections(self) -> bool:
-        ask = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ask = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ask, check=False).returncode == 0
 
     def new_database(self) -> str:

@@ -49,7 +49,14 @@ class FilterProcess:
         )
         whole = f"[milter]\n{listen}\n{config}".replace("{dir}", str(self._run.path))
         self.config = self._run.write("milter.cfg", whole)
-        command = [sys.executable, _LAUNCHER, self.clock.path, REPOSITORY / program, "-c", self.config]
+        command: list[str | Path] = [
+            sys.executable,
+            _LAUNCHER,
+            self.clock.path,
+            REPOSITORY / program,
+            "-c",
+            self.config,
+        ]
         self._process = network.popen(command, output=self._log, env=_environment(), cwd=self._run.path)
         try:
             wait_until(lambda: self._ended() or self._accepts(), f"{program} listens", 20)

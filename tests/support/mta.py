@@ -108,7 +108,7 @@ class NameServer:
     def _answers(self) -> bool:
         # A query for the root's SOA: any answer, REFUSED too, shows that nsd serves.
         query = b"\0\1\0\0\0\1\0\0\0\0\0\0\0\0\6\0\1"
-        with self.network.socket("127.0.0.1", socket.SOCK_DGRAM) as sock:
+        with self.network.new_socket("127.0.0.1", socket.SOCK_DGRAM) as sock:
             sock.settimeout(0.05)
             try:
                 sock.connect(("127.0.0.1", self.port))
@@ -279,9 +279,11 @@ class Sendmail:
         self._make_access_map()
 
     def _make_access_map(self) -> None:
-        makemap = [f"{SENDMAIL}/usr/libexec/sendmail/makemap", "-C", self._run.path / "sendmail.cf", "hash"]
-        with (self._run.path / "access").open() as entries:
-            command = [*makemap, self._run.path / "access"]
+        run = self._run.path
+        makemap = f"{SENDMAIL}/usr/libexec/sendmail/makemap"
+        with (run / "access").open() as entries:
+            # Without -C it would look for its settings in /etc/mail.
+            command = [makemap, "-C", f"{run}/sendmail.cf", "hash", f"{run}/access"]
             subprocess.run(command, stdin=entries, capture_output=True, check=True)
 
     def _command(self, *options: str) -> list[str]:
@@ -494,7 +496,7 @@ class Postfix:
 
     def queue(self) -> list[dict[str, object]]:
         """What postqueue -j reports, one object a message."""
-        postqueue = [POSTFIX / "usr/sbin/postqueue", "-c", self._run.path / "etc", "-j"]
+        postqueue = [f"{POSTFIX}/usr/sbin/postqueue", "-c", f"{self._run.path}/etc", "-j"]
         return [json.loads(line) for line in self.network.run(postqueue, env=self._env).splitlines()]
 
     def log(self) -> str:

@@ -128,18 +128,18 @@ class Network:
 
     def free_port(self, host: str = "127.0.0.1") -> int:
         """A TCP port that nobody listens on now."""
-        with self.socket(host) as sock:
+        with self.new_socket(host) as sock:
             sock.bind((host, 0))
             return int(sock.getsockname()[1])
 
-    def socket(self, host: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    def new_socket(self, host: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
         """A new socket of the family of an address, inside the network."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with self.entered():
             return socket.socket(family, kind)
 
     def listen(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-        sock = self.socket(host)
+        sock = self.new_socket(host)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.listen(256)
@@ -147,7 +147,7 @@ class Network:
 
     def connect(self, host: str, port: int, source: str = "", timeout: float = 30.0) -> socket.socket:
         """A connection from the source address (in a private network: any address) to a server inside."""
-        sock = self.socket(host)
+        sock = self.new_socket(host)
         try:
             sock.settimeout(timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -186,6 +186,9 @@ class PrivateNetwork(Network):
         self._files.write("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
         self._namespace = self._create()
         with self.entered():
+            # Containers often switch IPv6 off for new interfaces; here it hurts nobody.
+            with contextlib.suppress(OSError):
+                Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("0")
             for command in _SET_UP:
                 subprocess.run(command.split(), check=True)
 

@@ -79,5 +79,6 @@ def _is_empty_non_terminal(zone: dns.zone.Zone, name: dns.name.Name) -> bool:
 
 
 def _start_of_authority(zone: dns.zone.Zone) -> dns.rrset.RRset:
-    (record,) = zone.find_rdataset(zone.origin, dns.rdatatype.SOA)
-    return dns.rrset.from_rdata(zone.origin, record.minimum, record)
+    origin = zone.origin or dns.name.root
+    (record,) = zone.find_rdataset(origin, dns.rdatatype.SOA)
+    return dns.rrset.from_rdata(origin, record.minimum, record)
