@@ -93,7 +93,8 @@ class _RawField(tuple[str, str]):
     raw: bytes
 
 
-_UNREAD = object()
+class _Unread:
+    """In the place of a payload that nobody has asked for yet (a class, so that a copy is the same)."""
 
 
 class MimeMessage(Message):
@@ -111,8 +112,11 @@ class MimeMessage(Message):
         self._children: list[MimeMessage] = []
         self._fields: list[_RawField] = []
         self._submsg: MimeMessage | None = None
+        self._loaded: Any = None
+        self._frame: tuple[str | None, str | None] = (None, None)  # preamble and epilogue as they were read
+        self._envelope = 0  # the length of the mailbox line
+        self._unixfrom_read: str | None = None
         self._touched = False
-        self._body_set = False
         super().__init__()
         self.headerchange = None
         self._body_set = False
@@ -122,7 +126,7 @@ class MimeMessage(Message):
     # What `Message` keeps in an attribute is made here when somebody asks for it.
     @property
     def _payload(self) -> Any:
-        if self._loaded is _UNREAD and self._part is not None:
+        if self._loaded is _Unread and self._part is not None:
             self._loaded = _text(self._part.content)
         return self._loaded
 
@@ -470,10 +474,8 @@ def _load_one(target: MimeMessage, part: Part) -> None:
     target._part = part
     target._fields = [_field(item) for item in part.fields]
     target._headers = list(target._fields)
-    target._loaded = _UNREAD
+    target._loaded = _Unread
     target.defects = [_DEFECTS[defect]() for defect in part.defects]
-    target._envelope = 0
-    target._unixfrom_read = None
     if part.prefix and part.source.startswith(b"From ", part.start):
         line = part.source[part.start : part.start + part.prefix].split(b"\n", 1)[0]
         target._envelope = min(len(line) + 1, part.prefix)

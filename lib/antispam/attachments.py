@@ -1,7 +1,7 @@
 """Dangerous attachments: find them whatever reading of a message shows them, and replace exactly those.
 
 Pure: bytes in, findings or bytes out; no milter, no settings, no disk.  A sender who wants to smuggle makes two readers
-disagree (FIELD.md, items 9 and 10): two Content-Types, two boundaries, split names, padding in the middle of base64.  So
+disagree: two Content-Types, two boundaries, split names, padding in the middle of base64.  So
 every reading is looked at, and what a limit kept us from looking at is itself a finding.
 
     findings = inspect(headers, body, rules)
@@ -33,6 +33,7 @@ BIDI = "bidi-override"
 SCRIPT = "script"
 LIMIT = "limit"
 OPAQUE = "opaque"
+ENCRYPTED = _zipscan.ENCRYPTED
 
 Headers = Sequence[tuple[str | bytes, str | bytes]]
 
@@ -129,7 +130,7 @@ def inspect(headers: Headers, body: bytes, rules: Rules | None = None) -> list[F
     Never raises; time is linear in the size of the message and bounded by the limits.
     """
     rules = rules or Rules()
-    search = _Search(rules)
+    search = _Search(rules, _LOOSE_FACTOR * (len(body) + 4096))
     search.tree(_parse(headers, body, rules.limits), ())
     return list(dict.fromkeys(search.findings))
 
@@ -206,6 +207,8 @@ _OPAQUE_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime",
 _UU_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,500})\r?\n[!-`]", re.MULTILINE)
 _BOUNDARY_SAID = re.compile(rb"boundary[ \t\r\n]*+(?:\*[0-9]*+\*?+)?+[ \t\r\n]*+=", re.IGNORECASE)
 _MAX_FINDINGS_A_PART = 20
+# Uncertain parts inside of uncertain parts are read again on each level: so often may all of a message be read.
+_LOOSE_FACTOR = 8
 
 
 @dataclass(slots=True)
@@ -220,8 +223,9 @@ class _Leaf:
 
 
 class _Search:
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, loose: int) -> None:
         self.rules = rules
+        self.loose = loose  # bytes that may yet be read the loose way
         self.findings: list[Finding] = []
         limits = rules.limits
         self.parts = limits.max_parts
@@ -279,6 +283,10 @@ class _Search:
         if leaf.part.transfer_encoding in {"base64", "quoted-printable"}:
             contents += _mimetree.transfer_readings(contents[0], leaf.part.transfer_encoding)
         for content in contents:
+            self.loose -= len(content)
+            if self.loose < 0:
+                self.add(leaf, "", LIMIT, "too many parts whose borders are uncertain")
+                return
             self.blocks(content, leaf, depth)
 
     def blocks(self, content: bytes, leaf: _Leaf, depth: int) -> None:
@@ -332,7 +340,7 @@ class _Search:
             if len(found) >= _MAX_FINDINGS_A_PART:
                 break
         for reason, detail in found:
-            remedy = REPORT if reason == _zipscan.ENCRYPTED else REPLACE
+            remedy = REPORT if reason == ENCRYPTED else REPLACE
             self.add(leaf, "", reason, detail, remedy)
 
     def html(self, leaf: _Leaf, content: bytes, ambiguous: bool) -> None:
@@ -353,11 +361,11 @@ class _Search:
         if depth >= 2 or self.parts <= 0:
             self.add(leaf, "", LIMIT, "messages nested too deep")
             return
-        inner = _Search(replace(self.rules, limits=replace(limits, max_parts=self.parts)))
+        inner = _Search(replace(self.rules, limits=replace(limits, max_parts=self.parts)), self.loose)
         inner.budget = self.budget
         top = _mimetree.parse(content, _mimetree.TreeLimits(self.parts, limits.max_depth))
         inner.tree(top, (), depth + 1)
-        self.parts = inner.parts
+        self.parts, self.loose = inner.parts, inner.loose
         for found in inner.findings:
             remedy = REPORT if found.remedy == REPORT else REPLACE
             self.add(leaf, found.name, found.reason, f"in an attached message: {found.detail}", remedy)
@@ -379,7 +387,9 @@ class _Search:
 def _name_values(part: Part) -> Iterator[str]:
     """The values in which a name may stand: all Content-* fields, and with bare CRs or without a clean end the rest too."""
     for item in part.fields:
-        if (item.name[:8].lower() == b"content-" or b"\r" in item.value.rstrip(b"\r\n")) and b"name" in item.value.lower():
+        if (
+            item.name[:8].lower() == b"content-" or b"\r" in item.value.rstrip(b"\r\n")
+        ) and b"name" in item.value.lower():
             yield _mimetree.decode_charset(item.value, None)
     if _mimetree.NO_SEPARATOR in part.defects:
         block = part.content[:4096]
@@ -488,7 +498,9 @@ class _Edits:
         )
         text = "\n".join(text.splitlines()) + "\n"
         encoding = "7bit" if text.isascii() and max(map(len, text.splitlines())) < 998 else "quoted-printable"
-        content = _mimetree.encode_transfer(text.encode("utf-8", "replace"), encoding, b"\n").replace(b"\n", part.line_end())
+        content = _mimetree.encode_transfer(text.encode("utf-8", "replace"), encoding, b"\n").replace(
+            b"\n", part.line_end()
+        )
         charset = "us-ascii" if text.isascii() else "utf-8"
         fields = [("Content-Type", f'text/plain; charset={charset}; name="WARNING.TXT"')]
         return content, [*fields, ("Content-Transfer-Encoding", encoding)]

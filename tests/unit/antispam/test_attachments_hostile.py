@@ -170,6 +170,12 @@ class TestStructure:
             message = b"Content-Type: a/b; name=a.eml\nContent-Transfer-Encoding: base64\n\n" + base64.b64encode(message)
         assert self.took(b"--x\n" + message + b"\n--x--\n")
 
+    def test_uncertain_parts_in_uncertain_parts(self) -> None:
+        fields = b"Content-Type: multipart/mixed; boundary=b%d; boundary=z\nContent-Transfer-Encoding: quoted-printable\n\n"
+        outer = b"".join(fields % level + b"--b%d\n" % level for level in range(45))
+        found = self.took(b"--x\n" + outer + b"\n" + b"=3D" * 1_000_000 + b"\n--x--\n")
+        assert LIMIT in {item.reason for item in found}
+
     @pytest.mark.parametrize(
         "part",
         [

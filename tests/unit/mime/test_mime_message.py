@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import email.errors
 import io
+import pickle
 import quopri
 import time
 import zipfile
@@ -232,6 +234,13 @@ class TestContent:
     def test_defects_are_those_of_the_email_package(self) -> None:
         message = read(BROKEN["the boundary never comes"])
         assert any(isinstance(defect, email.errors.StartBoundaryNotFoundDefect) for defect in message.defects)
+
+    def test_a_copy_is_like_the_original(self) -> None:
+        raw = with_attachment(b"MZ", "a.exe", b"\r\n")
+        copied = copy.deepcopy(read(raw))
+        assert dumped(copied) == raw
+        assert mime.defang(copied)
+        assert dumped(pickle.loads(pickle.dumps(read(raw)))) == raw
 
     def test_a_new_message_can_be_written(self) -> None:
         message = mime.MimeMessage()
