@@ -110,7 +110,12 @@ def end_session(leader: int, polite: float = 5.0) -> None:
         _send(signal.SIGTERM, members)
         with contextlib.suppress(NotReadyError):
             wait_until(lambda: not any(map(_alive, members)), f"{leader} and its children end", polite)
-    members |= family(leader)
+    # Stopped first: a supervisor that is killed a moment after it replaced a worker would leave that one behind.
+    stopped: set[int] = set()
+    while more := (members | family(leader)) - stopped:
+        _send(signal.SIGSTOP, set(filter(_alive, more)))
+        stopped |= more
+    members = stopped
     _send(signal.SIGKILL, set(filter(_alive, members)))
     wait_until(lambda: not any(map(_alive, members)), f"{leader} and its children are killed", 5.0)
 
