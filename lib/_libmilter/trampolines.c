@@ -528,7 +528,8 @@ static sfsistat on_close(SMFICTX *ctx)
 /*
  * Tell libmilter the milter's name, actions and callbacks. A step that the milter has no callback for is left out, so
  * libmilter asks the MTA not to send it. A milter that negotiates may promise not to answer: then the steps that say
- * where a message begins and ends are needed for the verdicts that are kept.
+ * where a message begins and ends are needed for the verdicts that are kept. A session is always needed from connect
+ * on, so that close is called for it.
  */
 #define STEP(callback, function) (callbacks[callback] != NULL ? (function) : NULL)
 #define BOOKKEEPING(callback, function)	\
@@ -540,7 +541,7 @@ static int register_milter(char *name, unsigned long flags)
 		.xxfi_name = name,
 		.xxfi_version = SMFI_VERSION,
 		.xxfi_flags = flags,
-		.xxfi_connect = STEP(CB_CONNECT, on_connect),
+		.xxfi_connect = on_connect,
 		.xxfi_helo = STEP(CB_HELO, on_helo),
 		.xxfi_envfrom = BOOKKEEPING(CB_ENVFROM, on_envfrom),
 		.xxfi_envrcpt = STEP(CB_ENVRCPT, on_envrcpt),

@@ -1,0 +1,120 @@
+"""The methods that change a message, as the MTA sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import milter
+from support.milter_client import Change, Reply
+
+
+def _change(start: Any, method: str, *arguments: Any) -> tuple[str, Reply]:
+    """Call one method at end of message; returns the outcome of the call and the MTA's view."""
+
+    def set_up(record: Any) -> None:
+        def eom(ctx: Any) -> int:
+            try:
+                record("outcome", repr(getattr(ctx, method)(*arguments)))
+            except (milter.error, TypeError, ValueError) as refused:
+                record("outcome", type(refused).__name__)
+            return milter.CONTINUE
+
+        milter.set_flags(milter.CURR_ACTS)
+        milter.set_eom_callback(eom)
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        reply = client.message()
+    return server.until("outcome")[1], reply
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "change"),
+    [
+        ("addheader", ("X-A", "v"), Change("addheader", (b"X-A", b"v"))),
+        ("addheader", (b"X-A", b"v\xe4"), Change("addheader", (b"X-A", b"v\xe4"))),
+        ("addheader", ("X-A", "\xe4\udce4"), Change("addheader", (b"X-A", b"\xc3\xa4\xe4"))),
+        ("addheader", ("X-A", "a\n b"), Change("addheader", (b"X-A", b"a\n b"))),
+        ("addheader", ("X-A", "v", -1), Change("addheader", (b"X-A", b"v"))),
+        ("addheader", ("X-A", "v", 0), Change("insheader", (0, b"X-A", b"v"))),
+        ("addheader", ("X-A", "v", 3), Change("insheader", (3, b"X-A", b"v"))),
+        ("chgheader", ("X-A", 1, "v"), Change("chgheader", (1, b"X-A", b"v"))),
+        ("chgheader", ("X-A", 2, None), Change("chgheader", (2, b"X-A", b""))),
+        ("chgheader", ("X-A", 2, ""), Change("chgheader", (2, b"X-A", b""))),
+        ("addrcpt", ("<a@b>",), Change("addrcpt", (b"<a@b>",))),
+        ("addrcpt", ("<a@b>", None), Change("addrcpt", (b"<a@b>",))),
+        ("addrcpt", ("<a@b>", "NOTIFY=NEVER"), Change("addrcpt_par", (b"<a@b>", b"NOTIFY=NEVER"))),
+        ("delrcpt", (b"<\xe4@b>",), Change("delrcpt", (b"<\xe4@b>",))),
+        ("chgfrom", ("<a@b>",), Change("chgfrom", (b"<a@b>",))),
+        ("chgfrom", ("<a@b>", "RET=HDRS"), Change("chgfrom", (b"<a@b>", b"RET=HDRS"))),
+        ("replacebody", (b"a\0b\r\n",), Change("replacebody", (b"a\0b\r\n",))),
+        ("replacebody", ("\xe4",), Change("replacebody", (b"\xc3\xa4",))),
+        ("replacebody", (bytearray(b"x"),), Change("replacebody", (b"x",))),
+        ("replacebody", (b"",), Change("replacebody", (b"",))),
+        ("quarantine", ("why",), Change("quarantine", (b"why",))),
+    ],
+)
+def test_what_the_mta_hears(start: Any, method: str, arguments: tuple[Any, ...], change: Change) -> None:
+    assert _change(start, method, *arguments) == ("None", Reply("c", changes=(change,)))
+
+
+def test_a_long_body_is_sent_in_chunks(start: Any) -> None:
+    _, reply = _change(start, "replacebody", b"z" * 70_000)
+    assert b"".join(change.arguments[0] for change in reply.changes) == b"z" * 70_000
+    assert len(reply.changes) == 2
+
+
+def test_progress(start: Any) -> None:
+    assert _change(start, "progress") == ("None", Reply("c", progress=1))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "failure"),
+    [
+        ("addheader", ("", "v"), "error"),
+        ("addheader", ("X-A",), "TypeError"),
+        ("addheader", ("X-A", None), "TypeError"),
+        ("addheader", ("X-A", "a\0b"), "ValueError"),
+        ("addheader", ("X-A", "v", None), "TypeError"),
+        ("chgheader", ("X-A", -1, "v"), "error"),
+        ("chgheader", ("X-A", "1", "v"), "TypeError"),
+        ("addrcpt", ("",), "error"),
+        ("addrcpt", (None,), "TypeError"),
+        ("delrcpt", ("",), "error"),
+        ("chgfrom", ("",), "error"),
+        ("replacebody", (None,), "TypeError"),
+        ("quarantine", ("",), "error"),
+    ],
+)
+def test_refused_arguments_change_nothing(start: Any, method: str, arguments: tuple[Any, ...], failure: str) -> None:
+    assert _change(start, method, *arguments) == (failure, Reply("c"))
+
+
+def test_changes_are_for_end_of_message_only(start: Any) -> None:
+    def set_up(record: Any) -> None:
+        def helo(ctx: Any, name: str) -> int:
+            ctx.addheader("X-A", "v")
+            return milter.CONTINUE
+
+        milter.set_flags(milter.CURR_ACTS)
+        milter.set_helo_callback(helo)
+
+    server = start(set_up)
+    with server.client() as client:
+        assert client.greet().action == "y"
+    assert "milter.error: cannot add header" in server.log()
+
+
+def test_an_action_that_was_not_declared_is_refused(start: Any) -> None:
+    def set_up(record: Any) -> None:
+        milter.set_flags(milter.ADDHDRS)
+        milter.set_eom_callback(lambda ctx: ctx.quarantine("why") or milter.CONTINUE)
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        assert client.message().action == "y"
+    assert "milter.error: cannot quarantine message" in server.log()

@@ -1,0 +1,164 @@
+"""Option negotiation, and keeping what it promised whatever a callback returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import milter
+from support.milter_client import Negotiated, ProtocolError, Reply
+
+CONTINUE = milter.CONTINUE
+
+
+def _promising(steps: int, **callbacks: Any) -> Any:
+    """A set-up whose negotiation chooses these steps, with these callbacks."""
+
+    def set_up(record: Any) -> dict[str, Any]:
+        def negotiate(ctx: Any, options: list[int]) -> int:
+            options[:] = [milter.ADDHDRS, steps, 0, 0]
+            return CONTINUE
+
+        for name, callback in callbacks.items():
+            getattr(milter, f"set_{name}_callback")(callback)
+        return {"negotiate": negotiate}
+
+    return set_up
+
+
+def _up_to_headers(client: Any) -> None:
+    for speak in (client.negotiate, client.connect, client.helo, client.mail, client.rcpt, client.data):
+        speak()
+
+
+def test_the_callback_sees_the_offer_and_its_choice_counts(start: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        def negotiate(ctx: Any, options: list[int]) -> int:
+            record("offer", list(options))
+            options[:] = [milter.ADDHDRS | milter.QUARANTINE, milter.P_NOHELO | milter.P_NR_HDR, 0, 0]
+            return CONTINUE
+
+        milter.set_header_callback(lambda ctx, name, value: CONTINUE)
+        return {"negotiate": negotiate}
+
+    server = start(set_up)
+    with server.client() as client:
+        chosen = client.negotiate(6, milter.CURR_ACTS, milter.CURR_PROT)
+    assert server.until("offer") == ("offer", [milter.CURR_ACTS, milter.CURR_PROT, 0, 0])
+    assert chosen.actions == milter.ADDHDRS | milter.QUARANTINE
+    assert chosen.steps & (milter.P_NOHELO | milter.P_NR_HDR) == milter.P_NOHELO | milter.P_NR_HDR
+
+
+def test_all_opts_takes_the_offer_and_answers_every_step(start: Any) -> None:
+    with start(lambda record: {"negotiate": lambda ctx, options: milter.ALL_OPTS}).client() as client:
+        chosen = client.negotiate(6, milter.CURR_ACTS, milter.CURR_PROT)
+    assert chosen.actions == milter.CURR_ACTS
+    assert chosen.steps & milter.P_NR_HDR == 0
+
+
+def test_reject_declines_the_mta(start: Any) -> None:
+    server = start(lambda record: {"negotiate": lambda ctx, options: milter.REJECT})
+    with server.client() as client, pytest.raises(ProtocolError):
+        client.negotiate()
+
+
+@pytest.mark.parametrize("macros", ["j {auth_authen}", b"j {auth_authen}"])
+def test_setsymlist_asks_for_macros(start: Any, macros: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        def negotiate(ctx: Any, options: list[int]) -> int:
+            ctx.setsymlist(milter.M_ENVFROM, macros)
+            try:
+                ctx.setsymlist(9, "j")
+            except milter.error as refused:
+                record("refused", str(refused))
+            options[1:] = [0, 0, 0]
+            return CONTINUE
+
+        return {"negotiate": negotiate}
+
+    server = start(set_up)
+    with server.client() as client:
+        assert client.negotiate().macros == {"mail": b"j {auth_authen}"}
+    assert server.until("refused") == ("refused", "cannot set macro list")
+
+
+@pytest.mark.parametrize("answer", [CONTINUE, milter.NOREPLY, milter.SKIP])
+def test_a_promised_silence_is_kept(start: Any, answer: int) -> None:
+    """CONTINUE in a step that is not answered would cost a line in libmilter's log each time."""
+    server = start(_promising(milter.P_NR_HDR, header=lambda *_: answer, eoh=lambda ctx: CONTINUE))
+    with server.client() as client:
+        _up_to_headers(client)
+        assert client.negotiated.steps & milter.P_NR_HDR
+        client.header(b"A", b"1")
+        client.header(b"B", b"2")
+        assert client.eoh() == Reply("c")
+        assert client.end_of_message() == Reply("c")
+
+
+@pytest.mark.parametrize(("verdict", "action"), [(milter.REJECT, "r"), (milter.TEMPFAIL, "t"), (milter.DISCARD, "d")])
+def test_a_verdict_in_a_silent_step_is_spoken_at_the_next_answer(start: Any, verdict: int, action: str) -> None:
+    """libmilter would send nothing, then and for the rest of the connection."""
+    server = start(_promising(milter.P_NR_HDR | milter.P_NR_EOH, header=lambda *_: verdict, eoh=lambda ctx: CONTINUE))
+    with server.client() as client:
+        _up_to_headers(client)
+        client.header(b"A", b"1")
+        client.eoh()
+        assert client.end_of_message().action == action
+
+
+def test_such_a_verdict_keeps_its_reply_text(start: Any) -> None:
+    def header(ctx: Any, name: str, value: bytes) -> int:
+        ctx.setreply("550", "5.7.1", "first", "second")
+        return milter.REJECT
+
+    with start(_promising(milter.P_NR_HDR, header=header)).client() as client:
+        _up_to_headers(client)
+        client.header(b"A", b"1")
+        assert client.end_of_message() == Reply("y", b"550-5.7.1 first\r\n550 5.7.1 second")
+
+
+def test_such_a_verdict_ends_with_its_message(start: Any) -> None:
+    """The next message on the connection is judged on its own."""
+
+    def header(ctx: Any, name: str, value: bytes) -> int:
+        return milter.REJECT if value == b"bad" else CONTINUE
+
+    with start(_promising(milter.P_NR_HDR, header=header)).client() as client:
+        client.greet()
+        assert client.message([(b"A", b"bad")]).action == "r"
+        assert client.message([(b"A", b"good")]).action == "c"
+        client.mail()
+        client.rcpt()
+        client.data()
+        client.header(b"A", b"bad")
+        client.abort()
+        assert client.message([(b"A", b"good")]).action == "c"
+
+
+def test_a_verdict_about_the_client_in_a_silent_step_holds_for_every_message(start: Any) -> None:
+    server = start(_promising(milter.P_NR_CONN | milter.P_NR_HELO, connect=lambda *_: milter.REJECT))
+    with server.client() as client:
+        client.greet()
+        assert client.mail().action == "r"
+        assert client.mail().action == "r"
+
+
+def test_an_exception_in_a_silent_step_gives_the_policy_at_the_next_answer(start: Any) -> None:
+    with start(_promising(milter.P_NR_HDR, header=lambda *_: 1 // 0)).client() as client:
+        _up_to_headers(client)
+        client.header(b"A", b"1")
+        assert client.end_of_message() == Reply("y", b"451 4.3.0 under-test: internal error")
+
+
+def test_an_mta_of_protocol_two_is_served(start: Any) -> None:
+    """Nothing of version 6 may be asked of it."""
+
+    def set_up(record: Any) -> None:
+        milter.set_helo_callback(lambda ctx, name: milter.REJECT)
+
+    with start(set_up).client() as client:
+        assert client.negotiate(2, milter.V2_ACTS, milter.V2_PROT) == Negotiated(2, 0, client.negotiated.steps)
+        assert client.negotiated.steps & ~milter.V2_PROT == 0
+        client.connect()
+        assert client.helo().action == "r"
