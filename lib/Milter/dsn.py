@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import smtplib
 import time
@@ -85,7 +86,8 @@ def _converse(
         _expect_welcome(smtp.connect(host, SMTP_PORT))
         _expect_welcome(smtp.helo(receiver))
         failure = _transaction(smtp, ourfrom, rcpt, msg)
-        smtp.quit()
+        with contextlib.suppress(smtplib.SMTPException, OSError):
+            smtp.quit()  # the verdict is in: a server that hangs up now must not make us ask, or send, once more
         return failure
     finally:
         smtp.close()
@@ -104,7 +106,10 @@ def _transaction(smtp: smtplib.SMTP, ourfrom: str, rcpt: str, msg: str | bytes |
     if msg is None:
         smtp.rset()
         return None
-    code, text = smtp.data(_on_the_wire(msg))
+    try:
+        code, text = smtp.data(_on_the_wire(msg))
+    except smtplib.SMTPDataError as refused:
+        return _failure(refused.smtp_code, refused.smtp_error)
     return None if 200 <= code < 300 else _failure(code, text)
 
 
