@@ -12,6 +12,7 @@ if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a chec
 
 from antispam.checks import (
     access,
+    attachments,
     authentication_results,
     connection_class,
     dkim_sign,
@@ -34,7 +35,7 @@ JOURNEY = Journey([
         asks="does it give a name that an honest server would give?"),
     Row(Stage.MAIL, MESSAGE, greeting, needs=("connection",),
         asks="did it say HELO at all?"),
-    Row(Stage.MAIL, MESSAGE, access, needs=("connection",),
+    Row(Stage.MAIL, MESSAGE, access, needs=("connection",), accepted=Accepted.DECIDE,
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
@@ -42,6 +43,8 @@ JOURNEY = Journey([
         asks="have we seen this client, sender and recipient together before?"),
     Row(Stage.END, MESSAGE, dkim_verify, needs=("connection", "auth"),
         asks="is the message signed, and as it was when it was signed?"),
+    Row(Stage.END, MESSAGE, attachments, accepted=Accepted.DECIDE,
+        asks="is there anything in it that is dangerous to open?"),
     Row(Stage.END, MESSAGE, authentication_results, needs=("connection", "auth", "spf", "dkim"),
         asks="what shall readers know of SPF and DKIM, and who pretends to be us telling it?"),
     Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth"),

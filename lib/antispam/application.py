@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import sqlalchemy as sa
 
 import Milter
 import milter
@@ -19,16 +20,18 @@ from antispam.deadline import Deadline
 from antispam.journey import Journey, Runner, Subject
 from antispam.logs import LogSettings
 from antispam.milterapp import ACTIONS, milter_class
+from antispam.outcome import Decision
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
 from antispam.resolver import Lookup, Resolver
 from antispam.services import Services
-from antispam.session import Recorder, Session
-from antispam.settings import Settings, load
+from antispam.session import Session
+from antispam.settings import Settings, SettingsError, load
 from antispam.sockets import SocketSpec
 from antispam.store import Store, migrate
 from antispam.store.engine import url_from
 from antispam.store.history import HistoryWriter
-from antispam.supervisor import Limits, ProcessPlan
+from antispam.supervisor import Limits, PrepareFailed, ProcessPlan
+from antispam.verdicts import Verdict
 from antispam.worker import Activity, WorkerContext
 
 log = logging.getLogger(__name__)
@@ -58,10 +61,20 @@ class ConfigError(click.ClickException):
 def load_settings(journey: Journey, config: Path | None) -> Settings:
     """Settings for a program with this journey. Raises ConfigError with a message for the administrator."""
     try:
-        settings = load(find_config(config), settings_classes(journey))
-        SocketSpec.parse(settings[ProgramSettings].socket)
+        settings = validated(load(find_config(config), settings_classes(journey)))
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    return settings
+
+
+def validated(settings: Settings) -> Settings:
+    """The settings, once what they point to can be used too. Raises SettingsError."""
+    SocketSpec.parse(settings[ProgramSettings].socket)
+    AccessMap.from_settings(settings[AccessSettings])
+    try:
+        sa.engine.make_url(url_from(settings))
+    except sa.exc.ArgumentError as error:
+        raise SettingsError(f"[store] url: {error}") from error
     return settings
 
 
@@ -86,19 +99,20 @@ class Application:
         self.history: HistoryWriter | None = None
         if record:
             self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
+        self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
             settings=settings,
             resolver=resolver or Resolver.from_settings(settings[DnsSettings]),
             store=self.store,
-            access=AccessMap.from_settings(settings[AccessSettings]),
+            access=self._access.table,
             clock=clock,
             deadline=Deadline.after(0),
         )
         self._runner = Runner(journey, pool=self._pool, failed=self._save_failed if record else _forget)
 
     def session(self) -> Session:
-        recorder: Recorder | None = self.history
-        return Session(self._runner, self._services, recorder)
+        services = dataclasses.replace(self._services, access=self._access.table)
+        return Session(self._runner, services, self.history or _NoTrace())
 
     def close(self) -> None:
         """Flush what is queued and let go of the database."""
@@ -116,6 +130,16 @@ class Application:
 
 def _forget(subject: Subject) -> None:
     pass
+
+
+class _NoTrace:
+    """A recorder that writes nothing."""
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        pass
+
+    def quarantine(self, subject: Subject, decision: Decision) -> bool:
+        return True
 
 
 def serve(journey: Journey, settings: Settings, name: str, worker: WorkerContext) -> None:
@@ -140,9 +164,12 @@ def process_plan(journey: Journey, settings: Settings, name: str) -> ProcessPlan
     program = settings[ProgramSettings]
 
     def prepare() -> None:
-        program.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
-        migrate(url_from(settings))
-        saved.purge(program, time.time())
+        try:
+            program.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            migrate(url_from(settings))
+            saved.purge(program, time.time())
+        except (OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+            raise PrepareFailed(f"the store or the data folder can't be used: {error}") from error
 
     plan = ProcessPlan(
         name=name,

@@ -12,6 +12,7 @@ import rich.table
 import sqlalchemy as sa
 
 from antispam import __version__, logs
+from antispam.accessmap import AccessMap, AccessSettings
 from antispam.application import (
     SYSTEM_CONFIG,
     ConfigError,
@@ -19,6 +20,7 @@ from antispam.application import (
     load_settings,
     process_plan,
     settings_classes,
+    validated,
 )
 from antispam.journey import Journey
 from antispam.logs import LogSettings
@@ -58,7 +60,12 @@ def make_group(journey: Journey, name: str, help: str) -> click.Group:
     @click.pass_obj
     def check_config(config: Path | None, changed: bool) -> None:
         """Print the effective settings and where each comes from; fail on the first that is wrong."""
-        print_settings(load_settings(journey, config), only_changed=changed)
+        settings = load_settings(journey, config)
+        print_settings(settings, only_changed=changed)
+        problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
+        if problems:
+            raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
+        click.echo("The configuration is correct.")
 
     program.add_command(scan_command(journey))
     return program
@@ -78,7 +85,7 @@ def run(journey: Journey, name: str, config: Path | None, *, show_mta_lines: boo
 
 def _reloader(journey: Journey, name: str, config: Path | None) -> Callable[[], ProcessPlan]:
     def reload() -> ProcessPlan:
-        return process_plan(journey, load(find_config(config), settings_classes(journey)), name)
+        return process_plan(journey, validated(load(find_config(config), settings_classes(journey))), name)
 
     return reload
 
@@ -119,7 +126,6 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
             table.add_row(origin.option, "=", rich.markup.escape(_show(origin)), f"# {origin.where}", style=style)
         console.print(table)
         console.print()
-    console.print("The configuration is correct.")
 
 
 def _show(origin: Origin) -> str:

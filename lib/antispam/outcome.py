@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from antispam.settings import Mode
 from antispam.verdicts import Action, Verdict
@@ -37,9 +37,11 @@ def accepted_by(decisions: Iterable[Decision]) -> Decision | None:
     return next((d for d in decisions if d.counts and d.verdict.action is Action.ACCEPT), None)
 
 
-def ruling(decisions: Iterable[Decision]) -> Decision | None:
-    """The decision that the message must obey: the first that stops it (the table is read top to bottom), unless another one
-    accepted it, which leaves only the firm ones. None lets it pass."""
-    decisions = list(decisions)
-    pardoned = accepted_by(decisions) is not None
-    return next((d for d in decisions if d.stops and (d.firm or not pardoned)), None)
+def ruling(decisions: Sequence[Decision]) -> Decision | None:
+    """The decision that the message must obey: the first firm one that stops it; without one, the first that stops it, unless
+    another one accepted it. First means first in the table, which is read top to bottom. None lets the message pass."""
+    stopping = [decision for decision in decisions if decision.stops]
+    firm = next((decision for decision in stopping if decision.firm), None)
+    if firm is not None or accepted_by(decisions) is not None:
+        return firm
+    return next(iter(stopping), None)

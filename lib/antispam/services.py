@@ -10,7 +10,7 @@ from antispam.deadline import Deadline
 from antispam.settings import Settings
 
 if TYPE_CHECKING:
-    from antispam.accessmap import AccessMap
+    from antispam.accessmap import AccessTable
     from antispam.resolver import Lookup
     from antispam.store import Store
 
@@ -22,7 +22,7 @@ class Services:
     settings  all settings; a check reads its own with settings[Settings]
     resolver  the one resolver of this worker, with its shared cache
     store     the SQL store, None where a program runs without one
-    access    the administrator's access map (empty where none is configured)
+    access    the administrator's access map as it stood when the session began (empty where none is configured)
     clock     seconds since the epoch
     deadline  by when this step of the message must have ended; pass it to every look-up
     """
@@ -30,7 +30,7 @@ class Services:
     settings: Settings
     resolver: Lookup
     store: Store | None
-    access: AccessMap
+    access: AccessTable
     clock: Callable[[], float]
     deadline: Deadline
 

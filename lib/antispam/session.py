@@ -257,18 +257,22 @@ class Session:
         )
 
     def _log_delivery(self) -> None:
+        """One line with everything a person asks first: who, to whom, and what each check found."""
         message = self._current()
-        by = accepted_by(all_decisions(self._subject()))
+        decisions = all_decisions(self._subject())
+        by = accepted_by(decisions)
         why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
         to = ",".join(f"<{for_log(recipient.address)}>" for recipient in message.accepted_recipients[:20])
+        told = "; ".join(f"{d.check}: {d.verdict.reason}" for d in decisions if d.verdict.reason and d is not by)
         log.info(
-            "[%s] ACCEPT%s to=%s %s size=%d id=%s",
+            "[%s] ACCEPT%s to=%s %s size=%d id=%s; %s",
             message.ref,
             why,
             to,
             self._who(),
             message.body.size,
-            message.queue_id,
+            for_log(message.queue_id),
+            for_log(told, 1000),
         )
 
     def _record(self, verdict: Verdict) -> None:

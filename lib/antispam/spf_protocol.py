@@ -247,12 +247,16 @@ class _Query(spf.query):  # type: ignore[misc]
                 return ""
             text = texts[0].decode("ascii")
             _demand_macros(text)
-            # Word by word, because pyspf takes an expansion of more than 253 octets for a domain name to be shortened.
-            return " ".join(self.expand(word, stripdot=False) for word in text.split(" "))
+            return " ".join(map(self._expand_word, text.split(" ")))
         except (UnicodeError, spf.PermError, spf.TempError):
             return ""
         finally:
             self.d = self.o
+
+    def _expand_word(self, word: str) -> str:
+        """One word of an explanation: pyspf would shorten a longer text as if it were a domain name, and does not know
+        "%%" at the end."""
+        return "%".join(self.expand(part, stripdot=False) for part in word.split("%%"))
 
     def expand(self, text: str, stripdot: bool = True) -> str:
         """Expand macros. Names of more than 253 octets lose labels from the left until they fit (section 7.3)."""

@@ -170,6 +170,16 @@ class TestStructure:
             message = b"Content-Type: a/b; name=a.eml\nContent-Transfer-Encoding: base64\n\n" + base64.b64encode(message)
         assert self.took(b"--x\n" + message + b"\n--x--\n")
 
+    def test_nothing_but_lines_that_look_like_delimiters(self) -> None:
+        assert {item.reason for item in self.took(b"--xz\n" * 1_100_000)} == {LIMIT}
+
+    def test_paddings_in_base64_cost_little_memory(self) -> None:
+        body = b"--x\nContent-Type: a/b\nContent-Transfer-Encoding: base64\n\n" + b"QQ==\n" * 200_000
+        tracemalloc.start()
+        assert inspect(self.HEADERS, body) == []
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
+        tracemalloc.stop()
+
     def test_uncertain_parts_in_uncertain_parts(self) -> None:
         fields = b"Content-Type: multipart/mixed; boundary=b%d; boundary=z\nContent-Transfer-Encoding: quoted-printable\n\n"
         outer = b"".join(fields % level + b"--b%d\n" % level for level in range(45))

@@ -261,6 +261,16 @@ def test_the_explanation_is_fetched_only_if_asked_for() -> None:
     assert told.explanation == "198.51.100.9 may not use example.org - see https://example.org/bob"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("100%% of it", "100% of it"), ("%%%_%%", "% %"), ("%%%{d}%%%%", "%example.org%%"), ("see%%{l}", "see%{l}")],
+)
+def test_a_percent_sign_in_an_explanation_is_written_twice(text: str, expected: str) -> None:
+    """RFC 7208 section 7.1."""
+    zones = publishing("v=spf1 -all exp=why.example.org") | {"why.example.org": {"TXT": [text]}}
+    assert check(zones, explain=True).explanation == expected
+
+
 @pytest.mark.parametrize("text", [b"caf\xc3\xa9", b"%{x}", b"x" * 2000, b"100%"])
 def test_an_unusable_explanation_is_left_out(text: bytes) -> None:
     zones = publishing("v=spf1 -all exp=why.example.org") | {"why.example.org": {"TXT": [text]}}

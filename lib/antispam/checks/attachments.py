@@ -1,0 +1,145 @@
+"""Dangerous attachments: replaced by a notice or refused, wherever in the message they hide; scripts taken out of HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import logging
+from typing import ClassVar
+
+from antispam import attachments as engine
+from antispam import saved
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.findings import Finding as BaseFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.program import ProgramSettings
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.verdicts import Action, Verdict, hold, quarantine, reject
+
+NAME = "attachments"
+
+log = logging.getLogger(__name__)
+
+
+class Remedy(enum.StrEnum):
+    """What to do about a message with a dangerous attachment."""
+
+    REPLACE = "replace"
+    REJECT = "reject"
+    QUARANTINE = "quarantine"
+    HOLD = "hold"
+
+
+def _extensions(names: tuple[str, ...]) -> None:
+    for name in names:
+        if not name.isascii() or not name.strip(".") or "." in name.strip("."):
+            raise ValueError(f"{name!r} is no file name extension")
+
+
+@section("defang")
+class Settings(CheckSettings):
+    """[defang]: what attachments may not be."""
+
+    banned_exts: tuple[str, ...] = option(
+        tuple(sorted(engine.DEFAULT_BANNED)), "extensions of file names that are dangerous to open", check=_extensions
+    )
+    scan_zip: bool = option(True, "look into zip archives, and archives inside them")
+    scan_rfc822: bool = option(True, "look into attached messages")
+    scan_html: bool = option(
+        True, "take scripts out of HTML; left alone in signed parts, where that would break the signature"
+    )
+    remedy: Remedy = option(
+        Remedy.REPLACE,
+        "replace the attachment by a notice (the original is kept in tempdir), reject, quarantine, or hold",
+    )
+    encrypted_zip: bool = option(False, "treat archives that can't be looked into like dangerous attachments")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(BaseFinding):
+    """What is dangerous, part by part; a limit that was reached while looking counts as dangerous, too."""
+
+    check: ClassVar[str] = NAME
+    found: tuple[engine.Finding, ...] = ()
+
+    @property
+    def dangerous(self) -> tuple[engine.Finding, ...]:
+        return tuple(one for one in self.found if one.remedy == engine.REPLACE)
+
+
+def _rules(settings: Settings) -> engine.Rules:
+    return engine.Rules(
+        banned=frozenset(name.strip(".").lower() for name in settings.banned_exts),
+        scan_zip=settings.scan_zip,
+        scan_rfc822=settings.scan_rfc822,
+        scan_html=settings.scan_html,
+    )
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where nothing is attached that could be dangerous, which is most mail."""
+    assert message is not None
+    settings = services.settings[Settings]
+    if not message.body.complete:
+        return Finding(error="the message is larger than [milter] max_message and was not looked into")
+    found = engine.inspect(message.headers, message.body.content(), _rules(settings))
+    if settings.encrypted_zip:
+        found = [
+            dataclasses.replace(one, remedy=engine.REPLACE) if one.reason == engine.ENCRYPTED else one for one in found
+        ]
+    return Finding(found=tuple(found)) if found else None
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    reason = _told(finding)
+    if not finding.dangerous:
+        return Verdict(Action.CONTINUE, reason=reason)
+    match settings.remedy:
+        case Remedy.REJECT:
+            names = ", ".join(dict.fromkeys(one.name or "without a name" for one in finding.dangerous[:5]))
+            text = (
+                f"The message has an attachment that is not accepted here because it may be dangerous: {names}.\n"
+                "Please send the file in another way, or ask the recipient how."
+            )
+            return reject(text, reason)
+        case Remedy.QUARANTINE:
+            return quarantine(reason)
+        case Remedy.HOLD:
+            return hold(reason)
+    return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _told(finding: Finding) -> str:
+    """For the log: what was found, and in which part."""
+    done = {engine.REPLACE: "dangerous", engine.STRIP: "scripts removed", engine.REPORT: "noticed"}
+    told = [f"{done[one.remedy]}: {one.name or 'part'} ({one.detail or one.reason})" for one in finding.found[:10]]
+    more = len(finding.found) - len(told)
+    return "; ".join(told) + (f"; {more} more" if more > 0 else "")
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Replace what is dangerous, after the original is safe on disk. A held message goes into the MTA's queue unchanged."""
+    changes = [one for one in finding.found if one.remedy != engine.REPORT]
+    if not changes or verdict.action is Action.HOLD:
+        return
+    message = draft.message
+    path = saved.save(message, "original", services.settings[ProgramSettings])
+    log.info("[%s] CHANGED %s: the original is kept as %s", message.ref, NAME, path)
+    rewritten = engine.rewrite(message.headers, draft.body, changes, reference=message.ref)
+    draft.replace_body(rewritten.body)
+    for change in rewritten.headers:
+        _change_header(draft, change)
+
+
+def _change_header(draft: Draft, change: engine.HeaderChange) -> None:
+    fields = [header for header in draft.message.headers if header.key == change.name.lower().encode()]
+    if change.index <= len(fields):
+        draft.change_header(fields[change.index - 1], change.value)
+    elif change.value is not None:
+        draft.append_header(change.name, change.value)

@@ -1,0 +1,154 @@
+"""The check of attachments: what is found, what is decided, what leaves, and that the original is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+
+import pytest
+
+from antispam.accessmap import EMPTY
+from antispam.checks import attachments
+from antispam.checks.attachments import Finding, Remedy, Settings, act, collect, decide
+from antispam.connection import Connection
+from antispam.deadline import Deadline
+from antispam.draft import ChangeHeader, Draft
+from antispam.findings import Findings
+from antispam.message import Body, Header, Message, Recipient
+from antispam.program import ProgramSettings
+from antispam.services import Services
+from antispam.settings import SettingsError, default_settings, load_text
+from antispam.verdicts import Action
+from support.dns import ScriptedResolver
+
+MIXED = b' multipart/mixed; boundary="b"'
+PART = b"--b\r\nContent-Type: application/octet-stream; name=%s\r\n\r\n%s\r\n"
+TEXT = b"--b\r\nContent-Type: text/plain\r\n\r\nhello  \r\n"
+
+
+def services(tmp_path, **changes):
+    settings = default_settings([ProgramSettings, Settings])
+    settings = settings.replaced(
+        dataclasses.replace(settings[ProgramSettings], tempdir=tmp_path / "save"),
+        dataclasses.replace(settings[Settings], **changes),
+    )
+    return Services(
+        settings=settings,
+        resolver=ScriptedResolver({}),
+        store=None,
+        access=EMPTY,
+        clock=lambda: 0.0,
+        deadline=Deadline.after(5),
+    )
+
+
+def message(*parts, content_type=MIXED, limit=1 << 20):
+    it = Message("0123456789ab", "a@example.org", 0.0, Body(limit))
+    it.headers += [Header(b"Subject", b" hi"), Header(b"Content-Type", content_type)]
+    it.body.write(b"".join(parts) + (b"--b--\r\n" if content_type == MIXED else b""))
+    return it
+
+
+def judge(it, services):
+    finding = collect(Connection("c"), it, Recipient("b@example.com"), services)
+    verdict = decide(finding, Findings(), services.settings[Settings], EMPTY) if finding else None
+    return finding, verdict
+
+
+def leaves(it, services):
+    finding, verdict = judge(it, services)
+    draft = Draft(it)
+    act(finding, verdict, draft, services)
+    return draft
+
+
+def zipped(name):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"MZ")
+    return buffer.getvalue()
+
+
+def test_mail_without_anything_dangerous_leaves_no_evidence(tmp_path):
+    assert judge(message(TEXT, PART % (b"a.pdf", b"%PDF")), services(tmp_path)) == (None, None)
+
+
+def test_a_program_is_replaced_by_a_notice_and_the_rest_stays_to_the_octet(tmp_path):
+    draft = leaves(message(TEXT, PART % (b"run.exe", b"MZ"), TEXT), services(tmp_path))
+    assert b"run.exe" in draft.body
+    assert b"MZ" not in draft.body
+    assert b"0123456789ab" in draft.body
+    assert draft.body.startswith(TEXT)
+    assert draft.body.endswith(TEXT + b"--b--\r\n")
+
+
+def test_the_original_is_on_disk_where_an_administrator_finds_it(tmp_path):
+    it = message(PART % (b"run.exe", b"MZ"))
+    leaves(it, services(tmp_path))
+    (path,) = (tmp_path / "save").iterdir()
+    assert path.name == "0123456789ab.original.eml"
+    assert path.read_bytes() == it.raw()
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_message_that_is_one_attachment_becomes_the_notice(tmp_path):
+    it = message(b"MZ", content_type=b" application/octet-stream; name=run.exe")
+    draft = leaves(it, services(tmp_path))
+    (change,) = [edit for edit in draft.edits() if isinstance(edit, ChangeHeader)]
+    assert (change.name, change.occurrence) == ("Content-Type", 1)
+    assert change.value.startswith("text/plain")
+
+
+def test_a_program_in_a_zip_is_found_unless_told_not_to_look(tmp_path):
+    it = message(PART % (b"a.zip", zipped("run.exe")), content_type=MIXED)
+    finding, _ = judge(it, services(tmp_path))
+    assert "run.exe" in finding.found[0].detail
+    assert judge(it, services(tmp_path, scan_zip=False)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "action"),
+    [
+        (Remedy.REPLACE, Action.CONTINUE),
+        (Remedy.REJECT, Action.REJECT),
+        (Remedy.QUARANTINE, Action.QUARANTINE),
+        (Remedy.HOLD, Action.HOLD),
+    ],
+)
+def test_the_remedy_is_the_administrator_s_choice(tmp_path, remedy, action):
+    _, verdict = judge(message(PART % (b"run.exe", b"MZ")), services(tmp_path, remedy=remedy))
+    assert verdict.action is action
+    assert "run.exe" in verdict.reason
+
+
+def test_a_refusal_names_the_attachment_and_says_what_to_do(tmp_path):
+    _, verdict = judge(message(PART % (b"run.exe", b"MZ")), services(tmp_path, remedy=Remedy.REJECT))
+    assert "run.exe" in verdict.text
+    assert "another way" in verdict.text
+
+
+def test_scripts_are_taken_out_of_html_without_refusing_it(tmp_path):
+    it = message(b"<p>hi</p><script>evil()</script>\r\n", content_type=b" text/html")
+    _, verdict = judge(it, services(tmp_path, remedy=Remedy.REJECT))
+    assert verdict.action is Action.CONTINUE
+    assert b"evil" not in leaves(it, services(tmp_path)).body
+
+
+def test_a_held_message_is_held_as_it_came(tmp_path):
+    assert leaves(message(PART % (b"run.exe", b"MZ")), services(tmp_path, remedy=Remedy.HOLD)).edits() == []
+
+
+def test_a_message_too_large_to_keep_is_not_waved_through(tmp_path):
+    finding = collect(Connection("c"), message(b"x" * 100, limit=10), Recipient("b@example.com"), services(tmp_path))
+    assert "max_message" in finding.error
+
+
+def test_evidence_survives_being_stored(tmp_path):
+    finding, _ = judge(message(PART % (b"run.exe", b"MZ")), services(tmp_path))
+    assert Finding.from_json(finding.to_json()) == finding
+
+
+def test_an_extension_that_is_none_is_refused_in_the_configuration():
+    with pytest.raises(SettingsError, match="no file name extension"):
+        load_text("[defang]\nbanned_exts = exe, tar.gz\n", [attachments.Settings])
