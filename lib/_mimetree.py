@@ -31,6 +31,8 @@ _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+\n?)")
 # Lines that are no field and yet do not end a header: an mbox "From " line, a missing name, a stray continuation.
 _JUNK = re.compile(rb"(?:From |[ \t]*+:|[ \t]+[^\s])[^\n]*+\n?")
 _BLANK = re.compile(rb"\r?\n")
+# Lines that begin like a delimiter and are none: a second's work for somebody who sends nothing else.
+_MAX_MISSES = 1_000_000
 _ENCODED_TRANSFER = frozenset({"base64", "quoted-printable"})
 
 
@@ -195,12 +197,16 @@ class _Builder:
         self.enter(top, default_type)
         first = self.open[-1].body
         at = first if self.source.startswith(b"--", first) else self.next_delimiter(first, end)
+        misses = 0
         while 0 <= at < end and self.levels:
             line = _line(self.source, at, end)
             match = self.match(line)
             after = at + len(line)
             if match is not None:
                 after = self.delimiter(at, after, *match)
+            elif (misses := misses + 1) > _MAX_MISSES:
+                self.open[-1].defects.append(LIMIT_PARTS)
+                break
             at = after if self.source.startswith(b"--", after) else self.next_delimiter(after - 1, end)
         self.close(0, end)
 
@@ -355,13 +361,14 @@ def _needs_line_end(part: Part, at: int, new: bytes) -> bool:
     return not part.source.startswith((b"\n", b"\r\n"), at) and not new.endswith(b"\n")
 
 
+_BASE64_RUN = re.compile(rb"[^=]+")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 
 
 def decode_transfer(content: bytes, encoding: str) -> bytes:
     """Undo base64, quoted-printable or uuencode the lenient way; anything else comes back as it is."""
     if encoding == "base64":
-        return b"".join(_base64_runs(content))
+        return _decode_base64(content)[0]
     if encoding == "quoted-printable":
         return binascii.a2b_qp(content)
     if encoding in {"x-uuencode", "uuencode", "x-uue", "uue"}:
@@ -372,19 +379,22 @@ def decode_transfer(content: bytes, encoding: str) -> bytes:
 def transfer_readings(content: bytes, encoding: str) -> list[bytes]:
     """Every way in which readers decode the content: base64 after a padding is read by some and ignored by others."""
     if encoding == "base64":
-        runs = _base64_runs(content)
-        return [b"".join(runs), runs[0]] if len(runs) > 1 else runs or [b""]
+        decoded, first = _decode_base64(content)
+        return [decoded, decoded[:first]] if first < len(decoded) else [decoded]
     return [decode_transfer(content, encoding)]
 
 
-def _base64_runs(content: bytes) -> list[bytes]:
-    decoded = []
-    for run in re.split(rb"=+", content.translate(None, _NOT_BASE64)):
+def _decode_base64(content: bytes) -> tuple[bytes, int]:
+    """All that stands between paddings, decoded and joined, and how much of it stands before the first padding."""
+    decoded = bytearray()
+    first = None
+    for found in _BASE64_RUN.finditer(content.translate(None, _NOT_BASE64)):
+        run = found[0]
         if len(run) % 4 == 1:
             run = run[:-1]  # six bits are no byte
-        if run:
-            decoded.append(binascii.a2b_base64(run + b"=" * (-len(run) % 4)))
-    return decoded
+        decoded += binascii.a2b_base64(run + b"=" * (-len(run) % 4))
+        first = len(decoded) if first is None else first
+    return bytes(decoded), first or 0
 
 
 def decode_uu(content: bytes) -> bytes:
