@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import dataclasses
 import enum
@@ -22,12 +23,11 @@ from antispam.verdicts import CONTINUE, Verdict, reject, tempfail
 
 log = logging.getLogger(__name__)
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-
 
 def new_reference() -> str:
-    """Twelve characters that can be read out on the telephone: 60 random bits, unique across workers and nodes."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    """Twelve characters that can be read out on the telephone (base32 has neither 0 nor 1): 60 random bits, unique across
+    workers and nodes, and nobody can guess it."""
+    return base64.b32encode(secrets.token_bytes(8))[:12].decode("ascii").lower()
 
 
 class Stage(enum.IntEnum):
