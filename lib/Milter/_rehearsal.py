@@ -9,7 +9,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from Milter import (
     CONTINUE,
@@ -28,7 +28,8 @@ from Milter import (
 __all__ = ["M_CONNECT", "M_DATA", "M_ENVFROM", "M_ENVRCPT", "M_EOH", "M_EOM", "M_HELO", "Letter", "Rehearsal"]
 
 _CHUNK = 8192
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:(.*(?:\r?\n[ \t].*)*)(?:\r?\n|\Z)")  # RFC 5322 2.2, 4.5.8
+# One field with its line end, RFC 5322 2.2 and 4.5: folded lines begin with white space.
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
 _END_OF_HEADER = re.compile(rb"\r?\n")
 
 
@@ -47,48 +48,59 @@ def answer(rc: int) -> int:
     return CONTINUE if rc == NOREPLY else rc
 
 
+class Field(NamedTuple):
+    """A header field: its name, what stands behind the colon, and all of it as it stands in the message."""
+
+    name: str
+    value: bytes
+    raw: bytes
+
+
 class Letter:
-    """A message: header fields as (name, raw value) and the body. What is not changed is written as it came."""
+    """A message: header fields, an empty line and the body. What is not changed is written as it came."""
 
     def __init__(self, raw: bytes) -> None:
         """Take a message apart. A header section without end, or without fields, is fine."""
         self.newline = b"\r\n" if b"\r\n" in raw[:1000] else b"\n"
-        self.fields: list[tuple[str, bytes]] = []
+        self.fields: list[Field] = []
         at = raw.index(b"\n") + 1 if raw.startswith(b"From ") and b"\n" in raw else 0  # of an mbox file
         while field := _FIELD.match(raw, at):
-            self.fields.append((field[1].decode("ascii"), field[2]))
+            self.fields.append(Field(field[1].decode("ascii"), field[2].removesuffix(b"\r"), field[0]))
             at = field.end()
-        if end := _END_OF_HEADER.match(raw, at):
-            at = end.end()
-        self.body = raw[at:]
+        end = _END_OF_HEADER.match(raw, at)
+        self.separator = end[0] if end else b""
+        self.body = raw[at + len(self.separator) :]
 
     def values(self, leading_space: bool) -> Iterator[tuple[str, bytes]]:
         """Yield the fields as libmilter hands them over: folded at a bare LF, as a rule without leading space."""
-        for name, value in self.fields:
-            unfolded = value.replace(b"\r\n", b"\n")
-            yield name, unfolded if leading_space else unfolded.lstrip(b" \t")
+        for field in self.fields:
+            value = field.value.replace(b"\r\n", b"\n")
+            yield field.name, value if leading_space else value.lstrip(b" \t")
 
     def add(self, name: str, value: str | bytes, index: int) -> None:
         """Add a field at the end, or before the field that is now number ``index`` from the top."""
-        self.fields.insert(index if index >= 0 else len(self.fields), (name, self._raw(value)))
+        if self.fields and not self.fields[-1].raw.endswith(b"\n"):  # the message ended within its header
+            self.fields[-1] = self.fields[-1]._replace(raw=self.fields[-1].raw + self.newline)
+        self.fields.insert(index if index >= 0 else len(self.fields), self._field(name, value))
+        self.separator = self.separator or self.newline
 
     def change(self, name: str, index: int, value: str | bytes | None) -> None:
         """Change the ``index``-th field of that name; None or nothing removes it, one that is missing is added."""
-        places = [place for place, (other, _) in enumerate(self.fields) if other.lower() == name.lower()]
+        places = [place for place, field in enumerate(self.fields) if field.name.lower() == name.lower()]
         wanted = max(index, 1) - 1
         if wanted < len(places):
             place = places[wanted]
-            self.fields[place : place + 1] = [(self.fields[place][0], self._raw(value))] if value else []
+            self.fields[place : place + 1] = [self._field(self.fields[place].name, value)] if value else []
         elif value:
             self.add(name, value, -1)
 
-    def _raw(self, value: str | bytes) -> bytes:
-        return b" " + octets(value).replace(b"\r\n", b"\n").replace(b"\n", self.newline)
+    def _field(self, name: str, value: str | bytes) -> Field:
+        text = b" " + octets(value).replace(b"\r\n", b"\n").replace(b"\n", self.newline)
+        return Field(name, text, octets(name) + b":" + text + self.newline)
 
     def with_body(self, body: bytes) -> bytes:
         """Return the message with another body."""
-        head = b"".join(octets(name) + b":" + value + self.newline for name, value in self.fields)
-        return head + self.newline + body
+        return b"".join(field.raw for field in self.fields) + self.separator + body
 
 
 class Rehearsal:
