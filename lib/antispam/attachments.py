@@ -62,6 +62,7 @@ class Limits:
 
     max_parts: int = 2_000
     max_depth: int = 50
+    max_embedded: int = 8  # message files attached to message files
     max_archive_entries: int = 5_000
     max_archive_depth: int = 4
     max_unpacked_bytes: int = 64 << 20
@@ -358,7 +359,7 @@ class _Search:
     def message(self, leaf: _Leaf, content: bytes, depth: int) -> None:
         """A message that hides in an attachment; whatever is in it concerns the attachment."""
         limits = self.rules.limits
-        if depth >= 2 or self.parts <= 0:
+        if depth >= limits.max_embedded or self.parts <= 0:
             self.add(leaf, "", LIMIT, "messages nested too deep")
             return
         inner = _Search(replace(self.rules, limits=replace(limits, max_parts=self.parts)), self.loose)

@@ -152,3 +152,17 @@ def test_evidence_survives_being_stored(tmp_path):
 def test_an_extension_that_is_none_is_refused_in_the_configuration():
     with pytest.raises(SettingsError, match="no file name extension"):
         load_text("[defang]\nbanned_exts = exe, tar.gz\n", [attachments.Settings])
+
+
+def nested(depth):
+    content = b"Subject: innermost\r\n\r\nhello\r\n"
+    for _ in range(depth):
+        head = b"Content-Type: application/octet-stream; name=forwarded.eml\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+        content = head + content
+    return content
+
+
+def test_a_message_file_in_a_message_file_in_a_message_file_is_no_reason_to_remove_it(tmp_path):
+    _, _, body = nested(4).partition(b"\r\n\r\n")
+    it = message(body, content_type=b" application/octet-stream; name=forwarded.eml")
+    assert judge(it, services(tmp_path)) == (None, None)
