@@ -35,10 +35,11 @@ class LibmilterBuildHook(BuildHookInterface):
             return
         package = Path(self.root) / "lib" / "_libmilter"
         build = _build_module(package / "build.py")
-        if not build.headers_found():
-            sys.exit(build.MISSING_HEADERS)
         with tempfile.TemporaryDirectory() as folder:
-            compiled = build.compile_binding(Path(folder))
+            try:
+                compiled = build.compile_binding(Path(folder))
+            except RuntimeError as failure:
+                sys.exit(str(failure))
             place = package / compiled.name
             # A new file, not new content: a process that runs on the old one must keep it.
             place.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import socket
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import milter
 from support.milter_client import ALL_STEPS
@@ -134,3 +136,28 @@ def test_a_thousand_messages_on_one_connection(start: Any) -> None:
         assert client.message().action == "c"
     client.quit()
     assert server.until("close") == ("close", 1000)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.binary(min_size=1, max_size=80).filter(lambda text: b"\0" not in text),
+    value=st.binary(max_size=400).filter(lambda text: b"\0" not in text),
+)
+def test_no_byte_of_a_client_is_lost(start: Any, name: bytes, value: bytes) -> None:
+    """Names come back from str by surrogateescape, values are bytes; nothing that a client sends fails a callback."""
+
+    def set_up(record: Any) -> None:
+        milter.set_helo_callback(lambda ctx, helo: record("helo", helo) or milter.CONTINUE)
+        milter.set_envfrom_callback(lambda ctx, *arguments: record("envfrom", *arguments) or milter.CONTINUE)
+        milter.set_header_callback(lambda ctx, *field: record("header", *field) or milter.CONTINUE)
+
+    server = start(set_up)
+    with server.client(steps=ALL_STEPS) as client:
+        client.connect()
+        for reply in (client.helo(name), client.mail(value, name), client.rcpt(), client.header(name, value)):
+            assert reply.action == "c"
+    assert server.event()[1].encode("utf-8", "surrogateescape") == name
+    assert server.event() == ("envfrom", value, name)
+    header = server.event()
+    assert header[1].encode("utf-8", "surrogateescape") == name
+    assert header[2] == value
