@@ -16,8 +16,11 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from Milter.policy import MTAPolicy
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -89,3 +92,13 @@ def test_the_modules_under_test_are_ours(source: Path) -> None:
         text=True,
     )
     assert all(Path(line).is_relative_to(REPOSITORY / "lib") for line in found.splitlines())
+
+
+def test_the_access_map_of_the_archive_is_read(source: Path) -> None:
+    """A real Berkeley DB hash as makemap wrote it, keys with "!" and a trailing NUL."""
+    config = SimpleNamespace(access_file=str(source / "test" / "access.db"), access_file_nulls=True)
+    found = {}
+    for sender in ("good@example.com", "bad@example.com", "bad@bad.example.com"):
+        with MTAPolicy(sender, conf=config) as policy:
+            found[sender] = policy.getPolicy("smtp-auth")
+    assert found == {"good@example.com": "OK", "bad@example.com": "REJECT", "bad@bad.example.com": None}
