@@ -5,6 +5,7 @@ Everything runs in a network of its own that has only loopback, and is gone when
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import re
@@ -75,6 +76,19 @@ def _letter(sender: str, subject: str, *more: str, text: str = "Hello Bob") -> b
         *more,
     )
     return "".join(f"{line}\r\n" for line in (*fields, "", *text.split("\n"))).encode()
+
+
+def _with_program() -> bytes:
+    """A letter that brings a Windows program along."""
+    program = base64.b64encode(b"MZ\x90\0 a program for Windows, or so it says").decode()
+    text = (
+        "--part\nContent-Type: text/plain\n\nPlease pay at once.\n"
+        '--part\nContent-Type: application/octet-stream; name="invoice.exe"\n'
+        'Content-Disposition: attachment; filename="invoice.exe"\nContent-Transfer-Encoding: base64\n\n'
+        f"{program}\n--part--"
+    )
+    mime = ("MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="part"')
+    return _letter("ann@partner.example", "Your invoice", *mime, text=text)
 
 
 _OFFER = PARTNER_KEY.sign(_letter("ann@partner.example", "Our offer", text="It costs 10 EUR."))
@@ -159,6 +173,16 @@ CASES = (
         "250",
         "*unchanged*",
         later=360.0,
+    ),
+    Case(
+        "attachment",
+        "The partner's infected computer sends a program, invoice.exe.",
+        "Put a notice in the attachment's place, and kept the original for the administrator.",
+        PARTNER,
+        "ann@partner.example",
+        _with_program(),
+        "250",
+        "*invoice.exe replaced by *the original is kept*",
     ),
     Case(
         "forged-results",

@@ -59,6 +59,14 @@ def test_outgoing_signature_verifies_for_others(results: dict[tuple[str, str], R
     assert asked == ["mail._domainkey.example.com"]
 
 
+@pytest.mark.parametrize("mta", MTAS)
+def test_executable_never_arrives(results: dict[tuple[str, str], Result], mta: str) -> None:
+    delivery = results[mta, "attachment"].delivery
+    assert delivery is not None
+    assert b"TVqQ" not in delivery.raw
+    assert b"Please pay at once." in delivery.raw
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Where the demonstration puts its temporary files; servers of other users may enter it."""
