@@ -154,7 +154,7 @@ def nocallback(func: _Method) -> _Method:
         rc = func(self, *args)
         if rc != CONTINUE:
             raise RuntimeError(f"{func.__name__} return code must be CONTINUE with @nocallback")
-        return rc
+        return rc  # type: ignore[no-any-return]
 
     uncalled.milter_protocol = bit  # type: ignore[attr-defined]
     return uncalled  # type: ignore[return-value]
@@ -266,7 +266,7 @@ class Base:
 
     def envfrom_bytes(self, *b: bytes) -> int:
         """MAIL FROM as raw bytes. Decodes (see :func:`decode`) and calls :meth:`envfrom`."""
-        return self.envfrom(*_decode_all(self.envfrom, b))  # type: ignore[no-any-return]
+        return self.envfrom(*_decode_all(self.envfrom, b))
 
     @nocallback
     def envfrom(self, f: str, *s: str) -> int:
@@ -275,7 +275,7 @@ class Base:
 
     def envrcpt_bytes(self, *b: bytes) -> int:
         """RCPT TO as raw bytes. Decodes (see :func:`decode`) and calls :meth:`envrcpt`."""
-        return self.envrcpt(*_decode_all(self.envrcpt, b))  # type: ignore[no-any-return]
+        return self.envrcpt(*_decode_all(self.envrcpt, b))
 
     @nocallback
     def envrcpt(self, to: str, *str: str) -> int:
@@ -292,7 +292,7 @@ class Base:
         header = self.header
         if not hasattr(header, "error_strategy"):  # the usual case, once for each field of each message
             return header(fld, val.decode("utf-8", "surrogateescape"))
-        return header(fld, *_decode_all(header, (val,)))  # type: ignore[no-any-return]
+        return header(fld, *_decode_all(header, (val,)))
 
     @nocallback
     def header(self, field: str, value: str) -> int:
@@ -343,7 +343,7 @@ class Base:
                 wanted |= getattr(getattr(cls, name), "milter_protocol", 0)
             mask = (_OPTIONAL_STEPS & ~wanted) | (_OPT_IN & ~cls._enabled_protocols)
             cls._protocol_mask = mask  # type: ignore[attr-defined]
-        return mask  # type: ignore[no-any-return]
+        return mask
 
     def negotiate(self, opts: MutableSequence[int]) -> int:
         """Settle with the MTA what it sends and what we may change.

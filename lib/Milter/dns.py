@@ -38,7 +38,7 @@ def DNSLookup(name: str, qtype: str) -> list[Answer]:
             name.rstrip(".") + ".", qtype, search=False, lifetime=LIFETIME, raise_on_no_answer=False
         )
     except dns.resolver.NXDOMAIN as nothing:
-        return _records(response for response in nothing.responses().values())
+        return _records(nothing.responses().values())  # type: ignore[no-untyped-call]
     except (dns.exception.DNSException, UnicodeError) as problem:
         raise DNSError(f"{name} {qtype}: {problem}") from problem
     return _records([reply.response])

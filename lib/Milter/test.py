@@ -136,9 +136,10 @@ class TestBase(Rehearsal):
             return answer(self.hello(helo))  # type: ignore[attr-defined]
 
     def _negotiate_everything(self) -> None:
+        milter: Any = self
         self._negotiating = True
         try:
-            self.negotiate([CURR_ACTS, _EVERY_PROTOCOL, 0, 0])
+            milter.negotiate([CURR_ACTS, _EVERY_PROTOCOL, 0, 0])
         finally:
             self._negotiating = False
 
@@ -174,11 +175,12 @@ class TestBase(Rehearsal):
         return rc
 
     def _finish(self) -> int:
+        milter: Any = self
         self._body = BytesIO()
         with self._at(M_EOM):
-            rc = answer(self.eom())
+            rc = answer(milter.eom())
         self._end_message()
-        self.close()
+        milter.close()
         return rc
 
     def feedMsg(self, fname: str, sender: str = "spam@adv.com", *rcpts: str) -> int:
