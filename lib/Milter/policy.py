@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from Milter.berkeleydb import read_hash
+
 _Identity = tuple[str, int, int, int]
 
 # The last map read, by what identifies that state of the file: a policy is asked for with every message.
@@ -32,8 +34,6 @@ def dbmopen(fname: str, mode: str = "r") -> Mapping[bytes, bytes]:
 
 
 def _read(fname: str) -> dict[bytes, bytes]:
-    from antispam.berkeleydb import read_hash  # the one reader of the format; it needs nothing else of its package
-
     return {key.rstrip(b"\0"): value.rstrip(b"\0") for key, value in read_hash(fname)}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import lmdb
 
 from antispam.accessmap.table import AccessTable, from_pairs, parse_text
-from antispam.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
+from Milter.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
 from antispam.settings import SettingsError
 from antispam.text import from_wire
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from antispam.berkeleydb import HASH_MAGIC, BerkeleyDBError, read_hash
+from Milter.berkeleydb import HASH_MAGIC, BerkeleyDBError, read_hash
 
 PAGE = 512
 Pairs = list[tuple[bytes, bytes]]
