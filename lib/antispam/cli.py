@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 import rich.console
-import rich.table
 import sqlalchemy as sa
 
 from antispam import __version__, logs
@@ -118,13 +117,12 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
         if not (only_changed and origin.where == "default"):
             sections.setdefault(origin.section, []).append(origin)
     for section, origins in sections.items():
-        table = rich.table.Table(
-            box=None, show_header=False, pad_edge=False, title=f"[bold]\\[{section}][/]", title_justify="left"
-        )
+        console.print(f"[bold]\\[{section}][/]")
+        width = max(len(origin.option) for origin in origins)
         for origin in origins:
-            style = "dim" if origin.where == "default" else ""
-            table.add_row(origin.option, "=", rich.markup.escape(_show(origin)), f"# {origin.where}", style=style)
-        console.print(table)
+            # No table: in a narrow terminal or a pipe it would cut values short.
+            line = f"{origin.option:{width}} = {_show(origin)}  # {origin.where}"
+            console.print(line, markup=False, style="dim" if origin.where == "default" else "")
         console.print()
 
 

@@ -177,14 +177,14 @@ def _short(finding: Any) -> str:
         return "(" + ", ".join(parts) + ")"
     if isinstance(finding, list):
         return "[" + ", ".join(_short(item) for item in finding) + "]"
-    return json.dumps(finding, ensure_ascii=False) if isinstance(finding, str) else str(finding)
+    return f'"{for_log(finding, 2000)}"' if isinstance(finding, str) else str(finding)
 
 
 def as_json(report: Report) -> str:
     """One object a line, for programs."""
     value = dataclasses.asdict(report)
     value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, default=str)
 
 
 def _only_saying(journey: Journey, settings: Settings) -> Iterator[CheckSettings]:
@@ -243,7 +243,7 @@ def scan_command(journey: Journey) -> click.Command:
                 migrate(url_from(settings))
             application = Application(journey, settings, record=False)
             for file in files:
-                report = scan(application, file.name, file.read(), envelope)
+                report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
                 refused = refused or report.verdict.action not in (Action.CONTINUE, Action.ACCEPT)
                 if json_output:
                     click.echo(as_json(report))

@@ -1,0 +1,236 @@
+"""The command line: try a message, check a configuration. Running the filter is in tests/e2e/test_bms_run.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bms import main
+from click.testing import CliRunner, Result
+
+from support.dns import loopback_nameserver
+from support.zone_server import ZoneResponder
+from support.zones import Zone, complete
+
+PARTNER, FORGER = "192.0.2.1", "203.0.113.66"
+ZONES = [Zone("partner.example", '@ TXT "v=spf1 ip4:192.0.2.1 -all"')]
+LETTER = b"From: ann@partner.example\nTo: bob@example.com\nSubject: Lunch\n\nShall we?\n"
+PROGRAM = (
+    b"From: ann@partner.example\nMIME-Version: 1.0\nContent-Type: application/octet-stream; name=game.exe\n"
+    b"Content-Transfer-Encoding: base64\n\nTVqQAAMAAAAEAAAA\n"
+)
+
+
+@pytest.fixture(scope="module")
+def nameserver() -> Iterator[int]:
+    """The port of a name server with ZONES."""
+    with loopback_nameserver(ZoneResponder(complete(ZONES, {PARTNER: "mail.partner.example"}))) as port:
+        yield port
+
+
+class Shell:
+    """Runs bms.py's commands with a configuration in a folder of the test's."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self.folder = folder
+        self._base = base
+        self.config = folder / "milter.cfg"
+        self.configure("")
+
+    def configure(self, text: str) -> None:
+        self.config.write_text(self._base + text)
+
+    def write(self, name: str, content: bytes) -> str:
+        path = self.folder / name
+        path.write_bytes(content)
+        return str(path)
+
+    def run(self, *words: str, given: bytes = b"") -> Result:
+        return CliRunner().invoke(main, ["--config", str(self.config), *words], input=given)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, nameserver: int) -> Shell:
+    return Shell(
+        tmp_path,
+        f"[milter]\nsocket = local:{tmp_path}/sock\ndatadir = {tmp_path}/state\n"
+        f"[dns]\nnameservers = 127.0.0.1@{nameserver}\n",
+    )
+
+
+AS_PARTNER = ("--ip", PARTNER, "--name", "mail.partner.example", "--helo", "mail.partner.example",
+              "--from", "ann@partner.example", "--rcpt", "bob@example.com")  # fmt: skip
+AS_FORGER = ("--ip", FORGER, "--helo", "host66.evil.example", "--from", "ann@partner.example")
+
+
+# scan
+
+
+def test_an_accepted_message_is_explained_check_by_check(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_PARTNER)
+    assert done.exit_code == 0, done.output
+    first, *rest = done.output.splitlines()
+    assert first.endswith("letter.eml: accepted at end of message")
+    for expected in (
+        "  spf: may this client",
+        'result="pass"',
+        "  dkim: is the message signed",
+        "Authentication-Results",
+    ):
+        assert any(expected in line for line in rest), expected
+
+
+def test_a_refusal_shows_the_reply_and_fails(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_FORGER)
+    assert done.exit_code == 1
+    assert "reject at RCPT TO" in done.output
+    assert "550 5.7.23 The SPF record of partner.example does not permit" in done.output
+
+
+def test_what_would_be_changed_is_told(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("program.eml", PROGRAM), *AS_PARTNER)
+    assert done.exit_code == 0
+    assert "attachments: " in done.output
+    assert "game.exe" in done.output
+    assert "edit: ReplaceBody" in done.output
+
+
+def test_json_is_one_object_a_message(shell: Shell) -> None:
+    files = (shell.write("letter.eml", LETTER), shell.write("program.eml", PROGRAM))
+    done = shell.run("scan", *files, *AS_PARTNER, "--json")
+    letter, program = map(json.loads, done.stdout.splitlines())
+    assert letter["file"].endswith("letter.eml")
+    assert letter["verdict"]["action"] == "continue"
+    assert letter["findings"]["spf"]["mailfrom"]["result"] == "pass"
+    assert program["findings"]["attachments"]["found"][0]["name"] == "game.exe"
+
+
+def test_json_of_a_refusal_has_the_reply(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_FORGER, "--json")
+    report = json.loads(done.stdout)
+    assert (report["verdict"]["code"], report["verdict"]["enhanced"]) == (550, "5.7.23")
+    assert "partner.example" in report["verdict"]["reply"][0]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"no header field here", b"\xff\xfe: \x80\n\n\x00", b"From x\n\n" * 3])
+def test_any_file_gives_valid_json(shell: Shell, content: bytes) -> None:
+    done = shell.run("scan", shell.write("odd.eml", content), *AS_PARTNER, "--json")
+    assert done.exit_code == 0, done.output
+    json.loads(done.stdout)
+
+
+def test_hostile_text_cannot_reach_the_terminal(shell: Shell) -> None:
+    """Neither escape sequences nor rich's own markup."""
+    sender = "[red]\x1b[2J\u2028@partner.example"
+    done = shell.run(
+        "scan", shell.write("letter.eml", LETTER), "--ip", FORGER, "--from", sender, "--helo", "[/]\x1b]0;x"
+    )
+    assert done.exit_code == 1
+    assert "\x1b" not in done.output
+    assert "\u2028" not in done.output
+    assert "[red]" in done.output
+
+
+def test_a_message_is_read_from_standard_input(shell: Shell) -> None:
+    done = shell.run("scan", "-", *AS_PARTNER, given=LETTER)
+    assert done.exit_code == 0
+    assert "accepted" in done.output
+
+
+def test_scan_leaves_no_trace(shell: Shell) -> None:
+    """No database, no kept originals: what is tried is not remembered."""
+    shell.run("scan", shell.write("program.eml", PROGRAM), *AS_PARTNER)
+    assert sorted(path.name for path in shell.folder.iterdir()) == ["milter.cfg", "program.eml"]
+
+
+def test_an_address_that_is_none_is_told(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("letter.eml", LETTER), "--ip", "192.0.2.256")
+    assert done.exit_code == 2
+    assert "'192.0.2.256' is not an IP address" in done.output
+
+
+# check-config
+
+
+def test_a_correct_configuration_is_shown_with_its_origins(shell: Shell) -> None:
+    shell.configure("[greylist]\ntime = 10m\n")
+    done = shell.run("check-config")
+    assert done.exit_code == 0, done.output
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert f"time = 10m # {shell.config}:7" in lines
+    assert any(line.startswith("expire = ") and line.endswith("# default") for line in lines)
+    assert lines[-1] == "The configuration is correct."
+
+
+def test_only_what_was_changed(shell: Shell) -> None:
+    shell.configure("[greylist]\ntime = 10m\n")
+    done = shell.run("check-config", "--changed")
+    assert "time" in done.output
+    assert "expire" not in done.output
+    assert "# default" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[greylist]\nexpier = 5h\n", "milter.cfg:7: [greylist] has no option expier; did you mean expire?"),
+        ("[greylst]\ntime = 5m\n", "milter.cfg:7: there is no section [greylst]; did you mean [greylist]?"),
+        ("[greylist]\nbest_guess = yes\n", "[greylist] has no option best_guess; it belongs into [spf]"),
+        ("[greylist]\ntime = soon\n", "milter.cfg:7: [greylist] time = soon: "),
+        ("[spf]\nmode = enforced\n", "milter.cfg:7: [spf] mode = enforced: "),
+        ("[spf\n", "milter.cfg:6: neither a [section] nor an option"),
+        ("[spf]\nmode = log\nmode = off\n", "milter.cfg:8: [spf] mode is already given on line 7"),
+    ],
+)
+def test_the_first_mistake_ends_with_78_and_says_what_to_do(shell: Shell, text: str, told: str) -> None:
+    shell.configure(text)
+    done = shell.run("check-config")
+    assert done.exit_code == 78
+    assert told in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("scan", "-", "--ip", PARTNER)])
+def test_every_command_refuses_a_mistaken_configuration(shell: Shell, command: tuple[str, ...]) -> None:
+    shell.configure("[greylist]\nexpier = 5h\n")
+    done = shell.run(*command)
+    assert done.exit_code == 78
+    assert "did you mean expire?" in done.output
+
+
+def test_a_socket_that_is_none_is_told(shell: Shell) -> None:
+    shell.config.write_text("[milter]\nsocket = inet:127.0.0.1:8891\n")
+    done = shell.run("check-config")
+    assert done.exit_code == 78
+    assert "here it is inet:8891@127.0.0.1" in done.output
+
+
+def test_a_missing_file_is_told(shell: Shell) -> None:
+    shell.config.unlink()
+    done = shell.run("check-config")
+    assert done.exit_code == 78
+    assert "milter.cfg: can't be read: No such file or directory" in " ".join(done.output.split())
+
+
+def test_the_password_of_the_database_is_not_shown(shell: Shell) -> None:
+    shell.configure("[store]\nurl = postgresql+psycopg://bms:very-secret@db.example.com/bms\n")
+    done = shell.run("check-config")
+    assert done.exit_code == 0
+    assert "db.example.com" in done.output
+    assert "very-secret" not in done.output
+
+
+def test_mistakes_in_the_access_map_are_told(shell: Shell) -> None:
+    access = shell.write("access", b"spf-fail:example.org REJEKT\nspf-fial:example.org REJECT\n")
+    shell.configure(f"[spf]\naccess_file = {access}\n")
+    done = shell.run("check-config")
+    assert done.exit_code == 78
+    assert "access:1: unknown action 'REJEKT'; did you mean REJECT?" in done.output
+    assert "access:2: unknown tag 'spf-fial'; did you mean spf-fail:?" in done.output
+
+
+def test_help_names_the_commands() -> None:
+    done = CliRunner().invoke(main, ["-h"])
+    assert done.exit_code == 0
+    assert all(command in done.output for command in ("run", "check-config", "scan"))
