@@ -80,14 +80,15 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
             activity.message_began(id(self))
             with activity.callback():
                 auth = Auth(self._macro("{auth_authen}"), self._macro("{auth_type}"))
-                return self._reply(self.session.mail(envelope_address(f), params, auth, self._macro("i")))
+                verdict = self.session.mail(envelope_address(f), params, auth, self._macro("i"))
+            return self._reply_or_end(verdict)
 
         def envrcpt(self, to: str, *params: str) -> int:
             with activity.callback():
                 return self._reply(self.session.rcpt(envelope_address(to), params))
 
         def data(self) -> int:
-            return self._reply(self.session.data())
+            return self._reply_or_end(self.session.data())
 
         @Milter.noreply
         @Milter.decode("bytes")
@@ -137,6 +138,12 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
                 lines = [line.replace("%", "%%") for line in verdict.reply_lines()]
                 self.setreply(str(verdict.code), verdict.enhanced, *lines)
             return _RETURNS[verdict.action]
+
+        def _reply_or_end(self, verdict: Verdict) -> int:
+            """A refusal ends the message: no abort follows, and a stop must not wait for it."""
+            if verdict.action.refuses:
+                activity.message_ended(id(self))
+            return self._reply(verdict)
 
         def _send(self, edit: Edit) -> None:
             space = " " if self._leading_space else ""

@@ -1,0 +1,246 @@
+"""bms.py as an administrator runs it: start, signals, a changed configuration, and no message lost meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.dns import loopback_nameserver
+from support.filter_process import FilterProcess
+from support.milter_client import MilterClient, ProtocolError, Reply
+from support.mta import Mta, NameServer, Postfix, Sendmail
+from support.network import Network, PrivateNetwork
+from support.places import REPOSITORY
+from support.processes import RunDirectory, end_session, wait_until
+from support.sink import Sink
+from support.zone_server import ZoneResponder
+from support.zones import Zone, complete
+
+ZONES = [Zone("example.org", '@ TXT "v=spf1 ip4:192.0.2.1 -all"')]
+HEADERS = [(b"From", b" ann@example.org"), (b"Subject", b" Lunch")]
+SENDER, RECIPIENT = b"<ann@example.org>", b"<bob@example.com>"
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[str]:
+    """A configuration that asks a name server of the test's and does not greylist."""
+    with loopback_nameserver(ZoneResponder(complete(ZONES, {"192.0.2.1": "mail.example.org"}))) as port:
+        yield f"drain_timeout = 20s\n[dns]\nnameservers = 127.0.0.1@{port}\n[greylist]\nmode = off\n"
+
+
+@pytest.fixture
+def program(base: str) -> Iterator[FilterProcess]:
+    with FilterProcess(Network(), base) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _session(socket: Path) -> Iterator[MilterClient]:
+    """An MTA's connection on behalf of 192.0.2.1, after HELO."""
+    with MilterClient(str(socket)) as mta:
+        mta.negotiate()
+        mta.macros(b"C", {"j": "mx.example.test", "{client_resolve}": "OK", "{client_ptr}": "mail.example.org"})
+        mta.connect(b"mail.example.org", "4", b"192.0.2.1")
+        mta.helo(b"mail.example.org")
+        yield mta
+
+
+def _send(socket: Path) -> Reply:
+    with _session(socket) as mta:
+        return mta.message(HEADERS, b"Shall we?\r\n", SENDER, [RECIPIENT])
+
+
+def _field(reply: Reply, name: bytes) -> bytes:
+    """The value of the header field of that name that the filter inserts, "" for none."""
+    added = (change.arguments for change in reply.changes if change.name == "insheader")
+    return next((bytes(value) for _, field, value in added if field == name), b"")  # type: ignore[arg-type]
+
+
+def _begin(mta: MilterClient) -> None:
+    """A message up to the middle of its body."""
+    assert mta.mail(SENDER).goes_on
+    assert mta.rcpt(RECIPIENT).goes_on
+    mta.data()
+    for field in HEADERS:
+        mta.header(*field)
+    mta.eoh()
+    mta.body(b"Shall")
+
+
+def _refuses(socket: Path) -> bool:
+    """Whether the filter takes no new connections."""
+    try:
+        _send(socket)
+    except (OSError, ProtocolError):
+        return True
+    return False
+
+
+def test_mail_is_filtered_and_the_log_says_so(program: FilterProcess) -> None:
+    reply = _send(program.socket)
+    assert reply.action == "a"
+    assert _field(reply, b"Received-SPF").strip().startswith(b"pass ")
+    assert "ACCEPT to=<bob@example.com> from=<ann@example.org> ip=192.0.2.1" in program.log()
+
+
+def test_steps_that_never_decide_are_not_answered(program: FilterProcess) -> None:
+    """Each reply costs a milter time; what is not needed is negotiated away."""
+    with _session(program.socket) as mta:
+        unanswered = {"connect": 0x1000, "helo": 0x2000, "mail": 0x4000, "header": 0x80, "body": 0x80000}
+        assert {step for step, bit in unanswered.items() if not mta.negotiated.steps & bit} == set()
+
+
+def test_a_stop_is_clean(program: FilterProcess) -> None:
+    _send(program.socket)
+    assert program.stop() == 0
+    assert not program.socket.exists()
+    assert "Traceback" not in program.log()
+
+
+def test_a_stop_in_the_middle_of_a_message_lets_it_end(program: FilterProcess) -> None:
+    with _session(program.socket) as mta:
+        _begin(mta)
+        os.kill(program.pid, signal.SIGTERM)
+        wait_until(lambda: _refuses(program.socket), "no new connection is taken")
+        mta.body(b" we?\r\n")
+        reply = mta.end_of_message()
+    assert reply.action == "a"
+    assert _field(reply, b"Received-SPF")
+    assert program.stop() == 0
+
+
+@pytest.mark.parametrize("reject_at", ["now", "rcpt", "data"])
+def test_a_stop_does_not_wait_for_a_refused_message(base: str, reject_at: str) -> None:
+    """Not every MTA tells of the end of a transaction that the filter itself has refused."""
+    with (
+        FilterProcess(Network(), f"reject_at = {reject_at}\n{base}") as program,
+        MilterClient(str(program.socket)) as mta,
+    ):
+        mta.negotiate()
+        mta.connect(b"host.evil.example", "4", b"203.0.113.66")
+        mta.helo(b"host.evil.example")
+        steps = {"now": lambda: mta.mail(SENDER), "rcpt": lambda: mta.rcpt(RECIPIENT), "data": mta.data}
+        refused_at = next(step for step, send in steps.items() if not send().goes_on)
+        assert refused_at == reject_at
+        if reject_at == "rcpt":
+            mta.abort()
+        assert program.stop(seconds=12) == 0
+
+
+def test_a_reload_applies_new_settings_to_new_connections(program: FilterProcess) -> None:
+    with _session(program.socket) as before:
+        text = program.config.read_text()
+        program.config.write_text(f"{text}[authentication_results]\nauthserv_id = new.example.test\n")
+        os.kill(program.pid, signal.SIGHUP)
+        wait_until(lambda: _names_us(_send(program.socket), b"new.example.test"), "the new settings hold", 20)
+        assert _names_us(before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]), b"mx.example.test")
+    assert "Traceback" not in program.log()
+
+
+def _names_us(reply: Reply, name: bytes) -> bool:
+    return _field(reply, b"Authentication-Results").strip().startswith(name)
+
+
+def test_a_reload_of_a_mistaken_configuration_changes_nothing_and_says_why(program: FilterProcess) -> None:
+    program.config.write_text(program.config.read_text() + "[authentication_results]\nauthservid = x\n")
+    os.kill(program.pid, signal.SIGHUP)
+    wait_until(lambda: "did you mean authserv_id?" in program.log(), "the reason is logged")
+    assert _names_us(_send(program.socket), b"mx.example.test")
+
+
+def test_a_thousand_messages_on_one_connection(program: FilterProcess) -> None:
+    """Each is judged for itself: nothing of one leaks into the next."""
+    with _session(program.socket) as mta:
+        for number in range(500):
+            honest = mta.message(HEADERS, b"Hello\r\n", SENDER, [b"<bob%d@example.com>" % number])
+            assert honest.action == "a"
+            assert honest.changes[-1].name == "insheader"
+            assert len(honest.changes) == 2
+            other = mta.message(HEADERS, b"Hello\r\n", b"<>", [RECIPIENT])
+            assert b"ann@example.org" not in _field(other, b"Received-SPF")
+    log = program.log()
+    assert log.count(" ACCEPT ") == 1000
+    assert "Traceback" not in log
+
+
+def test_make_run_s_configuration(base: str) -> None:
+    """What `make run` starts: a socket under ./var, the lines for both MTAs, and Ctrl-C ends it without a sound."""
+    with RunDirectory("run") as run:
+        shutil.copy(REPOSITORY / "scripts" / "run.cfg", run.path)
+        run.folder("var")
+        command = [sys.executable, str(REPOSITORY / "bms.py"), "--config", "run.cfg", "run", "--show-mta-lines"]
+        program = subprocess.Popen(
+            command, cwd=run.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True
+        )
+        socket = run.path / "var" / "bms.sock"
+        try:
+            wait_until(lambda: program.poll() is not None or _listens(socket), "bms.py listens", 20)
+            assert stat.S_IMODE(socket.stat().st_mode) == 0o660
+            program.send_signal(signal.SIGINT)
+            output, _ = program.communicate(timeout=20)
+        finally:
+            end_session(program.pid, polite=0.0)
+        assert program.returncode == 0, output
+        assert f"INPUT_MAIL_FILTER(`bms', `S=local:{socket}, " in output
+        assert f"smtpd_milters = unix:{socket}" in output
+        assert "Traceback" not in output
+        assert not socket.exists()
+
+
+def _listens(socket: Path) -> bool:
+    with contextlib.suppress(OSError), MilterClient(str(socket)):
+        return True
+    return False
+
+
+@pytest.fixture(params=["postfix", "sendmail"])
+def mta(request: pytest.FixtureRequest, network: PrivateNetwork) -> Iterator[tuple[Mta, FilterProcess]]:
+    """A real MTA with bms.py attached."""
+    with (
+        NameServer(network, complete(ZONES, {"192.0.2.1": "mail.example.org"})),
+        FilterProcess(network, "[greylist]\nmode = off\n") as program,
+        Sink(network) as sink,
+        contextlib.ExitStack() as stack,
+    ):
+        server: Mta
+        if request.param == "postfix":
+            server = stack.enter_context(Postfix(network, sink, [f"unix:{program.socket}"]))
+        else:
+            server = stack.enter_context(Sendmail(network, sink, [f"local:{program.socket}"]))
+        yield server, program
+
+
+@pytest.mark.servers
+def test_a_stop_while_a_client_sends_costs_no_message(mta: tuple[Mta, FilterProcess]) -> None:
+    """The client that is in the middle of DATA gets its 250; the one that comes after is asked to come back."""
+    server, program = mta
+    with server.client("192.0.2.1") as client:
+        client.greet()
+        client.command("EHLO mail.example.org")
+        assert client.command("MAIL FROM:<ann@example.org>").ok
+        assert client.command("RCPT TO:<bob@example.com>").ok
+        assert client.command("DATA").code == 354
+        client.send(b"From: ann@example.org\r\nSubject: Lunch\r\n\r\nShall")
+        os.kill(program.pid, signal.SIGTERM)
+        wait_until(lambda: _refuses(program.socket), "no new connection is taken")
+        client.send(b" we?\r\n.\r\n")
+        reply = client.read_reply()
+    assert reply.code == 250, reply
+    server.wait_idle()
+    (delivery,) = server.sink.deliveries
+    assert delivery.values("Received-SPF")[0].startswith("pass ")
+    assert program.stop() == 0
+    with server.client("192.0.2.1") as client:
+        greeting = client.greet()
+        late = greeting if not greeting.ok else client.command("MAIL FROM:<ann@example.org>")
+        late = client.command("RCPT TO:<bob@example.com>") if late.ok else late
+        assert 400 <= late.code < 500, late
