@@ -1,0 +1,90 @@
+"""A defect in any function of any check costs a message what on_error says, and nothing else.
+
+The attack: mail that makes a check raise, in the hope that it is then let through, or that the filter dies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bms import JOURNEY
+
+from antispam.application import Application
+from antispam.journey import Row
+from antispam.session import Outcome, Session
+from antispam.settings import OnError
+from antispam.verdicts import Action, Verdict
+from support.dns import ScriptedResolver
+from support.signing import SigningKey
+from support.whole_journey import COLLEAGUE, STRANGER, Clock, application, connected, send
+
+HEADERS = [
+    (b"From", b" ann@example.net"),
+    (b"MIME-Version", b" 1.0"),
+    (b"Content-Type", b" application/octet-stream; name=game.exe"),
+]
+FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
+
+
+class Defect(Exception):
+    pass
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
+    key = tmp_path / "key"
+    key.write_text(SigningKey.make("s1", "example.net", "rsa").private_pem)
+    key.chmod(0o600)
+    with application(tmp_path, ScriptedResolver(), f"[dkim_sign]\nkeys = example.net s1 {key}\n", clock) as made:
+        yield made
+
+
+def _known(app: Application, clock: Clock, ip: str) -> Session:
+    """A session whose message would be accepted: it has waited out the greylist."""
+    session = connected(app, ip)
+    send(session, HEADERS)
+    clock.ahead += 400
+    assert isinstance(send(session, HEADERS), Outcome)
+    return session
+
+
+@pytest.mark.parametrize(("row", "part"), FAULTS, ids=[f"{row.check.NAME}-{part}" for row, part in FAULTS])
+def test_a_defect_follows_on_error_and_is_logged_once(
+    app: Application,
+    clock: Clock,
+    row: Row,
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ip = COLLEAGUE if row.check.NAME == "dkim_sign" else STRANGER
+    session = _known(app, clock, ip)
+    raised = []
+
+    def fail(*args: object) -> None:
+        raised.append(part)
+        raise Defect("a defect\n2026-01-01 ACCEPT forged")
+
+    caplog.clear()
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr(row.check, part, fail)
+        result = send(connected(app, ip), HEADERS)
+    verdict = result if isinstance(result, Verdict) else result.verdict
+    assert raised == [part]
+    assert [record for record in caplog.records if record.exc_info] != []
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+    match app.settings[row.check.Settings].on_error:
+        case OnError.TEMPFAIL:
+            assert (verdict.action, verdict.code, verdict.enhanced) == (Action.TEMPFAIL, 451, "4.3.0")
+        case OnError.ACCEPT:
+            assert verdict.action is Action.CONTINUE
+    assert "Defect" not in verdict.text
+    assert isinstance(send(session, HEADERS), Outcome), "the next message is judged as ever"
