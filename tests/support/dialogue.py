@@ -431,20 +431,21 @@ class Player:
 
 
 _PREPARE = re.compile(
-    r'(?:signed by (?P<selector>\S+) of (?P<domain>[^\s,]+))?(?:, then )?(?:"(?P<old>[^"]*)" changed to "(?P<new>[^"]*)")?'
+    r"(?:signed by (?P<selector>\S+) of (?P<domain>[^\s,]+)(?P<length> with length)?)?(?:, then )?"
+    r'(?:"(?P<old>[^"]*)" changed to "(?P<new>[^"]*)")?'
 )
 
 
 def _prepared(message: bytes, how: str, dialogue: Dialogue) -> bytes:
     found = _PREPARE.fullmatch(how)
     if found is None:
-        raise ValueError('message [signed by SELECTOR of DOMAIN][, then "OLD" changed to "NEW"]:')
+        raise ValueError('message [signed by SELECTOR of DOMAIN [with length]][, then "OLD" changed to "NEW"]:')
     if found["selector"]:
-        message = dialogue.keys[found["selector"], found["domain"]].sign(message)
+        message = dialogue.keys[found["selector"], found["domain"]].sign(message, length=bool(found["length"]))
     if found["old"]:
         if found["old"].encode() not in message:
             raise ValueError(f"the message does not contain {found['old']!r}")
-        message = message.replace(found["old"].encode(), found["new"].encode())
+        message = message.replace(found["old"].encode(), found["new"].replace("\\r\\n", "\r\n").encode())
     return message
 
 

@@ -50,8 +50,11 @@ class SigningKey:
         record = f"v=DKIM1; k={algorithm}; p={base64.b64encode(public).decode()}"
         return cls(selector, domain, algorithm, record, pem.decode(), dkimpy_key)
 
-    def sign(self, message: bytes) -> bytes:
-        """The message with a DKIM-Signature on top; canonicalization relaxed/relaxed. ed25519 needs dkimpy with PyNaCl."""
+    def sign(self, message: bytes, *, length: bool = False) -> bytes:
+        """The message with a DKIM-Signature on top; canonicalization relaxed/relaxed. ed25519 needs dkimpy with PyNaCl.
+
+        length  say how much of the body is signed (l=), which leaves open what is appended later
+        """
         field = dkim.sign(
             message,
             self.selector.encode(),
@@ -59,6 +62,7 @@ class SigningKey:
             self._dkimpy_key,
             canonicalize=(b"relaxed", b"relaxed"),
             signature_algorithm=b"rsa-sha256" if self.algorithm == "rsa" else b"ed25519-sha256",
+            length=length,
         )
         return bytes(field) + message
 

@@ -29,9 +29,10 @@ _TRICKS = st.sampled_from(
     [
         b"a@evil.example", b"<", b">", b"(", b")", b'"', b"\\", b",", b";", b":", b"=", b"=?utf-8?B?!!?=", b"=?x?Q?=00=0A?=",
         b"\n ", b"\r\n\t", b"\r", b"\n", b"\0", b"\x1b[2J", b"\x7f", b"\xff", b"\xe2\x80\xa8", b"\xe2\x80\xae", b"%s%n",
-        b"%{d}",         b"mx.example.test", b"; spf=pass", b"; dkim=pass header.d=bank.example", b"v=1", b"; a=rsa-sha256",
-        b"; d=bank.example", b"; s=s1", b"; h=from", b"; bh=", b"; b=AAAA", b"; l=0", b"; t=y", b"multipart/mixed; boundary=x", b"message/rfc822",
-        b"application/zip; name=a.zip", b"; filename*0*=utf-8''%", b"base64", b"..", b"/../", b"[red]", b"\xc3\xa9",
+        b"%{d}", b"mx.example.test", b"; spf=pass", b"; dkim=pass header.d=bank.example", b"v=1", b"; a=rsa-sha256",
+        b"; d=bank.example", b"; s=s1", b"; h=from", b"; bh=", b"; b=AAAA", b"; l=0", b"; t=y", b"multipart/mixed; boundary=x",
+        b"message/rfc822", b"application/zip; name=a.zip", b"; filename*0*=utf-8''%", b"base64", b"..", b"/../",
+        b"[red]", b"\xc3\xa9",
     ]
 )  # fmt: skip
 VALUES = st.lists(_TRICKS | st.binary(max_size=20), max_size=12).map(b"".join)
