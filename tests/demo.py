@@ -344,6 +344,7 @@ def table(results: Sequence[Result], title: str) -> rich.table.Table:
     return drawn
 
 
+_PROPER_NAMES = {"postfix": "Postfix", "sendmail": "sendmail"}
 _NEXT = """\
 Where to look next
   make run                    start the filter here; it prints the line for your sendmail.mc or main.cf
@@ -384,7 +385,9 @@ def _show(console: rich.console.Console) -> int:
             results = play_all(stage)
         console.print(f"[green]✓[/] {len(results)} messages sent; {time.monotonic() - began:.1f} s in all\n")
         for mta in stage.mtas:
-            console.print(table([result for result in results if result.mta == mta.name], f"Through {mta.name}"))
+            console.print(
+                table([result for result in results if result.mta == mta.name], f"Through {_PROPER_NAMES[mta.name]}")
+            )
         went_wrong = any(result.problem for result in results)
         if went_wrong:
             console.print(f"The filter's log:\n{stage.program.log()}", markup=False, soft_wrap=True)

@@ -93,7 +93,7 @@ def test_program_shows_a_row_for_each_case(servers: None, folder: Path) -> None:
     with _start(folder) as program:
         output, _ = program.communicate(timeout=60)
     assert program.returncode == 0, output
-    assert "Through postfix" in output
+    assert "Through Postfix" in output
     assert "Through sendmail" in output
     assert "NOT AS IT SHOULD" not in output
     assert output.count("5.7.23") == len(MTAS)
