@@ -80,7 +80,7 @@ def send_messages(address: Address, messages: int, done: Callable[[int], object]
                     client.socket.sendall(piece)
                     while (packet := client.get())[0] not in FINAL:
                         pass
-                    if packet != b"c":
+                    if packet not in (b"c", b"a"):
                         raise ProtocolError(f"refused: {packet!r}")
             client.put(b"Q")
             client.flush()
