@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import authres
+import authres.core
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from antispam.application import Application
 from antispam.draft import AppendHeader, ChangeHeader, InsertHeader
 from antispam.logs import Formatter
+from antispam.message import Auth
 from antispam.session import Outcome
 from antispam.verdicts import Action, Verdict
 from support.dns import ScriptedResolver, loopback_nameserver
@@ -51,6 +55,9 @@ BODIES = st.lists(
 TEXTS = st.text(max_size=40) | VALUES.map(lambda raw: raw.decode("utf-8", "surrogateescape"))
 
 
+FIELD = "Authentication-Results"
+
+
 class _Lines(logging.Handler):
     """What the log file would hold."""
 
@@ -68,6 +75,16 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     folder = tmp_path_factory.mktemp("application")
     with application(folder, ScriptedResolver(), LENIENT) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Application, ScriptedResolver]]:
+    """With every check at its default, and a domain that everybody forges."""
+    folder = tmp_path_factory.mktemp("strict")
+    (folder / "access").write_text("smtp-auth:forbidden.example REJECT\n")
+    resolver = ScriptedResolver({"fail.example": {"TXT": ["v=spf1 -all exp=why.fail.example"]}})
+    with application(folder, resolver, f"[spf]\naccess_file = {folder}/access\n") as made:
+        yield made, resolver
 
 
 @pytest.fixture
@@ -114,18 +131,53 @@ def test_nothing_raises_and_nothing_gets_out(
     assert all(line.isprintable() for line in lines.lines)
 
 
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(helo=TEXTS, local=TEXTS, login=TEXTS, explanation=VALUES)
+def test_a_refusal_is_plain_text_whatever_it_quotes(
+    strict: tuple[Application, ScriptedResolver], helo: str, local: str, login: str, explanation: bytes
+) -> None:
+    """The sender's address, the HELO name, the login and the domain owner's DNS all find their way into replies."""
+    app, resolver = strict
+    resolver.zones["why.fail.example"] = {"TXT": [explanation]}
+    forged = send(connected(app), [], sender=f"{local}@fail.example")
+    assert isinstance(forged, Verdict)
+    _demand_clean_reply(forged)
+    misnamed = send(connected(app, helo=f"{helo} "), [])
+    assert isinstance(misnamed, Verdict)
+    _demand_clean_reply(misnamed)
+    session = connected(app)
+    session.mail(f"{local}@forbidden.example", auth=Auth(f"x{login}", "PLAIN"))
+    refused = session.rcpt("bob@example.com")
+    assert refused.action is Action.REJECT
+    _demand_clean_reply(refused)
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(headers=HEADERS, body=BODIES)
-def test_results_that_come_with_a_message_are_never_ours(app: Application, headers: list[Any], body: bytes) -> None:
+@given(headers=HEADERS, body=BODIES, forged=VALUES)
+def test_results_that_come_with_a_message_are_never_ours(
+    app: Application, headers: list[Any], body: bytes, forged: bytes
+) -> None:
     """The only Authentication-Results under our name is the one that we write: neither SPF nor DKIM can pass here."""
-    result = send(connected(app), headers, body)
+    claims = [(b"Authentication-Results", b" mx.example.test; spf=pass " + forged), (b"authentication-RESULTS", forged)]
+    fields = [*claims, *headers]
+    result = send(connected(app), fields, body)
     assert isinstance(result, Outcome)
-    if result.verdict.action is Action.CONTINUE:
-        (ours,) = [
-            edit.value for edit in result.edits if edit[0] == "Authentication-Results" and edit.value is not None
-        ]
-        assert "spf=pass" not in ours.replace('"', "")
-        assert not re.search(r"^\s*dkim=pass", ours, re.MULTILINE)
+    (ours,) = [edit.value for edit in result.edits if isinstance(edit, InsertHeader) and edit.name == FIELD]
+    assert "spf=pass" not in ours.replace('"', "")
+    assert not re.search(r"^\s*dkim=pass", ours, re.MULTILINE)
+    for value in _left(fields, result):
+        with contextlib.suppress(authres.core.SyntaxError, UnicodeDecodeError):
+            found = authres.AuthenticationResultsHeader.parse_value(value.decode("ascii"))
+            assert found.authserv_id.lower() != "mx.example.test"
+
+
+def _left(fields: list[tuple[bytes, bytes]], outcome: Outcome) -> list[bytes]:
+    """The Authentication-Results of a message which are still there after the edits."""
+    left: list[bytes | None] = [value for name, value in fields if name.lower() == FIELD.lower().encode()]
+    for edit in outcome.edits:
+        if isinstance(edit, ChangeHeader) and edit.name.lower() == FIELD.lower():
+            left[edit.occurrence - 1] = None  # the last one first, so that the numbers stay true
+    return [value for value in left if value is not None]
 
 
 PATTERNS = [
