@@ -199,7 +199,7 @@ class Session:
                 log.info(
                     "[%s] WOULD %s %s: %s", subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason)
                 )
-            if stage in (Stage.RCPT, Stage.END) and ruling(all_decisions(subject)) is not None:
+            if stage in (Stage.RCPT, Stage.END) and _settled(ruling(all_decisions(subject))):
                 return
 
     def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
@@ -249,6 +249,10 @@ class Session:
         """A quarantined message is safe in our store before the client hears 250; otherwise the client keeps it."""
         if decision.verdict.action is not Action.QUARANTINE:
             return decision
+        if not self._current().body.complete:
+            text = "The message would have to be examined by a person, and is too large to be kept for that."
+            reason = f"too large for the quarantine; {decision.verdict.reason}"
+            return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
         if self._recorder is not None and self._recorder.quarantine(self._subject(), decision):
             return decision
         text = "The message can't be stored right now; please try again later."
@@ -288,3 +292,9 @@ class Session:
         decision = refusal or next(iter(refused), None)
         self._record(CONTINUE if decision is None else decision.verdict)
         self.message = None
+
+
+def _settled(decision: Decision | None) -> bool:
+    """Whether nothing that rows below find can matter. A held message will be delivered once it is released: what it
+    needs for that, such as the removal of forged results, is still to be found."""
+    return decision is not None and decision.verdict.action is not Action.HOLD
