@@ -175,6 +175,8 @@ def _bytes(text: str | bytes) -> bytes:
 _INVISIBLE = re.compile("[\x00-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _CLASS_ID = re.compile(r"\.\{[0-9a-f-]{36}\}\Z", re.IGNORECASE)
 _AROUND = " \t\r\n.\"'<>;,"
+# Far more than any file system takes for a name. An archive may state thousands of names of 64 kB each, all in the same bytes.
+_MAX_NAME = 1024
 
 
 def dangerous_name(name: str, banned: frozenset[str] = DEFAULT_BANNED) -> tuple[str, str] | None:
@@ -185,6 +187,8 @@ def dangerous_name(name: str, banned: frozenset[str] = DEFAULT_BANNED) -> tuple[
     """
     if "\u202e" in name or "\u202d" in name:
         return BIDI, "the name contains a character that reverses what is shown"
+    if len(name) > _MAX_NAME:
+        name = name[: _MAX_NAME // 2] + name[-_MAX_NAME // 2 :]
     for form in dict.fromkeys((name, unicodedata.normalize("NFKC", name))):
         for candidate in dict.fromkeys((_INVISIBLE.sub("", form), form.split("\0", 1)[0])):
             extension = _last_extension(candidate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from antispam.message import Header, Message
@@ -59,34 +60,43 @@ class Draft:
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self.headers: list[Header] = list(message.headers)
         self.body = message.body.content()
         self._original_body = self.body
-        self._changed: dict[int, str | None] = {}  # index in message.headers -> its new value
+        # By identity: two fields of a message may be equal. The numbers are places in message.headers.
+        self._places = {id(header): place for place, header in enumerate(message.headers)}
+        self._changed: dict[int, str | None] = {}  # place -> its new value
         self._inserted: list[InsertHeader] = []
         self._appended: list[AppendHeader] = []
         self._envelope: list[Edit] = []
 
+    @property
+    def headers(self) -> list[Header]:
+        came = (self._as_it_leaves(place, header) for place, header in enumerate(self.message.headers))
+        return [
+            *(_as_header(name, value) for name, value in reversed(self._inserted)),
+            *(header for header in came if header is not None),
+            *(_as_header(name, value) for name, value in self._appended),
+        ]
+
+    def _as_it_leaves(self, place: int, header: Header) -> Header | None:
+        if place not in self._changed:
+            return header
+        value = self._changed[place]
+        return None if value is None else Header(header.name, _as_header("", value).value)
+
     def insert_header(self, name: str, value: str) -> None:
         self._inserted.append(InsertHeader(name, value))
-        self.headers.insert(0, _as_header(name, value))
 
     def append_header(self, name: str, value: str) -> None:
         self._appended.append(AppendHeader(name, value))
-        self.headers.append(_as_header(name, value))
 
     def change_header(self, header: Header, value: str | None) -> None:
         """Change or (None) remove one of the fields that came with the message; found by identity, so the caller passes an
         element of message.headers. Raises ValueError for any other."""
-        index = next((i for i, own in enumerate(self.message.headers) if own is header), None)
-        if index is None or index in self._changed:
+        place = self._places.get(id(header))
+        if place is None or place in self._changed:
             raise ValueError(f"{header.name!r} is not a field of this message, or was changed before")
-        place = next(i for i, own in enumerate(self.headers) if own is header)
-        self._changed[index] = value
-        if value is None:
-            del self.headers[place]
-        else:
-            self.headers[place] = Header(header.name, _as_header("", value).value)
+        self._changed[place] = value
 
     def replace_body(self, content: bytes) -> None:
         self.body = content
@@ -104,19 +114,26 @@ class Draft:
         """What to tell the MTA, in an order that means the same to sendmail and to Postfix: changes of existing fields from
         the last occurrence down (an MTA that counts only what is left would otherwise hit the wrong one, CVE-2022-48521),
         then new fields, then the rest."""
+        occurrences = self._occurrences()
         changes: list[Edit] = [
-            ChangeHeader(self._name(index), self._occurrence(index), value)
-            for index, value in sorted(self._changed.items(), reverse=True)
+            ChangeHeader(self._name(place), occurrences[place], value)
+            for place, value in sorted(self._changed.items(), reverse=True)
         ]
         body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
         return [*changes, *self._appended, *self._inserted, *body, *self._envelope]
 
-    def _name(self, index: int) -> str:
-        return self.message.headers[index].name.decode("ascii", "surrogateescape")
+    def _name(self, place: int) -> str:
+        return self.message.headers[place].name.decode("ascii", "surrogateescape")
 
-    def _occurrence(self, index: int) -> int:
-        name = self.message.headers[index].name.lower()
-        return sum(1 for header in self.message.headers[: index + 1] if header.name.lower() == name)
+    def _occurrences(self) -> list[int]:
+        """For each field the how-manieth (from 1) of its name it is, as MTAs count."""
+        seen: Counter[bytes] = Counter()
+        numbers = []
+        for header in self.message.headers:
+            name = header.name.lower()
+            seen[name] += 1
+            numbers.append(seen[name])
+        return numbers
 
 
 def _as_header(name: str, value: str) -> Header:

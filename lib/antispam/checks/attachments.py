@@ -14,7 +14,7 @@ from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.findings import Finding as BaseFinding
 from antispam.findings import Findings
-from antispam.message import Message, Recipient
+from antispam.message import Header, Message, Recipient
 from antispam.program import ProgramSettings
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
@@ -133,12 +133,14 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     log.info("[%s] CHANGED %s: the original is kept as %s", message.ref, NAME, path)
     rewritten = engine.rewrite(message.headers, draft.body, changes, reference=message.ref)
     draft.replace_body(rewritten.body)
+    names = {change.name for change in rewritten.headers}
+    fields = {name: message.fields(name.encode()) for name in names}
     for change in rewritten.headers:
-        _change_header(draft, change)
+        _change_header(draft, change, fields[change.name])
 
 
-def _change_header(draft: Draft, change: engine.HeaderChange) -> None:
-    fields = [header for header in draft.message.headers if header.key == change.name.lower().encode()]
+def _change_header(draft: Draft, change: engine.HeaderChange, fields: list[Header]) -> None:
+    """`fields` are those of that name."""
     if change.index <= len(fields):
         draft.change_header(fields[change.index - 1], change.value)
     elif change.value is not None:
