@@ -12,11 +12,12 @@ help: ## this list
 run: ## run the filter in the foreground, as you, on a socket under ./var
 	@scripts/setup run
 	@mkdir -p var
-	@$(PYTHON_IN_VENV) bms.py --config scripts/run.cfg run --show-mta-lines
+	@$(PYTHON_IN_VENV) scripts/foreground $(PYTHON_IN_VENV) bms.py --config scripts/run.cfg run --show-mta-lines
 
 test: ## the whole test-suite, real mail servers included where root and apt allow
 	@scripts/setup test
-	@scripts/install-test-servers || [ $$? = 77 ]
+	@# Without root there is nothing to try: pytest says at its end what was skipped, and what to install.
+	@[ "$$(id -u)" != 0 ] || scripts/install-test-servers || [ $$? = 77 ]
 	@$(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
 
 demo: ## send real messages through a private Postfix and sendmail, and see what happens to each
