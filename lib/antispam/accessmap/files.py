@@ -14,9 +14,9 @@ from pathlib import Path
 import lmdb
 
 from antispam.accessmap.table import AccessTable, from_pairs, parse_text
-from Milter.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
 from antispam.settings import SettingsError
 from antispam.text import from_wire
+from Milter.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
 
 _LMDB_MAGIC = 0xBEEFC0DE
 
