@@ -35,19 +35,21 @@ class LibmilterBuildHook(BuildHookInterface):
             return
         package = Path(self.root) / "lib" / "_libmilter"
         build = _build_module(package / "build.py")
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                compiled = build.compile_binding(Path(folder))
-            except RuntimeError as failure:
-                sys.exit(str(failure))
+        self._folder = tempfile.TemporaryDirectory()
+        compiled = build.compile_binding(Path(self._folder.name))
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        if version == "editable":
             place = package / compiled.name
             # A new file, not new content: a process that runs on the old one must keep it.
             place.unlink(missing_ok=True)
             shutil.copyfile(compiled, place)
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
-        if version == "editable":
             # hatchling would copy pyproject's force-include, stale from the first edit on, unless it has this to copy.
             build_data["force_include_editable"]["LICENSE"] = "bms_antispam_development/LICENSE"
         else:
-            build_data["force_include"][str(place)] = f"_libmilter/{compiled.name}"
+            build_data["force_include"][str(compiled)] = f"_libmilter/{compiled.name}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """The wheel is packed: drop what was compiled for it."""
+        if self.target_name == "wheel":
+            self._folder.cleanup()
