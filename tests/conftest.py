@@ -27,6 +27,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def _skipped(config: pytest.Config) -> dict[str, list[str]]:
+    """What was skipped so far: reason to names of tests."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reasons: dict[str, list[str]] = {}
+    for report in reporter.stats.get("skipped", []) if reporter else []:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons.setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
+    return reasons
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under CI=true a test that was skipped counts as one that failed."""
+    if os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def servers() -> None:
     """Demand real servers: fail with one line that says what to install where they are missing."""
@@ -102,8 +119,16 @@ def sendmail_runner(world: tuple[PrivateNetwork, NameServer]) -> Iterator[MtaRun
         yield runner
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell which runners each dialogue passed in."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell what was skipped, one line a reason, and which runners each dialogue passed in."""
+    for reason, names in sorted(_skipped(config).items()):
+        terminalreporter.write_line(f"{len(names)} skipped: {reason}", yellow=True)
+        if os.environ.get("CI") == "true":
+            terminalreporter.write_line(f"  which CI must not: {', '.join(names)}", red=True)
+    _show_dialogues(terminalreporter)
+
+
+def _show_dialogues(terminalreporter: pytest.TerminalReporter) -> None:
     results: dict[str, dict[str, str]] = {}
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
