@@ -129,15 +129,25 @@ def test_over_inet_small_packets_do_not_wait(start: Any) -> None:
     assert server.until("nodelay") == ("nodelay", True)
 
 
+def _local_port(fd: int) -> int:
+    listener = socket.socket(fileno=fd)
+    try:
+        return int(listener.getsockname()[1])
+    finally:
+        listener.detach()
+
+
 def _nodelay() -> bool:
-    """Whether every connected TCP socket of this process has TCP_NODELAY (in the milter's process)."""
+    """Whether every TCP socket at the milter's port has TCP_NODELAY (in the milter's process, which a test forked: it may
+    have inherited others)."""
     found = []
+    port = _local_port(milter.listening_fd())
     for fd in map(int, os.listdir("/proc/self/fd")):
         try:
             borrowed = socket.socket(fileno=fd)
         except OSError:
             continue
-        if borrowed.family == socket.AF_INET:
+        if borrowed.family == socket.AF_INET and borrowed.getsockname()[1] == port:
             found.append(bool(borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
         borrowed.detach()
     return len(found) == 2 and all(found)
