@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 MAX_RECIPIENTS = 10_000
 MAX_HEADERS = 5_000
 MAX_HEADER_BYTES = 1 << 20
+QUEUED = 0.1  # seconds: a command that comes so soon after the end of the one before was waiting for it
+LEAST_TIME = 1.0  # seconds that a step gets even where the one before it took all the time
 
 
 def _nothing() -> None:
@@ -57,6 +60,7 @@ class Session:
         self._recorder = recorder
         self._program = services.settings[ProgramSettings]
         self._header_bytes = 0
+        self._mail_ends = self._mail_ended = 0.0  # of the last MAIL: its deadline and its end, in monotonic seconds
         self.connection = Connection(ref=new_reference())
         self.message: Message | None = None
 
@@ -115,6 +119,7 @@ class Session:
             findings=Findings(self.connection.findings),
         )
         self._run(Stage.MAIL)
+        self._mail_ended = time.monotonic()
         return self._speak(RejectAt.NOW)
 
     def rcpt(self, address: str, params: tuple[str, ...] = ()) -> Verdict:
@@ -186,8 +191,16 @@ class Session:
         return self._header_bytes > MAX_HEADER_BYTES or len(self._current().headers) >= MAX_HEADERS
 
     def _services_for(self, stage: Stage) -> Services:
-        seconds = self._program.message_timeout if stage is Stage.END else self._program.step_timeout
-        return self._services.until(Deadline.after(seconds))
+        if stage is Stage.END:
+            return self._services.until(Deadline.after(self._program.message_timeout))
+        now = time.monotonic()
+        ends = now + self._program.step_timeout
+        if stage is Stage.MAIL:
+            self._mail_ends = ends
+        elif stage is Stage.RCPT and now - self._mail_ended < QUEUED and self._program.reject_at is not RejectAt.NOW:
+            # MAIL was not answered, so the MTA may have sent RCPT at once, and its timer runs since then.
+            ends = max(self._mail_ends, now + LEAST_TIME)
+        return self._services.until(Deadline(ends))
 
     def _run(self, stage: Stage, recipient: Recipient | None = None, tick: Callable[[], None] = _nothing) -> None:
         """Run a stage. Where its refusal is spoken at once, rows below it are not asked; a refusal found earlier waits for a

@@ -94,7 +94,7 @@ def collect(
         return Finding(client=client, error="there is no store")
     limits = Limits(settings.time, settings.expire, settings.retain)
     try:
-        standing = attempt(services.store, triplet, services.clock(), limits)
+        standing = attempt(services.store, triplet, services.clock(), limits, services.deadline)
     except StoreError as error:
         return Finding(client=client, error=f"greylist: {error}")
     return Finding(client=client, state=str(standing.state), wait=standing.wait)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from antispam.deadline import Deadline
 from antispam.program import ProgramSettings, StoreSettings
 from antispam.settings import Settings
 
@@ -61,6 +62,10 @@ class Store:
         """Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver isn't installed."""
         self.url = sa.engine.make_url(url)
         self.breaker = breaker or Breaker()
+        self._patience = busy_timeout
+        self._free = threading.BoundedSemaphore(
+            pool
+        )  # instead of the pool's own queue, whose time-out is always the same
         self._engine = _engine(self.url, pool, busy_timeout)
 
     @classmethod
@@ -74,24 +79,46 @@ class Store:
         return self._engine.dialect.name
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
         """A connection for reading. Raises StoreError where the database can't answer."""
-        with self._guard(), self._engine.connect() as connection:
+        with self._guard(), self._free_connection(deadline), self._engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
         """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
-        that what it reads can't change before it writes. Raises StoreError where it could not be committed."""
-        with self._guard(), self._engine.connect().execution_options(bms_write=True) as connection, connection.begin():
-            yield connection
+        that what it reads can't change before it writes. Raises StoreError where it could not be committed.
+
+        Waits for a connection, and then for the lock, for busy_timeout each, but not beyond `deadline`.
+        """
+        with self._guard(), self._free_connection(deadline):
+            options = {"bms_write": True, "bms_patience": self._wait(deadline)}
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+
+    def _wait(self, deadline: Deadline | None) -> float:
+        return self._patience if deadline is None else min(self._patience, deadline.remaining())
+
+    @contextlib.contextmanager
+    def _free_connection(self, deadline: Deadline | None) -> Iterator[None]:
+        if not self._free.acquire(timeout=self._wait(deadline)):
+            raise sa.exc.TimeoutError("all connections to the database are in use")
+        try:
+            yield
+        finally:
+            self._free.release()
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
         self.breaker.admit()
         try:
             yield
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        except sa.exc.DatabaseError as error:
+            if not _means_that_the_database_is_ill(error):
+                raise
+            self.breaker.failed()
+            raise StoreError(_summary(error)) from error
+        except (sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
             self.breaker.failed()
             raise StoreError(_summary(error)) from error
         self.breaker.succeeded()
@@ -112,6 +139,12 @@ class Store:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _means_that_the_database_is_ill(error: sa.exc.DatabaseError) -> bool:
+    """Not an error of ours, such as a violated constraint. SQLite says of a damaged file that it is "malformed" or "not a
+    database" with the base class itself."""
+    return isinstance(error, sa.exc.OperationalError) or type(error) is sa.exc.DatabaseError
 
 
 def url_from(settings: Settings) -> str:
@@ -158,7 +191,10 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
 
 
 def _sqlite_begin(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("bms_write")
+    options = connection.get_execution_options()
+    write = options.get("bms_write")
+    if write:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(options['bms_patience'] * 1000)}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 

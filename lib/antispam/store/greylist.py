@@ -8,6 +8,7 @@ import hashlib
 
 import sqlalchemy as sa
 
+from antispam.deadline import Deadline
 from antispam.store.engine import Store
 from antispam.store.schema import greylist
 from antispam.text import from_wire
@@ -95,15 +96,15 @@ def _afresh(now: float, limits: Limits) -> Standing:
     return Standing(State.NEW, limits.wait, Record(now, now, None, 1))
 
 
-def attempt(store: Store, triplet: Triplet, now: float, limits: Limits) -> Standing:
-    """Note an attempt at `now` and say where the triplet stands. Raises StoreError.
+def attempt(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None = None) -> Standing:
+    """Note an attempt at `now` and say where the triplet stands. Raises StoreError, at the `deadline` at the latest.
 
     The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the
     transaction reads and writes.
     """
     table = greylist
     first = _afresh(now, limits)
-    with store.write() as connection:
+    with store.write(deadline) as connection:
         connection.execute(
             store.upsert(
                 table,

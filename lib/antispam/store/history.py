@@ -6,6 +6,7 @@ import logging
 import queue
 import socket
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -15,24 +16,34 @@ from antispam.journey import Subject, all_decisions
 from antispam.outcome import Decision
 from antispam.store.engine import Store, StoreError
 from antispam.store.schema import history, quarantine, raw_message
-from antispam.text import from_wire
+from antispam.text import for_log, from_wire
 from antispam.verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
 _BATCH = 200
 _STOP = None
+_COMPLAIN_EVERY = 60.0  # seconds
 
 
 class HistoryWriter:
-    """One a worker. record() costs a message microseconds; a thread writes in batches. Where the database can't keep up, what
-    does not fit into the queue is counted and said in the log."""
+    """One a worker. record() costs a message microseconds; a thread writes in batches. While the database can't be used, rows
+    wait in the queue; what does not fit into it is counted and said in the log.
 
-    def __init__(self, store: Store, *, keep: bool = True, capacity: int = 10_000, node: str = "") -> None:
+    pause  seconds between two attempts to write to a database that failed
+    """
+
+    def __init__(
+        self, store: Store, *, keep: bool = True, capacity: int = 10_000, node: str = "", pause: float = 5.0
+    ) -> None:
         self.lost = 0
         self._store = store
         self._keep = keep
         self._node = (node or socket.gethostname())[:64]
+        self._pause = pause
+        self._complaint = ""
+        self._complain_again = 0.0
+        self._stopping = threading.Event()
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(capacity)
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
@@ -62,12 +73,13 @@ class HistoryWriter:
                 )
                 connection.execute(sa.insert(raw_message).values(ref=message.ref, content=message.raw()))
         except (StoreError, sa.exc.SQLAlchemyError) as error:
-            log.error("[%s] ERROR quarantine: %s", message.ref, error)
+            log.error("[%s] ERROR quarantine: %s", message.ref, for_log(str(error)))
             return False
         return True
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is queued, then stop."""
+        """Write what is queued, then stop. A database that can't be used is not waited for."""
+        self._stopping.set()
         try:
             self._queue.put(_STOP, timeout=timeout)
         except queue.Full:
@@ -75,27 +87,48 @@ class HistoryWriter:
         self._thread.join(timeout)
 
     def _write_all(self) -> None:
-        stopping = False
-        while not stopping:
+        stopped = False
+        while not stopped:
             rows = [self._queue.get()]
             while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get())
-            stopping = rows[-1] is _STOP
+            stopped = rows[-1] is _STOP
             self._write([row for row in rows if row is not None])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        if not rows:
-            return
-        try:
-            with self._store.write() as connection:
-                connection.execute(sa.insert(history), rows)
-        except (StoreError, sa.exc.SQLAlchemyError) as error:
-            log.error("history: %s", error)
-            self._count_lost(len(rows))
+        """Write the rows, however long it takes until the database can be used again."""
+        while rows:
+            try:
+                with self._store.write() as connection:
+                    connection.execute(sa.insert(history), rows)
+                self._complaint = ""
+                return
+            except StoreError as error:
+                self._complain(str(error))
+                if self._stopping.wait(self._pause):
+                    self._count_lost(len(rows))
+                    return
+            except sa.exc.SQLAlchemyError as error:
+                # One row that the database does not take must not cost the others.
+                self._complain(str(error))
+                if len(rows) == 1:
+                    self._count_lost(1)
+                    return
+                for row in rows:
+                    self._write([row])
+                return
+
+    def _complain(self, error: str) -> None:
+        """Once for each reason, not once for each message."""
+        if error != self._complaint:
+            self._complaint = error
+            log.error("history: %s", for_log(error))
 
     def _count_lost(self, rows: int) -> None:
         self.lost += rows
-        log.error("history: %d messages were not written down so far", self.lost)
+        if time.monotonic() >= self._complain_again:
+            self._complain_again = time.monotonic() + _COMPLAIN_EVERY
+            log.error("history: %d messages were not written down so far", self.lost)
 
 
 def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:

@@ -23,11 +23,18 @@ def migrate(url: str) -> None:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
     with _alone(engine), engine.begin() as connection:
+        _let_readers_pass_writers(connection)
         config = alembic.config.Config()
         config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "head")
     engine.dispose()
+
+
+def _let_readers_pass_writers(connection: sa.Connection) -> None:
+    """SQLite's file remembers its mode. Set here and not by the first worker, who would wait where somebody holds a lock."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
 @contextlib.contextmanager

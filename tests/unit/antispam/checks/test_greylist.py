@@ -105,7 +105,7 @@ def test_exempt_clients_are_named_by_network_or_verified_host(store):
 
 def test_a_database_that_is_gone_is_evidence_not_an_exception():
     class Gone:
-        def write(self):
+        def write(self, deadline=None):
             raise StoreError("database is locked")
 
         def upsert(self, *args, **kwargs):

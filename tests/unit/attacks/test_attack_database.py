@@ -1,0 +1,109 @@
+"""A database that is locked, damaged or taken away while mail comes in: replies stay in time, and nothing is forgotten."""
+
+import sqlite3
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from antispam.deadline import Deadline
+from antispam.session import Outcome
+from antispam.store import Store, StoreError, migrate
+from antispam.store.greylist import Limits, Triplet, attempt
+from antispam.store.history import HistoryWriter
+from antispam.store.schema import history
+from antispam.verdicts import CONTINUE
+from support.dns import ScriptedResolver, loopback_nameserver
+from support.whole_journey import application, connected, send
+
+LIMITS = Limits(300, 3600, 86400)
+
+
+class Locked:
+    """Somebody holds the write lock, as a backup or an administrator's shell does."""
+
+    def __init__(self, path):
+        self._connection = sqlite3.connect(path, isolation_level=None)
+
+    def __enter__(self):
+        self._connection.execute("BEGIN EXCLUSIVE")
+        return self
+
+    def __exit__(self, *_):
+        self._connection.execute("ROLLBACK")
+        self._connection.close()
+
+
+@pytest.fixture
+def database(tmp_path):
+    path = tmp_path / "bms.sqlite"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+def ask(store, number, deadline):
+    with pytest.raises(StoreError):
+        attempt(store, Triplet("192.0.2.0/24", "a@example.org", f"{number}@example.com"), 0.0, LIMITS, deadline)
+
+
+def test_the_wait_for_a_lock_and_for_a_connection_ends_at_the_deadline(database):
+    """Fifty threads, two connections: each wait alone has a limit of 5 s, and one came after the other."""
+    store = Store(f"sqlite:///{database}", pool=2, busy_timeout=5.0)
+    with Locked(database):
+        began = time.monotonic()
+        threads = [threading.Thread(target=ask, args=(store, number, Deadline.after(0.5))) for number in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 2.0
+    store.close()
+
+
+def test_a_step_that_the_mta_did_not_wait_for_counts_against_the_next(tmp_path):
+    """MAIL is not answered, so the MTA's timer for RCPT runs while SPF still waits for silent name servers."""
+    config = "step_timeout = 2s\n[store]\nbusy_timeout = 5s\n[spf]\nmode = log\n"
+    with loopback_nameserver(lambda query, by_tcp: None) as port:
+        dns = f"[dns]\nnameservers = 127.0.0.1@{port}\ntimeout = 5s\n"
+        with application(tmp_path, None, config + dns) as app, Locked(tmp_path / "bms.sqlite"):
+            session = connected(app)
+            began = time.monotonic()
+            session.mail("ann@example.net")
+            session.rcpt("bob@example.com")
+            assert time.monotonic() - began < 3.5
+
+
+def test_history_waits_for_a_database_that_is_locked(database):
+    store = Store(f"sqlite:///{database}", busy_timeout=0.05)
+    with application(database.parent / "other", ScriptedResolver(), "[greylist]\nmode = off") as app:
+        session = connected(app)
+        session.mail("ann@example.net")
+        subject = session._subject()
+        writer = HistoryWriter(store, pause=0.05)
+        with Locked(database):
+            writer.record(subject, CONTINUE)
+            deadline = Deadline.after(5)
+            while not writer._complaint and not deadline.expired:
+                threading.Event().wait(0.01)
+            assert writer._complaint
+        while writer._complaint and not deadline.expired:
+            threading.Event().wait(0.01)
+        writer.close()
+        with store.read() as connection:
+            assert connection.scalar(sa.select(sa.func.count()).select_from(history)) == 1
+        assert writer.lost == 0
+        session.close()
+    store.close()
+
+
+def test_a_damaged_database_is_an_expected_failure(tmp_path):
+    """Greylisting is off then, as on_error says, without a traceback and a saved copy for each message."""
+    with application(tmp_path, ScriptedResolver()) as app:
+        app.store.close()
+        for left in tmp_path.glob("bms.sqlite*"):
+            left.unlink()
+        (tmp_path / "bms.sqlite").write_bytes(b"no database " * 1000)
+        outcome = send(connected(app), [])
+        assert isinstance(outcome, Outcome)
+    assert not list((tmp_path / "save").glob("*")) if (tmp_path / "save").exists() else True
