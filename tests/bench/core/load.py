@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
 
 from support.milter_client import FINAL, STEP_BITS, Address, MilterClient, ProtocolError
 
@@ -24,7 +25,7 @@ HEADERS = tuple(
     )
 )
 BODY = (b"A line of a message that is neither long nor short, as people write.\r\n" * 48)[:3200]
-MESSAGES_PER_CONNECTION = 100
+MESSAGES_PER_CONNECTION = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def layout(steps: int) -> list[bytes]:
 
 
 def send_messages(address: Address, messages: int, done: Callable[[int], object] = lambda count: None) -> None:
-    """Send messages, a fresh connection for every hundred; raises ProtocolError unless each is let through."""
+    """Send messages, a fresh connection for every fifty; raises ProtocolError unless each is let through."""
     while messages > 0:
         batch = min(messages, MESSAGES_PER_CONNECTION)
         with MilterClient(address, 60) as client:
@@ -105,11 +106,15 @@ def resident_bytes(process: int) -> int:
 
 
 def measure(address: Address, processes: list[int], messages: int, connections: int = 1) -> Measured:
-    """Send messages over several connections at once, each from a process of its own."""
-    share = messages // connections
+    """Send messages over several connections at once, each from a process of its own.
+
+    The senders share the work as they go: with a fixed share each, those whose connections share a busy worker would go on
+    alone at the end, and the other worker's idle time would be measured.
+    """
     context = multiprocessing.get_context("fork")
+    left = context.Value("i", messages)
     pairs = [context.Pipe() for _ in range(connections)]
-    senders = [context.Process(target=_sender, args=(address, share, far)) for _, far in pairs]
+    senders = [context.Process(target=_sender, args=(address, left, far)) for _, far in pairs]
     for sender in senders:
         sender.start()
     for near, _ in pairs:
@@ -119,7 +124,7 @@ def measure(address: Address, processes: list[int], messages: int, connections: 
         near.send("go")
     failures = [failure for near, _ in pairs if (failure := near.recv()) is not None]
     seconds = time.perf_counter() - start
-    measured = Measured(share * connections, seconds, cpu_seconds(processes) - cpu)
+    measured = Measured(messages, seconds, cpu_seconds(processes) - cpu)
     for sender in senders:
         sender.join()
     if failures:
@@ -127,12 +132,21 @@ def measure(address: Address, processes: list[int], messages: int, connections: 
     return measured
 
 
-def _sender(address: Address, messages: int, control: Connection) -> None:
+def _sender(address: Address, left: Synchronized[int], control: Connection) -> None:
     control.send("ready")
     control.recv()
     try:
-        send_messages(address, messages)
+        while batch := _take(left):
+            send_messages(address, batch)
     except (OSError, ProtocolError) as failure:
         control.send(str(failure))
     else:
         control.send(None)
+
+
+def _take(left: Synchronized[int]) -> int:
+    """The next connection's messages, 0 when all are taken."""
+    with left.get_lock():
+        batch = min(left.value, MESSAGES_PER_CONNECTION)
+        left.value -= batch
+    return batch
