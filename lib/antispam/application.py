@@ -108,7 +108,9 @@ class Application:
             clock=clock,
             deadline=Deadline.after(0),
         )
-        self._runner = Runner(journey, pool=self._pool, failed=self._save_failed if record else _forget)
+        self._runner = Runner(
+            journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget
+        )
 
     def session(self) -> Session:
         services = dataclasses.replace(self._services, access=self._access.table)

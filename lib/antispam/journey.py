@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from antispam.settings import CheckSettings, Mode, OnError
 from antispam.verdicts import CONTINUE, Verdict, reject, tempfail
 
 log = logging.getLogger(__name__)
+
+TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
 
 
 def new_reference() -> str:
@@ -157,6 +160,8 @@ class Runner:
     """Runs the rows of a stage. One object a worker, shared by all its sessions.
 
     pool    where look-ups wait for the network beside one another; None runs them one after the other
+    slots   how many may wait in the pool; one for which there is no room is run by its own message's thread, so that slow
+            name servers of some senders never keep the mail of others waiting
     failed  called with the subject after an unexpected exception, to keep the message that caused it
     """
 
@@ -165,10 +170,12 @@ class Runner:
         journey: Journey,
         *,
         pool: concurrent.futures.Executor | None = None,
+        slots: int = 32,
         failed: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self.journey = journey
         self._pool = pool
+        self._slots = threading.BoundedSemaphore(slots)
         self._failed = failed
 
     def run(
@@ -177,7 +184,7 @@ class Runner:
         subject: Subject,
         services: Services,
         *,
-        tick: Callable[[], None] = lambda: None,
+        tick: Callable[[], None] | None = None,
     ) -> Iterator[Decision]:
         """The decisions of a stage, in the table's order, as they are made; they are also noted with the subject. The caller
         stops where one is final.
@@ -200,19 +207,29 @@ class Runner:
             rows = rows[len(wave) :]
 
     def _collect_all(
-        self, rows: list[Row], subject: Subject, services: Services, tick: Callable[[], None]
+        self, rows: list[Row], subject: Subject, services: Services, tick: Callable[[], None] | None
     ) -> list[Finding | Exception | None]:
         looking = [row for row in rows if getattr(row.check, "LOOKS_UP", False)]
-        if self._pool is None or len(looking) < 2:
-            return [self._collect(row, subject, services) for row in rows]
-        futures = {row: self._pool.submit(self._collect, row, subject, services) for row in looking}
-        others = {row: self._collect(row, subject, services) for row in rows if row not in futures}
-        pending = set(futures.values())
+        # The thread that we are on takes one itself, unless it has to say meanwhile that work goes on.
+        futures = {row: self._beside(row, subject, services) for row in (looking if tick else looking[1:])}
+        found = {row: self._collect(row, subject, services) for row in rows if futures.get(row) is None}
+        pending = {future for future in futures.values() if future is not None}
         while pending:
-            pending = concurrent.futures.wait(pending, timeout=5.0).not_done
-            if pending:
+            pending = concurrent.futures.wait(pending, timeout=TICK_SECONDS).not_done
+            if pending and tick:
                 tick()
-        return [futures[row].result() if row in futures else others[row] for row in rows]
+        found |= {row: future.result() for row, future in futures.items() if future is not None}
+        return [found[row] for row in rows]
+
+    def _beside(
+        self, row: Row, subject: Subject, services: Services
+    ) -> concurrent.futures.Future[Finding | Exception | None] | None:
+        """A row's collect() under way in the pool; None where there is no room."""
+        if self._pool is None or not self._slots.acquire(blocking=False):
+            return None
+        future = self._pool.submit(self._collect, row, subject, services)
+        future.add_done_callback(lambda _: self._slots.release())
+        return future
 
     def _collect(self, row: Row, subject: Subject, services: Services) -> Finding | Exception | None:
         try:

@@ -202,7 +202,7 @@ class Session:
             ends = max(self._mail_ends, now + LEAST_TIME)
         return self._services.until(Deadline(ends))
 
-    def _run(self, stage: Stage, recipient: Recipient | None = None, tick: Callable[[], None] = _nothing) -> None:
+    def _run(self, stage: Stage, recipient: Recipient | None = None, tick: Callable[[], None] | None = None) -> None:
         """Run a stage. Where its refusal is spoken at once, rows below it are not asked; a refusal found earlier waits for a
         whitelist to overrule it, so there all rows are."""
         subject = self._subject(recipient)
