@@ -20,6 +20,7 @@ import pytest
 
 from support.places import REPOSITORY
 from support.processes import RunDirectory, end_session, wait_until
+from support.sources import extract_all
 
 MESSAGE = b"From: Ann <ann@example.org>\r\nTo: joe@example.com\r\nSubject: Hello\r\n\r\nHow are you?\r\n"
 # No variable of ours (VIRTUAL_ENV, PYTHONPATH) may help what was installed to find the checkout.
@@ -39,7 +40,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=REPOSITORY)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")
+        extract_all(opened, folder)
     return Path(str(archive).removesuffix(".tar.gz"))
 
 

