@@ -234,11 +234,13 @@ def parseaddr(t: str) -> tuple[str, str]:
         if not _SPECIALS.search(name) and not _SPECIALS.search(path.partition(":")[2] or path):
             return name.strip(), _without_route(path)
     try:
-        return email.utils.parseaddr(text)
+        return email.utils.parseaddr(text, **_LENIENT)
     except RecursionError:  # its comments nest as deep as the sender likes
         return "", ""
 
 
+# Since CVE-2023-27043 parseaddr, where it knows the word, returns nothing for several addresses unless it is asked not to.
+_LENIENT: dict[str, bool] = {"strict": False} if hasattr(email.utils, "supports_strict_parsing") else {}
 _SPECIALS = re.compile(r'["(),;:\\]')
 
 
