@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import milter
 from antispam import saved
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.deadline import Deadline
+from antispam.housekeeping import Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
 from antispam.logs import LogSettings
 from antispam.milterapp import ACTIONS, milter_class
@@ -27,8 +29,8 @@ from antispam.services import Services
 from antispam.session import Session
 from antispam.settings import Settings, SettingsError, load
 from antispam.sockets import SocketSpec
-from antispam.store import Store, migrate
-from antispam.store.engine import url_from
+from antispam.store import Store, history, migrate
+from antispam.store.engine import SLICE, url_from
 from antispam.store.history import HistoryWriter
 from antispam.supervisor import Limits, PrepareFailed, ProcessPlan
 from antispam.verdicts import Verdict
@@ -93,6 +95,7 @@ class Application:
         """record=False leaves no trace: for `scan`."""
         program = settings[ProgramSettings]
         self.settings = settings
+        self._journey = journey
         self._program = program
         self._pool = concurrent.futures.ThreadPoolExecutor(program.lookups, thread_name_prefix="look-up")
         self.store = Store.from_settings(settings)
@@ -115,6 +118,23 @@ class Application:
     def session(self) -> Session:
         services = dataclasses.replace(self._services, access=self._access.table)
         return Session(self._runner, services, self.history or _NoTrace())
+
+    def chores(self) -> list[Task]:
+        """What has to be done now and then, and by one worker only."""
+        services, settings = self._services, self.settings
+        retain = settings[StoreSettings].history_retain
+
+        def originals() -> bool:
+            saved.purge(self._program, services.clock())
+            return False
+
+        def messages() -> bool:
+            return history.purge(self.store, services.clock() - retain) == SLICE
+
+        tidying = [
+            functools.partial(row.check.tidy, services) for row in self._journey.rows if hasattr(row.check, "tidy")
+        ]
+        return [originals, messages, *tidying]
 
     def close(self) -> None:
         """Flush what is queued and let go of the database."""
@@ -151,6 +171,9 @@ def serve(journey: Journey, settings: Settings, name: str, worker: WorkerContext
     activity = Activity()
     worker.watch(activity.load)
     Milter.factory = milter_class(application.session, activity, program.reject_at)
+    housekeeper = Housekeeper(application.chores())
+    if worker.slot == 0:
+        housekeeper.start()
     Milter.set_flags(ACTIONS)
     Milter.set_exception_policy(Milter.TEMPFAIL)
     Milter.register_callbacks(name)
@@ -158,6 +181,7 @@ def serve(journey: Journey, settings: Settings, name: str, worker: WorkerContext
     try:
         worker.run(milter)
     finally:
+        housekeeper.close()
         application.close()
 
 
@@ -169,7 +193,6 @@ def process_plan(journey: Journey, settings: Settings, name: str) -> ProcessPlan
         try:
             program.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
             migrate(url_from(settings))
-            saved.purge(program, time.time())
         except (OSError, ImportError, sa.exc.SQLAlchemyError) as error:
             raise PrepareFailed(f"the store or the data folder can't be used: {error}") from error
 

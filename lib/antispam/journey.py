@@ -63,8 +63,8 @@ class Check(Protocol):
     """The contract of a check: a module in antispam.checks with these names. CONTRIBUTING.md walks through one.
 
     A module may also have `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered,
-    to queue its edits; and LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside
-    others.
+    to queue its edits; `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more
+    is left); and LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others.
     """
 
     @property

@@ -77,7 +77,7 @@ class StoreSettings:
     )
     busy_timeout: float = option(5.0, "how long to wait for a lock", parse=duration("s"), check=_positive)
     history: bool = option(True, "record every message's findings and verdict")
-    history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"))
+    history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"), check=_positive)
 
 
 @section("dns")

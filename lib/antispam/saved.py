@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -29,11 +30,12 @@ def save(message: Message, kind: str, settings: ProgramSettings) -> Path:
 
 
 def purge(settings: ProgramSettings, now: float) -> int:
-    """Delete what is older than keep_saved; returns how many files went. Raises OSError only where the folder can't be read."""
-    place = folder(settings)
-    if not place.is_dir():
-        return 0
-    old = [path for path in place.glob("*.eml") if path.lstat().st_mtime < now - settings.keep_saved]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    """Delete what is older than keep_saved; returns how many files went. Raises OSError where the folder can't be used."""
+    went = 0
+    for path in folder(settings).glob("*.eml"):
+        # Another node that shares the folder may be at the same work.
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_mtime < now - settings.keep_saved:
+                path.unlink()
+                went += 1
+    return went

@@ -20,7 +20,8 @@ from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration
 from antispam.spf_protocol import Result
 from antispam.store import StoreError
-from antispam.store.greylist import Limits, Triplet, attempt
+from antispam.store.engine import SLICE
+from antispam.store.greylist import Limits, Triplet, attempt, purge
 from antispam.text import from_wire
 from antispam.verdicts import CONTINUE, Verdict, tempfail
 
@@ -30,6 +31,10 @@ NAME = "greylist"
 @functools.lru_cache(maxsize=8)
 def _clients(patterns: tuple[str, ...]) -> ClientList:
     return ClientList(patterns)
+
+
+def _sensible(patterns: tuple[str, ...]) -> None:
+    ClientList(patterns)
 
 
 def _prefix(longest: int) -> Any:
@@ -57,7 +62,7 @@ class Settings(CheckSettings):
     ipv4_prefix: int = option(24, "clients of the same IPv4 network of this size count as one", check=_prefix(32))
     ipv6_prefix: int = option(64, "the same for IPv6", check=_prefix(128))
     exempt_clients: tuple[str, ...] = option(
-        (), "clients that never wait: addresses, networks, host names with wildcards"
+        (), "clients that never wait: addresses, networks, host names with wildcards", check=_sensible
     )
     exempt_recipients: tuple[str, ...] = option(
         ("postmaster",), "recipients whose mail never waits: addresses, domains, or mailbox names of any domain"
@@ -98,6 +103,15 @@ def collect(
     except StoreError as error:
         return Finding(client=client, error=f"greylist: {error}")
     return Finding(client=client, state=str(standing.state), wait=standing.wait)
+
+
+def tidy(services: Services) -> bool:
+    """Forget triplets that no longer count, a slice of them."""
+    settings = services.settings[Settings]
+    if services.store is None:
+        return False
+    limits = Limits(settings.time, settings.expire, settings.retain)
+    return purge(services.store, services.clock(), limits) == SLICE
 
 
 def client_of(connection: Connection, message: Message, settings: Settings) -> str:

@@ -18,6 +18,9 @@ from antispam.program import ProgramSettings, StoreSettings
 from antispam.settings import Settings
 
 
+SLICE = 500  # rows that one transaction deletes: a lock of milliseconds
+
+
 class StoreError(Exception):
     """The database can't be used right now (locked, full, gone). Expected: a check turns it into a finding's error."""
 
@@ -136,6 +139,17 @@ class Store:
         if update is None:
             return dialect_statement.on_conflict_do_nothing(index_elements=list(key))
         return dialect_statement.on_conflict_do_update(index_elements=list(key), set_=dict(update))
+
+    def delete_slice(self, table: sa.Table, stale: sa.ColumnElement[bool], size: int) -> int:
+        """Delete at most `size` of the rows for which `stale` holds, in a transaction of its own; returns how many, fewer than
+        `size` once none is left. Raises StoreError."""
+        (key,) = table.primary_key.columns
+        with self.write() as connection:
+            keys = connection.scalars(sa.select(key).where(stale).limit(size)).all()
+            if keys:
+                # Under the condition once more: another worker may have changed a row since it was found.
+                connection.execute(sa.delete(table).where(key.in_(keys), stale))
+        return len(keys)
 
     def close(self) -> None:
         self._engine.dispose()

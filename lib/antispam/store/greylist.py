@@ -9,7 +9,7 @@ import hashlib
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.store.engine import Store
+from antispam.store.engine import SLICE, Store
 from antispam.store.schema import greylist
 from antispam.text import from_wire
 
@@ -133,18 +133,14 @@ def attempt(store: Store, triplet: Triplet, now: float, limits: Limits, deadline
     return standing
 
 
-def purge(store: Store, now: float, limits: Limits, slice_size: int = 1000) -> int:
+def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> int:
     """Forget a slice of the triplets that no longer count; call again while it returns `slice_size`. Raises StoreError."""
     table = greylist
     stale = sa.or_(
         sa.and_(table.c.passed_at.is_(None), table.c.last_seen < now - limits.expire),
         table.c.last_seen < now - limits.retain,
     )
-    with store.write() as connection:
-        keys = connection.scalars(sa.select(table.c.triplet).where(stale).limit(slice_size)).all()
-        if keys:
-            connection.execute(sa.delete(table).where(table.c.triplet.in_(keys)))
-    return len(keys)
+    return store.delete_slice(table, stale, slice_size)
 
 
 def counts(store: Store) -> dict[str, int]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from antispam.journey import Subject, all_decisions
 from antispam.outcome import Decision
-from antispam.store.engine import Store, StoreError
+from antispam.store.engine import SLICE, Store, StoreError
 from antispam.store.schema import history, quarantine, raw_message
 from antispam.text import for_log, from_wire
 from antispam.verdicts import Verdict
@@ -129,6 +129,12 @@ class HistoryWriter:
         if time.monotonic() >= self._complain_again:
             self._complain_again = time.monotonic() + _COMPLAIN_EVERY
             log.error("history: %d messages were not written down so far", self.lost)
+
+
+def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of the messages that came before that time (seconds since the epoch); call again while it returns
+    `slice_size`. Raises StoreError."""
+    return store.delete_slice(history, history.c.received_at < before, slice_size)
 
 
 def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:
