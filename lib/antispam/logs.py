@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from antispam.settings import option, section
+from antispam.text import for_log
 
 
 class LogTo(enum.StrEnum):
@@ -34,11 +35,12 @@ class LogSettings:
 
 
 class Formatter(logging.Formatter):
-    """One record a line, except for tracebacks: whatever an argument brings, it can't start a line that looks like ours."""
+    """One record a line, except for tracebacks: whatever an argument or an exception brings, it can't start a line that looks
+    like ours, nor speak to a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        first, *rest = super().format(record).split("\n")
-        return "\n    ".join([first, *rest])
+        lines = super().format(record).split("\n")
+        return "\n    ".join(line if line.isprintable() else for_log(line, len(line)) for line in lines)
 
 
 def configure(settings: LogSettings, program: str) -> None:

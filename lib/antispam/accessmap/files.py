@@ -67,7 +67,11 @@ class MapFile:
             return from_pairs(read_hash(self.path), self.path)
         if self.form == "lmdb":
             return from_pairs(_read_lmdb(self.path), self.path)
-        return parse_text(from_wire(Path(self.path).read_bytes(), MAX_FILE_BYTES), self.path)
+        raw = Path(self.path).read_bytes()
+        if b"\0" in raw:
+            # Read as text it would have no entries, and a map without entries lets everything pass.
+            raise AccessMapError(f"{self.path}: damaged, or not a text file")
+        return parse_text(from_wire(raw, MAX_FILE_BYTES), self.path)
 
 
 _ENDINGS = {"text": "", "hash": ".db", "lmdb": ".lmdb"}
