@@ -22,10 +22,14 @@ def save(message: Message, kind: str, settings: ProgramSettings) -> Path:
     path = place / f"{message.ref}.{kind}.eml"
     # Our own reference names the file: nothing that mail chose ever becomes part of a path.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(message.raw())
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(message.raw())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)  # half a message is no original, and each retry would leave another one
+        raise
     return path
 
 

@@ -41,3 +41,14 @@ def test_a_message_of_which_only_a_part_was_kept_is_not_taken_into_quarantine(tm
 def test_a_message_that_was_kept_whole_is_taken_into_quarantine(tmp_path):
     config = "[helo]\nunqualified = quarantine"
     assert outcome_of(tmp_path, config, [], helo="unqualified").verdict.action is Action.QUARANTINE
+
+
+def test_a_full_disk_leaves_no_half_originals(tmp_path, monkeypatch):
+    """The message is refused for now, and comes again and again."""
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("antispam.saved.os.fsync", full)
+    assert outcome_of(tmp_path, "", [PROGRAM]).verdict.action is Action.TEMPFAIL
+    assert list((tmp_path / "save").iterdir()) == []
