@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,8 @@ LIBRARIES = [
     "pyspf",
 ]
 ENVIRONMENT = CACHE / "third-party-milters" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+USER = pwd.getpwuid(os.geteuid()).pw_name  # they hand their files to somebody, and only root may choose whom
 
 KEY = SigningKey.make("s1", "example.org", "rsa")
 ZONES = complete(
@@ -214,7 +217,7 @@ def signed(body: bytes) -> list[tuple[bytes, bytes]]:
 @pytest.fixture
 def dkimpy_milter(start: Start, folder: Path) -> MilterClient:
     """dkimpy-milter as a verifier."""
-    settings = f"Syslog no\nUMask 007\nMode v\nSocket local:{folder}/sock\nPidFile {folder}/pid\nUserID root\n"
+    settings = f"Syslog no\nUMask 007\nMode v\nSocket local:{folder}/sock\nPidFile {folder}/pid\nUserID {USER}\n"
     (folder / "conf").write_text(settings + "AuthservID mx.example.com\n")
     return start("dkimpy-milter", str(folder / "conf"))
 
@@ -243,7 +246,7 @@ def pyspf_milter(start: Start, folder: Path) -> MilterClient:
     """spf-engine's milter, which refuses what SPF says is forged."""
     settings = f"debugLevel = 1\nTestOnly = 1\nHELO_reject = Fail\nMail_From_reject = Fail\nPidFile = {folder}/pid\n"
     settings += (
-        f"Socket = local:{folder}/sock\nUserID = root\nInternalHosts = 127.0.0.1\nAuthserv_Id = mx.example.com\n"
+        f"Socket = local:{folder}/sock\nUserID = {USER}\nInternalHosts = 127.0.0.1\nAuthserv_Id = mx.example.com\n"
     )
     (folder / "conf").write_text(settings)
     return start("pyspf-milter", str(folder / "conf"))
