@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import alembic.util
 import click
 import sqlalchemy as sa
 
@@ -44,14 +45,28 @@ def settings_classes(journey: Journey) -> list[type]:
     return [*PROGRAM_SETTINGS, LogSettings, AccessSettings, *journey.settings_classes()]
 
 
-SYSTEM_CONFIG = Path("/etc/mail/milter.cfg")
+@dataclasses.dataclass(frozen=True, slots=True)
+class Program:
+    """A milter program: its name (of its command, in the log, of its socket), what it does with a message, and where the
+    system's configuration for it stands."""
 
+    name: str
+    journey: Journey
+    config: Path
 
-def find_config(given: Path | None) -> list[Path]:
-    """The files to read: the one that was given, else the system's where there is one; without any, defaults hold."""
-    if given is not None:
-        return [given]
-    return [SYSTEM_CONFIG] if SYSTEM_CONFIG.exists() else []
+    @property
+    def socket(self) -> str:
+        """Where it listens unless told otherwise: several programs may serve one MTA."""
+        return f"local:/run/milter/{self.name}.sock"
+
+    def read_settings(self, given: Path | None) -> Settings:
+        """Of the file that was given, else the system's where there is one; without any, defaults hold.
+
+        Raises SettingsError.
+        """
+        paths = [given] if given is not None else [self.config] if self.config.exists() else []
+        defaults = {("milter", "socket"): self.socket}
+        return validated(load(paths, settings_classes(self.journey), defaults))
 
 
 class ConfigError(click.ClickException):
@@ -60,13 +75,12 @@ class ConfigError(click.ClickException):
     exit_code = 78
 
 
-def load_settings(journey: Journey, config: Path | None) -> Settings:
-    """Settings for a program with this journey. Raises ConfigError with a message for the administrator."""
+def load_settings(program: Program, config: Path | None) -> Settings:
+    """The program's settings. Raises ConfigError with a message for the administrator."""
     try:
-        settings = validated(load(find_config(config), settings_classes(journey)))
+        return program.read_settings(config)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return settings
 
 
 def validated(settings: Settings) -> Settings:
@@ -164,20 +178,20 @@ class _NoTrace:
         return True
 
 
-def serve(journey: Journey, settings: Settings, name: str, worker: WorkerContext) -> None:
+def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
     """Run libmilter in a worker until the supervisor says stop."""
-    program = settings[ProgramSettings]
-    application = Application(journey, settings)
+    options = settings[ProgramSettings]
+    application = Application(program.journey, settings)
     activity = Activity()
     worker.watch(activity.load)
-    Milter.factory = milter_class(application.session, activity, program.reject_at)
+    Milter.factory = milter_class(application.session, activity, options.reject_at)
     housekeeper = Housekeeper(application.chores())
     if worker.slot == 0:
         housekeeper.start()
     Milter.set_flags(ACTIONS)
     Milter.set_exception_policy(Milter.TEMPFAIL)
-    Milter.register_callbacks(name)
-    milter.settimeout(int(program.timeout))
+    Milter.register_callbacks(program.name)
+    milter.settimeout(int(options.timeout))
     try:
         worker.run(milter)
     finally:
@@ -185,25 +199,25 @@ def serve(journey: Journey, settings: Settings, name: str, worker: WorkerContext
         application.close()
 
 
-def process_plan(journey: Journey, settings: Settings, name: str) -> ProcessPlan:
+def process_plan(program: Program, settings: Settings) -> ProcessPlan:
     """What the supervisor runs."""
-    program = settings[ProgramSettings]
+    options = settings[ProgramSettings]
 
     def prepare() -> None:
         try:
-            program.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
             migrate(url_from(settings))
-        except (OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+        except (OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
             raise PrepareFailed(f"the store or the data folder can't be used: {error}") from error
 
     plan = ProcessPlan(
-        name=name,
-        socket=SocketSpec.parse(program.socket),
-        serve=lambda worker: serve(journey, settings, name, worker),
+        name=program.name,
+        socket=SocketSpec.parse(options.socket),
+        serve=lambda worker: serve(program, settings, worker),
         prepare=prepare,
-        socket_mode=program.socket_mode,
-        socket_group=program.socket_group or None,
-        user=program.user or None,
-        limits=Limits(messages=program.drain_timeout),
+        socket_mode=options.socket_mode,
+        socket_group=options.socket_group or None,
+        user=options.user or None,
+        limits=Limits(messages=options.drain_timeout),
     )
-    return dataclasses.replace(plan, workers=program.workers) if program.workers else plan
+    return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

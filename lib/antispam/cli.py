@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,81 +11,73 @@ import sqlalchemy as sa
 
 from antispam import __version__, logs
 from antispam.accessmap import AccessMap, AccessSettings
-from antispam.application import (
-    SYSTEM_CONFIG,
-    ConfigError,
-    find_config,
-    load_settings,
-    process_plan,
-    settings_classes,
-    validated,
-)
+from antispam.application import ConfigError, Program, load_settings, process_plan
 from antispam.journey import Journey
 from antispam.logs import LogSettings
 from antispam.program import ProgramSettings
 from antispam.scan import scan_command
-from antispam.settings import Settings, load
+from antispam.settings import Settings
 from antispam.settings.load import Origin
 from antispam.sockets import SocketSpec
 from antispam.supervisor import ProcessPlan, Supervisor
 
 
-def make_group(journey: Journey, name: str, help: str) -> click.Group:
-    """The command line of a program: without a command it runs the filter."""
+def make_group(journey: Journey, name: str, help: str, config: str = "/etc/mail/milter.cfg") -> click.Group:
+    """The command line of a program: without a command it runs the filter. `config` is the system's file for it."""
+    program = Program(name, journey, Path(config))
     config_option = click.option(
         "--config", "-c", type=click.Path(dir_okay=False, path_type=Path),
-        help=f"the configuration to read  [default: {SYSTEM_CONFIG} where it exists]",
+        help=f"the configuration to read  [default: {program.config} where it exists]",
     )  # fmt: skip
 
-    @click.group(invoke_without_command=True, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.group(name, invoke_without_command=True, help=help, context_settings={"help_option_names": ["-h", "--help"]})
     @config_option
     @click.version_option(__version__, prog_name=name)
     @click.pass_context
-    def program(context: click.Context, config: Path | None) -> None:
+    def group(context: click.Context, config: Path | None) -> None:
         context.obj = config
         if context.invoked_subcommand is None:
-            sys.exit(run(journey, name, config))
+            sys.exit(run(program, config))
 
-    @program.command("run")
+    @group.command("run")
     @click.option("--show-mta-lines", is_flag=True, help="print the lines for sendmail.mc and main.cf first")
     @click.pass_obj
     def run_command(config: Path | None, show_mta_lines: bool) -> None:
         """Run the filter in the foreground until TERM or Ctrl-C; HUP applies a new configuration."""
-        sys.exit(run(journey, name, config, show_mta_lines=show_mta_lines))
+        sys.exit(run(program, config, show_mta_lines=show_mta_lines))
 
-    @program.command("check-config")
+    @group.command("check-config")
     @click.option("--changed", is_flag=True, help="only what differs from the defaults")
     @click.pass_obj
     def check_config(config: Path | None, changed: bool) -> None:
         """Print the effective settings and where each comes from; fail on the first that is wrong."""
-        settings = load_settings(journey, config)
+        settings = load_settings(program, config)
         print_settings(settings, only_changed=changed)
         problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         click.echo("The configuration is correct.")
 
-    program.add_command(scan_command(journey))
-    return program
+    group.add_command(scan_command(program))
+    return group
 
 
-def run(journey: Journey, name: str, config: Path | None, *, show_mta_lines: bool = False) -> int:
+def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:
     """Serve under the supervisor; returns the exit code."""
-    settings = load_settings(journey, config)
+    settings = load_settings(program, config)
     try:
-        logs.configure(settings[LogSettings], name)
+        logs.configure(settings[LogSettings], program.name)
     except OSError as error:
         raise ConfigError(f"the log can't be opened: {error}") from error
     if show_mta_lines:
-        click.echo(mta_lines(settings, name))
-    return int(Supervisor(process_plan(journey, settings, name), reload=_reloader(journey, name, config)).run())
+        click.echo(mta_lines(settings, program.name))
 
-
-def _reloader(journey: Journey, name: str, config: Path | None) -> Callable[[], ProcessPlan]:
     def reload() -> ProcessPlan:
-        return process_plan(journey, validated(load(find_config(config), settings_classes(journey))), name)
+        changed = program.read_settings(config)
+        logs.configure(changed[LogSettings], program.name)
+        return process_plan(program, changed)
 
-    return reload
+    return int(Supervisor(process_plan(program, settings), reload).run())
 
 
 def mta_lines(settings: Settings, name: str) -> str:

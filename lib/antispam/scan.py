@@ -16,7 +16,7 @@ import click
 import msgspec
 import rich.console
 
-from antispam.application import Application, load_settings
+from antispam.application import Application, Program, load_settings
 from antispam.journey import Journey, Subject, all_decisions
 from antispam.message import Header, Message
 from antispam.outcome import Decision
@@ -201,8 +201,9 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(f"{value!r} is not an IP address") from None
 
 
-def scan_command(journey: Journey) -> click.Command:
-    """The command, for a program with this journey."""
+def scan_command(program: Program) -> click.Command:
+    """The command, for this program."""
+    journey = program.journey
 
     @click.command("scan")
     @click.argument("files", nargs=-1, required=True, type=click.File("rb"))
@@ -215,7 +216,9 @@ def scan_command(journey: Journey) -> click.Command:
     )
     @click.option("--json", "json_output", is_flag=True, help="one JSON object a message")
     @click.option(
-        "--live", is_flag=True, help="use the configured database (the greylist, say) instead of an empty one"
+        "--live",
+        is_flag=True,
+        help="use the configured database instead of an empty one; its greylist takes note of the attempt",
     )
     @click.pass_obj
     def command(
@@ -231,14 +234,16 @@ def scan_command(journey: Journey) -> click.Command:
     ) -> None:
         """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
         explain the outcome. Nothing is delivered, learned or recorded. The exit status is 1 where a message is not accepted."""
-        settings = load_settings(journey, config)
+        settings = load_settings(program, config)
         console = rich.console.Console(soft_wrap=True, highlight=False)
         envelope = Envelope(ip, name, helo, mail_from, recipients)
         refused = False
         with tempfile.TemporaryDirectory(prefix="bms-scan-") as scratch:
-            if not live:
-                program = dataclasses.replace(settings[ProgramSettings], datadir=Path(scratch))
-                settings = settings.replaced(program, dataclasses.replace(settings[StoreSettings], url=""))
+            if live:
+                settings = settings.replaced(dataclasses.replace(settings[ProgramSettings], tempdir=Path(scratch)))
+            else:
+                elsewhere = dataclasses.replace(settings[ProgramSettings], datadir=Path(scratch), tempdir=None)
+                settings = settings.replaced(elsewhere, dataclasses.replace(settings[StoreSettings], url=""))
                 settings = settings.replaced(*_only_saying(journey, settings))
                 migrate(url_from(settings))
             application = Application(journey, settings, record=False)

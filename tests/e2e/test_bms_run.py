@@ -157,6 +157,15 @@ def test_a_reload_of_a_mistaken_configuration_changes_nothing_and_says_why(progr
     assert _names_us(_send(program.socket), b"mx.example.test")
 
 
+def test_a_reload_applies_to_the_log_too(program: FilterProcess) -> None:
+    elsewhere = program.config.with_name("elsewhere.log")
+    program.config.write_text(f"{program.config.read_text()}[logging]\nto = file\nfile = {elsewhere}\n")
+    os.kill(program.pid, signal.SIGHUP)
+    wait_until(lambda: elsewhere.exists() and "generation 2" in elsewhere.read_text(), "the new log is written", 20)
+    _send(program.socket)
+    assert " ACCEPT " in elsewhere.read_text()
+
+
 def test_a_thousand_messages_on_one_connection(program: FilterProcess) -> None:
     """Each is judged for itself: nothing of one leaks into the next."""
     with _session(program.socket) as mta:

@@ -87,9 +87,10 @@ def test_the_wheel_holds_all_of_lib_the_program_and_its_data(sources: Path, whee
     assert _files_below(sources / "lib") - packed == building
     assert _files_below(sources / "sql", "antispam/shipped/sql/") <= packed
     compiled = "_libmilter/_binding" + sysconfig.get_config_var("EXT_SUFFIX")
-    assert {"bms.py", "antispam/shipped/milter.cfg", compiled} <= packed
+    programs = {"bms.py", "spfmilter.py", "dkim_milter.py"}
+    assert {*programs, "antispam/shipped/milter.cfg", compiled} <= packed
     top = {name.partition("/")[0] for name in packed}
-    assert top == {path.name for path in (sources / "lib").iterdir()} | {"bms.py", _metadata_folder(packed)}
+    assert top == {path.name for path in (sources / "lib").iterdir()} | {*programs, _metadata_folder(packed)}
 
 
 def _metadata_folder(packed: set[str]) -> str:
@@ -108,6 +109,11 @@ def test_what_is_imported_is_what_was_installed(bms: Path) -> None:
 def test_the_installed_program_shows_its_settings(bms: Path, run_directory: RunDirectory) -> None:
     shown = _run(bms, "-c", run_directory.path / "milter.cfg", "check-config", cwd=run_directory.path).stdout
     assert "The configuration is correct." in shown
+
+
+@pytest.mark.parametrize("name", ["bms", "spfmilter", "dkim-milter"])
+def test_each_program_is_installed_as_a_command(bms: Path, name: str) -> None:
+    assert _run(bms.with_name(name), "--version", cwd=bms.parent).stdout.startswith(f"{name}, version ")
 
 
 def test_the_default_configuration_in_the_wheel_is_accepted(bms: Path, run_directory: RunDirectory) -> None:

@@ -16,6 +16,11 @@ from antispam.settings.values import show
 
 T = TypeVar("T")
 
+Defaults = Mapping[tuple[str, str], Any]
+"""Values by section and option."""
+
+_NO_DEFAULTS: Defaults = {}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origin:
@@ -55,14 +60,14 @@ class Settings:
         return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)
 
 
-def load(paths: Iterable[Path], classes: Iterable[type]) -> Settings:
-    """Read the files, later ones winning, into the given settings classes.
+def load(paths: Iterable[Path], classes: Iterable[type], defaults: Defaults = _NO_DEFAULTS) -> Settings:
+    """Read the files, later ones winning, into the given settings classes. `defaults` go before those that the classes declare.
 
     Raises SettingsError at the first unknown section or option, with file, line and the nearest known name, and at a value
     that doesn't fit.
     """
     entries = [entry for path in paths for entry in ini.read(path)]
-    return _build(entries, tuple(classes))
+    return _build(entries, tuple(classes), defaults)
 
 
 def load_text(text: str, classes: Iterable[type], file: str = "milter.cfg") -> Settings:
@@ -74,7 +79,7 @@ def default_settings(classes: Iterable[type]) -> Settings:
     return _build([], tuple(classes))
 
 
-def _build(entries: list[ini.Entry], classes: tuple[type, ...]) -> Settings:
+def _build(entries: list[ini.Entry], classes: tuple[type, ...], defaults: Defaults = _NO_DEFAULTS) -> Settings:
     known = {(option.section, option.name): option for cls in classes for option in options_of(cls)}
     given: dict[tuple[str, str], ini.Entry] = {}
     for entry in entries:
@@ -85,16 +90,16 @@ def _build(entries: list[ini.Entry], classes: tuple[type, ...]) -> Settings:
     for cls in classes:
         values = {}
         for option in options_of(cls):
-            entry_or_none = given.get((option.section, option.name))
-            values[option.field], origin = _value(option, entry_or_none)
+            key = option.section, option.name
+            values[option.field], origin = _value(option, given.get(key), defaults.get(key, option.default))
             origins.append(origin)
         by_class[cls] = cls(**values)
     return Settings(by_class, tuple(origins))
 
 
-def _value(option: Option, entry: ini.Entry | None) -> tuple[Any, Origin]:
+def _value(option: Option, entry: ini.Entry | None, default: Any) -> tuple[Any, Origin]:
     if entry is None:
-        return option.default, _origin(option, option.default, "default")
+        return default, _origin(option, default, "default")
     try:
         value = option.read(entry.value)
         if option.check is not None:

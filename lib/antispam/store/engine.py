@@ -17,7 +17,6 @@ from antispam.deadline import Deadline
 from antispam.program import ProgramSettings, StoreSettings
 from antispam.settings import Settings
 
-
 SLICE = 500  # rows that one transaction deletes: a lock of milliseconds
 
 

@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""SPF alone: refuse mail from clients that may not use the domains of MAIL FROM or HELO. The rest is bms.py's.
+
+`spfmilter.py` runs the filter, with /etc/mail/spfmilter.cfg; `spfmilter.py --help` tells what else it does.
+"""
+
+import sys
+from pathlib import Path
+
+if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
+
+from antispam.checks import access, connection_class, spf
+from antispam.cli import make_group
+from antispam.journey import Accepted, Journey, Row, Scope, Stage
+
+# fmt: off
+JOURNEY = Journey([
+    Row(Stage.CONNECT, Scope.CONNECTION, connection_class,
+        asks="who is this client to us, and does its host name hold?"),
+    Row(Stage.MAIL, Scope.MESSAGE, access, needs=("connection",), accepted=Accepted.DECIDE,
+        asks="did it authenticate, and may that login use this sender?"),
+    Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"),
+        asks="may this client use the domains of MAIL FROM and HELO?"),
+])
+# fmt: on
+
+main = make_group(
+    JOURNEY, "spfmilter", "SPF for sendmail and Postfix. Without a command it runs in the foreground.",
+    config="/etc/mail/spfmilter.cfg",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    main()
