@@ -171,7 +171,7 @@ def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
         connect_args: dict[str, Any] = {"connect_timeout": max(1, int(busy_timeout))}
         if url.get_backend_name() == "mysql":
             connect_args |= {"read_timeout": 30, "write_timeout": 30}
-        return sa.create_engine(
+        engine = sa.create_engine(
             url,
             pool_size=pool,
             max_overflow=0,
@@ -180,6 +180,8 @@ def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
             connect_args=connect_args,
             isolation_level="READ COMMITTED",
         )
+        event.listen(engine, "begin", _server_begin)
+        return engine
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
@@ -209,6 +211,17 @@ def _sqlite_begin(connection: sa.Connection) -> None:
     if write:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={int(options['bms_patience'] * 1000)}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _server_begin(connection: sa.Connection) -> None:
+    """How long a writer waits for the lock of a row: PostgreSQL would wait for ever, and MariaDB for 50 s."""
+    patience = connection.get_execution_options().get("bms_patience")
+    if patience is None:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, int(patience * 1000))}")  # 0 would be for ever
+    else:
+        connection.exec_driver_sql(f"SET innodb_lock_wait_timeout = {max(1, int(patience))}")
 
 
 def _summary(error: Exception) -> str:

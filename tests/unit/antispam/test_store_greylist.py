@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 
 import pytest
+import sqlalchemy as sa
 
-from antispam.store import Store, migrate
+from antispam.deadline import Deadline
+from antispam.store import Store, StoreError, migrate
 from antispam.store.greylist import Limits, Record, State, Triplet, advance, attempt, counts, purge
+from antispam.store.schema import greylist
 
 LIMITS = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36)
 TRIPLET = Triplet("192.0.2.0/24", "a@example.org", "b@example.com")
@@ -54,6 +58,19 @@ def test_the_first_attempt_waits_and_the_retry_in_time_passes(store):
     assert (early.state, early.wait) == (State.EARLY, 240.0)
     assert attempt(store, TRIPLET, T0 + 300, LIMITS).state is State.PASSED
     assert attempt(store, TRIPLET, T0 + 301, LIMITS).state is State.KNOWN
+
+
+def test_a_lock_is_not_waited_for_beyond_the_deadline(store, database_url):
+    """Whatever database it is: the MTA's patience ends before its own."""
+    attempt(store, TRIPLET, T0, LIMITS)
+    other = Store(database_url, busy_timeout=60.0)
+    began = time.monotonic()
+    with store.write() as connection:
+        connection.execute(sa.update(greylist).values(attempts=5))
+        with pytest.raises(StoreError):
+            attempt(other, TRIPLET, T0, LIMITS, Deadline.after(1.0))
+    other.close()
+    assert time.monotonic() - began < 10
 
 
 def test_another_recipient_is_another_triplet(store):
