@@ -18,7 +18,7 @@ class ClientClass(enum.StrEnum):
     """Who the client is to us."""
 
     INTERNAL = "internal"  # internal_connect
-    TRUSTED_RELAY = "trusted_relay"  # takes mail for us; what it says of others is believed
+    TRUSTED_RELAY = "trusted_relay"  # takes mail for us: its own address says nothing of the sender
     EXTERNAL = "external"
 
 

@@ -105,14 +105,17 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
 
         @Milter.symlist("i")
         def eom(self) -> int:
-            with activity.callback():
-                outcome = self.session.end(self._macro("i"), tick=self.progress)
-                for edit in outcome.edits:
-                    self._send(edit)
-                if outcome.verdict.action is Action.HOLD:
-                    self.quarantine(outcome.verdict.reason)
-                result = self._reply(outcome.verdict)
-            activity.message_ended(id(self))
+            try:
+                with activity.callback():
+                    outcome = self.session.end(self._macro("i"), tick=self.progress)
+                    for edit in outcome.edits:
+                        self._send(edit)
+                    if outcome.verdict.action is Action.HOLD:
+                        self.quarantine(outcome.verdict.reason)
+                    result = self._reply(outcome.verdict)
+            finally:
+                # The message is answered in any case: after an exception libmilter says what the policy is.
+                activity.message_ended(id(self))
             return Milter.ACCEPT if result == Milter.CONTINUE else result
 
         def abort(self) -> int:

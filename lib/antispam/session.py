@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from antispam.connection import Connection
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MAX_RECIPIENTS = 10_000
 MAX_HEADERS = 5_000
 MAX_HEADER_BYTES = 1 << 20
+_MAX_LOGGED = 20  # recipients
 QUEUED = 0.1  # seconds: a command that comes so soon after the end of the one before was waiting for it
 LEAST_TIME = 1.0  # seconds that a step gets even where the one before it took all the time
 
@@ -229,12 +230,12 @@ class Session:
         subject = self._subject(recipient)
         verdict = decision.verdict
         log.info(
-            "[%s] %s %s: %s%s %s",
+            "[%s] %s %s: %s;%s %s",
             subject.ref,
             verdict.action.upper(),
             decision.check,
             for_log(verdict.reason),
-            f"; to=<{for_log(recipient.address)}>" if recipient else ";",
+            _to([recipient] if recipient else self.message.accepted_recipients if self.message else []),
             self._who(),
         )
         return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))
@@ -279,13 +280,12 @@ class Session:
         decisions = all_decisions(self._subject())
         by = accepted_by(decisions)
         why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
-        to = ",".join(f"<{for_log(recipient.address)}>" for recipient in message.accepted_recipients[:20])
         told = "; ".join(f"{d.check}: {d.verdict.reason}" for d in decisions if d.verdict.reason and d is not by)
         log.info(
-            "[%s] ACCEPT%s to=%s %s size=%d id=%s; %s",
+            "[%s] ACCEPT%s%s %s size=%d id=%s; %s",
             message.ref,
             why,
-            to,
+            _to(message.accepted_recipients),
             self._who(),
             message.body.size,
             for_log(message.queue_id),
@@ -305,6 +305,15 @@ class Session:
         decision = refusal or next(iter(refused), None)
         self._record(CONTINUE if decision is None else decision.verdict)
         self.message = None
+
+
+def _to(recipients: Sequence[Recipient]) -> str:
+    """For the log: who should get the message, as far as that is known; a list of thousands would hide the rest."""
+    if not recipients:
+        return ""
+    more = len(recipients) - _MAX_LOGGED
+    named = ",".join(f"<{for_log(recipient.address)}>" for recipient in recipients[:_MAX_LOGGED])
+    return f" to={named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _settled(decision: Decision | None) -> bool:

@@ -61,10 +61,14 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """What is dangerous, part by part; a limit that was reached while looking counts as dangerous, too."""
+    """What is dangerous, part by part; a limit that was reached while looking counts as dangerous, too.
+
+    too_large  the message was not kept whole, so that nothing is known about it
+    """
 
     check: ClassVar[str] = NAME
     found: tuple[engine.Finding, ...] = ()
+    too_large: bool = False
 
     @property
     def dangerous(self) -> tuple[engine.Finding, ...]:
@@ -87,7 +91,7 @@ def collect(
     assert message is not None
     settings = services.settings[Settings]
     if not message.body.complete:
-        return Finding(error="the message is larger than [milter] max_message and was not looked into")
+        return Finding(too_large=True)
     found = engine.inspect(message.headers, message.body.content(), _rules(settings))
     if settings.encrypted_zip:
         found = [
@@ -97,6 +101,8 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    if finding.too_large:
+        return _too_large(settings)
     reason = _told(finding)
     if not finding.dangerous:
         return Verdict(Action.CONTINUE, reason=reason)
@@ -113,6 +119,18 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         case Remedy.HOLD:
             return hold(reason)
     return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _too_large(settings: Settings) -> Verdict:
+    """For good: it will be as large the next time. Only the MTA's queue has room for it."""
+    reason = "larger than [milter] max_message: not looked into"
+    if settings.remedy is Remedy.HOLD:
+        return hold(reason)
+    text = (
+        "The message is too large to be searched for dangerous attachments.\n"
+        "Please send a smaller one, or offer the file in another way."
+    )
+    return reject(text, reason, code=552, enhanced="5.3.4")
 
 
 def _told(finding: Finding) -> str:

@@ -40,7 +40,8 @@ class Settings(CheckSettings):
     )
     trusted_relay: tuple[str, ...] = option(
         (),
-        "hosts that take mail for us, such as a backup MX: what they saw of the client is believed. Wins over internal_connect",
+        "hosts that take mail for us, such as a backup MX: their mail is neither checked against SPF nor greylisted, for they "
+        "saw the client and we don't. Wins over internal_connect",
         section="milter",
         check=_sensible,
     )

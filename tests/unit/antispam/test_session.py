@@ -138,6 +138,17 @@ def test_reject_at_now_speaks_at_once():
     assert s.connect("192.0.2.1").action is Action.REJECT
 
 
+def test_a_refusal_at_data_names_the_recipients_in_the_log(caplog):
+    caplog.set_level("INFO")
+    s = session(at_mail(make_check("m", NO)), reject_at=RejectAt.DATA)
+    s.mail("a@example.org")
+    for number in range(22):
+        s.rcpt(f"r{number}@example.com")
+    assert s.data().action is Action.REJECT
+    assert "; to=<r0@example.com>,<r1@example.com>," in caplog.text
+    assert ",<r19@example.com> and 2 more from=<a@example.org>" in caplog.text
+
+
 def test_reject_at_data_lets_all_recipients_be_logged_first():
     recorder = Recorder()
     s = session(at_mail(make_check("m", NO)), reject_at=RejectAt.DATA, recorder=recorder)

@@ -139,9 +139,15 @@ def test_a_held_message_is_held_as_it_came(tmp_path):
     assert leaves(message(PART % (b"run.exe", b"MZ")), services(tmp_path, remedy=Remedy.HOLD)).edits() == []
 
 
-def test_a_message_too_large_to_keep_is_not_waved_through(tmp_path):
-    finding = collect(Connection("c"), message(b"x" * 100, limit=10), Recipient("b@example.com"), services(tmp_path))
-    assert "max_message" in finding.error
+@pytest.mark.parametrize("remedy", Remedy)
+def test_a_message_too_large_to_keep_is_not_waved_through(tmp_path, remedy):
+    """Nor is it tried again for days: it will not be smaller tomorrow."""
+    _, verdict = judge(message(b"x" * 100, limit=10), services(tmp_path, remedy=remedy))
+    if remedy is Remedy.HOLD:
+        assert verdict.action is Action.HOLD
+    else:
+        assert (verdict.action, verdict.code, verdict.enhanced) == (Action.REJECT, 552, "5.3.4")
+    assert "max_message" in verdict.reason
 
 
 def test_evidence_survives_being_stored(tmp_path):
