@@ -505,7 +505,11 @@ def parameter(value: bytes, name: str) -> str | None:
     """The first parameter of this name, decoded; None if there is none."""
     for key, text in parameters(header_text(value))[1:]:
         if key.lower() == name:
-            return decode_charset(text[2].encode("latin-1", "replace"), text[0]) if isinstance(text, tuple) else unquote(text)
+            return (
+                decode_charset(text[2].encode("latin-1", "replace"), text[0])
+                if isinstance(text, tuple)
+                else unquote(text)
+            )
     return None
 
 

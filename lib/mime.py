@@ -224,9 +224,7 @@ class MimeMessage(Message):
         if part is not None and not changed:
             if self._submsg is not None and self._submsg.ismodified():
                 return _mimetree.encode_transfer(self._submsg._render(), part.transfer_encoding, part.line_end())
-            edited = {
-                index: child._render() for index, child in enumerate(self._children) if child.ismodified()
-            }
+            edited = {index: child._render() for index, child in enumerate(self._children) if child.ismodified()}
             return _mimetree.splice(part, edited)
         end = part.line_end() if part is not None else b"\n"
         payload = self._loaded

@@ -81,7 +81,9 @@ class TestNames:
         assert verdict is not None
         assert verdict[0] == BIDI
 
-    @pytest.mark.parametrize("name", ["", "exe", "a.txt", "a.exe.txt", "exe.pdf", "a.", "שלום.pdf", "a b.docx", "..", "\0"])
+    @pytest.mark.parametrize(
+        "name", ["", "exe", "a.txt", "a.exe.txt", "exe.pdf", "a.", "שלום.pdf", "a b.docx", "..", "\0"]
+    )
     def test_a_name_that_does_not(self, name: str) -> None:
         assert dangerous_name(name) is None
 
@@ -100,7 +102,7 @@ class TestNames:
             "Content-Disposition: attachment; filename=a.txt\nContent-Disposition: attachment; filename=a.exe",
             'Content-Type: a/b; name="=?utf-8?b?YS5leGU=?="',
             "Content-Type: a/b; name==?iso-8859-1?q?a=2Eexe?=",
-            "Content-Type: a/b;\n\tname\n =\n \"a.exe\"",
+            'Content-Type: a/b;\n\tname\n =\n "a.exe"',
             'Content-Type: a/b; name="a.exe',
             "Content-Type: a/b; name=my file.exe",
             'Content-Type: a/b; name="a.ex\\e"',
@@ -129,7 +131,9 @@ class TestFindings:
         assert item.name.isprintable()
 
     def test_a_forwarded_message(self) -> None:
-        forwarded = b"Content-Type: message/rfc822\n\nSubject: in\nContent-Type: multipart/mixed; boundary=y\n\n--y\n" + EXE
+        forwarded = (
+            b"Content-Type: message/rfc822\n\nSubject: in\nContent-Type: multipart/mixed; boundary=y\n\n--y\n" + EXE
+        )
         body = parts(TEXT, forwarded + b"\n--y--")
         assert [item.path for item in inspect(MIXED, body)] == [(2, 1, 1)]
         assert inspect(MIXED, body, Rules(scan_rfc822=False)) == []
@@ -171,7 +175,10 @@ class TestReadersThatDisagree:
             (["multipart/mixed; boundary=z"], INNER),
             (["multipart / mixed; boundary=y"], INNER),
             (["multipart/mixed; boundary=x"], b"--x\n\nhi\n--xyz\nContent-Type: a/b; name=a.exe\n\nMZ\n--x--\n"),
-            (["multipart/mixed; boundary=x"], b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" + INNER + b"--x--\n"),
+            (
+                ["multipart/mixed; boundary=x"],
+                b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" + INNER + b"--x--\n",
+            ),
         ],
     )
     def test_what_only_some_see_is_found(self, types: list[str], body: bytes) -> None:

@@ -167,7 +167,9 @@ class TestStructure:
     def test_attached_messages_in_attached_messages(self) -> None:
         message = b"Content-Type: a/b; name=a.exe\n\nMZ"
         for _ in range(8):
-            message = b"Content-Type: a/b; name=a.eml\nContent-Transfer-Encoding: base64\n\n" + base64.b64encode(message)
+            message = b"Content-Type: a/b; name=a.eml\nContent-Transfer-Encoding: base64\n\n" + base64.b64encode(
+                message
+            )
         assert self.took(b"--x\n" + message + b"\n--x--\n")
 
     def test_nothing_but_lines_that_look_like_delimiters(self) -> None:
@@ -181,7 +183,9 @@ class TestStructure:
         tracemalloc.stop()
 
     def test_uncertain_parts_in_uncertain_parts(self) -> None:
-        fields = b"Content-Type: multipart/mixed; boundary=b%d; boundary=z\nContent-Transfer-Encoding: quoted-printable\n\n"
+        fields = (
+            b"Content-Type: multipart/mixed; boundary=b%d; boundary=z\nContent-Transfer-Encoding: quoted-printable\n\n"
+        )
         outer = b"".join(fields % level + b"--b%d\n" % level for level in range(45))
         found = self.took(b"--x\n" + outer + b"\n" + b"=3D" * 1_000_000 + b"\n--x--\n")
         assert LIMIT in {item.reason for item in found}
@@ -212,7 +216,23 @@ class TestStructure:
 
 
 PIECES = [
-    *(b"--x\n", b"--y\n", b"--x--\n", b"--", b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"a", b": ", b";", b'"', b"=", b"%41"),
+    *(
+        b"--x\n",
+        b"--y\n",
+        b"--x--\n",
+        b"--",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"a",
+        b": ",
+        b";",
+        b'"',
+        b"=",
+        b"%41",
+    ),
     *(b"Content-Type: multipart/mixed; boundary=y\n", b"Content-Type: message/rfc822\n", b"Content-Type: text/html\n"),
     *(b"Content-Type: multipart/signed; boundary=x\n", b"Content-Disposition: attachment; filename=a.exe\n"),
     *(b"Content-Transfer-Encoding: base64\n", b"Content-Transfer-Encoding: quoted-printable\n", b"name*0*=", b"a.exe"),

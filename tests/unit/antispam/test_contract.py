@@ -43,7 +43,9 @@ def test_its_section_stands_in_milter_cfg(row):
 
 
 def test_its_documentation_has_a_heading_of_its_own(row):
-    assert re.search(rf"^## .*`\[{row.check.Settings.SECTION}\]`", (TOP / "docs" / "checks.md").read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^## .*`\[{row.check.Settings.SECTION}\]`", (TOP / "docs" / "checks.md").read_text(), re.MULTILINE
+    )
 
 
 def test_it_has_a_test_file(row):
@@ -74,7 +76,9 @@ def test_the_shipped_configuration_shows_every_option_with_its_default():
     shown = load_text(_SHOWN.sub("", CONFIG), classes)
     assert {f"[{o.section}] {o.option}" for o in shown.origins if o.where == "default"} == set()
     defaults = {(o.section, o.option): o.value for o in default_settings(classes).origins}
-    different = {f"[{o.section}] {o.option}": o.value for o in shown.origins if o.value != defaults[o.section, o.option]}
+    different = {
+        f"[{o.section}] {o.option}": o.value for o in shown.origins if o.value != defaults[o.section, o.option]
+    }
     assert different == {}
 
 

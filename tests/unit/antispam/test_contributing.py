@@ -28,7 +28,7 @@ def journey(monkeypatch):
     shouting = types.ModuleType("shouting")
     monkeypatch.setitem(sys.modules, "shouting", shouting)  # dataclasses look their module up there
     exec(compile(module, "CONTRIBUTING.md", "exec"), shouting.__dict__)
-    (the_row,) = eval(row, {"Row": Row, "Stage": Stage, "Scope": Scope, "shouting": shouting})
+    the_row = eval(row, {"Row": Row, "Stage": Stage, "Scope": Scope, "shouting": shouting})
     return Journey([the_row])
 
 

@@ -217,7 +217,7 @@ class TestContent:
         library, ours = io.BytesIO(), io.BytesIO()
         BytesGenerator(library).flatten(read(raw))
         mime.MimeGenerator(ours).flatten(read(raw))
-        assert b"name=\"a.txt\"" in library.getvalue()
+        assert b'name="a.txt"' in library.getvalue()
         assert ours.getvalue() == raw
 
     def test_a_message_in_an_attachment_is_found_and_changed_in_place(self) -> None:
@@ -252,7 +252,9 @@ class TestContent:
 
 class TestNames:
     def test_names_are_pairs(self) -> None:
-        message = read(b"Content-Type: text/plain; name=a.txt\nContent-Disposition: attachment; filename*=utf-8''f%20o.exe\n\n")
+        message = read(
+            b"Content-Type: text/plain; name=a.txt\nContent-Disposition: attachment; filename*=utf-8''f%20o.exe\n\n"
+        )
         assert message.getnames()[:3] == [("text/plain", ""), ("name", "a.txt"), ("filename", "f o.exe")]
         assert message.getname() == "a.txt"
         assert message.getfilename() == "f o.exe"
@@ -281,7 +283,9 @@ class TestNames:
     def test_names_inside_of_archives(self) -> None:
         content = zipped("a.txt", b_zip=zipped("c.pif"))
         message = read(with_attachment(content, "a.zip")).get_payload(1)
-        assert {"a.txt", "b.zip", "c.pif"} <= {name for kind, name in message.getnames(scan_zip=True) if kind == "zipname"}
+        assert {"a.txt", "b.zip", "c.pif"} <= {
+            name for kind, name in message.getnames(scan_zip=True) if kind == "zipname"
+        }
 
     def test_an_archive_that_cannot_be_read_is_replaced(self) -> None:
         with pytest.raises(zipfile.BadZipFile):
@@ -376,7 +380,7 @@ class TestHostile:
             b"Content-Type: text/html\n\n<script>" + b"</" * 200_000,
             b"Content-Type: text/html\n\n<script>" + b"<!--" * 200_000,
             b"Content-Type: text/html\n\n" + b"<script" * 100_000,
-            b"Content-Type: text/html\n\n" + b"<script>" * 100_000 + b"<a x=\"" * 50_000 + b">",
+            b"Content-Type: text/html\n\n" + b"<script>" * 100_000 + b'<a x="' * 50_000 + b">",
         ],
     )
     def test_no_input_takes_quadratic_time(self, piece: bytes) -> None:
