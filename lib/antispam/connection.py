@@ -20,9 +20,10 @@ class Connection:
     ptr       the unverified name from the reverse look-up, "" where there is none or the MTA doesn't tell
     resolve   the MTA's {client_resolve}: "OK", "FAIL", "FORGED", "TEMP" or ""
     receiver  our MTA's own name (macro j)
-    daemon    the name of the daemon that took the connection ({daemon_name})
     helo      what the client said at HELO or EHLO, "" before
     helos     how many times it said it
+    macros    further macros that the MTA told at connect, by name
+    messages  how many messages were begun
     """
 
     ref: str
@@ -32,7 +33,6 @@ class Connection:
     ptr: str = ""
     resolve: str = ""
     receiver: str = ""
-    daemon: str = ""
     macros: Mapping[str, str] = dataclasses.field(default_factory=dict)
     helo: str = ""
     helos: int = 0

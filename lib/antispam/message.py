@@ -191,11 +191,6 @@ class Message:
     decisions: list[Decision] = dataclasses.field(default_factory=list)
 
     @property
-    def sender_domain(self) -> str:
-        """The domain of the envelope sender in lower case, "" for the null path or an address without one."""
-        return self.mail_from.rpartition("@")[2].lower() if "@" in self.mail_from else ""
-
-    @property
     def accepted_recipients(self) -> list[Recipient]:
         return [recipient for recipient in self.recipients if recipient.refused is None]
 

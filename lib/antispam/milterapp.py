@@ -55,7 +55,7 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
             self.session = new_session()
             activity.session_opened(id(self))
 
-        @Milter.symlist("j", "{daemon_name}", "{client_ptr}", "{client_resolve}", "{if_addr}")
+        @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
         def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
             ip, port = _address(family, hostaddr)
             resolve = self._macro("{client_resolve}")
@@ -66,7 +66,6 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
                 ptr=_name(self._macro("{client_ptr}") or hostname),
                 resolve=resolve,
                 receiver=self._macro("j"),
-                daemon=self._macro("{daemon_name}"),
                 macros={"{if_addr}": self._macro("{if_addr}")},
             )
             return self._reply(verdict)

@@ -74,7 +74,6 @@ class Session:
         ptr: str = "",
         resolve: str = "",
         receiver: str = "",
-        daemon: str = "",
         macros: Mapping[str, str] | None = None,
     ) -> Verdict:
         """The meaning of each argument is Connection's."""
@@ -86,7 +85,6 @@ class Session:
             ptr=ptr,
             resolve=resolve,
             receiver=receiver,
-            daemon=daemon,
             macros=macros or {},
         )
         self._run(Stage.CONNECT)

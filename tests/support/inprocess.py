@@ -108,7 +108,6 @@ class InProcessWire:
             ptr=names.pointer,
             resolve=names.resolve,
             receiver=HOSTNAME,
-            daemon="MTA",
         )
         self._answer(verdict, Reply(220, "", f"{HOSTNAME} ESMTP"))
 

@@ -22,10 +22,6 @@ class State(enum.StrEnum):
     PASSED = "passed"  # back in time, for the first time
     KNOWN = "known"  # passed before
 
-    @property
-    def must_wait(self) -> bool:
-        return self in (State.NEW, State.EARLY)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Triplet:
