@@ -103,14 +103,14 @@ def mta_lines(settings: Settings, name: str) -> str:
 def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
     """The effective options, section by section, on standard output; secrets are not shown."""
     console = rich.console.Console(soft_wrap=True, highlight=False)
-    sections: dict[str, list[Origin]] = {}
+    sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, and with it mode and on_error
     for origin in settings.origins:
         if not (only_changed and origin.where == "default"):
-            sections.setdefault(origin.section, []).append(origin)
+            sections.setdefault(origin.section, {})[origin.option] = origin
     for section, origins in sections.items():
         console.print(f"[bold]\\[{section}][/]")
-        width = max(len(origin.option) for origin in origins)
-        for origin in origins:
+        width = max(map(len, origins))
+        for origin in origins.values():
             # No table: in a narrow terminal or a pipe it would cut values short.
             line = f"{origin.option:{width}} = {_show(origin)}  # {origin.where}"
             console.print(line, markup=False, style="dim" if origin.where == "default" else "")

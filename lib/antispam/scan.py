@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import json
@@ -246,15 +247,14 @@ def scan_command(program: Program) -> click.Command:
                 settings = settings.replaced(elsewhere, dataclasses.replace(settings[StoreSettings], url=""))
                 settings = settings.replaced(*_only_saying(journey, settings))
                 migrate(url_from(settings))
-            application = Application(journey, settings, record=False)
-            for file in files:
-                report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
-                refused = refused or report.verdict.action not in (Action.CONTINUE, Action.ACCEPT)
-                if json_output:
-                    click.echo(as_json(report))
-                else:
-                    explain(report, journey, console)
-            application.close()
+            with contextlib.closing(Application(journey, settings, record=False)) as application:
+                for file in files:
+                    report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
+                    refused = refused or report.verdict.action not in (Action.CONTINUE, Action.ACCEPT)
+                    if json_output:
+                        click.echo(as_json(report))
+                    else:
+                        explain(report, journey, console)
         sys.exit(1 if refused else 0)
 
     return command

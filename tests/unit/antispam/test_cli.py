@@ -145,6 +145,14 @@ def test_scan_leaves_no_trace(shell: Shell) -> None:
     assert sorted(path.name for path in shell.folder.iterdir()) == ["milter.cfg", "program.eml"]
 
 
+@pytest.mark.parametrize("words", [(), ("--live",)])
+def test_scan_keeps_no_original_in_a_folder_for_them(shell: Shell, words: tuple[str, ...]) -> None:
+    originals = shell.folder / "originals"
+    shell.configure(f"[greylist]\nmode = off\n[defang]\nremedy = replace\n[milter]\ntempdir = {originals}\n")
+    shell.run("scan", shell.write("program.eml", PROGRAM), *AS_PARTNER, *words)
+    assert not originals.exists()
+
+
 def test_an_address_that_is_none_is_told(shell: Shell) -> None:
     done = shell.run("scan", shell.write("letter.eml", LETTER), "--ip", "192.0.2.256")
     assert done.exit_code == 2
@@ -152,6 +160,11 @@ def test_an_address_that_is_none_is_told(shell: Shell) -> None:
 
 
 # check-config
+
+
+def test_an_option_that_two_checks_share_is_shown_once(shell: Shell) -> None:
+    helo = shell.run("check-config").output.partition("[helo]")[2].partition("[auth]")[0]
+    assert helo.count("\nmode ") == 1
 
 
 def test_a_correct_configuration_is_shown_with_its_origins(shell: Shell) -> None:
