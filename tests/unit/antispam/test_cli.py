@@ -149,7 +149,8 @@ def test_scan_leaves_no_trace(shell: Shell) -> None:
 def test_scan_keeps_no_original_in_a_folder_for_them(shell: Shell, words: tuple[str, ...]) -> None:
     originals = shell.folder / "originals"
     shell.configure(f"[greylist]\nmode = off\n[defang]\nremedy = replace\n[milter]\ntempdir = {originals}\n")
-    shell.run("scan", shell.write("program.eml", PROGRAM), *AS_PARTNER, *words)
+    done = shell.run("scan", shell.write("program.eml", PROGRAM), *AS_PARTNER, *words)
+    assert done.exit_code == 0, done.output
     assert not originals.exists()
 
 
