@@ -1,0 +1,232 @@
+"""From a message to tokens: WORD, CHAIN, SBPH and OSB.
+
+    WORD   free, viagra                                    Graham, "A Plan for Spam" (2002)
+    CHAIN  and free+viagra                                 Zdziarski, chained tokens; pairs of neighbours
+    SBPH   every sparse phrase of up to five words that    Yerazunis, "Sparse Binary Polynomial Hashing and the
+           ends here: the+quick+#+fox+jumped               CRM114 Discriminator" (2003); 16 tokens a word
+    OSB    its pairs only: the+#+#+fox                     Siefkes, Assis, Chhabra, Yerazunis, "Combining Winnow and
+                                                           Orthogonal Sparse Bigrams" (2004); 4 tokens a word
+
+A word of a header field carries the field's name ("Subject*free", and "Url*" for one in a link): it means something else
+there than in a body.  Everything is pure; nothing raises on any content; `Limits` bounds time and memory.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import _mimetree
+
+from .constants import DSZ_CHAIN, DSZ_OSB, DSZ_SBPH, DSZ_WORD
+
+WINDOW: Final = 5
+"""Words that SBPH and OSB look at (SBPH_SIZE of libdspam, and the papers' choice)."""
+GAP: Final = "#"
+
+# What ends a word.  "!", "'", "$" and "%" belong to words, "." and "-" to those of a header (Graham 2003: in
+# "Better Bayesian Filtering" he keeps host names, addresses and prices whole).
+_BODY_WORD = re.compile(r"[^\s.,;:\"/\\\[\]}{=+_()<>|&@\-*~`?\x00-\x1f]{1,255}")
+_HEADER_WORD = re.compile(r"[^\s,;:\"/\\\[\]}{=+()<>|&@*~`?\x00-\x1f]{1,255}")
+_URL = re.compile(r"\bhttps?://([^\s\"'<>]{1,512})", re.IGNORECASE)
+_SHOUTS = re.compile(r"!{2,}")
+_LONGEST_WORD = 40
+
+# What a filter wrote itself must not teach it, nor what it wrote at another site.
+_OWN_FIELDS = frozenset({"x-spam-flag", "x-spam-level", "x-spam-status", "x-spam-score", "x-spam-checker-version"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a message is read: characters of decoded text, words, different tokens, header fields."""
+
+    max_text: int = 1 << 19
+    max_words: int = 8_192
+    max_tokens: int = 1 << 16
+    max_fields: int = 1_000
+
+
+class Text(NamedTuple):
+    """What a reader would see of a message: (field name, value) pairs, and the text of each text part."""
+
+    fields: list[tuple[str, str]]
+    body: list[str]
+
+
+class Token(NamedTuple):
+    """`name` for people, `words` it is made of (1 to 5), `frequency` in this message (1 to 127)."""
+
+    name: str
+    words: int
+    frequency: int
+
+
+@dataclass(slots=True)
+class Tokens:
+    """The tokens of one message.
+
+    `table` maps 63-bit keys to tokens.  `streams` are the keys in the order of the message, with repetitions: single words,
+    and phrases (noise reduction reads each).  `sender` is the key of the whole From line, which automatic whitelisting
+    counts; 0 where there is none.
+    """
+
+    table: dict[int, Token] = field(default_factory=dict)
+    streams: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
+    sender: int = 0
+
+
+def token_key(name: str) -> int:
+    """The 63-bit key (never 0) under which a token is stored; the same on every machine."""
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1 or 1
+
+
+def read_text(message: bytes, limits: Limits | None = None) -> Text:
+    """Decode a message: encoded words, transfer encodings, charsets, HTML comments and character references."""
+    limits = limits or Limits()
+    top = _mimetree.parse(message)
+    fields = [
+        (item.name.decode("ascii", "replace"), _mimetree.decode_words(_mimetree.header_text(item.value[:8192])))
+        for item in top.fields[: limits.max_fields]
+    ]
+    return Text(fields, list(_body_texts(top, limits)))
+
+
+def _body_texts(top: _mimetree.Part, limits: Limits) -> Iterator[str]:
+    left = limits.max_text
+    for part in top.walk():
+        if part.children or left <= 0:
+            continue
+        if part is not top:
+            left -= sum(len(item.value) for item in part.fields)
+        if not part.media_type.startswith("text/") and part is not top:
+            continue
+        # 4 encoded bytes may make 3: what is cut off is beyond the limit anyway.
+        content = _mimetree.decode_transfer(part.content[: left * 4], part.transfer_encoding)[:left]
+        found = part.values(b"content-type")
+        text = _mimetree.decode_charset(content, _mimetree.parameter(found[0], "charset") if found else None)
+        left -= len(content)
+        yield clean_html(text) if part.media_type == "text/html" else text
+
+
+def clean_html(text: str) -> str:
+    """Leave comments out (they cut words in two: vi<!-- x -->agra) and resolve character references; tags stay."""
+    pieces = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
+        pieces.append(text[at:start])
+        at = end + 3
+    pieces.append(text[at:])
+    return html.unescape("".join(pieces))
+
+
+def words_of(text: str, in_header: bool = False) -> Iterator[str]:
+    """The words of a text.  Single characters, numbers (Graham) and what is too long for a word are none."""
+    for found in (_HEADER_WORD if in_header else _BODY_WORD).finditer(text):
+        word = found[0]
+        if "!" in word:
+            word = _SHOUTS.sub("!", word)
+        if 1 < len(word) <= _LONGEST_WORD and not word.isdigit():
+            yield word
+
+
+Phrase = tuple[str, int]
+"""A token's name without its heading, and the number of its words."""
+
+
+def word(window: list[str]) -> Iterator[Phrase]:
+    """The newest word."""
+    yield window[-1], 1
+
+
+def chain(window: list[str]) -> Iterator[Phrase]:
+    """The newest word, and it with the one before."""
+    yield window[-1], 1
+    if len(window) > 1:
+        yield f"{window[-2]}+{window[-1]}", 2
+
+
+def sbph(window: list[str]) -> Iterator[Phrase]:
+    """The newest word with every choice of the four before it; a gap stands for each that was left out."""
+    *before, newest = window
+    for chosen in range(1 << len(before)):
+        kept = [item if chosen >> place & 1 else GAP for place, item in enumerate(before)]
+        while kept and kept[0] == GAP:
+            kept.pop(0)
+        yield "+".join([*kept, newest]), chosen.bit_count() + 1
+
+
+def osb(window: list[str]) -> Iterator[Phrase]:
+    """The newest word with each one of the four before it."""
+    *before, newest = window
+    for place, item in enumerate(before):
+        yield "+".join([item, *[GAP] * (len(before) - 1 - place), newest]), 2
+
+
+TOKENIZERS: Final[dict[int, Callable[[list[str]], Iterator[Phrase]]]] = {
+    DSZ_WORD: word,
+    DSZ_CHAIN: chain,
+    DSZ_SBPH: sbph,
+    DSZ_OSB: osb,
+}
+
+
+def tokenize(
+    text: Text, tokenizer: int = DSZ_CHAIN, ignore: Collection[str] = (), limits: Limits | None = None
+) -> Tokens:
+    """The tokens of a decoded message; `ignore` names header fields (in lower case) that are not read.
+
+    Raises KeyError for a number that is no tokenizer.
+    """
+    reading = _Reading(TOKENIZERS[tokenizer], limits or Limits())
+    for name, value in text.fields:
+        lower = name.lower()
+        if lower in ignore or lower in _OWN_FIELDS or lower.startswith("x-dspam-"):
+            continue
+        if lower == "from" and not reading.tokens.sender:
+            reading.tokens.sender = token_key(f"From*{' '.join(value.split())}")
+        reading.read(words_of(value, in_header=True), f"{name[:64].title()}*")
+    for part in text.body:
+        for found in _URL.finditer(part):
+            reading.read(words_of(found[1]), "Url*")
+        reading.read(words_of(part), "")
+    return reading.tokens
+
+
+class _Reading:
+    """Fills `Tokens` from words until a limit is met."""
+
+    def __init__(self, phrases: Callable[[list[str]], Iterator[Phrase]], limits: Limits) -> None:
+        self.tokens = Tokens()
+        self._phrases = phrases
+        self._words_left = limits.max_words
+        self._max_tokens = limits.max_tokens
+        self._keys: dict[str, int] = {}
+
+    def read(self, words: Iterable[str], heading: str) -> None:
+        """Add the words of one field or part: no phrase reaches from one into the next."""
+        window: list[str] = []
+        for item in words:
+            if self._words_left <= 0:
+                return
+            self._words_left -= 1
+            window = [*window[1 - WINDOW :], item]
+            for name, count in self._phrases(window):
+                self._add(heading + name, count)
+
+    def _add(self, name: str, words: int) -> None:
+        key = self._keys.get(name)
+        table = self.tokens.table
+        if key is None:
+            if len(table) >= self._max_tokens:
+                return
+            key = self._keys[name] = token_key(name)
+            table[key] = Token(name, words, 1)
+        else:
+            token = table[key]
+            table[key] = token._replace(frequency=min(token.frequency + 1, 127))
+        self.tokens.streams[words > 1].append(key)
