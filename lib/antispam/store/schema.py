@@ -5,7 +5,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from dspam.schema import metadata as dspam_metadata
+
 metadata = sa.MetaData()
+for _table in dspam_metadata.sorted_tables:
+    _table.to_metadata(metadata)
 
 Seconds = sa.Double  # since the epoch
 LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")

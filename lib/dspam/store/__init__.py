@@ -1,0 +1,44 @@
+"""The token store: one SQL database that all workers and nodes share."""
+
+from dspam.store.compactor import compact, forget_deltas, forget_trainings, purge_tokens
+from dspam.store.database import Database
+from dspam.store.dictionary import UnknownUserError
+from dspam.store.records import Counts, Deltas, Keys, Totals, pack_keys, unpack_keys
+from dspam.store.signatures import (
+    Signature,
+    delete_signature,
+    find_signature,
+    get_signature,
+    purge_signatures,
+    put_signature,
+)
+from dspam.store.tokens import Taught, TokenStore
+from dspam.store.users import count, delete_user, find_user, user_id, user_names
+
+__all__ = [
+    "Counts",
+    "Database",
+    "Deltas",
+    "Keys",
+    "Signature",
+    "Taught",
+    "TokenStore",
+    "Totals",
+    "UnknownUserError",
+    "compact",
+    "count",
+    "delete_signature",
+    "delete_user",
+    "find_signature",
+    "find_user",
+    "forget_deltas",
+    "forget_trainings",
+    "get_signature",
+    "pack_keys",
+    "purge_signatures",
+    "purge_tokens",
+    "put_signature",
+    "unpack_keys",
+    "user_id",
+    "user_names",
+]

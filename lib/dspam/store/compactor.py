@@ -1,0 +1,266 @@
+"""Folds the log of trainings into the pages of tokens, and forgets what is too old. Any node may run it at any time, several
+at once, and it may be killed at any moment: every change is one transaction, which only counts if nobody else changed the
+user's pages since they were read (dspam_user.generation)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from dspam.schema import State, dspam_page, dspam_training, dspam_user
+from dspam.store.database import Database
+from dspam.store.dictionary import page_numbers, page_slices, pages, pending, starts_of
+from dspam.store.records import TOKEN, TOTALS, Deltas, Keys, Tokens, Totals, as_tokens, merge
+
+FOLD_ENTRIES = 500_000  # keys of pending trainings that one transaction folds: some 50 MB while it runs
+_FULLEST = 256  # tokens of a page; one that holds more is split,
+_HALF_FULL = 160  # into pages of no more than these
+_PAGES = 500  # that are in memory at once, and that one slice of a purge reads
+_IN = 500  # numbers in one list of a statement
+_DAY = 86_400.0  # seconds
+
+
+def compact(database: Database, *, rows: int = 200, before: float = math.inf) -> int:
+    """Fold, of every user who has `rows` pending trainings or one from before that time (seconds since the epoch), all of them.
+
+    Returns how many. A fold rewrites the pages it touches, so rare and large ones are cheaper than frequent small ones; workers
+    know of pending trainings all the same.
+    """
+    training = dspam_training.c
+    due = sa.select(training.user_id, sa.func.count()).where(training.state == State.PENDING).group_by(training.user_id)
+    if before < math.inf:
+        due = due.having(sa.or_(sa.func.count() >= rows, sa.func.min(training.trained_at) < before))
+    with database.read() as connection:
+        waiting = connection.execute(due).all()
+    total = 0
+    for user_id, left in waiting:
+        # Those that come meanwhile wait for the next time, or this would never end on a busy node.
+        while left > 0 and (folded := fold(database, user_id)):
+            left -= folded
+            total += folded
+    return total
+
+
+def fold(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> int:
+    """Fold the user's oldest pending trainings, with some `entries` keys in all, in one transaction. Returns how many; 0 where
+    none is pending, or somebody else folds at this moment."""
+    with database.read() as connection:
+        user = _user(connection, user_id)
+        batch = _read_batch(connection, user_id, entries) if user else None
+        if user is None or batch is None:
+            return 0
+        rewritten = _rewrite(connection, user_id, batch)
+    try:
+        with database.write() as connection:
+            _claim(connection, user, rewritten, batch.totals, purge=False)
+            rewritten.write(connection, user_id)
+            _mark_folded(connection, batch.seqs)
+    except _OvertakenError:
+        return 0
+    return len(batch.seqs)
+
+
+def purge_tokens(
+    database: Database, user_id: int, before: float, *, rare_before: float = 0.0, pages_per_slice: int = _PAGES
+) -> int:
+    """Forget the user's tokens that were last taught before `before`, and those seen in a single message before `rare_before`
+    (seconds since the epoch). Returns how many.
+
+    A token of a training that can still be taken back stays: what is taken back must be there. One short transaction a slice.
+    """
+    oldest = _oldest_training(database, user_id)
+    days = tuple(int(min(limit, oldest) // _DAY) for limit in (before, rare_before))
+    forgotten, after, going = 0, None, True
+    while going:
+        with contextlib.suppress(_OvertakenError):  # then the same slice again
+            count, after = _purge_slice(database, user_id, days, after, pages_per_slice)
+            forgotten += count
+            going = after is not None
+    return forgotten
+
+
+def forget_deltas(database: Database, before: float, slice_size: int = 200) -> int:
+    """Drop the deltas of a slice of the folded trainings from before that time (seconds since the epoch); these can't be taken
+    back any more, but a replay still teaches nothing. Returns how many; call again while it is `slice_size`."""
+    old = sa.and_(dspam_training.c.state == State.FOLDED, dspam_training.c.trained_at < before)
+    with database.write() as connection:
+        seqs = connection.scalars(sa.select(dspam_training.c.seq).where(old).limit(slice_size)).all()
+        mine = dspam_training.c.seq.in_(seqs)
+        if seqs:
+            connection.execute(sa.delete(dspam_training).where(mine, old, dspam_training.c.message.is_(None)))
+            connection.execute(sa.update(dspam_training).where(mine, old).values(state=State.SPENT, content=None))
+    return len(seqs)
+
+
+def forget_trainings(database: Database, before: float, slice_size: int = 500) -> int:
+    """Forget a slice of the trainings whose deltas are gone, from before that time: the message may be taught again. Returns
+    how many; call again while it is `slice_size`."""
+    old = sa.and_(dspam_training.c.state == State.SPENT, dspam_training.c.trained_at < before)
+    with database.write() as connection:
+        seqs = connection.scalars(sa.select(dspam_training.c.seq).where(old).limit(slice_size)).all()
+        if seqs:
+            connection.execute(sa.delete(dspam_training).where(dspam_training.c.seq.in_(seqs), old))
+    return len(seqs)
+
+
+class _OvertakenError(Exception):
+    """Somebody else changed the user's pages meanwhile."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Batch:
+    """Trainings, added up; keys sorted and unique."""
+
+    seqs: list[int]
+    keys: Keys
+    counts: npt.NDArray[np.int64]
+    days: npt.NDArray[np.uint16]
+    totals: Totals
+
+
+@dataclasses.dataclass(slots=True)
+class _Rewritten:
+    """Pages that go, pages that come, and how many tokens there are more then."""
+
+    gone: list[int] = dataclasses.field(default_factory=list)
+    come: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    tokens: int = 0
+
+    def replace(self, user_id: int, starts: Sequence[int], old: Tokens, new: Tokens) -> None:
+        self.gone += starts
+        self.tokens += len(new) - len(old)
+        self.come += [
+            {"user_id": user_id, "start": int(page["key"][0]), "content": page.tobytes()}
+            for page in _split(new, np.asarray(starts, dtype=np.int64))
+        ]
+
+    def write(self, connection: sa.Connection, user_id: int) -> None:
+        for begin in range(0, len(self.gone), _IN):
+            starts = self.gone[begin : begin + _IN]
+            connection.execute(
+                sa.delete(dspam_page).where(dspam_page.c.user_id == user_id, dspam_page.c.start.in_(starts))
+            )
+        if self.come:
+            connection.execute(sa.insert(dspam_page), self.come)
+
+
+def _user(connection: sa.Connection, user_id: int) -> sa.Row[Any] | None:
+    return connection.execute(sa.select(dspam_user).where(dspam_user.c.id == user_id)).one_or_none()
+
+
+def _read_batch(connection: sa.Connection, user_id: int, entries: int) -> _Batch | None:
+    """The user's oldest pending trainings, added up; None where there is none."""
+    seqs, keys, counts, days = [], [], [], []
+    totals, size = Totals(), 0
+    for seq, sign, trained_at, content in pending(connection, user_id):
+        deltas = Deltas.unpack(content)
+        seqs.append(seq)
+        keys.append(deltas.keys)
+        counts.append(deltas.counts if sign == 1 else -deltas.counts)
+        days.append(np.full(len(deltas.keys), min(max(trained_at // _DAY, 0), 65_535), dtype=np.uint16))
+        totals = totals.plus(deltas.totals, sign)
+        size += len(deltas.keys)
+        if size >= entries:
+            break
+    if not seqs:
+        return None
+    return _Batch(seqs, *_add_up(np.concatenate(keys), np.concatenate(counts), np.concatenate(days)), totals)
+
+
+def _add_up(
+    keys: Keys, counts: npt.NDArray[np.int32], days: npt.NDArray[np.uint16]
+) -> tuple[Keys, npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    """Each key once, sorted, with the sum of its counts and its latest day."""
+    if not len(keys):
+        return keys, counts.astype(np.int64), days
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    sums = np.add.reduceat(counts[order], first, axis=0, dtype=np.int64)
+    return keys[first], sums, np.maximum.reduceat(days[order], first)
+
+
+def _rewrite(connection: sa.Connection, user_id: int, batch: _Batch) -> _Rewritten:
+    """The pages that the batch touches, with it."""
+    starts = starts_of(connection, user_id)
+    rewritten = _Rewritten()
+    if not len(starts):
+        empty: Tokens = np.empty(0, dtype=TOKEN)
+        rewritten.replace(user_id, [], empty, merge(empty, batch.keys, batch.counts, batch.days))
+        return rewritten
+    numbers = page_numbers(starts, batch.keys)
+    touched = np.unique(numbers)
+    for begin in range(0, len(touched), _PAGES):
+        some = touched[begin : begin + _PAGES]
+        low, high = np.searchsorted(numbers, some[0], "left"), np.searchsorted(numbers, some[-1], "right")
+        found = list(pages(connection, user_id, starts[some].tolist()))
+        old = as_tokens(b"".join(content for _, content in found))
+        new = merge(old, batch.keys[low:high], batch.counts[low:high], batch.days[low:high])
+        rewritten.replace(user_id, [start for start, _ in found], old, new)
+    return rewritten
+
+
+def _split(tokens: Tokens, starts: npt.NDArray[np.int64]) -> Iterator[Tokens]:
+    """The tokens as they go into pages: where the old pages began, and what is too full in even parts."""
+    borders = np.searchsorted(tokens["key"], starts[1:])
+    for page in np.split(tokens, borders):
+        if len(page):
+            yield from [page] if len(page) <= _FULLEST else np.array_split(page, -(-len(page) // _HALF_FULL))
+
+
+def _claim(connection: sa.Connection, user: sa.Row[Any], rewritten: _Rewritten, totals: Totals, *, purge: bool) -> None:
+    """Count the generation up, unless somebody did; the row stays locked until the transaction ends."""
+    table = dspam_user
+    values = {name: table.c[name] + value for name, value in zip(TOTALS, totals.values(), strict=True) if value}
+    values |= {"generation": user.generation + 1, "tokens": table.c.tokens + rewritten.tokens}
+    values |= {"purges": user.purges + 1} if purge else {}
+    mine = sa.update(table).where(table.c.id == user.id, table.c.generation == user.generation)
+    if connection.execute(mine.values(values)).rowcount != 1:
+        raise _OvertakenError
+
+
+def _mark_folded(connection: sa.Connection, seqs: Sequence[int]) -> None:
+    for begin in range(0, len(seqs), _IN):
+        some = dspam_training.c.seq.in_(seqs[begin : begin + _IN])
+        connection.execute(
+            sa.update(dspam_training).where(some, dspam_training.c.state == State.PENDING).values(state=State.FOLDED)
+        )
+
+
+def _oldest_training(database: Database, user_id: int) -> float:
+    """When the oldest training that can be taken back took place; infinite where there is none."""
+    training = dspam_training.c
+    undoable = sa.and_(training.user_id == user_id, training.state.in_((State.PENDING, State.FOLDED)))
+    with database.read() as connection:
+        oldest = connection.scalar(sa.select(sa.func.min(training.trained_at)).where(undoable))
+    return math.inf if oldest is None else float(oldest)
+
+
+def _purge_slice(
+    database: Database, user_id: int, days: tuple[int, ...], after: int | None, size: int
+) -> tuple[int, int | None]:
+    """How many tokens it forgot, and behind which page to go on, None at the end. Raises _OvertakenError."""
+    with database.read() as connection:
+        user = _user(connection, user_id)
+        contents = next(page_slices(connection, user_id, after, size), []) if user else []
+    if user is None or not contents:
+        return 0, None
+    rewritten = _Rewritten()
+    for start, content in contents:
+        old = as_tokens(content)
+        rare = old["spam"] + old["ham"] <= 1
+        new = old[(old["day"] >= days[0]) & ~(rare & (old["day"] < days[1]))]
+        if len(new) < len(old):
+            rewritten.replace(user_id, [start], old, new)
+    if rewritten.gone:
+        with database.write() as connection:
+            _claim(connection, user, rewritten, Totals(), purge=True)
+            rewritten.write(connection, user_id)
+    return -rewritten.tokens, contents[-1][0] if len(contents) == size else None

@@ -1,0 +1,244 @@
+"""The token store: look up a message's keys, teach a message, take a mistake back."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from dspam.schema import State, dspam_training, dspam_user
+from dspam.store.database import Database
+from dspam.store.dictionary import Dictionary, UnknownUserError
+from dspam.store.records import Counts, Deltas, Keys, Totals, usable
+from dspam.store.table import Table
+
+CACHE_BYTES = 64 << 20
+POLL = 1.0  # seconds, so that what another worker was taught is known here within two
+_TRIES = 20
+
+DeltasOf = Callable[[Counts, Totals], npt.NDArray[Any]]
+"""From what a message's keys count now to what teaching it adds; shape (n, 3) both."""
+
+
+class Taught(enum.StrEnum):
+    """What a training did."""
+
+    LEARNED = "learned"
+    REPLAY = "replay"  # nothing: the message is in force with this verdict already
+    RETRAINED = "retrained"  # took the opposite back, and learned
+
+
+class _OvertakenError(Exception):
+    """Another worker trained the same message meanwhile."""
+
+
+class TokenStore:
+    """One a worker, made after the fork; its methods may be called from any thread. What the database can't do raises the
+    database's own exceptions.
+
+    cache  octets for the tokens of users that were asked for last; a user with more is looked up message by message
+    poll   seconds for which a worker is content with what it knows
+    clock  seconds that never run backwards
+    now    seconds since the epoch
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        cache: int = CACHE_BYTES,
+        poll: float = POLL,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._poll = poll
+        self._clock = clock
+        self._now = now
+        self._lock = threading.Lock()
+        self._dictionaries: collections.OrderedDict[int, Dictionary] = collections.OrderedDict()
+        self._octets: dict[int, int] = {}  # that each of them takes
+        self._total = 0
+
+    def counts(self, user_id: int, keys: npt.ArrayLike, deadline: Any = None) -> Counts:
+        """Spam hits, ham hits and weight of each key, zeros where it is unknown; shape (n, 3), int32.
+
+        Raises UnknownUserError.
+        """
+        dictionary = self._dictionary(user_id)
+        with dictionary.lock:
+            counts, octets = dictionary.counts(usable(keys), deadline), dictionary.nbytes
+        self._shrink(user_id, octets)
+        return counts
+
+    def totals(self, user_id: int, deadline: Any = None) -> Totals:
+        """The messages that the user's dictionary was taught. Raises UnknownUserError."""
+        dictionary = self._dictionary(user_id)
+        with dictionary.lock:
+            totals, octets = dictionary.totals(deadline), dictionary.nbytes
+        self._shrink(user_id, octets)
+        return totals
+
+    def verdict(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool | None:
+        """Was the message taught as spam (True), as ham (False), or not at all?"""
+        live = self._live(user_id, _digest(message_id), deadline)
+        return None if live is None else bool(live.is_spam)
+
+    def train(
+        self,
+        user_id: int,
+        message_id: str | bytes,
+        is_spam: bool,
+        keys: npt.ArrayLike,
+        deltas: DeltasOf | npt.NDArray[Any],
+        *,
+        totals: Totals | None = None,
+        deadline: Any = None,
+    ) -> Taught:
+        """Teach a message once; what was taught for it with the opposite verdict is taken back in the same transaction, which
+        is committed when this returns.
+
+        message_id  what makes the message this one, for all time; replays are recognised by it
+        keys        its features, each once
+        deltas      int32 (n, 3) to add to the keys, or what computes them from the keys' present counts and the totals
+        totals      what to add to the user's totals, by default one message learned with this verdict
+
+        Where the opposite was taught so long ago that its deltas are gone (compactor.forget), it stays.
+        Raises UnknownUserError, and ValueError for deltas of another shape.
+        """
+        keys, message = usable(keys), _digest(message_id)
+        totals = totals or (Totals(spam_learned=1) if is_spam else Totals(ham_learned=1))
+        for _ in range(_TRIES):
+            live = self._live(user_id, message, deadline)
+            if live is not None and bool(live.is_spam) == is_spam:
+                return Taught.REPLAY
+            mistake = Deltas.unpack(live.content) if live is not None and live.content is not None else None
+            lesson = Deltas(keys, self._lesson(user_id, keys, deltas, mistake, deadline), totals)
+            try:
+                with self._database.write(deadline) as connection:
+                    undone = self._take_back(connection, live) if live is not None else None
+                    seq = self._append(connection, user_id, message, is_spam, lesson)
+            except (_OvertakenError, sa.exc.IntegrityError):
+                self._require(user_id, deadline)
+                continue
+            if undone is not None and mistake is not None:
+                self._learned(user_id, undone, -1, mistake)
+            self._learned(user_id, seq, 1, lesson)
+            return Taught.LEARNED if mistake is None else Taught.RETRAINED
+        raise RuntimeError(f"other workers train message {message} all the time")
+
+    def undo(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool:
+        """Take back exactly what the message taught; committed when this returns. False where nothing of it is in force, or
+        where its deltas are gone (compactor.forget)."""
+        for _ in range(_TRIES):
+            live = self._live(user_id, _digest(message_id), deadline)
+            if live is None or live.content is None:
+                return False
+            try:
+                with self._database.write(deadline) as connection:
+                    undone = self._take_back(connection, live)
+            except _OvertakenError:
+                continue
+            if undone is not None:
+                self._learned(user_id, undone, -1, Deltas.unpack(live.content))
+            return True
+        raise RuntimeError("other workers train the message all the time")
+
+    def _lesson(
+        self,
+        user_id: int,
+        keys: Keys,
+        deltas: DeltasOf | npt.NDArray[Any],
+        mistake: Deltas | None,
+        deadline: Any,
+    ) -> Counts:
+        if callable(deltas):
+            counts, totals = self.counts(user_id, keys, deadline), self.totals(user_id, deadline)
+            if mistake is not None:
+                taken_back = Table(len(mistake.keys))
+                taken_back.add(mistake.keys, mistake.counts)
+                counts, totals = counts - taken_back.get(keys), totals.plus(mistake.totals, -1)
+            deltas = deltas(counts, totals)
+        return np.asarray(deltas, dtype=np.int32)
+
+    def _live(self, user_id: int, message: str, deadline: Any) -> Any:
+        """The row of the training of this message that is in force, or None."""
+        training = dspam_training.c
+        query = sa.select(training.seq, training.user_id, training.is_spam, training.content).where(
+            training.user_id == user_id, training.message == message
+        )
+        with self._database.read(deadline) as connection:
+            return connection.execute(query).one_or_none()
+
+    def _take_back(self, connection: sa.Connection, live: Any) -> int | None:
+        """End the force of a training and append its opposite; returns the number of that, None where the deltas are gone.
+
+        Raises _OvertakenError where somebody else has done so.
+        """
+        ended = sa.update(dspam_training).where(dspam_training.c.seq == live.seq, dspam_training.c.message.is_not(None))
+        if connection.execute(ended.values(message=None)).rowcount != 1:
+            raise _OvertakenError
+        if live.content is None:
+            return None
+        return self._insert(
+            connection, user_id=live.user_id, message=None, is_spam=live.is_spam, sign=-1, content=live.content
+        )
+
+    def _append(self, connection: sa.Connection, user_id: int, message: str, is_spam: bool, lesson: Deltas) -> int:
+        return self._insert(
+            connection, user_id=user_id, message=message, is_spam=int(is_spam), sign=1, content=lesson.pack()
+        )
+
+    def _insert(self, connection: sa.Connection, **values: Any) -> int:
+        row = sa.insert(dspam_training).values(state=State.PENDING, trained_at=self._now(), **values)
+        key = connection.execute(row).inserted_primary_key
+        assert key is not None
+        return int(key.seq)
+
+    def _learned(self, user_id: int, seq: int, sign: int, deltas: Deltas) -> None:
+        with self._lock:
+            dictionary = self._dictionaries.get(user_id)
+        if dictionary is not None:
+            with dictionary.lock:
+                dictionary.learned(seq, sign, deltas)
+
+    def _require(self, user_id: int, deadline: Any) -> None:
+        with self._database.read(deadline) as connection:
+            if connection.scalar(sa.select(dspam_user.c.id).where(dspam_user.c.id == user_id)) is None:
+                raise UnknownUserError(f"there is no user number {user_id}")
+
+    def _dictionary(self, user_id: int) -> Dictionary:
+        with self._lock:
+            dictionary = self._dictionaries.get(user_id)
+            if dictionary is None:
+                dictionary = self._dictionaries[user_id] = Dictionary(
+                    self._database, user_id, limit=self._cache, poll=self._poll, clock=self._clock
+                )
+            self._dictionaries.move_to_end(user_id)
+            return dictionary
+
+    def _shrink(self, user_id: int, octets: int) -> None:
+        """Note what this user takes now, and forget the ones that were asked for least recently, but not this one."""
+        with self._lock:
+            self._total += octets - self._octets.get(user_id, 0)
+            self._octets[user_id] = octets
+            for other in list(self._dictionaries) if self._total > self._cache else ():
+                if other != user_id:
+                    del self._dictionaries[other]
+                    self._total -= self._octets.pop(other, 0)
+                if self._total <= self._cache:
+                    return
+
+
+def _digest(message_id: str | bytes) -> str:
+    octets = message_id.encode("utf-8", "surrogatepass") if isinstance(message_id, str) else message_id
+    return hashlib.blake2b(octets, digest_size=16).hexdigest()
