@@ -37,12 +37,12 @@ ACTIONS = (
 
 _RETURNS = {
     Action.CONTINUE: Milter.CONTINUE,
-    Action.ACCEPT: Milter.CONTINUE,  # our policy ended; the MTA hears ACCEPT at the end of the message only
+    Action.ACCEPT: Milter.CONTINUE,  # our policy ended, the journey goes on
     Action.REJECT: Milter.REJECT,
     Action.TEMPFAIL: Milter.TEMPFAIL,
     Action.DISCARD: Milter.DISCARD,
     Action.QUARANTINE: Milter.DISCARD,  # it is in our store by now
-    Action.HOLD: Milter.ACCEPT,
+    Action.HOLD: Milter.CONTINUE,
 }
 
 
@@ -115,7 +115,9 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
             finally:
                 # The message is answered in any case: after an exception libmilter says what the policy is.
                 activity.message_ended(id(self))
-            return Milter.ACCEPT if result == Milter.CONTINUE else result
+            # CONTINUE lets the message pass here, as ACCEPT would; but after an ACCEPT libmilter ignores an MTA that goes on
+            # with its next client on this socket (SMFIC_QUIT_NC), and we would take that one for the first.
+            return result
 
         def abort(self) -> int:
             self.session.abort()

@@ -17,7 +17,8 @@ _LOCK = 0x626D73  # any number that all nodes agree on
 
 
 def migrate(url: str) -> None:
-    """Create or upgrade the tables. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Create or upgrade the tables. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError,
+    and TimeoutError where the other one never ends."""
     parsed = sa.engine.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,7 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         if backend == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
         else:
-            connection.execute(sa.select(sa.func.get_lock(f"bms-{_LOCK}", 600)))
+            if connection.scalar(sa.select(sa.func.get_lock(f"bms-{_LOCK}", 600))) != 1:
+                raise TimeoutError("another process has been migrating the database for ten minutes")
         yield  # the lock belongs to this connection and ends with it
         connection.invalidate()
