@@ -99,16 +99,14 @@ def read_text(message: bytes, limits: Limits | None = None) -> Text:
 def _body_texts(top: _mimetree.Part, limits: Limits) -> Iterator[str]:
     left = limits.max_text
     for part in top.walk():
-        if part.children or left <= 0:
+        if left <= 0:
+            return
+        if part.children or not part.media_type.startswith(("text/", "message/")):
             continue
-        if part is not top:
-            left -= sum(len(item.value) for item in part.fields)
-        if not part.media_type.startswith("text/") and part is not top:
-            continue
-        # 4 encoded bytes may make 3: what is cut off is beyond the limit anyway.
+        # 4 encoded bytes hold 3, and line ends: what is cut off lies beyond the limit.
         content = _mimetree.decode_transfer(part.content[: left * 4], part.transfer_encoding)[:left]
         found = part.values(b"content-type")
-        text = _mimetree.decode_charset(content, _mimetree.parameter(found[0], "charset") if found else None)
+        text = _mimetree.decode_charset(content, _mimetree.parameter(found[0][:8192], "charset") if found else None)
         left -= len(content)
         yield clean_html(text) if part.media_type == "text/html" else text
 
