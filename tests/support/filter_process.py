@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Self
 
 from support.clocked import Offset
+from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
 from support.places import REPOSITORY
 from support.processes import RunDirectory, end_session, wait_until
@@ -59,7 +59,7 @@ class FilterProcess:
         ]
         self._process = network.popen(command, output=self._log, env=_environment(), cwd=self._run.path)
         try:
-            wait_until(lambda: self._ended() or self._accepts(), f"{program} listens", 20)
+            wait_until(lambda: self._ended() or self._answers(), f"{program} answers", 20)
             if self._ended():
                 raise RuntimeError(f"{program} does not start: {self.log()}")
         except BaseException:
@@ -75,9 +75,10 @@ class FilterProcess:
     def _ended(self) -> bool:
         return self._process.poll() is not None
 
-    def _accepts(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
-            sock.connect(str(self.socket))
+    def _answers(self) -> bool:
+        """Whether a worker answers: the supervisor's socket accepts while the store is still being prepared."""
+        with contextlib.suppress(OSError, ProtocolError), MilterClient(str(self.socket), timeout=1) as client:
+            client.negotiate()
             return True
         return False
 
