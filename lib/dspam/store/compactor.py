@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from dspam.schema import State, dspam_page, dspam_training, dspam_user
 from dspam.store.database import Database
-from dspam.store.dictionary import page_numbers, page_slices, pages, pending, starts_of
+from dspam.store.dictionary import page_numbers, page_slices, pages, pending_slices, starts_of
 from dspam.store.records import TOKEN, TOTALS, Deltas, Keys, Tokens, Totals, as_tokens, merge
 
 FOLD_ENTRIES = 500_000  # keys of pending trainings that one transaction folds: some 50 MB while it runs
@@ -159,7 +160,7 @@ def _read_batch(connection: sa.Connection, user_id: int, entries: int) -> _Batch
     """The user's oldest pending trainings, added up; None where there is none."""
     seqs, keys, counts, days = [], [], [], []
     totals, size = Totals(), 0
-    for seq, sign, trained_at, content in pending(connection, user_id):
+    for seq, sign, trained_at, content in itertools.chain.from_iterable(pending_slices(connection, user_id)):
         deltas = Deltas.unpack(content)
         seqs.append(seq)
         keys.append(deltas.keys)

@@ -27,6 +27,20 @@ OVERLAP = 30.0  # seconds
 _OVERLAP_ROWS = 10_000  # where nobody knows yet which numbers are how old
 
 
+# Built once, for building them takes longer than SQLite takes to answer.
+_training = dspam_training.c
+_LOGGED = sa.select(_training.seq, _training.sign, _training.trained_at, _training.content).order_by(_training.seq)
+_PENDING = _LOGGED.where(
+    _training.state == State.PENDING, _training.user_id == sa.bindparam("of"), _training.seq > sa.bindparam("after")
+).limit(_ROWS)
+_SINCE = sa.select(_training.seq).where(
+    _training.state.in_((State.PENDING, State.FOLDED)),
+    _training.user_id == sa.bindparam("of"),
+    _training.seq > sa.bindparam("after"),
+)
+_USER = sa.select(dspam_user).where(dspam_user.c.id == sa.bindparam("of"))
+
+
 class UnknownUserError(LookupError):
     """There is no user with this number."""
 
@@ -114,24 +128,13 @@ class Dictionary:
 
     def _catch_up(self, connection: sa.Connection, now: float) -> bool:
         """Learn what others trained; false if there is too much of it."""
-        training = dspam_training.c
-        seqs = connection.scalars(
-            sa.select(training.seq).where(
-                training.state.in_((State.PENDING, State.FOLDED)),
-                training.user_id == self._user_id,
-                training.seq > self._floor,
-            )
-        )
+        seqs = connection.scalars(_SINCE, {"of": self._user_id, "after": self._floor})
         new = [seq for seq in seqs if seq not in self._known]
         if len(new) > _BEHIND:
             return False
         for begin in range(0, len(new), _ROWS):
-            rows = connection.execute(
-                sa.select(training.seq, training.sign, training.content).where(
-                    training.seq.in_(new[begin : begin + _ROWS])
-                )
-            )
-            for seq, sign, content in rows:
+            rows = connection.execute(_LOGGED.where(_training.seq.in_(new[begin : begin + _ROWS])))
+            for seq, sign, _, content in rows:
                 if content is None:
                     return False
                 self.learned(seq, sign, Deltas.unpack(content))
@@ -147,7 +150,7 @@ class Dictionary:
         self._known = {seq for seq in self._known if seq > self._floor}
 
     def _user(self, connection: sa.Connection) -> sa.Row[Any]:
-        row = connection.execute(sa.select(dspam_user).where(dspam_user.c.id == self._user_id)).one_or_none()
+        row = connection.execute(_USER, {"of": self._user_id}).one_or_none()
         if row is None:
             raise UnknownUserError(f"there is no user number {self._user_id}")
         return row
@@ -197,13 +200,15 @@ class Dictionary:
 
     def _read_log(self, connection: sa.Connection) -> bool:
         """False if it doesn't fit into memory beside all the tokens."""
-        for seq, sign, _, content in pending(connection, self._user_id):
-            deltas = Deltas.unpack(content)
-            if self.whole and self._table.would_take(len(deltas.keys)) > self._limit:
+        for rows in pending_slices(connection, self._user_id):
+            lessons = [(sign, Deltas.unpack(content)) for _, sign, _, content in rows]
+            keys = np.concatenate([deltas.keys for _, deltas in lessons])
+            if self.whole and self._table.would_take(len(keys)) > self._limit:
                 return False
-            self._table.add(deltas.keys, deltas.counts, sign)
-            self._totals = self._totals.plus(deltas.totals, sign)
-            self._known.add(seq)
+            self._table.add(keys, np.concatenate([deltas.counts * np.int32(sign) for sign, deltas in lessons]))
+            for sign, deltas in lessons:
+                self._totals = self._totals.plus(deltas.totals, sign)
+            self._known.update(seq for seq, *_ in rows)
         folded = sa.select(dspam_training.c.seq).where(
             dspam_training.c.state == State.FOLDED,
             dspam_training.c.user_id == self._user_id,
@@ -266,16 +271,13 @@ def page_slices(
         after = rows[-1].start
 
 
-def pending(connection: sa.Connection, user_id: int) -> Iterator[tuple[int, int, float, bytes]]:
-    """(seq, sign, trained_at, content) of what the compactor has not folded yet, oldest first."""
-    training = dspam_training.c
-    query = sa.select(training.seq, training.sign, training.trained_at, training.content)
-    query = query.where(training.state == State.PENDING, training.user_id == user_id)
-    query = query.order_by(training.seq).limit(_ROWS)
+def pending_slices(connection: sa.Connection, user_id: int) -> Iterator[list[tuple[int, int, float, bytes]]]:
+    """(seq, sign, trained_at, content) of what the compactor has not folded yet, oldest first, in lists of some length."""
     after = 0
     while True:
-        rows = connection.execute(query.where(training.seq > after)).all()
-        yield from (tuple(row) for row in rows)
+        rows = connection.execute(_PENDING, {"of": user_id, "after": after}).all()
+        if rows:
+            yield [(row.seq, row.sign, row.trained_at, row.content) for row in rows]
         if len(rows) < _ROWS:
             return
         after = rows[-1].seq

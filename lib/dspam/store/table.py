@@ -10,18 +10,20 @@ import numpy.typing as npt
 from dspam.store.records import Counts, Keys
 
 _SLOT = 8 + 3 * 4  # octets
-_FILL = 0.7  # beyond it, chains of occupied slots get long
-_SMALLEST = 10  # bits
+_BUCKET = 8  # slots: the keys of a bucket fill one line of the processor's cache
+_FILL = 0.8  # beyond it, too many buckets are full
+_SMALLEST = 7  # bits of the number of buckets
 
 
 class Table:
-    """Open addressing with linear probing. Which slot a key prefers depends on a secret of this table, so that nobody can send
-    mail whose tokens crowd into one place. Key 0 is none (records.usable)."""
+    """Open addressing with buckets. Which bucket a key prefers depends on a secret of this table, so that nobody can send mail
+    whose tokens crowd into one place. A bucket fills from its front; a key that finds it full goes to the next. Key 0 is none
+    (records.usable)."""
 
     def __init__(self, expected: int = 0) -> None:
         self.size = 0
         self._factor = np.uint64(secrets.randbits(64) | 1)
-        self._allot(slots_for(expected).bit_length() - 1)
+        self._allot(buckets_for(expected))
 
     @property
     def nbytes(self) -> int:
@@ -29,77 +31,84 @@ class Table:
 
     def get(self, keys: Keys) -> Counts:
         """The counts of each key, zeros for one that isn't there; shape (n, 3)."""
-        slots, found = self._find(keys)
-        counts = self._counts[slots]
-        counts[~found] = 0
+        slots = self._find(keys)
+        counts: Counts = self._counts.take(slots, axis=0, mode="clip")
+        counts[slots < 0] = 0
         return counts
 
     def add(self, keys: Keys, deltas: Counts, sign: int = 1) -> None:
         """Add sign * deltas, shape (n, 3), to the keys; a key may be there several times. Grows as needed."""
-        slots, found = self._find(keys)
-        if not found.all():
-            fresh = np.unique(keys[~found])
-            if self.size + len(fresh) > _FILL * len(self._keys):
+        slots = self._find(keys)
+        missing = np.flatnonzero(slots < 0)
+        if missing.size:
+            fresh, inverse = np.unique(keys[missing], return_inverse=True)
+            if self.size + len(fresh) > _FILL * _BUCKET * len(self._keys):
                 self._grow(self.size + len(fresh))
-            self._insert(fresh)
-            slots, _ = self._find(keys)
-        np.add.at(self._counts, slots, deltas if sign == 1 else -deltas)
+                slots = self._find(keys)
+            slots[missing] = self._insert(fresh)[inverse]
+        cells = (slots * 3)[:, np.newaxis] + np.arange(3)
+        np.add.at(self._counts.reshape(-1), cells.ravel(), (deltas if sign == 1 else -deltas).ravel())
 
     def would_take(self, more: int) -> int:
         """Octets that the table takes once `more` keys have come."""
-        return max(len(self._keys), slots_for(self.size + more)) * _SLOT
+        return max(len(self._keys), buckets_for(self.size + more)) * _BUCKET * _SLOT
 
-    def _allot(self, bits: int) -> None:
-        self._shift = np.uint64(64 - bits)
-        self._mask = np.int64((1 << bits) - 1)
-        self._keys = np.zeros(1 << bits, dtype=np.int64)
-        self._counts = np.zeros((1 << bits, 3), dtype=np.int32)
+    def _allot(self, buckets: int) -> None:
+        self._shift = np.uint64(65 - buckets.bit_length())
+        self._keys = np.zeros((buckets, _BUCKET), dtype=np.int64)
+        self._counts = np.zeros((buckets * _BUCKET, 3), dtype=np.int32)
 
-    def _slots(self, keys: Keys) -> npt.NDArray[np.int64]:
+    def _preferred(self, keys: Keys) -> npt.NDArray[np.int64]:
         return ((keys.view(np.uint64) * self._factor) >> self._shift).astype(np.int64)
 
-    def _find(self, keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """For each key its slot and True, or the empty slot where the search ended and False."""
-        slots = self._slots(keys)
-        there = self._keys[slots]
-        found = there == keys
-        searching = np.flatnonzero(~found & (there != 0))
+    def _find(self, keys: Keys) -> npt.NDArray[np.int64]:
+        """The slot of each key, -1 for one that isn't there."""
+        result = np.full(len(keys), -1, dtype=np.int64)
+        searching, buckets = np.arange(len(keys)), self._preferred(keys)
         while searching.size:
-            ahead = (slots[searching] + 1) & self._mask
-            slots[searching] = ahead
-            there = self._keys[ahead]
-            hit = there == keys[searching]
-            found[searching[hit]] = True
-            searching = searching[~hit & (there != 0)]
-        return slots, found
+            candidates = self._keys[buckets]
+            rows, columns = np.nonzero(candidates == keys[searching][:, np.newaxis])
+            result[searching[rows]] = buckets[rows] * _BUCKET + columns
+            on = candidates[:, -1] != 0  # full, so that the key may have gone to the next
+            on[rows] = False
+            searching, buckets = searching[on], self._after(buckets[on])
+        return result
 
     def _insert(self, keys: Keys) -> npt.NDArray[np.int64]:
         """Give each of the keys, none of which is there yet or twice, a slot; returns the slots."""
-        result = self._slots(keys)
-        waiting = np.arange(len(keys))
+        result = np.empty(len(keys), dtype=np.int64)
+        waiting, buckets = np.arange(len(keys)), self._preferred(keys)
+        flat = self._keys.reshape(-1)
         while waiting.size:
-            slots = result[waiting]
-            free = self._keys[slots] == 0
-            self._keys[slots[free]] = keys[waiting[free]]
-            # Of several that wanted one slot the last has it; the others go on.
-            waiting = waiting[self._keys[slots] != keys[waiting]]
-            result[waiting] = (result[waiting] + 1) & self._mask
+            candidates = self._keys[buckets]
+            full = candidates[:, -1] != 0
+            slots = buckets * _BUCKET + (candidates == 0).argmax(axis=1)
+            wanted = slots[~full]
+            flat[wanted] = keys[waiting[~full]]
+            # Of several that wanted one slot the last has it; the others try the same bucket again.
+            has = ~full & (flat[slots] == keys[waiting])
+            result[waiting[has]] = slots[has]
+            buckets = np.where(full, self._after(buckets), buckets)[~has]
+            waiting = waiting[~has]
         self.size += len(keys)
         return result
 
+    def _after(self, buckets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return (buckets + 1) & (len(self._keys) - 1)
+
     def _grow(self, expected: int) -> None:
-        occupied = self._keys != 0
-        keys, counts = self._keys[occupied], self._counts[occupied]
+        slots = np.flatnonzero(self._keys)
+        keys, counts = self._keys.reshape(-1)[slots], self._counts[slots]
         self.size = 0
-        self._allot(slots_for(expected).bit_length() - 1)
+        self._allot(buckets_for(expected))
         self._counts[self._insert(keys)] = counts
 
 
-def slots_for(size: int) -> int:
-    """How many slots a table of so many keys has: a power of two."""
-    return 1 << max(_SMALLEST, int(size / _FILL).bit_length())
+def buckets_for(size: int) -> int:
+    """How many buckets a table of so many keys has: a power of two."""
+    return 1 << max(_SMALLEST, int(size / (_FILL * _BUCKET)).bit_length())
 
 
 def table_bytes(size: int) -> int:
     """Octets that a table of so many keys takes."""
-    return slots_for(size) * _SLOT
+    return buckets_for(size) * _BUCKET * _SLOT

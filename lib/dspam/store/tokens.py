@@ -24,6 +24,12 @@ CACHE_BYTES = 64 << 20
 POLL = 1.0  # seconds, so that what another worker was taught is known here within two
 _TRIES = 20
 
+# Built once, for building them takes longer than SQLite takes to answer.
+_LIVE = sa.select(
+    dspam_training.c.seq, dspam_training.c.user_id, dspam_training.c.is_spam, dspam_training.c.content
+).where(dspam_training.c.user_id == sa.bindparam("of"), dspam_training.c.message == sa.bindparam("for"))
+_INSERT = sa.insert(dspam_training)
+
 DeltasOf = Callable[[Counts, Totals], npt.NDArray[Any]]
 """From what a message's keys count now to what teaching it adds; shape (n, 3) both."""
 
@@ -172,12 +178,8 @@ class TokenStore:
 
     def _live(self, user_id: int, message: str, deadline: Any) -> Any:
         """The row of the training of this message that is in force, or None."""
-        training = dspam_training.c
-        query = sa.select(training.seq, training.user_id, training.is_spam, training.content).where(
-            training.user_id == user_id, training.message == message
-        )
         with self._database.read(deadline) as connection:
-            return connection.execute(query).one_or_none()
+            return connection.execute(_LIVE, {"of": user_id, "for": message}).one_or_none()
 
     def _take_back(self, connection: sa.Connection, live: Any) -> int | None:
         """End the force of a training and append its opposite; returns the number of that, None where the deltas are gone.
@@ -199,8 +201,8 @@ class TokenStore:
         )
 
     def _insert(self, connection: sa.Connection, **values: Any) -> int:
-        row = sa.insert(dspam_training).values(state=State.PENDING, trained_at=self._now(), **values)
-        key = connection.execute(row).inserted_primary_key
+        row = {"state": State.PENDING, "trained_at": self._now(), **values}
+        key = connection.execute(_INSERT, row).inserted_primary_key
         assert key is not None
         return int(key.seq)
 
