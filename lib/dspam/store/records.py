@@ -109,6 +109,8 @@ def _unpack_column(content: bytes, offset: int, into: npt.NDArray[np.int32]) -> 
     """Returns the offset behind the column."""
     if not into.size:
         return offset
+    if offset >= len(content):
+        raise ValueError("deltas that end too early")
     code = content[offset]
     if code == 0:
         into[:] = np.frombuffer(content, "<i4", count=1, offset=offset + 1)

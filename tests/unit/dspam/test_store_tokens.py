@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from antispam.store import Store, migrate
+from antispam.store import Store, StoreError, migrate
 from dspam.schema import dspam_training
 from dspam.store import (
     Deltas,
@@ -268,6 +270,39 @@ def test_opposite_verdicts_at_once_leave_one_of_them(store):
             future.result()
     fresh = TokenStore(store)
     assert fresh.counts(bob, KEYS).tolist() == (SPAM if fresh.verdict(bob, "m1") else HAM).tolist()
+
+
+@pytest.mark.parametrize("trouble", ["locked", "full"])
+def test_what_could_not_be_committed_was_not_learned(tmp_path, trouble):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url, pool=1, busy_timeout=0.05)
+    tokens = TokenStore(store)
+    bob = user_id(store, "bob")
+    tokens.train(bob, "m1", True, KEYS, SPAM)
+    tokens.counts(bob, KEYS)
+    many = np.arange(1, 20_000, dtype=np.int64)
+    with trouble_with(tmp_path / "test.db", store, trouble), pytest.raises(StoreError, match=trouble):
+        tokens.train(bob, "m2", False, many, np.ones((len(many), 3), dtype=np.int32))
+    assert tokens.counts(bob, KEYS).tolist() == SPAM.tolist()
+    assert tokens.totals(bob) == Totals(spam_learned=1)
+    assert tokens.train(bob, "m2", False, many, np.ones((len(many), 3), dtype=np.int32)) == Taught.LEARNED
+    store.close()
+
+
+@contextlib.contextmanager
+def trouble_with(path, store, trouble):
+    if trouble == "locked":
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        return
+    for limit in (1, 2**30):  # the least it can be is what the file has already
+        with store.read() as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count={limit}")
+        if limit == 1:
+            yield
 
 
 def test_users_asked_for_least_recently_make_room(sqlite_store):

@@ -1,0 +1,245 @@
+"""The compactor: folds change no count, whoever else folds and whenever it is killed; a purge forgets what it may."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from antispam.store import Store, migrate
+from dspam.schema import State, dspam_page, dspam_training, dspam_user
+from dspam.store import (
+    Deltas,
+    Taught,
+    TokenStore,
+    Totals,
+    compact,
+    forget_deltas,
+    forget_trainings,
+    purge_tokens,
+    user_id,
+)
+from dspam.store.compactor import fold
+
+DAY = 86_400.0
+ONE = np.array([[1, 0, 5]], dtype=np.int32)
+
+
+class Clock:
+    def __init__(self, now=1000 * DAY):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url, busy_timeout=30.0)
+    yield store
+    store.close()
+
+
+def teach(store, user, messages, size=2_000, seed=1):
+    """Train messages of random keys, some of which they share; returns what all keys count."""
+    tokens = TokenStore(store)
+    rng = np.random.default_rng(seed)
+    every = []
+    for number in range(messages):
+        keys = np.unique(rng.integers(1, 5_000, size)) * 0x9E3779B97F4A7
+        tokens.train(user, f"{seed}-{number}", True, keys, np.broadcast_to(ONE, (len(keys), 3)))
+        every.append(keys)
+    keys, counts = np.unique(np.concatenate(every), return_counts=True)
+    return keys, counts[:, np.newaxis] * ONE
+
+
+def rows(store, table, *where):
+    with store.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table).where(*where))
+
+
+@pytest.mark.parametrize("cache", [64 << 20, 1])
+def test_what_is_folded_counts_as_before(store, cache):
+    user = user_id(store, "bob")
+    keys, counts = teach(store, user, 6)
+    before = TokenStore(store, cache=cache)
+    assert (before.counts(user, keys) == counts).all()
+    assert compact(store) == 6
+    for tokens in (before, TokenStore(store, cache=cache)):
+        assert (tokens.counts(user, keys) == counts).all()
+        assert tokens.totals(user) == Totals(spam_learned=6)
+    assert rows(store, dspam_training, dspam_training.c.state == State.PENDING) == 0
+
+
+def test_many_folds_split_pages_and_lose_nothing(store):
+    user = user_id(store, "bob")
+    every = []
+    for seed in range(5):
+        every.append(teach(store, user, 2, seed=seed))
+        while fold(store, user, entries=1):
+            pass
+    keys = np.unique(np.concatenate([keys for keys, _ in every]))
+    expected = sum(counts[:, 0].sum() for _, counts in every)
+    assert TokenStore(store).counts(user, keys)[:, 0].sum() == expected
+    with store.read() as connection:
+        sizes = [len(content) // 22 for content in connection.scalars(sa.select(dspam_page.c.content))]
+        assert connection.scalar(sa.select(dspam_user.c.tokens)) == sum(sizes) == len(keys)
+    assert 1 < max(sizes) <= 256
+
+
+def test_a_few_pending_trainings_wait_until_they_are_old(store):
+    user, clock = user_id(store, "bob"), Clock()
+    TokenStore(store, now=clock).train(user, "m1", True, [1], ONE)
+    assert compact(store, rows=2, before=clock.now) == 0
+    assert compact(store, rows=2, before=clock.now + 1) == 1
+
+
+def test_compactors_at_once_fold_each_training_once(database_url):
+    migrate(database_url)
+    stores = [Store(database_url, busy_timeout=30.0) for _ in range(3)]
+    user = user_id(stores[0], "bob")
+    keys, counts = teach(stores[0], user, 12)
+
+    def fold_singly(store):
+        return sum(fold(store, user, entries=1) for _ in range(12))
+
+    with ThreadPoolExecutor(3) as pool:
+        folded = sum(pool.map(fold_singly, stores))
+    assert folded + compact(stores[0]) == 12
+    assert (TokenStore(stores[0]).counts(user, keys) == counts).all()
+    assert TokenStore(stores[0]).totals(user) == Totals(spam_learned=12)
+    for store in stores:
+        store.close()
+
+
+COMPACT_FOR_EVER = """
+    import sys
+    from antispam.store import Store
+    from dspam.store.compactor import fold
+    from dspam.store import TokenStore
+    import numpy as np
+    store = Store(sys.argv[1], busy_timeout=30.0)
+    tokens = TokenStore(store)
+    print("ready", flush=True)
+    number = 0
+    while True:
+        keys = np.unique(np.random.default_rng(number).integers(1, 5_000, 2_000))
+        tokens.train(1, f"{sys.argv[2]}-{number}", True, keys, np.ones((len(keys), 3), dtype=np.int32))
+        print(number, flush=True)
+        number += 1
+        fold(store, 1)
+"""
+
+
+def test_killed_at_any_moment_it_neither_loses_nor_doubles_a_training(database_url):
+    """Five times a process that trains and folds is killed. Every training that it reported is there, each of them once."""
+    migrate(database_url)
+    store = Store(database_url, busy_timeout=30.0)
+    user = user_id(store, "bob")
+    assert user == 1
+    reported = 0
+    for attempt in range(5):
+        command = [sys.executable, "-c", textwrap.dedent(COMPACT_FOR_EVER), database_url, str(attempt)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "ready\n"
+            for _ in range(3 + 2 * attempt):
+                reported += process.stdout.readline() != ""
+            process.send_signal(signal.SIGKILL)
+            reported += len(process.stdout.read().splitlines())
+    compact(store)
+    with store.read() as connection:
+        log = connection.execute(sa.select(dspam_training.c.content, dspam_training.c.state)).all()
+    assert {row.state for row in log} == {State.FOLDED}
+    assert reported <= len(log) <= reported + 5
+    tokens = TokenStore(store)
+    assert tokens.totals(user) == Totals(spam_learned=len(log))
+    expected = sum(len(Deltas.unpack(row.content).keys) for row in log)
+    assert tokens.counts(user, np.arange(1, 5_001)).sum() == 3 * expected
+    store.close()
+
+
+def test_stale_tokens_are_forgotten_and_everybody_notices(store):
+    user, clock = user_id(store, "bob"), Clock()
+    poll = Clock(0.0)
+    tokens = TokenStore(store, now=clock, clock=poll)
+    tokens.train(user, "old", True, [1, 2, 3], np.repeat(ONE, 3, axis=0))
+    clock.now += 100 * DAY
+    tokens.train(user, "new", True, [3], ONE)
+    compact(store)
+    assert forget_deltas(store, clock.now - DAY) == 1
+    assert purge_tokens(store, user, clock.now - 50 * DAY) == 2
+    assert purge_tokens(store, user, clock.now - 50 * DAY) == 0
+    poll.now += 1.0
+    for other in (tokens, TokenStore(store, cache=1)):
+        assert other.counts(user, [1, 2, 3])[:, 0].tolist() == [0, 0, 2]
+
+
+def test_tokens_of_one_message_only_may_be_forgotten_earlier(store):
+    user, clock = user_id(store, "bob"), Clock()
+    tokens = TokenStore(store, now=clock)
+    tokens.train(user, "a", True, [1, 2], np.repeat(ONE, 2, axis=0))
+    tokens.train(user, "b", True, [2], ONE)
+    compact(store)
+    clock.now += 20 * DAY
+    forget_deltas(store, clock.now)
+    assert purge_tokens(store, user, clock.now - 90 * DAY, rare_before=clock.now - 15 * DAY) == 1
+    assert TokenStore(store).counts(user, [1, 2])[:, 0].tolist() == [0, 2]
+
+
+def test_tokens_of_what_can_be_taken_back_stay(store):
+    user, clock = user_id(store, "bob"), Clock()
+    tokens = TokenStore(store, now=clock)
+    tokens.train(user, "a", True, [1, 2], np.repeat(ONE, 2, axis=0))
+    compact(store)
+    clock.now += 100 * DAY
+    assert purge_tokens(store, user, clock.now) == 0
+    assert tokens.undo(user, "a")
+    assert TokenStore(store).counts(user, [1, 2]).sum() == 0
+
+
+def test_a_purge_in_slices_reaches_every_page(store):
+    user, clock = user_id(store, "bob"), Clock()
+    tokens = TokenStore(store, now=clock)
+    keys = np.arange(1, 3_001) * 0x1234567
+    tokens.train(user, "a", True, keys, np.broadcast_to(ONE, (len(keys), 3)))
+    compact(store)
+    forget_deltas(store, clock.now + 1)
+    assert purge_tokens(store, user, clock.now + 10 * DAY, pages_per_slice=3) == 3_000
+    assert rows(store, dspam_page) == 0
+    tokens.train(user, "b", True, keys[:5], np.broadcast_to(ONE, (5, 3)))
+    compact(store)
+    assert TokenStore(store).counts(user, keys).sum() == 5 * 6
+
+
+def test_a_replay_teaches_nothing_even_when_its_deltas_are_forgotten(store):
+    user, clock = user_id(store, "bob"), Clock()
+    tokens = TokenStore(store, now=clock)
+    tokens.train(user, "a", True, [1], ONE)
+    tokens.train(user, "b", True, [1], ONE)
+    tokens.undo(user, "b")
+    compact(store)
+    while forget_deltas(store, clock.now + 1, slice_size=2) == 2:
+        pass
+    assert tokens.train(user, "a", True, [1], ONE) == Taught.REPLAY
+    assert tokens.undo(user, "a") is False
+    assert tokens.train(user, "b", True, [2], ONE) == Taught.LEARNED
+    assert forget_trainings(store, clock.now + 1) == 1
+    assert tokens.train(user, "a", True, [1], ONE) == Taught.LEARNED
+
+
+def test_what_was_forgotten_cannot_be_taken_back_but_the_opposite_is_learned(store):
+    user, clock = user_id(store, "bob"), Clock()
+    tokens = TokenStore(store, now=clock)
+    tokens.train(user, "a", True, [1], ONE)
+    compact(store)
+    forget_deltas(store, clock.now + 1)
+    assert tokens.train(user, "a", False, [1], np.array([[0, 1, -5]])) == Taught.LEARNED
+    assert tokens.verdict(user, "a") is False
+    assert tokens.counts(user, [1]).tolist() == [[1, 1, 0]]
