@@ -1,0 +1,59 @@
+"""Contexts over the token store that all workers and nodes share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from . import store
+from .algorithms import Hits, Totals
+
+
+class SqlStorage:
+    """A `memory.Storage` over the SQL store: each change of a context is one training of the log.
+
+    A context may process the same message twice and mean it, so trainings are not told apart here; signatures and
+    `DSpamDirectory` see to it that a report teaches once.  Raises ValueError for a name that no user can have, and what the
+    database raises.
+    """
+
+    def __init__(self, database: store.Database, tokens: store.TokenStore | None = None) -> None:
+        self._database = database
+        self._tokens = tokens or store.TokenStore(database)
+
+    def counts(self, user: str, keys: Collection[int]) -> dict[int, Hits]:
+        number = store.find_user(self._database, user)
+        if number is None or not keys:
+            return {}
+        wanted = np.fromiter(keys, dtype=np.int64, count=len(keys))
+        found = self._tokens.counts(number, wanted)
+        known = np.flatnonzero(found[:, :2].any(axis=1))
+        return {
+            key: Hits(spam, innocent)
+            for key, (spam, innocent, _) in zip(wanted[known].tolist(), found[known].tolist(), strict=True)
+        }
+
+    def totals(self, user: str) -> Totals:
+        number = store.find_user(self._database, user)
+        return Totals() if number is None else Totals(*self._tokens.totals(number).values())
+
+    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals) -> None:
+        number = store.user_id(self._database, user)
+        keys = np.fromiter(deltas, dtype=np.int64, count=len(deltas))
+        counts = np.array([(*hits, 0) for hits in deltas.values()], dtype=np.int32).reshape(len(deltas), 3)
+        is_spam = bool(counts[:, 0].sum() > counts[:, 1].sum())
+        self._tokens.train(number, secrets.token_bytes(16), is_spam, keys, counts, totals=store.Totals(*totals))
+
+    def get_signature(self, user: str, signature: str) -> bytes | None:
+        number = store.find_user(self._database, user)
+        found = None if number is None else store.get_signature(self._database, number, signature)
+        return found.content if found else None
+
+    def set_signature(self, user: str, signature: str, content: bytes) -> None:
+        store.put_signature(self._database, store.user_id(self._database, user), signature, content)
+
+    def delete_signature(self, user: str, signature: str) -> bool:
+        number = store.find_user(self._database, user)
+        return number is not None and store.delete_signature(self._database, number, signature)
