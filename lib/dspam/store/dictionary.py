@@ -38,6 +38,11 @@ _SINCE = sa.select(_training.seq).where(
     _training.user_id == sa.bindparam("of"),
     _training.seq > sa.bindparam("after"),
 )
+_SOME_PAGES = (
+    sa.select(dspam_page.c.start, dspam_page.c.content)
+    .where(dspam_page.c.user_id == sa.bindparam("of"), dspam_page.c.start.in_(sa.bindparam("starts", expanding=True)))
+    .order_by(dspam_page.c.start)
+)
 _USER = sa.select(dspam_user).where(dspam_user.c.id == sa.bindparam("of"))
 
 
@@ -248,12 +253,8 @@ def starts_of(connection: sa.Connection, user_id: int) -> npt.NDArray[np.int64]:
 def pages(connection: sa.Connection, user_id: int, starts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """(start, content) of these pages, which are sorted, in their order."""
     for begin in range(0, len(starts), _PAGES):
-        rows = connection.execute(
-            sa.select(dspam_page.c.start, dspam_page.c.content)
-            .where(dspam_page.c.user_id == user_id, dspam_page.c.start.in_(starts[begin : begin + _PAGES]))
-            .order_by(dspam_page.c.start)
-        )
-        yield from ((row.start, row.content) for row in rows)
+        wanted = {"of": user_id, "starts": starts[begin : begin + _PAGES]}
+        yield from connection.execute(_SOME_PAGES, wanted).tuples().all()
 
 
 def page_slices(

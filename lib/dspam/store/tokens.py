@@ -20,7 +20,7 @@ from dspam.store.dictionary import Dictionary, UnknownUserError
 from dspam.store.records import Counts, Deltas, Keys, Totals, usable
 from dspam.store.table import Table
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 128 << 20  # some three million tokens
 POLL = 1.0  # seconds, so that what another worker was taught is known here within two
 _TRIES = 20
 
