@@ -254,7 +254,7 @@ def pages(connection: sa.Connection, user_id: int, starts: Sequence[int]) -> Ite
     """(start, content) of these pages, which are sorted, in their order."""
     for begin in range(0, len(starts), _PAGES):
         wanted = {"of": user_id, "starts": starts[begin : begin + _PAGES]}
-        yield from connection.execute(_SOME_PAGES, wanted).tuples().all()
+        yield from [(row[0], row[1]) for row in connection.execute(_SOME_PAGES, wanted).all()]
 
 
 def page_slices(
