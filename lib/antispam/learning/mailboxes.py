@@ -1,0 +1,101 @@
+"""Messages out of whatever people keep mail in: mbox files, maildirs, folders of files, single files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+MAX_MESSAGE = 100 << 20
+_FROM_LINE = re.compile(rb"From [^\r\n]*\r?\n")
+_QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+
+
+class MailboxError(Exception):
+    """A path that can't be read as mail; its text says which and why."""
+
+
+class Stored(NamedTuple):
+    """A message where it was found: path, its number in the file (from 1; 0 where the file is one message), its octets."""
+
+    path: Path
+    number: int
+    raw: bytes
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}#{self.number}" if self.number else str(self.path)
+
+
+def identity(raw: bytes) -> str:
+    """By what a message is recognised when it is taught again: the hash of its octets with LF line ends, without the mbox
+    line, so that it does not matter from which kind of mailbox it came."""
+    plain = raw.replace(b"\r\n", b"\n")
+    if match := _FROM_LINE.match(plain):
+        plain = plain[match.end() :]
+    return hashlib.sha256(plain.rstrip(b"\n")).hexdigest()
+
+
+def files(paths: list[Path]) -> list[Path]:
+    """The files below the paths, sorted; a maildir's tmp and files whose names start with a dot are left out.
+
+    Raises MailboxError for a path that doesn't exist.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise MailboxError(f"{path}: there is no such file or folder")
+        if path.is_file():
+            found.append(path)
+            continue
+        skip = {"tmp"} if is_maildir(path) else set()
+        found += sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(part.startswith(".") or part in skip for part in file.relative_to(path).parts)
+        )
+    return found
+
+
+def is_maildir(path: Path) -> bool:
+    return all((path / name).is_dir() for name in ("cur", "new", "tmp"))
+
+
+def messages(file: Path) -> Iterator[Stored]:
+    """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line, otherwise
+    it is one message. A file is read message by message. Raises MailboxError where it can't be read."""
+    try:
+        with file.open("rb") as stream:
+            first = stream.readline(1 << 16)
+            if not _FROM_LINE.match(first):
+                stream.seek(0)
+                yield Stored(file, 0, stream.read(MAX_MESSAGE))
+                return
+            yield from _mbox(file, stream)
+    except OSError as error:
+        raise MailboxError(f"{file}: can't be read: {error.strerror or error}") from error
+
+
+def _mbox(file: Path, lines: Iterator[bytes]) -> Iterator[Stored]:
+    """What stands after the first "From " line; it is no mbox but one message if no second one comes."""
+    number, size, empty = 0, 0, False
+    kept: list[bytes] = []
+    for line in lines:
+        if empty and _FROM_LINE.match(line):
+            number += 1
+            yield Stored(file, number, _unquoted(kept))
+            kept, size = [], 0
+        elif size <= MAX_MESSAGE:
+            kept.append(line)
+            size += len(line)
+        empty = not line.strip(b"\r\n")
+    yield Stored(file, number + 1 if number else 0, _unquoted(kept) if number else b"".join(kept))
+
+
+def _unquoted(lines: list[bytes]) -> bytes:
+    """Without the empty line that ends a message in an mbox, and with ">From " as it was (mboxrd)."""
+    if lines and not lines[-1].strip(b"\r\n"):
+        lines = lines[:-1]
+    return _QUOTED_FROM.sub(rb"\1", b"".join(lines))

@@ -1,0 +1,74 @@
+"""Mail out of files of every kind."""
+
+from __future__ import annotations
+
+import mailbox
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.learning.mailboxes import MailboxError, files, identity, messages
+
+MAIL = b"Subject: hi\n\nhello\n"
+
+
+def raws(path):
+    return [message.raw for message in messages(path)]
+
+
+def test_a_file_is_one_message(tmp_path):
+    (tmp_path / "a.eml").write_bytes(MAIL)
+    assert [(m.number, m.raw) for m in messages(tmp_path / "a.eml")] == [(0, MAIL)]
+
+
+def test_a_single_message_with_an_mbox_line_is_one_message_without_it(tmp_path):
+    (tmp_path / "a").write_bytes(b"From a@example.org  Thu Aug 22 12:36:23 2002\n" + MAIL)
+    assert raws(tmp_path / "a") == [MAIL]
+
+
+def test_an_mbox_is_split_and_unquoted(tmp_path):
+    box = mailbox.mbox(tmp_path / "box")
+    for body in ("one\n", "two\nFrom here on\n", "three\n"):
+        box.add(f"Subject: x\n\n{body}")
+    box.close()
+    assert raws(tmp_path / "box") == [b"Subject: x\n\n" + b for b in (b"one\n", b"two\nFrom here on\n", b"three\n")]
+    assert [m.number for m in messages(tmp_path / "box")] == [1, 2, 3]
+
+
+def test_from_in_the_middle_of_a_paragraph_starts_no_message(tmp_path):
+    text = b"From a\nSubject: x\n\none\nFrom me\n"
+    (tmp_path / "box").write_bytes(text)
+    assert len(raws(tmp_path / "box")) == 1
+
+
+def test_a_maildir_is_read_without_what_is_being_delivered(tmp_path):
+    for folder in ("cur", "new", "tmp"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1").write_bytes(MAIL)
+    assert [file.parent.name for file in files([tmp_path])] == ["cur", "new"]
+
+
+def test_a_folder_is_read_to_the_bottom_in_order(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("b/2", "a", ".hidden"):
+        (tmp_path / name).write_bytes(MAIL)
+    assert [str(file.relative_to(tmp_path)) for file in files([tmp_path])] == ["a", "b/2"]
+
+
+def test_a_path_that_is_not_there_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(MailboxError, match="no such file or folder"):
+        files([tmp_path / "none"])
+
+
+def test_a_message_is_the_same_from_every_kind_of_mailbox():
+    same = [MAIL, MAIL.replace(b"\n", b"\r\n"), b"From x\n" + MAIL, MAIL + b"\n"]
+    assert len({identity(raw) for raw in same}) == 1
+    assert identity(MAIL) != identity(MAIL + b"more")
+
+
+@given(raw=st.binary(max_size=300))
+def test_any_file_is_read(tmp_path_factory, raw):
+    file = tmp_path_factory.mktemp("any") / "file"
+    file.write_bytes(raw)
+    assert list(messages(file))
