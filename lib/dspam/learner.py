@@ -1,0 +1,202 @@
+"""The default classifier: four weak opinions of a message, added up.  Pure arithmetic over integers that a store keeps.
+
+State, for each user and feature: [spam messages that had it, ham messages that had it, weight / 1024], as int32; and how many
+spam and ham messages were learned.  A training is a row of deltas for the keys of one message.  Deltas add up in any order, and
+taking one back is subtracting it; that is all that a store must know.
+
+The opinions (docs/learning.md tells where they come from and how they were chosen):
+- logistic regression over header facts, and another one over text and structure: they learn from what they got wrong, which
+  finds the features that tell apart what looks alike;
+- naive Bayes over header facts, and another one over words and pairs: they only count, so they learn fast from little.
+Each is wrong about other messages than the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dspam.features import HEADER, STRUCTURE, kinds_of
+from dspam.hashing import Keys
+
+Counts = npt.NDArray[np.int32]
+"""Shape (n, 3): spam hits, ham hits, weight in units of 1 / WEIGHT_UNIT."""
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+WEIGHT_UNIT = 1024
+SPAM_AT = 0.9
+"""A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
+_MAX_WEIGHT = 1 << 30
+
+
+class Totals(NamedTuple):
+    """How many messages of each kind were learned."""
+
+    spam: int
+    ham: int
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Online logistic regression: length-normalized binary features, several steps a message until it is on the right side by
+    `margin` (Sculley and Wachman 2007: thick thresholds), smaller steps for features that were seen often (as AdaGrad does).
+    """
+
+    rate: float
+    margin: float
+    steps: int
+    slowing: float = 0.3
+
+    def output(self, weights: Floats) -> float:
+        """The logit."""
+        return float(weights.sum()) / math.sqrt(len(weights)) if len(weights) else 0.0
+
+    def step(self, weights: Floats, hits: npt.NDArray[np.int64], is_spam: bool) -> Floats:
+        """The change of the weights that learns this message."""
+        size = len(weights)
+        rates = self.rate / math.sqrt(size) / (1.0 + hits) ** self.slowing if size else np.zeros(0)
+        slope = float(rates.sum()) / math.sqrt(size) if size else 0.0
+        output, moved, target = self.output(weights), 0.0, float(is_spam)
+        for _ in range(self.steps):
+            error = target - _logistic(output)
+            if abs(error) < self.margin:
+                break
+            moved += error
+            output += slope * error
+        return rates * moved
+
+
+_HEADER_REGRESSION = Regression(rate=15.0, margin=0.03, steps=4)
+_TEXT_REGRESSION = Regression(rate=20.0, margin=0.2, steps=8)
+_UNSEEN = 0.01  # what a feature is counted for in a class where it never was
+_SHY = 0.5  # a feature seen n times has n / (n + _SHY) of its say
+_LENGTH = 0.85  # features of one message repeat one another: their sum is divided by their number to this power
+_BEND = 1.3  # an opinion that is sure counts more than in proportion
+# What each opinion is divided by (its spread on mail), and its say.
+_SCALES = (4.8, 3.1, 3.2, 2.8)
+_SAY = (1.3, 1.0, 1.3, 0.5)
+_MAX_OPINION = 40.0
+_CAUTION = 10.0  # so many messages of the rarer kind give half of the say
+_STEEP = 2.5  # logit per unit
+_EVEN = 0.0
+
+
+class Opinions(NamedTuple):
+    """What each of the four says; positive is spam."""
+
+    header: float
+    text: float
+    words: float
+    senders: float
+
+
+def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
+    """The four outputs for a message with these keys."""
+    kinds = kinds_of(keys)
+    header = kinds == HEADER
+    text = ~header
+    weights = counts[:, 2] / WEIGHT_UNIT
+    evidence = _evidence(counts, totals)
+    return Opinions(
+        _HEADER_REGRESSION.output(weights[header]),
+        _TEXT_REGRESSION.output(weights[text]),
+        _bayes(evidence[text & (kinds != STRUCTURE)]),
+        _bayes(evidence[header]),
+    )
+
+
+def _evidence(counts: Counts, totals: Totals) -> Floats:
+    """Each feature's log-odds; less for one that was seen seldom, or about as often on both sides."""
+    spam, ham = counts[:, 0].astype(np.float64), counts[:, 1].astype(np.float64)
+    hits = spam + ham
+    all_spam, all_ham = totals.spam + 1.0, totals.ham + 1.0
+    in_spam, in_ham = spam / all_spam, ham / all_ham
+    ratio = np.log((spam + _UNSEEN) / all_spam) - np.log((ham + _UNSEEN) / all_ham)
+    uneven = np.abs(in_spam - in_ham) / (in_spam + in_ham + 1e-12)
+    evidence: Floats = ratio * uneven * (hits / (hits + _SHY))
+    return evidence
+
+
+def _bayes(evidence: Floats) -> float:
+    return float(evidence.sum()) / len(evidence) ** _LENGTH if len(evidence) else 0.0
+
+
+def margin(found: Opinions, totals: Totals) -> float:
+    """The opinions as one number: 0 knows nothing, positive is spam."""
+    joined = 0.0
+    for value, scale, say in zip(found, _SCALES, _SAY, strict=True):
+        value = min(max(value, -_MAX_OPINION), _MAX_OPINION) / scale
+        joined += say * math.copysign(abs(value) ** _BEND, value)
+    known = max(0, min(totals.spam, totals.ham))
+    return joined * known / (known + _CAUTION)
+
+
+def score(keys: Keys, counts: Counts, totals: Totals) -> float:
+    """The probability that a message is spam, 0 to 1; nothing learned is 0.5. It is spam from SPAM_AT on."""
+    return _logistic(_STEEP * (margin(opinions(keys, counts, totals), totals) - _EVEN))
+
+
+def deltas(keys: Keys, counts: Counts, is_spam: bool) -> Counts:
+    """What learning this message adds to the counts of its keys; shape and order of `counts`."""
+    added = np.zeros_like(counts)
+    added[:, 0 if is_spam else 1] = 1
+    header = kinds_of(keys) == HEADER
+    weights = counts[:, 2] / WEIGHT_UNIT
+    hits = np.maximum(counts[:, 0].astype(np.int64) + counts[:, 1], 0)
+    for part, regression in ((header, _HEADER_REGRESSION), (~header, _TEXT_REGRESSION)):
+        step = regression.step(weights[part], hits[part], is_spam)
+        before = counts[part, 2].astype(np.int64)
+        after = np.clip(before + np.rint(step * WEIGHT_UNIT).astype(np.int64), -_MAX_WEIGHT, _MAX_WEIGHT)
+        added[part, 2] = after - before
+    return added
+
+
+def _logistic(value: float) -> float:
+    value = min(max(value, -700.0), 700.0)
+    return 1.0 / (1.0 + math.exp(-value))
+
+
+def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
+    """How much each feature speaks for spam (positive) or ham, to show a person the strongest of both sides."""
+    header = kinds_of(keys) == HEADER
+    weights, evidence = counts[:, 2] / WEIGHT_UNIT, _evidence(counts, totals)
+    spoken = np.zeros(len(keys))
+    for part, regression, bayes in ((header, 0, 3), (~header, 1, 2)):
+        size = max(1, int(part.sum()))
+        spoken[part] = weights[part] / math.sqrt(size) * (_SAY[regression] / _SCALES[regression])
+        said = evidence[part] / size**_LENGTH * (_SAY[bayes] / _SCALES[bayes])
+        spoken[part] += np.where(kinds_of(keys[part]) == STRUCTURE, 0.0, said)
+    return spoken
+
+
+class Memory:
+    """A store for tests and trials: all of it in a dictionary of one process."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, npt.NDArray[np.int64]] = {}
+        self.totals = Totals(0, 0)
+
+    def counts(self, keys: Keys) -> Counts:
+        """The counts of these keys; zeros where nothing is known."""
+        nothing = np.zeros(3, dtype=np.int64)
+        return np.array([self.rows.get(key, nothing) for key in keys.tolist()], dtype=np.int32).reshape(-1, 3)
+
+    def add(self, keys: Keys, added: Counts, is_spam: bool, sign: int = 1) -> None:
+        """Apply the deltas of one training, or with sign -1 take them back."""
+        for key, row in zip(keys.tolist(), added.astype(np.int64), strict=True):
+            self.rows[key] = self.rows.get(key, 0) + sign * row
+        self.totals = Totals(self.totals.spam + sign * is_spam, self.totals.ham + sign * (not is_spam))
+
+    def score(self, keys: Keys) -> float:
+        return score(keys, self.counts(keys), self.totals)
+
+    def learn(self, keys: Keys, is_spam: bool) -> Counts:
+        """Learn a message; returns the deltas."""
+        added = deltas(keys, self.counts(keys), is_spam)
+        self.add(keys, added, is_spam)
+        return added
