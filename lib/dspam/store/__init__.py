@@ -1,6 +1,6 @@
 """The token store: one SQL database that all workers and nodes share."""
 
-from dspam.store.compactor import compact, forget_deltas, forget_trainings, purge_tokens
+from dspam.store.compactor import compact, compacting, forget_deltas, forget_trainings, purge_tokens, purging
 from dspam.store.database import Database
 from dspam.store.dictionary import UnknownUserError
 from dspam.store.records import Counts, Deltas, Keys, Totals, pack_keys, unpack_keys
@@ -26,6 +26,7 @@ __all__ = [
     "Totals",
     "UnknownUserError",
     "compact",
+    "compacting",
     "count",
     "delete_signature",
     "delete_user",
@@ -37,6 +38,7 @@ __all__ = [
     "pack_keys",
     "purge_signatures",
     "purge_tokens",
+    "purging",
     "put_signature",
     "unpack_keys",
     "user_id",

@@ -29,10 +29,16 @@ _DAY = 86_400.0  # seconds
 
 
 def compact(database: Database, *, rows: int = 200, before: float = math.inf) -> int:
+    """Do all that compacting() does; returns how many trainings were folded."""
+    return sum(compacting(database, rows=rows, before=before))
+
+
+def compacting(database: Database, *, rows: int = 200, before: float = math.inf) -> Iterator[int]:
     """Fold, of every user who has `rows` pending trainings or one from before that time (seconds since the epoch), all of them.
 
-    Returns how many. A fold rewrites the pages it touches, so rare and large ones are cheaper than frequent small ones; workers
-    know of pending trainings all the same.
+    Yields after each transaction how many it folded: whoever does this beside the mail can rest between two, or stop. A fold
+    rewrites the pages it touches, so rare and large ones are cheaper than frequent small ones; workers know of pending
+    trainings all the same, but a worker that starts has to read them.
     """
     training = dspam_training.c
     due = sa.select(training.user_id, sa.func.count()).where(training.state == State.PENDING).group_by(training.user_id)
@@ -40,13 +46,11 @@ def compact(database: Database, *, rows: int = 200, before: float = math.inf) ->
         due = due.having(sa.or_(sa.func.count() >= rows, sa.func.min(training.trained_at) < before))
     with database.read() as connection:
         waiting = connection.execute(due).all()
-    total = 0
     for user_id, left in waiting:
         # Those that come meanwhile wait for the next time, or this would never end on a busy node.
         while left > 0 and (folded := fold(database, user_id)):
             left -= folded
-            total += folded
-    return total
+            yield folded
 
 
 def fold(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> int:
@@ -68,6 +72,14 @@ def fold(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> int:
     return len(batch.seqs)
 
 
+def purging(database: Database, before: float, *, rare_before: float = 0.0) -> Iterator[int]:
+    """Do what purge_tokens() does for every user. Yields after each slice how many tokens it forgot."""
+    with database.read() as connection:
+        users = connection.scalars(sa.select(dspam_user.c.id).order_by(dspam_user.c.id)).all()
+    for user_id in users:
+        yield from _purging_user(database, user_id, before, rare_before, _PAGES)
+
+
 def purge_tokens(
     database: Database, user_id: int, before: float, *, rare_before: float = 0.0, pages_per_slice: int = _PAGES
 ) -> int:
@@ -76,15 +88,7 @@ def purge_tokens(
 
     A token of a training that can still be taken back stays: what is taken back must be there. One short transaction a slice.
     """
-    oldest = _oldest_training(database, user_id)
-    days = tuple(int(min(limit, oldest) // _DAY) for limit in (before, rare_before))
-    forgotten, after, going = 0, None, True
-    while going:
-        with contextlib.suppress(_OvertakenError):  # then the same slice again
-            count, after = _purge_slice(database, user_id, days, after, pages_per_slice)
-            forgotten += count
-            going = after is not None
-    return forgotten
+    return sum(_purging_user(database, user_id, before, rare_before, pages_per_slice))
 
 
 def forget_deltas(database: Database, before: float, slice_size: int = 200) -> int:
@@ -242,6 +246,19 @@ def _oldest_training(database: Database, user_id: int) -> float:
     with database.read() as connection:
         oldest = connection.scalar(sa.select(sa.func.min(training.trained_at)).where(undoable))
     return math.inf if oldest is None else float(oldest)
+
+
+def _purging_user(
+    database: Database, user_id: int, before: float, rare_before: float, pages_per_slice: int
+) -> Iterator[int]:
+    oldest = _oldest_training(database, user_id)
+    days = tuple(int(min(limit, oldest) // _DAY) for limit in (before, rare_before))
+    after, going = None, True
+    while going:
+        with contextlib.suppress(_OvertakenError):  # then the same slice again
+            count, after = _purge_slice(database, user_id, days, after, pages_per_slice)
+            going = after is not None
+            yield count
 
 
 def _purge_slice(

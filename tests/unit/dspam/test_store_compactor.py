@@ -20,9 +20,11 @@ from dspam.store import (
     TokenStore,
     Totals,
     compact,
+    compacting,
     forget_deltas,
     forget_trainings,
     purge_tokens,
+    purging,
     user_id,
 )
 from dspam.store.compactor import fold
@@ -179,6 +181,18 @@ def test_stale_tokens_are_forgotten_and_everybody_notices(store):
     poll.now += 1.0
     for other in (tokens, TokenStore(store, cache=1)):
         assert other.counts(user, [1, 2, 3])[:, 0].tolist() == [0, 0, 2]
+
+
+def test_all_users_are_compacted_and_purged_piece_by_piece(store):
+    clock = Clock()
+    tokens = TokenStore(store, now=clock)
+    users = [user_id(store, name) for name in ("bob", "eve", "joe")]
+    for user in users[:2]:
+        tokens.train(user, "a", True, [1, 2], np.repeat(ONE, 2, axis=0))
+    assert list(compacting(store)) == [1, 1]
+    forget_deltas(store, clock.now + 1)
+    assert list(purging(store, clock.now + 10 * DAY)) == [2, 2, 0]
+    assert rows(store, dspam_page) == 0
 
 
 def test_tokens_of_one_message_only_may_be_forgotten_earlier(store):
