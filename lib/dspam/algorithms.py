@@ -173,7 +173,12 @@ def telling(tokens: Iterable[Weighed]) -> list[Weighed]:
 
     The last rule makes the choice the same on every node, and the keys are hashes: nobody's words come first.
     """
-    return sorted(tokens, key=lambda token: (-abs(token.value - 0.5), -token.frequency, token.key))
+    return sorted(tokens, key=_rank)
+
+
+def _rank(token: Weighed) -> tuple[float, int, int]:
+    key, value, frequency = token
+    return -abs(value - 0.5), -frequency, key
 
 
 def bayes(values: Iterable[float]) -> float:

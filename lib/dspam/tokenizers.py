@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import chain as chain_of
 from typing import Final, NamedTuple
 
 import _mimetree
@@ -185,25 +187,27 @@ def tokenize(
         lower = name.lower()
         if lower in ignore or lower in _OWN_FIELDS or lower.startswith("x-dspam-"):
             continue
-        if lower == "from" and not reading.tokens.sender:
-            reading.tokens.sender = token_key(f"From*{' '.join(value.split())}")
+        if lower == "from" and not reading.sender:
+            reading.sender = token_key(f"From*{' '.join(value.split())}")
         reading.read(words_of(value, in_header=True), f"{name[:64].title()}*")
     for part in text.body:
         for found in _URL.finditer(part):
             reading.read(words_of(found[1]), "Url*")
         reading.read(words_of(part), "")
-    return reading.tokens
+    return reading.tokens()
 
 
 class _Reading:
-    """Fills `Tokens` from words until a limit is met."""
+    """Takes words until a limit is met, and makes `Tokens` of them."""
 
     def __init__(self, phrases: Callable[[list[str]], Iterator[Phrase]], limits: Limits) -> None:
-        self.tokens = Tokens()
         self._phrases = phrases
         self._words_left = limits.max_words
         self._max_tokens = limits.max_tokens
         self._keys: dict[str, int] = {}
+        self._words: dict[int, int] = {}
+        self._streams: tuple[list[int], list[int]] = ([], [])
+        self.sender = 0
 
     def read(self, words: Iterable[str], heading: str) -> None:
         """Add the words of one field or part: no phrase reaches from one into the next."""
@@ -218,13 +222,15 @@ class _Reading:
 
     def _add(self, name: str, words: int) -> None:
         key = self._keys.get(name)
-        table = self.tokens.table
         if key is None:
-            if len(table) >= self._max_tokens:
+            if len(self._keys) >= self._max_tokens:
                 return
             key = self._keys[name] = token_key(name)
-            table[key] = Token(name, words, 1)
-        else:
-            token = table[key]
-            table[key] = token._replace(frequency=min(token.frequency + 1, 127))
-        self.tokens.streams[words > 1].append(key)
+            self._words[key] = words
+        self._streams[words > 1].append(key)
+
+    def tokens(self) -> Tokens:
+        """All that was read."""
+        counts = Counter(chain_of(*self._streams))
+        table = {key: Token(name, self._words[key], min(counts[key], 127)) for name, key in self._keys.items()}
+        return Tokens(table, self._streams, self.sender)

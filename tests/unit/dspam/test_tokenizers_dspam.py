@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 from hypothesis import given
@@ -207,3 +208,25 @@ def test_no_content_makes_it_raise(message: bytes, tokenizer: int) -> None:
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_makes_it_raise(field: str, body: str) -> None:
     tokenize(Text([(field[:10], field), ("From", field)], [clean_html(body)]), DSZ_SBPH)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\n\n" + b"ab cd " * 500_000,
+        b"\n\n" + b"a" * 3_000_000,
+        b"\n\n" + b"".join(b"w%d " % n for n in range(300_000)),
+        b"Content-Type: text/html\n\n" + b"<!--" * 500_000,
+        b"Content-Type: text/html\n\n" + b"&#x" * 500_000,
+        b"\n\n" + b"http://" * 300_000,
+        b"Subject: " + b"=?utf-8?q?a?= " * 200_000 + b"\n\n",
+        b"".join(b"X-%d: aa bb cc dd ee ff\n" % n for n in range(100_000)) + b"\n",
+        b'Content-Type: multipart/mixed; boundary="b"\n\n' + b"--b\n\nword word\n" * 100_000,
+    ],
+    ids=["words", "one word", "new words", "comments", "references", "links", "encoded words", "fields", "parts"],
+)
+def test_a_hostile_message_takes_bounded_time(message: bytes) -> None:
+    start = time.process_time()
+    tokens = tokenize(read_text(message), DSZ_SBPH)
+    assert time.process_time() - start < 5
+    assert len(tokens.table) <= Limits().max_tokens
