@@ -24,6 +24,7 @@ from antispam.checks import (
 )
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.learning.commands import evaluate_command, train_command
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
 
@@ -53,7 +54,10 @@ JOURNEY = Journey([
 # fmt: on
 
 main = make_group(
-    JOURNEY, "bms", "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground."
+    JOURNEY,
+    "bms",
+    "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
+    commands=(train_command, evaluate_command),
 )
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -22,8 +23,15 @@ from antispam.sockets import SocketSpec
 from antispam.supervisor import ProcessPlan, Supervisor
 
 
-def make_group(journey: Journey, name: str, help: str, config: str = "/etc/mail/milter.cfg") -> click.Group:
-    """The command line of a program: without a command it runs the filter. `config` is the system's file for it."""
+def make_group(
+    journey: Journey,
+    name: str,
+    help: str,
+    config: str = "/etc/mail/milter.cfg",
+    commands: Sequence[Callable[[Program], click.Command]] = (),
+) -> click.Group:
+    """The command line of a program: without a command it runs the filter. `config` is the system's file for it; `commands`
+    make those that only this program has."""
     program = Program(name, journey, Path(config))
     config_option = click.option(
         "--config", "-c", type=click.Path(dir_okay=False, path_type=Path),
@@ -58,7 +66,8 @@ def make_group(journey: Journey, name: str, help: str, config: str = "/etc/mail/
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         click.echo("The configuration is correct.")
 
-    group.add_command(scan_command(program))
+    for make_command in (scan_command, *commands):
+        group.add_command(make_command(program))
     return group
 
 

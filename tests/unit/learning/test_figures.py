@@ -30,7 +30,7 @@ def test_rates_are_percentages_of_their_own_class():
 
 
 def test_lam_is_the_logistic_average():
-    """One of 4 and one of 2 wrong: odds 1.5/3.5 and 1.5/1.5, the root of whose product is 0.65465; 0.65465/1.65465 = 39.56 %."""
+    """One of 4 and one of 2 wrong: odds 1.5/3.5 and 1.5/1.5, the root of whose product is 0.65465; 0.6547/1.6547 = 39.56 %."""
     assert figures(judged([0.1, 0.2, 0.3, 0.9], [0.1, 0.9])).lam_pct == pytest.approx(39.564, abs=0.001)
 
 

@@ -1,0 +1,64 @@
+"""`train`: teaches from mailboxes. Each message is committed before the next, so that Ctrl-C loses nothing, and a message
+that was taught before teaches nothing, so that the same command resumes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from antispam.learning.mailboxes import MailboxError, Stored, messages
+from antispam.learning.teacher import Teacher
+from dspam.store import Taught
+
+
+@dataclasses.dataclass(slots=True)
+class Result:
+    """What a training run did."""
+
+    learned: int = 0
+    known: int = 0
+    corrected: int = 0
+    taken_back: int = 0
+    unreadable: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        return self.learned + self.known + self.corrected + self.taken_back
+
+
+def read_all(files: Iterable[Path], problems: list[str]) -> Iterator[Stored]:
+    """The messages of all files; a file that can't be read is noted and the others go on."""
+    for file in files:
+        try:
+            yield from messages(file)
+        except MailboxError as error:
+            problems.append(str(error))
+
+
+def train(
+    teacher: Teacher,
+    files: Iterable[Path],
+    is_spam: bool,
+    *,
+    undo: bool = False,
+    result: Result | None = None,
+    done: Callable[[Stored], None] = lambda stored: None,
+) -> Result:
+    """Teach (or take back) every message of the files. `result` is filled as it goes, for whoever interrupts."""
+    result = result or Result()
+    for stored in read_all(files, result.unreadable):
+        if not stored.raw.strip():
+            result.known += 1
+        elif undo:
+            if teacher.take_back(stored.raw):
+                result.taken_back += 1
+            else:
+                result.known += 1
+        else:
+            taught = teacher.teach(stored.raw, is_spam)
+            result.learned += taught is Taught.LEARNED
+            result.known += taught is Taught.REPLAY
+            result.corrected += taught is Taught.RETRAINED
+        done(stored)
+    return result

@@ -1,0 +1,176 @@
+"""`bms train` and `bms evaluate`, as people and scripts use them."""
+
+from __future__ import annotations
+
+import json
+import mailbox
+import sqlite3
+
+import pytest
+from bms import main
+from click.testing import CliRunner
+
+from antispam.learning import training
+from antispam.learning.teacher import Teacher
+from antispam.store import Store
+
+HAM = [f"From: ann{n}@friends.example\nSubject: lunch {n}\n\nShall we meet for lunch on day {n}?\n" for n in range(12)]
+SPAM = [
+    f"From: x{n}@offers.example\nSubject: WIN {n}\n\nBuy cheap pills now, offer {n}, click here!\n" for n in range(12)
+]
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "milter.cfg").write_text(f"[milter]\ndatadir = {tmp_path}/state\n")
+    for name, texts in (("ham", HAM), ("spam", SPAM)):
+        (tmp_path / name).mkdir()
+        for number, text in enumerate(texts):
+            (tmp_path / name / f"{number:02}").write_text(text)
+    return tmp_path
+
+
+def bms(site, *arguments):
+    result = CliRunner().invoke(main, ["-c", str(site / "milter.cfg"), *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def score(site, text):
+    return Teacher(Store(f"sqlite:///{site}/state/bms.sqlite")).classify(text.encode()).probability
+
+
+def test_teaching_tells_spam_from_ham(site):
+    assert bms(site, "train", "ham", site / "ham").exit_code == 0
+    assert "12 learned" in bms(site, "train", "spam", site / "spam").output
+    assert score(site, SPAM[0].replace("offer 0", "offer 99")) > 0.5 > score(site, HAM[0].replace("day 0", "day 99"))
+
+
+def test_the_same_command_again_teaches_nothing_new(site):
+    bms(site, "train", "spam", site / "spam")
+    result = bms(site, "train", "spam", site / "spam")
+    assert "12 unchanged; site has learned 12 spam and 0 ham" in result.output
+
+
+def test_the_opposite_verdict_corrects(site):
+    bms(site, "train", "ham", site / "spam")
+    assert "12 corrected; site has learned 12 spam and 0 ham" in bms(site, "train", "spam", site / "spam").output
+
+
+def test_undo_restores_the_scores_exactly(site):
+    for verdict in ("ham", "spam"):
+        bms(site, "train", verdict, site / verdict / "00")
+    before = [score(site, text) for text in HAM + SPAM]
+    bms(site, "train", "spam", site / "spam")
+    assert [score(site, text) for text in HAM + SPAM] != before
+    (site / "spam" / "00").unlink()  # taught before, so it stays
+    assert "11 taken back" in bms(site, "train", "spam", "--undo", site / "spam").output
+    assert [score(site, text) for text in HAM + SPAM] == before
+
+
+def test_an_mbox_teaches_each_of_its_messages(site):
+    box = mailbox.mbox(site / "box")
+    for text in SPAM:
+        box.add(text)
+    box.close()
+    assert "12 learned" in bms(site, "train", "spam", site / "box").output
+    assert "12 unchanged" in bms(site, "train", "spam", site / "spam").output
+
+
+def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(site, monkeypatch):
+    real, taught = Teacher.teach, []
+
+    def interrupted(self, raw, is_spam):
+        if len(taught) == 5:
+            raise KeyboardInterrupt
+        taught.append(raw)
+        return real(self, raw, is_spam)
+
+    monkeypatch.setattr(Teacher, "teach", interrupted)
+    result = bms(site, "train", "spam", site / "spam")
+    assert result.exit_code == 130
+    assert "5 learned" in result.output
+    monkeypatch.undo()
+    assert "7 learned, 5 unchanged" in bms(site, "train", "spam", site / "spam").output
+
+
+def test_a_file_that_can_not_be_read_is_told_and_the_others_are_taught(site, monkeypatch):
+    real = training.messages
+
+    def messages(file):
+        if file.name == "03":
+            raise training.MailboxError(f"{file}: can't be read: Input/output error")
+        return real(file)
+
+    monkeypatch.setattr(training, "messages", messages)
+    result = bms(site, "train", "spam", site / "spam")
+    assert result.exit_code == 1
+    assert "03: can't be read" in result.output
+    assert "11 learned, 1 files not readable" in result.output
+
+
+def test_a_locked_database_is_an_error_that_says_so(site):
+    bms(site, "train", "spam", site / "spam" / "00")
+    (site / "milter.cfg").write_text(f"[milter]\ndatadir = {site}/state\n[store]\nbusy_timeout = 1s\n")
+    other = sqlite3.connect(site / "state" / "bms.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    result = bms(site, "train", "spam", site / "spam")
+    other.close()
+    assert result.exit_code == 1
+    assert "locked" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "spam", "nowhere"], "no such file or folder"),
+        (["train", "spam", "--undo", "--user", "nobody", "."], "there is no user nobody"),
+        (["train", "spam", "--user", "", "."], "name"),
+        (["train", "eggs", "."], "'eggs' is not one of"),
+        (["evaluate", "nowhere"], "can't be read"),
+    ],
+)
+def test_a_mistake_is_an_error_that_says_what_is_wrong(site, monkeypatch, arguments, said):
+    monkeypatch.chdir(site)
+    result = bms(site, *arguments)
+    assert result.exit_code
+    assert said in result.output
+
+
+@pytest.fixture
+def index(site):
+    lines = [f"{name} {name}/{number:02}" for number in range(12) for name in ("ham", "spam")]
+    (site / "index").write_text("# first\n" + "\n".join(lines) + "\n\n")
+    return site / "index"
+
+
+def test_evaluate_prints_one_json_object_with_the_figures(site, index):
+    result = CliRunner().invoke(main, ["evaluate", str(index), "--json", "--scores", str(site / "scores")])
+    values = json.loads(result.stdout)
+    assert (values["n"], values["ham"], values["spam"]) == (24, 12, 12)
+    assert set(values) == {
+        "n", "ham", "spam", "ham_misclassified_pct", "spam_misclassified_pct", "lam_pct", "one_minus_roca_pct",
+        "spam_missed_at_0_1_pct_fp", "classify_per_s", "train_per_s", "settings",
+    }  # fmt: skip
+    lines = (site / "scores").read_text().splitlines()
+    assert lines[0].split("\t") == ["ham/00", "ham", "0.500000", "ham"]
+
+
+def test_evaluate_draws_a_picture(site, index):
+    CliRunner().invoke(main, ["evaluate", str(index), "--plot", str(site / "plot.png")])
+    assert (site / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_leaves_the_site_s_own_dictionary_alone(site, index):
+    bms(site, "evaluate", index)
+    assert not (site / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("eggs ham/00", "index:1: expected 'spam path'"), ("ham nothing", "index:1: there is no file")]
+)
+def test_a_mistake_in_an_index_names_its_line(site, line, said):
+    (site / "index").write_text(line + "\n")
+    result = bms(site, "evaluate", site / "index")
+    assert result.exit_code == 1
+    assert said in result.output
