@@ -14,6 +14,7 @@ A context is not shared among threads; a store may be.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -43,7 +44,7 @@ from .constants import (
     DST_TUM,
     DSZ_WORD,
 )
-from .memory import MemoryStore, Storage, add_hits, add_totals
+from .memory import Storage, add_hits, add_totals
 from .signatures import Seen, Signature, Standing
 from .tokenizers import TOKENIZERS, Limits, Token, Tokens, read_text, token_key, tokenize
 from .training import NO_HITS, Change
@@ -63,7 +64,7 @@ class ctx:
 
     `mode` is DSM_PROCESS, DSM_CLASSIFY or DSM_TOOLS, `flags` a set of DSF_*.  With a `group` its dictionary is used in place
     of the user's; with DSF_MERGED as well, the user's own is used and the group's is added when reading (never written to).
-    Signatures are always the user's.  `home` is the directory of the default store (see `libdspam_init`).
+    Signatures are always the user's.  `home` is where the store lies that attach() opens if no other is named.
     """
 
     def __init__(
@@ -406,19 +407,28 @@ _default: Storage | None = None
 def libdspam_init(driver: Storage | str | None = None) -> None:
     """Name the store for every attach() without one.
 
-    libdspam loads a storage driver here; the path of such a driver, or None, means a store in memory.
+    libdspam loads a storage driver here. The path of such a driver, or None, leaves each context the store in its home
+    directory: the SQLite file dspam.sqlite.
     """
     global _default
-    _default = MemoryStore() if driver is None or isinstance(driver, str) else driver
+    _default = None if driver is None or isinstance(driver, str) else driver
 
 
 def libdspam_shutdown() -> None:
-    """Forget the store that libdspam_init named."""
+    """Forget the store that libdspam_init named, and close those in home directories."""
     global _default
     _default = None
+    if "dspam.local" in sys.modules:
+        from .local import close_all
+
+        close_all()
 
 
-def _open_default(_home: str | None) -> Storage:
-    if _default is None:
-        raise error("no storage: call libdspam_init(store), or attach(store)")
-    return _default
+def _open_default(home: str | None) -> Storage:
+    if _default is not None:
+        return _default
+    if home is None:
+        raise error("no storage: attach(store), libdspam_init(store), or a home directory")
+    from .local import storage  # SQL is loaded only where it is used
+
+    return storage(home)

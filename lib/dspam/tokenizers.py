@@ -153,19 +153,20 @@ def chain(window: list[str]) -> Iterator[Phrase]:
 def sbph(window: list[str]) -> Iterator[Phrase]:
     """The newest word with every choice of the four before it; a gap stands for each that was left out."""
     *before, newest = window
-    for chosen in range(1 << len(before)):
-        kept = [item if chosen >> place & 1 else GAP for place, item in enumerate(before)]
-        while kept and kept[0] == GAP:
-            kept.pop(0)
-        yield "+".join([*kept, newest]), chosen.bit_count() + 1
+    phrases = [(newest, 1, 0)]  # name, words, how far back its first word stands
+    for back, item in enumerate(reversed(before), 1):
+        phrases += [(item + _GAPS[back - first] + name, words + 1, back) for name, words, first in phrases]
+    return ((name, words) for name, words, _ in phrases)
 
 
 def osb(window: list[str]) -> Iterator[Phrase]:
     """The newest word with each one of the four before it."""
     *before, newest = window
-    for place, item in enumerate(before):
-        yield "+".join([item, *[GAP] * (len(before) - 1 - place), newest]), 2
+    return ((item + _GAPS[len(before) - place] + newest, 2) for place, item in enumerate(before))
 
+
+# What joins two words so many places apart.
+_GAPS = [f"+{GAP}" * (distance - 1) + "+" for distance in range(WINDOW)]
 
 TOKENIZERS: Final[dict[int, Callable[[list[str]], Iterator[Phrase]]]] = {
     DSZ_WORD: word,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -451,6 +452,24 @@ def test_libdspam_init_names_the_store_of_every_context(store: MemoryStore) -> N
         dspam.libdspam_shutdown()
     with pytest.raises(dspam.error, match="no storage"):
         dspam.ctx("bob", dspam.DSM_PROCESS).attach()
+
+
+def test_a_home_directory_is_a_store_of_its_own(tmp_path: Path) -> None:
+    """As pydspam's programs do it: name a driver, then a home."""
+    dspam.libdspam_init("/usr/lib/dspam/libsqlite3_drv.so")
+    try:
+        for _ in range(2):
+            with dspam.ctx("bob", dspam.DSM_PROCESS, dspam.DSF_SIGNATURE, home=str(tmp_path / "home")) as ds:
+                ds.process(HAM)
+                ds.set_signature("id1", ds.signature or b"")
+            dspam.libdspam_shutdown()
+        with dspam.ctx("bob", dspam.DSM_PROCESS, home=str(tmp_path / "home")) as ds:
+            assert ds.totals == Totals(innocent_learned=2)
+            ds.classification, ds.source = dspam.DSR_ISSPAM, dspam.DSS_ERROR
+            ds.process(None, sig=ds.get_signature("id1"))
+            assert ds.totals == Totals(spam_learned=1, innocent_learned=1, spam_misclassified=1)
+    finally:
+        dspam.libdspam_shutdown()
 
 
 @pytest.mark.parametrize(
