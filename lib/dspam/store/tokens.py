@@ -182,18 +182,20 @@ class TokenStore:
             return connection.execute(_LIVE, {"of": user_id, "for": message}).one_or_none()
 
     def _take_back(self, connection: sa.Connection, live: Any) -> int | None:
-        """End the force of a training and append its opposite; returns the number of that, None where the deltas are gone.
+        """Append the opposite of a training and end its force; returns the opposite's number, None where the deltas are gone.
 
+        In this order: an insert may wait for the user's row, which a compactor locks before it locks trainings.
         Raises _OvertakenError where somebody else has done so.
         """
+        opposite = None
+        if live.content is not None:
+            opposite = self._insert(
+                connection, user_id=live.user_id, message=None, is_spam=live.is_spam, sign=-1, content=live.content
+            )
         ended = sa.update(dspam_training).where(dspam_training.c.seq == live.seq, dspam_training.c.message.is_not(None))
         if connection.execute(ended.values(message=None)).rowcount != 1:
             raise _OvertakenError
-        if live.content is None:
-            return None
-        return self._insert(
-            connection, user_id=live.user_id, message=None, is_spam=live.is_spam, sign=-1, content=live.content
-        )
+        return opposite
 
     def _append(self, connection: sa.Connection, user_id: int, message: str, is_spam: bool, lesson: Deltas) -> int:
         return self._insert(

@@ -261,6 +261,36 @@ def test_workers_and_nodes_that_train_at_once_lose_nothing(database_url, cache):
         store.close()
 
 
+def test_minds_may_change_while_another_node_folds(database_url):
+    migrate(database_url)
+    stores = [Store(database_url, busy_timeout=30.0) for _ in range(2)]
+    bob = user_id(stores[0], "bob")
+    stopped = threading.Event()
+
+    def keep_compacting():
+        while not stopped.is_set():
+            compact(stores[1], rows=1)
+
+    def change_mind(number):
+        node = TokenStore(stores[0])
+        for is_spam in (True, False) * 40:
+            node.train(bob, f"m{number}", is_spam, KEYS, SPAM if is_spam else HAM)
+        assert node.undo(bob, f"m{number}")
+        node.train(bob, f"m{number}", True, KEYS, SPAM)
+
+    with ThreadPoolExecutor(4) as pool:
+        compactor = pool.submit(keep_compacting)
+        try:
+            for future in [pool.submit(change_mind, number) for number in range(3)]:
+                future.result()
+        finally:
+            stopped.set()
+        compactor.result()
+    assert TokenStore(stores[1]).counts(bob, KEYS).tolist() == (3 * SPAM).tolist()
+    for store in stores:
+        store.close()
+
+
 def test_opposite_verdicts_at_once_leave_one_of_them(store):
     bob = user_id(store, "bob")
     nodes = [TokenStore(store) for _ in range(4)]
