@@ -31,6 +31,10 @@ _MAX_LINKS = 40
 _MAX_FACTS = 1000
 _MAX_TOKEN = 40
 
+# Soft hyphen, zero-width space, non-joiner and joiner, byte order mark.
+_INVISIBLE = (b"\xc2\xad", b"\xe2\x80\x8b", b"\xe2\x80\x8c", b"\xe2\x80\x8d", b"\xef\xbb\xbf")
+_SIGNS = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\xaf]|\xe3\x80[\x80-\x82]")  # no-break space, general and CJK punctuation
+_ASCII_SIGNS = {b"\xe2\x80\x98": b"'", b"\xe2\x80\x99": b"'", b"\xe2\x80\x90": b"-", b"\xe2\x80\x91": b"-"}
 _URL = re.compile(rb"(?:https?://|www\.)[^\s<>\"')\]]{1,200}", re.IGNORECASE)
 # Charsets in which ASCII bytes mean something else.
 _SEVEN_BITS = re.compile(r"utf-?7|iso-2022.*|hz.*|utf-?(?:16|32).*", re.IGNORECASE)
@@ -129,7 +133,7 @@ def _read_text(part: Part, left: int, document: _Document) -> int:
     else:
         for found in islice(_URL.finditer(raw), _MAX_LINKS):
             _link(b"text", found[0], document)
-    text = raw[:left]
+    text = raw[:left] if raw.isascii() else _plain_signs(raw, document)[:left]
     document.text(b"text", text)
     if text:
         capitals = sum(map(text.count, b"AEIORSTNL"))
@@ -137,6 +141,15 @@ def _read_text(part: Part, left: int, document: _Document) -> int:
         facts.append(b"excited %d" % min(text.count(b"!").bit_length(), 4))
         facts.append(b"text %s %d" % (kind, len(text).bit_length()))
     return len(text)
+
+
+def _plain_signs(text: bytes, document: _Document) -> bytes:
+    """Text (UTF-8) with the spaces, quotation marks and dashes of typography as those of ASCII, and nothing invisible."""
+    for invisible in _INVISIBLE:
+        if invisible in text:
+            document.structure.append(b"invisible " + invisible)
+            text = text.replace(invisible, b"")
+    return _SIGNS.sub(lambda found: _ASCII_SIGNS.get(found[0], b" "), text)
 
 
 def _read_html(source: bytes, document: _Document) -> bytes:
@@ -230,7 +243,12 @@ def extract(message: bytes) -> Keys:
     """The features of a message (headers, an empty line, body; any bytes): its keys, each once, in ascending order."""
     document = _read(message)
     texts = _Texts(document.texts)
-    found = (_fact_keys(document.header, HEADER), _fact_keys(document.structure, STRUCTURE), texts.words(), texts.pairs())
+    found = (
+        _fact_keys(document.header, HEADER),
+        _fact_keys(document.structure, STRUCTURE),
+        texts.words(),
+        texts.pairs(),
+    )
     keys = np.sort(np.concatenate(found))
     fresh = np.empty(len(keys), dtype=bool)
     fresh[:1] = True

@@ -7,7 +7,8 @@ collection of old mail, where each folder has its own dates and tools, and fails
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
 
 from _mimetree import Field, decode_words
 
@@ -23,34 +24,41 @@ _IGNORED = re.compile(
 )
 _ADDRESS = re.compile(rb"([A-Za-z0-9_.+=#&*-]{1,64}+)@([A-Za-z0-9.-]{1,100}+)")
 _IP = re.compile(rb"(?<![\d.])(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}(?![\d.])")
-_DATE_TAIL = re.compile(rb";[^;]*\Z")
-_FROM = re.compile(rb"from\s+(?:\(?HELO\s+)?([^\s;()\[\]]{1,100})(?:\s*\(([^()]{0,200})(?:\([^()]*\))?)?", re.IGNORECASE)
+_FROM = re.compile(
+    rb"from\s+(?:\(?HELO\s+)?([^\s;()\[\]]{1,100})(?:\s*\(([^()]{0,200})(?:\([^()]*\))?)?", re.IGNORECASE
+)
 _BY = re.compile(rb"\bby\s+([^\s;()]{1,100})", re.IGNORECASE)
 _FOR = re.compile(rb"\bfor\s+<?([^\s<>;]{3,100})", re.IGNORECASE)
 _WITH = re.compile(rb"\bwith\s+([A-Za-z]{1,12})")
 _HOST = re.compile(rb"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*\.[a-z]{2,20}+(?![a-z0-9.])")
-_SPACE = re.compile(rb"\s+")
+_NAME_WORDS = re.compile(rb"\w[\w .,']*+")
 _QUOTED = re.compile(rb'"[^"]*"')
 _ADDRESS_FIELDS = frozenset({b"from", b"reply-to", b"return-path", b"sender", b"to", b"cc"})
 _SHAPE = bytes(
-    65 if 65 <= c <= 90 else 97 if 97 <= c <= 122 else 57 if 48 <= c <= 57 else 56 if c >= 128 else c for c in range(256)
+    65 if 65 <= c <= 90 else 97 if 97 <= c <= 122 else 57 if 48 <= c <= 57 else 56 if c >= 128 else c
+    for c in range(256)
 )
 _DIGITS = bytes(57 if 48 <= c <= 57 else c for c in range(256))
-_RUN = re.compile(rb"(.)\1+", re.DOTALL)
+_RUNS = (b"aa", b"AA", b"99", b"88")
 
 
 def shape(text: bytes) -> bytes:
     """The form of a text: "A" for capitals, "a" for small letters, "9" for digits; runs count once."""
-    return _RUN.sub(rb"\1", text[:200].translate(_SHAPE))[:40]
+    text = text[:200].translate(_SHAPE)
+    for twice in _RUNS:
+        while twice in text:  # each round halves the runs
+            text = text.replace(twice, twice[:1])
+    return text[:40]
 
 
-def parents(host: bytes) -> Iterator[bytes]:
+@lru_cache(maxsize=8192)
+def parents(host: bytes) -> tuple[bytes, ...]:
     """A host's name and the domains above it, without the top-level domain; at most four."""
     labels = host.lower().strip(b".").split(b".")[-5:]
-    for at in range(max(0, len(labels) - 4), len(labels) - 1):
-        yield b".".join(labels[at:])
+    return tuple(b".".join(labels[at:]) for at in range(max(0, len(labels) - 4), len(labels) - 1))
 
 
+@lru_cache(maxsize=8192)
 def owner(host: bytes) -> bytes:
     """A guess at the organizational domain: two labels, three below such as co.uk."""
     labels = host.lower().strip(b".").split(b".")
@@ -89,7 +97,7 @@ class HeaderFacts:
         if _IGNORED.fullmatch(name):
             return
         self.order.append(item.name[:40])
-        value = _SPACE.sub(b" ", item.value[:_MAX_VALUE]).strip()
+        value = b" ".join(item.value[:_MAX_VALUE].split())
         if b"=?" in value:
             value = decode_words(value.decode("ascii", "surrogateescape")).encode("utf-8", "replace")
             self.facts.append(b"encoded " + name)
@@ -119,7 +127,7 @@ class HeaderFacts:
             self.facts += [b"%s @%s" % (name, parent) for parent in parents(domain)]
         self.facts.append(b"%s count %d" % (name, len(found).bit_length()))
         form = _ADDRESS.sub(b"@", value)
-        self.facts.append(b"%s form %s" % (name, shape(re.sub(rb"\w[\w .,']*", b"w", form))[:24]))
+        self.facts.append(b"%s form %s" % (name, shape(_NAME_WORDS.sub(b"w", form))[:24]))
         if name == b"from":
             shown = form.partition(b"<")[0].strip(b'" ')
             self.facts += [b"from name " + shape(shown)[:24], b"from named " + shown.lower()[:40]]
@@ -148,7 +156,7 @@ class HeaderFacts:
             self.hop(hop, b"origin " if place == 0 else b"hop ")
 
     def hop(self, value: bytes, place: bytes) -> None:
-        value = _DATE_TAIL.sub(b"", value)
+        value = value.rpartition(b";")[0] or value  # what follows is the date
         sender, receiver = _FROM.search(value), _BY.search(value)
         facts = self.facts
         for first, second in _IP.findall(value)[:3]:
@@ -161,7 +169,9 @@ class HeaderFacts:
             hello, told = sender[1].lower(), (sender[2] or b"").lower()
             known = _HOST.search(told)
             facts.append(place + b"hello " + shape(hello))
-            facts.append(place + b"hello %s" % (b"same" if known and known[0] == hello else b"other" if known else b"alone"))
+            facts.append(
+                place + b"hello %s" % (b"same" if known and known[0] == hello else b"other" if known else b"alone")
+            )
             if known:
                 facts.append(place + b"name " + shape(known[0]))
                 facts.append(place + b"owner %d" % (owner(known[0]) == owner(hello)))
@@ -180,12 +190,13 @@ class HeaderFacts:
         names = self.order
         self.facts += [b"has " + name for name in names]
         lower = [b"^", *(name.lower() for name in names), b"$"]
-        self.facts += [b"then %s %s" % pair for pair in zip(lower, lower[1:], strict=False)]
+        self.facts += [b"then %s %s" % pair for pair in pairwise(lower)]
         for name in (b"from", b"to", b"subject", b"message-id", b"mime-version", b"content-type"):
             if name not in self.values:
                 self.facts.append(b"no " + name)
 
     def owner_in(self, name: bytes) -> bytes:
+        """The organizational domain of the first address (or identifier) in a field."""
         found = _ADDRESS.search(self.values.get(name, b""))
         return owner(found[2]) if found else b""
 
@@ -193,7 +204,7 @@ class HeaderFacts:
         """Whether what should agree agrees."""
         for name in (b"return-path", b"reply-to", b"sender", b"message-id", b"to"):
             if name in self.values:
-                domain = self.owner_in(name) if name != b"message-id" else owner(self.values[name].rpartition(b"@")[2].strip(b"> "))
+                domain = self.owner_in(name)
                 self.facts.append(b"from and %s %d" % (name, domain == self.domain))
                 self.facts.append(b"%s on the way %d" % (name, domain in self.hosts))
         self.facts.append(b"from on the way %d" % (self.domain in self.hosts))
@@ -206,12 +217,9 @@ class HeaderFacts:
                 self.facts.append(b"recipient in subject")
 
 
-_HOP_NAMES = re.compile(rb"[A-Za-z0-9_.@-]*\d[A-Za-z0-9_.@-]*|[A-Za-z0-9_-]+[.@][A-Za-z0-9_.@-]+")
-
-
 def _hop_form(value: bytes) -> bytes:
     """How the MTA words its trace, without names and numbers."""
-    return _SPACE.sub(b" ", _HOP_NAMES.sub(b"*", value[:300])).strip()[:80]
+    return b" ".join([word if word.strip(b"()<>,").isalpha() else b"*" for word in value[:300].split()])[:80]
 
 
 _BOUNDARY = re.compile(rb'boundary\s*=\s*(?:"([^"]{0,100})|([^\s;"]{0,100}))', re.IGNORECASE)
@@ -221,7 +229,7 @@ def content_type(place: bytes, value: bytes) -> list[bytes]:
     """Facts of a Content-Type; its boundary shows which program wrote it."""
     found = _BOUNDARY.search(value)
     rest = _BOUNDARY.sub(b"", value) if found else value
-    kept = _SPACE.sub(b" ", _QUOTED.sub(lambda quoted: quoted[0][:20], rest))[:60].lower()
+    kept = b" ".join(rest.split())[:60].lower()
     facts = [b"type%s %s" % (place, kept), b"type%s form %s" % (place, shape(_QUOTED.sub(b'""', rest)))]
     if found:
         facts.append(b"boundary " + shape(found[1] or found[2] or b""))

@@ -15,7 +15,9 @@ _UNSEEN = re.compile(
 )
 _STYLE_COLOUR = re.compile(rb"(?:^|[;\s])(background(?:-color)?|color)\s{0,9}:\s{0,9}([#\w]{3,20})")
 # These do not end a word: "V<b></b>iagra" is read as one.
-_INLINE = frozenset(b"a abbr b big bdo cite code em font i ins kbd o:p s small span strike strong sub sup tt u wbr".split())
+_INLINE = frozenset(
+    b"a abbr b big bdo cite code em font i ins kbd o:p s small span strike strong sub sup tt u wbr".split()
+)
 _UNREAD = frozenset({b"style", b"script", b"noscript", b"noframes", b"title"})
 _VOID = frozenset(b"area base br col hr img input link meta param".split())
 _LINKS = frozenset({b"href", b"src", b"action", b"background"})
@@ -39,10 +41,7 @@ def without_comments(source: bytes) -> tuple[bytes, int]:
     pieces = source.split(b"<!--", _MAX_TAGS)
     if len(pieces) == 1:
         return source, 0
-    kept = [pieces[0]]
-    for piece in pieces[1:]:
-        kept.append(piece.partition(b"-->")[2])
-    return b"".join(kept), len(pieces) - 1
+    return pieces[0] + b"".join([piece.partition(b"-->")[2] for piece in pieces[1:]]), len(pieces) - 1
 
 
 class _Reader:

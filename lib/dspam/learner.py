@@ -1,4 +1,4 @@
-"""The default classifier: four weak opinions of a message, added up.  Pure arithmetic over integers that a store keeps.
+"""The default classifier: five weak opinions of a message, added up.  Pure arithmetic over integers that a store keeps.
 
 State, for each user and feature: [spam messages that had it, ham messages that had it, weight / 1024], as int32; and how many
 spam and ham messages were learned.  A training is a row of deltas for the keys of one message.  Deltas add up in any order, and
@@ -7,7 +7,9 @@ taking one back is subtracting it; that is all that a store must know.
 The opinions (docs/learning.md tells where they come from and how they were chosen):
 - logistic regression over header facts, and another one over text and structure: they learn from what they got wrong, which
   finds the features that tell apart what looks alike;
-- naive Bayes over header facts, and another one over words and pairs: they only count, so they learn fast from little.
+- naive Bayes over words and pairs, all of them: it only counts, so it learns fast from little;
+- the same evidence, of the strongest few words and of the strongest few header facts on both sides: what is plain is not
+  outvoted by the many that say little.
 Each is wrong about other messages than the others.
 """
 
@@ -29,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
-SPAM_AT = 0.9
+SPAM_AT = 0.95
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
 
@@ -59,8 +61,10 @@ class Regression:
     def step(self, weights: Floats, hits: npt.NDArray[np.int64], is_spam: bool) -> Floats:
         """The change of the weights that learns this message."""
         size = len(weights)
-        rates = self.rate / math.sqrt(size) / (1.0 + hits) ** self.slowing if size else np.zeros(0)
-        slope = float(rates.sum()) / math.sqrt(size) if size else 0.0
+        if not size:
+            return weights
+        rates: Floats = (self.rate / math.sqrt(size)) * (1.0 + hits.astype(np.float64)) ** -self.slowing
+        slope = float(rates.sum()) / math.sqrt(size)
         output, moved, target = self.output(weights), 0.0, float(is_spam)
         for _ in range(self.steps):
             error = target - _logistic(output)
@@ -68,7 +72,8 @@ class Regression:
                 break
             moved += error
             output += slope * error
-        return rates * moved
+        change: Floats = rates * moved
+        return change
 
 
 _HEADER_REGRESSION = Regression(rate=15.0, margin=0.03, steps=4)
@@ -77,44 +82,48 @@ _UNSEEN = 0.01  # what a feature is counted for in a class where it never was
 _SHY = 0.5  # a feature seen n times has n / (n + _SHY) of its say
 _LENGTH = 0.85  # features of one message repeat one another: their sum is divided by their number to this power
 _BEND = 1.3  # an opinion that is sure counts more than in proportion
+_STRONGEST_WORDS = 15  # on each side
+_STRONGEST_FACTS = 10
 # What each opinion is divided by (its spread on mail), and its say.
-_SCALES = (4.8, 3.1, 3.2, 2.8)
-_SAY = (1.3, 1.0, 1.3, 0.5)
-_MAX_OPINION = 40.0
+_SCALES = (4.8, 3.1, 3.2, 78.0, 62.0)
+_SAY = (1.0, 0.7, 1.0, 0.5, 1.5)
+_MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
 _CAUTION = 10.0  # so many messages of the rarer kind give half of the say
-_STEEP = 2.5  # logit per unit
-_EVEN = 0.0
+_STEEP = 2.63  # logit per unit: the slope that makes the probability true on mail not learned yet
 
 
 class Opinions(NamedTuple):
-    """What each of the four says; positive is spam."""
+    """What each of the five says; positive is spam."""
 
     header: float
     text: float
     words: float
-    senders: float
+    strongest_words: float
+    strongest_facts: float
 
 
 def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
-    """The four outputs for a message with these keys."""
+    """The five outputs for a message with these keys."""
     kinds = kinds_of(keys)
     header = kinds == HEADER
-    text = ~header
+    words = ~header & (kinds != STRUCTURE)
     weights = counts[:, 2] / WEIGHT_UNIT
     evidence = _evidence(counts, totals)
     return Opinions(
         _HEADER_REGRESSION.output(weights[header]),
-        _TEXT_REGRESSION.output(weights[text]),
-        _bayes(evidence[text & (kinds != STRUCTURE)]),
-        _bayes(evidence[header]),
+        _TEXT_REGRESSION.output(weights[~header]),
+        _bayes(evidence[words]),
+        _strongest(evidence[words], _STRONGEST_WORDS),
+        _strongest(evidence[header], _STRONGEST_FACTS),
     )
 
 
 def _evidence(counts: Counts, totals: Totals) -> Floats:
     """Each feature's log-odds; less for one that was seen seldom, or about as often on both sides."""
-    spam, ham = counts[:, 0].astype(np.float64), counts[:, 1].astype(np.float64)
+    # A training whose counts were aged out meanwhile leaves less than nothing when it is taken back.
+    spam, ham = np.maximum(counts[:, 0], 0).astype(np.float64), np.maximum(counts[:, 1], 0).astype(np.float64)
     hits = spam + ham
-    all_spam, all_ham = totals.spam + 1.0, totals.ham + 1.0
+    all_spam, all_ham = max(totals.spam, 0) + 1.0, max(totals.ham, 0) + 1.0
     in_spam, in_ham = spam / all_spam, ham / all_ham
     ratio = np.log((spam + _UNSEEN) / all_spam) - np.log((ham + _UNSEEN) / all_ham)
     uneven = np.abs(in_spam - in_ham) / (in_spam + in_ham + 1e-12)
@@ -126,11 +135,16 @@ def _bayes(evidence: Floats) -> float:
     return float(evidence.sum()) / len(evidence) ** _LENGTH if len(evidence) else 0.0
 
 
+def _strongest(evidence: Floats, number: int) -> float:
+    ordered = np.sort(evidence)
+    return float(ordered[:number].sum() + ordered[-number:].sum())
+
+
 def margin(found: Opinions, totals: Totals) -> float:
     """The opinions as one number: 0 knows nothing, positive is spam."""
     joined = 0.0
     for value, scale, say in zip(found, _SCALES, _SAY, strict=True):
-        value = min(max(value, -_MAX_OPINION), _MAX_OPINION) / scale
+        value = min(max(value / scale, -_MAX_SPREADS), _MAX_SPREADS)
         joined += say * math.copysign(abs(value) ** _BEND, value)
     known = max(0, min(totals.spam, totals.ham))
     return joined * known / (known + _CAUTION)
@@ -138,7 +152,7 @@ def margin(found: Opinions, totals: Totals) -> float:
 
 def score(keys: Keys, counts: Counts, totals: Totals) -> float:
     """The probability that a message is spam, 0 to 1; nothing learned is 0.5. It is spam from SPAM_AT on."""
-    return _logistic(_STEEP * (margin(opinions(keys, counts, totals), totals) - _EVEN))
+    return _logistic(_STEEP * margin(opinions(keys, counts, totals), totals))
 
 
 def deltas(keys: Keys, counts: Counts, is_spam: bool) -> Counts:

@@ -1,0 +1,167 @@
+"""The default classifier's arithmetic, against examples worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dspam import learner
+from dspam.features import HEADER, PAIR, STRUCTURE, WORD, extract
+from dspam.learner import Counts, Memory, Opinions, Regression, Totals
+
+EVIDENCE_UNSEEN = 0.01
+
+
+def keys_of(*kinds: int) -> np.ndarray:
+    """One key of each of these kinds, all different."""
+    return np.array([(number + 1) * 4 + kind for number, kind in enumerate(kinds)], dtype=np.int64)
+
+
+def rows(*values: tuple[int, int, int]) -> Counts:
+    return np.array(values, dtype=np.int32).reshape(-1, 3)
+
+
+def mail(word: str, number: int = 0) -> bytes:
+    return f"From: {word}{number}@{word}.example\nSubject: {word} offer {number}\n\nbuy {word} pills today {number}\n".encode()
+
+
+def test_a_message_is_as_likely_spam_as_not_where_nothing_was_learned() -> None:
+    assert Memory().score(extract(mail("new"))) == 0.5
+
+
+def test_a_message_without_any_feature_is_as_likely_spam_as_not() -> None:
+    assert learner.score(keys_of(), rows(), Totals(1000, 1000)) == 0.5
+
+
+def test_regression_is_the_sum_of_weights_over_the_root_of_their_number() -> None:
+    assert Regression(1.0, 0.1, 1).output(np.array([3.0, 1.0, 1.0, 1.0])) == 3.0
+
+
+def test_one_step_of_regression_by_hand() -> None:
+    """Four new features, rate 20: 20 / sqrt(4) each, times the error 1 - 0.5; a hundred hits slow it by 101 ** 0.3."""
+    regression = Regression(rate=20.0, margin=0.1, steps=1)
+    assert regression.step(np.zeros(4), np.array([0, 0, 0, 100]), True) == pytest.approx([5, 5, 5, 5 / 101**0.3])
+    assert regression.step(np.zeros(4), np.zeros(4, np.int64), False) == pytest.approx([-5, -5, -5, -5])
+
+
+def test_regression_does_not_learn_what_it_knows_by_its_margin() -> None:
+    regression = Regression(rate=20.0, margin=0.1, steps=5)
+    assert not regression.step(np.array([2.5]), np.zeros(1, np.int64), True).any()  # 0.924 is within 0.1 of 1
+    assert regression.step(np.array([2.0]), np.zeros(1, np.int64), True).all()  # 0.881 is not
+
+
+def test_regression_repeats_until_the_message_is_beyond_the_margin() -> None:
+    regression = Regression(rate=1.0, margin=0.2, steps=100)
+    moved = regression.step(np.zeros(1), np.zeros(1, np.int64), True)
+    assert 1 / (1 + math.exp(-moved[0])) >= 0.8
+
+
+def test_naive_bayes_by_hand() -> None:
+    """A word in 30 of 99 spam and 10 of 99 ham: log odds of 0.3 to 0.1, times unevenness 0.2 / 0.4, times 40 / 40.5."""
+    found = learner.opinions(keys_of(WORD), rows((30, 10, 0)), Totals(99, 99))
+    expected = math.log((30 + EVIDENCE_UNSEEN) / (10 + EVIDENCE_UNSEEN)) * 0.5 * 40 / 40.5
+    assert found == pytest.approx(Opinions(0.0, 0.0, expected, 2 * expected, 0.0), abs=1e-9)
+
+
+def test_each_opinion_hears_its_own_kinds_of_features_only() -> None:
+    spammy = (50, 0, 2048)  # a weight of 2
+    by_kind = {kind: learner.opinions(keys_of(kind), rows(spammy), Totals(99, 99)) for kind in range(4)}
+    heard = {kind: tuple(value > 0 for value in found) for kind, found in by_kind.items()}
+    assert heard == {
+        HEADER: (True, False, False, False, True),
+        WORD: (False, True, True, True, False),
+        PAIR: (False, True, True, True, False),
+        STRUCTURE: (False, True, False, False, False),
+    }
+
+
+def test_the_margin_bends_each_opinion_and_weighs_them() -> None:
+    """The header regression at twice its spread says 2 ** 1.3; ten messages of the rarer kind give half of the say."""
+    assert learner.margin(Opinions(9.6, 0, 0, 0, 0), Totals(500, 10)) == pytest.approx(2**1.3 / 2)
+    assert learner.margin(Opinions(-9.6, 0, 0, 0, 0), Totals(500, 10)) == pytest.approx(-(2**1.3) / 2)
+
+
+def test_nothing_is_spam_before_any_ham_was_seen() -> None:
+    memory = Memory()
+    for number in range(50):
+        memory.learn(extract(mail("spam", number)), True)
+    assert memory.score(extract(mail("spam", 7))) == 0.5
+
+
+def test_what_was_taught_is_recognised() -> None:
+    memory = Memory()
+    for number in range(30):
+        memory.learn(extract(mail("viagra", number)), True)
+        memory.learn(extract(mail("minutes", number)), False)
+    assert memory.score(extract(mail("viagra", 99))) >= learner.SPAM_AT
+    assert memory.score(extract(mail("minutes", 99))) < 0.05
+
+
+def test_deltas_count_the_message_once_for_each_feature() -> None:
+    counts = rows((3, 1, 0), (0, 0, 0))
+    assert learner.deltas(keys_of(HEADER, WORD), counts, True)[:, :2].tolist() == [[1, 0], [1, 0]]
+    assert learner.deltas(keys_of(HEADER, WORD), counts, False)[:, :2].tolist() == [[0, 1], [0, 1]]
+    assert counts.tolist() == [[3, 1, 0], [0, 0, 0]]
+
+
+def test_a_weight_never_leaves_its_column() -> None:
+    full = rows((1, 1, -(2**31)), (1, 1, 2**31 - 1))
+    for is_spam in (True, False):
+        added = learner.deltas(keys_of(WORD, WORD), full, is_spam)
+        after = full[:, 2].astype(np.int64) + added[:, 2]
+        assert (np.abs(after) < 2**31).all()
+
+
+def test_undo_restores_every_count_and_score_exactly() -> None:
+    memory = Memory()
+    kept = [(extract(mail(word, number)), word == "spam") for number in range(10) for word in ("spam", "ham")]
+    for keys, is_spam in kept:
+        memory.learn(keys, is_spam)
+    before = {key: row.tolist() for key, row in memory.rows.items()}
+    scores = [memory.score(keys) for keys, _ in kept]
+    mistake = extract(mail("ham", 3) + b"and more words")
+    added = memory.learn(mistake, True)
+    assert [memory.score(keys) for keys, _ in kept] != scores
+    memory.add(mistake, added, True, sign=-1)
+    assert {key: row.tolist() for key, row in memory.rows.items() if row.any()} == before
+    assert [memory.score(keys) for keys, _ in kept] == scores
+
+
+def test_trainings_of_two_nodes_give_the_same_in_either_order() -> None:
+    first, second = extract(mail("one")), extract(mail("two"))
+    one, two = Memory(), Memory()
+    deltas = [
+        (keys, learner.deltas(keys, Memory().counts(keys), spam), spam)
+        for keys, spam in ((first, True), (second, False))
+    ]
+    for memory, order in ((one, deltas), (two, deltas[::-1])):
+        for training in order:
+            memory.add(*training)
+    assert one.score(first) == two.score(first)
+    assert one.totals == two.totals == Totals(1, 1)
+
+
+def test_contributions_name_the_guilty_features() -> None:
+    keys = keys_of(HEADER, WORD, PAIR, STRUCTURE)
+    spoken = learner.contributions(keys, rows((0, 40, -2048), (40, 0, 2048), (0, 0, 0), (9, 9, 1024)), Totals(99, 99))
+    assert spoken[0] < 0 < spoken[3] < spoken[1]
+    assert spoken[2] == 0
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(-(2**31), 2**31 - 1)] * 3), max_size=20),
+    st.integers(-(2**31), 2**31),
+    st.integers(-(2**31), 2**31),
+    st.booleans(),
+)
+def test_any_state_gives_a_probability_and_deltas_that_fit(
+    values: list[tuple[int, int, int]], spam: int, ham: int, is_spam: bool
+) -> None:
+    keys, counts = keys_of(*(number % 4 for number in range(len(values)))), rows(*values)
+    assert 0.0 <= learner.score(keys, counts, Totals(spam, ham)) <= 1.0
+    assert learner.deltas(keys, counts, is_spam).dtype == np.int32
+    assert np.isfinite(learner.contributions(keys, counts, Totals(spam, ham))).all()
