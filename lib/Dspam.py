@@ -258,22 +258,21 @@ class DSpamDirectory:
         with self.dspam_ctx(dspam.DSM_PROCESS, dspam.DSF_SIGNATURE) as ds:
             if classify:
                 ds.training_mode = dspam.DST_TOE
+            if force_result is None:
+                ds.second_opinion = lambda asked: self._ask_others(message, asked)
             ds.process(message)
             self.probability, self.confidence, self.factors = ds.probability, ds.confidence, ds.factors
-            wanted = ds.result if force_result is None else force_result
-            if force_result is None and ds.class_name != "Whitelisted":
-                wanted = self._ask_others(message, ds)
-            if wanted != ds.result:
-                self._teach(ds, wanted, dspam.DSS_ERROR, ds.signature)
-            self.result = wanted
+            if force_result is not None and force_result != ds.result:
+                self._teach(ds, force_result, dspam.DSS_ERROR, ds.signature)
+            self.result = ds.result
             signature = ds.signature or b""
             if force_result is not None:
-                self._inoculate(user, [signature], wanted)
-            spam = wanted == dspam.DSR_ISSPAM
+                self._inoculate(user, [signature], force_result)
+            spam = self.result == dspam.DSR_ISSPAM
             if (classify and not spam) or (spam and not quarantine):
                 return None if spam else txt
             sigkey = put_signature(ds, signature)
-        tagged = self._tagged(message, sigkey, recipients if spam else None)
+        tagged = self._tagged(message, sigkey, (recipients or ()) if spam else None)
         if spam:
             self._quarantine.keep(self.groups.quarantine(user), tagged)
             return None
@@ -309,10 +308,11 @@ class DSpamDirectory:
             return ds.result
 
     def _tagged(self, message: bytes, sigkey: str, recipients: Sequence[str] | None) -> bytes:
+        """The message with its tag, for a quarantine (recipients not None) with them and no others."""
         msg = mime.message_from_bytes(message)
         msg.headerchange = self.headerchange
         add_signature_tag(msg, sigkey, self.probability, self.factors)
-        if recipients is not None:
+        if recipients is not None and "X-Dspam-Recipients" in msg:
             del msg["X-Dspam-Recipients"]
         if recipients:
             # A recipient is text that a client sent: no line may end in it.

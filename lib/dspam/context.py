@@ -64,7 +64,9 @@ class ctx:
 
     `mode` is DSM_PROCESS, DSM_CLASSIFY or DSM_TOOLS, `flags` a set of DSF_*.  With a `group` its dictionary is used in place
     of the user's; with DSF_MERGED as well, the user's own is used and the group's is added when reading (never written to).
-    Signatures are always the user's.  `home` is where the store lies that attach() opens if no other is named.
+    Signatures are always the user's.  `second_opinion`, if set, is asked after a message was classified and before anything
+    is learned; the result (DSR_*) that it returns stands.  `home` is where the store lies that attach() opens if no other
+    is named.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class ctx:
         self.classification = DSR_NONE
         self.source = DSS_NONE
         self.wh_threshold = WHITELIST_THRESHOLD
+        self.second_opinion: Callable[[ctx], int] | None = None
         self.limits = Limits()
         self.attributes: dict[str, list[str]] = {}
         self._store: Storage | None = None
@@ -304,6 +307,8 @@ class ctx:
         whitelisting = bool(self.flags & DSF_WHITELIST and tokens.sender)
         if whitelisting and sender.innocent > self.wh_threshold and not sender.spam:
             self._conclude(DSR_ISINNOCENT, 0.0, 1.0, "Whitelisted")
+        elif self.second_opinion is not None:
+            self._conclude(self.second_opinion(self), self.probability, self.confidence)
         seen |= {key: Seen(1, False) for key in patterns}
         if self.mode != DSM_PROCESS or self.training_mode == DST_NOTRAIN:
             self._apply(None, Signature(self.result, Standing.UNCOUNTED, seen))

@@ -137,6 +137,15 @@ def test_spam_is_quarantined_with_its_recipients(directory: Dspam.DSpamDirectory
     assert directory.probability == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("recipients", [None, ["tonto@example.org"]])
+def test_recipients_that_a_spammer_wrote_are_not_kept(
+    directory: Dspam.DSpamDirectory, kept: Kept, recipients: list[str] | None
+) -> None:
+    learn(directory, "tonto")
+    directory.check_spam("tonto", b"X-DSPAM-Recipients: victim@example.net\n" + SPAM, recipients)
+    assert b"victim" not in kept.messages[0][1]
+
+
 def test_without_quarantine_spam_is_only_found(directory: Dspam.DSpamDirectory, kept: Kept) -> None:
     learn(directory, "tonto")
     assert directory.check_spam("tonto", SPAM, quarantine=False) is None
@@ -258,7 +267,7 @@ def test_an_uncertain_user_asks_the_peers(directory: Dspam.DSpamDirectory, stora
     groups(directory, "office:classification:ann,bob")
     learn(directory, "bob")
     assert directory.check_spam("ann", SPAM) is None
-    assert storage.totals("ann").spam_learned == 1
+    assert storage.totals("ann") == Totals(spam_learned=1)
     assert directory.check_spam("eve", SPAM) is not None
 
 

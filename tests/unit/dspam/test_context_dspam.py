@@ -138,6 +138,14 @@ def test_a_signature_can_be_classified_again(store: MemoryStore) -> None:
     assert again.result == dspam.DSR_ISSPAM
 
 
+def test_a_second_opinion_stands_and_is_what_is_learned(store: MemoryStore) -> None:
+    ds = context(store)
+    ds.second_opinion = lambda asked: dspam.DSR_ISSPAM if asked.result == dspam.DSR_ISINNOCENT else dspam.DSR_NONE
+    ds.process(SPAM)
+    assert (ds.result, ds.class_name) == (dspam.DSR_ISSPAM, "Spam")
+    assert store.totals("bob") == Totals(spam_learned=1)
+
+
 # --- training modes ---
 
 
@@ -388,6 +396,7 @@ def test_no_signature_without_the_flag(store: MemoryStore) -> None:
     assert ds.signature is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_a_broken_signature_is_an_error_and_nothing_else(content: bytes) -> None:
     store = MemoryStore()
@@ -502,7 +511,7 @@ def test_an_unknown_tokenizer_and_no_user_are_errors(store: MemoryStore) -> None
         dspam.ctx("", dspam.DSM_PROCESS)
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=300) | st.text(max_size=100), st.integers(0, 0xFF), st.integers(0, 0x1F))
 def test_no_content_makes_process_raise(message: bytes | str, algorithms: int, flags: int) -> None:
     ds = context(MemoryStore(), flags=flags)
@@ -511,6 +520,7 @@ def test_no_content_makes_process_raise(message: bytes | str, algorithms: int, f
     assert 0 <= ds.probability <= 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([HAM, SPAM, HAM + SPAM]), st.booleans(), st.sampled_from([0, 1, 2])), max_size=8)
 )

@@ -6,7 +6,7 @@ import base64
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mime
@@ -73,6 +73,7 @@ def test_hostile_text_takes_time_in_proportion(piece: str) -> None:
     assert time.process_time() - start < 3
 
 
+@settings(deadline=None)
 @given(st.text("<!DSPAM:-A1=\r\n> &lt;3CE", max_size=120))
 def test_no_text_makes_it_raise(text: str) -> None:
     left, ids = extract_signature_tags(text)
@@ -108,6 +109,7 @@ def test_a_flood_of_ids_is_cut_off() -> None:
     assert len(signature_ids(flood)) == 1_000
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_message_makes_it_raise(message: bytes) -> None:
     signature_ids(message + b"<!DSPAM:A>")
@@ -204,6 +206,7 @@ def test_an_attached_message_is_somebody_elses() -> None:
     assert signature_ids(message) == [ID]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_message_can_be_tagged_and_says_its_id(body: bytes) -> None:
     assert ID in signature_ids(tagged(b"Subject: x\n" + body))
