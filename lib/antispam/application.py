@@ -21,6 +21,7 @@ from antispam.accessmap import AccessMap, AccessSettings
 from antispam.deadline import Deadline
 from antispam.housekeeping import Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
+from antispam.learning.teacher import Dictionaries
 from antispam.logs import LogSettings
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.outcome import Decision
@@ -124,6 +125,7 @@ class Application:
             access=self._access.table,
             clock=clock,
             deadline=Deadline.after(0),
+            dictionaries=Dictionaries(self.store),
         )
         self._runner = Runner(
             journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget

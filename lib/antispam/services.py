@@ -11,6 +11,7 @@ from antispam.settings import Settings
 
 if TYPE_CHECKING:
     from antispam.accessmap import AccessTable
+    from antispam.learning.teacher import Dictionaries
     from antispam.resolver import Lookup
     from antispam.store import Store
 
@@ -23,6 +24,7 @@ class Services:
     resolver  the one resolver of this worker, with its shared cache
     store     the SQL store, None where a program runs without one
     access    the administrator's access map as it stood when the session began (empty where none is configured)
+    dictionaries  what was learned, None where a program doesn't learn
     clock     seconds since the epoch
     deadline  by when this step of the message must have ended; pass it to every look-up
     """
@@ -33,6 +35,7 @@ class Services:
     access: AccessTable
     clock: Callable[[], float]
     deadline: Deadline
+    dictionaries: Dictionaries | None = None
 
     def until(self, deadline: Deadline) -> Services:
         return dataclasses.replace(self, deadline=deadline)

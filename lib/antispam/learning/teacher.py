@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
+from antispam.deadline import Deadline
 from antispam.learning.mailboxes import identity
 from antispam.store import Store
 from dspam import learner
@@ -11,6 +14,7 @@ from dspam.features import extract, names
 from dspam.store import Taught, TokenStore, find_user, user_id
 
 DEFAULT_USER = "site"
+ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
 
 
 class Score(NamedTuple):
@@ -23,17 +27,21 @@ class Score(NamedTuple):
 class Teacher:
     """One a process. What the database can't do raises StoreError."""
 
-    def __init__(self, store: Store, user: str = DEFAULT_USER, *, make: bool = True) -> None:
+    def __init__(
+        self, store: Store, user: str = DEFAULT_USER, *, make: bool = True, tokens: TokenStore | None = None
+    ) -> None:
         """Raises LookupError for a user that isn't there, unless one may be made; ValueError for a name that can't be one."""
-        self._tokens = TokenStore(store)
+        self._tokens = tokens or TokenStore(store)
         number = user_id(store, user) if make else find_user(store, user)
         if number is None:
             raise LookupError(f"there is no user {user}")
         self._user = number
 
-    def classify(self, raw: bytes) -> Score:
+    def classify(self, raw: bytes, deadline: Deadline | None = None) -> Score:
+        """Raises StoreError where the database can't answer before the deadline."""
         keys = extract(raw)
-        probability = learner.score(keys, self._tokens.counts(self._user, keys), self._totals())
+        counts = self._tokens.counts(self._user, keys, deadline)
+        probability = learner.score(keys, counts, self._totals(deadline))
         return Score(probability, probability >= learner.SPAM_AT)
 
     def teach(self, raw: bytes, is_spam: bool) -> Taught:
@@ -62,6 +70,31 @@ class Teacher:
         spam = [(named.get(key, "?"), value) for key, value in reversed(ranked[-count:]) if value > 0]
         return spam, ham
 
-    def _totals(self) -> learner.Totals:
-        known = self._tokens.totals(self._user)
+    def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
+        known = self._tokens.totals(self._user, deadline)
         return learner.Totals(known.spam, known.ham)
+
+
+class Dictionaries:
+    """The dictionaries that a worker's messages are classified by, over one cache of tokens. Safe from any thread.
+
+    clock  seconds that never run backwards
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._tokens = TokenStore(store)
+        self._clock = clock
+        self._known: dict[str, Teacher] = {}
+        self._ask_again: dict[str, float] = {}
+
+    def get(self, user: str) -> Teacher | None:
+        """None for a user whom nobody has taught anything; asked again a few seconds later. Raises StoreError."""
+        known = self._known.get(user)
+        if known is not None or self._clock() < self._ask_again.get(user, 0.0):
+            return known
+        try:
+            self._known[user] = Teacher(self._store, user, make=False, tokens=self._tokens)
+        except LookupError:
+            self._ask_again[user] = self._clock() + ASK_AGAIN
+        return self._known.get(user)
