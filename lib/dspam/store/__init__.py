@@ -13,13 +13,17 @@ from dspam.store.signatures import (
     put_signature,
 )
 from dspam.store.tokens import Taught, TokenStore
+from dspam.store.upkeep import Folding, Forgetting, Retention
 from dspam.store.users import count, delete_user, find_user, user_id, user_names
 
 __all__ = [
     "Counts",
     "Database",
     "Deltas",
+    "Folding",
+    "Forgetting",
     "Keys",
+    "Retention",
     "Signature",
     "Taught",
     "TokenStore",
