@@ -1,0 +1,61 @@
+"""Contexts over the SQL store, on each database: counts, totals and signatures of names that nobody has yet, too."""
+
+from __future__ import annotations
+
+import pytest
+
+import dspam
+from antispam.store import Store, migrate
+from dspam.algorithms import Hits, Totals
+from dspam.sqlstorage import SqlStorage
+
+LOWEST, HIGHEST = 1, (1 << 63) - 1
+
+
+@pytest.fixture
+def storage(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield SqlStorage(store)
+    store.close()
+
+
+def test_what_is_trained_is_counted_and_what_is_negative_taken_back(storage) -> None:
+    storage.train("bob", {LOWEST: Hits(2, 1), HIGHEST: Hits(0, 5)}, Totals(spam_learned=3, innocent_corpusfed=4))
+    storage.train("bob", {HIGHEST: Hits(1, -5), 7: Hits(0, 0)}, Totals(spam_learned=-1))
+    assert storage.counts("bob", [LOWEST, HIGHEST, 7, 8]) == {LOWEST: Hits(2, 1), HIGHEST: Hits(1, 0)}
+    assert storage.totals("bob") == Totals(spam_learned=2, innocent_corpusfed=4)
+
+
+def test_a_message_that_is_only_counted_has_no_deltas(storage) -> None:
+    storage.train("bob", {}, Totals(innocent_classified=1))
+    assert storage.totals("bob") == Totals(innocent_classified=1)
+
+
+def test_a_user_who_never_taught_has_nothing(storage) -> None:
+    assert storage.counts("nobody", [1, 2]) == {}
+    assert storage.totals("nobody") == Totals()
+    assert storage.get_signature("nobody", "id1") is None
+    assert not storage.delete_signature("nobody", "id1")
+
+
+def test_signatures_are_kept_replaced_and_forgotten_for_each_user(storage) -> None:
+    storage.set_signature("bob", "id1", b"\0one")
+    storage.set_signature("bob", "id1", b"\xfftwo")
+    assert storage.get_signature("bob", "id1") == b"\xfftwo"
+    assert storage.get_signature("eve", "id1") is None
+    assert storage.delete_signature("bob", "id1")
+    assert storage.get_signature("bob", "id1") is None
+
+
+def test_a_context_learns_through_it_and_takes_back_exactly(storage) -> None:
+    message = b"From: Shop <shop@example.com>\nSubject: pills\n\nbuy cheap pills\n"
+    keys = list(dspam.ctx("bob", dspam.DSM_TOOLS).tokenize(message, None))
+    ds = dspam.ctx("bob", dspam.DSM_PROCESS, dspam.DSF_SIGNATURE)
+    ds.attach(storage)
+    ds.process(message)
+    assert set(storage.counts("bob", keys).values()) == {Hits(0, 1)}
+    ds.classification, ds.source = dspam.DSR_ISSPAM, dspam.DSS_ERROR
+    ds.process(None, sig=ds.signature)
+    assert set(storage.counts("bob", keys).values()) == {Hits(1, 0)}
+    assert storage.totals("bob") == Totals(spam_learned=1, spam_misclassified=1)
