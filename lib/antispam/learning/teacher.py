@@ -11,7 +11,7 @@ from antispam.learning.mailboxes import identity
 from antispam.store import Store
 from dspam import learner
 from dspam.features import extract, names
-from dspam.store import Taught, TokenStore, find_user, user_id
+from dspam.store import Taught, TokenStore, compact, find_user, user_id
 
 DEFAULT_USER = "site"
 ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
@@ -31,6 +31,7 @@ class Teacher:
         self, store: Store, user: str = DEFAULT_USER, *, make: bool = True, tokens: TokenStore | None = None
     ) -> None:
         """Raises LookupError for a user that isn't there, unless one may be made; ValueError for a name that can't be one."""
+        self._store = store
         self._tokens = tokens or TokenStore(store)
         number = user_id(store, user) if make else find_user(store, user)
         if number is None:
@@ -54,6 +55,10 @@ class Teacher:
     def take_back(self, raw: bytes) -> bool:
         """Undo exactly what the message taught; False where it taught nothing, or too long ago."""
         return self._tokens.undo(self._user, identity(raw))
+
+    def fold(self) -> None:
+        """Fold the log of trainings into the tokens: a worker that starts would have to read all of it otherwise."""
+        compact(self._store)
 
     def totals(self) -> tuple[int, int]:
         """How many spam and ham messages were learned."""

@@ -12,6 +12,9 @@ from antispam.learning.teacher import Teacher
 from dspam.store import Taught
 
 
+FOLD_EVERY = 1000  # messages
+
+
 @dataclasses.dataclass(slots=True)
 class Result:
     """What a training run did."""
@@ -61,4 +64,7 @@ def train(
             result.known += taught is Taught.REPLAY
             result.corrected += taught is Taught.RETRAINED
         done(stored)
+        if result.seen % FOLD_EVERY == 0:
+            teacher.fold()
+    teacher.fold()
     return result
