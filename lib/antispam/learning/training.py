@@ -11,7 +11,6 @@ from antispam.learning.mailboxes import MailboxError, Stored, messages
 from antispam.learning.teacher import Teacher
 from dspam.store import Taught
 
-
 FOLD_EVERY = 1000  # messages
 
 
