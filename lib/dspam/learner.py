@@ -77,7 +77,7 @@ class Regression:
 
 
 _HEADER_REGRESSION = Regression(rate=15.0, margin=0.03, steps=4)
-_TEXT_REGRESSION = Regression(rate=20.0, margin=0.2, steps=8)
+_TEXT_REGRESSION = Regression(rate=20.0, margin=0.3, steps=8)
 _UNSEEN = 0.01  # what a feature is counted for in a class where it never was
 _SHY = 0.5  # a feature seen n times has n / (n + _SHY) of its say
 _LENGTH = 0.85  # features of one message repeat one another: their sum is divided by their number to this power
@@ -86,10 +86,10 @@ _STRONGEST_WORDS = 15  # on each side
 _STRONGEST_FACTS = 10
 # What each opinion is divided by (its spread on mail), and its say.
 _SCALES = (4.8, 3.1, 3.2, 78.0, 62.0)
-_SAY = (1.0, 0.7, 1.0, 0.5, 1.5)
+_SAY = (1.0, 1.0, 1.0, 1.0, 1.5)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
-_CAUTION = 10.0  # so many messages of the rarer kind give half of the say
-_STEEP = 2.63  # logit per unit: the slope that makes the probability true on mail not learned yet
+_CAUTION = 5.0  # so many messages of the rarer kind give half of the say
+_STEEP = 2.37  # logit per unit: the slope that makes the probability true on mail not learned yet
 
 
 class Opinions(NamedTuple):
