@@ -203,7 +203,7 @@ class _Texts:
     def __init__(self, texts: list[tuple[bytes, bytes]]) -> None:
         self.buffer = np.frombuffer((b"\n".join([text for _, text in texts]) + b"\n")[:MAX_BUFFER], dtype=np.uint8)
         classes = _CLASS[self.buffer]
-        edges = np.flatnonzero(np.diff(classes, prepend=255, append=255))
+        edges = np.concatenate(([0], np.flatnonzero(classes[1:] != classes[:-1]) + 1, [len(classes)]))
         starts, ends = edges[:-1], np.minimum(edges[1:], edges[:-1] + _MAX_TOKEN)
         classes = classes[starts]
         kept = classes != _SPACE

@@ -44,7 +44,12 @@ _RUNS = (b"aa", b"AA", b"99", b"88")
 
 def shape(text: bytes) -> bytes:
     """The form of a text: "A" for capitals, "a" for small letters, "9" for digits; runs count once."""
-    text = text[:200].translate(_SHAPE)
+    return _shape(text[:120])
+
+
+@lru_cache(maxsize=8192)  # a mail system meets the same hosts and programs again and again
+def _shape(text: bytes) -> bytes:
+    text = text.translate(_SHAPE)
     for twice in _RUNS:
         while twice in text:  # each round halves the runs
             text = text.replace(twice, twice[:1])
