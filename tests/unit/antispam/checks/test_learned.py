@@ -14,7 +14,7 @@ from antispam.deadline import Deadline
 from antispam.draft import AppendHeader, ChangeHeader, Draft
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.findings import Findings
-from antispam.learning.teacher import Dictionaries, Teacher
+from antispam.learning.teacher import Dictionaries, Score, Teacher
 from antispam.message import Body, Header, Message, Recipient
 from antispam.program import ProgramSettings
 from antispam.services import Services
@@ -162,6 +162,27 @@ def test_the_score_is_required_where_spam_begins():
     assert Finding(probability=learned.SPAM_AT).score == pytest.approx(learned.REQUIRED)
     assert Finding(probability=0.5).score == 0
     assert (Finding(probability=0.0).score, Finding(probability=1.0).score) == pytest.approx((-47.2, 47.2), abs=0.1)
+
+
+def test_the_dictionary_sees_where_the_message_comes_from_as_in_a_mailbox(taught):
+    seen = []
+
+    class Listening:
+        def get(self, user):
+            return self
+
+        def classify(self, raw, deadline):
+            seen.append(raw)
+            return Score(0.5, False)
+
+        def totals(self):
+            return 0, 0
+
+    connection = Connection("c", ip="192.0.2.1", name="mx.example.org", helo="a\r\nb\udcff", receiver="mx.example.com")
+    collect(connection, message(SPAM), Recipient("b@example.com"), services(taught, Listening()))
+    assert seen[0].startswith(
+        b"Received: from a b\xff (mx.example.org [192.0.2.1])\r\n\tby mx.example.com\r\nSubject: "
+    )
 
 
 def test_a_database_that_is_gone_is_evidence_not_an_exception(taught):
