@@ -126,11 +126,11 @@ class milterContext:
     The methods that change the message work in the end-of-message callback only.
     """
 
-    __slots__ = ("__weakref__", "_ctx", "_priv")
+    __slots__ = ("__weakref__", "_ctx", "priv")
 
     def __init__(self, ctx: Any) -> None:
         self._ctx = ctx
-        self._priv: Any = None
+        self.priv: Any = None  # what getpriv() returns, without a call
 
     def _open(self) -> Any:
         if self._ctx is None:
@@ -139,11 +139,11 @@ class milterContext:
 
     def getpriv(self) -> Any:
         """The object given to setpriv(), or None."""
-        return self._priv
+        return self.priv
 
     def setpriv(self, priv: Any, /) -> Any:
         """Attach an object to the connection; returns the one attached before."""
-        before, self._priv = self._priv, priv
+        before, self.priv = self.priv, priv
         return before
 
     def getsymval(self, name: Text, /) -> str | None:

@@ -507,7 +507,7 @@ def _new_connection(ctx: Any) -> Any:
 def _connection(ctx: Any) -> Any:
     """Return the object of this connection; an MTA that keeps its socket for the next client negotiates only once.
 
-    Callers ask ctx.getpriv() themselves first: a message is some thirty callbacks, and each call counts.
+    Callers look at ctx.priv themselves first: a message is some thirty callbacks, and each call counts.
     """
     m = ctx.getpriv()
     return _new_connection(ctx) if m is None else m
@@ -559,14 +559,14 @@ def register_callbacks(name: str) -> None:
     What a program needs that opens its socket and calls milter.main() itself, such as a prefork supervisor.
     """
     milter.set_connect_callback(connect_callback)
-    milter.set_helo_callback(lambda ctx, host: (ctx.getpriv() or _connection(ctx)).hello(host))
-    milter.set_envfrom_callback(lambda ctx, *b: (ctx.getpriv() or _connection(ctx)).envfrom_bytes(*b))
-    milter.set_envrcpt_callback(lambda ctx, *b: (ctx.getpriv() or _connection(ctx)).envrcpt_bytes(*b))
-    milter.set_header_callback(lambda ctx, fld, val: (ctx.getpriv() or _connection(ctx)).header_bytes(fld, val))
-    milter.set_eoh_callback(lambda ctx: (ctx.getpriv() or _connection(ctx)).eoh())
-    milter.set_body_callback(lambda ctx, chunk: (ctx.getpriv() or _connection(ctx)).body(chunk))
-    milter.set_eom_callback(lambda ctx: (ctx.getpriv() or _connection(ctx)).eom())
-    milter.set_abort_callback(lambda ctx: (ctx.getpriv() or _connection(ctx)).abort())
+    milter.set_helo_callback(lambda ctx, host: (ctx.priv or _connection(ctx)).hello(host))
+    milter.set_envfrom_callback(lambda ctx, *b: (ctx.priv or _connection(ctx)).envfrom_bytes(*b))
+    milter.set_envrcpt_callback(lambda ctx, *b: (ctx.priv or _connection(ctx)).envrcpt_bytes(*b))
+    milter.set_header_callback(lambda ctx, fld, val: (ctx.priv or _connection(ctx)).header_bytes(fld, val))
+    milter.set_eoh_callback(lambda ctx: (ctx.priv or _connection(ctx)).eoh())
+    milter.set_body_callback(lambda ctx, chunk: (ctx.priv or _connection(ctx)).body(chunk))
+    milter.set_eom_callback(lambda ctx: (ctx.priv or _connection(ctx)).eom())
+    milter.set_abort_callback(lambda ctx: (ctx.priv or _connection(ctx)).abort())
     milter.set_close_callback(close_callback)
     milter.register(
         name,
