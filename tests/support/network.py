@@ -234,11 +234,15 @@ class PrivateNetwork(Network):
         else:
             sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
 
+    @property
+    def namespace(self) -> Path:
+        """Where /proc shows the namespace, while it is open."""
+        return Path(f"/proc/self/fd/{self._namespace}")
+
     def close(self) -> None:
         if self._namespace >= 0:
             # Servers were ended by those who started them; a child that made itself independent ends here.
-            descriptor = Path(f"/proc/self/fd/{self._namespace}")
-            end_all(lambda: living_in(descriptor))
+            end_all(lambda: living_in(self.namespace))
             os.close(self._namespace)
             self._namespace = -1
         self._files.remove()
