@@ -160,7 +160,7 @@ class TestFindings:
 
 
 class TestReadersThatDisagree:
-    """FIELD.md item 9: the strict reading shows nothing, another one does."""
+    """The strict reading shows nothing, another one does."""
 
     INNER = b"--y\nContent-Type: a/b; name=a.exe\n\nMZ\n--y--\n"
 

@@ -1,4 +1,4 @@
-"""antispam.attachments against input that must never win (FIELD.md items 9 and 10): bounded, and never silent."""
+"""antispam.attachments against input that must never win: bounded, and never silent."""
 
 from __future__ import annotations
 

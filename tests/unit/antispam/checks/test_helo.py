@@ -138,7 +138,7 @@ def test_a_mapped_client_address_matches_its_own_literal() -> None:
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=2000))
 def test_no_name_makes_the_check_raise_or_the_reply_unsafe(name: str) -> None:
-    """FIELD.md 4 and 15: control characters, lone surrogates, line ends."""
+    """Control characters, lone surrogates, line ends."""
     for line in judge(name).reply_lines("ref"):
         assert line.isascii()
         assert line.isprintable()
