@@ -97,10 +97,9 @@ def collect(
         if dictionary is None:
             return None
         score = dictionary.classify(_as_delivered(connection, message), services.deadline)
-        spam, ham = dictionary.totals()
     except StoreError as error:
         return Finding(error=f"dictionary: {error}")
-    return Finding(probability=round(score.probability, 6), spam=spam, ham=ham)
+    return Finding(probability=round(score.probability, 6), spam=score.spam, ham=score.ham)
 
 
 def _as_delivered(connection: Connection, message: Message) -> bytes:

@@ -18,10 +18,13 @@ ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
 
 
 class Score(NamedTuple):
-    """The probability that a message is spam, and whether that is enough to call it spam."""
+    """The probability that a message is spam, whether that is enough to call it spam, and of how many messages of each kind
+    it was learned."""
 
     probability: float
     is_spam: bool
+    spam: int = 0
+    ham: int = 0
 
 
 class Teacher:
@@ -42,8 +45,9 @@ class Teacher:
         """Raises StoreError where the database can't answer before the deadline."""
         keys = extract(raw)
         counts = self._tokens.counts(self._user, keys, deadline)
-        probability = learner.score(keys, counts, self._totals(deadline))
-        return Score(probability, probability >= learner.SPAM_AT)
+        learned = self._totals(deadline)
+        probability = learner.score(keys, counts, learned)
+        return Score(probability, probability >= learner.SPAM_AT, learned.spam, learned.ham)
 
     def teach(self, raw: bytes, is_spam: bool) -> Taught:
         """Learn a message, or correct what was learned of it; committed when this returns. A replay teaches nothing."""

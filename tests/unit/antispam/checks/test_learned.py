@@ -175,9 +175,6 @@ def test_the_dictionary_sees_where_the_message_comes_from_as_in_a_mailbox(taught
             seen.append(raw)
             return Score(0.5, False)
 
-        def totals(self):
-            return 0, 0
-
     connection = Connection("c", ip="192.0.2.1", name="mx.example.org", helo="a\r\nb\udcff", receiver="mx.example.com")
     collect(connection, message(SPAM), Recipient("b@example.com"), services(taught, Listening()))
     assert seen[0].startswith(
