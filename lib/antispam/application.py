@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import alembic.util
@@ -23,17 +23,20 @@ from antispam.housekeeping import Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
 from antispam.learning.teacher import Dictionaries
 from antispam.logs import LogSettings
+from antispam.message import Message
 from antispam.milterapp import ACTIONS, milter_class
-from antispam.outcome import Decision
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
+from antispam.recorder import StoreRecorder
 from antispam.resolver import Lookup, Resolver
 from antispam.services import Services
-from antispam.session import Session
+from antispam.session import Recorder, Session
 from antispam.settings import Settings, SettingsError, load
 from antispam.sockets import SocketSpec
 from antispam.store import Store, history, migrate
 from antispam.store.engine import SLICE, url_from
 from antispam.store.history import HistoryWriter
+from antispam.store.outbox import Letter
+from antispam.store.quarantine import Kept
 from antispam.supervisor import Limits, PrepareFailed, ProcessPlan
 from antispam.verdicts import Verdict
 from antispam.worker import Activity, WorkerContext
@@ -117,6 +120,9 @@ class Application:
         self.history: HistoryWriter | None = None
         if record:
             self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
+        self._recorder: Recorder = _NoTrace()
+        if self.history is not None:
+            self._recorder = StoreRecorder(self.store, self.history, clock)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
             settings=settings,
@@ -133,7 +139,7 @@ class Application:
 
     def session(self) -> Session:
         services = dataclasses.replace(self._services, access=self._access.table)
-        return Session(self._runner, services, self.history or _NoTrace())
+        return Session(self._runner, services, self._recorder)
 
     def chores(self) -> list[Task]:
         """What has to be done now and then, and by one worker only."""
@@ -176,7 +182,7 @@ class _NoTrace:
     def record(self, subject: Subject, verdict: Verdict) -> None:
         pass
 
-    def quarantine(self, subject: Subject, decision: Decision) -> bool:
+    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
         return True
 
 

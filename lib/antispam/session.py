@@ -17,6 +17,8 @@ from antispam.message import Auth, Body, Header, Message, Recipient
 from antispam.outcome import Decision, accepted_by, ruling
 from antispam.program import ProgramSettings, RejectAt
 from antispam.services import Services
+from antispam.store.outbox import Letter
+from antispam.store.quarantine import Kept
 from antispam.text import for_log
 from antispam.verdicts import CONTINUE, Action, Verdict, reject, tempfail
 
@@ -40,8 +42,9 @@ class Recorder(Protocol):
     def record(self, subject: Subject, verdict: Verdict) -> None:
         """Best effort, after the reply: must not block and not raise."""
 
-    def quarantine(self, subject: Subject, decision: Decision) -> bool:
-        """Keep the message, durably, before the reply; False where that was not possible."""
+    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+        """Keep the message from some, send it to others by another way: durably, before the reply. False where that was not
+        possible; then nothing of it is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -265,12 +268,18 @@ class Session:
             text = "The message would have to be examined by a person, and is too large to be kept for that."
             reason = f"too large for the quarantine; {decision.verdict.reason}"
             return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
-        if self._recorder is not None and self._recorder.quarantine(self._subject(), decision):
+        if self._recorder is not None and self._recorder.keep(self._current(), self._entries(decision)):
             return decision
         text = "The message can't be stored right now; please try again later."
         return Decision(
             decision.check, tempfail(text, f"quarantine failed; {decision.verdict.reason}", enhanced="4.3.0")
         )
+
+    def _entries(self, decision: Decision) -> list[Kept]:
+        by_user: dict[str, list[str]] = {}
+        for recipient in self._current().accepted_recipients:
+            by_user.setdefault(recipient.address.lower(), []).append(recipient.address)
+        return [Kept(user, tuple(addresses), decision) for user, addresses in by_user.items()]
 
     def _log_delivery(self) -> None:
         """One line with everything a person asks first: who, to whom, and what each check found."""

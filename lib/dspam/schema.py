@@ -14,7 +14,7 @@ LongBlob = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def _name(length: int) -> sa.String:
+def exact_text(length: int) -> sa.String:
     """Text that is compared octet by octet; MariaDB would take "Bob" for "bob"."""
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql", "mariadb")
@@ -32,7 +32,7 @@ dspam_user = sa.Table(
     "dspam_user",
     metadata,
     sa.Column("id", Number, primary_key=True, autoincrement=True),
-    sa.Column("name", _name(255), nullable=False, unique=True),
+    sa.Column("name", exact_text(255), nullable=False, unique=True),
     sa.Column("created_at", Seconds, nullable=False),
     # Each change of the user's pages counts `generation` up, each that forgets tokens `purges` as well.
     sa.Column("generation", sa.BigInteger, nullable=False),
@@ -79,7 +79,7 @@ dspam_page = sa.Table(
 dspam_signature = sa.Table(
     "dspam_signature",
     metadata,
-    sa.Column("signature", _name(64), primary_key=True),
+    sa.Column("signature", exact_text(64), primary_key=True),
     sa.Column("user_id", Number, sa.ForeignKey("dspam_user.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("created_at", Seconds, nullable=False, index=True),
     sa.Column("content", LongBlob, nullable=False),

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from antispam.journey import Subject, all_decisions
 from antispam.outcome import Decision
 from antispam.store.engine import SLICE, Store, StoreError
-from antispam.store.schema import history, quarantine, raw_message
+from antispam.store.schema import history
 from antispam.text import for_log, from_wire
 from antispam.verdicts import Verdict
 
@@ -55,27 +55,6 @@ class HistoryWriter:
             self._queue.put_nowait(row_for(subject, verdict, self._node))
         except queue.Full:
             self._count_lost(1)
-
-    def quarantine(self, subject: Subject, decision: Decision) -> bool:
-        """Keep the message in the store; true once it is committed."""
-        assert subject.message is not None
-        message = subject.message
-        try:
-            with self._store.write() as connection:
-                connection.execute(
-                    sa.insert(quarantine).values(
-                        ref=message.ref,
-                        received_at=message.received_at,
-                        mail_from=from_wire(message.mail_from, 320),
-                        recipients=_json([from_wire(to.address, 320) for to in message.accepted_recipients]),
-                        reason=from_wire(f"{decision.check}: {decision.verdict.reason}"),
-                    )
-                )
-                connection.execute(sa.insert(raw_message).values(ref=message.ref, content=message.raw()))
-        except (StoreError, sa.exc.SQLAlchemyError) as error:
-            log.error("[%s] ERROR quarantine: %s", message.ref, for_log(str(error)))
-            return False
-        return True
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is queued, then stop. A database that can't be used is not waited for."""

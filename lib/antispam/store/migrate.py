@@ -16,8 +16,8 @@ from antispam import resources
 _LOCK = 0x626D73  # any number that all nodes agree on
 
 
-def migrate(url: str) -> None:
-    """Create or upgrade the tables. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError,
+def migrate(url: str, revision: str = "head") -> None:
+    """Create or upgrade the tables, up to `revision`. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError,
     and TimeoutError where the other one never ends."""
     parsed = sa.engine.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
@@ -28,7 +28,7 @@ def migrate(url: str) -> None:
         config = alembic.config.Config()
         config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
         config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "head")
+        alembic.command.upgrade(config, revision)
     engine.dispose()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from dspam.schema import exact_text
 from dspam.schema import metadata as dspam_metadata
 
 metadata = sa.MetaData()
@@ -51,19 +52,82 @@ greylist = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
 )
 
-quarantine = sa.Table(
-    "quarantine",
+# A message as it came, for those who may still get it: it goes with the last entry that points to it.
+stored_message = sa.Table(
+    "stored_message",
     metadata,
     sa.Column("ref", sa.String(16), primary_key=True),
+    sa.Column("stored_at", Seconds, nullable=False, index=True),
+    sa.Column("content", LongBlob, nullable=False),
+)
+
+# What is kept from one user: several recipients of a message may be several users, and each decides for himself.
+quarantine_entry = sa.Table(
+    "quarantine_entry",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("ref", sa.String(16), sa.ForeignKey("stored_message.ref"), nullable=False),
+    # Of the filter, or the recipient's address where he is none of its users.
+    sa.Column("user_name", exact_text(320), nullable=False),
     sa.Column("received_at", Seconds, nullable=False, index=True),
     sa.Column("mail_from", sa.String(320), nullable=False),
     sa.Column("recipients", LongText, nullable=False),  # JSON list of addresses
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),  # octets of the whole message
+    sa.Column("check_name", sa.String(32), nullable=False),  # whose verdict it was
+    sa.Column("action", sa.String(16), nullable=False),  # what that check wanted: to quarantine, or to refuse
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("score", sa.Double, nullable=True),  # probability of spam; NULL where nobody classified it
+    sa.Column("outbox_id", Number, nullable=True),  # of the letter that releases it
+    sa.Column("released_at", Seconds, nullable=True),  # when the MTA had taken that letter
+    sa.UniqueConstraint("ref", "user_name", name="quarantine_entry_once"),
+    sa.Index("quarantine_entry_of", "user_name", "received_at"),
+    sa.Index("quarantine_entry_outbox", "outbox_id"),
 )
 
-raw_message = sa.Table(
-    "raw_message",
+# What we send ourselves. A letter stays until the MTA has taken it.
+outbox = sa.Table(
+    "outbox",
     metadata,
-    sa.Column("ref", sa.String(16), sa.ForeignKey("quarantine.ref", ondelete="CASCADE"), primary_key=True),
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("ref", sa.String(16), nullable=False),  # of the message that it is about
+    sa.Column("created_at", Seconds, nullable=False),
+    sa.Column("mail_from", sa.String(320), nullable=False),
+    sa.Column("recipients", LongText, nullable=False),  # JSON list of addresses: those who have not got it yet
     sa.Column("content", LongBlob, nullable=False),
+    sa.Column("once", sa.String(64), nullable=True, unique=True),  # no second letter of this name
+    sa.Column("next_at", Seconds, nullable=True, index=True),  # of the next try; NULL once it is sent or given up
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("last_error", sa.Text, nullable=False),
+    # SHA-256 of the pass by which the filter knows this letter when the MTA shows it; NULL when it was used.
+    sa.Column("pass_digest", sa.String(64), nullable=True),
+    sa.Column("sent_at", Seconds, nullable=True),
+    sa.Column("failed_at", Seconds, nullable=True),
+    sqlite_autoincrement=True,  # the number is in passes that are out in the world
+)
+
+preference = sa.Table(
+    "preference",
+    metadata,
+    sa.Column("scope", sa.String(8), primary_key=True),  # "site", "group" or "user"
+    sa.Column("owner", exact_text(255), primary_key=True),  # "" for the site
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+preference_group = sa.Table(
+    "preference_group",
+    metadata,
+    sa.Column("user_name", exact_text(255), primary_key=True),
+    sa.Column("group_name", exact_text(255), nullable=False, index=True),
+)
+
+# How often something was done since `began_at`; the next period starts it anew.
+rate = sa.Table(
+    "rate",
+    metadata,
+    sa.Column("name", exact_text(255), primary_key=True),
+    sa.Column("began_at", Seconds, nullable=False, index=True),
+    sa.Column("used", sa.BigInteger, nullable=False),
 )

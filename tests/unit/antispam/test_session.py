@@ -66,8 +66,8 @@ class Recorder:
     def record(self, subject, verdict):
         self.rows.append((subject.message.mail_from, [r.address for r in subject.message.recipients], verdict.action))
 
-    def quarantine(self, subject, decision):
-        self.kept.append(decision.check)
+    def keep(self, message, kept, letters=()):
+        self.kept += [one.decision.check for one in kept]
         return self._store_works
 
 

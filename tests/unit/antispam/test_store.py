@@ -1,4 +1,4 @@
-"""The store: one schema history, transactions that commit or raise, a breaker, the history of messages, the quarantine."""
+"""The store: one schema history, transactions that commit or raise, a breaker, the history of messages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from antispam.outcome import Decision
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import Breaker
 from antispam.store.history import HistoryWriter
-from antispam.store.schema import greylist, history, metadata, quarantine, raw_message
-from antispam.verdicts import quarantine as quarantine_verdict
+from antispam.store.schema import greylist, history, metadata, quarantine_entry, stored_message
 from antispam.verdicts import reject
 
 
@@ -66,6 +65,24 @@ def test_migrating_again_changes_nothing(database_url):
     migrate(database_url)
 
 
+def test_what_older_versions_had_in_quarantine_moves_along(database_url):
+    migrate(database_url, "0002")
+    engine = sa.create_engine(database_url)
+    old = sa.table("quarantine", *map(sa.column, ("ref", "received_at", "mail_from", "recipients", "reason")))
+    raw = sa.table("raw_message", sa.column("ref"), sa.column("content"))
+    with engine.begin() as connection:
+        values = ["abc", 5.0, "a@example.org", '["Ann@example.com", "bob@example.com"]', "helo: a: b"]
+        connection.execute(sa.insert(old).values(values))
+        connection.execute(sa.insert(raw).values(ref="abc", content=b"\x00\xff"))
+    migrate(database_url)
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(stored_message)).all() == [("abc", 5.0, b"\x00\xff")]
+        ann, bob = connection.execute(sa.select(quarantine_entry).order_by(quarantine_entry.c.user_name)).all()
+    engine.dispose()
+    assert (ann.user_name, json.loads(ann.recipients), ann.size) == ("ann@example.com", ["Ann@example.com"], 2)
+    assert (bob.user_name, bob.check_name, bob.reason) == ("bob@example.com", "helo", "a: b")
+
+
 def test_several_nodes_may_migrate_at_once(database_url):
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(migrate, database_url) for _ in range(4)]:
@@ -76,14 +93,16 @@ def test_a_transaction_that_raises_leaves_nothing(store):
     def half():
         with store.write() as connection:
             connection.execute(
-                sa.insert(quarantine).values(ref="r", received_at=0.0, mail_from="", recipients="", reason="")
+                sa.insert(greylist).values(
+                    triplet="t", client="", mail_from="", recipient="", first_seen=0.0, last_seen=0.0, attempts=1
+                )
             )
             raise KeyError("something else went wrong")
 
     with pytest.raises(KeyError):
         half()
     with store.read() as connection:
-        assert connection.execute(sa.select(quarantine)).all() == []
+        assert connection.execute(sa.select(greylist)).all() == []
 
 
 def test_a_locked_database_is_a_store_error(sqlite_store, tmp_path):
@@ -142,25 +161,6 @@ def test_history_that_does_not_fit_is_counted_and_said(sqlite_store, caplog, mon
     writer.close()
     assert writer.lost == 1
     assert "1 messages were not written down" in caplog.text
-
-
-def test_a_quarantined_message_is_kept_octet_by_octet(store):
-    writer = HistoryWriter(store)
-    assert writer.quarantine(subject(), Decision("spam", quarantine_verdict("99 %")))
-    writer.close()
-    with store.read() as connection:
-        assert (
-            connection.execute(sa.select(raw_message.c.content)).scalar()
-            == b"Subject: caf\xe9\r\n\r\ntext \x00\xff\r\n"
-        )
-        assert connection.execute(sa.select(quarantine.c.reason)).scalar() == "spam: 99 %"
-
-
-def test_quarantine_says_so_when_it_could_not(sqlite_store, monkeypatch):
-    monkeypatch.setattr(sqlite_store, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
-    writer = HistoryWriter(sqlite_store)
-    assert not writer.quarantine(subject(), Decision("spam", quarantine_verdict("99 %")))
-    writer.close()
 
 
 def test_the_sqlite_file_is_made_where_its_folder_is_missing(tmp_path):

@@ -1,0 +1,45 @@
+"""Where a session writes down what became of a message: what must be safe before the reply, and what may follow it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from antispam.journey import Subject
+from antispam.message import Message
+from antispam.store import Store, StoreError, outbox, quarantine
+from antispam.store.history import HistoryWriter
+from antispam.store.outbox import Letter
+from antispam.store.quarantine import Kept
+from antispam.text import for_log
+from antispam.verdicts import Verdict
+
+log = logging.getLogger(__name__)
+
+
+class StoreRecorder:
+    """The recorder over the store; one a worker."""
+
+    def __init__(self, store: Store, history: HistoryWriter, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._history = history
+        self._clock = clock
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        """The finished transaction, for the history; best effort."""
+        self._history.record(subject, verdict)
+
+    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+        """What is kept from some users and what is sent to others by another way: all of it, or (False) nothing."""
+        try:
+            with self._store.write() as connection:
+                if kept:
+                    quarantine.insert(connection, message, kept)
+                for letter in letters:
+                    outbox.post(self._store, connection, letter, self._clock())
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            log.error("[%s] ERROR the message can't be stored: %s", message.ref, for_log(str(error)))
+            return False
+        return True
