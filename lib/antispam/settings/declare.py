@@ -35,6 +35,7 @@ def option(
     section: str = "",
     name: str = "",
     check: Callable[[Any], None] | None = None,
+    named_by: str = "",
 ) -> Any:
     """A documented option of a settings class.
 
@@ -44,8 +45,12 @@ def option(
     section  where it stands if not in the section of its class: options that upstream put elsewhere keep their place
     name     its name in the file, where that is no Python name
     check    raises ValueError where a value of the right form makes no sense
+    named_by an option of the same section that lists names: each of them is an option, too, and the field maps those that
+             are given to their values (`parse` reads one)
     """
-    metadata = {"help": help, "parse": parse, "section": section, "name": name, "check": check}
+    metadata = {"help": help, "parse": parse, "section": section, "name": name, "check": check, "named_by": named_by}
+    if named_by:
+        return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -85,6 +90,7 @@ class Option:
     check: Callable[[Any], None] | None
     default: Any
     help: str
+    named_by: str = ""
 
 
 def options_of(cls: type) -> list[Option]:
@@ -102,8 +108,9 @@ def options_of(cls: type) -> list[Option]:
                 field=field.name,
                 read=meta["parse"] or reader_for(hints[field.name]),
                 check=meta["check"],
-                default=field.default,
+                default={} if meta["named_by"] else field.default,
                 help=meta["help"],
+                named_by=meta["named_by"],
             )
         )
     return found

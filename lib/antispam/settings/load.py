@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from antispam.settings import ini
 from antispam.settings.declare import Option, options_of
 from antispam.settings.errors import SettingsError
-from antispam.settings.values import show
+from antispam.settings.values import names, show
 
 T = TypeVar("T")
 
@@ -80,21 +80,53 @@ def default_settings(classes: Iterable[type]) -> Settings:
 
 
 def _build(entries: list[ini.Entry], classes: tuple[type, ...], defaults: Defaults = _NO_DEFAULTS) -> Settings:
-    known = {(option.section, option.name): option for cls in classes for option in options_of(cls)}
+    options = [option for cls in classes for option in options_of(cls)]
+    known = {(option.section, option.name): option for option in options if not option.named_by}
+    declared = _declared(entries, [option for option in options if option.named_by], known)
     given: dict[tuple[str, str], ini.Entry] = {}
     for entry in entries:
-        _demand_known(entry, known)
+        if (entry.section, entry.option) not in declared:
+            _demand_known(entry, {**known, **declared})
         given[entry.section, entry.option] = entry
     by_class: dict[type, Any] = {}
     origins: list[Origin] = []
     for cls in classes:
         values = {}
         for option in options_of(cls):
+            if option.named_by:
+                values[option.field], found = _values(option, declared, given)
+                origins += found
+                continue
             key = option.section, option.name
             values[option.field], origin = _value(option, given.get(key), defaults.get(key, option.default))
             origins.append(origin)
         by_class[cls] = cls(**values)
     return Settings(by_class, tuple(origins))
+
+
+def _declared(
+    entries: Iterable[ini.Entry], options: Iterable[Option], known: Mapping[tuple[str, str], Option]
+) -> dict[tuple[str, str], Option]:
+    """The options that the configuration itself makes: the names that it lists. What is an option anyway stays that one; what
+    names a file (`file:...`) is no option."""
+    found: dict[tuple[str, str], Option] = {}
+    for option in options:
+        for entry in entries:
+            if (entry.section, entry.option) == (option.section, option.named_by):
+                keys = ((option.section, name.lower()) for name in names(entry.value) if ":" not in name)
+                found |= {key: dataclasses.replace(option, name=key[1]) for key in keys if key not in known}
+    return found
+
+
+def _values(
+    option: Option, declared: Mapping[tuple[str, str], Option], given: Mapping[tuple[str, str], ini.Entry]
+) -> tuple[dict[str, Any], list[Origin]]:
+    values, origins = {}, []
+    for key, one in declared.items():
+        if one.field == option.field and key in given:
+            values[one.name], origin = _value(one, given[key], None)
+            origins.append(origin)
+    return values, origins
 
 
 def _value(option: Option, entry: ini.Entry | None, default: Any) -> tuple[Any, Origin]:

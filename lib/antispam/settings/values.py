@@ -45,6 +45,28 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(item for item in (part.strip() for part in re.split(r"[,\n]", text)) if item)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """A list whose items may be `file:PATH`: the file has one item a line, or several with blanks or commas between them;
+    `#` begins a comment. Raises ValueError for a file that can't be read."""
+    found: list[str] = []
+    for item in names(text):
+        found += _items_of(Path(item[5:].strip())) if item.startswith("file:") else [item]
+    return tuple(found)
+
+
+def _items_of(file: Path) -> list[str]:
+    return [item for line in lines_of(file) for item in re.split(r"[\s,]+", line) if item]
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a list kept in a file, without comments and empty ones. Raises ValueError where it can't be read."""
+    try:
+        text = file.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}") from error
+    return [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
+
+
 def path(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise ValueError("expected the path of a file or folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.settings import SettingsError, default_settings, ini, load, load_text, option, section
-from antispam.settings.values import duration, size
+from antispam.settings.values import duration, listed, size
 
 
 class Colour(enum.StrEnum):
@@ -138,3 +139,40 @@ def test_any_text_is_read_or_refused_with_a_line_number(text):
         list(ini.parse(text, "f"))
     except SettingsError as error:
         assert str(error).startswith("f:")  # noqa: PT017 - it may raise, and then like this
+
+
+@section("people")
+class People:
+    users: tuple[str, ...] = option((), "names")
+    spam: tuple[str, ...] = option((), "addresses to report spam to")
+    addresses: Mapping[str, tuple[str, ...]] = option(
+        {}, "the addresses of each of users", named_by="users", parse=listed
+    )
+
+
+def test_names_that_the_configuration_declares_are_options():
+    text = "[people]\nusers = Ann, bob, spam\nann = ann@example.com, anna@example.com\nspam = spam@example.com\n"
+    settings = load_text(text, [People])
+    assert settings[People].addresses == {"ann": ("ann@example.com", "anna@example.com")}
+    assert settings[People].spam == ("spam@example.com",)
+    assert [(origin.option, origin.where) for origin in settings.origins if origin.option == "ann"] == [
+        ("ann", "milter.cfg:3")
+    ]
+
+
+def test_a_name_that_nobody_declared_is_a_mistake_and_the_nearest_is_named():
+    with pytest.raises(SettingsError, match=r"milter.cfg:3: \[people\] has no option anna; did you mean ann\?"):
+        load_text("[people]\nusers = ann\nanna = a@example.com\n", [People])
+
+
+def test_a_list_may_stand_in_a_file(tmp_path):
+    (tmp_path / "list").write_text(
+        "# ours\nann@example.com anna@example.com\n\nbob@example.com, eve@example.com # new\n"
+    )
+    read = listed(f"zoe@example.com, file:{tmp_path}/list")
+    assert read == ("zoe@example.com", "ann@example.com", "anna@example.com", "bob@example.com", "eve@example.com")
+
+
+def test_a_list_in_a_file_that_is_not_there_is_a_mistake_of_its_line(tmp_path):
+    with pytest.raises(SettingsError, match=r"milter.cfg:3: .*no-such-file can't be read: No such file"):
+        load_text(f"[people]\nusers = ann\nann = file:{tmp_path}/no-such-file\n", [People])
