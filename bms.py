@@ -21,6 +21,7 @@ from antispam.checks import (
     greylist,
     helo,
     learned,
+    spam_action,
     spf,
 )
 from antispam.cli import make_group
@@ -47,8 +48,10 @@ JOURNEY = Journey([
         asks="is the message signed, and as it was when it was signed?"),
     Row(Stage.END, MESSAGE, attachments, accepted=Accepted.DECIDE,
         asks="is there anything in it that is dangerous to open?"),
-    Row(Stage.END, MESSAGE, learned, needs=("connection", "auth"),
-        asks="does it look like the spam that this site was taught, or like its honest mail?"),
+    Row(Stage.END, MESSAGE, learned, needs=("connection", "auth", "spf", "dkim"),
+        asks="does it look like the spam that its recipients were taught, or like their honest mail?"),
+    Row(Stage.END, RECIPIENT, spam_action, needs=("dspam",),
+        asks="what does this recipient want done, if it is spam?"),
     Row(Stage.END, MESSAGE, authentication_results, needs=("connection", "auth", "spf", "dkim"),
         asks="what shall readers know of SPF and DKIM, and who pretends to be us telling it?"),
     Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth"),

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import alembic.util
@@ -21,6 +21,8 @@ from antispam.accessmap import AccessMap, AccessSettings
 from antispam.deadline import Deadline
 from antispam.housekeeping import Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
+from antispam.learning.people import People
+from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.logs import LogSettings
 from antispam.message import Message
@@ -132,6 +134,8 @@ class Application:
             clock=clock,
             deadline=Deadline.after(0),
             dictionaries=Dictionaries(self.store),
+            people=People(settings[DspamSettings], self.store) if DspamSettings in settings else None,
+            write_later=self.history.put if self.history is not None else _forget_row,
         )
         self._runner = Runner(
             journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget
@@ -173,6 +177,10 @@ class Application:
 
 
 def _forget(subject: Subject) -> None:
+    pass
+
+
+def _forget_row(table: sa.Table, row: Mapping[str, object]) -> None:
     pass
 
 

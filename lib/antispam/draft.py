@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from antispam.message import Header, Message
+from antispam.message import Header, Message, Recipient, as_octets
 
 
 class InsertHeader(NamedTuple):
@@ -43,23 +44,28 @@ class AddRecipient(NamedTuple):
 
 
 class DeleteRecipient(NamedTuple):
-    address: str
+    """`path` is Recipient.path: what the client said, and so what the MTA knows."""
+
+    path: str
 
 
 Edit = InsertHeader | AppendHeader | ChangeHeader | ReplaceBody | ChangeSender | AddRecipient | DeleteRecipient
 
 
 class Draft:
-    """A message with edits applied.
+    """A message with edits applied, for some of its recipients.
 
+    recipients  for whom it is: all that get this very message
     headers  the fields as they will leave, top first; values keep the form of Header (leading space, LF folds)
     body     the body as it will leave
 
     Values given to insert_header, append_header and change_header are text without the leading space; LF folds them.
     """
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, recipients: Sequence[Recipient] | None = None) -> None:
+        """Without `recipients` it is for all that the message was accepted for."""
         self.message = message
+        self.recipients = tuple(message.accepted_recipients if recipients is None else recipients)
         self.body = message.body.content()
         self._original_body = self.body
         # By identity: two fields of a message may be equal. The numbers are places in message.headers.
@@ -84,6 +90,10 @@ class Draft:
         value = self._changed[place]
         return None if value is None else Header(header.name, _as_header("", value).value)
 
+    def raw(self) -> bytes:
+        """The whole message as it will leave, with CRLF between the header fields."""
+        return as_octets(self.headers, self.body)
+
     def insert_header(self, name: str, value: str) -> None:
         self._inserted.append(InsertHeader(name, value))
 
@@ -107,8 +117,8 @@ class Draft:
     def add_recipient(self, address: str) -> None:
         self._envelope.append(AddRecipient(address))
 
-    def delete_recipient(self, address: str) -> None:
-        self._envelope.append(DeleteRecipient(address))
+    def delete_recipient(self, path: str) -> None:
+        self._envelope.append(DeleteRecipient(path))
 
     def edits(self) -> list[Edit]:
         """What to tell the MTA, in an order that means the same to sendmail and to Postfix: changes of existing fields from

@@ -9,7 +9,7 @@ import enum
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 from antispam.connection import Connection
@@ -62,9 +62,14 @@ class Accepted(enum.StrEnum):
 class Check(Protocol):
     """The contract of a check: a module in antispam.checks with these names. CONTRIBUTING.md walks through one.
 
-    A module may also have `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered,
-    to queue its edits; `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more
-    is left); and LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others.
+    A module may also have
+    - `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered, to queue its edits;
+    - `content(finding)`, for a check of recipients that edits: recipients for whom it is equal get the same message, and share
+      one draft;
+    - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
+      kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
+    - `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more is left);
+    - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others.
     """
 
     @property
@@ -133,7 +138,7 @@ class Journey:
         return self._by_stage[stage]
 
     def settings_classes(self) -> list[type[CheckSettings]]:
-        return [row.check.Settings for row in self.rows]
+        return list(dict.fromkeys(row.check.Settings for row in self.rows))  # checks may share theirs
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,56 +202,61 @@ class Runner:
             wave = _ready(rows, done)
             accepted = accepted_by(all_decisions(subject)) is not None
             active = [row for row in wave if not (accepted and row.accepted is Accepted.SKIP)]
-            results = self._collect_all(active, subject, services, tick)
-            for row, result in zip(active, results, strict=True):
-                decision = self._decide(row, result, subject, services)
+            questions = [_Question(row, one) for row in active for one in _subjects(row, subject)]
+            results = self._collect_all(questions, services, tick)
+            for question, result in zip(questions, results, strict=True):
+                decision = self._decide(question, result, services)
                 if decision is not None:
-                    _decisions(row, subject).append(decision)
+                    _decisions(question).append(decision)
                     yield decision
             done.update(row.check.NAME for row in wave)
             rows = rows[len(wave) :]
 
     def _collect_all(
-        self, rows: list[Row], subject: Subject, services: Services, tick: Callable[[], None] | None
+        self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
     ) -> list[Finding | Exception | None]:
-        looking = [row for row in rows if getattr(row.check, "LOOKS_UP", False)]
+        looking = [place for place, question in enumerate(questions) if getattr(question.row.check, "LOOKS_UP", False)]
         # The thread that we are on takes one itself, unless it has to say meanwhile that work goes on.
-        futures = {row: self._beside(row, subject, services) for row in (looking if tick else looking[1:])}
-        found = {row: self._collect(row, subject, services) for row in rows if futures.get(row) is None}
+        futures = {place: self._beside(questions[place], services) for place in (looking if tick else looking[1:])}
+        found = {
+            place: self._collect(question, services)
+            for place, question in enumerate(questions)
+            if futures.get(place) is None
+        }
         pending = {future for future in futures.values() if future is not None}
         while pending:
             pending = concurrent.futures.wait(pending, timeout=TICK_SECONDS).not_done
             if pending and tick:
                 tick()
-        found |= {row: future.result() for row, future in futures.items() if future is not None}
-        return [found[row] for row in rows]
+        found |= {place: future.result() for place, future in futures.items() if future is not None}
+        return [found[place] for place in range(len(questions))]
 
     def _beside(
-        self, row: Row, subject: Subject, services: Services
+        self, question: _Question, services: Services
     ) -> concurrent.futures.Future[Finding | Exception | None] | None:
         """A row's collect() under way in the pool; None where there is no room."""
         if self._pool is None or not self._slots.acquire(blocking=False):
             return None
-        future = self._pool.submit(self._collect, row, subject, services)
+        future = self._pool.submit(self._collect, question, services)
         future.add_done_callback(lambda _: self._slots.release())
         return future
 
-    def _collect(self, row: Row, subject: Subject, services: Services) -> Finding | Exception | None:
+    def _collect(self, question: _Question, services: Services) -> Finding | Exception | None:
+        subject = question.subject
         try:
-            return row.check.collect(subject.connection, subject.message, subject.recipient, services)
+            return question.row.check.collect(subject.connection, subject.message, subject.recipient, services)
         except Exception as error:  # noqa: BLE001 - a defect in a check must cost neither the mail nor the process
             return error
 
-    def _decide(
-        self, row: Row, result: Finding | Exception | None, subject: Subject, services: Services
-    ) -> Decision | None:
+    def _decide(self, question: _Question, result: Finding | Exception | None, services: Services) -> Decision | None:
         """None where the question did not arise."""
+        row, subject = question.row, question.subject
         settings = services.settings[row.check.Settings]
         firm = row.accepted is Accepted.DECIDE
         if result is None:
             return None
         if isinstance(result, Finding):
-            _home(row, subject).add(result)
+            _home(question).add(result)
             if result.error:
                 return Decision(row.check.NAME, _on_error(settings, result.error), settings.mode, firm)
             try:
@@ -258,24 +268,48 @@ class Runner:
         self._report(row.check.NAME, result, subject)
         return Decision(row.check.NAME, _on_error(settings, "internal error"), settings.mode, firm)
 
+    def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
+        """In what the message that this recipient gets may differ from the one that others get."""
+        return tuple(
+            content(finding)
+            for row, content, finding in self._having("content", subject, services)
+            if row.scope is Scope.RECIPIENT
+        )
+
     def act(self, subject: Subject, draft: Draft, services: Services) -> Decision | None:
         """Let every check that has findings for this message queue its edits, in the table's order. Returns the decision
         that follows from a defect in one of them, None where all went well."""
         verdicts = {decision.check: decision.verdict for decision in all_decisions(subject)}
-        for row in self.journey.rows:
-            act = getattr(row.check, "act", None)
-            settings = services.settings[row.check.Settings]
-            finding = subject.findings.get(row.check.Finding)
-            if act is None or finding is None or finding.error or settings.mode is not Mode.ENFORCE:
-                continue
+        for row, act, finding in self._having("act", subject, services):
             try:
                 act(finding, verdicts.get(row.check.NAME, CONTINUE), draft, services)
             except Exception as error:  # noqa: BLE001 - as above
                 self._report(row.check.NAME, error, subject)
+                settings = services.settings[row.check.Settings]
                 verdict = _on_error(settings, "internal error")
                 if verdict is not CONTINUE:
                     return Decision(row.check.NAME, verdict, settings.mode)
         return None
+
+    def afterwards(self, subject: Subject, services: Services) -> None:
+        """The message is taken: let every check that has findings for it do what follows from that."""
+        for row, afterwards, finding in self._having("afterwards", subject, services):
+            try:
+                afterwards(finding, subject.message, services)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+
+    def _having(
+        self, method: str, subject: Subject, services: Services
+    ) -> Iterator[tuple[Row, Callable[..., Any], Finding]]:
+        """The rows in force whose check has the method and found something, with both."""
+        for row in self.journey.rows:
+            function = getattr(row.check, method, None)
+            if function is None or services.settings[row.check.Settings].mode is not Mode.ENFORCE:
+                continue
+            finding = subject.findings.get(row.check.Finding)
+            if finding is not None and not finding.error:
+                yield row, function, finding
 
     def _report(self, check: str, error: Exception, subject: Subject) -> None:
         log.error("[%s] ERROR %s: unexpected %s", subject.ref, check, type(error).__name__, exc_info=error)
@@ -306,7 +340,23 @@ def _ready(rows: list[Row], done: set[str]) -> list[Row]:
     return wave
 
 
-def _home(row: Row, subject: Subject) -> Findings:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Question:
+    """A row, asked about a subject."""
+
+    row: Row
+    subject: Subject
+
+
+def _subjects(row: Row, subject: Subject) -> list[Subject]:
+    """Of whom a row is asked: at the end of a message, of each recipient where it is a question of recipients."""
+    if row.scope is not Scope.RECIPIENT or subject.recipient is not None or subject.message is None:
+        return [subject]
+    return [dataclasses.replace(subject, recipient=one) for one in subject.message.accepted_recipients]
+
+
+def _home(question: _Question) -> Findings:
+    row, subject = question.row, question.subject
     if row.scope is Scope.RECIPIENT and subject.recipient is not None:
         return subject.recipient.findings
     if row.scope is not Scope.CONNECTION and subject.message is not None:
@@ -314,8 +364,9 @@ def _home(row: Row, subject: Subject) -> Findings:
     return subject.connection.findings
 
 
-def _decisions(row: Row, subject: Subject) -> list[Decision]:
+def _decisions(question: _Question) -> list[Decision]:
     """Where a row's decision is noted: it lives as long as its evidence."""
+    row, subject = question.row, question.subject
     if row.scope is Scope.RECIPIENT and subject.recipient is not None:
         return subject.recipient.decisions
     if row.scope is not Scope.CONNECTION and subject.message is not None:

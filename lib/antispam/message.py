@@ -6,7 +6,8 @@ import dataclasses
 import email.errors
 import email.header
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from antispam.findings import Findings
 from antispam.outcome import Decision
@@ -130,10 +131,16 @@ class Auth:
 
 @dataclasses.dataclass(slots=True)
 class Recipient:
-    """One RCPT TO. `refused` holds the decision that refused it at RCPT, if any."""
+    """One RCPT TO.
+
+    address  without brackets and source route, as the MTA reads it
+    path     as the client wrote it: by that the MTA knows which recipient is meant
+    refused  the decision that refused it at RCPT, if any
+    """
 
     address: str
     params: tuple[str, ...] = ()
+    path: str = ""
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
     refused: Decision | None = None
@@ -176,6 +183,7 @@ class Message:
     recipients  all that were named at RCPT, refused ones too
     headers     the list that the MTA handed over; never parse the reassembled text to find one
     queue_id    the MTA's name for it (macro i), "" until known
+    memo        what a check computed and will need again at a later step, by its name; never stored
     """
 
     ref: str
@@ -189,6 +197,7 @@ class Message:
     queue_id: str = ""
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
+    memo: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def accepted_recipients(self) -> list[Recipient]:
@@ -201,8 +210,13 @@ class Message:
 
     def raw(self) -> bytes:
         """The message as octets with CRLF between the header fields, as it came, for storing and for verifying."""
-        head = b"".join(
-            header.name + b":" + header.value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
-            for header in self.headers
-        )
-        return head + b"\r\n" + self.body.content()
+        return as_octets(self.headers, self.body.content())
+
+
+def as_octets(headers: Iterable[Header], body: bytes) -> bytes:
+    """A whole message: its fields, an empty line, its body."""
+    head = b"".join(
+        header.name + b":" + header.value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        for header in headers
+    )
+    return head + b"\r\n" + body

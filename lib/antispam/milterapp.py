@@ -84,7 +84,7 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
 
         def envrcpt(self, to: str, *params: str) -> int:
             with activity.callback():
-                return self._reply(self.session.rcpt(envelope_address(to), params))
+                return self._reply(self.session.rcpt(envelope_address(to), params, to))
 
         def data(self) -> int:
             return self._reply_or_end(self.session.data())
@@ -164,8 +164,8 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
                     self.chgfrom(f"<{address}>")
                 case AddRecipient(address):
                     self.addrcpt(f"<{address}>")
-                case DeleteRecipient(address):
-                    self.delrcpt(f"<{address}>")
+                case DeleteRecipient(path):
+                    self.delrcpt(path)
 
     if reject_at is not RejectAt.NOW:
         _without_reply(SessionMilter, "connect", "hello", "envfrom")

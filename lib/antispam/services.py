@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.settings import Settings
 
 if TYPE_CHECKING:
     from antispam.accessmap import AccessTable
+    from antispam.learning.people import People
     from antispam.learning.teacher import Dictionaries
     from antispam.resolver import Lookup
     from antispam.store import Store
+
+
+def _forget(table: sa.Table, row: Mapping[str, object]) -> None:
+    pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,8 @@ class Services:
     store     the SQL store, None where a program runs without one
     access    the administrator's access map as it stood when the session began (empty where none is configured)
     dictionaries  what was learned, None where a program doesn't learn
+    write_later  takes a row for a table of the store; it is written after the reply, best effort
+    people    whose mail is whose, and what they want; None where a program does not ask
     clock     seconds since the epoch
     deadline  by when this step of the message must have ended; pass it to every look-up
     """
@@ -36,6 +45,8 @@ class Services:
     clock: Callable[[], float]
     deadline: Deadline
     dictionaries: Dictionaries | None = None
+    people: People | None = None
+    write_later: Callable[[sa.Table, Mapping[str, object]], None] = _forget
 
     def until(self, deadline: Deadline) -> Services:
         return dataclasses.replace(self, deadline=deadline)

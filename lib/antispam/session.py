@@ -5,22 +5,24 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.draft import Draft, Edit
+from antispam.evidence import SpamFinding
+from antispam.fate import Fate, fate_of
 from antispam.findings import Findings
 from antispam.journey import Runner, Stage, Subject, all_decisions, new_reference
 from antispam.message import Auth, Body, Header, Message, Recipient
 from antispam.outcome import Decision, accepted_by, ruling
 from antispam.program import ProgramSettings, RejectAt
 from antispam.services import Services
-from antispam.store.outbox import Letter
+from antispam.store.outbox import Kind, Letter
 from antispam.store.quarantine import Kept
 from antispam.text import for_log
-from antispam.verdicts import CONTINUE, Action, Verdict, reject, tempfail
+from antispam.verdicts import CONTINUE, Action, Verdict, quarantine, reject, tempfail
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +126,13 @@ class Session:
         self._mail_ended = time.monotonic()
         return self._speak(RejectAt.NOW)
 
-    def rcpt(self, address: str, params: tuple[str, ...] = ()) -> Verdict:
-        """Each recipient has its own verdict."""
+    def rcpt(self, address: str, params: tuple[str, ...] = (), path: str = "") -> Verdict:
+        """Each recipient has its own verdict. `path` is the address as the client wrote it."""
         message = self._current()
         if len(message.recipients) >= MAX_RECIPIENTS:
             return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
                             enhanced="4.5.3")  # fmt: skip
-        recipient = Recipient(address, params, Findings(message.findings))
+        recipient = Recipient(address, params, path or f"<{address}>", Findings(message.findings))
         message.recipients.append(recipient)
         if self._refusal() is None:
             self._run(Stage.RCPT, recipient)
@@ -169,7 +171,7 @@ class Session:
             )
         if self._refusal() is None:
             self._run(Stage.END, tick=tick)
-        outcome = self._conclude(ruling(all_decisions(self._subject())))
+        outcome = self._conclude(fate_of(self._subject()))
         self._record(outcome.verdict)
         self.message = None
         return outcome
@@ -246,42 +248,104 @@ class Session:
         connection = self.connection
         return f"{sender}ip={connection.ip} name={for_log(connection.name)} helo={for_log(connection.helo)}"
 
-    def _conclude(self, decision: Decision | None) -> Outcome:
-        """From the ruling at the end of a message to what the MTA is told."""
-        if decision is not None and decision.verdict.action is not Action.HOLD:
-            return Outcome(self._say(self._kept(decision)))
-        subject = self._subject()
-        draft = Draft(self._current())
-        failure = self._runner.act(subject, draft, self._services_for(Stage.END))
-        if failure is not None:
-            return Outcome(self._say(failure))
-        if decision is not None:
-            return Outcome(self._say(decision), tuple(draft.edits()))
-        self._log_delivery()
-        return Outcome(CONTINUE, tuple(draft.edits()))
+    def _conclude(self, fate: Fate) -> Outcome:
+        """From what shall become of the message to what the MTA is told."""
+        if fate.kept and not self._current().body.complete:
+            return Outcome(self._say(_too_large(fate.kept[0][1])))
+        if not fate.delivered:
+            return Outcome(self._say(self._kept(fate)))
+        return self._delivered(fate)
 
-    def _kept(self, decision: Decision) -> Decision:
-        """A quarantined message is safe in our store before the client hears 250; otherwise the client keeps it."""
-        if decision.verdict.action is not Action.QUARANTINE:
-            return decision
-        if not self._current().body.complete:
-            text = "The message would have to be examined by a person, and is too large to be kept for that."
-            reason = f"too large for the quarantine; {decision.verdict.reason}"
-            return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
-        if self._recorder is not None and self._recorder.keep(self._current(), self._entries(decision)):
-            return decision
-        text = "The message can't be stored right now; please try again later."
-        return Decision(
-            decision.check, tempfail(text, f"quarantine failed; {decision.verdict.reason}", enhanced="4.3.0")
+    def _kept(self, fate: Fate) -> Decision:
+        """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client
+        keeps it."""
+        assert fate.decision is not None
+        if not fate.kept:
+            return fate.decision
+        if not self._store(fate.kept):
+            return _not_stored(fate.kept[0][1])
+        self._afterwards()
+        # What each recipient's check wanted is in his entry; the client hears that the message was taken.
+        return dataclasses.replace(fate.decision, verdict=quarantine(fate.decision.verdict.reason))
+
+    def _delivered(self, fate: Fate) -> Outcome:
+        """Some get the message, or all. Those who get another content than most get it by another way."""
+        services = self._services_for(Stage.END)
+        drafts = []
+        for recipients in self._groups(fate.delivered, services):
+            draft = Draft(self._current(), recipients)
+            failure = self._runner.act(self._subject(recipients[0]), draft, services)
+            if failure is not None:
+                return Outcome(self._say(failure))
+            drafts.append(draft)
+        first, *others = drafts
+        if (fate.kept or others) and not self._store(fate.kept, others):
+            return Outcome(self._say(_not_stored(fate.kept[0][1] if fate.kept else None)))
+        here = {id(recipient) for recipient in first.recipients}
+        for recipient in self._current().accepted_recipients:
+            if id(recipient) not in here:
+                first.delete_recipient(recipient.path)
+        self._afterwards()
+        if fate.decision is not None:
+            return Outcome(self._say(fate.decision), tuple(first.edits()))
+        self._log_delivery(fate.delivered)
+        for one, decision in fate.kept:
+            self._log_kept(one, decision)
+        return Outcome(CONTINUE, tuple(first.edits()))
+
+    def _groups(self, recipients: Sequence[Recipient], services: Services) -> list[list[Recipient]]:
+        """The recipients who get the same message, the largest group first. A message that was not kept whole can't be written
+        anew, so that all get the same."""
+        groups: dict[Hashable, list[Recipient]] = {}
+        for recipient in recipients:
+            whole = self._current().body.complete
+            content = self._runner.contents(self._subject(recipient), services) if whole else ()
+            groups.setdefault(content, []).append(recipient)
+        return sorted(groups.values(), key=len, reverse=True)
+
+    def _store(self, kept: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
+        """Keep the message from some, and what others get; false where that was not possible."""
+        message = self._current()
+        letters = [
+            Letter(
+                Kind.REST, message.ref, message.mail_from, tuple(one.address for one in draft.recipients), draft.raw()
+            )
+            for draft in others
+        ]
+        return self._recorder is not None and self._recorder.keep(message, self._entries(kept), letters)
+
+    def _entries(self, kept: Sequence[tuple[Recipient, Decision]]) -> list[Kept]:
+        """What is kept, by user: his addresses, and the first reason."""
+        people = self._services.people
+        by_user: dict[str, tuple[list[str], Recipient, Decision]] = {}
+        for recipient, decision in kept:
+            user = (people and people.user_of(recipient.address)) or recipient.address.lower()
+            addresses, *_ = by_user.setdefault(user, ([], recipient, decision))
+            addresses.append(recipient.address)
+        return [
+            Kept(user, tuple(addresses), decision, self._score(recipient))
+            for user, (addresses, recipient, decision) in by_user.items()
+        ]
+
+    def _score(self, recipient: Recipient) -> float | None:
+        found = recipient.findings.get(SpamFinding)
+        return found.probability if found is not None and not found.error else None
+
+    def _afterwards(self) -> None:
+        self._runner.afterwards(self._subject(), self._services_for(Stage.END))
+
+    def _log_kept(self, recipient: Recipient, decision: Decision) -> None:
+        """Of one recipient, where others get the message."""
+        log.info(
+            "[%s] QUARANTINE %s: %s;%s %s",
+            self._current().ref,
+            decision.check,
+            for_log(decision.verdict.reason),
+            _to([recipient]),
+            self._who(),
         )
 
-    def _entries(self, decision: Decision) -> list[Kept]:
-        by_user: dict[str, list[str]] = {}
-        for recipient in self._current().accepted_recipients:
-            by_user.setdefault(recipient.address.lower(), []).append(recipient.address)
-        return [Kept(user, tuple(addresses), decision) for user, addresses in by_user.items()]
-
-    def _log_delivery(self) -> None:
+    def _log_delivery(self, recipients: Sequence[Recipient]) -> None:
         """One line with everything a person asks first: who, to whom, and what each check found."""
         message = self._current()
         decisions = all_decisions(self._subject())
@@ -292,7 +356,7 @@ class Session:
             "[%s] ACCEPT%s%s %s size=%d id=%s; %s",
             message.ref,
             why,
-            _to(message.accepted_recipients),
+            _to(recipients),
             self._who(),
             message.body.size,
             for_log(message.queue_id),
@@ -312,6 +376,18 @@ class Session:
         decision = refusal or next(iter(refused), None)
         self._record(CONTINUE if decision is None else decision.verdict)
         self.message = None
+
+
+def _too_large(decision: Decision) -> Decision:
+    text = "The message would have to be examined by a person, and is too large to be kept for that."
+    reason = f"too large for the quarantine; {decision.verdict.reason}"
+    return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
+
+
+def _not_stored(decision: Decision | None) -> Decision:
+    text = "The message can't be stored right now; please try again later."
+    check, why = (decision.check, f"; {decision.verdict.reason}") if decision is not None else ("outbox", "")
+    return Decision(check, tempfail(text, f"the store failed{why}", enhanced="4.3.0"))
 
 
 def _to(recipients: Sequence[Recipient]) -> str:

@@ -256,6 +256,11 @@ def extract(message: bytes) -> Keys:
     return keys[fresh]
 
 
+def author_key(address: str) -> int:
+    """The key of the fact that a message is from this address, as extract() has it."""
+    return int(_fact_keys([b"from " + address.lower().encode("utf-8", "surrogateescape")], HEADER)[0])
+
+
 def names(message: bytes) -> dict[int, str]:
     """What each key of `extract(message)` stands for, for people: header facts, words, pairs of words, structure."""
     document = _read(message)

@@ -131,6 +131,14 @@ def add_signature_tag(
         msg.epilogue = f"{msg.epilogue or ''}\n<!DSPAM:{sigkey}>\n"
 
 
+def with_tag(message: bytes, sigkey: str) -> bytes:
+    """The body of a message with the tag in its text, as add_signature_tag() puts it there; every other octet is as it was."""
+    msg = mime.message_from_bytes(message)
+    add_signature_tag(msg, sigkey)
+    tagged = msg.as_bytes()
+    return tagged[_mimetree.parse(tagged).body :]
+
+
 def _leaves(msg: mime.MimeMessage) -> Iterator[mime.MimeMessage]:
     """The parts that hold text of the message's own: an attached message is somebody else's."""
     pending = [msg]

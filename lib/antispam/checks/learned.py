@@ -1,105 +1,159 @@
-"""Does the message look like the spam that this site was taught, or like its honest mail?"""
+"""Does the message look like the spam that its recipients were taught, or like their honest mail?"""
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-import math
-from typing import ClassVar
+from collections.abc import Iterator
 
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import of_our_users
+from antispam.addresses import parents, parse_mailbox
+from antispam.authors import authors, of_our_users
 from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.findings import Finding as BaseFinding
+from antispam.evidence import DkimFinding, Opinion, OpinionFinding, SpfFinding
 from antispam.findings import Findings
-from antispam.learning.teacher import DEFAULT_USER
+from antispam.learning.people import AddressList
+from antispam.learning.settings import DspamSettings, TrainingMode
+from antispam.learning.teacher import Teacher
 from antispam.message import Message, Recipient
 from antispam.services import Services
-from antispam.settings import CheckSettings, OnError, option, section
+from antispam.spf_protocol import Result
 from antispam.store import StoreError
-from antispam.verdicts import Action, Verdict, hold, quarantine, reject
-from dspam.learner import SPAM_AT
+from antispam.verdicts import Action, Verdict
+from dspam.features import author_key, extract
+from dspam.hashing import Keys
+from dspam.schema import dspam_signature
+from dspam.store import pack_keys
 from dspam.store.compactor import compacting
 
 NAME = "dspam"
+Finding = OpinionFinding
+Settings = DspamSettings
 
-# SpamAssassin's scale, which webmails know: 5 is where spam begins.
-REQUIRED = 5.0
-_MAX_SCORE = 99.9
 OLD = 3600.0  # seconds after which even a few trainings are folded
-_OURS = (
-    b"x-dspam-result",
-    b"x-dspam-confidence",
-    b"x-dspam-probability",
-    b"x-spam-flag",
-    b"x-spam-level",
-    b"x-spam-status",
-)
-
-
-class Remedy(enum.StrEnum):
-    """What to do about spam."""
-
-    TAG = "tag"
-    REJECT = "reject"
-    QUARANTINE = "quarantine"
-    HOLD = "hold"
-
-
-@section("dspam")
-class Settings(CheckSettings):
-    """[dspam]: the learning filter. It has no opinion until somebody has taught it: `bms train spam|ham PATH...`."""
-
-    on_error: OnError = option(OnError.ACCEPT, "when the store can't answer: accept (unclassified), tempfail or reject")
-    dictionary: str = option(DEFAULT_USER, "whose dictionary classifies, as named at `bms train --user`")
-    spam: Remedy = option(Remedy.TAG, "about spam: tag (deliver with X-Spam-Flag), reject, quarantine or hold")
-    least: int = option(50, "messages of each kind that must have been learned before anything is done about spam")
-    dspam_internal: bool = option(False, "classify mail of internal clients and authenticated senders too")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding(BaseFinding):
-    """How likely the message is spam.
-
-    probability  0 to 1; spam from dspam.learner.SPAM_AT on
-    spam, ham    messages of each kind that the dictionary had learned
-    """
-
-    check: ClassVar[str] = NAME
-    probability: float = 0.5
-    spam: int = 0
-    ham: int = 0
-
-    @property
-    def is_spam(self) -> bool:
-        return self.probability >= SPAM_AT
-
-    @property
-    def score(self) -> float:
-        """On SpamAssassin's scale: REQUIRED where the probability is SPAM_AT, 0 at even odds."""
-        sure = min(max(self.probability, 1e-9), 1 - 1e-9)
-        score = REQUIRED * math.log(sure / (1 - sure)) / math.log(SPAM_AT / (1 - SPAM_AT))
-        return min(max(score, -_MAX_SCORE), _MAX_SCORE)
+MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
-) -> Finding | None:
-    """None while nobody has taught anything, and for our own users' mail."""
+) -> OpinionFinding | None:
+    """None for our own users' mail, and where no recipient wants to know."""
     settings = services.settings[Settings]
-    if message is None or services.dictionaries is None:
+    if message is None or services.dictionaries is None or services.people is None:
         return None
     if of_our_users(message) and not settings.dspam_internal:
         return None
+    honeypots = AddressList(settings.honeypot)
+    honeypot = any(one.address in honeypots for one in message.accepted_recipients)
     try:
-        dictionary = services.dictionaries.get(settings.dictionary)
-        if dictionary is None:
+        if not settings.dspam_users.users and not any(map(services.dictionaries.get, settings.dspam_screener)):
+            return None  # nobody can teach, and nobody has
+        users = _users(message, settings, services)
+        if not users and not honeypot:
             return None
-        score = dictionary.classify(_as_delivered(connection, message), services.deadline)
+        if settings.dspam_sizelimit and message.body.size >= settings.dspam_sizelimit:
+            return Finding(too_large=True, honeypot=honeypot)
+        keys = extract(_as_delivered(connection, message))
+        message.memo[NAME] = keys, tuple(users)
+        return Finding(
+            opinions=_opinions(users, message, keys, services),
+            authenticated=_author_is_proved(message),
+            whitelisted=_is_whitelisted(message, settings),
+            honeypot=honeypot,
+        )
     except StoreError as error:
         return Finding(error=f"dictionary: {error}")
-    return Finding(probability=round(score.probability, 6), spam=score.spam, ham=score.ham)
+
+
+def _users(message: Message, settings: DspamSettings, services: Services) -> list[str]:
+    """For whom the filter shall have an opinion; "" is everybody who is no user of it."""
+    assert services.people is not None
+    exempt = AddressList(settings.dspam_exempt)
+    found: dict[str, None] = {}
+    for one in message.accepted_recipients:
+        if one.address in exempt:
+            continue
+        user = services.people.user_of(one.address)
+        if user is not None and user not in found and len(found) >= MAX_USERS:
+            user = None
+        if user in found or services.people.settings_for(user, services.deadline).opt_out:
+            continue
+        found[user or ""] = None
+    return list(found)
+
+
+def _opinions(users: list[str], message: Message, keys: Keys, services: Services) -> tuple[Opinion, ...]:
+    """One for each dictionary that answers for somebody. A user's own answers once it has learned enough, then those of
+    the screeners; while none has, the one that has learned most."""
+    assert services.dictionaries is not None
+    settings, deadline = services.settings[Settings], services.deadline
+    asked: dict[str, tuple[Teacher, list[str]]] = {}
+    for user in users:
+        names = ([user] if user else []) + [name for name in settings.dspam_screener if name != user]
+        chosen = _most_learned(names, settings.least, services)
+        if chosen is not None:
+            name, teacher = chosen
+            asked.setdefault(name, (teacher, []))[1].append(user)
+    author = next(iter(authors(message)), None)
+    found = []
+    for name, (teacher, for_whom) in asked.items():
+        score = teacher.judge(keys, deadline)
+        spam, ham = teacher.hits(author_key(str(author)), deadline) if author is not None else (0, 0)
+        found.append(
+            Opinion(
+                dictionary=name,
+                users=tuple(for_whom),
+                probability=round(score.probability, 6),
+                is_spam=score.is_spam,
+                spam=score.spam,
+                ham=score.ham,
+                author_spam=spam,
+                author_ham=ham,
+            )
+        )
+    return tuple(found)
+
+
+def _most_learned(names: list[str], least: int, services: Services) -> tuple[str, Teacher] | None:
+    """The first dictionary that has learned enough, or else the one that has learned most; None where none has anything."""
+    assert services.dictionaries is not None
+    best: tuple[int, str, Teacher] | None = None
+    for name in names:
+        teacher = services.dictionaries.get(name)
+        if teacher is None:
+            continue
+        spam, ham = teacher.totals(services.deadline)
+        if min(spam, ham) >= least:
+            return name, teacher
+        if spam + ham > (best[0] if best is not None else 0):
+            best = spam + ham, name, teacher
+    return None if best is None else best[1:]
+
+
+def _author_is_proved(message: Message) -> bool:
+    """Whether the one author's domain is that of a passing DKIM signature or SPF sender, or lies below it: anybody can write
+    anybody into From."""
+    found = authors(message)
+    return len(found) == 1 and not _proved(message).isdisjoint(_parents(found[0].domain))
+
+
+def _parents(domain: str) -> Iterator[str]:
+    return (name for name in parents(domain) if "." in name)
+
+
+def _proved(message: Message) -> set[str]:
+    """The domains that SPF and DKIM vouch for."""
+    dkim, spf = message.findings.get(DkimFinding), message.findings.get(SpfFinding)
+    domains = {one.domain for one in dkim.signatures if one.result == "pass"} if dkim is not None else set()
+    if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
+        domains.add(spf.mailfrom.domain)
+    return domains
+
+
+def _is_whitelisted(message: Message, settings: DspamSettings) -> bool:
+    listed = AddressList(settings.dspam_whitelist)
+    sender = parse_mailbox(message.mail_from)
+    if message.mail_from in listed and not _proved(message).isdisjoint(_parents(sender.domain)):
+        return True
+    return any(str(author) in listed for author in authors(message)) and _author_is_proved(message)
 
 
 def _as_delivered(connection: Connection, message: Message) -> bytes:
@@ -110,38 +164,46 @@ def _as_delivered(connection: Connection, message: Message) -> bytes:
     return received.encode("utf-8", "surrogateescape") + message.raw()
 
 
-def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """Tagging needs no verdict. Until enough was learned nothing worse than tagging happens."""
-    reason = f"{'spam' if finding.is_spam else 'not spam'}, probability {finding.probability:.4f}"
-    if not finding.is_spam or settings.spam is Remedy.TAG or min(finding.spam, finding.ham) < settings.least:
-        return Verdict(Action.CONTINUE, reason=reason)
-    match settings.spam:
-        case Remedy.REJECT:
-            text = (
-                "The message looks like spam to a filter that learns from what people here report.\n"
-                "If it is not, please tell the recipient in another way, and quote the reference."
-            )
-            return reject(text, reason)
-        case Remedy.QUARANTINE:
-            return quarantine(reason)
-    return hold(reason)
+def decide(
+    finding: OpinionFinding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    """What is done about it is each recipient's own question, below."""
+    if finding.too_large:
+        return Verdict(Action.CONTINUE, reason="not classified: it is larger than dspam_sizelimit")
+    told = (
+        f"{'spam' if one.is_spam else 'not spam'}, probability {one.probability:.4f} ({one.dictionary})"
+        for one in finding.opinions
+    )
+    return Verdict(Action.CONTINUE, reason="; ".join(told))
 
 
-def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Write what was found for mail programs and people; the same fields from outside are removed first."""
-    for header in draft.message.headers:
-        if header.key in _OURS:
-            draft.change_header(header, None)
-    score = finding.score
-    yes = "Yes" if finding.is_spam else "No"
-    draft.append_header("X-DSPAM-Result", "Spam" if finding.is_spam else "Innocent")
-    draft.append_header("X-DSPAM-Confidence", f"{abs(2 * finding.probability - 1):.4f}")
-    draft.append_header("X-DSPAM-Probability", f"{finding.probability:.4f}")
-    draft.append_header("X-Spam-Status", f"{yes}, score={score:.1f} required={REQUIRED:.1f} tests=DSPAM")
-    if finding.is_spam:
-        draft.append_header("X-Spam-Flag", "YES")
-    if score >= 1:
-        draft.append_header("X-Spam-Level", "*" * min(int(score), 50))
+def afterwards(finding: OpinionFinding, message: Message, services: Services) -> None:
+    """The message is taken: remember what it consists of for those who may report it, so that a report teaches just that;
+    learn it where a user wants all his mail learned, and as spam where a honeypot got it. Raises StoreError."""
+    if NAME not in message.memo or services.dictionaries is None or services.people is None:
+        return
+    keys, users = message.memo[NAME]
+    dictionaries, deadline, settings = services.dictionaries, services.deadline, services.settings[Settings]
+    reporters = services.people.addresses.users
+    owners = (user or next(iter(settings.dspam_screener), "") for user in users)
+    for owner in dict.fromkeys(owner for owner in owners if owner in reporters):
+        services.write_later(dspam_signature, _signature(dictionaries.make(owner), message, keys))
+    for opinion in finding.opinions:
+        for user in filter(None, opinion.users):
+            if services.people.settings_for(user, deadline).training_mode is TrainingMode.TEFT:
+                dictionaries.make(user).learn(message.ref, keys, opinion.is_spam, deadline)
+    if finding.honeypot:
+        for name in settings.dspam_screener[:1]:
+            dictionaries.make(name).learn(message.ref, keys, True, deadline)
+
+
+def _signature(teacher: Teacher, message: Message, keys: Keys) -> dict[str, object]:
+    return {
+        "signature": message.ref,
+        "user_id": teacher.number,
+        "created_at": message.received_at,
+        "content": pack_keys(keys),
+    }
 
 
 def tidy(services: Services) -> bool:

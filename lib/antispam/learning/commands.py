@@ -20,7 +20,8 @@ from antispam.application import Program, load_settings
 from antispam.learning import evaluation, training
 from antispam.learning.figures import Judged, figures
 from antispam.learning.mailboxes import MailboxError, files
-from antispam.learning.teacher import DEFAULT_USER, Teacher
+from antispam.learning.settings import DEFAULT_USER
+from antispam.learning.teacher import Teacher
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import url_from
 from antispam.text import for_log

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from antispam.deadline import Deadline
 from antispam.learning.mailboxes import identity
+from antispam.learning.settings import DEFAULT_USER
 from antispam.store import Store
 from dspam import learner
 from dspam.features import extract, names
+from dspam.hashing import Keys
 from dspam.store import Taught, TokenStore, compact, find_user, user_id
 
-DEFAULT_USER = "site"
 ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
 
 
@@ -41,9 +42,17 @@ class Teacher:
             raise LookupError(f"there is no user {user}")
         self._user = number
 
+    @property
+    def number(self) -> int:
+        """The user's, in the store."""
+        return self._user
+
     def classify(self, raw: bytes, deadline: Deadline | None = None) -> Score:
         """Raises StoreError where the database can't answer before the deadline."""
-        keys = extract(raw)
+        return self.judge(extract(raw), deadline)
+
+    def judge(self, keys: Keys, deadline: Deadline | None = None) -> Score:
+        """The same for a message's features."""
         counts = self._tokens.counts(self._user, keys, deadline)
         learned = self._totals(deadline)
         probability = learner.score(keys, counts, learned)
@@ -51,22 +60,35 @@ class Teacher:
 
     def teach(self, raw: bytes, is_spam: bool) -> Taught:
         """Learn a message, or correct what was learned of it; committed when this returns. A replay teaches nothing."""
-        keys = extract(raw)
+        return self.learn(identity(raw), extract(raw), is_spam)
+
+    def learn(self, name: str, keys: Keys, is_spam: bool, deadline: Deadline | None = None) -> Taught:
+        """The same for a message's features; `name` is what it is recognised by when it is taught again."""
         return self._tokens.train(
-            self._user, identity(raw), is_spam, keys, lambda counts, _: learner.deltas(keys, counts, is_spam)
+            self._user,
+            name,
+            is_spam,
+            keys,
+            lambda counts, _: learner.deltas(keys, counts, is_spam),
+            deadline=deadline,
         )
 
     def take_back(self, raw: bytes) -> bool:
         """Undo exactly what the message taught; False where it taught nothing, or too long ago."""
         return self._tokens.undo(self._user, identity(raw))
 
+    def hits(self, key: int, deadline: Deadline | None = None) -> tuple[int, int]:
+        """In how many spam and in how many ham messages a feature was."""
+        ((spam, ham, _),) = self._tokens.counts(self._user, [key], deadline).tolist()
+        return max(spam, 0), max(ham, 0)
+
     def fold(self) -> None:
         """Fold the log of trainings into the tokens: a worker that starts would have to read all of it otherwise."""
         compact(self._store)
 
-    def totals(self) -> tuple[int, int]:
+    def totals(self, deadline: Deadline | None = None) -> tuple[int, int]:
         """How many spam and ham messages were learned."""
-        known = self._totals()
+        known = self._totals(deadline)
         return known.spam, known.ham
 
     def strongest(self, raw: bytes, count: int = 10) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
@@ -107,3 +129,10 @@ class Dictionaries:
         except LookupError:
             self._ask_again[user] = self._clock() + ASK_AGAIN
         return self._known.get(user)
+
+    def make(self, user: str) -> Teacher:
+        """The user's, made where there is none yet. Raises StoreError, and ValueError for what can't be a user's name."""
+        known = self._known.get(user)
+        if known is None:
+            known = self._known[user] = Teacher(self._store, user, tokens=self._tokens)
+        return known

@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,12 +24,13 @@ log = logging.getLogger(__name__)
 
 _BATCH = 200
 _STOP = None
+_Row = tuple[sa.Table, Mapping[str, Any]]
 _COMPLAIN_EVERY = 60.0  # seconds
 
 
 class HistoryWriter:
-    """One a worker. record() costs a message microseconds; a thread writes in batches. While the database can't be used, rows
-    wait in the queue; what does not fit into it is counted and said in the log.
+    """One a worker. record() and put() cost a message microseconds; a thread writes in batches. While the database can't be
+    used, rows wait in the queue; what does not fit into it is counted and said in the log.
 
     pause  seconds between two attempts to write to a database that failed
     """
@@ -44,15 +46,18 @@ class HistoryWriter:
         self._complaint = ""
         self._complain_again = 0.0
         self._stopping = threading.Event()
-        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(capacity)
+        self._queue: queue.Queue[_Row | None] = queue.Queue(capacity)
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
 
     def record(self, subject: Subject, verdict: Verdict) -> None:
-        if not self._keep:
-            return
+        if self._keep:
+            self.put(history, row_for(subject, verdict, self._node))
+
+    def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
+        """Another row to write when there is time, best effort."""
         try:
-            self._queue.put_nowait(row_for(subject, verdict, self._node))
+            self._queue.put_nowait((table, row))
         except queue.Full:
             self._count_lost(1)
 
@@ -74,12 +79,13 @@ class HistoryWriter:
             stopped = rows[-1] is _STOP
             self._write([row for row in rows if row is not None])
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
+    def _write(self, rows: list[_Row]) -> None:
         """Write the rows, however long it takes until the database can be used again."""
         while rows:
             try:
                 with self._store.write() as connection:
-                    connection.execute(sa.insert(history), rows)
+                    for table in dict.fromkeys(table for table, _ in rows):
+                        connection.execute(sa.insert(table), [values for of, values in rows if of is table])
                 self._complaint = ""
                 return
             except StoreError as error:
@@ -107,7 +113,7 @@ class HistoryWriter:
         self.lost += rows
         if time.monotonic() >= self._complain_again:
             self._complain_again = time.monotonic() + _COMPLAIN_EVERY
-            log.error("history: %d messages were not written down so far", self.lost)
+            log.error("history: %d rows were not written down so far", self.lost)
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from antispam.accessmap import AccessMap
 from antispam.deadline import Deadline
-from antispam.draft import InsertHeader
+from antispam.draft import AppendHeader, DeleteRecipient, InsertHeader
 from antispam.findings import Finding
 from antispam.journey import Accepted, Journey, JourneyError, Row, Runner, Scope, Stage
 from antispam.program import ProgramSettings, RejectAt
@@ -60,7 +60,7 @@ def make_check(
 class Recorder:
     def __init__(self, store_works=True):
         self.rows = []
-        self.kept = []
+        self.kept, self.entries, self.letters = [], [], []
         self._store_works = store_works
 
     def record(self, subject, verdict):
@@ -68,6 +68,8 @@ class Recorder:
 
     def keep(self, message, kept, letters=()):
         self.kept += [one.decision.check for one in kept]
+        self.entries += kept
+        self.letters += letters
         return self._store_works
 
 
@@ -103,6 +105,23 @@ def at_rcpt(check):
 
 def at_end(check):
     return (Stage.END, Scope.MESSAGE, check)
+
+
+def for_each(wishes, *, content=None, act=None, afterwards=None):
+    """A row that asks each recipient at the end of the message; `wishes` has his verdict."""
+    check = make_check("each", act=act)
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Found(Finding):
+        check: ClassVar[str] = "each"
+        who: str = ""
+
+    check.Finding = Found
+    check.collect = staticmethod(lambda connection, message, recipient, services: Found(who=recipient.address))
+    check.decide = staticmethod(lambda finding, *rest: wishes.get(finding.who, CONTINUE))
+    if content is not None:
+        check.content = staticmethod(lambda finding: content(finding.who))
+    return (Stage.END, Scope.RECIPIENT, check)
 
 
 def send(session, *recipients, mail_from="a@example.org"):
@@ -359,3 +378,86 @@ def test_look_ups_of_one_wave_wait_beside_one_another_and_needs_are_respected():
         s._runner._pool = pool
         s.mail("a@example.org")
     assert [decision.check for decision in s.message.decisions] == ["first", "second", "third"]
+
+
+KEEP = quarantine("spam")
+THREE = ("a@example.com", "b@example.com", "c@example.com")
+
+
+def test_each_recipient_gets_what_he_wants_and_who_gets_nothing_leaves_the_envelope():
+    recorder = Recorder()
+    row = for_each({"b@example.com": KEEP, "c@example.com": NO})
+    _, outcome = send(session(row, recorder=recorder), *THREE)
+    assert outcome.verdict is CONTINUE
+    assert outcome.edits == (DeleteRecipient("<b@example.com>"), DeleteRecipient("<c@example.com>"))
+    assert [(kept.user, kept.decision.verdict.action) for kept in recorder.entries] == [
+        ("b@example.com", Action.QUARANTINE),
+        ("c@example.com", Action.REJECT),
+    ]
+
+
+def test_nobody_gets_anything_before_it_is_stored_for_who_does_not():
+    row = for_each({"b@example.com": KEEP})
+    _, outcome = send(session(row, recorder=Recorder(store_works=False)), *THREE)
+    assert (outcome.verdict.action, outcome.edits) == (Action.TEMPFAIL, ())
+
+
+def test_what_all_recipients_refuse_is_refused():
+    recorder = Recorder()
+    _, outcome = send(session(for_each(dict.fromkeys(THREE, NO)), recorder=recorder), *THREE)
+    assert outcome.verdict.action is Action.REJECT
+    assert recorder.entries == []
+
+
+def test_who_wants_another_content_gets_it_by_another_way():
+    def act(finding, verdict, draft, services):
+        draft.append_header("X-For", ",".join(one.address[0] for one in draft.recipients))
+
+    recorder = Recorder()
+    row = for_each({}, content=lambda who: who == "b@example.com", act=act)
+    _, outcome = send(session(row, recorder=recorder), *THREE)
+    assert outcome.edits == (AppendHeader("X-For", "a,c"), DeleteRecipient("<b@example.com>"))
+    (letter,) = recorder.letters
+    assert (letter.mail_from, letter.recipients) == ("a@example.org", ("b@example.com",))
+    assert letter.content == b"Subject: hi\r\nX-For: b\r\n\r\ntext\r\n"
+
+
+def test_an_address_leaves_the_envelope_as_the_client_wrote_it():
+    s = session(for_each({"b@example.com": KEEP}), recorder=Recorder())
+    s.mail("a@example.org")
+    s.rcpt("a@example.com")
+    s.rcpt("b@example.com", (), "<@relay.example:b@example.com>")
+    assert s.end().edits == (DeleteRecipient("<@relay.example:b@example.com>"),)
+
+
+def test_what_can_not_be_written_anew_is_the_same_for_all():
+    recorder = Recorder()
+    s = session(for_each({}, content=lambda who: who), recorder=recorder)
+    s._program = dataclasses.replace(s._program, max_message=3)
+    _, outcome = send(s, *THREE)
+    assert (outcome.verdict, outcome.edits, recorder.letters) == (CONTINUE, (), [])
+
+
+def test_what_is_too_large_to_be_kept_from_one_is_refused_for_all():
+    s = session(for_each({"b@example.com": KEEP}), recorder=Recorder())
+    s._program = dataclasses.replace(s._program, max_message=3)
+    _, outcome = send(s, *THREE)
+    assert (outcome.verdict.action, outcome.verdict.code) == (Action.REJECT, 552)
+
+
+def test_a_check_hears_of_a_message_that_is_taken_and_of_no_other():
+    heard = []
+    for verdict, times in ((CONTINUE, 1), (KEEP, 1), (hold("?"), 1), (NO, 0)):
+        check = make_check("e", verdict)
+        check.afterwards = staticmethod(lambda finding, message, services: heard.append(message.ref))
+        send(session(at_end(check), recorder=Recorder()))
+        assert len(heard) == times
+        heard.clear()
+
+
+def test_a_defect_in_what_follows_costs_no_mail(caplog):
+    check = make_check("e")
+    check.afterwards = staticmethod(lambda finding, message, services: broken())
+    _, outcome = send(session(at_end(check)))
+    assert outcome.verdict is CONTINUE
+    assert "ERROR e: unexpected RuntimeError" in caplog.text

@@ -160,7 +160,7 @@ def test_history_that_does_not_fit_is_counted_and_said(sqlite_store, caplog, mon
     writer.record(subject(), reject("No.", "fail"))
     writer.close()
     assert writer.lost == 1
-    assert "1 messages were not written down" in caplog.text
+    assert "1 rows were not written down" in caplog.text
 
 
 def test_the_sqlite_file_is_made_where_its_folder_is_missing(tmp_path):

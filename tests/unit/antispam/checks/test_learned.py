@@ -1,36 +1,26 @@
-"""The learning filter in the journey: silent until taught, then an opinion for mail programs, and perhaps more."""
+"""The learning filter in the journey: silent until taught, then an opinion for each user, and memory for reports."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import pytest
+import sqlalchemy as sa
 
 from antispam.accessmap import EMPTY
-from antispam.checks import learned
-from antispam.checks.learned import Finding, Remedy, Settings, act, collect, decide, tidy
+from antispam.checks.learned import MAX_USERS, Finding, afterwards, collect, decide, tidy
 from antispam.connection import Connection
-from antispam.deadline import Deadline
-from antispam.draft import AppendHeader, ChangeHeader, Draft
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.dkim_protocol import DkimResult, SignatureResult
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, Opinion, SpfFinding
 from antispam.findings import Findings
-from antispam.learning.teacher import Dictionaries, Score, Teacher
-from antispam.message import Body, Header, Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
-from antispam.settings import default_settings
+from antispam.learning.teacher import Dictionaries, Teacher
+from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, StoreError, migrate
-from antispam.verdicts import Action
-from support.dns import ScriptedResolver
+from dspam.schema import dspam_signature
+from dspam.store import Taught
+from support.learning import HAM, SPAM, dspam_settings, message, services, teach
 
-SPAM = "Subject: WIN {0}\r\n\r\nBuy cheap pills now, offer {0}, click here!\r\n"
-HAM = "Subject: lunch {0}\r\n\r\nShall we meet for lunch on day {0}?\r\n"
-
-
-@pytest.fixture(autouse=True)
-def _spam_at(monkeypatch):
-    """The arithmetic of these tests shall not change with the learner's threshold."""
-    monkeypatch.setattr(learned, "SPAM_AT", 0.9)
+USERS = "dspam_users = ann, bob\nann = ann@example.com\nbob = bob@example.com, @bob.example\n"
 
 
 @pytest.fixture
@@ -44,142 +34,131 @@ def store(tmp_path):
 
 @pytest.fixture
 def taught(store):
-    teacher = Teacher(store)
-    for number in range(60):
-        teacher.teach(SPAM.format(number).encode(), True)
-        teacher.teach(HAM.format(number).encode(), False)
+    teach(store)
     return store
 
 
-def services(store, dictionaries=None, **changes):
-    settings = default_settings([ProgramSettings, Settings])
-    settings = settings.replaced(dataclasses.replace(settings[Settings], **changes))
-    return Services(
-        settings=settings,
-        resolver=ScriptedResolver({}),
-        store=store,
-        access=EMPTY,
-        clock=lambda: 0.0,
-        deadline=Deadline.after(5),
-        dictionaries=dictionaries or Dictionaries(store),
-    )
+def find(given, text=SPAM, to=("b@example.com",), *found):
+    return collect(Connection("c"), message(text, to, *found), None, given)
 
 
-def message(text, *found):
-    head, _, body = text.encode().partition(b"\r\n\r\n")
-    it = Message("ref", "a@example.org", 0.0, Body(1 << 20), findings=Findings(None, found))
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        it.headers.append(Header(name, value))
-    it.body.write(body)
-    return it
-
-
-def find(text, services, *found):
-    return collect(Connection("c"), message(text, *found), Recipient("b@example.com"), services)
-
-
-def verdict(finding, **changes):
-    return decide(finding, Findings(), dataclasses.replace(Settings(), **changes), EMPTY)
+def proved(domain):
+    return DkimFinding(signatures=(SignatureResult(result=DkimResult.PASS, domain=domain),))
 
 
 def test_before_anybody_taught_anything_it_has_no_opinion(store):
-    assert find(SPAM.format(0), services(store)) is None
+    assert find(services(store)) is None
 
 
 def test_what_looks_like_taught_spam_is_spam_and_the_rest_is_not(taught):
-    assert find(SPAM.format(99), services(taught)).is_spam
-    assert not find(HAM.format(99), services(taught)).is_spam
+    (spam,) = find(services(taught), SPAM.format(999)).opinions
+    (ham,) = find(services(taught), HAM.format(999)).opinions
+    assert (spam.is_spam, ham.is_spam) == (True, False)
+    assert (spam.dictionary, spam.users, spam.spam, spam.ham) == ("site", ("",), 120, 120)
 
 
 @pytest.mark.parametrize("own", [ConnectionFinding(client=ClientClass.INTERNAL), AuthFinding(login="bob")])
 def test_mail_of_our_own_users_is_not_classified_unless_asked_for(taught, own):
-    assert find(SPAM.format(99), services(taught), own) is None
-    assert find(SPAM.format(99), services(taught, dspam_internal=True), own) is not None
+    assert find(services(taught), SPAM, ("b@example.com",), own) is None
+    asked = services(taught, dspam_settings("dspam_internal = yes"))
+    assert find(asked, SPAM, ("b@example.com",), own) is not None
+
+
+def test_each_user_has_an_opinion_of_his_own_dictionary(taught):
+    ann = Teacher(taught, "ann")
+    for each in range(120):
+        ann.teach(SPAM.format(each).encode(), False)
+        ann.teach(HAM.format(each).encode(), True)
+    finding = find(services(taught, dspam_settings(USERS)), SPAM.format(999), ("ann@example.com", "x@example.com"))
+    assert finding.of_user("ann").dictionary == "ann"
+    assert not finding.of_user("ann").is_spam
+    assert finding.of_user("").is_spam
+
+
+def test_for_a_user_who_has_taught_too_little_the_screener_answers(taught):
+    Teacher(taught, "ann").teach(HAM.format(1).encode(), False)
+    finding = find(services(taught, dspam_settings(USERS)), SPAM.format(999), ("ann@example.com", "bob@example.com"))
+    assert [(one.dictionary, one.users) for one in finding.opinions] == [("site", ("ann", "bob"))]
+
+
+def test_while_none_has_learned_enough_the_one_that_learned_most_is_asked(store):
+    teach(store, "ann", 5)
+    teach(store, "site", 3)
+    finding = find(services(store, dspam_settings(USERS)), SPAM.format(999), ("ann@example.com",))
+    assert finding.of_user("ann").dictionary == "ann"
+
+
+def test_who_opts_out_is_not_asked_for(taught):
+    given = services(taught, dspam_settings("opt_out = yes"))
+    assert find(given) is None
+
+
+def test_exempt_recipients_are_not_asked_for(taught):
+    given = services(taught, dspam_settings("dspam_exempt = postmaster@example.com, @quiet.example"))
+    assert find(given, SPAM, ("postmaster@example.com", "x@quiet.example")) is None
+    assert find(given, SPAM, ("postmaster@example.com", "x@example.com")) is not None
+
+
+def test_beyond_the_first_hundred_users_the_screener_answers_for_all(taught):
+    names = [f"u{number}" for number in range(MAX_USERS + 5)]
+    config = f"dspam_users = {', '.join(names)}\n" + "".join(f"{name} = {name}@example.com\n" for name in names)
+    finding = find(services(taught, dspam_settings(config)), SPAM, [f"{name}@example.com" for name in names])
+    (opinion,) = finding.opinions
+    assert len(opinion.users) == MAX_USERS + 1
+
+
+def test_a_message_beyond_the_size_limit_is_not_classified_and_the_log_says_so(taught):
+    given = services(taught, dspam_settings("dspam_sizelimit = 20"))
+    finding = find(given)
+    assert (finding.too_large, finding.opinions) == (True, ())
+    assert "dspam_sizelimit" in decide(finding, Findings(), dspam_settings(), EMPTY).reason
+
+
+def test_an_author_counts_as_proved_only_by_a_signature_or_spf_of_his_domain(taught):
+    given = services(taught)
+    spf = SpfFinding(
+        mailfrom=SpfResult(
+            result=Result.PASS, domain="example.org", ip="192.0.2.1", mailfrom="", helo="", identity="mailfrom"
+        )
+    )
+    assert not find(given, HAM).authenticated
+    assert find(given, HAM, ("b@example.com",), proved("example.org")).authenticated
+    assert find(given, HAM, ("b@example.com",), spf).authenticated
+    assert not find(given, HAM, ("b@example.com",), proved("spam.example")).authenticated
+    assert not find(given, HAM, ("b@example.com",), proved("org")).authenticated
+    two = HAM.replace("Bob <bob@example.org>", "bob@example.org, eve@spam.example")
+    assert not find(given, two, ("b@example.com",), proved("example.org")).authenticated
+
+
+def test_how_often_the_author_wrote_is_counted(taught):
+    (opinion,) = find(services(taught), HAM).opinions
+    assert (opinion.author_ham, opinion.author_spam) == (120, 0)
+
+
+def test_a_whitelisted_sender_has_to_be_proved(taught):
+    given = services(taught, dspam_settings("dspam_whitelist = a@example.org, @list.example"))
+    assert not find(given).whitelisted
+    assert find(given, SPAM, ("b@example.com",), proved("example.org")).whitelisted
+    listed = SPAM.replace("win{0}@spam.example", "news@list.example")
+    assert find(given, listed, ("b@example.com",), proved("list.example")).whitelisted
+    assert not find(given, listed, ("b@example.com",), proved("spam.example")).whitelisted
 
 
 def test_a_dictionary_that_comes_into_being_is_noticed(store):
     now = [0.0]
     dictionaries = Dictionaries(store, clock=lambda: now[0])
-    assert find(SPAM.format(0), services(store, dictionaries)) is None
+    assert find(services(store, dictionaries=dictionaries)) is None
     Teacher(store).teach(SPAM.format(0).encode(), True)
     now[0] = 6.0
-    assert find(SPAM.format(0), services(store, dictionaries)) is not None
+    assert find(services(store, dictionaries=dictionaries)) is not None
 
 
-@pytest.mark.parametrize(
-    ("remedy", "action"),
-    [
-        (Remedy.TAG, Action.CONTINUE),
-        (Remedy.REJECT, Action.REJECT),
-        (Remedy.QUARANTINE, Action.QUARANTINE),
-        (Remedy.HOLD, Action.HOLD),
-    ],
-)
-def test_what_happens_to_spam_is_the_administrator_s_choice(remedy, action):
-    assert verdict(Finding(probability=0.99, spam=60, ham=60), spam=remedy).action is action
-
-
-def test_honest_mail_passes_whatever_the_remedy():
-    assert verdict(Finding(probability=0.8, spam=60, ham=60), spam=Remedy.REJECT).action is Action.CONTINUE
-
-
-def test_nobody_is_refused_on_the_word_of_a_beginner():
-    assert verdict(Finding(probability=0.99, spam=60, ham=49), spam=Remedy.REJECT).action is Action.CONTINUE
-
-
-def edits(text, finding):
-    draft = Draft(message(text))
-    act(finding, verdict(finding), draft, services(None, dictionaries=object()))
-    return draft.edits()
-
-
-def test_the_fields_have_the_form_that_webmails_parse():
-    found = {edit.name: edit.value for edit in edits(SPAM, Finding(probability=0.99, spam=9, ham=9))}
-    assert found == {
-        "X-DSPAM-Result": "Spam",
-        "X-DSPAM-Confidence": "0.9800",
-        "X-DSPAM-Probability": "0.9900",
-        "X-Spam-Status": "Yes, score=10.5 required=5.0 tests=DSPAM",
-        "X-Spam-Flag": "YES",
-        "X-Spam-Level": "**********",
-    }
-
-
-def test_honest_mail_carries_no_flag():
-    names = [edit.name for edit in edits(HAM, Finding(probability=0.01, spam=9, ham=9))]
-    assert "X-Spam-Flag" not in names
-    assert "X-Spam-Level" not in names
-
-
-def test_the_same_fields_from_outside_are_removed():
-    forged = "X-Spam-Status: No, score=-99\r\nX-DSPAM-Result: Innocent\r\n" + SPAM
-    changes = [edit for edit in edits(forged, Finding(probability=0.99)) if not isinstance(edit, AppendHeader)]
-    assert changes == [ChangeHeader("X-DSPAM-Result", 1, None), ChangeHeader("X-Spam-Status", 1, None)]
-
-
-def test_the_score_is_required_where_spam_begins():
-    assert Finding(probability=learned.SPAM_AT).score == pytest.approx(learned.REQUIRED)
-    assert Finding(probability=0.5).score == 0
-    assert (Finding(probability=0.0).score, Finding(probability=1.0).score) == pytest.approx((-47.2, 47.2), abs=0.1)
-
-
-def test_the_dictionary_sees_where_the_message_comes_from_as_in_a_mailbox(taught):
+def test_the_dictionary_sees_where_the_message_comes_from_as_in_a_mailbox(taught, monkeypatch):
     seen = []
-
-    class Listening:
-        def get(self, user):
-            return self
-
-        def classify(self, raw, deadline):
-            seen.append(raw)
-            return Score(0.5, False)
-
+    monkeypatch.setattr("antispam.checks.learned.extract", lambda raw: seen.append(raw) or [1])
     connection = Connection("c", ip="192.0.2.1", name="mx.example.org", helo="a\r\nb\udcff", receiver="mx.example.com")
-    collect(connection, message(SPAM), Recipient("b@example.com"), services(taught, Listening()))
-    assert seen[0].startswith(
-        b"Received: from a b\xff (mx.example.org [192.0.2.1])\r\n\tby mx.example.com\r\nSubject: "
-    )
+    collect(connection, message(SPAM), None, services(taught))
+    assert seen[0].startswith(b"Received: from a b\xff (mx.example.org [192.0.2.1])\r\n\tby mx.example.com\r\nFrom: ")
 
 
 def test_a_database_that_is_gone_is_evidence_not_an_exception(taught):
@@ -187,13 +166,76 @@ def test_a_database_that_is_gone_is_evidence_not_an_exception(taught):
         def get(self, user):
             raise StoreError("database is locked")
 
-    assert "database is locked" in find(SPAM, services(taught, Gone())).error
+    assert "database is locked" in find(services(taught, dictionaries=Gone())).error
+
+
+class Later(list):
+    def __call__(self, table, row):
+        self.append((table, row))
+
+
+def after(given, text, to, *found):
+    it = message(text, to, *found)
+    finding = collect(Connection("c"), it, None, given)
+    afterwards(finding, it, given)
+    return finding
+
+
+def test_what_users_may_report_is_remembered_for_each_of_them(store):
+    later = Later()
+    given = services(store, dspam_settings(USERS), write_later=later)
+    after(given, SPAM, ("ann@example.com", "bob@example.com", "bob@bob.example", "x@example.com"))
+    numbers = [given.dictionaries.make(user).number for user in ("ann", "bob")]
+    assert [(table, row["signature"], row["user_id"]) for table, row in later] == [
+        (dspam_signature, "abcdefghijkl", number) for number in numbers
+    ]
+
+
+def test_a_user_who_has_all_his_mail_learned_learns_what_it_was_found_to_be(taught):
+    given = services(taught, dspam_settings(USERS + "dspam_train = ann\n"))
+    after(given, SPAM.format(999), ("ann@example.com", "bob@example.com"))
+    assert given.dictionaries.make("ann").totals() == (1, 0)
+    assert given.dictionaries.make("bob").totals() == (0, 0)
+
+
+def test_what_was_learned_by_itself_is_corrected_by_a_report_of_the_same_message(taught):
+    given = services(taught, dspam_settings(USERS + "dspam_train = ann\n"))
+    it = message(SPAM.format(999), ("ann@example.com",))
+    finding = collect(Connection("c"), it, None, given)
+    afterwards(finding, it, given)
+    ann = given.dictionaries.make("ann")
+    assert ann.learn(it.ref, it.memo["dspam"][0], False) is Taught.RETRAINED
+    assert ann.totals() == (0, 1)
+
+
+def test_what_a_honeypot_gets_is_learned_as_spam(taught):
+    given = services(taught, dspam_settings("honeypot = trap@example.com"))
+    finding = after(given, HAM.format(999), ("trap@example.com",))
+    assert finding.honeypot
+    assert given.dictionaries.make("site").totals() == (121, 120)
 
 
 def test_housekeeping_folds_what_was_taught_and_the_scores_stay(taught):
-    before = find(SPAM.format(99), services(taught)).probability
+    given = services(taught, clock=lambda: 4e9)
+    before = find(given, SPAM.format(99)).opinions
     passes = 0
-    while tidy(services(taught)):
+    while tidy(given):
         passes += 1
-    assert find(SPAM.format(99), services(taught)).probability == before
-    assert passes < 100
+    assert find(services(taught), SPAM.format(99)).opinions == before
+    assert 0 < passes < 100
+
+
+def test_the_log_says_who_thinks_what():
+    finding = Finding(opinions=(Opinion(dictionary="ann", users=("ann",), probability=0.99, is_spam=True),))
+    told = decide(finding, Findings(), dspam_settings(), EMPTY)
+    assert told.reason == "spam, probability 0.9900 (ann)"
+    assert dataclasses.replace(finding, opinions=()).of_user("ann") is None
+
+
+def test_signatures_of_a_message_can_be_written_in_one_go(store):
+    given = services(store, dspam_settings(USERS))
+    later = Later()
+    given = dataclasses.replace(given, write_later=later)
+    after(given, SPAM, ("ann@example.com", "bob@example.com"))
+    with store.write() as connection:
+        connection.execute(sa.insert(dspam_signature), [row for _, row in later])

@@ -1,0 +1,104 @@
+"""Whose mail it is, and what that user wants: the address map of the configuration, and preferences of the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from antispam.addresses import parse_mailbox
+from antispam.learning.settings import DspamSettings, TrainingMode, read_preference
+from antispam.store import Store, preferences
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 5.0  # seconds for which preferences are not asked for again
+_MOST = 10_000  # users whose preferences a worker remembers
+
+
+class AddressList:
+    """Addresses, and domains as `@example.com` or `example.com`, as configuration lists them."""
+
+    def __init__(self, items: Iterable[str]) -> None:
+        self._items = frozenset(item.lower().removeprefix("@") for item in items)
+
+    def __contains__(self, address: str) -> bool:
+        return any(form in self._items for form in _forms(address)) if self._items else False
+
+
+def _forms(address: str) -> tuple[str, ...]:
+    """The ways in which a list or map may mean an address, the most exact first: as it is, without its +detail (RFC 5233), its
+    domain."""
+    mailbox = parse_mailbox(address)
+    local, domain = mailbox.local.lower(), mailbox.domain
+    if not domain:
+        return (local,)
+    plain, plus, _ = local.partition("+")
+    return (f"{local}@{domain}", *([f"{plain}@{domain}"] if plus and plain else []), domain)
+
+
+class Addresses:
+    """The users of the filter and their addresses. Pure: made from the settings."""
+
+    def __init__(self, settings: DspamSettings) -> None:
+        self.users = settings.users
+        self._by_address = {
+            address.lower().removeprefix("@"): user for user, addresses in self.users.items() for address in addresses
+        }
+
+    def user_of(self, address: str) -> str | None:
+        """Whose mail it is; None for nobody in particular."""
+        return next((self._by_address[form] for form in _forms(address) if form in self._by_address), None)
+
+    def user_of_login(self, login: str) -> str | None:
+        """Who authenticated under this name: a user's own name, or one of the addresses."""
+        return login.lower() if login.lower() in self.users else self.user_of(login)
+
+
+class People:
+    """One a worker; safe from any thread.
+
+    clock  seconds that never run backwards
+    """
+
+    def __init__(
+        self, settings: DspamSettings, store: Store | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.addresses = Addresses(settings)
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._known: dict[str | None, tuple[float, DspamSettings]] = {}
+
+    def user_of(self, address: str) -> str | None:
+        """Whose mail it is; None for nobody in particular."""
+        return self.addresses.user_of(address)
+
+    def settings_for(self, user: str | None, deadline: Any = None) -> DspamSettings:
+        """[dspam] as it holds for this user: the configuration, overruled by the site's preferences, his group's and his own.
+        What is set is known here within a few seconds. Raises StoreError."""
+        until, known = self._known.get(user, (0.0, self._settings))
+        if self._clock() < until:
+            return known
+        found = self._resolved(user, deadline)
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[user] = (self._clock() + REMEMBERED, found)
+        return found
+
+    def _resolved(self, user: str | None, deadline: Any) -> DspamSettings:
+        changes: dict[str, Any] = {}
+        if user in self._settings.dspam_train:
+            changes["training_mode"] = TrainingMode.TEFT
+        for one in preferences.of_user(self._store, user, deadline) if self._store is not None else ():
+            try:
+                field, value = read_preference(one.name, one.value)
+            except ValueError as error:
+                # Written by another version, or by hand: what stands above it holds.
+                log.warning("preference %s of %s %s: %s", one.name, one.scope, for_log(one.owner), error)
+            else:
+                changes[field] = value
+        return dataclasses.replace(self._settings, **changes) if changes else self._settings

@@ -1,0 +1,198 @@
+"""[dspam]: who the filter's users are, and what is done for each. Several checks read it; users may override a part."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings.declare import options_of
+from antispam.settings.values import lines_of, listed, names, size
+
+DEFAULT_USER = "site"
+
+
+class SpamAction(enum.StrEnum):
+    """What to do about spam for one user."""
+
+    DELIVER = "deliver"  # as if it were none, but for the X-DSPAM fields
+    TAG = "tag"  # with X-Spam-Flag, and spam_subject before the subject
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+    HOLD = "hold"  # in the MTA's queue
+
+
+class SignaturePlace(enum.StrEnum):
+    """Where a message carries the signature by which it is known again when it is forwarded."""
+
+    MESSAGE = "message"  # in the header and in the text
+    HEADERS = "headers"
+
+
+class TrainingMode(enum.StrEnum):
+    """From what the filter learns by itself; reports always teach."""
+
+    TOE = "toe"  # train on error: from reports only
+    TEFT = "teft"  # train everything: from each message as it was classified, until a report corrects it
+
+
+class UserList(NamedTuple):
+    """The users as the configuration names them: `items` as they are written, `users` by name with the addresses that stand
+    in files."""
+
+    items: tuple[str, ...] = ()
+    users: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+class _UserListReader:
+    def __call__(self, text: str) -> UserList:
+        items = names(text)
+        users: dict[str, tuple[str, ...]] = {}
+        for item in items:
+            if item.startswith("file:"):
+                users |= dict(_alias(line, item[5:]) for line in lines_of(Path(item[5:].strip())))
+            else:
+                users.setdefault(item.lower(), ())
+        return UserList(items, tuple(users.items()))
+
+    @staticmethod
+    def show(value: UserList) -> str:
+        return ", ".join(value.items)
+
+
+def _alias(line: str, file: str) -> tuple[str, tuple[str, ...]]:
+    name, colon, addresses = line.partition(":")
+    if not colon or not name.strip():
+        raise ValueError(f"{file}: expected 'user: address, address', found {line[:60]!r}")
+    return name.strip().lower(), listed(addresses)
+
+
+def _not_negative(value: float) -> None:
+    if value < 0:
+        raise ValueError("must not be negative")
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable() or len(text) > 100:
+        raise ValueError("expected up to 100 printable characters")
+    return text.strip()
+
+
+@section("dspam")
+class DspamSettings(CheckSettings):
+    """[dspam]: the learning filter. It has no opinion until somebody has taught it: `bms train spam|ham PATH...`."""
+
+    on_error: OnError = option(OnError.ACCEPT, "when the store can't answer: accept (unclassified), tempfail or reject")
+    dspam_users: UserList = option(
+        UserList(),
+        "the users with a dictionary of their own; for each a line `NAME = addresses` below, or file:PATH with lines "
+        "`name: address, address`",
+        parse=_UserListReader(),
+    )
+    addresses: Mapping[str, tuple[str, ...]] = option(
+        {}, "addresses and domains (@example.com) whose mail this user gets", parse=listed, named_by="dspam_users"
+    )
+    dspam_screener: tuple[str, ...] = option(
+        (DEFAULT_USER,),
+        "whose dictionaries classify for everybody else, and for users who have not taught enough yet: the first that has "
+        "learned enough",
+    )
+    least: int = option(
+        100, "messages of each kind that a dictionary must have learned before anything is done about spam"
+    )
+    spam_action: SpamAction = option(
+        SpamAction.TAG, "about spam: deliver, tag (with X-Spam-Flag), quarantine, reject or hold"
+    )
+    spam_subject: str = option("", "what tag puts before the subject of spam, [SPAM] say", parse=_one_line)
+    signature_location: SignaturePlace = option(
+        SignaturePlace.MESSAGE,
+        "where the signature goes by which a forwarded message is found: message (header and text) or headers. In the text "
+        "only for dspam_users, who can report",
+    )
+    opt_out: bool = option(False, "do not filter; with yes for the site, users can opt in by preference")
+    whitelist_threshold: int = option(
+        10,
+        "an authenticated author of whom so many messages were learned as honest and none as spam is never spam; 0 is off",
+        check=_not_negative,
+    )
+    training_mode: TrainingMode = option(
+        TrainingMode.TOE,
+        "toe learns from reports only, teft from each message as it was classified, until it is reported",
+    )
+    dspam_train: tuple[str, ...] = option(
+        (), "users with teft: whose dictionary learns each message as it was classified, not reports only"
+    )
+    dspam_exempt: tuple[str, ...] = option(
+        (), "recipients whose mail is not classified: addresses and domains (@example.com), or file:PATH", parse=listed
+    )
+    dspam_whitelist: tuple[str, ...] = option(
+        (),
+        "senders whose mail is not spam where SPF or DKIM prove them: addresses, domains, or file:PATH",
+        parse=listed,
+    )
+    dspam_reject: tuple[str, ...] = option(
+        (), "recipients, mostly domains, to whom spam is refused whatever spam_action says", parse=listed
+    )
+    dspam_internal: bool = option(False, "classify mail of internal clients and authenticated senders too")
+    dspam_sizelimit: int = option(0, "octets from which on a message is not classified; 0 classifies all", parse=size)
+    dspam_dict: str = option("", "a dictionary by which mail is refused on its header alone; empty is off")
+    dspam_userdir: str = option("", "of no effect: dictionaries are in the store. Kept for old configurations")
+    spam: tuple[str, ...] = option((), "addresses to which users forward spam", parse=listed)
+    ham: tuple[str, ...] = option((), "addresses to which they forward what was wrongly called spam", parse=listed)
+    falsepositive: tuple[str, ...] = option((), "the same, as upstream names it", parse=listed)
+    bandom: tuple[str, ...] = option(
+        (), "addresses to which they forward spam whose domain they want banned", parse=listed
+    )
+    honeypot: tuple[str, ...] = option(
+        (), "addresses that nobody honest writes to: what comes is learned as spam and dropped", parse=listed
+    )
+    answers: bool = option(True, "answer a report by mail")
+    report_rate: int = option(300, "messages that one user may report in an hour", check=_not_negative)
+
+    def __post_init__(self) -> None:
+        owners: dict[str, str] = {}
+        for user, addresses in self.users.items():
+            for address in addresses:
+                other = owners.setdefault(address.lower().removeprefix("@"), user)
+                if other != user:
+                    raise ValueError(f"[dspam] {address} belongs to {other} and to {user}: whose mail is it?")
+
+    @property
+    def users(self) -> dict[str, tuple[str, ...]]:
+        """The addresses of each user, by name in small letters."""
+        return {name: (*listed, *self.addresses.get(name, ())) for name, listed in self.dspam_users.users}
+
+
+# What users may have otherwise, by the names that DSPAM gave it: preference -> option of [dspam].
+PREFERENCES: Mapping[str, str] = {
+    "spamAction": "spam_action",
+    "spamSubject": "spam_subject",
+    "signatureLocation": "signature_location",
+    "optOut": "opt_out",
+    "whitelistThreshold": "whitelist_threshold",
+    "trainingMode": "training_mode",
+}
+
+
+_READERS = {option.field: option for option in options_of(DspamSettings)}
+_SPELLING = {name.lower(): name for name in PREFERENCES}
+
+
+def read_preference(name: str, text: str) -> tuple[str, Any]:
+    """The option of [dspam] that a preference (in any case) overrides, and its value. Raises ValueError with a sentence for
+    the user: for a name that is none, and for a value that can't be."""
+    spelt = _SPELLING.get(name.lower())
+    if spelt is None:
+        raise ValueError(f"there is no preference {name[:40]!a}; there are {', '.join(PREFERENCES)}")
+    declared = _READERS[PREFERENCES[spelt]]
+    value = declared.read(text)
+    if declared.check is not None:
+        declared.check(value)
+    return declared.field, value
+
+
+def spelling(name: str) -> str:
+    """A preference's name as DSPAM spells it. Raises KeyError."""
+    return _SPELLING[name.lower()]

@@ -1,0 +1,90 @@
+"""What users, their groups and the site want otherwise than the configuration has it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from antispam.store.engine import Store
+from antispam.store.schema import preference, preference_group
+
+
+class Scope(enum.StrEnum):
+    """For whom a preference holds. A later one overrules an earlier one."""
+
+    SITE = "site"
+    GROUP = "group"
+    USER = "user"
+
+
+class Preference(NamedTuple):
+    """One preference as it was set; `owner` is the group or the user, "" for the site."""
+
+    scope: Scope
+    owner: str
+    name: str
+    value: str
+
+
+def of_user(store: Store, user: str | None, deadline: Any = None) -> list[Preference]:
+    """What holds for a user (None: for whom the filter knows as nobody in particular), in the order in which it overrules.
+
+    Raises StoreError."""
+    table = preference.c
+    group = sa.select(preference_group.c.group_name).where(preference_group.c.user_name == (user or ""))
+    mine = sa.or_(
+        table.scope == str(Scope.SITE),
+        sa.and_(table.scope == str(Scope.GROUP), table.owner.in_(group)),
+        sa.and_(table.scope == str(Scope.USER), table.owner == (user or "")),
+    )
+    with store.read(deadline) as connection:
+        rows = connection.execute(sa.select(table.scope, table.owner, table.name, table.value).where(mine)).all()
+    order = list(Scope)
+    return sorted((Preference(Scope(row[0]), *row[1:]) for row in rows), key=lambda one: order.index(one.scope))
+
+
+def everything(store: Store) -> list[Preference]:
+    """All that was set, site first. Raises StoreError."""
+    table = preference.c
+    with store.read() as connection:
+        rows = connection.execute(sa.select(table.scope, table.owner, table.name, table.value)).all()
+    order = list(Scope)
+    found = [Preference(Scope(row[0]), *row[1:]) for row in rows]
+    return sorted(found, key=lambda one: (order.index(one.scope), one.owner, one.name))
+
+
+def put(store: Store, one: Preference) -> None:
+    """Set it, or set it anew. Raises StoreError."""
+    values = {"scope": str(one.scope), "owner": one.owner, "name": one.name, "value": one.value}
+    with store.write() as connection:
+        connection.execute(
+            store.upsert(preference, values, key=("scope", "owner", "name"), update={"value": one.value})
+        )
+
+
+def remove(store: Store, scope: Scope, owner: str, name: str) -> bool:
+    """Let what stands above hold again; False where nothing was set. Raises StoreError."""
+    table = preference.c
+    mine = sa.and_(table.scope == str(scope), table.owner == owner, table.name == name)
+    with store.write() as connection:
+        return connection.execute(sa.delete(preference).where(mine)).rowcount > 0
+
+
+def join(store: Store, user: str, group: str | None) -> None:
+    """Put a user into a group, out of the one that he was in; None takes him out. Raises StoreError."""
+    table = preference_group
+    with store.write() as connection:
+        if group is None:
+            connection.execute(sa.delete(table).where(table.c.user_name == user))
+        else:
+            values = {"user_name": user, "group_name": group}
+            connection.execute(store.upsert(table, values, key=("user_name",), update={"group_name": group}))
+
+
+def groups(store: Store) -> dict[str, str]:
+    """The group of each user that is in one. Raises StoreError."""
+    table = preference_group.c
+    with store.read() as connection:
+        return dict(connection.execute(sa.select(table.user_name, table.group_name)).tuples())

@@ -1,0 +1,65 @@
+"""What tests of the learning filter begin with: a store, a taught dictionary, a message for some recipients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from antispam.accessmap import EMPTY
+from antispam.deadline import Deadline
+from antispam.findings import Finding, Findings
+from antispam.learning.people import People
+from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Dictionaries, Teacher
+from antispam.message import Body, Header, Message, Recipient
+from antispam.program import ProgramSettings
+from antispam.services import Services
+from antispam.settings import default_settings, load_text
+from antispam.store import Store
+from support.dns import ScriptedResolver
+
+SPAM = "From: Pills <win{0}@spam.example>\r\nSubject: WIN {0}\r\n\r\nBuy cheap pills now, offer {0}, click here!\r\n"
+HAM = "From: Bob <bob@example.org>\r\nSubject: lunch {0}\r\n\r\nShall we meet for lunch on day {0}?\r\n"
+
+
+def teach(store: Store, user: str = "site", number: int = 120) -> None:
+    """Teach a dictionary as many messages of both kinds."""
+    teacher = Teacher(store, user)
+    for each in range(number):
+        teacher.teach(SPAM.format(each).encode(), True)
+        teacher.teach(HAM.format(each).encode(), False)
+
+
+def dspam_settings(config: str = "", **changes: Any) -> DspamSettings:
+    """[dspam] as the lines say."""
+    settings = load_text(f"[dspam]\n{config}", [DspamSettings])[DspamSettings]
+    return dataclasses.replace(settings, **changes)
+
+
+def services(store: Store | None, settings: DspamSettings | None = None, **changes: Any) -> Services:
+    """Services over the store; `changes` replace parts of it."""
+    dspam = settings or dspam_settings()
+    given: dict[str, Any] = {
+        "settings": default_settings([ProgramSettings, DspamSettings]).replaced(dspam),
+        "resolver": ScriptedResolver({}),
+        "store": store,
+        "access": EMPTY,
+        "clock": lambda: 1_700_000_000.0,
+        "deadline": Deadline.after(5),
+        "dictionaries": Dictionaries(store) if store is not None else None,
+        "people": People(dspam, store),
+    }
+    return Services(**(given | changes))
+
+
+def message(text: str, recipients: Iterable[str] = ("b@example.com",), *found: Finding) -> Message:
+    """A message as a session has it at its end."""
+    head, _, body = text.encode().partition(b"\r\n\r\n")
+    it = Message("abcdefghijkl", "a@example.org", 1_700_000_000.0, Body(1 << 20), findings=Findings(None, found))
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        it.headers.append(Header(name, value))
+    it.body.write(body)
+    it.recipients += [Recipient(one, (), f"<{one}>", Findings(it.findings)) for one in recipients]
+    return it

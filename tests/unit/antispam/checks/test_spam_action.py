@@ -1,0 +1,219 @@
+"""What each recipient wants done about spam, and what can be seen of it in the message."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from antispam.accessmap import EMPTY
+from antispam.checks.spam_action import REQUIRED, Finding, act, collect, content, decide, score_of
+from antispam.connection import Connection
+from antispam.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
+from antispam.evidence import Opinion, OpinionFinding
+from antispam.findings import Findings
+from antispam.learning.settings import SpamAction
+from antispam.outcome import Decision
+from antispam.store import StoreError
+from antispam.verdicts import Action, accept
+from dspam.learner import SPAM_AT
+from support.learning import HAM, SPAM, dspam_settings, message, services
+
+USERS = "dspam_users = ann\nann = ann@example.com\n"
+
+
+def opinion(**changes):
+    given = {"dictionary": "site", "users": ("", "ann"), "probability": 0.99, "is_spam": True, "spam": 100, "ham": 100}
+    return Opinion(**(given | changes))
+
+
+def find(config="", to="b@example.com", accepted=None, **found):
+    it = message(SPAM, [to], OpinionFinding(**({"opinions": (opinion(),)} | found)))
+    if accepted:
+        it.decisions.append(accepted)
+    return collect(Connection("c"), it, it.recipients[0], services(None, dspam_settings(config)))
+
+
+def verdict(finding):
+    return decide(finding, Findings(), dspam_settings(), EMPTY)
+
+
+def test_a_message_that_was_not_looked_at_is_no_question():
+    it = message(SPAM)
+    assert collect(Connection("c"), it, it.recipients[0], services(None)) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action"),
+    [
+        ("deliver", Action.CONTINUE),
+        ("tag", Action.CONTINUE),
+        ("quarantine", Action.QUARANTINE),
+        ("reject", Action.REJECT),
+        ("hold", Action.HOLD),
+    ],
+)
+def test_what_happens_to_spam_is_the_recipient_s_choice(wanted, action):
+    assert verdict(find(f"spam_action = {wanted}")).action is action
+
+
+def test_honest_mail_passes_whatever_is_done_about_spam():
+    finding = find("spam_action = reject", opinions=(opinion(probability=0.8, is_spam=False),))
+    assert verdict(finding).action is Action.CONTINUE
+
+
+def test_nobody_is_refused_on_the_word_of_a_beginner():
+    finding = find("spam_action = reject", opinions=(opinion(ham=99),))
+    assert verdict(finding).action is Action.CONTINUE
+    assert "too little was learned" in verdict(finding).reason
+
+
+def test_spam_to_the_domains_of_dspam_reject_is_refused():
+    assert verdict(find("dspam_reject = example.com")).action is Action.REJECT
+
+
+def test_a_whitelisted_sender_writes_no_spam():
+    finding = find("spam_action = reject", whitelisted=True)
+    assert (finding.is_spam, verdict(finding).action) == (False, Action.CONTINUE)
+
+
+def test_an_author_known_from_honest_mail_writes_no_spam_if_he_is_proved():
+    known = (opinion(author_ham=10),)
+    assert not find(opinions=known, authenticated=True).is_spam
+    assert find(opinions=known).is_spam
+    assert find(opinions=(opinion(author_ham=10, author_spam=1),), authenticated=True).is_spam
+    assert find(opinions=(opinion(author_ham=9),), authenticated=True).is_spam
+    assert find("whitelist_threshold = 0", opinions=known, authenticated=True).is_spam
+
+
+def test_what_an_earlier_check_accepted_is_not_spam():
+    accepted = Decision("spf", accept("access map WHITELIST"))
+    assert find(accepted=accepted).because == "accepted: access map WHITELIST"
+    assert not find(accepted=accepted).is_spam
+
+
+def test_what_also_went_to_a_honeypot_is_spam_and_the_honeypot_gets_nothing():
+    innocent = {"opinions": (opinion(is_spam=False, probability=0.1),), "honeypot": True}
+    assert verdict(find("honeypot = trap@example.com", "trap@example.com", **innocent)).action is Action.DISCARD
+    assert find("honeypot = trap@example.com", **innocent).is_spam
+
+
+def test_who_opted_out_gets_his_mail():
+    finding = find("opt_out = yes\nspam_action = reject")
+    assert (finding.is_spam, finding.because) == (False, "not to be filtered")
+
+
+def test_a_store_that_is_gone_is_evidence():
+    class Gone:
+        def user_of(self, address):
+            return None
+
+        def settings_for(self, user, deadline):
+            raise StoreError("locked")
+
+    it = message(SPAM, ["b@example.com"], OpinionFinding())
+    found = collect(Connection("c"), it, it.recipients[0], services(None, people=Gone()))
+    assert found.error == "preferences: locked"
+
+
+def edits(finding, text=SPAM, remembered=False, others=()):
+    it = message(text, ["b@example.com", *(f"c{number}@example.com" for number, _ in enumerate(others))])
+    for one, its in zip(it.recipients, [finding, *others], strict=True):
+        one.findings.add(its)
+    if remembered:
+        it.memo["dspam"] = ((), ())
+    draft = Draft(it)
+    act(finding, verdict(finding), draft, services(None))
+    return draft.edits()
+
+
+def appended(found):
+    return {edit.name: edit.value for edit in found if isinstance(edit, AppendHeader)}
+
+
+def test_the_fields_have_the_form_that_webmails_parse():
+    assert appended(edits(find())) == {
+        "X-DSPAM-Result": "Spam",
+        "X-DSPAM-Confidence": "0.9800",
+        "X-DSPAM-Probability": "0.9900",
+        "X-Spam-Status": f"Yes, score={score_of(0.99):.1f} required=5.0 tests=DSPAM",
+        "X-Spam-Flag": "YES",
+        "X-Spam-Level": "*" * int(score_of(0.99)),
+    }
+
+
+def test_honest_mail_carries_no_flag():
+    found = appended(edits(find(opinions=(opinion(is_spam=False, probability=0.01),))))
+    assert found["X-DSPAM-Result"] == "Innocent"
+    assert not {"X-Spam-Flag", "X-Spam-Level"} & set(found)
+
+
+def test_spam_that_is_delivered_as_it_is_says_so_in_dspam_s_words_only():
+    found = appended(edits(find("spam_action = deliver")))
+    assert (found["X-DSPAM-Result"], found["X-Spam-Status"][:3]) == ("Spam", "No,")
+    assert "X-Spam-Flag" not in found
+
+
+def test_a_whitelisted_message_is_called_that():
+    assert appended(edits(find(whitelisted=True)))["X-DSPAM-Result"] == "Whitelisted"
+
+
+def test_of_several_dictionaries_nobody_reads_another_s_score():
+    other = dataclasses.replace(find(), opinion=opinion(dictionary="ann", probability=0.97))
+    assert appended(edits(find(), others=[other])) == {"X-DSPAM-Result": "Spam", "X-Spam-Flag": "YES"}
+
+
+def test_the_same_fields_from_outside_are_removed():
+    forged = "X-Spam-Status: No, score=-99\r\nX-DSPAM-Result: Innocent\r\nX-DSPAM-Signature: abc\r\n" + SPAM
+    changes = [edit for edit in edits(find(), forged) if not isinstance(edit, AppendHeader)]
+    assert changes == [
+        ChangeHeader("X-DSPAM-Signature", 1, None),
+        ChangeHeader("X-DSPAM-Result", 1, None),
+        ChangeHeader("X-Spam-Status", 1, None),
+    ]
+
+
+def test_the_subject_of_spam_gets_the_prefix_once():
+    finding = find("spam_subject = [SPAM]")
+    assert ChangeHeader("Subject", 1, "[SPAM] WIN {0}") in edits(finding)
+    assert not any(isinstance(e, ChangeHeader) for e in edits(finding, SPAM.replace("WIN", "[SPAM] WIN")))
+    assert appended(edits(finding, "From: a@example.org\r\n\r\ntext\r\n"))["Subject"] == "[SPAM]"
+    assert not any(isinstance(e, ChangeHeader) for e in edits(find("spam_subject = [SPAM]", whitelisted=True)))
+
+
+def test_what_can_be_reported_carries_its_signature_in_header_and_text():
+    finding = find(USERS, "ann@example.com")
+    found = edits(finding, HAM, remembered=True)
+    assert appended(found)["X-DSPAM-Signature"] == "abcdefghijkl"
+    (body,) = (edit.content for edit in found if isinstance(edit, ReplaceBody))
+    assert body == b"Shall we meet for lunch on day {0}?\r\n\r\n<!DSPAM:abcdefghijkl>\r\n"
+
+
+def test_a_user_may_have_the_signature_in_the_header_only():
+    finding = find(USERS + "signature_location = headers", "ann@example.com")
+    assert not any(isinstance(edit, ReplaceBody) for edit in edits(finding, HAM, remembered=True))
+
+
+def test_who_is_no_user_gets_the_copy_that_users_get():
+    config = dspam_settings(USERS)
+    it = message(SPAM, ["ann@example.com", "b@example.com"], OpinionFinding(opinions=(opinion(),)))
+    ann, other = (collect(Connection("c"), it, one, services(None, config)) for one in it.recipients)
+    assert content(ann) == content(other)
+
+
+def test_who_wants_another_action_gets_another_copy():
+    assert content(find("spam_action = deliver")) != content(find("spam_action = tag"))
+    assert content(find("spam_subject = [SPAM]")) != content(find())
+    honest = {"opinions": (opinion(is_spam=False),)}
+    assert content(find("spam_action = deliver", **honest)) == content(find("spam_subject = [SPAM]", **honest))
+
+
+def test_the_score_is_required_where_spam_begins():
+    assert score_of(SPAM_AT) == pytest.approx(REQUIRED)
+    assert score_of(0.5) == 0
+    assert (score_of(0.0), score_of(1.0)) == pytest.approx((-score_of(1.0), score_of(1.0)))
+
+
+def test_the_finding_can_be_stored_and_read_again():
+    assert Finding.from_json(find().to_json()) == find()
+    assert find().action is SpamAction.TAG
