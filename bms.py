@@ -21,6 +21,7 @@ from antispam.checks import (
     greylist,
     helo,
     learned,
+    own_mail,
     spf,
 )
 from antispam.cli import make_group
@@ -43,15 +44,18 @@ JOURNEY = Journey([
         asks="may this client use the domains of MAIL FROM and HELO?"),
     Row(Stage.RCPT, RECIPIENT, greylist, needs=("connection", "auth", "spf"), accepted=Accepted.SKIP,
         asks="have we seen this client, sender and recipient together before?"),
-    Row(Stage.END, MESSAGE, dkim_verify, needs=("connection", "auth"),
+    # Those below need it only so that none of them is asked before it has answered.
+    Row(Stage.END, MESSAGE, own_mail, accepted=Accepted.DECIDE,
+        asks="did we send it ourselves, as a letter of our outbox?"),
+    Row(Stage.END, MESSAGE, dkim_verify, needs=("connection", "auth", "own_mail"),
         asks="is the message signed, and as it was when it was signed?"),
-    Row(Stage.END, MESSAGE, attachments, accepted=Accepted.DECIDE,
+    Row(Stage.END, MESSAGE, attachments, needs=("own_mail",), accepted=Accepted.DECIDE,
         asks="is there anything in it that is dangerous to open?"),
-    Row(Stage.END, MESSAGE, learned, needs=("connection", "auth"),
+    Row(Stage.END, MESSAGE, learned, needs=("connection", "auth", "own_mail"),
         asks="does it look like the spam that this site was taught, or like its honest mail?"),
-    Row(Stage.END, MESSAGE, authentication_results, needs=("connection", "auth", "spf", "dkim"),
+    Row(Stage.END, MESSAGE, authentication_results, needs=("connection", "auth", "spf", "own_mail", "dkim"),
         asks="what shall readers know of SPF and DKIM, and who pretends to be us telling it?"),
-    Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth"),
+    Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth", "own_mail"),
         asks="is this mail of our own, to be signed as it leaves?"),
 ])
 # fmt: on

@@ -9,8 +9,11 @@ import hashlib
 import msgspec
 import sqlalchemy as sa
 
+from antispam.deadline import Deadline
 from antispam.store.engine import Store
 from antispam.store.schema import outbox
+
+PASS_FIELD = "X-BMS-Pass"
 
 
 class Kind(enum.StrEnum):
@@ -57,3 +60,29 @@ def post(store: Store, connection: sa.Connection, letter: Letter, now: float) ->
         connection.execute(store.upsert(outbox, values, key=("once",), update=None))
     else:
         connection.execute(sa.insert(outbox).values(values))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Passed:
+    """A letter that the MTA has shown us, known by its pass: what it is, and of which message."""
+
+    kind: str
+    ref: str
+
+
+def pass_digest(secret: str) -> str:
+    """What is stored of a pass: who reads the database can't make one."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def use_pass(store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None) -> Passed | None:
+    """The letter whose pass this is, which is worth nothing from now on; None for one that is not valid: forged, used before,
+    of another letter, or of a try that is over. Raises StoreError, at the `deadline` at the latest."""
+    valid = sa.and_(outbox.c.id == letter_id, outbox.c.pass_digest == pass_digest(secret), outbox.c.next_at > now)
+    with store.read(deadline) as connection:  # a stranger's costs no lock
+        found = connection.execute(sa.select(outbox.c.kind, outbox.c.ref).where(valid)).one_or_none()
+    if found is None:
+        return None
+    with store.write(deadline) as connection:
+        used = connection.execute(sa.update(outbox).where(valid).values(pass_digest=None))
+    return Passed(*found) if used.rowcount == 1 else None
