@@ -64,7 +64,8 @@ class Check(Protocol):
 
     A module may also have `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered,
     to queue its edits; `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more
-    is left); and LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others.
+    is left); LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others; and
+    ALSO_READS, settings classes that a program with this check reads as well.
     """
 
     @property
@@ -132,8 +133,9 @@ class Journey:
     def at(self, stage: Stage) -> tuple[Row, ...]:
         return self._by_stage[stage]
 
-    def settings_classes(self) -> list[type[CheckSettings]]:
-        return [row.check.Settings for row in self.rows]
+    def settings_classes(self) -> list[type]:
+        more: list[type] = [cls for row in self.rows for cls in getattr(row.check, "ALSO_READS", ())]
+        return [row.check.Settings for row in self.rows] + more
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,13 +11,18 @@ from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
+from antispam.outbox_settings import OutboxSettings
 from antispam.services import Services
 from antispam.settings import CheckSettings, section
 from antispam.store import StoreError
-from antispam.store.outbox import PASS_FIELD, use_pass
+from antispam.store.engine import SLICE
+from antispam.store.outbox import PASS_FIELD, purge, use_pass
 from antispam.verdicts import Action, Verdict, let_pass
 
 NAME = "own_mail"
+ALSO_READS = (OutboxSettings,)
+
+NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a letter that was sent keeps another one from being posted
 
 _FIELD = PASS_FIELD.encode()
 _PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
@@ -67,6 +72,11 @@ def collect(
     except StoreError as error:
         return Finding(error=f"outbox: {error}")
     return Finding() if letter is None else Finding(letter=number, kind=letter.kind, ref=letter.ref)
+
+
+def tidy(services: Services) -> bool:
+    """Forget the names of letters that were sent long ago, a slice of them."""
+    return services.store is not None and purge(services.store, services.clock() - NAMES_KEPT) == SLICE
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: Any) -> Verdict:
