@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import Milter
 import milter
 from antispam import saved
 from antispam.accessmap import AccessMap, AccessSettings
+from antispam.courier import Courier
 from antispam.deadline import Deadline
 from antispam.housekeeping import Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
@@ -27,6 +29,7 @@ from antispam.learning.teacher import Dictionaries
 from antispam.logs import LogSettings
 from antispam.message import Message
 from antispam.milterapp import ACTIONS, milter_class
+from antispam.outbox_settings import OutboxSettings
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
 from antispam.recorder import StoreRecorder
 from antispam.resolver import Lookup, Resolver
@@ -119,12 +122,13 @@ class Application:
         self._program = program
         self._pool = concurrent.futures.ThreadPoolExecutor(program.lookups, thread_name_prefix="look-up")
         self.store = Store.from_settings(settings)
+        self._posted = threading.Event()
         self.history: HistoryWriter | None = None
         if record:
             self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
         self._recorder: Recorder = _NoTrace()
         if self.history is not None:
-            self._recorder = StoreRecorder(self.store, self.history, clock)
+            self._recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
             settings=settings,
@@ -161,6 +165,12 @@ class Application:
             functools.partial(row.check.tidy, services) for row in self._journey.rows if hasattr(row.check, "tidy")
         ]
         return [originals, messages, *tidying]
+
+    def courier(self) -> Courier | None:
+        """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""
+        if OutboxSettings not in self.settings:
+            return None
+        return Courier(self.store, self.settings[OutboxSettings], posted=self._posted, clock=self._services.clock)
 
     def close(self) -> None:
         """Flush what is queued and let go of the database."""
@@ -202,8 +212,11 @@ def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
     worker.watch(activity.load)
     Milter.factory = milter_class(application.session, activity, options.reject_at)
     housekeeper = Housekeeper(application.chores())
+    courier = application.courier()
     if worker.slot == 0:
         housekeeper.start()
+        if courier is not None:
+            courier.start()
     Milter.set_flags(ACTIONS)
     Milter.set_exception_policy(Milter.TEMPFAIL)
     Milter.register_callbacks(program.name)
@@ -211,6 +224,8 @@ def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
     try:
         worker.run(milter)
     finally:
+        if courier is not None:
+            courier.close()
         housekeeper.close()
         application.close()
 

@@ -69,7 +69,8 @@ class Check(Protocol):
     - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
       kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
     - `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more is left);
-    - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others.
+    - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others;
+    - ALSO_READS, settings classes that a program with this check reads as well.
     """
 
     @property
@@ -137,8 +138,10 @@ class Journey:
     def at(self, stage: Stage) -> tuple[Row, ...]:
         return self._by_stage[stage]
 
-    def settings_classes(self) -> list[type[CheckSettings]]:
-        return list(dict.fromkeys(row.check.Settings for row in self.rows))  # checks may share theirs
+    def settings_classes(self) -> list[type]:
+        """What the checks read, each once: several may share theirs."""
+        more = (cls for row in self.rows for cls in getattr(row.check, "ALSO_READS", ()))
+        return list(dict.fromkeys([*(row.check.Settings for row in self.rows), *more]))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

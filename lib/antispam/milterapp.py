@@ -38,6 +38,7 @@ ACTIONS = (
 _RETURNS = {
     Action.CONTINUE: Milter.CONTINUE,
     Action.ACCEPT: Milter.CONTINUE,  # our policy ended, the journey goes on
+    Action.PASS: Milter.CONTINUE,
     Action.REJECT: Milter.REJECT,
     Action.TEMPFAIL: Milter.TEMPFAIL,
     Action.DISCARD: Milter.DISCARD,

@@ -29,17 +29,25 @@ class Decision:
     @property
     def stops(self) -> bool:
         """Whether, taken alone, it keeps the message from being delivered as usual."""
-        return self.counts and self.verdict.action not in (Action.CONTINUE, Action.ACCEPT)
+        return self.counts and self.verdict.action not in (Action.CONTINUE, Action.ACCEPT, Action.PASS)
 
 
-def accepted_by(decisions: Iterable[Decision]) -> Decision | None:
-    """The first decision that ended policy."""
-    return next((d for d in decisions if d.counts and d.verdict.action is Action.ACCEPT), None)
+def passed_by(decisions: Iterable[Decision]) -> Decision | None:
+    """The decision after which nothing more is asked, if there is one."""
+    return next((d for d in decisions if d.counts and d.verdict.action is Action.PASS), None)
+
+
+def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
+    """The decision that ended policy: the one that ended the whole journey, or else the first that accepted the message."""
+    accepting = (d for d in decisions if d.counts and d.verdict.action is Action.ACCEPT)
+    return passed_by(decisions) or next(accepting, None)
 
 
 def ruling(decisions: Sequence[Decision]) -> Decision | None:
     """The decision that the message must obey: the first firm one that stops it; without one, the first that stops it, unless
     another one accepted it. First means first in the table, which is read top to bottom. None lets the message pass."""
+    if passed_by(decisions) is not None:
+        return None
     stopping = [decision for decision in decisions if decision.stops]
     firm = next((decision for decision in stopping if decision.firm), None)
     if firm is not None or accepted_by(decisions) is not None:

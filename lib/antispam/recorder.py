@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
@@ -20,12 +21,19 @@ log = logging.getLogger(__name__)
 
 
 class StoreRecorder:
-    """The recorder over the store; one a worker."""
+    """The recorder over the store; one a worker. `posted` is set once there is a letter to send."""
 
-    def __init__(self, store: Store, history: HistoryWriter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        history: HistoryWriter,
+        clock: Callable[[], float],
+        posted: threading.Event | None = None,
+    ) -> None:
         self._store = store
         self._history = history
         self._clock = clock
+        self._posted = posted
 
     def record(self, subject: Subject, verdict: Verdict) -> None:
         """The finished transaction, for the history; best effort."""
@@ -42,4 +50,6 @@ class StoreRecorder:
         except (StoreError, sa.exc.SQLAlchemyError) as error:
             log.error("[%s] ERROR the message can't be stored: %s", message.ref, for_log(str(error)))
             return False
+        if letters and self._posted is not None:
+            self._posted.set()
         return True

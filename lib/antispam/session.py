@@ -16,7 +16,7 @@ from antispam.fate import Fate, fate_of
 from antispam.findings import Findings
 from antispam.journey import Runner, Stage, Subject, all_decisions, new_reference
 from antispam.message import Auth, Body, Header, Message, Recipient
-from antispam.outcome import Decision, accepted_by, ruling
+from antispam.outcome import Decision, accepted_by, passed_by, ruling
 from antispam.program import ProgramSettings, RejectAt
 from antispam.services import Services
 from antispam.store.outbox import Kind, Letter
@@ -216,7 +216,7 @@ class Session:
                 log.info(
                     "[%s] WOULD %s %s: %s", subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason)
                 )
-            if stage in (Stage.RCPT, Stage.END) and _settled(ruling(all_decisions(subject))):
+            if stage in (Stage.RCPT, Stage.END) and _settled(all_decisions(subject)):
                 return
 
     def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
@@ -399,7 +399,10 @@ def _to(recipients: Sequence[Recipient]) -> str:
     return f" to={named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _settled(decision: Decision | None) -> bool:
+def _settled(decisions: Sequence[Decision]) -> bool:
     """Whether nothing that rows below find can matter. A held message will be delivered once it is released: what it
     needs for that, such as the removal of forged results, is still to be found."""
+    if passed_by(decisions) is not None:
+        return True
+    decision = ruling(decisions)
     return decision is not None and decision.verdict.action is not Action.HOLD

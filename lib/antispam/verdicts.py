@@ -11,10 +11,12 @@ MAX_REPLY_LINES = 32  # libmilter's limit for smfi_setmlreply
 
 
 class Action(enum.StrEnum):
-    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed."""
+    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed. PASS ends the
+    journey: the message is delivered as it is, and no row below is asked anything."""
 
     CONTINUE = "continue"
     ACCEPT = "accept"
+    PASS = "pass"
     REJECT = "reject"
     TEMPFAIL = "tempfail"
     DISCARD = "discard"
@@ -59,6 +61,11 @@ CONTINUE = Verdict(Action.CONTINUE)
 def accept(reason: str) -> Verdict:
     """No check may refuse this message any more."""
     return Verdict(Action.ACCEPT, reason=reason)
+
+
+def let_pass(reason: str) -> Verdict:
+    """Deliver the message as it is and ask nothing more, whatever was found before."""
+    return Verdict(Action.PASS, reason=reason)
 
 
 def reject(text: str, reason: str, *, code: int = 550, enhanced: str = "5.7.1") -> Verdict:

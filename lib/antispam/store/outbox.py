@@ -1,16 +1,29 @@
-"""The mail that we send ourselves, kept until the MTA has taken it."""
+"""The mail that we send ourselves, kept until the MTA has taken it.
+
+A letter is sent by whoever claims it: claiming moves the time of its next try ahead by a lease, in one conditional UPDATE, so
+that of several nodes one has it, and it is due again when a node dies with it. Until then `next_at` is the end of the lease,
+by which one claim is told from the next.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
 import hashlib
+import json
+import secrets
+from collections.abc import Collection, Sequence
+from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from antispam.store.engine import Store
-from antispam.store.schema import outbox
+from antispam.deadline import Deadline
+from antispam.store.engine import SLICE, Store
+from antispam.store.schema import outbox, quarantine_entry
+from antispam.text import from_wire
+
+PASS_FIELD = "X-BMS-Pass"
+_MAX_SENDER = 320
 
 
 class Kind(enum.StrEnum):
@@ -19,6 +32,15 @@ class Kind(enum.StrEnum):
     REST = "rest"  # a message as some of its recipients want it, whom the others' copy could not serve
     RELEASE = "release"  # a message out of the quarantine
     ANSWER = "answer"  # what we say to one of our users
+
+
+class State(enum.StrEnum):
+    """Where a letter stands."""
+
+    WAITING = "waiting"  # for its first or next try
+    UNDER_WAY = "under way"  # being sent; or the node that did died, and it waits until the lease ends
+    FAILED = "failed"  # given up: somebody has to look at it
+    SENT = "sent"  # kept without its content, so that no second one of its name is taken
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,14 +61,71 @@ class Letter:
     once: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claimed:
+    """A letter that is ours to send until the lease ends.
+
+    tries   how often it was claimed, this time included
+    secret  of the pass that is good for this try
+    ends    when the lease ends, in seconds since the epoch
+    """
+
+    id: int
+    kind: str
+    ref: str
+    created_at: float
+    mail_from: str
+    recipients: tuple[str, ...]
+    content: bytes
+    tries: int
+    secret: str
+    ends: float
+
+    @property
+    def pass_value(self) -> str:
+        """What the field PASS_FIELD says."""
+        return f"{self.id}.{self.secret}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A letter as a person wants to see it; times in seconds since the epoch. `content` is empty in lists."""
+
+    id: int
+    kind: str
+    ref: str
+    state: State
+    created_at: float
+    mail_from: str
+    recipients: tuple[str, ...]
+    size: int
+    tries: int
+    next_at: float | None
+    last_error: str
+    sent_at: float | None
+    failed_at: float | None
+    content: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Passed:
+    """A letter that the MTA has shown us, known by its pass: what it is, and of which message."""
+
+    kind: str
+    ref: str
+
+
 def post(store: Store, connection: sa.Connection, letter: Letter, now: float) -> None:
-    """Take a letter, within the caller's transaction: it will be sent if that is committed."""
+    """Take a letter, within the caller's transaction: it will be sent if that is committed. Raises ValueError for one that
+    is addressed to nobody."""
+    if not letter.recipients:
+        raise ValueError("a letter needs a recipient")
     values = {
         "kind": str(letter.kind),
         "ref": letter.ref,
         "created_at": now,
-        "mail_from": letter.mail_from,
-        "recipients": msgspec.json.encode(letter.recipients).decode(),
+        "mail_from": _reverse_path(letter.mail_from),
+        "recipients": _list(letter.recipients),
         "content": letter.content,
         "once": hashlib.sha256(letter.once.encode("utf-8", "surrogatepass")).hexdigest() if letter.once else None,
         "next_at": now,
@@ -57,3 +136,229 @@ def post(store: Store, connection: sa.Connection, letter: Letter, now: float) ->
         connection.execute(store.upsert(outbox, values, key=("once",), update=None))
     else:
         connection.execute(sa.insert(outbox).values(values))
+
+
+def _reverse_path(address: str) -> str:
+    """One that can't be stored as it is can't be answered either, being neither UTF-8 nor of a length that exists; a changed
+    one would have bounces sent to somebody else."""
+    return address if len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address else ""
+
+
+def _list(addresses: Sequence[str]) -> str:
+    """JSON in plain ASCII, so that whatever octets an address has come back as they were."""
+    return json.dumps(list(addresses))
+
+
+def _under_way(now: float) -> sa.ColumnElement[bool]:
+    """Only a claim leaves a letter without a word on how its last try ended."""
+    return sa.and_(outbox.c.tries > 0, outbox.c.last_error == "", outbox.c.next_at > now)
+
+
+def claim(store: Store, now: float, lease: float, letter_id: int | None = None) -> Claimed | None:
+    """A letter that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None where
+    there is none, or it is under way already. Raises StoreError."""
+    if letter_id is None:
+        free = outbox.c.next_at <= now
+    else:
+        free = sa.and_(outbox.c.id == letter_id, outbox.c.sent_at.is_(None), sa.not_(_under_way(now)))
+    while True:
+        with store.read() as connection:
+            found = connection.scalar(
+                sa.select(outbox.c.id).where(free).order_by(outbox.c.next_at, outbox.c.id).limit(1)
+            )
+        if found is None:
+            return None
+        claimed = _take(store, found, free, now, lease)
+        if claimed is not None or letter_id is not None:
+            return claimed
+
+
+def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, lease: float) -> Claimed | None:
+    secret = secrets.token_hex(16)
+    values = {
+        "next_at": now + lease,
+        "tries": outbox.c.tries + 1,
+        "last_error": "",
+        "failed_at": None,
+        "pass_digest": pass_digest(secret),
+    }
+    columns = (outbox.c.kind, outbox.c.ref, outbox.c.created_at, outbox.c.mail_from, outbox.c.recipients)
+    with store.write() as connection:
+        if connection.execute(sa.update(outbox).where(outbox.c.id == number, free).values(values)).rowcount != 1:
+            return None
+        row = connection.execute(
+            sa.select(*columns, outbox.c.content, outbox.c.tries).where(outbox.c.id == number)
+        ).one()
+    return Claimed(
+        id=number,
+        kind=row.kind,
+        ref=row.ref,
+        created_at=row.created_at,
+        mail_from=row.mail_from,
+        recipients=tuple(json.loads(row.recipients)),
+        content=row.content,
+        tries=row.tries,
+        secret=secret,
+        ends=now + lease,
+    )
+
+
+def delivered(store: Store, letter: Claimed, taken: Collection[str], now: float) -> tuple[str, ...]:
+    """Note that the MTA took a letter for these recipients; returns those who have not got it yet. Where none is left, the
+    letter is done: it goes, and what it released from the quarantine is released. Raises StoreError.
+
+    It holds whoever has claimed the letter meanwhile: what was sent must not be sent again.
+    """
+    with store.write() as connection:
+        row = connection.execute(
+            sa.select(outbox.c.recipients, outbox.c.once).where(outbox.c.id == letter.id).with_for_update()
+        ).one_or_none()
+        left = tuple(address for address in json.loads(row.recipients) if address not in taken) if row else ()
+        if row and left:
+            connection.execute(sa.update(outbox).where(outbox.c.id == letter.id).values(recipients=_list(left)))
+        elif row:
+            _finish(connection, letter.id, row.once is not None, now)
+    return left
+
+
+def _finish(connection: sa.Connection, number: int, keep: bool, now: float) -> None:
+    connection.execute(sa.update(quarantine_entry).where(_unreleased_by(number)).values(released_at=now))
+    if not keep:
+        connection.execute(sa.delete(outbox).where(outbox.c.id == number))
+        return
+    values = {
+        "content": b"",
+        "recipients": "[]",
+        "next_at": None,
+        "last_error": "",
+        "pass_digest": None,
+        "sent_at": now,
+        "failed_at": None,
+    }
+    connection.execute(sa.update(outbox).where(outbox.c.id == number).values(values))
+
+
+def _unreleased_by(number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(quarantine_entry.c.outbox_id == number, quarantine_entry.c.released_at.is_(None))
+
+
+def deferred(store: Store, letter: Claimed, error: str, next_at: float) -> bool:
+    """Note that a try failed, and when the next one is due; false where the claim had ended. The pass stays good until then:
+    an MTA that did not answer in time may still be about to show us the letter. Raises StoreError."""
+    return _end_try(store, letter, {"next_at": next_at, "last_error": _told(error)})
+
+
+def given_up(store: Store, letter: Claimed, error: str, now: float) -> bool:
+    """Note that a letter won't be tried again; it is kept. False where the claim had ended. Raises StoreError."""
+    values = {"next_at": None, "last_error": _told(error), "pass_digest": None, "failed_at": now}
+    return _end_try(store, letter, values)
+
+
+def _told(error: str) -> str:
+    return from_wire(error, 1000).replace("\0", "\\x00") or "no reason was given"
+
+
+def _end_try(store: Store, letter: Claimed, values: dict[str, Any]) -> bool:
+    ours = sa.and_(outbox.c.id == letter.id, outbox.c.next_at == letter.ends)
+    with store.write() as connection:
+        return connection.execute(sa.update(outbox).where(ours).values(values)).rowcount == 1
+
+
+def pass_digest(secret: str) -> str:
+    """What is stored of a pass: who reads the database can't make one."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def use_pass(store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None) -> Passed | None:
+    """The letter whose pass this is, which is worth nothing from now on; None for one that is not valid: forged, used before,
+    of another letter, or of a try that is over. Raises StoreError, at the `deadline` at the latest."""
+    valid = sa.and_(outbox.c.id == letter_id, outbox.c.pass_digest == pass_digest(secret), outbox.c.next_at > now)
+    with store.read(deadline) as connection:  # a stranger's costs no lock
+        found = connection.execute(sa.select(outbox.c.kind, outbox.c.ref).where(valid)).one_or_none()
+    if found is None:
+        return None
+    with store.write(deadline) as connection:
+        used = connection.execute(sa.update(outbox).where(valid).values(pass_digest=None))
+    return Passed(*found) if used.rowcount == 1 else None
+
+
+def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
+    """The letters, without their content: failed ones first, then by the time of their next try. Raises StoreError."""
+    order = (outbox.c.failed_at.is_(None), outbox.c.sent_at.is_not(None), outbox.c.next_at, outbox.c.id)
+    with store.read() as connection:
+        rows = connection.execute(_entry_columns().order_by(*order).limit(limit)).all()
+    return [_entry(row, now) for row in rows]
+
+
+def entry(store: Store, letter_id: int, now: float) -> Entry | None:
+    """One letter, with its content; None where there is none of that number. Raises StoreError."""
+    with store.read() as connection:
+        row = connection.execute(_entry_columns(outbox.c.content).where(outbox.c.id == letter_id)).one_or_none()
+    return None if row is None else dataclasses.replace(_entry(row, now), content=row.content)
+
+
+def _entry_columns(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    columns = [column for column in outbox.c if column.name not in ("content", "once", "pass_digest")]
+    return sa.select(*columns, sa.func.length(outbox.c.content).label("size"), *more)
+
+
+def _entry(row: Any, now: float) -> Entry:
+    state = State.WAITING
+    if row.sent_at is not None:
+        state = State.SENT
+    elif row.failed_at is not None:
+        state = State.FAILED
+    elif row.tries and not row.last_error and row.next_at > now:
+        state = State.UNDER_WAY
+    return Entry(
+        id=row.id,
+        kind=row.kind,
+        ref=row.ref,
+        state=state,
+        created_at=row.created_at,
+        mail_from=row.mail_from,
+        recipients=tuple(json.loads(row.recipients)),
+        size=row.size,
+        tries=row.tries,
+        next_at=row.next_at,
+        last_error=row.last_error,
+        sent_at=row.sent_at,
+        failed_at=row.failed_at,
+    )
+
+
+def retry(store: Store, letter_id: int, now: float) -> bool:
+    """Let a letter be due now, even a failed one, with as much time for it as for a new one; false where there is none of that
+    number, or it is under way or sent. Raises StoreError."""
+    values = {"next_at": now, "created_at": now, "tries": 0, "failed_at": None}
+    return _change(store, letter_id, now, sa.update(outbox).values(values), outbox.c.sent_at.is_(None))
+
+
+def delete(store: Store, letter_id: int, now: float) -> bool:
+    """Forget a letter; what it would have released stays in the quarantine. False as at retry(). Raises StoreError."""
+    return _change(store, letter_id, now, sa.delete(outbox))
+
+
+def _change(
+    store: Store, letter_id: int, now: float, statement: sa.Update | sa.Delete, *conditions: sa.ColumnElement[bool]
+) -> bool:
+    free = sa.and_(outbox.c.id == letter_id, sa.or_(outbox.c.next_at.is_(None), sa.not_(_under_way(now))), *conditions)
+    with store.write() as connection:
+        changed = connection.execute(statement.where(free)).rowcount == 1
+        if changed and isinstance(statement, sa.Delete):
+            connection.execute(sa.update(quarantine_entry).where(_unreleased_by(letter_id)).values(outbox_id=None))
+    return changed
+
+
+def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of the names of letters that were sent before that time (seconds since the epoch); call again while it
+    returns `slice_size`. What was not sent is never forgotten. Raises StoreError."""
+    return store.delete_slice(outbox, outbox.c.sent_at < before, slice_size)
+
+
+def counts(store: Store, now: float) -> dict[str, int]:
+    """How many letters wait (are due or will be) and how many failed. Raises StoreError."""
+    state = sa.case((outbox.c.failed_at.is_not(None), "failed"), else_="waiting")
+    query = sa.select(state, sa.func.count()).where(outbox.c.sent_at.is_(None)).group_by(state)
+    with store.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}

@@ -19,7 +19,7 @@ from antispam.program import ProgramSettings, RejectAt
 from antispam.services import Services
 from antispam.session import Session
 from antispam.settings import CheckSettings, Mode, OnError, default_settings, section
-from antispam.verdicts import CONTINUE, Action, accept, discard, hold, quarantine, reject, tempfail
+from antispam.verdicts import CONTINUE, Action, accept, discard, hold, let_pass, quarantine, reject, tempfail
 from support.dns import ScriptedResolver
 
 
@@ -194,6 +194,48 @@ def test_what_is_dangerous_whoever_sent_it_is_not_overruled():
     firm = Row(Stage.END, Scope.MESSAGE, make_check("virus", NO), accepted=Accepted.DECIDE)
     s = session(at_mail(make_check("w", accept("listed"))), firm)
     assert send(s)[1].verdict.action is Action.REJECT
+
+
+def test_what_passes_is_delivered_and_no_row_below_is_asked_anything():
+    below = make_check("virus", NO)
+    rows = (
+        Row(Stage.END, Scope.MESSAGE, make_check("own", let_pass("ours"))),
+        Row(Stage.END, Scope.MESSAGE, below, needs=("own",), accepted=Accepted.DECIDE),
+    )
+    assert send(session(*rows))[1].verdict is CONTINUE
+    assert below.calls == []
+
+
+def test_what_passes_overrules_whatever_would_have_kept_it():
+    firm = Row(Stage.MAIL, Scope.MESSAGE, make_check("m", quarantine("dangerous")), accepted=Accepted.DECIDE)
+    s = session(firm, at_end(make_check("own", let_pass("ours"))))
+    assert send(s)[1].verdict is CONTINUE
+
+
+def test_what_passes_is_changed_only_by_checks_that_were_asked():
+    def act(finding, verdict, draft, services):
+        draft.insert_header("X-Seen", verdict.action)
+
+    rows = at_end(make_check("own", let_pass("ours"), act=act)), at_end(make_check("below", act=act))
+    assert send(session(*rows))[1].edits == (InsertHeader("X-Seen", "pass"),)
+
+
+def test_what_would_pass_in_mode_log_is_examined(caplog):
+    caplog.set_level(logging.INFO)
+    s = session(at_end(make_check("own", let_pass("ours"), mode=Mode.LOG)), at_end(make_check("e", NO)))
+    assert send(s)[1].verdict.action is Action.REJECT
+    assert "WOULD PASS own: ours" in caplog.text
+
+
+def test_a_delivery_that_passed_says_by_what(caplog):
+    caplog.set_level(logging.INFO)
+    recorder = Recorder()
+    s = session(
+        at_mail(make_check("w", accept("listed"))), at_end(make_check("own", let_pass("ours"))), recorder=recorder
+    )
+    send(s)
+    assert "ACCEPT own: ours; to=<b@example.com>" in caplog.text
+    assert recorder.rows == [("a@example.org", ["b@example.com"], Action.CONTINUE)]
 
 
 def test_a_row_marked_skip_does_not_even_look_once_the_message_is_accepted():

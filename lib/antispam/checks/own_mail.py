@@ -1,0 +1,91 @@
+"""Mail of our own outbox, which the MTA shows us like any other: it was examined before, and is delivered as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, ClassVar
+
+from antispam import findings as base
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.outbox_settings import OutboxSettings
+from antispam.services import Services
+from antispam.settings import CheckSettings, section
+from antispam.store import StoreError
+from antispam.store.engine import SLICE
+from antispam.store.outbox import PASS_FIELD, purge, use_pass
+from antispam.verdicts import Action, Verdict, let_pass
+
+NAME = "own_mail"
+ALSO_READS = (OutboxSettings,)
+
+NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a letter that was sent keeps another one from being posted
+
+_FIELD = PASS_FIELD.encode()
+_PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
+
+
+@section("own_mail")
+class Settings(CheckSettings):
+    """[own_mail]: how the filter knows its own mail."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What the pass is worth that the message carries.
+
+    letter  the number of the letter in the outbox; 0 where the pass is not ours, or was used before
+    kind    what the letter is: "rest", "release" or "answer"
+    ref     of the message that it is about
+    """
+
+    check: ClassVar[str] = NAME
+    letter: int = 0
+    kind: str = ""
+    ref: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for a message without the field. A pass is used up by being looked at: it lets one message through, once.
+
+    Ours is on top of the message, and all that counts in it is the first word: a letter may be a stranger's message, with his
+    fields, and must pass all the same.
+    """
+    assert message is not None
+    fields = message.fields(_FIELD)
+    if not fields:
+        return None
+    words = fields[0].value.split(maxsplit=1)
+    match = _PASS.fullmatch(words[0]) if words else None
+    if match is None:
+        return Finding()
+    if services.store is None:
+        return Finding(error="there is no store")
+    number, secret = int(match["letter"]), match["secret"].decode("ascii")
+    try:
+        letter = use_pass(services.store, number, secret, services.clock(), services.deadline)
+    except StoreError as error:
+        return Finding(error=f"outbox: {error}")
+    return Finding() if letter is None else Finding(letter=number, kind=letter.kind, ref=letter.ref)
+
+
+def tidy(services: Services) -> bool:
+    """Forget the names of letters that were sent long ago, a slice of them."""
+    return services.store is not None and purge(services.store, services.clock() - NAMES_KEPT) == SLICE
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: Any) -> Verdict:
+    if not finding.letter:
+        return Verdict(Action.CONTINUE, reason=f"{PASS_FIELD} of a stranger, or used before; removed")
+    return let_pass(f"letter {finding.letter} of our outbox ({finding.kind} of {finding.ref})")
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Nobody's pass travels on."""
+    for header in draft.message.fields(_FIELD):
+        draft.change_header(header, None)

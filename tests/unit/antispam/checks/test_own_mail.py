@@ -1,0 +1,254 @@
+"""Our own letters come back through the filter and pass, once; nobody else's do."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+
+import pytest
+import sqlalchemy as sa
+from bms import JOURNEY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.accessmap import EMPTY
+from antispam.application import Application, settings_classes
+from antispam.checks.own_mail import NAME, Finding, Settings, act, collect, decide
+from antispam.connection import Connection
+from antispam.deadline import Deadline
+from antispam.draft import ChangeHeader, Draft
+from antispam.findings import Findings
+from antispam.journey import Stage
+from antispam.message import Body, Header, Message
+from antispam.services import Services
+from antispam.settings import default_settings, load_text
+from antispam.store import Store, StoreError, migrate
+from antispam.store.engine import url_from
+from antispam.store.outbox import Kind, Letter, pass_digest, post
+from antispam.store.schema import history, outbox
+from antispam.verdicts import Action
+from support.dns import ScriptedResolver
+
+NOW = 1_700_000_000.0
+SECRET = "0123456789abcdef0123456789abcdef"
+OTHER = "f" * 32
+
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
+
+
+def under_way(store, secret=SECRET, until=NOW + 60.0):
+    """The number of a letter that is being sent with that pass."""
+    with store.write() as connection:
+        post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ("b@example.com",), b"\r\n"), NOW)
+        number = connection.scalar(sa.select(sa.func.max(outbox.c.id)))
+        values = {"pass_digest": pass_digest(secret), "next_at": until}
+        connection.execute(sa.update(outbox).where(outbox.c.id == number).values(values))
+    return number
+
+
+def message(*values, name=b"X-BMS-Pass"):
+    it = Message("ref", "a@example.org", NOW, Body(1 << 20))
+    it.headers += [Header(b"Received", b" from a by b"), *(Header(name, value) for value in values)]
+    it.headers.append(Header(b"Subject", b" hi"))
+    return it
+
+
+def find(store, *values, name=b"X-BMS-Pass"):
+    services = Services(
+        settings=default_settings([Settings]),
+        resolver=ScriptedResolver({}),
+        store=store,
+        access=EMPTY,
+        clock=lambda: NOW,
+        deadline=Deadline.after(5),
+    )
+    return collect(Connection("c"), message(*values, name=name), None, services)
+
+
+def decided(finding):
+    return decide(finding, Findings(), Settings(), EMPTY)
+
+
+def carried(number, secret=SECRET):
+    return f" {number}.{secret}".encode()
+
+
+def test_a_message_without_the_field_is_not_asked_about(store):
+    assert find(store) is None
+
+
+def test_a_letter_is_known_by_its_pass(store):
+    number = under_way(store)
+    found = find(store, carried(number))
+    assert found == Finding(letter=number, kind="release", ref="abcdefghijkl")
+    verdict = decided(found)
+    assert verdict.action is Action.PASS
+    assert verdict.reason == f"letter {number} of our outbox (release of abcdefghijkl)"
+
+
+def test_a_pass_is_good_for_one_message(store):
+    number = under_way(store)
+    assert find(store, carried(number)).letter
+    assert not find(store, carried(number)).letter
+
+
+def test_of_many_who_show_a_pass_at_the_same_moment_one_passes(store):
+    number = under_way(store)
+    together = threading.Barrier(4)
+
+    def show():
+        together.wait()
+        return find(store, carried(number)).letter
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        letters = [future.result() for future in [pool.submit(show) for _ in range(4)]]
+    assert sorted(letters) == [0, 0, 0, number]
+
+
+def test_the_pass_of_a_try_that_is_over_is_worth_nothing(store):
+    number = under_way(store, until=NOW)
+    assert not find(store, carried(number)).letter
+
+
+def test_a_letter_that_waits_for_its_first_try_has_no_pass(store):
+    number = under_way(store)
+    with store.write() as connection:
+        connection.execute(sa.update(outbox).values(pass_digest=None))
+    assert not find(store, carried(number)).letter
+
+
+def test_the_pass_of_another_letter_is_worth_nothing_and_stays_good_for_its_own(store):
+    number, other = under_way(store), under_way(store, OTHER)
+    assert not find(store, carried(other)).letter
+    assert find(store, carried(number)).letter == number
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"",
+        b" ",
+        b" 1",
+        b" 1.",
+        b" 1.0123456789ABCDEF0123456789ABCDEF",
+        b" 1." + SECRET.encode() + b"0",
+        b" 01." + SECRET.encode(),
+        b" -1." + SECRET.encode(),
+        b" 999999999999999999." + SECRET.encode(),
+        b" 9999999999999999999999." + SECRET.encode(),
+        "\u0661.".encode() + SECRET.encode(),
+        b" 1 ." + SECRET.encode(),
+        b" 1." + SECRET.encode() + b"'--",
+        b" 1." + pass_digest(SECRET).encode(),
+    ],
+)
+def test_what_is_not_a_pass_is_a_stranger_s(store, forged):
+    assert under_way(store) == 1
+    finding = find(store, forged)
+    assert finding == Finding()
+    assert decided(finding).action is Action.CONTINUE
+
+
+@given(st.binary(max_size=80))
+def test_whatever_the_field_holds_a_stranger_s_is_a_stranger_s(value):
+    found = find(None, b" " + value)
+    assert found == Finding() or found.error
+
+
+def test_a_stranger_s_fields_below_do_not_keep_a_letter_from_passing(store):
+    """A message that is released may have come with such fields, in any number."""
+    number = under_way(store)
+    assert find(store, carried(number) + b"\n folded", b" 1.x", b" " + OTHER.encode()).letter == number
+
+
+def test_a_pass_below_another_field_is_not_ours(store):
+    number = under_way(store)
+    assert find(store, b" x", carried(number)) == Finding()
+
+
+def test_a_store_that_can_not_answer_is_an_error(store, monkeypatch):
+    number = under_way(store)
+    monkeypatch.setattr(store, "read", lambda deadline: (_ for _ in ()).throw(StoreError("locked")))
+    assert find(store, carried(number)).error == "outbox: locked"
+    assert find(None, carried(number)).error == "there is no store"
+
+
+def test_a_database_that_is_down_is_not_asked_about_what_is_no_pass():
+    assert find(None, b" nonsense") == Finding()
+
+
+@pytest.mark.parametrize("name", [b"X-BMS-Pass", b"x-bms-pass", b"X-Bms-Pass "])
+def test_every_field_is_removed_whoever_wrote_it(name):
+    draft = Draft(message(b" 1." + SECRET.encode(), b" x", name=name))
+    act(Finding(), decided(Finding()), draft, None)
+    plain = name.decode()
+    assert draft.edits() == [ChangeHeader(plain, 2, None), ChangeHeader(plain, 1, None)]
+
+
+def test_every_row_below_waits_for_the_answer():
+    """Whichever rows are switched off, none looks at a letter of ours beside this one."""
+    first, *others = JOURNEY.at(Stage.END)
+    assert first.check.NAME == NAME
+    assert [row.check.NAME for row in others if NAME not in row.needs] == []
+
+
+@pytest.fixture
+def application(tmp_path):
+    settings = load_text(f"[milter]\ndatadir = {tmp_path}\n", settings_classes(JOURNEY))
+    migrate(url_from(settings))
+    application = Application(JOURNEY, settings, resolver=ScriptedResolver({}), clock=lambda: NOW)
+    yield application
+    application.close()
+
+
+def send(application, *first, ip="127.0.0.1"):
+    """What a virus under our name would look like, with these fields on top."""
+    session = application.session()
+    session.connect(ip, name="localhost", receiver="mx.example.com")
+    session.helo("mx.example.com")
+    session.mail("a@example.org")
+    session.rcpt("b@example.com")
+    fields = [(b"Authentication-Results", b" mx.example.com; spf=pass"), (b"Content-Type", b" text/plain; name=a.exe")]
+    for name, value in [*first, *fields]:
+        session.header(name, value)
+    session.body(b"text\r\n")
+    outcome = session.end()
+    session.close()
+    return outcome
+
+
+def test_a_letter_is_delivered_as_it_is_and_nothing_else_is_asked(application, caplog):
+    number = under_way(application.store)
+    caplog.set_level("INFO")
+    outcome = send(application, (b"X-BMS-Pass", carried(number)))
+    assert not outcome.verdict.action.refuses
+    assert outcome.edits == (ChangeHeader("X-BMS-Pass", 1, None),)
+    assert (
+        f"ACCEPT own_mail: letter {number} of our outbox (release of abcdefghijkl); to=<b@example.com>" in caplog.text
+    )
+    application.history.close()
+    with application.store.read() as connection:
+        row = connection.execute(sa.select(history)).one()
+    assert '"action":"pass"' in row.decisions
+    assert "defang" not in row.findings
+
+
+def test_with_a_pass_that_was_used_it_is_a_message_like_any_other(application):
+    number = under_way(application.store)
+    send(application, (b"X-BMS-Pass", carried(number)))
+    kinds = [(type(edit).__name__, edit[0]) for edit in send(application, (b"X-BMS-Pass", carried(number))).edits]
+    assert ("ChangeHeader", "X-BMS-Pass") in kinds
+    assert ("ChangeHeader", "Authentication-Results") in kinds
+    assert "ReplaceBody" in {kind for kind, _ in kinds}
+
+
+def test_a_letter_is_asked_for_again_while_the_store_is_down(application, monkeypatch):
+    number = under_way(application.store)
+    monkeypatch.setattr(application.store, "read", lambda deadline=None: (_ for _ in ()).throw(StoreError("gone")))
+    assert send(application, (b"X-BMS-Pass", carried(number))).verdict.action is Action.TEMPFAIL
