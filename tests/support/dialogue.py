@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from support.learning import Learned
 from support.processes import NotReadyError, wait_until
 from support.signing import SigningKey
 from support.sink import Delivery, unstuffed
@@ -61,11 +62,18 @@ class Dialogue:
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     keys: dict[tuple[str, str], SigningKey] = dataclasses.field(default_factory=dict)
     without: dict[str, str] = dataclasses.field(default_factory=dict)
+    taught: list[tuple[str, int]] = dataclasses.field(default_factory=list)
+    preferences: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     steps: list[Step] = dataclasses.field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.path.stem
+
+    @property
+    def learned(self) -> Learned | None:
+        """What is in the filter's store before it starts; None for an empty one."""
+        return Learned(self.taught, self.preferences) if self.taught or self.preferences else None
 
     @property
     def runners(self) -> list[str]:
@@ -96,6 +104,8 @@ _OPENINGS = (
     ("zone ", "zone"),
     ("file ", "file"),
     ("key ", "key"),
+    ("taught ", "taught"),
+    ("preference ", "preference"),
     ("not in ", "not in"),
 )
 _BLOCKS = {"message", "delivered", "log", "log-without", "config", "zone", "file"}
@@ -168,6 +178,12 @@ def _declare(dialogue: Dialogue, step: Step) -> bool:
         case "key":
             selector, domain, algorithm = step.text.split()
             dialogue.keys[selector, domain] = SigningKey.make(selector, domain, algorithm)
+        case "taught":
+            user, number = step.text.split()
+            dialogue.taught.append((user, int(number)))
+        case "preference":
+            user, name, value = step.text.split(maxsplit=2)
+            dialogue.preferences.append((user, name, value))
         case "not in":
             runner, _, reason = step.text.partition(":")
             if runner not in RUNNERS or not reason.strip():

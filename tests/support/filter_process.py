@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from support.clocked import Offset
+from support.learning import Learned
 from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
 from support.places import REPOSITORY
@@ -24,6 +25,7 @@ class FilterProcess:
     config   the text of milter.cfg apart from socket and datadir; {dir} in it stands for a private folder
     files    further files in that folder: name to text
     socket   where to listen; by default a socket in the private folder
+    learned  what is in the store before it starts
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class FilterProcess:
         socket: Path | None = None,
         program: str = "bms.py",
         workers: int = 1,
+        learned: Learned | None = None,
     ) -> None:
         self._run = RunDirectory("filter")
         self.directory = self._run.path
@@ -44,6 +47,9 @@ class FilterProcess:
         self.clock = Offset(self._run.path / "clock")
         for name, text in (files or {}).items():
             self._run.write(name, text).chmod(0o600)  # keys are refused where others can read them
+        self.database = f"sqlite:///{self._run.folder('state')}/bms.sqlite"
+        if learned is not None:
+            learned.put_into(self.database)
         listen = (
             f"socket = local:{self.socket}\nsocket_mode = 0666\nworkers = {workers}\ndatadir = {self._run.path}/state"
         )

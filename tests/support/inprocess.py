@@ -31,14 +31,14 @@ from antispam.journey import Journey
 from antispam.message import Auth, envelope_address
 from antispam.session import Outcome, Session
 from antispam.settings import load_text
-from antispam.store import migrate
-from antispam.store.engine import url_from
+from antispam.store import outbox
 from antispam.verdicts import Action, Verdict
 from support.dialogue import Client, Dialogue, Scene
 from support.dns import loopback_nameserver
+from support.learning import Learned
 from support.processes import RunDirectory
 from support.sink import Delivery, envelope_path, unstuffed
-from support.smtp_client import ConnectionLostError, Reply
+from support.smtp_client import ConnectionLostError, Reply, to_content
 from support.zone_server import ZoneResponder
 from support.zones import complete
 
@@ -308,8 +308,8 @@ class _Letter:
                 self.sender = address
             case AddRecipient(address):
                 self.recipients[address] = ()
-            case DeleteRecipient(address):
-                self.recipients.pop(address)
+            case DeleteRecipient(path):
+                self.recipients.pop(path.removeprefix("<").removesuffix(">"))
 
     def _change(self, name: str, occurrence: int, value: str | None) -> None:
         # The MTA's own Received, at the top, is none that the milter counts.
@@ -372,7 +372,23 @@ class _InProcessScene:
         self._clock.ahead += seconds
 
     def deliveries(self) -> list[Delivery]:
+        while letter := outbox.claim(self._application.store, self._clock(), 60.0):
+            self._send(letter)
         return self._mailbox.delivered
+
+    def _send(self, letter: outbox.Claimed) -> None:
+        """Take a letter of our own to the stand-in, as the courier does to a real MTA."""
+        wire = self.connect(Client("127.0.0.1", "localhost"))
+        wire.send(b"EHLO localhost\r\n" + f"MAIL FROM:<{letter.mail_from}>\r\n".encode())
+        for recipient in letter.recipients:
+            wire.send(f"RCPT TO:<{recipient}>\r\n".encode())
+        wire.send(b"DATA\r\n")
+        wire.send(to_content(f"{outbox.PASS_FIELD}: {letter.pass_value}\r\n".encode() + letter.content))
+        replies = [wire.read_reply().code for _ in range(5 + len(letter.recipients))]
+        if replies[-1] != 250:
+            raise AssertionError(f"a letter of our own was not taken: {replies}")
+        wire.hang_up()
+        outbox.delivered(self._application.store, letter, letter.recipients, self._clock())
 
     def held(self) -> int:
         return self._mailbox.held
@@ -409,9 +425,11 @@ class InProcessRunner:
             log = stack.enter_context(_captured_log())
             for name, text in dialogue.files.items():
                 run.write(name, text).chmod(0o600)
+            (dialogue.learned or Learned()).put_into(f"sqlite:///{run.path}/bms.sqlite")
             config = f"[milter]\ndatadir = {run.path}\n[dns]\nnameservers = 127.0.0.1@{port}\n{dialogue.config}"
-            settings = load_text(config.replace("{dir}", str(run.path)), settings_classes(self._journey))
-            migrate(url_from(settings))
+            settings = load_text(
+                config.replace("{dir}", str(run.path)).replace("{mta}", "127.0.0.1:25"), settings_classes(self._journey)
+            )
             application = Application(self._journey, settings, clock=clock)
             stack.callback(application.close)
             yield _InProcessScene(application, zones, clock, log)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from antispam.accessmap import EMPTY
@@ -16,7 +17,8 @@ from antispam.message import Body, Header, Message, Recipient
 from antispam.program import ProgramSettings
 from antispam.services import Services
 from antispam.settings import default_settings, load_text
-from antispam.store import Store
+from antispam.store import Store, migrate, preferences
+from antispam.store.preferences import Preference, Scope
 from support.dns import ScriptedResolver
 
 SPAM = "From: Pills <win{0}@spam.example>\r\nSubject: WIN {0}\r\n\r\nBuy cheap pills now, offer {0}, click here!\r\n"
@@ -29,6 +31,24 @@ def teach(store: Store, user: str = "site", number: int = 120) -> None:
     for each in range(number):
         teacher.teach(SPAM.format(each).encode(), True)
         teacher.teach(HAM.format(each).encode(), False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Learned:
+    """What is in the store before a program starts: dictionaries that have learned so many messages of both kinds, and
+    preferences of users (user, name, value)."""
+
+    taught: Sequence[tuple[str, int]] = ()
+    preferences: Sequence[tuple[str, str, str]] = ()
+
+    def put_into(self, url: str) -> None:
+        """Make the database and fill it."""
+        migrate(url)
+        with contextlib.closing(Store(url)) as store:
+            for user, number in self.taught:
+                teach(store, user, number)
+            for user, name, value in self.preferences:
+                preferences.put(store, Preference(Scope.USER, user, name, value))
 
 
 def dspam_settings(config: str = "", **changes: Any) -> DspamSettings:

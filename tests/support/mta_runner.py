@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 
 from support.dialogue import Client, Dialogue, Scene
 from support.filter_process import FilterProcess
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import Network
-from support.processes import RunDirectory
+from support.processes import RunDirectory, wait_until
 from support.sink import Delivery, Sink
 from support.smtp_client import SmtpClient
 from support.zones import complete
@@ -35,7 +36,15 @@ class _MtaScene:
 
     def deliveries(self) -> list[Delivery]:
         self._mta.wait_idle()
+        if self._letters():
+            wait_until(lambda: not self._letters(), "the outbox is empty", 20.0)
+            self._mta.wait_idle()
         return self._mta.sink.deliveries
+
+    def _letters(self) -> int:
+        """How many letters wait in the filter's outbox."""
+        with contextlib.closing(sqlite3.connect(self._program.database.removeprefix("sqlite:///"))) as connection:
+            return int(connection.execute("SELECT count(*) FROM outbox WHERE next_at IS NOT NULL").fetchone()[0])
 
     def held(self) -> int:
         return self._mta.held() - self._held_before
@@ -69,7 +78,10 @@ class MtaRunner:
     def scene(self, dialogue: Dialogue) -> Iterator[Scene]:
         self._nameserver.load(complete(dialogue.zones, dialogue.hosts))
         self.mta.sink.clear()
-        with FilterProcess(self._network, dialogue.config, files=dialogue.files, socket=self._socket) as program:
+        config = dialogue.config.replace("{mta}", f"127.0.0.1:{self.mta.port}")
+        with FilterProcess(
+            self._network, config, files=dialogue.files, socket=self._socket, learned=dialogue.learned
+        ) as program:
             yield _MtaScene(self.mta, program)
 
     def close(self) -> None:
