@@ -23,15 +23,17 @@ Text = TypeVar("Text", str, bytes)
 LONGEST_ID = 64
 _MOST_IDS = 1_000
 
-# A line may end within a tag: a soft line break of quoted-printable, or a client's own with a quoting prefix.
-_BREAK = r"(?:=\r?\n|\r?\n[>|: \t]{0,16}+)?+"
+# A line may end within a tag: a soft line break of quoted-printable, or a client's own with a quoting prefix, before which
+# format=flowed (RFC 3676) leaves a blank.
+_LINE_END = r"=\r?\n|[ \t]{0,2}+\r?\n[>|: \t]{0,16}+"
+_BREAK = rf"(?:{_LINE_END})?+"
 _NAME = _BREAK.join("DSPAM:")
 _TAG = re.compile(
     rf"(?:<|&lt;|=3C)?+(?:!|=21)(?:--)?+[ ]?+{_BREAK}{_NAME}"
-    rf"((?:[0-9A-Za-z,._]|=\r?\n|\r?\n[>|: \t]{{0,16}}+){{1,160}}+)[ ]?+(?:--)?+{_BREAK}(?:>|&gt;|=3E|!)"
+    rf"((?:[0-9A-Za-z,._]|{_LINE_END}){{1,160}}+)[ ]?+(?:--)?+{_BREAK}(?:>|&gt;|=3E|!)"
 )
 _TAG_BYTES = re.compile(_TAG.pattern.encode("ascii"))
-_NOT_ID = re.compile(r"=?\r?\n[>|: \t]*")
+_NOT_ID = re.compile(_LINE_END)
 _BODY_END = re.compile(rb"</body\b", re.IGNORECASE)
 _SEALED = frozenset({"multipart/signed", "multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"})
 

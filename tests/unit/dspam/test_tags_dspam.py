@@ -41,6 +41,8 @@ def test_ids_are_letters_and_digits_and_never_the_same() -> None:
         "<!DS=\nPAM:TESTING123LONGTAG>",
         "<!DSPAM:TESTING123\n> > LONGTAG>",  # a client that wraps what it quotes
         "<!DSPAM:TESTING123LONG\r\n TAG>",
+        "<!DSPAM:TESTING123 \n> LONGTAG>",  # format=flowed
+        "<!DSPAM: \r\nTESTING123LONGTAG>",
         f"&lt;!DSPAM:{ID}&gt;",
         f"=3C=21DSPAM:{ID}=3E",
     ],
@@ -65,7 +67,9 @@ def test_several_tags_come_in_their_order() -> None:
     assert extract_signature_tags("<!DSPAM:A1>x<!DSPAM:B2>y!DSPAM:C3!")[1] == ["A1", "B2", "C3"]
 
 
-@pytest.mark.parametrize("piece", ["<!DSPAM:", "!DSPAM:A", "!", "<!DSPAM:A=\n", "!DSPAM:" + "A\n>>>>", "=\n", "D=\n"])
+@pytest.mark.parametrize(
+    "piece", ["<!DSPAM:", "!DSPAM:A", "!", "<!DSPAM:A=\n", "!DSPAM:" + "A\n>>>>", "=\n", "D=\n", "!DSPAM:A \n", " \n"]
+)
 def test_hostile_text_takes_time_in_proportion(piece: str) -> None:
     text = piece * (300_000 // len(piece))
     start = time.process_time()

@@ -1,0 +1,236 @@
+"""The answer to a report: a short mail that says what became of it, as a pure function of what is known.
+
+It goes to whoever is known to have sent the report, and repeats nothing of it but the subjects of the reported messages,
+shortened and without anything that could pretend to be our text. RFC 3834 says how an automatic answer has to look, and
+who must not get one.
+"""
+
+from __future__ import annotations
+
+import email.policy
+import re
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from antispam.learning.forwards import resent_block
+from antispam.text import from_wire
+from dspam.tags import extract_signature_tags
+
+LOOP_FIELD = "X-Loop"
+MAX_SUBJECT = 80
+MAX_LISTED = 20  # subjects, and recipients of what was released
+_MAX_REFERENCES = 3
+_WIDTH = 76
+
+HOW_TO_FORWARD = (
+    "Please send it again in one of these ways:",
+    '- as an attachment: choose the message, then "Forward as attachment" (Thunderbird: Message, Forward As, Attachment;'
+    " Outlook: More, Forward as Attachment; Gmail: More, Forward as attachment; Apple Mail: Message, Forward as Attachment)."
+    " Several messages can be attached to one mail.",
+    '- redirected: "Redirect", "Resend" or "Bounce", which sends it on as it came.',
+    '- forwarded in the text: leave everything below "Forwarded message" or "From:" as your mail program puts it there.',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What became of a report.
+
+    learned    messages that were learned for the first time
+    corrected  messages that had been learned as the opposite
+    known      messages that had been learned as this before, and taught nothing again
+    missing    messages that were reported but not found, or 1 where none could be recognised in the report
+    released   the recipients to whom what was held back is on its way
+    subjects   of the reported messages, as they were received
+    more       whether the report held more messages than are looked at in one
+    seen       messages that the user's dictionary was taught, of the `needed` ones from which on it decides
+    reference  of the report, as it is in the log
+    """
+
+    is_spam: bool
+    user: str
+    seen: int
+    needed: int
+    reference: str
+    learned: int = 0
+    corrected: int = 0
+    known: int = 0
+    missing: int = 0
+    released: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    more: bool = False
+
+
+def headline(facts: Facts) -> str:
+    """The subject of the answer: "learned as spam; 37 of 200 messages seen"."""
+    verdict = _verdict(facts)
+    if facts.learned or facts.corrected:
+        return f"learned as {verdict}; {_seen(facts)}"
+    if facts.known:
+        return f"already learned as {verdict}; {_seen(facts)}"
+    if facts.released:
+        return f"released; {_seen(facts)}"
+    return "not found: how to forward so that we find it"
+
+
+def text(facts: Facts) -> str:
+    """The body of the answer, in lines of at most 76 characters, without what a sender could use to forge one."""
+    lines = [*_results(facts), "", *_reported(facts), f"Dictionary of {shown(facts.user)}: {_seen(facts)}."]
+    if facts.missing:
+        lines += ["", *HOW_TO_FORWARD]
+    lines += ["", f"Reference: {shown(facts.reference)}"]
+    wrapped = [
+        piece
+        for line in lines
+        for piece in textwrap.wrap(line, _WIDTH, subsequent_indent="  " if line[:2] in {"- ", "  "} else "") or [""]
+    ]
+    return "\n".join(wrapped) + "\n"
+
+
+def _results(facts: Facts) -> list[str]:
+    verdict, opposite = _verdict(facts), "ham" if facts.is_spam else "spam"
+    lines = []
+    if facts.learned:
+        lines.append(f"Learned as {verdict}: {_messages(facts.learned)}.")
+    if facts.corrected:
+        lines.append(f"Corrected from {opposite} to {verdict}: {_messages(facts.corrected)}.")
+    if facts.known:
+        lines.append(f"Already learned as {verdict}: {_messages(facts.known)}, not counted again.")
+    if facts.released:
+        left = len(facts.released) - MAX_LISTED
+        names = ", ".join(shown(one) for one in facts.released[:MAX_LISTED])
+        lines.append(f"Released to {names}{f' and {left} more' if left > 0 else ''}.")
+    if facts.missing:
+        lines.append(f"Not found: {_messages(facts.missing)}.")
+    if facts.more:
+        lines.append("There were more than are looked at in one mail: please send the rest in another one.")
+    return lines or ["We could not find a forwarded message in your mail."]
+
+
+def _reported(facts: Facts) -> list[str]:
+    subjects = [line for one in facts.subjects[:MAX_LISTED] if (line := shown(one))]
+    if not subjects:
+        return []
+    left = len(facts.subjects) - MAX_LISTED
+    more = [f"  and {left} more"] if left > 0 else []
+    return ["Reported:", *(f'  "{line}"' for line in subjects), *more, ""]
+
+
+def _verdict(facts: Facts) -> str:
+    return "spam" if facts.is_spam else "ham"
+
+
+def _seen(facts: Facts) -> str:
+    if facts.seen < facts.needed:
+        return f"{facts.seen} of {facts.needed} messages seen"
+    return f"{_messages(facts.seen)} seen"
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"
+
+
+def shown(foreign: str, limit: int = MAX_SUBJECT) -> str:
+    """Foreign text on one line: no control or format characters (they could start a line or turn it round), none of our
+    tags, no quotation marks that end ours, at most `limit` characters. Never raises."""
+    plain = extract_signature_tags(from_wire(foreign, 20 * limit))[0]
+    plain = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in plain)
+    plain = " ".join(plain.replace('"', "'").split())
+    return plain if len(plain) <= limit else plain[: limit - 3].rstrip() + "..."
+
+
+# --- the mail ---
+
+_POLICY = email.policy.SMTP
+# Long identifiers are cut into encoded words where a line may not be as long as they are.
+_LONG_LINES = email.policy.SMTP.clone(max_line_length=998)
+_ADDRESS = re.compile(
+    r"(?=.{3,254}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)"
+)
+_MESSAGE_ID = re.compile(r"<[!-;=?A-~]{1,120}@[!-;=?A-~]{1,120}>")
+_NOT_REFERENCE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def compose(
+    facts: Facts, *, training_address: str, reporter: str, now: float, message_id: bytes = b"", references: bytes = b""
+) -> bytes:
+    """The answer as octets with CRLF.
+
+    training_address  where the report went to, from where the answer comes
+    reporter          who gets it, as the envelope or the login names him
+    now               seconds since the epoch
+    message_id        the report's Message-ID field, and its References, as they came; what is no identifier is left out
+
+    The same report gets the same Message-ID, so that an answer that is sent twice is recognised as one. Raises ValueError
+    for an address that no plain header can hold.
+    """
+    domain = _checked(training_address)
+    _checked(reporter)
+    mail = EmailMessage(policy=_POLICY)
+    mail["From"] = training_address
+    mail["To"] = reporter
+    mail["Subject"] = headline(facts)
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
+    mail["Message-ID"] = f"<answer.{_NOT_REFERENCE.sub('', facts.reference)[:64]}@{domain}>"
+    if answered := _identifiers(message_id)[:1]:
+        thread = [one for one in _identifiers(references) if one not in answered][-_MAX_REFERENCES:]
+        mail["In-Reply-To"] = answered[0]
+        mail["References"] = " ".join(thread + answered)
+    mail["Auto-Submitted"] = "auto-replied"  # RFC 3834 section 5
+    mail["X-Auto-Response-Suppress"] = "All"  # Exchange
+    mail[LOOP_FIELD] = training_address
+    content = text(facts)
+    mail.set_content(content, cte="7bit" if content.isascii() else "quoted-printable")
+    return mail.as_bytes(policy=_LONG_LINES)
+
+
+def _checked(address: str) -> str:
+    """The domain of an address."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise ValueError(f"no address that a header can hold: {shown(address)}")
+    return found[1]
+
+
+def _identifiers(value: bytes) -> list[str]:
+    return _MESSAGE_ID.findall(value[:10_000].decode("latin-1"))
+
+
+# --- who gets one ---
+
+_NOBODY = re.compile(r"mailer-daemon|no-?reply|do-?not-?reply|owner-.*|.*-(?:request|bounces?|owner)", re.IGNORECASE)
+_MASS = frozenset({b"bulk", b"list", b"junk"})
+_SUPPRESSED = frozenset({b"all", b"autoreply"})
+
+
+def should_answer(mail_from: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a report may be answered: never the null sender, a program, a list, or an answer of our own (RFC 3834
+    section 2).
+
+    mail_from  the envelope sender without brackets, "" for the null path
+    headers    names and values, top first. Of a message that was resent, only what its resender added counts: the rest
+               belongs to the message that he reports
+    """
+    local = mail_from.rpartition("@")[0][:300]
+    if not mail_from or _NOBODY.fullmatch(local or mail_from[:300]):
+        return False
+    fields = [(name.strip().lower(), value) for name, value in headers]
+    if block := resent_block([name for name, _ in fields]):
+        fields = fields[: block[1]]
+    return not any(_forbids(name, value) for name, value in fields)
+
+
+def _forbids(name: bytes, value: bytes) -> bool:
+    words = [word.strip().lower() for word in value[:1_000].replace(b";", b",").split(b",")]
+    if name == b"auto-submitted":
+        return words[0].partition(b"(")[0].strip() != b"no"
+    if name == b"precedence":
+        return bool(_MASS & set(words))
+    if name == b"x-auto-response-suppress":
+        return bool(_SUPPRESSED & set(words))
+    return name.startswith(b"list-") or name == LOOP_FIELD.lower().encode("ascii")

@@ -1,0 +1,362 @@
+"""What a user reports when he sends mail to a training address: which messages, and the ids of our signatures on them.
+
+Users send what they report as their client can: as an attachment (or several), in the text of a mail of their own, or
+resent as it is. Of each reported message come the ids that were found with it, and its octets where there are any. What the
+user wrote himself is no part of a report, and neither is the signature of his own outgoing mail.
+
+Anybody can send such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here is a
+claim. Whoever acts on it must ask the store whose message it names.
+"""
+
+from __future__ import annotations
+
+import enum
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from _mimetree import (
+    LIMIT_DEPTH,
+    LIMIT_PARTS,
+    Field,
+    Part,
+    TreeLimits,
+    decode_charset,
+    decode_transfer,
+    decode_words,
+    header_text,
+    name_readings,
+    parameter,
+    parse,
+    read_header,
+)
+from antispam.learning import inline
+from antispam.learning.mailboxes import identity
+from antispam.text import from_wire
+from dspam.tags import LONGEST_ID, extract_signature_tags
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is looked at: reports of one mail, ids of one report, levels of nesting, parts, octets of the mail, characters
+    of text in all."""
+
+    reports: int = 100
+    signatures: int = 20
+    depth: int = 20
+    parts: int = 2_000
+    octets: int = 64 << 20
+    text: int = 8 << 20
+
+
+class Form(enum.StrEnum):
+    """How a message was reported.
+
+    ATTACHED  as an attachment; its octets are those that were attached
+    RESENT    resent (redirected, bounced) as it is; its octets are without the Resent fields and what is above them
+    REBUILT   in the text; its octets are made from what the client left of it
+    TAG       in the text, in a form that is not known; there are ids but no octets
+    """
+
+    ATTACHED = "attached"
+    RESENT = "resent"
+    REBUILT = "rebuilt"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One reported message.
+
+    signatures  ids, the likeliest first: the first that the store knows is that of this message, others may belong to mail
+                that it quotes
+    octets      the message, None where only its ids are known
+    """
+
+    form: Form
+    signatures: tuple[str, ...]
+    octets: bytes | None = None
+
+    @property
+    def subject(self) -> str:
+        """The subject of the message, decoded; "" where there is none."""
+        return subject(self.octets) if self.octets else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """All that one mail reports; nothing where no forwarded message could be recognised. `more` says that there was more than
+    `Limits` let through."""
+
+    reports: tuple[Report, ...] = ()
+    more: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.reports)
+
+
+_SIGNATURE_FIELD = b"x-dspam-signature"
+_ID = re.compile(rf"[0-9A-Za-z,._]{{1,{LONGEST_ID}}}")
+_REFERENCE = re.compile(r"[a-z2-7]{12}(?=[,._])")  # of a message of ours, before what an older system wrote
+_AUTHORS = frozenset({b"from", b"subject", b"date", b"message-id"})
+_TRACE = frozenset(
+    {b"received", b"return-path", b"delivered-to", b"x-original-to", b"authentication-results", b"received-spf"}
+)
+_USUAL = _AUTHORS | {b"received", b"return-path", b"to", b"cc", b"mime-version", b"content-type", b"delivered-to"}
+_OPAQUE = frozenset({"application/octet-stream", "text/plain"})
+_BEFORE_MESSAGE = b"\xef\xbb\xbf\r\n \t"
+
+
+def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
+    """What the mail that came to a training address reports, given its octets. Never raises."""
+    limits = limits or Limits()
+    top = _parse(raw[: limits.octets], limits)
+    if resent := _resent(top):
+        return _once([Report(Form.RESENT, _signatures(_parse(resent, limits), limits), resent)], limits, more=False)
+    mine = {found for value in top.values(_SIGNATURE_FIELD) for found in _readings(_value(value))}
+    attached = [octets for part in _own_parts(top) if (octets := _attached(part))]
+    texts = _texts(top, limits)
+    forwards = _inline_forwards(texts)
+    if attached and not _belongs_to_inline(attached, forwards, top):
+        kept = attached[: limits.reports]
+        reports = [Report(Form.ATTACHED, _signatures(_parse(octets, limits), limits), octets) for octets in kept]
+    elif forwards:
+        reports = [
+            Report(Form.REBUILT, _kept(forward.signatures, mine, limits), inline.rebuild(forward))
+            for forward in forwards[: limits.reports]
+        ]
+    else:
+        reports = _tagged(top, texts, mine, limits)
+    cut = len(raw) > limits.octets or len(attached) > limits.reports or len(forwards) > limits.reports
+    return _once(
+        reports, limits, more=cut or any({LIMIT_DEPTH, LIMIT_PARTS} & set(part.defects) for part in top.walk())
+    )
+
+
+def subject(message: bytes) -> str:
+    """The subject of a message as text that can be stored; "" where there is none. Never raises."""
+    values = read_header(message, 0, min(len(message), 1 << 18)).values(b"subject")
+    return from_wire(" ".join(decode_words(header_text(values[0][:2_000])).split()), 500) if values else ""
+
+
+def _parse(raw: bytes, limits: Limits) -> Part:
+    return parse(raw, TreeLimits(max_parts=limits.parts, max_depth=limits.depth))
+
+
+def _once(reports: list[Report], limits: Limits, *, more: bool) -> Forwarded:
+    """Without reports of the same message: the same likeliest id, or the same octets."""
+    kept: list[Report] = []
+    ids: set[str] = set()
+    octets: set[str] = set()
+    for report in reports:
+        key = identity(report.octets) if report.octets is not None else ""
+        if key in octets or (report.signatures and report.signatures[0] in ids):
+            continue
+        octets |= {key} - {""}
+        ids.update(report.signatures[:1])
+        kept.append(report)
+    return Forwarded(tuple(kept[: limits.reports]), more)
+
+
+# --- resent ---
+
+
+def resent_block(fields: list[bytes]) -> tuple[int, int] | None:
+    """Where the newest Resent fields stand among these (lower case) names of header fields: the first of them, and the one
+    after the last. A name that comes again belongs to an earlier resending (RFC 5322 section 3.6.6)."""
+    first = next((at for at, name in enumerate(fields) if name.startswith(b"resent-")), None)
+    if first is None:
+        return None
+    seen: set[bytes] = set()
+    end = first
+    while end < len(fields) and fields[end].startswith(b"resent-") and fields[end] not in seen:
+        seen.add(fields[end])
+        end += 1
+    return first, end
+
+
+def _resent(top: Part) -> bytes | None:
+    """The octets of the message that was resent; None where none was."""
+    names = [item.name.lower() for item in top.fields]
+    block = resent_block(names)
+    if block is None:
+        return None
+    above, below = top.fields[: block[0]], top.fields[block[1] :]
+    if _AUTHORS & set(names[: block[0]]):  # a client that writes a new header, with its Resent fields last
+        below = _without_trace(above) + below
+    if not _AUTHORS & {item.name.lower() for item in below}:
+        return None
+    return b"".join(item.raw for item in below) + top.source[top.fields_end : top.end]
+
+
+def _without_trace(fields: list[Field]) -> list[Field]:
+    first = next((at for at, item in enumerate(fields) if item.name.lower() not in _TRACE), len(fields))
+    return fields[first:]
+
+
+# --- attached ---
+
+
+def _own_parts(message: Part) -> Iterator[Part]:
+    """The parts of a message itself, in order; of a message that is attached to it, only the part that carries it."""
+    pending = [message]
+    while pending:
+        part = pending.pop()
+        yield part
+        if not part.media_type.startswith("message/"):
+            pending.extend(reversed(part.children))
+
+
+def _attached(part: Part) -> bytes | None:
+    """The octets of the message that a part carries, declared or not; None for all else."""
+    if part.media_type in {"message/rfc822", "message/global", "message/news"}:
+        octets = part.children[0].raw if part.children else part.content
+        return octets if read_header(octets, 0, len(octets)).fields else None
+    if part.children or part.boundary or part.media_type.startswith(("multipart/", "message/")):
+        return None
+    named = _has_message_name(part)
+    if not named and not (part.media_type in _OPAQUE and _is_attachment(part)):
+        return None
+    octets = decode_transfer(part.content, part.transfer_encoding).lstrip(_BEFORE_MESSAGE)
+    known = {item.name.lower() for item in read_header(octets, 0, len(octets)).fields} & _USUAL
+    return octets if len(known) >= (2 if named else 3) else None
+
+
+def _has_message_name(part: Part) -> bool:
+    if part.media_type in {"application/eml", "application/x-eml", "application/rfc822"}:
+        return True
+    values = [header_text(value) for name in (b"content-disposition", b"content-type") for value in part.values(name)]
+    return any(name.lower().rstrip(" .").endswith((".eml", ".rfc822")) for name in name_readings(values)[0])
+
+
+def _is_attachment(part: Part) -> bool:
+    if any(value.strip()[:10].lower() == b"attachment" for value in part.values(b"content-disposition")):
+        return True
+    return part.media_type == "application/octet-stream"
+
+
+def _signatures(message: Part, limits: Limits) -> tuple[str, ...]:
+    """The ids that a message carries itself, the likeliest first: its field's, then those of tags from the last to the first
+    (ours stands behind whatever the message quotes), then those in text files that are attached."""
+    ids = [_value(value) for value in message.values(_SIGNATURE_FIELD)[: limits.signatures]]
+    shown: list[str] = []
+    filed: list[str] = []
+    left = limits.text
+    for part in _own_parts(message):
+        if part.children or not part.media_type.startswith("text/") or left <= 0:
+            continue
+        content = decode_transfer(part.content[: left * 4], part.transfer_encoding)[:left]
+        left -= len(content)
+        (filed if _is_attachment(part) else shown).extend(_tags(content, part.media_type == "text/html"))
+    return _kept([*ids, *reversed(shown), *reversed(filed)], set(), limits)
+
+
+def _tags(content: bytes, is_html: bool) -> list[str]:
+    ids = extract_signature_tags(content)[1]
+    if b"\0" in content:  # UTF-16: tags are ASCII, so what is left without the zeros can be read
+        ids += extract_signature_tags(content.replace(b"\0", b""))[1]
+    if is_html and b"&#" in content:
+        ids += extract_signature_tags(html.unescape(content.decode("latin-1")))[1]
+    return ids
+
+
+def _value(value: bytes) -> str:
+    return value.strip().decode("ascii", "replace")
+
+
+def _readings(identifier: str) -> list[str]:
+    """An id as the store may know it: our reference alone where something stands behind it, and all of it."""
+    if not _ID.fullmatch(identifier):
+        return []
+    reference = _REFERENCE.match(identifier)
+    return [reference[0], identifier] if reference else [identifier]
+
+
+def _kept(ids: list[str] | tuple[str, ...], mine: set[str], limits: Limits) -> tuple[str, ...]:
+    readings = dict.fromkeys(reading for one in ids for reading in _readings(one))
+    return tuple([one for one in readings if one not in mine][: limits.signatures])
+
+
+# --- in the text ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The text that a mail shows, of one kind, its parts joined."""
+
+    is_html: bool
+    source: str
+
+
+def _texts(top: Part, limits: Limits) -> list[_Text]:
+    """The HTML and the plain text of the mail's own."""
+    pieces: dict[bool, list[str]] = {True: [], False: []}
+    left = limits.text
+    for part in _own_parts(top):
+        if part.children or left <= 0 or part.media_type not in {"text/plain", "text/html", "text/enriched"}:
+            continue
+        if _is_attachment(part) or _has_message_name(part):
+            continue
+        text = _decoded(part, left)
+        left -= len(text)
+        pieces[part.media_type == "text/html"].append(text)
+    return [_Text(is_html, "\n".join(found)) for is_html, found in pieces.items() if found]
+
+
+def _decoded(part: Part, limit: int) -> str:
+    types = part.values(b"content-type")
+    charset = parameter(types[0][:1_000], "charset") if types else None
+    return decode_charset(decode_transfer(part.content[: limit * 4], part.transfer_encoding)[:limit], charset)
+
+
+def _inline_forwards(texts: list[_Text]) -> list[inline.Inline]:
+    """The forwards of the alternative in which most can be told apart, in doubt the HTML, which is what the sender sent.
+
+    A tag in HTML is a comment, which a client drops when it makes plain text of it, and the other way round: of one message
+    the ids of all alternatives are taken.
+    """
+    by_text = [inline.find(text.source, text.is_html) for text in texts]
+    best = max(by_text, key=len, default=[])
+    for other in by_text:
+        if other is not best and len(other) == len(best):
+            best = [
+                inline.Inline(one.fields, one.body, one.is_html, one.signatures + two.signatures, one.explicit)
+                for one, two in zip(best, other, strict=True)
+            ]
+    if len(best) == 1:
+        silent = [text for text, found in zip(texts, by_text, strict=True) if not found]
+        ids = [one for text in silent for one in inline.signatures(text.source, text.is_html)]
+        one = best[0]
+        best = [inline.Inline(one.fields, one.body, one.is_html, one.signatures + tuple(ids), one.explicit)]
+    return best
+
+
+def _belongs_to_inline(attached: list[bytes], forwards: list[inline.Inline], top: Part) -> bool:
+    """Whether attached messages came along with the one that is forwarded in the text, as attachments of its own.
+
+    They did where the client says that it forwards, not replies; unless one of them is that very message, which some clients
+    attach as well.
+    """
+    if not forwards:
+        return False
+    if not (any(one.explicit for one in forwards) or inline.is_forward(_subject_of(top))):
+        return False
+    shown = {_plain(one.fields.get("Subject", "")) for one in forwards}
+    return not shown & {_plain(subject(octets)) for octets in attached}
+
+
+def _subject_of(top: Part) -> str:
+    values = top.values(b"subject")
+    return decode_words(header_text(values[0][:2_000])) if values else ""
+
+
+def _plain(text: str) -> str:
+    return "".join(text.casefold().split())
+
+
+def _tagged(top: Part, texts: list[_Text], mine: set[str], limits: Limits) -> list[Report]:
+    """One report of the ids in the text, or of those in attached texts: there is no telling what belongs to which message."""
+    ids = [one for text in texts for one in inline.signatures(text.source, text.is_html)]
+    kept = _kept(ids, mine, limits) or tuple(one for one in _signatures(top, limits) if one not in mine)
+    return [Report(Form.TAG, kept)] if kept else []
