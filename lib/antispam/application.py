@@ -31,6 +31,7 @@ from antispam.message import Message
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.outbox_settings import OutboxSettings
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
+from antispam.quarantine.settings import QuarantineSettings
 from antispam.recorder import StoreRecorder
 from antispam.resolver import Lookup, Resolver
 from antispam.services import Services
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 
 def settings_classes(journey: Journey) -> list[type]:
     """Every settings class that a program with this journey reads."""
-    return [*PROGRAM_SETTINGS, LogSettings, AccessSettings, *journey.settings_classes()]
+    return [*PROGRAM_SETTINGS, QuarantineSettings, LogSettings, AccessSettings, *journey.settings_classes()]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -116,6 +116,14 @@ class HistoryWriter:
             log.error("history: %d rows were not written down so far", self.lost)
 
 
+def decisions(store: Store, ref: str) -> list[dict[str, Any]]:
+    """What the checks decided about a message, in the order of the journey: check, action, code, mode, reason. Empty where the
+    history knows nothing of it. Raises StoreError."""
+    with store.read() as connection:
+        found = connection.scalar(sa.select(history.c.decisions).where(history.c.ref == ref))
+    return [] if found is None else msgspec.json.decode(found, type=list[dict[str, Any]])
+
+
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
     """Forget a slice of the messages that came before that time (seconds since the epoch); call again while it returns
     `slice_size`. Raises StoreError."""

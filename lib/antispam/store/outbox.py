@@ -115,9 +115,9 @@ class Passed:
     ref: str
 
 
-def post(store: Store, connection: sa.Connection, letter: Letter, now: float) -> None:
-    """Take a letter, within the caller's transaction: it will be sent if that is committed. Raises ValueError for one that
-    is addressed to nobody."""
+def post(store: Store, connection: sa.Connection, letter: Letter, now: float) -> int | None:
+    """Take a letter, within the caller's transaction: it will be sent if that is committed. Returns its number; None for one
+    with `once`, which may have been there. Raises ValueError for one that is addressed to nobody."""
     if not letter.recipients:
         raise ValueError("a letter needs a recipient")
     values = {
@@ -134,8 +134,9 @@ def post(store: Store, connection: sa.Connection, letter: Letter, now: float) ->
     }
     if letter.once:
         connection.execute(store.upsert(outbox, values, key=("once",), update=None))
-    else:
-        connection.execute(sa.insert(outbox).values(values))
+        return None
+    (number,) = connection.execute(sa.insert(outbox).values(values)).inserted_primary_key or (None,)
+    return number
 
 
 def _reverse_path(address: str) -> str:

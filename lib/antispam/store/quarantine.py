@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -10,10 +12,24 @@ import sqlalchemy as sa
 
 from antispam.message import Message
 from antispam.outcome import Decision
-from antispam.store.schema import quarantine_entry, stored_message
-from antispam.text import from_wire
+from antispam.store.engine import Store
+from antispam.store.schema import outbox, quarantine_entry, stored_message
+from antispam.text import for_log, from_wire
 
+PAGE = 50  # entries
 _MAX_SUBJECT = 500
+_MAX_USER = 320
+_MAX_TEXT = 200
+_REF = re.compile(r"[0-9a-z]{1,16}")
+_WILD = frozenset("*?%")
+
+
+class BadName(ValueError):
+    """A reference, user or search text that can't be one; its text says why, and holds no character that would do harm."""
+
+
+class NotKept(LookupError):
+    """No entry is there under that reference and user."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +57,7 @@ def insert(connection: sa.Connection, message: Message, kept: Sequence[Kept]) ->
         "ref": message.ref,
         "received_at": message.received_at,
         "mail_from": from_wire(message.mail_from, 320),
-        "subject": from_wire(subject, _MAX_SUBJECT).replace("\0", "\\x00"),
+        "subject": subject_column(subject),
         "size": len(raw),
     }
     connection.execute(sa.insert(quarantine_entry), [common | _values(one) for one in kept])
@@ -56,3 +72,248 @@ def _values(kept: Kept) -> dict[str, object]:
         "reason": from_wire(kept.decision.verdict.reason),
         "score": kept.score,
     }
+
+
+def subject_column(subject: str) -> str:
+    """A subject as its column takes it: PostgreSQL's text holds no NUL."""
+    return from_wire(subject, _MAX_SUBJECT).replace("\0", "\\x00")
+
+
+def checked_ref(text: str) -> str:
+    """A reference as somebody typed it or read it out, in the case in which it is stored. Raises BadName."""
+    ref = text.lower()
+    if not _REF.fullmatch(ref):
+        raise BadName(
+            f"'{for_log(text, 60)}' is no reference: those are up to 16 letters and digits, as in the log and list"
+        )
+    return ref
+
+
+def checked_user(text: str) -> str:
+    """The name of one user. Raises BadName for what can't be one: a path, a pattern, control characters, blanks around it."""
+    shown = for_log(text, 60)
+    if not text or len(text) > _MAX_USER or not text.isprintable() or text != text.strip():
+        raise BadName(
+            f"'{shown}' is no user: a name has 1 to {_MAX_USER} printable characters, and no blanks around it"
+        )
+    if _WILD.intersection(text):
+        raise BadName(f"'{shown}' is no user: a name stands for one user, and patterns are not understood")
+    if text.startswith((".", "/")) or "/.." in text:
+        raise BadName(f"'{shown}' is no user but a path")
+    return text
+
+
+def checked_text(text: str) -> str:
+    """A text to search for. Raises BadName."""
+    if not text or len(text) > _MAX_TEXT or not text.isprintable():
+        raise BadName(f"'{for_log(text, 60)}' can't be searched for: a text has 1 to {_MAX_TEXT} printable characters")
+    return text
+
+
+class State(enum.StrEnum):
+    """Where an entry stands."""
+
+    KEPT = "kept"  # waits for somebody to look at it
+    UNDER_WAY = "under way"  # its release is in the outbox
+    RELEASED = "released"  # the MTA took it
+    FAILED = "failed"  # its release was given up: kept as ever
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """What is kept from one user, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
+
+    number      of the row
+    outbox_id   of the letter that releases it, None where nobody did
+    error       why that letter has not been taken yet, or never was
+    """
+
+    number: int
+    ref: str
+    user: str
+    received_at: float
+    mail_from: str
+    recipients: tuple[str, ...]
+    subject: str
+    size: int
+    check: str
+    action: str
+    reason: str
+    score: float | None
+    outbox_id: int | None
+    released_at: float | None
+    state: State
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Search:
+    """Which entries: all conditions hold. What is empty or 0 is none.
+
+    text   is in the subject, the sender, a recipient or the reason, in whatever case
+    since  seconds since the epoch
+    """
+
+    user: str = ""
+    ref: str = ""
+    text: str = ""
+    check: str = ""
+    since: float = 0.0
+
+
+def find(store: Store, search: Search, limit: int = PAGE, after: Entry | None = None) -> list[Entry]:
+    """A page of entries, the newest first; `after` is the last one of the page before. Raises BadName and StoreError."""
+    return page(store, _conditions(search), limit, after=after)
+
+
+def page(
+    store: Store,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    limit: int,
+    *,
+    after: Entry | None = None,
+    oldest_first: bool = False,
+) -> list[Entry]:
+    """At most `limit` of the entries for which the conditions on quarantine_entry hold. Raises StoreError."""
+    table = quarantine_entry
+    query = _entries().where(*conditions).limit(limit)
+    if after is not None:
+        place = sa.tuple_(table.c.received_at, table.c.id)
+        here = sa.tuple_(sa.literal(after.received_at), sa.literal(after.number))
+        query = query.where(place > here if oldest_first else place < here)
+    order = (table.c.received_at, table.c.id)
+    query = query.order_by(*(order if oldest_first else (column.desc() for column in order)))
+    with store.read() as connection:
+        return [_entry(row) for row in connection.execute(query)]
+
+
+def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
+    """The entries of a message, one for each user, or that of the one user. Raises NotKept, BadName and StoreError."""
+    conditions = _conditions(Search(ref=checked_ref(ref), user=user))
+    with store.read() as connection:
+        rows = connection.execute(_entries().where(*conditions).order_by(quarantine_entry.c.id))
+        entries = [_entry(row) for row in rows]
+    if not entries:
+        raise NotKept(f"nothing is kept under {checked_ref(ref)}" + (f" from {for_log(user, 60)}" if user else ""))
+    return entries
+
+
+def read(store: Store, ref: str, user: str) -> tuple[Entry, bytes]:
+    """A user's entry with the message. Raises NotKept, BadName and StoreError."""
+    (entry,) = of_ref(store, ref, checked_user(user))
+    return entry, content(store, entry.ref)
+
+
+def content(store: Store, ref: str) -> bytes:
+    """The message as it came. Raises NotKept, BadName and StoreError."""
+    query = sa.select(stored_message.c.content).where(stored_message.c.ref == checked_ref(ref))
+    with store.read() as connection:
+        found = connection.scalar(query)
+    if found is None:
+        raise NotKept(f"nothing is kept under {checked_ref(ref)}")
+    return bytes(found)
+
+
+def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
+    table = quarantine_entry
+    conditions = []
+    if search.user:
+        conditions.append(table.c.user_name == checked_user(search.user))
+    if search.ref:
+        conditions.append(table.c.ref == checked_ref(search.ref))
+    if search.text:
+        text = checked_text(search.text)
+        places = (table.c.subject, table.c.mail_from, table.c.recipients, table.c.reason)
+        conditions.append(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+    if search.check:
+        conditions.append(table.c.check_name == checked_text(search.check))
+    if search.since:
+        conditions.append(table.c.received_at >= search.since)
+    return conditions
+
+
+def _entries() -> sa.Select[tuple[object, ...]]:
+    letter = (outbox.c.next_at, outbox.c.last_error)
+    return sa.select(quarantine_entry, *letter).outerjoin(outbox, outbox.c.id == quarantine_entry.c.outbox_id)
+
+
+def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
+    """A letter that is due says more than one that was sent before: somebody sends the message once more."""
+    if row.next_at is not None:
+        state = State.UNDER_WAY
+    elif row.released_at is not None:
+        state = State.RELEASED
+    else:
+        state = State.KEPT if row.outbox_id is None else State.FAILED
+    return Entry(
+        number=row.id,
+        ref=row.ref,
+        user=row.user_name,
+        received_at=row.received_at,
+        mail_from=row.mail_from,
+        recipients=tuple(msgspec.json.decode(row.recipients, type=list[str])),
+        subject=row.subject,
+        size=row.size,
+        check=row.check_name,
+        action=row.action,
+        reason=row.reason,
+        score=row.score,
+        outbox_id=row.outbox_id,
+        released_at=row.released_at,
+        state=state,
+        error=row.last_error or "" if state is not State.RELEASED else "",
+    )
+
+
+@dataclasses.dataclass(slots=True)
+class Removed:
+    """What went: entries, the octets of the messages they were about, and messages that nobody else is kept from."""
+
+    entries: int = 0
+    octets: int = 0
+    messages: int = 0
+
+
+def remove(store: Store, seen: Sequence[Entry]) -> Removed:
+    """Delete entries, and the messages of which no entry is left, in one transaction; at most some hundreds at a time.
+
+    What changed since it was seen stays, and so does what is being released: if the MTA never takes it, it must be here.
+    Raises StoreError.
+    """
+    table, removed = quarantine_entry, Removed()
+    letters = {entry.number: entry.outbox_id for entry in seen}
+    with store.write() as connection:
+        refs = lock_messages(connection, {entry.ref for entry in seen})
+        query = sa.select(table.c.id, table.c.size, table.c.outbox_id).where(table.c.id.in_(list(letters)))
+        rows = connection.execute(query.order_by(table.c.id).with_for_update()).all()
+        due = set(
+            connection.scalars(
+                sa.select(outbox.c.id).where(
+                    outbox.c.id.in_({row.outbox_id for row in rows} - {None}), outbox.c.next_at.is_not(None)
+                )
+            )
+        )
+        going = [row for row in rows if row.outbox_id == letters[row.id] and row.outbox_id not in due]
+        if going:
+            connection.execute(sa.delete(table).where(table.c.id.in_([row.id for row in going])))
+            removed.messages = remove_unused(connection, refs)
+    removed.entries, removed.octets = len(going), sum(row.size for row in going)
+    return removed
+
+
+def lock_messages(connection: sa.Connection, refs: set[str]) -> list[str]:
+    """Which of the messages are there. Until the transaction ends nobody else adds an entry to them or deletes their last
+    ones: two that delete one entry each would both leave the message to the other."""
+    query = sa.select(stored_message.c.ref).where(stored_message.c.ref.in_(refs))
+    return list(connection.scalars(query.order_by(stored_message.c.ref).with_for_update()))
+
+
+def remove_unused(connection: sa.Connection, refs: Sequence[str]) -> int:
+    """Delete those of the messages (locked) that no entry points to; returns how many."""
+    used = connection.scalars(
+        sa.select(quarantine_entry.c.ref).where(quarantine_entry.c.ref.in_(refs)).distinct()
+    ).all()
+    unused = set(refs).difference(used)
+    if unused:
+        connection.execute(sa.delete(stored_message).where(stored_message.c.ref.in_(unused)))
+    return len(unused)

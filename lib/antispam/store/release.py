@@ -1,0 +1,115 @@
+"""Releasing what is kept: the original goes to the outbox, and from there to its recipients."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from antispam.store.engine import Store
+from antispam.store.outbox import Kind, Letter, post
+from antispam.store.quarantine import BadName, Entry, NotKept, content
+from antispam.store.schema import outbox, quarantine_entry
+from antispam.text import for_log
+
+MAX_ADDRESS = 320
+_HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
+_LINE_END = re.compile(rb"\r\n|\n")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+# A body may have line ends of every kind; CR CR LF is one that was translated twice.
+_BODY_LINE_END = re.compile(rb"\r+\n|\n|\r")
+# What filters write, ours above all. A sender who wrote them himself wants the recipient's rules to believe him.
+_OURS = re.compile(rb"x-(?:bms|dspam|spam)-[!-9;-~]*[ \t]*:", re.IGNORECASE)
+
+
+class Outcome(enum.StrEnum):
+    """What became of a wish to release something."""
+
+    POSTED = "posted"  # it is in the outbox now
+    UNDER_WAY = "under way"  # it was there already
+    RELEASED = "released"  # the MTA has taken it before
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """The outcome, the number of the letter that carries the message, and to whom."""
+
+    outcome: Outcome
+    letter: int | None
+    recipients: tuple[str, ...]
+
+
+def release(store: Store, entry: Entry, now: float, *, to: Sequence[str] = (), force: bool = False) -> Released:
+    """Send the message to the recipients from whom it was kept, or to those of `to`.
+
+    Where that is under way or done, nothing happens without `force`; where it failed, it is tried again. Safe from several
+    processes at once. Raises NotKept where the entry is gone, BadName where it has no recipient that mail could be sent to,
+    StoreError where nothing was done.
+    """
+    recipients = tuple(checked_address(address) for address in to) or usable(entry)
+    original = content(store, entry.ref)
+    letter = Letter(Kind.RELEASE, entry.ref, _sender(entry), recipients, for_delivery(original))
+    table = quarantine_entry
+    with store.write() as connection:
+        # The lock of the row: of two that come at once the second one sees the letter of the first.
+        query = sa.select(table.c.outbox_id, table.c.released_at).where(table.c.id == entry.number).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotKept(f"{entry.ref} is no longer kept")
+        if not force:
+            if _due(connection, row.outbox_id):
+                return Released(Outcome.UNDER_WAY, row.outbox_id, recipients)
+            if row.released_at is not None:
+                return Released(Outcome.RELEASED, row.outbox_id, recipients)
+        number = post(store, connection, letter, now)
+        connection.execute(sa.update(table).where(table.c.id == entry.number).values(outbox_id=number))
+    return Released(Outcome.POSTED, number, recipients)
+
+
+def _due(connection: sa.Connection, letter: int | None) -> bool:
+    if letter is None:
+        return False
+    query = sa.select(outbox.c.id).where(outbox.c.id == letter, outbox.c.next_at.is_not(None))
+    return connection.scalar(query) is not None
+
+
+def checked_address(text: str) -> str:
+    """An address that somebody gave to send mail to. Raises BadName."""
+    if not _can_be_sent_to(text) or any(char in " ,;" for char in text):
+        raise BadName(f"'{for_log(text, 60)}' is no address that mail could be sent to")
+    return text
+
+
+def usable(entry: Entry) -> tuple[str, ...]:
+    """Those of an entry's recipients that mail can be sent to. Raises BadName where there is none."""
+    found = tuple(address for address in entry.recipients if _can_be_sent_to(address))
+    if not found:
+        raise BadName(f"{entry.ref} has no recipient that mail could be sent to; name one")
+    return found
+
+
+def _can_be_sent_to(address: str) -> bool:
+    return 0 < len(address) <= MAX_ADDRESS and address.isprintable() and not any(char in "<>" for char in address)
+
+
+def _sender(entry: Entry) -> str:
+    """The envelope sender; the null one where it could break an SMTP dialogue."""
+    return entry.mail_from if _can_be_sent_to(entry.mail_from) else ""
+
+
+def for_delivery(original: bytes) -> bytes:
+    """The message as it is sent: lines end with CRLF (no server on the way may see a line end where we see none), and fields
+    that only a filter writes are gone. Never raises."""
+    end = _HEADER_END.search(original)
+    head, body = (original, b"") if end is None else (original[: end.start()], original[end.end() :])
+    lines: list[bytes] = []
+    dropped = False
+    for line in _LINE_END.split(head):
+        if line[:1] not in (b" ", b"\t"):
+            dropped = _OURS.match(line) is not None
+        if not dropped:
+            lines.append(_BARE_CR.sub(b" ", line) + b"\r\n")
+    return b"".join(lines if head else []) + b"\r\n" + _BODY_LINE_END.sub(b"\r\n", body)

@@ -1,0 +1,219 @@
+"""How long the quarantine keeps what: age and size limits of each user, in slices beside the mail.
+
+Every slice is a transaction of its own that leaves nothing half done: whoever kills the job at any moment finds the rest of the
+work still to be done, and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from antispam.store.engine import SLICE, Store
+from antispam.store.quarantine import Entry, Removed, State, lock_messages, page, remove, remove_unused
+from antispam.store.schema import quarantine_entry, stored_message
+
+SLICE_OCTETS = 16 << 20  # SQLite writes over what it deletes, with mail waiting
+_USERS = 500  # that one query looks at
+_ORPHANS = 50  # that one transaction deletes: nobody noted how large they are
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept from a user; 0 is without limit. Seconds, octets of messages, number of messages; `released` is how
+    long after its release a message goes."""
+
+    keep: float
+    size: int
+    messages: int
+    released: float
+
+
+LimitsOf = Callable[[str], Limits]
+
+
+class Why(enum.StrEnum):
+    """Why an entry goes."""
+
+    RELEASED = "released"
+    AGE = "too old"
+    MESSAGES = "too many"
+    SIZE = "too large together"
+
+
+@dataclasses.dataclass(slots=True)
+class Cleaned:
+    """What went, by reason, and how many messages: those whose last entry went, and those that had none."""
+
+    by_reason: dict[Why, Removed] = dataclasses.field(default_factory=dict)
+    messages: int = 0
+    orphans: int = 0
+
+    @property
+    def entries(self) -> int:
+        return sum(removed.entries for removed in self.by_reason.values())
+
+    def add(self, why: Why, removed: Removed) -> None:
+        total = self.by_reason.setdefault(why, Removed())
+        total.entries += removed.entries
+        total.octets += removed.octets
+        total.messages += removed.messages
+        self.messages += removed.messages
+
+
+def clean(
+    store: Store,
+    now: float,
+    limits_of: LimitsOf,
+    *,
+    dry_run: bool = False,
+    cleaned: Cleaned | None = None,
+    rest: Callable[[], None] = lambda: None,
+) -> Cleaned:
+    """Delete what the limits don't keep; with dry_run only count it.
+
+    cleaned  filled as it goes, for whoever interrupts or watches
+    rest     called between two slices: mail wants to write to the database, too
+
+    Raises StoreError; what was done until then is done.
+    """
+    cleaned = Cleaned() if cleaned is None else cleaned
+    for why, entries in surplus(store, now, limits_of):
+        if dry_run:
+            cleaned.add(why, Removed(len(entries), sum(entry.size for entry in entries)))
+        else:
+            cleaned.add(why, remove(store, entries))
+            rest()
+    for refs in _orphans(store):
+        if dry_run:
+            cleaned.orphans += len(refs)
+        else:
+            cleaned.orphans += _remove_orphans(store, refs)
+            rest()
+    return cleaned
+
+
+def surplus(store: Store, now: float, limits_of: LimitsOf) -> Iterator[tuple[Why, list[Entry]]]:
+    """What the limits don't keep, in slices that one transaction can delete. Reads only; nothing that is being released is
+    among it. Raises StoreError."""
+    last: str | None = None
+    while True:
+        users = _some_users(store, last)
+        for user in users:
+            limits = limits_of(user.user_name)
+            if _over(user, now, limits):
+                yield from _surplus_of(store, user.user_name, now, limits)
+        if len(users) < _USERS:
+            return
+        last = users[-1].user_name
+
+
+def _some_users(store: Store, after: str | None) -> Sequence[sa.Row[Any]]:
+    """The next users by name: how much is kept from each, when the oldest of it came, and which release was the first."""
+    table = quarantine_entry
+    unreleased = sa.case((table.c.released_at.is_(None), table.c.received_at))
+    query = sa.select(
+        table.c.user_name,
+        sa.func.count().label("messages"),
+        sa.func.sum(table.c.size).label("size"),
+        sa.func.min(unreleased).label("oldest"),
+        sa.func.min(table.c.released_at).label("released"),
+    ).group_by(table.c.user_name)
+    if after is not None:
+        query = query.where(table.c.user_name > after)
+    with store.read() as connection:
+        return connection.execute(query.order_by(table.c.user_name).limit(_USERS)).all()
+
+
+def _over(user: sa.Row[Any], now: float, limits: Limits) -> bool:
+    """Whether there is anything to look for: most users are below all limits."""
+    return bool(
+        (limits.keep and user.oldest is not None and user.oldest < now - limits.keep)
+        or (limits.released and user.released is not None and user.released < now - limits.released)
+        or (limits.messages and user.messages > limits.messages)
+        or (limits.size and user.size > limits.size)
+    )
+
+
+def _surplus_of(store: Store, user: str, now: float, limits: Limits) -> Iterator[tuple[Why, list[Entry]]]:
+    table = quarantine_entry
+    of_user = table.c.user_name == user
+    waiting = table.c.released_at.is_(None)
+    released = sa.and_(table.c.released_at < now - limits.released, sa.true() if limits.released else sa.false())
+    old = sa.and_(waiting, table.c.received_at < now - limits.keep, sa.true() if limits.keep else sa.false())
+    for why, condition in ((Why.RELEASED, released), (Why.AGE, old)):
+        yield from _slices((why, entry) for entry in _oldest_first(store, sa.and_(of_user, condition)))
+    # The complement, written out: NULL would make a plain NOT unknown.
+    stays = sa.or_(
+        sa.and_(waiting, table.c.received_at >= now - limits.keep) if limits.keep else waiting,
+        table.c.released_at >= now - limits.released if limits.released else table.c.released_at.is_not(None),
+    )
+    yield from _slices(_beyond(store, sa.and_(of_user, stays), limits))
+
+
+def _beyond(store: Store, condition: sa.ColumnElement[bool], limits: Limits) -> Iterator[tuple[Why, Entry]]:
+    """The oldest entries, until what is left fits into the limits. What is being released counts, but stays."""
+    table = quarantine_entry
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size), 0)).where(condition)
+    with store.read() as connection:
+        messages, size = map(int, connection.execute(query).one())
+    for entry in _oldest_first(store, condition):
+        if limits.messages and messages > limits.messages:
+            yield Why.MESSAGES, entry
+        elif limits.size and size > limits.size:
+            yield Why.SIZE, entry
+        else:
+            return
+        messages -= 1
+        size -= entry.size
+
+
+def _oldest_first(store: Store, condition: sa.ColumnElement[bool]) -> Iterator[Entry]:
+    """The entries for which the condition holds, read page by page, without those that are being released."""
+    last: Entry | None = None
+    while True:
+        entries = page(store, [condition], SLICE, after=last, oldest_first=True)
+        yield from (entry for entry in entries if entry.state is not State.UNDER_WAY)
+        if len(entries) < SLICE:
+            return
+        last = entries[-1]
+
+
+def _slices(doomed: Iterator[tuple[Why, Entry]]) -> Iterator[tuple[Why, list[Entry]]]:
+    """Entries that go for the same reason, as many as one short transaction may delete."""
+    why: Why | None = None
+    entries: list[Entry] = []
+    octets = 0
+    for reason, entry in doomed:
+        if why is not None and (reason is not why or len(entries) >= SLICE or octets + entry.size > SLICE_OCTETS):
+            yield why, entries
+            entries, octets = [], 0
+        why = reason
+        entries.append(entry)
+        octets += entry.size
+    if why is not None and entries:
+        yield why, entries
+
+
+def _orphans(store: Store) -> Iterator[Sequence[str]]:
+    """Messages that no entry points to, in slices. One that is just being written is not seen without its entries."""
+    last = ""
+    while True:
+        used = sa.exists().where(quarantine_entry.c.ref == stored_message.c.ref)
+        query = sa.select(stored_message.c.ref).where(~used, stored_message.c.ref > last)
+        with store.read() as connection:
+            refs = connection.scalars(query.order_by(stored_message.c.ref).limit(_ORPHANS)).all()
+        if refs:
+            yield refs
+        if len(refs) < _ORPHANS:
+            return
+        last = refs[-1]
+
+
+def _remove_orphans(store: Store, refs: Sequence[str]) -> int:
+    with store.write() as connection:
+        return remove_unused(connection, lock_messages(connection, set(refs)))

@@ -1,0 +1,69 @@
+"""Messages in the quarantine, as the filter puts them there, and letters as the outbox leaves them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from antispam.message import Body, Header, Message
+from antispam.outcome import Decision
+from antispam.store import Store
+from antispam.store.quarantine import Kept, insert
+from antispam.store.schema import outbox, quarantine_entry, stored_message
+from antispam.verdicts import quarantine
+
+DAY = 86_400.0
+NOW = 20_000 * DAY
+
+
+def keep(
+    store: Store,
+    ref: str,
+    *users: str,
+    at: float = NOW,
+    subject: bytes = b"lunch",
+    mail_from: str = "ann@example.org",
+    body: bytes = b"Shall we?\r\n",
+    check: str = "dspam",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    """Keep a message from some users, whose addresses are user@example.com."""
+    message = Message(ref, mail_from, at, Body(1 << 27))
+    message.headers += [Header(b"Subject", b" " + subject), *(Header(*header) for header in headers)]
+    message.body.write(body)
+    decision = Decision(check, quarantine("probability 0.9900"))
+    kept = [Kept(user, (user if "@" in user else f"{user}@example.com",), decision, 0.99) for user in users or ("bob",)]
+    with store.write() as connection:
+        insert(connection, message, kept)
+
+
+def mark_sent(store: Store, letter: int, now: float) -> None:
+    """What the outbox does once the MTA has taken a letter."""
+    with store.write() as connection:
+        connection.execute(sa.update(outbox).where(outbox.c.id == letter).values(next_at=None, sent_at=now))
+        entry = quarantine_entry
+        connection.execute(sa.update(entry).where(entry.c.outbox_id == letter).values(released_at=now))
+
+
+def mark_failed(store: Store, letter: int, now: float, error: str = "550 no such user") -> None:
+    """What it does with one that it gives up."""
+    with store.write() as connection:
+        values = {"next_at": None, "failed_at": now, "last_error": error}
+        connection.execute(sa.update(outbox).where(outbox.c.id == letter).values(values))
+
+
+def letters(store: Store) -> list[sa.Row]:
+    with store.read() as connection:
+        return list(connection.execute(sa.select(outbox).order_by(outbox.c.id)))
+
+
+def entries(store: Store) -> list[tuple[str, str]]:
+    """Reference and user of each."""
+    with store.read() as connection:
+        rows = connection.execute(sa.select(quarantine_entry.c.ref, quarantine_entry.c.user_name))
+        return sorted(map(tuple, rows))
+
+
+def contents(store: Store) -> list[str]:
+    """The references of the stored messages."""
+    with store.read() as connection:
+        return sorted(connection.scalars(sa.select(stored_message.c.ref)))
