@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 MAX_MESSAGE = 100 << 20
 _FROM_LINE = re.compile(rb"From [^\r\n]*\r?\n")
+# DSPAM's quarantines begin messages so, pydspam's without an empty line before.
+_QUARANTINED = re.compile(rb"From (?:dspam|QUARANTINE) [A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\r?\n")
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
@@ -18,11 +20,17 @@ class MailboxError(Exception):
 
 
 class Stored(NamedTuple):
-    """A message where it was found: path, its number in the file (from 1; 0 where the file is one message), its octets."""
+    """A message where it was found: path, its number in the file (from 1; 0 where the file is one message), its octets.
+
+    from_line  the mbox line before it, b"" where there is none
+    cut        whether its end is missing, because it is longer than MAX_MESSAGE
+    """
 
     path: Path
     number: int
     raw: bytes
+    from_line: bytes = b""
+    cut: bool = False
 
     @property
     def name(self) -> str:
@@ -64,38 +72,47 @@ def is_maildir(path: Path) -> bool:
 
 
 def messages(file: Path) -> Iterator[Stored]:
-    """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line, otherwise
-    it is one message. A file is read message by message. Raises MailboxError where it can't be read."""
+    """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line (in DSPAM's
+    quarantines any line), otherwise it is one message. A file is read message by message. Raises MailboxError where it can't be
+    read."""
     try:
         with file.open("rb") as stream:
             first = stream.readline(1 << 16)
             if not _FROM_LINE.match(first):
                 stream.seek(0)
-                yield Stored(file, 0, stream.read(MAX_MESSAGE))
+                yield Stored(file, 0, stream.read(MAX_MESSAGE), cut=bool(stream.read(1)))
                 return
-            yield from _mbox(file, stream)
+            yield from _mbox(file, first, stream)
     except OSError as error:
         raise MailboxError(f"{file}: can't be read: {error.strerror or error}") from error
 
 
-def _mbox(file: Path, lines: Iterator[bytes]) -> Iterator[Stored]:
+def _mbox(file: Path, from_line: bytes, lines: Iterator[bytes]) -> Iterator[Stored]:
     """What stands after the first "From " line; it is no mbox but one message if no second one comes."""
-    number, size, empty = 0, 0, False
+    number, size, empty, cut = 0, 0, False, False
     kept: list[bytes] = []
     for line in lines:
-        if empty and _FROM_LINE.match(line):
+        if (empty and _FROM_LINE.match(line)) or _QUARANTINED.match(line):
             number += 1
-            yield Stored(file, number, _unquoted(kept))
-            kept, size = [], 0
+            yield Stored(file, number, _unquoted(kept), from_line, cut)
+            kept, size, cut, from_line = [], 0, False, line
         elif size <= MAX_MESSAGE:
             kept.append(line)
             size += len(line)
+        else:
+            cut = True
         empty = not line.strip(b"\r\n")
-    yield Stored(file, number + 1 if number else 0, _unquoted(kept) if number else b"".join(kept))
+    raw = _unquoted(kept) if number else b"".join(kept)
+    yield Stored(file, number + 1 if number else 0, raw, from_line, cut)
 
 
 def _unquoted(lines: list[bytes]) -> bytes:
-    """Without the empty line that ends a message in an mbox, and with ">From " as it was (mboxrd)."""
+    """Without the empty line that ends a message in an mbox, and with ">From " as it was."""
     if lines and not lines[-1].strip(b"\r\n"):
         lines = lines[:-1]
-    return _QUOTED_FROM.sub(rb"\1", b"".join(lines))
+    return unquoted(b"".join(lines))
+
+
+def unquoted(raw: bytes) -> bytes:
+    """A message of an mbox with ">From " as it was (mboxrd)."""
+    return _QUOTED_FROM.sub(rb"\1", raw)

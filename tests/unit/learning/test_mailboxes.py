@@ -72,3 +72,17 @@ def test_any_file_is_read(tmp_path_factory, raw):
     file = tmp_path_factory.mktemp("any") / "file"
     file.write_bytes(raw)
     assert list(messages(file))
+
+
+def test_a_quarantine_of_pydspam_has_nothing_between_its_messages(tmp_path):
+    line = b"From dspam Thu Aug 22 12:36:23 2002\n"
+    (tmp_path / "box").write_bytes(line + MAIL + line + MAIL)
+    assert [(m.number, m.from_line, m.raw) for m in messages(tmp_path / "box")] == [(1, line, MAIL), (2, line, MAIL)]
+
+
+@pytest.mark.parametrize(("head", "foot"), [(b"", b""), (b"From a\n", b""), (b"From a\n", b"\nFrom b\n\nshort\n")])
+def test_a_message_that_is_too_long_is_marked(tmp_path, monkeypatch, head, foot):
+    monkeypatch.setattr("antispam.learning.mailboxes.MAX_MESSAGE", 100)
+    for lines, cut in ((20, False), (30, True)):
+        (tmp_path / "box").write_bytes(head + b"word\n" * lines + foot)
+        assert next(messages(tmp_path / "box")).cut is cut
