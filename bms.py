@@ -28,6 +28,7 @@ from antispam.checks import (
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
 from antispam.learning.commands import evaluate_command, train_command
+from antispam.quarantine.commands import quarantine_commands
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
 
@@ -67,7 +68,7 @@ main = make_group(
     JOURNEY,
     "bms",
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
-    commands=(train_command, evaluate_command),
+    commands=(train_command, evaluate_command, quarantine_commands()),
 )
 
 if __name__ == "__main__":

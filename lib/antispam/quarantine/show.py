@@ -1,0 +1,173 @@
+"""Entries of the quarantine as people and programs read them. Whatever mail wrote is escaped on the way to the terminal."""
+
+from __future__ import annotations
+
+import datetime
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import _mimetree
+from antispam.store.quarantine import Entry, State
+from antispam.text import for_log
+from dspam import html
+
+WIDE = 240  # columns of a table that nobody looks at on a screen
+_EXCERPT = 2_000  # characters
+_READ = 1 << 16  # octets of a part
+_WRAP = 110
+_MAX_FIELD = 8_192  # octets
+_MAX_FIELDS = 50
+_HEADER = ("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "list-id")
+_MAX_SHOWN = 20  # recipients
+_UNITS = ("", "k", "M", "G", "T")
+
+
+def console() -> Console:
+    """On standard output; in a pipe no column is cut short."""
+    made = Console(highlight=False, emoji=False, markup=False)
+    return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=WIDE)
+
+
+def table(entries: Iterable[Entry], with_user: bool, with_head: bool = True) -> Table:
+    """One line an entry."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_header=with_head)
+    made.add_column("REFERENCE", no_wrap=True, min_width=12)
+    made.add_column("RECEIVED", no_wrap=True, min_width=16)
+    if with_user:
+        made.add_column("USER", overflow="ellipsis", no_wrap=True)
+    made.add_column("FROM", overflow="ellipsis", no_wrap=True)
+    made.add_column("SUBJECT", overflow="ellipsis", no_wrap=True, ratio=1)
+    made.add_column("CHECK", no_wrap=True)
+    made.add_column("SCORE", no_wrap=True, justify="right")
+    made.add_column("SIZE", no_wrap=True, justify="right")
+    made.add_column("STATE", no_wrap=True)
+    for entry in entries:
+        cells = [entry.ref, local_time(entry.received_at)]
+        if with_user:
+            cells.append(for_log(entry.user))
+        score = "" if entry.score is None else f"{entry.score:.3f}"
+        cells += [for_log(entry.mail_from or "<>"), for_log(entry.subject), for_log(entry.check), score]
+        cells += [octets(entry.size), str(entry.state)]
+        made.add_row(*map(Text, cells))
+    return made
+
+
+def explanation(entry: Entry, decisions: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """Why it was kept and what became of it, in sentences. `decisions` are those of all checks, as the history has them."""
+    shown = [for_log(address) for address in entry.recipients[:_MAX_SHOWN]]
+    if len(entry.recipients) > _MAX_SHOWN:
+        shown.append(f"and {len(entry.recipients) - _MAX_SHOWN} more")
+    verb = {"quarantine": "to keep it", "reject": "to refuse it"}.get(entry.action, f"to {for_log(entry.action)} it")
+    lines = [
+        f"{entry.ref}, kept from {for_log(entry.user)} since {local_time(entry.received_at)}",
+        f"  why         [{for_log(entry.check)}] wanted {verb}: {for_log(entry.reason, 2000) or 'it gave no reason'}",
+    ]
+    if entry.score is not None:
+        lines.append(f"  score       {entry.score:.4f} (the probability that it is spam)")
+    lines += [
+        f"  from        <{for_log(entry.mail_from)}>, {octets(entry.size)} octets",
+        f"  recipients  {', '.join(shown) or 'none known'}",
+        f"  state       {_state(entry)}",
+    ]
+    others = [decision for decision in decisions if decision.get("check") != entry.check and decision.get("reason")]
+    for number, decision in enumerate(others):
+        said = (
+            f"{for_log(str(decision['check']))}: {for_log(str(decision['action']))}, {for_log(str(decision['reason']))}"
+        )
+        lines.append(f"  {'' if number else 'others':11} {said}")
+    return lines
+
+
+def _state(entry: Entry) -> str:
+    match entry.state:
+        case State.KEPT:
+            return f"kept; `bms quarantine release {entry.ref}` sends it to the recipients"
+        case State.UNDER_WAY:
+            return f"being released{entry.error and f'; not taken yet: {for_log(entry.error)}'}"
+        case State.RELEASED:
+            return f"released; the mail server took it {local_time(entry.released_at or 0.0)}"
+    return f"its release failed{entry.error and f': {for_log(entry.error)}'}; it may be released again"
+
+
+def excerpt(raw: bytes) -> list[str]:
+    """Some header fields and the beginning of the text, decoded, each line safe for a terminal. Never raises."""
+    top = _mimetree.parse(raw)
+    lines = [
+        f"  {name}: {for_log(_mimetree.decode_words(_mimetree.header_text(field.value[:_MAX_FIELD])).strip())}"
+        for field in top.fields
+        if (name := field.name.decode("ascii", "replace").strip()).lower() in _HEADER
+    ][:_MAX_FIELDS]
+    text = _text(top)
+    for line in text[:_EXCERPT].splitlines():
+        lines += textwrap.wrap(for_log(line.strip()), _WRAP, initial_indent="  | ", subsequent_indent="  | ") or ["  |"]
+    if len(text) > _EXCERPT:
+        lines.append("  ...")
+    return lines
+
+
+def _text(top: _mimetree.Part) -> str:
+    """The first text part that says something, plain text before HTML, as its reader would see it."""
+    found: dict[str, str] = {}
+    for part in top.walk():
+        if part.children or part.media_type not in ("text/plain", "text/html") or part.media_type in found:
+            continue
+        content = _mimetree.decode_transfer(part.content[: 2 * _READ], part.transfer_encoding)[:_READ]
+        types = part.values(b"content-type")
+        charset = _mimetree.parameter(types[0][:_MAX_FIELD], "charset") if types else None
+        text = _mimetree.decode_charset(content, charset)
+        if part.media_type == "text/html":
+            text = html.read(text.encode("utf-8", "replace")).seen.decode("utf-8", "replace")
+        if text.strip():
+            found[part.media_type] = text.strip()
+    return found.get("text/plain") or found.get("text/html", "")
+
+
+def as_object(entry: Entry) -> dict[str, Any]:
+    """For programs: times in ISO 8601, UTC; text as it is stored."""
+    return {
+        "ref": entry.ref,
+        "user": entry.user,
+        "received_at": _iso(entry.received_at),
+        "mail_from": entry.mail_from,
+        "recipients": list(entry.recipients),
+        "subject": entry.subject,
+        "size": entry.size,
+        "check": entry.check,
+        "action": entry.action,
+        "reason": entry.reason,
+        "score": entry.score,
+        "state": str(entry.state),
+        "released_at": None if entry.released_at is None else _iso(entry.released_at),
+        "error": entry.error,
+    }
+
+
+def octets(number: int) -> str:
+    """A size as people say it: 812, 14k, 3.2M."""
+    size = float(number)
+    for unit in _UNITS:
+        if size < 1024 or unit == _UNITS[-1]:
+            return f"{size:.0f}{unit}" if size >= 10 or not unit else f"{size:.1f}{unit}"
+        size /= 1024
+    raise AssertionError("the last unit has no end")
+
+
+def local_time(seconds: float) -> str:
+    return _time(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _iso(seconds: float) -> str:
+    return _time(seconds).isoformat(timespec="seconds")
+
+
+def _time(seconds: float) -> datetime.datetime:
+    """A damaged row must not keep the others from being shown."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.datetime.fromtimestamp(0, datetime.UTC)

@@ -1,0 +1,463 @@
+"""`bms quarantine`, as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+
+import bms
+import pytest
+from click.testing import CliRunner
+
+from antispam.cli import make_group
+from antispam.quarantine.commands import quarantine_commands
+from antispam.quarantine.importing import import_mailbox
+from antispam.store import Store, StoreError, migrate, retention
+from antispam.store.quarantine import of_ref
+from antispam.store.retention import Limits
+from support.quarantined import DAY, contents, entries, keep, letters, mark_failed, mark_sent
+
+MBOX = b"From dspam Thu Aug 22 12:36:23 2002\nSubject: WIN\nX-Dspam-Recipients: bob@example.com\n\nBuy!\n"
+
+
+class Site:
+    """A store in a folder, and the program with a configuration that points to it."""
+
+    def __init__(self, folder, main=bms.main):
+        self.folder, self.main = folder, main
+        self.config = folder / "milter.cfg"
+        self.config.write_text(f"[milter]\ndatadir = {folder}/state\n[store]\nbusy_timeout = 1s\n")
+        url = f"sqlite:///{folder}/state/bms.sqlite"
+        migrate(url)
+        self.store = Store(url)
+
+    def run(self, *words):
+        given = ["-c", str(self.config), "quarantine", *map(str, words)]
+        result = CliRunner().invoke(self.main, given, terminal_width=200)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    def json(self, *words):
+        return [json.loads(line) for line in self.run(*words, "--json").stdout.splitlines()]
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = Site(tmp_path)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def site_with(tmp_path):
+    """A site whose commands have what others will give them."""
+    made = []
+
+    def make(**parts):
+        main = make_group(bms.JOURNEY, "bms", "", commands=(quarantine_commands(**parts),))
+        made.append(Site(tmp_path, main))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.store.close()
+
+
+# list
+
+
+def test_list_shows_reference_sender_subject_and_why(site):
+    keep(site.store, "abcdefghijkl", "bob", at=time.time(), subject=b"Lunch [bold]today[/]")
+    shown = site.run("list")
+    assert shown.exit_code == 0
+    head, line = shown.stdout.splitlines()
+    assert head.split() == ["REFERENCE", "RECEIVED", "USER", "FROM", "SUBJECT", "CHECK", "SCORE", "SIZE", "STATE"]
+    assert re.match(r"abcdefghijkl +\d{4}-\d\d-\d\d \d\d:\d\d +bob +ann@example.org +Lunch \[bold]today\[/]", line)
+    assert line.split()[-4:] == ["dspam", "0.990", str(of_ref(site.store, "abcdefghijkl")[0].size), "kept"]
+
+
+def test_list_as_json_has_one_object_a_line(site):
+    keep(site.store, "a", "bob", at=100.0, subject=b"caf\xc3\xa9")
+    keep(site.store, "b", "bob", at=200.0)
+    found = site.json("list")
+    assert [entry["ref"] for entry in found] == ["b", "a"]
+    assert found[1] == {
+        "ref": "a", "user": "bob", "received_at": "1970-01-01T00:01:40+00:00", "mail_from": "ann@example.org",
+        "recipients": ["bob@example.com"], "subject": "caf\xe9", "size": found[1]["size"], "check": "dspam",
+        "action": "quarantine", "reason": "probability 0.9900", "score": 0.99, "state": "kept", "released_at": None,
+        "error": "",
+    }  # fmt: skip
+
+
+def test_list_chooses(site):
+    keep(site.store, "old", "bob", at=time.time() - 8 * DAY)
+    keep(site.store, "new", "bob", at=time.time() - 6 * DAY)
+    keep(site.store, "ann", "ann", at=time.time(), subject=b"other", check="spf")
+
+    def refs(*words):
+        return [entry["ref"] for entry in site.json("list", *words)]
+
+    assert refs("--since", "7d") == ["ann", "new"]
+    assert refs("--user", "bob") == ["new", "old"]
+    assert refs("--search", "LUNCH", "--limit", "1") == ["new"]
+    assert refs("--check", "spf") == ["ann"]
+    assert site.run("list", "--user", "eve").stdout == "Nothing that is kept is like that.\n"
+
+
+def test_list_says_that_there_is_more(site):
+    for number in range(4):
+        keep(site.store, f"ref{number}", at=float(number))
+    assert "--limit 0 lists all" in site.run("list", "--limit", 3).stderr
+    for limit in (0, 4):
+        everything = site.run("list", "--limit", limit)
+        assert (everything.stdout.count("ref"), everything.stderr) == (4, "")
+
+
+def test_a_long_list_has_one_head(site, monkeypatch):
+    monkeypatch.setattr("antispam.quarantine.commands.SCREEN", 2)
+    for number in range(5):
+        keep(site.store, f"ref{number}", at=float(number))
+    listed = site.run("list").stdout
+    assert (listed.count("REFERENCE"), listed.count("ref")) == (1, 5)
+
+
+def test_an_empty_quarantine_is_said(site):
+    assert site.run("list").stdout == "Nothing is kept.\n"
+
+
+def test_nothing_that_mail_wrote_reaches_the_terminal_as_it_is(site):
+    evil = b"\x1b[2Jx\xe2\x80\xae\xc2\x9b31m"
+    keep(
+        site.store, "abc", "eve\x07", at=1.0, subject=evil, mail_from="a\u2028b\x1b@x", body=evil + b"\r\n\x00\x9b\r\n",
+        headers=((b"From", b" =?utf-8?b?G1sySg==?= <a@x>"),),
+    )  # fmt: skip
+    for words in (["list"], ["show", "abc"], ["release", "abc", "--to", "b@x"], ["release", "abc"], ["delete", "abc"]):
+        shown = site.run(*words)
+        assert shown.output.replace("\n", "").isprintable(), words
+        assert "\u202e" not in shown.output
+
+
+# show
+
+
+def test_show_explains_and_shows_the_text(site):
+    keep(
+        site.store, "abc", "bob", at=time.time(), subject=b"=?utf-8?q?caf=C3=A9?=",
+        headers=((b"From", b" Ann <ann@example.org>"), (b"Content-Type", b" text/html; charset=utf-8"), (b"X-Odd", b" 1")),
+        body=b"<style>p{}</style><p>Shall we &amp; how?</p>\r\n",
+    )  # fmt: skip
+    shown = site.run("show", "ABC").stdout
+    for expected in (
+        "abc, kept from bob since ",
+        "why         [dspam] wanted to keep it: probability 0.9900",
+        "score       0.9900",
+        "from        <ann@example.org>",
+        "recipients  bob@example.com",
+        "state       kept; `bms quarantine release abc` sends it",
+        "  Subject: caf\xe9",
+        "  From: Ann <ann@example.org>",
+        "| Shall we & how?",
+    ):
+        assert expected in shown
+    assert "X-Odd" not in shown
+    assert "style" not in shown
+
+
+def test_show_tells_what_became_of_a_release(site):
+    keep(site.store, "abc")
+    site.run("release", "abc")
+    assert "state       being released" in site.run("show", "abc").stdout
+    mark_failed(site.store, letters(site.store)[0].id, 1.0, "550 no")
+    assert "its release failed: 550 no; it may be released again" in site.run("show", "abc").stdout
+    site.run("release", "abc")
+    mark_sent(site.store, letters(site.store)[1].id, 1.0)
+    assert "released; the mail server took it 1970-01-01" in site.run("show", "abc").stdout
+
+
+def test_show_raw_is_the_message_octet_by_octet(site):
+    keep(site.store, "abc", body=b"\x00\xff\n.\r\n")
+    assert site.run("show", "abc", "--raw").stdout_bytes == b"Subject: lunch\r\n\r\n\x00\xff\n.\r\n"
+
+
+def test_show_raw_is_not_for_a_terminal(site, monkeypatch):
+    keep(site.store, "abc")
+    monkeypatch.setattr("antispam.quarantine.commands._is_terminal", lambda: True)
+    shown = site.run("show", "abc", "--raw")
+    assert (shown.exit_code, "into a file or a pipe" in shown.output) == (2, True)
+
+
+def test_show_tells_each_user_s_entry(site):
+    keep(site.store, "abc", "bob", "ann")
+    assert site.run("show", "abc").stdout.count("kept from") == 2
+    assert site.run("show", "abc", "--user", "ann").stdout.count("kept from") == 1
+    assert [entry["user"] for entry in site.json("show", "abc")] == ["bob", "ann"]
+
+
+# release
+
+
+def test_release_posts_the_message(site):
+    keep(site.store, "abc")
+    done = site.run("release", "abc")
+    assert (done.exit_code, done.stdout) == (0, "abc for bob: will be sent to bob@example.com\n")
+    assert len(letters(site.store)) == 1
+    assert site.run("release", "abc").stdout == "abc for bob: is being released already\n"
+    mark_sent(site.store, letters(site.store)[0].id, time.time())
+    assert "--force sends it once more" in site.run("release", "abc").stdout
+    assert len(letters(site.store)) == 1
+    site.run("release", "abc", "--force", "--to", "carl@example.net")
+    assert letters(site.store)[1].recipients == '["carl@example.net"]'
+
+
+def test_release_of_what_several_users_have_asks_for_whom(site):
+    keep(site.store, "abc", "bob", "ann")
+    keep(site.store, "abd", "bob")
+    asked = site.run("release", "abd", "abc")
+    assert (asked.exit_code, "kept from several users (bob, ann)" in asked.output) == (2, True)
+    assert letters(site.store) == [], "before anything is done"
+    site.run("release", "abc", "--user", "ann")
+    site.run("release", "abc", "--all-users")
+    assert [letter.recipients for letter in letters(site.store)] == ['["ann@example.com"]', '["bob@example.com"]']
+
+
+def test_release_teaches_what_was_released(site_with):
+    taught = []
+    site = site_with(teaching=lambda settings, store: lambda user, ref: taught.append((user, ref)))
+    keep(site.store, "abc")
+    keep(site.store, "abd")
+    site.run("release", "abc")
+    site.run("release", "abc")
+    site.run("release", "abd", "--no-teach")
+    assert taught == [("bob", "abc")]
+
+
+def test_a_teacher_that_fails_costs_the_release_nothing(site_with):
+    def fail(user, ref):
+        raise StoreError("locked")
+
+    site = site_with(teaching=lambda settings, store: fail)
+    keep(site.store, "abc")
+    done = site.run("release", "abc")
+    assert (done.exit_code, len(letters(site.store))) == (1, 1)
+    assert "released, but nothing was learned from it: locked" in done.stderr
+
+
+def test_release_wait_says_whether_the_mail_server_took_it(site_with):
+    def send_now(store, settings, letter):
+        if letter == 1:
+            mark_sent(store, letter, time.time())
+        if letter == 3:
+            mark_failed(store, letter, time.time(), "550 no\x1b")
+
+    site = site_with(send_now=send_now)
+    for ref in ("a", "b", "c"):
+        keep(site.store, ref)
+    done = [site.run("release", "--wait", ref) for ref in ("a", "b", "c")]
+    assert [one.exit_code for one in done] == [0, 1, 1]
+    assert "a for bob: the mail server took it" in done[0].stdout
+    assert "did not take it (no answer yet); the filter goes on trying" in done[1].stderr
+    assert "did not take it (550 no\\x1b); it was given up, and is still kept" in done[2].stderr
+
+
+def test_without_a_way_to_send_waiting_is_refused(site_with):
+    site = site_with()
+    keep(site.store, "abc")
+    assert site.run("release", "--wait", "abc").exit_code == 2
+    assert letters(site.store) == []
+
+
+def test_ctrl_c_leaves_released_what_was_released(site_with):
+    taught = []
+
+    def teach(user, ref):
+        taught.append(ref)
+        if len(taught) == 2:
+            raise KeyboardInterrupt
+
+    site = site_with(teaching=lambda settings, store: teach)
+    for ref in ("a", "b", "c"):
+        keep(site.store, ref)
+    done = site.run("release", "a", "b", "c")
+    assert done.exit_code == 130
+    assert "stopped" in done.stderr
+    assert [letter.ref for letter in letters(site.store)] == ["a", "b"]
+
+
+# delete
+
+
+def test_delete_deletes_one_user_s_entry(site):
+    keep(site.store, "abc", "bob", "ann")
+    assert site.run("delete", "abc").exit_code == 2
+    assert site.run("delete", "abc", "--user", "bob").stdout == "abc of bob: deleted\n"
+    assert (entries(site.store), contents(site.store)) == ([("abc", "ann")], ["abc"])
+    assert site.run("delete", "abc", "abc").exit_code == 0
+    assert contents(site.store) == []
+
+
+def test_delete_leaves_what_is_being_released(site):
+    keep(site.store, "abc")
+    site.run("release", "abc")
+    done = site.run("delete", "abc")
+    assert (done.exit_code, len(entries(site.store))) == (1, 1)
+    assert "is being released, and stays" in done.stderr
+
+
+# clean
+
+
+def test_clean_follows_the_configuration(site):
+    now = time.time()
+    for number in range(4):
+        keep(site.store, f"ref{number}", at=now - 10 * DAY * number)
+    site.config.write_text(site.config.read_text() + "[quarantine]\nkeep = 25d\nuser_messages = 2\n")
+    planned = site.run("clean", "--dry-run").stdout
+    assert re.match(r"would delete 1 too old \(\d+\), 1 too many \(\d+\)\n", planned)
+    assert len(entries(site.store)) == 4
+    assert site.run("clean").stdout == planned.replace("would delete", "deleted")
+    assert entries(site.store) == [("ref0", "bob"), ("ref1", "bob")]
+    assert site.run("clean").stdout == "nothing to delete\n"
+
+
+def test_clean_by_default_keeps_a_month(site):
+    now = time.time()
+    keep(site.store, "old", at=now - 31 * DAY)
+    keep(site.store, "young", at=now - 29 * DAY)
+    site.run("clean")
+    assert entries(site.store) == [("young", "bob")]
+
+
+def test_clean_quiet_says_nothing(site):
+    keep(site.store, "old", at=0.0)
+    assert (site.run("clean", "--quiet").output, entries(site.store)) == ("", [])
+
+
+def test_clean_as_json_is_one_object(site):
+    keep(site.store, "old", at=0.0)
+    size = of_ref(site.store, "old")[0].size
+    assert site.json("clean") == [
+        {
+            "dry_run": False,
+            "entries": 1,
+            "messages": 1,
+            "orphans": 0,
+            "by_reason": {"too old": {"entries": 1, "octets": size}},
+        }
+    ]
+
+
+def test_clean_goes_by_each_user_s_limits_where_they_are_given(site_with):
+    def limits(settings, store):
+        return lambda user: Limits(keep=DAY if user == "bob" else 0, size=0, messages=0, released=0)
+
+    site = site_with(limits=limits)
+    keep(site.store, "abc", "bob", "ann", at=0.0)
+    site.run("clean")
+    assert entries(site.store) == [("abc", "ann")]
+
+
+def test_clean_stopped_by_ctrl_c_tells_and_goes_on_the_next_time(site, monkeypatch):
+    monkeypatch.setattr(retention, "SLICE", 1)
+    for number in range(3):
+        keep(site.store, f"ref{number}", at=0.0)
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("antispam.quarantine.commands.time.sleep", interrupt)
+        done = site.run("clean")
+    assert (done.exit_code, len(entries(site.store))) == (130, 2)
+    assert "stopped; deleted 1 too old" in done.stderr
+    site.run("clean")
+    assert entries(site.store) == []
+
+
+# import
+
+
+def test_import_takes_a_mailbox_over_once(site):
+    box = site.folder / "bob.mbox"
+    box.write_bytes(MBOX)
+    done = site.run("import", "--user", "bob", box)
+    assert (done.exit_code, done.stdout) == (0, "1 imported\n")
+    assert "older than [quarantine] keep" in done.stderr
+    assert site.run("import", "--user", "bob", box).stdout == "1 there already\n"
+    assert entries(site.store)[0][1] == "bob"
+    assert box.read_bytes() == MBOX
+
+
+def test_import_tells_what_is_broken_and_takes_the_rest(site):
+    (site.folder / "good").write_bytes(MBOX)
+    (site.folder / "bad").write_bytes(b"\x00\x01")
+    done = site.run("import", "--user", "bob", site.folder / "none", site.folder / "bad", site.folder / "good")
+    assert done.exit_code == 1
+    assert "none: can't be read: No such file" in done.stderr
+    assert "bad: no message" in done.stderr
+    assert "1 imported, 1 not imported" in done.stdout
+
+
+def test_import_stopped_by_ctrl_c_goes_on_where_it_was(site, monkeypatch):
+    (site.folder / "box").write_bytes(MBOX + MBOX.replace(b"WIN", b"LOSE"))
+    real = import_mailbox
+
+    def interrupted(*args, done, **named):
+        def stop(stored):
+            raise KeyboardInterrupt
+
+        return real(*args, done=stop, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("antispam.quarantine.importing.import_mailbox", interrupted)
+        done = site.run("import", "--user", "bob", site.folder / "box")
+    assert (done.exit_code, "stopped; 1 imported" in done.stderr) == (130, True)
+    assert site.run("import", "--user", "bob", site.folder / "box").stdout == "1 imported, 1 there already\n"
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "../../etc/passwd"], "'../../etc/passwd' is no reference"),
+        (["show", "xyz"], "nothing is kept under xyz"),
+        (["show", "abc", "--user", "eve"], "nothing is kept under abc from eve"),
+        (["release", "*"], "'*' is no reference"),
+        (["release", "abc", "xyz"], "nothing is kept under xyz"),
+        (["release", "abc", "--user", "b%"], "'b%' is no user"),
+        (["release", "abc", "--to", "a b"], "'a b' is no address"),
+        (["release", "abc", "--user", "bob", "--all-users"], "Either --user or --all-users"),
+        (["delete", "ab\x1bc"], "'ab\\x1bc' is no reference"),
+        (["list", "--user", "../../x"], "is no user"),
+        (["list", "--since", "soon"], "expected a duration"),
+        (["list", "--search", "\x1b"], "can't be searched for"),
+        (["import", "--user", "*", "box"], "'*' is no user"),
+    ],
+)
+def test_a_mistake_is_an_error_that_says_what_is_wrong(site, words, said):
+    keep(site.store, "abc")
+    done = site.run(*words)
+    assert done.exit_code in (1, 2)
+    assert said in done.output
+    assert (letters(site.store), entries(site.store)) == ([], [("abc", "bob")])
+
+
+@pytest.mark.parametrize("words", [["clean"], ["release", "abc"], ["delete", "abc"]])
+def test_a_locked_database_is_an_error_that_says_so(site, words):
+    keep(site.store, "abc", at=0.0)
+    other = sqlite3.connect(site.folder / "state" / "bms.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    done = site.run(*words)
+    other.close()
+    assert (done.exit_code, "locked" in done.output) == (1, True)
+    assert entries(site.store) == [("abc", "bob")]
+
+
+@pytest.mark.parametrize("command", ["list", "show", "release", "delete", "clean", "import"])
+def test_help_tells_what_each_command_does(site, command):
+    shown = site.run(command, "--help")
+    assert shown.exit_code == 0
+    assert len(shown.stdout.splitlines()) > 8
