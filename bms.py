@@ -17,6 +17,7 @@ from antispam.checks import (
     connection_class,
     dkim_sign,
     dkim_verify,
+    feedback,
     greeting,
     greylist,
     helo,
@@ -24,10 +25,12 @@ from antispam.checks import (
     own_mail,
     spam_action,
     spf,
+    training_address,
 )
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
 from antispam.learning.commands import evaluate_command, train_command
+from antispam.learning.preference_commands import preferences_command
 from antispam.quarantine.commands import quarantine_commands
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
@@ -44,11 +47,15 @@ JOURNEY = Journey([
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
+    Row(Stage.RCPT, RECIPIENT, training_address, needs=("connection", "auth"), accepted=Accepted.DECIDE,
+        asks="is this an address that teaches the filter, and may this sender teach it?"),
     Row(Stage.RCPT, RECIPIENT, greylist, needs=("connection", "auth", "spf"), accepted=Accepted.SKIP,
         asks="have we seen this client, sender and recipient together before?"),
     # Those below need it only so that none of them is asked before it has answered.
     Row(Stage.END, MESSAGE, own_mail, accepted=Accepted.DECIDE,
         asks="did we send it ourselves, as a letter of our outbox?"),
+    Row(Stage.END, RECIPIENT, feedback, needs=("own_mail", "training_address"), accepted=Accepted.DECIDE,
+        asks="what does a user report, and what does the filter learn of it?"),
     Row(Stage.END, MESSAGE, dkim_verify, needs=("connection", "auth", "own_mail"),
         asks="is the message signed, and as it was when it was signed?"),
     Row(Stage.END, MESSAGE, attachments, needs=("own_mail",), accepted=Accepted.DECIDE,
@@ -68,7 +75,7 @@ main = make_group(
     JOURNEY,
     "bms",
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
-    commands=(train_command, evaluate_command, quarantine_commands()),
+    commands=(train_command, evaluate_command, preferences_command, quarantine_commands()),
 )
 
 if __name__ == "__main__":

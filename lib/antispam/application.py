@@ -140,6 +140,7 @@ class Application:
             deadline=Deadline.after(0),
             dictionaries=Dictionaries(self.store),
             people=People(settings[DspamSettings], self.store) if DspamSettings in settings else None,
+            read_only=not record,
             write_later=self.history.put if self.history is not None else _forget_row,
         )
         self._runner = Runner(

@@ -167,3 +167,30 @@ class SpamFinding(Finding):
     @property
     def probability(self) -> float | None:
         return None if self.opinion is None else self.opinion.probability
+
+
+class Verb(enum.StrEnum):
+    """What a report says of the messages that it brings."""
+
+    SPAM = "spam"
+    HAM = "ham"
+    BAN = "ban"  # spam, and its domain is not wanted any more
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingFinding(Finding):
+    """A recipient that teaches the filter, found at RCPT.
+
+    claimed      the login, or the envelope sender of an internal client; "" for a stranger
+    user         of the filter, who that is; "" for nobody
+    used         messages that he reported within the hour, of so many `allowed`
+    store_error  why that is not known
+    """
+
+    check: ClassVar[str] = "training_address"
+    verb: Verb = Verb.SPAM
+    claimed: str = ""
+    user: str = ""
+    used: int = 0
+    allowed: int = 0
+    store_error: str = ""

@@ -32,6 +32,7 @@ class Services:
     store     the SQL store, None where a program runs without one
     access    the administrator's access map as it stood when the session began (empty where none is configured)
     dictionaries  what was learned, None where a program doesn't learn
+    read_only    nothing may be learned, posted or remembered: somebody only wants to know what would happen
     write_later  takes a row for a table of the store; it is written after the reply, best effort
     people    whose mail is whose, and what they want; None where a program does not ask
     clock     seconds since the epoch
@@ -46,6 +47,7 @@ class Services:
     deadline: Deadline
     dictionaries: Dictionaries | None = None
     people: People | None = None
+    read_only: bool = False
     write_later: Callable[[sa.Table, Mapping[str, object]], None] = _forget
 
     def until(self, deadline: Deadline) -> Services:

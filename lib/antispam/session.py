@@ -219,6 +219,12 @@ class Session:
             if stage in (Stage.RCPT, Stage.END) and _settled(all_decisions(subject)):
                 return
 
+    def _nobody_is_left(self) -> bool:
+        """Whether each recipient's own check has settled what becomes of the message for him."""
+        message = self._current()
+        subjects = map(self._subject, message.accepted_recipients)
+        return all(_settled(all_decisions(one)) for one in subjects)
+
     def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
         """What refuses the subject as things stand."""
         decision = ruling(all_decisions(self._subject(recipient)))
@@ -332,7 +338,8 @@ class Session:
         return found.probability if found is not None and not found.error else None
 
     def _afterwards(self) -> None:
-        self._runner.afterwards(self._subject(), self._services_for(Stage.END))
+        if not self._services.read_only:
+            self._runner.afterwards(self._subject(), self._services_for(Stage.END))
 
     def _log_kept(self, recipient: Recipient, decision: Decision) -> None:
         """Of one recipient, where others get the message."""

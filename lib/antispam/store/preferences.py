@@ -87,4 +87,5 @@ def groups(store: Store) -> dict[str, str]:
     """The group of each user that is in one. Raises StoreError."""
     table = preference_group.c
     with store.read() as connection:
-        return dict(connection.execute(sa.select(table.user_name, table.group_name)).tuples())
+        rows = connection.execute(sa.select(table.user_name, table.group_name)).all()
+    return {row.user_name: row.group_name for row in rows}

@@ -1,0 +1,190 @@
+"""What does a user report, and what does the filter learn of it?"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.connection import Connection
+from antispam.evidence import TrainingFinding, Verb
+from antispam.findings import Findings
+from antispam.learning import answers, feedback
+from antispam.learning.forwards import reported
+from antispam.learning.settings import DspamSettings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.store import StoreError, outbox
+from antispam.store.outbox import Kind, Letter
+from antispam.text import for_log, from_wire
+from antispam.verdicts import Verdict, discard, reject, tempfail
+
+NAME = "feedback"
+Settings = DspamSettings
+
+_CONTRADICTION = "You sent this to the address for spam and to the one for honest mail; please send it to one of them."
+_TOO_LARGE = "The message is too large to be read here; please report fewer messages at once."
+_LATER = "The report can't be learned right now; please try again later."
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What became of a report, found at the end of the message.
+
+    alone        nobody else is to get this message
+    seen         messages that the user's dictionary was taught
+    store_error  why nothing, or not all, was learned
+    """
+
+    check: ClassVar[str] = NAME
+    verb: Verb = Verb.SPAM
+    user: str = ""
+    alone: bool = True
+    contradicts: bool = False
+    too_large: bool = False
+    learned: int = 0
+    corrected: int = 0
+    known: int = 0
+    missing: int = 0
+    released: int = 0
+    seen: int = 0
+    store_error: str = ""
+
+    @property
+    def found(self) -> int:
+        return self.learned + self.corrected + self.known
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """Teach what is reported, each message committed by itself. None for every recipient that teaches nothing."""
+    assert message is not None
+    assert recipient is not None
+    training = recipient.findings.get(TrainingFinding)
+    if training is None or not training.user or services.store is None or services.dictionaries is None:
+        return None
+    others = [one.findings.get(TrainingFinding) for one in message.accepted_recipients]
+    verbs = {one.verb is Verb.HAM for one in others if one is not None}
+    finding = Finding(verb=training.verb, user=training.user, alone=None not in others)
+    if services.read_only:
+        return finding
+    if len(verbs) > 1:
+        return dataclasses.replace(finding, contradicts=True)
+    if not message.body.complete:
+        return dataclasses.replace(finding, too_large=True)
+    try:
+        return _taught(finding, message, recipient, services)
+    except StoreError as error:
+        # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
+        return dataclasses.replace(finding, store_error=str(error))
+
+
+def _taught(finding: Finding, message: Message, recipient: Recipient, services: Services) -> Finding:
+    assert services.store is not None
+    assert services.dictionaries is not None
+    forwarded = reported(message.raw())
+    if not forwarded and finding.alone:
+        return dataclasses.replace(finding, missing=1)
+    store, now = services.store, services.clock()
+    teacher = services.dictionaries.make(finding.user)
+    feedback.count(store, finding.user, max(1, len(forwarded.reports)), now, services.deadline)
+    is_spam = finding.verb is not Verb.HAM
+    result = feedback.take(forwarded, is_spam, finding.user, teacher, store, now, services.deadline)
+    if not forwarded:
+        result.missing = 1
+    spam, ham = teacher.totals(services.deadline)
+    if services.settings[Settings].answers:
+        facts = answers.Facts(
+            is_spam=is_spam,
+            user=finding.user,
+            seen=_seen(spam, ham, services.settings[Settings].least),
+            needed=2 * services.settings[Settings].least,
+            reference=message.ref,
+            learned=result.learned,
+            corrected=result.corrected,
+            known=result.known,
+            missing=result.missing,
+            released=result.released,
+            subjects=result.subjects,
+            more=forwarded.more,
+        )
+        _answer(facts, message, recipient, services)
+    return dataclasses.replace(
+        finding,
+        learned=result.learned,
+        corrected=result.corrected,
+        known=result.known,
+        missing=result.missing,
+        released=len(result.released),
+        seen=spam + ham,
+    )
+
+
+def _seen(spam: int, ham: int, least: int) -> int:
+    """Of the messages that a dictionary needs, so many of each kind; once it has them, all that it was taught."""
+    return spam + ham if min(spam, ham) >= least else min(spam, least) + min(ham, least)
+
+
+def _answer(facts: answers.Facts, message: Message, recipient: Recipient, services: Services) -> None:
+    """Post the answer, one for each report however often it comes. Raises StoreError."""
+    assert services.store is not None
+    fields = [(header.name, header.value) for header in message.headers]
+    to = _reporter(facts.user, message.mail_from, services)
+    if not to or not answers.should_answer(message.mail_from, fields):
+        return
+    identifier, references = (_first(message, name) for name in (b"message-id", b"references"))
+    try:
+        content = answers.compose(
+            facts,
+            training_address=recipient.address,
+            reporter=to,
+            now=services.clock(),
+            message_id=identifier,
+            references=references,
+        )
+    except ValueError as error:
+        log.warning("[%s] the report is not answered: %s", message.ref, for_log(str(error)))
+        return
+    report = from_wire(identifier.strip() or message.ref, 500)
+    letter = Letter(Kind.ANSWER, message.ref, "", (to,), content, once=f"answer {facts.user} {facts.is_spam} {report}")
+    with services.store.write(services.deadline) as transaction:
+        outbox.post(services.store, transaction, letter, services.clock())
+
+
+def _reporter(user: str, mail_from: str, services: Services) -> str:
+    """Where the answer goes: to the envelope sender if that is the user's, else to his first address; "" for nowhere."""
+    assert services.people is not None
+    if services.people.user_of(mail_from) == user:
+        return mail_from
+    return next((one for one in services.people.addresses.users.get(user, ()) if one.find("@") > 0), "")
+
+
+def _first(message: Message, name: bytes) -> bytes:
+    return next((header.value for header in message.fields(name)), b"")
+
+
+def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable) -> Verdict:
+    """Nobody gets a report: it is dropped once it has taught."""
+    told = f"{finding.user} reports {finding.verb}"
+    if finding.contradicts:
+        return reject(_CONTRADICTION, f"{told} and the opposite")
+    if finding.too_large:
+        return reject(_TOO_LARGE, f"{told}: larger than max_message", code=552, enhanced="5.3.4")
+    if finding.store_error:
+        return tempfail(_LATER, f"{told}: {finding.store_error}", enhanced="4.3.0")
+    if not finding.found and finding.alone:
+        text = "No forwarded message was found in your mail.\n" + "\n".join(answers.HOW_TO_FORWARD)
+        return reject(text, f"{told}: nothing that could be found")
+    counts = {
+        "learned": finding.learned,
+        "corrected": finding.corrected,
+        "known before": finding.known,
+        "not found": finding.missing,
+        "released": finding.released,
+    }
+    return discard(f"{told}: " + ", ".join(f"{number} {what}" for what, number in counts.items() if number))

@@ -1,0 +1,93 @@
+"""Is this an address that teaches the filter, and may this sender teach it?
+
+Whose dictionary learns is a question of who sent the report: the login of SMTP AUTH, or else the envelope sender of an
+internal client. The From field says nothing: anybody can write anybody into it.
+"""
+
+from __future__ import annotations
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.connection import Connection
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, TrainingFinding, Verb
+from antispam.findings import Findings
+from antispam.learning.feedback import PERIOD, rate_name
+from antispam.learning.people import AddressList
+from antispam.learning.settings import DspamSettings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.store import StoreError, rates
+from antispam.text import from_wire
+from antispam.verdicts import Action, Verdict, reject, tempfail
+
+NAME = "training_address"
+Finding = TrainingFinding
+Settings = DspamSettings
+
+_STRANGER = (
+    "Mail to this address teaches our spam filter, so only our own users may send any.\n"
+    "If you are one: send it with your mail program set up to authenticate (SMTP AUTH), as for all your mail."
+)
+_UNKNOWN = (
+    "This address teaches the spam filter, and {who} has no dictionary there yet.\n"
+    "Ask your mail administrator for one: it takes a line in [dspam] dspam_users."
+)
+_TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
+
+
+def verbs(address: str, settings: DspamSettings) -> Verb | None:
+    """What mail to this address says of the messages that it brings; None for every other address."""
+    lists = {
+        Verb.SPAM: settings.spam,
+        Verb.BAN: settings.bandom,
+        Verb.HAM: (*settings.ham, *settings.falsepositive),
+    }
+    return next((verb for verb, listed in lists.items() if listed and address in AddressList(listed)), None)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> TrainingFinding | None:
+    """None for every other recipient."""
+    settings = services.settings[Settings]
+    assert message is not None
+    assert recipient is not None
+    verb = verbs(recipient.address, settings)
+    if verb is None or services.people is None:
+        return None
+    auth, client = message.findings.get(AuthFinding), message.findings.get(ConnectionFinding)
+    login = auth.login if auth is not None else ""
+    internal = client is not None and client.client is ClientClass.INTERNAL
+    if not login and not internal:
+        return Finding(verb=verb)
+    claimed = login or message.mail_from
+    addresses = services.people.addresses
+    user = (addresses.user_of_login(login) if login else addresses.user_of(message.mail_from)) or ""
+    found = Finding(verb=verb, claimed=from_wire(claimed, 320), user=user, allowed=settings.report_rate)
+    if not user or services.store is None:
+        return found
+    try:
+        used = rates.used(services.store, rate_name(user), services.clock(), PERIOD, services.deadline)
+    except StoreError as error:
+        # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
+        return Finding(verb=verb, claimed=found.claimed, user=user, store_error=str(error))
+    return Finding(verb=verb, claimed=found.claimed, user=user, used=used, allowed=settings.report_rate)
+
+
+def decide(
+    finding: TrainingFinding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    if not finding.claimed and not finding.user:
+        return reject(_STRANGER, "a stranger wants to teach the filter")
+    if not finding.user:
+        return reject(
+            _UNKNOWN.format(who=finding.claimed), f"{finding.claimed} is nobody whom dspam_users has", enhanced="5.7.1"
+        )
+    if finding.store_error:
+        return tempfail(
+            "Reports can't be taken right now; please try again later.", finding.store_error, enhanced="4.3.0"
+        )
+    if finding.used >= finding.allowed:
+        return tempfail(
+            _TOO_MANY.format(used=finding.used), f"{finding.user} reported {finding.used} messages", enhanced="4.7.1"
+        )
+    return Verdict(Action.CONTINUE, reason=f"{finding.verb} report of {finding.user}")

@@ -1,0 +1,108 @@
+"""What a report teaches: each reported message is found by its signature, or learned from what came with the report."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.deadline import Deadline
+from antispam.learning.forwards import Forwarded, Report
+from antispam.learning.mailboxes import identity
+from antispam.learning.teacher import Teacher
+from antispam.store import Store, quarantine, rates, release
+from antispam.text import from_wire
+from dspam.features import extract
+from dspam.hashing import Keys
+from dspam.store import Signature, Taught, find_signature, unpack_keys
+
+PERIOD = 3600.0  # seconds, of report_rate
+RELEASED_BY_USERS = "spam_action"  # the check of whose verdicts a user may be the judge
+
+
+def rate_name(user: str) -> str:
+    """Under which name the store counts what a user reports."""
+    return f"report {user}"[:255]
+
+
+def count(store: Store, user: str, messages: int, now: float, deadline: Deadline) -> None:
+    """Count what a user reports. Raises StoreError."""
+    rates.use(store, rate_name(user), messages, now, PERIOD, deadline)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a reported message is called and what it consists of; `ref` is ours where the store knows the message."""
+
+    name: str
+    keys: Keys
+    ref: str = ""
+
+
+@dataclasses.dataclass(slots=True)
+class Result:
+    """What became of the messages of a report.
+
+    missing   how many can't be learned: the store knows none of their signatures, and nothing else came with them
+    released  the recipients to whom what was kept from the user is on its way
+    subjects  of those that came with their header
+    """
+
+    learned: int = 0
+    corrected: int = 0
+    known: int = 0
+    missing: int = 0
+    released: list[str] = dataclasses.field(default_factory=list)
+    subjects: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        return self.learned + self.corrected + self.known
+
+
+def take(
+    forwarded: Forwarded, is_spam: bool, user: str, teacher: Teacher, store: Store, now: float, deadline: Deadline
+) -> Result:
+    """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
+    again after an error goes on where it stopped. What was kept from him as spam and is none is released.
+
+    Raises StoreError where the database can't do so before the deadline."""
+    result = Result()
+    for report in forwarded.reports:
+        lesson = lesson_of(report, teacher.number, store)
+        if lesson is None:
+            result.missing += 1
+            continue
+        taught = teacher.learn(lesson.name, lesson.keys, is_spam, deadline)
+        result.learned += taught is Taught.LEARNED
+        result.corrected += taught is Taught.RETRAINED
+        result.known += taught is Taught.REPLAY
+        if report.subject:
+            result.subjects.append(report.subject)
+        if lesson.ref and not is_spam:
+            result.released += _release(store, lesson.ref, user, now)
+    return result
+
+
+def lesson_of(report: Report, user: int, store: Store) -> Lesson | None:
+    """What there is to learn: the message as it came, which the user's signature stands for; else what he sent along; else what
+    another user's copy of it consisted of. None where there is none of it. Raises StoreError."""
+    others: Signature | None = None
+    for name in report.signatures:
+        found = find_signature(store, name)
+        own = next((one for one in found if one.user_id == user), None)
+        if own is not None:
+            return Lesson(own.signature, unpack_keys(own.content), own.signature)
+        others = others or next(iter(found), None)
+    if report.octets:
+        return Lesson(identity(report.octets), extract(report.octets))
+    return Lesson(others.signature, unpack_keys(others.content)) if others is not None else None
+
+
+def _release(store: Store, ref: str, user: str, now: float) -> tuple[str, ...]:
+    """To whom the message goes that was kept from the user as spam; nobody where none was, or something else kept it."""
+    try:
+        (entry,) = quarantine.of_ref(store, ref, user)
+    except (quarantine.NotKept, quarantine.BadName):
+        return ()
+    if entry.check != RELEASED_BY_USERS:
+        return ()
+    return tuple(from_wire(one) for one in release.release(store, entry, now).recipients)
