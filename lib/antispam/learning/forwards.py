@@ -114,6 +114,8 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
     """What the mail that came to a training address reports, given its octets. Never raises."""
     limits = limits or Limits()
     top = _parse(raw[: limits.octets], limits)
+    if _is_bounce(top):
+        return Forwarded()
     if resent := _resent(top):
         return _once([Report(Form.RESENT, _signatures(_parse(resent, limits), limits), resent)], limits, more=False)
     mine = {found for value in top.values(_SIGNATURE_FIELD) for found in _readings(_value(value))}
@@ -160,6 +162,13 @@ def _once(reports: list[Report], limits: Limits, *, more: bool) -> Forwarded:
         ids.update(report.signatures[:1])
         kept.append(report)
     return Forwarded(tuple(kept[: limits.reports]), more)
+
+
+def _is_bounce(top: Part) -> bool:
+    """Whether an MTA returns a message (RFC 3464): nobody reports the message that comes with it."""
+    return top.media_type == "multipart/report" and any(
+        part.media_type in {"message/delivery-status", "message/disposition-notification"} for part in top.children
+    )
 
 
 # --- resent ---

@@ -391,9 +391,11 @@ def _inline(source: str, lines: list[Line], block: _Block, is_html: bool) -> Inl
     if is_html:
         body = source[body_at:end]
     else:
-        body = "\n".join(_unquoted(source[line.start : line.end], block.level) for line in lines[block.body : stop])
-    within = [found for line in lines[block.body : stop] if (found := _named(line.text))]
-    ids = dict.fromkeys(block.named + _tags(source[start:end], is_html)[::-1] + within)
+        within = lines[block.body : stop]
+        level = min((line.level for line in within if not line.blank), default=0)  # some clients quote the body alone
+        body = "\n".join(_unquoted(source[line.start : line.end], max(level, block.level)) for line in within)
+    quoted = [found for line in lines[block.body : stop] if (found := _named(line.text))]
+    ids = dict.fromkeys(block.named + _tags(source[start:end], is_html)[::-1] + quoted)
     return Inline(block.fields, extract_signature_tags(body)[0], is_html, tuple(ids), block.explicit)
 
 
