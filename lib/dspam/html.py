@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass, field
-from html import unescape
 
 # "<" inside of a tag begins another one, so that nothing is looked at twice.
 _TAG = re.compile(rb"<(?:(/?)([a-zA-Z][a-zA-Z0-9:]*+)([^<>]*+)>|[!?/][^<>]*+>)")
@@ -23,6 +23,8 @@ _VOID = frozenset(b"area base br col hr img input link meta param".split())
 _LINKS = frozenset({b"href", b"src", b"action", b"background"})
 _WHITE = {b"#fff": b"white", b"#ffffff": b"white", b"ffffff": b"white", b"#000": b"black", b"#000000": b"black"}
 _MAX_TAGS = 3000
+# Python refuses to read a number of more than 4300 digits.
+_LONG_NUMBER = re.compile(r"(&#[0-9]{100})[0-9]++")
 
 
 @dataclass(slots=True)
@@ -121,6 +123,11 @@ def read(source: bytes) -> Reading:
     reader.reading.seen = _unescape(b"".join(reader.seen))
     reader.reading.unseen = _unescape(b"".join(reader.unseen))
     return reader.reading
+
+
+def unescape(text: str) -> str:
+    """The text with its character references resolved, as the standard library does it, and without its exception."""
+    return html.unescape(_LONG_NUMBER.sub(r"\1", text) if "&#" in text else text)
 
 
 def _unescape(text: bytes) -> bytes:

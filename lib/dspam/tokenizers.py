@@ -13,7 +13,6 @@ there than in a body.  Everything is pure; nothing raises on any content; `Limit
 
 from __future__ import annotations
 
-import html
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -24,6 +23,7 @@ from typing import Final, NamedTuple
 
 import _mimetree
 
+from . import html
 from .constants import DSZ_CHAIN, DSZ_OSB, DSZ_SBPH, DSZ_WORD
 
 WINDOW: Final = 5

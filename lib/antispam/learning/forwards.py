@@ -11,10 +11,9 @@ claim. Whoever acts on it must ask the store whose message it names.
 from __future__ import annotations
 
 import enum
-import html
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from _mimetree import (
     LIMIT_DEPTH,
@@ -34,6 +33,7 @@ from _mimetree import (
 from antispam.learning import inline
 from antispam.learning.mailboxes import identity
 from antispam.text import from_wire
+from dspam import html
 from dspam.tags import LONGEST_ID, extract_signature_tags
 
 
@@ -56,7 +56,7 @@ class Form(enum.StrEnum):
     ATTACHED  as an attachment; its octets are those that were attached
     RESENT    resent (redirected, bounced) as it is; its octets are without the Resent fields and what is above them
     REBUILT   in the text; its octets are made from what the client left of it
-    TAG       in the text, in a form that is not known; there are ids but no octets
+    TAG       in a form that is not known, in the text or in a file; there are ids but no octets
     """
 
     ATTACHED = "attached"
@@ -105,6 +105,8 @@ _TRACE = frozenset(
 )
 _USUAL = _AUTHORS | {b"received", b"return-path", b"to", b"cc", b"mime-version", b"content-type", b"delivered-to"}
 _OPAQUE = frozenset({"application/octet-stream", "text/plain"})
+_OUTLOOK = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x78\x9f\x3e\x22")  # how a compound file and a TNEF stream begin
+_SIGNATURE_LINE = re.compile(rb"\bX-DSPAM-Signature:[ \t]{0,9}+([0-9A-Za-z,._]{1,64}+)[\r\n]", re.IGNORECASE)
 _BEFORE_MESSAGE = b"\xef\xbb\xbf\r\n \t"
 
 
@@ -112,15 +114,18 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
     """What the mail that came to a training address reports, given its octets. Never raises."""
     limits = limits or Limits()
     top = _parse(raw[: limits.octets], limits)
+    if _is_bounce(top):
+        return Forwarded()
     if resent := _resent(top):
         return _once([Report(Form.RESENT, _signatures(_parse(resent, limits), limits), resent)], limits, more=False)
     mine = {found for value in top.values(_SIGNATURE_FIELD) for found in _readings(_value(value))}
-    attached = [octets for part in _own_parts(top) if (octets := _attached(part))]
+    attached = [report for part in _own_parts(top) if (report := _attached(part, limits))]
     texts = _texts(top, limits)
     forwards = _inline_forwards(texts)
+    if inline.is_reply(_subject_of(top)) and not any(one.explicit for one in forwards):
+        forwards = []  # an answer to somebody, who is quoted
     if attached and not _belongs_to_inline(attached, forwards, top):
-        kept = attached[: limits.reports]
-        reports = [Report(Form.ATTACHED, _signatures(_parse(octets, limits), limits), octets) for octets in kept]
+        reports = attached[: limits.reports]
     elif forwards:
         reports = [
             Report(Form.REBUILT, _kept(forward.signatures, mine, limits), inline.rebuild(forward))
@@ -157,6 +162,13 @@ def _once(reports: list[Report], limits: Limits, *, more: bool) -> Forwarded:
         ids.update(report.signatures[:1])
         kept.append(report)
     return Forwarded(tuple(kept[: limits.reports]), more)
+
+
+def _is_bounce(top: Part) -> bool:
+    """Whether an MTA returns a message (RFC 3464): nobody reports the message that comes with it."""
+    return top.media_type == "multipart/report" and any(
+        part.media_type in {"message/delivery-status", "message/disposition-notification"} for part in top.children
+    )
 
 
 # --- resent ---
@@ -208,7 +220,16 @@ def _own_parts(message: Part) -> Iterator[Part]:
             pending.extend(reversed(part.children))
 
 
-def _attached(part: Part) -> bytes | None:
+def _attached(part: Part, limits: Limits) -> Report | None:
+    """The message that a part carries; None where it carries none."""
+    if octets := _octets(part):
+        return Report(Form.ATTACHED, _signatures(_parse(octets, limits), limits), octets)
+    if ids := _kept(_stored_ids(part, limits), set(), limits):
+        return Report(Form.TAG, ids)
+    return None
+
+
+def _octets(part: Part) -> bytes | None:
     """The octets of the message that a part carries, declared or not; None for all else."""
     if part.media_type in {"message/rfc822", "message/global", "message/news"}:
         octets = part.children[0].raw if part.children else part.content
@@ -221,6 +242,19 @@ def _attached(part: Part) -> bytes | None:
     octets = decode_transfer(part.content, part.transfer_encoding).lstrip(_BEFORE_MESSAGE)
     known = {item.name.lower() for item in read_header(octets, 0, len(octets)).fields} & _USUAL
     return octets if len(known) >= (2 if named else 3) else None
+
+
+def _stored_ids(part: Part, limits: Limits) -> list[str]:
+    """The ids in a file of Outlook's own, a .msg or a winmail.dat, which has the header and the text in UTF-16 or ASCII."""
+    if not part.media_type.startswith("application/") or part.children:
+        return []
+    if not decode_transfer(part.content[:100], part.transfer_encoding).startswith(_OUTLOOK):
+        return []
+    content = decode_transfer(part.content[: limits.text * 4], part.transfer_encoding)[: limits.text].replace(
+        b"\0", b""
+    )
+    named = [_value(found) for found in _SIGNATURE_LINE.findall(content)[: limits.signatures]]
+    return named + _tags(content, is_html=False)[::-1]
 
 
 def _has_message_name(part: Part) -> bool:
@@ -321,18 +355,16 @@ def _inline_forwards(texts: list[_Text]) -> list[inline.Inline]:
     for other in by_text:
         if other is not best and len(other) == len(best):
             best = [
-                inline.Inline(one.fields, one.body, one.is_html, one.signatures + two.signatures, one.explicit)
-                for one, two in zip(best, other, strict=True)
+                replace(one, signatures=one.signatures + two.signatures) for one, two in zip(best, other, strict=True)
             ]
     if len(best) == 1:
         silent = [text for text, found in zip(texts, by_text, strict=True) if not found]
-        ids = [one for text in silent for one in inline.signatures(text.source, text.is_html)]
-        one = best[0]
-        best = [inline.Inline(one.fields, one.body, one.is_html, one.signatures + tuple(ids), one.explicit)]
+        ids = tuple(one for text in silent for one in inline.signatures(text.source, text.is_html))
+        best = [replace(best[0], signatures=best[0].signatures + ids)]
     return best
 
 
-def _belongs_to_inline(attached: list[bytes], forwards: list[inline.Inline], top: Part) -> bool:
+def _belongs_to_inline(attached: list[Report], forwards: list[inline.Inline], top: Part) -> bool:
     """Whether attached messages came along with the one that is forwarded in the text, as attachments of its own.
 
     They did where the client says that it forwards, not replies; unless one of them is that very message, which some clients
@@ -343,7 +375,7 @@ def _belongs_to_inline(attached: list[bytes], forwards: list[inline.Inline], top
     if not (any(one.explicit for one in forwards) or inline.is_forward(_subject_of(top))):
         return False
     shown = {_plain(one.fields.get("Subject", "")) for one in forwards}
-    return not shown & {_plain(subject(octets)) for octets in attached}
+    return not shown & {_plain(report.subject) for report in attached}
 
 
 def _subject_of(top: Part) -> str:

@@ -17,13 +17,13 @@ Linear in the length of the text, never raises.
 from __future__ import annotations
 
 import base64
-import html
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from dspam import html
 from dspam.tags import LONGEST_ID, extract_signature_tags
 
 MAX_LINES = 50_000  # of a text: nobody forwards below more
@@ -78,7 +78,11 @@ _MESSAGE_WORDS = re.compile(
     re.IGNORECASE,
 )
 _END_WORDS = re.compile(r"(?:end|ende|fin|fine|final|einde|fim|koniec|slut|slutt|loppu|конец)\b", re.IGNORECASE)
+_NAMES_AUTHOR = re.compile(r"@|\b(?:from|von|de|da|van|od|från|fra|от)\b", re.IGNORECASE)
 _FORWARD_PREFIX = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|i|vb|pd|vl|転送|转发|轉寄)\s*[:：]", re.IGNORECASE)
+_REPLY_PREFIX = re.compile(
+    r"\s*(?:re|aw|antw?|sv|odp|rif|res|ynt|回复|答复|返信)\s*(?:\[\d{1,3}\])?\s*[:：]", re.IGNORECASE
+)
 
 _QUOTE = re.compile(r"(?:[ \t\xa0]{0,3}+>)*+[ \t\xa0]?+")
 _LABEL = re.compile(r"[*_ \t\xa0]{0,8}+([^\W\d_][^:：*<>@]{0,30}?)[*_ \t\xa0]{0,4}[:：][*_ \t\xa0]*+(.*)", re.DOTALL)
@@ -197,7 +201,13 @@ def _shown(pieces: list[str]) -> str:
 def find(source: str, is_html: bool) -> list[Inline]:
     """The messages that are forwarded in a text, outermost ones only."""
     lines = lines_of(source, is_html)
-    return [_inline(source, lines, block, is_html) for block in _outermost(lines, is_html)]
+    blocks = _outermost(lines, is_html)
+    found = [_inline(source, lines, block, is_html) for block in blocks]
+    if len(found) == 1 and blocks[0].end is not None:
+        # What is forwarded may contain what looks like its end, with our tag behind it.
+        rest = _tags(source[lines[blocks[0].end].start :], is_html)[::-1]
+        found[0] = replace(found[0], signatures=tuple(dict.fromkeys([*found[0].signatures, *rest])))
+    return found
 
 
 def signatures(source: str, is_html: bool) -> tuple[str, ...]:
@@ -207,8 +217,13 @@ def signatures(source: str, is_html: bool) -> tuple[str, ...]:
 
 
 def is_forward(subject: str) -> bool:
-    """Whether a client wrote this subject for a forward and not for a reply: "Fwd: hello", "WG: hello"."""
+    """Whether a client wrote this subject for a forward: "Fwd: hello", "WG: hello"."""
     return _FORWARD_PREFIX.match(subject) is not None
+
+
+def is_reply(subject: str) -> bool:
+    """Whether a client wrote this subject for a reply: "Re: hello", "AW: hello"."""
+    return _REPLY_PREFIX.match(subject) is not None
 
 
 def _tags(source: str, is_html: bool) -> list[str]:
@@ -245,7 +260,7 @@ def _outermost(lines: list[Line], is_html: bool) -> list[_Block]:
         if kind == "end":
             if inner:
                 inner -= 1
-            elif current:
+            elif current and current.has_end:
                 current.end, current = at, None
             marker = None
         elif kind:
@@ -302,7 +317,7 @@ def _read_block(lines: list[Line], at: int, is_html: bool, marker: tuple[int, st
         block.body += 1
     if marker:
         block.explicit = _marker(marker[1]) == "forward"
-        block.has_end = "@" in marker[1]
+        block.has_end = _NAMES_AUTHOR.search(marker[1]) is not None
     return block
 
 
@@ -376,9 +391,11 @@ def _inline(source: str, lines: list[Line], block: _Block, is_html: bool) -> Inl
     if is_html:
         body = source[body_at:end]
     else:
-        body = "\n".join(_unquoted(source[line.start : line.end], block.level) for line in lines[block.body : stop])
-    within = [found for line in lines[block.body : stop] if (found := _named(line.text))]
-    ids = dict.fromkeys(block.named + _tags(source[start:end], is_html)[::-1] + within)
+        within = lines[block.body : stop]
+        level = min((line.level for line in within if not line.blank), default=0)  # some clients quote the body alone
+        body = "\n".join(_unquoted(source[line.start : line.end], max(level, block.level)) for line in within)
+    quoted = [found for line in lines[block.body : stop] if (found := _named(line.text))]
+    ids = dict.fromkeys(block.named + _tags(source[start:end], is_html)[::-1] + quoted)
     return Inline(block.fields, extract_signature_tags(body)[0], is_html, tuple(ids), block.explicit)
 
 

@@ -166,6 +166,10 @@ def test_broken_mime_and_html_are_read(message: bytes) -> None:
     assert set(names(message)) == set(extract(message).tolist())
 
 
+def test_a_character_reference_of_any_length_is_read() -> None:
+    assert "text: some words" in html(b"<p>some words &#" + b"9" * 5000 + b";</p>")
+
+
 @pytest.mark.parametrize(
     "bulk",
     [
