@@ -288,6 +288,7 @@ class Player:
         self._unmentioned: list[Delivery] = []
         self._seen = 0
         self._sent_bodies: list[bytes] = []
+        self._remembered: dict[str, str] = {}
 
     def play(self) -> None:
         step = self._dialogue.steps[-1]
@@ -344,7 +345,10 @@ class Player:
         self._open().send(raw)
 
     def _message(self, step: Step) -> None:
-        message = "".join(f"{line}\r\n" for line in step.block).encode()
+        text = "".join(f"{line}\r\n" for line in step.block)
+        for name, value in self._remembered.items():
+            text = text.replace(f"{{{name}}}", value)
+        message = text.encode()
         message = _prepared(message, step.text.removesuffix(":").strip(), self._dialogue)
         self._transcript.append(f"(a message of {len(message)} octets)")
         self._sent_bodies.append(message.partition(b"\r\n\r\n")[2])
@@ -391,9 +395,17 @@ class Player:
         for delivery, complaint in zip(self._unmentioned, complaints, strict=True):
             if not complaint:
                 self._unmentioned.remove(delivery)
+                self._remember(step, delivery)
                 return
         raw = self._unmentioned[0].raw.decode(errors="backslashreplace")
         raise self._error(step, f"{complaints[0]}; delivered was:\n{textwrap.indent(raw, '    | ')}")
+
+    def _remember(self, step: Step, delivery: Delivery) -> None:
+        for line in step.block:
+            verb, _, rest = line.partition(" ")
+            if verb == "remember":
+                name, _, field = rest.partition(":")
+                self._remembered[name] = delivery.values(field.strip())[0]
 
     def _complaint(self, step: Step, delivery: Delivery) -> str:
         for line in step.block:
@@ -485,9 +497,11 @@ def _delivery_fits(line: str, delivery: Delivery, sent_bodies: Sequence[bytes]) 
         case "top":
             first, value = delivery.fields()[0]
             return first.lower() == name.lower() and matches(wanted, value)
+        case "remember":
+            return bool(delivery.values(pattern.strip()))
         case "body":
             return _body_fits(rest, delivery.body, sent_bodies)
-    raise ValueError(f"a line below `delivered:` begins with from, to, has, lacks, once, top or body, not {verb!r}")
+    raise ValueError(f"a line below `delivered:` begins with from, to, has, lacks, once, top, remember or body, not {verb!r}")
 
 
 def _body_fits(rest: str, body: bytes, sent_bodies: Sequence[bytes]) -> bool:

@@ -132,7 +132,8 @@ class Store:
         alone). The expressions in `update` may use the columns of `table`, which stand for the existing row."""
         if self.dialect in ("mysql", "mariadb"):
             statement = mysql.insert(table).values(**values)
-            return statement.on_duplicate_key_update(update or {key[0]: table.c[key[0]]})
+            # In the caller's order: these databases assign from left to right, and read what they have assigned.
+            return statement.on_duplicate_key_update(list((update or {key[0]: table.c[key[0]]}).items()))
         insert = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
         dialect_statement = insert(table).values(**values)
         if update is None:
