@@ -267,10 +267,10 @@ def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list
             taken.append(address)
         elif code == 452 and taken:  # RFC 5321 section 4.5.3.1.10: too many
             return taken, refused, True
-        elif code == 421:
-            raise smtplib.SMTPServerDisconnected(_told(f"RCPT TO:<{address}>", code, text))
         else:
             refused.append(_Refused(f"RCPT TO:<{address}>", code, text))
+            if not refused[-1].still_talking:
+                raise refused[-1]
     return taken, refused, False
 
 
