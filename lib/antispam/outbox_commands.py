@@ -18,6 +18,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam.application import Program, load_settings
+from antispam.courier import send_now
+from antispam.outbox_settings import OutboxSettings
 from antispam.store import Store, StoreError, migrate, outbox
 from antispam.store.engine import url_from
 from antispam.store.outbox import Entry
@@ -86,12 +88,17 @@ def outbox_command(program: Program) -> click.Command:
     @group.command("retry")
     @click.argument("numbers", nargs=-1, type=int)
     @click.option("--failed", is_flag=True, help="all letters that were given up")
+    @click.option("--now", is_flag=True, help="send them from here, and tell what the MTA says")
     @click.pass_obj
-    def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool) -> None:
+    def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
         """Send the letters of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
         _demand_either(numbers, failed)
         with _opened(program, config) as store:
-            _change(store, _chosen(store, numbers, failed), outbox.retry, "will be sent")
+            chosen = _chosen(store, numbers, failed)
+            if now:
+                _send(store, load_settings(program, config)[OutboxSettings], chosen)
+            else:
+                _change(store, chosen, outbox.retry, "will be sent")
 
     @group.command("delete")
     @click.argument("numbers", nargs=-1, type=int)
@@ -133,6 +140,24 @@ def _change(store: Store, numbers: list[int], change: Callable[[Store, int, floa
             click.echo(f"letter {number}: there is none that waits or failed; it may be under way", err=True)
     if not numbers:
         click.echo("no letters")
+    if missed:
+        sys.exit(1)
+
+
+def _send(store: Store, settings: OutboxSettings, numbers: list[int]) -> None:
+    """Send each and say what the MTA said; exit status 1 where it did not take one for everybody."""
+    missed = False
+    for number in numbers:
+        try:
+            result = send_now(store, settings, number)
+        except LookupError as error:
+            missed = True
+            click.echo(f"letter {number}: {error}", err=True)
+            continue
+        entry = outbox.entry(store, number, time.time())
+        left = entry is not None and entry.sent_at is None
+        click.echo(f"letter {number}: {for_log(result.answer)}", err=left)
+        missed = missed or left
     if missed:
         sys.exit(1)
 

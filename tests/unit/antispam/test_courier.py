@@ -7,10 +7,13 @@ import socket
 import sqlite3
 import threading
 
+import bms
 import pytest
+import spfmilter
 import sqlalchemy as sa
 
 from antispam import courier as module
+from antispam.application import Application, settings_classes
 from antispam.courier import Courier, send_now
 from antispam.outbox_settings import OutboxSettings, parse_host
 from antispam.settings import SettingsError, load_text
@@ -70,8 +73,9 @@ def test_a_letter_arrives_as_it_is_with_its_pass_on_top(store):
         number = post(store, content=b"Subject: \xe4\r\n\r\n.\r\n..dots\r\nlast line without an end")
         assert courier(store, f"127.0.0.1:{sink.port}").round()
         (delivery,) = sink.wait(1)
-    first, _, rest = delivery.raw.partition(b"\r\n")
-    assert first.startswith(b"X-BMS-Pass: %d." % number)
+    top, trace, rest = delivery.raw.split(b"\r\n", 2)
+    assert top.startswith(b"X-BMS-Pass: %d." % number)
+    assert trace == b"Received: by filter.example.test id abcdefghijkl.1; Tue, 14 Nov 2023 22:13:20 -0000"
     assert rest == b"Subject: \xe4\r\n\r\n.\r\n..dots\r\nlast line without an end\r\n"
     assert (delivery.sender, delivery.recipients) == ("a@example.org", LETTER.recipients)
     assert delivery.sender_parameters == ("BODY=8BITMIME",)
@@ -312,6 +316,18 @@ def test_a_letter_that_goes_in_a_circle_is_given_up_unsent(store):
     assert len(mta.transactions) == 1
 
 
+def test_a_letter_that_comes_back_and_is_posted_again_has_one_field_more_each_time(store):
+    """So that a circle ends even where the filter doesn't know its own mail; it sees no field that its own MTA added."""
+    content = CONTENT
+    with ScriptedMta() as mta:
+        for _ in range(60):
+            post(store, content=content)
+            courier(store, mta).round()
+            content = mta.transactions[-1].content.partition(b"\r\n")[2]
+    assert len(mta.transactions) == 50
+    assert outbox.counts(store, NOW) == {"failed": 10}
+
+
 # When the next try is
 
 
@@ -332,6 +348,18 @@ def test_after_five_days_a_letter_is_given_up(store):
         courier(store, mta, NOW + 6 * DAY).round()
     assert entry(store).state is State.FAILED
     assert "450 still later" in entry(store).last_error
+
+
+# Whose courier it is
+
+
+def test_a_program_without_an_outbox_has_no_courier(tmp_path):
+    """Its mail would not be known when it comes back, and its configuration does not say where to send it."""
+    for journey, wanted in ((bms.JOURNEY, True), (spfmilter.JOURNEY, False)):
+        settings = load_text(f"[milter]\ndatadir = {tmp_path}\n", settings_classes(journey))
+        application = Application(journey, settings, record=False)
+        assert (application.courier() is not None) is wanted
+        application.close()
 
 
 # Crashes and company

@@ -13,6 +13,7 @@ from bms import main
 from antispam.store import Store, migrate, outbox
 from antispam.store.outbox import Kind, Letter, State
 from antispam.store.schema import outbox as table
+from support.scripted_mta import ScriptedMta
 
 CONTENT = b"Subject: \x1b[31m\xff\r\n\r\nhi\r\n"
 
@@ -29,9 +30,9 @@ def store(tmp_path):
 @pytest.fixture
 def bms(tmp_path):
     config = tmp_path / "milter.cfg"
-    config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
 
-    def run(*arguments, **more):
+    def run(*arguments, host="127.0.0.1:1", **more):
+        config.write_text(f"[milter]\ndatadir = {tmp_path}\n[outbox]\nhost = {host}\nhelo = a.example\n")
         # Wide enough that no cell is folded.
         runner = click.testing.CliRunner(env={"COLUMNS": "300"})
         return runner.invoke(main, ["--config", str(config), "outbox", *arguments], **more)
@@ -112,6 +113,17 @@ def test_a_failed_letter_can_be_sent_again(store, bms):
     fail(store, number)
     assert bms("retry", str(number)).exit_code == 0
     assert state(store, number) is State.WAITING
+
+
+def test_a_letter_can_be_sent_at_once_and_the_answer_is_printed(store, bms):
+    number = post(store)
+    with ScriptedMta(END=["451 4.3.0 \x1b[31mlater", "250 2.0.0 queued as 4Xy"]) as mta:
+        refused = bms("retry", "--now", str(number), host=mta.host)
+        assert (refused.exit_code, state(store, number)) == (1, State.WAITING)
+        assert f"letter {number}: end of message: 451 4.3.0 \\x1b[31mlater\n" in refused.output
+        taken = bms("retry", "--now", str(number), host=mta.host)
+    assert (taken.exit_code, taken.output) == (0, f"letter {number}: 250 2.0.0 queued as 4Xy\n")
+    assert bms("retry", "--now", str(number)).exit_code == 1
 
 
 def test_all_failed_letters_can_be_sent_again_or_deleted_at_once(store, bms):
