@@ -31,6 +31,7 @@ from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
 from antispam.learning.commands import evaluate_command, train_command
 from antispam.learning.preference_commands import preferences_command
+from antispam.outbox_commands import outbox_command
 from antispam.quarantine.commands import quarantine_commands
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
@@ -75,7 +76,7 @@ main = make_group(
     JOURNEY,
     "bms",
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
-    commands=(train_command, evaluate_command, preferences_command, quarantine_commands()),
+    commands=(train_command, evaluate_command, preferences_command, quarantine_commands(), outbox_command),
 )
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import email.utils
 import io
 import logging
 import random
@@ -174,8 +175,8 @@ class Carrier:
         self._helo = settings.helo
         self._conversation: _Conversation | None = None
 
-    def send(self, letter: Claimed) -> Result:
-        """One try. Whatever the MTA says or doesn't is in the result."""
+    def send(self, letter: Claimed, now: float) -> Result:
+        """One try, at `now` (seconds since the epoch). Whatever the MTA says or doesn't is in the result."""
         if not letter.recipients:
             return Result(for_good=True, answer="it is addressed to nobody")
         if len(_RECEIVED.findall(_header_section(letter.content))) > MAX_RECEIVED:
@@ -186,7 +187,7 @@ class Carrier:
             self.close()
             return Result(reachable=False, answer=str(error))
         try:
-            return _transaction(conversation, letter, self._settings)
+            return _transaction(conversation, letter, self._settings, now)
         except _Refused as error:
             if not error.still_talking:
                 self._drop()
@@ -233,7 +234,7 @@ class Carrier:
             current.abandon()
 
 
-def _transaction(conversation: _Conversation, letter: Claimed, settings: OutboxSettings) -> Result:
+def _transaction(conversation: _Conversation, letter: Claimed, settings: OutboxSettings, now: float) -> Result:
     """Raises _Refused where the MTA takes the letter for nobody, and smtplib's errors."""
     conversation.letters += 1
     conversation.wait_longer(settings.timeout)
@@ -245,9 +246,8 @@ def _transaction(conversation: _Conversation, letter: Claimed, settings: OutboxS
         for_good = all(error.for_good for error in refused)
         return Result(for_good=for_good, answer=str(refused[0]))
     conversation.wait_longer(5 * settings.timeout)  # RFC 5321 section 4.5.3.2.6: filters work now, ours among them
-    content = f"{PASS_FIELD}: {letter.pass_value}\r\n".encode("ascii") + letter.content
     try:
-        code, text = conversation.data(content)
+        code, text = conversation.data(_on_top(letter, conversation.local_hostname, now) + letter.content)
     except smtplib.SMTPDataError as error:
         raise _Refused("DATA", error.smtp_code, _octets(error.smtp_error)) from error
     if code != 250:
@@ -255,6 +255,13 @@ def _transaction(conversation: _Conversation, letter: Claimed, settings: OutboxS
     for_good = bool(refused) and not more and all(error.for_good for error in refused)
     answer = str(refused[0]) if refused else _told("", code, text)
     return Result(taken=tuple(taken), for_good=for_good, more=more, answer=answer)
+
+
+def _on_top(letter: Claimed, name: str, now: float) -> bytes:
+    """The pass, and a trace of us. A filter does not see the Received field of its own MTA: without ours, the fields of a
+    letter that goes in a circle would never grow."""
+    trace = f"Received: by {name} id {letter.ref}.{letter.id}; {email.utils.formatdate(now)}"
+    return f"{PASS_FIELD}: {letter.pass_value}\r\n{trace}\r\n".encode("ascii", "replace")
 
 
 def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list[str], list[_Refused], bool]:
@@ -267,10 +274,10 @@ def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list
             taken.append(address)
         elif code == 452 and taken:  # RFC 5321 section 4.5.3.1.10: too many
             return taken, refused, True
-        elif code == 421:
-            raise smtplib.SMTPServerDisconnected(_told(f"RCPT TO:<{address}>", code, text))
         else:
             refused.append(_Refused(f"RCPT TO:<{address}>", code, text))
+            if not refused[-1].still_talking:
+                raise refused[-1]
     return taken, refused, False
 
 
@@ -373,7 +380,7 @@ class Courier:
 
     def send(self, letter: Claimed) -> Result:
         """Try to send a letter that was claimed, and note what became of it. Raises StoreError where that can't be noted."""
-        result = self._carrier.send(letter)
+        result = self._carrier.send(letter, self._clock())
         for attempt in range(_NOTING):
             try:
                 self._note(letter, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -67,6 +68,16 @@ def test_what_is_sent_is_kept_in_the_same_transaction(store, recorder):
     assert recorder.keep(message(), [Kept("ann", ("ann@example.com",), SPAM)], [LETTER])
     (letter,) = rows(store, outbox)
     assert (letter.kind, json.loads(letter.recipients), letter.content) == ("rest", ["c@example.com"], LETTER.content)
+
+
+def test_who_sends_is_told_of_letters_and_of_nothing_else(store):
+    history, posted = HistoryWriter(store), threading.Event()
+    recorder = StoreRecorder(store, history, lambda: 0.0, posted)
+    recorder.keep(message(), [Kept("ann", ("ann@example.com",), SPAM)])
+    assert not posted.is_set()
+    recorder.keep(message(), [], [LETTER])
+    history.close()
+    assert posted.is_set()
 
 
 def test_a_message_that_can_not_be_kept_is_not_sent_either(store, recorder):

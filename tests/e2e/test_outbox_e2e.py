@@ -1,0 +1,87 @@
+"""A letter's whole way: out of the store, through a real MTA and the real filter beside it, to its recipient; and only once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from antispam.store import Store, outbox
+from antispam.store.outbox import Kind, Letter
+from support.filter_process import FilterProcess
+from support.mta import NameServer, Postfix, Sendmail
+from support.network import PrivateNetwork
+from support.processes import RunDirectory, wait_until
+from support.sink import Sink
+
+pytestmark = pytest.mark.servers
+
+# What the filter would change in, or keep of, anybody else's mail.
+CONTENT = (
+    b"Authentication-Results: mail.example.test; spf=pass smtp.mailfrom=bank.example\r\n"
+    b"X-BMS-Pass: 1.of a stranger\r\n"
+    b"From: a@example.org\r\nTo: b@example.com\r\nDate: Mon, 2 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n"
+    b"Subject: release\r\n"
+    b'Content-Type: application/octet-stream; name="virus.exe"\r\n\r\nMZ\r\n.dot\r\n'
+)
+ADDRESSES = ("b@example.com", "c@example.com")
+
+
+@contextlib.contextmanager
+def running(
+    kind: str, world: tuple[PrivateNetwork, NameServer], more: str = "", workers: int = 1
+) -> Iterator[tuple[FilterProcess, Sink]]:
+    network, nameserver = world
+    nameserver.load([])
+    with RunDirectory("socket") as run, Sink(network) as sink:
+        socket = run.path / "milter.sock"
+        with (
+            Postfix(network, sink, [f"unix:{socket}"])
+            if kind == "postfix"
+            else Sendmail(network, sink, [f"local:{socket}"])
+        ) as mta:
+            config = f"[outbox]\nhost = 127.0.0.1:{mta.port}\nretry_first = 1s\n[defang]\nremedy = reject\n{more}"
+            with FilterProcess(network, config, socket=socket, workers=workers) as program:
+                yield program, sink
+
+
+@pytest.fixture(params=["postfix", "sendmail"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_a_letter_reaches_its_recipients_as_it_is(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
+    with running(kind, world, workers=2) as (program, sink):
+        store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
+        with store.write() as connection:
+            outbox.post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+        deliveries = sink.wait(1)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
+        store.close()
+        log = program.log()
+    recipients = sorted(address for delivery in deliveries for address in delivery.recipients)
+    assert recipients == list(ADDRESSES), log
+    for delivery in deliveries:
+        assert delivery.sender == ""
+        assert delivery.values("X-BMS-Pass") == []
+        assert delivery.values("Authentication-Results") == ["mail.example.test; spf=pass smtp.mailfrom=bank.example"]
+        assert delivery.body == b"MZ\r\n.dot\r\n"
+    assert "ACCEPT own_mail: letter 1 of our outbox (release of abcdefghijkl)" in log
+    assert "[abcdefghijkl] SENT letter 1 (release)" in log
+    assert "Traceback" not in log
+
+
+def test_the_same_message_without_its_pass_is_refused(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
+    """Here by switching off what would know it: the letter is given up, said, and kept."""
+    with running(kind, world, "[own_mail]\nmode = off") as (program, sink):
+        store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
+        with store.write() as connection:
+            outbox.post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+        wait_until(lambda: outbox.counts(store, time.time()) == {"failed": 1}, "the letter is given up", 20)
+        (entry,) = outbox.entries(store, time.time())
+        store.close()
+        assert "550 5.7.1" in entry.last_error
+        assert sink.deliveries == []
+        assert "ERROR letter 1 (release) can't be sent and is given up" in program.log()
