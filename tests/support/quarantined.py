@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from antispam.message import Body, Header, Message
 from antispam.outcome import Decision
 from antispam.store import Store
+from antispam.store.outbox import claim, delivered, given_up
 from antispam.store.quarantine import Kept, insert
 from antispam.store.schema import outbox, quarantine_entry, stored_message
 from antispam.verdicts import quarantine
@@ -38,17 +39,16 @@ def keep(
 
 def mark_sent(store: Store, letter: int, now: float) -> None:
     """What the outbox does once the MTA has taken a letter."""
-    with store.write() as connection:
-        connection.execute(sa.update(outbox).where(outbox.c.id == letter).values(next_at=None, sent_at=now))
-        entry = quarantine_entry
-        connection.execute(sa.update(entry).where(entry.c.outbox_id == letter).values(released_at=now))
+    claimed = claim(store, now, 60.0, letter)
+    assert claimed is not None
+    assert delivered(store, claimed, claimed.recipients, now) == ()
 
 
 def mark_failed(store: Store, letter: int, now: float, error: str = "550 no such user") -> None:
     """What it does with one that it gives up."""
-    with store.write() as connection:
-        values = {"next_at": None, "failed_at": now, "last_error": error}
-        connection.execute(sa.update(outbox).where(outbox.c.id == letter).values(values))
+    claimed = claim(store, now, 60.0, letter)
+    assert claimed is not None
+    assert given_up(store, claimed, error, now)
 
 
 def letters(store: Store) -> list[sa.Row]:

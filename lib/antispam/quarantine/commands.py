@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from antispam import courier
 from antispam.application import Program, load_settings
 from antispam.learning.mailboxes import MailboxError
+from antispam.outbox_settings import OutboxSettings
 from antispam.quarantine import importing, show
 from antispam.quarantine.settings import QuarantineSettings
 from antispam.settings import Settings
@@ -41,6 +43,7 @@ from antispam.text import for_log
 
 INTERRUPTED = 130  # as a shell has it
 SCREEN = 500  # entries that are listed together
+LOOK_AGAIN = 0.2  # seconds until it is looked again what became of a letter
 REST = 0.05  # seconds between two slices, in which mail gets at the database
 
 Teach = Callable[[str, str], object]
@@ -48,8 +51,9 @@ Teach = Callable[[str, str], object]
 
 Teaching = Callable[[Settings, Store], Teach]
 
-SendNow = Callable[[Store, Settings, int], object]
-"""send_now(store, settings, letter): offers a letter of the outbox to the MTA at once."""
+SendNow = Callable[[Store, OutboxSettings, int], object]
+"""send_now(store, settings, letter): offers a letter of the outbox to the MTA at once. Raises LookupError where somebody else
+is doing that."""
 
 LimitsFrom = Callable[[Settings, Store], LimitsOf]
 
@@ -62,13 +66,13 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 def quarantine_commands(
-    teaching: Teaching | None = None, send_now: SendNow | None = None, limits: LimitsFrom | None = None
+    teaching: Teaching | None = None, limits: LimitsFrom | None = None, send_now: SendNow = courier.send_now
 ) -> Callable[[Program], click.Command]:
     """Makes `quarantine`, for the commands of a program.
 
     teaching  what a release teaches by; None teaches nothing
-    send_now  what `release --wait` sends with; None can't wait
     limits    what `clean` goes by; None takes the same for all users from [quarantine]
+    send_now  what `release --wait` sends with
     """
 
     def make(program: Program) -> click.Command:
@@ -234,7 +238,7 @@ def _chosen(store: Store, refs: Sequence[str], user: str, all_users: bool) -> li
     return list(chosen.values())
 
 
-def _release_command(program: Program, teaching: Teaching | None, send_now: SendNow | None) -> click.Command:
+def _release_command(program: Program, teaching: Teaching | None, send_now: SendNow) -> click.Command:
     @click.command("release")
     @_refs_argument
     @click.option("--user", default="", help="for this user only")
@@ -253,8 +257,6 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
         The filter sends it within moments, and goes on trying while the mail server does not take it; until then `list` says
         `under way`. A message that was released stays here for a while. Releasing also teaches that such mail is honest.
         """
-        if wait and send_now is None:
-            raise click.UsageError("This program can't send by itself: leave out --wait, and the filter sends it.")
         with _opened(program, config) as (settings, store):
             addresses = tuple(map(checked_address, to))
             learns = teaching(settings, store) if teach and teaching is not None else None
@@ -264,8 +266,8 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
                 for entry in _chosen(store, refs, user, all_users):
                     trouble |= not _release_one(store, entry, addresses, force, learns)
                     done.append(entry.ref)
-                    if wait and send_now is not None:
-                        trouble |= not _sent(store, settings, entry, send_now)
+                    if wait:
+                        trouble |= not _sent(store, settings[OutboxSettings], entry, send_now)
             except KeyboardInterrupt:
                 click.echo(f"stopped; {len(done)} released before that, and they stay released", err=True)
                 sys.exit(INTERRUPTED)
@@ -297,11 +299,16 @@ def _release_one(store: Store, entry: Entry, to: Sequence[str], force: bool, tea
     return True
 
 
-def _sent(store: Store, settings: Settings, entry: Entry, send_now: SendNow) -> bool:
-    """Whether the MTA took it."""
+def _sent(store: Store, settings: OutboxSettings, entry: Entry, send_now: SendNow) -> bool:
+    """Whether the MTA took it; says so. Where the filter is just sending it, what comes of that is waited for."""
+    ends = time.monotonic() + settings.lease
     (now,) = of_ref(store, entry.ref, entry.user)
-    if now.state is State.UNDER_WAY and now.outbox_id is not None:
-        send_now(store, settings, now.outbox_id)
+    while now.state is State.UNDER_WAY and now.outbox_id is not None and time.monotonic() < ends:
+        try:
+            send_now(store, settings, now.outbox_id)
+            ends = 0.0
+        except LookupError:
+            time.sleep(LOOK_AGAIN)
         (now,) = of_ref(store, entry.ref, entry.user)
     if now.state is State.RELEASED:
         click.echo(f"{entry.ref} for {for_log(entry.user)}: the mail server took it")

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from antispam.store.engine import Store
-from antispam.store.outbox import Kind, Letter, post
+from antispam.store.engine import Store, StoreError
+from antispam.store.outbox import Kind, Letter, post, retry
 from antispam.store.quarantine import BadName, Entry, NotKept, content
 from antispam.store.schema import outbox, quarantine_entry
 from antispam.text import for_log
 
 MAX_ADDRESS = 320
+_LOOKS = 10
 _HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
 _LINE_END = re.compile(rb"\r\n|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
@@ -45,13 +46,27 @@ class Released:
 def release(store: Store, entry: Entry, now: float, *, to: Sequence[str] = (), force: bool = False) -> Released:
     """Send the message to the recipients from whom it was kept, or to those of `to`.
 
-    Where that is under way or done, nothing happens without `force`; where it failed, it is tried again. Safe from several
-    processes at once. Raises NotKept where the entry is gone, BadName where it has no recipient that mail could be sent to,
-    StoreError where nothing was done.
+    Where that is under way or done, nothing happens without `force`; a letter that was given up is tried again, for those who
+    have not got it. Safe from several processes at once. Raises NotKept where the entry is gone, BadName where it has no
+    recipient that mail could be sent to, StoreError where nothing was done.
     """
     recipients = tuple(checked_address(address) for address in to) or usable(entry)
-    original = content(store, entry.ref)
-    letter = Letter(Kind.RELEASE, entry.ref, _sender(entry), recipients, for_delivery(original))
+    content_now = for_delivery(content(store, entry.ref))
+    letter = Letter(Kind.RELEASE, entry.ref, _sender(entry), recipients, content_now)
+    for _ in range(_LOOKS):
+        released, failed = _post(store, entry, letter, now, force=force, instead=bool(to))
+        if released is not None:
+            return released
+        if failed is not None and retry(store, failed, now):
+            return Released(Outcome.POSTED, failed, recipients)
+        # Between the two somebody else tried it again or deleted it.
+    raise StoreError(f"the letter that releases {entry.ref} changes all the time")
+
+
+def _post(
+    store: Store, entry: Entry, letter: Letter, now: float, *, force: bool, instead: bool
+) -> tuple[Released | None, int | None]:
+    """What became of it; or the number of the letter that failed before, which shall be tried again."""
     table = quarantine_entry
     with store.write() as connection:
         # The lock of the row: of two that come at once the second one sees the letter of the first.
@@ -60,20 +75,16 @@ def release(store: Store, entry: Entry, now: float, *, to: Sequence[str] = (), f
         if row is None:
             raise NotKept(f"{entry.ref} is no longer kept")
         if not force:
-            if _due(connection, row.outbox_id):
-                return Released(Outcome.UNDER_WAY, row.outbox_id, recipients)
+            before = connection.execute(sa.select(outbox.c.next_at).where(outbox.c.id == row.outbox_id)).one_or_none()
+            if before is not None and before.next_at is not None:
+                return Released(Outcome.UNDER_WAY, row.outbox_id, letter.recipients), None
             if row.released_at is not None:
-                return Released(Outcome.RELEASED, row.outbox_id, recipients)
+                return Released(Outcome.RELEASED, row.outbox_id, letter.recipients), None
+            if before is not None and not instead:
+                return None, row.outbox_id
         number = post(store, connection, letter, now)
         connection.execute(sa.update(table).where(table.c.id == entry.number).values(outbox_id=number))
-    return Released(Outcome.POSTED, number, recipients)
-
-
-def _due(connection: sa.Connection, letter: int | None) -> bool:
-    if letter is None:
-        return False
-    query = sa.select(outbox.c.id).where(outbox.c.id == letter, outbox.c.next_at.is_not(None))
-    return connection.scalar(query) is not None
+    return Released(Outcome.POSTED, number, letter.recipients), None
 
 
 def checked_address(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sqlite3
 import time
 
@@ -172,7 +173,8 @@ def test_show_tells_what_became_of_a_release(site):
     mark_failed(site.store, letters(site.store)[0].id, 1.0, "550 no")
     assert "its release failed: 550 no; it may be released again" in site.run("show", "abc").stdout
     site.run("release", "abc")
-    mark_sent(site.store, letters(site.store)[1].id, 1.0)
+    assert "state       being released; not taken yet: 550 no" in site.run("show", "abc").stdout
+    mark_sent(site.store, letters(site.store)[0].id, 1.0)
     assert "released; the mail server took it 1970-01-01" in site.run("show", "abc").stdout
 
 
@@ -206,9 +208,9 @@ def test_release_posts_the_message(site):
     assert site.run("release", "abc").stdout == "abc for bob: is being released already\n"
     mark_sent(site.store, letters(site.store)[0].id, time.time())
     assert "--force sends it once more" in site.run("release", "abc").stdout
-    assert len(letters(site.store)) == 1
+    assert letters(site.store) == []
     site.run("release", "abc", "--force", "--to", "carl@example.net")
-    assert letters(site.store)[1].recipients == '["carl@example.net"]'
+    assert letters(site.store)[0].recipients == '["carl@example.net"]'
 
 
 def test_release_of_what_several_users_have_asks_for_whom(site):
@@ -246,11 +248,13 @@ def test_a_teacher_that_fails_costs_the_release_nothing(site_with):
 
 def test_release_wait_says_whether_the_mail_server_took_it(site_with):
     def send_now(store, settings, letter):
-        if letter == 1:
-            mark_sent(store, letter, time.time())
-        if letter == 3:
-            mark_failed(store, letter, time.time(), "550 no\x1b")
+        outcomes.pop(0)(store, letter)
 
+    outcomes = [
+        lambda store, letter: mark_sent(store, letter, time.time()),
+        lambda store, letter: None,
+        lambda store, letter: mark_failed(store, letter, time.time(), "550 no\x1b"),
+    ]
     site = site_with(send_now=send_now)
     for ref in ("a", "b", "c"):
         keep(site.store, ref)
@@ -261,11 +265,30 @@ def test_release_wait_says_whether_the_mail_server_took_it(site_with):
     assert "did not take it (550 no\\x1b); it was given up, and is still kept" in done[2].stderr
 
 
-def test_without_a_way_to_send_waiting_is_refused(site_with):
-    site = site_with()
+def test_release_wait_waits_for_the_filter_where_that_is_sending_it(site_with, monkeypatch):
+    def send_now(store, settings, letter):
+        raise LookupError
+
+    site = site_with(send_now=send_now)
     keep(site.store, "abc")
-    assert site.run("release", "--wait", "abc").exit_code == 2
-    assert letters(site.store) == []
+
+    def sleep(seconds):
+        mark_sent(site.store, letters(site.store)[0].id, time.time())
+
+    monkeypatch.setattr("antispam.quarantine.commands.time.sleep", sleep)
+    done = site.run("release", "--wait", "abc")
+    assert (done.exit_code, "the mail server took it" in done.stdout) == (0, True)
+
+
+def test_release_wait_tells_that_no_mail_server_answers(site):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        site.config.write_text(site.config.read_text() + f"[outbox]\nhost = 127.0.0.1:{port}\n")
+        keep(site.store, "abc")
+        done = site.run("release", "--wait", "abc")
+    assert (done.exit_code, len(letters(site.store))) == (1, 1)
+    assert re.search(r"did not take it \(.*refused.*\); the filter goes on trying", done.stderr)
 
 
 def test_ctrl_c_leaves_released_what_was_released(site_with):

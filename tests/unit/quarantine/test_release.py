@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.store import Store, migrate
-from antispam.store.quarantine import BadName, NotKept, of_ref, remove
+from antispam.store import Store, migrate, outbox
+from antispam.store.quarantine import BadName, NotKept, State, of_ref, remove
 from antispam.store.release import Outcome, Released, checked_address, for_delivery, release
 from support.quarantined import NOW, entries, keep, letters, mark_failed, mark_sent
 
@@ -61,7 +61,7 @@ def test_a_second_release_does_nothing(store):
     mark_sent(store, letter, NOW + 2)
     again = release(store, seen, NOW + 3)
     assert (again.outcome, again.letter) == (Outcome.RELEASED, letter)
-    assert len(letters(store)) == 1
+    assert letters(store) == []
 
 
 def test_force_sends_it_once_more(store):
@@ -72,11 +72,29 @@ def test_force_sends_it_once_more(store):
     assert entry(store).outbox_id == letters(store)[1].id
 
 
-def test_a_release_that_failed_is_tried_again(store):
+def test_a_letter_that_was_given_up_is_tried_again(store):
+    keep(store, "abc")
+    letter = release(store, entry(store), NOW).letter
+    mark_failed(store, letter, NOW)
+    again = release(store, entry(store), NOW + 1)
+    assert (again.outcome, again.letter) == (Outcome.POSTED, letter)
+    (row,) = letters(store)
+    assert (row.next_at, row.failed_at) == (NOW + 1, None)
+
+
+def test_others_may_get_what_was_given_up(store):
     keep(store, "abc")
     mark_failed(store, release(store, entry(store), NOW).letter, NOW)
-    assert release(store, entry(store), NOW + 1).outcome is Outcome.POSTED
-    assert len(letters(store)) == 2
+    assert release(store, entry(store), NOW, to=["carl@example.net"]).outcome is Outcome.POSTED
+    assert [json.loads(row.recipients) for row in letters(store)] == [["bob@example.com"], ["carl@example.net"]]
+
+
+def test_what_an_administrator_deleted_from_the_outbox_can_be_released(store):
+    keep(store, "abc")
+    first = release(store, entry(store), NOW).letter
+    assert outbox.delete(store, first, NOW)
+    assert entry(store).state is State.KEPT
+    assert release(store, entry(store), NOW).outcome is Outcome.POSTED
 
 
 def test_what_is_gone_is_not_released(store):
