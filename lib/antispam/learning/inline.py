@@ -8,8 +8,8 @@
     Hello,                                        the body, up to the end of the text
 
 All of it may be quoted with "> ", or be HTML. What the user wrote above is his and no part of it. Everything after a block
-belongs to what is forwarded, other blocks too (a forward of a forward), unless the client says where it ends: with an end
-marker, as mutt, or because quoting ends.
+belongs to what is forwarded, other blocks too (a forward of a forward), unless it can be seen where it ends: at an end marker,
+as mutt writes it, where quoting ends, or at our own tag.
 
 Linear in the length of the text, never raises.
 """
@@ -201,7 +201,7 @@ def _shown(pieces: list[str]) -> str:
 def find(source: str, is_html: bool) -> list[Inline]:
     """The messages that are forwarded in a text, outermost ones only."""
     lines = lines_of(source, is_html)
-    blocks = _outermost(lines, is_html)
+    blocks = _Cutter(source, lines, is_html).cut()
     found = [_inline(source, lines, block, is_html) for block in blocks]
     if len(found) == 1 and blocks[0].end is not None:
         # What is forwarded may contain what looks like its end, with our tag behind it.
@@ -245,41 +245,84 @@ def _named(text: str) -> str | None:
 # --- where forwards begin and end ---
 
 
-def _outermost(lines: list[Line], is_html: bool) -> list[_Block]:
-    """The blocks that are not within the body of another one, each with its end."""
-    found: list[_Block] = []
-    current: _Block | None = None
-    inner = 0  # forwards with an end marker that are open within the current one
-    marker: tuple[int, str] | None = None
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if current and _quoting_ends(lines, at, current.level):
-            current.end, current = at, None
-        kind = _marker(line.text)
-        if kind == "end":
-            if inner:
-                inner -= 1
-            elif current and current.has_end:
-                current.end, current = at, None
-            marker = None
-        elif kind:
-            marker = (at, line.text)
-        elif block := _read_block(lines, at, is_html, marker):
-            if not block.enough:  # looked at again from its next line, unless it is so long that this takes much time
-                at += 1 if block.body - at <= _SHORT else block.body - at
+class _Cutter:
+    """Walks down the lines, and keeps in mind which forward is open and what is open within it."""
+
+    def __init__(self, source: str, lines: list[Line], is_html: bool) -> None:
+        self.source = source
+        self.lines = lines
+        self.is_html = is_html
+        self.found: list[_Block] = []
+        self.open: _Block | None = None
+        self.inner = 0  # forwards with an end marker that are open within it
+        self.blocks = 0  # all blocks within it
+        self.tags: set[str] = set()  # in it so far
+        self.read_to = 0  # in the source: where tags were looked for
+
+    def cut(self) -> list[_Block]:
+        """The blocks that are not within the body of another one, each with its end."""
+        marker: tuple[int, str] | None = None
+        at = 0
+        while at < len(self.lines):
+            line = self.lines[at]
+            if self.open and _quoting_ends(self.lines, at, self.open.level):
+                self.close(at)
+            kind = _marker(line.text)
+            if kind == "end":
+                self.end_marker(at)
+                marker = None
+            elif kind:
+                marker = (at, line.text)
+            elif block := _read_block(self.lines, at, self.is_html, marker):
+                if block.enough:
+                    self.begin(block)
+                    marker, at = None, block.body
+                else:  # looked at again from its next line, unless it is so long that this takes much time
+                    at += 1 if block.body - at <= _SHORT else block.body - at
                 continue
-            if current is None:
-                found.append(block)
-                current, inner = block, 0
-            else:
-                inner += block.has_end
-            marker, at = None, block.body
-            continue
-        elif marker and not line.blank:
-            marker = None
-        at += 1
-    return found
+            elif marker and not line.blank:
+                marker = None
+            at += 1
+        return self.found
+
+    def close(self, at: int) -> None:
+        if self.open:
+            self.open.end, self.open = at, None
+
+    def end_marker(self, at: int) -> None:
+        if self.inner:
+            self.inner -= 1
+        elif self.open and self.open.has_end:
+            self.close(at)
+
+    def begin(self, block: _Block) -> None:
+        if self.open and self.is_complete(block):
+            self.close(self.behind_tag(block.start, self.open.body))
+        if self.open:
+            self.inner += block.has_end
+            self.blocks += 1
+            return
+        self.found.append(block)
+        self.open, self.inner, self.blocks, self.tags = block, 0, 0, set()
+        self.read_to = self.offset(block.body)
+
+    def is_complete(self, following: _Block) -> bool:
+        """Whether the forward that is open ended before the following block: our tag is the last of a message, so there are
+        more of them than messages within it."""
+        at = self.offset(following.start)
+        self.tags.update(_tags(self.source[self.read_to : at], self.is_html))
+        self.read_to = max(self.read_to, at)
+        return len(self.tags) > self.blocks
+
+    def behind_tag(self, at: int, lowest: int) -> int:
+        """The line after the last one with a tag before a line: what stands between is the user's."""
+        for number in range(at - 1, lowest - 1, -1):
+            if "DSPAM:" in self.source[self.lines[number].start : self.lines[number].end]:
+                return number + 1
+        return at
+
+    def offset(self, number: int) -> int:
+        return self.lines[number].start if number < len(self.lines) else len(self.source)
 
 
 def _quoting_ends(lines: list[Line], at: int, level: int) -> bool:

@@ -644,6 +644,24 @@ def test_several_quoted_forwards_are_as_many_reports():
     assert [(report.subject, report.signatures) for report in reports] == [("watches", (REF,)), ("pills", (OTHER,))]
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "text/html"])
+def test_our_tag_ends_a_message_so_that_another_may_follow(kind):
+    text = GMAIL + "\nAnd another.\n\n" + GMAIL.replace("watches", "pills").replace(REF, OTHER)
+    if kind == "text/html":
+        text = text.replace("<uwe@example.org>", "").replace("\n", "<br>\n")
+    reports = reported(mail(text, kind=kind)).reports
+    assert [(report.subject, report.signatures) for report in reports] == [("watches", (REF,)), ("pills", (OTHER,))]
+    assert b"another" not in reports[0].octets
+
+
+def test_a_tag_of_a_message_within_does_not_end_the_outer_one():
+    inner = GMAIL.replace("watches", "pills").replace(REF, OTHER)
+    third = GMAIL.replace("watches", "cars").replace(REF, "zzzzzzzzzzzz")
+    report = one(mail(GMAIL.replace("Buy watches.", inner + third)))
+    assert report.signatures[0] == REF
+    assert b"Subject: cars" in report.octets
+
+
 def test_a_subject_that_a_client_wrapped_is_joined():
     subject = "a very long subject that goes on and on until the client breaks its line here"
     text = GMAIL.replace("Subject: watches", f"Subject: {subject}\nand goes on")
