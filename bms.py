@@ -29,6 +29,7 @@ from antispam.checks import (
 )
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.learning import releases
 from antispam.learning.commands import evaluate_command, train_command
 from antispam.learning.preference_commands import preferences_command
 from antispam.outbox_commands import outbox_command
@@ -76,7 +77,13 @@ main = make_group(
     JOURNEY,
     "bms",
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
-    commands=(train_command, evaluate_command, preferences_command, quarantine_commands(), outbox_command),
+    commands=(
+        train_command,
+        evaluate_command,
+        preferences_command,
+        quarantine_commands(releases.teaching, limits=releases.limits),
+        outbox_command,
+    ),
 )
 
 if __name__ == "__main__":

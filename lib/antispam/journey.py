@@ -272,12 +272,18 @@ class Runner:
         return Decision(row.check.NAME, _on_error(settings, "internal error"), settings.mode, firm)
 
     def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
-        """In what the message that this recipient gets may differ from the one that others get."""
-        return tuple(
-            content(finding)
-            for row, content, finding in self._having("content", subject, services)
-            if row.scope is Scope.RECIPIENT
-        )
+        """In what the message that this recipient gets may differ from the one that others get. After a defect it is taken to
+        differ from all."""
+        found: list[Hashable] = []
+        for row, content, finding in self._having("content", subject, services):
+            if row.scope is not Scope.RECIPIENT:
+                continue
+            try:
+                found.append(content(finding))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+                found.append(id(subject.recipient))
+        return tuple(found)
 
     def act(self, subject: Subject, draft: Draft, services: Services) -> Decision | None:
         """Let every check that has findings for this message queue its edits, in the table's order. Returns the decision

@@ -501,7 +501,9 @@ def _delivery_fits(line: str, delivery: Delivery, sent_bodies: Sequence[bytes]) 
             return bool(delivery.values(pattern.strip()))
         case "body":
             return _body_fits(rest, delivery.body, sent_bodies)
-    raise ValueError(f"a line below `delivered:` begins with from, to, has, lacks, once, top, remember or body, not {verb!r}")
+    raise ValueError(
+        f"a line below `delivered:` begins with from, to, has, lacks, once, top, remember or body, not {verb!r}"
+    )
 
 
 def _body_fits(rest: str, body: bytes, sent_bodies: Sequence[bytes]) -> bool:

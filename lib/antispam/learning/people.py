@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from antispam.addresses import parse_mailbox
-from antispam.learning.settings import DspamSettings, TrainingMode, read_preference
-from antispam.store import Store, preferences
-from antispam.text import for_log
-
-log = logging.getLogger(__name__)
+from antispam.learning.preferences import resolved
+from antispam.learning.settings import DspamSettings, TrainingMode
+from antispam.store import Store
+from antispam.store.preferences import of_user
 
 REMEMBERED = 5.0  # seconds for which preferences are not asked for again
 _MOST = 10_000  # users whose preferences a worker remembers
@@ -90,15 +88,7 @@ class People:
         return found
 
     def _resolved(self, user: str | None, deadline: Any) -> DspamSettings:
-        changes: dict[str, Any] = {}
-        if user in self._settings.dspam_train:
-            changes["training_mode"] = TrainingMode.TEFT
-        for one in preferences.of_user(self._store, user, deadline) if self._store is not None else ():
-            try:
-                field, value = read_preference(one.name, one.value)
-            except ValueError as error:
-                # Written by another version, or by hand: what stands above it holds.
-                log.warning("preference %s of %s %s: %s", one.name, one.scope, for_log(one.owner), error)
-            else:
-                changes[field] = value
-        return dataclasses.replace(self._settings, **changes) if changes else self._settings
+        settings = self._settings
+        if user in settings.dspam_train:
+            settings = dataclasses.replace(settings, training_mode=TrainingMode.TEFT)
+        return settings if self._store is None else resolved(settings, of_user(self._store, user, deadline))

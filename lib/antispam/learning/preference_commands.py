@@ -16,16 +16,15 @@ from rich.table import Table
 
 from antispam.application import Program, load_settings
 from antispam.learning.people import People
-from antispam.learning.settings import PREFERENCES, DspamSettings, read_preference, spelling
+from antispam.learning.preferences import PREFERENCES, read_preference, resolved, spelling
+from antispam.learning.settings import DspamSettings
+from antispam.quarantine.settings import QuarantineSettings
 from antispam.settings import Settings
-from antispam.settings.declare import options_of
 from antispam.settings.values import show
 from antispam.store import Store, StoreError, migrate, preferences
 from antispam.store.engine import url_from
 from antispam.store.preferences import Preference, Scope
 from antispam.text import for_log
-
-_HELP = {option.field: option for option in options_of(DspamSettings)}
 
 
 def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +72,7 @@ def _store(settings: Settings) -> Iterator[Store]:
 
 def preferences_command(program: Program) -> click.Group:
     """`preferences`, for the commands of a program."""
-    known = "\n\n".join(f"{name}  {_HELP[field].help}" for name, field in PREFERENCES.items())
+    known = "\n\n".join(f"{name}  {preferable.option.help}" for name, preferable in PREFERENCES.items())
 
     @click.group(
         "preferences",
@@ -110,11 +109,15 @@ def preferences_command(program: Program) -> click.Group:
         settings = load_settings(program, config)
         name = _user(settings, user)
         with _store(settings) as store:
-            effective = People(settings[DspamSettings], store).settings_for(name)
-            where = {one.name: f"{one.scope} {one.owner}".strip() for one in preferences.of_user(store, name)}
+            found = preferences.of_user(store, name)
+            effective = {
+                DspamSettings: People(settings[DspamSettings], store).settings_for(name),
+                QuarantineSettings: resolved(settings[QuarantineSettings], found),
+            }
+        where = {one.name: f"{one.scope} {one.owner}".strip() for one in found}
         table = Table("preference", "value", "from")
-        for preference, field in PREFERENCES.items():
-            value = show(getattr(effective, field), _HELP[field].read)
+        for preference, (cls, option) in PREFERENCES.items():
+            value = show(getattr(effective[cls], option.field), option.read)
             table.add_row(preference, for_log(value), for_log(where.get(preference, "milter.cfg")))
         Console().print(table)
 
@@ -164,7 +167,5 @@ def preferences_command(program: Program) -> click.Group:
 def _spelt(name: str) -> str:
     try:
         return spelling(name)
-    except KeyError:
-        raise click.ClickException(
-            f"there is no preference {for_log(name, 60)}; there are {', '.join(PREFERENCES)}"
-        ) from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error

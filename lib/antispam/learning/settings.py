@@ -5,10 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.declare import options_of
 from antispam.settings.values import lines_of, listed, names, size
 
 DEFAULT_USER = "site"
@@ -163,36 +162,3 @@ class DspamSettings(CheckSettings):
     def users(self) -> dict[str, tuple[str, ...]]:
         """The addresses of each user, by name in small letters."""
         return {name: (*listed, *self.addresses.get(name, ())) for name, listed in self.dspam_users.users}
-
-
-# What users may have otherwise, by the names that DSPAM gave it: preference -> option of [dspam].
-PREFERENCES: Mapping[str, str] = {
-    "spamAction": "spam_action",
-    "spamSubject": "spam_subject",
-    "signatureLocation": "signature_location",
-    "optOut": "opt_out",
-    "whitelistThreshold": "whitelist_threshold",
-    "trainingMode": "training_mode",
-}
-
-
-_READERS = {option.field: option for option in options_of(DspamSettings)}
-_SPELLING = {name.lower(): name for name in PREFERENCES}
-
-
-def read_preference(name: str, text: str) -> tuple[str, Any]:
-    """The option of [dspam] that a preference (in any case) overrides, and its value. Raises ValueError with a sentence for
-    the user: for a name that is none, and for a value that can't be."""
-    spelt = _SPELLING.get(name.lower())
-    if spelt is None:
-        raise ValueError(f"there is no preference {name[:40]!a}; there are {', '.join(PREFERENCES)}")
-    declared = _READERS[PREFERENCES[spelt]]
-    value = declared.read(text)
-    if declared.check is not None:
-        declared.check(value)
-    return declared.field, value
-
-
-def spelling(name: str) -> str:
-    """A preference's name as DSPAM spells it. Raises KeyError."""
-    return _SPELLING[name.lower()]

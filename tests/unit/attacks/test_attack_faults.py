@@ -13,6 +13,7 @@ import pytest
 from bms import JOURNEY
 
 from antispam.application import Application
+from antispam.checks import learned, spam_action
 from antispam.journey import Row
 from antispam.learning.teacher import Teacher
 from antispam.session import Outcome, Session
@@ -27,6 +28,16 @@ HEADERS = [
     (b"MIME-Version", b" 1.0"),
     (b"Content-Type", b" application/octet-stream; name=game.exe"),
 ]
+FORWARD = b"-------- Forwarded Message --------\r\nFrom: win@spam.example\r\nSubject: WIN\r\n\r\nBuy pills.\r\n"
+REPORT = {"headers": HEADERS[:1], "body": FORWARD, "recipients": ("spam@example.com",)}
+# What the checks ask about that an ordinary message gives no reason to.
+SPECIAL = {
+    "own_mail": {"headers": [(b"X-BMS-Pass", b" 1.00"), *HEADERS]},
+    "training_address": REPORT,
+    "feedback": REPORT,
+}
+FROM_INSIDE = ("dkim_sign", "training_address", "feedback")
+USERS = "[dspam]\ndspam_users = ann\nann = ann@example.net\nspam = spam@example.com\n"
 FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
 
 
@@ -44,7 +55,7 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
     key = tmp_path / "key"
     key.write_text(SigningKey.make("s1", "example.net", "rsa").private_pem)
     key.chmod(0o600)
-    with application(tmp_path, ScriptedResolver(), f"[dkim_sign]\nkeys = example.net s1 {key}\n", clock) as made:
+    with application(tmp_path, ScriptedResolver(), f"[dkim_sign]\nkeys = example.net s1 {key}\n{USERS}", clock) as made:
         Teacher(made.store).teach(b"Subject: lunch\r\n\r\nToday?\r\n", False)  # until then [dspam] has nothing to say
         yield made
 
@@ -67,7 +78,7 @@ def test_a_defect_follows_on_error_and_is_logged_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    ip = COLLEAGUE if row.check.NAME == "dkim_sign" else STRANGER
+    ip = COLLEAGUE if row.check.NAME in FROM_INSIDE else STRANGER
     session = _known(app, clock, ip)
     raised = []
 
@@ -78,7 +89,7 @@ def test_a_defect_follows_on_error_and_is_logged_once(
     caplog.clear()
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setattr(row.check, part, fail)
-        result = send(connected(app, ip), HEADERS)
+        result = send(connected(app, ip), **{"headers": HEADERS, **SPECIAL.get(row.check.NAME, {})})
     verdict = result if isinstance(result, Verdict) else result.verdict
     assert raised == [part]
     assert [record for record in caplog.records if record.exc_info] != []
@@ -86,7 +97,41 @@ def test_a_defect_follows_on_error_and_is_logged_once(
     match app.settings[row.check.Settings].on_error:
         case OnError.TEMPFAIL:
             assert (verdict.action, verdict.code, verdict.enhanced) == (Action.TEMPFAIL, 451, "4.3.0")
+        case OnError.ACCEPT if (row.check.NAME, part) == ("training_address", "decide"):
+            assert verdict.action is Action.DISCARD  # the report is learned, as if nobody had asked
         case OnError.ACCEPT:
             assert verdict.action is Action.CONTINUE
     assert "Defect" not in verdict.text
     assert isinstance(send(session, HEADERS), Outcome), "the next message is judged as ever"
+
+
+def test_a_defect_in_what_makes_copies_differ_costs_a_copy_of_one_s_own(
+    app: Application, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = _known(app, clock, STRANGER)
+
+    def fail(finding: object) -> None:
+        raise Defect
+
+    monkeypatch.setattr(spam_action, "content", fail)
+    caplog.clear()
+    outcome = send(session, HEADERS, recipients=("bob@example.com",))
+    assert isinstance(outcome, Outcome)
+    assert outcome.verdict.action is Action.CONTINUE
+    assert "ERROR spam_action: unexpected Defect" in caplog.text
+
+
+def test_a_defect_in_what_follows_a_message_costs_nothing(
+    app: Application, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = _known(app, clock, STRANGER)
+
+    def fail(*args: object) -> None:
+        raise Defect
+
+    monkeypatch.setattr(learned, "afterwards", fail)
+    caplog.clear()
+    outcome = send(session, HEADERS)
+    assert isinstance(outcome, Outcome)
+    assert outcome.verdict.action is Action.CONTINUE
+    assert "ERROR dspam: unexpected Defect" in caplog.text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from antispam.learning.people import REMEMBERED, AddressList, People
-from antispam.learning.settings import SignaturePlace, SpamAction, TrainingMode, read_preference
+from antispam.learning.preferences import read_preference
+from antispam.learning.settings import SignaturePlace, SpamAction, TrainingMode
 from antispam.settings import SettingsError
 from antispam.store import Store, migrate, preferences
 from antispam.store.preferences import Preference, Scope
@@ -113,8 +114,9 @@ def test_dspam_train_names_users_who_learn_from_everything():
 
 
 def test_preferences_are_called_as_dspam_called_them():
-    assert read_preference("SIGNATURELOCATION", "headers") == ("signature_location", SignaturePlace.HEADERS)
-    assert read_preference("optOut", "on") == ("opt_out", True)
+    preferable, value = read_preference("SIGNATURELOCATION", "headers")
+    assert (preferable.option.field, value) == ("signature_location", SignaturePlace.HEADERS)
+    assert read_preference("optOut", "on")[1] is True
     with pytest.raises(ValueError, match="there is no preference 'colour'; there are spamAction,"):
         read_preference("colour", "red")
     with pytest.raises(ValueError, match="must not be negative"):

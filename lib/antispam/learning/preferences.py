@@ -1,0 +1,80 @@
+"""What users, their groups and the site may have otherwise than the configuration: which options, and how they resolve."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from antispam.learning.settings import DspamSettings
+from antispam.quarantine.settings import QuarantineSettings
+from antispam.settings.declare import Option, options_of
+from antispam.store.preferences import Preference
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", DspamSettings, QuarantineSettings)
+
+
+class Preferable(NamedTuple):
+    """An option that a preference overrules: the settings class, and the option there."""
+
+    settings: type
+    option: Option
+
+
+def _option(settings: type, field: str) -> Preferable:
+    return Preferable(settings, next(option for option in options_of(settings) if option.field == field))
+
+
+PREFERENCES: Mapping[str, Preferable] = {
+    "spamAction": _option(DspamSettings, "spam_action"),
+    "spamSubject": _option(DspamSettings, "spam_subject"),
+    "signatureLocation": _option(DspamSettings, "signature_location"),
+    "optOut": _option(DspamSettings, "opt_out"),
+    "whitelistThreshold": _option(DspamSettings, "whitelist_threshold"),
+    "trainingMode": _option(DspamSettings, "training_mode"),
+    "quarantineKeep": _option(QuarantineSettings, "keep"),
+    "quarantineSize": _option(QuarantineSettings, "user_size"),
+    "quarantineMessages": _option(QuarantineSettings, "user_messages"),
+}
+"""By the names that DSPAM gave them, where it had them."""
+
+_SPELLING = {name.lower(): name for name in PREFERENCES}
+
+
+def spelling(name: str) -> str:
+    """A preference's name as it is spelt here, whatever its case. Raises ValueError, with a sentence for people, where there is
+    none of that name."""
+    spelt = _SPELLING.get(name.lower())
+    if spelt is None:
+        raise ValueError(f"there is no preference {name[:40]!a}; there are {', '.join(PREFERENCES)}")
+    return spelt
+
+
+def read_preference(name: str, text: str) -> tuple[Preferable, Any]:
+    """What a preference overrules, and its value. Raises ValueError for a name that is none and a value that can't be."""
+    preferable = PREFERENCES[spelling(name)]
+    value = preferable.option.read(text)
+    if preferable.option.check is not None:
+        preferable.option.check(value)
+    return preferable, value
+
+
+def resolved(settings: S, preferences: Iterable[Preference]) -> S:
+    """The settings, overruled by those of the preferences that concern them, later ones winning.
+
+    One that another version wrote, or somebody by hand, and that can't be read, is said in the log; what stands above it holds.
+    """
+    changes: dict[str, Any] = {}
+    for one in preferences:
+        try:
+            preferable, value = read_preference(one.name, one.value)
+        except ValueError as error:
+            log.warning("preference %s of %s %s: %s", for_log(one.name), one.scope, for_log(one.owner), error)
+            continue
+        if isinstance(settings, preferable.settings):
+            changes[preferable.option.field] = value
+    return dataclasses.replace(settings, **changes) if changes else settings

@@ -1,0 +1,39 @@
+"""What the commands of the quarantine ask of the learning filter: what a release teaches, and how much a user may keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from antispam.learning.preferences import resolved
+from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Dictionaries
+from antispam.quarantine.settings import QuarantineSettings
+from antispam.settings import Settings
+from antispam.store import Store, quarantine
+from antispam.store.preferences import of_user
+from antispam.store.retention import LimitsOf
+from dspam.features import extract
+from dspam.store import get_signature, unpack_keys
+
+
+def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
+    """What makes a released message honest mail to the dictionary of the user from whom it was kept; to the screener's where
+    that is no user of the filter. It raises StoreError, and LookupError where neither is there."""
+    dspam = settings[DspamSettings]
+    dictionaries = Dictionaries(store)
+
+    def teach(user: str, ref: str) -> None:
+        owner = user if user in dspam.users else next(iter(dspam.dspam_screener), "")
+        if not owner:
+            raise LookupError(f"{user} is no user of the filter, and there is no dspam_screener")
+        teacher = dictionaries.make(owner)
+        signature = get_signature(store, teacher.number, ref)
+        keys = unpack_keys(signature.content) if signature is not None else extract(quarantine.content(store, ref))
+        teacher.learn(ref, keys, False)
+
+    return teach
+
+
+def limits(settings: Settings, store: Store) -> LimitsOf:
+    """How much is kept from a user: [quarantine], overruled by preferences."""
+    return lambda user: resolved(settings[QuarantineSettings], of_user(store, user)).limits

@@ -1,0 +1,73 @@
+"""What a release from the quarantine teaches, and how much a user may keep."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from antispam.learning import releases
+from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Dictionaries
+from antispam.outcome import Decision
+from antispam.quarantine.settings import QuarantineSettings
+from antispam.settings import default_settings
+from antispam.store import Store, migrate, preferences, quarantine
+from antispam.store.preferences import Preference, Scope
+from antispam.store.quarantine import Kept
+from antispam.verdicts import quarantine as quarantined
+from dspam.features import extract
+from dspam.store import pack_keys, put_signature
+from support.learning import HAM, dspam_settings, message
+
+
+@pytest.fixture
+def store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url)
+    decision = Decision("spam_action", quarantined("0.99"))
+    with store.write() as connection:
+        kept = [Kept("ann", ("ann@example.com",), decision), Kept("x@example.com", ("x@example.com",), decision)]
+        quarantine.insert(connection, message(HAM, ["ann@example.com", "x@example.com"]), kept)
+    yield store
+    store.close()
+
+
+def settings(config="dspam_users = ann"):
+    return default_settings([DspamSettings, QuarantineSettings]).replaced(dspam_settings(config))
+
+
+def test_it_is_honest_mail_to_the_user_and_learned_once(store):
+    teach = releases.teaching(settings(), store)
+    teach("ann", "abcdefghijkl")
+    teach("ann", "abcdefghijkl")
+    assert Dictionaries(store).make("ann").totals() == (0, 1)
+
+
+def test_what_the_filter_saw_is_learned_where_it_remembers_it(store):
+    ann = Dictionaries(store).make("ann")
+    put_signature(store, ann.number, "abcdefghijkl", pack_keys(extract(b"Subject: other\r\n\r\nquite other\r\n")))
+    releases.teaching(settings(), store)("ann", "abcdefghijkl")
+    key = int(extract(b"Subject: other\r\n\r\nquite other\r\n")[0])
+    assert ann.hits(key) == (0, 1)
+
+
+def test_who_is_no_user_teaches_the_screener(store):
+    releases.teaching(settings(), store)("x@example.com", "abcdefghijkl")
+    assert Dictionaries(store).make("site").totals() == (0, 1)
+
+
+def test_without_a_screener_nobody_learns_and_that_is_said(store):
+    with pytest.raises(LookupError, match="there is no dspam_screener"):
+        releases.teaching(settings("dspam_screener ="), store)("x@example.com", "abcdefghijkl")
+
+
+def test_a_user_may_keep_more_or_less_by_preference(store):
+    given = settings()
+    preferences.put(store, Preference(Scope.SITE, "", "quarantineKeep", "10"))
+    preferences.put(store, Preference(Scope.USER, "ann", "quarantineSize", "1M"))
+    limits_of = releases.limits(given, store)
+    site = dataclasses.replace(given[QuarantineSettings], keep=10 * 86400.0)
+    assert limits_of("bob") == site.limits
+    assert limits_of("ann") == dataclasses.replace(site, user_size=1 << 20).limits
