@@ -142,7 +142,8 @@ def post(store: Store, connection: sa.Connection, letter: Letter, now: float) ->
 def _reverse_path(address: str) -> str:
     """One that can't be stored as it is can't be answered either, being neither UTF-8 nor of a length that exists; a changed
     one would have bounces sent to somebody else."""
-    return address if len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address else ""
+    storable = len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address and "\0" not in address
+    return address if storable else ""
 
 
 def _list(addresses: Sequence[str]) -> str:

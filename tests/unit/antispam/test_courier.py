@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from antispam import courier as module
 from antispam.application import Application, settings_classes
-from antispam.courier import Courier, send_now
+from antispam.courier import Courier, NotWaiting, send_now
 from antispam.outbox_settings import OutboxSettings, parse_host
 from antispam.settings import SettingsError, load_text
 from antispam.store import Store, StoreError, migrate, outbox
@@ -546,7 +546,7 @@ def test_a_letter_that_waits_or_failed_can_be_sent_at_once(store):
 def test_a_letter_that_is_under_way_is_not_sent_beside(store):
     number = post(store)
     outbox.claim(store, NOW, 600.0)
-    with ScriptedMta() as mta, pytest.raises(LookupError, match="letter 1"):
+    with ScriptedMta() as mta, pytest.raises(NotWaiting, match="letter 1"):
         now(store, mta, number)
     assert not mta.transactions
 

@@ -83,6 +83,7 @@ def test_a_recipient_of_whatever_octets_comes_out_as_it_was_put_in(store, odd):
         ("ü@example.org", "ü@example.org"),
         ("\udcff@example.org", ""),
         ("x" * 320 + "@example.org", ""),
+        ("a\0@example.org", ""),
         ("", ""),
     ],
 )
