@@ -257,7 +257,8 @@ def given_up(store: Store, letter: Claimed, error: str, now: float) -> bool:
 
 
 def _told(error: str) -> str:
-    return from_wire(error, 1000).replace("\0", "\\x00") or "no reason was given"
+    """Never empty, nor what a database takes for empty: blanks."""
+    return from_wire(error, 1000).replace("\0", "\\x00").strip() or "no reason was given"
 
 
 def _end_try(store: Store, letter: Claimed, values: dict[str, Any]) -> bool:

@@ -200,6 +200,13 @@ def test_a_letter_that_is_given_up_is_kept_and_not_tried_again(store):
     assert claim(store, NOW + 1e9) is None
 
 
+def test_a_failure_without_a_reason_is_a_failure(store):
+    number = post(store)
+    outbox.deferred(store, claim(store), "  ", NOW + 60)
+    assert entry(store, number).state is State.WAITING
+    assert claim(store, letter_id=number).tries == 2
+
+
 def test_who_lost_his_claim_can_not_say_that_the_letter_failed(store):
     number = post(store)
     slow = claim(store)
