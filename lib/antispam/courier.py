@@ -349,7 +349,7 @@ class Courier:
     def start(self) -> None:
         self._thread.start()
 
-    def close(self, grace: float = 3.0) -> None:
+    def close(self, grace: float = 2.0) -> None:
         """Stop after the letter at hand; an MTA that takes longer than `grace` seconds is not waited for, and the letter will
         be sent again."""
         self._closing.set()
@@ -442,6 +442,10 @@ def _to(recipients: Sequence[str]) -> str:
     return f" to={named}" + (f" and {more} more:" if more > 0 else ":")
 
 
+class NotWaiting(LookupError):
+    """There is no such letter, or somebody is just sending it, or it was sent."""
+
+
 def send_now(
     store: Store,
     settings: OutboxSettings,
@@ -452,11 +456,11 @@ def send_now(
 ) -> Result:
     """Send one letter at once, whenever its next try would be and even if it was given up, and return what the MTA said.
 
-    Raises LookupError where there is no such letter, or somebody is just sending it, and StoreError.
+    Raises NotWaiting and StoreError.
     """
     letter = outbox.claim(store, clock(), settings.lease, letter_id)
     if letter is None:
-        raise LookupError(f"there is no letter {letter_id} in the outbox that waits to be sent")
+        raise NotWaiting(f"there is no letter {letter_id} in the outbox that waits to be sent")
     courier = Courier(store, settings, clock=clock, chance=chance)
     try:
         return courier.send(letter)

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam.application import Program, load_settings
-from antispam.courier import send_now
+from antispam.courier import NotWaiting, send_now
 from antispam.outbox_settings import OutboxSettings
 from antispam.store import Store, StoreError, migrate, outbox
 from antispam.store.engine import url_from
@@ -150,7 +150,7 @@ def _send(store: Store, settings: OutboxSettings, numbers: list[int]) -> None:
     for number in numbers:
         try:
             result = send_now(store, settings, number)
-        except LookupError as error:
+        except NotWaiting as error:
             missed = True
             click.echo(f"letter {number}: {error}", err=True)
             continue

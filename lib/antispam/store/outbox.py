@@ -142,7 +142,8 @@ def post(store: Store, connection: sa.Connection, letter: Letter, now: float) ->
 def _reverse_path(address: str) -> str:
     """One that can't be stored as it is can't be answered either, being neither UTF-8 nor of a length that exists; a changed
     one would have bounces sent to somebody else."""
-    return address if len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address else ""
+    storable = len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address and "\0" not in address
+    return address if storable else ""
 
 
 def _list(addresses: Sequence[str]) -> str:
@@ -256,7 +257,8 @@ def given_up(store: Store, letter: Claimed, error: str, now: float) -> bool:
 
 
 def _told(error: str) -> str:
-    return from_wire(error, 1000).replace("\0", "\\x00") or "no reason was given"
+    """Never empty, nor what a database takes for empty: blanks."""
+    return from_wire(error, 1000).replace("\0", "\\x00").strip() or "no reason was given"
 
 
 def _end_try(store: Store, letter: Claimed, values: dict[str, Any]) -> bool:

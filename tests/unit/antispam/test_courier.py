@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import bms
 import pytest
@@ -14,7 +17,7 @@ import sqlalchemy as sa
 
 from antispam import courier as module
 from antispam.application import Application, settings_classes
-from antispam.courier import Courier, send_now
+from antispam.courier import Courier, NotWaiting, send_now
 from antispam.outbox_settings import OutboxSettings, parse_host
 from antispam.settings import SettingsError, load_text
 from antispam.store import Store, StoreError, migrate, outbox
@@ -384,6 +387,44 @@ def test_a_crash_after_the_250_sends_the_letter_twice_and_not_never(store, monke
     assert entry(store) is None
 
 
+_CHILD = """
+import sys
+from antispam.courier import Courier
+from antispam.outbox_settings import OutboxSettings
+from antispam.store import Store
+store = Store(sys.argv[1])
+Courier(store, OutboxSettings(host=sys.argv[2], helo="a.example"), clock=lambda: float(sys.argv[3])).round()
+"""
+
+
+@pytest.mark.parametrize("step", ["connect", "MAIL", "RCPT", "DATA", "END"])
+def test_a_process_that_is_killed_loses_no_letter(store, tmp_path, step):
+    """The MTA kills it before it answers, and takes the letter all the same where it has it."""
+    child, started = None, threading.Event()
+
+    def kill():
+        started.wait(20)
+        child.kill()
+        child.wait(20)
+        return {"connect": "220 hi", "DATA": "354 go on"}.get(step, "250 ok")
+
+    with ScriptedMta(**{step: [kill]}) as mta:
+        post(store)
+        place = Path(module.__file__).parents[1]
+        url = f"sqlite:///{tmp_path / 'test.db'}"
+        child = subprocess.Popen(
+            [sys.executable, "-c", _CHILD, url, mta.host, str(NOW)], env={"PYTHONPATH": str(place)}
+        )
+        started.set()
+        assert child.wait(20) == -9
+        assert entry(store).state is State.UNDER_WAY
+        courier(store, mta, NOW + OutboxSettings().lease - 1).round()
+        assert entry(store) is not None
+        courier(store, mta, NOW + OutboxSettings().lease).round()
+    assert entry(store) is None
+    assert len(mta.transactions) == (2 if step == "END" else 1)
+
+
 def test_a_store_that_is_locked_for_a_moment_does_not_send_a_letter_twice(store, monkeypatch):
     original, failures = outbox.delivered, [1, 2, 3]
 
@@ -546,7 +587,7 @@ def test_a_letter_that_waits_or_failed_can_be_sent_at_once(store):
 def test_a_letter_that_is_under_way_is_not_sent_beside(store):
     number = post(store)
     outbox.claim(store, NOW, 600.0)
-    with ScriptedMta() as mta, pytest.raises(LookupError, match="letter 1"):
+    with ScriptedMta() as mta, pytest.raises(NotWaiting, match="letter 1"):
         now(store, mta, number)
     assert not mta.transactions
 

@@ -83,6 +83,7 @@ def test_a_recipient_of_whatever_octets_comes_out_as_it_was_put_in(store, odd):
         ("ü@example.org", "ü@example.org"),
         ("\udcff@example.org", ""),
         ("x" * 320 + "@example.org", ""),
+        ("a\0@example.org", ""),
         ("", ""),
     ],
 )
@@ -197,6 +198,13 @@ def test_a_letter_that_is_given_up_is_kept_and_not_tried_again(store):
     assert (found.state, found.failed_at, found.content) == (State.FAILED, NOW + 1, LETTER.content)
     assert found.last_error == "550 no\\x00such user"
     assert claim(store, NOW + 1e9) is None
+
+
+def test_a_failure_without_a_reason_is_a_failure(store):
+    number = post(store)
+    outbox.deferred(store, claim(store), "  ", NOW + 60)
+    assert entry(store, number).state is State.WAITING
+    assert claim(store, letter_id=number).tries == 2
 
 
 def test_who_lost_his_claim_can_not_say_that_the_letter_failed(store):
