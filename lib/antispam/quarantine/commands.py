@@ -132,7 +132,7 @@ def _list_command(program: Program) -> click.Command:
     @click.command("list")
     @_user_option
     @click.option("--search", "text", default="", help="what has this in subject, sender, recipient or reason")
-    @click.option("--check", default="", help="what this check kept: dspam, spf, attachments ...")
+    @click.option("--check", default="", help="what this check kept: spam_action, attachments, spf ...")
     @click.option("--since", callback=_duration, metavar="DURATION", help="what came in the last ... (12h, 7d, 2w)")
     @click.option(
         "--limit", type=click.IntRange(min=0), default=PAGE, show_default=True, help="at most so many; 0 lists all"
