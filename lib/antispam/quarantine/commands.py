@@ -157,7 +157,7 @@ def _list_command(program: Program) -> click.Command:
                 return
             console, listed, last = show.console(), 0, None
             for page in pages:
-                console.print(show.table(page, with_user=not user, with_head=not listed))
+                console.print(show.table(page, console.width, with_user=not user, with_head=not listed))
                 listed, last = listed + len(page), page[-1]
             if not listed:
                 click.echo("Nothing is kept." if search == Search() else "Nothing that is kept is like that.")
