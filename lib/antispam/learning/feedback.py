@@ -101,8 +101,8 @@ def _release(store: Store, ref: str, user: str, now: float) -> tuple[str, ...]:
     """To whom the message goes that was kept from the user as spam; nobody where none was, or something else kept it."""
     try:
         (entry,) = quarantine.of_ref(store, ref, user)
+        if entry.check != RELEASED_BY_USERS:
+            return ()
+        return tuple(from_wire(one) for one in release.release(store, entry, now).recipients)
     except (quarantine.NotKept, quarantine.BadName):
         return ()
-    if entry.check != RELEASED_BY_USERS:
-        return ()
-    return tuple(from_wire(one) for one in release.release(store, entry, now).recipients)

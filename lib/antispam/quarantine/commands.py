@@ -132,7 +132,7 @@ def _list_command(program: Program) -> click.Command:
     @click.command("list")
     @_user_option
     @click.option("--search", "text", default="", help="what has this in subject, sender, recipient or reason")
-    @click.option("--check", default="", help="what this check kept: dspam, spf, attachments ...")
+    @click.option("--check", default="", help="what this check kept: spam_action, attachments, spf ...")
     @click.option("--since", callback=_duration, metavar="DURATION", help="what came in the last ... (12h, 7d, 2w)")
     @click.option(
         "--limit", type=click.IntRange(min=0), default=PAGE, show_default=True, help="at most so many; 0 lists all"
@@ -157,7 +157,7 @@ def _list_command(program: Program) -> click.Command:
                 return
             console, listed, last = show.console(), 0, None
             for page in pages:
-                console.print(show.table(page, with_user=not user, with_head=not listed))
+                console.print(show.table(page, console.width, with_user=not user, with_head=not listed))
                 listed, last = listed + len(page), page[-1]
             if not listed:
                 click.echo("Nothing is kept." if search == Search() else "Nothing that is kept is like that.")

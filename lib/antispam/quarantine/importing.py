@@ -33,7 +33,7 @@ _OURS = frozenset(
 )
 _MAX_RECIPIENTS = 1_000
 _MAX_ADDRESS = 320
-_CHECK = "dspam"
+_CHECK = "spam_action"  # the one that does today what their filter did
 
 
 @dataclasses.dataclass(slots=True)

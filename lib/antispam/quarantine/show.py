@@ -17,6 +17,7 @@ from antispam.text import for_log
 from dspam import html
 
 WIDE = 240  # columns of a table that nobody looks at on a screen
+_NARROW = 110
 _EXCERPT = 2_000  # characters
 _READ = 1 << 16  # octets of a part
 _WRAP = 110
@@ -33,27 +34,33 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=WIDE)
 
 
-def table(entries: Iterable[Entry], with_user: bool, with_head: bool = True) -> Table:
-    """One line an entry."""
+def table(entries: Iterable[Entry], width: int, with_user: bool, with_head: bool = True) -> Table:
+    """One line an entry; on a narrow terminal without what `show` tells as well."""
+    wide = width >= _NARROW
+    fixed = {"REFERENCE": 12, "RECEIVED": 16, "CHECK": 11, "SCORE": 5, "SIZE": 5, "STATE": 9}
+    names = ["REFERENCE", "RECEIVED", *(["USER"] if with_user else []), "FROM", "SUBJECT"]
+    names += ["CHECK", "SCORE", "SIZE", "STATE"] if wide else ["SCORE", "STATE"]
+    # What mail chose may be long; it must not push the reference out of the table.
+    free = max(12, width - sum(fixed.get(name, 0) for name in names) - 2 * (len(names) - 1))
+    most = {"USER": min(24, free // 4) if with_user else 0, "FROM": min(40, free // 3)}
+    most["SUBJECT"] = free - sum(most.values())
     made = Table(box=None, pad_edge=False, header_style="bold", show_header=with_head)
-    made.add_column("REFERENCE", no_wrap=True, min_width=12)
-    made.add_column("RECEIVED", no_wrap=True, min_width=16)
-    if with_user:
-        made.add_column("USER", overflow="ellipsis", no_wrap=True)
-    made.add_column("FROM", overflow="ellipsis", no_wrap=True)
-    made.add_column("SUBJECT", overflow="ellipsis", no_wrap=True, ratio=1)
-    made.add_column("CHECK", no_wrap=True)
-    made.add_column("SCORE", no_wrap=True, justify="right")
-    made.add_column("SIZE", no_wrap=True, justify="right")
-    made.add_column("STATE", no_wrap=True)
+    for name in names:
+        made.add_column(
+            name,
+            no_wrap=True,
+            min_width=fixed.get(name),
+            max_width=most.get(name),
+            justify="right" if name in ("SCORE", "SIZE") else "left",
+        )
     for entry in entries:
         cells = [entry.ref, local_time(entry.received_at)]
-        if with_user:
-            cells.append(for_log(entry.user))
-        score = "" if entry.score is None else f"{entry.score:.3f}"
-        cells += [for_log(entry.mail_from or "<>"), for_log(entry.subject), for_log(entry.check), score]
-        cells += [octets(entry.size), str(entry.state)]
-        made.add_row(*map(Text, cells))
+        cells += [for_log(entry.user)] if with_user else []
+        cells += [for_log(entry.mail_from or "<>"), for_log(entry.subject)]
+        cells += [for_log(entry.check)] if wide else []
+        cells += ["" if entry.score is None else f"{entry.score:.3f}"]
+        cells += [octets(entry.size)] if wide else []
+        made.add_row(*map(Text, [*cells, str(entry.state)]))
     return made
 
 

@@ -17,6 +17,7 @@ from antispam.text import for_log
 
 MAX_ADDRESS = 320
 _LOOKS = 10
+_ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 _HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
 _LINE_END = re.compile(rb"\r\n|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
@@ -107,8 +108,11 @@ def _can_be_sent_to(address: str) -> bool:
 
 
 def _sender(entry: Entry) -> str:
-    """The envelope sender; the null one where it could break an SMTP dialogue."""
-    return entry.mail_from if _can_be_sent_to(entry.mail_from) else ""
+    """The envelope sender; the null one where it could break an SMTP dialogue, or where it could not be stored as it was, so
+    that bounces would go to somebody else."""
+    address = entry.mail_from
+    altered = len(address) >= MAX_ADDRESS or _ESCAPED.search(address)
+    return address if _can_be_sent_to(address) and not altered else ""
 
 
 def for_delivery(original: bytes) -> bytes:

@@ -157,6 +157,8 @@ def _surplus_of(store: Store, user: str, now: float, limits: Limits) -> Iterator
 
 def _beyond(store: Store, condition: sa.ColumnElement[bool], limits: Limits) -> Iterator[tuple[Why, Entry]]:
     """The oldest entries, until what is left fits into the limits. What is being released counts, but stays."""
+    if not (limits.messages or limits.size):
+        return
     table = quarantine_entry
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(table.c.size), 0)).where(condition)
     with store.read() as connection:

@@ -18,8 +18,10 @@ from antispam.quarantine.importing import import_mailbox
 from antispam.store import Store, StoreError, migrate, retention
 from antispam.store.quarantine import of_ref
 from antispam.store.retention import Limits
+from support.places import REPOSITORY
 from support.quarantined import DAY, contents, entries, keep, letters, mark_failed, mark_sent
 
+CRON = REPOSITORY / "cron" / "bms-quarantine"
 MBOX = b"From dspam Thu Aug 22 12:36:23 2002\nSubject: WIN\nX-Dspam-Recipients: bob@example.com\n\nBuy!\n"
 
 
@@ -484,3 +486,15 @@ def test_help_tells_what_each_command_does(site, command):
     shown = site.run(command, "--help")
     assert shown.exit_code == 0
     assert len(shown.stdout.splitlines()) > 8
+
+
+# cron
+
+
+def test_what_cron_runs_is_a_command_that_says_nothing(site):
+    (job,) = [line for line in CRON.read_text().splitlines() if re.match(r"[\d*]", line)]
+    *when, user, flock, once, lock, program = job.split()[:10]
+    assert (len(when), user, flock, once, lock) == (5, "milter", "flock", "-n", "/var/lib/milter/quarantine.lock")
+    keep(site.store, "old", at=0.0)
+    assert (program, *job.split()[10:11]) == ("bms", "quarantine")
+    assert (site.run(*job.split()[11:]).output, entries(site.store)) == ("", [])

@@ -51,7 +51,7 @@ def test_a_mailbox_of_pydspam_is_taken_over(store, box):
     result = import_mailbox(store, "bob", box(PYDSPAM), NOW)
     assert (result.new, result.known, result.problems) == (2, 0, [])
     second, first = find(store, Search(user="bob"))
-    assert (first.subject, first.score, first.check, first.action) == ("WIN € 5", 0.98765, "dspam", "quarantine")
+    assert (first.subject, first.score, first.check, first.action) == ("WIN € 5", 0.98765, "spam_action", "quarantine")
     assert first.recipients == ("bob@example.com", "Bob@example.net")
     assert first.received_at == time.mktime((2002, 8, 22, 12, 36, 23, 0, 0, -1))
     assert first.reason == "imported from bob.mbox; signature 4F2A"

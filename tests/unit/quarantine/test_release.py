@@ -130,8 +130,9 @@ def test_an_entry_without_usable_recipients_says_so(store):
     assert release(store, entry(store), NOW, to=["carl@example.net"]).outcome is Outcome.POSTED
 
 
-def test_a_sender_that_could_break_a_dialogue_becomes_the_null_sender(store):
-    keep(store, "abc", mail_from="a@x> SIZE=1\r\nRSET")
+@pytest.mark.parametrize("sender", ["a@x> SIZE=1\r\nRSET", "a\udcff@x", "a" * 400 + "@x"])
+def test_a_sender_that_can_not_be_said_again_as_it_was_becomes_the_null_sender(store, sender):
+    keep(store, "abc", mail_from=sender)
     release(store, entry(store), NOW)
     assert letters(store)[0].mail_from == ""
 

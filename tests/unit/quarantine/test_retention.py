@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import shutil
 
 import pytest
 import sqlalchemy as sa
@@ -262,14 +263,17 @@ def _clean_and_die(url, at):
 
 
 def test_a_process_that_is_killed_at_any_moment_leaves_nothing_for_good(tmp_path):
-    url = f"sqlite:///{tmp_path}/test.db"
-    migrate(url)
+    template, url = tmp_path / "template.db", f"sqlite:///{tmp_path}/test.db"
+    migrate(f"sqlite:///{template}")
+    store = Store(f"sqlite:///{template}")
+    _site(store)
+    store.close()
     context = multiprocessing.get_context("fork")
     at, code = 0, 9
     while code == 9:
-        store = Store(url)
-        _site(store)
-        store.close()
+        for left in tmp_path.glob("test.db*"):
+            left.unlink()
+        shutil.copy(template, tmp_path / "test.db")
         process = context.Process(target=_clean_and_die, args=(url, at))
         process.start()
         process.join(60)
@@ -280,7 +284,6 @@ def test_a_process_that_is_killed_at_any_moment_leaves_nothing_for_good(tmp_path
         clean(store, NOW, LIMITS)
         assert (entries(store), contents(store)) == (LEFT, ["new0", "new1", "old0"])
         assert len(letters(store)) == 1
-        _wipe(store)
         store.close()
         at += 1
     assert (at > 20, code) == (True, 0)

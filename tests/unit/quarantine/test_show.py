@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from antispam.quarantine.show import excerpt, local_time, octets
+from antispam.quarantine.show import excerpt, local_time, octets, table
+from antispam.store.quarantine import Entry, State
 
 BOTH = (
     b"From: a@x\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
@@ -27,6 +31,21 @@ def test_a_long_text_is_cut_and_says_so():
 
 def test_a_thousand_fields_are_not_all_shown():
     assert len(excerpt(b"Subject: x\r\n" * 1000 + b"\r\n")) == 50
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_reference_score_and_state_are_never_cut_short(width):
+    entry = Entry(
+        1, "abcdefghijkl", "bob" * 20, 0.0, "a" * 90, (), "s" * 300, 5000, "spam_action", "quarantine", "", 0.99, 1, None,
+        State.UNDER_WAY, "",
+    )  # fmt: skip
+    console = Console(width=width, file=io.StringIO())
+    console.print(table([entry], width, with_user=True))
+    head, line = console.file.getvalue().splitlines()
+    assert line.startswith("abcdefghijkl  1970-01-01 00:00  ")
+    assert " 0.990 " in line
+    assert line.endswith("under way")
+    assert ("CHECK" in head) is (width == 120)
 
 
 PIECES = [
