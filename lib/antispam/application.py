@@ -115,8 +115,9 @@ class Application:
         resolver: Lookup | None = None,
         clock: Callable[[], float] = time.time,
         record: bool = True,
+        learned: Store | None = None,
     ) -> None:
-        """record=False leaves no trace: for `scan`."""
+        """record=False leaves no trace: for `scan`. `learned` is a store with dictionaries and preferences, if not the own."""
         program = settings[ProgramSettings]
         self.settings = settings
         self._journey = journey
@@ -130,6 +131,7 @@ class Application:
         self._recorder: Recorder = _NoTrace()
         if self.history is not None:
             self._recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted)
+        self.dictionaries = Dictionaries(learned or self.store)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
             settings=settings,
@@ -138,8 +140,8 @@ class Application:
             access=self._access.table,
             clock=clock,
             deadline=Deadline.after(0),
-            dictionaries=Dictionaries(self.store),
-            people=People(settings[DspamSettings], self.store) if DspamSettings in settings else None,
+            dictionaries=self.dictionaries,
+            people=People(settings[DspamSettings], learned or self.store) if DspamSettings in settings else None,
             read_only=not record,
             write_later=self.history.put if self.history is not None else _forget_row,
         )

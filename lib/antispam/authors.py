@@ -6,9 +6,11 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
-from antispam.addresses import Mailbox, parse_mailbox
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.addresses import Mailbox, parents, parse_mailbox
+from antispam.dkim_protocol import DkimResult
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
 from antispam.message import Message
+from antispam.spf_protocol import Result
 
 MAX_AUTHORS = 50
 MAX_FROM = 20_000
@@ -27,6 +29,26 @@ def of_our_users(message: Message) -> bool:
     auth = message.findings.get(AuthFinding)
     internal = client is not None and client.client is ClientClass.INTERNAL
     return internal or bool(message.auth) or (auth is not None and bool(auth.login))
+
+
+def proved_domains(message: Message) -> set[str]:
+    """The domains that SPF and DKIM vouch for, as far as they were asked."""
+    dkim, spf = message.findings.get(DkimFinding), message.findings.get(SpfFinding)
+    domains = {one.domain for one in dkim.signatures if one.result is DkimResult.PASS} if dkim is not None else set()
+    if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
+        domains.add(spf.mailfrom.domain)
+    return domains
+
+
+def is_proved(message: Message, domain: str) -> bool:
+    """Whether SPF or DKIM vouch for the domain, or for one above it that is no top-level domain."""
+    return not proved_domains(message).isdisjoint(name for name in parents(domain) if "." in name)
+
+
+def author_is_proved(message: Message) -> bool:
+    """Whether SPF or DKIM vouch for the domain of the one author: anybody can write anybody into From."""
+    found = authors(message)
+    return len(found) == 1 and is_proved(message, found[0].domain)
 
 
 def mailboxes(text: str) -> Iterator[Mailbox]:

@@ -16,15 +16,19 @@ from typing import Any
 import click
 import msgspec
 import rich.console
+import sqlalchemy as sa
 
 from antispam.application import Application, Program, load_settings
+from antispam.connection import Connection
+from antispam.evidence import OpinionFinding
 from antispam.journey import Journey, Subject, all_decisions
+from antispam.learning.delivered import as_delivered
 from antispam.message import Header, Message
 from antispam.outcome import Decision
 from antispam.program import ProgramSettings, StoreSettings
 from antispam.session import Outcome, Session
 from antispam.settings import CheckSettings, Mode, Settings
-from antispam.store import migrate
+from antispam.store import Store, StoreError, migrate, preferences
 from antispam.store.engine import url_from
 from antispam.text import for_log
 from antispam.verdicts import Action, Verdict
@@ -48,8 +52,16 @@ class Envelope:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Strongest:
+    """What in a message spoke most for spam and for honest mail, each with how much it said, strongest first."""
+
+    spam: tuple[tuple[str, float], ...]
+    ham: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What happened to one message."""
+    """What happened to one message; `features` by the dictionary that they spoke to."""
 
     file: str
     verdict: Verdict
@@ -57,6 +69,7 @@ class Report:
     decisions: tuple[Decision, ...]
     findings: dict[str, Any]
     edits: tuple[str, ...]
+    features: dict[str, Strongest]
 
 
 def split_message(raw: bytes) -> tuple[list[Header], bytes]:
@@ -101,9 +114,22 @@ def scan(application: Application, file: str, raw: bytes, envelope: Envelope) ->
         decisions=tuple(_decisions(session, message)),
         findings=_findings(message),
         edits=edits,
+        features=_features(application, session.connection, message),
     )
     session.close()
     return report
+
+
+def _features(application: Application, connection: Connection, message: Message) -> dict[str, Strongest]:
+    """By the name of each dictionary that was asked. Raises StoreError."""
+    found = message.findings.get(OpinionFinding)
+    strongest = {}
+    for opinion in found.opinions if found is not None else ():
+        teacher = application.dictionaries.get(opinion.dictionary)
+        if teacher is not None:
+            spam, ham = teacher.strongest(as_delivered(connection, message))
+            strongest[opinion.dictionary] = Strongest(tuple(spam), tuple(ham))
+    return strongest
 
 
 def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:
@@ -167,6 +193,10 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
             mode = "" if decision.counts else " (mode log: has no effect)"
             reason = f": {for_log(decision.verdict.reason)}" if decision.verdict.reason else ""
             say(rich.markup.escape(f"    decided  {decision.verdict.action}{reason}{mode}"))
+    for name, strongest in report.features.items():
+        for kind, features in (("spam", strongest.spam), ("honest mail", strongest.ham)):
+            told = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
+            say(rich.markup.escape(f"  for {kind}, by the dictionary of {name}: {told or 'nothing'}"))
     for edit in report.edits:
         say(rich.markup.escape(f"  edit: {edit}"))
 
@@ -193,6 +223,26 @@ def _only_saying(journey: Journey, settings: Settings) -> Iterator[CheckSettings
         check = settings[row.check.Settings]
         if row.check.NAME in _REMEMBERING and check.mode is Mode.ENFORCE:
             yield dataclasses.replace(check, mode=Mode.LOG)
+
+
+@contextlib.contextmanager
+def _learned(settings: Settings) -> Iterator[Store | None]:
+    """The configured database, for what its dictionaries and users have to say; None where there is none, and, with a warning,
+    where it can't be read."""
+    url = sa.engine.make_url(url_from(settings))
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        yield None
+        return
+    with contextlib.closing(Store.from_settings(settings)) as store:
+        try:
+            preferences.everything(store)
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            click.echo(
+                f"the configured database can't be read, so nothing is known of spam: {for_log(str(error))}", err=True
+            )
+            yield None
+        else:
+            yield store
 
 
 def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -234,8 +284,9 @@ def scan_command(program: Program) -> click.Command:
         live: bool,
     ) -> None:
         """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
-        explain the outcome. Nothing is delivered, learned or recorded. The exit status is 1 where a message is not accepted."""
-        settings = load_settings(program, config)
+        explain the outcome. Nothing is delivered, learned or recorded; what the filter has learned of spam is asked. The exit
+        status is 1 where a message is not accepted."""
+        settings = configured = load_settings(program, config)
         console = rich.console.Console(soft_wrap=True, highlight=False)
         envelope = Envelope(ip, name, helo, mail_from, recipients)
         refused = False
@@ -247,7 +298,10 @@ def scan_command(program: Program) -> click.Command:
                 settings = settings.replaced(elsewhere, dataclasses.replace(settings[StoreSettings], url=""))
                 settings = settings.replaced(*_only_saying(journey, settings))
                 migrate(url_from(settings))
-            with contextlib.closing(Application(journey, settings, record=False)) as application:
+            with (
+                _learned(configured) as learned,
+                contextlib.closing(Application(journey, settings, record=False, learned=learned)) as application,
+            ):
                 for file in files:
                     report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
                     refused = refused or report.verdict.action not in (Action.CONTINUE, Action.ACCEPT)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import parents, parse_mailbox
-from antispam.authors import authors, of_our_users
+from antispam.authors import author_is_proved, authors, of_our_users
 from antispam.connection import Connection
-from antispam.evidence import DkimFinding, Opinion, OpinionFinding, SpfFinding
+from antispam.evidence import Opinion, OpinionFinding
 from antispam.findings import Findings
-from antispam.learning.people import AddressList
+from antispam.learning.delivered import as_delivered
+from antispam.learning.people import AddressList, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
 from antispam.message import Message, Recipient
 from antispam.services import Services
-from antispam.spf_protocol import Result
 from antispam.store import StoreError
 from antispam.verdicts import Action, Verdict
 from dspam.features import author_key, extract
@@ -51,12 +48,12 @@ def collect(
             return None
         if settings.dspam_sizelimit and message.body.size >= settings.dspam_sizelimit:
             return Finding(too_large=True, honeypot=honeypot)
-        keys = extract(_as_delivered(connection, message))
+        keys = extract(as_delivered(connection, message))
         message.memo[NAME] = keys, tuple(users)
         return Finding(
             opinions=_opinions(users, message, keys, services),
-            authenticated=_author_is_proved(message),
-            whitelisted=_is_whitelisted(message, settings),
+            authenticated=author_is_proved(message),
+            whitelisted=is_listed(message, AddressList(settings.dspam_whitelist)),
             honeypot=honeypot,
         )
     except StoreError as error:
@@ -126,42 +123,6 @@ def _most_learned(names: list[str], least: int, services: Services) -> tuple[str
         if spam + ham > (best[0] if best is not None else 0):
             best = spam + ham, name, teacher
     return None if best is None else best[1:]
-
-
-def _author_is_proved(message: Message) -> bool:
-    """Whether the one author's domain is that of a passing DKIM signature or SPF sender, or lies below it: anybody can write
-    anybody into From."""
-    found = authors(message)
-    return len(found) == 1 and not _proved(message).isdisjoint(_parents(found[0].domain))
-
-
-def _parents(domain: str) -> Iterator[str]:
-    return (name for name in parents(domain) if "." in name)
-
-
-def _proved(message: Message) -> set[str]:
-    """The domains that SPF and DKIM vouch for."""
-    dkim, spf = message.findings.get(DkimFinding), message.findings.get(SpfFinding)
-    domains = {one.domain for one in dkim.signatures if one.result == "pass"} if dkim is not None else set()
-    if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
-        domains.add(spf.mailfrom.domain)
-    return domains
-
-
-def _is_whitelisted(message: Message, settings: DspamSettings) -> bool:
-    listed = AddressList(settings.dspam_whitelist)
-    sender = parse_mailbox(message.mail_from)
-    if message.mail_from in listed and not _proved(message).isdisjoint(_parents(sender.domain)):
-        return True
-    return any(str(author) in listed for author in authors(message)) and _author_is_proved(message)
-
-
-def _as_delivered(connection: Connection, message: Message) -> bytes:
-    """The message under the Received field that our MTA is about to write: what people teach from their mailboxes has it, and
-    where mail comes from says much about it."""
-    helo, name = (" ".join(text.split()) or "unknown" for text in (connection.helo, connection.name))
-    received = f"Received: from {helo} ({name} [{connection.ip}])\r\n\tby {connection.receiver}\r\n"
-    return received.encode("utf-8", "surrogateescape") + message.raw()
 
 
 def decide(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from antispam.addresses import parse_mailbox
+from antispam.authors import author_is_proved, authors, is_proved
 from antispam.learning.preferences import resolved
 from antispam.learning.settings import DspamSettings, TrainingMode
+from antispam.message import Message
 from antispam.store import Store
 from antispam.store.preferences import of_user
 
@@ -36,6 +38,14 @@ def _forms(address: str) -> tuple[str, ...]:
         return (local,)
     plain, plus, _ = local.partition("+")
     return (f"{local}@{domain}", *([f"{plain}@{domain}"] if plus and plain else []), domain)
+
+
+def is_listed(message: Message, senders: AddressList) -> bool:
+    """Whether the envelope sender or the author is in the list, and SPF or DKIM prove who that is."""
+    sender = parse_mailbox(message.mail_from)
+    if message.mail_from in senders and is_proved(message, sender.domain):
+        return True
+    return any(str(author) in senders for author in authors(message)) and author_is_proved(message)
 
 
 class Addresses:

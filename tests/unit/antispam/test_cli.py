@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,11 @@ import pytest
 from bms import main
 from click.testing import CliRunner, Result
 
+from antispam.learning.teacher import Teacher
+from antispam.store import Store, migrate
+from dspam.store import user_names
 from support.dns import loopback_nameserver
+from support.learning import SPAM, teach
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete
 
@@ -137,6 +142,55 @@ def test_a_message_is_read_from_standard_input(shell: Shell) -> None:
     done = shell.run("scan", "-", *AS_PARTNER, given=LETTER)
     assert done.exit_code == 0
     assert "accepted" in done.output
+
+
+def _teach(shell: Shell) -> None:
+    url = f"sqlite:///{shell.folder}/state/bms.sqlite"
+    migrate(url)
+    with contextlib.closing(Store(url)) as store:
+        teach(store, "site", 30)
+
+
+def test_a_score_is_explained_by_the_features_that_spoke_most(shell: Shell) -> None:
+    _teach(shell)
+    done = shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER)
+    spam = next(line for line in done.output.splitlines() if line.startswith("  for spam, by the dictionary of site: "))
+    ham = next(
+        line for line in done.output.splitlines() if line.startswith("  for honest mail, by the dictionary of site")
+    )
+    assert "text: cheap" in spam
+    assert "text: cheap" not in ham
+
+
+def test_programs_read_the_features_as_json(shell: Shell) -> None:
+    _teach(shell)
+    done = shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER, "--json")
+    features = json.loads(done.stdout)["features"]["site"]
+    assert all(value > 0 for _, value in features["spam"])
+    assert all(value < 0 for _, value in features["ham"])
+
+
+def test_what_is_tried_teaches_nothing(shell: Shell) -> None:
+    _teach(shell)
+    shell.configure(
+        "[dspam]\ndspam_users = ann\nann = ann@partner.example\nspam = spam@example.com\ndspam_train = ann\n"
+    )
+    for words in ((), ("--live",)):
+        for to in ("spam@example.com", "ann@partner.example"):
+            forward = b"Subject: Fwd\n\n-------- Forwarded Message --------\nFrom: a@b.example\nSubject: x\n\ntext\n"
+            sender = ("--ip", "127.0.0.1", "--from", "ann@partner.example", "--rcpt", to)
+            assert shell.run("scan", shell.write("report.eml", forward), *sender, *words).exit_code in (0, 1)
+    with contextlib.closing(Store(f"sqlite:///{shell.folder}/state/bms.sqlite")) as store:
+        assert user_names(store) == ["site"]
+        assert Teacher(store, "site").totals() == (30, 30)
+
+
+def test_a_database_that_can_not_be_read_leaves_the_other_checks(shell: Shell) -> None:
+    (shell.folder / "state").mkdir()
+    (shell.folder / "state" / "bms.sqlite").write_bytes(b"no database" * 1000)
+    done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_PARTNER)
+    assert done.exit_code == 0
+    assert "the configured database can't be read" in done.output
 
 
 def test_scan_leaves_no_trace(shell: Shell) -> None:

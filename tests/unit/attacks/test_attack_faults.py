@@ -37,7 +37,7 @@ SPECIAL = {
     "feedback": REPORT,
 }
 FROM_INSIDE = ("dkim_sign", "training_address", "feedback")
-USERS = "[dspam]\ndspam_users = ann\nann = ann@example.net\nspam = spam@example.com\n"
+USERS = "[dspam]\ndspam_dict = site\ndspam_users = ann\nann = ann@example.net\nspam = spam@example.com\n"
 FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
 
 

@@ -1,0 +1,76 @@
+"""Does the header alone look like spam? For sites that refuse what is plain at first sight, by a dictionary of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.findings import Findings
+from antispam.learning.delivered import as_delivered
+from antispam.learning.people import AddressList, is_listed
+from antispam.learning.settings import DspamSettings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.store import StoreError
+from antispam.verdicts import Action, Verdict, reject
+from dspam.features import extract
+
+NAME = "header_screen"
+Settings = DspamSettings
+
+_REFUSAL = (
+    "The header of the message looks like that of spam, and of nothing else, to a filter that learns.\n"
+    "If it is honest, please tell the recipient in another way, and quote the reference."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """How likely the message is spam, by its header.
+
+    spam, ham  messages of each kind that the dictionary has learned, of which it needs `least`
+    """
+
+    check: ClassVar[str] = NAME
+    probability: float = 0.5
+    is_spam: bool = False
+    spam: int = 0
+    ham: int = 0
+    least: int = 0
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None without dspam_dict, for our own users' mail, and for senders of dspam_whitelist."""
+    settings = services.settings[Settings]
+    if message is None or not settings.dspam_dict or services.dictionaries is None or of_our_users(message):
+        return None
+    if is_listed(message, AddressList(settings.dspam_whitelist)):
+        return None
+    try:
+        teacher = services.dictionaries.get(settings.dspam_dict)
+        if teacher is None:
+            return None
+        score = teacher.judge(extract(as_delivered(connection, message, body=False)), services.deadline)
+    except StoreError as error:
+        return Finding(error=f"dictionary: {error}")
+    return Finding(
+        probability=round(score.probability, 6),
+        is_spam=score.is_spam,
+        spam=score.spam,
+        ham=score.ham,
+        least=settings.least,
+    )
+
+
+def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable) -> Verdict:
+    """Nobody is refused on the word of a beginner."""
+    reason = f"{'spam' if finding.is_spam else 'not spam'} by its header, probability {finding.probability:.4f}"
+    if not finding.is_spam or min(finding.spam, finding.ham) < finding.least:
+        return Verdict(Action.CONTINUE, reason=reason)
+    return reject(_REFUSAL, reason)

@@ -1,0 +1,15 @@
+"""How a message looks to the filter."""
+
+from __future__ import annotations
+
+from antispam.connection import Connection
+from antispam.message import Message, as_octets
+
+
+def as_delivered(connection: Connection, message: Message, *, body: bool = True) -> bytes:
+    """The message, or its header alone, under the Received field that our MTA is about to write: what people teach from their
+    mailboxes has it, and where mail comes from says much about it."""
+    helo, name = (" ".join(text.split()) or "unknown" for text in (connection.helo, connection.name))
+    received = f"Received: from {helo} ({name} [{connection.ip}])\r\n\tby {connection.receiver}\r\n"
+    raw = message.raw() if body else as_octets(message.headers, b"")
+    return received.encode("utf-8", "surrogateescape") + raw
