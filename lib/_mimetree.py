@@ -95,7 +95,7 @@ class Part:
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of all fields of this (lower case) name, in order."""
-        return [item.value for item in self.fields if item.name.lower() == name]
+        return [value for field_name, value, _ in self.fields if field_name.lower() == name]
 
     @property
     def transfer_encoding(self) -> str:

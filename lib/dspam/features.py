@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from _mimetree import Part, TreeLimits, decode_charset, decode_transfer, parameter, parse
 from dspam import html
-from dspam.hashing import MAX_BUFFER, Keys, Words, mix, salt, slice_hashes, to_keys
+from dspam.hashing import MAX_BUFFER, Keys, mix, salt, slice_hashes, to_keys
 from dspam.headers import HeaderFacts, content_type, owner, parents
 
 MAX_SOURCE = 1 << 18
@@ -29,25 +31,27 @@ _LIMITS = TreeLimits(max_parts=60, max_depth=12, max_encoded=2)
 _MAX_HTML = 3 * MAX_TEXT
 _MAX_LINKS = 40
 _MAX_FACTS = 1000
+_MAX_FACT_OCTETS = MAX_BUFFER // 2
 _MAX_TOKEN = 40
 
 # Soft hyphen, zero-width space, non-joiner and joiner, byte order mark.
 _INVISIBLE = (b"\xc2\xad", b"\xe2\x80\x8b", b"\xe2\x80\x8c", b"\xe2\x80\x8d", b"\xef\xbb\xbf")
 _SIGNS = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\xaf]|\xe3\x80[\x80-\x82]")  # no-break space, general and CJK punctuation
 _ASCII_SIGNS = {b"\xe2\x80\x98": b"'", b"\xe2\x80\x99": b"'", b"\xe2\x80\x90": b"-", b"\xe2\x80\x91": b"-"}
-_URL = re.compile(rb"(?:https?://|www\.)[^\s<>\"')\]]{1,200}", re.IGNORECASE)
+# "http://", "https://" or "www.", written so that the search for it skips what begins with neither letter.
+_URL = re.compile(rb"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])[wW][wW]\.)[^\s<>\"')\]]{1,200}")
 # Charsets in which ASCII bytes mean something else.
 _SEVEN_BITS = re.compile(r"utf-?7|iso-2022.*|hz.*|utf-?(?:16|32).*", re.IGNORECASE)
 
 _SPACE, _LETTER, _OTHER = range(3)
-_CLASS = np.full(256, _OTHER, dtype=np.uint8)
-_CLASS[:33] = _SPACE
-_CLASS[127] = _SPACE
-_CLASS[list(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'$_-")] = _LETTER
-_CLASS[128:] = _LETTER
-_FOLD = np.arange(256, dtype=np.uint8)
-_FOLD[65:91] += 32
-_FOLD[48:58] = 57  # which digits they are says more about a day or a serial number than about a message
+_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'$_-") | frozenset(range(128, 256))
+_CLASS = bytes(_SPACE if c <= 32 or c == 127 else _LETTER if c in _LETTERS else _OTHER for c in range(256))
+# Small letters, and one digit for all: which it is says more about a day or a serial number than about a message.
+_FOLD = bytes(c + 32 if 65 <= c <= 90 else 57 if 48 <= c <= 57 else c for c in range(256))
+
+
+_FIRST = np.zeros(1, dtype=np.intp)
+_KINDS = np.array([HEADER, STRUCTURE, WORD, PAIR], dtype=np.int64)
 
 
 @dataclass(slots=True)
@@ -118,14 +122,15 @@ def _part_header(part: Part, document: _Document) -> None:
 
 def _read_text(part: Part, left: int, document: _Document) -> int:
     types = part.values(b"content-type")
-    charset = parameter(types[0][:1000], "charset") if types else None
+    charset = _charset(types[0][:1000]) if types else None
+    encoding = part.transfer_encoding
     facts = document.structure
     kind = part.media_type.encode("ascii", "replace")[:30]
     facts.append(b"charset " + (charset or "").lower().encode("ascii", "replace")[:20])
-    facts.append(b"encoding %s %s" % (part.transfer_encoding.encode("ascii", "replace")[:20], kind))
+    facts.append(b"encoding %s %s" % (encoding.encode("ascii", "replace")[:20], kind))
     as_html = part.media_type == "text/html"
     limit = _MAX_HTML if as_html else left
-    raw = decode_transfer(part.source[part.body : min(part.end, part.body + 2 * limit)], part.transfer_encoding)[:limit]
+    raw = decode_transfer(part.source[part.body : min(part.end, part.body + 2 * limit)], encoding)[:limit]
     if not raw.isascii() or (charset and _SEVEN_BITS.match(charset)):
         raw = decode_charset(raw, charset).encode("utf-8", "replace")
     if as_html or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
@@ -136,7 +141,7 @@ def _read_text(part: Part, left: int, document: _Document) -> int:
     text = raw[:left] if raw.isascii() else _plain_signs(raw, document)[:left]
     document.text(b"text", text)
     if text:
-        capitals = sum(map(text.count, b"AEIORSTNL"))
+        capitals = len(text) - len(text.translate(None, b"AEIORSTNL"))
         facts.append(b"capitals %d" % (capitals * 40 // len(text)))
         facts.append(b"excited %d" % min(text.count(b"!").bit_length(), 4))
         facts.append(b"text %s %d" % (kind, len(text).bit_length()))
@@ -163,19 +168,40 @@ def _read_html(source: bytes, document: _Document) -> bytes:
     if reading.comments:
         facts.append(b"comments %d" % reading.comments.bit_length())
     facts.append(b"seen %d" % (10 * len(reading.seen) // max(1, len(source))))
-    facts.append(b"images %d" % reading.tags.count(b"img").bit_length())
+    facts.append(b"images %d" % reading.images.bit_length())
     return reading.seen
+
+
+@lru_cache(maxsize=512)
+def _charset(content_type: bytes) -> str | None:
+    return parameter(content_type, "charset")
+
+
+class _LinkRead(NamedTuple):
+    """What a link says, the host that it leads to, if it is a name, and the path there."""
+
+    facts: list[bytes]
+    host: bytes
+    path: bytes
 
 
 def _link(place: bytes, target: bytes, document: _Document) -> None:
     if document.links >= _MAX_LINKS:
         return
     document.links += 1
-    target = target[:200].strip()
+    told = _read_link(place, target[:200].strip())
+    document.structure += told.facts
+    if told.host:
+        document.linked.append(told.host)
+    document.text(b"link", told.path)
+
+
+@lru_cache(maxsize=2048)
+def _read_link(place: bytes, target: bytes) -> _LinkRead:
     scheme, colon, rest = target.partition(b":")
     if not colon or len(scheme) > 10:
         scheme, rest = b"", target
-    facts = document.structure
+    facts = []
     scheme = scheme.lower()
     host, _, path = rest.lstrip(b"/").partition(b"/")
     if scheme == b"mailto":
@@ -191,65 +217,69 @@ def _link(place: bytes, target: bytes, document: _Document) -> None:
         facts.append(b"link to number")
     facts.append(b"link of %s %s" % (place, scheme))
     facts += [b"link " + parent for parent in parents(host)]
-    if b"." in host:
-        document.linked.append(host)
-    if path and scheme != b"mailto":
-        document.text(b"link", path[:60])
+    return _LinkRead(facts, host if b"." in host else b"", path[:60] if scheme != b"mailto" else b"")
 
 
-class _Texts:
-    """All texts in one buffer, cut into words; each word by its hash, where it stands and in whose text."""
+class _Cut:
+    """A document cut into what is hashed: facts of the header, facts of the structure, words, pairs of words.
 
-    def __init__(self, texts: list[tuple[bytes, bytes]]) -> None:
-        self.buffer = np.frombuffer((b"\n".join([text for _, text in texts]) + b"\n")[:MAX_BUFFER], dtype=np.uint8)
-        classes = _CLASS[self.buffer]
-        edges = np.concatenate(([0], np.flatnonzero(classes[1:] != classes[:-1]) + 1, [len(classes)]))
-        starts, ends = edges[:-1], np.minimum(edges[1:], edges[:-1] + _MAX_TOKEN)
+    A word is known by its number: where it stands is `starts` and `ends`, in whose text `owners`, and a pair is of the words
+    `first` and `second`. All stands in one buffer, because calling numpy takes longer than the work on a usual message.
+    """
+
+    def __init__(self, document: _Document) -> None:
+        self.facts = [*document.header, *document.structure]
+        fact_ends = np.cumsum(np.fromiter(map(len, self.facts), dtype=np.intp, count=len(self.facts)))
+        del self.facts[int(np.searchsorted(fact_ends, _MAX_FACT_OCTETS, side="right")) :]
+        fact_ends = fact_ends[: len(self.facts)]
+        self.headers = min(len(document.header), len(self.facts))
+        told = b"".join(self.facts)
+        texts = document.texts
+        text = (b"\n".join([text for _, text in texts]) + b"\n")[: MAX_BUFFER - len(told)]
+        self.buffer = told + text.translate(_FOLD)
+
+        classes = np.frombuffer(text.translate(_CLASS), dtype=np.uint8)
+        edges = np.flatnonzero(classes[1:] != classes[:-1]) + 1
+        starts, ends = np.concatenate((_FIRST, edges)), np.concatenate((edges, [len(classes)]))
         classes = classes[starts]
-        kept = classes != _SPACE
-        self.starts, self.ends, classes = starts[kept], ends[kept], classes[kept]
-        self.hashes = slice_hashes(_FOLD[self.buffer], self.starts, self.ends)
-        self.owners = np.searchsorted(np.cumsum([len(text) + 1 for _, text in texts]), self.starts, side="right")
-        self.places = np.array([*(salt(place) for place, _ in texts), 0], dtype=np.uint64)[self.owners]
+        kept = np.flatnonzero(classes)  # what is no space
+        starts, ends, classes = starts[kept], ends[kept], classes[kept]
+        text_starts = np.searchsorted(starts, np.cumsum([0, *[len(text) + 1 for _, text in texts]]))
+        self.owners = np.repeat(np.arange(len(texts)), np.diff(text_starts))
         # Pairs are of neighbouring words, whatever punctuation stands between them, in one text.
         letters = np.flatnonzero(classes == _LETTER)
-        self.first, self.second = letters[:-1], letters[1:]
-        together = self.owners[self.first] == self.owners[self.second]
-        self.first, self.second = self.first[together], self.second[together]
+        first, second = letters[:-1], letters[1:]
+        together = np.flatnonzero(self.owners[first] == self.owners[second])
+        self.first, self.second = first[together], second[together]
+        self.starts = starts + len(told)
+        self.ends = np.minimum(ends + len(told), self.starts + _MAX_TOKEN)
 
-    def words(self) -> Keys:
-        return _of_kind(self.hashes ^ self.places, WORD)
+        self._fact_ends = fact_ends
+        self._places = np.array([salt(place) for place, _ in texts], dtype=np.uint64)[self.owners]
 
-    def pairs(self) -> Keys:
-        joined = mix(self.hashes[self.first] + np.uint64(1)) * np.uint64(3) + self.hashes[self.second]
-        return _of_kind(joined ^ self.places[self.second], PAIR)
+    def keys(self) -> Keys:
+        """The key of each fact, word and pair, in this order."""
+        count, facts = len(self._fact_ends), self._fact_ends
+        hashes = slice_hashes(
+            np.frombuffer(self.buffer, dtype=np.uint8),
+            np.concatenate((_FIRST[:count], facts[:-1], self.starts)),
+            np.concatenate((facts, self.ends)),
+        )
+        words = hashes[count:]
+        pairs = (mix(words[self.first] + np.uint64(1)) * np.uint64(3) + words[self.second]) ^ self._places[self.second]
+        words ^= self._places
+        kinds = np.repeat(_KINDS, (self.headers, count - self.headers, len(words), len(pairs)))
+        return to_keys(np.concatenate((hashes, pairs))) & np.int64(-4) | kinds
 
     def name(self, word: int) -> str:
-        """How a person would write this word; where it does not stand in sight, its place before it."""
-        return bytes(_FOLD[self.buffer[self.starts[word] : self.ends[word]]]).decode("utf-8", "replace")
-
-
-def _of_kind(words: Words, kind: int) -> Keys:
-    return to_keys(words) & np.int64(-4) | np.int64(kind)
-
-
-def _fact_keys(facts: list[bytes], kind: int) -> Keys:
-    buffer = np.frombuffer(b"".join(facts)[:MAX_BUFFER], dtype=np.uint8)
-    ends = np.minimum(np.cumsum([0, *map(len, facts)]), len(buffer))
-    return _of_kind(slice_hashes(buffer, ends[:-1], ends[1:]), kind)
+        """How a person would write this word."""
+        return self.buffer[self.starts[word] : self.ends[word]].decode("utf-8", "replace")
 
 
 def extract(message: bytes) -> Keys:
     """The features of a message (headers, an empty line, body; any bytes): its keys, each once, in ascending order."""
-    document = _read(message)
-    texts = _Texts(document.texts)
-    found = (
-        _fact_keys(document.header, HEADER),
-        _fact_keys(document.structure, STRUCTURE),
-        texts.words(),
-        texts.pairs(),
-    )
-    keys = np.sort(np.concatenate(found))
+    keys = _Cut(_read(message)).keys()
+    keys.sort()
     fresh = np.empty(len(keys), dtype=bool)
     fresh[:1] = True
     np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
@@ -258,26 +288,20 @@ def extract(message: bytes) -> Keys:
 
 def author_key(address: str) -> int:
     """The key of the fact that a message is from this address, as extract() has it."""
-    return int(_fact_keys([b"from " + address.lower().encode("utf-8", "surrogateescape")], HEADER)[0])
+    return int(_Cut(_Document(header=[b"from " + address.lower().encode("utf-8", "surrogateescape")])).keys()[0])
 
 
 def names(message: bytes) -> dict[int, str]:
     """What each key of `extract(message)` stands for, for people: header facts, words, pairs of words, structure."""
     document = _read(message)
-    texts = _Texts(document.texts)
-    found: dict[int, str] = {}
-    for kind, facts, title in ((HEADER, document.header, "header"), (STRUCTURE, document.structure, "structure")):
-        for key, fact in zip(_fact_keys(facts, kind).tolist(), facts, strict=True):
-            found[key] = f"{title}: {fact.decode('utf-8', 'replace')}"
-    for word, key in enumerate(texts.words().tolist()):
-        found[key] = f"{_place(document, texts, word)}: {texts.name(word)}"
-    for first, second, key in zip(texts.first.tolist(), texts.second.tolist(), texts.pairs().tolist(), strict=True):
-        found[key] = f"{_place(document, texts, first)}: {texts.name(first)} {texts.name(second)}"
-    return found
-
-
-def _place(document: _Document, texts: _Texts, word: int) -> str:
-    return document.texts[int(texts.owners[word])][0].decode()
+    cut = _Cut(document)
+    places = [document.texts[owner][0].decode() for owner in cut.owners.tolist()]
+    said = [f"header: {fact.decode('utf-8', 'replace')}" for fact in cut.facts[: cut.headers]]
+    said += [f"structure: {fact.decode('utf-8', 'replace')}" for fact in cut.facts[cut.headers :]]
+    said += [f"{place}: {cut.name(word)}" for word, place in enumerate(places)]
+    pairs = zip(cut.first.tolist(), cut.second.tolist(), strict=True)
+    said += [f"{places[first]}: {cut.name(first)} {cut.name(second)}" for first, second in pairs]
+    return dict(zip(cut.keys().tolist(), said, strict=True))
 
 
 def kinds_of(keys: Keys) -> npt.NDArray[np.int64]:

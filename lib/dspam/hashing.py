@@ -21,6 +21,8 @@ Words = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.intp]
 
 MAX_BUFFER = 1 << 17
+_27, _30, _31 = np.uint64(27), np.uint64(30), np.uint64(31)
+_FIRST_FACTOR, _SECOND_FACTOR = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _BASE = 0x9E3779B97F4A7C15 | 1
 _INVERSE = pow(_BASE, -1, 1 << 64)
 
@@ -48,16 +50,21 @@ _TABLE = _random_table()
 
 def mix(words: Words) -> Words:
     """Spread every bit over all others (the finalizer of splitmix64)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    words = words ^ (words >> _30)
+    words *= _FIRST_FACTOR
+    words ^= words >> _27
+    words *= _SECOND_FACTOR
+    words ^= words >> _31
+    return words
 
 
 def slice_hashes(buffer: npt.NDArray[np.uint8], starts: Positions, ends: Positions) -> Words:
     """The hash of each buffer[start:end]; the buffer has at most MAX_BUFFER bytes."""
     sums = np.zeros(len(buffer) + 1, dtype=np.uint64)
-    np.cumsum(_TABLE[buffer] * _POWERS[: len(buffer)], out=sums[1:])
-    return mix((sums[ends] - sums[starts]) * _INVERSES[starts])
+    terms = _TABLE.take(buffer)
+    terms *= _POWERS[: len(buffer)]
+    np.cumsum(terms, out=sums[1:])
+    return mix((sums.take(ends) - sums.take(starts)) * _INVERSES.take(starts))
 
 
 def to_keys(words: Words) -> Keys:

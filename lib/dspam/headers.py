@@ -6,15 +6,18 @@ collection of old mail, where each folder has its own dates and tools, and fails
 
 from __future__ import annotations
 
+import enum
 import re
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from _mimetree import Field, decode_words
 
 MAX_FIELDS = 150
 _MAX_VALUE = 1000
 _MAX_HOPS = 12
+_REMEMBERED = 250  # octets of a value that may be remembered: a mail system reads the same ones again and again
 
 _IGNORED = re.compile(
     rb"(?:x-)?(?:original-|delivery-|resent-)*date|thread-index|x-uidl?|(?:x-)?status|x-keywords|lines|content-length"
@@ -30,6 +33,8 @@ _FROM = re.compile(
 _BY = re.compile(rb"\bby\s+([^\s;()]{1,100})", re.IGNORECASE)
 _FOR = re.compile(rb"\bfor\s+<?([^\s<>;]{3,100})", re.IGNORECASE)
 _WITH = re.compile(rb"\bwith\s+([A-Za-z]{1,12})")
+# Letters and digits, one digit at least: nothing else that is looked for can begin, end or stand in it.
+_QUEUE_ID = re.compile(rb"\bid ([A-Za-z]*[0-9][A-Za-z0-9]*+)(?=[\s;)]|$)")
 _HOST = re.compile(rb"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*\.[a-z]{2,20}+(?![a-z0-9.])")
 _NAME_WORDS = re.compile(rb"\w[\w .,']*+")
 _QUOTED = re.compile(rb'"[^"]*"')
@@ -82,60 +87,31 @@ class HeaderFacts:
         self.order: list[bytes] = []
         hops: list[bytes] = []
         for item in fields[:MAX_FIELDS]:
-            name = item.name.lower()[:40]
-            if name == b"received":
+            kind, name, spelt = _kind_of(item.name) if len(item.name) <= 40 else _new_kind_of(item.name)
+            if kind is _Kind.TRACE:
                 hops.append(item.value[:_MAX_VALUE])
-            else:
-                self.field(name, item)
+            elif kind is not _Kind.IGNORED:
+                self.order.append(spelt)
+                self.field(kind, name, item.value)
         self.hops(hops)
         self.sequence()
         self.domain = self.owner_in(b"from")
         self.relations()
 
-    def field(self, name: bytes, item: Field) -> None:
+    def field(self, kind: _Kind, name: bytes, value: bytes) -> None:
         """One field that is no trace."""
-        if name == b"date":
-            self.order.append(item.name[:40])
-            value = item.value.strip()
+        if kind is _Kind.DATE:
+            value = value.strip()
             self.facts += [b"date " + shape(value), b"zone " + value.rpartition(b" ")[2][:12]]
             return
-        if _IGNORED.fullmatch(name):
-            return
-        self.order.append(item.name[:40])
-        value = b" ".join(item.value[:_MAX_VALUE].split())
-        if b"=?" in value:
-            value = decode_words(value.decode("ascii", "surrogateescape")).encode("utf-8", "replace")
-            self.facts.append(b"encoded " + name)
-        elif not value.isascii():
-            self.facts.append(b"8bit " + name)
-        self.values.setdefault(name, value)
-        if name in _ADDRESS_FIELDS:
-            self.addresses(name, value)
-        elif name == b"subject":
-            self.subject = value
-            self.about_subject(value)
-        elif name == b"message-id":
-            self.message_id(value)
-        elif name == b"content-type":
-            self.facts += content_type(b"", value)
-        elif name not in (b"in-reply-to", b"references", b"delivered-to"):
-            value = value.lower()[:60].translate(_DIGITS)
-            self.facts += [b"%s: %s" % (name, value), b"%s ~ %s" % (name, shape(value))]
-
-    def addresses(self, name: bytes, value: bytes) -> None:
-        found = _ADDRESS.findall(value)
-        for local, domain in found[:8]:
-            local = local.lower()
-            if name in (b"to", b"cc"):
-                self.recipients.add(local + b"@" + domain.lower())
-            self.facts += [b"%s %s@%s" % (name, local, domain.lower()), b"%s %s@" % (name, shape(local))]
-            self.facts += [b"%s @%s" % (name, parent) for parent in parents(domain)]
-        self.facts.append(b"%s count %d" % (name, len(found).bit_length()))
-        form = _ADDRESS.sub(b"@", value)
-        self.facts.append(b"%s form %s" % (name, shape(_NAME_WORDS.sub(b"w", form))[:24]))
-        if name == b"from":
-            shown = form.partition(b"<")[0].strip(b'" ')
-            self.facts += [b"from name " + shape(shown)[:24], b"from named " + shown.lower()[:40]]
+        often = kind is _Kind.OFTEN and len(value) <= _REMEMBERED
+        told = _read_field(name, value) if often else _read_new_field(name, value)
+        self.facts += told.facts
+        self.values.setdefault(name, told.value)
+        self.recipients.update(told.recipients)
+        if name == b"subject":
+            self.subject = told.value
+            self.about_subject(told.value)
 
     def about_subject(self, value: bytes) -> None:
         self.facts += [b"subject " + shape(value[:20])[:8], b"subject end " + shape(value[-3:])]
@@ -147,11 +123,6 @@ class HeaderFacts:
         if reply or b"in-reply-to" in self.values or b"references" in self.values:
             self.facts.append(b"reply %d" % reply)
 
-    def message_id(self, value: bytes) -> None:
-        local, _, domain = value.strip(b"<> ").partition(b"@")
-        self.facts += [b"id " + shape(local), b"id length %d" % len(local), b"id domain " + shape(domain)[:16]]
-        self.facts += [b"id @" + parent for parent in parents(domain[:100])]
-
     def hops(self, hops: list[bytes]) -> None:
         """The trace: who handed over to whom. The last one stands next to the sender."""
         self.facts.append(b"hops %d" % min(len(hops), _MAX_HOPS))
@@ -162,40 +133,20 @@ class HeaderFacts:
 
     def hop(self, value: bytes, place: bytes) -> None:
         value = value.rpartition(b";")[0] or value  # what follows is the date
-        sender, receiver = _FROM.search(value), _BY.search(value)
-        facts = self.facts
-        for first, second in _IP.findall(value)[:3]:
-            facts += [b"net %s.%s" % (first, second), b"net %s" % first]
-        hosts = set(_HOST.findall(value.lower()))
-        for host in hosts:
-            facts += [b"via " + parent for parent in parents(host)]
-            self.hosts.add(owner(host))
-        if sender:
-            hello, told = sender[1].lower(), (sender[2] or b"").lower()
-            known = _HOST.search(told)
-            facts.append(place + b"hello " + shape(hello))
-            facts.append(
-                place + b"hello %s" % (b"same" if known and known[0] == hello else b"other" if known else b"alone")
-            )
-            if known:
-                facts.append(place + b"name " + shape(known[0]))
-                facts.append(place + b"owner %d" % (owner(known[0]) == owner(hello)))
-        if b"forged" in value:
-            facts.append(place + b"may be forged")
-        if receiver:
-            facts.append(place + b"by " + shape(receiver[1]))
-        if found := _WITH.search(value):
-            facts.append(place + b"with " + found[1].upper())
-        if found := _FOR.search(value):
-            facts.append(place + b"for listed %d" % (found[1].lower() in self.recipients))
-        facts.append(place + b"form " + _hop_form(value))
+        # Of no identifier is anything looked at but its length: without them the same hosts write the same line again.
+        value = _QUEUE_ID.sub(lambda found: b"id " + b"0" * len(found[1]), value)
+        told = _read_hop(value, place) if len(value) <= _REMEMBERED else _read_new_hop(value, place)
+        self.facts += told.facts
+        self.hosts.update(told.owners)
+        if told.recipient:
+            self.facts.append(place + b"for listed %d" % (told.recipient in self.recipients))
 
     def sequence(self) -> None:
         """Which fields there are, as they are written, and which follows which: every mail program has its own habit."""
         names = self.order
         self.facts += [b"has " + name for name in names]
-        lower = [b"^", *(name.lower() for name in names), b"$"]
-        self.facts += [b"then %s %s" % pair for pair in pairwise(lower)]
+        lower = [b"^", *[name.lower() for name in names], b"$"]
+        self.facts += [b"then " + first + b" " + second for first, second in pairwise(lower)]
         for name in (b"from", b"to", b"subject", b"message-id", b"mime-version", b"content-type"):
             if name not in self.values:
                 self.facts.append(b"no " + name)
@@ -220,6 +171,131 @@ class HeaderFacts:
             local = receiver[1].lower()
             if len(local) > 2 and local in self.subject.lower():
                 self.facts.append(b"recipient in subject")
+
+
+class _Kind(enum.Enum):
+    """How a field is read."""
+
+    IGNORED = enum.auto()
+    TRACE = enum.auto()
+    DATE = enum.auto()
+    OFTEN = enum.auto()  # its value comes again in other messages
+    ONCE = enum.auto()
+
+
+_ONCE = frozenset({b"subject", b"message-id", b"in-reply-to", b"references"})
+
+
+def _new_kind_of(name: bytes) -> tuple[_Kind, bytes, bytes]:
+    """How a field of this name is read, and the name in lower case and as it is spelt, both cut off."""
+    lower = name.lower()[:40]
+    if lower == b"received":
+        kind = _Kind.TRACE
+    elif lower == b"date":
+        kind = _Kind.DATE
+    elif _IGNORED.fullmatch(lower):
+        kind = _Kind.IGNORED
+    else:
+        kind = _Kind.ONCE if lower in _ONCE else _Kind.OFTEN
+    return kind, lower, name[:40]
+
+
+_kind_of = lru_cache(maxsize=1024)(_new_kind_of)
+
+
+class _FieldRead(NamedTuple):
+    """A field's value, decoded, what it says, and whom it names as recipient."""
+
+    value: bytes
+    facts: list[bytes]
+    recipients: list[bytes]
+
+
+def _read_new_field(name: bytes, value: bytes) -> _FieldRead:
+    told = _FieldRead(b" ".join(value[:_MAX_VALUE].split()), [], [])
+    facts, value = told.facts, told.value
+    if b"=?" in value:
+        value = decode_words(value.decode("ascii", "surrogateescape")).encode("utf-8", "replace")
+        facts.append(b"encoded " + name)
+        told = told._replace(value=value)
+    elif not value.isascii():
+        facts.append(b"8bit " + name)
+    if name in _ADDRESS_FIELDS:
+        _addresses(name, told)
+    elif name == b"message-id":
+        _message_id(value, facts)
+    elif name == b"content-type":
+        facts += content_type(b"", value)
+    elif name not in (b"subject", b"in-reply-to", b"references", b"delivered-to"):
+        value = value.lower()[:60].translate(_DIGITS)
+        facts += [name + b": " + value, name + b" ~ " + shape(value)]
+    return told
+
+
+_read_field = lru_cache(maxsize=2048)(_read_new_field)
+
+
+def _addresses(name: bytes, told: _FieldRead) -> None:
+    facts, value = told.facts, told.value
+    found = _ADDRESS.findall(value)
+    for local, domain in found[:8]:
+        local = local.lower()
+        if name in (b"to", b"cc"):
+            told.recipients.append(local + b"@" + domain.lower())
+        facts += [b"%s %s@%s" % (name, local, domain.lower()), b"%s %s@" % (name, shape(local))]
+        facts += [b"%s @%s" % (name, parent) for parent in parents(domain)]
+    facts.append(b"%s count %d" % (name, len(found).bit_length()))
+    form = _ADDRESS.sub(b"@", value)
+    facts.append(b"%s form %s" % (name, shape(_NAME_WORDS.sub(b"w", form))[:24]))
+    if name == b"from":
+        shown = form.partition(b"<")[0].strip(b'" ')
+        facts += [b"from name " + shape(shown)[:24], b"from named " + shown.lower()[:40]]
+
+
+def _message_id(value: bytes, facts: list[bytes]) -> None:
+    local, _, domain = value.strip(b"<> ").partition(b"@")
+    facts += [b"id " + shape(local), b"id length %d" % len(local), b"id domain " + shape(domain)[:16]]
+    facts += [b"id @" + parent for parent in parents(domain[:100])]
+
+
+class _HopRead(NamedTuple):
+    """What a Received field says, the organizational domains of the hosts it names, and for whom it is, if it says so."""
+
+    facts: list[bytes]
+    owners: list[bytes]
+    recipient: bytes
+
+
+def _read_new_hop(value: bytes, place: bytes) -> _HopRead:
+    sender, receiver = _FROM.search(value), _BY.search(value)
+    facts: list[bytes] = []
+    for first, second in _IP.findall(value)[:3]:
+        facts += [b"net %s.%s" % (first, second), b"net %s" % first]
+    hosts = dict.fromkeys(_HOST.findall(value.lower()))
+    for host in hosts:
+        facts += [b"via " + parent for parent in parents(host)]
+    if sender:
+        hello, told = sender[1].lower(), (sender[2] or b"").lower()
+        known = _HOST.search(told)
+        facts.append(place + b"hello " + shape(hello))
+        facts.append(
+            place + b"hello %s" % (b"same" if known and known[0] == hello else b"other" if known else b"alone")
+        )
+        if known:
+            facts.append(place + b"name " + shape(known[0]))
+            facts.append(place + b"owner %d" % (owner(known[0]) == owner(hello)))
+    if b"forged" in value:
+        facts.append(place + b"may be forged")
+    if receiver:
+        facts.append(place + b"by " + shape(receiver[1]))
+    if found := _WITH.search(value):
+        facts.append(place + b"with " + found[1].upper())
+    facts.append(place + b"form " + _hop_form(value))
+    found = _FOR.search(value)
+    return _HopRead(facts, [owner(host) for host in hosts], found[1].lower() if found else b"")
+
+
+_read_hop = lru_cache(maxsize=2048)(_read_new_hop)
 
 
 def _hop_form(value: bytes) -> bytes:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 # "<" inside of a tag begins another one, so that nothing is looked at twice.
-_TAG = re.compile(rb"<(?:(/?)([a-zA-Z][a-zA-Z0-9:]*+)([^<>]*+)>|[!?/][^<>]*+>)")
+_TAG = re.compile(rb"<(?:(/?[a-zA-Z][^<>]*+)|[!?/][^<>]*+)>")
+_TAG_NAME = re.compile(rb"(/?)([a-zA-Z][a-zA-Z0-9:]*+)")
 _ATTRIBUTE = re.compile(rb"""([a-zA-Z-]{1,40}+)[ \t\r\n]*+=[ \t\r\n]*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s"'>]++))""")
-_UNSEEN = re.compile(
+_TURNED_OFF = re.compile(
     rb"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden|font-size\s{0,9}:\s{0,9}[01](?:p[xt]|em|%|[;\"'\s]|$)|mso-hide",
     re.IGNORECASE,
 )
@@ -20,21 +24,23 @@ _INLINE = frozenset(
 )
 _UNREAD = frozenset({b"style", b"script", b"noscript", b"noframes", b"title"})
 _VOID = frozenset(b"area base br col hr img input link meta param".split())
+_SHOWN = frozenset({b"alt", b"title", b"content", b"value"})
 _LINKS = frozenset({b"href", b"src", b"action", b"background"})
 _WHITE = {b"#fff": b"white", b"#ffffff": b"white", b"ffffff": b"white", b"#000": b"black", b"#000000": b"black"}
 _MAX_TAGS = 3000
 # Python refuses to read a number of more than 4300 digits.
 _LONG_NUMBER = re.compile(r"(&#[0-9]{100})[0-9]++")
+_REMEMBERED = 250  # octets of a tag that may be remembered: the same tags come again and again
 
 
 @dataclass(slots=True)
 class Reading:
-    """A document, reduced: the text in sight, the text out of sight, link targets by attribute, its tags, odd things."""
+    """A document, reduced: the text in sight, the text out of sight, link targets by element, how many images and comments."""
 
     seen: bytes = b""
     unseen: bytes = b""
     links: list[tuple[bytes, bytes]] = field(default_factory=list)
-    tags: list[bytes] = field(default_factory=list)
+    images: int = 0
     comments: int = 0
 
 
@@ -46,6 +52,53 @@ def without_comments(source: bytes) -> tuple[bytes, int]:
     return pieces[0] + b"".join([piece.partition(b"-->")[2] for piece in pieces[1:]]), len(pieces) - 1
 
 
+class _Tag(NamedTuple):
+    """What a tag says by itself: its name, whether it closes an element, whether it ends a word, whether there is more to it;
+    whether what the element contains is hidden, or may be; link targets and texts in its attributes; the colours it sets;
+    whether its style turns it off."""
+
+    name: bytes
+    closing: bool
+    breaks: bool
+    plain: bool
+    unread: bool = False
+    can_hide: bool = False
+    links: Sequence[tuple[bytes, bytes]] = ()
+    texts: Sequence[bytes] = ()
+    background: bytes = b""
+    colour: bytes = b""
+    turned_off: bool = False
+
+
+def _read_new_tag(inner: bytes) -> _Tag:
+    head = _TAG_NAME.match(inner)
+    assert head  # what _TAG finds begins with a name
+    name = head[2].lower()
+    breaks = name not in _INLINE
+    if head[1]:
+        return _Tag(name, True, breaks, True)
+    found = {key.lower(): a or b or c for key, a, b, c in _ATTRIBUTE.findall(inner, head.end())}
+    unread = name in _UNREAD
+    if not found and not unread:
+        return _Tag(name, False, breaks, name != b"img")
+    links, texts = [], []
+    for key, value in found.items():
+        if key in _LINKS:
+            links.append((name, value))
+        elif key in _SHOWN:
+            texts.append(b" " + value + b" ")
+    background, colour, turned_off = found.get(b"bgcolor"), found.get(b"color"), False
+    if style := found.get(b"style"):
+        colours = {key[:1]: value for key, value in _STYLE_COLOUR.findall(style.lower())}
+        background, colour = background or colours.get(b"b"), colour or colours.get(b"c")
+        turned_off = _TURNED_OFF.search(style) is not None
+    background, colour = _colour(background), b"" if background else _colour(colour)
+    return _Tag(name, False, breaks, False, unread, name not in _VOID, links, texts, background, colour, turned_off)
+
+
+_read_tag = lru_cache(maxsize=2048)(_read_new_tag)
+
+
 class _Reader:
     """Walks over the tags and keeps in mind which element it is that hides what follows."""
 
@@ -53,45 +106,38 @@ class _Reader:
         self.reading = Reading()
         self.seen: list[bytes] = []
         self.unseen: list[bytes] = []
+        self.into = self.seen  # where text goes
         self.hiding: bytes | None = None  # the element that hides, and how many of its kind are open inside of it
         self.nested = 0
         self.background = b"white"
 
-    def text(self, piece: bytes) -> None:
-        (self.unseen if self.hiding else self.seen).append(piece)
-
-    def end(self, name: bytes) -> None:
-        if name == self.hiding:
-            self.nested -= 1
+    def tag(self, tag: _Tag) -> None:
+        if tag.breaks:
+            self.into.append(b" ")
+        if tag.name == self.hiding:
+            self.nested += -1 if tag.closing else 1
             if not self.nested:
-                self.hiding = None
+                self.hiding, self.into = None, self.seen
+        if not tag.plain:
+            self.attributes(tag)
 
-    def start(self, name: bytes, attributes: bytes) -> None:
-        found = {key.lower(): a or b or c for key, a, b, c in _ATTRIBUTE.findall(attributes)} if attributes else {}
-        self.reading.tags.append(name)
-        for key, value in found.items():
-            if key in _LINKS:
-                self.reading.links.append((name, value))
-            elif key in (b"alt", b"title", b"content", b"value"):
-                self.seen.append(b" " + value + b" ")
-        if name == self.hiding:
-            self.nested += 1
-        elif not self.hiding and name not in _VOID and (name in _UNREAD or (found and self.hides(found))):
-            self.hiding, self.nested = name, 1
+    def attributes(self, tag: _Tag) -> None:
+        self.reading.images += tag.name == b"img"
+        self.reading.links += tag.links
+        self.seen += tag.texts
+        if tag.can_hide and not self.hiding and (tag.unread or self.hides(tag)):
+            self.hiding, self.into, self.nested = tag.name, self.unseen, 1
 
-    def hides(self, found: dict[bytes, bytes]) -> bool:
-        """Whether an element with these attributes can't be read: turned off, too small, or painted as its background."""
-        style = found.get(b"style", b"")
-        colours = {key[:1]: value for key, value in _STYLE_COLOUR.findall(style.lower())} if style else {}
-        if back := found.get(b"bgcolor") or colours.get(b"b"):
-            self.background = _colour(back)
-        fore = found.get(b"color") or colours.get(b"c")
-        if fore and not back and _colour(fore) == self.background:
-            return True
-        return bool(style and _UNSEEN.search(style))
+    def hides(self, tag: _Tag) -> bool:
+        """Whether such an element can't be read: turned off, too small, or painted as its background."""
+        if tag.background:
+            self.background = tag.background
+        return tag.turned_off or (bool(tag.colour) and tag.colour == self.background)
 
 
-def _colour(value: bytes) -> bytes:
+def _colour(value: bytes | None) -> bytes:
+    if not value:
+        return b""
     value = value.lower()
     return _WHITE.get(value, value)
 
@@ -101,25 +147,12 @@ def read(source: bytes) -> Reading:
     source, comments = without_comments(source)
     reader = _Reader()
     reader.reading.comments = comments
-    at = 0
-    for number, tag in enumerate(_TAG.finditer(source)):
-        if number >= _MAX_TAGS:
-            break
-        start = tag.start()
-        if start > at:
-            reader.text(source[at:start])
-        at = tag.end()
-        name = tag[2]
-        if name is None:
-            continue
-        name = name.lower()
-        if name not in _INLINE:
-            reader.text(b" ")
-        if tag[1]:
-            reader.end(name)
-        else:
-            reader.start(name, tag[3])
-    reader.text(source[at:])
+    pieces = iter(_TAG.split(source, _MAX_TAGS))
+    reader.seen.append(next(pieces))
+    for inner, text in zip(pieces, pieces, strict=True):
+        if inner is not None:
+            reader.tag(_read_tag(inner) if len(inner) <= _REMEMBERED else _read_new_tag(inner))
+        reader.into.append(text)
     reader.reading.seen = _unescape(b"".join(reader.seen))
     reader.reading.unseen = _unescape(b"".join(reader.unseen))
     return reader.reading

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dspam.features import HEADER, STRUCTURE, kinds_of
+from dspam.features import HEADER, PAIR, STRUCTURE, WORD, kinds_of
 from dspam.hashing import Keys
 
 Counts = npt.NDArray[np.int32]
@@ -105,16 +105,17 @@ class Opinions(NamedTuple):
 def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
     """The five outputs for a message with these keys."""
     kinds = kinds_of(keys)
-    header = kinds == HEADER
-    words = ~header & (kinds != STRUCTURE)
+    header, text = np.flatnonzero(kinds == HEADER), np.flatnonzero(kinds != HEADER)
+    words = np.flatnonzero((kinds == WORD) | (kinds == PAIR))
     weights = counts[:, 2] / WEIGHT_UNIT
     evidence = _evidence(counts, totals)
+    of_words = evidence.take(words)
     return Opinions(
-        _HEADER_REGRESSION.output(weights[header]),
-        _TEXT_REGRESSION.output(weights[~header]),
-        _bayes(evidence[words]),
-        _strongest(evidence[words], _STRONGEST_WORDS),
-        _strongest(evidence[header], _STRONGEST_FACTS),
+        _HEADER_REGRESSION.output(weights.take(header)),
+        _TEXT_REGRESSION.output(weights.take(text)),
+        _bayes(of_words),
+        _strongest(of_words, _STRONGEST_WORDS),
+        _strongest(evidence.take(header), _STRONGEST_FACTS),
     )
 
 
@@ -125,9 +126,11 @@ def _evidence(counts: Counts, totals: Totals) -> Floats:
     hits = spam + ham
     all_spam, all_ham = max(totals.spam, 0) + 1.0, max(totals.ham, 0) + 1.0
     in_spam, in_ham = spam / all_spam, ham / all_ham
-    ratio = np.log((spam + _UNSEEN) / all_spam) - np.log((ham + _UNSEEN) / all_ham)
-    uneven = np.abs(in_spam - in_ham) / (in_spam + in_ham + 1e-12)
-    evidence: Floats = ratio * uneven * (hits / (hits + _SHY))
+    evidence: Floats = np.log((spam + _UNSEEN) / (ham + _UNSEEN))
+    evidence += math.log(all_ham / all_spam)
+    evidence *= np.abs(in_spam - in_ham)  # how uneven:
+    evidence /= in_spam + in_ham + 1e-12
+    evidence *= hits / (hits + _SHY)
     return evidence
 
 
@@ -136,6 +139,9 @@ def _bayes(evidence: Floats) -> float:
 
 
 def _strongest(evidence: Floats, number: int) -> float:
+    if len(evidence) > 2 * number:
+        evidence.partition((number, len(evidence) - number))
+        return float(evidence[:number].sum() + evidence[-number:].sum())
     ordered = np.sort(evidence)
     return float(ordered[:number].sum() + ordered[-number:].sum())
 
@@ -159,14 +165,18 @@ def deltas(keys: Keys, counts: Counts, is_spam: bool) -> Counts:
     """What learning this message adds to the counts of its keys; shape and order of `counts`."""
     added = np.zeros_like(counts)
     added[:, 0 if is_spam else 1] = 1
-    header = kinds_of(keys) == HEADER
-    weights = counts[:, 2] / WEIGHT_UNIT
+    kinds = kinds_of(keys)
+    before = counts[:, 2].astype(np.int64)
+    weights = before / WEIGHT_UNIT
     hits = np.maximum(counts[:, 0].astype(np.int64) + counts[:, 1], 0)
-    for part, regression in ((header, _HEADER_REGRESSION), (~header, _TEXT_REGRESSION)):
-        step = regression.step(weights[part], hits[part], is_spam)
-        before = counts[part, 2].astype(np.int64)
-        after = np.clip(before + np.rint(step * WEIGHT_UNIT).astype(np.int64), -_MAX_WEIGHT, _MAX_WEIGHT)
-        added[part, 2] = after - before
+    steps = np.empty(len(keys))
+    for regression, part in (
+        (_HEADER_REGRESSION, np.flatnonzero(kinds == HEADER)),
+        (_TEXT_REGRESSION, np.flatnonzero(kinds != HEADER)),
+    ):
+        steps[part] = regression.step(weights.take(part), hits.take(part), is_spam)
+    after = np.clip(before + np.rint(steps * WEIGHT_UNIT).astype(np.int64), -_MAX_WEIGHT, _MAX_WEIGHT)
+    added[:, 2] = after - before
     return added
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from dspam.store.records import Counts, Keys
 
 _SLOT = 8 + 3 * 4  # octets
-_BUCKET = 8  # slots: the keys of a bucket fill one line of the processor's cache
+_BUCKET_BITS = 3
+_BUCKET = 1 << _BUCKET_BITS  # slots: the keys of a bucket fill one line of the processor's cache
 _FILL = 0.8  # beyond it, too many buckets are full
 _SMALLEST = 7  # bits of the number of buckets
 
@@ -46,8 +47,12 @@ class Table:
                 self._grow(self.size + len(fresh))
                 slots = self._find(keys)
             slots[missing] = self._insert(fresh)[inverse]
-        cells = (slots * 3)[:, np.newaxis] + np.arange(3)
-        np.add.at(self._counts.reshape(-1), cells.ravel(), (deltas if sign == 1 else -deltas).ravel())
+        deltas = deltas if sign == 1 else -deltas
+        if bool((keys[1:] > keys[:-1]).all()):  # each once, as in one message
+            self._counts[slots] += deltas
+        else:
+            cells = (slots * 3)[:, np.newaxis] + np.arange(3)
+            np.add.at(self._counts.reshape(-1), cells.ravel(), deltas.ravel())
 
     def would_take(self, more: int) -> int:
         """Octets that the table takes once `more` keys have come."""
@@ -63,16 +68,25 @@ class Table:
 
     def _find(self, keys: Keys) -> npt.NDArray[np.int64]:
         """The slot of each key, -1 for one that isn't there."""
-        result = np.full(len(keys), -1, dtype=np.int64)
-        searching, buckets = np.arange(len(keys)), self._preferred(keys)
-        while searching.size:
-            candidates = self._keys[buckets]
-            rows, columns = np.nonzero(candidates == keys[searching][:, np.newaxis])
-            result[searching[rows]] = buckets[rows] * _BUCKET + columns
-            on = candidates[:, -1] != 0  # full, so that the key may have gone to the next
-            on[rows] = False
-            searching, buckets = searching[on], self._after(buckets[on])
+        buckets = self._preferred(keys)
+        result, on = self._find_in(keys, buckets)
+        while on.size:  # a few, as long as the table is not too full
+            buckets[on] = self._after(buckets[on])
+            found, further = self._find_in(keys[on], buckets[on])
+            result[on] = found
+            on = on[further]
         return result
+
+    def _find_in(
+        self, keys: Keys, buckets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+        """The slot of each key in its bucket, -1 for one that isn't there, and which keys may be in the next bucket."""
+        candidates = self._keys.take(buckets, axis=0)
+        result = np.full(len(keys), -1, dtype=np.int64)
+        cells = np.flatnonzero(candidates == keys[:, np.newaxis])
+        rows = cells >> _BUCKET_BITS
+        result[rows] = (buckets.take(rows) << _BUCKET_BITS) + (cells & (_BUCKET - 1))
+        return result, np.flatnonzero((candidates[:, -1] != 0) & (result < 0))
 
     def _insert(self, keys: Keys) -> npt.NDArray[np.int64]:
         """Give each of the keys, none of which is there yet or twice, a slot; returns the slots."""
