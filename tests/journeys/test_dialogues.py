@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from support.databases import PostgreSQL
 from support.dialogue import RUNNERS, Dialogue, JourneyFileError, Player, Runner, read_dialogue
+from support.mta_runner import MtaRunner
 
 FILES = sorted(Path(__file__).parent.glob("*.journey"))
 
@@ -37,4 +39,15 @@ def test_dialogue(
     record_property("runner", runner)
     chosen: Runner = request.getfixturevalue(f"{runner}_runner")
     with chosen.scene(dialogue) as scene:
+        Player(dialogue, scene).play()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("runner", ["postfix", "sendmail"])
+@pytest.mark.parametrize("name", ["report-by-forwarding", "report-false-positive"])
+def test_dialogue_on_postgresql(name: str, runner: str, postgresql: PostgreSQL, request: pytest.FixtureRequest) -> None:
+    """What users teach goes the same way over the store that several nodes share."""
+    dialogue = read_dialogue(Path(__file__).with_name(f"{name}.journey"))
+    chosen: MtaRunner = request.getfixturevalue(f"{runner}_runner")
+    with chosen.scene(dialogue, postgresql.by_socket(postgresql.new_database())) as scene:
         Player(dialogue, scene).play()

@@ -150,6 +150,11 @@ class PostgreSQL(_Server):
         self._run(self._bin / "psql", "-q", *where, "-d", "postgres", "-c", f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://bms@127.0.0.1:{self.port}/{name}"
 
+    def by_socket(self, url: str) -> str:
+        """The same database for programs in other networks, by the unix socket."""
+        name = url.rpartition("/")[2]
+        return f"postgresql+psycopg://bms@/{name}?host={self._directory.path}&port={self.port}"
+
 
 class MariaDB(_Server):
     """MariaDB, run as user mysql; root has no password."""

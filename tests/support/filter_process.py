@@ -26,6 +26,7 @@ class FilterProcess:
     files    further files in that folder: name to text
     socket   where to listen; by default a socket in the private folder
     learned  what is in the store before it starts
+    database the URL of the store, if it is not the SQLite file in its folder
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FilterProcess:
         program: str = "bms.py",
         workers: int = 1,
         learned: Learned | None = None,
+        database: str = "",
     ) -> None:
         self._run = RunDirectory("filter")
         self.directory = self._run.path
@@ -47,13 +49,14 @@ class FilterProcess:
         self.clock = Offset(self._run.path / "clock")
         for name, text in (files or {}).items():
             self._run.write(name, text).chmod(0o600)  # keys are refused where others can read them
-        self.database = f"sqlite:///{self._run.folder('state')}/bms.sqlite"
+        self.database = database or f"sqlite:///{self._run.folder('state')}/bms.sqlite"
         if learned is not None:
             learned.put_into(self.database)
         listen = (
             f"socket = local:{self.socket}\nsocket_mode = 0666\nworkers = {workers}\ndatadir = {self._run.path}/state"
         )
-        whole = f"[milter]\n{listen}\n{config}".replace("{dir}", str(self._run.path))
+        store = f"[store]\nurl = {database}\n" if database else ""
+        whole = f"{store}[milter]\n{listen}\n{config}".replace("{dir}", str(self._run.path))
         self.config = self._run.write("milter.cfg", whole)
         command: list[str | Path] = [
             sys.executable,

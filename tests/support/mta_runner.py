@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 
+import sqlalchemy as sa
+
+from antispam.store import Store
+from antispam.store.schema import outbox
 from support.dialogue import Client, Dialogue, Scene
 from support.filter_process import FilterProcess
 from support.mta import Mta, NameServer, Postfix, Sendmail
@@ -21,6 +24,7 @@ class _MtaScene:
         self._mta = mta
         self._program = program
         self._held_before = mta.held()
+        self._store = Store(program.database)
 
     def connect(self, client: Client) -> SmtpClient:
         wire = self._mta.client(client.address)
@@ -43,8 +47,12 @@ class _MtaScene:
 
     def _letters(self) -> int:
         """How many letters wait in the filter's outbox."""
-        with contextlib.closing(sqlite3.connect(self._program.database.removeprefix("sqlite:///"))) as connection:
-            return int(connection.execute("SELECT count(*) FROM outbox WHERE next_at IS NOT NULL").fetchone()[0])
+        with self._store.read() as connection:
+            due = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.next_at.is_not(None))
+            return int(connection.scalar(due) or 0)
+
+    def close(self) -> None:
+        self._store.close()
 
     def held(self) -> int:
         return self._mta.held() - self._held_before
@@ -75,14 +83,20 @@ class MtaRunner:
             raise
 
     @contextlib.contextmanager
-    def scene(self, dialogue: Dialogue) -> Iterator[Scene]:
+    def scene(self, dialogue: Dialogue, database: str = "") -> Iterator[Scene]:
+        """`database` is the URL of the filter's store, if it is not the SQLite file in its folder."""
         self._nameserver.load(complete(dialogue.zones, dialogue.hosts))
         self.mta.sink.clear()
         config = dialogue.config.replace("{mta}", f"127.0.0.1:{self.mta.port}")
         with FilterProcess(
-            self._network, config, files=dialogue.files, socket=self._socket, learned=dialogue.learned
-        ) as program:
-            yield _MtaScene(self.mta, program)
+            self._network,
+            config,
+            files=dialogue.files,
+            socket=self._socket,
+            learned=dialogue.learned,
+            database=database,
+        ) as program, contextlib.closing(_MtaScene(self.mta, program)) as scene:
+            yield scene
 
     def close(self) -> None:
         self._stack.close()
