@@ -26,6 +26,13 @@ Convert = Callable[[str], str]
 _SHOWN = re.compile(r"^;(?=[a-z_0-9]+ ?=|\t)", re.MULTILINE)
 _LOGGING = re.compile(r"loggers|handlers|formatters|(?:logger|handler|formatter)_\S+")
 _NOT_SHARED = frozenset({*(("milter", name) for name in ("socket", "socketname", "name")), ("logging", "file")})
+# To sign or to verify only is to switch the other check off.
+_OPENDKIM_MODES = {
+    "s": ("dkim", "off"),
+    "v": ("dkim_sign", "off"),
+    "sv": ("dkim", "enforce"),
+    "vs": ("dkim", "enforce"),
+}
 _SMALL_PROGRAMS = frozenset({"spfmilter", "dkim-milter"})
 
 
@@ -80,6 +87,10 @@ class Dialect:
         if plain in self.own:
             target, convert = self.own[plain]
             yield _renamed(entry, target, convert)
+            return
+        if plain == "mode" and entry.value.strip().lower() in _OPENDKIM_MODES:
+            section, mode = _OPENDKIM_MODES[entry.value.strip().lower()]
+            yield dataclasses.replace(entry, section=section, value=mode)
             return
         for section in self.sections:
             if (section, entry.option) in known:

@@ -12,7 +12,7 @@ from antispam.checks import connection_class, dkim_sign, dkim_verify, spf
 from antispam.checks.authentication_results import Settings as ResultsSettings
 from antispam.logs import Level, LogSettings, LogTo
 from antispam.program import PROGRAM_SETTINGS, ProgramSettings, Untrapped
-from antispam.settings import OnError, Settings, SettingsError, load_text
+from antispam.settings import Mode, OnError, Settings, SettingsError, load_text
 from antispam.settings.dialects import BMS, DKIM_MILTER, SPFMILTER, Dialect
 
 CLASSES = [
@@ -203,6 +203,16 @@ def test_opendkims_names_are_understood_in_a_section_of_its_own(line: str, expec
     settings = for_dkim(f"[dkim-milter]\n{line}\n")
     (found,) = (origin.value for origin in settings.origins if origin.option == name and origin.where != "default")
     assert getattr(found, "action", found) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "verifies", "signs"),
+    [("s", Mode.OFF, Mode.ENFORCE), ("v", Mode.ENFORCE, Mode.OFF), ("sv", Mode.ENFORCE, Mode.ENFORCE),
+     ("log", Mode.LOG, Mode.ENFORCE)],
+)  # fmt: skip
+def test_opendkims_mode_switches_the_other_check_off(value: str, verifies: Mode, signs: Mode) -> None:
+    settings = for_dkim(f"[dkim-milter]\nMode = {value}\n")
+    assert (settings[dkim_verify.Settings].mode, settings[dkim_sign.Settings].mode) == (verifies, signs)
 
 
 def test_a_program_without_a_file_of_its_own_reads_the_shared_one(tmp_path: Path) -> None:
