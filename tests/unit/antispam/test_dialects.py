@@ -129,13 +129,16 @@ def test_the_socket_of_a_shared_file_is_another_programs() -> None:
 
 
 def test_what_only_the_large_program_knows_is_passed_over() -> None:
-    for_spf("[greylist]\ntime = 5\n[milter]\nhello_blacklist = example.com\n[dkim-milter]\nanything = 1\n")
+    for_spf(
+        "[greylist]\ntime = 5\n[dspam]\ndspam_users = a\na = b\n[milter]\nhello_blacklist = a.example\n[dkim-milter]\nx = 1\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[greylist]\ntme = 5\n", r"milter\.cfg:2: there is no section \[greylist\]"),
+        ("[greylst]\ntime = 5\n", r"milter\.cfg:2: there is no section \[greylst\]"),
+        ("[milter]\nhello_blaklist = a\n", r"milter\.cfg:2: \[milter\] has no option hello_blaklist"),
         ("[spf]\nbest_gues = 1\n", r"milter\.cfg:2: \[spf\] has no option best_gues; did you mean best_guess"),
         (
             "[spfmilter]\nbest_gues = 1\n",
