@@ -14,6 +14,7 @@ from antispam.accessmap import AccessMap, AccessTable
 from antispam.addresses import Mailbox, normalize_domain, parents
 from antispam.authors import authors, of_our_users
 from antispam.connection import Connection
+from antispam.dkim_keys.folder import KeyFolder
 from antispam.dkim_keys.tables import KeyTable, SigningTable, Tables, words
 from antispam.dkim_protocol import (
     SEALED,
@@ -30,7 +31,7 @@ from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.values import boolean, duration
+from antispam.settings.values import boolean, duration, path
 from antispam.text import from_wire
 from antispam.verdicts import Action, Verdict
 
@@ -54,10 +55,10 @@ class Finding(base.Finding):
     too_large: bool = False
 
 
-def _load(path: str) -> PrivateKey:
-    key = load_private_key(path)
+def _load(file: str) -> PrivateKey:
+    key = load_private_key(file)
     if key.warning:
-        log.warning("%s: %s", path, key.warning)
+        log.warning("%s: %s", file, key.warning)
     return key
 
 
@@ -82,6 +83,16 @@ def _key_table(text: str) -> KeyTable | None:
 
 def _signing_table(text: str) -> SigningTable | None:
     return SigningTable(text) if text.strip() else None
+
+
+def _key_folder(text: str) -> KeyFolder | None:
+    folder = KeyFolder(path(text)) if text.strip() else None
+    if folder is not None:
+        try:
+            folder.signers(_load)  # a key that can't be used is told with its place in the configuration
+        except OSError as error:
+            raise ValueError(f"{folder}: {error.strerror}") from None
+    return folder
 
 
 def _relaxed(text: str) -> bool | str:
@@ -132,6 +143,11 @@ class Settings(CheckSettings):
         parse=_signing_table,
     )
     multiple_signatures: bool = option(False, "sign with all lines of the signing table that fit, not only the first")
+    key_folder: KeyFolder | None = option(
+        None,
+        "folder of the keys that `dkim rotate` takes care of: those that sign are known from it",
+        parse=_key_folder,
+    )
     domain: str = option("", "the domain that [dkim] privkey signs for", parse=normalize_domain, section="dkim")
     selector: str = option("default", "the selector of [dkim] privkey", section="dkim")
     privkey: PrivateKey | None = option(None, "file of a private key", parse=_private_key, section="dkim")
@@ -162,7 +178,7 @@ class Settings(CheckSettings):
             Signer(self.domain, self.selector, self.privkey)
         if (self.key_table is None) != (self.signing_table is None):
             raise ValueError("[dkim_sign] key_table and signing_table need one another")
-        _ = self.tables
+        _ = self.tables, self.signers  # what can't be used is told now, not at the first message
 
     @functools.cached_property
     def tables(self) -> Tables | None:
@@ -173,7 +189,8 @@ class Settings(CheckSettings):
     @functools.cached_property
     def signers(self) -> tuple[Signer, ...]:
         own = (Signer(self.domain, self.selector, self.privkey),) if self.privkey is not None else ()
-        return (*own, *self.keys)
+        rotated = self.key_folder.signers() if self.key_folder is not None else ()
+        return (*own, *self.keys, *rotated)
 
     @functools.cached_property
     def _by_domain(self) -> dict[str, tuple[Signer, ...]]:

@@ -19,9 +19,8 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_settings_load(tmp_path: Path) -> None:
-    for name, text in zip(
-        ("keytable", "signingtable"), (block for kind, block in BLOCKS if kind == "text"), strict=True
-    ):
+    (keys, authors, *_) = (block for kind, block in BLOCKS if kind == "text")
+    for name, text in (("keytable", keys), ("signingtable", authors)):
         (tmp_path / name).write_text(text.replace("/etc/dkimkeys", str(tmp_path)))
     for name, key in (("r2026", RAW_RSA), ("e2026", ED25519.key)):
         file = tmp_path / f"{name}.private"
