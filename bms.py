@@ -29,6 +29,7 @@ from antispam.checks import (
     training_address,
 )
 from antispam.cli import make_group
+from antispam.dkim_keys.commands import dkim_command
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
 from antispam.learning import releases
 from antispam.learning.commands import evaluate_command, train_command
@@ -86,6 +87,7 @@ main = make_group(
         preferences_command,
         quarantine_commands(releases.teaching, limits=releases.limits),
         outbox_command,
+        dkim_command,
     ),
 )
 

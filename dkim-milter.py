@@ -12,7 +12,9 @@ if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a chec
 
 from antispam.checks import access, authentication_results, connection_class, dkim_sign, dkim_verify
 from antispam.cli import make_group
+from antispam.dkim_keys.commands import dkim_command
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.settings.dialects import DKIM_MILTER
 
 # fmt: off
 JOURNEY = Journey([
@@ -31,7 +33,8 @@ JOURNEY = Journey([
 
 main = make_group(
     JOURNEY, "dkim-milter", "DKIM for sendmail and Postfix. Without a command it runs in the foreground.",
-    config="/etc/mail/dkim-milter.cfg",
+    config="/etc/mail/dkim-milter.cfg", dialect=DKIM_MILTER, commands=(dkim_command,),
+    defaults={("store", "history"): False},
 )  # fmt: skip
 
 if __name__ == "__main__":

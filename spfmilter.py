@@ -10,9 +10,10 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.checks import access, connection_class, spf
+from antispam.checks import access, authentication_results, connection_class, spf
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.settings.dialects import SPFMILTER
 
 # fmt: off
 JOURNEY = Journey([
@@ -22,12 +23,14 @@ JOURNEY = Journey([
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
+    Row(Stage.END, Scope.MESSAGE, authentication_results, needs=("connection", "auth", "spf"),
+        asks="what shall readers know of SPF, and who pretends to be us telling it?"),
 ])
 # fmt: on
 
 main = make_group(
     JOURNEY, "spfmilter", "SPF for sendmail and Postfix. Without a command it runs in the foreground.",
-    config="/etc/mail/spfmilter.cfg",
+    config="/etc/mail/spfmilter.cfg", dialect=SPFMILTER, defaults={("store", "history"): False},
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -107,6 +107,8 @@ def parse_mailbox(path: str) -> Mailbox:
 
 def _dividing_at(text: str) -> int:
     """The last `@` that is not in a quoted string; where quotes never close, the last `@` of all."""
+    if '"' not in text:
+        return text.rfind("@")
     quoted, at, position = False, -1, 0
     while position < len(text):
         char = text[position]

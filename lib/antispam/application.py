@@ -30,13 +30,15 @@ from antispam.logs import LogSettings
 from antispam.message import Message
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.outbox_settings import OutboxSettings
-from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings
+from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings, Untrapped
 from antispam.quarantine.settings import QuarantineSettings
 from antispam.recorder import StoreRecorder
 from antispam.resolver import Lookup, Resolver
 from antispam.services import Services
 from antispam.session import Recorder, Session
 from antispam.settings import Settings, SettingsError, load
+from antispam.settings.dialects import BMS, Dialect
+from antispam.settings.load import Defaults
 from antispam.sockets import SocketSpec
 from antispam.store import Store, history, migrate
 from antispam.store.engine import SLICE, url_from
@@ -49,6 +51,12 @@ from antispam.worker import Activity, WorkerContext
 
 log = logging.getLogger(__name__)
 
+UNTRAPPED = {
+    Untrapped.CONTINUE: Milter.CONTINUE,
+    Untrapped.TEMPFAIL: Milter.TEMPFAIL,
+    Untrapped.REJECT: Milter.REJECT,
+}
+
 
 def settings_classes(journey: Journey) -> list[type]:
     """Every settings class that a program with this journey reads."""
@@ -58,11 +66,17 @@ def settings_classes(journey: Journey) -> list[type]:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Program:
     """A milter program: its name (of its command, in the log, of its socket), what it does with a message, and where the
-    system's configuration for it stands."""
+    system's configuration for it stands.
+
+    dialect   how it reads configurations
+    defaults  its own ones, by section and option, where they are not those of the settings classes
+    """
 
     name: str
     journey: Journey
     config: Path
+    dialect: Dialect = BMS
+    defaults: Defaults = dataclasses.field(default_factory=dict)
 
     @property
     def socket(self) -> str:
@@ -70,13 +84,16 @@ class Program:
         return f"local:/run/milter/{self.name}.sock"
 
     def read_settings(self, given: Path | None) -> Settings:
-        """Of the file that was given, else the system's where there is one; without any, defaults hold.
+        """Of the file that was given, else the system's where there is one: the program's own, or else the shared milter.cfg.
+        Without any, defaults hold.
 
         Raises SettingsError.
         """
-        paths = [given] if given is not None else [self.config] if self.config.exists() else []
-        defaults = {("milter", "socket"): self.socket}
-        return validated(load(paths, settings_classes(self.journey), defaults))
+        common = self.config.with_name("milter.cfg")
+        paths = [given] if given is not None else [path for path in (self.config, common) if path.exists()][:1]
+        dialect = dataclasses.replace(self.dialect, shared=given is None and paths == [common] != [self.config])
+        defaults = {("milter", "socket"): self.socket, **self.defaults}
+        return validated(load(paths, settings_classes(self.journey), defaults, dialect))
 
 
 class ConfigError(click.ClickException):
@@ -222,8 +239,8 @@ def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
         if courier is not None:
             courier.start()
     Milter.set_flags(ACTIONS)
-    Milter.set_exception_policy(Milter.TEMPFAIL)
-    Milter.register_callbacks(program.name)
+    Milter.set_exception_policy(UNTRAPPED[options.untrapped_exception])
+    Milter.register_callbacks(options.name or program.name)
     milter.settimeout(int(options.timeout))
     try:
         worker.run(milter)

@@ -12,6 +12,8 @@ from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimF
 from antispam.message import Message
 from antispam.spf_protocol import Result
 
+_SPECIAL = re.compile(r'["()\\]')
+_SEPARATOR = re.compile(r"[,;:<>) \t]")
 MAX_AUTHORS = 50
 MAX_FROM = 20_000
 
@@ -68,6 +70,8 @@ def _parts(text: str) -> Iterable[str]:
     """`text` cut at separators and at angle brackets, outside of quoted strings; comments are left out. Where a
     quotation or a comment never ends, quotes and parentheses are mere separators: an address must not hide behind
     them."""
+    if not _SPECIAL.search(text):
+        return _SEPARATOR.split(text)
     part: list[str] = []
     parts = []
     quoted, depth, escaped = False, 0, False

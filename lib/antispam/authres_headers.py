@@ -7,16 +7,18 @@ authserv-id. So what arrives under it from outside is removed, and what we put i
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from authres import core, dkim_b  # type: ignore[import-untyped]
 
-from antispam.dkim_protocol import DkimResult, SignatureResult
+from antispam.dkim_protocol import SignatureResult
 from antispam.resolver import ascii_domain
 
 FIELD_NAME = "Authentication-Results"
+_FIELD_KEY = b"authentication-results"
 WIDTH = 78
 MAX_VALUE = 320  # of a property: the longest address (RFC 3696)
 
@@ -60,7 +62,19 @@ def dkim_result(signature: SignatureResult) -> Result:
 
 def dkim_results(signatures: Sequence[SignatureResult]) -> list[Result]:
     """One clause a signature; `dkim=none` where there was none."""
-    return [dkim_result(one) for one in signatures or (SignatureResult(result=DkimResult.NONE),)]
+    return [dkim_result(one) for one in signatures] or ["dkim=none"]
+
+
+@functools.lru_cache(1024)
+def spf_clause(result: str, *, mailfrom: str = "", helo: str = "") -> str:
+    """What spf_result() says, written out; clients come again with the same sender."""
+    return str(spf_result(result, mailfrom=mailfrom, helo=helo))
+
+
+@functools.lru_cache(1024)
+def iprev_clause(result: str, ip: str) -> str:
+    """What iprev_result() says, written out."""
+    return str(iprev_result(result, ip))
 
 
 def iprev_result(result: str, ip: str) -> Result:
@@ -90,8 +104,12 @@ def field_value(authserv_id: str, results: Iterable[Result]) -> str:
 
     Raises ValueError where the authserv-id is none.
     """
+    return _folded(authserv_id, tuple(str(result) for result in results) or ("none",))
+
+
+@functools.lru_cache(1024)
+def _folded(authserv_id: str, clauses: tuple[str, ...]) -> str:
     check_authserv_id(authserv_id)
-    clauses = [str(result) for result in results] or ["none"]
     # The first line holds our name alone: readers which do not unfold see at least whose results these are.
     lines = [f"{authserv_id};"]
     for number, clause in enumerate(clauses, 1):
@@ -102,12 +120,12 @@ def field_value(authserv_id: str, results: Iterable[Result]) -> str:
 def forged(headers: Sequence[H], authserv_ids: Collection[str]) -> list[H]:
     """Those of `headers` (name, value) that claim to be ours, the last one first: the order in which they must be
     removed (an MTA that counts only what is left would otherwise delete its neighbours, CVE-2022-48521)."""
+    # Hardly any field has a name as long as this one: the first condition spares the others.
+    found = [header for header in headers if len(header[0]) >= 22 and header[0].strip().lower() == _FIELD_KEY]
+    if not found:
+        return found
     ours = frozenset(_normal(name) for name in authserv_ids if name)
-    return [
-        header
-        for header in reversed(headers)
-        if header[0].strip().lower() == b"authentication-results" and _claims(header[1], ours)
-    ]
+    return [header for header in reversed(found) if _claims(header[1], ours)]
 
 
 def claims(value: bytes, authserv_ids: Collection[str]) -> bool:

@@ -18,7 +18,8 @@ from antispam.logs import LogSettings
 from antispam.program import ProgramSettings
 from antispam.scan import scan_command
 from antispam.settings import Settings
-from antispam.settings.load import Origin
+from antispam.settings.dialects import BMS, Dialect
+from antispam.settings.load import Defaults, Origin
 from antispam.sockets import SocketSpec
 from antispam.supervisor import ProcessPlan, Supervisor
 
@@ -29,10 +30,12 @@ def make_group(
     help: str,
     config: str = "/etc/mail/milter.cfg",
     commands: Sequence[Callable[[Program], click.Command]] = (),
+    dialect: Dialect = BMS,
+    defaults: Defaults | None = None,
 ) -> click.Group:
-    """The command line of a program: without a command it runs the filter. `config` is the system's file for it; `commands`
-    make those that only this program has."""
-    program = Program(name, journey, Path(config))
+    """The command line of a program: without a command it runs the filter. `config` is the system's file for it, `dialect` how
+    it is read, `defaults` are this program's own; `commands` make those that only this program has."""
+    program = Program(name, journey, Path(config), dialect, defaults or {})
     config_option = click.option(
         "--config", "-c", type=click.Path(dir_okay=False, path_type=Path),
         help=f"the configuration to read  [default: {program.config} where it exists]",
@@ -92,12 +95,13 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
 def mta_lines(settings: Settings, name: str) -> str:
     """What to paste into sendmail.mc and main.cf so that the MTA finds us."""
     spec = SocketSpec.parse(settings[ProgramSettings].socket)
+    called = settings[ProgramSettings].name or name
     return "\n".join(
         (
             f"{name} {__version__} filters mail as soon as an MTA sends it here. Paste one of these:",
             "",
             "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
-            f"    INPUT_MAIL_FILTER(`{name}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
+            f"    INPUT_MAIL_FILTER(`{called}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
             "",
             "  main.cf       (then postfix reload)",
             f"    smtpd_milters = {spec.postfix}",

@@ -124,7 +124,7 @@ class Draft:
         """What to tell the MTA, in an order that means the same to sendmail and to Postfix: changes of existing fields from
         the last occurrence down (an MTA that counts only what is left would otherwise hit the wrong one, CVE-2022-48521),
         then new fields, then the rest."""
-        occurrences = self._occurrences()
+        occurrences = self._occurrences() if self._changed else []
         changes: list[Edit] = [
             ChangeHeader(self._name(place), occurrences[place], value)
             for place, value in sorted(self._changed.items(), reverse=True)

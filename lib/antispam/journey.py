@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import dataclasses
 import enum
@@ -19,18 +18,21 @@ from antispam.findings import Finding as BaseFinding
 from antispam.message import Message, Recipient
 from antispam.outcome import Decision, accepted_by
 from antispam.services import Services
-from antispam.settings import CheckSettings, Mode, OnError
+from antispam.settings import CheckSettings, Mode, OnError, Settings
 from antispam.verdicts import CONTINUE, Verdict, reject, tempfail
 
 log = logging.getLogger(__name__)
 
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [one + other for one in _BASE32 for other in _BASE32]
 TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
 
 
 def new_reference() -> str:
     """Twelve characters that can be read out on the telephone (base32 has neither 0 nor 1): 60 random bits, unique across
     workers and nodes, and nobody can guess it."""
-    return base64.b32encode(secrets.token_bytes(8))[:12].decode("ascii").lower()
+    number = int.from_bytes(secrets.token_bytes(8), "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in (0, 10, 20, 30, 40, 50)])
 
 
 class Stage(enum.IntEnum):
@@ -69,7 +71,8 @@ class Check(Protocol):
     - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
       kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
     - `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more is left);
-    - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others;
+    - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others, and
+      `ready(message, services)`, true where this time it will not have to;
     - ALSO_READS, settings classes that a program with this check reads as well.
     """
 
@@ -185,6 +188,7 @@ class Runner:
         self._pool = pool
         self._slots = threading.BoundedSemaphore(slots)
         self._failed = failed
+        self._plan: tuple[Settings, dict[Stage, list[list[Row]]]] | None = None
 
     def run(
         self,
@@ -199,10 +203,7 @@ class Runner:
 
         tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
         """
-        rows = [row for row in self.journey.at(stage) if services.settings[row.check.Settings].mode is not Mode.OFF]
-        done: set[str] = {row.check.NAME for row in self.journey.rows} - {row.check.NAME for row in rows}
-        while rows:
-            wave = _ready(rows, done)
+        for wave in self._waves(stage, services.settings):
             accepted = accepted_by(all_decisions(subject)) is not None
             active = [row for row in wave if not (accepted and row.accepted is Accepted.SKIP)]
             questions = [_Question(row, one) for row in active for one in _subjects(row, subject)]
@@ -212,13 +213,32 @@ class Runner:
                 if decision is not None:
                     _decisions(question).append(decision)
                     yield decision
-            done.update(row.check.NAME for row in wave)
-            rows = rows[len(wave) :]
+
+    def _waves(self, stage: Stage, settings: Settings) -> list[list[Row]]:
+        """The rows of a stage that are in force, in groups that may run at the same time. Settings change with a new worker
+        only, so that the groups are made once."""
+        plan = self._plan
+        if plan is None or plan[0] is not settings:
+            # One assignment, since several threads come here.
+            plan = self._plan = (settings, {stage: self._grouped(stage, settings) for stage in Stage})
+        return plan[1][stage]
+
+    def _grouped(self, stage: Stage, settings: Settings) -> list[list[Row]]:
+        rows = [row for row in self.journey.at(stage) if settings[row.check.Settings].mode is not Mode.OFF]
+        done: set[str] = {row.check.NAME for row in self.journey.rows} - {row.check.NAME for row in rows}
+        waves = []
+        while rows:
+            waves.append(_ready(rows, done))
+            done.update(row.check.NAME for row in waves[-1])
+            rows = rows[len(waves[-1]) :]
+        return waves
 
     def _collect_all(
         self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
     ) -> list[Finding | Exception | None]:
-        looking = [place for place, question in enumerate(questions) if getattr(question.row.check, "LOOKS_UP", False)]
+        looking = [place for place, question in enumerate(questions) if _may_wait(question, services)]
+        if not looking:
+            return [self._collect(question, services) for question in questions]
         # The thread that we are on takes one itself, unless it has to say meanwhile that work goes on.
         futures = {place: self._beside(questions[place], services) for place in (looking if tick else looking[1:])}
         found = {
@@ -326,6 +346,15 @@ class Runner:
             self._failed(subject)
         except OSError as failure:
             log.error("[%s] ERROR the message could not be saved: %s", subject.ref, failure)
+
+
+def _may_wait(question: _Question, services: Services) -> bool:
+    """Whether collect() may have to wait for the network. Handing it to another thread costs more than most checks."""
+    check, message = question.row.check, question.subject.message
+    if not getattr(check, "LOOKS_UP", False):
+        return False
+    ready: Callable[[Message, Services], bool] | None = getattr(check, "ready", None)
+    return ready is None or message is None or not ready(message, services)
 
 
 def all_decisions(subject: Subject) -> list[Decision]:

@@ -206,7 +206,8 @@ class Message:
     def fields(self, name: bytes) -> list[Header]:
         """All header fields of that name, top first."""
         key = name.lower()
-        return [header for header in self.headers if header.key == key]
+        least = len(key)
+        return [header for header in self.headers if len(header.name) >= least and header.key == key]
 
     def raw(self) -> bytes:
         """The message as octets with CRLF between the header fields, as it came, for storing and for verifying."""

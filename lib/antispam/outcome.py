@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from antispam.settings import Mode
 from antispam.verdicts import Action, Verdict
 
+_ACCEPTING = frozenset({Action.ACCEPT, Action.PASS})
+_STOPPING = frozenset(Action) - {Action.CONTINUE, Action.ACCEPT, Action.PASS}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
@@ -29,7 +32,7 @@ class Decision:
     @property
     def stops(self) -> bool:
         """Whether, taken alone, it keeps the message from being delivered as usual."""
-        return self.counts and self.verdict.action not in (Action.CONTINUE, Action.ACCEPT, Action.PASS)
+        return self.counts and self.verdict.action in _STOPPING
 
 
 def passed_by(decisions: Iterable[Decision]) -> Decision | None:
@@ -39,13 +42,15 @@ def passed_by(decisions: Iterable[Decision]) -> Decision | None:
 
 def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
     """The decision that ended policy: the one that ended the whole journey, or else the first that accepted the message."""
-    accepting = (d for d in decisions if d.counts and d.verdict.action is Action.ACCEPT)
-    return passed_by(decisions) or next(accepting, None)
+    accepting = [d for d in decisions if d.verdict.action in _ACCEPTING and d.counts]
+    return passed_by(accepting) or next(iter(accepting), None)
 
 
 def ruling(decisions: Sequence[Decision]) -> Decision | None:
     """The decision that the message must obey: the first firm one that stops it; without one, the first that stops it, unless
     another one accepted it. First means first in the table, which is read top to bottom. None lets the message pass."""
+    if not any(decision.verdict.action in _STOPPING for decision in decisions):
+        return None  # as for nearly every message, at every step
     if passed_by(decisions) is not None:
         return None
     stopping = [decision for decision in decisions if decision.stops]

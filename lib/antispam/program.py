@@ -18,6 +18,14 @@ class RejectAt(enum.StrEnum):
     DATA = "data"  # once all recipients are logged
 
 
+class Untrapped(enum.StrEnum):
+    """What the MTA hears of a step in which an exception was raised that nothing caught."""
+
+    CONTINUE = "continue"
+    TEMPFAIL = "tempfail"
+    REJECT = "reject"
+
+
 def _positive(value: float) -> None:
     if value <= 0:
         raise ValueError("must be greater than 0")
@@ -37,6 +45,7 @@ class ProgramSettings:
     )
     socket_mode: int = option(0o660, "permissions of a unix socket", parse=mode_bits)
     socket_group: str = option("", "group of a unix socket (postfix, say); empty keeps ours")
+    name: str = option("", "what the MTA calls us, in the lines to paste; empty is the program's own name")
     user: str = option("", "user to become when started as root; empty stays")
     datadir: Path = option(Path("/var/lib/milter"), "folder of everything that must survive a restart")
     tempdir: Path | None = option(
@@ -63,6 +72,10 @@ class ProgramSettings:
     reject_at: RejectAt = option(RejectAt.RCPT, "when to speak a refusal found before RCPT: now, rcpt, or data")
     max_message: int = option(
         100 << 20, "octets of a message that are kept for the checks", parse=size, check=_positive
+    )
+    untrapped_exception: Untrapped = option(
+        Untrapped.TEMPFAIL,
+        "when something goes wrong outside of the checks: continue (pass mail unchecked), tempfail or reject",
     )
     log_headers: bool = option(False, "write all header fields to the log")
 

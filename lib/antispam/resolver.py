@@ -7,8 +7,10 @@ like, a look-up gives an `Answer` or raises `DNSTemporaryError`, nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import ipaddress
+import math
 import threading
 import time
 import unicodedata
@@ -27,6 +29,7 @@ import dns.rdata
 import dns.rdatatype
 
 from antispam.deadline import Clock, Deadline
+from antispam.memory import Memory
 
 if TYPE_CHECKING:
     from antispam.program import DnsSettings
@@ -57,6 +60,7 @@ class Answer:
     addresses  A, AAAA: as text
     names      PTR, NS, CNAME: host names without the final dot
     exchanges  MX: (preference, host name), lowest preference first; the host of a null MX (RFC 7505) is ""
+    expires    until when the answer may be relied upon, on the resolver's clock; 0.0 where nobody says
     """
 
     name: str
@@ -66,6 +70,7 @@ class Answer:
     addresses: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     exchanges: tuple[tuple[int, str], ...] = ()
+    expires: float = dataclasses.field(default=0.0, compare=False)
 
     @property
     def found(self) -> bool:
@@ -82,6 +87,24 @@ class Lookup(Protocol):
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """Raises DNSTemporaryError, and only that."""
         ...  # pragma: no cover
+
+
+class Recorder:
+    """A Lookup that notes until when everything that it answered may be relied upon: what was concluded from these answers may
+    be taken for granted as long."""
+
+    def __init__(self, resolver: Lookup) -> None:
+        self._resolver = resolver
+        self.expires = math.inf
+
+    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
+        try:
+            answer = self._resolver.lookup(name, rdtype, deadline)
+        except DNSTemporaryError:
+            self.expires = 0.0
+            raise
+        self.expires = min(self.expires, answer.expires)
+        return answer
 
 
 Exchange = Callable[[dns.message.Message, str, int, float], dns.message.Message]
@@ -240,6 +263,8 @@ class Resolver:
         self._lock = threading.Lock()
         self._cache = _Cache(cache_size)
         self._flights: dict[_Key, _Flight] = {}
+        self.conclusions = Memory(cache_size)
+        self.now = clock
 
     @classmethod
     def from_settings(cls, settings: DnsSettings) -> Resolver:
@@ -257,7 +282,7 @@ class Resolver:
         if outcome is None:
             wire_name = ascii_domain(name)
             if wire_name is None:
-                return Answer(name, rdtype, Status.INVALID_NAME)
+                return Answer(name, rdtype, Status.INVALID_NAME, expires=math.inf)
             outcome = self._ask_once((wire_name, rdtype), deadline)
         if isinstance(outcome, _Failure):
             raise DNSTemporaryError(outcome.reason)
@@ -303,7 +328,7 @@ class Resolver:
                     if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
                         answer, ttl = _read(response, name, rdtype)
                         self._preferred = index
-                        return self._remember(key, answer, ttl)
+                        return self._remember(key, dataclasses.replace(answer, expires=self._clock() + ttl), ttl)
                     failure = dns.rcode.to_text(response.rcode())
                 except (OSError, EOFError, dns.exception.DNSException) as error:
                     silence = True

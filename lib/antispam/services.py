@@ -51,4 +51,13 @@ class Services:
     write_later: Callable[[sa.Table, Mapping[str, object]], None] = _forget
 
     def until(self, deadline: Deadline) -> Services:
-        return dataclasses.replace(self, deadline=deadline)
+        """The same with another deadline."""
+        # As dataclasses.replace() would do it, in a fraction of the time: each step of each message asks for it.
+        other = object.__new__(Services)
+        for name in _FIELDS:
+            object.__setattr__(other, name, getattr(self, name))
+        object.__setattr__(other, "deadline", deadline)
+        return other
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Services))

@@ -147,10 +147,11 @@ class Session:
 
     def header(self, name: bytes, value: bytes) -> None:
         """Beyond a generous cap header fields are dropped here, and end() refuses the message."""
-        message = self._current()
+        message = self.message or self._current()
+        headers = message.headers
         self._header_bytes += len(name) + len(value)
-        if not self._headers_too_large():
-            message.headers.append(Header(name, value))
+        if self._header_bytes <= MAX_HEADER_BYTES and len(headers) < MAX_HEADERS:
+            headers.append(Header(name, value))
         if self._program.log_headers:
             log.info("[%s] header %s:%s", message.ref, for_log(name), for_log(value))
 

@@ -8,15 +8,16 @@ and a few places where pyspf departs from the RFC follow it.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import spf  # type: ignore[import-untyped]
 
 from antispam.addresses import IPAddress, parse_ip
 from antispam.deadline import Deadline
-from antispam.resolver import Answer, DNSTemporaryError, Lookup, Status, ascii_domain
+from antispam.resolver import Answer, DNSTemporaryError, Lookup, Recorder, Resolver, Status, ascii_domain
 from antispam.text import for_reply, from_wire
 
 Identity = Literal["mailfrom", "helo"]
@@ -125,21 +126,84 @@ def check_host(
     if checked is None or client is None:
         problem = "no client address" if client is None else "not a domain name that SPF can be checked for"
         return _result(Result.NONE, identity, checked or "", str(ip), mailfrom, helo, problem=problem)
-    query = _Query(client, local or "postmaster", checked, helo, resolver, deadline, options)
-    result = query.evaluate()
+    asked = _Question(client, local or "postmaster", checked, helo, options)
+    found = _remembered(identity, asked, resolver, deadline)
     return _result(
-        result,
+        found.result,
         identity,
         checked,
         str(client),
         mailfrom,
         helo,
-        mechanism=query.mechanism or "",
-        problem=query.problem(),
-        explanation=query.explanation() if options.explain and result is Result.FAIL else "",
-        lookups=query.lookups,
-        lax=query.forgiving().evaluate_lax() if options.lax and result is Result.PERMERROR else None,
-        guess=query.guess(options.best_guess) if options.best_guess and result is Result.NONE else None,
+        mechanism=found.mechanism,
+        problem=found.problem,
+        explanation=found.explanation,
+        lookups=found.lookups,
+        lax=found.lax,
+        guess=found.guess,
+    )
+
+
+class _Question(NamedTuple):
+    """Everything on which the answer depends, DNS apart. `domain` is in A-labels."""
+
+    client: IPAddress
+    local: str
+    domain: str
+    helo: str
+    options: SpfOptions
+
+
+class _Outcome(NamedTuple):
+    """What an evaluation found.
+
+    personal  it may depend on the local part or the HELO name, for macros were expanded
+    """
+
+    result: Result
+    mechanism: str
+    problem: str
+    explanation: str
+    lookups: int
+    lax: Result | None
+    guess: Result | None
+    personal: bool
+
+
+def _remembered(identity: Identity, asked: _Question, resolver: Lookup, deadline: Deadline) -> _Outcome:
+    """The outcome, or that of an earlier message from the same client and domain while all DNS answers are still good that
+    led to it. Temporary errors are forgotten at once."""
+    if not isinstance(resolver, Resolver):
+        return _evaluate(asked, resolver, deadline)
+    memory, now = resolver.conclusions, resolver.now()
+    everybodys = ("spf", identity, asked.client, asked.domain, asked.options)
+    own = (*everybodys, asked.local, asked.helo)
+    found = memory.get(everybodys, now) or memory.get(own, now)
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    recorder = Recorder(resolver)
+    outcome = _evaluate(asked, recorder, deadline)
+    if outcome.result is not Result.TEMPERROR and not deadline.expired:
+        memory.put(own if outcome.personal else everybodys, outcome, recorder.expires)
+    return outcome
+
+
+def _evaluate(asked: _Question, resolver: Lookup, deadline: Deadline) -> _Outcome:
+    options = asked.options
+    query = _Query(asked, resolver, deadline)
+    result = query.evaluate()
+    explanation = query.explanation() if options.explain and result is Result.FAIL else ""
+    lax = query.forgiving().evaluate_lax() if options.lax and result is Result.PERMERROR else None
+    guess = query.guess(options.best_guess) if options.best_guess and result is Result.NONE else None
+    return _Outcome(
+        result,
+        query.mechanism or "",
+        query.problem(),
+        explanation,
+        query.lookups,
+        lax,
+        guess,
+        query.personal,
     )
 
 
@@ -170,22 +234,17 @@ class _Query(spf.query):  # type: ignore[misc]
     """One evaluation. Attributes of a single lower-case letter are SPF macros in pyspf; ours have longer names."""
 
     def __init__(
-        self,
-        client: IPAddress,
-        local: str,
-        domain: str,
-        helo: str,
-        resolver: Lookup,
-        deadline: Deadline,
-        options: SpfOptions,
-        strict: bool = True,
+        self, asked: _Question, resolver: Lookup, deadline: Deadline, strict: bool = True, kin: _Query | None = None
     ) -> None:
-        local = from_wire(local, MAX_LOCAL_PART)
-        helo = from_wire(helo, 255)
-        super().__init__(str(client), f"{local}@{domain}", helo, receiver=options.receiver, strict=strict)
+        local, domain = from_wire(asked.local, MAX_LOCAL_PART), asked.domain
+        helo = from_wire(asked.helo, 255)
+        options = asked.options
+        super().__init__(str(asked.client), f"{local}@{domain}", helo, receiver=options.receiver, strict=strict)
         # pyspf divides at the first "@", of which a quoted local part may have one too.
         self.l, self.o, self.d = local, domain, domain
-        self._again = (client, local, domain, helo, resolver, deadline, options)
+        self._asked = asked
+        self._kin = kin
+        self.personal = False
         self._resolver = resolver
         self._deadline = deadline
         self._delegate = options.delegate
@@ -196,7 +255,7 @@ class _Query(spf.query):  # type: ignore[misc]
 
     def forgiving(self) -> _Query:
         """The same question under pyspf's lax reading."""
-        return _Query(*self._again, strict=False)
+        return _Query(self._asked, self._resolver, self._deadline, strict=False, kin=self)
 
     def evaluate(self) -> Result:
         return Result(self.check()[0])
@@ -209,7 +268,7 @@ class _Query(spf.query):  # type: ignore[misc]
 
     def guess(self, record: str) -> Result | None:
         """Pass or neutral by an assumed record. Errors are not held against a domain that never published anything."""
-        guessed = Result(_Query(*self._again).check(record)[0])
+        guessed = Result(_Query(self._asked, self._resolver, self._deadline, kin=self).check(record)[0])
         return guessed if guessed in (Result.PASS, Result.NEUTRAL) else None
 
     def problem(self) -> str:
@@ -262,11 +321,18 @@ class _Query(spf.query):  # type: ignore[misc]
         """Expand macros. Names of more than 253 octets lose labels from the left until they fit (section 7.3)."""
         if self._deadline.expired:
             raise spf.TempError("time limit exceeded")
+        if "%" in text:
+            self._note_personal()
         expanded: str = super().expand(text, stripdot)
         if stripdot and len(expanded) > 253:
             cut = expanded.find(".", len(expanded) - 254)
             expanded = expanded[cut + 1 :]
         return expanded
+
+    def _note_personal(self) -> None:
+        self.personal = True
+        if self._kin is not None:
+            self._kin._note_personal()
 
     def dns_spf(self, domain: str) -> str | None:
         """The record of a domain, its own or the delegated one. Raises PermError for one not fit to be evaluated."""
@@ -345,6 +411,7 @@ def _demand_macros(text: str) -> None:
         raise spf.PermError("Invalid macro in the SPF record")
 
 
+@functools.lru_cache(1024)
 def received_spf(outcome: SpfResult, receiver: str, **more: str) -> str:
     """The value of a Received-SPF header field (RFC 7208 section 9.1) on one line of less than 998 octets. `more` adds
     pairs with the names x-NAME. Nothing that a client or DNS said can end a pair, a comment or the line."""

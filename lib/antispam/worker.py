@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
@@ -59,6 +59,7 @@ class Activity:
         self._sessions: set[Hashable] = set()
         self._messages: set[Hashable] = set()
         self._callbacks: dict[int, float] = {}
+        self._around = _Around(self)
 
     def session_opened(self, key: Hashable) -> None:
         """An MTA connected."""
@@ -81,17 +82,17 @@ class Activity:
         with self._lock:
             self._messages.discard(key)
 
-    @contextlib.contextmanager
-    def callback(self) -> Iterator[None]:
+    def callback(self) -> contextlib.AbstractContextManager[None]:
         """Around every callback; callbacks do not nest within a thread."""
-        thread = threading.get_ident()
+        return self._around
+
+    def callback_began(self) -> None:
         with self._lock:
-            self._callbacks[thread] = self._clock()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._callbacks[thread]
+            self._callbacks[threading.get_ident()] = self._clock()
+
+    def callback_ended(self) -> None:
+        with self._lock:
+            del self._callbacks[threading.get_ident()]
 
     def load(self) -> Load:
         """The counts now."""
@@ -100,6 +101,21 @@ class Activity:
             # A callback of this very instant must not look like none.
             oldest = max((max(now - began, 1e-6) for began in self._callbacks.values()), default=0.0)
             return Load(len(self._sessions), len(self._messages), oldest)
+
+
+class _Around:
+    """The context of a callback: what it has to remember is kept by thread, so that one object does for all."""
+
+    __slots__ = ("_activity",)
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+
+    def __enter__(self) -> None:
+        self._activity.callback_began()
+
+    def __exit__(self, *exc: object) -> None:
+        self._activity.callback_ended()
 
 
 class Channel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import socket
 from typing import Any, ClassVar
 
@@ -15,8 +16,8 @@ from antispam.authres_headers import (
     dkim_results,
     field_value,
     forged,
-    iprev_result,
-    spf_result,
+    iprev_clause,
+    spf_clause,
 )
 from antispam.connection import Connection
 from antispam.draft import Draft
@@ -83,6 +84,7 @@ def collect(
     return Finding(authserv_id=name, aliases=settings.aliases, forged=len(found), ip=connection.ip)
 
 
+@functools.lru_cache(16)
 def _own_name(receiver: str) -> str:
     """The MTA's name, or the host's where the MTA tells none or one that can't stand in the field."""
     for name in (receiver, socket.gethostname()):
@@ -117,7 +119,7 @@ def _results(finding: Finding, findings: Findings, settings: Settings) -> list[A
         results.append(auth_result("pass", auth.login if settings.show_login else ""))
     client = findings.get(ConnectionFinding)
     if client is not None and client.client is ClientClass.EXTERNAL and not client.error:
-        results.append(iprev_result(client.iprev, finding.ip))
+        results.append(iprev_clause(client.iprev, finding.ip))
     spf = findings.get(SpfFinding)
     if spf is not None:
         results += [_spf(outcome) for outcome in (spf.mailfrom, spf.helo) if outcome is not None]
@@ -127,8 +129,8 @@ def _results(finding: Finding, findings: Findings, settings: Settings) -> list[A
     return results
 
 
-def _spf(outcome: SpfResult) -> Any:
+def _spf(outcome: SpfResult) -> str:
     """The null reverse path has no identity but the HELO name (RFC 7208 section 2.4)."""
     if outcome.identity == "helo" or not outcome.mailfrom:
-        return spf_result(outcome.result, helo=outcome.helo)
-    return spf_result(outcome.result, mailfrom=outcome.mailfrom)
+        return spf_clause(outcome.result, helo=outcome.helo)
+    return spf_clause(outcome.result, mailfrom=outcome.mailfrom)

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
-from typing import ClassVar
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import normalize_domain, parents
+from antispam.addresses import Mailbox, normalize_domain, parents
 from antispam.authors import authors, of_our_users
 from antispam.connection import Connection
-from antispam.dkim_protocol import PrivateKey, Signer, SigningPolicy, load_private_key, sign
+from antispam.dkim_keys.folder import KeyFolder
+from antispam.dkim_keys.tables import KeyTable, SigningTable, Tables, words
+from antispam.dkim_protocol import (
+    SEALED,
+    SIGNED_IF_PRESENT,
+    PrivateKey,
+    Signer,
+    SigningPolicy,
+    UnusablePrivateKey,
+    load_private_key,
+    sign,
+)
 from antispam.draft import Draft
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.values import duration
+from antispam.settings.values import boolean, duration, path
+from antispam.text import from_wire
 from antispam.verdicts import Action, Verdict
 
 NAME = "dkim_sign"
+HEADER_ONLY = "header"
+_FIELD_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 section 2.2
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +55,10 @@ class Finding(base.Finding):
     too_large: bool = False
 
 
-def _load(path: str) -> PrivateKey:
-    key = load_private_key(path)
+def _load(file: str) -> PrivateKey:
+    key = load_private_key(file)
     if key.warning:
-        log.warning("%s: %s", path, key.warning)
+        log.warning("%s: %s", file, key.warning)
     return key
 
 
@@ -60,6 +77,53 @@ def _signers(text: str) -> tuple[Signer, ...]:
     return tuple(found)
 
 
+def _key_table(text: str) -> KeyTable | None:
+    return KeyTable(text, _load) if text.strip() else None
+
+
+def _signing_table(text: str) -> SigningTable | None:
+    return SigningTable(text) if text.strip() else None
+
+
+def _key_folder(text: str) -> KeyFolder | None:
+    folder = KeyFolder(path(text)) if text.strip() else None
+    if folder is not None:
+        try:
+            folder.signers(_load)  # a key that can't be used is told with its place in the configuration
+        except OSError as error:
+            raise ValueError(f"{folder}: {error.strerror}") from None
+    return folder
+
+
+def _relaxed(text: str) -> bool | str:
+    return HEADER_ONLY if text.strip().lower() == HEADER_ONLY else boolean(text)
+
+
+def _names(defaults: tuple[bytes, ...]) -> Callable[[str], tuple[str, ...]]:
+    """A reader of lists of field names, in which * stands for the defaults."""
+    usual = tuple(name.decode("ascii") for name in defaults)
+
+    def read(text: str) -> tuple[str, ...]:
+        names = [name for word in words(text) for name in (usual if word == "*" else (word,))]
+        _policy(tuple(names), ())
+        return tuple(dict.fromkeys(names))
+
+    return read
+
+
+def _policy(sealed: tuple[str, ...], present: tuple[str, ...], **more: Any) -> SigningPolicy:
+    """Raises ValueError where a name is none that may be signed. From is signed whatever the lists say."""
+    names = tuple(dict.fromkeys(("from", *sealed)))
+    for name in (*names, *present):
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a header field")
+    return SigningPolicy(
+        sealed=tuple(name.encode("ascii") for name in names),
+        signed_if_present=tuple(name.encode("ascii") for name in present if name not in names),
+        **more,
+    )
+
+
 @section("dkim_sign")
 class Settings(CheckSettings):
     """[dkim_sign]: signing what internal and authenticated senders send. Upstream's names for a single key stand in [dkim]."""
@@ -70,38 +134,95 @@ class Settings(CheckSettings):
         "one line a key: domain, selector, file. Several lines for a domain give several signatures: RSA and Ed25519, say",
         parse=_signers,
     )
+    key_table: KeyTable | None = option(
+        None, "opendkim's KeyTable: a text, file:/path, with lines `name domain:selector:/key/file`", parse=_key_table
+    )
+    signing_table: SigningTable | None = option(
+        None,
+        "opendkim's SigningTable: refile:/path with lines `*@example.com name`, or file:/path without patterns",
+        parse=_signing_table,
+    )
+    multiple_signatures: bool = option(False, "sign with all lines of the signing table that fit, not only the first")
+    key_folder: KeyFolder | None = option(
+        None,
+        "folder of the keys that `dkim rotate` takes care of: those that sign are known from it",
+        parse=_key_folder,
+    )
     domain: str = option("", "the domain that [dkim] privkey signs for", parse=normalize_domain, section="dkim")
     selector: str = option("default", "the selector of [dkim] privkey", section="dkim")
     privkey: PrivateKey | None = option(None, "file of a private key", parse=_private_key, section="dkim")
     subdomains: bool = option(True, "sign for authors in subdomains too, where these have no key of their own")
-    relaxed: bool = option(
-        True, "yes survives refolded lines and changed blanks on the way; no is 'simple' for both parts"
+    relaxed: bool | str = option(
+        True,
+        "yes survives refolded lines and changed blanks on the way, header does so for the header fields only; no is "
+        "'simple' for both parts",
+        parse=_relaxed,
     )
     expire: float = option(0.0, "how long a signature is valid; 0 for ever", parse=duration("d"))
+    oversign: tuple[str, ...] = option(
+        tuple(name.decode("ascii") for name in SEALED),
+        "header fields signed once more than they are there, so that nobody can add one; From always is, and * stands for "
+        "these defaults",
+        parse=_names(SEALED),
+    )
+    sign_headers: tuple[str, ...] = option(
+        tuple(name.decode("ascii") for name in SIGNED_IF_PRESENT),
+        "further header fields that are signed where they are present; * stands for these defaults",
+        parse=_names(SIGNED_IF_PRESENT),
+    )
 
     def __post_init__(self) -> None:
         if self.privkey is not None:
             if not self.domain:
                 raise ValueError("[dkim] privkey needs [dkim] domain: whose signature shall it be?")
             Signer(self.domain, self.selector, self.privkey)
+        if (self.key_table is None) != (self.signing_table is None):
+            raise ValueError("[dkim_sign] key_table and signing_table need one another")
+        _ = self.tables, self.signers  # what can't be used is told now, not at the first message
 
-    @property
+    @functools.cached_property
+    def tables(self) -> Tables | None:
+        if self.key_table is None or self.signing_table is None:
+            return None
+        return Tables(self.key_table, self.signing_table, several=self.multiple_signatures)
+
+    @functools.cached_property
     def signers(self) -> tuple[Signer, ...]:
         own = (Signer(self.domain, self.selector, self.privkey),) if self.privkey is not None else ()
-        return (*own, *self.keys)
+        rotated = self.key_folder.signers() if self.key_folder is not None else ()
+        return (*own, *self.keys, *rotated)
 
-    def signers_for(self, domain: str) -> tuple[Signer, ...]:
-        """The keys of the author's domain, or of the nearest domain above it that has any."""
-        signers = self.signers
-        for parent in parents(domain) if self.subdomains else (domain,):
-            found = tuple(signer for signer in signers if signer.domain == parent)
-            if found:
-                return found
-        return ()
+    @functools.cached_property
+    def _by_domain(self) -> dict[str, tuple[Signer, ...]]:
+        found: dict[str, tuple[Signer, ...]] = {}
+        for signer in self.signers:
+            found[signer.domain] = (*found.get(signer.domain, ()), signer)
+        return found
 
-    @property
+    def signers_for(self, author: Mailbox) -> tuple[Signer, ...]:
+        """Those that the tables name, and the keys of the author's domain, or of the nearest domain above it that has any.
+
+        Raises UnusablePrivateKey.
+        """
+        listed = self.tables.signers_for(author) if self.tables is not None else ()
+        for domain in parents(author.domain) if self.subdomains else (author.domain,):
+            if domain in self._by_domain:
+                return (*listed, *self._by_domain[domain])
+        return listed
+
+    def signers_of(self, authors: Iterable[Mailbox]) -> tuple[Signer, ...]:
+        """Those of all authors, each once. Raises UnusablePrivateKey."""
+        return tuple(dict.fromkeys(signer for author in authors for signer in self.signers_for(author)))
+
+    @functools.cached_property
     def policy(self) -> SigningPolicy:
-        return SigningPolicy(relaxed_header=self.relaxed, relaxed_body=self.relaxed, lifetime=int(self.expire))
+        return _policy(
+            self.oversign,
+            self.sign_headers,
+            relaxed_header=bool(self.relaxed),
+            relaxed_body=self.relaxed is True,
+            lifetime=int(self.expire),
+        )
 
 
 def collect(
@@ -109,12 +230,14 @@ def collect(
 ) -> Finding | None:
     """Only what internal clients and authenticated senders send is ours to sign."""
     settings = services.settings[Settings]
-    if message is None or not settings.signers or not of_our_users(message):
+    if message is None or not (settings.signers or settings.tables) or not of_our_users(message):
         return None
-    domains = dict.fromkeys(
-        signer.domain for author in authors(message) for signer in settings.signers_for(author.domain)
-    )
-    return Finding(domains=tuple(domains), too_large=not message.body.complete)
+    try:
+        signers = settings.signers_of(authors(message))
+    except UnusablePrivateKey as error:
+        return Finding(error=from_wire(str(error)))
+    names = tuple(dict.fromkeys(signer.domain for signer in signers))
+    return Finding(domains=names, too_large=not message.body.complete)
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
@@ -131,7 +254,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     if finding.too_large or not finding.domains:
         return
     settings = services.settings[Settings]
-    signers = [signer for signer in settings.signers if signer.domain in finding.domains]
+    signers = settings.signers_of(authors(draft.message))
     values = sign(draft.headers, draft.body, signers, now=int(services.clock()), policy=settings.policy)
     for value in reversed(values):
         draft.insert_header("DKIM-Signature", value)

@@ -6,6 +6,7 @@ is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -30,6 +31,10 @@ Finding = DkimFinding
 LOOKS_UP = True
 
 T = TypeVar("T")
+
+# A guess at what the tags say, good enough to know whether their key was asked for before.
+_DOMAIN = re.compile(rb"(?:^|;)\s*d\s*=\s*([^;\s]+)")
+_SELECTOR = re.compile(rb"(?:^|;)\s*s\s*=\s*([^;\s]+)")
 
 
 def _policy(text: str) -> Policy | None:
@@ -64,6 +69,18 @@ class Settings(CheckSettings):
     temperror: Policy | None = _on("keys that can't be looked up now (TEMPFAIL lets the sender try again)")
     max_signatures: int = option(10, "signatures of a message that are looked at", check=_at_least_one)
     min_key: int = option(1024, "bits of an RSA key below which a signature does not pass", check=_enough_bits)
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether every key that will be asked for is in the resolver's cache."""
+    for header in message.fields(b"dkim-signature"):
+        domain, selector = _DOMAIN.search(header.value), _SELECTOR.search(header.value)
+        if domain is None or selector is None:
+            return False
+        name = f"{selector[1].decode('ascii', 'replace')}._domainkey.{domain[1].decode('ascii', 'replace')}"
+        if not _known(services.resolver, name.lower()):
+            return False
+    return True
 
 
 def collect(
@@ -107,20 +124,21 @@ class _BesideOneAnother:
         self._resolver = resolver
 
     def __call__(self, fetch: Callable[[str], T], names: Sequence[str]) -> Iterable[T]:
-        waiting = [name for name in names if not self._known(name)] if len(names) > 1 else []
+        waiting = [name for name in names if not _known(self._resolver, name)] if len(names) > 1 else []
         if len(waiting) < 2:
             return map(fetch, names)
         with ThreadPoolExecutor(len(waiting), thread_name_prefix="dkim-key") as pool:
             pending = {name: pool.submit(fetch, name) for name in waiting}
             return [pending[name].result() if name in pending else fetch(name) for name in names]
 
-    def _known(self, name: str) -> bool:
-        """Whether the answer is in the cache: with no time left the resolver says only what it knows."""
-        try:
-            self._resolver.lookup(name, "TXT", Deadline.after(0))
-        except DNSTemporaryError:
-            return False
-        return True
+
+def _known(resolver: Lookup, name: str) -> bool:
+    """Whether the answer is in the cache: with no time left the resolver says only what it knows."""
+    try:
+        resolver.lookup(name, "TXT", Deadline.after(0))
+    except DNSTemporaryError:
+        return False
+    return True
 
 
 def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

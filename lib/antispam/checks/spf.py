@@ -19,6 +19,7 @@ from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import boolean
 from antispam.spf_protocol import (
     BEST_GUESS,
     BEST_GUESS_DYNAMIC,
@@ -42,6 +43,11 @@ def _sensible(names: tuple[str, ...]) -> None:
     HostList(names)
 
 
+def _guess(text: str) -> bool | str:
+    """Yes, no, or the record to assume."""
+    return " ".join(text.split()) if text.strip().lower().startswith("v=spf1") else boolean(text)
+
+
 def _few(names: tuple[str, ...]) -> None:
     if len(names) > MAX_FORWARDERS:
         raise ValueError(f"at most {MAX_FORWARDERS}: each is checked for every message")
@@ -51,8 +57,10 @@ def _few(names: tuple[str, ...]) -> None:
 class Settings(CheckSettings):
     """[spf]: Sender Policy Framework, RFC 7208."""
 
-    best_guess: bool = option(
-        False, "assume 'v=spf1 a/24 mx/24 ptr' for domains that publish nothing; counts for, never against"
+    best_guess: bool | str = option(
+        False,
+        "assume 'v=spf1 a/24 mx/24 ptr', or the record given here, for domains that publish nothing; counts for, never against",
+        parse=_guess,
     )
     lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
     delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
@@ -92,7 +100,7 @@ def collect(
     receiver = connection.receiver or "unknown"
     client = message.findings.get(ConnectionFinding, ConnectionFinding())
     named = bool(connection.name) and not client.dynamic
-    guess = (BEST_GUESS if named else BEST_GUESS_DYNAMIC) if settings.best_guess else ""
+    guess = _assumed(settings, named)
     options = SpfOptions(
         receiver=receiver,
         explain=settings.explain,
@@ -113,6 +121,13 @@ def collect(
         mailfrom = _vouched(mailfrom, helo) if settings.best_guess else mailfrom
     confirmed = named and connection.name.lower() == connection.helo.lower().removesuffix(".")
     return SpfFinding(mailfrom=mailfrom, helo=helo, helo_confirmed=confirmed, named=named, receiver=receiver)
+
+
+def _assumed(settings: Settings, named: bool) -> str:
+    """The record to assume for senders whose domain publishes none."""
+    if isinstance(settings.best_guess, str):
+        return settings.best_guess
+    return (BEST_GUESS if named else BEST_GUESS_DYNAMIC) if settings.best_guess else ""
 
 
 def _exempt(message: Message) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,13 @@ Defaults = Mapping[tuple[str, str], Any]
 """Values by section and option."""
 
 _NO_DEFAULTS: Defaults = {}
+
+Translation = Callable[[list[ini.Entry], Collection[tuple[str, str]]], list[ini.Entry]]
+"""Turns the entries of the files, given the options that exist, into entries for these options (see settings.dialects)."""
+
+
+def _as_written(entries: list[ini.Entry], known: Collection[tuple[str, str]]) -> list[ini.Entry]:
+    return entries
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,28 +67,41 @@ class Settings:
         return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)
 
 
-def load(paths: Iterable[Path], classes: Iterable[type], defaults: Defaults = _NO_DEFAULTS) -> Settings:
+def load(
+    paths: Iterable[Path],
+    classes: Iterable[type],
+    defaults: Defaults = _NO_DEFAULTS,
+    translate: Translation = _as_written,
+) -> Settings:
     """Read the files, later ones winning, into the given settings classes. `defaults` go before those that the classes declare.
 
     Raises SettingsError at the first unknown section or option, with file, line and the nearest known name, and at a value
     that doesn't fit.
     """
     entries = [entry for path in paths for entry in ini.read(path)]
-    return _build(entries, tuple(classes), defaults)
+    return _build(entries, tuple(classes), defaults, translate)
 
 
-def load_text(text: str, classes: Iterable[type], file: str = "milter.cfg") -> Settings:
+def load_text(
+    text: str, classes: Iterable[type], file: str = "milter.cfg", translate: Translation = _as_written
+) -> Settings:
     """The same from a string."""
-    return _build(list(ini.parse(text, file)), tuple(classes))
+    return _build(list(ini.parse(text, file)), tuple(classes), translate=translate)
 
 
 def default_settings(classes: Iterable[type]) -> Settings:
     return _build([], tuple(classes))
 
 
-def _build(entries: list[ini.Entry], classes: tuple[type, ...], defaults: Defaults = _NO_DEFAULTS) -> Settings:
+def _build(
+    entries: list[ini.Entry],
+    classes: tuple[type, ...],
+    defaults: Defaults = _NO_DEFAULTS,
+    translate: Translation = _as_written,
+) -> Settings:
     options = [option for cls in classes for option in options_of(cls)]
     known = {(option.section, option.name): option for option in options if not option.named_by}
+    entries = translate(entries, known)
     declared = _declared(entries, [option for option in options if option.named_by], known)
     given: dict[tuple[str, str], ini.Entry] = {}
     for entry in entries:

@@ -6,16 +6,17 @@ that the generator costs little beside the milter that it measures.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 
-from support.milter_client import FINAL, STEP_BITS, Address, MilterClient, ProtocolError
+from support.milter_client import CHUNK, FINAL, STEP_BITS, Address, MilterClient, ProtocolError
 
 # What an ordinary message has; 4,000 bytes in all.
 HEADERS = tuple(
@@ -26,6 +27,18 @@ HEADERS = tuple(
 )
 BODY = (b"A line of a message that is neither long nor short, as people write.\r\n" * 48)[:3200]
 MESSAGES_PER_CONNECTION = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message to send: header fields as libmilter hands them over, body with CRLF, envelope sender without brackets."""
+
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    sender: bytes = b"sender@example.org"
+
+
+ORDINARY = (Letter(HEADERS, BODY),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +64,15 @@ def _packet(command: bytes, payload: bytes) -> bytes:
     return struct.pack("!I", 1 + len(payload)) + command + payload
 
 
-def layout(steps: int) -> list[bytes]:
+def layout(steps: int, letter: Letter = ORDINARY[0]) -> list[bytes]:
     """A message in pieces to send, each ending with a command that the milter with these negotiated steps answers."""
-    commands = [(b"M", b"<sender@example.org>\0SIZE=4000\0"), (b"R", b"<recipient@example.com>\0"), (b"T", b"")]
-    commands += [(b"L", name + b"\0" + value + b"\0") for name, value in HEADERS]
-    commands += [(b"N", b""), (b"B", BODY), (b"E", b"")]
+    commands = [(b"M", b"<%s>\0SIZE=4000\0" % letter.sender), (b"R", b"<recipient@example.com>\0"), (b"T", b"")]
+    commands += [(b"L", name + b"\0" + value + b"\0") for name, value in letter.headers]
+    commands += [(b"N", b"")]
+    commands += [(b"B", letter.body[start : start + CHUNK]) for start in range(0, len(letter.body), CHUNK)]
+    commands += [(b"E", b"")]
     pieces: list[bytes] = []
-    pending = b""
+    pending = _packet(b"D", b"Mi\0ABC123\0")
     for command, payload in commands:
         unwanted, unanswered = STEP_BITS[command]
         if steps & unwanted:
@@ -69,24 +84,56 @@ def layout(steps: int) -> list[bytes]:
     return pieces
 
 
-def send_messages(address: Address, messages: int, done: Callable[[int], object] = lambda count: None) -> None:
-    """Send messages, a fresh connection for every fifty; raises ProtocolError unless each is let through."""
+def send_messages(
+    address: Address,
+    messages: int,
+    done: Callable[[int], object] = lambda count: None,
+    letters: Iterator[Letter] | None = None,
+    strict: bool = True,
+) -> None:
+    """Send messages, a fresh connection for every fifty; raises ProtocolError unless each is let through.
+
+    letters  what to send, without end; the same ordinary message over and over by default
+    strict   a refusal is a failure; else it is taken as an MTA would
+    """
+    letters = letters or itertools.cycle(ORDINARY)
     while messages > 0:
         batch = min(messages, MESSAGES_PER_CONNECTION)
         with MilterClient(address, 60) as client:
-            client.greet()
-            pieces = layout(client.negotiated.steps)
-            for _ in range(batch):
+            client.negotiate()
+            client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
+            client.connect()
+            client.helo()
+            client.flush()
+            for letter in itertools.islice(letters, batch):
+                pieces = _pieces(client.negotiated.steps, letter)
                 for piece in pieces:
                     client.socket.sendall(piece)
                     while (packet := client.get())[0] not in FINAL:
                         pass
-                    if packet not in (b"c", b"a"):
+                    if packet in (b"c", b"a"):
+                        continue
+                    if strict:
                         raise ProtocolError(f"refused: {packet!r}")
+                    if piece is not pieces[-1]:
+                        client.abort()
+                    break
             client.put(b"Q")
             client.flush()
         messages -= batch
         done(batch)
+
+
+_laid_out: dict[tuple[int, int], list[bytes]] = {}  # by steps and the letter's identity
+
+
+def _pieces(steps: int, letter: Letter) -> list[bytes]:
+    """The pieces of a letter, laid out the first time."""
+    key = steps, id(letter)
+    found = _laid_out.get(key)
+    if found is None:
+        found = _laid_out[key] = layout(steps, letter)
+    return found
 
 
 def cpu_seconds(processes: list[int]) -> float:
@@ -105,8 +152,15 @@ def resident_bytes(process: int) -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(address: Address, processes: list[int], messages: int, connections: int = 1) -> Measured:
-    """Send messages over several connections at once, each from a process of its own.
+def measure(
+    address: Address,
+    processes: list[int],
+    messages: int,
+    connections: int = 1,
+    letters: Sequence[Letter] = ORDINARY,
+    strict: bool = True,
+) -> Measured:
+    """Send messages over several connections at once, each from a process of its own, which goes through all `letters`.
 
     The senders share the work as they go: with a fixed share each, those whose connections share a busy worker would go on
     alone at the end, and the other worker's idle time would be measured.
@@ -114,7 +168,10 @@ def measure(address: Address, processes: list[int], messages: int, connections: 
     context = multiprocessing.get_context("fork")
     left = context.Value("i", messages)
     pairs = [context.Pipe() for _ in range(connections)]
-    senders = [context.Process(target=_sender, args=(address, left, far)) for _, far in pairs]
+    senders = [
+        context.Process(target=_sender, args=(address, left, far, [*letters[start:], *letters[:start]], strict))
+        for start, (_, far) in zip(_starts(len(letters), connections), pairs, strict=True)
+    ]
     for sender in senders:
         sender.start()
     for near, _ in pairs:
@@ -132,12 +189,20 @@ def measure(address: Address, processes: list[int], messages: int, connections: 
     return measured
 
 
-def _sender(address: Address, left: Synchronized[int], control: Connection) -> None:
+def _starts(letters: int, connections: int) -> list[int]:
+    """Where each sender begins, so that they do not all send the same letter at the same time."""
+    return [number * letters // connections for number in range(connections)]
+
+
+def _sender(
+    address: Address, left: Synchronized[int], control: Connection, letters: Sequence[Letter], strict: bool
+) -> None:
+    endless = itertools.cycle(letters)
     control.send("ready")
     control.recv()
     try:
         while batch := _take(left):
-            send_messages(address, batch)
+            send_messages(address, batch, letters=endless, strict=strict)
     except (OSError, ProtocolError) as failure:
         control.send(str(failure))
     else:

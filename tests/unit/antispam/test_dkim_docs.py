@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from antispam.accessmap import parse_policy, parse_text
+from antispam.addresses import parse_mailbox
 from antispam.checks import dkim_sign, dkim_verify
 from antispam.dkim_protocol import DkimResult
 from antispam.settings import load_text
@@ -18,13 +19,20 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_settings_load(tmp_path: Path) -> None:
+    (keys, authors, *_) = (block for kind, block in BLOCKS if kind == "text")
+    for name, text in (("keytable", keys), ("signingtable", authors)):
+        (tmp_path / name).write_text(text.replace("/etc/dkimkeys", str(tmp_path)))
     for name, key in (("r2026", RAW_RSA), ("e2026", ED25519.key)):
         file = tmp_path / f"{name}.private"
         file.write_bytes(pem(key))
         file.chmod(0o640)
-    text = "".join(block for kind, block in BLOCKS if kind == "ini").replace("/etc/mail/dkim", str(tmp_path))
+    text = "".join(block for kind, block in BLOCKS if kind == "ini")
+    for folder in ("/etc/mail/dkim", "/etc/dkimkeys"):
+        text = text.replace(folder, str(tmp_path))
     settings = load_text(text, [dkim_verify.Settings, dkim_sign.Settings])
     assert settings[dkim_verify.Settings].fail == parse_policy("REJECT")
+    (_, *both) = settings[dkim_sign.Settings].signers_for(parse_mailbox("joe@example.com"))
+    assert [signer.selector for signer in both] == ["e2026", "r2026", "e2026"]
     assert [signer.key.algorithm for signer in settings[dkim_sign.Settings].signers] == ["rsa-sha256", "ed25519-sha256"]
 
 

@@ -426,6 +426,25 @@ KEEP = quarantine("spam")
 THREE = ("a@example.com", "b@example.com", "c@example.com")
 
 
+def test_a_check_that_will_not_have_to_wait_keeps_its_thread():
+    """Handing it over would cost more than it takes."""
+    threads = []
+    waiting, ready = (
+        make_check(name, collect=lambda: threads.append(threading.current_thread())) for name in ("waiting", "ready")
+    )
+    waiting.LOOKS_UP = ready.LOOKS_UP = True
+    ready.ready = staticmethod(lambda message, services: True)
+    s = session(at_end(waiting), at_end(ready))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        s._runner._pool = pool
+        send(s, "b@example.com")
+    assert sorted(thread is threading.current_thread() for thread in threads) == [False, True]
+
+
+KEEP = quarantine("spam")
+THREE = ("a@example.com", "b@example.com", "c@example.com")
+
+
 def test_each_recipient_gets_what_he_wants_and_who_gets_nothing_leaves_the_envelope():
     recorder = Recorder()
     row = for_each({"b@example.com": KEEP, "c@example.com": NO})

@@ -256,3 +256,37 @@ def test_settings_in_the_words_of_the_access_map() -> None:
 def test_settings_that_make_no_sense_are_refused(line: str) -> None:
     with pytest.raises(SettingsError):
         load_text(f"[dkim]\n{line}\n", [dkim_verify.Settings])
+
+
+class Cache(ScriptedResolver):
+    """Answers what it was asked before even without time."""
+
+    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
+        return super().lookup(name, rdtype, Deadline.after(20) if (name, rdtype) in self.asked else deadline)
+
+
+@pytest.mark.parametrize("change", [None, (b"d=example.com", b"d = \n\tExample.COM"), (b"s=s;", b"s=\tS ;")])
+def test_a_message_whose_keys_are_known_has_nothing_to_wait_for(change: tuple[bytes, bytes] | None) -> None:
+    resolver = Cache(KEY)
+    message = message_of(signed())
+    if change is not None:
+        field = message.headers[0]
+        assert change[0] in field.value
+        message.headers[0] = Header(field.name, field.value.replace(*change))
+    services = Services(
+        settings=default_settings([dkim_verify.Settings]),
+        resolver=resolver,  # type: ignore[arg-type]
+        store=None,
+        access=parse_text(""),  # type: ignore[arg-type]
+        clock=lambda: float(NOW),
+        deadline=Deadline.after(20),
+    )
+    assert not dkim_verify.ready(message, services)
+    resolver.lookup("s._domainkey.example.com", "TXT", Deadline.after(20))
+    assert dkim_verify.ready(message, services)
+    assert dkim_verify.ready(message_of(HEADERS), services)
+
+
+def test_a_signature_in_which_no_key_can_be_made_out_may_have_to_wait() -> None:
+    message = message_of([(b"DKIM-Signature", b" v=1; a=rsa-sha256"), *HEADERS])
+    assert not dkim_verify.ready(message, None)  # type: ignore[arg-type]

@@ -1,0 +1,73 @@
+"""Making private keys, and files that are complete or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192  # RFC 8301 section 3.2; longer ones no verifier looks at
+RSA_BITS = 2048  # what fits everywhere: a longer key makes a record that some name servers' editors cut
+
+
+class Algorithm(enum.StrEnum):
+    """The key types of RFC 6376 and RFC 8463."""
+
+    RSA = "rsa"
+    ED25519 = "ed25519"
+
+
+def make_private_key(algorithm: Algorithm, bits: int = RSA_BITS) -> bytes:
+    """A new key as PEM (PKCS#8, which openssl and opendkim read). Raises ValueError for RSA of a size that nobody uses."""
+    if algorithm is Algorithm.ED25519:
+        return ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if not LEAST_RSA_BITS <= bits <= MOST_RSA_BITS:
+        raise ValueError(f"an RSA key has {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits")
+    return rsa.generate_private_key(65537, bits).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that was not there, for its owner's eyes only (mode 0600), on disk before this returns. Made by root, it
+    belongs to whom the folder belongs: the filter must read it. Raises OSError, FileExistsError above all."""
+    with _temporary(path.parent, content) as temporary:
+        os.link(temporary, path)  # unlike a rename, this never replaces anything
+    _sync(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in another one's place, all of it or nothing. Raises OSError."""
+    with _temporary(path.parent, content) as temporary:
+        os.rename(temporary, path)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path, content: bytes) -> Iterator[str]:
+    """A complete file in the folder under a name of its own; gone at the end where it still has that name."""
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            owner = folder.stat()
+            if os.geteuid() == 0 and owner.st_uid != 0:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        yield name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

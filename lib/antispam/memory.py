@@ -1,0 +1,40 @@
+"""What a worker concluded and may take for granted again, for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+
+class Memory:
+    """The least recently used of at most `size` conclusions, each until its moment; for all threads of a process."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: Hashable, now: float) -> Any:
+        """What was put for the key, None where nothing was or its moment has passed."""
+        with self._lock:
+            entry = self._known.get(key)
+            if entry is None:
+                return None
+            if entry[0] <= now:
+                del self._known[key]
+                return None
+            self._known.move_to_end(key)
+            return entry[1]
+
+    def put(self, key: Hashable, conclusion: Any, until: float) -> None:
+        """Remember a conclusion up to the moment `until`."""
+        with self._lock:
+            self._known[key] = (until, conclusion)
+            self._known.move_to_end(key)
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
