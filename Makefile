@@ -4,7 +4,7 @@ export VENV
 PYTHON_IN_VENV = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo check bench corpus clean
+.PHONY: help run test demo check bench evaluate corpus clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ check: ## ruff and mypy
 bench: ## ratios to peers in the same run
 	@scripts/setup test
 	@$(PYTHON_IN_VENV) -m tests.bench
+
+evaluate: ## how well it classifies 6,046 real messages, learning as it goes (five shuffles; npm for the corpus)
+	@scripts/setup test
+	@$(PYTHON_IN_VENV) -m tests.bench.evaluate_corpus
 
 corpus: ## 6,046 real messages through Postfix and sendmail, with and without the filter
 	@scripts/setup test

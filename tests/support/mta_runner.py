@@ -88,14 +88,17 @@ class MtaRunner:
         self._nameserver.load(complete(dialogue.zones, dialogue.hosts))
         self.mta.sink.clear()
         config = dialogue.config.replace("{mta}", f"127.0.0.1:{self.mta.port}")
-        with FilterProcess(
-            self._network,
-            config,
-            files=dialogue.files,
-            socket=self._socket,
-            learned=dialogue.learned,
-            database=database,
-        ) as program, contextlib.closing(_MtaScene(self.mta, program)) as scene:
+        with (
+            FilterProcess(
+                self._network,
+                config,
+                files=dialogue.files,
+                socket=self._socket,
+                learned=dialogue.learned,
+                database=database,
+            ) as program,
+            contextlib.closing(_MtaScene(self.mta, program)) as scene,
+        ):
             yield scene
 
     def close(self) -> None:
