@@ -16,6 +16,7 @@ from antispam.learning.settings import DspamSettings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.store import StoreError, rates
+from antispam.store.engine import SLICE
 from antispam.text import from_wire
 from antispam.verdicts import Action, Verdict, reject, tempfail
 
@@ -91,3 +92,8 @@ def decide(
             _TOO_MANY.format(used=finding.used), f"{finding.user} reported {finding.used} messages", enhanced="4.7.1"
         )
     return Verdict(Action.CONTINUE, reason=f"{finding.verb} report of {finding.user}")
+
+
+def tidy(services: Services) -> bool:
+    """Forget counts of hours that are over, a slice of them."""
+    return services.store is not None and rates.purge(services.store, services.clock() - PERIOD) == SLICE

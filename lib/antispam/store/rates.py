@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from antispam.store.engine import Store
+from antispam.store.engine import SLICE, Store
 from antispam.store.schema import rate
 
 
@@ -34,6 +34,6 @@ def used(store: Store, name: str, now: float, period: float, deadline: Any = Non
         return int(connection.scalar(sa.select(rate.c.used).where(present)) or 0)
 
 
-def purge(store: Store, before: float, slice_size: int = 500) -> int:
+def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
     """Forget a slice of what began before that time; call again while it returns `slice_size`. Raises StoreError."""
     return store.delete_slice(rate, rate.c.began_at < before, slice_size)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from antispam.accessmap import EMPTY
-from antispam.checks.training_address import Finding, collect, decide
+from antispam.checks.training_address import Finding, collect, decide, tidy
 from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, Verb
 from antispam.findings import Findings
 from antispam.learning import feedback
 from antispam.store import Store, StoreError, migrate
+from antispam.store.schema import rate
 from antispam.verdicts import Action
 from support.learning import dspam_settings, message, services
 
@@ -111,3 +113,12 @@ def test_with_the_store_gone_the_report_has_to_come_again_whatever_on_error_says
 def test_the_finding_can_be_stored_and_read_again(store):
     finding = find(store, INSIDE)
     assert Finding.from_json(finding.to_json()) == finding
+
+
+def test_counts_of_hours_that_are_over_are_forgotten(store):
+    given = services(store, dspam_settings(CONFIG))
+    feedback.count(store, "ann", 10, given.clock() - 7200, None)
+    feedback.count(store, "bob", 10, given.clock() - 60, None)
+    assert not tidy(given)
+    with store.read() as connection:
+        assert connection.scalars(sa.select(rate.c.name)).all() == [feedback.rate_name("bob")]
