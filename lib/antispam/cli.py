@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import rich.console
@@ -22,6 +23,7 @@ from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults, Origin
 from antispam.sockets import SocketSpec
 from antispam.supervisor import ProcessPlan, Supervisor
+from antispam.trial import trial
 
 
 def make_group(
@@ -43,10 +45,20 @@ def make_group(
 
     @click.group(name, invoke_without_command=True, help=help, context_settings={"help_option_names": ["-h", "--help"]})
     @config_option
+    @click.option(
+        "--test",
+        "tested",
+        multiple=True,
+        type=click.File("rb"),
+        metavar="FILE",
+        help="say in short what would become of a message, and exit; `scan` tells more",
+    )
     @click.version_option(__version__, prog_name=name)
     @click.pass_context
-    def group(context: click.Context, config: Path | None) -> None:
+    def group(context: click.Context, config: Path | None, tested: tuple[BinaryIO, ...]) -> None:
         context.obj = config
+        if tested:
+            sys.exit(trial(program, config, tested))
         if context.invoked_subcommand is None:
             sys.exit(run(program, config))
 

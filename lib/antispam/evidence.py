@@ -74,12 +74,15 @@ class DkimFinding(Finding):
 
     skipped  how many more signatures were not looked at, because of the cap
     author   the address in From, "" where there is not exactly one
+    practice what the author's domain says of its signing where no signature passed and somebody wants to know (RFC 5617):
+             "all", "discardable", "unknown", or "temperror"; "" where it was not asked
     """
 
     check: ClassVar[str] = "dkim"
     signatures: tuple[SignatureResult, ...] = ()
     skipped: int = 0
     author: str = ""
+    practice: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

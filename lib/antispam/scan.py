@@ -71,6 +71,10 @@ class Report:
     edits: tuple[str, ...]
     features: dict[str, Strongest]
 
+    @property
+    def accepted(self) -> bool:
+        return self.verdict.action in (Action.CONTINUE, Action.ACCEPT)
+
 
 def split_message(raw: bytes) -> tuple[list[Header], bytes]:
     """A message file as an MTA would hand it over: header fields (folds as LF) and the body with CRLF line ends.
@@ -245,6 +249,24 @@ def _learned(settings: Settings) -> Iterator[Store | None]:
             yield store
 
 
+@contextlib.contextmanager
+def rehearsal(journey: Journey, configured: Settings, *, live: bool = False) -> Iterator[Application]:
+    """The application over an empty store (or, live, the configured one), recording nothing."""
+    with tempfile.TemporaryDirectory(prefix="bms-scan-") as scratch:
+        if live:
+            settings = configured.replaced(dataclasses.replace(configured[ProgramSettings], tempdir=Path(scratch)))
+        else:
+            elsewhere = dataclasses.replace(configured[ProgramSettings], datadir=Path(scratch), tempdir=None)
+            settings = configured.replaced(elsewhere, dataclasses.replace(configured[StoreSettings], url=""))
+            settings = settings.replaced(*_only_saying(journey, settings))
+            migrate(url_from(settings))
+        with (
+            _learned(configured) as learned,
+            contextlib.closing(Application(journey, settings, record=False, learned=learned)) as application,
+        ):
+            yield application
+
+
 def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
@@ -286,29 +308,17 @@ def scan_command(program: Program) -> click.Command:
         """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
         explain the outcome. Nothing is delivered, learned or recorded; what the filter has learned of spam is asked. The exit
         status is 1 where a message is not accepted."""
-        settings = configured = load_settings(program, config)
         console = rich.console.Console(soft_wrap=True, highlight=False)
         envelope = Envelope(ip, name, helo, mail_from, recipients)
         refused = False
-        with tempfile.TemporaryDirectory(prefix="bms-scan-") as scratch:
-            if live:
-                settings = settings.replaced(dataclasses.replace(settings[ProgramSettings], tempdir=Path(scratch)))
-            else:
-                elsewhere = dataclasses.replace(settings[ProgramSettings], datadir=Path(scratch), tempdir=None)
-                settings = settings.replaced(elsewhere, dataclasses.replace(settings[StoreSettings], url=""))
-                settings = settings.replaced(*_only_saying(journey, settings))
-                migrate(url_from(settings))
-            with (
-                _learned(configured) as learned,
-                contextlib.closing(Application(journey, settings, record=False, learned=learned)) as application,
-            ):
-                for file in files:
-                    report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
-                    refused = refused or report.verdict.action not in (Action.CONTINUE, Action.ACCEPT)
-                    if json_output:
-                        click.echo(as_json(report))
-                    else:
-                        explain(report, journey, console)
+        with rehearsal(journey, load_settings(program, config), live=live) as application:
+            for file in files:
+                report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
+                refused = refused or not report.accepted
+                if json_output:
+                    click.echo(as_json(report))
+                else:
+                    explain(report, journey, console)
         sys.exit(1 if refused else 0)
 
     return command

@@ -126,7 +126,7 @@ def check_host(
     if checked is None or client is None:
         problem = "no client address" if client is None else "not a domain name that SPF can be checked for"
         return _result(Result.NONE, identity, checked or "", str(ip), mailfrom, helo, problem=problem)
-    asked = _Question(client, local or "postmaster", checked, helo, options)
+    asked = _Question(client, _unquoted(local) or "postmaster", checked, helo, options)
     found = _remembered(identity, asked, resolver, deadline)
     return _result(
         found.result,
@@ -142,6 +142,13 @@ def check_host(
         lax=found.lax,
         guess=found.guess,
     )
+
+
+def _unquoted(local: str) -> str:
+    """A local part means the same in quotes and without (RFC 5321 section 4.1.2)."""
+    if len(local) >= 2 and local[0] == local[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", local[1:-1], flags=re.DOTALL)
+    return local
 
 
 class _Question(NamedTuple):

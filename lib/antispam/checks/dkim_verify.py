@@ -6,6 +6,7 @@ is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailin
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from antispam.resolver import DNSTemporaryError, Lookup
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
 from antispam.text import for_log
-from antispam.verdicts import Action, Verdict, reject
+from antispam.verdicts import Action, Verdict, reject, tempfail
 
 NAME = "dkim"
 Finding = DkimFinding
@@ -34,7 +35,15 @@ T = TypeVar("T")
 
 # A guess at what the tags say, good enough to know whether their key was asked for before.
 _DOMAIN = re.compile(rb"(?:^|;)\s*d\s*=\s*([^;\s]+)")
+_PRACTICE = re.compile(rb"\s*dkim\s*=\s*(all|discardable|unknown)\s*(?:;|$)")
 _SELECTOR = re.compile(rb"(?:^|;)\s*s\s*=\s*([^;\s]+)")
+
+
+class Practice(enum.StrEnum):
+    """What a domain may say of its signing; few do any more, since DMARC came."""
+
+    ALL = "all"
+    DISCARDABLE = "discardable"
 
 
 def _policy(text: str) -> Policy | None:
@@ -67,12 +76,19 @@ class Settings(CheckSettings):
     neutral: Policy | None = _on("signatures that can't be understood")
     permerror: Policy | None = _on("signatures without a usable key, and expired ones")
     temperror: Policy | None = _on("keys that can't be looked up now (TEMPFAIL lets the sender try again)")
+    reject: Practice | None = option(
+        None,
+        "refuse mail without a passing signature where the author's domain says (ADSP, RFC 5617) that it signs all its mail: "
+        "all, or only where it says that such mail may be discarded: discardable; empty asks nobody",
+    )
     max_signatures: int = option(10, "signatures of a message that are looked at", check=_at_least_one)
     min_key: int = option(1024, "bits of an RSA key below which a signature does not pass", check=_enough_bits)
 
 
 def ready(message: Message, services: Services) -> bool:
     """Whether every key that will be asked for is in the resolver's cache."""
+    if services.settings[Settings].reject is not None:
+        return False
     for header in message.fields(b"dkim-signature"):
         domain, selector = _DOMAIN.search(header.value), _SELECTOR.search(header.value)
         if domain is None or selector is None:
@@ -103,7 +119,22 @@ def collect(
         limits=Limits(max_signatures=settings.max_signatures, min_rsa_bits=settings.min_key),
         run_lookups=_BesideOneAnother(services.resolver),
     )
-    return DkimFinding(signatures=found.signatures, skipped=found.ignored, author=who)
+    practice = ""
+    if settings.reject is not None and not any(one.result is DkimResult.PASS for one in found.signatures):
+        practice = _practice(parse_mailbox(who).domain, services)
+    return DkimFinding(signatures=found.signatures, skipped=found.ignored, author=who, practice=practice)
+
+
+def _practice(domain: str, services: Services) -> str:
+    """The signing practice that a domain publishes (RFC 5617 section 4.2)."""
+    if not domain:
+        return "unknown"
+    try:
+        texts = services.resolver.lookup(f"_adsp._domainkey.{domain}", "TXT", services.deadline).texts
+    except DNSTemporaryError:
+        return "temperror"
+    match = _PRACTICE.match(texts[0]) if len(texts) == 1 else None
+    return match[1].decode("ascii") if match else "unknown"
 
 
 def _key_lookup(resolver: Lookup, deadline: Deadline) -> Callable[[str], Sequence[bytes]]:
@@ -151,8 +182,28 @@ def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy:
         entry = policy.policy(f"dkim-{one.result}", _sender(one, finding))
         if entry is not None:
             return _obey(entry, one, finding, f"{_found(one, finding)}, access map {entry.key} {entry.action}")
+    refusal = _by_practice(finding, settings, told)
     default: Policy | None = None if best.result is DkimResult.PASS else getattr(settings, best.result.value)
-    return Verdict(Action.CONTINUE, reason=told) if default is None else _obey(default, best, finding, told)
+    if default is None:
+        return refusal or Verdict(Action.CONTINUE, reason=told)
+    return _obey(default, best, finding, told)
+
+
+def _by_practice(finding: DkimFinding, settings: Settings, told: str) -> Verdict | None:
+    """Upstream's [dkim] reject: what follows from the author domain's own word."""
+    domain = parse_mailbox(finding.author).domain
+    if settings.reject is None or not finding.practice:
+        return None
+    reason = f"{told}; ADSP of {domain}: {finding.practice}"
+    if finding.practice == "temperror":
+        return tempfail(f"The signing practice of {domain} could not be looked up; please try again later.", reason)
+    if finding.practice != Practice.DISCARDABLE and finding.practice != settings.reject:
+        return None
+    text = (
+        f"{domain} says that it signs all its mail, and this message has no DKIM signature that passes.\n"
+        "If it is yours, send it through the mail server that your provider gave you, not through a list or a forwarder."
+    )
+    return reject(text, reason, enhanced="5.7.20")
 
 
 def _sender(one: SignatureResult, finding: DkimFinding) -> Mailbox:

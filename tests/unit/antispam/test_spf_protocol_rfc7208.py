@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from antispam.deadline import Deadline
-from antispam.resolver import Answer, DNSTemporaryError, RdType
 from antispam.spf_protocol import SpfOptions, SpfResult, check_host
-from support.dns import ScriptedResolver
-from support.sources import unpacked_sdist
-
-
-class SuiteResolver(ScriptedResolver):
-    """Zones in the suite's notation: SPF records stand for TXT where a name has no TXT; the word TIMEOUT makes every type
-    without a record time out."""
-
-    def __init__(self, zonedata: Mapping[str, list[Any]]) -> None:
-        super().__init__({name: _zone(records) for name, records in zonedata.items()})
-        self.silent = {name.lower() for name, records in zonedata.items() if "TIMEOUT" in records}
-
-    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
-        answer = super().lookup(name, rdtype, deadline)
-        if not answer.found and (name.lower() in self.silent or name.startswith("error.")):
-            raise DNSTemporaryError("time-out")
-        return answer
-
-
-def _zone(records: list[Any]) -> dict[str, Any]:
-    zone: dict[str, Any] = {}
-    explicit = any("TXT" in record for record in records if isinstance(record, dict))
-    for record in records:
-        for rdtype, value in record.items() if isinstance(record, dict) else ():
-            if rdtype == "SPF" and explicit:
-                continue
-            rdtype = "TXT" if rdtype == "SPF" else rdtype
-            if value == "TIMEOUT":
-                zone[rdtype] = value
-            elif value != "NONE":
-                zone.setdefault(rdtype, []).append(_record(rdtype, value))
-    return zone
-
-
-def _record(rdtype: str, value: Any) -> Any:
-    if rdtype == "TXT":
-        return "".join([value] if isinstance(value, str) else value)
-    return (value[0], value[1]) if rdtype == "MX" else value
+from support.spf_suite import SuiteResolver, scenarios
 
 
 @pytest.fixture(scope="module")
 def suite() -> list[dict[str, Any]]:
-    try:
-        folder = unpacked_sdist("pyspf", "2.0.14")
-    except subprocess.CalledProcessError:
-        pytest.skip("needs a package registry, to fetch pyspf's source archive")
-    with open(folder / "test" / "rfc7208-tests.yml", "rb") as stream:
-        return list(yaml.load_all(stream, Loader=yaml.CSafeLoader))
+    return scenarios()
 
 
 def cases(suite: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], SpfResult]]:

@@ -11,11 +11,11 @@ from antispam.supervisor import GRACE_SECONDS, ExitCode, Limits
 TOP = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def service() -> dict[str, list[str]]:
+@pytest.fixture(scope="module", params=["bms", "spfmilter", "dkim-milter"])
+def service(request: pytest.FixtureRequest) -> dict[str, list[str]]:
     """Every setting of the unit, with all its values in order."""
     settings: dict[str, list[str]] = {}
-    for line in (TOP / "systemd" / "bms.service").read_text().splitlines():
+    for line in (TOP / "systemd" / f"{request.param}.service").read_text().splitlines():
         if line and line[0] not in "#[":
             name, _, value = line.partition("=")
             settings.setdefault(name, []).append(value)
@@ -46,3 +46,13 @@ def test_the_socket_may_be_given_to_a_group(service: dict[str, list[str]]) -> No
 
 def test_logrotate_sends_the_signal_that_reopens_logs() -> None:
     assert "--kill-who=main --signal=USR1" in (TOP / "logrotate" / "bms").read_text()
+
+
+@pytest.mark.parametrize("name", ["spfmilter", "dkim-milter"])
+def test_the_units_differ_in_names_only(name: str) -> None:
+    """Several programs may run beside one another: /run/milter must outlive the one that stops first."""
+    large, small = ((TOP / "systemd" / f"{unit}.service").read_text().splitlines() for unit in ("bms", name))
+    different = [line for line in small if line not in large and not line.startswith("#")]
+    title = {"spfmilter": "SPF milter", "dkim-milter": "DKIM milter"}[name]
+    assert different == [f"Description={title}", f"ExecStart=/usr/local/bin/{name}"]
+    assert "RuntimeDirectoryPreserve=yes" in small

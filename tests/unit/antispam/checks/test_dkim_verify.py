@@ -289,4 +289,35 @@ def test_a_message_whose_keys_are_known_has_nothing_to_wait_for(change: tuple[by
 
 def test_a_signature_in_which_no_key_can_be_made_out_may_have_to_wait() -> None:
     message = message_of([(b"DKIM-Signature", b" v=1; a=rsa-sha256"), *HEADERS])
-    assert not dkim_verify.ready(message, None)  # type: ignore[arg-type]
+    services = Services(
+        settings=default_settings([dkim_verify.Settings]),
+        resolver=ScriptedResolver({}),  # type: ignore[arg-type]
+        store=None,
+        access=parse_text(""),  # type: ignore[arg-type]
+        clock=lambda: float(NOW),
+        deadline=Deadline.after(20),
+    )
+    assert not dkim_verify.ready(message, services)
+
+
+@pytest.mark.parametrize(
+    ("reject", "published", "code"),
+    [
+        ("", "dkim=all", 0), ("all", "dkim=all", 550), ("all", "dkim=discardable", 550), ("all", "dkim=unknown", 0),
+        ("all", "", 0), ("all", TIMEOUT, 451), ("discardable", "dkim=all", 0), ("discardable", "dkim = discardable ;", 550),
+        ("all", "v=spf1 -all", 0), ("all", "dkim=allx", 0),
+    ],
+)  # fmt: skip
+def test_upstreams_reject_follows_the_author_domains_word(reject: str, published: str, code: int) -> None:
+    settings = load_text(f"[dkim]\nreject = {reject}\n", [dkim_verify.Settings])[dkim_verify.Settings]
+    name = "_adsp._domainkey.example.com"
+    zones: dict[str, Any] = {name: published if published == TIMEOUT else {"TXT": [published] if published else []}}
+    finding = collect(message_of(HEADERS), zones, reject=settings.reject)
+    assert finding is not None
+    assert dkim_verify.decide(finding, Findings(), settings, parse_text("")).code == code
+
+
+def test_a_signature_that_passes_satisfies_any_practice() -> None:
+    finding = collect(message_of(signed()), reject=dkim_verify.Practice.ALL)
+    assert finding is not None
+    assert finding.practice == ""
