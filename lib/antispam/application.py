@@ -17,17 +17,19 @@ import sqlalchemy as sa
 
 import Milter
 import milter
-from antispam import saved
+from antispam import metrics, saved
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.courier import Courier
 from antispam.deadline import Deadline
-from antispam.housekeeping import Housekeeper, Task
+from antispam.housekeeping import Chore, Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
+from antispam.learning import upkeep
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.logs import LogSettings
 from antispam.message import Message
+from antispam.metrics import MetricsSettings
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.outbox_settings import OutboxSettings
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings, Untrapped
@@ -170,7 +172,7 @@ class Application:
         services = dataclasses.replace(self._services, access=self._access.table)
         return Session(self._runner, services, self._recorder)
 
-    def chores(self) -> list[Task]:
+    def chores(self) -> list[Chore]:
         """What has to be done now and then, and by one worker only."""
         services, settings = self._services, self.settings
         retain = settings[StoreSettings].history_retain
@@ -182,10 +184,19 @@ class Application:
         def messages() -> bool:
             return history.purge(self.store, services.clock() - retain) == SLICE
 
-        tidying = [
+        tidying: list[Task] = [
             functools.partial(row.check.tidy, services) for row in self._journey.rows if hasattr(row.check, "tidy")
         ]
-        return [originals, messages, *tidying]
+        found = [Chore(task) for task in (originals, messages, *tidying)]
+        if DspamSettings in settings:
+            found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
+        if MetricsSettings in settings and (file := settings[MetricsSettings].file):
+            found.append(Chore(functools.partial(self._write_metrics, file), metrics.EVERY))
+        return found
+
+    def _write_metrics(self, file: Path) -> bool:
+        metrics.write(file, self.store, self._services.clock())
+        return False
 
     def courier(self) -> Courier | None:
         """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""

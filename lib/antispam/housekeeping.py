@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
 
 from antispam.store import StoreError
 from antispam.text import for_log
@@ -18,19 +23,32 @@ Task = Callable[[], bool]
 """Does one piece of work; true while more is left. Raises StoreError or OSError where it can't now."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chore:
+    """A task, and every how many seconds it has to be done."""
+
+    task: Task
+    every: float = EVERY
+
+
 class Housekeeper:
-    """Does all tasks soon after the start and then once an hour, in a thread of its own, until close().
+    """Does all chores soon after the start and then each in its time, in a thread of its own, until close().
 
     first  seconds before the first round: a worker that just started has better things to do
+    clock  seconds that never run backwards
     """
 
     def __init__(
-        self, tasks: Sequence[Task], *, first: float = 30.0, every: float = EVERY, pause: float = PAUSE
+        self,
+        chores: Sequence[Chore],
+        *,
+        first: float = 30.0,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks = tasks
-        self._first = first
-        self._every = every
+        self._due = dict.fromkeys(chores, clock() + first)
         self._pause = pause
+        self._clock = clock
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="housekeeping", daemon=True)
 
@@ -43,18 +61,24 @@ class Housekeeper:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def round(self) -> None:
-        """Every task to its end. One that fails is tried again in the next round, and keeps no other from its work."""
-        for task in self._tasks:
-            try:
-                while task():
-                    if self._closing.wait(self._pause):
-                        return
-            except (StoreError, OSError) as error:
-                log.error("housekeeping: %s", for_log(str(error)))
+    def round(self) -> float:
+        """Every chore that is due, to its end; returns the seconds until the next one is.
+
+        One that fails is tried again when its time has come, and keeps no other from its work."""
+        for chore, due in self._due.items():
+            if due <= self._clock() and not self._closing.is_set():
+                self._do(chore.task)
+                self._due[chore] = self._clock() + chore.every
+        return max(0.0, min(self._due.values(), default=math.inf) - self._clock())
+
+    def _do(self, task: Task) -> None:
+        try:
+            while task():
+                if self._closing.wait(self._pause):
+                    return
+        except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
+            log.error("housekeeping: %s", for_log(str(error)))
 
     def _work(self) -> None:
-        wait = self._first
-        while not self._closing.wait(wait):
-            self.round()
-            wait = self._every
+        while self._due and not self._closing.wait(self.round()):
+            pass

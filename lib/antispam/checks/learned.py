@@ -12,6 +12,7 @@ from antispam.learning.people import AddressList, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
 from antispam.message import Message, Recipient
+from antispam.metrics import MetricsSettings
 from antispam.services import Services
 from antispam.store import StoreError
 from antispam.verdicts import Action, Verdict
@@ -19,13 +20,12 @@ from dspam.features import author_key, extract
 from dspam.hashing import Keys
 from dspam.schema import dspam_signature
 from dspam.store import pack_keys
-from dspam.store.compactor import compacting
 
 NAME = "dspam"
 Finding = OpinionFinding
 Settings = DspamSettings
+ALSO_READS = (MetricsSettings,)
 
-OLD = 3600.0  # seconds after which even a few trainings are folded
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion
 
 
@@ -165,11 +165,3 @@ def _signature(teacher: Teacher, message: Message, keys: Keys) -> dict[str, obje
         "created_at": message.received_at,
         "content": pack_keys(keys),
     }
-
-
-def tidy(services: Services) -> bool:
-    """Fold a part of the trainings into the tokens, where there are many or old ones; true while more is left. Raises
-    StoreError."""
-    if services.store is None:
-        return False
-    return next(compacting(services.store, before=services.clock() - OLD), 0) > 0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.values import lines_of, listed, names, size
+from antispam.settings.values import duration, lines_of, listed, names, size
+from dspam.store import Retention
 
 DEFAULT_USER = "site"
 
@@ -149,6 +150,22 @@ class DspamSettings(CheckSettings):
     )
     answers: bool = option(True, "answer a report by mail")
     report_rate: int = option(300, "messages that one user may report in an hour", check=_not_negative)
+    alarm: float = option(
+        14 * 86400.0, "warn once a day when nobody has taught anything for so long; 0 never", parse=duration("d")
+    )
+    keep_signatures: float = option(
+        30 * 86400.0, "how long a message can be reported by its signature", parse=duration("d")
+    )
+    keep_undo: float = option(30 * 86400.0, "how long what was taught can be taken back", parse=duration("d"))
+    keep_tokens: float = option(365 * 86400.0, "how long a token is kept after it was last taught", parse=duration("d"))
+    keep_rare: float = option(120 * 86400.0, "the same for a token that was in a single message", parse=duration("d"))
+
+    @property
+    def retention(self) -> Retention:
+        """How long the store remembers what."""
+        return Retention(
+            signatures=self.keep_signatures, undo=self.keep_undo, tokens=self.keep_tokens, rare=self.keep_rare
+        )
 
     def __post_init__(self) -> None:
         owners: dict[str, str] = {}

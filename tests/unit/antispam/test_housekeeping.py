@@ -11,7 +11,7 @@ from bms import JOURNEY
 
 from antispam import saved
 from antispam.application import Application, settings_classes
-from antispam.housekeeping import Housekeeper
+from antispam.housekeeping import Chore, Housekeeper
 from antispam.program import ProgramSettings
 from antispam.settings import SettingsError, load_text
 from antispam.store import StoreError, history, migrate
@@ -55,7 +55,7 @@ def test_a_round_forgets_old_history_old_triplets_and_old_originals(application,
     for name, age in (("old.original.eml", 31 * DAY), ("new.original.eml", DAY), ("old.txt", 31 * DAY)):
         (tmp_path / "save" / name).touch()
         os.utime(tmp_path / "save" / name, (NOW - age, NOW - age))
-    Housekeeper(application.chores()).round()
+    Housekeeper(application.chores(), first=0).round()
     assert refs(store) == {"new"}
     assert counts(store) == {"waiting": 1}
     assert {path.name for path in (tmp_path / "save").iterdir()} == {"new.original.eml", "old.txt"}
@@ -69,7 +69,7 @@ def test_history_is_forgotten_in_slices(application):
 
 def test_a_task_is_called_until_nothing_is_left():
     left = [True, True, False]
-    Housekeeper([lambda: left.pop(0)], pause=0).round()
+    Housekeeper([Chore(lambda: left.pop(0))], first=0, pause=0).round()
     assert left == []
 
 
@@ -79,9 +79,22 @@ def test_a_task_that_fails_keeps_no_other_from_its_work(caplog):
     def fail():
         raise StoreError("locked\x1b[31m")
 
-    Housekeeper([fail, lambda: bool(done.append(1))]).round()
+    Housekeeper([Chore(fail), Chore(lambda: bool(done.append(1)))], first=0).round()
     assert done == [1]
     assert "housekeeping: locked\\x1b[31m" in caplog.text
+
+
+def test_each_chore_is_done_in_its_own_time():
+    now, done = [100.0], []
+    chores = [Chore(lambda: bool(done.append("often")), 30.0), Chore(lambda: bool(done.append("daily")), DAY)]
+    housekeeper = Housekeeper(chores, first=30.0, clock=lambda: now[0])
+    assert housekeeper.round() == 30.0
+    assert done == []
+    now[0] = 130.0
+    assert housekeeper.round() == 30.0
+    now[0] = 161.0
+    housekeeper.round()
+    assert done == ["often", "daily", "often"]
 
 
 def test_a_stop_waits_for_one_piece_and_not_for_the_rest():
@@ -91,7 +104,7 @@ def test_a_stop_waits_for_one_piece_and_not_for_the_rest():
         begun.set()
         return True
 
-    housekeeper = Housekeeper([endless], first=0, pause=3600)
+    housekeeper = Housekeeper([Chore(endless)], first=0, pause=3600)
     housekeeper.start()
     assert begun.wait(10)
     housekeeper.close(timeout=10)

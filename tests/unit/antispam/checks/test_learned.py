@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.accessmap import EMPTY
-from antispam.checks.learned import MAX_USERS, Finding, afterwards, collect, decide, tidy
+from antispam.checks.learned import MAX_USERS, Finding, afterwards, collect, decide
 from antispam.connection import Connection
 from antispam.dkim_protocol import DkimResult, SignatureResult
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, Opinion, SpfFinding
@@ -213,16 +213,6 @@ def test_what_a_honeypot_gets_is_learned_as_spam(taught):
     finding = after(given, HAM.format(999), ("trap@example.com",))
     assert finding.honeypot
     assert given.dictionaries.make("site").totals() == (121, 120)
-
-
-def test_housekeeping_folds_what_was_taught_and_the_scores_stay(taught):
-    given = services(taught, clock=lambda: 4e9)
-    before = find(given, SPAM.format(99)).opinions
-    passes = 0
-    while tidy(given):
-        passes += 1
-    assert find(services(taught), SPAM.format(99)).opinions == before
-    assert 0 < passes < 100
 
 
 def test_the_log_says_who_thinks_what():
