@@ -90,7 +90,8 @@ _SAY = (1.0, 1.0, 1.0, 1.0, 1.5)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
 _CAUTION = 5.0  # so many messages of the rarer kind give half of the say
 _STEEP = 2.37  # logit per unit: the slope that makes the probability true on mail not learned yet
-_BALANCE = 1.5  # what is taught more often wins more often, by this logit for each logarithm of the ratio, which is taken back
+# What is taught more often wins more often, by this logit for each logarithm of the ratio; it is taken back.
+_BALANCE = 1.5
 _MAX_RATIO = 10.0
 _FEW = 10.0  # messages that are added to both sides before their ratio is taken
 
