@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
-SPAM_AT = 0.95
+SPAM_AT = 0.982
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
 
@@ -90,6 +90,10 @@ _SAY = (1.0, 1.0, 1.0, 1.0, 1.5)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
 _CAUTION = 5.0  # so many messages of the rarer kind give half of the say
 _STEEP = 2.37  # logit per unit: the slope that makes the probability true on mail not learned yet
+# What is taught more often wins more often, by this logit for each logarithm of the ratio; it is taken back.
+_BALANCE = 1.5
+_MAX_RATIO = 10.0
+_FEW = 10.0  # messages that are added to both sides before their ratio is taken
 
 
 class Opinions(NamedTuple):
@@ -152,13 +156,25 @@ def margin(found: Opinions, totals: Totals) -> float:
     for value, scale, say in zip(found, _SCALES, _SAY, strict=True):
         value = min(max(value / scale, -_MAX_SPREADS), _MAX_SPREADS)
         joined += say * math.copysign(abs(value) ** _BEND, value)
-    known = max(0, min(totals.spam, totals.ham))
-    return joined * known / (known + _CAUTION)
+    return joined * _known(totals)
 
 
 def score(keys: Keys, counts: Counts, totals: Totals) -> float:
     """The probability that a message is spam, 0 to 1; nothing learned is 0.5. It is spam from SPAM_AT on."""
-    return _logistic(_STEEP * margin(opinions(keys, counts, totals), totals))
+    return _logistic(_STEEP * margin(opinions(keys, counts, totals), totals) - habit(totals))
+
+
+def habit(totals: Totals) -> float:
+    """The logit that messages of either kind get because one kind was taught more often than the other."""
+    spam, ham = max(totals.spam, 0), max(totals.ham, 0)
+    ratio = min(max((spam + _FEW) / (ham + _FEW), 1 / _MAX_RATIO), _MAX_RATIO)
+    return _BALANCE * math.log(ratio) * _known(totals)
+
+
+def _known(totals: Totals) -> float:
+    """How much of the say the opinions have."""
+    rarer = max(0, min(totals.spam, totals.ham))
+    return rarer / (rarer + _CAUTION)
 
 
 def deltas(keys: Keys, counts: Counts, is_spam: bool) -> Counts:

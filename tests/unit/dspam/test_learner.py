@@ -85,6 +85,15 @@ def test_the_margin_bends_each_opinion_and_weighs_them() -> None:
     assert learner.margin(Opinions(-9.6, 0, 0, 0, 0), Totals(500, 5)) == pytest.approx(-(2**1.3) / 2)
 
 
+def test_what_is_taught_more_often_is_no_likelier_for_that() -> None:
+    """The logit 1.5 for each logarithm of the ratio is taken back, up to ten to one, as far as the opinions have a say."""
+    assert learner.habit(Totals(9990, 990)) == pytest.approx(1.5 * np.log(10), rel=0.01)
+    assert learner.habit(Totals(990, 9990)) == pytest.approx(-1.5 * np.log(10), rel=0.01)
+    assert learner.habit(Totals(500, 500)) == 0
+    assert learner.habit(Totals(100_000, 100)) == pytest.approx(1.5 * np.log(10) * 100 / 105)
+    assert learner.habit(Totals(0, 5000)) == 0
+
+
 def test_nothing_is_spam_before_any_ham_was_seen() -> None:
     memory = Memory()
     for number in range(50):
