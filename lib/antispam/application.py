@@ -21,11 +21,12 @@ from antispam import saved
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.courier import Courier
 from antispam.deadline import Deadline
-from antispam.housekeeping import Housekeeper, Task
+from antispam.housekeeping import EVERY, Chore, Housekeeper
 from antispam.journey import Journey, Runner, Subject
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
+from antispam.learning.upkeep import UpkeepSettings, learning_chores
 from antispam.logs import LogSettings
 from antispam.message import Message
 from antispam.milterapp import ACTIONS, milter_class
@@ -170,7 +171,7 @@ class Application:
         services = dataclasses.replace(self._services, access=self._access.table)
         return Session(self._runner, services, self._recorder)
 
-    def chores(self) -> list[Task]:
+    def chores(self) -> list[Chore]:
         """What has to be done now and then, and by one worker only."""
         services, settings = self._services, self.settings
         retain = settings[StoreSettings].history_retain
@@ -182,10 +183,15 @@ class Application:
         def messages() -> bool:
             return history.purge(self.store, services.clock() - retain) == SLICE
 
-        tidying = [
-            functools.partial(row.check.tidy, services) for row in self._journey.rows if hasattr(row.check, "tidy")
+        tidying = (row.check for row in self._journey.rows if hasattr(row.check, "tidy"))
+        chores = [
+            Chore(originals),
+            Chore(messages),
+            *(Chore(functools.partial(one.tidy, services), getattr(one, "TIDY_EVERY", EVERY)) for one in tidying),
         ]
-        return [originals, messages, *tidying]
+        if UpkeepSettings in settings:
+            chores += learning_chores(settings[UpkeepSettings], self.store, services.clock)
+        return chores
 
     def courier(self) -> Courier | None:
         """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""

@@ -11,6 +11,7 @@ from antispam.learning.delivered import as_delivered
 from antispam.learning.people import AddressList, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
+from antispam.learning.upkeep import UpkeepSettings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.store import StoreError
@@ -25,6 +26,9 @@ NAME = "dspam"
 Finding = OpinionFinding
 Settings = DspamSettings
 
+ALSO_READS = (UpkeepSettings,)
+TIDY_EVERY = 30.0
+MANY = 500  # trainings of one dictionary that are worth a fold
 OLD = 3600.0  # seconds after which even a few trainings are folded
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion
 
@@ -172,4 +176,4 @@ def tidy(services: Services) -> bool:
     StoreError."""
     if services.store is None:
         return False
-    return next(compacting(services.store, before=services.clock() - OLD), 0) > 0
+    return next(compacting(services.store, rows=MANY, before=services.clock() - OLD), 0) > 0

@@ -11,7 +11,7 @@ from bms import JOURNEY
 
 from antispam import saved
 from antispam.application import Application, settings_classes
-from antispam.housekeeping import Housekeeper
+from antispam.housekeeping import Chore, Housekeeper
 from antispam.program import ProgramSettings
 from antispam.settings import SettingsError, load_text
 from antispam.store import StoreError, history, migrate
@@ -82,6 +82,27 @@ def test_a_task_that_fails_keeps_no_other_from_its_work(caplog):
     Housekeeper([fail, lambda: bool(done.append(1))]).round()
     assert done == [1]
     assert "housekeeping: locked\\x1b[31m" in caplog.text
+
+
+def test_each_task_has_an_interval_of_its_own():
+    done, now = [], [0.0]
+    tasks = [Chore(lambda: bool(done.append("often") or 0), 30.0), lambda: bool(done.append("hourly") or 0)]
+    housekeeper = Housekeeper(tasks, first=10.0, clock=lambda: now[0])
+    waits = []
+    for now[0] in (5.0, 10.0, 40.0, 41.0, 3610.0):
+        waits.append((housekeeper.round_of_due(), len(done)))
+    assert waits == [(5.0, 0), (30.0, 2), (30.0, 3), (29.0, 3), (30.0, 5)]
+    assert done == ["often", "hourly", "often", "often", "hourly"]
+
+
+def test_a_task_that_fails_is_tried_again_at_its_own_interval(caplog):
+    now = [0.0]
+
+    def fail():
+        raise StoreError("locked")
+
+    housekeeper = Housekeeper([Chore(fail, 30.0)], first=0.0, clock=lambda: now[0])
+    assert housekeeper.round_of_due() == 30.0
 
 
 def test_a_stop_waits_for_one_piece_and_not_for_the_rest():
