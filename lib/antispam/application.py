@@ -29,6 +29,8 @@ from antispam.learning.teacher import Dictionaries
 from antispam.learning.upkeep import UpkeepSettings, learning_chores
 from antispam.logs import LogSettings
 from antispam.message import Message
+from antispam.metrics import EVERY as EVERY_MINUTE
+from antispam.metrics import Metrics, MetricsSettings
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.outbox_settings import OutboxSettings
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings, Untrapped
@@ -61,7 +63,14 @@ UNTRAPPED = {
 
 def settings_classes(journey: Journey) -> list[type]:
     """Every settings class that a program with this journey reads."""
-    return [*PROGRAM_SETTINGS, QuarantineSettings, LogSettings, AccessSettings, *journey.settings_classes()]
+    return [
+        *PROGRAM_SETTINGS,
+        MetricsSettings,
+        QuarantineSettings,
+        LogSettings,
+        AccessSettings,
+        *journey.settings_classes(),
+    ]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,7 +200,13 @@ class Application:
         ]
         if UpkeepSettings in settings:
             chores += learning_chores(settings[UpkeepSettings], self.store, services.clock)
+        if (file := settings[MetricsSettings].file) is not None:
+            written = Metrics(self.store, file, lost=self._lost, clock=services.clock)
+            chores.append(Chore(written, EVERY_MINUTE))
         return chores
+
+    def _lost(self) -> int:
+        return self.history.lost if self.history is not None else 0
 
     def courier(self) -> Courier | None:
         """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""
