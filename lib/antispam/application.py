@@ -29,7 +29,7 @@ from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.logs import LogSettings
 from antispam.message import Message
-from antispam.metrics import MetricsSettings
+from antispam.metrics import Metrics, MetricsSettings
 from antispam.milterapp import ACTIONS, milter_class
 from antispam.outbox_settings import OutboxSettings
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings, Untrapped
@@ -191,12 +191,11 @@ class Application:
         if DspamSettings in settings:
             found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
         if MetricsSettings in settings and (file := settings[MetricsSettings].file):
-            found.append(Chore(functools.partial(self._write_metrics, file), metrics.EVERY))
+            found.append(Chore(Metrics(self.store, file, lost=self._lost, clock=services.clock), metrics.EVERY))
         return found
 
-    def _write_metrics(self, file: Path) -> bool:
-        metrics.write(file, self.store, self._services.clock())
-        return False
+    def _lost(self) -> int:
+        return self.history.lost if self.history is not None else 0
 
     def courier(self) -> Courier | None:
         """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""

@@ -70,7 +70,8 @@ class Check(Protocol):
       one draft;
     - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
       kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
-    - `tidy(services)`, called every hour, to forget one slice of what it keeps in the store (true while more is left);
+    - `tidy(services)`, called every hour, or every TIDY_EVERY seconds, to forget one slice of what it keeps in the store (true
+      while more is left);
     - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others, and
       `ready(message, services)`, true where this time it will not have to;
     - ALSO_READS, settings classes that a program with this check reads as well.

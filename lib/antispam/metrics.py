@@ -1,68 +1,110 @@
-"""Numbers for Prometheus: a file that node_exporter's textfile collector reads. All are of the store, and so of all workers and
-nodes together."""
+"""Figures for a monitoring system: a file in Prometheus's text format, which node_exporter's textfile collector reads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from antispam.learning.upkeep import last_taught
 from antispam.settings import option, section
-from antispam.store import Store
-from antispam.store.schema import outbox, quarantine_entry
+from antispam.store import Store, StoreError, outbox
+from antispam.store.schema import quarantine_entry
 from dspam.schema import State, dspam_training, dspam_user
 
 EVERY = 60.0  # seconds
-_MOST_DICTIONARIES = 1000
+
+
+def _named_for_the_collector(file: Path | None) -> None:
+    if file is not None and file.suffix != ".prom":
+        raise ValueError("the textfile collector reads only files whose names end in .prom")
 
 
 @section("metrics")
 class MetricsSettings:
-    """[metrics]: numbers for Prometheus, by way of a file that its node_exporter reads (textfile collector)."""
+    """[metrics]: figures for a monitoring system."""
 
-    file: Path | None = option(None, "the file, rewritten every minute; empty is off")
-
-
-def write(path: Path, store: Store, now: float) -> None:
-    """Replace the file. Raises StoreError, and OSError where the file can't be written."""
-    registry = CollectorRegistry()
-    Gauge("bms_metrics_timestamp_seconds", "When these numbers were taken.", registry=registry).set(now)
-    _learning(registry, store)
-    _letters(registry, store)
-    write_to_textfile(str(path), registry)
-
-
-def _learning(registry: CollectorRegistry, store: Store) -> None:
-    taught = Gauge("bms_last_training_timestamp_seconds", "When anybody last taught the filter.", registry=registry)
-    taught.set(last_taught(store) or 0.0)
-    pending = Gauge("bms_trainings_pending", "Trainings that are not folded into the tokens yet.", registry=registry)
-    tokens = Gauge("bms_dictionary_tokens", "Tokens of a dictionary.", ["dictionary"], registry=registry)
-    messages = Gauge(
-        "bms_dictionary_messages", "Messages that a dictionary was taught.", ["dictionary", "kind"], registry=registry
+    file: Path | None = option(
+        None,
+        "a file in Prometheus's text format (NAME.prom), written anew every minute, for node_exporter's textfile collector; "
+        "empty is off",
+        check=_named_for_the_collector,
     )
-    user = dspam_user.c
-    with store.read() as connection:
-        waiting = sa.select(sa.func.count()).where(dspam_training.c.state == State.PENDING)
-        pending.set(connection.scalar(waiting) or 0)
-        rows = sa.select(user.name, user.tokens, user.spam_learned, user.ham_learned).order_by(user.tokens.desc())
-        for row in connection.execute(rows.limit(_MOST_DICTIONARIES)):
-            tokens.labels(row.name).set(row.tokens)
-            messages.labels(row.name, "spam").set(row.spam_learned)
-            messages.labels(row.name, "ham").set(row.ham_learned)
 
 
-def _letters(registry: CollectorRegistry, store: Store) -> None:
-    kept = Gauge("bms_quarantine_messages", "Messages kept from somebody.", ["state"], registry=registry)
-    letters = Gauge("bms_outbox_letters", "Mail of our own.", ["state"], registry=registry)
-    released, sent = quarantine_entry.c.released_at, outbox.c.sent_at
-    numbers = (
-        (kept.labels("kept"), quarantine_entry, released.is_(None)),
-        (kept.labels("released"), quarantine_entry, released.is_not(None)),
-        (letters.labels("waiting"), outbox, outbox.c.next_at.is_not(None)),
-        (letters.labels("failed"), outbox, sa.and_(outbox.c.failed_at.is_not(None), sent.is_(None))),
-    )
-    with store.read() as connection:
-        for gauge, table, condition in numbers:
-            gauge.set(connection.scalar(sa.select(sa.func.count()).select_from(table).where(condition)) or 0)
+class Figure(NamedTuple):
+    """One value, of what its name and labels say."""
+
+    name: str
+    about: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Metrics:
+    """Writes the file, whole or not at all: a task of the housekeeper.
+
+    lost   how many rows of the history this worker could not write down
+    clock  seconds since the epoch
+    """
+
+    def __init__(self, store: Store, path: Path, *, lost: Callable[[], int], clock: Callable[[], float]) -> None:
+        self._store = store
+        self._path = path
+        self._lost = lost
+        self._clock = clock
+
+    def __call__(self) -> bool:
+        """Raises OSError where it can't be written, StoreError where the database gave no figures; then the file says so."""
+        lost = Figure(
+            "bms_history_rows_lost", "history rows that the worker which writes this had to drop", self._lost()
+        )
+        try:
+            figures = list(self._of_store())
+        except StoreError:
+            self._write([_up(0), lost])
+            raise
+        self._write([_up(1), lost, *figures])
+        return False
+
+    def _of_store(self) -> Iterator[Figure]:
+        """Raises StoreError."""
+        if (last := last_taught(self._store)) is not None:
+            yield Figure("bms_last_training_timestamp_seconds", "when the filter was last taught", last)
+        pending = sa.select(sa.func.count()).where(dspam_training.c.state == State.PENDING)
+        size = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
+        kept = sa.select(sa.func.count(), size).where(quarantine_entry.c.released_at.is_(None))
+        with self._store.read() as connection:
+            count, octets = connection.execute(kept).one()
+            waiting = connection.scalar(pending) or 0
+            users = connection.execute(sa.select(dspam_user)).all()
+        yield Figure("bms_trainings_pending", "trainings that are not folded into the tokens yet", waiting)
+        yield Figure("bms_quarantine_messages", "messages in the quarantine that were not released", count)
+        yield Figure("bms_quarantine_bytes", "their size", float(octets))
+        for user in users:
+            of = ("dictionary", user.name)
+            yield Figure("bms_dictionary_tokens", "tokens of a dictionary, without what is pending", user.tokens, (of,))
+            for kind, learned in (("spam", user.spam_learned), ("ham", user.ham_learned)):
+                told = "messages a dictionary learned, without what is pending"
+                yield Figure("bms_dictionary_messages", told, learned, (of, ("kind", kind)))
+        letters = {"waiting": 0, "failed": 0} | outbox.counts(self._store, self._clock())
+        for state, number in letters.items():
+            yield Figure(
+                "bms_outbox_letters", "letters of the filter's own that are not sent", number, (("state", state),)
+            )
+
+    def _write(self, figures: Iterable[Figure]) -> None:
+        registry = CollectorRegistry()
+        gauges: dict[str, Gauge] = {}
+        for name, about, value, labels in figures:
+            if name not in gauges:
+                gauges[name] = Gauge(name, about, [label for label, _ in labels], registry=registry)
+            (gauges[name].labels(*[text for _, text in labels]) if labels else gauges[name]).set(value)
+        write_to_textfile(str(self._path), registry)
+
+
+def _up(value: int) -> Figure:
+    return Figure("bms_store_up", "1 where the database answered", value)

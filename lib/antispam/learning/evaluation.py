@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from antispam.learning.figures import Judged
-from antispam.learning.mailboxes import MailboxError, messages
+from antispam.learning.mailboxes import MailboxError, message
 from antispam.learning.teacher import Teacher
 
 
@@ -90,6 +90,6 @@ def evaluate(
 def _read(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
     for entry in entries:
         try:
-            yield entry, next(messages(entry.path)).raw
+            yield entry, message(entry.path)
         except MailboxError as error:
             raise IndexMistake(str(error)) from error

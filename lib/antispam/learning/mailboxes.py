@@ -71,6 +71,18 @@ def is_maildir(path: Path) -> bool:
     return all((path / name).is_dir() for name in ("cur", "new", "tmp"))
 
 
+def message(file: Path) -> bytes:
+    """The one message of a file, without the mbox line before it, whatever its text looks like. Raises MailboxError where it
+    can't be read."""
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_MESSAGE)
+    except OSError as error:
+        raise MailboxError(f"{file}: can't be read: {error.strerror or error}") from error
+    found = _FROM_LINE.match(raw)
+    return raw[found.end() :] if found else raw
+
+
 def messages(file: Path) -> Iterator[Stored]:
     """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line (in DSPAM's
     quarantines any line), otherwise it is one message. A file is read message by message. Raises MailboxError where it can't be

@@ -12,6 +12,7 @@ from antispam.settings.values import duration, lines_of, listed, names, size
 from dspam.store import Retention
 
 DEFAULT_USER = "site"
+DAY = 86400.0  # seconds
 
 
 class SpamAction(enum.StrEnum):
@@ -72,6 +73,11 @@ def _alias(line: str, file: str) -> tuple[str, tuple[str, ...]]:
 def _not_negative(value: float) -> None:
     if value < 0:
         raise ValueError("must not be negative")
+
+
+def _positive(value: float) -> None:
+    if value <= 0:
+        raise ValueError("must be greater than 0")
 
 
 def _one_line(text: str) -> str:
@@ -151,20 +157,29 @@ class DspamSettings(CheckSettings):
     answers: bool = option(True, "answer a report by mail")
     report_rate: int = option(300, "messages that one user may report in an hour", check=_not_negative)
     alarm: float = option(
-        14 * 86400.0, "warn once a day when nobody has taught anything for so long; 0 never", parse=duration("d")
+        14 * DAY, "warn once a day when nobody has taught anything for so long; 0 never", parse=duration("d")
     )
-    keep_signatures: float = option(
-        30 * 86400.0, "how long a message can be reported by its signature", parse=duration("d")
+    retain_signatures: float = option(
+        30 * DAY, "how long a message can be reported by its signature", parse=duration("d"), check=_positive
     )
-    keep_undo: float = option(30 * 86400.0, "how long what was taught can be taken back", parse=duration("d"))
-    keep_tokens: float = option(365 * 86400.0, "how long a token is kept after it was last taught", parse=duration("d"))
-    keep_rare: float = option(120 * 86400.0, "the same for a token that was in a single message", parse=duration("d"))
+    retain_undo: float = option(
+        30 * DAY,
+        "how long a training can be taken back or corrected; it takes some 10 kB a message",
+        parse=duration("d"),
+        check=_positive,
+    )
+    retain_tokens: float = option(
+        365 * DAY, "how long a token is kept after it was last taught", parse=duration("d"), check=_positive
+    )
+    retain_rare: float = option(
+        120 * DAY, "the same for a token that was in one message only", parse=duration("d"), check=_positive
+    )
 
     @property
     def retention(self) -> Retention:
         """How long the store remembers what."""
         return Retention(
-            signatures=self.keep_signatures, undo=self.keep_undo, tokens=self.keep_tokens, rare=self.keep_rare
+            signatures=self.retain_signatures, undo=self.retain_undo, tokens=self.retain_tokens, rare=self.retain_rare
         )
 
     def __post_init__(self) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import mailbox
+import re
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from bms import main
 from click.testing import CliRunner
 
 from antispam.learning import training
+from antispam.learning.mailboxes import message
 from antispam.learning.teacher import Teacher
-from antispam.store import Store
+from antispam.store import Store, engine
 
 HAM = [f"From: ann{n}@friends.example\nSubject: lunch {n}\n\nShall we meet for lunch on day {n}?\n" for n in range(12)]
 SPAM = [
@@ -109,6 +114,69 @@ def test_a_file_that_can_not_be_read_is_told_and_the_others_are_taught(site, mon
     assert "11 learned, 1 files not readable" in result.output
 
 
+def test_a_run_that_is_killed_goes_on_where_it_stopped(site):
+    """Nothing that was taught is lost, nothing is taught twice, and nothing is left locked."""
+    killed = f"""
+import os, signal
+from antispam.learning.teacher import Teacher
+from bms import main
+real, taught = Teacher.teach, []
+def teach(self, raw, is_spam):
+    if len(taught) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    taught.append(real(self, raw, is_spam))
+    return taught[-1]
+Teacher.teach = teach
+main(["-c", {str(site / "milter.cfg")!r}, "train", "spam", {str(site / "spam")!r}])
+"""
+    assert (
+        subprocess.run([sys.executable, "-c", killed], capture_output=True, check=False).returncode == -signal.SIGKILL
+    )
+    assert "7 learned, 5 unchanged; site has learned 12 spam" in bms(site, "train", "spam", site / "spam").output
+
+
+def test_a_full_database_is_an_error_that_says_so_and_the_same_command_goes_on_later(site, monkeypatch):
+    for number, text in enumerate(SPAM):
+        (site / "spam" / f"{number:02}").write_text(text + " ".join(f"word{number}{word:x}y" for word in range(600)))
+    bms(site, "train", "spam", site / "spam" / "00")
+    real = engine._sqlite_connect
+
+    def connect(connection, record):
+        real(connection, record)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 8}")
+
+    monkeypatch.setattr(engine, "_sqlite_connect", connect)
+    result = bms(site, "train", "spam", site / "spam")
+    assert result.exit_code == 1
+    assert re.search(r"the database: .*full; [1-9]\d* learned", result.output)
+    monkeypatch.undo()
+    assert "site has learned 12 spam" in bms(site, "train", "spam", site / "spam").output
+
+
+def test_a_broken_mbox_teaches_what_can_be_told_apart(site):
+    garbage = bytes(range(256)) * 3
+    pieces = [SPAM[0].encode(), garbage, SPAM[1].encode().replace(b"\n", b"\r\n"), b"", SPAM[2].encode()[:-20]]
+    (site / "box").write_bytes(b"".join(b"From x\n" + piece + b"\n\n" for piece in pieces))
+    result = bms(site, "train", "spam", site / "box")
+    assert result.exit_code == 0
+    assert "4 learned, 1 unchanged" in result.output
+    assert score(site, SPAM[0]) == 0.5  # of what honest mail is like, nothing is known
+
+
+def test_a_correction_taken_back_restores_the_scores_of_before_the_mistake(site):
+    for verdict in ("ham", "spam"):
+        bms(site, "train", verdict, site / verdict)
+    wrong = site / "wrong"
+    wrong.write_text("From: y@offers.example\nSubject: WIN 99\n\nBuy cheap pills now, offer 99!\n")
+    before = [score(site, text) for text in HAM + SPAM]
+    bms(site, "train", "ham", wrong)
+    assert "1 corrected" in bms(site, "train", "spam", wrong).output
+    Teacher(Store(f"sqlite:///{site}/state/bms.sqlite")).fold()
+    assert "1 taken back" in bms(site, "train", "spam", "--undo", wrong).output
+    assert [score(site, text) for text in HAM + SPAM] == before
+
+
 def test_a_locked_database_is_an_error_that_says_so(site):
     bms(site, "train", "spam", site / "spam" / "00")
     (site / "milter.cfg").write_text(f"[milter]\ndatadir = {site}/state\n[store]\nbusy_timeout = 1s\n")
@@ -154,6 +222,13 @@ def test_evaluate_prints_one_json_object_with_the_figures(site, index):
     }  # fmt: skip
     lines = (site / "scores").read_text().splitlines()
     assert lines[0].split("\t") == ["ham/00", "ham", "0.500000", "ham"]
+
+
+def test_a_line_of_an_index_is_one_message_whatever_its_text_looks_like(site, index):
+    long = "From a@b Mon\n" + SPAM[0] + "\nFrom here on\n\nFrom there\n\nmore\n"
+    (site / "spam" / "00").write_text(long)
+    assert message(site / "spam" / "00") == long.partition("\n")[2].encode()
+    assert json.loads(bms(site, "evaluate", index, "--json").stdout)["n"] == 24
 
 
 def test_evaluate_draws_a_picture(site, index):

@@ -55,7 +55,7 @@ def test_what_can_not_be_taken_back_any_more_and_old_signatures_are_forgotten(st
     taught(store, NOW)
     put_signature(store, user_id(store, "ann"), "old", b"", NOW)
     put_signature(store, user_id(store, "ann"), "new", b"", NOW + 9 * DAY)
-    at(store, NOW + 11 * DAY, "keep_undo = 10d\nkeep_signatures = 10d")
+    at(store, NOW + 11 * DAY, "retain_undo = 10d\nretain_signatures = 10d")
     assert states(store) == [State.SPENT]
     with store.read() as connection:
         assert connection.scalars(sa.select(dspam_signature.c.signature)).all() == ["new"]
