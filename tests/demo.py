@@ -26,6 +26,7 @@ import rich.table
 
 from support.dialogue import Client, matches, reply_fits
 from support.filter_process import FilterProcess
+from support.learning import Learned
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
 from support.places import missing_servers
@@ -62,6 +63,11 @@ exempt_clients = 192.0.2.0/24
 fail = REJECT
 [dkim_sign]
 keys = example.com mail {dir}/mail.example.com.private
+[dspam]
+dspam_users = pat
+pat = pat-postfix@example.com, pat-sendmail@example.com
+dspam_screener =
+spam_subject = [SPAM]
 """
 
 
@@ -107,6 +113,7 @@ class Case:
     reply    the last SMTP reply, as an S: line of a dialogue has it
     arrives  a pattern for what `describe` says of what arrived; "nothing" where nothing may
     later    seconds that pass before it is sent: the filter's clock is put forward, nobody waits
+    to       whose message it is; each MTA has a Bob and a Pat of its own
     """
 
     name: str
@@ -118,6 +125,7 @@ class Case:
     reply: str
     arrives: str
     later: float = 0.0
+    to: str = "bob"
 
 
 _GREYLISTED = _letter("carl@stranger.example", "We have not met")
@@ -195,6 +203,17 @@ CASES = (
         "*- Authentication-Results: mx.example.test; dkim=pass\n*+ Authentication-Results: *dkim=none*",
     ),
     Case(
+        "learned",
+        "Another one of the offers that Pat has reported as spam for weeks, by forwarding them.",
+        "Her dictionary knows them: marked it, as she wishes. A signature lets her report it if that was wrong.",
+        PARTNER,
+        "ann@partner.example",
+        _letter("win@partner.example", "WIN 999", text="Buy cheap pills now, offer 999, click here!"),
+        "250",
+        "*the message, changed:*+ Subject: [SPAM] WIN 999*+ X-DSPAM-Result: Spam*+ X-Spam-Flag: YES*",
+        to="pat",
+    ),
+    Case(
         "outgoing",
         "A colleague in our own network sends a message.",
         "Signed it with our DKIM key, so that others can tell it from a forgery.",
@@ -241,7 +260,8 @@ class Stage:
                 self._socket = enter(RunDirectory("demo")).path / "bms.sock"
             with tell("the filter (bms.py)"):
                 files = {"mail.example.com.private": OUR_KEY.private_pem}
-                self.program = enter(FilterProcess(network, CONFIG, files=files, socket=self._socket))
+                learned = Learned(taught=[("pat", 120)])
+                self.program = enter(FilterProcess(network, CONFIG, files=files, socket=self._socket, learned=learned))
             self.mtas: list[Mta] = []
             with tell("Postfix"):
                 self.mtas.append(enter(Postfix(network, enter(Sink(network)), [f"unix:{self._socket}"])))
@@ -279,7 +299,7 @@ class Stage:
             smtp.greet()
             smtp.command(f"EHLO {case.client.name}")
             # Each MTA has a recipient of its own: both share one filter, which would know the second one's stranger.
-            return smtp.message(case.sender, [f"bob-{mta.name}@example.com"], case.message)
+            return smtp.message(case.sender, [f"{case.to}-{mta.name}@example.com"], case.message)
 
     def _kept(self) -> Iterator[Path]:
         return (self.program.directory / "state").rglob("*.eml")

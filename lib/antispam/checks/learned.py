@@ -49,7 +49,7 @@ def collect(
         if settings.dspam_sizelimit and message.body.size >= settings.dspam_sizelimit:
             return Finding(too_large=True, honeypot=honeypot)
         keys = extract(as_delivered(connection, message))
-        message.memo[NAME] = keys, tuple(users)
+        message.memo[NAME] = keys, _reporters(users, settings)
         return Finding(
             opinions=_opinions(users, message, keys, services),
             authenticated=author_is_proved(message),
@@ -75,6 +75,12 @@ def _users(message: Message, settings: DspamSettings, services: Services) -> lis
             continue
         found[user or ""] = None
     return list(found)
+
+
+def _reporters(users: list[str], settings: DspamSettings) -> tuple[str, ...]:
+    """Whose dictionaries may learn this message from a report: the users', and the screener's if that is a user, too."""
+    owners = (user or next(iter(settings.dspam_screener), "") for user in users)
+    return tuple(dict.fromkeys(owner for owner in owners if owner in settings.users))
 
 
 def _opinions(users: list[str], message: Message, keys: Keys, services: Services) -> tuple[Opinion, ...]:
@@ -143,11 +149,9 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
     learn it where a user wants all his mail learned, and as spam where a honeypot got it. Raises StoreError."""
     if NAME not in message.memo or services.dictionaries is None or services.people is None:
         return
-    keys, users = message.memo[NAME]
+    keys, reporters = message.memo[NAME]
     dictionaries, deadline, settings = services.dictionaries, services.deadline, services.settings[Settings]
-    reporters = services.people.addresses.users
-    owners = (user or next(iter(settings.dspam_screener), "") for user in users)
-    for owner in dict.fromkeys(owner for owner in owners if owner in reporters):
+    for owner in reporters:
         services.write_later(dspam_signature, _signature(dictionaries.make(owner), message, keys))
     for opinion in finding.opinions:
         for user in filter(None, opinion.users):

@@ -169,7 +169,8 @@ def act(finding: SpamFinding, verdict: Verdict, draft: Draft, services: Services
     if _is_tagged(finding):
         draft.append_header("X-Spam-Flag", "YES")
         _tag_subject(finding.subject, draft)
-    if OpinionFinding.check in draft.message.memo:
+    _, reporters = draft.message.memo.get(OpinionFinding.check, (None, ()))
+    if reporters:
         draft.append_header("X-DSPAM-Signature", draft.message.ref)
         if finding.in_text and draft.message.body.complete:
             draft.replace_body(with_tag(draft.raw(), draft.message.ref))

@@ -191,6 +191,14 @@ def test_what_users_may_report_is_remembered_for_each_of_them(store):
     ]
 
 
+def test_what_nobody_can_report_is_not_remembered(taught):
+    later = Later()
+    given = services(taught, dspam_settings(USERS), write_later=later)
+    it = message(SPAM, ("x@example.com",))
+    afterwards(collect(Connection("c"), it, None, given), it, given)
+    assert (it.memo["dspam"][1], later) == ((), [])
+
+
 def test_a_user_who_has_all_his_mail_learned_learns_what_it_was_found_to_be(taught):
     given = services(taught, dspam_settings(USERS + "dspam_train = ann\n"))
     after(given, SPAM.format(999), ("ann@example.com", "bob@example.com"))

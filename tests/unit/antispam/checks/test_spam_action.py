@@ -121,7 +121,7 @@ def edits(finding, text=SPAM, remembered=False, others=()):
     for one, its in zip(it.recipients, [finding, *others], strict=True):
         one.findings.add(its)
     if remembered:
-        it.memo["dspam"] = ((), ())
+        it.memo["dspam"] = ((), ("ann",))
     draft = Draft(it)
     act(finding, verdict(finding), draft, services(None))
     return draft.edits()
