@@ -168,6 +168,36 @@ class Subject:
         return self.message.findings if self.message is not None else self.connection.findings
 
 
+class _Plan:
+    """The rows of a journey that are in force under some settings.
+
+    waves  by stage: groups of rows that may run at the same time
+    """
+
+    def __init__(self, journey: Journey, settings: Settings) -> None:
+        self.settings = settings
+        self._rows = [row for row in journey.rows if settings[row.check.Settings].mode is Mode.ENFORCE]
+        self._having: dict[str, list[Row]] = {}
+        self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
+
+    def _grouped(self, journey: Journey, stage: Stage) -> list[list[Row]]:
+        rows = [row for row in journey.at(stage) if self.settings[row.check.Settings].mode is not Mode.OFF]
+        done: set[str] = {row.check.NAME for row in journey.rows} - {row.check.NAME for row in rows}
+        waves = []
+        while rows:
+            waves.append(_ready(rows, done))
+            done.update(row.check.NAME for row in waves[-1])
+            rows = rows[len(waves[-1]) :]
+        return waves
+
+    def having(self, method: str) -> list[Row]:
+        """The rows that may do more than say what they would do, and whose check has that optional method."""
+        found = self._having.get(method)
+        if found is None:
+            found = self._having[method] = [row for row in self._rows if hasattr(row.check, method)]
+        return found
+
+
 class Runner:
     """Runs the rows of a stage. One object a worker, shared by all its sessions.
 
@@ -189,7 +219,7 @@ class Runner:
         self._pool = pool
         self._slots = threading.BoundedSemaphore(slots)
         self._failed = failed
-        self._plan: tuple[Settings, dict[Stage, list[list[Row]]]] | None = None
+        self._plan: _Plan | None = None
 
     def run(
         self,
@@ -204,7 +234,7 @@ class Runner:
 
         tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
         """
-        for wave in self._waves(stage, services.settings):
+        for wave in self._planned(services.settings).waves[stage]:
             accepted = accepted_by(all_decisions(subject)) is not None
             active = [row for row in wave if not (accepted and row.accepted is Accepted.SKIP)]
             questions = [_Question(row, one) for row in active for one in _subjects(row, subject)]
@@ -215,24 +245,11 @@ class Runner:
                     _decisions(question).append(decision)
                     yield decision
 
-    def _waves(self, stage: Stage, settings: Settings) -> list[list[Row]]:
-        """The rows of a stage that are in force, in groups that may run at the same time. Settings change with a new worker
-        only, so that the groups are made once."""
-        plan = self._plan
-        if plan is None or plan[0] is not settings:
-            # One assignment, since several threads come here.
-            plan = self._plan = (settings, {stage: self._grouped(stage, settings) for stage in Stage})
-        return plan[1][stage]
-
-    def _grouped(self, stage: Stage, settings: Settings) -> list[list[Row]]:
-        rows = [row for row in self.journey.at(stage) if settings[row.check.Settings].mode is not Mode.OFF]
-        done: set[str] = {row.check.NAME for row in self.journey.rows} - {row.check.NAME for row in rows}
-        waves = []
-        while rows:
-            waves.append(_ready(rows, done))
-            done.update(row.check.NAME for row in waves[-1])
-            rows = rows[len(waves[-1]) :]
-        return waves
+    def _planned(self, settings: Settings) -> _Plan:
+        """The plan under these settings. They change with a new worker only, so that it is made once."""
+        if self._plan is None or self._plan.settings is not settings:
+            self._plan = _Plan(self.journey, settings)
+        return self._plan
 
     def _collect_all(
         self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
@@ -333,13 +350,10 @@ class Runner:
         self, method: str, subject: Subject, services: Services
     ) -> Iterator[tuple[Row, Callable[..., Any], Finding]]:
         """The rows in force whose check has the method and found something, with both."""
-        for row in self.journey.rows:
-            function = getattr(row.check, method, None)
-            if function is None or services.settings[row.check.Settings].mode is not Mode.ENFORCE:
-                continue
+        for row in self._planned(services.settings).having(method):
             finding = subject.findings.get(row.check.Finding)
             if finding is not None and not finding.error:
-                yield row, function, finding
+                yield row, getattr(row.check, method), finding
 
     def _report(self, check: str, error: Exception, subject: Subject) -> None:
         log.error("[%s] ERROR %s: unexpected %s", subject.ref, check, type(error).__name__, exc_info=error)

@@ -355,6 +355,8 @@ class Session:
 
     def _log_delivery(self, recipients: Sequence[Recipient]) -> None:
         """One line with everything a person asks first: who, to whom, and what each check found."""
+        if not log.isEnabledFor(logging.INFO):
+            return
         message = self._current()
         decisions = all_decisions(self._subject())
         by = accepted_by(decisions)
