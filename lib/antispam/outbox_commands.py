@@ -61,7 +61,9 @@ def outbox_command(program: Program) -> click.Command:
             for entry in shown:
                 click.echo(json.dumps(_values(entry)))
         else:
-            Console().print(_table(shown))
+            Console().print(
+                _table(shown) if shown else "Nothing was given up." if failed else "Nothing waits to be sent."
+            )
         if len(found) == _LISTED:
             click.echo(f"There are more than these {_LISTED}.", err=True)
 
@@ -112,10 +114,14 @@ def outbox_command(program: Program) -> click.Command:
         with _opened(program, config) as store:
             chosen = _chosen(store, numbers, failed)
             if chosen and not yes:
-                click.confirm(f"Delete {len(chosen)} letters for good?", abort=True, err=True)
+                click.confirm(f"Delete {_letters(chosen)} for good?", abort=True, err=True)
             _change(store, chosen, outbox.delete, "is deleted")
 
     return group
+
+
+def _letters(numbers: list[int]) -> str:
+    return f"letter {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} letters"
 
 
 def _demand_either(numbers: tuple[int, ...], failed: bool) -> None:

@@ -234,7 +234,14 @@ def _learned(settings: Settings) -> Iterator[Store | None]:
     """The configured database, for what its dictionaries and users have to say; None where there is none, and, with a warning,
     where it can't be read."""
     url = sa.engine.make_url(url_from(settings))
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+    try:
+        absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+    except OSError as error:  # in a folder that we may not enter
+        click.echo(
+            f"the configured database can't be read, so nothing is known of spam: {for_log(str(error))}", err=True
+        )
+        absent = True
+    if absent:
         yield None
         return
     with contextlib.closing(Store.from_settings(settings)) as store:

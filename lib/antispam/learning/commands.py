@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import sys
@@ -20,7 +21,7 @@ from antispam.application import Program, load_settings
 from antispam.learning import evaluation, training
 from antispam.learning.figures import Judged, figures
 from antispam.learning.mailboxes import MailboxError, files
-from antispam.learning.settings import DEFAULT_USER
+from antispam.learning.settings import DEFAULT_USER, DspamSettings
 from antispam.learning.teacher import Teacher
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import url_from
@@ -57,6 +58,7 @@ def train_command(program: Program) -> click.Command:
         message that was taught teaches nothing a second time. One that was taught as the opposite is corrected.
         """
         settings = load_settings(program, config)
+        _warn_if_unknown(settings[DspamSettings], user)
         result = training.Result()
         console = Console(stderr=True)
         try:
@@ -89,6 +91,17 @@ def train_command(program: Program) -> click.Command:
     return command
 
 
+def _warn_if_unknown(settings: DspamSettings, user: str) -> None:
+    """A dictionary may be taught before the configuration names it; a slip of the pen would be taught as well."""
+    named = {*settings.users, *(name.lower() for name in (DEFAULT_USER, *settings.dspam_screener, settings.dspam_dict))}
+    if user.lower() not in named:
+        click.echo(
+            f"[dspam] names no {for_log(user, 60)} in dspam_users, dspam_screener or dspam_dict, so nothing asks this "
+            "dictionary yet. Is that a typo? The same command with --undo takes it back.",
+            err=True,
+        )
+
+
 def _told(result: training.Result) -> str:
     counts = {
         "learned": result.learned,
@@ -116,6 +129,8 @@ def evaluate_command(program: Program) -> click.Command:
         INDEX has a line for each message, `spam path` or `ham path`, in the order of arrival; paths are relative to it. Each
         message is classified first and taught afterwards, in an empty dictionary of its own: yours is left alone.
         """
+        if plot is not None:
+            _demand_matplotlib()  # before the work, not after it
         console = Console(stderr=True)
         run = evaluation.Run()
         interrupted = False
@@ -191,8 +206,11 @@ def write_scores(path: Path, judged: list[Judged]) -> None:
 
 
 def _plot(path: Path, judged: list[Judged]) -> None:
-    try:
-        from antispam.learning.plot import draw
-    except ImportError as error:
-        raise click.ClickException("--plot needs matplotlib: pip install 'bms-antispam[plot]'") from error
+    from antispam.learning.plot import draw
+
     draw(path, judged)
+
+
+def _demand_matplotlib() -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException(f"--plot needs matplotlib: {sys.executable} -m pip install matplotlib")

@@ -94,6 +94,9 @@ def preferences_command(program: Program) -> click.Group:
             for one in found:
                 click.echo(json.dumps(one._asdict()))
             return
+        if not found and not groups:
+            click.echo("Nothing was set: what milter.cfg says holds for everybody.")
+            return
         table = Table("for", "preference", "value")
         for one in found:
             table.add_row(*(for_log(text) for text in (f"{one.scope} {one.owner}".strip(), one.name, one.value)))
@@ -129,7 +132,12 @@ def preferences_command(program: Program) -> click.Group:
     def set_command(
         config: Path | None, name: str, value: str, user: str | None, group: str | None, site: bool
     ) -> None:
-        """Set preference NAME to VALUE."""
+        """Set preference NAME to VALUE.
+
+        \b
+            bms preferences set spamAction quarantine --user ann
+            bms preferences set spamSubject "[SPAM]" --site
+        """
         settings = load_settings(program, config)
         scope, owner = _scope(settings, user, group, site)
         try:

@@ -99,7 +99,7 @@ def usable(entry: Entry) -> tuple[str, ...]:
     """Those of an entry's recipients that mail can be sent to. Raises BadName where there is none."""
     found = tuple(address for address in entry.recipients if _can_be_sent_to(address))
     if not found:
-        raise BadName(f"{entry.ref} has no recipient that mail could be sent to; name one")
+        raise BadName(f"{entry.ref} has no recipient that mail could be sent to; name one with --to ADDRESS")
     return found
 
 

@@ -54,5 +54,5 @@ def test_the_units_differ_in_names_only(name: str) -> None:
     large, small = ((TOP / "systemd" / f"{unit}.service").read_text().splitlines() for unit in ("bms", name))
     different = [line for line in small if line not in large and not line.startswith("#")]
     title = {"spfmilter": "SPF milter", "dkim-milter": "DKIM milter"}[name]
-    assert different == [f"Description={title}", f"ExecStart=/usr/local/bin/{name}"]
+    assert different == [f"Description={title}", f"ExecStart=/opt/bms/bin/{name}"]
     assert "RuntimeDirectoryPreserve=yes" in small

@@ -249,3 +249,21 @@ def test_a_mistake_in_an_index_names_its_line(site, line, said):
     result = bms(site, "evaluate", site / "index")
     assert result.exit_code == 1
     assert said in result.output
+
+
+@pytest.mark.parametrize(("user", "warned"), [("anm", True), ("Ann", False), ("site", False)])
+def test_a_dictionary_that_nothing_asks_is_named(site, user, warned):
+    with (site / "milter.cfg").open("a") as file:
+        file.write("[dspam]\ndspam_users = ann\nann = ann@example.com\n")
+    result = bms(site, "train", "ham", "--user", user, site / "ham" / "00")
+    assert result.exit_code == 0
+    assert ("Is that a typo?" in result.output) is warned
+
+
+def test_a_plot_that_can_t_be_drawn_is_refused_before_the_work(site, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (site / "index").write_text("ham ham/00\n")
+    result = bms(site, "evaluate", site / "index", "--plot", site / "plot.png")
+    assert result.exit_code == 1
+    assert "matplotlib" in result.output
+    assert "messages" not in result.output
