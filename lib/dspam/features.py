@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import accumulate, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +51,7 @@ _FOLD = bytes(c + 32 if 65 <= c <= 90 else 57 if 48 <= c <= 57 else c for c in r
 
 
 _FIRST = np.zeros(1, dtype=np.intp)
+_ONE, _THREE, _NO_KIND = np.uint64(1), np.uint64(3), np.int64(-4)
 _KINDS = np.array([HEADER, STRUCTURE, WORD, PAIR], dtype=np.int64)
 
 
@@ -229,9 +230,10 @@ class _Cut:
 
     def __init__(self, document: _Document) -> None:
         self.facts = [*document.header, *document.structure]
-        fact_ends = np.cumsum(np.fromiter(map(len, self.facts), dtype=np.intp, count=len(self.facts)))
-        del self.facts[int(np.searchsorted(fact_ends, _MAX_FACT_OCTETS, side="right")) :]
-        fact_ends = fact_ends[: len(self.facts)]
+        fact_ends = np.fromiter(map(len, self.facts), dtype=np.intp, count=len(self.facts)).cumsum()
+        if self.facts and fact_ends[-1] > _MAX_FACT_OCTETS:
+            fact_ends = fact_ends[: int(fact_ends.searchsorted(_MAX_FACT_OCTETS, side="right"))]
+            del self.facts[len(fact_ends) :]
         self.headers = min(len(document.header), len(self.facts))
         told = b"".join(self.facts)
         texts = document.texts
@@ -239,23 +241,23 @@ class _Cut:
         self.buffer = told + text.translate(_FOLD)
 
         classes = np.frombuffer(text.translate(_CLASS), dtype=np.uint8)
-        edges = np.flatnonzero(classes[1:] != classes[:-1]) + 1
+        edges = (classes[1:] != classes[:-1]).nonzero()[0] + 1
         starts, ends = np.concatenate((_FIRST, edges)), np.concatenate((edges, [len(classes)]))
-        classes = classes[starts]
-        kept = np.flatnonzero(classes)  # what is no space
-        starts, ends, classes = starts[kept], ends[kept], classes[kept]
-        text_starts = np.searchsorted(starts, np.cumsum([0, *[len(text) + 1 for _, text in texts]]))
-        self.owners = np.repeat(np.arange(len(texts)), np.diff(text_starts))
+        classes = classes.take(starts)
+        kept = classes.nonzero()[0]  # what is no space
+        starts, ends, classes = starts.take(kept), ends.take(kept), classes.take(kept)
+        text_starts = starts.searchsorted([0, *accumulate(len(text) + 1 for _, text in texts)])
+        self.owners = np.arange(len(texts)).repeat(text_starts[1:] - text_starts[:-1])
         # Pairs are of neighbouring words, whatever punctuation stands between them, in one text.
-        letters = np.flatnonzero(classes == _LETTER)
+        letters = (classes == _LETTER).nonzero()[0]
         first, second = letters[:-1], letters[1:]
-        together = np.flatnonzero(self.owners[first] == self.owners[second])
-        self.first, self.second = first[together], second[together]
+        together = (self.owners.take(first) == self.owners.take(second)).nonzero()[0]
+        self.first, self.second = first.take(together), second.take(together)
         self.starts = starts + len(told)
         self.ends = np.minimum(ends + len(told), self.starts + _MAX_TOKEN)
 
         self._fact_ends = fact_ends
-        self._places = np.array([salt(place) for place, _ in texts], dtype=np.uint64)[self.owners]
+        self._places = np.array([salt(place) for place, _ in texts], dtype=np.uint64).take(self.owners)
 
     def keys(self) -> Keys:
         """The key of each fact, word and pair, in this order."""
@@ -266,10 +268,15 @@ class _Cut:
             np.concatenate((facts, self.ends)),
         )
         words = hashes[count:]
-        pairs = (mix(words[self.first] + np.uint64(1)) * np.uint64(3) + words[self.second]) ^ self._places[self.second]
+        pairs = mix(words.take(self.first) + _ONE)
+        pairs *= _THREE
+        pairs += words.take(self.second)
+        pairs ^= self._places.take(self.second)
         words ^= self._places
-        kinds = np.repeat(_KINDS, (self.headers, count - self.headers, len(words), len(pairs)))
-        return to_keys(np.concatenate((hashes, pairs))) & np.int64(-4) | kinds
+        keys = to_keys(np.concatenate((hashes, pairs)))
+        keys &= _NO_KIND
+        keys |= _KINDS.repeat((self.headers, count - self.headers, len(words), len(pairs)))
+        return keys
 
     def name(self, word: int) -> str:
         """How a person would write this word."""

@@ -63,8 +63,11 @@ def slice_hashes(buffer: npt.NDArray[np.uint8], starts: Positions, ends: Positio
     sums = np.zeros(len(buffer) + 1, dtype=np.uint64)
     terms = _TABLE.take(buffer)
     terms *= _POWERS[: len(buffer)]
-    np.cumsum(terms, out=sums[1:])
-    return mix((sums.take(ends) - sums.take(starts)) * _INVERSES.take(starts))
+    terms.cumsum(out=sums[1:])
+    hashes: Words = sums.take(ends)
+    hashes -= sums.take(starts)
+    hashes *= _INVERSES.take(starts)
+    return mix(hashes)
 
 
 def to_keys(words: Words) -> Keys:

@@ -26,7 +26,8 @@ _IGNORED = re.compile(
     rb"|authentication-results|received-spf|(?:dkim|domainkey)-signature|arc-.*"
 )
 _ADDRESS = re.compile(rb"([A-Za-z0-9_.+=#&*-]{1,64}+)@([A-Za-z0-9.-]{1,100}+)")
-_IP = re.compile(rb"(?<![\d.])(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}(?![\d.])")
+# Written so that the search skips what is no digit.
+_IP = re.compile(rb"([0-9](?<![0-9.][0-9])[0-9]{0,2})\.([0-9]{1,3})\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 _FROM = re.compile(
     rb"from\s+(?:\(?HELO\s+)?([^\s;()\[\]]{1,100})(?:\s*\(([^()]{0,200})(?:\([^()]*\))?)?", re.IGNORECASE
 )
@@ -35,6 +36,7 @@ _FOR = re.compile(rb"\bfor\s+<?([^\s<>;]{3,100})", re.IGNORECASE)
 _WITH = re.compile(rb"\bwith\s+([A-Za-z]{1,12})")
 # Letters and digits, one digit at least: nothing else that is looked for can begin, end or stand in it.
 _QUEUE_ID = re.compile(rb"\bid ([A-Za-z]*[0-9][A-Za-z0-9]*+)(?=[\s;)]|$)")
+_ZEROS = b"0" * _MAX_VALUE
 _HOST = re.compile(rb"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*\.[a-z]{2,20}+(?![a-z0-9.])")
 _NAME_WORDS = re.compile(rb"\w[\w .,']*+")
 _QUOTED = re.compile(rb'"[^"]*"')
@@ -82,6 +84,7 @@ class HeaderFacts:
         self.facts: list[bytes] = []
         self.subject = b""
         self.values: dict[bytes, bytes] = {}
+        self.owners: dict[bytes, bytes] = {}
         self.hosts: set[bytes] = set()
         self.recipients: set[bytes] = set()
         self.order: list[bytes] = []
@@ -95,7 +98,7 @@ class HeaderFacts:
                 self.field(kind, name, item.value)
         self.hops(hops)
         self.sequence()
-        self.domain = self.owner_in(b"from")
+        self.domain = self.owners.get(b"from", b"")
         self.relations()
 
     def field(self, kind: _Kind, name: bytes, value: bytes) -> None:
@@ -107,8 +110,10 @@ class HeaderFacts:
         often = kind is _Kind.OFTEN and len(value) <= _REMEMBERED
         told = _read_field(name, value) if often else _read_new_field(name, value)
         self.facts += told.facts
-        self.values.setdefault(name, told.value)
-        self.recipients.update(told.recipients)
+        if name not in self.values:
+            self.values[name], self.owners[name] = told.value, told.owner
+        if told.recipients:
+            self.recipients.update(told.recipients)
         if name == b"subject":
             self.subject = told.value
             self.about_subject(told.value)
@@ -134,12 +139,14 @@ class HeaderFacts:
     def hop(self, value: bytes, place: bytes) -> None:
         value = value.rpartition(b";")[0] or value  # what follows is the date
         # Of no identifier is anything looked at but its length: without them the same hosts write the same line again.
-        value = _QUEUE_ID.sub(lambda found: b"id " + b"0" * len(found[1]), value)
+        if found := _QUEUE_ID.search(value):
+            start, end = found.span(1)
+            value = value[:start] + _ZEROS[: end - start] + value[end:]
         told = _read_hop(value, place) if len(value) <= _REMEMBERED else _read_new_hop(value, place)
         self.facts += told.facts
         self.hosts.update(told.owners)
         if told.recipient:
-            self.facts.append(place + b"for listed %d" % (told.recipient in self.recipients))
+            self.facts.append(place + (b"for listed 1" if told.recipient in self.recipients else b"for listed 0"))
 
     def sequence(self) -> None:
         """Which fields there are, as they are written, and which follows which: every mail program has its own habit."""
@@ -151,18 +158,13 @@ class HeaderFacts:
             if name not in self.values:
                 self.facts.append(b"no " + name)
 
-    def owner_in(self, name: bytes) -> bytes:
-        """The organizational domain of the first address (or identifier) in a field."""
-        found = _ADDRESS.search(self.values.get(name, b""))
-        return owner(found[2]) if found else b""
-
     def relations(self) -> None:
         """Whether what should agree agrees."""
         for name in (b"return-path", b"reply-to", b"sender", b"message-id", b"to"):
             if name in self.values:
-                domain = self.owner_in(name)
-                self.facts.append(b"from and %s %d" % (name, domain == self.domain))
-                self.facts.append(b"%s on the way %d" % (name, domain in self.hosts))
+                domain = self.owners[name]
+                self.facts.append(b"from and " + name + (b" 1" if domain == self.domain else b" 0"))
+                self.facts.append(name + (b" on the way 1" if domain in self.hosts else b" on the way 0"))
         self.facts.append(b"from on the way %d" % (self.domain in self.hosts))
         sender, receiver = (_ADDRESS.search(self.values.get(name, b"")) for name in (b"from", b"to"))
         if sender and receiver:
@@ -204,44 +206,46 @@ _kind_of = lru_cache(maxsize=1024)(_new_kind_of)
 
 
 class _FieldRead(NamedTuple):
-    """A field's value, decoded, what it says, and whom it names as recipient."""
+    """A field's value, decoded, what it says, whom it names as recipient, and the organizational domain of the first address
+    (or identifier) in it."""
 
     value: bytes
     facts: list[bytes]
     recipients: list[bytes]
+    owner: bytes
 
 
 def _read_new_field(name: bytes, value: bytes) -> _FieldRead:
-    told = _FieldRead(b" ".join(value[:_MAX_VALUE].split()), [], [])
-    facts, value = told.facts, told.value
+    value = b" ".join(value[:_MAX_VALUE].split())
+    facts: list[bytes] = []
+    recipients: list[bytes] = []
     if b"=?" in value:
         value = decode_words(value.decode("ascii", "surrogateescape")).encode("utf-8", "replace")
         facts.append(b"encoded " + name)
-        told = told._replace(value=value)
     elif not value.isascii():
         facts.append(b"8bit " + name)
     if name in _ADDRESS_FIELDS:
-        _addresses(name, told)
+        _addresses(name, value, facts, recipients)
     elif name == b"message-id":
         _message_id(value, facts)
     elif name == b"content-type":
         facts += content_type(b"", value)
     elif name not in (b"subject", b"in-reply-to", b"references", b"delivered-to"):
-        value = value.lower()[:60].translate(_DIGITS)
-        facts += [name + b": " + value, name + b" ~ " + shape(value)]
-    return told
+        plain = value.lower()[:60].translate(_DIGITS)
+        facts += [name + b": " + plain, name + b" ~ " + shape(plain)]
+    named = _ADDRESS.search(value) if name in _ADDRESS_FIELDS or name == b"message-id" else None
+    return _FieldRead(value, facts, recipients, owner(named[2]) if named else b"")
 
 
 _read_field = lru_cache(maxsize=2048)(_read_new_field)
 
 
-def _addresses(name: bytes, told: _FieldRead) -> None:
-    facts, value = told.facts, told.value
+def _addresses(name: bytes, value: bytes, facts: list[bytes], recipients: list[bytes]) -> None:
     found = _ADDRESS.findall(value)
     for local, domain in found[:8]:
         local = local.lower()
         if name in (b"to", b"cc"):
-            told.recipients.append(local + b"@" + domain.lower())
+            recipients.append(local + b"@" + domain.lower())
         facts += [b"%s %s@%s" % (name, local, domain.lower()), b"%s %s@" % (name, shape(local))]
         facts += [b"%s @%s" % (name, parent) for parent in parents(domain)]
     facts.append(b"%s count %d" % (name, len(found).bit_length()))

@@ -109,8 +109,8 @@ class Opinions(NamedTuple):
 def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
     """The five outputs for a message with these keys."""
     kinds = kinds_of(keys)
-    header, text = np.flatnonzero(kinds == HEADER), np.flatnonzero(kinds != HEADER)
-    words = np.flatnonzero((kinds == WORD) | (kinds == PAIR))
+    header, text = (kinds == HEADER).nonzero()[0], (kinds != HEADER).nonzero()[0]
+    words = ((kinds == WORD) | (kinds == PAIR)).nonzero()[0]
     weights = counts[:, 2] / WEIGHT_UNIT
     evidence = _evidence(counts, totals)
     of_words = evidence.take(words)

@@ -12,7 +12,7 @@ from dspam.store.records import Counts, Keys
 _SLOT = 8 + 3 * 4  # octets
 _BUCKET_BITS = 3
 _BUCKET = 1 << _BUCKET_BITS  # slots: the keys of a bucket fill one line of the processor's cache
-_FILL = 0.8  # beyond it, too many buckets are full
+_FILL = 0.6  # beyond it, too many buckets are full
 _SMALLEST = 7  # bits of the number of buckets
 
 
@@ -82,11 +82,12 @@ class Table:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
         """The slot of each key in its bucket, -1 for one that isn't there, and which keys may be in the next bucket."""
         candidates = self._keys.take(buckets, axis=0)
-        result = np.full(len(keys), -1, dtype=np.int64)
-        cells = np.flatnonzero(candidates == keys[:, np.newaxis])
+        result = np.empty(len(keys), dtype=np.int64)
+        result.fill(-1)
+        cells = (candidates == keys[:, np.newaxis]).ravel().nonzero()[0]
         rows = cells >> _BUCKET_BITS
         result[rows] = (buckets.take(rows) << _BUCKET_BITS) + (cells & (_BUCKET - 1))
-        return result, np.flatnonzero((candidates[:, -1] != 0) & (result < 0))
+        return result, ((candidates[:, -1] != 0) & (result < 0)).nonzero()[0]
 
     def _insert(self, keys: Keys) -> npt.NDArray[np.int64]:
         """Give each of the keys, none of which is there yet or twice, a slot; returns the slots."""

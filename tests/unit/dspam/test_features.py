@@ -214,3 +214,18 @@ def test_kinds_tell_header_words_pairs_and_structure_apart() -> None:
     assert kinds["text: hello"] == features.WORD
     assert kinds["text: hello world"] == features.PAIR
     assert kinds["structure: parts text/plain"] == features.STRUCTURE
+
+
+def test_what_was_read_before_changes_nothing() -> None:
+    """Fields, tags and links that come again are remembered; the same message has the same keys whatever was remembered."""
+    trace = (
+        b"Received: from a.example (a.example [192.0.2.%d]) by b.example with ESMTP id A%d for <bob@example.net>; x\n"
+    )
+    mail = [
+        trace % (number % 3, number) + HEAD + b"Content-Type: text/html\n\n"
+        b"<td style='display:none'>x</td><a href='http://x%d.example/'>y</a>" % (number % 5)
+        for number in range(30)
+    ]
+    first = [extract(message).tolist() for message in mail]
+    again = [extract(message).tolist() for message in reversed(mail)]
+    assert again[::-1] == first
