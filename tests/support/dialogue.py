@@ -488,6 +488,9 @@ def _delivery_fits(line: str, delivery: Delivery, sent_bodies: Sequence[bytes]) 
             return delivery.sender == rest.strip("<>")
         case "to":
             return rest.strip("<>") in delivery.recipients
+        case "only":  # these recipients, in whatever order
+            wanted_recipients = sorted(address.strip("<>") for address in rest.split(", "))
+            return sorted(delivery.recipients) == wanted_recipients
         case "has":
             return any(matches(wanted, value) for value in values)
         case "lacks":
@@ -502,7 +505,7 @@ def _delivery_fits(line: str, delivery: Delivery, sent_bodies: Sequence[bytes]) 
         case "body":
             return _body_fits(rest, delivery.body, sent_bodies)
     raise ValueError(
-        f"a line below `delivered:` begins with from, to, has, lacks, once, top, remember or body, not {verb!r}"
+        f"a line below `delivered:` begins with from, to, only, has, lacks, once, top, remember or body, not {verb!r}"
     )
 
 
