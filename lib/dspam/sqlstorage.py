@@ -11,6 +11,11 @@ from . import store
 from .algorithms import Hits, Totals
 
 
+PREFIX = "libdspam:"
+"""Before the names of the users whose tokens are those of DSPAM's algorithms: the default classifier counts other tokens, and
+who taught both under one name would have totals that are true of neither."""
+
+
 class SqlStorage:
     """A `memory.Storage` over the SQL store: each change of a context is one training of the log.
 
@@ -24,7 +29,7 @@ class SqlStorage:
         self._tokens = tokens or store.TokenStore(database)
 
     def counts(self, user: str, keys: Collection[int]) -> dict[int, Hits]:
-        number = store.find_user(self._database, user)
+        number = store.find_user(self._database, PREFIX + user)
         if number is None or not keys:
             return {}
         wanted = np.fromiter(keys, dtype=np.int64, count=len(keys))
@@ -36,24 +41,24 @@ class SqlStorage:
         }
 
     def totals(self, user: str) -> Totals:
-        number = store.find_user(self._database, user)
+        number = store.find_user(self._database, PREFIX + user)
         return Totals() if number is None else Totals(*self._tokens.totals(number).values())
 
     def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals) -> None:
-        number = store.user_id(self._database, user)
+        number = store.user_id(self._database, PREFIX + user)
         keys = np.fromiter(deltas, dtype=np.int64, count=len(deltas))
         counts = np.array([(*hits, 0) for hits in deltas.values()], dtype=np.int32).reshape(len(deltas), 3)
         is_spam = bool(counts[:, 0].sum() > counts[:, 1].sum())
         self._tokens.train(number, secrets.token_bytes(16), is_spam, keys, counts, totals=store.Totals(*totals))
 
     def get_signature(self, user: str, signature: str) -> bytes | None:
-        number = store.find_user(self._database, user)
+        number = store.find_user(self._database, PREFIX + user)
         found = None if number is None else store.get_signature(self._database, number, signature)
         return found.content if found else None
 
     def set_signature(self, user: str, signature: str, content: bytes) -> None:
-        store.put_signature(self._database, store.user_id(self._database, user), signature, content)
+        store.put_signature(self._database, store.user_id(self._database, PREFIX + user), signature, content)
 
     def delete_signature(self, user: str, signature: str) -> bool:
-        number = store.find_user(self._database, user)
+        number = store.find_user(self._database, PREFIX + user)
         return number is not None and store.delete_signature(self._database, number, signature)

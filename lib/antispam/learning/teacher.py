@@ -13,6 +13,7 @@ from antispam.store import Store
 from dspam import learner
 from dspam.features import extract, names
 from dspam.hashing import Keys
+from dspam.sqlstorage import PREFIX
 from dspam.store import Taught, TokenStore, compact, find_user, user_id
 
 ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
@@ -35,6 +36,8 @@ class Teacher:
         self, store: Store, user: str = DEFAULT_USER, *, make: bool = True, tokens: TokenStore | None = None
     ) -> None:
         """Raises LookupError for a user that isn't there, unless one may be made; ValueError for a name that can't be one."""
+        if user.startswith(PREFIX):
+            raise ValueError(f"{user}: names that begin with {PREFIX} are of dictionaries for DSPAM's algorithms")
         self._store = store
         self._tokens = tokens or TokenStore(store)
         number = user_id(store, user) if make else find_user(store, user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dspam
+from antispam.learning.teacher import Teacher
 from antispam.store import Store, migrate
 from dspam.algorithms import Hits, Totals
 from dspam.sqlstorage import SqlStorage
@@ -59,3 +60,16 @@ def test_a_context_learns_through_it_and_takes_back_exactly(storage) -> None:
     ds.process(None, sig=ds.signature)
     assert set(storage.counts("bob", keys).values()) == {Hits(1, 0)}
     assert storage.totals("bob") == Totals(spam_learned=1, spam_misclassified=1)
+
+
+def test_dictionaries_of_the_default_classifier_are_others_of_the_same_name(database_url) -> None:
+    migrate(database_url)
+    store = Store(database_url)
+    storage, teacher = SqlStorage(store), Teacher(store, "bob")
+    storage.train("bob", {7: Hits(1, 0)}, Totals(spam_learned=1))
+    teacher.teach(b"From: ann@example.org\n\nhello\n", False)
+    assert storage.totals("bob") == Totals(spam_learned=1)
+    assert teacher.totals() == (0, 1)
+    with pytest.raises(ValueError, match="DSPAM's algorithms"):
+        Teacher(store, "libdspam:bob")
+    store.close()
