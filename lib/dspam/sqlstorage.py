@@ -10,7 +10,6 @@ import numpy as np
 from . import store
 from .algorithms import Hits, Totals
 
-
 PREFIX = "libdspam:"
 """Before the names of the users whose tokens are those of DSPAM's algorithms: the default classifier counts other tokens, and
 who taught both under one name would have totals that are true of neither."""
