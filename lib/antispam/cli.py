@@ -15,6 +15,7 @@ from antispam import __version__, logs
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.application import ConfigError, Program, load_settings, process_plan
 from antispam.journey import Journey
+from antispam.learning.settings import DspamSettings
 from antispam.logs import LogSettings
 from antispam.program import ProgramSettings
 from antispam.scan import scan_command
@@ -79,6 +80,8 @@ def make_group(
         problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
+        for doubt in settings[DspamSettings].doubts if DspamSettings in settings else ():
+            click.echo(f"Is that meant? {doubt}", err=True)
         click.echo("The configuration is correct.")
 
     for make_command in (scan_command, *commands):

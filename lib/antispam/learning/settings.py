@@ -176,6 +176,17 @@ class DspamSettings(CheckSettings):
     )
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is allowed and yet hardly meant, in sentences for the administrator."""
+        nobody = [name for name, addresses in self.users.items() if not addresses]
+        found = [
+            f"[dspam] {name} is in dspam_users, but no address is: a line `{name} = ...` is missing" for name in nobody
+        ]
+        if (self.spam or self.ham or self.falsepositive or self.bandom) and not self.users:
+            found.append("[dspam] there are addresses to report to, but no dspam_users who may do so")
+        return tuple(found)
+
+    @property
     def retention(self) -> Retention:
         """How long the store remembers what."""
         return Retention(

@@ -217,6 +217,20 @@ def test_an_address_that_is_none_is_told(shell: Shell) -> None:
 # check-config
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("dspam_users = ann, bob\nann = ann@example.com\n", "bob is in dspam_users, but no address is"),
+        ("spam = spam@example.com\n", "no dspam_users who may do so"),
+    ],
+)
+def test_what_is_hardly_meant_is_asked_about_and_no_mistake(shell: Shell, text: str, told: str) -> None:
+    shell.configure(f"[dspam]\n{text}")
+    done = shell.run("check-config")
+    assert done.exit_code == 0
+    assert told in done.stderr
+
+
 def test_an_option_that_two_checks_share_is_shown_once(shell: Shell) -> None:
     helo = shell.run("check-config").output.partition("[helo]")[2].partition("[auth]")[0]
     assert helo.count("\nmode ") == 1
