@@ -50,6 +50,8 @@ RECORDS = (
 
 Running = Callable[[int], contextlib.AbstractContextManager[tuple[str, list[int]]]]
 console = Console()
+if not console.is_terminal:
+    console.width = 120  # in a file, columns need not be cut
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
