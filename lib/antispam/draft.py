@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from antispam.message import Header, Message, Recipient, as_octets
+from antispam.text import with_crlf
 
 
 class InsertHeader(NamedTuple):
@@ -93,6 +94,14 @@ class Draft:
     def raw(self) -> bytes:
         """The whole message as it will leave, with CRLF between the header fields."""
         return as_octets(self.headers, self.body)
+
+    def letter(self) -> bytes:
+        """The same as we send it ourselves: a line ends with CRLF and nothing else. MTAs refuse a bare LF or CR from a client,
+        and no server on the way may see a line end where another sees none."""
+        head = (
+            Header(header.name, header.value.replace(b"\r\n", b"\n").replace(b"\r", b" ")) for header in self.headers
+        )
+        return as_octets(head, with_crlf(self.body))
 
     def insert_header(self, name: str, value: str) -> None:
         self._inserted.append(InsertHeader(name, value))

@@ -220,12 +220,6 @@ class Session:
             if stage in (Stage.RCPT, Stage.END) and _settled(all_decisions(subject)):
                 return
 
-    def _nobody_is_left(self) -> bool:
-        """Whether each recipient's own check has settled what becomes of the message for him."""
-        message = self._current()
-        subjects = map(self._subject, message.accepted_recipients)
-        return all(_settled(all_decisions(one)) for one in subjects)
-
     def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
         """What refuses the subject as things stand."""
         decision = ruling(all_decisions(self._subject(recipient)))
@@ -268,6 +262,8 @@ class Session:
         keeps it."""
         assert fate.decision is not None
         if not fate.kept:
+            if fate.decision.verdict.action is Action.DISCARD:
+                self._afterwards()
             return fate.decision
         if not self._store(fate.kept):
             return _not_stored(fate.kept[0][1])
@@ -279,7 +275,7 @@ class Session:
         """Some get the message, or all. Those who get another content than most get it by another way."""
         services = self._services_for(Stage.END)
         drafts = []
-        for recipients in self._groups(fate.delivered, services):
+        for recipients in self._groups(fate, services):
             draft = Draft(self._current(), recipients)
             failure = self._runner.act(self._subject(recipients[0]), draft, services)
             if failure is not None:
@@ -300,13 +296,13 @@ class Session:
             self._log_kept(one, decision)
         return Outcome(CONTINUE, tuple(first.edits()))
 
-    def _groups(self, recipients: Sequence[Recipient], services: Services) -> list[list[Recipient]]:
+    def _groups(self, fate: Fate, services: Services) -> list[list[Recipient]]:
         """The recipients who get the same message, the largest group first. A message that was not kept whole can't be written
-        anew, so that all get the same."""
+        anew, so that all get the same; of one that is held, so does everybody: a copy that went by another way would not be."""
+        apart = self._current().body.complete and fate.decision is None
         groups: dict[Hashable, list[Recipient]] = {}
-        for recipient in recipients:
-            whole = self._current().body.complete
-            content = self._runner.contents(self._subject(recipient), services) if whole else ()
+        for recipient in fate.delivered:
+            content = self._runner.contents(self._subject(recipient), services) if apart else ()
             groups.setdefault(content, []).append(recipient)
         return sorted(groups.values(), key=len, reverse=True)
 
@@ -315,7 +311,11 @@ class Session:
         message = self._current()
         letters = [
             Letter(
-                Kind.REST, message.ref, message.mail_from, tuple(one.address for one in draft.recipients), draft.raw()
+                Kind.REST,
+                message.ref,
+                message.mail_from,
+                tuple(one.address for one in draft.recipients),
+                draft.letter(),
             )
             for draft in others
         ]

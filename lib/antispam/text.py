@@ -7,6 +7,7 @@ import unicodedata
 
 _REPLY_UNSAFE = re.compile(r"[^\x20-\x7e]")
 _SPACES = re.compile(r"\s+")
+_LINE_END = re.compile(rb"\r+\n|\n|\r")  # CR CR LF is one that was translated twice
 MAX_REPLY_LINE = 400
 
 
@@ -51,3 +52,8 @@ def for_reply(text: str, limit: int = MAX_REPLY_LINE) -> str:
         text = "".join(char for char in text if not unicodedata.combining(char))
     text = _REPLY_UNSAFE.sub("?", _SPACES.sub(" ", text)).strip()
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def with_crlf(body: bytes) -> bytes:
+    """`body`, whose lines may end in every way, with CRLF as the only line end."""
+    return _LINE_END.sub(b"\r\n", body)

@@ -13,7 +13,7 @@ from antispam.store.engine import Store, StoreError
 from antispam.store.outbox import Kind, Letter, post, retry
 from antispam.store.quarantine import BadName, Entry, NotKept, content
 from antispam.store.schema import outbox, quarantine_entry
-from antispam.text import for_log
+from antispam.text import for_log, with_crlf
 
 MAX_ADDRESS = 320
 _LOOKS = 10
@@ -21,8 +21,6 @@ _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 _HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
 _LINE_END = re.compile(rb"\r\n|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
-# A body may have line ends of every kind; CR CR LF is one that was translated twice.
-_BODY_LINE_END = re.compile(rb"\r+\n|\n|\r")
 # What filters write, ours above all. A sender who wrote them himself wants the recipient's rules to believe him.
 _OURS = re.compile(rb"x-(?:bms|dspam|spam)-[!-9;-~]*[ \t]*:", re.IGNORECASE)
 
@@ -127,4 +125,4 @@ def for_delivery(original: bytes) -> bytes:
             dropped = _OURS.match(line) is not None
         if not dropped:
             lines.append(_BARE_CR.sub(b" ", line) + b"\r\n")
-    return b"".join(lines if head else []) + b"\r\n" + _BODY_LINE_END.sub(b"\r\n", body)
+    return b"".join(lines if head else []) + b"\r\n" + with_crlf(body)

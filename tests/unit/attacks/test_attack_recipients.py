@@ -1,0 +1,61 @@
+"""Recipients of one message who want different things: nobody may get what was kept from him, and nothing may be lost."""
+
+import contextlib
+import time
+
+from antispam.deadline import Deadline
+from antispam.store import outbox, preferences
+from antispam.store.preferences import Preference, Scope
+from antispam.verdicts import Action
+from support.dns import ScriptedResolver
+from support.learning import teach
+from support.whole_journey import application, connected, send
+
+ANN, BOB, TRAP = "ann@example.com", "bob@example.com", "trap@example.com"
+CONFIG = f"""
+[greylist]
+mode = off
+[dspam]
+dspam_users = ann, bob
+ann = {ANN}
+bob = {BOB}
+honeypot = {TRAP}
+"""
+SPAM = [(b"From", b" Pills <win3@spam.example>"), (b"Subject", b" WIN 3")]
+TEXT = b"Buy cheap pills now, offer 3, click here!\r\n"
+
+
+@contextlib.contextmanager
+def taught(folder, config=""):
+    """bms.py's application, whose screener knows spam, and two users who want their copies in two forms."""
+    with application(folder, ScriptedResolver(), CONFIG + config) as app:
+        teach(app.store)
+        preferences.put(app.store, Preference(Scope.USER, "ann", "signatureLocation", "headers"))
+        yield app
+
+
+def test_of_a_held_message_no_copy_goes_by_another_way(tmp_path):
+    """A copy in the outbox would reach its recipient at once, with nobody having looked at it."""
+    with taught(tmp_path, "spam_action = hold\n") as app:
+        outcome = send(connected(app), SPAM, TEXT, recipients=[ANN, BOB])
+        assert outcome.verdict.action is Action.HOLD
+        assert outbox.entries(app.store, time.time()) == []
+        assert "DeleteRecipient" not in [type(edit).__name__ for edit in outcome.edits]
+
+
+def test_a_copy_that_we_send_ourselves_has_crlf_as_its_only_line_end(tmp_path):
+    """sendmail and Postfix refuse others from a client, and the copy would never arrive."""
+    with taught(tmp_path) as app:
+        headers = [*SPAM, (b"X-Odd", b" one\rtwo")]
+        send(connected(app), headers, b"Buy cheap\npills\rnow\n.\nclick here!\r\r\n", recipients=[ANN, BOB])
+        content = outbox.claim(app.store, time.time(), 60.0).content
+    assert b"\r\n.\r\n" in content
+    rest = content.replace(b"\r\n", b"")
+    assert b"\r" not in rest
+    assert b"\n" not in rest
+
+
+def test_what_came_to_a_honeypot_alone_is_learned(tmp_path):
+    with taught(tmp_path) as app:
+        assert send(connected(app), SPAM, TEXT, recipients=[TRAP]).verdict.action is Action.DISCARD
+        assert app.dictionaries.make("site").totals(Deadline.after(5)) == (121, 120)
