@@ -16,7 +16,7 @@ from antispam.learning.forwards import reported
 from antispam.learning.settings import DspamSettings
 from antispam.message import Message, Recipient
 from antispam.services import Services
-from antispam.store import StoreError, outbox
+from antispam.store import StoreError, outbox, rates
 from antispam.store.outbox import Kind, Letter
 from antispam.text import for_log, from_wire
 from antispam.verdicts import Verdict, discard, reject, tempfail
@@ -37,6 +37,7 @@ class Finding(base.Finding):
 
     alone        nobody else is to get this message
     seen         messages that the user's dictionary was taught
+    beyond       how many messages the user has reported within the hour, where that is more than is taken
     store_error  why nothing, or not all, was learned
     """
 
@@ -52,6 +53,7 @@ class Finding(base.Finding):
     missing: int = 0
     released: int = 0
     seen: int = 0
+    beyond: int = 0
     store_error: str = ""
 
     @property
@@ -77,22 +79,30 @@ def collect(
         return dataclasses.replace(finding, contradicts=True)
     if not message.body.complete:
         return dataclasses.replace(finding, too_large=True)
-    try:
-        return _taught(finding, message, recipient, services)
-    except StoreError as error:
-        # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
-        return dataclasses.replace(finding, store_error=str(error))
+    if NAME not in message.memo:  # a report to several addresses, spam+a@ and spam+b@ say, is one report
+        try:
+            message.memo[NAME] = _taught(finding, message, recipient, services)
+        except StoreError as error:
+            # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
+            message.memo[NAME] = dataclasses.replace(finding, store_error=str(error))
+    known: Finding = message.memo[NAME]
+    return dataclasses.replace(known, verb=finding.verb)
 
 
 def _taught(finding: Finding, message: Message, recipient: Recipient, services: Services) -> Finding:
     assert services.store is not None
     assert services.dictionaries is not None
+    store, now, allowed = services.store, services.clock(), services.settings[Settings].report_rate
+    # Once more than at RCPT: meanwhile many reports may have come at once.
+    used = rates.used(store, feedback.rate_name(finding.user), now, feedback.PERIOD, services.deadline)
+    if used >= allowed:
+        return dataclasses.replace(finding, beyond=used)
     forwarded = reported(message.raw())
+    # What brings nothing counts, too: to look for it costs as much.
+    feedback.count(store, finding.user, max(1, len(forwarded.reports)), now, services.deadline)
     if not forwarded and finding.alone:
         return dataclasses.replace(finding, missing=1)
-    store, now = services.store, services.clock()
     teacher = services.dictionaries.make(finding.user)
-    feedback.count(store, finding.user, max(1, len(forwarded.reports)), now, services.deadline)
     is_spam = finding.verb is not Verb.HAM
     result = feedback.take(forwarded, is_spam, finding.user, teacher, store, now, services.deadline)
     if not forwarded:
@@ -177,6 +187,8 @@ def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy
         return reject(_TOO_LARGE, f"{told}: larger than max_message", code=552, enhanced="5.3.4")
     if finding.store_error:
         return tempfail(_LATER, f"{told}: {finding.store_error}", enhanced="4.3.0")
+    if finding.beyond:
+        return feedback.too_many(finding.user, finding.beyond)
     if not finding.found and finding.alone:
         text = "No forwarded message was found in your mail.\n" + "\n".join(answers.HOW_TO_FORWARD)
         return reject(text, f"{told}: nothing that could be found")

@@ -8,13 +8,14 @@ from antispam.connection import Connection
 from antispam.evidence import Opinion, OpinionFinding
 from antispam.findings import Findings
 from antispam.learning.delivered import as_delivered
+from antispam.learning.feedback import PERIOD
 from antispam.learning.people import AddressList, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
 from antispam.message import Message, Recipient
 from antispam.metrics import MetricsSettings
 from antispam.services import Services
-from antispam.store import StoreError
+from antispam.store import StoreError, rates
 from antispam.verdicts import Action, Verdict
 from dspam.features import author_key, extract
 from dspam.hashing import Keys
@@ -152,20 +153,30 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
     keys, reporters = message.memo[NAME]
     dictionaries, deadline, settings = services.dictionaries, services.deadline, services.settings[Settings]
     for owner in reporters:
-        services.write_later(dspam_signature, _signature(dictionaries.make(owner), message, keys))
+        services.write_later(dspam_signature, _signature(dictionaries.make(owner), message, keys, services.clock()))
     for opinion in finding.opinions:
         for user in filter(None, opinion.users):
             if services.people.settings_for(user, deadline).training_mode is TrainingMode.TEFT:
                 dictionaries.make(user).learn(message.ref, keys, opinion.is_spam, deadline)
     if finding.honeypot:
         for name in settings.dspam_screener[:1]:
-            dictionaries.make(name).learn(message.ref, keys, True, deadline)
+            _learn_from_honeypot(dictionaries.make(name), name, message, keys, services)
 
 
-def _signature(teacher: Teacher, message: Message, keys: Keys) -> dict[str, object]:
+def _learn_from_honeypot(teacher: Teacher, name: str, message: Message, keys: Keys, services: Services) -> None:
+    """Strangers write to it, and who has found it out could teach everybody's dictionary honest words as spam: not more of it
+    is learned than of one user's reports."""
+    assert services.store is not None
+    used = rates.use(services.store, f"honeypot {name}"[:255], 1, services.clock(), PERIOD, services.deadline)
+    if used <= services.settings[Settings].report_rate:
+        teacher.learn(message.ref, keys, True, services.deadline)
+
+
+def _signature(teacher: Teacher, message: Message, keys: Keys, now: float) -> dict[str, object]:
+    """Made when the message is here: a client that said MAIL long ago could have read newer signatures since."""
     return {
         "signature": message.ref,
         "user_id": teacher.number,
-        "created_at": message.received_at,
+        "created_at": now,
         "content": pack_keys(keys),
     }

@@ -10,7 +10,7 @@ from antispam.accessmap import AccessMap, AccessTable
 from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, TrainingFinding, Verb
 from antispam.findings import Findings
-from antispam.learning.feedback import PERIOD, rate_name
+from antispam.learning.feedback import PERIOD, rate_name, too_many
 from antispam.learning.people import AddressList
 from antispam.learning.settings import DspamSettings
 from antispam.message import Message, Recipient
@@ -32,7 +32,6 @@ _UNKNOWN = (
     "This address teaches the spam filter, and {who} has no dictionary there yet.\n"
     "Ask your mail administrator for one: it takes a line in [dspam] dspam_users."
 )
-_TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
 
 
 def verbs(address: str, settings: DspamSettings) -> Verb | None:
@@ -88,9 +87,7 @@ def decide(
             "Reports can't be taken right now; please try again later.", finding.store_error, enhanced="4.3.0"
         )
     if finding.used >= finding.allowed:
-        return tempfail(
-            _TOO_MANY.format(used=finding.used), f"{finding.user} reported {finding.used} messages", enhanced="4.7.1"
-        )
+        return too_many(finding.user, finding.used)
     return Verdict(Action.CONTINUE, reason=f"{finding.verb} report of {finding.user}")
 
 

@@ -10,11 +10,13 @@ from antispam.learning.mailboxes import identity
 from antispam.learning.teacher import Teacher
 from antispam.store import Store, quarantine, rates, release
 from antispam.text import from_wire
+from antispam.verdicts import Verdict, tempfail
 from dspam.features import extract
 from dspam.hashing import Keys
-from dspam.store import Signature, Taught, find_signature, unpack_keys
+from dspam.store import Taught, find_signature, unpack_keys
 
 PERIOD = 3600.0  # seconds, of report_rate
+_TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
 RELEASED_BY_USERS = "spam_action"  # the check of whose verdicts a user may be the judge
 
 
@@ -26,6 +28,11 @@ def rate_name(user: str) -> str:
 def count(store: Store, user: str, messages: int, now: float, deadline: Deadline) -> None:
     """Count what a user reports. Raises StoreError."""
     rates.use(store, rate_name(user), messages, now, PERIOD, deadline)
+
+
+def too_many(user: str, used: int) -> Verdict:
+    """What is said to a user who has reported so many messages that no more are taken."""
+    return tempfail(_TOO_MANY.format(used=used), f"{user} reported {used} messages", enhanced="4.7.1")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,17 +91,17 @@ def take(
 
 def lesson_of(report: Report, user: int, store: Store) -> Lesson | None:
     """What there is to learn: the message as it came, which the user's signature stands for; else what he sent along; else what
-    another user's copy of it consisted of. None where there is none of it. Raises StoreError."""
-    others: Signature | None = None
-    for name in report.signatures:
-        found = find_signature(store, name)
-        own = next((one for one in found if one.user_id == user), None)
-        if own is not None:
-            return Lesson(own.signature, unpack_keys(own.content), own.signature)
-        others = others or next(iter(found), None)
+    another user's copy of it consisted of. None where there is none of it. Raises StoreError.
+
+    Of several signatures of the user's the newest is the message's: a sender can write older ones into it, of answers that he
+    got, so that a report of his spam would teach that honest mail was spam."""
+    found = [one for name in report.signatures for one in find_signature(store, name)]
+    own = max((one for one in found if one.user_id == user), key=lambda one: one.created_at, default=None)
+    if own is not None:
+        return Lesson(own.signature, unpack_keys(own.content), own.signature)
     if report.octets:
         return Lesson(identity(report.octets), extract(report.octets))
-    return Lesson(others.signature, unpack_keys(others.content)) if others is not None else None
+    return Lesson(found[0].signature, unpack_keys(found[0].content)) if found else None
 
 
 def _release(store: Store, ref: str, user: str, now: float) -> tuple[str, ...]:
