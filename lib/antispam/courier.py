@@ -365,7 +365,9 @@ class Courier:
         """Every letter that is due; false where the MTA or the store can't be reached, so that more haste is of no use."""
         try:
             while not self._closing.is_set():
-                letter = outbox.claim(self._store, self._clock(), self._settings.lease)
+                letter = outbox.claim(
+                    self._store, self._clock(), self._settings.lease, farthest=self._settings.farthest
+                )
                 if letter is None:
                     self._complaint = ""
                     return True

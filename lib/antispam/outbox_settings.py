@@ -81,6 +81,11 @@ class OutboxSettings:
         """How long a letter belongs to who tries to send it."""
         return 10 * self.timeout
 
+    @property
+    def farthest(self) -> float:
+        """How far ahead a next try may be planned, with some minutes for nodes whose clocks differ."""
+        return max(self.lease, 1.25 * self.retry_longest) + 600.0
+
     def pause(self, tries: int, chance: float) -> float:
         """Seconds until the try after the `tries`-th; `chance` (0 to 1) spreads them over a quarter more, so that letters which
         failed together don't come back together."""

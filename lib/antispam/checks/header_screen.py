@@ -11,7 +11,7 @@ from antispam.authors import of_our_users
 from antispam.connection import Connection
 from antispam.findings import Findings
 from antispam.learning.delivered import as_delivered
-from antispam.learning.people import AddressList, is_listed
+from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings
 from antispam.message import Message, Recipient
 from antispam.services import Services
@@ -50,7 +50,7 @@ def collect(
     settings = services.settings[Settings]
     if message is None or not settings.dspam_dict or services.dictionaries is None or of_our_users(message):
         return None
-    if is_listed(message, AddressList(settings.dspam_whitelist)):
+    if is_listed(message, address_list(settings.dspam_whitelist)):
         return None
     try:
         teacher = services.dictionaries.get(settings.dspam_dict)

@@ -9,7 +9,7 @@ from antispam.evidence import Opinion, OpinionFinding
 from antispam.findings import Findings
 from antispam.learning.delivered import as_delivered
 from antispam.learning.feedback import PERIOD
-from antispam.learning.people import AddressList, is_listed
+from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
 from antispam.message import Message, Recipient
@@ -39,7 +39,7 @@ def collect(
         return None
     if of_our_users(message) and not settings.dspam_internal:
         return None
-    honeypots = AddressList(settings.honeypot)
+    honeypots = address_list(settings.honeypot)
     honeypot = any(one.address in honeypots for one in message.accepted_recipients)
     try:
         if not settings.dspam_users.users and not any(map(services.dictionaries.get, settings.dspam_screener)):
@@ -54,7 +54,7 @@ def collect(
         return Finding(
             opinions=_opinions(users, message, keys, services),
             authenticated=author_is_proved(message),
-            whitelisted=is_listed(message, AddressList(settings.dspam_whitelist)),
+            whitelisted=is_listed(message, address_list(settings.dspam_whitelist)),
             honeypot=honeypot,
         )
     except StoreError as error:
@@ -64,7 +64,7 @@ def collect(
 def _users(message: Message, settings: DspamSettings, services: Services) -> list[str]:
     """For whom the filter shall have an opinion; "" is everybody who is no user of it."""
     assert services.people is not None
-    exempt = AddressList(settings.dspam_exempt)
+    exempt = address_list(settings.dspam_exempt)
     found: dict[str, None] = {}
     for one in message.accepted_recipients:
         if one.address in exempt:

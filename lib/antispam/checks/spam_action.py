@@ -10,7 +10,7 @@ from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.evidence import Opinion, OpinionFinding, SpamFinding
 from antispam.findings import Findings
-from antispam.learning.people import AddressList
+from antispam.learning.people import address_list
 from antispam.learning.settings import DspamSettings, SignaturePlace, SpamAction
 from antispam.message import Message, Recipient
 from antispam.outcome import accepted_by
@@ -54,20 +54,20 @@ def collect(
         return None
     try:
         user = services.people.user_of(recipient.address)
+        in_text = _in_text(message, services)  # first: it asks for the settings of all
         settings = services.people.settings_for(user, services.deadline)
-        in_text = _in_text(message, services)
     except StoreError as error:
         return Finding(error=f"preferences: {error}")
-    if settings.opt_out or recipient.address in AddressList(settings.dspam_exempt):
+    if settings.opt_out or recipient.address in address_list(settings.dspam_exempt):
         return Finding(user=user or "", in_text=in_text, because="not to be filtered")
     opinion = found.of_user(user or "") or found.of_user("")  # beyond the first hundred users, that of everybody else
     accepted = accepted_by(message.decisions)
     is_spam, because = _judged(found, opinion, settings)
     if accepted is not None:
         is_spam, because = False, f"accepted: {accepted.verdict.reason}"
-    if recipient.address in AddressList(settings.honeypot):
+    if recipient.address in address_list(settings.honeypot):
         because = _HONEYPOT
-    refused = recipient.address in AddressList(settings.dspam_reject)
+    refused = recipient.address in address_list(settings.dspam_reject)
     return Finding(
         user=user or "",
         action=SpamAction.REJECT if refused else settings.spam_action,
@@ -83,11 +83,14 @@ def collect(
 def _in_text(message: Message, services: Services) -> bool:
     """Whether any user among the recipients wants the signature in the text: who is no user gets the same copy."""
     if NAME not in message.memo:
-        assert services.people is not None
+        people = services.people
+        assert people is not None
+        users = dict.fromkeys(people.user_of(one.address) for one in message.accepted_recipients)
+        known = [user for user in users if user is not None]
+        if known:
+            people.ask_for(known, services.deadline)
         message.memo[NAME] = any(
-            services.people.settings_for(user, services.deadline).signature_location is SignaturePlace.MESSAGE
-            for user in map(services.people.user_of, (one.address for one in message.accepted_recipients))
-            if user is not None
+            people.settings_for(user, services.deadline).signature_location is SignaturePlace.MESSAGE for user in known
         )
     return bool(message.memo[NAME])
 

@@ -11,7 +11,7 @@ from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, TrainingFinding, Verb
 from antispam.findings import Findings
 from antispam.learning.feedback import PERIOD, rate_name, too_many
-from antispam.learning.people import AddressList
+from antispam.learning.people import address_list
 from antispam.learning.settings import DspamSettings
 from antispam.message import Message, Recipient
 from antispam.services import Services
@@ -41,7 +41,7 @@ def verbs(address: str, settings: DspamSettings) -> Verb | None:
         Verb.BAN: settings.bandom,
         Verb.HAM: (*settings.ham, *settings.falsepositive),
     }
-    return next((verb for verb, listed in lists.items() if listed and address in AddressList(listed)), None)
+    return next((verb for verb, listed in lists.items() if listed and address in address_list(listed)), None)
 
 
 def collect(

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from antispam.addresses import parse_mailbox
+from antispam.addresses import normalize_domain, parse_mailbox
 from antispam.authors import author_is_proved, authors, is_proved
 from antispam.learning.preferences import resolved
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.message import Message
 from antispam.store import Store
-from antispam.store.preferences import of_user
+from antispam.store.preferences import Preference, of_user, of_users
 
+_FEW = 10  # users for whom one question each costs no more
 REMEMBERED = 5.0  # seconds for which preferences are not asked for again
-_MOST = 10_000  # users whose preferences a worker remembers
+_MOST_WISHES = 1_000  # combinations of preferences
+_MOST = 50_000  # users whose preferences a worker remembers; more than a message has recipients
 
 
 class AddressList:
     """Addresses, and domains as `@example.com` or `example.com`, as configuration lists them."""
 
     def __init__(self, items: Iterable[str]) -> None:
-        self._items = frozenset(item.lower().removeprefix("@") for item in items)
+        self._items = frozenset(map(_listed, items))
 
     def __contains__(self, address: str) -> bool:
         return any(form in self._items for form in _forms(address)) if self._items else False
+
+
+@functools.lru_cache(maxsize=64)
+def address_list(items: tuple[str, ...]) -> AddressList:
+    """The list of a setting, made once: it is asked for each recipient."""
+    return AddressList(items)
+
+
+def _listed(item: str) -> str:
+    """An item of a list or map in the form in which addresses are looked up, an internationalised domain included."""
+    mailbox = parse_mailbox(item)
+    if mailbox.local and mailbox.domain:
+        return f"{mailbox.local.lower()}@{mailbox.domain}"
+    return mailbox.domain or normalize_domain(mailbox.local)
 
 
 def _forms(address: str) -> tuple[str, ...]:
@@ -53,9 +70,7 @@ class Addresses:
 
     def __init__(self, settings: DspamSettings) -> None:
         self.users = settings.users
-        self._by_address = {
-            address.lower().removeprefix("@"): user for user, addresses in self.users.items() for address in addresses
-        }
+        self._by_address = {_listed(address): user for user, addresses in self.users.items() for address in addresses}
 
     def user_of(self, address: str) -> str | None:
         """Whose mail it is; None for nobody in particular."""
@@ -80,6 +95,7 @@ class People:
         self._store = store
         self._clock = clock
         self._known: dict[str | None, tuple[float, DspamSettings]] = {}
+        self._made: dict[tuple[object, ...], DspamSettings] = {}
 
     def user_of(self, address: str) -> str | None:
         """Whose mail it is; None for nobody in particular."""
@@ -97,8 +113,32 @@ class People:
         self._known[user] = (self._clock() + REMEMBERED, found)
         return found
 
+    def ask_for(self, users: Iterable[str], deadline: Any = None) -> None:
+        """Learn the preferences of many users with a few queries, so that settings_for() need not ask for each. Raises
+        StoreError."""
+        now = self._clock()
+        unknown = [user for user in dict.fromkeys(users) if self._known.get(user, (0.0, None))[0] <= now]
+        if self._store is None or len(unknown) < _FEW:
+            return
+        if len(self._known) + len(unknown) > _MOST:
+            self._known.clear()
+        for user, found in of_users(self._store, unknown, deadline).items():
+            # From the end of the asking: a message has all of it in hand then.
+            self._known[user] = (self._clock() + REMEMBERED, self._overruled(user, found))
+
     def _resolved(self, user: str | None, deadline: Any) -> DspamSettings:
-        settings = self._settings
-        if user in settings.dspam_train:
-            settings = dataclasses.replace(settings, training_mode=TrainingMode.TEFT)
-        return settings if self._store is None else resolved(settings, of_user(self._store, user, deadline))
+        return self._overruled(user, [] if self._store is None else of_user(self._store, user, deadline))
+
+    def _overruled(self, user: str | None, preferences: list[Preference]) -> DspamSettings:
+        """Users who want the same share one object: to make one takes as long as there are users."""
+        learns_all = user in self._settings.dspam_train
+        key = (learns_all, *((one.name, one.value) for one in preferences))
+        made = self._made.get(key)
+        if made is None:
+            settings = self._settings
+            if learns_all:
+                settings = dataclasses.replace(settings, training_mode=TrainingMode.TEFT)
+            if len(self._made) >= _MOST_WISHES:
+                self._made.clear()
+            made = self._made[key] = resolved(settings, preferences)
+        return made

@@ -152,7 +152,9 @@ class DspamSettings(CheckSettings):
         (), "addresses to which they forward spam whose domain they want banned", parse=listed
     )
     honeypot: tuple[str, ...] = option(
-        (), "addresses that nobody honest writes to: what comes is learned as spam and dropped", parse=listed
+        (),
+        "addresses that nobody honest writes to: what comes is learned as spam (report_rate an hour) and dropped",
+        parse=listed,
     )
     answers: bool = option(True, "answer a report by mail")
     report_rate: int = option(300, "messages that one user may report in an hour", check=_not_negative)

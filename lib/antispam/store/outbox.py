@@ -156,11 +156,18 @@ def _under_way(now: float) -> sa.ColumnElement[bool]:
     return sa.and_(outbox.c.tries > 0, outbox.c.last_error == "", outbox.c.next_at > now)
 
 
-def claim(store: Store, now: float, lease: float, letter_id: int | None = None) -> Claimed | None:
+def claim(
+    store: Store, now: float, lease: float, letter_id: int | None = None, *, farthest: float | None = None
+) -> Claimed | None:
     """A letter that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None where
-    there is none, or it is under way already. Raises StoreError."""
+    there is none, or it is under way already. Raises StoreError.
+
+    farthest  seconds beyond which no next try is ever planned: one that is was planned by a clock that was wrong, and is due
+    """
     if letter_id is None:
         free = outbox.c.next_at <= now
+        if farthest is not None:
+            free = sa.or_(free, outbox.c.next_at > now + farthest)
     else:
         free = sa.and_(outbox.c.id == letter_id, outbox.c.sent_at.is_(None), sa.not_(_under_way(now)))
     while True:

@@ -454,7 +454,7 @@ def test_a_store_that_fails_after_the_250_is_said_to_make_a_second_copy(store, m
 
 
 def test_a_store_that_is_down_is_said_once(store, monkeypatch, caplog):
-    monkeypatch.setattr(outbox, "claim", lambda *args: (_ for _ in ()).throw(StoreError("gone")))
+    monkeypatch.setattr(outbox, "claim", lambda *args, **more: (_ for _ in ()).throw(StoreError("gone")))
     sender = courier(store, "127.0.0.1:1")
     assert not sender.round()
     assert not sender.round()
@@ -529,7 +529,7 @@ def test_a_defect_does_not_end_the_courier(store, monkeypatch, caplog):
     claims = iter([RuntimeError("a defect\x1b"), None])
     again = threading.Event()
 
-    def claim(*args):
+    def claim(*args, **more):
         error = next(claims, None)
         if error:
             raise error

@@ -314,3 +314,11 @@ def test_the_number_of_a_letter_is_never_given_to_another(store):
     number = post(store)
     outbox.delete(store, number, NOW)
     assert post(store) > number
+
+
+def test_a_clock_that_was_ahead_for_a_while_delays_no_letter(store):
+    """The next try of what was posted and tried then would come in years."""
+    number = post(store, NOW + 1e8)
+    assert outbox.claim(store, NOW, LEASE) is None
+    assert outbox.claim(store, NOW, LEASE, farthest=3600.0).id == number
+    assert outbox.claim(store, NOW, LEASE, farthest=3600.0) is None

@@ -3,7 +3,10 @@
 import contextlib
 import time
 
+from antispam.checks.learned import MAX_USERS
 from antispam.deadline import Deadline
+from antispam.draft import DeleteRecipient
+from antispam.learning import people
 from antispam.store import outbox, preferences
 from antispam.store.preferences import Preference, Scope
 from antispam.verdicts import Action
@@ -59,3 +62,19 @@ def test_what_came_to_a_honeypot_alone_is_learned(tmp_path):
     with taught(tmp_path) as app:
         assert send(connected(app), SPAM, TEXT, recipients=[TRAP]).verdict.action is Action.DISCARD
         assert app.dictionaries.make("site").totals(Deadline.after(5)) == (121, 120)
+
+
+def test_of_a_thousand_users_the_database_is_asked_with_few_queries(tmp_path, monkeypatch):
+    """One query each took so long that sendmail gave the filter up, and what was stored by then came twice."""
+    asked = []
+    of_user = people.of_user
+    monkeypatch.setattr(people, "of_user", lambda store, user, deadline: asked.append(user) or of_user(store, user))
+    users = [f"u{number}" for number in range(1000)]
+    names = "".join(f"{user} = {user}@example.org\n" for user in users)
+    config = CONFIG.replace("dspam_users = ann", f"{names}dspam_users = {', '.join(users)}, ann")
+    with application(tmp_path, ScriptedResolver(), config) as app:
+        teach(app.store)
+        preferences.put(app.store, Preference(Scope.USER, "u999", "spamAction", "quarantine"))
+        outcome = send(connected(app), SPAM, TEXT, recipients=[f"{user}@example.org" for user in users])
+    assert outcome.edits[-1] == DeleteRecipient("<u999@example.org>")
+    assert len(asked) <= MAX_USERS + 1  # those whose own dictionaries are asked

@@ -134,3 +134,27 @@ def test_groups_and_preferences_can_be_listed(store):
     ]
     assert preferences.groups(store) == {"ann": "sales"}
     assert not preferences.remove(store, Scope.USER, "bob", "spamAction")
+
+
+def test_an_internationalised_domain_is_the_same_in_the_configuration_and_on_the_wire():
+    known = People(
+        dspam_settings("dspam_users = bob, ann\nbob = Bob@B\u00fccher.example\nann = @m\u00fcller.example"), None
+    )
+    for address in ("bob@xn--bcher-kva.example", "bob@b\u00fccher.example", "BOB@B\u00dcCHER.example."):
+        assert known.user_of(address) == "bob"
+    assert known.user_of("x@xn--mller-kva.example") == "ann"
+    assert "x@xn--mller-kva.example" in AddressList(["m\u00fcller.example"])
+
+
+def test_many_users_are_asked_for_at_once_and_get_what_each_would_get(store):
+    preferences.put(store, Preference(Scope.SITE, "", "spamSubject", "[S]"))
+    preferences.put(store, Preference(Scope.GROUP, "staff", "spamSubject", "[G]"))
+    preferences.put(store, Preference(Scope.USER, "u2", "spamSubject", "[U]"))
+    preferences.join(store, "u1", "staff")
+    preferences.join(store, "u2", "staff")
+    users = [f"u{number}" for number in range(1200)]
+    at_once, singly = People(dspam_settings(), store), People(dspam_settings(), store)
+    at_once.ask_for(users)
+    at_once._store = None  # nothing more is asked
+    assert [at_once.settings_for(user).spam_subject for user in users[:4]] == ["[S]", "[G]", "[U]", "[S]"]
+    assert all(at_once.settings_for(user) == singly.settings_for(user) for user in users[:10] + users[-10:])
