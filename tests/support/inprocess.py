@@ -372,6 +372,8 @@ class _InProcessScene:
         self._clock.ahead += seconds
 
     def deliveries(self) -> list[Delivery]:
+        if self._application.history is not None:
+            self._application.history.flush()  # nobody reports a message within milliseconds
         while letter := outbox.claim(self._application.store, self._clock(), 60.0):
             self._send(letter)
         return self._mailbox.delivered

@@ -74,7 +74,7 @@ def take(
     Raises StoreError where the database can't do so before the deadline."""
     result = Result()
     for report in forwarded.reports:
-        lesson = lesson_of(report, teacher.number, store)
+        lesson = lesson_of(report, user, teacher.number, store)
         if lesson is None:
             result.missing += 1
             continue
@@ -89,19 +89,31 @@ def take(
     return result
 
 
-def lesson_of(report: Report, user: int, store: Store) -> Lesson | None:
-    """What there is to learn: the message as it came, which the user's signature stands for; else what he sent along; else what
-    another user's copy of it consisted of. None where there is none of it. Raises StoreError.
+def lesson_of(report: Report, user: str, number: int, store: Store) -> Lesson | None:
+    """What there is to learn: the message as it came, which the user's signature stands for, or which is kept from him; else
+    what he sent along; else what another user's copy of it consisted of. None where there is none of it. `number` is the
+    user's in the store. Raises StoreError.
 
     Of several signatures of the user's the newest is the message's: a sender can write older ones into it, of answers that he
     got, so that a report of his spam would teach that honest mail was spam."""
     found = [one for name in report.signatures for one in find_signature(store, name)]
-    own = max((one for one in found if one.user_id == user), key=lambda one: one.created_at, default=None)
+    own = max((one for one in found if one.user_id == number), key=lambda one: one.created_at, default=None)
     if own is not None:
         return Lesson(own.signature, unpack_keys(own.content), own.signature)
+    for name in report.signatures:
+        if (kept := _kept(store, name, user)) is not None:
+            return Lesson(name, extract(kept), name)
     if report.octets:
         return Lesson(identity(report.octets), extract(report.octets))
     return Lesson(found[0].signature, unpack_keys(found[0].content)) if found else None
+
+
+def _kept(store: Store, ref: str, user: str) -> bytes | None:
+    """The message, if it is kept from the user: a signature is written after the reply, and forgotten sooner."""
+    try:
+        return quarantine.read(store, ref, user)[1]
+    except (quarantine.NotKept, quarantine.BadName):
+        return None
 
 
 def _release(store: Store, ref: str, user: str, now: float) -> tuple[str, ...]:

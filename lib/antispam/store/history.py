@@ -61,6 +61,10 @@ class HistoryWriter:
         except queue.Full:
             self._count_lost(1)
 
+    def flush(self) -> None:
+        """Wait until what is queued now is written, or lost."""
+        self._queue.join()
+
     def close(self, timeout: float = 10.0) -> None:
         """Write what is queued, then stop. A database that can't be used is not waited for."""
         self._stopping.set()
@@ -78,6 +82,8 @@ class HistoryWriter:
                 rows.append(self._queue.get())
             stopped = rows[-1] is _STOP
             self._write([row for row in rows if row is not None])
+            for _ in rows:
+                self._queue.task_done()
 
     def _write(self, rows: list[_Row]) -> None:
         """Write the rows, however long it takes until the database can be used again."""

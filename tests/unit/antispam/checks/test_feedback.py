@@ -255,6 +255,13 @@ def test_a_false_positive_is_released_to_its_recipients_and_teaches(store):
     assert b"Released to ann@example.com" in answer.content
 
 
+def test_what_is_kept_is_found_by_its_reference_without_a_signature(store):
+    kept(store)
+    bare = f"From: ann@example.com\r\nSubject: please\r\n\r\n<!DSPAM:{REF}>\r\n"
+    finding, given = report(store, bare, training=HAM_REPORT, to=("ham@example.com",))
+    assert (finding.released, finding.learned, totals(given)) == (1, 1, (0, 1))
+
+
 def test_a_report_that_comes_twice_releases_once(store):
     kept(store)
     remember(store, text=HAM)
