@@ -97,10 +97,11 @@ def _opinions(users: list[str], message: Message, keys: Keys, services: Services
             name, teacher = chosen
             asked.setdefault(name, (teacher, []))[1].append(user)
     author = next(iter(authors(message)), None)
+    author_fact = author_key(str(author)) if author is not None else None
     found = []
     for name, (teacher, for_whom) in asked.items():
         score = teacher.judge(keys, deadline)
-        spam, ham = teacher.hits(author_key(str(author)), deadline) if author is not None else (0, 0)
+        spam, ham = teacher.hits(author_fact, deadline) if author_fact is not None else (0, 0)
         found.append(
             Opinion(
                 dictionary=name,
