@@ -37,6 +37,7 @@ class Verdict:
     enhanced  enhanced status code (RFC 3463, 7372), such as "5.7.23"
     text      for the human who will read the bounce: what was found and what can be done; lines end in a newline
     reason    for the administrator's log
+    demerits  offences of the client that this decision stands for: what no honest client does
     """
 
     action: Action
@@ -44,6 +45,7 @@ class Verdict:
     enhanced: str = ""
     text: str = ""
     reason: str = ""
+    demerits: int = 0
 
     def reply_lines(self, reference: str = "") -> tuple[str, ...]:
         """The lines of the SMTP reply, safe to send, the reference on the last so that a caller on the phone can quote it."""
