@@ -8,6 +8,9 @@ Functions take str (encoded the same way) or bytes.
 Different from pymilter 1.0.5, on purpose: undecodable bytes never fail a callback; a callback that returns what
 libmilter does not know counts as failed instead of hanging the connection; a verdict given in a step that the milter
 promised not to answer is spoken at the next one that is answered; SystemExit in a callback is a failure as any other.
+Callbacks of header, end of headers and body that promised not to answer are not made at once, but in their order
+before the next other callback of the connection, or when they have 256 kB together: taking the interpreter's lock for
+each header field would cost more than most milters do with it.
 
 Callbacks come from libmilter's pool of threads: two callbacks of one connection may run on different threads, one
 after the other. An exception is logged once (logger "milter") and answered by the exception policy.
@@ -126,10 +129,11 @@ class milterContext:
     The methods that change the message work in the end-of-message callback only.
     """
 
-    __slots__ = ("__weakref__", "_ctx", "priv")
+    __slots__ = ("__weakref__", "_address", "_ctx", "priv")
 
-    def __init__(self, ctx: Any) -> None:
-        self._ctx = ctx
+    def __init__(self, address: int) -> None:
+        self._address = address
+        self._ctx: Any = ffi.cast("SMFICTX *", address)  # None once the connection is closed
         self.priv: Any = None  # what getpriv() returns, without a call
 
     def _open(self) -> Any:
@@ -148,8 +152,8 @@ class milterContext:
 
     def getsymval(self, name: Text, /) -> str | None:
         """The value of a macro (`j`, `{auth_authen}`), or None where the MTA did not send it."""
-        value = lib.smfi_getsymval(self._open(), _encode(name))
-        return None if value == ffi.NULL else ffi.string(value).decode("utf-8", "surrogateescape")
+        self._open()
+        return _macro(self._address, _encode(name))
 
     def setreply(self, rcode: Text, xcode: Text | None, /, *lines: Text) -> None:
         """The SMTP reply to this step's REJECT (5xx) or TEMPFAIL (4xx): code, enhanced code or None, up to 32 lines.
@@ -419,11 +423,11 @@ def getdiag() -> tuple[int, int]:
     return lib.opened_sessions(), lib.closed_sessions()
 
 
-# What trampolines.c calls.
+# What trampolines.c calls, and what it puts here.
 
+_macro: Callable[[int, bytes], str | None]
 
-def _new_context(address: int) -> milterContext:
-    return milterContext(ffi.cast("SMFICTX *", address))
+_new_context = milterContext
 
 
 def _report_failure(step: str, failure: BaseException) -> None:

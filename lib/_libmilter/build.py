@@ -89,7 +89,6 @@ int smfi_stop(void);
 size_t smfi_setmaxdatasize(size_t);
 int smfi_version(unsigned int *, unsigned int *, unsigned int *);
 
-char *smfi_getsymval(SMFICTX *, char *);
 int smfi_addheader(SMFICTX *, char *, char *);
 int smfi_chgheader(SMFICTX *, char *, int, char *);
 int smfi_insheader(SMFICTX *, int, char *, char *);

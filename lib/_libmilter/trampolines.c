@@ -9,6 +9,10 @@
  * again; so a verdict that falls in such a step is kept, with its reply text, and given at the next step that is
  * answered. A value that libmilter does not know would hang the connection as well: it counts as a failure.
  *
+ * Nobody waits for the answer to such a step, so there is no need to take the interpreter's lock for each of them: what
+ * arrives in header, end of headers and body is put on a queue of the session, and Python is called for all of it when
+ * it is next called anyhow, mostly at end of message. With many connections, taking the lock is what costs most.
+ *
  * Python is called through its C API, not through cffi's extern "Python": a message is some twenty callbacks, and this
  * costs half as much (cffi's published wheels are built without optimisation).
  */
@@ -31,6 +35,8 @@
 #define SETREPLY_LINES 32
 /* The step is always answered: no SMFIP_NR_* bit belongs to it. */
 #define ALWAYS_ANSWERED 0UL
+/* Octets that a session may queue; then Python is called, so that memory stays where the milter can bound it. */
+#define QUEUE_LIMIT (256 * 1024)
 
 enum {
 	CB_CONNECT, CB_HELO, CB_ENVFROM, CB_ENVRCPT, CB_DATA, CB_HEADER, CB_EOH, CB_BODY, CB_EOM, CB_ABORT, CB_CLOSE,
@@ -52,7 +58,15 @@ typedef struct {
 	char *rcode, *xcode;		/* the reply that belongs to the kept verdict */
 	char *line[SETREPLY_LINES];
 	int lines;
+	char *queue;			/* steps for which Python has not been called yet: struct queued, then its texts */
+	size_t queued, room;
 } session;
+
+/* A step on the queue. A header's name and its value follow, a body's chunk as `value`; each text ends with a NUL. */
+struct queued {
+	int callback;
+	size_t name, value;		/* octets, without the NUL */
+};
 
 static unsigned long long sessions_opened, sessions_closed;
 static int exception_policy = SMFIS_TEMPFAIL;
@@ -323,6 +337,81 @@ static int speak_kept(session *s, unsigned long step, sfsistat *answer)
 	return 1;
 }
 
+/*
+ * The queue of steps that nobody waits for.
+ */
+
+static unsigned long promise_of(int callback)
+{
+	return callback == CB_HEADER ? SMFIP_NR_HDR : callback == CB_EOH ? SMFIP_NR_EOH : SMFIP_NR_BODY;
+}
+
+/* Put a step on the queue; 0 where it has to be called at once, for want of a promise, of room, or of memory. */
+static int enqueue(session *s, int callback, const char *name, const char *value, size_t size)
+{
+	struct queued step = { callback, name != NULL ? strlen(name) : 0, size };
+	size_t needed = s->queued + sizeof step + step.name + step.value + 2;
+
+	if (!(s->unanswered & promise_of(callback)) || needed > QUEUE_LIMIT)
+		return 0;
+	if (needed > s->room) {
+		size_t room = needed > s->room * 2 ? needed * 2 : s->room * 2;
+		char *larger = realloc(s->queue, room);
+		if (larger == NULL)
+			return 0;
+		s->queue = larger;
+		s->room = room;
+	}
+	char *place = s->queue + s->queued;
+	(void) memcpy(place, &step, sizeof step);
+	place += sizeof step;
+	if (step.name > 0)
+		(void) memcpy(place, name, step.name);
+	place[step.name] = '\0';
+	place += step.name + 1;
+	if (step.value > 0)
+		(void) memcpy(place, value, step.value);
+	place[step.value] = '\0';
+	s->queued = needed;
+	return 1;
+}
+
+static int call_queued(session *s, const struct queued *step, const char *name, const char *value)
+{
+	switch (step->callback) {
+	case CB_HEADER:
+		return call(s, CB_HEADER, text_of(name), PyBytes_FromStringAndSize(value, (Py_ssize_t) step->value));
+	case CB_BODY:
+		return call(s, CB_BODY, PyBytes_FromStringAndSize(value, (Py_ssize_t) step->value), NULL);
+	default:
+		return call(s, step->callback, NULL, NULL);
+	}
+}
+
+/* Call Python for what is queued, in its order, up to the first verdict, which is kept. With the interpreter's lock. */
+static void work_off(session *s)
+{
+	size_t end = s->queued, at = 0;
+
+	s->queued = 0;
+	while (at < end && s->kept == NOTHING_KEPT) {
+		struct queued step;
+		const char *name, *value;
+
+		(void) memcpy(&step, s->queue + at, sizeof step);
+		name = s->queue + at + sizeof step;
+		value = name + step.name + 1;
+		(void) settle(s, promise_of(step.callback), call_queued(s, &step, name, value));
+		at += sizeof step + step.name + step.value + 2;
+	}
+	if (s->room > QUEUE_LIMIT / 8) {
+		/* A large message must not cost its connection memory for good. */
+		free(s->queue);
+		s->queue = NULL;
+		s->room = 0;
+	}
+}
+
 #define BEGIN_STEP(bit)							\
 	session *s = session_of(ctx);					\
 	sfsistat answer;						\
@@ -332,9 +421,15 @@ static int speak_kept(session *s, unsigned long step, sfsistat *answer)
 		return answer
 
 #define END_STEP(bit, callback, call)					\
-	if (callbacks[callback] == NULL)				\
+	if (callbacks[callback] == NULL && s->queued == 0)		\
 		return settle(s, (bit), SMFIS_CONTINUE);		\
 	enter_python();							\
+	work_off(s);							\
+	if (s->kept != NOTHING_KEPT) {					\
+		leave_python();						\
+		(void) speak_kept(s, (bit), &answer);			\
+		return answer;						\
+	}								\
 	answer = (call);						\
 	leave_python();							\
 	return settle(s, (bit), answer)
@@ -466,26 +561,41 @@ static sfsistat on_unknown(SMFICTX *ctx, const char *line)
 static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 {
 	BEGIN_STEP(SMFIP_NR_HDR);
+	if (enqueue(s, CB_HEADER, name, value, strlen(value)))
+		return SMFIS_NOREPLY;
 	END_STEP(SMFIP_NR_HDR, CB_HEADER, call(s, CB_HEADER, text_of(name), PyBytes_FromString(value)));
 }
 
 static sfsistat on_eoh(SMFICTX *ctx)
 {
 	BEGIN_STEP(SMFIP_NR_EOH);
+	if (enqueue(s, CB_EOH, NULL, NULL, 0))
+		return SMFIS_NOREPLY;
 	END_STEP(SMFIP_NR_EOH, CB_EOH, call(s, CB_EOH, NULL, NULL));
 }
 
 static sfsistat on_body(SMFICTX *ctx, unsigned char *chunk, size_t size)
 {
 	BEGIN_STEP(SMFIP_NR_BODY);
+	if (enqueue(s, CB_BODY, NULL, (const char *) chunk, size))
+		return SMFIS_NOREPLY;
 	END_STEP(SMFIP_NR_BODY, CB_BODY, call(s, CB_BODY, PyBytes_FromStringAndSize((char *) chunk, (Py_ssize_t) size), NULL));
+}
+
+static sfsistat answer_to_message(SMFICTX *ctx)
+{
+	BEGIN_STEP(ALWAYS_ANSWERED);
+	END_STEP(ALWAYS_ANSWERED, CB_EOM, call(s, CB_EOM, NULL, NULL));
 }
 
 static sfsistat on_eom(SMFICTX *ctx)
 {
-	BEGIN_STEP(ALWAYS_ANSWERED);
-	s->in_message = 0;
-	END_STEP(ALWAYS_ANSWERED, CB_EOM, call(s, CB_EOM, NULL, NULL));
+	sfsistat answer = answer_to_message(ctx);
+	session *s = smfi_getpriv(ctx);
+
+	if (s != NULL)
+		s->in_message = 0;
+	return answer;
 }
 
 static sfsistat on_abort(SMFICTX *ctx)
@@ -494,14 +604,15 @@ static sfsistat on_abort(SMFICTX *ctx)
 
 	if (s == NULL)
 		return SMFIS_CONTINUE;
-	s->in_message = 0;
-	if (!s->kept_for_connection)
-		forget_verdict(s);
-	if (callbacks[CB_ABORT] != NULL) {
+	if (callbacks[CB_ABORT] != NULL || s->queued > 0) {
 		enter_python();
+		work_off(s);
 		(void) call(s, CB_ABORT, NULL, NULL);
 		leave_python();
 	}
+	s->in_message = 0;
+	if (!s->kept_for_connection)
+		forget_verdict(s);
 	return SMFIS_CONTINUE;
 }
 
@@ -512,6 +623,7 @@ static sfsistat on_close(SMFICTX *ctx)
 	if (s == NULL)
 		return SMFIS_CONTINUE;
 	enter_python();
+	work_off(s);
 	(void) call(s, CB_CLOSE, NULL, NULL);
 	/* Who still holds the context shall hear "bad context" instead of reaching freed memory. */
 	if (PyObject_SetAttrString(s->context, "_ctx", Py_None) != 0)
@@ -521,6 +633,7 @@ static sfsistat on_close(SMFICTX *ctx)
 	(void) smfi_setpriv(ctx, NULL);
 	__atomic_add_fetch(&sessions_closed, 1, __ATOMIC_RELAXED);
 	forget_verdict(s);
+	free(s->queue);
 	free(s);
 	return SMFIS_CONTINUE;
 }
@@ -562,6 +675,28 @@ static int register_milter(char *name, unsigned long flags)
 	return smfi_register(description);
 }
 
+/*
+ * smfi_getsymval only looks at what libmilter has: letting go of the interpreter's lock, as cffi does around each call,
+ * would cost many times the call itself.
+ */
+static PyObject *macro(PyObject *module, PyObject *arguments)
+{
+	unsigned long long address;
+	char *name, *value;
+
+	(void) module;
+	if (!PyArg_ParseTuple(arguments, "Ky", &address, &name))
+		return NULL;
+	value = smfi_getsymval((SMFICTX *) (uintptr_t) address, name);
+	if (value == NULL)
+		Py_RETURN_NONE;
+	return text_of(value);
+}
+
+static PyMethodDef macro_method = {
+	"_macro", macro, METH_VARARGS, "The value of a macro of the connection at this address, or None."
+};
+
 /* Take the functions from lib/milter.py, which is being imported or has changed its callbacks; 0, or -1 if it fails. */
 static int load_functions(void)
 {
@@ -579,8 +714,11 @@ static int load_functions(void)
 	if (set != NULL && new_context == NULL) {
 		new_context = PyObject_GetAttrString(module, "_new_context");
 		report_failure = PyObject_GetAttrString(module, "_report_failure");
-		if (pthread_key_create(&thread_state, thread_ended) != 0)
+		PyObject *function = PyCFunction_NewEx(&macro_method, NULL, NULL);
+		if (function == NULL || PyObject_SetAttrString(module, "_macro", function) != 0 ||
+		    pthread_key_create(&thread_state, thread_ended) != 0)
 			Py_CLEAR(new_context);
+		Py_XDECREF(function);
 	}
 	if (set != NULL && new_context != NULL && report_failure != NULL)
 		result = 0;

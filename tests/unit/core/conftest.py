@@ -92,9 +92,14 @@ class ForkedMilter:
 
     def until(self, name: str) -> Event:
         """The next event of this name, skipping others."""
-        while (event := self.event())[0] != name:
-            pass
-        return event
+        return self.events_until(name)[-1]
+
+    def events_until(self, name: str) -> list[Event]:
+        """All events from now on up to the next of this name."""
+        events = [self.event()]
+        while events[-1][0] != name:
+            events.append(self.event())
+        return events
 
     def log(self) -> str:
         """What it wrote to standard error so far."""

@@ -162,3 +162,90 @@ def test_an_mta_of_protocol_two_is_served(start: Any) -> None:
         assert client.negotiated.steps & ~milter.V2_PROT == 0
         client.connect()
         assert client.helo().action == "r"
+
+
+def test_silent_steps_keep_their_order_and_their_octets(start: Any) -> None:
+    """They are called together, before the next step that is answered."""
+    content = bytes(range(256)) * 300
+
+    def set_up(record: Any) -> dict[str, Any]:
+        body = bytearray()
+
+        def chunk(ctx: Any, octets: bytes) -> int:
+            body.extend(octets)
+            return CONTINUE
+
+        def end(ctx: Any) -> int:
+            record("end", bytes(body) == content)
+            return CONTINUE
+
+        return _promising(
+            milter.P_NR_HDR | milter.P_NR_EOH | milter.P_NR_BODY,
+            header=lambda ctx, name, value: record("header", name, value) or CONTINUE,
+            eoh=lambda ctx: record("eoh") or CONTINUE,
+            body=chunk,
+            eom=end,
+        )(record)
+
+    server = start(set_up)
+    with server.client() as client:
+        _up_to_headers(client)
+        for name, value in ((b"A", b"\xff\n\t1"), (b"B\xc3\xa9", b""), (b"A", b"2" * 60_000)):
+            client.header(name, value)
+        client.eoh()
+        client.body(content)
+        assert client.end_of_message() == Reply("c")
+    assert server.until("header") == ("header", "A", b"\xff\n\t1")
+    assert server.until("header") == ("header", "Bé", b"")
+    assert server.until("header") == ("header", "A", b"2" * 60_000)
+    assert server.until("eoh") == ("eoh",)
+    assert server.until("end") == ("end", True)
+
+
+def test_a_large_body_reaches_the_milter_before_its_end(start: Any) -> None:
+    """What waits for a call is bounded: the milter decides what it keeps of the message."""
+
+    def set_up(record: Any) -> dict[str, Any]:
+        return _promising(milter.P_NR_BODY, body=lambda ctx, octets: record("body", len(octets)) or CONTINUE)(record)
+
+    server = start(set_up)
+    with server.client() as client:
+        _up_to_headers(client)
+        client.eoh()
+        client.body(b"x" * 1_000_000)
+        client.flush()
+        assert server.until("body")[1] > 0  # nobody has said end of message
+
+
+def test_a_verdict_in_a_silent_step_ends_the_calls_for_its_message(start: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        return _promising(
+            milter.P_NR_HDR | milter.P_NR_BODY,
+            header=lambda ctx, name, value: record("header", name) or milter.REJECT,
+            body=lambda ctx, octets: record("body") or CONTINUE,
+            eom=lambda ctx: record("eom") or CONTINUE,
+            close=lambda ctx: record("close") or CONTINUE,
+        )(record)
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        assert client.message([(b"A", b"1"), (b"B", b"2")], b"text").action == "r"
+    assert server.events_until("close") == [("header", "A"), ("close",)]
+
+
+def test_the_steps_of_an_aborted_message_are_told_before_the_abort(start: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        return _promising(
+            milter.P_NR_HDR,
+            header=lambda ctx, name, value: record("header", name) or milter.REJECT,
+            abort=lambda ctx: record("abort") or CONTINUE,
+        )(record)
+
+    server = start(set_up)
+    with server.client() as client:
+        _up_to_headers(client)
+        client.header(b"A", b"1")
+        client.abort()
+        assert client.mail() == Reply("c"), "the verdict was about the message that was given up"
+    assert server.events_until("abort") == [("header", "A"), ("abort",)]
