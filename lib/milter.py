@@ -23,6 +23,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
+import _libmilter
 from _libmilter import ffi, lib, listening_sockets, prepare_listener
 
 _log = logging.getLogger("milter")
@@ -153,7 +154,7 @@ class milterContext:
     def getsymval(self, name: Text, /) -> str | None:
         """The value of a macro (`j`, `{auth_authen}`), or None where the MTA did not send it."""
         self._open()
-        return _macro(self._address, _encode(name))
+        return _libmilter.macro(self._address, _encode(name))
 
     def setreply(self, rcode: Text, xcode: Text | None, /, *lines: Text) -> None:
         """The SMTP reply to this step's REJECT (5xx) or TEMPFAIL (4xx): code, enhanced code or None, up to 32 lines.
@@ -423,9 +424,8 @@ def getdiag() -> tuple[int, int]:
     return lib.opened_sessions(), lib.closed_sessions()
 
 
-# What trampolines.c calls, and what it puts here.
+# What trampolines.c calls.
 
-_macro: Callable[[int, bytes], str | None]
 
 _new_context = milterContext
 

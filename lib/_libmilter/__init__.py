@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 try:
     from _libmilter._binding import ffi, lib
@@ -15,6 +16,9 @@ except ImportError as failure:
         f"the binding of libmilter is not usable ({failure}). It is compiled when this package is installed: "
         "apt-get install libmilter-dev, then pip install again."
     ) from failure
+
+# macro(address, name): the value of a macro of the connection at that address, or None. trampolines.c puts it here.
+macro: Callable[[int, bytes], str | None]
 
 __all__ = ["ffi", "lib", "listening_sockets", "prepare_listener"]
 

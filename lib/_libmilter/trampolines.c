@@ -694,8 +694,22 @@ static PyObject *macro(PyObject *module, PyObject *arguments)
 }
 
 static PyMethodDef macro_method = {
-	"_macro", macro, METH_VARARGS, "The value of a macro of the connection at this address, or None."
+	"macro", macro, METH_VARARGS, "The value of a macro of the connection at this address, or None."
 };
+
+/* Put macro() into the package; 0, or -1 if it fails. */
+static int add_macro(void)
+{
+	PyObject *package = PyImport_ImportModule("_libmilter");
+	PyObject *function = PyCFunction_NewEx(&macro_method, NULL, NULL);
+	int result = -1;
+
+	if (package != NULL && function != NULL)
+		result = PyObject_SetAttrString(package, "macro", function);
+	Py_XDECREF(function);
+	Py_XDECREF(package);
+	return result;
+}
 
 /* Take the functions from lib/milter.py, which is being imported or has changed its callbacks; 0, or -1 if it fails. */
 static int load_functions(void)
@@ -714,11 +728,8 @@ static int load_functions(void)
 	if (set != NULL && new_context == NULL) {
 		new_context = PyObject_GetAttrString(module, "_new_context");
 		report_failure = PyObject_GetAttrString(module, "_report_failure");
-		PyObject *function = PyCFunction_NewEx(&macro_method, NULL, NULL);
-		if (function == NULL || PyObject_SetAttrString(module, "_macro", function) != 0 ||
-		    pthread_key_create(&thread_state, thread_ended) != 0)
+		if (add_macro() != 0 || pthread_key_create(&thread_state, thread_ended) != 0)
 			Py_CLEAR(new_context);
-		Py_XDECREF(function);
 	}
 	if (set != NULL && new_context != NULL && report_failure != NULL)
 		result = 0;
