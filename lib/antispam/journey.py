@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import enum
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -24,16 +23,7 @@ from antispam.verdicts import CONTINUE, Verdict, reject, tempfail
 
 log = logging.getLogger(__name__)
 
-_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS = [one + other for one in _BASE32 for other in _BASE32]
 TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
-
-
-def new_reference() -> str:
-    """Twelve characters that can be read out on the telephone (base32 has neither 0 nor 1): 60 random bits, unique across
-    workers and nodes, and nobody can guess it."""
-    number = int.from_bytes(secrets.token_bytes(8), "big")
-    return "".join([_PAIRS[number >> shift & 1023] for shift in (0, 10, 20, 30, 40, 50)])
 
 
 class Stage(enum.IntEnum):

@@ -14,10 +14,11 @@ from antispam.draft import Draft, Edit
 from antispam.evidence import SpamFinding
 from antispam.fate import Fate, fate_of
 from antispam.findings import Findings
-from antispam.journey import Runner, Stage, Subject, all_decisions, new_reference
+from antispam.journey import Runner, Stage, Subject, all_decisions
 from antispam.message import Auth, Body, Header, Message, Recipient
 from antispam.outcome import Decision, accepted_by, passed_by, ruling
 from antispam.program import ProgramSettings, RejectAt
+from antispam.references import new_reference
 from antispam.services import Services
 from antispam.store.outbox import Kind, Letter
 from antispam.store.quarantine import Kept

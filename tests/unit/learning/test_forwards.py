@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antispam.journey import new_reference
 from antispam.learning.forwards import Form, Limits, Report, reported, subject
+from antispam.references import new_reference
 
 REF, OTHER = "abcdefghijkl", "mnopqrstuvwx"
 HEAD = b"From: Uwe <uwe@example.org>\nTo: spam@example.org\nMessage-ID: <r@example.org>\nMIME-Version: 1.0\n"
