@@ -9,8 +9,9 @@ Different from pymilter 1.0.5, on purpose: undecodable bytes never fail a callba
 libmilter does not know counts as failed instead of hanging the connection; a verdict given in a step that the milter
 promised not to answer is spoken at the next one that is answered; SystemExit in a callback is a failure as any other.
 Callbacks of header, end of headers and body that promised not to answer are not made at once, but in their order
-before the next other callback of the connection, or when they have 256 kB together: taking the interpreter's lock for
-each header field would cost more than most milters do with it.
+before the next other callback of the connection, or when they have 256 kB together; header changes are checked at once,
+and sent when the end-of-message callback has returned. Taking the interpreter's lock for each header field would cost
+more than most milters do with it.
 
 Callbacks come from libmilter's pool of threads: two callbacks of one connection may run on different threads, one
 after the other. An exception is logged once (logger "milter") and answered by the exception policy.
@@ -173,16 +174,30 @@ class milterContext:
 
     def addheader(self, field: Text, value: Text, index: int = -1, /) -> None:
         """Append a header field, or insert it as the index-th of all (0: before the first)."""
-        ctx = self._open()
         name, content = _encode(field), _encode(value)
-        result = lib.smfi_addheader(ctx, name, content) if index < 0 else lib.smfi_insheader(ctx, index, name, content)
-        if result != SUCCESS:
-            raise error("cannot add header")
+        kind = lib.ADD_HEADER if index < 0 else lib.INSERT_HEADER
+        if not self._deferred(kind, max(0, index), name, content):
+            ctx = self._open()
+            add = lib.smfi_addheader(ctx, name, content) if index < 0 else lib.smfi_insheader(ctx, index, name, content)
+            if add != SUCCESS:
+                raise error("cannot add header")
 
     def chgheader(self, field: Text, index: int, value: Text | None, /) -> None:
         """Change the index-th field of this name, counting from 1; None or an empty value deletes it."""
-        if lib.smfi_chgheader(self._open(), _encode(field), index, _encode_optional(value)) != SUCCESS:
+        name, content = _encode(field), None if value is None else _encode(value)
+        if not self._deferred(lib.CHANGE_HEADER, operator.index(index), name, content):
+            content = ffi.NULL if content is None else content
+            if lib.smfi_chgheader(self._open(), name, index, content) != SUCCESS:
+                raise error("cannot change header")
+
+    def _deferred(self, kind: int, index: int, name: bytes, value: bytes | None) -> bool:
+        """Whether a header change will be sent when the end-of-message callback returns. If not, those before it have been."""
+        ctx = self._open()
+        if _libmilter.defer_change(self._address, kind, index, name, value):
+            return True
+        if lib.send_changes(ctx) != SUCCESS:
             raise error("cannot change header")
+        return False
 
     def addrcpt(self, rcpt: Text, params: Text | None = None, /) -> None:
         """Add an envelope recipient, with ESMTP parameters if given (action ADDRCPT_PAR)."""

@@ -17,8 +17,11 @@ except ImportError as failure:
         "apt-get install libmilter-dev, then pip install again."
     ) from failure
 
-# macro(address, name): the value of a macro of the connection at that address, or None. trampolines.c puts it here.
+# What trampolines.c puts here, and what does not let go of the interpreter's lock, as functions of `lib` do.
+# macro(address, name): the value of a macro of the connection at that address, or None
 macro: Callable[[int, bytes], str | None]
+# defer_change(address, kind, index, name, value): whether a header change will be sent when the callback has returned
+defer_change: Callable[[int, int, int, bytes, bytes | None], bool]
 
 __all__ = ["ffi", "lib", "listening_sockets", "prepare_listener"]
 

@@ -11,7 +11,8 @@
  *
  * Nobody waits for the answer to such a step, so there is no need to take the interpreter's lock for each of them: what
  * arrives in header, end of headers and body is put on a queue of the session, and Python is called for all of it when
- * it is next called anyhow, mostly at end of message. With many connections, taking the lock is what costs most.
+ * it is next called anyhow, mostly at end of message. With many connections, taking the lock is what costs most. For the
+ * same reason the header changes of an end-of-message callback are collected, and sent when it has returned.
  *
  * Python is called through its C API, not through cffi's extern "Python": a message is some twenty callbacks, and this
  * costs half as much (cffi's published wheels are built without optimisation).
@@ -60,7 +61,19 @@ typedef struct {
 	int lines;
 	char *queue;			/* steps for which Python has not been called yet: struct queued, then its texts */
 	size_t queued, room;
+	unsigned long actions;		/* SMFIF_*: what libmilter will let this milter do, as far as it is known */
+	int ending;			/* the end-of-message callback runs */
+	char *changes;			/* header changes to be sent when it has returned: struct change, then its texts */
+	size_t changed, changes_room;
 } session;
+
+/* A header change; name and value follow, each with a NUL at its end. */
+struct change {
+	int kind, index;
+	size_t name, value;		/* octets, without the NUL */
+};
+
+enum { ADD_HEADER, INSERT_HEADER, CHANGE_HEADER };
 
 /* A step on the queue. A header's name and its value follow, a body's chunk as `value`; each text ends with a NUL. */
 struct queued {
@@ -69,6 +82,7 @@ struct queued {
 };
 
 static unsigned long long sessions_opened, sessions_closed;
+static unsigned long registered_actions;
 static int exception_policy = SMFIS_TEMPFAIL;
 static char failure_text[256] = "milter: internal error";
 
@@ -226,6 +240,8 @@ static session *session_of(SMFICTX *ctx)
 		return NULL;
 	s->ctx = ctx;
 	s->kept = NOTHING_KEPT;
+	if (callbacks[CB_NEGOTIATE] == NULL)
+		s->actions = registered_actions;
 	enter_python();
 	s->context = PyObject_CallFunction(new_context, "K", (unsigned long long) (uintptr_t) ctx);
 	if (s->context == NULL)
@@ -346,32 +362,51 @@ static unsigned long promise_of(int callback)
 	return callback == CB_HEADER ? SMFIP_NR_HDR : callback == CB_EOH ? SMFIP_NR_EOH : SMFIP_NR_BODY;
 }
 
+/* Whether a buffer has `needed` octets now; it may not grow beyond QUEUE_LIMIT. */
+static int make_room(char **buffer, size_t *room, size_t needed)
+{
+	char *larger;
+
+	if (needed <= *room)
+		return 1;
+	if (needed > QUEUE_LIMIT || (larger = realloc(*buffer, needed * 2)) == NULL)
+		return 0;
+	*buffer = larger;
+	*room = needed * 2;
+	return 1;
+}
+
+/* A large message must not cost its connection memory for good. */
+static void give_back(char **buffer, size_t *room)
+{
+	if (*room <= QUEUE_LIMIT / 8)
+		return;
+	free(*buffer);
+	*buffer = NULL;
+	*room = 0;
+}
+
+/* Copy octets, with a NUL behind them; returns the place after that. */
+static char *put_text(char *place, const char *text, size_t size)
+{
+	if (size > 0)
+		(void) memcpy(place, text, size);
+	place[size] = '\0';
+	return place + size + 1;
+}
+
 /* Put a step on the queue; 0 where it has to be called at once, for want of a promise, of room, or of memory. */
 static int enqueue(session *s, int callback, const char *name, const char *value, size_t size)
 {
 	struct queued step = { callback, name != NULL ? strlen(name) : 0, size };
 	size_t needed = s->queued + sizeof step + step.name + step.value + 2;
 
-	if (!(s->unanswered & promise_of(callback)) || needed > QUEUE_LIMIT)
+	if (!(s->unanswered & promise_of(callback)) || !make_room(&s->queue, &s->room, needed))
 		return 0;
-	if (needed > s->room) {
-		size_t room = needed > s->room * 2 ? needed * 2 : s->room * 2;
-		char *larger = realloc(s->queue, room);
-		if (larger == NULL)
-			return 0;
-		s->queue = larger;
-		s->room = room;
-	}
 	char *place = s->queue + s->queued;
 	(void) memcpy(place, &step, sizeof step);
-	place += sizeof step;
-	if (step.name > 0)
-		(void) memcpy(place, name, step.name);
-	place[step.name] = '\0';
-	place += step.name + 1;
-	if (step.value > 0)
-		(void) memcpy(place, value, step.value);
-	place[step.value] = '\0';
+	place = put_text(place + sizeof step, name, step.name);
+	(void) put_text(place, value, step.value);
 	s->queued = needed;
 	return 1;
 }
@@ -404,12 +439,7 @@ static void work_off(session *s)
 		(void) settle(s, promise_of(step.callback), call_queued(s, &step, name, value));
 		at += sizeof step + step.name + step.value + 2;
 	}
-	if (s->room > QUEUE_LIMIT / 8) {
-		/* A large message must not cost its connection memory for good. */
-		free(s->queue);
-		s->queue = NULL;
-		s->room = 0;
-	}
+	give_back(&s->queue, &s->room);
 }
 
 #define BEGIN_STEP(bit)							\
@@ -473,6 +503,7 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, u
 	*pf1 = chosen[1];
 	*pf2 = chosen[2];
 	*pf3 = chosen[3];
+	s->actions = answer == SMFIS_CONTINUE ? chosen[0] : answer == SMFIS_ALL_OPTS ? f0 : 0;
 	if (answer == CALLBACK_FAILED && exception_policy == SMFIS_CONTINUE)
 		/* What a failed callback chose may be half done: take everything, promise nothing. */
 		return SMFIS_ALL_OPTS;
@@ -582,10 +613,92 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *chunk, size_t size)
 	END_STEP(SMFIP_NR_BODY, CB_BODY, call(s, CB_BODY, PyBytes_FromStringAndSize((char *) chunk, (Py_ssize_t) size), NULL));
 }
 
+/*
+ * Header changes. libmilter would write each to the MTA at once, and Python would let go of its lock for that. What
+ * libmilter would refuse it is asked for at once, so that the milter hears of it where it asked.
+ */
+
+static PyObject *defer_change(PyObject *module, PyObject *arguments)
+{
+	unsigned long long address;
+	struct change change = { 0 };
+	const char *name;
+	char *value = "";
+	PyObject *content;
+	session *s;
+	size_t needed;
+
+	(void) module;
+	if (!PyArg_ParseTuple(arguments, "KiiyO", &address, &change.kind, &change.index, &name, &content))
+		return NULL;
+	if (content != Py_None && (value = PyBytes_AsString(content)) == NULL)
+		return NULL;
+	s = smfi_getpriv((SMFICTX *) (uintptr_t) address);
+	if (s == NULL || !s->ending || name[0] == '\0' || change.index < (change.kind == CHANGE_HEADER) ||
+	    !(s->actions & (change.kind == CHANGE_HEADER ? SMFIF_CHGHDRS : SMFIF_ADDHDRS)))
+		Py_RETURN_FALSE;
+	change.name = strlen(name);
+	change.value = strlen(value);
+	needed = s->changed + sizeof change + change.name + change.value + 2;
+	if (!make_room(&s->changes, &s->changes_room, needed))
+		Py_RETURN_FALSE;
+	char *place = s->changes + s->changed;
+	(void) memcpy(place, &change, sizeof change);
+	place = put_text(place + sizeof change, name, change.name);
+	(void) put_text(place, value, change.value);
+	s->changed = needed;
+	Py_RETURN_TRUE;
+}
+
+static int send_change(SMFICTX *ctx, const struct change *change, char *name, char *value)
+{
+	switch (change->kind) {
+	case ADD_HEADER:
+		return smfi_addheader(ctx, name, value);
+	case INSERT_HEADER:
+		return smfi_insheader(ctx, change->index, name, value);
+	default:
+		return smfi_chgheader(ctx, name, change->index, value);
+	}
+}
+
+/* Send what is collected, in its order. Without the interpreter's lock. */
+static int send_changes(SMFICTX *ctx)
+{
+	session *s = smfi_getpriv(ctx);
+	size_t at = 0;
+	int result = MI_SUCCESS;
+
+	if (s == NULL)
+		return MI_SUCCESS;
+	while (at < s->changed && result == MI_SUCCESS) {
+		struct change change;
+		char *name;
+
+		(void) memcpy(&change, s->changes + at, sizeof change);
+		name = s->changes + at + sizeof change;
+		result = send_change(ctx, &change, name, name + change.name + 1);
+		at += sizeof change + change.name + change.value + 2;
+	}
+	s->changed = 0;
+	give_back(&s->changes, &s->changes_room);
+	return result;
+}
+
+static int call_eom(session *s)
+{
+	int answer;
+
+	s->ending = 1;
+	answer = call(s, CB_EOM, NULL, NULL);
+	s->ending = 0;
+	return answer;
+}
+
 static sfsistat answer_to_message(SMFICTX *ctx)
 {
 	BEGIN_STEP(ALWAYS_ANSWERED);
-	END_STEP(ALWAYS_ANSWERED, CB_EOM, call(s, CB_EOM, NULL, NULL));
+	END_STEP(ALWAYS_ANSWERED, CB_EOM, call_eom(s));
 }
 
 static sfsistat on_eom(SMFICTX *ctx)
@@ -593,9 +706,11 @@ static sfsistat on_eom(SMFICTX *ctx)
 	sfsistat answer = answer_to_message(ctx);
 	session *s = smfi_getpriv(ctx);
 
-	if (s != NULL)
-		s->in_message = 0;
-	return answer;
+	if (s == NULL)
+		return answer;
+	s->in_message = 0;
+	/* Where it can't be written to, the MTA is gone; should it hear us nevertheless, it has not got all changes. */
+	return send_changes(ctx) == MI_SUCCESS ? answer : answer_to_failure(s);
 }
 
 static sfsistat on_abort(SMFICTX *ctx)
@@ -634,6 +749,7 @@ static sfsistat on_close(SMFICTX *ctx)
 	__atomic_add_fetch(&sessions_closed, 1, __ATOMIC_RELAXED);
 	forget_verdict(s);
 	free(s->queue);
+	free(s->changes);
 	free(s);
 	return SMFIS_CONTINUE;
 }
@@ -669,6 +785,7 @@ static int register_milter(char *name, unsigned long flags)
 		.xxfi_negotiate = STEP(CB_NEGOTIATE, on_negotiate),
 	};
 
+	registered_actions = flags;
 	(void) strncpy(failure_text, name, sizeof failure_text - 32);
 	failure_text[sizeof failure_text - 32] = '\0';
 	(void) strcat(failure_text, ": internal error");
@@ -693,20 +810,23 @@ static PyObject *macro(PyObject *module, PyObject *arguments)
 	return text_of(value);
 }
 
-static PyMethodDef macro_method = {
-	"macro", macro, METH_VARARGS, "The value of a macro of the connection at this address, or None."
+static PyMethodDef functions[] = {
+	{ "macro", macro, METH_VARARGS, "The value of a macro of the connection at this address, or None." },
+	{ "defer_change", defer_change, METH_VARARGS, "Whether a header change will be sent when the callback returns." }
 };
 
-/* Put macro() into the package; 0, or -1 if it fails. */
-static int add_macro(void)
+/* Put them into the package; 0, or -1 if it fails. */
+static int add_functions(void)
 {
 	PyObject *package = PyImport_ImportModule("_libmilter");
-	PyObject *function = PyCFunction_NewEx(&macro_method, NULL, NULL);
-	int result = -1;
+	size_t number;
+	int result = package != NULL ? 0 : -1;
 
-	if (package != NULL && function != NULL)
-		result = PyObject_SetAttrString(package, "macro", function);
-	Py_XDECREF(function);
+	for (number = 0; result == 0 && number < sizeof functions / sizeof *functions; number++) {
+		PyObject *function = PyCFunction_NewEx(&functions[number], NULL, NULL);
+		result = function != NULL ? PyObject_SetAttrString(package, functions[number].ml_name, function) : -1;
+		Py_XDECREF(function);
+	}
 	Py_XDECREF(package);
 	return result;
 }
@@ -728,7 +848,7 @@ static int load_functions(void)
 	if (set != NULL && new_context == NULL) {
 		new_context = PyObject_GetAttrString(module, "_new_context");
 		report_failure = PyObject_GetAttrString(module, "_report_failure");
-		if (add_macro() != 0 || pthread_key_create(&thread_state, thread_ended) != 0)
+		if (add_functions() != 0 || pthread_key_create(&thread_state, thread_ended) != 0)
 			Py_CLEAR(new_context);
 	}
 	if (set != NULL && new_context != NULL && report_failure != NULL)

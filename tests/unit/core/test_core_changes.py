@@ -118,3 +118,69 @@ def test_an_action_that_was_not_declared_is_refused(start: Any) -> None:
         client.greet()
         assert client.message().action == "y"
     assert "milter.error: cannot quarantine message" in server.log()
+
+
+def _changes(start: Any, eom: Any, **rest: Any) -> Reply:
+    def set_up(record: Any) -> dict[str, Any]:
+        milter.set_flags(milter.CURR_ACTS)
+        milter.set_eom_callback(eom)
+        return rest
+
+    with start(set_up).client() as client:
+        client.greet()
+        return client.message()
+
+
+def test_changes_arrive_in_the_order_in_which_they_were_made(start: Any) -> None:
+    """More of them, too, than are collected before they are sent."""
+    long = "v" * 60_000
+
+    def eom(ctx: Any) -> int:
+        for number in range(9):
+            ctx.addheader(f"X-{number}", long)
+        ctx.addheader("X-First", "1", 0)
+        ctx.chgheader("X-A", 1, None)
+        return milter.CONTINUE
+
+    reply = _changes(start, eom)
+    assert [change.arguments[-2] for change in reply.changes] == [
+        *(b"X-%d" % number for number in range(9)),
+        b"X-First",
+        b"X-A",
+    ]
+
+
+def test_changes_stand_although_the_callback_fails_after_them(start: Any) -> None:
+    """As where libmilter sends each at once: the policy may be to let the message pass."""
+
+    def eom(ctx: Any) -> int:
+        ctx.addheader("X-A", "v")
+        raise ValueError
+
+    milter.set_exception_policy(milter.CONTINUE)
+    try:
+        reply = _changes(start, eom)
+    finally:
+        milter.set_exception_policy(milter.TEMPFAIL)
+    assert (reply.action, reply.changes) == ("c", (Change("addheader", (b"X-A", b"v")),))
+
+
+def test_what_was_not_negotiated_is_refused_where_it_is_asked_for(start: Any) -> None:
+    refused = []
+
+    def eom(ctx: Any) -> int:
+        for method, arguments in (("addheader", ("X-A", "v")), ("chgheader", ("X-A", 1, "v"))):
+            try:
+                getattr(ctx, method)(*arguments)
+            except milter.error:
+                refused.append(method)
+        ctx.setreply("550", "5.7.1", " ".join(refused))
+        return milter.REJECT
+
+    def negotiate(ctx: Any, options: list[int]) -> int:
+        options[:] = [milter.CHGHDRS, 0, 0, 0]
+        return milter.CONTINUE
+
+    reply = _changes(start, eom, negotiate=negotiate)
+    assert reply.text == b"550 5.7.1 addheader"
+    assert reply.changes == (Change("chgheader", (1, b"X-A", b"v")),)
