@@ -261,7 +261,7 @@ def _set_callback(step: str, function: Callback | None) -> None:
 
 
 def _tell_libmilter() -> None:
-    if lib.load_functions() != SUCCESS:
+    if lib.load_functions() != SUCCESS or not hasattr(_libmilter, "defer_change"):
         raise error("cannot set callbacks")
     # While libmilter runs, its description must stay as it is: its threads read it.
     if _name is not None and not _running and lib.register_milter(_name, _flags) != SUCCESS:
@@ -449,5 +449,5 @@ def _report_failure(step: str, failure: BaseException) -> None:
     _log.error("%s callback failed: %s", step, failure, exc_info=failure)
 
 
-if lib.load_functions() != SUCCESS:
+if lib.load_functions() != SUCCESS or not hasattr(_libmilter, "defer_change"):
     raise ImportError("the binding of libmilter does not fit this milter.py: install the package again")
