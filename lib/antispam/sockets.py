@@ -278,21 +278,3 @@ def silent_listener() -> socket.socket:
         listening.bind(path)
         listening.listen(1)
     return listening
-
-
-def listening_descriptors() -> set[int]:
-    """The descriptors of this process that are listening sockets, however they came to be."""
-    return {int(name) for name in os.listdir("/dev/fd") if _listens(int(name))}
-
-
-def _listens(descriptor: int) -> bool:
-    try:
-        borrowed = socket.socket(fileno=descriptor)
-    except OSError:
-        return False
-    try:
-        return bool(borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    except OSError:
-        return False
-    finally:
-        borrowed.detach()

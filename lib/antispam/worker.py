@@ -21,7 +21,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
-from antispam.sockets import listening_descriptors, private_path, silent_listener
+from antispam.sockets import private_path, silent_listener
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +166,9 @@ class LowMilter(Protocol):
 
     def opensocket(self, rmsock: int, /) -> object:
         """smfi_opensocket"""
+
+    def listening_fd(self) -> int | None:
+        """The descriptor that opensocket() opened"""
 
     def main(self) -> object:
         """smfi_main"""
@@ -348,7 +351,6 @@ def adopt(milter: LowMilter, listening: socket.socket) -> int:
     placeholder of the same family, and `listening` takes that one's descriptor. Thus libmilter never knows the path
     of the real socket, which it would unlink under its siblings when it ends.
     """
-    before = listening_descriptors()
     with private_path() as path:
         match listening.family:
             case socket.AF_UNIX:
@@ -358,10 +360,9 @@ def adopt(milter: LowMilter, listening: socket.socket) -> int:
             case _:
                 milter.setconn("inet:0@127.0.0.1")
         milter.opensocket(False)
-    opened = listening_descriptors() - before
-    if len(opened) != 1:
-        raise RuntimeError(f"libmilter opened {len(opened)} listening sockets where it should open one")
-    (descriptor,) = opened
+    descriptor = milter.listening_fd()
+    if descriptor is None:
+        raise RuntimeError("libmilter opened no socket")
     os.dup2(listening.fileno(), descriptor, inheritable=False)
     return descriptor
 

@@ -162,6 +162,9 @@ class FakeMilter:
             self.listening.bind((host.strip("[]"), int(port)))
         self.listening.listen()
 
+    def listening_fd(self) -> int | None:
+        return self.listening.fileno()
+
     def main(self) -> None:
         raise NotImplementedError
 
@@ -190,10 +193,11 @@ def test_libmilter_accepts_from_the_parents_socket(tmp_path: Path, scheme: str) 
 def test_a_milter_that_opens_nothing_is_noticed(tmp_path: Path) -> None:
     milter = FakeMilter()
     milter.opensocket = lambda rmsock: None  # type: ignore[method-assign]
+    milter.listening_fd = lambda: None  # type: ignore[method-assign]
     with (
         closing(open_listener(SocketSpec.parse(f"unix:{tmp_path}/s"))) as listener,
         milter.listening,
-        pytest.raises(RuntimeError, match="opened 0 listening sockets"),
+        pytest.raises(RuntimeError, match="opened no socket"),
     ):
         adopt(milter, listener.socket)
 

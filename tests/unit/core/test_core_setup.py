@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import milter
+from _libmilter import listening_sockets
 from support.milter_client import MilterClient
 
 CONTINUE = milter.CONTINUE
@@ -45,6 +46,15 @@ CONTINUE = milter.CONTINUE
 def test_wrong_arguments_are_refused_as_pymilter_does(call: Any, failure: type[Exception]) -> None:
     with pytest.raises(failure):
         call()
+
+
+def test_listening_sockets_are_found_among_other_descriptors(tmp_path: Path) -> None:
+    before = listening_sockets()
+    with socket.socket() as idle, socket.socket() as listener, (tmp_path / "f").open("w") as file:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        assert listening_sockets() - before == {listener.fileno()}
+        assert {idle.fileno(), file.fileno()}.isdisjoint(listening_sockets())
 
 
 def test_error_is_not_a_kind_of_another_exception() -> None:
