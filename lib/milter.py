@@ -131,10 +131,13 @@ class milterContext:
     The methods that change the message work in the end-of-message callback only.
     """
 
-    __slots__ = ("__weakref__", "_address", "_ctx", "priv")
+    __slots__ = ("__weakref__", "_address", "_ctx", "inherited", "priv")
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, actions: int = 0, steps: int = 0) -> None:
         self._address = address
+        # What the client before negotiated, where the MTA goes on with its next one on the same connection; else zeros,
+        # or what is left of another connection: negotiation comes then, and decides.
+        self.inherited = (actions, steps)
         self._ctx: Any = ffi.cast("SMFICTX *", address)  # None once the connection is closed
         self.priv: Any = None  # what getpriv() returns, without a call
 

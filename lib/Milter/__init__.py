@@ -239,8 +239,9 @@ class Base:
     def _setctx(self, ctx: Any) -> None:
         """Tie this object to a context of the low-level module, or with None untie it."""
         self._ctx = ctx
-        self._actions = CURR_ACTS
-        self._protocol = 0
+        # Zeros, unless an MTA goes on with its next client on the same connection: nobody negotiates again then.
+        actions, self._protocol = ctx.inherited if isinstance(ctx, milter.milterContext) else (0, 0)
+        self._actions = actions or CURR_ACTS
         if ctx is not None:
             ctx.setpriv(self)
 

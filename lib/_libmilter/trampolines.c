@@ -61,7 +61,7 @@ typedef struct {
 	int lines;
 	char *queue;			/* steps for which Python has not been called yet: struct queued, then its texts */
 	size_t queued, room;
-	unsigned long actions;		/* SMFIF_*: what libmilter will let this milter do, as far as it is known */
+	unsigned long actions, steps;	/* SMFIF_* and SMFIP_* as negotiated, 0 where that is not known */
 	int ending;			/* the end-of-message callback runs */
 	char *changes;			/* header changes to be sent when it has returned: struct change, then its texts */
 	size_t changed, changes_room;
@@ -80,6 +80,16 @@ struct queued {
 	int callback;
 	size_t name, value;		/* octets, without the NUL */
 };
+
+/*
+ * An MTA may go on with its next client on the same connection (SMFIC_QUIT_NC): libmilter calls close then, and keeps
+ * what was negotiated, but tells nobody which close that was. So what the last connections negotiated is remembered by
+ * the address of libmilter's context. Used with the interpreter's lock held.
+ */
+#define REMEMBERED 256
+
+static struct { SMFICTX *ctx; unsigned long actions, steps; } negotiated[REMEMBERED];
+static unsigned int negotiated_next;
 
 static unsigned long long sessions_opened, sessions_closed;
 static unsigned long registered_actions;
@@ -229,6 +239,37 @@ static PyObject *command_arguments(char **arguments)
 	return tuple;
 }
 
+static unsigned long unanswered_of(unsigned long steps)
+{
+	return steps & (SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_DATA | SMFIP_NR_UNKN |
+		SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY);
+}
+
+static void remember_negotiated(const session *s)
+{
+	unsigned int place = 0;
+
+	while (place < REMEMBERED && negotiated[place].ctx != s->ctx)
+		place++;
+	if (place == REMEMBERED)
+		place = negotiated_next++ % REMEMBERED;
+	negotiated[place].ctx = s->ctx;
+	negotiated[place].actions = s->actions;
+	negotiated[place].steps = s->steps;
+}
+
+static void recall_negotiated(session *s)
+{
+	unsigned int place;
+
+	for (place = 0; place < REMEMBERED; place++)
+		if (negotiated[place].ctx == s->ctx) {
+			s->actions = negotiated[place].actions;
+			s->steps = negotiated[place].steps;
+			s->unanswered = unanswered_of(s->steps);
+		}
+}
+
 static session *session_of(SMFICTX *ctx)
 {
 	session *s = smfi_getpriv(ctx);
@@ -240,10 +281,12 @@ static session *session_of(SMFICTX *ctx)
 		return NULL;
 	s->ctx = ctx;
 	s->kept = NOTHING_KEPT;
+	enter_python();
 	if (callbacks[CB_NEGOTIATE] == NULL)
 		s->actions = registered_actions;
-	enter_python();
-	s->context = PyObject_CallFunction(new_context, "K", (unsigned long long) (uintptr_t) ctx);
+	else
+		recall_negotiated(s);
+	s->context = PyObject_CallFunction(new_context, "Kkk", (unsigned long long) (uintptr_t) ctx, s->actions, s->steps);
 	if (s->context == NULL)
 		report("new context");
 	leave_python();
@@ -504,12 +547,11 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, u
 	*pf2 = chosen[2];
 	*pf3 = chosen[3];
 	s->actions = answer == SMFIS_CONTINUE ? chosen[0] : answer == SMFIS_ALL_OPTS ? f0 : 0;
+	s->steps = answer == SMFIS_CONTINUE ? chosen[1] : 0;
+	s->unanswered = unanswered_of(s->steps);
 	if (answer == CALLBACK_FAILED && exception_policy == SMFIS_CONTINUE)
 		/* What a failed callback chose may be half done: take everything, promise nothing. */
 		return SMFIS_ALL_OPTS;
-	if (answer == SMFIS_CONTINUE)
-		s->unanswered = chosen[1] & (SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT |
-			SMFIP_NR_DATA | SMFIP_NR_UNKN | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY);
 	return answer == SMFIS_CONTINUE || answer == SMFIS_ALL_OPTS ? answer : SMFIS_REJECT;
 }
 
@@ -740,6 +782,8 @@ static sfsistat on_close(SMFICTX *ctx)
 	enter_python();
 	work_off(s);
 	(void) call(s, CB_CLOSE, NULL, NULL);
+	if (callbacks[CB_NEGOTIATE] != NULL)
+		remember_negotiated(s);
 	/* Who still holds the context shall hear "bad context" instead of reaching freed memory. */
 	if (PyObject_SetAttrString(s->context, "_ctx", Py_None) != 0)
 		report(callback_names[CB_CLOSE]);

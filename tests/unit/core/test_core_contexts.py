@@ -118,6 +118,30 @@ def test_two_sessions_on_one_connection_each_have_a_context(start: Any) -> None:
     _wait_until_nothing_is_left(server)
 
 
+def test_what_was_negotiated_holds_for_the_next_session_on_the_connection(start: Any) -> None:
+    """A verdict in a step that was promised silent would never be heard otherwise."""
+
+    def set_up(record: Any) -> dict[str, Any]:
+        def negotiate(ctx: Any, options: list[int]) -> int:
+            options[:] = [milter.ADDHDRS, milter.P_NR_HDR | milter.P_HDR_LEADSPC, 0, 0]
+            return milter.CONTINUE
+
+        milter.set_header_callback(lambda ctx, name, value: milter.REJECT if value == b"bad" else milter.CONTINUE)
+        milter.set_helo_callback(lambda ctx, name: record("inherited", ctx.inherited) or milter.CONTINUE)
+        return {"negotiate": negotiate}
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        client.message()
+        client.quit_and_reuse()
+        client.connect()
+        client.helo()
+        assert client.message([(b"A", b"bad")]).action == "r"
+    assert server.until("inherited") == ("inherited", (0, 0))
+    assert server.until("inherited") == ("inherited", (milter.ADDHDRS, milter.P_NR_HDR | milter.P_HDR_LEADSPC))
+
+
 def test_a_context_that_outlives_its_connection_says_so(start: Any) -> None:
     """ "bad context" instead of reaching freed memory; the object that was attached can still be had."""
 
