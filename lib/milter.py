@@ -180,7 +180,7 @@ class milterContext:
         name, content = _encode(field), _encode(value)
         kind = lib.ADD_HEADER if index < 0 else lib.INSERT_HEADER
         if not self._deferred(kind, max(0, index), name, content):
-            ctx = self._open()
+            ctx = self._in_order()
             add = lib.smfi_addheader(ctx, name, content) if index < 0 else lib.smfi_insheader(ctx, index, name, content)
             if add != SUCCESS:
                 raise error("cannot add header")
@@ -190,21 +190,24 @@ class milterContext:
         name, content = _encode(field), None if value is None else _encode(value)
         if not self._deferred(lib.CHANGE_HEADER, operator.index(index), name, content):
             content = ffi.NULL if content is None else content
-            if lib.smfi_chgheader(self._open(), name, index, content) != SUCCESS:
+            if lib.smfi_chgheader(self._in_order(), name, index, content) != SUCCESS:
                 raise error("cannot change header")
 
     def _deferred(self, kind: int, index: int, name: bytes, value: bytes | None) -> bool:
-        """Whether a header change will be sent when the end-of-message callback returns. If not, those before it have been."""
+        """Whether a header change will be sent later, when the end-of-message callback returns or another change is made."""
+        self._open()
+        return _libmilter.defer_change(self._address, kind, index, name, value)
+
+    def _in_order(self) -> Any:
+        """libmilter's context, after the header changes that wait have been sent."""
         ctx = self._open()
-        if _libmilter.defer_change(self._address, kind, index, name, value):
-            return True
         if lib.send_changes(ctx) != SUCCESS:
             raise error("cannot change header")
-        return False
+        return ctx
 
     def addrcpt(self, rcpt: Text, params: Text | None = None, /) -> None:
         """Add an envelope recipient, with ESMTP parameters if given (action ADDRCPT_PAR)."""
-        ctx = self._open()
+        ctx = self._in_order()
         if params is None:
             result = lib.smfi_addrcpt(ctx, _encode(rcpt))
         else:
@@ -214,23 +217,23 @@ class milterContext:
 
     def delrcpt(self, rcpt: Text, /) -> None:
         """Remove an envelope recipient, spelled exactly as envrcpt got it."""
-        if lib.smfi_delrcpt(self._open(), _encode(rcpt)) != SUCCESS:
+        if lib.smfi_delrcpt(self._in_order(), _encode(rcpt)) != SUCCESS:
             raise error("cannot delete recipient")
 
     def chgfrom(self, sender: Text, params: Text | None = None, /) -> None:
         """Replace the envelope sender, with ESMTP parameters if given."""
-        if lib.smfi_chgfrom(self._open(), _encode(sender), _encode_optional(params)) != SUCCESS:
+        if lib.smfi_chgfrom(self._in_order(), _encode(sender), _encode_optional(params)) != SUCCESS:
             raise error("cannot change sender")
 
     def replacebody(self, body: Text | bytearray | memoryview, /) -> None:
         """Replace the body (lines end with CR LF); a second call appends to the first."""
         content = body.encode("utf-8", "surrogateescape") if isinstance(body, str) else memoryview(body).tobytes()
-        if lib.smfi_replacebody(self._open(), content, len(content)) != SUCCESS:
+        if lib.smfi_replacebody(self._in_order(), content, len(content)) != SUCCESS:
             raise error("cannot replace message body")
 
     def quarantine(self, reason: Text, /) -> None:
         """Have the MTA hold the message in its queue."""
-        if lib.smfi_quarantine(self._open(), _encode(reason)) != SUCCESS:
+        if lib.smfi_quarantine(self._in_order(), _encode(reason)) != SUCCESS:
             raise error("cannot quarantine message")
 
     def progress(self) -> None:

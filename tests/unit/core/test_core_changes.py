@@ -140,13 +140,17 @@ def test_changes_arrive_in_the_order_in_which_they_were_made(start: Any) -> None
             ctx.addheader(f"X-{number}", long)
         ctx.addheader("X-First", "1", 0)
         ctx.chgheader("X-A", 1, None)
+        ctx.delrcpt("<a@b>")
+        ctx.addheader("X-Last", "1")
         return milter.CONTINUE
 
     reply = _changes(start, eom)
-    assert [change.arguments[-2] for change in reply.changes] == [
+    assert [change.arguments[-2:][0] for change in reply.changes] == [
         *(b"X-%d" % number for number in range(9)),
         b"X-First",
         b"X-A",
+        b"<a@b>",
+        b"X-Last",
     ]
 
 
