@@ -73,6 +73,10 @@ class ProgramSettings:
     max_message: int = option(
         100 << 20, "octets of a message that are kept for the checks", parse=size, check=_positive
     )
+    case_sensitive_localpart: bool = option(
+        False,
+        "tell Ann@example.com from ann@example.com in check_user and [smart_alias]; no, as nearly all sites want it",
+    )
     untrapped_exception: Untrapped = option(
         Untrapped.TEMPFAIL,
         "when something goes wrong outside of the checks: continue (pass mail unchecked), tempfail or reject",

@@ -50,11 +50,13 @@ def listed(text: str) -> tuple[str, ...]:
     `#` begins a comment. Raises ValueError for a file that can't be read."""
     found: list[str] = []
     for item in names(text):
-        found += _items_of(Path(item[5:].strip())) if item.startswith("file:") else [item]
+        found += items_of(Path(item[5:].strip())) if item.startswith("file:") else [item]
     return tuple(found)
 
 
-def _items_of(file: Path) -> list[str]:
+def items_of(file: Path) -> list[str]:
+    """The items of a list kept in a file: one a line, or several with blanks or commas between them; `#` begins a comment.
+    Raises ValueError where it can't be read."""
     return [item for line in lines_of(file) for item in re.split(r"[\s,]+", line) if item]
 
 

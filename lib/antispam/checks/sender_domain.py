@@ -1,0 +1,157 @@
+"""Our own domains in MAIL FROM: nobody outside may use them, and our own machines use nothing else.
+
+Found at MAIL, spoken at RCPT: who authenticates is one of us, and SMTP-Auth entries of the access map say what a login may use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import ClientList, HostList, parse_ip, parse_mailbox
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.spf_protocol import Result
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict, reject
+
+NAME = "sender_domain"
+
+
+def _domains(names: tuple[str, ...]) -> None:
+    HostList(names)
+
+
+def _clients(patterns: tuple[str, ...]) -> None:
+    ClientList(patterns)
+
+
+@section("sender_domain")
+class Settings(CheckSettings):
+    """[sender_domain]: who may use our domains in MAIL FROM. The two lists stand in [milter], where upstream has them."""
+
+    internal_domains: tuple[str, ...] = option(
+        (),
+        "our own domains: example.com, *.example.com. Mail from outside that claims one of them in MAIL FROM is refused, "
+        "unless SPF permits its client; so is mail of internal clients that claims any other. Empty is off",
+        section="milter",
+        check=_domains,
+    )
+    internal_mta: tuple[str, ...] = option(
+        (),
+        "internal clients that are mail servers: only they may send bounces (MAIL FROM:<>), and pass on what others sent. "
+        "Empty: every internal client may send bounces",
+        section="milter",
+        check=_clients,
+    )
+
+
+class Fault(enum.StrEnum):
+    """What is wrong with the envelope sender."""
+
+    FORGED = "forged"  # ours, said by a stranger
+    FOREIGN = "foreign"  # not ours, said by a machine of ours
+    BOUNCE = "bounce"  # null, said by a machine of ours that is no mail server
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """Whether the envelope sender fits its client.
+
+    sender   the envelope sender
+    ip       the client's address
+    """
+
+    check: ClassVar[str] = NAME
+    fault: Fault | None = None
+    sender: str = ""
+    ip: str = ""
+
+
+@functools.lru_cache(maxsize=64)
+def _hosts(names: tuple[str, ...]) -> HostList:
+    return HostList(names)
+
+
+@functools.lru_cache(maxsize=64)
+def _mail_servers(patterns: tuple[str, ...]) -> ClientList:
+    return ClientList(patterns)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where the configuration has neither list."""
+    settings = services.settings[Settings]
+    assert message is not None
+    if not settings.internal_domains and not settings.internal_mta:
+        return None
+    return Finding(
+        fault=_fault(connection, message, settings),
+        sender=from_wire(message.mail_from, 320),
+        ip=from_wire(connection.ip, 100),
+    )
+
+
+def _fault(connection: Connection, message: Message, settings: Settings) -> Fault | None:
+    client = message.findings.get(ConnectionFinding)
+    where = client.client if client is not None else ClientClass.EXTERNAL
+    ours = parse_mailbox(message.mail_from).domain in _hosts(settings.internal_domains)
+    if where is ClientClass.EXTERNAL:
+        return Fault.FORGED if ours and not _permitted(message) else None
+    address = parse_ip(connection.ip)
+    # What comes from this machine itself may be anybody's: a message out of the quarantine, a forward. So may a relay's.
+    passes_on = address is None or address.is_loopback
+    if (
+        where is ClientClass.TRUSTED_RELAY
+        or passes_on
+        or _mail_servers(settings.internal_mta).match(address, connection.name)
+    ):
+        return None
+    if not message.mail_from:
+        return Fault.BOUNCE if settings.internal_mta else None
+    return Fault.FOREIGN if settings.internal_domains and not ours else None
+
+
+def _permitted(message: Message) -> bool:
+    """Whether our own SPF record names this client, or it belongs to a forwarder that is trusted."""
+    spf = message.findings.get(SpfFinding)
+    if spf is None:
+        return False
+    return bool(spf.forwarder) or (spf.mailfrom is not None and spf.mailfrom.result is Result.PASS)
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    match finding.fault:
+        case Fault.FORGED:
+            text = (
+                f"The sender {finding.sender} is one of ours, and your server ({finding.ip}) is none of ours.\n"
+                "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
+            )
+            return _offence(text, f"MAIL FROM <{finding.sender}> from outside")
+        case Fault.FOREIGN:
+            text = (
+                f"This computer ({finding.ip}) may not send as {finding.sender}: that is no address of ours.\n"
+                "Choose your own address as sender. "
+                "If you did not send this, the computer may be infected: tell your administrator."
+            )
+            return reject(text, f"MAIL FROM <{finding.sender}> by an internal client")
+        case Fault.BOUNCE:
+            text = (
+                f"This computer ({finding.ip}) is no mail server, and sends a bounce (MAIL FROM:<>).\n"
+                "If your mail program asks for or sends read receipts this way, turn that off, or ask your administrator."
+            )
+            return reject(text, "a bounce by an internal client that is not in internal_mta")
+    return CONTINUE
+
+
+def _offence(text: str, reason: str) -> Verdict:
+    return dataclasses.replace(reject(text, reason), demerits=1)
