@@ -131,3 +131,17 @@ rate = sa.Table(
     sa.Column("began_at", Seconds, nullable=False, index=True),
     sa.Column("used", sa.BigInteger, nullable=False),
 )
+
+sender_list = sa.Table(
+    "sender_list",
+    metadata,
+    sa.Column("entry", exact_text(400), primary_key=True),  # kind:name
+    sa.Column("kind", sa.String(16), nullable=False, index=True),
+    sa.Column("name", exact_text(320), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("added_by", sa.String(100), nullable=False),
+    sa.Column("added_at", Seconds, nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False),
+    sa.Column("expires_at", Seconds, nullable=True, index=True),
+    sa.Column("offences", sa.Integer, nullable=False),
+)

@@ -1,0 +1,191 @@
+"""Senders and clients that are remembered, for good or for ill: one row each, shared by all workers and nodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+
+import sqlalchemy as sa
+
+from antispam.addresses import is_hostname, normalize_domain, parents, parse_ip, parse_mailbox
+from antispam.deadline import Deadline
+from antispam.store.engine import SLICE, Store
+from antispam.store.schema import sender_list
+from antispam.text import from_wire
+
+REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry of a kind at all
+
+
+class Kind(enum.StrEnum):
+    """What an entry is about, and what follows."""
+
+    WHITELIST = "whitelist"  # an address to which our users write
+    BLACKLIST = "blacklist"  # an address whose mail is refused
+    BANNED_IP = "banned-ip"  # a client; of IPv6 its /64
+    BANNED_DOMAIN = "banned-domain"  # a domain of MAIL FROM; *.example.com is all below it, and itself
+
+
+class BadName(ValueError):
+    """The name can't be an entry of that kind; the message says what would be."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; times in seconds since the epoch.
+
+    name        in the form in which it is compared
+    reason      why it is there, for people
+    added_by    who put it there: a check, a user, a command
+    seen_at     when it was last added again
+    expires_at  when it stops to count; None is never
+    offences    how often it was added
+    """
+
+    kind: Kind
+    name: str
+    reason: str
+    added_by: str
+    added_at: float
+    seen_at: float
+    expires_at: float | None
+    offences: int
+
+
+def normalized(kind: Kind, name: str) -> str:
+    """The name as it is compared. Raises BadName."""
+    text = name.strip()
+    if kind is Kind.BANNED_IP:
+        address = parse_ip(text.partition("/")[0])
+        if address is None:
+            raise BadName(f"{from_wire(text, 60)} is no IP address")
+        return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+    if kind is Kind.BANNED_DOMAIN:
+        domain = normalize_domain(text)
+        bare = domain.removeprefix("*.")
+        if "." not in bare or not is_hostname(bare):
+            raise BadName(
+                f"{from_wire(text, 60)} is no domain that can be banned: expected example.com or *.example.com"
+            )
+        return domain
+    mailbox = parse_mailbox(text if "@" in text else f"@{text}")
+    exact = f"{mailbox.local.lower()}@{mailbox.domain}" if mailbox.local else mailbox.domain
+    if "." not in mailbox.domain or not is_hostname(mailbox.domain) or len(exact) > 320 or not exact.isprintable():
+        raise BadName(f"{from_wire(text, 60)} is no mail address")
+    return exact
+
+
+def _forms(kind: Kind, name: str) -> Iterator[str]:
+    """Under which names an entry may stand that covers this one."""
+    try:
+        exact = normalized(kind, name)
+    except BadName:
+        return
+    yield exact
+    if kind is Kind.BANNED_DOMAIN:
+        yield from (f"*.{above}" for above in parents(exact) if "." in above)
+    elif kind is not Kind.BANNED_IP and "@" in exact:
+        yield exact.rpartition("@")[2]  # an administrator may list a whole domain
+
+
+def _key(kind: Kind, name: str) -> str:
+    return f"{kind}:{name}"
+
+
+_kinds_known: weakref.WeakKeyDictionary[Store, tuple[float, frozenset[str]]] = weakref.WeakKeyDictionary()
+
+
+def add(
+    store: Store,
+    kind: Kind,
+    name: str,
+    *,
+    reason: str,
+    by: str,
+    now: float,
+    expires_at: float | None = None,
+    deadline: Deadline | None = None,
+) -> int:
+    """Put a name on a list, or renew it; returns how often it was added. An entry that never expires keeps its reason, and
+    stays for ever. Raises BadName, StoreError."""
+    exact = normalized(kind, name)
+    key, table = _key(kind, exact), sender_list
+    values = {
+        "entry": key,
+        "kind": kind.value,
+        "name": exact,
+        "reason": from_wire(reason, 500),
+        "added_by": from_wire(by, 100),
+        "added_at": now,
+        "seen_at": now,
+        "expires_at": expires_at,
+        "offences": 1,
+    }
+    for_ever = table.c.expires_at.is_(None)
+    # MariaDB assigns from left to right: what is compared comes last.
+    update = {
+        "reason": sa.case((for_ever, table.c.reason), else_=values["reason"]),
+        "added_by": sa.case((for_ever, table.c.added_by), else_=values["added_by"]),
+        "seen_at": now,
+        "offences": table.c.offences + 1,
+        "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), else_=sa.cast(expires_at, sa.Double)),
+    }
+    with store.write(deadline) as connection:
+        connection.execute(store.upsert(table, values, key=("entry",), update=update))
+        offences = connection.scalars(sa.select(table.c.offences).where(table.c.entry == key)).one()
+    _kinds_known.pop(store, None)
+    return int(offences)
+
+
+def find(store: Store, wanted: Iterable[tuple[Kind, str]], now: float, deadline: Deadline | None = None) -> list[Entry]:
+    """The entries in force that cover any of these names. Raises StoreError."""
+    kinds = _kinds(store, now, deadline)
+    keys = [_key(kind, form) for kind, name in wanted if kind in kinds for form in _forms(kind, name)]
+    if not keys:
+        return []
+    with store.read(deadline) as connection:
+        rows = connection.execute(sa.select(sender_list).where(sender_list.c.entry.in_(keys), _in_force(now))).all()
+    return [_entry(row) for row in rows]
+
+
+def _kinds(store: Store, now: float, deadline: Deadline | None) -> frozenset[str]:
+    """Which kinds have any entry. Most sites have none of some, and need not be asked for each message."""
+    until, kinds = _kinds_known.get(store, (0.0, frozenset()))
+    if not until - REMEMBERED <= now < until:
+        with store.read(deadline) as connection:
+            kinds = frozenset(connection.scalars(sa.select(sender_list.c.kind).distinct()))
+        _kinds_known[store] = now + REMEMBERED, kinds
+    return kinds
+
+
+def everything(store: Store, kinds: Sequence[Kind] = tuple(Kind), now: float | None = None) -> list[Entry]:
+    """All entries of some kinds, in the order of their names; with `now` those in force only. Raises StoreError."""
+    query = sa.select(sender_list).where(sender_list.c.kind.in_([kind.value for kind in kinds]))
+    if now is not None:
+        query = query.where(_in_force(now))
+    with store.read() as connection:
+        return [_entry(row) for row in connection.execute(query.order_by(sender_list.c.kind, sender_list.c.name))]
+
+
+def remove(store: Store, kind: Kind, name: str, deadline: Deadline | None = None) -> bool:
+    """Whether the name was on the list. Raises BadName, StoreError."""
+    key = _key(kind, normalized(kind, name))
+    with store.write(deadline) as connection:
+        removed = connection.execute(sa.delete(sender_list).where(sender_list.c.entry == key)).rowcount
+    return bool(removed)
+
+
+def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of what has expired; call again while it returns `slice_size`. Raises StoreError."""
+    return store.delete_slice(sender_list, sender_list.c.expires_at <= now, slice_size)
+
+
+def _in_force(now: float) -> sa.ColumnElement[bool]:
+    return sa.or_(sender_list.c.expires_at.is_(None), sender_list.c.expires_at > now)
+
+
+def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
+    _, kind, *rest = row
+    return Entry(Kind(str(kind)), *rest)  # type: ignore[arg-type]

@@ -1,0 +1,161 @@
+"""Lists of senders and clients."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.store import Store, migrate
+from antispam.store.lists import REMEMBERED, BadName, Kind, add, everything, find, normalized, purge, remove
+
+NOW = 1_000_000.0
+
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
+
+
+def put(store, kind, name, expires_at=None, now=NOW, **more):
+    return add(store, kind, name, **{"reason": "why", "by": "test", "now": now, "expires_at": expires_at, **more})
+
+
+def names(store, kind, name, now=NOW):
+    return [entry.name for entry in find(store, [(kind, name)], now)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "asked"),
+    [
+        (Kind.WHITELIST, "Ann@Example.com", "ann@example.COM"),
+        (Kind.WHITELIST, "<ann@example.com>", "ann@example.com"),
+        (Kind.BLACKLIST, "ann@bücher.example", "ann@xn--bcher-kva.example"),
+        (Kind.BLACKLIST, "example.com", "anybody@example.com"),
+        (Kind.BANNED_IP, "192.0.2.7", "::ffff:192.0.2.7"),
+        (Kind.BANNED_IP, "2001:db8::1", "2001:db8::2"),
+        (Kind.BANNED_DOMAIN, "Example.com", "example.com."),
+        (Kind.BANNED_DOMAIN, "*.example.com", "mx1.spam.example.com"),
+        (Kind.BANNED_DOMAIN, "*.example.com", "example.com"),
+    ],
+)
+def test_an_entry_covers(store, kind, listed, asked):
+    put(store, kind, listed)
+    assert names(store, kind, asked) == [normalized(kind, listed)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "asked"),
+    [
+        (Kind.WHITELIST, "ann@example.com", "bob@example.com"),
+        (Kind.BANNED_IP, "192.0.2.7", "192.0.2.8"),
+        (Kind.BANNED_IP, "2001:db8::1", "2001:db8:0:1::1"),
+        (Kind.BANNED_DOMAIN, "example.com", "mail.example.com"),
+        (Kind.BANNED_DOMAIN, "*.example.com", "notexample.com"),
+        (Kind.WHITELIST, "ann@example.com", ""),
+        (Kind.BANNED_IP, "192.0.2.7", "nonsense"),
+    ],
+)
+def test_an_entry_does_not_cover(store, kind, listed, asked):
+    put(store, kind, listed)
+    assert names(store, kind, asked) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Kind.WHITELIST, "ann"),
+        (Kind.WHITELIST, "a\nb@example.com"),
+        (Kind.BLACKLIST, "a" * 400 + "@example.com"),
+        (Kind.BANNED_IP, "300.1.1.1"),
+        (Kind.BANNED_DOMAIN, "com"),
+        (Kind.BANNED_DOMAIN, "*.com"),
+        (Kind.BANNED_DOMAIN, "*"),
+        (Kind.BANNED_DOMAIN, "ex ample.com"),
+    ],
+)
+def test_what_can_be_no_entry(store, kind, name):
+    with pytest.raises(BadName):
+        put(store, kind, name)
+
+
+def test_an_entry_expires(store):
+    put(store, Kind.WHITELIST, "ann@example.com", expires_at=NOW + 60)
+    assert names(store, Kind.WHITELIST, "ann@example.com", NOW + 59)
+    assert not names(store, Kind.WHITELIST, "ann@example.com", NOW + 60)
+
+
+def test_to_add_it_again_renews_it_and_counts(store):
+    assert put(store, Kind.BANNED_IP, "192.0.2.7", expires_at=NOW + 60) == 1
+    assert put(store, Kind.BANNED_IP, "192.0.2.7", expires_at=NOW + 600, now=NOW + 30) == 2
+    (entry,) = everything(store)
+    assert (entry.added_at, entry.seen_at, entry.expires_at) == (NOW, NOW + 30, NOW + 600)
+
+
+def test_what_an_administrator_wrote_for_ever_stays_for_ever(store):
+    put(store, Kind.WHITELIST, "ann@example.com", reason="the boss")
+    put(store, Kind.WHITELIST, "ann@example.com", expires_at=NOW + 60, reason="was written to")
+    (entry,) = everything(store)
+    assert (entry.expires_at, entry.reason) == (None, "the boss")
+
+
+def test_several_workers_lose_no_offence(store):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: put(store, Kind.BANNED_IP, "192.0.2.7", expires_at=NOW + 60), range(20)))
+    assert everything(store)[0].offences == 20
+
+
+def test_several_names_are_one_question(store):
+    put(store, Kind.WHITELIST, "ann@example.com")
+    put(store, Kind.BANNED_DOMAIN, "*.example.com")
+    found = find(store, [(Kind.WHITELIST, "ann@example.com"), (Kind.BANNED_DOMAIN, "example.com")], NOW)
+    assert {entry.kind for entry in found} == {Kind.WHITELIST, Kind.BANNED_DOMAIN}
+
+
+def test_another_process_hears_of_the_first_entry_within_seconds(store, database_url):
+    other = Store(database_url)
+    try:
+        assert not names(store, Kind.WHITELIST, "ann@example.com")
+        put(other, Kind.WHITELIST, "ann@example.com")
+        assert names(store, Kind.WHITELIST, "ann@example.com", NOW + REMEMBERED)
+    finally:
+        other.close()
+
+
+def test_a_clock_that_was_put_back_hides_nothing_for_long(store, database_url):
+    other = Store(database_url)
+    try:
+        assert not names(store, Kind.WHITELIST, "ann@example.com", NOW + 1_000)
+        put(other, Kind.WHITELIST, "ann@example.com")
+        assert names(store, Kind.WHITELIST, "ann@example.com", NOW)
+    finally:
+        other.close()
+
+
+def test_an_entry_is_removed(store):
+    put(store, Kind.BLACKLIST, "ann@example.com")
+    assert remove(store, Kind.BLACKLIST, "Ann@example.com")
+    assert not remove(store, Kind.BLACKLIST, "ann@example.com")
+    assert not names(store, Kind.BLACKLIST, "ann@example.com")
+
+
+def test_what_has_expired_is_forgotten(store):
+    put(store, Kind.WHITELIST, "ann@example.com", expires_at=NOW)
+    put(store, Kind.WHITELIST, "bob@example.com", expires_at=NOW + 1)
+    put(store, Kind.WHITELIST, "eve@example.com")
+    assert purge(store, NOW) == 1
+    assert [entry.name for entry in everything(store)] == ["bob@example.com", "eve@example.com"]
+
+
+@given(kind=st.sampled_from(Kind), name=st.text(max_size=400))
+def test_a_name_is_normalized_once_for_all_or_refused(kind, name):
+    try:
+        once = normalized(kind, name)
+    except BadName:
+        return
+    assert normalized(kind, once) == once
