@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from antispam.addresses import Mailbox, parents, parse_mailbox
 from antispam.dkim_protocol import DkimResult
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SenderListFinding, SpfFinding
 from antispam.message import Message
 from antispam.spf_protocol import Result
 
@@ -51,6 +51,14 @@ def author_is_proved(message: Message) -> bool:
     """Whether SPF or DKIM vouch for the domain of the one author: anybody can write anybody into From."""
     found = authors(message)
     return len(found) == 1 and is_proved(message, found[0].domain)
+
+
+def is_whitelisted(message: Message) -> bool:
+    """Whether the envelope sender is on the site's whitelist (checks/sender_lists.py), and SPF or DKIM prove him."""
+    listed = message.findings.get(SenderListFinding)
+    if listed is None or not listed.whitelisted:
+        return False
+    return is_proved(message, parse_mailbox(message.mail_from).domain)
 
 
 def mailboxes(text: str) -> Iterator[Mailbox]:

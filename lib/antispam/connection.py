@@ -24,6 +24,7 @@ class Connection:
     helos     how many times it said it
     macros    further macros that the MTA told at connect, by name
     messages  how many messages were begun
+    demerits  offences that were found on it so far
     """
 
     ref: str
@@ -37,6 +38,7 @@ class Connection:
     helo: str = ""
     helos: int = 0
     messages: int = 0
+    demerits: int = 0
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
     helo_decisions: list[Decision] = dataclasses.field(default_factory=list)

@@ -69,6 +69,21 @@ class SpfFinding(Finding):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SenderListFinding(Finding):
+    """What our lists say of the envelope sender, found at MAIL: why it stands there, "" where it does not.
+
+    whitelisted  worth something for a sender whom SPF or DKIM prove only
+    banned       of its domain
+    """
+
+    check: ClassVar[str] = "sender_lists"
+    sender: str = ""
+    whitelisted: str = ""
+    blacklisted: str = ""
+    banned: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DkimFinding(Finding):
     """What each DKIM signature of the message is worth, found at the end of the message; empty where it is not signed.
 

@@ -61,6 +61,10 @@ class Check(Protocol):
       one draft;
     - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
       kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
+    - `offended(finding, connection, message, verdict, services)`, called at RCPT, and when a transaction is over, if the client
+      has collected demerits since; `verdict` is the last that brought some;
+    - `concluded(finding, connection, message, verdict, services)`, called when a transaction is over, whatever became of it, to
+      remember what its client or sender did. At the end of a message that is before the reply, so it must be quick;
     - `tidy(services)`, called every hour, or every TIDY_EVERY seconds, to forget one slice of what it keeps in the store (true
       while more is left);
     - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others, and
@@ -345,6 +349,21 @@ class Runner:
         for row, afterwards, finding in self._having("afterwards", subject, services):
             try:
                 afterwards(finding, subject.message, services)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+
+    def offended(self, subject: Subject, verdict: Verdict, services: Services) -> None:
+        """The client has collected demerits: let every check that has findings for it draw its conclusions."""
+        self._each("offended", subject, verdict, services)
+
+    def concluded(self, subject: Subject, verdict: Verdict, services: Services) -> None:
+        """The transaction is over: let every check that has findings for it draw its conclusions, whatever was decided."""
+        self._each("concluded", subject, verdict, services)
+
+    def _each(self, method: str, subject: Subject, verdict: Verdict, services: Services) -> None:
+        for row, conclude, finding in self._having(method, subject, services):
+            try:
+                conclude(finding, subject.connection, subject.message, verdict, services)
             except Exception as error:  # noqa: BLE001 - as above
                 self._report(row.check.NAME, error, subject)
 

@@ -67,6 +67,7 @@ class Session:
         self._recorder = recorder
         self._program = services.settings[ProgramSettings]
         self._header_bytes = 0
+        self._offended: Verdict | None = None  # the last offence that nobody has counted yet
         self._mail_ends = self._mail_ended = 0.0  # of the last MAIL: its deadline and its end, in monotonic seconds
         self.connection = Connection(ref=new_reference())
         self.message: Message | None = None
@@ -139,6 +140,7 @@ class Session:
             self._run(Stage.RCPT, recipient)
         elif self._program.reject_at is RejectAt.DATA:
             return CONTINUE
+        self._count_offences()
         recipient.refused = self._refusal(recipient)
         return CONTINUE if recipient.refused is None else self._say(recipient.refused, recipient)
 
@@ -213,6 +215,9 @@ class Session:
         whitelist to overrule it, so there all rows are."""
         subject = self._subject(recipient)
         for decision in self._runner.run(stage, subject, self._services_for(stage), tick=tick):
+            if decision.counts and decision.verdict.demerits:
+                self.connection.demerits += decision.verdict.demerits
+                self._offended = decision.verdict
             if not decision.counts and decision.verdict.action is not Action.CONTINUE:
                 verdict = decision.verdict
                 log.info(
@@ -377,6 +382,16 @@ class Session:
     def _record(self, verdict: Verdict) -> None:
         if self._recorder is not None:
             self._recorder.record(self._subject(), verdict)
+        self._count_offences()
+        if not self._services.read_only:
+            self._runner.concluded(self._subject(), verdict, self._services_for(Stage.END))
+
+    def _count_offences(self) -> None:
+        """Not before RCPT: only then is it known whether the client authenticated. And not as late as the end of the
+        connection: who is to be banned may be back before that is noticed."""
+        if self._offended is not None and not self._services.read_only:
+            self._runner.offended(self._subject(), self._offended, self._services_for(Stage.END))
+            self._offended = None
 
     def _finish(self) -> None:
         """Write down a message that ends without end(): refused at RCPT or DATA, aborted, or the client went away."""

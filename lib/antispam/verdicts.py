@@ -58,6 +58,7 @@ class Verdict:
 
 
 CONTINUE = Verdict(Action.CONTINUE)
+BAN = 1_000_000  # demerits of what bans a client at once, however many are allowed
 
 
 def accept(reason: str) -> Verdict:
@@ -70,9 +71,9 @@ def let_pass(reason: str) -> Verdict:
     return Verdict(Action.PASS, reason=reason)
 
 
-def reject(text: str, reason: str, *, code: int = 550, enhanced: str = "5.7.1") -> Verdict:
+def reject(text: str, reason: str, *, code: int = 550, enhanced: str = "5.7.1", demerits: int = 0) -> Verdict:
     """Refuse for good."""
-    return Verdict(Action.REJECT, code, enhanced, text, reason)
+    return Verdict(Action.REJECT, code, enhanced, text, reason, demerits)
 
 
 def tempfail(text: str, reason: str, *, code: int = 451, enhanced: str = "4.7.1") -> Verdict:

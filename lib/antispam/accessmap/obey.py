@@ -6,7 +6,7 @@ import dataclasses
 
 from antispam.accessmap.policy import Action as Wanted
 from antispam.accessmap.policy import Policy
-from antispam.verdicts import Action, Verdict, accept, discard, quarantine
+from antispam.verdicts import BAN, Action, Verdict, accept, discard, quarantine
 
 
 def obey(entry: Policy, refusal: Verdict) -> Verdict:
@@ -14,7 +14,7 @@ def obey(entry: Policy, refusal: Verdict) -> Verdict:
 
     The entry's own reply code, enhanced code and text go before those of `refusal`, and its code decides whether the refusal is
     for good: a REJECT about a temporary error stays temporary unless the entry names a 5xx code. CBV, DSN and OK let the
-    message go on: nobody is called back yet, and no client banned, which the reason tells.
+    message go on: nobody is called back yet, which the reason tells.
     """
     reason = refusal.reason
     match entry.action:
@@ -23,8 +23,7 @@ def obey(entry: Policy, refusal: Verdict) -> Verdict:
         case Wanted.REJECT:
             return _prescribed(entry, refusal, refusal.code)
         case Wanted.BAN:
-            verdict = _prescribed(entry, refusal, refusal.code)
-            return dataclasses.replace(verdict, reason=f"{reason} (bans are not stored yet: refused only)")
+            return dataclasses.replace(_prescribed(entry, refusal, refusal.code), demerits=BAN)
         case Wanted.TEMPFAIL:
             return _prescribed(entry, refusal, 451)
         case Wanted.DISCARD:
@@ -45,4 +44,5 @@ def _prescribed(entry: Policy, refusal: Verdict, code: int) -> Verdict:
         enhanced=entry.enhanced or f"{code // 100}{refusal.enhanced[1:]}",
         text=entry.text or refusal.text,
         reason=refusal.reason,
+        demerits=refusal.demerits,
     )

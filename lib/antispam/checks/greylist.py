@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from antispam.addresses import ClientList, parse_ip, parse_mailbox
+from antispam.authors import is_whitelisted
 from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
 from antispam.findings import Finding as BaseFinding
@@ -131,6 +132,8 @@ def _exempt(connection: Connection, message: Message, recipient: Recipient, sett
         return True
     auth = message.findings.get(AuthFinding)
     if auth is not None and auth.login:
+        return True
+    if is_whitelisted(message):
         return True
     if _clients(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
         return True

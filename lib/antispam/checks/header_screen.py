@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import of_our_users
+from antispam.authors import is_whitelisted, of_our_users
 from antispam.connection import Connection
 from antispam.findings import Findings
 from antispam.learning.delivered import as_delivered
@@ -50,7 +50,7 @@ def collect(
     settings = services.settings[Settings]
     if message is None or not settings.dspam_dict or services.dictionaries is None or of_our_users(message):
         return None
-    if is_listed(message, address_list(settings.dspam_whitelist)):
+    if is_listed(message, address_list(settings.dspam_whitelist)) or is_whitelisted(message):
         return None
     try:
         teacher = services.dictionaries.get(settings.dspam_dict)

@@ -26,6 +26,10 @@ from antispam.verdicts import CONTINUE, Verdict
 
 NAME = "helo"
 
+_BLACKLISTED = "that name is ours or otherwise none that you can have"
+_OWN_NAME = "that is our own name, not yours"
+_LIES = (_BLACKLISTED, _OWN_NAME)
+LYING = 4  # demerits: no honest server says our name
 _ADVICE = "Ask the administrator of your mail server to set its HELO name to its own full host name."
 
 
@@ -118,7 +122,8 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     for answer, fault in _faults(finding, settings):
         if answer is not Answer.IGNORE:
             text = f"Your mail server ({finding.ip}) said HELO {finding.name}: {fault}.\n{_ADVICE}"
-            return answered(answer, text, f"HELO {finding.name}: {fault}")
+            verdict = answered(answer, text, f"HELO {finding.name}: {fault}")
+            return dataclasses.replace(verdict, demerits=LYING if fault in _LIES else 0)
     return CONTINUE
 
 
@@ -126,9 +131,9 @@ def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
     """Every rule that applies: its setting, and the fault in words."""
     faults = []
     if _blacklist(settings.hello_blacklist).match(parse_ip(finding.name), finding.name):
-        faults.append((settings.blacklisted, "that name is ours or otherwise none that you can have"))
+        faults.append((settings.blacklisted, _BLACKLISTED))
     if _is_ours(finding):
-        faults.append((settings.own_name, "that is our own name, not yours"))
+        faults.append((settings.own_name, _OWN_NAME))
     if finding.form is Form.NUMERIC:
         faults.append((settings.numeric, "a bare IP address is no host name"))
     if finding.form is Form.INVALID:

@@ -105,4 +105,4 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if finding.known:
         return CONTINUE
     text = f"There is no {finding.address} here.\nPlease look for a spelling mistake, or ask the person in another way."
-    return dataclasses.replace(reject(text, f"no user {finding.address}", enhanced="5.1.1"), demerits=1)
+    return reject(text, f"no user {finding.address}", enhanced="5.1.1", demerits=1)

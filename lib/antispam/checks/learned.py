@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import author_is_proved, authors, of_our_users
+from antispam.authors import author_is_proved, authors, is_whitelisted, of_our_users
 from antispam.connection import Connection
 from antispam.evidence import Opinion, OpinionFinding
 from antispam.findings import Findings
@@ -54,7 +54,7 @@ def collect(
         return Finding(
             opinions=_opinions(users, message, keys, services),
             authenticated=author_is_proved(message),
-            whitelisted=is_listed(message, address_list(settings.dspam_whitelist)),
+            whitelisted=is_listed(message, address_list(settings.dspam_whitelist)) or is_whitelisted(message),
             honeypot=honeypot,
         )
     except StoreError as error:
@@ -148,7 +148,8 @@ def decide(
 
 def afterwards(finding: OpinionFinding, message: Message, services: Services) -> None:
     """The message is taken: remember what it consists of for those who may report it, so that a report teaches just that;
-    learn it where a user wants all his mail learned, and as spam where a honeypot got it. Raises StoreError."""
+    learn it where a user wants all his mail learned, as honest where a proved sender of the whitelist was misjudged, and as
+    spam where a honeypot got it. Raises StoreError."""
     if NAME not in message.memo or services.dictionaries is None or services.people is None:
         return
     keys, reporters = message.memo[NAME]
@@ -159,18 +160,23 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
         for user in filter(None, opinion.users):
             if services.people.settings_for(user, deadline).training_mode is TrainingMode.TEFT:
                 dictionaries.make(user).learn(message.ref, keys, opinion.is_spam, deadline)
+    if is_whitelisted(message):
+        for opinion in finding.opinions:
+            if opinion.dictionary in settings.dspam_screener and (opinion.is_spam or opinion.ham < settings.least):
+                _learn_some(f"whitelisted {opinion.dictionary}", opinion.dictionary, False, message, keys, services)
     if finding.honeypot:
         for name in settings.dspam_screener[:1]:
-            _learn_from_honeypot(dictionaries.make(name), name, message, keys, services)
+            _learn_some(f"honeypot {name}", name, True, message, keys, services)
 
 
-def _learn_from_honeypot(teacher: Teacher, name: str, message: Message, keys: Keys, services: Services) -> None:
-    """Strangers write to it, and who has found it out could teach everybody's dictionary honest words as spam: not more of it
-    is learned than of one user's reports."""
+def _learn_some(source: str, name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:
+    """Strangers write to a honeypot, and to users who have written to them, and could so teach everybody's dictionary what
+    they like: not more of it is learned than of one user's reports."""
     assert services.store is not None
-    used = rates.use(services.store, f"honeypot {name}"[:255], 1, services.clock(), PERIOD, services.deadline)
+    assert services.dictionaries is not None
+    used = rates.use(services.store, source[:255], 1, services.clock(), PERIOD, services.deadline)
     if used <= services.settings[Settings].report_rate:
-        teacher.learn(message.ref, keys, True, services.deadline)
+        services.dictionaries.make(name).learn(message.ref, keys, is_spam, services.deadline)
 
 
 def _signature(teacher: Teacher, message: Message, keys: Keys, now: float) -> dict[str, object]:

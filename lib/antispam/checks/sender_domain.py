@@ -136,7 +136,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
                 f"The sender {finding.sender} is one of ours, and your server ({finding.ip}) is none of ours.\n"
                 "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
             )
-            return _offence(text, f"MAIL FROM <{finding.sender}> from outside")
+            return reject(text, f"MAIL FROM <{finding.sender}> from outside", demerits=1)
         case Fault.FOREIGN:
             text = (
                 f"This computer ({finding.ip}) may not send as {finding.sender}: that is no address of ours.\n"
@@ -151,7 +151,3 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
             )
             return reject(text, "a bounce by an internal client that is not in internal_mta")
     return CONTINUE
-
-
-def _offence(text: str, reason: str) -> Verdict:
-    return dataclasses.replace(reject(text, reason), demerits=1)

@@ -7,6 +7,7 @@ import enum
 import ipaddress
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -106,10 +107,12 @@ def add(
     by: str,
     now: float,
     expires_at: float | None = None,
+    longest: int = 1,
     deadline: Deadline | None = None,
 ) -> int:
     """Put a name on a list, or renew it; returns how often it was added. An entry that never expires keeps its reason, and
-    stays for ever. Raises BadName, StoreError."""
+    stays for ever. With `longest`, the time until it expires doubles each time that it is added again, up to so many times
+    as long. Raises BadName, StoreError."""
     exact = normalized(kind, name)
     key, table = _key(kind, exact), sender_list
     values = {
@@ -124,13 +127,18 @@ def add(
         "offences": 1,
     }
     for_ever = table.c.expires_at.is_(None)
-    # MariaDB assigns from left to right: what is compared comes last.
+    until = sa.cast(expires_at, sa.Double)
+    if longest > 1 and expires_at is not None:
+        steps = range(1, longest.bit_length())
+        times = sa.case(*((table.c.offences == step, 2**step) for step in steps), else_=longest)
+        until = sa.cast(now + (expires_at - now) * times, sa.Double)
+    # MariaDB assigns from left to right: what is compared comes after what compares it.
     update = {
         "reason": sa.case((for_ever, table.c.reason), else_=values["reason"]),
         "added_by": sa.case((for_ever, table.c.added_by), else_=values["added_by"]),
         "seen_at": now,
+        "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), else_=until),
         "offences": table.c.offences + 1,
-        "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), else_=sa.cast(expires_at, sa.Double)),
     }
     with store.write(deadline) as connection:
         connection.execute(store.upsert(table, values, key=("entry",), update=update))
@@ -186,6 +194,6 @@ def _in_force(now: float) -> sa.ColumnElement[bool]:
     return sa.or_(sender_list.c.expires_at.is_(None), sender_list.c.expires_at > now)
 
 
-def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
+def _entry(row: Any) -> Entry:
     _, kind, *rest = row
-    return Entry(Kind(str(kind)), *rest)  # type: ignore[arg-type]
+    return Entry(Kind(kind), *rest)

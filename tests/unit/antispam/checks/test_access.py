@@ -15,7 +15,7 @@ from antispam.program import PROGRAM_SETTINGS
 from antispam.services import Services
 from antispam.session import Session
 from antispam.settings import default_settings
-from antispam.verdicts import CONTINUE, Action, Verdict
+from antispam.verdicts import BAN, CONTINUE, Action, Verdict
 from support.dns import ScriptedResolver
 
 JOURNEY = Journey(
@@ -85,8 +85,9 @@ def test_a_refusal_names_login_and_sender() -> None:
     assert "login other is not authorised to send as x@example.com" in judge("other", "x@example.com").text
 
 
-def test_a_ban_says_that_it_is_only_a_refusal_for_now() -> None:
-    assert "not stored yet" in judge("gone", "x@example.com").reason
+def test_a_ban_refuses_and_counts_as_more_than_any_limit() -> None:
+    verdict = judge("gone", "x@example.com")
+    assert (verdict.action, verdict.demerits) == (Action.REJECT, BAN)
 
 
 def test_the_null_sender_is_free_for_everybody() -> None:

@@ -1,0 +1,78 @@
+"""Is the client banned? And has it done enough by now to be?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.authors import of_our_users
+from antispam.bans import BanSettings, ban_client
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.store import StoreError
+from antispam.store.lists import Kind, find
+from antispam.text import from_wire
+from antispam.verdicts import BAN, CONTINUE, Verdict, reject
+
+NAME = "banned"
+Settings = BanSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """A client outside.
+
+    reason  why it is banned, "" for one that is not
+    until   when that ends, in seconds since the epoch; None is never
+    """
+
+    check: ClassVar[str] = NAME
+    ip: str = ""
+    reason: str = ""
+    until: float | None = None
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for our own clients and relays, who are never banned."""
+    client = connection.findings.get(ConnectionFinding)
+    if services.store is None or (client is not None and client.client is not ClientClass.EXTERNAL):
+        return None
+    ip = from_wire(connection.ip, 100)
+    try:
+        found = find(services.store, [(Kind.BANNED_IP, connection.ip)], services.clock(), services.deadline)
+    except StoreError as error:
+        return Finding(ip=ip, error=f"bans: {error}")
+    return Finding(ip=ip, reason=found[0].reason, until=found[0].expires_at) if found else Finding(ip=ip)
+
+
+def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: AccessMap | AccessTable) -> Verdict:
+    if not finding.reason:
+        return CONTINUE
+    text = (
+        f"Your mail server ({finding.ip}) has been shut out for a time: {finding.reason}.\n"
+        "Its administrator can ask our postmaster, from another server, to have that ended."
+    )
+    return reject(text, f"{finding.ip} is banned: {finding.reason}")
+
+
+def offended(
+    finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Ban a client that has as many demerits as are allowed. Raises StoreError."""
+    settings = services.settings[BanSettings]
+    allowed = settings.max_demerits or BAN
+    if connection.demerits < allowed or finding.reason or services.store is None:
+        return
+    if message is not None and of_our_users(message):
+        return
+    demerits = connection.demerits
+    reason = "the access map says so" if demerits >= BAN else f"{demerits} offences: {from_wire(verdict.reason, 200)}"
+    connection.demerits = 0  # the next ban has to be earned anew
+    ban_client(services.store, settings, connection.ip, reason, NAME, services.clock(), services.deadline)

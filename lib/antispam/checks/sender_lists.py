@@ -1,0 +1,80 @@
+"""Is the sender on one of our lists: whitelist, blacklist, banned domains?
+
+An entry of the whitelist is worth something for a sender whom SPF or DKIM prove only: anybody can write anybody into MAIL FROM.
+"""
+
+from __future__ import annotations
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import parse_mailbox
+from antispam.authors import of_our_users
+from antispam.bans import BanSettings
+from antispam.connection import Connection
+from antispam.evidence import SenderListFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.store import StoreError
+from antispam.store.engine import SLICE
+from antispam.store.lists import Entry, Kind, find, purge
+from antispam.text import from_wire
+from antispam.verdicts import Action, Verdict, reject
+
+NAME = "sender_lists"
+Settings = BanSettings
+Finding = SenderListFinding
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> SenderListFinding | None:
+    """None for our own users, and for the null sender."""
+    assert message is not None
+    mailbox = parse_mailbox(message.mail_from)
+    if services.store is None or not mailbox.domain or of_our_users(message):
+        return None
+    sender = from_wire(message.mail_from, 320)
+    wanted = [
+        (Kind.WHITELIST, message.mail_from),
+        (Kind.BLACKLIST, message.mail_from),
+        (Kind.BANNED_DOMAIN, mailbox.domain),
+    ]
+    try:
+        entries = find(services.store, wanted, services.clock(), services.deadline)
+    except StoreError as error:
+        return Finding(sender=sender, error=f"lists: {error}")
+    by_kind = {entry.kind: entry for entry in entries}
+    return Finding(
+        sender=sender,
+        whitelisted=_reason(by_kind.get(Kind.WHITELIST)),
+        blacklisted=_reason(by_kind.get(Kind.BLACKLIST)),
+        banned=_reason(by_kind.get(Kind.BANNED_DOMAIN)),
+    )
+
+
+def _reason(entry: Entry | None) -> str:
+    return "" if entry is None else entry.reason or "no reason was given"
+
+
+def decide(
+    finding: SenderListFinding, findings: Findings, settings: BanSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    """A blacklisted sender's demerit is one for the client, too."""
+    if finding.banned:
+        return _refusal("The domain of", finding.sender, finding.banned)
+    if finding.blacklisted:
+        return _refusal("The sender", finding.sender, finding.blacklisted)
+    return Verdict(Action.CONTINUE, reason=f"on the whitelist: {finding.whitelisted}" if finding.whitelisted else "")
+
+
+def _refusal(what: str, sender: str, why: str) -> Verdict:
+    text = (
+        f"{what} {sender} is on our blacklist: {why}.\n"
+        "If that is a mistake, please write to our postmaster from another address."
+    )
+    return reject(text, f"{what.lower()} {sender} is listed: {why}", demerits=1)
+
+
+def tidy(services: Services) -> bool:
+    """Forget entries that have expired, a slice of them."""
+    return services.store is not None and purge(services.store, services.clock()) == SLICE

@@ -1,0 +1,108 @@
+"""Whom our users write to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antispam.accessmap import EMPTY
+from antispam.checks.auto_whitelist import MAX_RECIPIENTS, Finding, Settings, afterwards, collect, decide
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Body, Header, Message, Recipient
+from antispam.store import Store, migrate
+from antispam.store.lists import everything
+from antispam.verdicts import Action
+from support.checks import services_of
+
+NOW = 1_800_000_000.0
+OURS = ConnectionFinding(client=ClientClass.INTERNAL)
+
+
+@pytest.fixture
+def store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def message(*to: str, sender: str = "ann@example.com", field: str = "", client: Any = OURS) -> Message:
+    headers = [Header(*map(str.encode, field.split(":")))] if field else []
+    recipients = [Recipient(one) for one in to]
+    return Message(
+        "m", sender, 0.0, Body(1000), headers=headers, recipients=recipients, findings=Findings(None, [client])
+    )
+
+
+def services(store: Store | None = None, config: str = "whitelist_senders = @example.com") -> Any:
+    return services_of(Settings, "dspam", config, store=store)
+
+
+def found(sent: Message, config: str = "whitelist_senders = @example.com") -> Finding | None:
+    return collect(Connection("c"), sent, None, services(config=config))
+
+
+def test_recipients_are_whitelisted_for_a_time(store: Store) -> None:
+    sent = message("Bob@example.org", "eve@example.net")
+    finding = found(sent)
+    assert finding is not None
+    afterwards(finding, sent, services(store))
+    assert [(entry.name, entry.expires_at) for entry in everything(store)] == [
+        ("bob@example.org", NOW + 60 * 86400),
+        ("eve@example.net", NOW + 60 * 86400),
+    ]
+
+
+def test_our_own_users_are_not(store: Store) -> None:
+    finding = found(message("carl@example.com", "bob@example.org"))
+    assert finding is not None
+    assert finding.recipients == ("bob@example.org",)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        message("bob@example.org", sender="eve@example.org"),
+        message("bob@example.org", sender=""),
+        message("bob@example.org", client=ConnectionFinding()),
+    ],
+)
+def test_others_whitelist_nobody(sent: Message) -> None:
+    assert found(sent) is None
+
+
+def test_it_is_off_without_senders() -> None:
+    assert found(message("bob@example.org"), config="") is None
+
+
+@pytest.mark.parametrize(
+    "field", ["Auto-Submitted: auto-replied", "Precedence: bulk", "List-Id: <x.example.com>", "Precedence: junk"]
+)
+def test_automatic_mail_whitelists_nobody(store: Store, field: str) -> None:
+    sent = message("bob@example.org", field=field)
+    finding = found(sent)
+    assert finding is not None
+    afterwards(finding, sent, services(store))
+    assert everything(store) == []
+
+
+def test_a_mass_mailing_whitelists_its_first_recipients_only() -> None:
+    finding = found(message(*(f"u{number}@example.org" for number in range(MAX_RECIPIENTS + 5))))
+    assert finding is not None
+    assert len(finding.recipients) == MAX_RECIPIENTS
+
+
+def test_what_is_no_address_is_passed_over(store: Store) -> None:
+    sent = message("a\x00b@example.org", "x@localhost", "bob@example.org")
+    finding = found(sent)
+    assert finding is not None
+    afterwards(finding, sent, services(store))
+    assert [entry.name for entry in everything(store)] == ["bob@example.org"]
+
+
+def test_the_message_itself_goes_on() -> None:
+    assert decide(Finding(), Findings(), Settings(), EMPTY).action is Action.CONTINUE
