@@ -40,6 +40,7 @@ from antispam.journey import Accepted, Journey, Row, Scope, Stage
 from antispam.learning import releases
 from antispam.learning.commands import evaluate_command, train_command
 from antispam.learning.preference_commands import preferences_command
+from antispam.list_commands import bans_command, lists_command
 from antispam.outbox_commands import outbox_command
 from antispam.quarantine.commands import quarantine_commands
 
@@ -105,6 +106,8 @@ main = make_group(
         preferences_command,
         quarantine_commands(releases.teaching, limits=releases.limits),
         outbox_command,
+        lists_command,
+        bans_command,
         dkim_command,
     ),
 )

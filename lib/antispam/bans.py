@@ -7,9 +7,12 @@ import re
 
 from antispam.addresses import HostList, parse_mailbox
 from antispam.deadline import Deadline
+from antispam.dkim_protocol import DkimResult
+from antispam.evidence import DkimFinding, SpfFinding
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration
-from antispam.store import Store
+from antispam.spf_protocol import Result
+from antispam.store import Store, history
 from antispam.store.lists import BadName, Kind, add
 from antispam.text import for_log
 
@@ -115,6 +118,19 @@ def ban_sender(
         return ""
     log.warning("BANNED %s: reported by %s", for_log(name), for_log(by))
     return name
+
+
+def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float) -> str:
+    """Shut out the sender of a message that a user reported to bandom, as far as SPF or DKIM proved who that was. Returns what
+    was banned, "" for nothing. Raises StoreError."""
+    found = history.findings(store, ref, SpfFinding, DkimFinding)
+    spf, dkim = found.get(SpfFinding), found.get(DkimFinding)
+    if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
+        return ban_sender(store, settings, spf.mailfrom.domain, spf.mailfrom.mailfrom, by, now)
+    signed = {one.domain for one in dkim.signatures if one.result is DkimResult.PASS} if dkim is not None else set()
+    if dkim is None or parse_mailbox(dkim.author).domain not in signed:
+        return ""
+    return ban_sender(store, settings, parse_mailbox(dkim.author).domain, dkim.author, by, now)
 
 
 def widened(domain: str) -> str:

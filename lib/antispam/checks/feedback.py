@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
+from antispam.bans import BanSettings, ban_reported
 from antispam.connection import Connection
 from antispam.evidence import TrainingFinding, Verb
 from antispam.findings import Findings
@@ -23,6 +25,7 @@ from antispam.verdicts import Verdict, discard, reject, tempfail
 
 NAME = "feedback"
 Settings = DspamSettings
+ALSO_READS = (BanSettings,)
 
 _CONTRADICTION = "You sent this to the address for spam and to the one for honest mail; please send it to one of them."
 _TOO_LARGE = "The message is too large to be read here; please report fewer messages at once."
@@ -36,6 +39,7 @@ class Finding(base.Finding):
     """What became of a report, found at the end of the message.
 
     alone        nobody else is to get this message
+    banned       the domains and mailboxes that are shut out from now on
     seen         messages that the user's dictionary was taught
     beyond       how many messages the user has reported within the hour, where that is more than is taken
     store_error  why nothing, or not all, was learned
@@ -52,6 +56,7 @@ class Finding(base.Finding):
     known: int = 0
     missing: int = 0
     released: int = 0
+    banned: tuple[str, ...] = ()
     seen: int = 0
     beyond: int = 0
     store_error: str = ""
@@ -107,6 +112,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     result = feedback.take(forwarded, is_spam, finding.user, teacher, store, now, services.deadline)
     if not forwarded:
         result.missing = 1
+    banned = _banned(finding, result.refs, services)
     spam, ham = teacher.totals(services.deadline)
     if services.settings[Settings].answers:
         facts = answers.Facts(
@@ -121,6 +127,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
             missing=result.missing,
             released=result.released,
             subjects=result.subjects,
+            banned=banned,
             more=forwarded.more,
         )
         _answer(facts, message, recipient, services)
@@ -131,8 +138,19 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
         known=result.known,
         missing=result.missing,
         released=len(result.released),
+        banned=banned,
         seen=spam + ham,
     )
+
+
+def _banned(finding: Finding, refs: Sequence[str], services: Services) -> tuple[str, ...]:
+    """Whom a report to bandom shuts out. Raises StoreError."""
+    if finding.verb is not Verb.BAN:
+        return ()
+    assert services.store is not None
+    settings = services.settings[BanSettings]
+    found = (ban_reported(services.store, settings, ref, finding.user, services.clock()) for ref in refs)
+    return tuple(dict.fromkeys(from_wire(name, 320) for name in found if name))
 
 
 def _seen(spam: int, ham: int, least: int) -> int:
@@ -199,4 +217,7 @@ def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy
         "not found": finding.missing,
         "released": finding.released,
     }
-    return discard(f"{told}: " + ", ".join(f"{number} {what}" for what, number in counts.items() if number))
+    parts = [f"{number} {what}" for what, number in counts.items() if number]
+    if finding.banned:
+        parts.append(f"banned {', '.join(finding.banned)}")
+    return discard(f"{told}: " + ", ".join(parts))

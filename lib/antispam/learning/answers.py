@@ -47,6 +47,7 @@ class Facts:
     missing    messages that were reported but not found, or 1 where none could be recognised in the report
     released   the recipients to whom what was held back is on its way
     subjects   of the reported messages, as they were received
+    banned     the domains and mailboxes that are shut out from now on
     more       whether the report held more messages than are looked at in one
     seen       messages that the user's dictionary was taught, of the `needed` ones from which on it decides
     reference  of the report, as it is in the log
@@ -63,6 +64,7 @@ class Facts:
     missing: int = 0
     released: Sequence[str] = ()
     subjects: Sequence[str] = ()
+    banned: Sequence[str] = ()
     more: bool = False
 
 
@@ -105,6 +107,8 @@ def _results(facts: Facts) -> list[str]:
         left = len(facts.released) - MAX_LISTED
         names = ", ".join(shown(one) for one in facts.released[:MAX_LISTED])
         lines.append(f"Released to {names}{f' and {left} more' if left > 0 else ''}.")
+    if facts.banned:
+        lines.append(f"Shut out from now on: {', '.join(shown(one) for one in facts.banned[:MAX_LISTED])}.")
     if facts.missing:
         lines.append(f"Not found: {_messages(facts.missing)}.")
     if facts.more:

@@ -51,6 +51,7 @@ class Result:
     missing   how many can't be learned: the store knows none of their signatures, and nothing else came with them
     released  the recipients to whom what was kept from the user is on its way
     subjects  of those that came with their header
+    refs      our references of those that the history knows
     """
 
     learned: int = 0
@@ -59,6 +60,7 @@ class Result:
     missing: int = 0
     released: list[str] = dataclasses.field(default_factory=list)
     subjects: list[str] = dataclasses.field(default_factory=list)
+    refs: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def found(self) -> int:
@@ -84,6 +86,8 @@ def take(
         result.known += taught is Taught.REPLAY
         if report.subject:
             result.subjects.append(report.subject)
+        if lesson.ref:
+            result.refs.append(lesson.ref)
         if lesson.ref and not is_spam:
             result.released += _release(store, lesson.ref, user, now)
     return result

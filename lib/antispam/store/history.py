@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from antispam.findings import Finding, Findings
 from antispam.journey import Subject, all_decisions
 from antispam.outcome import Decision
 from antispam.store.engine import SLICE, Store, StoreError
@@ -128,6 +129,14 @@ def decisions(store: Store, ref: str) -> list[dict[str, Any]]:
     with store.read() as connection:
         found = connection.scalar(sa.select(history.c.decisions).where(history.c.ref == ref))
     return [] if found is None else msgspec.json.decode(found, type=list[dict[str, Any]])
+
+
+def findings(store: Store, ref: str, *kinds: type[Finding]) -> Findings:
+    """What these checks found about a message, none of it where the history knows nothing. Raises StoreError."""
+    with store.read() as connection:
+        stored = connection.scalar(sa.select(history.c.findings).where(history.c.ref == ref))
+    raw = {} if stored is None else msgspec.json.decode(stored, type=dict[str, msgspec.Raw])
+    return Findings(None, [kind.from_json(bytes(raw[kind.check])) for kind in kinds if kind.check in raw])
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
