@@ -1,0 +1,53 @@
+"""SRS with a database: the address is a hash, and what it stands for is remembered. For senders whose addresses are long."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from SRS.Base import DAY, Base, Expired, Forged, NotRewritten
+
+
+class DB(Base):
+    """SRS0=hash. `database` is the path of an SQLite file, made where there is none; several processes may share it."""
+
+    def __init__(self, secret: Any, database: str | Path, hashlength: int = 24, **options: Any) -> None:
+        """Raises ValueError as Base does, and sqlite3.Error where the file is no database."""
+        super().__init__(secret, hashlength=hashlength, **options)
+        self._file = str(database)
+        with self._opened() as connection:
+            connection.execute(
+                "create table if not exists srs (hash text primary key, made_at real, host text, user text)"
+            )
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with contextlib.closing(sqlite3.connect(self._file, timeout=5)) as connection, connection:
+            yield connection
+
+    def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
+        hash = self.hash_create(sendhost, senduser)
+        # Looked up in lower case: mail servers fold it on the way.
+        row = (hash.lower(), self._clock(), sendhost, senduser)
+        with self._opened() as connection:
+            connection.execute("delete from srs where made_at < ?", (self._clock() - self.maxage * DAY,))
+            connection.execute("insert or replace into srs values (?, ?, ?, ?)", row)
+        return f"SRS0{self.separator}{hash}"
+
+    def parse(self, user: str, srshost: str = "") -> tuple[str, str]:
+        if self.tag_of(user) != "SRS0":
+            raise NotRewritten(f"no SRS0 address: {user[:60]!r}")
+        hash = user[5:]
+        with self._opened() as connection:
+            found = connection.execute("select made_at, host, user from srs where hash = ?", (hash.lower(),)).fetchone()
+        if found is None:
+            raise NotRewritten("an SRS address that nobody remembers")
+        made_at, host, sender = found
+        if not self.hash_verify(hash, host, sender):
+            raise Forged("the hash of the SRS address is not ours")
+        if not self.ignoretimestamp and self._clock() > made_at + self.maxage * DAY:
+            raise Expired("the SRS address is too old")
+        return host, sender

@@ -1,0 +1,28 @@
+"""The Sender Rewriting Scheme: forwarded mail gets an envelope sender in our domain, which leads its bounces back.
+
+    import SRS
+    srs = SRS.new(secret="...")
+    srs.forward("ann@example.org", "forwarder.example")     # SRS0=HHHH=TT=example.org=ann@forwarder.example
+    srs.reverse("SRS0=HHHH=TT=example.org=ann@forwarder.example")
+
+The addresses are those of Mail::SRS, libsrs2 and pysrs (http://www.libsrs2.org/srs/srs.pdf). `new` makes the guarded variant,
+which is the one to use: a second forwarder writes SRS1, which leads back through the first, so that nobody can be made an
+open relay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from SRS.Base import BASE32, Expired, Forged, NotRewritten, SrsError
+from SRS.DB import DB
+from SRS.Guarded import Guarded
+from SRS.Reversible import Reversible
+from SRS.Shortcut import Shortcut
+
+__all__ = ["BASE32", "DB", "Expired", "Forged", "Guarded", "NotRewritten", "Reversible", "Shortcut", "SrsError", "new"]
+
+
+def new(secret: str | bytes | list[str] | tuple[str, ...], **options: Any) -> Guarded:
+    """The guarded variant; options as `SRS.Base.Base` has them."""
+    return Guarded(secret, **options)
