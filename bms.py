@@ -32,6 +32,8 @@ from antispam.checks import (
     sender_lists,
     spam_action,
     spf,
+    srs_bounce,
+    srs_sign,
     training_address,
 )
 from antispam.cli import make_group
@@ -64,6 +66,8 @@ JOURNEY = Journey([
         asks="does a stranger use a domain of ours in MAIL FROM, or one of us somebody else's?"),
     Row(Stage.MAIL, MESSAGE, sender_lists, needs=("connection", "auth", "spf"), accepted=Accepted.SKIP,
         asks="is the sender on our whitelist or blacklist, or its domain banned?"),
+    Row(Stage.RCPT, RECIPIENT, srs_bounce, needs=("connection",),
+        asks="is it a bounce of something that we sent, and whom does it mean?"),
     Row(Stage.RCPT, RECIPIENT, private_relay, needs=("connection", "auth"),
         asks="may this client send to that domain by way of us?"),
     Row(Stage.RCPT, RECIPIENT, known_user, needs=("connection", "auth"),
@@ -93,6 +97,8 @@ JOURNEY = Journey([
         asks="what shall readers know of SPF and DKIM, and who pretends to be us telling it?"),
     Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth", "own_mail"),
         asks="is this mail of our own, to be signed as it leaves?"),
+    Row(Stage.END, MESSAGE, srs_sign, needs=("connection", "auth", "own_mail"),
+        asks="is its sender one of us, to be signed so that bounces can be told from forgeries?"),
 ])
 # fmt: on
 

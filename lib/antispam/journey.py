@@ -59,6 +59,8 @@ class Check(Protocol):
     - `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered, to queue its edits;
     - `content(finding)`, for a check of recipients that edits: recipients for whom it is equal get the same message, and share
       one draft;
+    - `readdress(finding)`, for a check of recipients at RCPT: the address that is meant, where it is another than the client
+      named; "" where it is not. The checks below see it, and so does the MTA;
     - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
       kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
     - `offended(finding, connection, message, verdict, services)`, called at RCPT, and when a transaction is over, if the client
@@ -304,6 +306,8 @@ class Runner:
             return None
         if isinstance(result, Finding):
             _home(question).add(result)
+            if settings.mode is Mode.ENFORCE:
+                _readdress(question, result)
             if result.error:
                 return Decision(row.check.NAME, _on_error(settings, result.error), settings.mode, firm)
             try:
@@ -427,6 +431,16 @@ def _subjects(row: Row, subject: Subject) -> list[Subject]:
     if row.scope is not Scope.RECIPIENT or subject.recipient is not None or subject.message is None:
         return [subject]
     return [dataclasses.replace(subject, recipient=one) for one in subject.message.accepted_recipients]
+
+
+def _readdress(question: _Question, finding: Finding) -> None:
+    recipient = question.subject.recipient
+    readdress: Callable[[Finding], str] | None = getattr(question.row.check, "readdress", None)
+    if recipient is None or readdress is None or finding.error:
+        return
+    meant = readdress(finding)
+    if meant and meant != recipient.address:
+        recipient.address, recipient.readdressed = meant, True
 
 
 def _home(question: _Question) -> Findings:

@@ -133,8 +133,10 @@ class Auth:
 class Recipient:
     """One RCPT TO.
 
-    address  without brackets and source route, as the MTA reads it
+    address  without brackets and source route, as the MTA reads it; where a check found out that another mailbox is meant,
+             that one
     path     as the client wrote it: by that the MTA knows which recipient is meant
+    readdressed  whether it is another than the client named
     refused  the decision that refused it at RCPT, if any
     """
 
@@ -144,6 +146,7 @@ class Recipient:
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
     refused: Decision | None = None
+    readdressed: bool = False
 
 
 class Body:

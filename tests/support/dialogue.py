@@ -485,7 +485,7 @@ def _delivery_fits(line: str, delivery: Delivery, sent_bodies: Sequence[bytes]) 
     wanted = pattern.strip() or "*"
     match verb:
         case "from":
-            return delivery.sender == rest.strip("<>")
+            return matches(rest.strip("<>"), delivery.sender)
         case "to":
             return rest.strip("<>") in delivery.recipients
         case "only":  # these recipients, in whatever order

@@ -91,5 +91,5 @@ def test_what_is_no_address_is_not_signed(address):
 
 @pytest.mark.parametrize("options", [{"secret": ""}, {"secret": []}, {"expiration": 0}, {"hashbits": 8}])
 def test_options_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match="secret|must be"):
+    with pytest.raises(ValueError, match=r"secret|must be"):
         signer(**options)

@@ -122,7 +122,7 @@ def test_a_short_hash_is_no_way_in():
     "options", [{"separator": "x"}, {"separator": ""}, {"hashlength": 0}, {"hashlength": 28}, {"maxage": 0}]
 )
 def test_options_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match="secret|must be"):
+    with pytest.raises(ValueError, match=r"secret|must be"):
         srs(**options)
 
 

@@ -1,0 +1,94 @@
+"""Does a bounce answer mail that we sent? Our senders are signed: one to a sender without a valid signature answers a forgery.
+
+A recipient whose signature is valid is the plain address from here on: for the checks below, and for the MTA.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import parse_mailbox
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.srs import SrsSettings, State, signature_of
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Action, Verdict, reject
+
+NAME = "srs"
+Settings = SrsSettings
+
+_ALWAYS = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142: people must get through to them
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """A recipient in a domain whose senders are signed.
+
+    bounce    the message is one, by its sender
+    plain     the address that the signed one stands for
+    sender    the mailbox name that counts as a bounce, "" for the null sender
+    """
+
+    check: ClassVar[str] = NAME
+    state: State = State.UNSIGNED
+    bounce: bool = True
+    plain: str = ""
+    sender: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for other recipients, for plain ones of mail that is no bounce, and for clients that are not outside."""
+    settings = services.settings[Settings]
+    signature = signature_of(settings)
+    assert message is not None
+    assert recipient is not None
+    mailbox = parse_mailbox(recipient.address)
+    if signature is None or mailbox.domain not in signature.domains:
+        return None
+    state, plain = signature.verified(recipient.address)
+    bounce = _is_bounce(message, signature.settings)
+    client = message.findings.get(ConnectionFinding)
+    outside = client is None or client.client is ClientClass.EXTERNAL
+    if state is not State.VALID and (not bounce or not outside or mailbox.local.lower() in _ALWAYS):
+        return None
+    local = parse_mailbox(message.mail_from).local
+    return Finding(state=state, bounce=bounce, plain=from_wire(plain, 320), sender=from_wire(local, 64))
+
+
+def _is_bounce(message: Message, settings: SrsSettings) -> bool:
+    local = parse_mailbox(message.mail_from).local.lower()
+    return not message.mail_from or local in {user.lower() for user in settings.banned_users}
+
+
+def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:
+    """A bounce that comes too late may still be honest, and is no offence."""
+    if finding.state is State.VALID or not finding.bounce:
+        return CONTINUE
+    told = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"
+    if not settings.reject_spoofed:
+        return Verdict(Action.CONTINUE, reason=f"{told}; reject_spoofed is off")
+    if finding.state is State.EXPIRED:
+        return reject("This bounce comes too late: we have sent no such message for days.", told)
+    text = (
+        "We did not send the message that this bounce answers: its sender was forged.\n"
+        "Please refuse such mail instead of bouncing it; SPF (RFC 7208) tells you who may send as us."
+    )
+    if finding.sender:
+        text = (
+            f"Mail from {finding.sender} counts as a bounce here, and this one answers nothing that we sent.\n"
+            "Please send from another address, and bounces from the null sender (MAIL FROM:<>)."
+        )
+    return reject(text, told, demerits=1)
+
+
+def readdress(finding: Finding) -> str:
+    """The plain address of a recipient whose signature is valid, else ""."""
+    return finding.plain if finding.state is State.VALID else ""

@@ -1,0 +1,49 @@
+"""The envelope sender of our own mail, signed as it leaves, so that bounces to it can be told from others."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.srs import SrsSettings, signature_of
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict
+
+NAME = "srs_sign"
+Settings = SrsSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """The signed sender."""
+
+    check: ClassVar[str] = NAME
+    signed: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for every sender that stays as he is."""
+    assert message is not None
+    signature = signature_of(services.settings[Settings])
+    if signature is None or not of_our_users(message):
+        return None
+    signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))
+    return Finding(signed=from_wire(signed, 500)) if signed else None
+
+
+def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:
+    return CONTINUE
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    draft.change_sender(finding.signed)

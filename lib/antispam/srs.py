@@ -1,0 +1,214 @@
+"""[srs]: how our own envelope senders are signed, and what bounces to us must carry. lib/SRS and lib/SES have the encodings."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import SES
+import SRS
+from antispam.addresses import HostList, parse_mailbox
+from antispam.settings import CheckSettings, SettingsError, ini, load_text, option, section
+from antispam.settings.declare import options_of
+from antispam.settings.values import listed
+
+_MAX_SECRETS = 10
+_MAX_FILE = 10_000
+
+
+def _domains(names: tuple[str, ...]) -> None:
+    HostList(names)
+
+
+def _secret(text: str) -> tuple[str, ...]:
+    """Upstream writes it in quotation marks."""
+    return tuple(one for one in (part.strip().strip("\"'") for part in text.split(",")) if one)
+
+
+def _days(value: int) -> None:
+    if not 1 <= value < 1000:
+        raise ValueError("expected 1 to 999 days")
+
+
+def _characters(value: int) -> None:
+    if not 1 <= value <= 27:
+        raise ValueError("expected 1 to 27 characters")
+
+
+def _separator(value: str) -> None:
+    if value not in ("=", "+", "-"):
+        raise ValueError("expected =, + or -")
+
+
+@section("srs")
+class SrsSettings(CheckSettings):
+    """[srs]: signed envelope senders. Off without a secret."""
+
+    config: Path | None = option(
+        None,
+        "a file with a section [srs] as pysrs has it; what stands here wins over it",
+        check=lambda file: _sound(file),
+    )
+    secret: tuple[str, ...] = option(
+        (),
+        "the secret that addresses are signed with; several, separated by commas, while it changes: the first signs, all "
+        "verify. Better kept in secret_file",
+        parse=_secret,
+    )
+    secret_file: Path | None = option(
+        None,
+        "a file with a secret a line, which others may not read; those of `secret` come first",
+        check=lambda file: _usable(file),
+    )
+    maxage: int = option(8, "days for which bounces to a signed sender are let in", check=_days)
+    hashlength: int = option(8, "characters of the hash in an SRS address", check=_characters)
+    separator: str = option("=", "what stands behind SRS0: =, + or -", check=_separator)
+    database: Path | None = option(None, "an SQLite file: SRS addresses are then short, and mean nothing without it")
+    ses: tuple[str, ...] = option(
+        (), "our domains whose senders are signed by SES: SES=...=ann@example.com", parse=listed, check=_domains
+    )
+    sign: tuple[str, ...] = option(
+        (), "our domains whose senders are signed by SRS: SRS0=...==ann@example.com", parse=listed, check=_domains
+    )
+    srs: tuple[str, ...] = option(
+        (),
+        "domains of ours that another program rewrites forwarded mail to: bounces to them are verified, too",
+        parse=listed,
+    )
+    fwdomain: str = option("", "the domain that forwarded mail is rewritten to")
+    nosrs: tuple[str, ...] = option(
+        (), "domains of recipients to whom senders are left as they are", parse=listed, check=_domains
+    )
+    reject_spoofed: bool = option(
+        False, "refuse bounces to our domains that don't answer a signed sender; first sign for maxage days"
+    )
+    banned_users: tuple[str, ...] = option(
+        (), "mailbox names whose mail counts as a bounce, since servers send bounces so: postmaster, mailer-daemon"
+    )
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Where bounces have to be signed."""
+        return tuple(filter(None, (*self.ses, *self.sign, *self.srs, self.fwdomain)))
+
+
+class State(enum.StrEnum):
+    """What an address that a bounce goes to is worth."""
+
+    VALID = "valid"
+    UNSIGNED = "unsigned"
+    FORGED = "forged"
+    EXPIRED = "expired"
+
+
+class Signature:
+    """Signs and verifies, as [srs] says. Made from the settings once, by signature_of()."""
+
+    def __init__(self, settings: SrsSettings, secrets: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.ses = SES.Signer(secrets, expiration=settings.maxage)
+        options: dict[str, Any] = {"maxage": settings.maxage, "separator": settings.separator, "alwaysrewrite": True}
+        self.srs: SRS.Guarded | SRS.DB = SRS.Guarded(secrets, hashlength=settings.hashlength, **options)
+        if settings.database is not None:
+            self.srs = SRS.DB(secrets, settings.database, **options)
+        self.domains = HostList(settings.domains)
+        self._ses, self._sign = HostList(settings.ses), HostList(settings.sign)
+        self._nosrs = HostList(settings.nosrs)
+
+    def signed(self, sender: str, recipients: tuple[str, ...]) -> str:
+        """The sender as he leaves; "" where he stays as he is: in another domain, signed already, for recipients of nosrs."""
+        domain = parse_mailbox(sender).domain
+        if not domain or any(parse_mailbox(one).domain in self._nosrs for one in recipients):
+            return ""
+        if is_signed(sender):
+            return ""
+        try:
+            if domain in self._ses:
+                return self.ses.sign(sender)
+            return self.srs.sign(sender) if domain in self._sign else ""
+        except (SES.SesError, SRS.SrsError):
+            return ""
+
+    def verified(self, address: str) -> tuple[State, str]:
+        """What an address of ours is worth, and the plain one that it stands for, "" where that is not known."""
+        try:
+            if address[:4].upper() == "SES=":
+                return State.VALID, self.ses.verify(address).address
+            return State.VALID, self.srs.reverse(address)
+        except (SES.Expired, SRS.Expired):
+            return State.EXPIRED, ""
+        except (SES.NotSigned, SRS.NotRewritten):
+            return State.FORGED if is_signed(address) else State.UNSIGNED, ""
+        except (SES.Forged, SRS.Forged):
+            return State.FORGED, ""
+
+
+def is_signed(address: str) -> bool:
+    """Whether it looks signed or rewritten, by whomever."""
+    local = address.lstrip('"')
+    return bool(SRS.Guarded.tag_of(local)) or local[:4].upper() == "SES="
+
+
+@functools.lru_cache(maxsize=8)
+def signature_of(settings: SrsSettings) -> Signature | None:
+    """What signs and verifies under these settings; None without a secret. Raises SettingsError for unusable files."""
+    settings = _with_file(settings)
+    secrets = (*settings.secret, *(_secrets_in(settings.secret_file) if settings.secret_file else ()))
+    return Signature(settings, secrets) if secrets else None
+
+
+def _usable(file: Path | None) -> None:
+    if file is not None:
+        _secrets_in(file)
+
+
+def _sound(file: Path | None) -> None:
+    _with_file(dataclasses.replace(load_text("", [SrsSettings])[SrsSettings], config=file))
+
+
+def _with_file(settings: SrsSettings) -> SrsSettings:
+    """What [srs] config says where milter.cfg is silent. A file that is not there says nothing: upstream names one that many
+    sites don't have."""
+    if settings.config is None or not settings.config.exists():
+        return settings
+    try:
+        entries = ini.parse(settings.config.read_text("utf-8", "surrogateescape"), str(settings.config))
+    except OSError as error:
+        raise SettingsError(f"[srs] config: {settings.config} can't be read: {error.strerror}") from None
+    given = {entry.option: entry for entry in entries if entry.section == "srs"}
+    changes = {}
+    for one in options_of(SrsSettings):
+        entry = given.get(one.name)
+        if one.name == "config" or entry is None or getattr(settings, one.field) != one.default:
+            continue
+        try:
+            changes[one.field] = one.read(entry.value)
+        except ValueError as error:
+            raise SettingsError(f"{entry.where}: [srs] {entry.option} = {entry.value}: {error}") from None
+    older = [given[name].value for name in ("secret.0", "secret.1", "secret.2") if name in given]
+    if older and "secret" in changes:
+        changes["secret"] = (*changes["secret"], *(one for text in older for one in _secret(text)))
+    return dataclasses.replace(settings, **changes)
+
+
+def _secrets_in(file: Path) -> tuple[str, ...]:
+    """Raises SettingsError for a file that can't be read, or that others can."""
+    try:
+        with open(file, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            content = stream.read(_MAX_FILE)
+    except OSError as error:
+        raise SettingsError(f"[srs] secret_file: {file} can't be read: {error.strerror}") from None
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise SettingsError(f"[srs] secret_file: others can read or change {file}; give it mode 0600 or 0640")
+    secrets = [line.strip() for line in content.decode("utf-8", "surrogateescape").splitlines() if line.strip()]
+    if not secrets or len(secrets) > _MAX_SECRETS:
+        raise SettingsError(
+            f"[srs] secret_file: {file} has {len(secrets)} secrets; expected one a line, the newest first"
+        )
+    return tuple(secrets)

@@ -1,0 +1,157 @@
+"""Bounces to signed senders, and to others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.accessmap import EMPTY
+from antispam.checks.srs_bounce import Finding, Settings, collect, decide, readdress
+from antispam.connection import Connection
+from antispam.evidence import ClientClass, ConnectionFinding
+from antispam.findings import Findings
+from antispam.message import Body, Message, Recipient
+from antispam.settings import SettingsError, load_text
+from antispam.srs import SrsSettings, State, signature_of
+from antispam.verdicts import Action
+from support.checks import services_of
+
+CONFIG = """
+secret = "shhhh!"
+ses = example.com
+sign = example.net
+fwdomain = fwd.example
+banned_users = postmaster, Mailer-Daemon
+"""
+
+
+def settings(config: str = CONFIG) -> SrsSettings:
+    return load_text(f"[srs]\n{config}", [SrsSettings])[SrsSettings]
+
+
+def signature(config: str = CONFIG) -> Any:
+    found = signature_of(settings(config))
+    assert found is not None
+    return found
+
+
+def found(to: str, *findings: Any, sender: str = "", config: str = CONFIG) -> Finding | None:
+    message = Message("m", sender, 0.0, Body(1000), findings=Findings(None, findings))
+    return collect(Connection("c"), message, Recipient(to), services_of(Settings, "srs", config))
+
+
+SIGNED = [
+    (signature().ses.sign("ann@example.com"), "ann@example.com"),
+    (signature().srs.sign("ann@example.net"), "ann@example.net"),
+    (signature().srs.forward("bob@example.org", "fwd.example"), "bob@example.org"),
+]
+
+
+@pytest.mark.parametrize(("to", "plain"), SIGNED)
+@pytest.mark.parametrize("sender", ["", "somebody@example.org"])
+def test_a_signed_recipient_means_the_plain_one(to: str, plain: str, sender: str) -> None:
+    finding = found(to, sender=sender)
+    assert finding is not None
+    assert finding.state is State.VALID
+    assert readdress(finding) == plain
+    assert decide(finding, Findings(), settings("reject_spoofed = yes"), EMPTY).action is Action.CONTINUE
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "state"),
+    [
+        ("ann@example.com", "", State.UNSIGNED),
+        ("ann@example.net", "mailer-daemon@mx.example.org", State.UNSIGNED),
+        ("ann@example.net", "POSTMASTER@mx.example.org", State.UNSIGNED),
+        (SIGNED[0][0].replace("ann", "bob"), "", State.FORGED),
+        (SIGNED[1][0].replace("ann", "bob"), "", State.FORGED),
+        ("SRS0=x@example.net", "", State.FORGED),
+        ("SES=x@example.com", "", State.FORGED),
+    ],
+)
+def test_a_bounce_that_answers_nothing_of_ours(to: str, sender: str, state: State) -> None:
+    finding = found(to, sender=sender)
+    assert finding is not None
+    assert finding.state is state
+    assert readdress(finding) == ""
+    verdict = decide(finding, Findings(), settings("reject_spoofed = yes"), EMPTY)
+    assert (verdict.action, verdict.demerits) == (Action.REJECT, 1)
+    assert decide(finding, Findings(), settings(), EMPTY).action is Action.CONTINUE, "reject_spoofed is off by default"
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "findings"),
+    [
+        ("ann@example.com", "joe@example.org", ()),
+        ("ann@example.org", "", ()),
+        ("postmaster@example.com", "", ()),
+        ("Abuse@example.com", "", ()),
+        ("ann@example.com", "", (ConnectionFinding(client=ClientClass.INTERNAL),)),
+        ("ann@example.com", "", (ConnectionFinding(client=ClientClass.TRUSTED_RELAY),)),
+    ],
+)
+def test_what_need_not_be_signed(to: str, sender: str, findings: Any) -> None:
+    assert found(to, *findings, sender=sender) is None
+
+
+def test_one_that_comes_too_late_is_no_offence() -> None:
+    verdict = decide(Finding(state=State.EXPIRED), Findings(), settings("reject_spoofed = yes"), EMPTY)
+    assert (verdict.action, verdict.demerits) == (Action.REJECT, 0)
+    assert "too late" in verdict.text
+
+
+def test_it_is_off_without_a_secret() -> None:
+    assert found("ann@example.com", config="ses = example.com") is None
+
+
+def test_a_file_of_pysrs_is_read_where_milter_cfg_is_silent(tmp_path: Path) -> None:
+    file = tmp_path / "pysrs.cfg"
+    file.write_text(
+        '[srs]\nsecret="shhhh!"\nsecret.0=older\nmaxage=21\nhashlength=5\nses=a.example\n[srsmilter]\nx=1\n'
+    )
+    read = signature(f"config = {file}\nmaxage = 9")
+    assert (read.settings.maxage, read.settings.hashlength, read.settings.secret) == (9, 5, ("shhhh!", "older"))
+    assert "a.example" in read.domains
+
+
+def test_a_file_of_pysrs_that_is_not_there_says_nothing() -> None:
+    assert signature_of(settings("config = /nonexistent/pysrs.cfg")) is None
+
+
+def test_secrets_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text("new\nold\n")
+    file.chmod(0o640)
+    old = signature("secret = old\nses = example.com").ses.sign("ann@example.com")
+    assert signature(f"secret_file = {file}\nses = example.com").verified(old) == (State.VALID, "ann@example.com")
+
+
+@pytest.mark.parametrize(("mode", "content"), [(0o644, "x\n"), (0o620, "x\n"), (0o600, ""), (0o600, "x\n" * 11)])
+def test_a_secret_file_that_is_not_safe_is_refused(tmp_path: Path, mode: int, content: str) -> None:
+    file = tmp_path / "secrets"
+    file.write_text(content)
+    file.chmod(mode)
+    with pytest.raises(SettingsError, match="secret_file"):
+        settings(f"secret_file = {file}")
+
+
+@pytest.mark.parametrize("line", ["maxage = 0", "hashlength = 30", "separator = x", "secret_file = /nonexistent"])
+def test_values_that_make_no_sense_are_refused(line: str) -> None:
+    with pytest.raises(SettingsError):
+        settings(line)
+
+
+@given(st.text(max_size=300))
+def test_no_recipient_raises(to: str) -> None:
+    for address in (
+        to,
+        f"{to}@example.com",
+        f"SES={to}@example.com",
+        f"SRS0={to}@example.net",
+        f"SRS1={to}@fwd.example",
+    ):
+        found(address)
