@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from antispam.message import Header, Message, Recipient, as_octets
@@ -41,7 +41,10 @@ class ChangeSender(NamedTuple):
 
 
 class AddRecipient(NamedTuple):
+    """`params` are those of RCPT (RFC 5321), such as NOTIFY=NEVER."""
+
     address: str
+    params: str = ""
 
 
 class DeleteRecipient(NamedTuple):
@@ -75,6 +78,8 @@ class Draft:
         self._inserted: list[InsertHeader] = []
         self._appended: list[AppendHeader] = []
         self._envelope: list[Edit] = []
+        self._added: dict[str, AddRecipient] = {}  # by the address in small letters
+        self._taken_out: set[str] = set()
 
     @property
     def headers(self) -> list[Header]:
@@ -123,8 +128,46 @@ class Draft:
     def change_sender(self, address: str) -> None:
         self._envelope.append(ChangeSender(address))
 
-    def add_recipient(self, address: str) -> None:
-        self._envelope.append(AddRecipient(address))
+    def add_recipient(self, address: str, params: str = "") -> None:
+        """Somebody gets it whom nobody named at RCPT: once, and only where he does not get it anyway."""
+        self._added.setdefault(address.lower(), AddRecipient(address, params))
+
+    def redirect(self, address: str, destinations: Sequence[str]) -> None:
+        """The destinations get it instead of that address, which may have been added, too; the address stays if it is one of
+        them."""
+        key, params = address.lower(), ""
+        if key not in {destination.lower() for destination in destinations}:
+            self._taken_out.add(key)
+            params = self._added.pop(key, AddRecipient(address)).params
+        for destination in destinations:
+            self.add_recipient(destination, params)
+
+    def take_out_all(self) -> None:
+        """None of the recipients gets it, only who was or is added."""
+        self._taken_out.update(recipient.address.lower() for recipient in self.recipients)
+
+    @property
+    def named(self) -> tuple[Recipient, ...]:
+        """The recipients who still get it."""
+        return tuple(one for one in self.recipients if not self._is_out(one))
+
+    def _is_out(self, recipient: Recipient) -> bool:
+        key = recipient.address.lower()
+        return key in self._taken_out and key not in self._added
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Who gets it, once every check has had its way."""
+        return (*(one.address for one in self.named), *(one.address for one in self._additions()))
+
+    def _additions(self) -> list[AddRecipient]:
+        named = {one.address.lower() for one in self.named}
+        return [added for key, added in self._added.items() if key not in named]
+
+    def withdraw(self, addresses: Collection[str]) -> None:
+        """Those who were added and get it in another way (addresses in small letters) do not get this one."""
+        for address in addresses:
+            self._added.pop(address, None)
 
     def delete_recipient(self, path: str) -> None:
         self._envelope.append(DeleteRecipient(path))
@@ -139,7 +182,8 @@ class Draft:
             for place, value in sorted(self._changed.items(), reverse=True)
         ]
         body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
-        return [*changes, *self._appended, *self._inserted, *body, *self._envelope]
+        gone: list[Edit] = [DeleteRecipient(one.path) for one in self.recipients if self._is_out(one)]
+        return [*changes, *self._appended, *self._inserted, *body, *self._additions(), *gone, *self._envelope]
 
     def _name(self, place: int) -> str:
         return self.message.headers[place].name.decode("ascii", "surrogateescape")

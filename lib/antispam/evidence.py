@@ -212,3 +212,32 @@ class TrainingFinding(Finding):
     used: int = 0
     allowed: int = 0
     store_error: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WiretapFinding(Finding):
+    """A sender whose mail is copied or dropped, found at the end of the message.
+
+    copies   who gets a copy
+    discard  nobody else gets it
+    """
+
+    check: ClassVar[str] = "wiretap"
+    copies: tuple[str, ...] = ()
+    discard: bool = False
+    blind: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordsFinding(Finding):
+    """A word of the administrator's lists, found at the end of the message.
+
+    where  "subject" or "author" (the name beside the address)
+    word   as it is listed
+    text   where it was found, as it is shown
+    """
+
+    check: ClassVar[str] = "words"
+    where: str = "subject"
+    word: str = ""
+    text: str = ""

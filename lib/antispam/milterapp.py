@@ -29,6 +29,7 @@ ACTIONS = (
     | Milter.CHGHDRS
     | Milter.CHGBODY
     | Milter.ADDRCPT
+    | Milter.ADDRCPT_PAR
     | Milter.DELRCPT
     | Milter.CHGFROM
     | Milter.QUARANTINE
@@ -175,8 +176,8 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
                     self.replacebody(content)
                 case ChangeSender(address):
                     self.chgfrom(f"<{address}>")
-                case AddRecipient(address):
-                    self.addrcpt(f"<{address}>")
+                case AddRecipient(address, params):
+                    self.addrcpt(f"<{address}>", params or None)
                 case DeleteRecipient(path):
                     self.delrcpt(path)
 

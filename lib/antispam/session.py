@@ -287,7 +287,9 @@ class Session:
             if failure is not None:
                 return Outcome(self._say(failure))
             drafts.append(draft)
+        _share_out(drafts)
         first, *others = drafts
+        others = [draft for draft in others if draft.addresses]
         if (fate.kept or others) and not self._store(fate.kept, others):
             return Outcome(self._say(_not_stored(fate.kept[0][1] if fate.kept else None)))
         here = {id(recipient) for recipient in first.recipients}
@@ -322,7 +324,7 @@ class Session:
                 Kind.REST,
                 message.ref,
                 message.mail_from,
-                tuple(one.address for one in draft.recipients),
+                draft.addresses,
                 draft.letter(),
             )
             for draft in others
@@ -404,6 +406,14 @@ class Session:
         decision = refusal or next(iter(refused), None)
         self._record(CONTINUE if decision is None else decision.verdict)
         self.message = None
+
+
+def _share_out(drafts: Sequence[Draft]) -> None:
+    """Whoever was added gets one message, however many of these would go to him, and his own if he is a recipient."""
+    served = {recipient.address.lower() for draft in drafts for recipient in draft.named}
+    for draft in drafts:
+        draft.withdraw(served)
+        served.update(address.lower() for address in draft.addresses)
 
 
 def _too_large(decision: Decision) -> Decision:

@@ -306,8 +306,8 @@ class _Letter:
                 self.body = content
             case ChangeSender(address):
                 self.sender = address
-            case AddRecipient(address):
-                self.recipients[address] = ()
+            case AddRecipient(address, params):
+                self.recipients[address] = tuple(params.split())
             case DeleteRecipient(path):
                 self.recipients.pop(path.removeprefix("<").removesuffix(">"))
 

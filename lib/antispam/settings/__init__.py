@@ -1,10 +1,11 @@
 """Settings are a value: `load(paths, classes) -> Settings`, typed, frozen, strict, without side effects."""
 
-from antispam.settings.declare import CheckSettings, Mode, OnError, option, section
+from antispam.settings.declare import ANY, CheckSettings, Mode, OnError, option, section
 from antispam.settings.errors import SettingsError
 from antispam.settings.load import Origin, Settings, default_settings, load, load_text
 
 __all__ = [
+    "ANY",
     "CheckSettings",
     "Mode",
     "OnError",

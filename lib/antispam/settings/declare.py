@@ -27,6 +27,9 @@ class OnError(enum.StrEnum):
     REJECT = "reject"
 
 
+ANY = "*"
+
+
 def option(
     default: Any,
     help: str,
@@ -46,7 +49,7 @@ def option(
     name     its name in the file, where that is no Python name
     check    raises ValueError where a value of the right form makes no sense
     named_by an option of the same section that lists names: each of them is an option, too, and the field maps those that
-             are given to their values (`parse` reads one)
+             are given to their values (`parse` reads one); ANY makes an option of every name in the section that is none yet
     """
     metadata = {"help": help, "parse": parse, "section": section, "name": name, "check": check, "named_by": named_by}
     if named_by:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from antispam.settings import ini
-from antispam.settings.declare import Option, options_of
+from antispam.settings.declare import ANY, Option, options_of
 from antispam.settings.errors import SettingsError
 from antispam.settings.values import names, show
 
@@ -132,9 +132,13 @@ def _declared(
     found: dict[tuple[str, str], Option] = {}
     for option in options:
         for entry in entries:
-            if (entry.section, entry.option) == (option.section, option.named_by):
+            if option.named_by == ANY and entry.section == option.section:
+                keys = iter([(entry.section, entry.option)])
+            elif (entry.section, entry.option) == (option.section, option.named_by):
                 keys = ((option.section, name.lower()) for name in names(entry.value) if ":" not in name)
-                found |= {key: dataclasses.replace(option, name=key[1]) for key in keys if key not in known}
+            else:
+                continue
+            found |= {key: dataclasses.replace(option, name=key[1]) for key in keys if key not in known}
     return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.draft import AppendHeader, ChangeHeader, Draft, InsertHeader, ReplaceBody
-from antispam.message import Body, Header, Message
+from antispam.draft import AddRecipient, AppendHeader, ChangeHeader, DeleteRecipient, Draft, InsertHeader, ReplaceBody
+from antispam.message import Body, Header, Message, Recipient
 
 
 def draft(*headers, body=b"text\r\n"):
@@ -56,3 +56,36 @@ def test_a_body_replaced_by_itself_is_no_edit():
     assert d.edits() == []
     d.replace_body(b"other\r\n")
     assert d.edits() == [ReplaceBody(b"other\r\n")]
+
+
+def addressed(*addresses):
+    message = Message("ref", "a@example.org", 0.0, Body(1000))
+    message.recipients += [Recipient(one, (), f"<{one}>") for one in addresses]
+    return Draft(message)
+
+
+def test_whoever_is_added_gets_it_once():
+    d = addressed("a@example.com")
+    for address in ("b@example.com", "B@example.com", "A@example.com"):
+        d.add_recipient(address)
+    assert d.edits() == [AddRecipient("b@example.com")]
+    assert d.addresses == ("a@example.com", "b@example.com")
+
+
+def test_a_redirected_recipient_leaves_unless_he_is_among_the_destinations():
+    d = addressed("a@example.com", "c@example.com")
+    d.redirect("a@example.com", ["b@example.com"])
+    d.redirect("c@example.com", ["C@example.com", "d@example.com"])
+    assert d.edits() == [
+        AddRecipient("b@example.com"),
+        AddRecipient("d@example.com"),
+        DeleteRecipient("<a@example.com>"),
+    ]
+
+
+def test_who_is_taken_out_and_added_again_stays():
+    d = addressed("a@example.com")
+    d.take_out_all()
+    d.add_recipient("a@example.com")
+    assert d.edits() == []
+    assert d.addresses == ("a@example.com",)

@@ -1,0 +1,132 @@
+"""Mail of one sender to one recipient that shall go elsewhere, or to others as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import parse_mailbox
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.evidence import WiretapFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.program import ProgramSettings
+from antispam.services import Services
+from antispam.settings import ANY, CheckSettings, option, section
+from antispam.settings.values import names
+from antispam.text import from_wire
+from antispam.verdicts import Action, Verdict
+
+NAME = "smart_alias"
+
+_MOST_LOGGED = 10
+
+
+def _alias(text: str) -> tuple[str, ...]:
+    """Sender, recipient, perhaps destinations. Raises ValueError."""
+    parts = names(text)
+    if len(parts) < 2 or not all(part.isprintable() and " " not in part for part in parts):
+        raise ValueError("expected sender, recipient[, destination...]")
+    if "@" not in parts[0] and parts[0] != "<>":
+        raise ValueError("the sender is an address, a domain (@example.com), or <> for bounces")
+    return tuple(part if part == "<>" else part.removeprefix("<").removesuffix(">") for part in parts)
+
+
+@section("smart_alias")
+class Settings(CheckSettings):
+    """[smart_alias]: one line an alias, `NAME = sender, recipient[, destination...]`."""
+
+    aliases: Mapping[str, tuple[str, ...]] = option(
+        {},
+        "what this sender (an address, or @domain) sends to this recipient goes to the destinations instead; "
+        "without any, to NAME",
+        parse=_alias,
+        named_by=ANY,
+    )
+    old_names: tuple[str, ...] = option(
+        (), "the names of smart aliases that stand here, as old configurations have them", section="wiretap",
+        name="smart_alias",
+    )  # fmt: skip
+    old_aliases: Mapping[str, tuple[str, ...]] = option(
+        {}, "an alias as in [smart_alias]", section="wiretap", parse=_alias, named_by="smart_alias"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Redirect:
+    """One recipient of whom an alias speaks, and where his mail goes."""
+
+    alias: str
+    recipient: str
+    destinations: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """The aliases that apply to the message."""
+
+    check: ClassVar[str] = NAME
+    redirects: tuple[Redirect, ...] = ()
+
+
+_Key = tuple[str, str]  # sender and recipient
+
+
+@functools.lru_cache(maxsize=8)
+def _table(aliases: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> dict[_Key, tuple[str, tuple[str, ...]]]:
+    """By sender and recipient: the alias and its destinations. Of two for the same pair the later holds."""
+    return {
+        (_as_compared(sender, fold), _as_compared(recipient, fold)): (name, tuple(destinations) or (name,))
+        for name, (sender, recipient, *destinations) in aliases
+    }
+
+
+def _as_compared(address: str, fold: bool) -> str:
+    mailbox = parse_mailbox(address)
+    local = mailbox.local.lower() if fold else mailbox.local
+    return f"{local}@{mailbox.domain}" if mailbox.domain else local
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where no alias applies. They are applied to whom the wiretap adds, too, but not to one another's destinations: so
+    there are no loops."""
+    assert message is not None
+    settings = services.settings[Settings]
+    if not settings.aliases and not settings.old_aliases:
+        return None
+    fold = not services.settings[ProgramSettings].case_sensitive_localpart
+    table = _table((*settings.old_aliases.items(), *settings.aliases.items()), fold)
+    sender = _as_compared(message.mail_from, fold)
+    senders = [sender, f"@{parse_mailbox(message.mail_from).domain}"] if message.mail_from else [sender]
+    tapped = message.findings.get(WiretapFinding)
+    addresses = [*(one.address for one in message.accepted_recipients), *(tapped.copies if tapped else ())]
+    redirects = []
+    for address in dict.fromkeys(addresses):
+        found = [table[key] for one in senders if (key := (one, _as_compared(address, fold))) in table]
+        if found:
+            destinations = dict.fromkeys(destination for _, those in found for destination in those)
+            redirects.append(
+                Redirect(alias=found[0][0], recipient=from_wire(address), destinations=tuple(destinations))
+            )
+    return Finding(redirects=tuple(redirects)) if redirects else None
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    told = [f"<{one.recipient}> to {', '.join(one.destinations)}" for one in finding.redirects[:_MOST_LOGGED]]
+    more = len(finding.redirects) - len(told)
+    return Verdict(Action.CONTINUE, reason="; ".join(told) + (f"; {more} more" if more else ""))
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    by_address = {one.recipient: one.destinations for one in finding.redirects}
+    for address in draft.addresses:
+        destinations = by_address.get(from_wire(address))
+        if destinations is not None:
+            draft.redirect(address, destinations)

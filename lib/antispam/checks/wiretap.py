@@ -1,0 +1,90 @@
+"""Copies of what some users send, for somebody who may read it; and mail of some that nobody else is to get."""
+
+from __future__ import annotations
+
+import functools
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import parse_mailbox
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.evidence import WiretapFinding as Finding
+from antispam.findings import Findings
+from antispam.learning.people import AddressList
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import listed
+from antispam.verdicts import Action, Verdict, discard
+
+NAME = "wiretap"
+
+# A bounce of the copy (a full mailbox) would go to the sender, and tell him of it.
+UNNOTICED = "NOTIFY=NEVER"
+
+
+def _addresses(addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        if not address.isprintable() or not address.isascii() or any(char in address for char in ' <>,"'):
+            raise ValueError(f"{address!r} is no address")
+
+
+@section("wiretap")
+class Settings(CheckSettings):
+    """[wiretap]: who is listened to. Ask a lawyer first."""
+
+    users: tuple[str, ...] = option(
+        (), "senders and logins whose mail is copied to dest: addresses, @domains, or file:PATH", parse=listed
+    )
+    dest: tuple[str, ...] = option((), "who gets the copies", check=_addresses)
+    blind: bool = option(True, "without a Cc field that tells all recipients of the copy")
+    discard_users: tuple[str, ...] = option(
+        (), "senders and logins whose mail nobody gets but dest, and they are not told", parse=listed
+    )
+    discard: tuple[str, ...] = option((), "the same, as upstream's code calls it", parse=listed)
+
+
+@functools.lru_cache(maxsize=16)
+def _list(items: tuple[str, ...]) -> AddressList:
+    return AddressList(items)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for everybody who is in no list. Who gets the copies is not listened to himself."""
+    assert message is not None
+    settings = services.settings[Settings]
+    tapped = bool(settings.dest) and _is_in(settings.users, message) and not _is_one_of(settings.dest, message)
+    dropped = _is_in((*settings.discard_users, *settings.discard), message)
+    if not tapped and not dropped:
+        return None
+    copies = tuple(dict.fromkeys(settings.dest)) if tapped else ()
+    return Finding(copies=copies, discard=dropped, blind=settings.blind)
+
+
+def _is_in(items: tuple[str, ...], message: Message) -> bool:
+    senders = _list(items)
+    login = message.auth.login
+    return bool(message.mail_from and message.mail_from in senders) or bool(login and login in senders)
+
+
+def _is_one_of(addresses: tuple[str, ...], message: Message) -> bool:
+    sender = str(parse_mailbox(message.mail_from)).lower()
+    return sender in {str(parse_mailbox(address)).lower() for address in addresses}
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    if finding.discard and not finding.copies:
+        return discard("mail of a sender in discard_users")
+    told = f"copied to {', '.join(finding.copies)}"
+    return Verdict(Action.CONTINUE, reason=f"{told}, and to nobody else" if finding.discard else told)
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    if finding.discard:
+        draft.take_out_all()
+    for address in finding.copies:
+        draft.add_recipient(address, UNNOTICED)
+    if finding.copies and not finding.blind:
+        draft.append_header("Cc", ", ".join(finding.copies))

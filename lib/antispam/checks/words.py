@@ -1,0 +1,93 @@
+"""Words in the subject, or in the name of the author, that nobody here wants to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.answers import Answer, answered
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.encoded_words import decoded
+from antispam.evidence import WordsFinding as Finding
+from antispam.findings import Findings
+from antispam.message import Header, Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
+from antispam.verdicts import Verdict
+from antispam.wordlist import WordList, as_shown, phrases
+
+NAME = "words"
+
+_ANGLES = re.compile(r"<[^<>]*>")
+_REFUSAL = (
+    "The {where} of the message has a word that is not accepted here, because most mail with it is spam.\n"
+    "If yours is honest, please send it again with another {where}."
+)
+
+
+@section("words")
+class Settings(CheckSettings):
+    """[words]: what the lists of words in [defang] lead to."""
+
+    spam_words: tuple[str, ...] = option(
+        (), "not in a subject or an author's name; capitals matter", section="defang", parse=phrases
+    )
+    porn_words: tuple[str, ...] = option((), "the same; capitals do not matter", section="defang", parse=phrases)
+    from_words: tuple[str, ...] = option(
+        (), "not in an author's name; capitals matter", section="defang", parse=phrases
+    )
+    whole_words: bool = option(
+        False, "only whole words; without it cialis is found in specialist, and with it p0rn not in p0rno"
+    )
+    answer: Answer = option(Answer.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
+
+
+@functools.lru_cache(maxsize=16)
+def _list(items: tuple[str, ...], fold: bool, whole: bool) -> WordList:
+    return WordList(items, fold=fold, whole=whole)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where nothing is found. Every Subject and From is looked at: which of several is shown, nobody knows."""
+    assert message is not None
+    settings = services.settings[Settings]
+    whole = settings.whole_words
+    general = (_list(settings.spam_words, False, whole), _list(settings.porn_words, True, whole))
+    of_names = (*general, _list(settings.from_words, False, whole))
+    if not any(of_names) or of_our_users(message):
+        return None
+    for header in message.fields(b"Subject"):
+        if finding := _found(general, decoded(header.text).text, "subject"):
+            return finding
+    for header in message.fields(b"From"):
+        if finding := _found(of_names, author_name(header), "author"):
+            return finding
+    return None
+
+
+def _found(lists: tuple[WordList, ...], text: str, where: str) -> Finding | None:
+    shown = as_shown(text)
+    word = next((word for one in lists if (word := one.find(shown))), "")
+    return Finding(where=where, word=from_wire(word), text=from_wire(shown, 200)) if word else None
+
+
+def author_name(header: Header) -> str:
+    """What a From field has besides addresses."""
+    if "<" in header.text:
+        return decoded(_ANGLES.sub(" ", header.text)).text
+    return decoded(" ".join(part for part in header.text.split() if "@" not in part)).text
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    where = "subject" if finding.where == "subject" else "author's name"
+    verdict = answered(
+        settings.answer, _REFUSAL.format(where=where), f"{finding.word!r} in the {where}: {finding.text}"
+    )
+    # A subject may be an accident; nobody is called Detox.
+    return dataclasses.replace(verdict, demerits=1) if finding.where == "author" else verdict

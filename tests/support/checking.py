@@ -1,0 +1,61 @@
+"""What tests of a single check begin with: settings from a few lines, services, a message, and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from antispam.accessmap import EMPTY
+from antispam.connection import Connection
+from antispam.deadline import Deadline
+from antispam.findings import Finding, Findings
+from antispam.message import Auth, Body, Header, Message, Recipient
+from antispam.program import ProgramSettings
+from antispam.services import Services
+from antispam.settings import load_text
+from antispam.verdicts import Verdict
+from support.dns import ScriptedResolver
+
+NOW = 1_700_000_000.0
+
+
+def services(check: ModuleType, config: str = "", **changes: Any) -> Services:
+    """Services with the settings that `config` gives to the check."""
+    given: dict[str, Any] = {
+        "settings": load_text(config, [ProgramSettings, check.Settings]),
+        "resolver": ScriptedResolver({}),
+        "store": None,
+        "access": EMPTY,
+        "clock": lambda: NOW,
+        "deadline": Deadline.after(5),
+    }
+    return Services(**(given | changes))
+
+
+def message(
+    *fields: str | bytes,
+    mail_from: str = "a@example.org",
+    to: Iterable[str] = ("b@example.com",),
+    login: str = "",
+    found: Iterable[Finding] = (),
+    body: bytes = b"hello\r\n",
+) -> Message:
+    """A message as a session has it at its end; fields as `Name: value`."""
+    it = Message("abcdefghijkl", mail_from, NOW, Body(1 << 20), auth=Auth(login), findings=Findings(None, found))
+    for field in fields:
+        name, _, value = (field.encode("utf-8", "surrogateescape") if isinstance(field, str) else field).partition(b":")
+        it.headers.append(Header(name, value))
+    it.body.write(body)
+    it.recipients += [Recipient(one, (), f"<{one}>", Findings(it.findings)) for one in to]
+    return it
+
+
+def judge(check: ModuleType, it: Message, config: str = "", **changes: Any) -> tuple[Any, Verdict | None]:
+    """The finding and the verdict; None for both where the question does not arise."""
+    given = services(check, config, **changes)
+    finding = check.collect(Connection("c"), it, None, given)
+    if finding is None:
+        return None, None
+    assert type(finding).from_json(finding.to_json()) == finding
+    return finding, check.decide(finding, it.findings, given.settings[check.Settings], EMPTY)

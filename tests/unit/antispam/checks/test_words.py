@@ -1,0 +1,64 @@
+"""Words that are not wanted: where they are looked for, and what becomes of the mail."""
+
+from __future__ import annotations
+
+import pytest
+
+from antispam.checks import words
+from antispam.verdicts import Action
+from support.checking import judge, message
+
+CONFIG = "[defang]\nspam_words = $$$, HGH\nporn_words = cialis\nfrom_words = White Teeth\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "where", "word"),
+    [
+        (["Subject: save $$$"], "subject", "$$$"),
+        (["Subject: CIALIS"], "subject", "cialis"),
+        (["Subject: hi", "Subject: Cialis"], "subject", "cialis"),
+        (["subject : Cialis"], "subject", "cialis"),
+        (["Subject: =?utf-8?b?Y2lhbGlz?="], "subject", "cialis"),
+        (["From: White Teeth <x@example.org>"], "author", "White Teeth"),
+        (["From: =?utf-8?q?White_Teeth?= <x@example.org>"], "author", "White Teeth"),
+        (["From: x@example.org (HGH)"], "author", "HGH"),
+        (['From: "ci@lis, cialis" <x@example.org>'], "author", "cialis"),
+    ],
+)
+def test_listed_words_are_found(fields, where, word):
+    finding, verdict = judge(words, message(*fields), CONFIG)
+    assert (finding.where, finding.word) == (where, word)
+    assert (verdict.action, verdict.code) == (Action.REJECT, 550)
+    assert verdict.demerits == (1 if where == "author" else 0)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Subject: hgh", "Subject: White Teeth", "From: white teeth <x@example.org>", "From: <cialis@example.org>",
+     "From: cialis@example.org", "From: Bob <cialis@example.org>", "X-Subject: cialis", "Subject: \xff\xfe"],
+)  # fmt: skip
+def test_what_is_not_meant_is_not_found(field):
+    assert judge(words, message(field), CONFIG) == (None, None)
+
+
+def test_without_lists_nothing_is_asked():
+    assert judge(words, message("Subject: cialis")) == (None, None)
+
+
+def test_our_own_users_may_write_what_they_like():
+    assert judge(words, message("Subject: cialis", login="bob"), CONFIG) == (None, None)
+
+
+def test_whole_words_and_another_answer():
+    config = CONFIG + "[words]\nwhole_words = yes\nanswer = quarantine\n"
+    assert judge(words, message("Subject: specialist"), config) == (None, None)
+    _, verdict = judge(words, message("Subject: cialis!"), config)
+    assert verdict.action is Action.QUARANTINE
+
+
+def test_lists_in_latin_1_are_read(tmp_path):
+    from antispam.settings import load
+
+    file = tmp_path / "milter.cfg"
+    file.write_bytes("[defang]\nporn_words = frëe, xãnax\n".encode("latin-1"))
+    assert load([file], [words.Settings])[words.Settings].porn_words == ("frëe", "xãnax")
