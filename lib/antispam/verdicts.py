@@ -29,6 +29,18 @@ class Action(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Callback:
+    """Somebody wants the sender called back before the message is taken (checks/callback.py does it).
+
+    word  "CBV": ask whether the address exists; "DSN": and write to it what was found
+    tag   what was found, as the access map names it: "spf-softfail"
+    """
+
+    word: str
+    tag: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
     """A decision with the two texts that go with it.
 
@@ -38,6 +50,7 @@ class Verdict:
     text      for the human who will read the bounce: what was found and what can be done; lines end in a newline
     reason    for the administrator's log
     demerits  offences of the client that this decision stands for: what no honest client does
+    callback  the message goes on, if the sender can be called back
     """
 
     action: Action
@@ -46,6 +59,7 @@ class Verdict:
     text: str = ""
     reason: str = ""
     demerits: int = 0
+    callback: Callback | None = None
 
     def reply_lines(self, reference: str = "") -> tuple[str, ...]:
         """The lines of the SMTP reply, safe to send, the reference on the last so that a caller on the phone can quote it."""

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from support.learning import Learned
+from support.mail_exchanger import MailExchanger
+from support.network import Network
 from support.processes import NotReadyError, wait_until
 from support.signing import SigningKey
 from support.sink import Delivery, unstuffed
@@ -64,6 +66,7 @@ class Dialogue:
     without: dict[str, str] = dataclasses.field(default_factory=dict)
     taught: list[tuple[str, int]] = dataclasses.field(default_factory=list)
     preferences: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    exchangers: dict[str, list[tuple[str, str]]] = dataclasses.field(default_factory=dict)
     steps: list[Step] = dataclasses.field(default_factory=list)
 
     @property
@@ -74,6 +77,15 @@ class Dialogue:
     def learned(self) -> Learned | None:
         """What is in the filter's store before it starts; None for an empty one."""
         return Learned(self.taught, self.preferences) if self.taught or self.preferences else None
+
+    @contextlib.contextmanager
+    def mail_exchangers(self, network: Network) -> Iterator[int]:
+        """The strangers' mail servers listen while the context lasts; gives their port."""
+        port = network.free_port()
+        with contextlib.ExitStack() as stack:
+            for address, answers in self.exchangers.items():
+                stack.enter_context(MailExchanger(network, address, port, answers))
+            yield port
 
     @property
     def runners(self) -> list[str]:
@@ -106,9 +118,10 @@ _OPENINGS = (
     ("key ", "key"),
     ("taught ", "taught"),
     ("preference ", "preference"),
+    ("mx ", "mx"),
     ("not in ", "not in"),
 )
-_BLOCKS = {"message", "delivered", "log", "log-without", "config", "zone", "file"}
+_BLOCKS = {"message", "delivered", "log", "log-without", "config", "zone", "file", "mx"}
 
 
 def read_dialogue(path: Path) -> Dialogue:
@@ -184,6 +197,9 @@ def _declare(dialogue: Dialogue, step: Step) -> bool:
         case "preference":
             user, name, value = step.text.split(maxsplit=2)
             dialogue.preferences.append((user, name, value))
+        case "mx":
+            pairs = [line.strip().split(" ", 1) for line in step.block]
+            dialogue.exchangers[step.text.removesuffix(":")] = [(pattern, reply.strip()) for pattern, reply in pairs]
         case "not in":
             runner, _, reason = step.text.partition(":")
             if runner not in RUNNERS or not reason.strip():

@@ -36,6 +36,7 @@ from antispam.verdicts import Action, Verdict
 from support.dialogue import Client, Dialogue, Scene
 from support.dns import loopback_nameserver
 from support.learning import Learned
+from support.network import Network
 from support.processes import RunDirectory
 from support.sink import Delivery, envelope_path, unstuffed
 from support.smtp_client import ConnectionLostError, Reply, to_content
@@ -424,14 +425,15 @@ class InProcessRunner:
         with contextlib.ExitStack() as stack:
             run = stack.enter_context(RunDirectory("inprocess"))
             port = stack.enter_context(loopback_nameserver(zones))
+            mx_port = stack.enter_context(dialogue.mail_exchangers(Network()))
             log = stack.enter_context(_captured_log())
             for name, text in dialogue.files.items():
                 run.write(name, text).chmod(0o600)
             (dialogue.learned or Learned()).put_into(f"sqlite:///{run.path}/bms.sqlite")
             config = f"[milter]\ndatadir = {run.path}\n[dns]\nnameservers = 127.0.0.1@{port}\n{dialogue.config}"
-            settings = load_text(
-                config.replace("{dir}", str(run.path)).replace("{mta}", "127.0.0.1:25"), settings_classes(self._journey)
-            )
+            for name, value in {"dir": str(run.path), "mta": "127.0.0.1:25", "mxport": str(mx_port)}.items():
+                config = config.replace(f"{{{name}}}", value)
+            settings = load_text(config, settings_classes(self._journey))
             application = Application(self._journey, settings, clock=clock)
             stack.callback(application.close)
             yield _InProcessScene(application, zones, clock, log)

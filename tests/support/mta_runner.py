@@ -89,9 +89,10 @@ class MtaRunner:
         self.mta.sink.clear()
         config = dialogue.config.replace("{mta}", f"127.0.0.1:{self.mta.port}")
         with (
+            dialogue.mail_exchangers(self._network) as mx_port,
             FilterProcess(
                 self._network,
-                config,
+                config.replace("{mxport}", str(mx_port)),
                 files=dialogue.files,
                 socket=self._socket,
                 learned=dialogue.learned,

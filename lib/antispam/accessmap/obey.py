@@ -6,7 +6,7 @@ import dataclasses
 
 from antispam.accessmap.policy import Action as Wanted
 from antispam.accessmap.policy import Policy
-from antispam.verdicts import BAN, Action, Verdict, accept, discard, quarantine
+from antispam.verdicts import BAN, Action, Callback, Verdict, accept, discard, quarantine
 
 
 def obey(entry: Policy, refusal: Verdict) -> Verdict:
@@ -14,7 +14,7 @@ def obey(entry: Policy, refusal: Verdict) -> Verdict:
 
     The entry's own reply code, enhanced code and text go before those of `refusal`, and its code decides whether the refusal is
     for good: a REJECT about a temporary error stays temporary unless the entry names a 5xx code. CBV, DSN and OK let the
-    message go on: nobody is called back yet, which the reason tells.
+    message go on; the first two ask for something that is done later.
     """
     reason = refusal.reason
     match entry.action:
@@ -31,7 +31,7 @@ def obey(entry: Policy, refusal: Verdict) -> Verdict:
         case Wanted.QUARANTINE:
             return quarantine(reason)
         case Wanted.CBV | Wanted.DSN:
-            return Verdict(Action.CONTINUE, reason=f"{reason} (not sent: calling back is not available yet)")
+            return Verdict(Action.CONTINUE, reason=reason, callback=Callback(entry.action.value, _tag(entry)))
         case _:
             return Verdict(Action.CONTINUE, reason=reason)
 
@@ -46,3 +46,8 @@ def _prescribed(entry: Policy, refusal: Verdict, code: int) -> Verdict:
         reason=refusal.reason,
         demerits=refusal.demerits,
     )
+
+
+def _tag(entry: Policy) -> str:
+    """What the entry is about: "spf-softfail"; "" where it is a default of the check."""
+    return entry.key.partition(":")[0]

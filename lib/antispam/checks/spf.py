@@ -158,11 +158,15 @@ def decide(finding: SpfFinding, findings: Findings, settings: Settings, policy: 
     """The first that has something to say: the HELO name, then MAIL FROM."""
     if finding.mailfrom is None:
         return _go_on(f"trusted forwarder {finding.forwarder}")
+    callback = None
     if finding.helo is not None:
         verdict = _decide_helo(finding.helo, settings, policy)
         if verdict.action is not Action.CONTINUE:
             return verdict
-    return _decide_mailfrom(finding, finding.mailfrom, settings, policy)
+        callback = verdict.callback
+    verdict = _decide_mailfrom(finding, finding.mailfrom, settings, policy)
+    goes_on = verdict.action is Action.CONTINUE and verdict.callback is None
+    return dataclasses.replace(verdict, callback=callback) if callback and goes_on else verdict
 
 
 def _decide_helo(outcome: SpfResult, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

@@ -32,6 +32,7 @@ class Kind(enum.StrEnum):
     REST = "rest"  # a message as some of its recipients want it, whom the others' copy could not serve
     RELEASE = "release"  # a message out of the quarantine
     ANSWER = "answer"  # what we say to one of our users
+    DSN = "dsn"  # what we say to a stranger about his mail
 
 
 class State(enum.StrEnum):

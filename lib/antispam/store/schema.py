@@ -145,3 +145,29 @@ sender_list = sa.Table(
     sa.Column("expires_at", Seconds, nullable=True, index=True),
     sa.Column("offences", sa.Integer, nullable=False),
 )
+
+# What was found when a sender's mail server was asked whether it takes bounces for him, and when he was last written to.
+callback = sa.Table(
+    "callback",
+    metadata,
+    # SHA-256 of the address, in hexadecimal: the domain in lower case, the local part as it is.
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("address", sa.String(320), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),  # "" where nobody was asked
+    sa.Column("told", sa.Text, nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("null_mx", sa.Boolean, nullable=False),
+    sa.Column("asked_at", Seconds, nullable=False),
+    sa.Column("expires_at", Seconds, nullable=False, index=True),
+    sa.Column("noticed_at", Seconds, nullable=True),
+    sa.Column("notice_ref", sa.String(16), nullable=True),  # of the message that he was written to about
+)
+
+# What all nodes must know and nobody else.
+shared_secret = sa.Table(
+    "shared_secret",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(64), nullable=False),
+    sa.Column("created_at", Seconds, nullable=False),
+)

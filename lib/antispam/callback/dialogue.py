@@ -1,0 +1,223 @@
+"""One SMTP dialogue with a stranger's mail server that only asks whether it would take a bounce. No message is ever sent.
+
+The other side is hostile: each reply has a bounded size, all of them together a deadline, and whatever is said that is no
+SMTP ends the dialogue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import re
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from antispam.deadline import Deadline
+from antispam.text import for_log
+
+MAX_LINE = 4096  # octets; RFC 5321 section 4.5.3.1.5 allows 512
+MAX_REPLY_LINES = 64
+MAX_TOLD = 300  # characters of a reply that are kept
+PARTING = 1.0  # seconds that a server gets for its goodbye
+
+_REPLY = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
+
+
+class Outcome(enum.StrEnum):
+    """What is known of an address after asking for it."""
+
+    OK = "ok"
+    FAILED = "failed"  # it takes no bounces: no such mailbox, no such domain
+    TEMPORARY = "temporary"  # not known now
+    UNKNOWN = "unknown"  # can't be found out: who could say so is ourselves, or does not talk to us
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verification:
+    """What was found.
+
+    told  their reply, or what kept us from getting one, in printable text
+    host  who said so, "" for nobody
+    null_mx  the domain says that it takes no mail at all (RFC 7505)
+    """
+
+    outcome: Outcome
+    told: str = ""
+    host: str = ""
+    null_mx: bool = False
+
+
+class Unreachable(Exception):
+    """This server can't be asked: it is down, silent, talks nonsense or refuses to talk. Another one may be."""
+
+
+class Wire(Protocol):
+    """What is needed of a connected socket."""
+
+    def settimeout(self, value: float | None, /) -> None: ...
+    def recv(self, size: int, /) -> bytes: ...
+    def sendall(self, data: bytes, /) -> None: ...
+    def close(self) -> None: ...
+
+
+Connect = Callable[[str, int, float], Wire]
+"""Connects to an IP address and port within so many seconds. Raises OSError."""
+
+Listener = Callable[[str, str], None]
+"""Hears what is said: "C" or "S" or "*" (a remark), and a line of printable text."""
+
+
+def connect_by_tcp(address: str, port: int, timeout: float) -> Wire:
+    return socket.create_connection((address, port), timeout)
+
+
+def _silence(who: str, line: str) -> None:
+    pass
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply: its code, and its lines' text joined by blanks."""
+
+    code: int
+    text: str
+
+    @property
+    def enhanced(self) -> str:
+        match = _ENHANCED.match(self.text)
+        return match[0] if match else ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}".rstrip()
+
+
+class Dialogue:
+    """A connection on which commands are said and replies heard, until `deadline`. Raises Unreachable at every surprise."""
+
+    def __init__(self, wire: Wire, deadline: Deadline, listen: Listener = _silence) -> None:
+        self._wire = wire
+        self._deadline = deadline
+        self._listen = listen
+        self._buffer = b""
+
+    def say(self, command: str) -> Reply:
+        self._listen("C", for_log(command))
+        try:
+            self._wire.settimeout(max(0.001, self._deadline.remaining()))
+            self._wire.sendall(command.encode("utf-8") + b"\r\n")
+        except OSError as error:
+            raise Unreachable(_words(error)) from error
+        return self.hear()
+
+    def hear(self) -> Reply:
+        """The next reply. All of its lines have the same code (RFC 5321 section 4.2.1)."""
+        texts: list[str] = []
+        code = b""
+        for _ in range(MAX_REPLY_LINES):
+            line = self._line()
+            self._listen("S", for_log(line))
+            match = _REPLY.fullmatch(line)
+            if match is None or (code and match[1] != code):
+                raise Unreachable(f"no SMTP reply: {for_log(line, 100)}")
+            code = match[1]
+            texts.append(for_log(match[3] or b"", MAX_TOLD))
+            if match[2] != b"-":
+                return Reply(int(code), " ".join(filter(None, texts))[:MAX_TOLD])
+        raise Unreachable("a reply that does not end")
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > MAX_LINE:
+                raise Unreachable("a line that does not end")
+            if self._deadline.expired:
+                raise Unreachable("no reply in time")
+            try:
+                self._wire.settimeout(max(0.001, self._deadline.remaining()))
+                received = self._wire.recv(4096)
+            except OSError as error:
+                raise Unreachable(_words(error)) from error
+            if not received:
+                raise Unreachable("it hung up")
+            self._buffer += received
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.removesuffix(b"\r")
+
+    def leave(self) -> None:
+        """Say goodbye; whether it is heard does not matter."""
+        self._deadline = self._deadline.at_most(PARTING)
+        with contextlib.suppress(Unreachable):
+            self.say("QUIT")
+
+
+def ask(
+    address: str,
+    host: str,
+    ip: str,
+    *,
+    helo: str,
+    deadline: Deadline,
+    port: int = 25,
+    connect: Connect = connect_by_tcp,
+    listen: Listener = _silence,
+) -> Verification:
+    """Whether the server `host` at `ip` would take a bounce for `address`, which is safe to be said. Raises Unreachable."""
+    listen("*", f"connecting to {host} [{ip}]:{port}")
+    try:
+        wire = connect(ip, port, max(0.001, deadline.remaining()))
+    except OSError as error:
+        raise Unreachable(_words(error)) from error
+    try:
+        dialogue = Dialogue(wire, deadline, listen)
+        verification = _converse(dialogue, address, host, helo)
+        dialogue.leave()
+        return verification
+    finally:
+        wire.close()
+
+
+def _converse(dialogue: Dialogue, address: str, host: str, helo: str) -> Verification:
+    greeting = dialogue.hear()
+    if greeting.code != 220:
+        raise Unreachable(str(greeting))
+    hello = dialogue.say(f"EHLO {helo}")
+    offers_utf8 = "SMTPUTF8" in hello.text.upper()
+    if hello.code != 250:
+        hello = dialogue.say(f"HELO {helo}")
+    if hello.code != 250:
+        raise Unreachable(str(hello))
+    if not address.isascii() and not offers_utf8:
+        return Verification(Outcome.UNKNOWN, "the server does not know SMTPUTF8, which the address needs", host)
+    mail = dialogue.say("MAIL FROM:<>" + ("" if address.isascii() else " SMTPUTF8"))
+    if mail.code != 250:
+        return _refused(mail, host, of_recipient=False)
+    recipient = dialogue.say(f"RCPT TO:<{address}>")
+    if recipient.code in (250, 251):
+        return Verification(Outcome.OK, str(recipient), host)
+    if recipient.code == 252:  # RFC 5321 section 3.5.3: it does not know either
+        return Verification(Outcome.OK, str(recipient), host)
+    return _refused(recipient, host, of_recipient=True)
+
+
+def _refused(reply: Reply, host: str, *, of_recipient: bool) -> Verification:
+    """What a refusal means. 5.7.x before the recipient was named is about us, not about the address: we are on a blacklist,
+    or shall speak TLS (530). A full mailbox (5.2.x) exists."""
+    if 400 <= reply.code <= 499:
+        return Verification(Outcome.TEMPORARY, str(reply), host)
+    if reply.code < 400:
+        raise Unreachable(f"no answer to what was asked: {reply}")
+    if reply.code in (500, 501, 502, 503, 504) and not of_recipient:
+        raise Unreachable(str(reply))
+    if reply.code == 530 or (not of_recipient and reply.enhanced.startswith("5.7.")):
+        return Verification(Outcome.UNKNOWN, str(reply), host)
+    if reply.enhanced.startswith("5.2."):
+        return Verification(Outcome.TEMPORARY, str(reply), host)
+    return Verification(Outcome.FAILED, str(reply), host)
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no reply in time"
+    return for_log(error.strerror or str(error) or type(error).__name__, 200)

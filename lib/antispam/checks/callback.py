@@ -1,0 +1,236 @@
+"""Call-back verification: does the sender's own mail server take bounces for him?
+
+It is asked where an entry of the access map says CBV or DSN about what another check found, at the end of the message: by
+then the greylist has let the client through and a whitelist has had its say, so that as few strangers as possible are
+bothered. What was found is remembered for all nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import logging
+import socket
+import threading
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import ClientList, is_hostname, normalize_domain
+from antispam.answers import answered
+from antispam.callback.dialogue import Outcome, Verification
+from antispam.callback.settings import CallbackSettings
+from antispam.callback.verify import Caller, Reach
+from antispam.connection import Connection
+from antispam.dkim_protocol import DkimResult
+from antispam.evidence import DkimFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import Mode
+from antispam.settings import Settings as AllSettings
+from antispam.spf_protocol import Result
+from antispam.store import Store, StoreError, callbacks, lists, rates
+from antispam.store.engine import SLICE
+from antispam.text import for_log, from_wire
+from antispam.verdicts import Action, Callback, Verdict, reject
+
+NAME = "callback"
+Settings = CallbackSettings
+LOOKS_UP = True
+
+HOUR = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What was found about the sender, and why anybody wanted to know.
+
+    word     of the access map, "CBV" or "DSN"
+    tag      what was found there: "spf-neutral"
+    skipped  why nobody was called, "" where somebody was, now or lately
+    told     the server's reply, or why there is none
+    """
+
+    check: ClassVar[str] = NAME
+    word: str = ""
+    tag: str = ""
+    sender: str = ""
+    skipped: str = ""
+    outcome: Outcome = Outcome.UNKNOWN
+    told: str = ""
+    host: str = ""
+    null_mx: bool = False
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether nobody wants a call."""
+    return _wanted(message) is None
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where nobody wants a call, and for the null sender, who can't be called."""
+    assert message is not None
+    wanted = _wanted(message)
+    if wanted is None or not message.mail_from:
+        return None
+    finding = Finding(word=wanted.word, tag=wanted.tag, sender=from_wire(message.mail_from, 320))
+    settings = services.settings[Settings]
+    failed = _failed(message, wanted.tag)
+    if failed and not settings.forged:
+        return dataclasses.replace(finding, skipped=failed)
+    try:
+        found = _known(connection, message, services)
+    except StoreError as error:
+        return dataclasses.replace(finding, error=f"callback: {error}")
+    return dataclasses.replace(
+        finding, outcome=found.outcome, told=found.told, host=from_wire(found.host, 255), null_mx=found.null_mx
+    )
+
+
+def _wanted(message: Message) -> Callback | None:
+    """What the decisions so far ask for; DSN is more than CBV."""
+    found = [
+        dataclasses.replace(decision.verdict.callback, tag=decision.verdict.callback.tag or decision.check)
+        for decision in message.decisions
+        if decision.counts and decision.verdict.callback is not None
+    ]
+    return next((one for one in found if one.word == "DSN"), next(iter(found), None))
+
+
+def _failed(message: Message, tag: str) -> str:
+    """Which authentication of the sender failed, so that he is likely somebody else; "" for none. What SPF proves is proved."""
+    spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
+    result = spf.mailfrom.effective if spf is not None and spf.mailfrom is not None else None
+    if result is Result.PASS:
+        return ""
+    if result in (Result.FAIL, Result.SOFTFAIL):
+        return f"SPF {result}"
+    if spf is not None and spf.helo is not None and spf.helo.result in (Result.FAIL, Result.SOFTFAIL):
+        return f"HELO SPF {spf.helo.result}"
+    if dkim is not None and tag.startswith("dkim") and any(one.result is DkimResult.FAIL for one in dkim.signatures):
+        return "DKIM fail"
+    return ""
+
+
+def _known(connection: Connection, message: Message, services: Services) -> Verification:
+    """What is remembered, or what the sender's servers say now. Raises StoreError."""
+    settings, now = services.settings[Settings], services.clock()
+    store, sender = services.store, message.mail_from
+    if store is not None:
+        known = callbacks.recall(store, sender, now, services.deadline)
+        if known is not None:
+            return known
+    if services.read_only:
+        return Verification(Outcome.UNKNOWN, "nobody is called while a message is only tried")
+    if store is not None and settings.per_domain:
+        domain = normalize_domain(sender.rpartition("@")[2])
+        name = f"callback:{hashlib.sha256(domain.encode('utf-8', 'surrogatepass')).hexdigest()}"
+        if rates.use(store, name, 1, now, HOUR, services.deadline) > settings.per_domain:
+            return Verification(Outcome.TEMPORARY, f"{for_log(domain, 100)} was asked too often within the hour")
+    caller = make_caller(services, settings, connection.receiver)
+    found = caller.verify(sender, services.deadline)
+    if store is not None:
+        _remember(store, message, found, services)
+    return found
+
+
+def make_caller(services: Services, settings: CallbackSettings, receiver: str) -> Caller:
+    return Caller(
+        services.resolver,
+        Reach(ours=_clients(_own_networks(services.settings)), also=_clients(settings.also_call)),
+        _slots(settings.at_once),
+        helo=settings.helo or _own_name(receiver),
+        timeout=settings.timeout,
+        port=settings.port,
+    )
+
+
+def _own_networks(settings: AllSettings) -> tuple[str, ...]:
+    """The clients that the configuration calls ours."""
+    names = ("internal_connect", "trusted_relay")
+    found = (one.value for one in settings.origins if one.section == "milter" and one.option in names)
+    return tuple(pattern for patterns in found for pattern in patterns)
+
+
+@functools.lru_cache(maxsize=16)
+def _clients(patterns: tuple[str, ...]) -> ClientList:
+    return ClientList(patterns)
+
+
+@functools.lru_cache(maxsize=16)
+def _slots(at_once: int) -> threading.BoundedSemaphore:
+    """One for each worker: a process that was forked before asks for nobody."""
+    return threading.BoundedSemaphore(at_once)
+
+
+def _own_name(receiver: str) -> str:
+    for name in (receiver, socket.gethostname()):
+        if "." in name and is_hostname(normalize_domain(name)):
+            return name
+    return "[127.0.0.1]"
+
+
+def _remember(store: Store, message: Message, found: Verification, services: Services) -> None:
+    """For all nodes. Who does not exist is on the blacklist for a time; what can't be noted will be asked again."""
+    settings, now, sender = services.settings[Settings], services.clock(), message.mail_from
+    keep = {Outcome.OK: settings.keep_ok, Outcome.FAILED: settings.keep_failed}.get(
+        found.outcome, settings.keep_temporary
+    )
+    try:
+        callbacks.remember(store, sender, found, now, keep, services.deadline)
+        if found.outcome is Outcome.FAILED and settings.blacklist and settings.mode is Mode.ENFORCE:
+            lists.add(
+                store,
+                lists.Kind.BLACKLIST,
+                sender,
+                reason=f"the address takes no bounces: {found.told}",
+                by=NAME,
+                now=now,
+                expires_at=now + settings.blacklist,
+                deadline=services.deadline,
+            )
+    except lists.BadName:
+        pass  # a domain that can't be listed can't send twice either
+    except StoreError as error:
+        log.warning("[%s] what a callback found can't be remembered: %s", message.ref, for_log(str(error)))
+
+
+def tidy(services: Services) -> bool:
+    """Forget what is no longer good, a slice of it."""
+    return services.store is not None and callbacks.purge(services.store, services.clock()) == SLICE
+
+
+def decide(
+    finding: Finding, findings: Findings, settings: CallbackSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    wanted = f"{finding.word} for {finding.tag}"
+    if finding.skipped:
+        return Verdict(Action.CONTINUE, reason=f"{wanted}: not called back: {finding.skipped}")
+    said = f"{finding.host}: {finding.told}" if finding.host else finding.told
+    reason = f"{wanted}: {finding.sender} {finding.outcome} ({said})"
+    match finding.outcome:
+        case Outcome.FAILED:
+            text = (
+                f"Your address {finding.sender} does not accept the bounce that we might have to send you:\n"
+                f"{said}\n"
+                "Mail is only taken from addresses that can be answered. Ask the administrator of your mail server."
+            )
+            refusal = reject(text, reason, enhanced="5.7.27" if finding.null_mx else "5.1.8")
+            return dataclasses.replace(refusal, demerits=1)
+        case Outcome.TEMPORARY:
+            text = (
+                f"We could not find out whether your address {finding.sender} accepts bounces:\n"
+                f"{said}\n"
+                "Your server will try again by itself."
+            )
+            return answered(settings.temporary, text, reason)
+        case Outcome.UNKNOWN:
+            text = f"Your address {finding.sender} can't be verified here:\n{said}"
+            return answered(settings.unknown, text, reason)
+    return Verdict(Action.CONTINUE, reason=reason)

@@ -1,0 +1,99 @@
+"""What is known of senders who were called back, shared by all workers and nodes, and when each was last written to."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import sqlalchemy as sa
+
+from antispam.addresses import normalize_domain
+from antispam.callback.dialogue import Outcome, Verification
+from antispam.deadline import Deadline
+from antispam.store.engine import SLICE, Store
+from antispam.store.schema import callback, shared_secret
+from antispam.text import from_wire
+
+NOTICES_KEPT = 30 * 86400.0  # seconds for which it is known that somebody was written to
+
+
+def digest_of(address: str) -> str:
+    """The key of an address; local parts that differ in case only may be two mailboxes (RFC 5321 section 2.4)."""
+    local, _, domain = address.rpartition("@")
+    return hashlib.sha256(f"{local}@{normalize_domain(domain)}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def remember(
+    store: Store, address: str, found: Verification, now: float, keep: float, deadline: Deadline | None = None
+) -> None:
+    """Note what was found, for `keep` seconds, in one statement. Raises StoreError."""
+    result = {
+        "outcome": found.outcome.value,
+        "told": from_wire(found.told, 500),
+        "host": from_wire(found.host, 255),
+        "null_mx": found.null_mx,
+        "asked_at": now,
+        "expires_at": now + keep,
+    }
+    values = {"digest": digest_of(address), "address": from_wire(address, 320), **result}
+    with store.write(deadline) as connection:
+        connection.execute(store.upsert(callback, values, key=("digest",), update=result))
+
+
+def recall(store: Store, address: str, now: float, deadline: Deadline | None = None) -> Verification | None:
+    """What was found and is still good; None for nothing. What was found after `now` was found by a clock that was wrong.
+
+    Raises StoreError."""
+    columns = (callback.c.outcome, callback.c.told, callback.c.host, callback.c.null_mx)
+    good = sa.and_(callback.c.expires_at > now, callback.c.asked_at <= now + 60.0, callback.c.outcome != "")
+    with store.read(deadline) as connection:
+        row = connection.execute(sa.select(*columns).where(callback.c.digest == digest_of(address), good)).one_or_none()
+    return None if row is None else Verification(Outcome(row.outcome), row.told, row.host, bool(row.null_mx))
+
+
+def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, now: float, pause: float) -> bool:
+    """Whether this message is the one that its sender is written to about: the first after `pause` seconds without. Notes it,
+    within the caller's transaction. Whoever asks again for the same message hears the same."""
+    key = digest_of(address)
+    due = sa.or_(
+        callback.c.noticed_at.is_(None), callback.c.noticed_at <= now - pause, callback.c.noticed_at > now + 60.0
+    )
+    values = {
+        "digest": key,
+        "address": from_wire(address, 320),
+        "outcome": "",
+        "told": "",
+        "host": "",
+        "null_mx": False,
+        "asked_at": now,
+        "expires_at": now,
+        "noticed_at": now,
+        "notice_ref": ref,
+    }
+    # MariaDB assigns from left to right: what is compared comes last.
+    update = {
+        "notice_ref": sa.case((due, ref), else_=callback.c.notice_ref),
+        "noticed_at": sa.case((due, now), else_=callback.c.noticed_at),
+    }
+    connection.execute(store.upsert(callback, values, key=("digest",), update=update))
+    return connection.scalar(sa.select(callback.c.notice_ref).where(callback.c.digest == key)) == ref
+
+
+def secret(store: Store, name: str, now: float, deadline: Deadline | None = None) -> bytes:
+    """The secret of that name, which all nodes share; made by who asks first. Raises StoreError."""
+    value = sa.select(shared_secret.c.value).where(shared_secret.c.name == name)
+    with store.read(deadline) as connection:
+        found = connection.scalar(value)
+    if found is None:
+        values = {"name": name, "value": secrets.token_hex(32), "created_at": now}
+        with store.write(deadline) as connection:
+            connection.execute(store.upsert(shared_secret, values, key=("name",), update=None))
+            found = connection.scalars(value).one()
+    return bytes.fromhex(found)
+
+
+def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of what is no longer good; call again while it returns `slice_size`. Raises StoreError."""
+    written = callback.c.noticed_at > now - NOTICES_KEPT
+    stale = sa.and_(callback.c.expires_at <= now, sa.or_(callback.c.noticed_at.is_(None), sa.not_(written)))
+    return store.delete_slice(callback, stale, slice_size)
