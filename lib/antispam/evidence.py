@@ -241,3 +241,36 @@ class WordsFinding(Finding):
     where: str = "subject"
     word: str = ""
     text: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReputationFinding(Finding):
+    """What the sender's domain is known for, found at MAIL.
+
+    domain      the domain
+    how         how it was authenticated: "SPF", "GUESS", "HELO", "DKIM"; or the SPF result that proves nothing
+    umis        the message's name among nodes, under which its fate is told; "" where nobody was asked
+    reputation  -100 to 100
+    confidence  0 to 100
+    spam, ham   of the messages that we remember, how many were what
+    peers       how many other nodes had a say
+    trusted     good enough not to be greylisted
+    """
+
+    check: ClassVar[str] = "reputation"
+    domain: str = ""
+    how: str = ""
+    umis: str = ""
+    reputation: float = 0.0
+    confidence: float = 0.0
+    spam: int = 0
+    ham: int = 0
+    peers: int = 0
+    trusted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignedReputationFinding(ReputationFinding):
+    """The same for the domain that signed the message, found at its end."""
+
+    check: ClassVar[str] = "reputation_signed"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from antispam.addresses import ClientList, parse_ip, parse_mailbox
 from antispam.authors import is_whitelisted
 from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, ReputationFinding, SpfFinding
 from antispam.findings import Finding as BaseFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
@@ -132,6 +132,9 @@ def _exempt(connection: Connection, message: Message, recipient: Recipient, sett
         return True
     auth = message.findings.get(AuthFinding)
     if auth is not None and auth.login:
+        return True
+    known = message.findings.get(ReputationFinding)
+    if known is not None and known.trusted:
         return True
     if is_whitelisted(message):
         return True

@@ -14,6 +14,7 @@ from antispam.verdicts import Verdict, tempfail
 from dspam.features import extract
 from dspam.hashing import Keys
 from dspam.store import Taught, find_signature, unpack_keys
+from gossip import HAM, SPAM, Records
 
 PERIOD = 3600.0  # seconds, of report_rate
 _TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
@@ -71,7 +72,8 @@ def take(
     forwarded: Forwarded, is_spam: bool, user: str, teacher: Teacher, store: Store, now: float, deadline: Deadline
 ) -> Result:
     """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
-    again after an error goes on where it stopped. What was kept from him as spam and is none is released.
+    again after an error goes on where it stopped; the sender's reputation hears of each. What was kept from him as spam and is
+    none is released.
 
     Raises StoreError where the database can't do so before the deadline."""
     result = Result()
@@ -84,6 +86,8 @@ def take(
         result.learned += taught is Taught.LEARNED
         result.corrected += taught is Taught.RETRAINED
         result.known += taught is Taught.REPLAY
+        if lesson.ref:
+            Records(store).report(lesson.ref, SPAM if is_spam else HAM, now, deadline)
         if report.subject:
             result.subjects.append(report.subject)
         if lesson.ref:

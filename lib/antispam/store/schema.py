@@ -7,9 +7,10 @@ from sqlalchemy.dialects import mysql
 
 from dspam.schema import exact_text
 from dspam.schema import metadata as dspam_metadata
+from gossip.schema import metadata as gossip_metadata
 
 metadata = sa.MetaData()
-for _table in dspam_metadata.sorted_tables:
+for _table in (*dspam_metadata.sorted_tables, *gossip_metadata.sorted_tables):
     _table.to_metadata(metadata)
 
 Seconds = sa.Double  # since the epoch

@@ -1,0 +1,69 @@
+"""Reputation: what was the mail of this domain like lately?
+
+A domain that is authenticated has another reputation than one that is merely named, for which forgers are to blame.
+"""
+
+from __future__ import annotations
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.evidence import ReputationFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.reputation import fates
+from antispam.reputation.asking import ask, upkeep
+from antispam.reputation.settings import GossipSettings
+from antispam.reputation.telling import header, judged
+from antispam.services import Services
+from antispam.spf_protocol import Result
+from antispam.verdicts import Verdict
+
+NAME = "reputation"
+Settings = GossipSettings
+Finding = ReputationFinding
+
+FIELD = "X-GOSSiP"
+concluded = fates.remember
+tidy = upkeep
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> ReputationFinding | None:
+    """None for whom SPF is not asked: our own users, relays, trusted forwarders; and where there is no domain."""
+    assert message is not None
+    spf = message.findings.get(SpfFinding)
+    if spf is None or spf.error or of_our_users(message):
+        return None
+    domain, how = identified(spf)
+    return ask(Finding, domain, how, message, services) if domain else None
+
+
+def identified(spf: SpfFinding) -> tuple[str, str]:
+    """The domain that answers for the message, and how we know it; "" where there is none."""
+    mailfrom, helo = spf.mailfrom, spf.helo
+    if mailfrom is None:
+        return "", ""
+    if mailfrom.effective is Result.PASS:
+        # Of the null path it is the HELO name that passed (RFC 7208 section 2.4).
+        how = "HELO" if not mailfrom.mailfrom else "SPF" if mailfrom.result is Result.PASS else "GUESS"
+        return mailfrom.domain, how
+    if helo is not None and helo.effective is Result.PASS:
+        return helo.domain, "HELO"
+    return mailfrom.domain, str(mailfrom.effective)
+
+
+def decide(
+    finding: ReputationFinding, findings: Findings, settings: GossipSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    return judged(finding, settings)
+
+
+def act(finding: ReputationFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Write what was found into X-GOSSiP; the same field from outside is removed."""
+    for one in draft.message.fields(FIELD.encode()):
+        draft.change_header(one, None)
+    if services.settings[Settings].header and finding.umis:
+        draft.append_header(FIELD, header(finding))

@@ -1,0 +1,50 @@
+"""Reputation of the domain that signed the message: the same wherever its mail was forwarded."""
+
+from __future__ import annotations
+
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import parents, parse_mailbox
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.dkim_protocol import DkimResult
+from antispam.evidence import DkimFinding, ReputationFinding, SignedReputationFinding
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.reputation import fates
+from antispam.reputation.asking import ask
+from antispam.reputation.settings import GossipSettings
+from antispam.reputation.telling import judged
+from antispam.services import Services
+from antispam.verdicts import Verdict
+
+NAME = "reputation_signed"
+Settings = GossipSettings
+Finding = SignedReputationFinding
+
+concluded = fates.remember
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> SignedReputationFinding | None:
+    """None where nobody signed it."""
+    assert message is not None
+    message.memo[fates.REACHED_END] = True
+    dkim = message.findings.get(DkimFinding)
+    if dkim is None or dkim.error or of_our_users(message):
+        return None
+    domain = signer(dkim)
+    return ask(Finding, domain, "DKIM", message, services) if domain else None
+
+
+def signer(dkim: DkimFinding) -> str:
+    """The domain whose signature passed: the author's or one above it, if that is among them; else the first."""
+    passed = [one.domain for one in dkim.signatures if one.result is DkimResult.PASS and one.domain]
+    authors = set(parents(parse_mailbox(dkim.author).domain)) if dkim.author else set()
+    return next((domain for domain in passed if domain in authors), next(iter(passed), ""))
+
+
+def decide(
+    finding: ReputationFinding, findings: Findings, settings: GossipSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    return judged(finding, settings)

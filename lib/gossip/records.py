@@ -1,0 +1,202 @@
+"""What is remembered of identities, in SQL.
+
+A message's fate is one row of a log, which costs an insert and never waits for another. Now and then the log is folded into
+the rings, one identity a transaction, whose first statement is an upsert that locks its row: two nodes may do it at once. Until
+then a reader adds what the log has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from dspam.store.database import Database
+from gossip.observations import MOST, Observations
+from gossip.schema import reputation, reputation_vote
+
+_FOLDED = 50  # identities of one call
+_LONGEST = 320
+
+
+def identity(domain: str, how: str) -> str:
+    """Under which name a domain that was authenticated this way is remembered."""
+    return f"{domain.lower()}:{how}"[:_LONGEST]
+
+
+def vote_row(
+    umis: str, identity: str, now: float, *, ref: str = "", vote: int | None = None, asked_at: float | None = None
+) -> dict[str, object]:
+    """A row of the log: a message that was asked about, and what became of it if that is known."""
+    return {
+        "umis": umis,
+        "identity": identity,
+        "ref": ref,
+        "asked_at": now if asked_at is None else asked_at,
+        "voted_at": None if vote is None else now,
+        "vote": vote,
+        "number": None,
+        "told": None,
+    }
+
+
+class Records:
+    """One a process, safe from any thread. What the database can't do raises its own exception."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, identity: str, deadline: Any = None, size: int = MOST) -> Observations | None:
+        """What was observed, log included; None where nothing was."""
+        with self._database.read(deadline) as connection:
+            found = _ring(connection, identity, size)
+            pending = _pending(connection, identity)
+        if found is None and not pending:
+            return None
+        made = found or Observations(size)
+        _add_all(made, pending)
+        return made
+
+    def note(self, row: dict[str, object], deadline: Any = None) -> None:
+        """Put a row into the log; one of the same umis stays as it is."""
+        with self._database.write(deadline) as connection:
+            connection.execute(self._database.upsert(reputation_vote, row, key=("umis",), update=None))
+
+    def feedback(self, umis: str, vote: int, now: float, deadline: Any = None) -> bool:
+        """Say, or say better, what became of a message; false where it is not known. Twice the same is once."""
+        table = reputation_vote
+        with self._database.read(deadline) as connection:
+            name = connection.scalar(sa.select(table.c.identity).where(table.c.umis == umis))
+        if name is None:
+            return False
+        with self._database.write(deadline) as connection:
+            made = self._locked(connection, name, now)
+            row = connection.execute(sa.select(table.c.vote, table.c.number).where(table.c.umis == umis)).one_or_none()
+            if row is None:
+                return False
+            if row.vote != vote:
+                if row.number is not None and made.change(row.number, vote):
+                    _write(connection, name, made)
+                voted_at = sa.func.coalesce(table.c.voted_at, now)
+                change = sa.update(table).where(table.c.umis == umis)
+                connection.execute(change.values(vote=vote, voted_at=voted_at))
+        return True
+
+    def report(self, ref: str, vote: int, now: float, deadline: Any = None) -> int:
+        """The same for all that was asked about our message of this reference; returns how many there were."""
+        with self._database.read(deadline) as connection:
+            query = sa.select(reputation_vote.c.umis).where(
+                reputation_vote.c.ref == ref, reputation_vote.c.vote.is_not(None)
+            )
+            known = connection.scalars(query).all() if ref else []
+        return sum(self.feedback(umis, vote, now, deadline) for umis in known)
+
+    def fold(self, now: float) -> bool:
+        """Put some of the log into the rings; true while more is left."""
+        table = reputation_vote
+        with self._database.read() as connection:
+            query = sa.select(table.c.identity).distinct().where(table.c.number.is_(None), table.c.vote.is_not(None))
+            names = connection.scalars(query.limit(_FOLDED)).all()
+        for name in names:
+            with self._database.write() as connection:
+                self._fold(connection, name, now)
+        return len(names) == _FOLDED
+
+    def _fold(self, connection: sa.Connection, name: str, now: float) -> None:
+        made = self._locked(connection, name, now)
+        pending = _pending(connection, name)
+        if not pending:
+            return  # another node was faster
+        numbers = [{"of": umis, "to": number} for umis, number in _add_all(made, pending)]
+        _write(connection, name, made)
+        table = reputation_vote
+        connection.execute(
+            sa.update(table).where(table.c.umis == sa.bindparam("of")).values(number=sa.bindparam("to")), numbers
+        )
+
+    def _locked(self, connection: sa.Connection, name: str, now: float, size: int = MOST) -> Observations:
+        """What the ring has, its row locked until the transaction ends."""
+        empty = _values(name, Observations(size, first_seen=now, last_seen=now))
+        lock = {"total": reputation.c.total}
+        connection.execute(self._database.upsert(reputation, empty, key=("identity",), update=lock))
+        made = _ring(connection, name, size)
+        assert made is not None
+        return made
+
+    def put(self, name: str, observations: Observations, deadline: Any = None) -> None:
+        """Replace what is remembered of an identity."""
+        values = _values(name, observations)
+        with self._database.write(deadline) as connection:
+            connection.execute(sa.delete(reputation_vote).where(reputation_vote.c.identity == name))
+            connection.execute(self._database.upsert(reputation, values, key=("identity",), update=values))
+
+    def reset(self, name: str, deadline: Any = None) -> bool:
+        """Forget an identity, and what its messages were; whether there was anything."""
+        with self._database.write(deadline) as connection:
+            rows = connection.execute(sa.delete(reputation).where(reputation.c.identity == name)).rowcount
+            rows += connection.execute(sa.delete(reputation_vote).where(reputation_vote.c.identity == name)).rowcount
+        return bool(rows)
+
+    def everything(self, names: Sequence[str] = (), page: int = 500) -> Iterator[tuple[str, Observations]]:
+        """All identities by name, or those that begin with one of `names` and a colon or are one; call fold() before."""
+        last = ""
+        while True:
+            query = sa.select(reputation).where(reputation.c.identity > last).order_by(reputation.c.identity)
+            if names:
+                query = query.where(sa.or_(*(_matches(name) for name in names)))
+            with self._database.read() as connection:
+                rows = connection.execute(query.limit(page)).all()
+            for row in rows:
+                yield row.identity, _observations(row)
+            if len(rows) < page:
+                return
+            last = rows[-1].identity
+
+
+def _matches(name: str) -> sa.ColumnElement[bool]:
+    column = reputation.c.identity
+    return sa.or_(column == name, column.startswith(f"{name}:", autoescape=True))
+
+
+def _ring(connection: sa.Connection, name: str, size: int) -> Observations | None:
+    row = connection.execute(sa.select(reputation).where(reputation.c.identity == name)).one_or_none()
+    return None if row is None else _observations(row)
+
+
+def _pending(connection: sa.Connection, name: str) -> Sequence[sa.Row[Any]]:
+    """What the log has and the ring has not, in the order in which it happened; the newest, where that is more than a ring."""
+    table = reputation_vote
+    query = sa.select(table.c.umis, table.c.vote, table.c.asked_at, table.c.voted_at)
+    query = query.where(table.c.number.is_(None), table.c.identity == name, table.c.vote.is_not(None))
+    rows: list[Any] = list(connection.execute(query.order_by(table.c.voted_at.desc()).limit(MOST)))
+    return sorted(rows, key=lambda row: (row.voted_at, row.umis))
+
+
+def _add_all(made: Observations, pending: Sequence[sa.Row[Any]]) -> list[tuple[str, int]]:
+    """Add what the log has; returns the number that each message got. The identity is as old as the first of them."""
+    if pending and not made.total:
+        made.first_seen = pending[0].asked_at
+    return [(row.umis, made.add(row.vote, row.voted_at)) for row in pending]
+
+
+def _write(connection: sa.Connection, name: str, made: Observations) -> None:
+    connection.execute(sa.update(reputation).where(reputation.c.identity == name).values(_values(name, made)))
+
+
+def _values(name: str, made: Observations) -> dict[str, object]:
+    octets = (made.size + 7) // 8
+    return {
+        "identity": name,
+        "size": made.size,
+        "total": made.total,
+        "ham": made.ham.to_bytes(octets, "little"),
+        "unsure": made.unsure.to_bytes(octets, "little"),
+        "first_seen": made.first_seen,
+        "last_seen": made.last_seen,
+    }
+
+
+def _observations(row: sa.Row[Any]) -> Observations:
+    ham, unsure = int.from_bytes(row.ham, "little"), int.from_bytes(row.unsure, "little")
+    return Observations(row.size, row.total, ham, unsure, row.first_seen, row.last_seen)

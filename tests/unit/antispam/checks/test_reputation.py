@@ -1,0 +1,214 @@
+"""Reputation: whom it blames, what follows, and what a message's fate says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from antispam.accessmap import EMPTY
+from antispam.checks.reputation import act, collect, concluded, decide, identified
+from antispam.connection import Connection
+from antispam.draft import ChangeHeader, Draft
+from antispam.evidence import AuthFinding, OpinionFinding, ReputationFinding, SpamFinding, SpfFinding
+from antispam.findings import Finding, Findings
+from antispam.message import Body, Header, Message, Recipient
+from antispam.outcome import Decision
+from antispam.reputation.fates import REACHED_END, vote_of
+from antispam.reputation.settings import GossipSettings
+from antispam.settings import SettingsError
+from antispam.spf_protocol import Result, SpfResult
+from antispam.store import Store, migrate
+from antispam.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
+from gossip import HAM, SPAM, Records
+from gossip.records import vote_row
+from support.checks import services_of
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def services(store: Store | None, config: str = "", **more: Any) -> Any:
+    return services_of(GossipSettings, "gossip", config, store=store, **more)
+
+
+def spf(result: Result, mailfrom: str = "ann@example.org", identity: Any = "mailfrom", **more: Any) -> SpfResult:
+    domain = more.pop("domain", mailfrom.rpartition("@")[2])
+    return SpfResult(result, identity, domain, "192.0.2.1", mailfrom, "mail.example.org", **more)
+
+
+def message(*findings: Finding) -> Message:
+    return Message("abcdefghijkl", "ann@example.org", NOW, Body(1000), findings=Findings(None, findings))
+
+
+PASSED = SpfFinding(mailfrom=spf(Result.PASS))
+HELO = spf(Result.PASS, identity="helo", domain="mail.example.org")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (PASSED, ("example.org", "SPF")),
+        (SpfFinding(mailfrom=spf(Result.NONE, guess=Result.PASS)), ("example.org", "GUESS")),
+        (SpfFinding(mailfrom=spf(Result.PERMERROR, lax=Result.PASS)), ("example.org", "GUESS")),
+        (SpfFinding(mailfrom=spf(Result.NONE), helo=HELO), ("mail.example.org", "HELO")),
+        (SpfFinding(mailfrom=spf(Result.PASS, "", domain="mail.example.org")), ("mail.example.org", "HELO")),
+        (SpfFinding(mailfrom=spf(Result.NEUTRAL)), ("example.org", "neutral")),
+        (SpfFinding(mailfrom=spf(Result.FAIL)), ("example.org", "fail")),
+        (SpfFinding(mailfrom=spf(Result.NONE)), ("example.org", "none")),
+        (SpfFinding(forwarder="list.example"), ("", "")),
+    ],
+)
+def test_a_domain_is_known_apart_by_how_it_was_authenticated(found, expected):
+    assert identified(found) == expected
+
+
+def test_our_own_users_have_no_reputation(store):
+    assert collect(Connection("c"), message(PASSED, AuthFinding(login="ann")), None, services(store)) is None
+
+
+def test_without_spf_nobody_is_asked_about(store):
+    assert collect(Connection("c"), message(), None, services(store)) is None
+
+
+def test_a_store_that_is_gone_is_an_error_of_the_finding(store):
+
+    finding = collect(Connection("c"), message(PASSED), None, services(None))
+    assert finding is not None
+    assert finding.error
+
+
+def remembered(store: Store, vote: int, number: int, name: str = "example.org:SPF") -> None:
+    for at in range(number):
+        Records(store).note(vote_row(f"u{at}{name}", name, NOW - 1000 + at, vote=vote))
+
+
+def test_what_was_remembered_is_found(store):
+    remembered(store, SPAM, 20)
+    finding = collect(Connection("c"), message(PASSED), None, services(store))
+    assert finding is not None
+    assert (finding.domain, finding.how, finding.spam, finding.ham) == ("example.org", "SPF", 20, 0)
+    assert finding.reputation == pytest.approx(-76.159, abs=0.001)
+    assert finding.confidence == pytest.approx(100 * 20 / 1024 * 19 / 1000, abs=0.001)
+
+
+BAD = ReputationFinding(domain="example.org", how="SPF", umis="u", reputation=-75.0, confidence=6.0, spam=60)
+
+
+@pytest.mark.parametrize(
+    ("config", "finding", "action"),
+    [
+        ({}, BAD, Action.CONTINUE),
+        ({"reject_below": -70.0}, BAD, Action.REJECT),
+        ({"reject_below": -75.0}, BAD, Action.CONTINUE),
+        ({"reject_below": -70.0, "reject_confidence": 6.0}, BAD, Action.CONTINUE),
+        ({"reject_below": -70.0}, ReputationFinding(domain="example.org", how="SPF"), Action.CONTINUE),
+    ],
+)
+def test_a_bad_reputation_is_refused_where_the_thresholds_say_so(config, finding, action):
+    verdict = decide(finding, Findings(), GossipSettings(**config), EMPTY)
+    assert verdict.action is action
+
+
+def test_the_refusal_tells_an_honest_sender_what_to_do():
+    settings = GossipSettings(reject_below=-70.0, errors_url="https://errors.example.com/")
+    said = decide(BAD, Findings(), settings, EMPTY).text
+    assert "mail of example.org" in said
+    assert "SPF record permits your server" in said
+    assert "https://errors.example.com/?domain=example.org&result=SPF&score=-75" in said
+    unproved = ReputationFinding(domain="example.org", how="none", reputation=-75.0, confidence=6.0)
+    assert "publish an SPF record" in decide(unproved, Findings(), settings, EMPTY).text
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "config", "trusted"),
+    [
+        ("example.org:SPF", PASSED, "trust_above = 40\ntrust_confidence = 0", True),
+        ("example.org:SPF", PASSED, "trust_above = 40\ntrust_confidence = 50", False),
+        ("example.org:SPF", PASSED, "", False),
+        ("example.org:SPF", PASSED, "trust_above = 40\ntrust_confidence = 0\nmode = log", False),
+        ("example.org:none", SpfFinding(mailfrom=spf(Result.NONE)), "trust_above = 40\ntrust_confidence = 0", False),
+    ],
+)
+def test_a_good_reputation_is_trusted_only_where_the_domain_is_authenticated(store, name, found, config, trusted):
+    remembered(store, HAM, 20, name)
+    finding = collect(Connection("c"), message(found), None, services(store, config))
+    assert finding is not None
+    assert finding.trusted is trusted
+
+
+def test_a_forged_field_is_removed_and_ours_is_written(store):
+    mail = message(PASSED)
+    mail.headers = [Header(b"X-Gossip", b" forged,99,99"), Header(b"X-GOSSiP ", b" forged")]
+    draft = Draft(mail, [])
+    act(BAD, CONTINUE, draft, services(store))
+    assert [edit.value for edit in draft.edits() if isinstance(edit, ChangeHeader)] == [None, None]
+    assert ("X-GOSSiP", "u,-75,6") in [(edit.name, edit.value) for edit in draft.edits() if hasattr(edit, "name")]
+
+
+def fate(
+    verdict: Verdict, *, check: str = "spam_action", is_spam: bool = False, ended: bool = True, honeypot: bool = False
+) -> int | None:
+    mail = message(OpinionFinding(honeypot=honeypot))
+    mail.recipients = [Recipient("bob@example.com", findings=Findings(mail.findings, [SpamFinding(is_spam=is_spam)]))]
+    mail.decisions = [Decision(check, verdict)]
+    if ended:
+        mail.memo[REACHED_END] = True
+        mail.headers = [Header(b"From", b" ann@example.org")]
+    return vote_of(Connection("c"), mail, verdict)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (fate(CONTINUE), HAM),
+        (fate(CONTINUE, is_spam=True), SPAM),
+        (fate(CONTINUE, honeypot=True), SPAM),
+        (fate(CONTINUE, ended=False), None),  # given up by the client
+        (fate(reject("No.", "spam")), SPAM),
+        (fate(quarantine("spam")), SPAM),
+        (fate(discard("honeypot")), SPAM),
+        (fate(reject("No.", "bad"), check="reputation"), None),
+        (fate(reject("No.", "altered"), check="dkim"), None),
+        (fate(discard("a report"), check="feedback"), None),
+        (fate(tempfail("Later.", "greylisted"), check="greylist", ended=False), None),
+        (fate(reject("No.", "no PTR"), check="spf", ended=False), None),
+        (fate(reject("No.", "no such user", demerits=1), check="known_user", ended=False), SPAM),
+    ],
+)
+def test_the_fate_of_a_message_says_something_of_its_sender_or_nothing(said, expected):
+    assert said == expected
+
+
+def test_a_vote_is_written_later_and_once(store):
+    rows: list[Any] = []
+    given = services(store, write_later=lambda table, row: rows.append(row))
+    mail = message(PASSED)
+    mail.memo[REACHED_END] = True
+    concluded(BAD, Connection("c"), mail, CONTINUE, given)
+    assert [(row["umis"], row["identity"], row["vote"], row["ref"]) for row in rows] == [
+        ("u", "example.org:SPF", HAM, "abcdefghijkl")
+    ]
+
+
+def test_nothing_is_remembered_with_learn_off(store):
+    rows: list[Any] = []
+    given = services(store, "learn = no", write_later=lambda table, row: rows.append(row))
+    mail = message(PASSED)
+    mail.memo[REACHED_END] = True
+    concluded(BAD, Connection("c"), mail, CONTINUE, given)
+    assert rows == []
+
+
+@pytest.mark.parametrize("line", ["reject_below = -101", "reject_below = low", "reject_confidence = 101", "learn = 7"])
+def test_a_setting_that_makes_no_sense_is_refused(line):
+    with pytest.raises(SettingsError):
+        services(None, line)

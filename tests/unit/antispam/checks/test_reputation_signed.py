@@ -1,0 +1,59 @@
+"""Reputation of the domain that signed the message."""
+
+from __future__ import annotations
+
+import pytest
+
+from antispam.checks.reputation_signed import collect, signer
+from antispam.connection import Connection
+from antispam.dkim_protocol import DkimResult, SignatureResult
+from antispam.evidence import DkimFinding
+from antispam.findings import Findings
+from antispam.message import Body, Message
+from antispam.reputation.fates import REACHED_END
+from antispam.reputation.settings import GossipSettings
+from antispam.store import Store, migrate
+from gossip import SPAM, Records
+from gossip.records import vote_row
+from support.checks import services_of
+
+NOW = 1_800_000_000.0
+
+
+def signed(*domains: str, result: DkimResult = DkimResult.PASS) -> tuple[SignatureResult, ...]:
+    return tuple(SignatureResult(result=result, domain=domain) for domain in domains)
+
+
+@pytest.mark.parametrize(
+    ("dkim", "expected"),
+    [
+        (DkimFinding(), ""),
+        (DkimFinding(signatures=signed("evil.example", result=DkimResult.FAIL)), ""),
+        (DkimFinding(signatures=signed("esp.example"), author="ann@example.org"), "esp.example"),
+        (DkimFinding(signatures=signed("esp.example", "example.org"), author="ann@example.org"), "example.org"),
+        (DkimFinding(signatures=signed("esp.example", "example.org"), author="ann@news.example.org"), "example.org"),
+        (DkimFinding(signatures=signed("esp.example"), author=""), "esp.example"),
+    ],
+)
+def test_the_authors_own_signature_counts_before_any_other(dkim, expected):
+    assert signer(dkim) == expected
+
+
+def test_a_signed_domain_is_known_apart_from_the_same_domain_by_spf(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url)
+    Records(store).note(vote_row("u", "example.org:DKIM", NOW - 10, vote=SPAM))
+    Records(store).note(vote_row("v", "example.org:SPF", NOW - 10, vote=-SPAM))
+    found = Findings(None, [DkimFinding(signatures=signed("example.org"), author="ann@example.org")])
+    message = Message("m", "ann@example.org", NOW, Body(1000), findings=found)
+    finding = collect(Connection("c"), message, None, services_of(GossipSettings, store=store))
+    store.close()
+    assert finding is not None
+    assert (finding.how, finding.spam, finding.ham) == ("DKIM", 1, 0)
+
+
+def test_an_unsigned_message_is_noted_as_having_come_to_its_end():
+    message = Message("m", "ann@example.org", NOW, Body(1000))
+    assert collect(Connection("c"), message, None, services_of(GossipSettings)) is None
+    assert message.memo[REACHED_END]
