@@ -10,13 +10,16 @@ import ast
 import dataclasses
 import difflib
 import functools
+import logging as log_records
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from antispam import resources
 from antispam.settings import ini
 from antispam.settings.errors import SettingsError
 from antispam.settings.ini import Entry
+
+log = log_records.getLogger(__name__)
 
 Key = tuple[str, str]  # section and option
 Known = Collection[Key]
@@ -49,6 +52,8 @@ class Dialect:
     checks    the sections whose on_error untrapped_exception sets
     names     what upstream's file calls otherwise: (section, option) -> (section, option) and how to read the value
     own       further names in the program's own section, without hyphens and underscores
+    dropped   what upstream's file has and nothing here does: (section, option) -> why, which the log tells
+    loggers   how upstream's sections for logging call the program, where not by its name
     shared    the file is another program's first of all, whether it has a section for this one or not
     """
 
@@ -57,11 +62,14 @@ class Dialect:
     checks: tuple[str, ...] = ()
     names: Mapping[Key, tuple[Key, Convert]] = dataclasses.field(default_factory=dict)
     own: Mapping[str, tuple[Key, Convert]] = dataclasses.field(default_factory=dict)
+    dropped: Mapping[Key, str] = dataclasses.field(default_factory=dict)
+    loggers: tuple[str, ...] = ()
     shared: bool = False
 
     def __call__(self, entries: list[Entry], known: Known) -> list[Entry]:
         """The entries as this program understands them, later ones winning. Raises SettingsError."""
         shared = self.shared or any(entry.section == self.program for entry in entries)
+        renamed: list[Entry] = []
         general: list[Entry] = []
         own: list[Entry] = []
         logging: list[Entry] = []
@@ -72,14 +80,17 @@ class Dialect:
             elif entry.section in _SMALL_PROGRAMS or (shared and key in _NOT_SHARED):
                 continue  # another program's
             elif key in self.names:
-                general.append(_renamed(entry, *self.names[key]))
+                renamed.append(_renamed(entry, *self.names[key]))
             elif key in known:
                 general.append(entry)
-            elif self.sections and _LOGGING.fullmatch(entry.section):
+            elif _LOGGING.fullmatch(entry.section):
                 logging.append(entry)
+            elif key in self.dropped:
+                log.warning("%s: [%s] %s has no effect: %s", entry.where, *key, self.dropped[key])
             elif not self.sections or not _another_programs(key, known):
                 general.append(entry)  # for the loader to judge
-        translated = [*_logging(logging, self.program), *general, *own]
+        # Whatever the order in the file: what has its own name wins.
+        translated = [*_logging(logging, (self.program, *self.loggers)), *renamed, *general, *own]
         return [*self._on_error(translated, known), *translated]
 
     def _own(self, entry: Entry, known: Known) -> Iterator[Entry]:
@@ -137,10 +148,11 @@ def _renamed(entry: Entry, target: Key, convert: Convert) -> Entry:
     return dataclasses.replace(entry, section=target[0], option=target[1], value=value)
 
 
-def _logging(entries: list[Entry], program: str) -> Iterator[Entry]:
+def _logging(entries: list[Entry], names: Sequence[str]) -> Iterator[Entry]:
     """Python's own sections for logging (logging.config), as far as [logging] can say the same. Raises SettingsError."""
     by_key = {(entry.section, entry.option): entry for entry in entries}
-    logger = next((s for s in (f"logger_{program}", "logger_root") if (s, "handlers") in by_key), "")
+    loggers = [f"logger_{name}" for name in (*names, "root")]
+    logger = next((section for section in loggers if (section, "handlers") in by_key), "")
     if not logger:
         return
     handlers = by_key[logger, "handlers"]
@@ -256,5 +268,26 @@ DKIM_MILTER = Dialect(
     },
 )  # fmt: skip
 
-BMS = Dialect("bms")
+# Before upstream had a section [defang], its options stood in [milter], and still may.
+_ONCE_IN_MILTER = (
+    "scan_rfc822", "scan_zip", "scan_html", "block_chinese", "block_forward", "porn_words", "spam_words", "from_words",
+)  # fmt: skip
+
+BMS = Dialect(
+    "bms",
+    names={
+        **{("milter", name): (("defang", name), _same) for name in _ONCE_IN_MILTER},
+        # So upstream's milter.cfg calls what upstream's code reads by the other name.
+        ("wiretap", "discard_users"): (("wiretap", "discard"), _same),
+        ("wiretap", "mail_archive"): (("wiretap", "archive"), _same),
+    },
+    dropped={
+        ("milter", "logdir"): "[logging] says where the log goes",
+        ("greylist", "dbfile"): "the greylist is in the store; [greylist] mode = off switches it off",
+        ("gossip", "rep_db"): "reputations are in the store",
+        ("gossip", "datadir"): "reputations are in the store",
+        ("gossip", "port"): "upstream never read it; the port stands in [gossip] listen",
+    },
+    loggers=("milter",),
+)
 """The large program knows everything by its own name; the sections of the small ones are not its business."""
