@@ -58,22 +58,32 @@ class FilterProcess:
         store = f"[store]\nurl = {database}\n" if database else ""
         whole = f"{store}[milter]\n{listen}\n{config}".replace("{dir}", str(self._run.path))
         self.config = self._run.write("milter.cfg", whole)
+        self._program = program
+        self.start()
+
+    def start(self) -> None:
+        """Start it, at first and after kill(), with the same configuration."""
         command: list[str | Path] = [
             sys.executable,
             _LAUNCHER,
             self.clock.path,
-            REPOSITORY / program,
+            REPOSITORY / self._program,
             "-c",
             self.config,
         ]
-        self._process = network.popen(command, output=self._log, env=_environment(), cwd=self._run.path)
+        self._process = self._network.popen(command, output=self._log, env=_environment(), cwd=self._run.path)
         try:
-            wait_until(lambda: self._ended() or self._answers(), f"{program} answers", 20)
+            wait_until(lambda: self._ended() or self._answers(), f"{self._program} answers", 20)
             if self._ended():
-                raise RuntimeError(f"{program} does not start: {self.log()}")
+                raise RuntimeError(f"{self._program} does not start: {self.log()}")
         except BaseException:
             self.close()
             raise
+
+    def kill(self) -> None:
+        """What a power cut does to it: supervisor and workers are gone at once, and their socket stays behind."""
+        end_session(self._process.pid, polite=0.0)
+        self._process.wait()
 
     def __enter__(self) -> Self:
         return self
