@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from antispam.addresses import Mailbox, parents, parse_mailbox
 from antispam.dkim_protocol import DkimResult
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SenderListFinding, SpfFinding
-from antispam.message import Message
+from antispam.message import Header, Message
 from antispam.spf_protocol import Result
 
 _SPECIAL = re.compile(r'["()\\]')
@@ -21,7 +21,12 @@ MAX_FROM = 20_000
 def authors(message: Message) -> tuple[Mailbox, ...]:
     """All mailboxes of all From fields (RFC 5322 section 3.6.2), each once, at most MAX_AUTHORS. A broken field gives
     every address that stands in it, never silently one of them (CVE-2023-27043). Never raises."""
-    found = itertools.chain.from_iterable(mailboxes(header.text) for header in message.fields(b"from"))
+    return authors_in(message.fields(b"from"))
+
+
+def authors_in(fields: Iterable[Header]) -> tuple[Mailbox, ...]:
+    """The same of these From fields, those of a draft, say."""
+    found = itertools.chain.from_iterable(mailboxes(header.text) for header in fields)
     return tuple(itertools.islice(dict.fromkeys(found), MAX_AUTHORS))
 
 

@@ -26,6 +26,8 @@ from antispam.sockets import SocketSpec
 from antispam.supervisor import ProcessPlan, Supervisor
 from antispam.trial import trial
 
+_SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}  # their passwords are not shown
+
 
 def make_group(
     journey: Journey,
@@ -146,6 +148,6 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
 
 
 def _show(origin: Origin) -> str:
-    if origin.section == "store" and origin.option == "url" and origin.value:
+    if (origin.section, origin.option) in _SQL_URLS and origin.value:
         return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
     return origin.shown

@@ -187,6 +187,33 @@ class SpamFinding(Finding):
         return None if self.opinion is None else self.opinion.probability
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuthorFinding(Finding):
+    """Whether the authors in From may be used by who sent the message, found at its end.
+
+    ours        an internal client or an authenticated sender sent it
+    authors     those in From; of ours without From the envelope sender, which MTAs put there
+    foreign     of these, the ones that are no authors of ours (ours is true) or are ours and not proved (ours is false)
+    unaligned   those that don't go with the envelope sender as they must
+    unreadable  there is a From without an address, or with more than anybody needs
+    vouched     the address in Sender that is one of ours, and makes up for foreign authors
+    sender      the envelope sender
+    ip          the client's address
+    becomes     the address that From gets if it is to be fixed; "" where it can't be
+    """
+
+    check: ClassVar[str] = "author_domain"
+    ours: bool = False
+    authors: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    unaligned: tuple[str, ...] = ()
+    unreadable: bool = False
+    vouched: str = ""
+    sender: str = ""
+    ip: str = ""
+    becomes: str = ""
+
+
 class Verb(enum.StrEnum):
     """What a report says of the messages that it brings."""
 

@@ -23,12 +23,13 @@ from typing import Self
 from antispam.accessmap.files import AccessMapError, MapFile, Signature, signature
 from antispam.accessmap.obey import obey
 from antispam.accessmap.policy import Action, Policy, parse_policy
-from antispam.accessmap.table import EMPTY, SMTP_AUTH, TAGS, AccessTable, Problem, from_pairs, parse_text
+from antispam.accessmap.table import AUTHOR, EMPTY, SMTP_AUTH, TAGS, AccessTable, Problem, from_pairs, parse_text
 from antispam.addresses import Mailbox
 from antispam.settings import option, section
 from antispam.text import for_log
 
 __all__ = [
+    "AUTHOR",
     "EMPTY",
     "SMTP_AUTH",
     "TAGS",

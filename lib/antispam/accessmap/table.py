@@ -14,7 +14,8 @@ from antispam.text import for_log, from_wire
 _SPF = ("none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")  # RFC 7208 section 2.6
 _DKIM = ("none", "pass", "fail", "policy", "neutral", "temperror", "permerror")  # RFC 8601 section 2.7.1
 SMTP_AUTH = "smtp-auth"
-TAGS = frozenset({SMTP_AUTH, *(f"{kind}-{result}" for kind in ("spf", "helo") for result in _SPF)}) | {
+AUTHOR = "author"
+TAGS = frozenset({SMTP_AUTH, AUTHOR, *(f"{kind}-{result}" for kind in ("spf", "helo") for result in _SPF)}) | {
     f"dkim-{result}" for result in _DKIM
 }
 # Tags of sendmail's own and of upstream's tests, which resemble ours and are no typing errors.

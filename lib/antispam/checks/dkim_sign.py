@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import Mailbox, normalize_domain, parents
-from antispam.authors import authors, of_our_users
+from antispam.addresses import Mailbox, normalize_domain, parents, parse_mailbox
+from antispam.authors import authors, authors_in, of_our_users
 from antispam.connection import Connection
 from antispam.dkim_keys.folder import KeyFolder
 from antispam.dkim_keys.tables import KeyTable, SigningTable, Tables, words
@@ -27,6 +27,7 @@ from antispam.dkim_protocol import (
     sign,
 )
 from antispam.draft import Draft
+from antispam.evidence import AuthorFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
@@ -233,11 +234,17 @@ def collect(
     if message is None or not (settings.signers or settings.tables) or not of_our_users(message):
         return None
     try:
-        signers = settings.signers_of(authors(message))
+        signers = settings.signers_of(_authors(message))
     except UnusablePrivateKey as error:
         return Finding(error=from_wire(str(error)))
     names = tuple(dict.fromkeys(signer.domain for signer in signers))
     return Finding(domains=names, too_large=not message.body.complete)
+
+
+def _authors(message: Message) -> tuple[Mailbox, ...]:
+    """Those that From will name when the message leaves."""
+    found = message.findings.get(AuthorFinding)
+    return (parse_mailbox(found.becomes),) if found is not None and found.becomes else authors(message)
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
@@ -254,7 +261,8 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     if finding.too_large or not finding.domains:
         return
     settings = services.settings[Settings]
-    signers = settings.signers_of(authors(draft.message))
-    values = sign(draft.headers, draft.body, signers, now=int(services.clock()), policy=settings.policy)
+    headers = draft.headers
+    signers = settings.signers_of(authors_in(header for header in headers if header.key == b"from"))
+    values = sign(headers, draft.body, signers, now=int(services.clock()), policy=settings.policy)
     for value in reversed(values):
         draft.insert_header("DKIM-Signature", value)

@@ -303,6 +303,14 @@ def test_the_password_of_the_database_is_not_shown(shell: Shell) -> None:
     assert "very-secret" not in done.output
 
 
+def test_the_password_of_the_database_of_authors_is_not_shown(shell: Shell) -> None:
+    shell.configure("[author_domain]\nsql_url = postgresql+psycopg://bms:very-secret@db.example.com/mail\n")
+    done = shell.run("check-config")
+    assert done.exit_code == 0
+    assert "db.example.com" in done.output
+    assert "very-secret" not in done.output
+
+
 def test_mistakes_in_the_access_map_are_told(shell: Shell) -> None:
     access = shell.write("access", b"spf-fail:example.org REJEKT\nspf-fial:example.org REJECT\n")
     shell.configure(f"[spf]\naccess_file = {access}\n")

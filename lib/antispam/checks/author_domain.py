@@ -1,0 +1,421 @@
+"""Who may be named in From: our own users only their own authors, and nobody outside one of ours.
+
+After the Postfix milter "Verify Domain". A host that takes mail for many virtual domains knows these domains, from a list, the
+access map, SQL or LDAP; whatever a web form or an infected computer writes into From beside them is refused, kept, or put
+right: From becomes the envelope sender, and the author goes on in Reply-To.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import email.header
+import enum
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from antispam.accessmap import AUTHOR, AccessMap, AccessTable, Policy, obey
+from antispam.accessmap import Action as Wanted
+from antispam.addresses import ClientList, HostList, Mailbox, is_hostname, parse_ip, parse_mailbox
+from antispam.author_directories import DirectoryError, LdapPlace, Question, SqlPlace, directory
+from antispam.authors import authors, is_proved, mailboxes, of_our_users, proved_domains
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Header, Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, Mode, option, section
+from antispam.settings.values import duration, listed
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
+
+NAME = "author_domain"
+Finding = AuthorFinding
+LOOKS_UP = True
+
+MAX_ASKED = 10  # authors of a message; each may cost a question to a directory
+_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322 section 3.2.3
+_MAX_NAME = 200
+
+
+class Remedy(enum.StrEnum):
+    """What to do about a message with an author that its sender may not use."""
+
+    REJECT = "reject"
+    QUARANTINE = "quarantine"
+    HOLD = "hold"
+    FIX = "fix"
+
+
+class Alignment(enum.StrEnum):
+    """How From has to go with the envelope sender."""
+
+    OFF = "off"
+    RELAXED = "relaxed"  # one domain is the other, or below it
+    STRICT = "strict"  # the same domain
+    ADDRESS = "address"  # the same address
+
+
+def _authors(items: tuple[str, ...]) -> None:
+    AuthorList(items)
+
+
+def _hosts(names: tuple[str, ...]) -> None:
+    HostList(names)
+
+
+def _clients(patterns: tuple[str, ...]) -> None:
+    ClientList(patterns)
+
+
+def _not_fixed(remedy: Remedy) -> None:
+    if remedy is Remedy.FIX:
+        raise ValueError("expected one of reject, quarantine, hold: a stranger's envelope sender is no better author")
+
+
+def _file(text: str) -> Path | None:
+    return Path(text.strip()) if text.strip() else None
+
+
+@section("author_domain")
+class Settings(CheckSettings):
+    """[author_domain]: who may be named in From."""
+
+    domains: tuple[str, ...] = option(
+        (),
+        "what internal and authenticated senders may have in From: domains, *.example.com, whole addresses, or file:PATH. "
+        "Empty, with no database below either: anything",
+        parse=listed,
+        check=_authors,
+    )
+    sql_url: str = option("", "SQLAlchemy address of a database that is asked about authors that are not in the list")
+    sql_query: str = option(
+        "SELECT 1 FROM domains WHERE name = :domain",
+        "what to ask it: a row means yes. :address, :local, :domain are of the author, :sender and :login of who sends",
+    )
+    ldap_url: str = option("", "the same of an LDAP directory: ldap://host or ldaps://host; needs bms-antispam[ldap]")
+    ldap_base: str = option("", "where the search begins")
+    ldap_filter: str = option("(associatedDomain=%d)", "an entry means yes; %s is the address, %u and %d its two parts")
+    ldap_bind_dn: str = option("", "who asks; empty is anonymous")
+    ldap_password_file: Path | None = option(None, "file whose first line is the password", parse=_file)
+    ldap_starttls: bool = option(False, "encrypt ldap:// by StartTLS; certificates are always verified")
+    ldap_ca_file: Path | None = option(
+        None, "certificates of authorities, where the system does not know them", parse=_file
+    )
+    lookup_timeout: float = option(5.0, "how long a directory may take", parse=duration("s"))
+    align: Alignment = option(
+        Alignment.OFF,
+        "how From must go with MAIL FROM: off, relaxed (one domain is or is below the other), strict (the same domain) or "
+        "address (the same address)",
+    )
+    honour_sender: bool = option(False, "an author that is not ours is fine where Sender is")
+    remedy: Remedy = option(
+        Remedy.REJECT, "reject, quarantine, hold, or fix: From becomes MAIL FROM, and the author moves to Reply-To"
+    )
+    exempt_clients: tuple[str, ...] = option(
+        (), "internal clients that pass on what others wrote: mail servers, list servers", check=_clients
+    )
+    protected: tuple[str, ...] = option(
+        (),
+        "the other way round: what mail from outside may not have in From, unless SPF or DKIM prove that domain. In the "
+        "form of domains",
+        parse=listed,
+        check=_authors,
+    )
+    mailing_lists: tuple[str, ...] = option(
+        (), "domains of mailing lists that bring our users' own mail back, proved by SPF or DKIM", check=_hosts
+    )
+    forged: Remedy = option(Remedy.REJECT, "what to do then: reject, quarantine or hold", check=_not_fixed)
+
+    def __post_init__(self) -> None:
+        for place in self.places:
+            place.check()
+
+    @functools.cached_property
+    def places(self) -> tuple[SqlPlace | LdapPlace, ...]:
+        found: list[SqlPlace | LdapPlace] = []
+        if self.sql_url:
+            found.append(SqlPlace(self.sql_url, self.sql_query, self.lookup_timeout))
+        if self.ldap_url:
+            found.append(
+                LdapPlace(
+                    self.ldap_url,
+                    self.ldap_base,
+                    self.ldap_filter,
+                    self.ldap_bind_dn,
+                    self.ldap_password_file,
+                    self.ldap_starttls,
+                    self.ldap_ca_file,
+                    self.lookup_timeout,
+                )
+            )
+        return tuple(found)
+
+
+class AuthorList:
+    """Domains, `*.example.com`, and whole addresses. Raises ValueError for an item that is none of these."""
+
+    def __init__(self, items: Sequence[str]) -> None:
+        split = [(item, parse_mailbox(item)) for item in items]
+        for item, mailbox in split:
+            if "@" in item and not is_hostname(mailbox.domain):
+                raise ValueError(f"{item} is no address")
+        self._addresses = frozenset(str(mailbox).lower() for _, mailbox in split if mailbox.local and mailbox.domain)
+        self._domains = HostList(mailbox.domain or item for item, mailbox in split if "@" not in item[1:])
+
+    def __contains__(self, author: Mailbox) -> bool:
+        return author.domain in self._domains or str(author).lower() in self._addresses
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(items: tuple[str, ...]) -> AuthorList:
+    return AuthorList(items)
+
+
+@functools.lru_cache(maxsize=64)
+def _exempt(patterns: tuple[str, ...]) -> ClientList:
+    return ClientList(patterns)
+
+
+@functools.lru_cache(maxsize=64)
+def _host_list(names: tuple[str, ...]) -> HostList:
+    return HostList(names)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> AuthorFinding | None:
+    """None where the configuration has nothing to say about the message's authors."""
+    assert message is not None
+    settings = services.settings[Settings]
+    if of_our_users(message):
+        return _of_ours(connection, message, settings, services)
+    return _from_outside(connection, message, settings)
+
+
+def _of_ours(connection: Connection, message: Message, settings: Settings, services: Services) -> AuthorFinding | None:
+    if _exempt(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
+        return None
+    found, unreadable = _authors_of(message)
+    lists = bool(settings.domains or settings.places)
+    named = any(services.access.policy(AUTHOR, author) for author in found)
+    if not (lists or named or settings.align is not Alignment.OFF):
+        return None
+    sender = parse_mailbox(message.mail_from)
+    try:
+        foreign = _foreign(message, found, settings, services) if lists else ()
+        vouched = _vouched(message, settings, services) if foreign and settings.honour_sender else ""
+    except DirectoryError as error:
+        return AuthorFinding(error=from_wire(str(error)))
+    unaligned = tuple(author for author in found if not _aligned(author, sender, settings.align))
+    wrong = [one for one in (*(() if vouched else foreign), *unaligned) if not services.access.policy(AUTHOR, one)]
+    becomes = ""
+    if settings.remedy is Remedy.FIX and settings.mode is Mode.ENFORCE and (wrong or unreadable):
+        becomes = _becomes(message, sender, settings, services)
+    return AuthorFinding(
+        ours=True,
+        authors=_told(found),
+        foreign=_told(foreign),
+        unaligned=_told(unaligned),
+        unreadable=unreadable,
+        vouched=vouched,
+        sender=from_wire(message.mail_from, 320),
+        ip=from_wire(connection.ip, 100),
+        becomes=becomes,
+    )
+
+
+def _told(found: Sequence[Mailbox]) -> tuple[str, ...]:
+    return tuple(from_wire(str(author), 320) for author in found)
+
+
+def _authors_of(message: Message) -> tuple[tuple[Mailbox, ...], bool]:
+    """The authors, at most MAX_ASKED, and whether From can't be understood: no address in it, or far too many. Where there is
+    no From at all, MTAs put the envelope sender there."""
+    fields = message.fields(b"from")
+    if not fields:
+        sender = parse_mailbox(message.mail_from)
+        return ((sender,) if sender.domain else ()), False
+    found = authors(message)
+    empty = any(next(mailboxes(field.text), None) is None for field in fields)
+    return found[:MAX_ASKED], empty or len(found) > MAX_ASKED
+
+
+def _foreign(message: Message, found: Sequence[Mailbox], settings: Settings, services: Services) -> tuple[Mailbox, ...]:
+    """Those that neither the list nor a directory knows. Raises DirectoryError."""
+    unknown = [author for author in found if author not in _listed(settings.domains)]
+    auth = message.findings.get(AuthFinding)
+    login = auth.login if auth is not None else message.auth.login
+    for place in settings.places:
+        if unknown:
+            known = directory(place).known(
+                [Question(author, message.mail_from, from_wire(login, 500)) for author in unknown], services.deadline
+            )
+            unknown = [author for author, is_known in zip(unknown, known, strict=True) if not is_known]
+    return tuple(unknown)
+
+
+def _vouched(message: Message, settings: Settings, services: Services) -> str:
+    """The one address of the one Sender field, if it is ours. Raises DirectoryError."""
+    fields = message.fields(b"sender")
+    senders = list(mailboxes(fields[0].text)) if len(fields) == 1 else []
+    if len(senders) != 1 or _foreign(message, senders, settings, services):
+        return ""
+    return from_wire(str(senders[0]), 320)
+
+
+def _aligned(author: Mailbox, sender: Mailbox, alignment: Alignment) -> bool:
+    """Bounces and read receipts have no envelope sender that an author could go with."""
+    if alignment is Alignment.OFF or not sender:
+        return True
+    if alignment is Alignment.ADDRESS:
+        return str(author).lower() == str(sender).lower()
+    if author.domain == sender.domain:
+        return True
+    above = author.domain.endswith(f".{sender.domain}"), sender.domain.endswith(f".{author.domain}")
+    shorter = min(author.domain, sender.domain, key=len)
+    return alignment is Alignment.RELAXED and any(above) and "." in shorter
+
+
+def _becomes(message: Message, sender: Mailbox, settings: Settings, services: Services) -> str:
+    """The envelope sender, where that can be written into From and is a better author than those that are there."""
+    plain = _ATOM.fullmatch(sender.local) and is_hostname(sender.domain)
+    several = len(message.fields(b"from")) > 1 or len(authors(message)) > 1
+    if not plain or several:
+        return ""
+    try:
+        lists = bool(settings.domains or settings.places)
+        return "" if lists and _foreign(message, [sender], settings, services) else str(sender)
+    except DirectoryError:
+        return ""
+
+
+def _from_outside(connection: Connection, message: Message, settings: Settings) -> AuthorFinding | None:
+    client = message.findings.get(ConnectionFinding)
+    if not settings.protected or (client is not None and client.client is not ClientClass.EXTERNAL):
+        return None
+    found = authors(message)
+    ours = [author for author in found if author in _listed(settings.protected)]
+    spf = message.findings.get(SpfFinding)
+    lists = _host_list(settings.mailing_lists)
+    if not ours or (spf is not None and spf.forwarder) or any(domain in lists for domain in proved_domains(message)):
+        return None
+    return AuthorFinding(
+        authors=_told(found),
+        foreign=_told([author for author in ours if not is_proved(message, author.domain)]),
+        sender=from_wire(message.mail_from, 320),
+        ip=from_wire(connection.ip, 100),
+    )
+
+
+def decide(finding: AuthorFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The access map is asked first, about each author; what it does not name is judged by the settings."""
+    if not finding.ours:
+        return _decide_outside(finding, settings, policy)
+    entries = {author: policy.policy(AUTHOR, parse_mailbox(author)) for author in finding.authors}
+    for author, entry in entries.items():
+        if entry is not None and not _permits(entry):
+            reason = f"From {author}: access map {entry.key} {entry.action}"
+            return obey(_without_callback(entry), reject(_not_yours(author, finding), reason))
+    problem = next(_problems(finding, entries), None)
+    if problem is None:
+        return CONTINUE
+    reason, text = problem
+    if settings.remedy is Remedy.FIX and finding.becomes:
+        return Verdict(Action.CONTINUE, reason=f"{reason}: From becomes {finding.becomes}")
+    return _remedied(settings.remedy, text, reason)
+
+
+def _permits(entry: Policy) -> bool:
+    return entry.action in (Wanted.OK, Wanted.WHITELIST)
+
+
+def _without_callback(entry: Policy) -> Policy:
+    """To call a user of our own back would prove nothing."""
+    return dataclasses.replace(entry, action=Wanted.REJECT) if entry.action in (Wanted.CBV, Wanted.DSN) else entry
+
+
+def _problems(finding: AuthorFinding, entries: dict[str, Policy | None]) -> Iterator[tuple[str, str]]:
+    """What is wrong, in words for the log and for the sender."""
+    if finding.unreadable:
+        text = (
+            "The author (From) of the message can't be understood: it has no address, or far too many.\n"
+            "Please enter your own address as sender in your mail program."
+        )
+        yield "From can't be understood", text
+    for author in () if finding.vouched else finding.foreign:
+        if entries.get(author) is None:
+            yield f"From {author} is not ours", _not_yours(author, finding)
+    for author in finding.unaligned:
+        if entries.get(author) is None:
+            text = (
+                f"The author (From) {author} does not go with the sender of the envelope, {finding.sender}.\n"
+                "Please use the same address for both in your mail program."
+            )
+            yield f"From {author} is not aligned with MAIL FROM <{finding.sender}>", text
+
+
+def _not_yours(author: str, finding: AuthorFinding) -> str:
+    return (
+        f"The author (From) {author} may not be used through this server ({finding.ip}, {finding.sender}).\n"
+        "Please choose one of your own addresses here as sender, or ask your mail administrator to permit this one. "
+        "A web form should put the visitor's address into Reply-To."
+    )
+
+
+def _decide_outside(finding: AuthorFinding, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    if not finding.foreign:
+        return CONTINUE
+    author = finding.foreign[0]
+    text = (
+        f"The author (From) {author} is one of ours, but neither SPF nor DKIM prove that the message comes from us.\n"
+        "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
+    )
+    verdict = _remedied(settings.forged, text, f"From {author} from outside, not proved")
+    return dataclasses.replace(verdict, demerits=1) if verdict.action is Action.REJECT else verdict
+
+
+def _remedied(remedy: Remedy, text: str, reason: str) -> Verdict:
+    match remedy:
+        case Remedy.QUARANTINE:
+            return quarantine(reason)
+        case Remedy.HOLD:
+            return hold(reason)
+    return reject(text, reason)  # what can't be fixed is refused, too
+
+
+def act(finding: AuthorFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Put From right. The author, whom people will answer, goes on in Reply-To, unless that is there."""
+    if not finding.becomes or verdict.action is not Action.CONTINUE:
+        return
+    fields = draft.message.fields(b"from")
+    if not fields:
+        draft.append_header("From", finding.becomes)
+        return
+    name = display_name(fields[0])
+    draft.change_header(fields[0], f"{name} <{finding.becomes}>" if name else finding.becomes)
+    replies = draft.message.fields(b"reply-to")
+    answered = [author for author in finding.authors if _writable(parse_mailbox(author))]
+    if answered and not replies:
+        draft.append_header("Reply-To", f"{name} <{answered[0]}>" if name else answered[0])
+
+
+def _writable(author: Mailbox) -> bool:
+    return bool(_ATOM.fullmatch(author.local)) and is_hostname(author.domain)
+
+
+def display_name(field: Header) -> str:
+    """The name beside the one address of a From field, ready to be written: a quoted string, or encoded words (RFC 2047) where
+    it is not ASCII. "" where there is none. Never raises."""
+    text = field.decoded
+    before, bracket, _ = text.rpartition("<")
+    name = before if bracket else text.partition("(")[2].rpartition(")")[0]
+    name = "".join(char for char in name.strip().strip('"') if char.isprintable())[:_MAX_NAME]
+    name = " ".join(re.sub(r"\\(.)", r"\1", name).split()).replace("\\", "")
+    if not name:
+        return ""
+    if name.isascii():
+        return '"' + name.replace('"', r"\"") + '"'
+    return email.header.Header(name, "utf-8", maxlinelen=200).encode(linesep="\n")
