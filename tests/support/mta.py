@@ -215,6 +215,8 @@ class Sendmail:
     extra_mc   further m4 lines, ahead of MAILER
     fail       what happens when a milter is away: "T" tempfail (default), "R" reject, "" accept
     delivery   "background" delivers each message at once, "queueonly" leaves that to the queue runner
+    files      further files of its folder, which m4 lines name as RUN/NAME: aliases, tables; makemap makes NAME.db of those
+               that end in "table"
     """
 
     name = "sendmail"
@@ -228,8 +230,10 @@ class Sendmail:
         extra_mc: str = "",
         fail: str = "T",
         delivery: str = "background",
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self.network = network
+        self._files = dict(files or {})
         self.sink = sink
         self.port = network.free_port()
         self._run = RunDirectory("sendmail")
@@ -256,6 +260,8 @@ class Sendmail:
         run.write("hosts", f"127.0.0.1 localhost {HOSTNAME}\n")
         for name in ("statistics", "aliases", "access", "local-host-names"):
             run.write(name, "")
+        for name, text in self._files.items():
+            run.write(name, text)
         names = [f"filter{number}" for number in range(len(milters))]
         wait = f"{fail and f'F={fail}, '}T=C:10s;S:30s;R:60s;E:120s"
         named = zip(names, milters, strict=True)
@@ -270,20 +276,21 @@ class Sendmail:
             sink=self.sink.port,
             delivery=delivery,
             filters="".join(f"{line}\n" for line in filters),
-            extra=extra_mc,
+            extra=extra_mc.replace("RUN", str(run.path)),
         )
         source = run.write("test.mc", mc)
         m4 = ["m4", f"-D_CF_DIR_={SENDMAIL}/usr/share/sendmail/cf/", str(source)]
         made = subprocess.run(m4, capture_output=True, text=True, check=True)
         run.write("sendmail.cf", made.stdout)
-        self._make_access_map()
+        for name in ("access", *(name for name in self._files if name.endswith("table"))):
+            self._make_map(name)
 
-    def _make_access_map(self) -> None:
+    def _make_map(self, name: str) -> None:
         run = self._run.path
         makemap = f"{SENDMAIL}/usr/libexec/sendmail/makemap"
-        with (run / "access").open() as entries:
+        with (run / name).open() as entries:
             # Without -C it would look for its settings in /etc/mail.
-            command = [makemap, "-C", f"{run}/sendmail.cf", "hash", f"{run}/access"]
+            command = [makemap, "-C", f"{run}/sendmail.cf", "hash", f"{run}/{name}"]
             subprocess.run(command, stdin=entries, capture_output=True, check=True)
 
     def _command(self, *options: str) -> list[str]:
