@@ -14,6 +14,7 @@ from antispam.spf_protocol import Result
 
 _SPECIAL = re.compile(r'["()\\]')
 _SEPARATOR = re.compile(r"[,;:<>) \t]")
+_ANGLES = re.compile(r"<[^<>]*>")
 MAX_AUTHORS = 50
 MAX_FROM = 20_000
 
@@ -77,6 +78,14 @@ def mailboxes(text: str) -> Iterator[Mailbox]:
             yield mailbox
         if '"' not in part and part.count("@") > 1:
             yield parse_mailbox(part[: part.rindex("@")])
+
+
+def name_in(text: str) -> str:
+    """What an address field has besides addresses, its encoded words as they are. Never raises."""
+    text = text[:MAX_FROM]
+    if "<" in text:
+        return _ANGLES.sub(" ", text)
+    return " ".join(part for part in text.split() if "@" not in part)
 
 
 def _parts(text: str) -> Iterable[str]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.answers import Answer, answered
-from antispam.authors import of_our_users
+from antispam.authors import name_in, of_our_users
 from antispam.connection import Connection
 from antispam.encoded_words import decoded
 from antispam.evidence import WordsFinding as Finding
 from antispam.findings import Findings
-from antispam.message import Header, Message, Recipient
+from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
@@ -22,7 +21,6 @@ from antispam.wordlist import WordList, as_shown, phrases
 
 NAME = "words"
 
-_ANGLES = re.compile(r"<[^<>]*>")
 _REFUSAL = (
     "The {where} of the message has a word that is not accepted here, because most mail with it is spam.\n"
     "If yours is honest, please send it again with another {where}."
@@ -66,7 +64,7 @@ def collect(
         if finding := _found(general, decoded(header.text).text, "subject"):
             return finding
     for header in message.fields(b"From"):
-        if finding := _found(of_names, author_name(header), "author"):
+        if finding := _found(of_names, decoded(name_in(header.text)).text, "author"):
             return finding
     return None
 
@@ -75,13 +73,6 @@ def _found(lists: tuple[WordList, ...], text: str, where: str) -> Finding | None
     shown = as_shown(text)
     word = next((word for one in lists if (word := one.find(shown))), "")
     return Finding(where=where, word=from_wire(word), text=from_wire(shown, 200)) if word else None
-
-
-def author_name(header: Header) -> str:
-    """What a From field has besides addresses."""
-    if "<" in header.text:
-        return decoded(_ANGLES.sub(" ", header.text)).text
-    return decoded(" ".join(part for part in header.text.split() if "@" not in part)).text
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

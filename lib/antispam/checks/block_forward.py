@@ -1,0 +1,69 @@
+"""Users who do not want mail that somebody passed on to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.answers import Answer, answered
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.encoded_words import decoded
+from antispam.findings import Findings
+from antispam.learning.people import address_list
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import listed
+from antispam.text import from_wire
+from antispam.verdicts import Verdict
+from antispam.wordlist import as_shown
+
+NAME = "block_forward"
+
+# What mail programs put before the subject: fwd and [fw upstream; fw Outlook, wg, tr, rv and the others in other languages.
+_PREFIXES = ("fwd:", "[fw", "fw:", "wg:", "tr:", "tr :", "rv:", "转发:", "轉寄:", "転送:")
+
+
+@section("block_forward")
+class Settings(CheckSettings):
+    """[block_forward]: forwarded mail for those who do not want it."""
+
+    block_forward: tuple[str, ...] = option(
+        (), "users who hate forwarded mail: addresses, @domains, or file:PATH", section="defang", parse=listed
+    )
+    answer: Answer = option(Answer.REJECT, "what becomes of such mail for them: ignore, quarantine, tempfail or reject")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """A forwarded message for somebody who does not want it."""
+
+    check: ClassVar[str] = NAME
+    subject: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for everybody else, and everything else."""
+    assert message is not None
+    assert recipient is not None
+    haters = services.settings[Settings].block_forward
+    if not haters or of_our_users(message) or recipient.address not in address_list(haters):
+        return None
+    for header in message.fields(b"Subject"):
+        subject = as_shown(decoded(header.text).text)
+        if subject.lower().startswith(_PREFIXES):
+            return Finding(subject=from_wire(subject, 200))
+    return None
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    text = (
+        "The recipient does not want forwarded mail. Please write yourself what you want to say,\n"
+        "with no more of the other message than is needed, and another subject."
+    )
+    return answered(settings.answer, text, f"forwarded: {finding.subject}")

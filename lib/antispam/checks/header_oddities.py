@@ -1,0 +1,225 @@
+"""Headers as no mail program should write them. Many honest ones do."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import email.utils
+import enum
+import re
+from collections import Counter
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.answers import Answer, answered
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import duration
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict
+
+NAME = "header_oddities"
+
+
+class Oddity(enum.StrEnum):
+    """What is odd; each is an option of the same name."""
+
+    MISSING_FROM = "missing_from"
+    MISSING_DATE = "missing_date"
+    MISSING_MESSAGE_ID = "missing_message_id"
+    REPEATED = "repeated"
+    INVALID_NAME = "invalid_name"
+    EIGHT_BIT = "eight_bit"
+    INVALID_DATE = "invalid_date"
+    FUTURE_DATE = "future_date"
+    OLD_DATE = "old_date"
+    INVALID_MESSAGE_ID = "invalid_message_id"
+    ADVERTISING = "advertising"
+    BULK_MAILER = "bulk_mailer"
+
+
+_FAULTS = {
+    Oddity.MISSING_FROM: "it has no From field",
+    Oddity.MISSING_DATE: "it has no Date field",
+    Oddity.MISSING_MESSAGE_ID: "it has no Message-ID field",
+    Oddity.REPEATED: "it has a field more than once that may be there only once",
+    Oddity.INVALID_NAME: "the name of a field has characters that no name has",
+    Oddity.EIGHT_BIT: "a field has characters that are neither ASCII nor UTF-8",
+    Oddity.INVALID_DATE: "its Date field has no date",
+    Oddity.FUTURE_DATE: "its date lies in the future",
+    Oddity.OLD_DATE: "its date is long past",
+    Oddity.INVALID_MESSAGE_ID: "its Message-ID field has no message identifier",
+    Oddity.ADVERTISING: "its subject says that it is advertising",
+    Oddity.BULK_MAILER: "it was written by a program that sends nothing but advertising",
+}
+
+# RFC 5322 section 3.6.
+_ONCE = (
+    b"date",
+    b"from",
+    b"sender",
+    b"reply-to",
+    b"to",
+    b"cc",
+    b"message-id",
+    b"in-reply-to",
+    b"references",
+    b"subject",
+)
+# RFC 5322 section 2.2: printable US-ASCII without the colon.
+_NAME = re.compile(rb"[!-9;-~]+")
+# RFC 5322 section 3.6.4, less strictly: mail programs write nearly anything into the brackets.
+_MESSAGE_ID = re.compile(rb"<[^<>\s@]+@[^<>\s@]+>")
+_BEFORE = ("adv:", "adv.", "adv ", "<adv>", "<ad>", "[adv]", "(adv)", "advt:", "advert:", "[spam]")
+_AFTER = (" adv", "(adv)", "[adv]", "(non-spam)")
+_MAILERS = ("direct email", "calypso", "mail bomber")
+
+
+@section("header_oddities")
+class Settings(CheckSettings):
+    """[header_oddities]: each is ignore, quarantine, tempfail or reject."""
+
+    missing_from: Answer = option(Answer.IGNORE, "no From field (RFC 5322 section 3.6)")
+    missing_date: Answer = option(Answer.IGNORE, "no Date field; common among scripts, printers and machines")
+    missing_message_id: Answer = option(Answer.IGNORE, "no Message-ID field; common, and allowed")
+    repeated: Answer = option(
+        Answer.IGNORE,
+        "several From, To, Cc, Subject, Date, Message-ID ... fields; common among mailing lists and tickets",
+    )
+    invalid_name: Answer = option(Answer.IGNORE, "field names with blanks, control or 8-bit characters")
+    eight_bit: Answer = option(
+        Answer.IGNORE, "fields with octets that are no UTF-8: old programs, and spam in strange charsets"
+    )
+    invalid_date: Answer = option(Answer.IGNORE, "a date that is none")
+    future_date: Answer = option(Answer.IGNORE, "a date further in the future than `ahead`")
+    old_date: Answer = option(Answer.IGNORE, "a date further in the past than `behind`")
+    invalid_message_id: Answer = option(
+        Answer.IGNORE, "a Message-ID without <left@right>; common among large companies"
+    )
+    advertising: Answer = option(Answer.IGNORE, "a subject that says so: ADV:, [adv] ...; upstream refused it")
+    bulk_mailer: Answer = option(Answer.IGNORE, "an X-Mailer that upstream refused")
+    ahead: float = option(2 * 86400.0, "how far clocks may be ahead", parse=duration("d"))
+    behind: float = option(60 * 86400.0, "how long a message may have been on its way", parse=duration("d"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What is odd, each once, and what it was seen in."""
+
+    check: ClassVar[str] = NAME
+    odd: tuple[Oddity, ...] = ()
+    seen: tuple[str, ...] = ()
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for a header without fault, and for mail of our own users, whose programs write what they like."""
+    assert message is not None
+    if of_our_users(message):
+        return None
+    settings = services.settings[Settings]
+    found = dict([*_of_fields(message), *_of_date(message, settings), *_of_rest(message)])
+    return Finding(odd=tuple(found), seen=tuple(found.values())) if found else None
+
+
+def _of_fields(message: Message) -> list[tuple[Oddity, str]]:
+    """What is wrong with the list of fields."""
+    counts = Counter(header.key for header in message.headers)
+    found = [
+        (oddity, "")
+        for oddity, key in (
+            (Oddity.MISSING_FROM, b"from"),
+            (Oddity.MISSING_DATE, b"date"),
+            (Oddity.MISSING_MESSAGE_ID, b"message-id"),
+        )
+        if not counts[key]
+    ]
+    if repeated := [key.decode() for key in _ONCE if counts[key] > 1]:
+        found.append((Oddity.REPEATED, ", ".join(repeated)))
+    invalid = next((header.name for header in message.headers if not _NAME.fullmatch(header.name)), None)
+    if invalid is not None:
+        found.append((Oddity.INVALID_NAME, from_wire(invalid, 100)))
+    strange = next((header.name for header in message.headers if not _is_utf8(header.value)), None)
+    if strange is not None:
+        found.append((Oddity.EIGHT_BIT, from_wire(strange, 100)))
+    return found
+
+
+def _is_utf8(value: bytes) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _of_date(message: Message, settings: Settings) -> list[tuple[Oddity, str]]:
+    found = []
+    for header in message.fields(b"Date")[:3]:
+        text = header.text[:200]
+        seconds = _seconds(text)
+        if seconds is None:
+            found.append((Oddity.INVALID_DATE, text))
+        elif seconds > message.received_at + settings.ahead:
+            found.append((Oddity.FUTURE_DATE, text))
+        elif seconds < message.received_at - settings.behind:
+            found.append((Oddity.OLD_DATE, text))
+    return found
+
+
+def _seconds(date: str) -> float | None:
+    """A date (RFC 5322 section 3.3) in seconds since the epoch, None where it is none."""
+    if not date.isascii():
+        return None
+    try:
+        when = email.utils.parsedate_to_datetime(date)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=datetime.UTC)
+        return when.timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _of_rest(message: Message) -> list[tuple[Oddity, str]]:
+    found = [
+        (Oddity.INVALID_MESSAGE_ID, from_wire(header.value.strip(), 200))
+        for header in message.fields(b"Message-ID")
+        if not _MESSAGE_ID.search(header.value[:2000])
+    ]
+    for header in message.fields(b"Subject"):
+        subject = header.decoded.strip().lower()
+        if subject.startswith(_BEFORE) or subject.endswith(_AFTER) or subject == "adv":
+            found.append((Oddity.ADVERTISING, from_wire(subject, 200)))
+    for header in message.fields(b"X-Mailer"):
+        mailer = header.text.lower()
+        if mailer in _MAILERS or "optin" in mailer:
+            found.append((Oddity.BULK_MAILER, from_wire(mailer, 200)))
+    return found
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The strictest answer that any of them has, with the first oddity that has it."""
+    asked = [(_ORDER[answer], odd, seen) for odd, seen in zip(finding.odd, finding.seen, strict=True)
+             if (answer := _answer(settings, odd)) is not Answer.IGNORE]  # fmt: skip
+    told = ", ".join(finding.odd)
+    if not asked:
+        return dataclasses.replace(CONTINUE, reason=told)
+    _, odd, seen = min(asked, key=lambda one: one[0])
+    text = f"The header of the message is not as RFC 5322 wants it: {_FAULTS[odd]}.\nPlease use a proper mail program."
+    return answered(_answer(settings, odd), text, f"{told}: {seen}" if seen else told)
+
+
+_ORDER = {Answer.REJECT: 0, Answer.TEMPFAIL: 1, Answer.QUARANTINE: 2}
+
+
+def _answer(settings: Settings, oddity: Oddity) -> Answer:
+    answer: Answer = getattr(settings, oddity)
+    return answer

@@ -1,0 +1,148 @@
+"""Scripts and charsets that nobody here can read, in the subject or the author's name."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.answers import Answer, answered
+from antispam.authors import name_in, of_our_users
+from antispam.connection import Connection
+from antispam.encoded_words import decoded
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.scripts import SCRIPTS, letters_by_script, mixed_word
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict
+from antispam.wordlist import as_shown
+
+NAME = "languages"
+
+# What block_chinese stands for.
+_ASIAN_SCRIPTS = ("han", "hangul", "hiragana", "katakana", "bopomofo")
+_ASIAN_CHARSETS = (
+    "big5", "big5-hkscs", "cp950", "gb2312", "gbk", "gb18030", "hz-gb-2312", "iso-2022-cn", "iso-2022-jp", "euc-jp",
+    "shift_jis", "iso-2022-kr", "euc-kr", "ks_c_5601-1987", "cp949",
+)  # fmt: skip
+
+
+def _scripts(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name.lower() not in SCRIPTS:
+            raise ValueError(f"{name!r} is no script that is known here: {', '.join(sorted(SCRIPTS))}")
+
+
+def _percent(value: int) -> None:
+    if not 1 <= value <= 100:
+        raise ValueError("expected 1 to 100")
+
+
+@section("languages")
+class Settings(CheckSettings):
+    """[languages]: scripts and charsets that nobody here can read."""
+
+    block_chinese: bool = option(
+        False, "Chinese, Japanese and Korean, in whatever charset; block_scripts says it more exactly", section="defang"
+    )
+    block_scripts: tuple[str, ...] = option((), "scripts such as han, hangul, cyrillic, arabic", check=_scripts)
+    block_charsets: tuple[str, ...] = option(
+        (), "charsets of encoded words such as gb2312, big5, koi8-r, whatever is written in them"
+    )
+    share: int = option(
+        30, "percent of a subject's letters from which on it counts as written in these", check=_percent
+    )
+    answer: Answer = option(Answer.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
+    lookalikes: Answer = option(
+        Answer.IGNORE, "of mail with a word of Latin letters and others that look like them (Cyrillic, Greek)"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What a subject, or for want of letters there an author's name, is written in.
+
+    share    percent of its letters that are of blocked scripts
+    charset  a blocked charset that an encoded word of the subject or the author's name claims
+    mixed    a word of letters that look alike and are of different scripts
+    """
+
+    check: ClassVar[str] = NAME
+    text: str = ""
+    scripts: tuple[str, ...] = ()
+    share: int = 0
+    charset: str = ""
+    mixed: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where there is nothing to find fault with. Of several subjects the worst counts: nobody knows which is shown."""
+    assert message is not None
+    settings = services.settings[Settings]
+    scripts, charsets = _blocked(settings)
+    if (not scripts and not charsets and settings.lookalikes is Answer.IGNORE) or of_our_users(message):
+        return None
+    fields = [decoded(header.text) for header in message.fields(b"Subject")]
+    names = [decoded(name_in(header.text)) for header in message.fields(b"From")]
+    texts = [shown for field in fields if any(map(str.isalpha, shown := as_shown(field.text)))] or [
+        as_shown(name.text) for name in names
+    ]
+    charset = next((one for field in (*fields, *names) for one in field.charsets if _charset(one) in charsets), "")
+    measured = [(_share(text, scripts), text) for text in texts]
+    (share, found), text = max(measured, default=((0, ()), ""))
+    mixed = next((word for word in map(mixed_word, texts) if word), "")
+    if not share and not charset and not mixed:
+        return None
+    return Finding(
+        text=from_wire(text, 200), scripts=found, share=share, charset=from_wire(charset), mixed=from_wire(mixed, 100)
+    )
+
+
+def _blocked(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:
+    scripts = [name.lower() for name in settings.block_scripts]
+    charsets = list(settings.block_charsets)
+    if settings.block_chinese:
+        scripts += _ASIAN_SCRIPTS
+        charsets += _ASIAN_CHARSETS
+    return frozenset(scripts), frozenset(map(_charset, charsets))
+
+
+def _charset(name: str) -> str:
+    """One name of those that a charset has."""
+    try:
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return name.lower()
+
+
+def _share(text: str, scripts: frozenset[str]) -> tuple[int, tuple[str, ...]]:
+    """Percent of the letters that are of these scripts, rounded up, and which of these there are."""
+    if text.isascii() and "latin" not in scripts:
+        return 0, ()
+    letters = letters_by_script(text)
+    found = tuple(sorted(scripts.intersection(letters)))
+    if not found:
+        return 0, ()
+    return -(-100 * sum(letters[script] for script in found) // sum(letters.values())), found
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    if finding.charset:
+        text = f"Nobody here can read mail in the charset {finding.charset}, in which its subject or author is written."
+        return answered(settings.answer, text, f"charset {finding.charset}: {finding.text}")
+    if finding.share >= settings.share:
+        names = ", ".join(finding.scripts)
+        text = f"Nobody here can read the script in which the message's subject is written ({names})."
+        return answered(settings.answer, text, f"{finding.share} % {names}: {finding.text}")
+    if finding.mixed and settings.lookalikes is not Answer.IGNORE:
+        text = (
+            "The subject or author of the message has a word of letters that only look like those that they seem to be."
+        )
+        return answered(settings.lookalikes, text, f"mixed scripts in {finding.mixed!r}: {finding.text}")
+    return CONTINUE

@@ -1,0 +1,50 @@
+"""In which scripts a text is written."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections import Counter
+
+# How the Unicode names of letters begin, where that is not the name of their script.
+_OF_PREFIX = {"CJK": "han", "KANGXI": "han", "IDEOGRAPHIC": "han", "MODIFIER": "", "KATAKANA-HIRAGANA": "katakana"}
+
+SCRIPTS = frozenset(
+    (
+        *("arabic", "armenian", "bengali", "bopomofo", "cyrillic", "devanagari", "ethiopic", "georgian", "greek"),
+        *("gujarati", "gurmukhi", "han", "hangul", "hebrew", "hiragana", "kannada", "katakana", "khmer", "lao"),
+        *("latin", "malayalam", "mongolian", "myanmar", "sinhala", "syriac", "tamil", "telugu", "thaana", "thai"),
+        "tibetan",
+    )
+)
+# Letters of these look like Latin ones.
+_LOOKALIKE = frozenset({"cyrillic", "greek", "armenian"})
+
+
+@functools.lru_cache(maxsize=8192)
+def script_of(letter: str) -> str:
+    """The script of a letter, "" where it has none or an unknown one."""
+    first = unicodedata.name(letter, "").partition(" ")[0]
+    return _OF_PREFIX.get(first, first.lower())
+
+
+def letters_by_script(text: str) -> Counter[str]:
+    """How many letters of each script a text (NFKC) has."""
+    return Counter(script for script in map(script_of, filter(str.isalpha, text)) if script)
+
+
+def mixed_word(text: str) -> str:
+    """The first word that has Latin letters and such of another script that look like these, "" for none: `pаypal` with a
+    Cyrillic a."""
+    word: list[str] = []
+    scripts: set[str] = set()
+    for char in f"{text} ":
+        if char.isalpha():
+            word.append(char)
+            scripts.add(script_of(char))
+            continue
+        if "latin" in scripts and not scripts.isdisjoint(_LOOKALIKE):
+            return "".join(word)
+        word.clear()
+        scripts.clear()
+    return ""
