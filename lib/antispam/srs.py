@@ -19,6 +19,7 @@ from antispam.settings.values import listed
 
 _MAX_SECRETS = 10
 _MAX_FILE = 10_000
+_MOST_LAYERS = 5  # of addresses that lead to addresses of ours again
 
 
 def _domains(names: tuple[str, ...]) -> None:
@@ -133,6 +134,31 @@ class Signature:
             return self.srs.sign(sender) if domain in self._sign else ""
         except (SES.SesError, SRS.SrsError):
             return ""
+
+    def rewritten(self, sender: str) -> str:
+        """The sender of mail that we forward, in the domain fwdomain, or signed if he is one of ours; "" where he stays as
+        he is: null, of nosrs, or rewritten before."""
+        domain = parse_mailbox(sender).domain
+        if not domain or not self.settings.fwdomain or domain in self._nosrs:
+            return ""
+        if domain in self._ses or domain in self._sign:
+            return self.signed(sender, ())
+        if domain in self.domains:
+            return ""
+        try:
+            return self.srs.forward(sender, self.settings.fwdomain)
+        except SRS.SrsError:
+            return ""
+
+    def plain(self, address: str) -> str:
+        """The address behind all signatures of ours, "" where there is none that is valid."""
+        found = ""
+        for _ in range(_MOST_LAYERS):
+            state, meant = self.verified(address)
+            if state is not State.VALID:
+                break
+            found = address = meant
+        return found
 
     def verified(self, address: str) -> tuple[State, str]:
         """What an address of ours is worth, and the plain one that it stands for, "" where that is not known."""

@@ -1,0 +1,104 @@
+"""The command `srs`: addresses by hand, and the socket map by which MTAs rewrite forwarded mail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from antispam.application import Program, load_settings
+from antispam.settings import SettingsError
+from antispam.socketmap import SocketMapServer
+from antispam.srs import Signature, SrsSettings, State, signature_of
+from antispam.text import for_log
+
+
+def _signature(program: Program, config: Path | None) -> Signature:
+    try:
+        signature = signature_of(load_settings(program, config)[SrsSettings])
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    if signature is None:
+        raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")
+    return signature
+
+
+def srs_command(program: Program) -> click.Group:
+    """`srs`, for the commands of a program."""
+
+    @click.group("srs")
+    def group() -> None:
+        """Signed and rewritten envelope senders ([srs], docs/srs.md)."""
+
+    @group.command("sign")
+    @click.argument("address")
+    @click.pass_obj
+    def sign_command(config: Path | None, address: str) -> None:
+        """Sign ADDRESS, a sender of ours, as it would leave."""
+        signed = _signature(program, config).signed(address, ())
+        if not signed:
+            raise click.ClickException(f"{for_log(address)} stays as it is: its domain is not in [srs] ses or sign")
+        click.echo(signed)
+
+    @group.command("forward")
+    @click.argument("address")
+    @click.pass_obj
+    def forward_command(config: Path | None, address: str) -> None:
+        """Rewrite ADDRESS, somebody else's, as the sender of mail that we forward."""
+        rewritten = _signature(program, config).rewritten(address)
+        if not rewritten:
+            raise click.ClickException(f"{for_log(address)} stays as it is, or [srs] fwdomain is not set")
+        click.echo(rewritten)
+
+    @group.command("reverse")
+    @click.argument("address")
+    @click.pass_obj
+    def reverse_command(config: Path | None, address: str) -> None:
+        """Verify ADDRESS, signed or rewritten by us, and print what it stands for."""
+        state, plain = _signature(program, config).verified(address)
+        if state is not State.VALID:
+            raise click.ClickException(f"{for_log(address)} is {state}")
+        click.echo(plain)
+
+    @group.command("serve")
+    @click.option("--socket", type=click.Path(path_type=Path), default=Path("/run/milter/srs.sock"), show_default=True)
+    @click.option("--mode", default="0666", show_default=True, help="permissions of the socket: who may rewrite")
+    @click.pass_obj
+    def serve_command(config: Path | None, socket: Path, mode: str) -> None:
+        """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` leads recipients back. Runs until stopped."""
+        try:
+            bits = int(mode, 8)
+        except ValueError:
+            raise click.BadParameter("expected permissions in octal, such as 0660", param_hint="--mode") from None
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+        server = SocketMapServer(maps_of(_signature(program, config)))
+        try:
+            asyncio.run(server.serve(socket, bits, lambda: click.echo(f"srs listens on {socket}", err=True)))
+        except OSError as error:
+            raise click.ClickException(f"{socket}: {error.strerror or error}") from error
+
+    return group
+
+
+def maps_of(signature: Signature) -> dict[str, Callable[[str], str]]:
+    """The maps by their names: ours, and those of pysrs's m4 files."""
+    forward, reverse = _as_mta_writes(signature.rewritten), _as_mta_writes(signature.plain)
+    return {"forward": forward, "make_srs": forward, "reverse": reverse, "reverse_srs": reverse}
+
+
+def _as_mta_writes(rewrite: Callable[[str], str]) -> Callable[[str], str]:
+    """sendmail has addresses in its own form within its rules, ann<@example.org.>, and wants them back in it."""
+
+    def lookup(key: str) -> str:
+        marked = "<@" in key
+        plain = key.replace("<", "").replace(">", "").rstrip(".") if marked else key.strip("<>")
+        found = rewrite(plain)
+        if not found or not marked:
+            return found
+        local, _, domain = found.rpartition("@")
+        return f"{local}<@{domain}.>"
+
+    return lookup
