@@ -55,6 +55,7 @@ from antispam.learning.preference_commands import preferences_command
 from antispam.list_commands import bans_command, lists_command
 from antispam.outbox_commands import outbox_command
 from antispam.quarantine.commands import quarantine_commands
+from antispam.report_commands import report_command
 from antispam.srs_commands import srs_command
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
@@ -147,6 +148,7 @@ main = make_group(
         lists_command,
         bans_command,
         srs_command,
+        report_command,
         dkim_command,
     ),
 )
