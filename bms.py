@@ -10,6 +10,7 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
+from antispam.callback.commands import cbv_command, dsn_command
 from antispam.checks import (
     access,
     attachments,
@@ -22,6 +23,7 @@ from antispam.checks import (
     connection_class,
     dkim_sign,
     dkim_verify,
+    dsn,
     feedback,
     greeting,
     greylist,
@@ -112,6 +114,8 @@ JOURNEY = Journey([
         asks="does the sender's mail server take bounces for him, where the access map wants to know?"),
     Row(Stage.END, MESSAGE, reputation_signed, needs=("connection", "auth", "own_mail", "dkim"),
         asks="and the mail that its signer signed?"),
+    Row(Stage.END, MESSAGE, dsn, needs=("connection", "auth", "spf", "own_mail", "dkim", "callback"),
+        asks="shall its sender be written to, or does a failure come back of what we wrote?"),
     Row(Stage.END, MESSAGE, header_screen, needs=("connection", "auth", "spf", "sender_lists", "own_mail", "dkim"),
         asks="does the header alone look like spam?"),
     Row(Stage.END, MESSAGE, attachments, needs=("own_mail",), accepted=Accepted.DECIDE,
@@ -145,6 +149,8 @@ main = make_group(
         preferences_command,
         quarantine_commands(releases.teaching, limits=releases.limits),
         outbox_command,
+        cbv_command,
+        dsn_command,
         lists_command,
         bans_command,
         srs_command,

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import alembic.util
 import click
@@ -163,6 +164,7 @@ class Application:
             people=People(settings[DspamSettings], learned or self.store) if DspamSettings in settings else None,
             read_only=not record,
             write_later=self.history.put if self.history is not None else _forget_row,
+            **_signing(journey),
         )
         self._runner = Runner(
             journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget
@@ -223,6 +225,12 @@ def _forget(subject: Subject) -> None:
 
 def _forget_row(table: sa.Table, row: Mapping[str, object]) -> None:
     pass
+
+
+def _signing(journey: Journey) -> dict[str, Any]:
+    """Who signs letters of our own, if a check does."""
+    found = [row.check.sign_letter for row in journey.rows if hasattr(row.check, "sign_letter")]
+    return {"sign": found[0]} if found else {}
 
 
 class _NoTrace:

@@ -9,6 +9,7 @@ import dataclasses
 import enum
 from typing import ClassVar
 
+from antispam.callback.dialogue import Outcome
 from antispam.dkim_protocol import SignatureResult
 from antispam.findings import Finding
 from antispam.learning.settings import SpamAction
@@ -301,3 +302,24 @@ class SignedReputationFinding(ReputationFinding):
     """The same for the domain that signed the message, found at its end."""
 
     check: ClassVar[str] = "reputation_signed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CallbackFinding(Finding):
+    """What was found about the sender by calling him back, and why anybody wanted to know; found at the end of the message.
+
+    word     of the access map, "CBV" or "DSN"
+    tag      what was found there: "spf-neutral"
+    skipped  why nobody was called, "" where somebody was, now or lately
+    told     the server's reply, or why there is none
+    """
+
+    check: ClassVar[str] = "callback"
+    word: str = ""
+    tag: str = ""
+    sender: str = ""
+    skipped: str = ""
+    outcome: Outcome = Outcome.UNKNOWN
+    told: str = ""
+    host: str = ""
+    null_mx: bool = False

@@ -71,6 +71,7 @@ class Check(Protocol):
       while more is left);
     - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others, and
       `ready(message, services)`, true where this time it will not have to;
+    - `sign_letter(letter, services)`, for the one check that signs: a letter of our own, signed (Services.sign);
     - ALSO_READS, settings classes that a program with this check reads as well.
     """
 

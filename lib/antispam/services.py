@@ -23,6 +23,10 @@ def _forget(table: sa.Table, row: Mapping[str, object]) -> None:
     pass
 
 
+def _unsigned(letter: bytes, services: Services) -> bytes:
+    return letter
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)  # without slots: until() copies the dictionary as a whole
 class Services:
     """What a check's collect() is given.
@@ -33,6 +37,7 @@ class Services:
     access    the administrator's access map as it stood when the session began (empty where none is configured)
     dictionaries  what was learned, None where a program doesn't learn
     read_only    nothing may be learned, posted or remembered: somebody only wants to know what would happen
+    sign      puts DKIM signatures on a letter of our own (all its octets), where we have a key for its author
     write_later  takes a row for a table of the store; it is written after the reply, best effort
     people    whose mail is whose, and what they want; None where a program does not ask
     clock     seconds since the epoch
@@ -49,6 +54,7 @@ class Services:
     people: People | None = None
     read_only: bool = False
     write_later: Callable[[sa.Table, Mapping[str, object]], None] = _forget
+    sign: Callable[[bytes, Services], bytes] = _unsigned
 
     def until(self, deadline: Deadline) -> Services:
         """The same with another deadline."""

@@ -6,8 +6,9 @@ import re
 
 from antispam.addresses import ClientList
 from antispam.answers import Answer
+from antispam.callback.notice import Templates, sendable
 from antispam.settings import CheckSettings, option, section
-from antispam.settings.values import duration
+from antispam.settings.values import duration, path
 
 
 def _sensible(patterns: tuple[str, ...]) -> None:
@@ -76,4 +77,36 @@ class CallbackSettings(CheckSettings):
         (),
         "networks that are called although they are private or ours: other addresses inside never are, whatever DNS says",
         check=_sensible,
+    )
+
+
+def _templates(text: str) -> Templates | None:
+    return Templates(path(text)) if text.strip() else None
+
+
+def _address(text: str) -> None:
+    if text and not sendable(text):
+        raise ValueError("expected a mail address")
+
+
+@section("dsn")
+class DsnSettings(CheckSettings):
+    """[dsn]: writing to senders what is wrong with their mail, where the access map says DSN, and knowing what comes back."""
+
+    sender: str = option("", "from whom these notices are; empty is postmaster at our MTA's name", check=_address)
+    every: float = option(
+        86400.0, "one sender gets at most one notice in that time", parse=duration("d"), check=_positive
+    )
+    templates: Templates | None = option(
+        None,
+        "folder of texts of your own: softfail.txt, fail.txt, neutral.txt, permerror.txt, temperror.txt, none.txt, helo.txt, "
+        "dkim.txt, quarantine.txt; ours stand for those that are missing",
+        parse=_templates,
+    )
+    quarantine: bool = option(False, "tell senders whom SPF or DKIM prove that their message waits in the quarantine")
+    blacklist: float = option(
+        30 * 86400.0,
+        "how long a sender stays on the blacklist to whom a notice could not be delivered; 0 puts nobody there",
+        parse=duration("d"),
+        check=_not_negative,
     )

@@ -8,28 +8,22 @@ bothered. What was found is remembered for all nodes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import logging
-import socket
-import threading
-from typing import ClassVar
 
-from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import ClientList, is_hostname, normalize_domain
+from antispam.addresses import normalize_domain
 from antispam.answers import answered
+from antispam.callback.calls import make_caller
 from antispam.callback.dialogue import Outcome, Verification
 from antispam.callback.settings import CallbackSettings
-from antispam.callback.verify import Caller, Reach
 from antispam.connection import Connection
 from antispam.dkim_protocol import DkimResult
-from antispam.evidence import DkimFinding, SpfFinding
+from antispam.evidence import CallbackFinding, DkimFinding, SpfFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import Mode
-from antispam.settings import Settings as AllSettings
 from antispam.spf_protocol import Result
 from antispam.store import Store, StoreError, callbacks, lists, rates
 from antispam.store.engine import SLICE
@@ -38,32 +32,12 @@ from antispam.verdicts import Action, Callback, Verdict, reject
 
 NAME = "callback"
 Settings = CallbackSettings
+Finding = CallbackFinding
 LOOKS_UP = True
 
 HOUR = 3600.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding(base.Finding):
-    """What was found about the sender, and why anybody wanted to know.
-
-    word     of the access map, "CBV" or "DSN"
-    tag      what was found there: "spf-neutral"
-    skipped  why nobody was called, "" where somebody was, now or lately
-    told     the server's reply, or why there is none
-    """
-
-    check: ClassVar[str] = NAME
-    word: str = ""
-    tag: str = ""
-    sender: str = ""
-    skipped: str = ""
-    outcome: Outcome = Outcome.UNKNOWN
-    told: str = ""
-    host: str = ""
-    null_mx: bool = False
 
 
 def ready(message: Message, services: Services) -> bool:
@@ -73,7 +47,7 @@ def ready(message: Message, services: Services) -> bool:
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
-) -> Finding | None:
+) -> CallbackFinding | None:
     """None where nobody wants a call, and for the null sender, who can't be called."""
     assert message is not None
     wanted = _wanted(message)
@@ -133,47 +107,11 @@ def _known(connection: Connection, message: Message, services: Services) -> Veri
         name = f"callback:{hashlib.sha256(domain.encode('utf-8', 'surrogatepass')).hexdigest()}"
         if rates.use(store, name, 1, now, HOUR, services.deadline) > settings.per_domain:
             return Verification(Outcome.TEMPORARY, f"{for_log(domain, 100)} was asked too often within the hour")
-    caller = make_caller(services, settings, connection.receiver)
+    caller = make_caller(services.resolver, services.settings, settings, connection.receiver)
     found = caller.verify(sender, services.deadline)
     if store is not None:
         _remember(store, message, found, services)
     return found
-
-
-def make_caller(services: Services, settings: CallbackSettings, receiver: str) -> Caller:
-    return Caller(
-        services.resolver,
-        Reach(ours=_clients(_own_networks(services.settings)), also=_clients(settings.also_call)),
-        _slots(settings.at_once),
-        helo=settings.helo or _own_name(receiver),
-        timeout=settings.timeout,
-        port=settings.port,
-    )
-
-
-def _own_networks(settings: AllSettings) -> tuple[str, ...]:
-    """The clients that the configuration calls ours."""
-    names = ("internal_connect", "trusted_relay")
-    found = (one.value for one in settings.origins if one.section == "milter" and one.option in names)
-    return tuple(pattern for patterns in found for pattern in patterns)
-
-
-@functools.lru_cache(maxsize=16)
-def _clients(patterns: tuple[str, ...]) -> ClientList:
-    return ClientList(patterns)
-
-
-@functools.lru_cache(maxsize=16)
-def _slots(at_once: int) -> threading.BoundedSemaphore:
-    """One for each worker: a process that was forked before asks for nobody."""
-    return threading.BoundedSemaphore(at_once)
-
-
-def _own_name(receiver: str) -> str:
-    for name in (receiver, socket.gethostname()):
-        if "." in name and is_hostname(normalize_domain(name)):
-            return name
-    return "[127.0.0.1]"
 
 
 def _remember(store: Store, message: Message, found: Verification, services: Services) -> None:
@@ -207,7 +145,7 @@ def tidy(services: Services) -> bool:
 
 
 def decide(
-    finding: Finding, findings: Findings, settings: CallbackSettings, policy: AccessMap | AccessTable
+    finding: CallbackFinding, findings: Findings, settings: CallbackSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
     wanted = f"{finding.word} for {finding.tag}"
     if finding.skipped:

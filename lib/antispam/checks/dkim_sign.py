@@ -29,11 +29,11 @@ from antispam.dkim_protocol import (
 from antispam.draft import Draft
 from antispam.evidence import AuthorFinding
 from antispam.findings import Findings
-from antispam.message import Message, Recipient
+from antispam.message import Header, Message, Recipient
 from antispam.services import Services
-from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings import CheckSettings, Mode, OnError, option, section
 from antispam.settings.values import boolean, duration, path
-from antispam.text import from_wire
+from antispam.text import for_log, from_wire
 from antispam.verdicts import Action, Verdict
 
 NAME = "dkim_sign"
@@ -266,3 +266,24 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     values = sign(headers, draft.body, signers, now=int(services.clock()), policy=settings.policy)
     for value in reversed(values):
         draft.insert_header("DKIM-Signature", value)
+
+
+_LETTER_FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n]|\r\n[ \t])*)\r\n")
+
+
+def sign_letter(letter: bytes, services: Services) -> bytes:
+    """A letter of our own (all its octets, with CRLF) with the signatures that its author has; unsigned where that can't be
+    done. It is delivered as it is posted (checks/own_mail.py), so that nobody signs it later."""
+    settings = services.settings[Settings]
+    if settings.mode is not Mode.ENFORCE:
+        return letter
+    head, _, body = letter.partition(b"\r\n\r\n")
+    fields = [Header(name, value) for name, value in _LETTER_FIELD.findall(head + b"\r\n")]
+    try:
+        signers = settings.signers_of(authors_in(header for header in fields if header.key == b"from"))
+    except UnusablePrivateKey as error:
+        log.warning("a letter of ours is not signed: %s", for_log(str(error)))
+        return letter
+    values = sign(fields, body, signers, now=int(services.clock()), policy=settings.policy) if signers else ()
+    folded = (value.replace("\r\n", "\n").replace("\n", "\r\n") for value in values)
+    return "".join(f"DKIM-Signature: {value}\r\n" for value in folded).encode("ascii") + letter

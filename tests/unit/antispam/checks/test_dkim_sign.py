@@ -174,3 +174,36 @@ def test_a_weak_key_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         load_text(f"[dkim_sign]\nkeys = example.com s {file}\n", [dkim_sign.Settings])
     assert "1024 bits is weak" in caplog.text
+
+
+# --- letters of our own ---
+
+LETTER = b"From: Mail <postmaster@example.com>\r\nTo: ann@example.org\r\nSubject: a\r\n b\r\n\r\nHello\r\n\r\n--x\r\n"
+
+
+def signed_letter(letter: bytes, **options: Any) -> bytes:
+    return dkim_sign.sign_letter(letter, services_with(**{"keys": BOTH, **options}))
+
+
+def test_a_letter_of_our_own_is_signed_by_its_author() -> None:
+    letter = signed_letter(LETTER)
+    assert letter.endswith(LETTER)
+    assert letter.count(b"\n") == letter.count(b"\r\n")
+    head, _, body = letter.partition(b"\r\n\r\n")
+    fields = [Header(name, value) for name, value in dkim_sign._LETTER_FIELD.findall(head + b"\r\n")]
+    found = verify([Header(f.name, f.value.replace(b"\r\n", b"\n")) for f in fields], body, ZONE, now=NOW)
+    assert [(one.result, one.domain) for one in found.signatures] == [(DkimResult.PASS, "example.com")] * 2
+
+
+@pytest.mark.parametrize(
+    ("letter", "options"),
+    [
+        (LETTER.replace(b"example.com", b"example.org"), {}),
+        (LETTER, {"keys": ()}),
+        (LETTER, {"mode": "off"}),
+        (b"no header at all", {}),
+        (b"", {}),
+    ],
+)
+def test_other_letters_stay_as_they_are(letter: bytes, options: dict[str, Any]) -> None:
+    assert signed_letter(letter, **options) == letter

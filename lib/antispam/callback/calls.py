@@ -1,0 +1,58 @@
+"""Callers as the configuration wants them."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import threading
+
+from antispam.addresses import ClientList, is_hostname, normalize_domain
+from antispam.callback.dialogue import Listener
+from antispam.callback.settings import CallbackSettings
+from antispam.callback.verify import Caller, Reach
+from antispam.resolver import Lookup
+from antispam.settings import Settings
+
+
+def make_caller(
+    resolver: Lookup,
+    settings: Settings,
+    own: CallbackSettings,
+    receiver: str,
+    listen: Listener = lambda who, line: None,
+) -> Caller:
+    """`own` are those of [callback]; `receiver` is our MTA's name, as far as it is known."""
+    return Caller(
+        resolver,
+        Reach(ours=_clients(_own_networks(settings)), also=_clients(own.also_call)),
+        _slots(own.at_once),
+        helo=own.helo or own_name(receiver),
+        timeout=own.timeout,
+        port=own.port,
+        listen=listen,
+    )
+
+
+def _own_networks(settings: Settings) -> tuple[str, ...]:
+    """The clients that the configuration calls ours."""
+    names = ("internal_connect", "trusted_relay")
+    found = (one.value for one in settings.origins if one.section == "milter" and one.option in names)
+    return tuple(pattern for patterns in found for pattern in patterns)
+
+
+@functools.lru_cache(maxsize=16)
+def _clients(patterns: tuple[str, ...]) -> ClientList:
+    return ClientList(patterns)
+
+
+@functools.lru_cache(maxsize=16)
+def _slots(at_once: int) -> threading.BoundedSemaphore:
+    """One for each worker: a process that was forked before asks for nobody."""
+    return threading.BoundedSemaphore(at_once)
+
+
+def own_name(receiver: str) -> str:
+    for name in (receiver, socket.gethostname()):
+        if "." in name and is_hostname(normalize_domain(name)):
+            return name
+    return "[127.0.0.1]"

@@ -1,0 +1,113 @@
+"""The commands `cbv` and `dsn show`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import sqlalchemy as sa
+
+from antispam.application import Program, load_settings
+from antispam.callback.calls import make_caller
+from antispam.callback.dialogue import Outcome, Verification
+from antispam.callback.notice import NAMES, SAMPLE, Templates, compose
+from antispam.callback.settings import CallbackSettings, DsnSettings
+from antispam.deadline import Deadline
+from antispam.program import DnsSettings
+from antispam.resolver import Resolver
+from antispam.store import Store, StoreError, callbacks, migrate
+from antispam.store.engine import url_from
+from antispam.text import for_log
+
+# Exit statuses, for scripts: those of sysexits(3) where one fits.
+_STATUS = {Outcome.OK: 0, Outcome.FAILED: 67, Outcome.TEMPORARY: 75, Outcome.UNKNOWN: 69}
+
+
+@contextlib.contextmanager
+def _opened(program: Program, config: Path | None) -> Iterator[Store]:
+    settings = load_settings(program, config)
+    try:
+        migrate(url_from(settings))
+        with contextlib.closing(Store.from_settings(settings)) as store:
+            yield store
+    except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
+        raise click.ClickException(f"the database: {for_log(str(error))}") from error
+
+
+def cbv_command(program: Program) -> click.Command:
+    """`cbv`, for the commands of a program."""
+
+    @click.command("cbv")
+    @click.argument("address")
+    @click.option("--known", is_flag=True, help="only what is remembered; nobody is asked")
+    @click.option("--helo", default="", help="the name to say  [default: that of the configuration]")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the dialogue")
+    @click.pass_obj
+    def command(config: Path | None, address: str, known: bool, helo: str, as_json: bool) -> None:
+        """Ask the mail server of ADDRESS whether it takes bounces for it, and show the dialogue.
+
+        What is remembered of the address does not count, and is not changed. Exit status: 0 it exists, 67 it does not,
+        75 not known now, 69 can't be found out."""
+        found = _remembered(program, config, address) if known else _asked(program, config, address, helo, as_json)
+        if found is None:
+            raise click.ClickException(f"nothing is remembered of {for_log(address)}")
+        if as_json:
+            click.echo(
+                json.dumps({"address": address, "outcome": found.outcome, "told": found.told, "host": found.host})
+            )
+        else:
+            host = f" {found.host}:" if found.host else ""
+            click.echo(f"{for_log(address)}: {found.outcome}.{host} {found.told}".rstrip())
+        sys.exit(_STATUS[found.outcome])
+
+    return command
+
+
+def _asked(program: Program, config: Path | None, address: str, helo: str, quiet: bool) -> Verification:
+    settings = load_settings(program, config)
+
+    def listen(who: str, line: str) -> None:
+        if not quiet:
+            click.echo(f"{who}: {line}" if who != "*" else f"-- {line}")
+
+    caller = make_caller(
+        Resolver.from_settings(settings[DnsSettings]), settings, settings[CallbackSettings], helo, listen=listen
+    )
+    return caller.verify(address, Deadline.after(settings[CallbackSettings].timeout))
+
+
+def _remembered(program: Program, config: Path | None, address: str) -> Verification | None:
+    with _opened(program, config) as store:
+        return callbacks.recall(store, address, time.time())
+
+
+def dsn_command(program: Program) -> click.Command:
+    """`dsn`, for the commands of a program."""
+
+    @click.group("dsn")
+    def group() -> None:
+        """The notices to senders."""
+
+    @group.command("show")
+    @click.argument("template", type=click.Choice(NAMES))
+    @click.pass_obj
+    def show_command(config: Path | None, template: str) -> None:
+        """Print a notice as a sender would get it, about a message that never was. It is not sent, and its Message-ID
+        is worth nothing."""
+        settings = load_settings(program, config)[DsnSettings]
+        sender = settings.sender or f"postmaster@{SAMPLE.receiver}"
+        content = compose(
+            template,
+            SAMPLE,
+            settings.templates or Templates(),
+            sender=sender,
+            message_id=f"<example@{sender.rpartition('@')[2]}>",
+        )
+        click.echo(content.decode("ascii").replace("\r\n", "\n"), nl=False)
+
+    return group

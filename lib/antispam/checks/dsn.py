@@ -1,0 +1,253 @@
+"""Notices to senders (DSN): what is wrong with their mail, and what comes back of such a notice.
+
+A notice goes to a sender whose address was found to exist (checks/callback.py), where the access map says DSN; and, where that
+is wanted, to a proved sender whose message waits in the quarantine. Nobody gets more than one in a day, and nothing that a
+program sent is answered. A notice has the null reverse path, to which nothing bounces; some servers write to its From address
+all the same. Those failures are known by the Message-ID in them, which only we can have made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import re
+import socket
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import is_hostname, normalize_domain, parents, parse_mailbox
+from antispam.authors import is_proved, of_our_users
+from antispam.callback import message_id
+from antispam.callback.dialogue import Outcome, Verification
+from antispam.callback.notice import Facts, Templates, compose, sendable, template_for
+from antispam.callback.settings import DsnSettings
+from antispam.connection import Connection
+from antispam.evidence import CallbackFinding, DkimFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.learning.answers import should_answer, shown
+from antispam.message import Message, Recipient
+from antispam.outbox_settings import OutboxSettings
+from antispam.outcome import ruling
+from antispam.services import Services
+from antispam.store import Store, StoreError, callbacks, lists, outbox
+from antispam.store.outbox import Kind, Letter
+from antispam.text import for_log, from_wire
+from antispam.verdicts import Action, Verdict, discard
+
+NAME = "dsn"
+Settings = DsnSettings
+ALSO_READS = (OutboxSettings,)
+
+SECRET = "dsn"
+QUARANTINE = "quarantine"
+_MAX_SEARCHED = 1 << 18  # octets of a failure notice
+_REPORT = re.compile(rb"multipart/report\b", re.IGNORECASE)
+_FAILED = re.compile(rb"^action[ \t]*:[ \t]*failed\b", re.IGNORECASE | re.MULTILINE)
+_SUBJECT = re.compile(r"undeliver|fail(?:ed|ure)|returned mail|delivery status|could not be delivered", re.IGNORECASE)
+_SOFT_BREAK = re.compile(rb"=\r?\n")
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """What is to be written to the sender, or of what this message is the failure.
+
+    template  which text; "" for none
+    proved    SPF or DKIM prove the sender
+    receiver, helo, ip  our MTA's name, and the client
+    failed    the address that a notice of ours went to, which this message says can't be delivered; "" for any other message
+    """
+
+    check: ClassVar[str] = NAME
+    template: str = ""
+    proved: bool = False
+    receiver: str = ""
+    helo: str = ""
+    ip: str = ""
+    failed: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None where there is nothing to write, and nothing came back."""
+    assert message is not None
+    if services.store is None or of_our_users(message):
+        return None
+    try:
+        failed = _failure_of(message, services.store, services)
+    except StoreError as error:
+        return Finding(error=f"dsn: {error}")
+    if failed:
+        return Finding(failed=from_wire(failed, 320))
+    settings = services.settings[Settings]
+    found = message.findings.get(CallbackFinding)
+    wanted = found is not None and found.word == "DSN" and not found.skipped and found.outcome is Outcome.OK
+    if not (wanted or settings.quarantine) or not _may_be_answered(message, services):
+        return None
+    proved = is_proved(message, parse_mailbox(message.mail_from).domain)
+    if not (wanted or proved):
+        return None
+    return Finding(
+        template=template_for(found.tag) if wanted and found is not None else "",
+        proved=proved,
+        receiver=from_wire(_own_name(connection.receiver), 255),
+        helo=from_wire(connection.helo, 255),
+        ip=from_wire(connection.ip, 60),
+    )
+
+
+def _failure_of(message: Message, store: Store, services: Services) -> str:
+    """The address of a notice of ours that could not be delivered, as this message says; "" where it says nothing of the kind.
+    What answers us by itself ("I am on holiday") names our Message-ID, too, but in its header and without a failure."""
+    local = parse_mailbox(message.mail_from).local.lower()
+    if message.mail_from and local not in ("mailer-daemon", "postmaster"):
+        return ""
+    body = message.body.content()[:_MAX_SEARCHED]
+    if b"<dsn." not in body.lower() or not _tells_failure(message, body):
+        return ""
+    secret = callbacks.secret(store, SECRET, services.clock(), services.deadline)
+    return message_id.find(_SOFT_BREAK.sub(b"", body), secret, services.clock()) or ""
+
+
+def _tells_failure(message: Message, body: bytes) -> bool:
+    if any(_REPORT.match(header.value.strip()) for header in message.fields(b"content-type")):
+        return _FAILED.search(body) is not None
+    return any(_SUBJECT.search(header.decoded) for header in message.fields(b"subject"))
+
+
+def _may_be_answered(message: Message, services: Services) -> bool:
+    """Never the null sender, a program, a list, somebody of ours, or whom no plain header can name."""
+    sender = parse_mailbox(message.mail_from)
+    ours = {parse_mailbox(one.address).domain for one in message.recipients} | set(_internal_domains(services))
+    if not sendable(message.mail_from) or any(name in ours for name in parents(sender.domain)):
+        return False
+    # Resent fields would have only those above them looked at.
+    fields = [(one.key, one.value) for one in message.headers if not one.key.startswith(b"resent-")]
+    return should_answer(message.mail_from, fields)
+
+
+def _internal_domains(services: Services) -> tuple[str, ...]:
+    found = (one.value for one in services.settings.origins if one.option == "internal_domains")
+    return tuple(normalize_domain(name).removeprefix("*.") for names in found for name in names)
+
+
+def _own_name(receiver: str) -> str:
+    for name in (receiver, socket.gethostname()):
+        if is_hostname(normalize_domain(name)):
+            return name
+    return "localhost"
+
+
+def decide(finding: Finding, findings: Findings, settings: DsnSettings, policy: AccessMap | AccessTable) -> Verdict:
+    """A failure of our notice is for nobody to read."""
+    if finding.failed:
+        return discard(f"our notice to {finding.failed} could not be delivered: its sender is blacklisted")
+    return Verdict(Action.CONTINUE, reason=f"DSN {finding.template}" if finding.template else "")
+
+
+def afterwards(finding: Finding, message: Message, services: Services) -> None:
+    """The message is taken: write to its sender; or note that he can't be written to."""
+    if services.store is None:
+        return
+    try:
+        if finding.failed:
+            _note_failure(finding.failed, services.store, services)
+        else:
+            _write(finding, message, services.store, services)
+    except StoreError as error:
+        log.warning("[%s] no notice can be posted or noted: %s", message.ref, for_log(str(error)))
+
+
+def _note_failure(address: str, store: Store, services: Services) -> None:
+    """From now on a callback knows that the address takes no bounces, and the sender is on the blacklist."""
+    settings, now = services.settings[Settings], services.clock()
+    if not settings.blacklist:
+        return
+    told = "a notice to it could not be delivered"
+    callbacks.remember(store, address, Verification(Outcome.FAILED, told), now, settings.blacklist, services.deadline)
+    try:
+        lists.add(
+            store,
+            lists.Kind.BLACKLIST,
+            address,
+            reason=told,
+            by=NAME,
+            now=now,
+            expires_at=now + settings.blacklist,
+            deadline=services.deadline,
+        )
+    except lists.BadName as error:
+        log.info("not blacklisted: %s", for_log(str(error)))
+
+
+def _write(finding: Finding, message: Message, store: Store, services: Services) -> None:
+    """Post the notice, if it is this sender's turn: both in one transaction."""
+    settings, now = services.settings[Settings], services.clock()
+    kept = [one.address for one in message.accepted_recipients if _is_quarantined(message, one)]
+    template, about = finding.template, [one.address for one in message.accepted_recipients]
+    if kept and settings.quarantine and finding.proved:
+        template, about = QUARANTINE, kept
+    elif len(kept) == len(about):
+        return  # what the notice says of a message that was taken would not be true
+    if not template:
+        return
+    sender = settings.sender or f"postmaster@{finding.receiver}"
+    if not sendable(sender):
+        log.warning("[%s] no notice is sent: set [dsn] sender, the MTA tells no name", message.ref)
+        return
+    secret = callbacks.secret(store, SECRET, now, services.deadline)
+    name = message_id.signed(message.mail_from, sender.rpartition("@")[2], secret, now)
+    content = compose(
+        template,
+        facts_of(finding, message, about, now),
+        settings.templates or _shipped(),
+        sender=sender,
+        message_id=name,
+    )
+    signed = services.sign(content, services)
+    letter = Letter(Kind.DSN, message.ref, "", (message.mail_from,), signed, once=f"dsn {message.ref}")
+    with store.write(services.deadline) as connection:
+        due = callbacks.may_notice(store, connection, message.mail_from, message.ref, now, settings.every)
+        if due:
+            outbox.post(store, connection, letter, now)
+    if due:
+        log.info("[%s] NOTICE %s to <%s>", message.ref, template, for_log(message.mail_from))
+
+
+@functools.cache
+def _shipped() -> Templates:
+    return Templates()
+
+
+def _is_quarantined(message: Message, recipient: Recipient) -> bool:
+    decision = ruling([*message.decisions, *recipient.decisions])
+    return decision is not None and decision.verdict.action is Action.QUARANTINE
+
+
+def facts_of(finding: Finding, message: Message, about: list[str], now: float) -> Facts:
+    spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
+    outcome = spf.mailfrom if spf is not None else None
+    if finding.template == "helo" and spf is not None and spf.helo is not None:
+        outcome = spf.helo
+    problem = outcome.problem if outcome is not None else ""
+    if finding.template == "dkim":
+        signatures = dkim.signatures if dkim is not None else ()
+        problem = "; ".join(f"{one.result} {one.reason}".strip() for one in signatures[:3]) or "there is none"
+    return Facts(
+        sender=message.mail_from,
+        recipients=about,
+        receiver=finding.receiver,
+        ref=message.ref,
+        now=now,
+        received_at=message.received_at,
+        ip=finding.ip,
+        helo=finding.helo,
+        result=str(outcome.effective) if outcome is not None else "",
+        problem=problem,
+        subject=next((shown(one.decoded) for one in message.fields(b"subject")), ""),
+        fields=[(one.name.decode("ascii", "replace").strip(), one.text) for one in message.headers[:200]],
+    )
