@@ -58,6 +58,7 @@ from antispam.list_commands import bans_command, lists_command
 from antispam.outbox_commands import outbox_command
 from antispam.quarantine.commands import quarantine_commands
 from antispam.report_commands import report_command
+from antispam.reputation.commands import reputation_command
 from antispam.srs_commands import srs_command
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
@@ -155,6 +156,7 @@ main = make_group(
         bans_command,
         srs_command,
         report_command,
+        reputation_command,
         dkim_command,
     ),
 )

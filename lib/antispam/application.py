@@ -22,7 +22,7 @@ from antispam import metrics, saved
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.courier import Courier
 from antispam.deadline import Deadline
-from antispam.housekeeping import Chore, Housekeeper, Task
+from antispam.housekeeping import EVERY, Chore, Housekeeper, Task
 from antispam.journey import Journey, Runner, Subject
 from antispam.learning import upkeep
 from antispam.learning.people import People
@@ -36,6 +36,7 @@ from antispam.outbox_settings import OutboxSettings
 from antispam.program import PROGRAM_SETTINGS, DnsSettings, ProgramSettings, StoreSettings, Untrapped
 from antispam.quarantine.settings import QuarantineSettings
 from antispam.recorder import StoreRecorder
+from antispam.reputation import serving
 from antispam.resolver import Lookup, Resolver
 from antispam.services import Services
 from antispam.session import Recorder, Session
@@ -186,10 +187,10 @@ class Application:
         def messages() -> bool:
             return history.purge(self.store, services.clock() - retain) == SLICE
 
-        tidying: list[Task] = [
-            functools.partial(row.check.tidy, services) for row in self._journey.rows if hasattr(row.check, "tidy")
-        ]
-        found = [Chore(task) for task in (originals, messages, *tidying)]
+        found = [Chore(task) for task in (originals, messages)]
+        for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
+            task: Task = functools.partial(check.tidy, services)
+            found.append(Chore(task, getattr(check, "TIDY_EVERY", EVERY)))
         if DspamSettings in settings:
             found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
         if MetricsSettings in settings and (file := settings[MetricsSettings].file):
@@ -289,5 +290,6 @@ def process_plan(program: Program, settings: Settings) -> ProcessPlan:
         socket_group=options.socket_group or None,
         user=options.user or None,
         limits=Limits(messages=options.drain_timeout),
+        sides=serving.sides(settings),
     )
     return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

@@ -150,4 +150,6 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
 def _show(origin: Origin) -> str:
     if (origin.section, origin.option) in _SQL_URLS and origin.value:
         return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
+    if origin.section == "gossip" and origin.option == "key" and origin.value:
+        return "***"
     return origin.shown

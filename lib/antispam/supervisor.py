@@ -100,6 +100,16 @@ def reopen_log_files() -> None:
             handler.close()  # it opens its file again for the next record
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A server beside the workers, in a process of its own: it is replaced like a worker, but mail never waits for it, nor
+    does a start or a reload. `serve` calls context.ready() first; told to leave, its process ends at once, wherever it is.
+    """
+
+    name: str
+    serve: Callable[[WorkerContext], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessPlan:
     """What to run, and how: the value that a reload replaces.
@@ -123,6 +133,16 @@ class ProcessPlan:
     prepare_lock: Path | None = None
     reopen_logs: Callable[[], None] = reopen_log_files
     limits: Limits = field(default_factory=Limits)
+    sides: tuple[Side, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """One for each worker, then one for each server beside them."""
+        return self.workers + len(self.sides)
+
+    def side(self, slot: int | None) -> Side | None:
+        """Which of the servers has that slot; None for a worker."""
+        return self.sides[slot - self.workers] if slot is not None and slot >= self.workers else None
 
 
 class Backoff:
@@ -155,8 +175,8 @@ class Generation:
     @classmethod
     def of(cls, number: int, plan: ProcessPlan, listener: Listener) -> Generation:
         """A generation that has no workers yet."""
-        backoffs = [Backoff(plan.limits.stable, plan.limits.backoff) for _ in range(plan.workers)]
-        return cls(number, plan, listener, backoffs, [0.0] * plan.workers)
+        backoffs = [Backoff(plan.limits.stable, plan.limits.backoff) for _ in range(plan.slots)]
+        return cls(number, plan, listener, backoffs, [0.0] * plan.slots)
 
 
 @dataclass(eq=False)
@@ -178,7 +198,9 @@ class Child:
     reason: str = ""
 
     def __str__(self) -> str:
-        what = "preparation" if self.slot is None else f"worker {self.slot} of generation {self.generation.number}"
+        side = self.generation.plan.side(self.slot)
+        name = side.name if side is not None else f"worker {self.slot}"
+        what = "preparation" if self.slot is None else f"{name} of generation {self.generation.number}"
         return f"{what} (pid {self.pid})"
 
 
@@ -393,7 +415,7 @@ class Supervisor:
         if pending is None or self._stopping:
             return
         ready = [child for child in self._children.values() if child.generation is pending and child.ready]
-        if len(ready) < pending.plan.workers:
+        if sum(pending.plan.side(child.slot) is None for child in ready) < pending.plan.workers:
             return
         old, self._current, self._pending = self._current, pending, None
         for child in self._children.values():
@@ -444,7 +466,7 @@ class Supervisor:
 
     def _vacant(self, generation: Generation) -> list[int]:
         taken = {c.slot for c in self._children.values() if c.generation is generation and not c.leaving}
-        return [slot for slot in range(generation.plan.workers) if slot not in taken]
+        return [slot for slot in range(generation.plan.slots) if slot not in taken]
 
     def _fill(self, now: float) -> None:
         if self._stopping:
@@ -532,8 +554,9 @@ class Supervisor:
         os.close(self._wakeup_write)
         for other in self._children.values():
             other.channel.close()
+        side = generation.plan.side(slot)
         for known in (self._current, self._pending, generation):
-            if known is not None and (slot is None or known.listener is not generation.listener):
+            if known is not None and (slot is None or side is not None or known.listener is not generation.listener):
                 known.listener.socket.close()
         plan = generation.plan
         if slot is None:
@@ -547,7 +570,7 @@ class Supervisor:
             orphan_limit=plan.limits.messages,
             reopen_logs=plan.reopen_logs,
         )
-        run_worker(plan.serve, context)
+        run_worker(plan.serve if side is None else side.serve, context)
 
     def _reap(self) -> None:
         """Collect the dead; as process 1 of a container also those that are not ours."""
@@ -575,7 +598,7 @@ class Supervisor:
         elif child.slot is None:
             if status:
                 self._refuse(child.generation, f"preparation failed: {how}", ExitCode.PREPARE_FAILED)
-        elif child.generation is self._pending:
+        elif child.generation is self._pending and child.generation.plan.side(child.slot) is None:
             self._refuse(child.generation, f"{child}: {how}", ExitCode.WORKERS_FAILED)
         else:
             lived = time.monotonic() - child.started

@@ -232,6 +232,10 @@ class WorkerContext:
         """Whether the parent (or its death) told this worker to leave."""
         return self._drain is not None
 
+    def ready(self) -> None:
+        """A server beside the workers says that it is alive; run() says so for a worker."""
+        self._channel.send("ready")
+
     def run(self, milter: LowMilter) -> None:
         """Run libmilter on the parent's socket until the parent says that it is enough.
 

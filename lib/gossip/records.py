@@ -13,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from dspam.store.database import Database
-from gossip.observations import MOST, Observations
+from gossip.observations import MOST, MOST_OF_PEER, Observations
 from gossip.schema import reputation, reputation_vote
 
+PEER = "PEER"  # instead of how it was authenticated: how often another node agreed with us
 _FOLDED = 50  # identities of one call
 _LONGEST = 320
 
@@ -41,20 +42,24 @@ def vote_row(
     }
 
 
+def _size_of(name: str) -> int:
+    return MOST_OF_PEER if name.endswith(f":{PEER}") else MOST
+
+
 class Records:
     """One a process, safe from any thread. What the database can't do raises its own exception."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, identity: str, deadline: Any = None, size: int = MOST) -> Observations | None:
+    def get(self, identity: str, deadline: Any = None) -> Observations | None:
         """What was observed, log included; None where nothing was."""
         with self._database.read(deadline) as connection:
-            found = _ring(connection, identity, size)
+            found = _ring(connection, identity)
             pending = _pending(connection, identity)
         if found is None and not pending:
             return None
-        made = found or Observations(size)
+        made = found or Observations(_size_of(identity))
         _add_all(made, pending)
         return made
 
@@ -115,12 +120,13 @@ class Records:
             sa.update(table).where(table.c.umis == sa.bindparam("of")).values(number=sa.bindparam("to")), numbers
         )
 
-    def _locked(self, connection: sa.Connection, name: str, now: float, size: int = MOST) -> Observations:
+    def _locked(self, connection: sa.Connection, name: str, now: float) -> Observations:
         """What the ring has, its row locked until the transaction ends."""
+        size = _size_of(name)
         empty = _values(name, Observations(size, first_seen=now, last_seen=now))
         lock = {"total": reputation.c.total}
         connection.execute(self._database.upsert(reputation, empty, key=("identity",), update=lock))
-        made = _ring(connection, name, size)
+        made = _ring(connection, name)
         assert made is not None
         return made
 
@@ -159,12 +165,12 @@ def _matches(name: str) -> sa.ColumnElement[bool]:
     return sa.or_(column == name, column.startswith(f"{name}:", autoescape=True))
 
 
-def _ring(connection: sa.Connection, name: str, size: int) -> Observations | None:
+def _ring(connection: sa.Connection, name: str) -> Observations | None:
     row = connection.execute(sa.select(reputation).where(reputation.c.identity == name)).one_or_none()
     return None if row is None else _observations(row)
 
 
-def _pending(connection: sa.Connection, name: str) -> Sequence[sa.Row[Any]]:
+def _pending(connection: sa.Connection, name: str) -> list[Any]:
     """What the log has and the ring has not, in the order in which it happened; the newest, where that is more than a ring."""
     table = reputation_vote
     query = sa.select(table.c.umis, table.c.vote, table.c.asked_at, table.c.voted_at)
@@ -173,7 +179,7 @@ def _pending(connection: sa.Connection, name: str) -> Sequence[sa.Row[Any]]:
     return sorted(rows, key=lambda row: (row.voted_at, row.umis))
 
 
-def _add_all(made: Observations, pending: Sequence[sa.Row[Any]]) -> list[tuple[str, int]]:
+def _add_all(made: Observations, pending: Sequence[Any]) -> list[tuple[str, int]]:
     """Add what the log has; returns the number that each message got. The identity is as old as the first of them."""
     if pending and not made.total:
         made.first_seen = pending[0].asked_at

@@ -13,7 +13,7 @@ from antispam.evidence import ReputationFinding, SpfFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.reputation import fates
-from antispam.reputation.asking import ask, upkeep
+from antispam.reputation.asking import ask, asks_others, upkeep
 from antispam.reputation.settings import GossipSettings
 from antispam.reputation.telling import header, judged
 from antispam.services import Services
@@ -23,10 +23,17 @@ from antispam.verdicts import Verdict
 NAME = "reputation"
 Settings = GossipSettings
 Finding = ReputationFinding
+LOOKS_UP = True
 
 FIELD = "X-GOSSiP"
 concluded = fates.remember
 tidy = upkeep
+TIDY_EVERY = 60.0
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether nobody else has to be asked."""
+    return not asks_others(services.settings[Settings])
 
 
 def collect(

@@ -11,7 +11,7 @@ from antispam.evidence import DkimFinding, ReputationFinding, SignedReputationFi
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.reputation import fates
-from antispam.reputation.asking import ask
+from antispam.reputation.asking import ask, asks_others
 from antispam.reputation.settings import GossipSettings
 from antispam.reputation.telling import judged
 from antispam.services import Services
@@ -20,8 +20,14 @@ from antispam.verdicts import Verdict
 NAME = "reputation_signed"
 Settings = GossipSettings
 Finding = SignedReputationFinding
+LOOKS_UP = True
 
 concluded = fates.remember
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether nobody else has to be asked."""
+    return not asks_others(services.settings[Settings])
 
 
 def collect(

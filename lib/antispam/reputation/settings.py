@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antispam.addresses import ClientList
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, number
 from gossip import split_address
@@ -29,6 +30,10 @@ def _percent(value: float) -> None:
 def _hops(value: int) -> None:
     if not 0 <= value <= MAX_TTL:
         raise ValueError(f"expected a number from 0 to {MAX_TTL}: each hop multiplies the questions")
+
+
+def _clients(patterns: tuple[str, ...]) -> None:
+    ClientList(patterns)
 
 
 def _address(text: str) -> None:
@@ -65,6 +70,24 @@ class GossipSettings(CheckSettings):
         parse=_threshold,
     )  # fmt: skip
     trust_confidence: float = option(1.0, "but only with more confidence than this", check=_percent)
+    peers: tuple[str, ...] = option(
+        (), "nodes that are asked what they think of a domain, host or host:port", check=_peers
+    )
+    ttl: int = option(1, "over how many hops: 1 asks the peers, 2 makes them ask theirs", check=_hops)
+    server: str = option(
+        "", "a GOSSiP server that remembers for us, host:port: it is asked and told, instead of peers", check=_address
+    )
+    timeout: float = option(2.0, "how long peers and server may take, all together", parse=duration("s"))
+    listen: str = option(
+        "", "where we answer other nodes: 11900, or address:port; empty answers nobody", check=_address
+    )
+    askers: tuple[str, ...] = option(
+        ("127.*", "::1"), "who may ask: addresses and networks; add those of your peers", check=_clients
+    )
+    key: str = option(
+        "", "a secret that nodes share: who has it may tell a message's fate and reset; without, this machine only",
+        check=_long,
+    )  # fmt: skip
     learn: bool = option(True, "remember what becomes of each message; what users report corrects that")
     header: bool = option(True, "write what was found into X-GOSSiP; the same field from outside is removed")
     errors_url: str = option("", "page that explains refusals, linked in the reply with domain, result and score")

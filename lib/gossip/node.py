@@ -1,0 +1,152 @@
+"""A node: it answers from what it remembers and from what its peers say."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gossip import umis as name_of
+from gossip.client import Client, NoAnswer
+from gossip.observations import Observations, Opinion, aggregate, agreement, weighed
+from gossip.protocol import MAX_TTL
+from gossip.records import PEER, Records, identity, vote_row
+
+_RECENT = 10_000  # messages of which it is known that they were asked about
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node thinks of an identity.
+
+    own      what it remembers itself
+    peers    how many peers had a say
+    """
+
+    opinion: Opinion
+    own: Observations
+    peers: int = 0
+
+
+class Gossip:
+    """One a process, safe from any thread. What the database can't do raises its own exception.
+
+    peers    nodes that are asked what they think
+    timeout  seconds in which they have to answer, all of them together
+    write    takes a row of the log; at once into the database unless told otherwise
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        peers: Sequence[Client] = (),
+        *,
+        timeout: float = 2.0,
+        clock: Callable[[], float] = time.time,
+        write: Callable[[dict[str, object]], None] | None = None,
+    ) -> None:
+        self._records = records
+        self._peers = tuple(peers)
+        self._timeout = timeout
+        self._clock = clock
+        self._write = write or records.note
+        self._recent: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+
+    def query(
+        self, umis: str, id: str, qual: str, ttl: int = 1, *, asker: str = "", patience: float | None = None,
+        deadline: Any = None,
+    ) -> Answer:  # fmt: skip
+        """What is known of an identity. Peers are asked for `ttl` more hops, but of each message once only, whoever asks: a
+        circle of peers ends where it began, and the one who closes it hears no opinion a second time.
+
+        asker     the address of the node that asks, "" for our own program
+        patience  seconds that the peers may take, if less than `timeout`
+        """
+        own = self._records.get(identity(id, qual), deadline) or Observations()
+        opinion = own.reputation, own.confidence(self._clock())
+        first = self._first_asker(umis, asker)
+        if first is not None:
+            return Answer(opinion if first == asker else (0.0, 0.0), own)
+        peers = [one for one in self._peers if not _is(one, asker)] if ttl > 0 else []
+        said = self._ask(peers, umis, id, qual, min(ttl, MAX_TTL) - 1, patience) if peers else []
+        if not said:
+            return Answer(opinion, own)
+        heard = [weighed(theirs, self._standing(peer, deadline)) for peer, theirs in said]
+        for peer, theirs in said:
+            self._remember(peer, umis, agreement(opinion, theirs))
+        return Answer(aggregate([opinion, *heard]), own, len(said))
+
+    def _first_asker(self, umis: str, asker: str) -> str | None:
+        """Who asked about that message before; None where nobody has."""
+        with self._lock:
+            first = self._recent.get(umis)
+            if first is None:
+                self._recent[umis] = asker
+                if len(self._recent) > _RECENT:
+                    self._recent.popitem(last=False)
+            return first
+
+    def _ask(
+        self, peers: Iterable[Client], umis: str, id: str, qual: str, ttl: int, patience: float | None
+    ) -> list[tuple[Client, Opinion]]:
+        """All at the same time; those that don't answer have no say."""
+        seconds = self._timeout if patience is None else min(self._timeout, patience)
+        awake = [peer for peer in peers if not peer.resting]
+        if not awake or seconds <= 0:
+            return []
+        asked = {self._workers().submit(one.query, umis, id, qual, ttl, timeout=seconds): one for one in awake}
+        done, late = concurrent.futures.wait(asked, timeout=seconds)
+        for one in late:
+            one.cancel()
+        said = []
+        for future in (one for one in asked if one in done):
+            try:
+                said.append((asked[future], future.result()))
+            except NoAnswer:
+                continue
+        return said
+
+    def _workers(self) -> concurrent.futures.ThreadPoolExecutor:
+        """Made when it is needed: most nodes have no peers, and a fork must not come after it."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = concurrent.futures.ThreadPoolExecutor(4 * len(self._peers), "gossip")
+            return self._pool
+
+    def _standing(self, peer: Client, deadline: Any) -> float:
+        found = self._records.get(identity(peer.name, PEER), deadline)
+        return 0.0 if found is None else found.reputation
+
+    def _remember(self, peer: Client, umis: str, vote: int) -> None:
+        row = vote_row(name_of(umis, peer.name), identity(peer.name, PEER), self._clock(), vote=vote)
+        self._write(row)
+
+    def note(self, umis: str, id: str, qual: str) -> None:
+        """Remember which identity a message is of, for whoever will tell its fate."""
+        self._write(vote_row(umis, identity(id, qual), self._clock()))
+
+    def feedback(self, umis: str, vote: int) -> bool:
+        """Whether the message is known."""
+        return self._records.feedback(umis, vote, self._clock())
+
+    def reset(self, id: str, qual: str) -> bool:
+        """Whether anything was known."""
+        return self._records.reset(identity(id, qual))
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is(peer: Client, address: str) -> bool:
+    """Whether the peer is at that address. On this machine a program is not known by its address."""
+    if not address or ipaddress.ip_address(address).is_loopback:
+        return False
+    return address == peer.host or address in peer.addresses
