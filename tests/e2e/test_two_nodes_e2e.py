@@ -140,6 +140,29 @@ def test_what_was_taught_at_one_node_the_other_one_recognises(database: str, tmp
         wait_until(lambda: _flagged(_send(other, *spam)), "the other node has followed", 30)
 
 
+def test_what_one_node_observes_and_is_told_of_a_domain_the_other_one_knows(database: str, tmp_path: Path) -> None:
+    config = "[helo]\nmode = off\n[greylist]\nmode = off\n[gossip]\nreject_below = -70\nreject_confidence = 0\n"
+    with _nodes(database, config) as (one, other):
+        assert _send(one).action == "c"
+        assert _send(other).action == "c"
+        wait_until(lambda: _reputations(one) == {"example.org:none": (0, 2)}, "both messages are remembered")
+        assert _reputations(other) == _reputations(one)
+        file = tmp_path / "bad.jsonl"
+        known = {"identity": "example.org:none", "votes": "s" * 50, "first_seen": 1e9, "last_seen": 1.7e9}
+        file.write_text(json.dumps(known))
+        _bms(other, "reputation", "import", "--replace", file)
+        for node in (one, other):
+            assert b"publish an SPF record" in _send(node).text
+        _bms(one, "reputation", "reset", "example.org")
+        assert _send(other).action == "c"
+
+
+def _reputations(node: FilterProcess) -> dict[str, tuple[int, int]]:
+    """Of each identity, how many messages of spam and of ham that machine knows."""
+    shown = [json.loads(line) for line in _bms(node, "reputation", "show", "--json").splitlines() if line[:1] == "{"]
+    return {one["identity"]: (one["spam"], one["ham"]) for one in shown}
+
+
 def test_a_node_that_dies_and_comes_back_while_mail_flows_loses_nothing(database: str) -> None:
     """A client whose server breaks off tries again, at the other one: whatever was answered for is in the quarantine."""
     acknowledged: list[str] = []

@@ -284,7 +284,8 @@ BMS = Dialect(
     dropped={
         ("milter", "logdir"): "[logging] says where the log goes",
         ("greylist", "dbfile"): "the greylist is in the store; [greylist] mode = off switches it off",
-        ("gossip", "rep_db"): "reputations are in the store",
+        ("gossip", "rep_db"): "reputations are in the store; `bms reputation import` reads the file",
+        ("gossip", "qsize"): "messages are remembered for as long as [gossip] retain_messages says",
         ("gossip", "datadir"): "reputations are in the store",
         ("gossip", "port"): "upstream never read it; the port stands in [gossip] listen",
     },

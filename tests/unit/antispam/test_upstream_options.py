@@ -40,7 +40,6 @@ PENDING: frozenset[Key] = frozenset(
         *(("srs", name) for name in ("ses", "sign", "nosrs", "socket")),
         ("dspam", "whitelist_senders"),
         ("dspam", "whitelist_mx"),
-        *(("gossip", name) for name in ("server", "peers", "ttl", "listen", "qsize")),
     }
 )
 

@@ -77,7 +77,16 @@ def test_a_full_ring_of_pygossip_keeps_its_order():
 
 
 def test_an_object_of_pygossips_first_versions_is_read():
-    state = "(dS'bptr'\nI2\nsS'bcnt'\nI2\nsS'hcnt'\nI1\nsS'firstseen'\nF1.0\nsS'lastseen'\nF2.0\nsS'obs'\nL1L\nsS'maxobs'\nI9\ns"
+    fields = {
+        "bptr": "I2",
+        "bcnt": "I2",
+        "hcnt": "I1",
+        "firstseen": "F1.0",
+        "lastseen": "F2.0",
+        "obs": "L1L",
+        "maxobs": "I9",
+    }
+    state = "(d" + "".join(f"S'{name}'\n{value}\ns" for name, value in fields.items())
     assert list(_from_pickle("a:SPF", python2(state))[1].votes()) == [HAM, SPAM]
 
 

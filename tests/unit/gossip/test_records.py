@@ -17,10 +17,9 @@ NAME = "example.org:SPF"
 
 
 @pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
     yield store
     store.close()
 
@@ -118,11 +117,11 @@ def test_a_reset_forgets_the_identity_and_its_messages(store):
     assert not Records(store).reset(NAME)
 
 
-def test_many_nodes_that_fold_at_once_count_each_message_once(store, tmp_path):
+def test_many_nodes_that_fold_at_once_count_each_message_once(store, database_url):
     with store.write() as connection:
         rows = [vote_row(f"u{n}", NAME, 100.0 + n, vote=SPAM if n % 3 else HAM) for n in range(300)]
         connection.execute(sa.insert(reputation_vote), rows)
-    others = [Store(f"sqlite:///{tmp_path / 'test.db'}") for _ in range(4)]
+    others = [Store(database_url) for _ in range(4)]
     threads = [threading.Thread(target=Records(one).fold, args=(500.0,)) for one in others]
     for thread in threads:
         thread.start()
