@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import logging
 from typing import ClassVar
 
 from antispam import attachments as engine
 from antispam import saved
 from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import HostList, parse_mailbox
 from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.findings import Finding as BaseFinding
@@ -18,6 +20,7 @@ from antispam.message import Header, Message, Recipient
 from antispam.program import ProgramSettings
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
 from antispam.verdicts import Action, Verdict, hold, quarantine, reject
 
 NAME = "attachments"
@@ -40,6 +43,10 @@ def _extensions(names: tuple[str, ...]) -> None:
             raise ValueError(f"{name!r} is no file name extension")
 
 
+def _domains(names: tuple[str, ...]) -> None:
+    HostList(names)
+
+
 @section("defang")
 class Settings(CheckSettings):
     """[defang]: what attachments may not be."""
@@ -56,6 +63,13 @@ class Settings(CheckSettings):
         Remedy.REPLACE,
         "replace the attachment by a notice (the original is kept in tempdir), reject, quarantine, or hold",
     )
+    reject_virus_from: tuple[str, ...] = option(
+        (),
+        "domains of MAIL FROM, example.com or *.example.com, whose dangerous attachments are refused, not replaced: our "
+        "own users shall learn of it",
+        section="scrub",
+        check=_domains,
+    )
     encrypted_zip: bool = option(False, "treat archives that can't be looked into like dangerous attachments")
 
 
@@ -64,11 +78,13 @@ class Finding(BaseFinding):
     """What is dangerous, part by part; a limit that was reached while looking counts as dangerous, too.
 
     too_large  the message was not kept whole, so that nothing is known about it
+    sender     the domain of MAIL FROM
     """
 
     check: ClassVar[str] = NAME
     found: tuple[engine.Finding, ...] = ()
     too_large: bool = False
+    sender: str = ""
 
     @property
     def dangerous(self) -> tuple[engine.Finding, ...]:
@@ -97,7 +113,12 @@ def collect(
         found = [
             dataclasses.replace(one, remedy=engine.REPLACE) if one.reason == engine.ENCRYPTED else one for one in found
         ]
-    return Finding(found=tuple(found)) if found else None
+    return Finding(found=tuple(found), sender=from_wire(parse_mailbox(message.mail_from).domain)) if found else None
+
+
+@functools.lru_cache(maxsize=64)
+def _hosts(names: tuple[str, ...]) -> HostList:
+    return HostList(names)
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
@@ -106,7 +127,10 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     reason = _told(finding)
     if not finding.dangerous:
         return Verdict(Action.CONTINUE, reason=reason)
-    match settings.remedy:
+    remedy = settings.remedy
+    if remedy is Remedy.REPLACE and finding.sender in _hosts(settings.reject_virus_from):
+        remedy = Remedy.REJECT
+    match remedy:
         case Remedy.REJECT:
             names = ", ".join(dict.fromkeys(one.name or "without a name" for one in finding.dangerous[:5]))
             text = (

@@ -172,3 +172,17 @@ def test_a_message_file_in_a_message_file_in_a_message_file_is_no_reason_to_remo
     _, _, body = nested(4).partition(b"\r\n\r\n")
     it = message(body, content_type=b" application/octet-stream; name=forwarded.eml")
     assert judge(it, services(tmp_path)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("domains", "remedy", "action"),
+    [
+        (("example.org",), Remedy.REPLACE, Action.REJECT),
+        (("*.example.org",), Remedy.REPLACE, Action.CONTINUE),
+        ((), Remedy.REPLACE, Action.CONTINUE),
+        (("example.org",), Remedy.QUARANTINE, Action.QUARANTINE),
+    ],
+)
+def test_senders_of_some_domains_learn_of_it_instead(tmp_path, domains, remedy, action):
+    given = services(tmp_path, reject_virus_from=domains, remedy=remedy)
+    assert judge(message(PART % (b"run.exe", b"MZ")), given)[1].action is action

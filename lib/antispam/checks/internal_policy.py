@@ -1,0 +1,62 @@
+"""What the access map wants done about senders whose SPF passes, done for our own clients, too.
+
+Nobody asks for the SPF of mail from inside, so that SPF-Pass entries mean nothing for it; with internal_policy they do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable, obey
+from antispam.addresses import parse_mailbox
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
+from antispam.verdicts import CONTINUE, Verdict, reject
+
+NAME = "internal_policy"
+
+
+@section("scrub")
+class Settings(CheckSettings):
+    """[scrub]: shares mode and on_error with the hiding of paths."""
+
+    internal_policy: bool = option(
+        False,
+        "what the access map says of senders whose SPF passes (SPF-Pass:) holds for internal and authenticated mail",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """The envelope sender of one of our own."""
+
+    check: ClassVar[str] = NAME
+    sender: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for mail from outside, and for the null sender, who is nobody."""
+    assert message is not None
+    wanted = services.settings[Settings].internal_policy and of_our_users(message)
+    return Finding(sender=from_wire(message.mail_from, 1000)) if wanted and message.mail_from else None
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    sender = parse_mailbox(finding.sender)
+    entry = policy.policy("spf-pass", sender)
+    if entry is None:
+        return CONTINUE
+    text = (
+        f"Mail from {sender.domain} is not accepted from inside: our own computers may not use that sender.\n"
+        "Choose your own address as sender, or ask your mail administrator to permit this one."
+    )
+    return obey(entry, reject(text, f"internal MAIL FROM <{finding.sender}>, access map {entry.key} {entry.action}"))

@@ -1,0 +1,99 @@
+"""Hiding from some recipients which way a message went inside: some sites refuse mail that shows private addresses.
+
+The fields are not removed, for MTAs count them to find loops; what they say is, except when it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import email.utils
+import functools
+from collections.abc import Hashable
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import HostList, parse_mailbox
+from antispam.authors import of_our_users
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.findings import Findings
+from antispam.message import Header, Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, option, section
+from antispam.verdicts import Action, Verdict
+
+NAME = "scrub"
+
+_TELLTALE = (b"x-originating-ip", b"x-sender-ip", b"x-client-ip")
+
+
+def _domains(names: tuple[str, ...]) -> None:
+    HostList(names)
+
+
+@section("scrub")
+class Settings(CheckSettings):
+    """[scrub]: what mail of ours shows outside."""
+
+    hide_path: tuple[str, ...] = option(
+        (),
+        "domains, example.org or *.example.org, whose recipients don't see which way our users' mail went before it came "
+        "here: what Received fields say is taken out",
+        check=_domains,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """A recipient from whom the path is hidden, and how many fields that concerns."""
+
+    check: ClassVar[str] = NAME
+    fields: int = 0
+
+
+@functools.lru_cache(maxsize=64)
+def _hosts(names: tuple[str, ...]) -> HostList:
+    return HostList(names)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for other recipients, for mail from outside, and where there is nothing to hide."""
+    domains = services.settings[Settings].hide_path
+    assert message is not None
+    assert recipient is not None
+    if not domains or parse_mailbox(recipient.address).domain not in _hosts(domains) or not of_our_users(message):
+        return None
+    count = len(_fields(message))
+    return Finding(fields=count) if count else None
+
+
+def _fields(message: Message) -> list[Header]:
+    return [header for header in message.headers if header.key == b"received" or header.key in _TELLTALE]
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    return Verdict(Action.CONTINUE, reason=f"{finding.fields} fields hidden")
+
+
+def content(finding: Finding) -> Hashable:
+    """All from whom the path is hidden get the same message."""
+    return NAME
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    for header in _fields(draft.message):
+        draft.change_header(header, hidden(header) if header.key == b"received" else None)
+
+
+def hidden(received: Header) -> str:
+    """A Received field (RFC 5321 section 4.4) that says only when it was; without a date, nothing. Never raises."""
+    date = received.text.rpartition(";")[2].strip()
+    try:
+        when = email.utils.parsedate_to_datetime(date)
+        stamp = email.utils.format_datetime(when)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return "from hidden.invalid by hidden.invalid"
+    return f"from hidden.invalid by hidden.invalid; {stamp}"
