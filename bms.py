@@ -52,6 +52,7 @@ from antispam.checks import (
 )
 from antispam.cli import make_group
 from antispam.dkim_keys.commands import dkim_command
+from antispam.errors_page import errors_page_command
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
 from antispam.learning import releases
 from antispam.learning.commands import evaluate_command, train_command
@@ -164,6 +165,7 @@ main = make_group(
         report_command,
         reputation_command,
         dkim_command,
+        errors_page_command,
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
+from antispam.explanations import check_url
 from antispam.resolver import parse_nameserver
 from antispam.settings import option, section
 from antispam.settings.values import duration, mode_bits, size
@@ -72,6 +73,12 @@ class ProgramSettings:
     reject_at: RejectAt = option(RejectAt.RCPT, "when to speak a refusal found before RCPT: now, rcpt, or data")
     max_message: int = option(
         100 << 20, "octets of a message that are kept for the checks", parse=size, check=_positive
+    )
+    errors_url: str = option(
+        "",
+        "where the pages of `bms errors-page` are shown, https://mail.example.com/refused: each refusal links to the one "
+        "that explains it",
+        check=check_url,
     )
     case_sensitive_localpart: bool = option(
         False,

@@ -12,6 +12,7 @@ from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.draft import Draft, Edit
 from antispam.evidence import SpamFinding
+from antispam.explanations import link
 from antispam.fate import Fate, fate_of
 from antispam.findings import Findings
 from antispam.journey import Runner, Stage, Subject, all_decisions
@@ -140,8 +141,8 @@ class Session:
             self._run(Stage.RCPT, recipient)
         elif self._program.reject_at is RejectAt.DATA:
             return CONTINUE
-        self._count_offences()
         recipient.refused = self._refusal(recipient)
+        self._count_offences()  # what follows from them concerns the next recipient
         return CONTINUE if recipient.refused is None else self._say(recipient.refused, recipient)
 
     def data(self) -> Verdict:
@@ -248,6 +249,8 @@ class Session:
             _to([recipient] if recipient else self.message.accepted_recipients if self.message else []),
             self._who(),
         )
+        if more := link(decision, self._program.errors_url):
+            verdict = dataclasses.replace(verdict, text=f"{verdict.text or verdict.reason}\n{more}")
         return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))
 
     def _who(self) -> str:

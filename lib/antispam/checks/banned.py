@@ -13,6 +13,7 @@ from antispam.connection import Connection
 from antispam.evidence import ClientClass, ConnectionFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
+from antispam.outcome import Decision
 from antispam.services import Services
 from antispam.store import StoreError
 from antispam.store.lists import Kind, find
@@ -53,8 +54,10 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: AccessMap | AccessTable) -> Verdict:
-    if not finding.reason:
-        return CONTINUE
+    return _refusal(finding) if finding.reason else CONTINUE
+
+
+def _refusal(finding: Finding) -> Verdict:
     text = (
         f"Your mail server ({finding.ip}) has been shut out for a time: {finding.reason}.\n"
         "Its administrator can ask our postmaster, from another server, to have that ended."
@@ -65,7 +68,7 @@ def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: 
 def offended(
     finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Ban a client that has as many demerits as are allowed. Raises StoreError."""
+    """Ban a client that has as many demerits as are allowed, for what is left of this connection, too. Raises StoreError."""
     settings = services.settings[BanSettings]
     allowed = settings.max_demerits or BAN
     if connection.demerits < allowed or finding.reason or services.store is None:
@@ -75,4 +78,9 @@ def offended(
     demerits = connection.demerits
     reason = "the access map says so" if demerits >= BAN else f"{demerits} offences: {from_wire(verdict.reason, 200)}"
     connection.demerits = 0  # the next ban has to be earned anew
+    if connection.ip:
+        # What comes next on this connection is refused even where the store can't remember the ban.
+        now_banned = Finding(ip=finding.ip, reason=reason)
+        connection.findings.add(now_banned)
+        connection.decisions.append(Decision(NAME, _refusal(now_banned), settings.mode))
     ban_client(services.store, settings, connection.ip, reason, NAME, services.clock(), services.deadline)

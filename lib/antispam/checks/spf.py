@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import urllib.parse
 from collections.abc import Callable
 
 from antispam.accessmap import AccessMap, AccessTable, Policy, obey
-from antispam.addresses import HostList, Mailbox, parse_mailbox
+from antispam.addresses import HostList, Mailbox, is_hostname, parents, parse_mailbox
+from antispam.authors import authors
 from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
@@ -36,6 +38,7 @@ NAME = "spf"
 Finding = SpfFinding
 LOOKS_UP = True
 
+_PLAIN = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")  # RFC 5322 section 3.2.3
 MAX_FORWARDERS = 20  # each costs an SPF check of its own
 
 
@@ -237,8 +240,8 @@ def _refuse(outcome: SpfResult, result: Result, settings: Settings) -> Verdict:
             return reject(text, _found(outcome), enhanced="5.7.24")
         case Result.FAIL:
             return reject(text, _found(outcome), enhanced="5.7.23")
-        case Result.NONE:
-            return reject(text, _found(outcome), enhanced="5.7.25")
+        case Result.NONE:  # three strikes: no honest server has no name, no HELO name and no record
+            return reject(text, _found(outcome), enhanced="5.7.25", demerits=1)
         case _:
             return reject(text, _found(outcome))
 
@@ -304,7 +307,12 @@ def act(finding: SpfFinding, verdict: Verdict, draft: Draft, services: Services)
 
 
 def _supply_sender(outcome: SpfResult, draft: Draft) -> None:
+    """Mail programs show "sent by SENDER on behalf of FROM" then. Nothing is added where an author's domain is that of MAIL
+    FROM, or one above it, and for a sender that can't be written without quotes."""
     message = draft.message
-    named = any(f"@{outcome.domain}" in header.text.lower() for header in message.fields(b"from"))
-    if outcome.mailfrom and outcome.domain and not named and not message.fields(b"sender"):
-        draft.append_header("Sender", f"<{outcome.mailfrom}>")
+    above = set(parents(outcome.domain))
+    named = any(author.domain in above for author in authors(message))
+    sender = parse_mailbox(outcome.mailfrom)
+    plain = _PLAIN.fullmatch(sender.local) and is_hostname(sender.domain)
+    if plain and not named and not message.fields(b"sender"):
+        draft.append_header("Sender", f"<{sender}>")

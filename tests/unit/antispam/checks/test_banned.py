@@ -61,6 +61,15 @@ def test_a_client_with_enough_demerits_is_banned_and_refused_the_next_time(store
     assert "3 offences: no user x@example.com" in verdict.text
 
 
+def test_what_follows_on_the_same_connection_is_refused_too(store: Store) -> None:
+    who = connection(demerits=3)
+    conclude(store, who)
+    (decision,) = who.decisions
+    assert decision.stops
+    assert decision.verdict.action is Action.REJECT
+    assert "shut out for a time: 3 offences" in decision.verdict.text
+
+
 def test_fewer_demerits_are_forgiven(store: Store) -> None:
     conclude(store, connection(demerits=2))
     assert banned(store) == []

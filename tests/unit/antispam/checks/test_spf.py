@@ -312,6 +312,10 @@ def test_received_spf_tells_a_guess_and_a_lax_reading_beside_the_result() -> Non
         ((Header(b"From", b" Jo <jo@other.test>"),), [b" <joe@soft.test>"]),
         ((Header(b"From", b" Jo <jo@soft.test>"),), []),
         ((Header(b"From", b" jo@other.test"), Header(b"Sender", b" x@y.test")), [b" x@y.test"]),
+        ((Header(b"From", b" jo@soft.test.evil.test"),), [b" <joe@soft.test>"]),
+        ((Header(b"From", b' "x@soft.test" <jo@other.test>'),), [b" <joe@soft.test>"]),
+        ((Header(b"From", b" jo@other.test, joe@SOFT.test"),), []),
+        ((Header(b"From", b" nobody"),), [b" <joe@soft.test>"]),
     ],
 )
 def test_a_missing_sender_field_can_be_supplied(fields: tuple[Header, ...], expected: list[bytes]) -> None:
@@ -321,6 +325,30 @@ def test_a_missing_sender_field_can_be_supplied(fields: tuple[Header, ...], expe
     draft = Draft(case.message)
     spf.act(finding, Verdict(Action.CONTINUE), draft, case.services)
     assert [header.value for header in draft.headers if header.key == b"sender"] == expected
+
+
+def test_an_author_in_a_domain_above_the_senders_needs_no_sender_field() -> None:
+    case = Case("joe@bounce.soft.test", headers=(Header(b"From", b" jo@soft.test"),), supply_sender=True)
+    finding = case.collect()
+    assert finding is not None
+    draft = Draft(case.message)
+    spf.act(finding, Verdict(Action.CONTINUE), draft, case.services)
+    assert [header for header in draft.headers if header.key == b"sender"] == []
+
+
+@pytest.mark.parametrize("local", ['"a b"', "a\r\nX-Forged: yes", "a>b", "", "a,b"])
+def test_a_sender_that_cannot_be_written_is_not_supplied(local: str) -> None:
+    case = Case(f"{local}@soft.test", headers=(Header(b"From", b" jo@other.test"),), supply_sender=True)
+    finding = case.collect()
+    assert finding is not None
+    draft = Draft(case.message)
+    spf.act(finding, Verdict(Action.CONTINUE), draft, case.services)
+    assert [header for header in draft.headers if header.key == b"sender"] == []
+
+
+def test_to_have_no_credentials_at_all_is_an_offence() -> None:
+    case = Case("joe@nothing.test", helo="nobody.test", name="", reject_noptr=True)
+    assert case.decide().demerits == 1
 
 
 def test_upstreams_section_is_understood() -> None:
