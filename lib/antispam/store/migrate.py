@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +15,23 @@ import sqlalchemy as sa
 
 from antispam import resources
 
+
+class ForeignFolder(PermissionError):
+    """Root is about to leave files where the filter's user could not write them."""
+
+
 _LOCK = 0x626D73  # any number that all nodes agree on
 
 
 def migrate(url: str, revision: str = "head") -> None:
     """Create or upgrade the tables, up to `revision`. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError,
-    and TimeoutError where the other one never ends."""
+    TimeoutError where the other one never ends, and ForeignFolder, before anything was written, where root would make files
+    in somebody else's folder."""
     parsed = sa.engine.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(parsed.database).parent
+        _leave_to_its_owner(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
     with _alone(engine), engine.begin() as connection:
         _let_readers_pass_writers(connection)
@@ -30,6 +40,21 @@ def migrate(url: str, revision: str = "head") -> None:
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, revision)
     engine.dispose()
+
+
+def _leave_to_its_owner(folder: Path) -> None:
+    """Commands are given by administrators, out of habit as root. The database or its lock would be root's, and the filter
+    could not start. To become the owner instead would be a surprise for whoever wants to teach mail that only root can read."""
+    if os.geteuid() != 0 or not folder.exists() or (owner := folder.stat().st_uid) == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise ForeignFolder(
+        f"{folder} belongs to {name}, who could not write what root leaves there. Please give the command as {name}: "
+        f"sudo -u {name if name[0] != '#' else repr(name)} bms ..."
+    )
 
 
 def _let_readers_pass_writers(connection: sa.Connection) -> None:

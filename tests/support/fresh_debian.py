@@ -1,0 +1,169 @@
+"""A fresh Debian in a folder, in which the commands of a page of docs/ are typed one block after the other.
+
+It has a process table, mounts and a host name of its own, and shares the machine's network only with the blocks that install
+something; everything else, the MTA and the filter above all, sees nothing but a private loopback interface.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from support.mta import NameServer
+from support.network import PrivateNetwork
+from support.places import CACHE, REPOSITORY
+from support.processes import RunDirectory, wait_until
+from support.zones import Zone, complete
+
+MIRROR = "http://deb.debian.org/debian"
+HOSTNAME = "mx.example.test"
+ZONES = complete(
+    [Zone("example.org", '@ A 192.0.2.1\n@ MX 10 mail\n@ TXT "v=spf1 ip4:192.0.2.1 -all"')],
+    {"192.0.2.1": "mail.example.org"},
+)
+_BLOCK = re.compile(r"^```sh( download)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+_HOLD = """
+set -e
+root=$1 name=$2 archives=$3 pip=$4
+hostname "$name"
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+mkdir -p "$root/root/.cache/pip"
+mkdir -p "$root/dev/pts"
+mount -t devpts devpts "$root/dev/pts"
+mount --bind "$archives" "$root/var/cache/apt/archives"
+mount --bind "$pip" "$root/root/.cache/pip"
+touch "$root/ready"
+exec sleep infinity
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Commands that are typed together; `download` are those that need the package registries."""
+
+    commands: str
+    download: bool
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """The commands of a page, in order."""
+    return [Block(commands, bool(download)) for download, commands in _BLOCK.findall(page.read_text())]
+
+
+def make_archive(archive: Path) -> None:
+    """Debian as it is before anybody has installed anything, in a tar file. Takes 15 to 20 s and needs the mirror."""
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates,procps,hostname", "bookworm"]
+    done = subprocess.run([*command, archive, MIRROR], capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        raise RuntimeError(f"mmdebstrap failed: {done.stderr[-2000:]}")
+
+
+class FreshDebian:
+    """A context manager; needs root and the archive that `archive` made."""
+
+    def __init__(self, archive: Path) -> None:
+        self._run = RunDirectory("debian")
+        self.root = self._run.path / "root"
+        self._network = PrivateNetwork(HOSTNAME)
+        self._names: NameServer | None = None
+        self._holder: subprocess.Popen[bytes] | None = None
+        try:
+            self._names = NameServer(self._network, ZONES)
+            self._make(archive)
+            self._hold()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _make(self, archive: Path) -> None:
+        self._run.path.chmod(0o755)
+        self.root.mkdir()
+        subprocess.run(["tar", "--extract", "--file", archive, "--directory", self.root], check=True)
+        etc = self.root / "etc"
+        (etc / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {HOSTNAME} mx\n")
+        (etc / "hostname").write_text(f"{HOSTNAME}\n")
+        # Packages start nothing while they are installed, as always where there is no init system.
+        policy = self.root / "usr" / "sbin" / "policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        shutil.copy(Path(__file__).with_name("systemctl"), self.root / "usr" / "local" / "bin")
+        # Registries may be behind a proxy with a certificate of its own.
+        shutil.copy("/etc/ssl/certs/ca-certificates.crt", etc / "ssl" / "certs")
+        self._copy_sources()
+
+    def _copy_sources(self) -> None:
+        """What is under version control, as an archive of the project would have it."""
+        names = subprocess.run(
+            ["git", "-C", REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True, check=True,
+        ).stdout.decode().split("\0")  # fmt: skip
+        target = self.root / "usr" / "src" / "bms"
+        for name in filter(None, names):
+            if (REPOSITORY / name).is_file() and not name.startswith("tests/"):
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(REPOSITORY / name, target / name)
+
+    def _hold(self) -> None:
+        archives, pip = CACHE / "debian" / "archives", CACHE / "debian" / "pip"
+        (archives / "partial").mkdir(parents=True, exist_ok=True)
+        pip.mkdir(parents=True, exist_ok=True)
+        with self._network.entered():
+            self._holder = subprocess.Popen(
+                ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child",
+                 "sh", "-c", _HOLD, "sh", self.root, HOSTNAME, archives, pip],
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        wait_until((self.root / "ready").exists, "the mounts of the fresh Debian", 20)
+
+    def type(self, block: Block, seconds: float = 300) -> str:
+        """Type the commands; their output. Raises AssertionError at the first that fails."""
+        assert self._holder is not None
+        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
+        resolver = Path("/etc/resolv.conf").read_text() if block.download else "nameserver 127.0.0.1\n"
+        (self.root / "etc" / "resolv.conf").write_text(resolver)
+        network = [] if block.download else ["--net"]
+        done = subprocess.run(
+            ["nsenter", "--target", children[0], "--mount", "--pid", "--uts", "--ipc", *network, "--",
+             "chroot", self.root, "sh", "-c", 'cd /usr/src/bms && exec bash -euo pipefail -x -c "$1"', "sh", block.commands],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False,
+            env=_environment(),
+        )  # fmt: skip
+        output = done.stdout.decode(errors="replace")
+        assert done.returncode == 0, f"{block.commands}\nended with {done.returncode}:\n{output[-6000:]}"
+        return output
+
+    def close(self) -> None:
+        if self._holder is not None:
+            self._holder.kill()
+            self._holder.wait()
+        if self._names is not None:
+            self._names.close()
+        self._network.close()
+        self._run.remove()
+
+
+def _environment() -> dict[str, str]:
+    passed = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    passed |= {name: os.environ[name] for name in ("PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT") if name in os.environ}
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
+        **passed,
+    }
