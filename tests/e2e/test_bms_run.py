@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -154,6 +154,88 @@ def test_a_reload_of_a_mistaken_configuration_changes_nothing_and_says_why(progr
     program.config.write_text(program.config.read_text() + "[authentication_results]\nauthservid = x\n")
     os.kill(program.pid, signal.SIGHUP)
     wait_until(lambda: "did you mean authserv_id?" in program.log(), "the reason is logged")
+    assert _names_us(_send(program.socket), b"mx.example.test")
+
+
+# What is appended to the configuration, and whether a reply shows that it holds. What the options do is tested elsewhere.
+APPLIED: dict[str, Callable[[Reply], bool]] = {
+    "[greylist]\nmode = enforce\n": lambda reply: reply.text.startswith(b"451-4.7.1"),
+    "[milter]\nhello_blacklist = mail.example.org\n": lambda reply: reply.action == "y",
+    "[milter]\ninternal_connect = 192.0.2.1\n": lambda reply: not _field(reply, b"Received-SPF"),
+    "[spf]\nmode = off\n": lambda reply: not _field(reply, b"Received-SPF"),
+    "[dns]\nnameservers = 127.0.0.1@9\ntimeout = 1s\n": lambda reply: reply.text.startswith(b"451-4.7.24"),
+    "[authentication_results]\nmode = off\n": lambda reply: not _field(reply, b"Authentication-Results"),
+}
+
+
+@pytest.mark.parametrize("added", APPLIED, ids=lambda text: text.splitlines()[0])
+def test_a_reload_applies_whatever_section_was_changed(program: FilterProcess, added: str) -> None:
+    """Between two messages on a connection nothing changes: it keeps the settings with which it began."""
+    with _session(program.socket) as before:
+        assert not APPLIED[added](before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]))
+        program.config.write_text(_with(program.config.read_text(), added))
+        os.kill(program.pid, signal.SIGHUP)
+        wait_until(lambda: APPLIED[added](_send(program.socket)), "the new settings hold", 20)
+        assert not APPLIED[added](before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]))
+    assert "Traceback" not in program.log()
+
+
+def _with(text: str, added: str) -> str:
+    """The configuration with these options first in their section, in place of those of the same name."""
+    section, *options = added.splitlines()
+    names = {option.partition(" ")[0] for option in options}
+    lines, current = [], ""
+    for line in text.splitlines():
+        current = line if line.startswith("[") else current
+        if not (current == section and line.partition(" ")[0] in names):
+            lines.append(line)
+    at = lines.index(section) + 1 if section in lines else len(lines)
+    lines[at:at] = options if section in lines else [section, *options]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_reload_changes_the_number_of_workers(program: FilterProcess) -> None:
+    program.config.write_text(program.config.read_text().replace("workers = 1\n", "workers = 3\n"))
+    os.kill(program.pid, signal.SIGHUP)
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 3, "there are three workers", 20)
+    assert _send(program.socket).action == "c"
+
+
+def test_a_reload_moves_the_socket_and_lets_an_open_connection_be(program: FilterProcess) -> None:
+    elsewhere = program.socket.with_name("elsewhere.sock")
+    with _session(program.socket) as before:
+        text = program.config.read_text().replace(str(program.socket), str(elsewhere))
+        program.config.write_text(text)
+        os.kill(program.pid, signal.SIGHUP)
+        wait_until(lambda: _listens(elsewhere), "the new socket is served", 20)
+        assert _send(elsewhere).action == "c"
+        assert before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]).action == "c"
+    wait_until(lambda: not program.socket.exists(), "the old socket is removed")
+
+
+UNUSABLE = {
+    "[milter]\nsocket = local:/dev/null/bms.sock\n": "/dev/null/bms.sock",
+    "[milter]\nworkers = many\n": "expected a whole number",
+    "[spf]\naccess_file = /dev/null/access\n": "/dev/null/access",
+    "[store]\nurl = sqlite:////proc/dev/null/bms.sqlite\n": "the store or the data folder can't be used",
+    "[store]\nurl = nonsense://\n": "sqlalchemy.dialects:nonsense",
+    "[dkim_sign]\nkeys = example.com s1 /dev/null/key\n": "/dev/null/key",
+    "[milter]\ncheck_user = file:/dev/null/example.com\n": "/dev/null/example.com can't be read",
+    "[logging]\nto = file\nfile = /dev/null/log\n": "/dev/null/log",
+}
+
+
+@pytest.mark.parametrize("added", UNUSABLE, ids=lambda text: text.splitlines()[1])
+def test_a_reload_of_what_can_not_be_used_keeps_the_old_settings_and_says_why(
+    program: FilterProcess, added: str
+) -> None:
+    spoiled = _with(
+        _with(program.config.read_text(), "[authentication_results]\nauthserv_id = new.example.test\n"), added
+    )
+    program.config.write_text(spoiled)
+    os.kill(program.pid, signal.SIGHUP)
+    wait_until(lambda: UNUSABLE[added] in program.log(), "the reason is logged")
     assert _names_us(_send(program.socket), b"mx.example.test")
 
 

@@ -12,6 +12,7 @@ import bms
 import pytest
 import spfmilter
 
+from antispam import srs
 from antispam.application import settings_classes
 from antispam.logs import Level, LogSettings, LogTo
 from antispam.program import ProgramSettings
@@ -27,18 +28,10 @@ Key = tuple[str, str]
 PENDING: frozenset[Key] = frozenset(
     {
         ("milter", "errors_url"),
-        ("milter", "max_demerits"),
-        ("milter", "email_providers"),
-        *(("milter", name) for name in ("block_chinese", "block_forward", "porn_words", "spam_words", "from_words")),
-        *(("defang", name) for name in ("block_chinese", "block_forward", "porn_words", "spam_words", "from_words")),
         *(("scrub", name) for name in ("hide_path", "reject_virus_from", "internal_policy")),
-        *(("wiretap", name) for name in ("users", "dest", "blind", "discard", "discard_users", "archive")),
-        *(("wiretap", name) for name in ("mail_archive", "smart_alias")),
-        ("smart_alias", "NAME"),
-        *(("srs", name) for name in ("config", "secret", "secret.0", "secret.1", "secret.2", "maxage", "hashlength")),
-        *(("srs", name) for name in ("separator", "database", "fwdomain", "reject_spoofed", "banned_users", "srs")),
-        *(("srs", name) for name in ("ses", "sign", "nosrs", "socket")),
-        ("dspam", "whitelist_senders"),
+        ("wiretap", "archive"),
+        ("wiretap", "mail_archive"),
+        ("srs", "socket"),
         ("dspam", "whitelist_mx"),
     }
 )
@@ -231,10 +224,9 @@ READERS: dict[str, tuple[dict[Key, str], types.ModuleType, Dialect]] = {
     "milter.cfg": (MILTER_CFG, bms, BMS),
     "spfmilter.cfg": (SPFMILTER_CFG, spfmilter, SPFMILTER),
     "dkim-milter.cfg": (DKIM_MILTER_CFG, _dkim_milter(), DKIM_MILTER),
-    "pysrs.cfg": (PYSRS_CFG, bms, BMS),
     "pygossip.cfg": (PYGOSSIP_CFG, bms, BMS),
 }
-FILES = {name: options for name, (options, _, _) in READERS.items()} | {"dspam.cfg": DSPAM_CFG}
+FILES = {name: options for name, (options, _, _) in READERS.items()} | {"pysrs.cfg": PYSRS_CFG, "dspam.cfg": DSPAM_CFG}
 OPTIONS = [(name, key) for name, (options, _, _) in READERS.items() for key in options]
 
 
@@ -326,6 +318,22 @@ def test_an_option_is_understood_as_the_table_says(
     renamed = re.fullmatch(r"renamed to `\[(.+)\] (\S+)`", answer)
     name = {"smart_alias": "copycust", "dspam": "david"}.get(key[0], "") if key[1] == "NAME" else key[1]
     assert ((renamed[1], renamed[2]) if renamed else (key[0], name)) in found
+
+
+@pytest.mark.parametrize("key", PYSRS_CFG, ids=lambda key: key[1])
+def test_what_stands_in_pysrs_cfg_holds_where_milter_cfg_is_silent(key: Key, folder: Path) -> None:
+    if key in PENDING:
+        return
+    options = {("srs", "secret"): PYSRS_CFG["srs", "secret"], key: "+" if key[1] == "separator" else PYSRS_CFG[key]}
+    if key[1] in ("maxage", "hashlength"):
+        options[key] = "9"  # 8 is the default on both sides
+    (folder / "pysrs.cfg").write_text(_text(options, folder))
+    text = f"[srs]\nconfig = {folder}/pysrs.cfg\n"
+    settings = load_text(text, settings_classes(bms.JOURNEY), translate=BMS)[srs.SrsSettings]
+    found, field = srs._with_file(settings), key[1].partition(".")[0]
+    assert TABLE["pysrs.cfg", key] == "same meaning"
+    assert getattr(found, field) != getattr(settings, field)
+    assert len(found.secret) == (2 if key[1].startswith("secret.") else 1)
 
 
 def test_what_the_old_name_says_gives_way_to_the_new_one_wherever_it_stands(folder: Path) -> None:
