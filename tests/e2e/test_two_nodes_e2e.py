@@ -1,7 +1,4 @@
-"""Two machines with one PostgreSQL: what one of them has seen, kept or learned, the other one knows.
-
-Lists of senders and reputations belong here, too: a test each, in the form of those for greylist and quarantine.
-"""
+"""Two machines with one PostgreSQL: what one of them has seen, kept or learned, the other one knows."""
 
 from __future__ import annotations
 
@@ -155,6 +152,38 @@ def test_what_one_node_observes_and_is_told_of_a_domain_the_other_one_knows(data
             assert b"publish an SPF record" in _send(node).text
         _bms(one, "reputation", "reset", "example.org")
         assert _send(other).action == "c"
+
+
+def test_whom_one_node_bans_or_lists_the_other_one_refuses_until_it_is_taken_back(database: str) -> None:
+    config = WITHOUT_GREYLIST + "[milter]\ncheck_user = bob@example.com\nmax_demerits = 2\n"
+    with _nodes(database, config) as (one, other):
+        assert _send(other).action == "c"
+        with MilterClient(str(one.socket)) as client:
+            client.greet()
+            client.mail(SENDER)
+            for user in (b"al", b"bea"):
+                assert b"There is no" in client.rcpt(b"<%s@example.com>" % user).text
+        assert b"shut out" in _send(one).text
+        other.clock.advance(6)  # for so long it believes that there are no bans at all
+        assert b"shut out" in _send(other).text
+        _bms(other, "lists", "remove", "banned-ip", "192.0.2.1")
+        assert _send(one).action == "c"
+        _bms(one, "lists", "add", "blacklist", "ann@example.org")
+        for node in (one, other):
+            node.clock.advance(6)
+            assert b"on our blacklist" in _send(node).text
+
+
+def test_lists_and_reputation_outlive_a_node(database: str) -> None:
+    with _nodes(database, WITHOUT_GREYLIST) as (one, other):
+        assert _send(one).action == "c"
+        _bms(one, "lists", "add", "blacklist", "ann@example.org")
+        wait_until(lambda: _reputations(one) == {"example.org:none": (0, 1)}, "the message is remembered")
+        one.kill()
+        assert b"on our blacklist" in _send(other).text
+        one.start()
+        assert b"on our blacklist" in _send(one).text
+        assert "example.org:none" in _reputations(one)
 
 
 def _reputations(node: FilterProcess) -> dict[str, tuple[int, int]]:
