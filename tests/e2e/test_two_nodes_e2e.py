@@ -175,7 +175,7 @@ def test_whom_one_node_bans_or_lists_the_other_one_refuses_until_it_is_taken_bac
 
 
 def test_lists_and_reputation_outlive_a_node(database: str) -> None:
-    with _nodes(database, WITHOUT_GREYLIST) as (one, other):
+    with _nodes(database, "[helo]\nmode = off\n[greylist]\nmode = off\n") as (one, other):
         assert _send(one).action == "c"
         _bms(one, "lists", "add", "blacklist", "ann@example.org")
         wait_until(lambda: _reputations(one) == {"example.org:none": (0, 1)}, "the message is remembered")
