@@ -8,7 +8,6 @@ import difflib
 import ipaddress
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -21,15 +20,19 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
+from antispam import list_files
 from antispam.addresses import is_hostname, normalize_domain
 from antispam.application import Program, load_settings
+from antispam.list_files import GREYLIST
 from antispam.settings.values import duration
 from antispam.store import Store, StoreError, lists, migrate
 from antispam.store.engine import url_from
 from antispam.store.lists import BadName, Entry, Kind
+from antispam.store.upstream_lists import NotReadable
 from antispam.text import for_log
 
 _KINDS = click.Choice([kind.value for kind in Kind])
+_KINDS_AND_GREYLIST = click.Choice([*(kind.value for kind in Kind), GREYLIST])
 _ZONE_TTL = 3600
 _LONGEST_TEXT = 200
 
@@ -121,38 +124,44 @@ def lists_command(program: Program) -> click.Group:
             sys.exit(1)
 
     @group.command("export")
-    @click.argument("kind", type=_KINDS, callback=_kind)
+    @click.argument("kind", type=_KINDS_AND_GREYLIST)
     @click.pass_obj
-    def export_command(config: Path | None, kind: Kind) -> None:
-        """Write the names of KIND that count now to standard output, one a line, as upstream's files have them."""
+    def export_command(config: Path | None, kind: str) -> None:
+        """Write what KIND has now to standard output, as upstream's files have it: a name a line, with the time that it was
+        last added where it ends; of greylist CSV."""
         with _opened(program, config) as store:
-            for entry in lists.everything(store, (kind,), time.time()):
-                click.echo(entry.name)
+            for line in list_files.exported(store, None if kind == GREYLIST else Kind(kind), time.time()):
+                click.echo(line)
 
     @group.command("import")
-    @click.argument("kind", type=_KINDS, callback=_kind)
-    @click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"))
+    @click.argument("kind", type=_KINDS_AND_GREYLIST)
+    @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
     @click.option("--reason", default="imported", help="what the sender reads in the refusal")
     @click.option("--for", "period", metavar="TIME", callback=_duration, help="for so long (30d, 12h), else for ever")
     @click.pass_obj
-    def import_command(config: Path | None, kind: Kind, file: Any, reason: str, period: float | None) -> None:
+    def import_command(config: Path | None, kind: str, file: str, reason: str, period: float | None) -> None:
         """Read names for KIND from FILE (- for standard input): one a line, what stands behind it is left out, # begins a
-        comment. What upstream wrote (banned_ips, banned_domains, auto_whitelist.log, blacklist.log) is understood."""
-        taken, refused = 0, []
-        with _opened(program, config) as store:
-            for number, line in enumerate(file, 1):
-                name = _name_in(line)
-                if not name:
-                    continue
-                try:
-                    _add(store, kind, name, reason, period)
-                    taken += 1
-                except click.ClickException as error:
-                    refused.append(f"line {number}: {error.message}")
-        for complaint in refused:
-            click.echo(complaint, err=True)
-        click.echo(f"{taken} on the {kind}, {len(refused)} lines not understood.")
-        if refused:
+        comment. What upstream wrote (banned_ips, banned_domains, auto_whitelist.log, blacklist.log) is understood.
+
+        Where a line tells when it was written, it counts for so long from then on; without --for as long as [auto_whitelist]
+        keep or [bans] blacklist say. For greylist, FILE is upstream's greylist database.
+        """
+        settings = load_settings(program, config)
+        now = time.time()
+        try:
+            with _opened(program, config) as store:
+                if kind == GREYLIST:
+                    done = list_files.import_greylist(store, settings, Path(file), now)
+                else:
+                    with click.open_file(file, encoding="utf-8", errors="replace") as stream:
+                        done = list_files.import_names(store, settings, Kind(kind), stream, reason, period, now)
+        except NotReadable as error:
+            raise click.ClickException(f"{for_log(file)}: {for_log(str(error))}") from error
+        for complaint in done.complaints:
+            click.echo(for_log(complaint), err=True)
+        old = f", {done.expired} too old" if done.expired else ""
+        click.echo(f"{done.taken} on the {kind}{old}, {done.refused} lines not understood.")
+        if done.refused:
             sys.exit(1)
 
     return group
@@ -165,20 +174,6 @@ def _add(store: Store, kind: Kind, name: str, reason: str, period: float | None)
         lists.add(store, kind, name, reason=reason, by="command", now=now, expires_at=expires)
     except BadName as error:
         raise click.ClickException(str(error)) from error
-
-
-def _name_in(line: str) -> str:
-    """The first word of a line; of `2026-11-24 12:00 ann@example.com` and the like, the first that is no date."""
-    words = line.partition("#")[0].replace(",", " ").split()
-    return next((word for word in words if not re.fullmatch(r"[\d.:+-]+(?:T[\d.:+-]+)?Z?", word) or _is_ip(word)), "")
-
-
-def _is_ip(word: str) -> bool:
-    try:
-        ipaddress.ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _near(store: Store, kind: Kind, name: str) -> str:

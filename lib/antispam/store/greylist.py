@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
@@ -127,6 +128,51 @@ def attempt(store: Store, triplet: Triplet, now: float, limits: Limits, deadline
             sa.update(table).where(table.c.triplet == triplet.key).values(**dataclasses.asdict(standing.record))
         )
     return standing
+
+
+def take_over(store: Store, known: Iterable[tuple[Triplet, Record]]) -> int:
+    """Remember what another greylist knew, a slice of it a transaction; returns how many. A triplet that is known here already
+    stays as it is, unless it waits here and passed there. Raises StoreError."""
+    best: dict[str, tuple[Triplet, Record]] = {}
+    for triplet, record in known:
+        before = best.get(triplet.key)
+        if before is None or _worth(record) > _worth(before[1]):
+            best[triplet.key] = triplet, record
+    ordered = sorted(best.items())  # two that take over at once must not wait for each other
+    table = greylist
+    for start in range(0, len(ordered), SLICE):
+        with store.write() as connection:
+            for key, (triplet, record) in ordered[start : start + SLICE]:
+                values = {
+                    "triplet": key,
+                    "client": from_wire(triplet.client, 255),
+                    "mail_from": from_wire(triplet.mail_from, 320),
+                    "recipient": from_wire(triplet.recipient, 320),
+                    **dataclasses.asdict(record),
+                }
+                passed = sa.func.coalesce(table.c.passed_at, sa.cast(record.passed_at, sa.Double))
+                connection.execute(store.upsert(table, values, key=("triplet",), update={"passed_at": passed}))
+    return len(ordered)
+
+
+def _worth(record: Record) -> tuple[bool, float]:
+    """Of clients that are one network to us, the one that passed speaks for all."""
+    return record.passed_at is not None, record.last_seen
+
+
+def everything(store: Store) -> Iterator[tuple[Triplet, Record]]:
+    """All triplets, page by page. Raises StoreError."""
+    table, last = greylist, ""
+    while True:
+        with store.read() as connection:
+            query = sa.select(table).where(table.c.triplet > last).order_by(table.c.triplet).limit(SLICE)
+            rows = connection.execute(query).all()
+        for row in rows:
+            record = Record(row.first_seen, row.last_seen, row.passed_at, row.attempts)
+            yield Triplet(row.client, row.mail_from, row.recipient), record
+        if len(rows) < SLICE:
+            return
+        last = rows[-1].triplet
 
 
 def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> int:

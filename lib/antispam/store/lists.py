@@ -147,6 +147,64 @@ def add(
     return int(offences)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """A name that another program remembered, since when and until when (None: for ever), in seconds since the epoch."""
+
+    name: str
+    since: float
+    until: float | None
+
+
+def take_over(store: Store, kind: Kind, known: Iterable[Known], *, reason: str, by: str, now: float) -> list[str]:
+    """Put names on a list, a slice of them a transaction; returns what is wrong with those that can't be entries. What the list
+    has already stays, but for an end that comes later here: nobody offended once more. Raises StoreError."""
+    refused = []
+    names: dict[str, Known] = {}
+    for one in known:
+        try:
+            exact = normalized(kind, one.name)
+        except BadName as error:
+            refused.append(str(error))
+            continue
+        before = names.get(exact)
+        names[exact] = one if before is None or _later(one.until, before.until) else before
+    # In one order everywhere: two that are taken over at the same time must not wait for each other for ever.
+    ordered = sorted(names.items())
+    for start in range(0, len(ordered), SLICE):
+        with store.write() as connection:
+            for exact, one in ordered[start : start + SLICE]:
+                connection.execute(_taken_over(store, kind, exact, one, reason, by, now))
+    _kinds_known.pop(store, None)
+    return refused
+
+
+def _later(one: float | None, other: float | None) -> bool:
+    return other is not None and (one is None or one > other)
+
+
+def _taken_over(store: Store, kind: Kind, exact: str, one: Known, reason: str, by: str, now: float) -> Any:
+    table = sender_list
+    values = {
+        "entry": _key(kind, exact),
+        "kind": kind.value,
+        "name": exact,
+        "reason": from_wire(reason, 500),
+        "added_by": from_wire(by, 100),
+        "added_at": min(one.since, now),
+        "seen_at": min(one.since, now),
+        "expires_at": one.until,
+        "offences": 1,
+    }
+    stays: sa.ColumnElement[bool] = table.c.expires_at.is_(None)
+    if one.until is not None:
+        stays = sa.or_(stays, table.c.expires_at >= one.until)
+    until = sa.cast(sa.null() if one.until is None else one.until, sa.Double)
+    return store.upsert(
+        table, values, key=("entry",), update={"expires_at": sa.case((stays, table.c.expires_at), else_=until)}
+    )
+
+
 def find(store: Store, wanted: Iterable[tuple[Kind, str]], now: float, deadline: Deadline | None = None) -> list[Entry]:
     """The entries in force that cover any of these names. Raises StoreError."""
     kinds = _kinds(store, now, deadline)
