@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from antispam import __version__, logs
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.application import ConfigError, Program, load_settings, process_plan
+from antispam.callback.settings import CallbackSettings, doubts
 from antispam.journey import Journey
 from antispam.learning.settings import DspamSettings
 from antispam.logs import LogSettings
@@ -84,6 +85,10 @@ def make_group(
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         for doubt in settings[DspamSettings].doubts if DspamSettings in settings else ():
             click.echo(f"Is that meant? {doubt}", err=True)
+        if CallbackSettings in settings:
+            table = AccessMap.from_settings(settings[AccessSettings]).table
+            for doubt in doubts(table, settings[CallbackSettings]):
+                click.echo(f"Is that meant? {doubt}", err=True)
         click.echo("The configuration is correct.")
 
     for make_command in (scan_command, *commands):

@@ -47,6 +47,10 @@ class AccessTable:
     def __len__(self) -> int:
         return len(self._policies)
 
+    def entries(self) -> Iterator[Policy]:
+        """All entries, in the map's order."""
+        return iter(self._policies.values())
+
     def policy(self, tag: str, sender: Mailbox | str) -> Policy | None:
         """The entry for `tag` ("spf-fail") and `sender`, a mailbox or a mere domain: the first of the full address, the
         domain, its parents, the bare tag; None where there is none."""

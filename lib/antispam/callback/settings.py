@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+from antispam.accessmap import AccessTable
+from antispam.accessmap.policy import Action as Wanted
 from antispam.addresses import ClientList
 from antispam.answers import Answer
 from antispam.callback.notice import Templates, sendable
@@ -78,6 +81,17 @@ class CallbackSettings(CheckSettings):
         "networks that are called although they are private or ours: other addresses inside never are, whatever DNS says",
         check=_sensible,
     )
+
+
+# What is found of senders who were forged mostly.
+_FORGED = frozenset(f"{kind}-{result}" for kind in ("spf", "helo") for result in ("fail", "softfail"))
+
+
+def doubts(table: AccessTable, settings: CallbackSettings) -> Iterator[str]:
+    """Entries of the access map that ask for what is not done."""
+    for entry in table.entries():
+        if not settings.forged and entry.action in (Wanted.CBV, Wanted.DSN) and entry.key.partition(":")[0] in _FORGED:
+            yield f"{entry.key} {entry.action}: nobody is called about these while [callback] forged = no"
 
 
 def _templates(text: str) -> Templates | None:

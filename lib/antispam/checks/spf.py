@@ -6,6 +6,7 @@ What was found is judged by the access map (`spf-<result>:`, `helo-<result>:`) a
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import re
 import urllib.parse
@@ -32,7 +33,7 @@ from antispam.spf_protocol import (
     check_host,
     received_spf,
 )
-from antispam.verdicts import Action, Verdict, reject, tempfail
+from antispam.verdicts import Action, Callback, Verdict, reject, tempfail
 
 NAME = "spf"
 Finding = SpfFinding
@@ -54,6 +55,14 @@ def _guess(text: str) -> bool | str:
 def _few(names: tuple[str, ...]) -> None:
     if len(names) > MAX_FORWARDERS:
         raise ValueError(f"at most {MAX_FORWARDERS}: each is checked for every message")
+
+
+class Doubt(enum.StrEnum):
+    """What to do about results that are neither good nor refused."""
+
+    NOTHING = "nothing"
+    CBV = "cbv"
+    DSN = "dsn"
 
 
 @section("spf")
@@ -78,6 +87,11 @@ class Settings(CheckSettings):
     )
     reject_noptr: bool = option(
         False, "refuse clients that have neither a PTR record, nor a valid HELO name, nor an SPF record"
+    )
+    doubtful: Doubt = option(
+        Doubt.NOTHING,
+        "cbv or dsn, as in the access map, where the options above don't refuse: softfail that is not taken for good, fail "
+        "that counts as softfail, clients that reject_noptr would refuse; nothing goes on",
     )
     trusted_forwarder: tuple[str, ...] = option(
         (),
@@ -189,13 +203,21 @@ def _decide_mailfrom(
     domain = outcome.domain
     if result is Result.FAIL and finding.helo_valid and domain in _hosts(settings.accept_fail):
         result = Result.SOFTFAIL
+    unknown = result is Result.NONE and not finding.named and not finding.helo_valid
     if result in (Result.SOFTFAIL, Result.NEUTRAL) and domain in _hosts(settings.reject_neutral):
         refused = result is Result.NEUTRAL or domain not in _hosts(settings.accept_softfail)
     elif result is Result.NONE:
-        refused = settings.reject_noptr and not finding.named and not finding.helo_valid
+        refused = settings.reject_noptr and unknown
     else:
         refused = result in (Result.FAIL, Result.PERMERROR, Result.TEMPERROR)
-    return _refuse(outcome, result, settings) if refused else _go_on(_found(outcome))
+    if refused:
+        return _refuse(outcome, result, settings)
+    soft = result is Result.SOFTFAIL and domain not in _hosts(settings.accept_softfail)
+    verdict = _go_on(_found(outcome))
+    if settings.doubtful is not Doubt.NOTHING and (unknown or soft):
+        callback = Callback(settings.doubtful.upper(), f"spf-{outcome.effective}")
+        return dataclasses.replace(verdict, callback=callback)
+    return verdict
 
 
 @functools.lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ import pytest
 
 from antispam.accessmap import parse_text
 from antispam.checks import spf
+from antispam.checks.spf import Doubt
 from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.draft import Draft, InsertHeader
@@ -17,7 +18,7 @@ from antispam.message import Auth, Body, Header, Message
 from antispam.services import Services
 from antispam.settings import SettingsError, default_settings, load_text
 from antispam.spf_protocol import Result
-from antispam.verdicts import Action, Verdict
+from antispam.verdicts import Action, Callback, Verdict
 from support.dns import TIMEOUT, ScriptedResolver
 
 GOOD, BAD = "192.0.2.1", "198.51.100.9"
@@ -236,6 +237,34 @@ def test_an_entry_of_the_access_map_overrides_the_defaults(entry: str, action: A
 
 def test_the_access_map_can_forgive_a_helo_name() -> None:
     assert Case("joe@neutral.test", helo="example.org", access="helo-fail: OK").decide().action is Action.CONTINUE
+
+
+@pytest.mark.parametrize(
+    ("case", "callback"),
+    [
+        (Case("joe@soft.test", doubtful=Doubt.CBV), Callback("CBV", "spf-softfail")),
+        (Case("joe@soft.test", doubtful=Doubt.DSN), Callback("DSN", "spf-softfail")),
+        (Case("joe@soft.test"), None),
+        (Case("joe@soft.test", doubtful=Doubt.CBV, accept_softfail=("soft.test",)), None),
+        (Case("joe@soft.test", doubtful=Doubt.CBV, access="spf-softfail: OK"), None),
+        (Case("joe@soft.test", access="spf-softfail:test DSN"), Callback("DSN", "spf-softfail")),
+        (Case("joe@neutral.test", doubtful=Doubt.CBV), None),
+        (Case("joe@neutral.test", access="helo-pass: CBV"), Callback("CBV", "helo-pass")),
+        (Case("joe@neutral.test", access="helo-pass: CBV\nspf-neutral: DSN"), Callback("DSN", "spf-neutral")),
+        (Case("joe@bare.test", doubtful=Doubt.CBV, name="", helo="nonsense"), Callback("CBV", "spf-none")),
+        (Case("joe@bare.test", doubtful=Doubt.CBV), None),
+        (Case(doubtful=Doubt.CBV, accept_fail=("example.org",)), Callback("CBV", "spf-fail")),
+        (Case("joe@example.org", ip=GOOD, doubtful=Doubt.CBV), None),
+    ],
+)
+def test_a_callback_is_asked_for_by_the_map_or_in_doubt(case: Case, callback: Callback | None) -> None:
+    verdict = case.decide()
+    assert (verdict.action, verdict.callback) == (Action.CONTINUE, callback)
+
+
+def test_what_is_refused_is_not_called_back() -> None:
+    refused = Case("joe@bare.test", name="", helo="nonsense", doubtful=Doubt.CBV, reject_noptr=True).decide()
+    assert (refused.action, refused.callback) == (Action.REJECT, None)
 
 
 def test_the_null_path_is_looked_up_as_postmaster_of_the_helo_name() -> None:
