@@ -44,7 +44,7 @@ def test_dialogue(
 
 @pytest.mark.servers
 @pytest.mark.parametrize("runner", ["postfix", "sendmail"])
-@pytest.mark.parametrize("name", ["report-by-forwarding", "report-false-positive"])
+@pytest.mark.parametrize("name", ["report-by-forwarding", "report-false-positive", "callback-notice"])
 def test_dialogue_on_postgresql(name: str, runner: str, postgresql: PostgreSQL, request: pytest.FixtureRequest) -> None:
     """What users teach goes the same way over the store that several nodes share."""
     dialogue = read_dialogue(Path(__file__).with_name(f"{name}.journey"))

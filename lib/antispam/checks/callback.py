@@ -14,6 +14,7 @@ import logging
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.addresses import normalize_domain
 from antispam.answers import answered
+from antispam.authors import is_whitelisted
 from antispam.callback.calls import make_caller
 from antispam.callback.dialogue import Outcome, Verification
 from antispam.callback.settings import CallbackSettings
@@ -48,10 +49,10 @@ def ready(message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> CallbackFinding | None:
-    """None where nobody wants a call, and for the null sender, who can't be called."""
+    """None where nobody wants a call, for the null sender, who can't be called, and for a whitelisted one who is proved."""
     assert message is not None
     wanted = _wanted(message)
-    if wanted is None or not message.mail_from:
+    if wanted is None or not message.mail_from or is_whitelisted(message):
         return None
     finding = Finding(word=wanted.word, tag=wanted.tag, sender=from_wire(message.mail_from, 320))
     settings = services.settings[Settings]

@@ -187,14 +187,12 @@ def _note_failure(address: str, store: Store, services: Services) -> None:
 def _write(finding: Finding, message: Message, store: Store, services: Services) -> None:
     """Post the notice, if it is this sender's turn: both in one transaction."""
     settings, now = services.settings[Settings], services.clock()
-    kept = [one.address for one in message.accepted_recipients if _is_quarantined(message, one)]
-    template, about = finding.template, [one.address for one in message.accepted_recipients]
+    template, about = finding.template, _fated(message, None, Action.HOLD)
+    kept = _fated(message, Action.QUARANTINE)
     if kept and settings.quarantine and finding.proved:
         template, about = QUARANTINE, kept
-    elif len(kept) == len(about):
-        return  # what the notice says of a message that was taken would not be true
-    if not template:
-        return
+    if not template or not about:
+        return  # of a message that nobody gets, a notice would not be true
     sender = settings.sender or f"postmaster@{finding.receiver}"
     if not sendable(sender):
         log.warning("[%s] no notice is sent: set [dsn] sender, the MTA tells no name", message.ref)
@@ -223,9 +221,10 @@ def _shipped() -> Templates:
     return Templates()
 
 
-def _is_quarantined(message: Message, recipient: Recipient) -> bool:
-    decision = ruling([*message.decisions, *recipient.decisions])
-    return decision is not None and decision.verdict.action is Action.QUARANTINE
+def _fated(message: Message, *fates: Action | None) -> list[str]:
+    """The recipients for whom one of these holds; None: he gets the message."""
+    ruled = [(one.address, ruling([*message.decisions, *one.decisions])) for one in message.accepted_recipients]
+    return [address for address, decision in ruled if (decision and decision.verdict.action) in fates]
 
 
 def facts_of(finding: Finding, message: Message, about: list[str], now: float) -> Facts:

@@ -14,7 +14,7 @@ from antispam.checks.callback import Finding, collect, decide, ready, tidy
 from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.evidence import DkimFinding, SpfFinding
+from antispam.evidence import DkimFinding, SenderListFinding, SpfFinding
 from antispam.findings import Findings
 from antispam.message import Body, Message
 from antispam.outcome import Decision
@@ -173,6 +173,12 @@ def test_nobody_is_called_without_a_wish_and_a_sender(world, it):
     place = world()
     assert place.collect(it) is None
     assert place.resolver.asked == []
+
+
+def test_a_whitelisted_sender_is_not_called_where_he_is_proved(world):
+    known = SenderListFinding(whitelisted="wrote to us")
+    assert world().collect(message(CBV, findings=[known, spf("pass")])) is None
+    assert world(("*", "250 ok")).collect(message(CBV, findings=[known, spf()])).outcome is Outcome.OK
 
 
 def test_waiting_is_announced_only_where_somebody_wants_a_call():

@@ -19,7 +19,7 @@ from antispam.services import Services
 from antispam.settings import default_settings, load_text
 from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, StoreError, callbacks, lists, migrate, outbox
-from antispam.verdicts import Action, quarantine
+from antispam.verdicts import Action, discard, quarantine
 from support.dns import ScriptedResolver
 
 NOW = 1_700_000_000.0
@@ -196,6 +196,26 @@ def test_who_is_not_proved_never_is(store):
 def test_who_is_delivered_is_no_reason_to_write(store):
     take(store, message(found=None, result="pass"), quarantine=True)
     assert letters(store) == []
+
+
+def test_nobody_is_told_of_a_message_that_was_dropped(store):
+    it = message()
+    it.recipients[0].decisions.append(Decision("spam_action", discard("honeypot")))
+    take(store, it)
+    other = message()
+    other.decisions.append(Decision("wiretap", discard("discard_users")))
+    take(store, other, quarantine=True)
+    assert letters(store) == []
+
+
+def test_a_notice_names_those_who_get_the_message(store):
+    it = message()
+    it.recipients.append(Recipient("carol@example.com"))
+    it.recipients[0].decisions.append(Decision("spam_action", quarantine("spam")))
+    take(store, it)
+    content = outbox.entry(store, letters(store)[0].id, NOW).content
+    assert b"carol@example.com" in content
+    assert b"bob@example.com" not in content
 
 
 def test_a_notice_that_says_the_message_was_taken_is_not_sent_where_it_was_kept_from_all(store):
