@@ -240,25 +240,27 @@ def test_the_access_map_can_forgive_a_helo_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "callback"),
+    ("mail_from", "options", "callback"),
     [
-        (Case("joe@soft.test", doubtful=Doubt.CBV), Callback("CBV", "spf-softfail")),
-        (Case("joe@soft.test", doubtful=Doubt.DSN), Callback("DSN", "spf-softfail")),
-        (Case("joe@soft.test"), None),
-        (Case("joe@soft.test", doubtful=Doubt.CBV, accept_softfail=("soft.test",)), None),
-        (Case("joe@soft.test", doubtful=Doubt.CBV, access="spf-softfail: OK"), None),
-        (Case("joe@soft.test", access="spf-softfail:test DSN"), Callback("DSN", "spf-softfail")),
-        (Case("joe@neutral.test", doubtful=Doubt.CBV), None),
-        (Case("joe@neutral.test", access="helo-pass: CBV"), Callback("CBV", "helo-pass")),
-        (Case("joe@neutral.test", access="helo-pass: CBV\nspf-neutral: DSN"), Callback("DSN", "spf-neutral")),
-        (Case("joe@bare.test", doubtful=Doubt.CBV, name="", helo="nonsense"), Callback("CBV", "spf-none")),
-        (Case("joe@bare.test", doubtful=Doubt.CBV), None),
-        (Case(doubtful=Doubt.CBV, accept_fail=("example.org",)), Callback("CBV", "spf-fail")),
-        (Case("joe@example.org", ip=GOOD, doubtful=Doubt.CBV), None),
+        ("joe@soft.test", {"doubtful": Doubt.CBV}, Callback("CBV", "spf-softfail")),
+        ("joe@soft.test", {"doubtful": Doubt.DSN}, Callback("DSN", "spf-softfail")),
+        ("joe@soft.test", {}, None),
+        ("joe@soft.test", {"doubtful": Doubt.CBV, "accept_softfail": ("soft.test",)}, None),
+        ("joe@soft.test", {"doubtful": Doubt.CBV, "access": "spf-softfail: OK"}, None),
+        ("joe@soft.test", {"access": "spf-softfail:test DSN"}, Callback("DSN", "spf-softfail")),
+        ("joe@neutral.test", {"doubtful": Doubt.CBV}, None),
+        ("joe@neutral.test", {"access": "helo-pass: CBV"}, Callback("CBV", "helo-pass")),
+        ("joe@neutral.test", {"access": "helo-pass: CBV\nspf-neutral: DSN"}, Callback("DSN", "spf-neutral")),
+        ("joe@bare.test", {"doubtful": Doubt.CBV, "name": "", "helo": "nonsense"}, Callback("CBV", "spf-none")),
+        ("joe@bare.test", {"doubtful": Doubt.CBV}, None),
+        ("joe@example.org", {"doubtful": Doubt.CBV, "accept_fail": ("example.org",)}, Callback("CBV", "spf-fail")),
+        ("joe@example.org", {"ip": GOOD, "doubtful": Doubt.CBV}, None),
     ],
 )
-def test_a_callback_is_asked_for_by_the_map_or_in_doubt(case: Case, callback: Callback | None) -> None:
-    verdict = case.decide()
+def test_a_callback_is_asked_for_by_the_map_or_in_doubt(
+    mail_from: str, options: dict[str, Any], callback: Callback | None
+) -> None:
+    verdict = Case(mail_from, **options).decide()
     assert (verdict.action, verdict.callback) == (Action.CONTINUE, callback)
 
 
