@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from antispam.learning.preferences import resolved
@@ -14,11 +15,13 @@ from antispam.store.preferences import of_user
 from antispam.store.retention import LimitsOf
 from dspam.features import extract
 from dspam.store import get_signature, unpack_keys
+from gossip import HAM, Records
 
 
 def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
     """What makes a released message honest mail to the dictionary of the user from whom it was kept; to the screener's where
-    that is no user of the filter. It raises StoreError, and LookupError where neither is there."""
+    that is no user of the filter; and to the reputation of its sender. It raises StoreError, and LookupError where neither
+    dictionary is there."""
     dspam = settings[DspamSettings]
     dictionaries = Dictionaries(store)
 
@@ -30,6 +33,7 @@ def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
         signature = get_signature(store, teacher.number, ref)
         keys = unpack_keys(signature.content) if signature is not None else extract(quarantine.content(store, ref))
         teacher.learn(ref, keys, False)
+        Records(store).report(ref, HAM, time.time())
 
     return teach
 

@@ -18,6 +18,8 @@ from antispam.store.quarantine import Kept
 from antispam.verdicts import quarantine as quarantined
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
+from gossip import Records
+from gossip.records import vote_row
 from support.learning import HAM, dspam_settings, message
 
 
@@ -51,6 +53,14 @@ def test_what_the_filter_saw_is_learned_where_it_remembers_it(store):
     releases.teaching(settings(), store)("ann", "abcdefghijkl")
     key = int(extract(b"Subject: other\r\n\r\nquite other\r\n")[0])
     assert ann.hits(key) == (0, 1)
+
+
+def test_its_senders_reputation_hears_of_it(store):
+    Records(store).note(vote_row("u", "example.org:SPF", 100.0, ref="abcdefghijkl", vote=-1))
+    releases.teaching(settings(), store)("ann", "abcdefghijkl")
+    found = Records(store).get("example.org:SPF")
+    assert found is not None
+    assert (found.spam_count, found.ham_count) == (0, 1)
 
 
 def test_who_is_no_user_teaches_the_screener(store):
