@@ -17,6 +17,7 @@ from gossip.observations import Observations, Opinion, aggregate, agreement, wei
 from gossip.protocol import MAX_TTL
 from gossip.records import PEER, Records, identity, vote_row
 
+LEAST = 0.01  # seconds: in less nobody answers, and silence would be held against him
 _RECENT = 10_000  # messages of which it is known that they were asked about
 
 
@@ -75,7 +76,7 @@ class Gossip:
         if first is not None:
             return Answer(opinion if first == asker else (0.0, 0.0), own)
         peers = [one for one in self._peers if not _is(one, asker)] if ttl > 0 else []
-        said = self._ask(peers, umis, id, qual, min(ttl, MAX_TTL) - 1, patience) if peers else []
+        said = self.ask(peers, umis, id, qual, min(ttl, MAX_TTL) - 1, patience) if peers else []
         if not said:
             return Answer(opinion, own)
         heard = [weighed(theirs, self._standing(peer, deadline)) for peer, theirs in said]
@@ -93,13 +94,14 @@ class Gossip:
                     self._recent.popitem(last=False)
             return first
 
-    def _ask(
+    def ask(
         self, peers: Iterable[Client], umis: str, id: str, qual: str, ttl: int, patience: float | None
     ) -> list[tuple[Client, Opinion]]:
-        """All at the same time; those that don't answer have no say."""
+        """What these nodes say, asked at the same time; those that don't answer have no say. A name server that never answers
+        costs a thread of the pool, not the caller."""
         seconds = self._timeout if patience is None else min(self._timeout, patience)
         awake = [peer for peer in peers if not peer.resting]
-        if not awake or seconds <= 0:
+        if not awake or seconds < LEAST:
             return []
         asked = {self._workers().submit(one.query, umis, id, qual, ttl, timeout=seconds): one for one in awake}
         done, late = concurrent.futures.wait(asked, timeout=seconds)
@@ -117,7 +119,7 @@ class Gossip:
         """Made when it is needed: most nodes have no peers, and a fork must not come after it."""
         with self._lock:
             if self._pool is None:
-                self._pool = concurrent.futures.ThreadPoolExecutor(4 * len(self._peers), "gossip")
+                self._pool = concurrent.futures.ThreadPoolExecutor(4 * max(1, len(self._peers)), "gossip")
             return self._pool
 
     def _standing(self, peer: Client, deadline: Any) -> float:

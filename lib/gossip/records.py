@@ -56,7 +56,7 @@ class Records:
         """What was observed, log included; None where nothing was."""
         with self._database.read(deadline) as connection:
             found = _ring(connection, identity)
-            pending = _pending(connection, identity)
+            pending = _pending(connection, identity, newest=True)
         if found is None and not pending:
             return None
         made = found or Observations(_size_of(identity))
@@ -103,22 +103,25 @@ class Records:
         with self._database.read() as connection:
             query = sa.select(table.c.identity).distinct().where(table.c.number.is_(None), table.c.vote.is_not(None))
             names = connection.scalars(query.limit(_FOLDED)).all()
+        more = len(names) == _FOLDED
         for name in names:
             with self._database.write() as connection:
-                self._fold(connection, name, now)
-        return len(names) == _FOLDED
+                more = self._fold(connection, name, now) or more
+        return more
 
-    def _fold(self, connection: sa.Connection, name: str, now: float) -> None:
+    def _fold(self, connection: sa.Connection, name: str, now: float) -> bool:
+        """Fold the oldest rows of an identity; true where there may be more."""
         made = self._locked(connection, name, now)
-        pending = _pending(connection, name)
+        pending = _pending(connection, name, newest=False)
         if not pending:
-            return  # another node was faster
+            return False  # another node was faster
         numbers = [{"of": umis, "to": number} for umis, number in _add_all(made, pending)]
         _write(connection, name, made)
         table = reputation_vote
         connection.execute(
             sa.update(table).where(table.c.umis == sa.bindparam("of")).values(number=sa.bindparam("to")), numbers
         )
+        return len(pending) == MOST
 
     def _locked(self, connection: sa.Connection, name: str, now: float) -> Observations:
         """What the ring has, its row locked until the transaction ends."""
@@ -170,12 +173,14 @@ def _ring(connection: sa.Connection, name: str) -> Observations | None:
     return None if row is None else _observations(row)
 
 
-def _pending(connection: sa.Connection, name: str) -> list[Any]:
-    """What the log has and the ring has not, in the order in which it happened; the newest, where that is more than a ring."""
+def _pending(connection: sa.Connection, name: str, *, newest: bool) -> list[Any]:
+    """What the log has and the ring has not, in the order in which it happened; where that is more than a ring, a ring's worth
+    of the newest or of the oldest."""
     table = reputation_vote
     query = sa.select(table.c.umis, table.c.vote, table.c.asked_at, table.c.voted_at)
     query = query.where(table.c.number.is_(None), table.c.identity == name, table.c.vote.is_not(None))
-    rows: list[Any] = list(connection.execute(query.order_by(table.c.voted_at.desc()).limit(MOST)))
+    order = table.c.voted_at.desc() if newest else table.c.voted_at
+    rows: list[Any] = list(connection.execute(query.order_by(order).limit(MOST)))
     return sorted(rows, key=lambda row: (row.voted_at, row.umis))
 
 

@@ -27,6 +27,7 @@ from gossip.schema import reputation, reputation_vote
 log = logging.getLogger(__name__)
 
 TELL = 86400.0  # seconds after which it makes no sense to tell a server what became of a message
+RARE = 5  # messages below which a domain is hardly known: spammers have one for every letter
 PROVED = frozenset({"SPF", "GUESS", "HELO", "DKIM"})
 """Ways in which a domain can be authenticated; all others blame whoever is named."""
 
@@ -66,15 +67,8 @@ def _answer(name: str, domain: str, how: str, services: Services) -> Answer:
     node = node_of(services)
     if settings.server:
         own = node.query(name, domain, how, 0, deadline=services.deadline)
-        client = server_of(settings)
-        try:
-            seconds = min(settings.timeout, patience)
-            return dataclasses.replace(
-                own, opinion=client.query(name, domain, how, settings.ttl, timeout=seconds), peers=1
-            )
-        except NoAnswer as error:
-            log.warning("gossip: %s", for_log(str(error), 200))
-            return own
+        said = node.ask([server_of(settings)], name, domain, how, settings.ttl, patience)
+        return dataclasses.replace(own, opinion=said[0][1], peers=1) if said else own
     return node.query(name, domain, how, settings.ttl, patience=patience, deadline=services.deadline)
 
 
@@ -92,7 +86,7 @@ def node_of(services: Services) -> Gossip:
         settings = services.settings[GossipSettings]
         write = None if services.read_only else functools.partial(services.write_later, reputation_vote)
         node = Gossip(
-            Records(store),
+            Records(weakref.proxy(store)),  # or the node, which is kept for as long as the store is, would keep it
             peers_of(settings),
             timeout=settings.timeout,
             clock=services.clock,
@@ -131,7 +125,7 @@ def upkeep(services: Services) -> bool:
     more = Records(services.store).fold(now)
     if settings.server and settings.learn:
         _tell(services.store, server_of(settings), now)
-    return _forget(services.store, now - settings.retain, now - settings.retain_messages) or more
+    return _forget(services.store, settings, now) or more
 
 
 def _tell(store: Store, server: Client, now: float) -> None:
@@ -153,6 +147,9 @@ def _tell(store: Store, server: Client, now: float) -> None:
             transaction.execute(sa.update(table).where(table.c.umis == name).values(told=vote))
 
 
-def _forget(store: Store, domains: float, messages: float) -> bool:
-    gone = store.delete_slice(reputation_vote, reputation_vote.c.asked_at < messages, SLICE)
-    return max(gone, store.delete_slice(reputation, reputation.c.last_seen < domains, SLICE)) == SLICE
+def _forget(store: Store, settings: GossipSettings, now: float) -> bool:
+    """A slice of what is too old; true while more is left."""
+    rare = sa.and_(reputation.c.total < RARE, reputation.c.last_seen < now - settings.retain_rare)
+    old = sa.or_(reputation.c.last_seen < now - settings.retain, rare)
+    messages = store.delete_slice(reputation_vote, reputation_vote.c.asked_at < now - settings.retain_messages, SLICE)
+    return max(messages, store.delete_slice(reputation, old, SLICE)) == SLICE

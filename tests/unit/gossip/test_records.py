@@ -117,6 +117,19 @@ def test_a_reset_forgets_the_identity_and_its_messages(store):
     assert not Records(store).reset(NAME)
 
 
+def test_more_than_a_ring_is_folded_in_the_order_in_which_it_happened(store):
+    with store.write() as connection:
+        rows = [vote_row(f"u{n}", NAME, 100.0 + n, vote=SPAM if n < 1500 else HAM) for n in range(2500)]
+        connection.execute(sa.insert(reputation_vote), rows)
+    assert counts(store) == (24, 1000)
+    while Records(store).fold(9000.0):
+        pass
+    found = Records(store).get(NAME)
+    assert found is not None
+    assert (found.spam_count, found.ham_count, found.total, found.last_seen) == (24, 1000, 2500, 2599.0)
+    assert list(found.votes()) == [SPAM] * 24 + [HAM] * 1000
+
+
 def test_many_nodes_that_fold_at_once_count_each_message_once(store, database_url):
     with store.write() as connection:
         rows = [vote_row(f"u{n}", NAME, 100.0 + n, vote=SPAM if n % 3 else HAM) for n in range(300)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from gossip.client import Client, NoAnswer
 from gossip.node import Answer
 from gossip.protocol import Feedback, Query, Reset, write_request
 from gossip.server import Limits, Rates, Server, _group, _plain, listen
+from support.processes import wait_until
 
 KEY = "a key that is long enough"
 NOW = 1_800_000_000.0
@@ -169,6 +171,16 @@ def test_no_client_can_have_all_connections():
             one.sendall(b"Q:example.com:SPF:1:abc\n")
             assert one.recv(100).startswith(b"PREPEND")
         assert greedy[2].recv(100) == b""
+
+
+def test_clients_that_connect_and_drop_leave_nothing_behind():
+    with serving(Node()) as server:
+        for number in range(200):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as dropping:
+                if number % 2:
+                    dropping.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        wait_until(lambda: ask(server, "Q:example.com:SPF:1:abc").startswith("PREPEND"), "there is room again")
+        wait_until(lambda: not server._open, "nobody is remembered")
 
 
 def test_who_asks_too_often_is_cut_off_until_the_minute_is_over():

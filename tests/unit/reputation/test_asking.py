@@ -149,10 +149,14 @@ def test_what_could_not_be_told_waits(store):
         assert connection.scalars(sa.select(reputation_vote.c.told)).all() == [None]
 
 
-def test_old_messages_and_old_domains_are_forgotten(store):
+def test_old_messages_and_old_domains_are_forgotten_and_rare_ones_sooner(store):
     for days in (1, 40, 200):
-        Records(store).note(vote_row(f"u{days}", f"{days}.example:SPF", NOW - days * DAY, vote=HAM))
+        for number in range(5):
+            Records(store).note(vote_row(f"u{days} {number}", f"{days}.example:SPF", NOW - days * DAY, vote=HAM))
+    Records(store).note(vote_row("u", "rare.example:SPF", NOW - 40 * DAY, vote=HAM))
+    Records(store).note(vote_row("v", "new.example:SPF", NOW - DAY, vote=HAM))
     asking.upkeep(services(store))
-    assert [name for name, _ in Records(store).everything()] == ["1.example:SPF", "40.example:SPF"]
+    left = [name for name, _ in Records(store).everything()]
+    assert left == ["1.example:SPF", "40.example:SPF", "new.example:SPF"]
     with store.read() as connection:
-        assert connection.scalars(sa.select(reputation_vote.c.umis)).all() == ["u1"]
+        assert len(connection.scalars(sa.select(reputation_vote.c.umis)).all()) == 6
