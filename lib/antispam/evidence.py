@@ -69,6 +69,31 @@ class SpfFinding(Finding):
         return self.helo_confirmed or (self.helo is not None and self.helo.effective is Result.PASS)
 
 
+class SenderFault(enum.StrEnum):
+    """What is wrong with the envelope sender."""
+
+    FORGED = "forged"  # ours, said by a stranger
+    FOREIGN = "foreign"  # not ours, said by a machine of ours
+    BOUNCE = "bounce"  # null, said by a machine of ours that is no mail server
+    LOGIN = "login"  # not ours, said by one who authenticated, and of whom the access map says nothing
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SenderDomainFinding(Finding):
+    """Whether the envelope sender fits its client, found at MAIL.
+
+    sender   the envelope sender
+    ip       the client's address
+    login    that of SMTP AUTH, "" without
+    """
+
+    check: ClassVar[str] = "sender_domain"
+    fault: SenderFault | None = None
+    sender: str = ""
+    ip: str = ""
+    login: str = ""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SenderListFinding(Finding):
     """What our lists say of the envelope sender, found at MAIL: why it stands there, "" where it does not.

@@ -56,6 +56,7 @@ _BY_CHECK = {
     "srs": "dsnrefused",
     "callback": "callback",
     "sender_domain": "sender",
+    "login_domain": "sender",
     "internal_policy": "sender",
     "auth": "sender",
     "author_domain": "author",

@@ -5,16 +5,13 @@ Found at MAIL, spoken at RCPT: who authenticates is one of us, and SMTP-Auth ent
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import functools
-from typing import ClassVar
 
-from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.addresses import ClientList, HostList, parse_ip, parse_mailbox
 from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding, SpfFinding
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderDomainFinding, SpfFinding
+from antispam.evidence import SenderFault as Fault
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
@@ -24,6 +21,7 @@ from antispam.text import from_wire
 from antispam.verdicts import CONTINUE, Verdict, reject
 
 NAME = "sender_domain"
+Finding = SenderDomainFinding
 
 
 def _domains(names: tuple[str, ...]) -> None:
@@ -54,28 +52,6 @@ class Settings(CheckSettings):
     )
 
 
-class Fault(enum.StrEnum):
-    """What is wrong with the envelope sender."""
-
-    FORGED = "forged"  # ours, said by a stranger
-    FOREIGN = "foreign"  # not ours, said by a machine of ours
-    BOUNCE = "bounce"  # null, said by a machine of ours that is no mail server
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding(base.Finding):
-    """Whether the envelope sender fits its client.
-
-    sender   the envelope sender
-    ip       the client's address
-    """
-
-    check: ClassVar[str] = NAME
-    fault: Fault | None = None
-    sender: str = ""
-    ip: str = ""
-
-
 @functools.lru_cache(maxsize=64)
 def _hosts(names: tuple[str, ...]) -> HostList:
     return HostList(names)
@@ -88,23 +64,29 @@ def _mail_servers(patterns: tuple[str, ...]) -> ClientList:
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
-) -> Finding | None:
+) -> SenderDomainFinding | None:
     """None where the configuration has neither list."""
     settings = services.settings[Settings]
     assert message is not None
     if not settings.internal_domains and not settings.internal_mta:
         return None
-    return Finding(
-        fault=_fault(connection, message, settings),
+    return SenderDomainFinding(
+        fault=_fault(connection, message, settings, services),
         sender=from_wire(message.mail_from, 320),
         ip=from_wire(connection.ip, 100),
+        login=from_wire(message.auth.login, 500),
     )
 
 
-def _fault(connection: Connection, message: Message, settings: Settings) -> Fault | None:
+def _fault(connection: Connection, message: Message, settings: Settings, services: Services) -> Fault | None:
     client = message.findings.get(ConnectionFinding)
     where = client.client if client is not None else ClientClass.EXTERNAL
-    ours = parse_mailbox(message.mail_from).domain in _hosts(settings.internal_domains)
+    sender = parse_mailbox(message.mail_from)
+    ours = sender.domain in _hosts(settings.internal_domains)
+    auth = message.findings.get(AuthFinding)
+    if auth is not None and auth.login:
+        named = ours or not message.mail_from or services.access.login_policy(auth.login, sender) is not None
+        return Fault.LOGIN if settings.internal_domains and not named else None
     if where is ClientClass.EXTERNAL:
         return Fault.FORGED if ours and not _permitted(message) else None
     address = parse_ip(connection.ip)
@@ -129,7 +111,9 @@ def _permitted(message: Message) -> bool:
     return bool(spf.forwarder) or (spf.mailfrom is not None and spf.mailfrom.result is Result.PASS)
 
 
-def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+def decide(
+    finding: SenderDomainFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable
+) -> Verdict:
     match finding.fault:
         case Fault.FORGED:
             text = (

@@ -1,0 +1,54 @@
+"""Our own users, wherever they are, send from our own domains only, unless the access map lets a login use another.
+
+A row of its own, since SMTP AUTH pardons whatever else was wrong with a sender.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.connection import Connection
+from antispam.evidence import SenderDomainFinding, SenderFault
+from antispam.findings import Findings
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.settings import CheckSettings, section
+from antispam.verdicts import Verdict, reject
+
+NAME = "login_domain"
+
+
+@section("sender_domain")
+class Settings(CheckSettings):
+    """[sender_domain]: shares mode and on_error with the rules for clients."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """A login that uses a sender of another domain."""
+
+    check: ClassVar[str] = NAME
+    login: str = ""
+    sender: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for everybody else."""
+    assert message is not None
+    found = message.findings.get(SenderDomainFinding)
+    if found is None or found.fault is not SenderFault.LOGIN:
+        return None
+    return Finding(login=found.login, sender=found.sender)
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    text = (
+        f"The login {finding.login} may not send as {finding.sender}: that is no address of ours.\n"
+        "Choose your own address as sender, or ask your mail administrator to permit this one."
+    )
+    return reject(text, f"MAIL FROM <{finding.sender}>, authenticated as {finding.login}")
