@@ -13,6 +13,7 @@ if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a chec
 from antispam.callback.commands import cbv_command, dsn_command
 from antispam.checks import (
     access,
+    archive,
     attachments,
     authentication_results,
     author_domain,
@@ -146,6 +147,9 @@ JOURNEY = Journey([
         asks="what shall readers know of SPF and DKIM, and who pretends to be us telling it?"),
     Row(Stage.END, MESSAGE, dkim_sign, needs=("connection", "auth", "own_mail", "author_domain"),
         asks="is this mail of our own, to be signed as it leaves?"),
+    # Last, so that the archive has the message as it leaves.
+    Row(Stage.END, MESSAGE, archive, needs=("own_mail",), accepted=Accepted.DECIDE,
+        asks="is all mail kept, and can this message be?"),
     Row(Stage.END, MESSAGE, srs_sign, needs=("connection", "auth", "own_mail"),
         asks="is its sender one of us, to be signed so that bounces can be told from forgeries?"),
 ])

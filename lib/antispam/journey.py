@@ -19,6 +19,7 @@ from antispam.message import Message, Recipient
 from antispam.outcome import Decision, accepted_by
 from antispam.services import Services
 from antispam.settings import CheckSettings, Mode, OnError, Settings
+from antispam.text import for_log
 from antispam.verdicts import CONTINUE, Verdict, reject, tempfail
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,11 @@ class Row:
     needs: tuple[str, ...] = ()
     accepted: Accepted = Accepted.RECORD
     asks: str = ""
+
+
+class NotDone(Exception):
+    """Raised by act() where what was to be done could not be done, as has to be expected: a full disk, a lock. Its text says
+    why, for the log; the check's on_error decides."""
 
 
 class JourneyError(ValueError):
@@ -339,11 +345,16 @@ class Runner:
         that follows from a defect in one of them, None where all went well."""
         verdicts = {decision.check: decision.verdict for decision in all_decisions(subject)}
         for row, act, finding in self._having("act", subject, services):
+            settings = services.settings[row.check.Settings]
             try:
                 act(finding, verdicts.get(row.check.NAME, CONTINUE), draft, services)
+            except NotDone as error:
+                log.error("[%s] ERROR %s: %s", subject.ref, row.check.NAME, for_log(str(error)))
+                verdict = _on_error(settings, str(error))
+                if verdict is not CONTINUE:
+                    return Decision(row.check.NAME, verdict, settings.mode)
             except Exception as error:  # noqa: BLE001 - as above
                 self._report(row.check.NAME, error, subject)
-                settings = services.settings[row.check.Settings]
                 verdict = _on_error(settings, "internal error")
                 if verdict is not CONTINUE:
                     return Decision(row.check.NAME, verdict, settings.mode)

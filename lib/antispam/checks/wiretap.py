@@ -38,10 +38,11 @@ class Settings(CheckSettings):
     )
     dest: tuple[str, ...] = option((), "who gets the copies", check=_addresses)
     blind: bool = option(True, "without a Cc field that tells all recipients of the copy")
-    discard_users: tuple[str, ...] = option(
-        (), "senders and logins whose mail nobody gets but dest, and they are not told", parse=listed
+    discard: tuple[str, ...] = option(
+        (),
+        "senders and logins whose mail nobody gets but dest, and they are not told (also: discard_users)",
+        parse=listed,
     )
-    discard: tuple[str, ...] = option((), "the same, as upstream's code calls it", parse=listed)
 
 
 @functools.lru_cache(maxsize=16)
@@ -56,7 +57,7 @@ def collect(
     assert message is not None
     settings = services.settings[Settings]
     tapped = bool(settings.dest) and _is_in(settings.users, message) and not _is_one_of(settings.dest, message)
-    dropped = _is_in((*settings.discard_users, *settings.discard), message)
+    dropped = _is_in(settings.discard, message)
     if not tapped and not dropped:
         return None
     copies = tuple(dict.fromkeys(settings.dest)) if tapped else ()
@@ -76,7 +77,7 @@ def _is_one_of(addresses: tuple[str, ...], message: Message) -> bool:
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     if finding.discard and not finding.copies:
-        return discard("mail of a sender in discard_users")
+        return discard("mail of a sender in [wiretap] discard")
     told = f"copied to {', '.join(finding.copies)}"
     return Verdict(Action.CONTINUE, reason=f"{told}, and to nobody else" if finding.discard else told)
 

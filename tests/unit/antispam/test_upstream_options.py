@@ -27,8 +27,6 @@ Key = tuple[str, str]
 # What is still being built. A row of these is tested as soon as the option is known; the list is to become empty.
 PENDING: frozenset[Key] = frozenset(
     {
-        ("wiretap", "archive"),
-        ("wiretap", "mail_archive"),
         ("srs", "socket"),
         ("dspam", "whitelist_mx"),
     }

@@ -1,0 +1,216 @@
+"""Messages in a mailbox (mbox or maildir) that other programs read and rotate, too; on disk when append() returns."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from antispam.deadline import Deadline
+from antispam.text import for_reply
+
+WAIT = 5.0  # seconds for which others may have the mailbox to themselves
+STALE = 300.0  # seconds after which a lock file is taken for forgotten, as liblockfile has it
+_PAUSE = 0.02
+
+# Threads of one process share POSIX locks, and lose them when any of them closes the file.
+_ours = threading.Lock()
+_numbers = itertools.count()
+_FROM = re.compile(rb"^(>*From )", re.MULTILINE)
+
+
+class ArchiveError(OSError):
+    """The message is not in the archive. Says why."""
+
+
+class Envelope:
+    """Who a message came from and goes to, and when (seconds since the epoch)."""
+
+    def __init__(self, sender: str, recipients: Sequence[str], now: float) -> None:
+        self._sender = _plain(sender)
+        self._recipients = [_plain(one) for one in recipients]
+        self._now = now
+
+    def fields(self) -> bytes:
+        to = ",\n ".join(self._recipients)
+        return f"Return-Path: <{self._sender}>\nEnvelope-To: {to}\n".encode()
+
+    def from_line(self) -> bytes:
+        when = time.asctime(time.gmtime(self._now))
+        return f"From {self._sender.replace(' ', '_') or 'MAILER-DAEMON'} {when}\n".encode()
+
+
+def append(archive: Path, is_maildir: bool, message: bytes, envelope: Envelope, deadline: Deadline) -> None:
+    """Raises ArchiveError where the message can't be written, or not in time; then nothing of it is left there."""
+    content = envelope.fields() + message.replace(b"\r\n", b"\n")
+    try:
+        if is_maildir:
+            _into_maildir(archive, content)
+        else:
+            is_new = not archive.exists()
+            _into_mbox(archive, envelope.from_line() + _quoted(content), deadline)
+            if is_new:
+                _sync_folder(archive.parent)
+    except OSError as error:
+        raise ArchiveError(f"{archive}: {error.strerror or error}") from error
+
+
+def _plain(address: str) -> str:
+    return for_reply(address, 500)
+
+
+def _quoted(content: bytes) -> bytes:
+    """As readers of mboxrd turn it back: each line that begins with From, quoted or not, gets one more >."""
+    end = b"\n" if content.endswith(b"\n") else b"\n\n"
+    return _FROM.sub(rb">\1", content) + end
+
+
+def _into_mbox(path: Path, entry: bytes, deadline: Deadline) -> None:
+    until = time.monotonic() + max(0.0, min(WAIT, deadline.remaining()))
+    if not _ours.acquire(timeout=max(0.0, until - time.monotonic())):
+        raise OSError(errno.ETIMEDOUT, "others write to it for too long")
+    try:
+        with _lock_file(path, until), _opened(path, until) as descriptor:
+            _write_at_end(descriptor, entry)
+    finally:
+        _ours.release()
+
+
+@contextlib.contextmanager
+def _lock_file(path: Path, until: float) -> Iterator[None]:
+    """The other lock that programs agree on, path.lock. Where the folder may not be written to, the one on the file must do."""
+    lock = path.with_name(f"{path.name}.lock")
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            if not _remove_stale(lock):
+                _pause(until)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            yield
+            return
+        else:
+            break
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(str(os.getpid()))
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _remove_stale(lock: Path) -> bool:
+    """Remove a lock whose owner is gone, or that is very old."""
+    try:
+        owner = lock.read_bytes()[:20].strip()
+        # One without a number was perhaps made this moment, by a program that writes none.
+        if time.time() - lock.stat().st_mtime < STALE and (not owner.isdigit() or _lives(int(owner))):
+            return False
+        lock.unlink()
+    except FileNotFoundError:
+        pass
+    return True
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def _opened(path: Path, until: float) -> Iterator[int]:
+    """The file under its own lock, and still the one of that name: it may have been rotated while we waited."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(descriptor, until)
+            if _is_still(descriptor, path):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, until: float) -> None:
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            _pause(until)
+        else:
+            return
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _pause(until: float) -> None:
+    if time.monotonic() >= until:
+        raise OSError(errno.ETIMEDOUT, "others keep it locked for too long")
+    time.sleep(_PAUSE)
+
+
+def _write_at_end(descriptor: int, entry: bytes) -> None:
+    """All or nothing."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 2, max(0, size - 2))
+    # Whoever wrote the last message may have forgotten the empty line, or was cut off.
+    gap = b"" if not size or tail == b"\n\n" else b"\n" if tail.endswith(b"\n") else b"\n\n"
+    try:
+        rest = memoryview(gap + entry)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+def _into_maildir(path: Path, content: bytes) -> None:
+    """https://cr.yp.to/proto/maildir.html: written in tmp, and in new once it is complete."""
+    for name in ("", "tmp", "new", "cur"):
+        with contextlib.suppress(FileExistsError):
+            (path / name).mkdir(mode=0o700)
+    host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
+    name = f"{time.time_ns() // 10**9}.M{time.time_ns() % 10**9}P{os.getpid()}Q{next(_numbers)}.{host}"
+    temporary = path / "tmp" / name
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path / "new" / name)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path / "new")
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file is found again after a crash once its folder knows of it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,80 @@
+"""A copy of all mail that is delivered, in a mailbox; it is there before the sender hears that we took the message."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.archive import ArchiveError, Envelope, append
+from antispam.connection import Connection
+from antispam.draft import Draft
+from antispam.findings import Findings
+from antispam.journey import NotDone
+from antispam.message import Message, Recipient
+from antispam.program import ProgramSettings
+from antispam.services import Services
+from antispam.settings import CheckSettings, OnError, option, section
+from antispam.verdicts import CONTINUE, Verdict, reject
+
+NAME = "archive"
+
+
+def _path(text: str) -> None:
+    if "\0" in text or text.endswith(".lock"):
+        raise ValueError("expected the path of a mailbox")
+
+
+@section("wiretap")
+class Settings(CheckSettings):
+    """[wiretap]: the archive; it shares the section with the copies."""
+
+    archive: str = option(
+        "",
+        "a file (mbox) or a folder (maildir, its name ends in /) that gets a copy of all mail that is delivered; empty is off "
+        "(also: mail_archive)",
+        check=_path,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """That all mail is archived; `too_large` where the message was not kept whole, so that it can't be."""
+
+    check: ClassVar[str] = NAME
+    too_large: bool = False
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    assert message is not None
+    if not services.settings[Settings].archive:
+        return None
+    return Finding(too_large=not message.body.complete)
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """What can't be archived is refused for good, since it will be as large the next time."""
+    if not finding.too_large:
+        return CONTINUE
+    reason = "larger than [milter] max_message: can't be archived"
+    if settings.on_error is OnError.ACCEPT:
+        return dataclasses.replace(CONTINUE, reason=reason)
+    return reject("The message is larger than what is accepted here.", reason, code=552, enhanced="5.3.4")
+
+
+def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
+    """Raises NotDone where it can't be written."""
+    if finding.too_large or services.read_only or not draft.addresses:
+        return
+    name = services.settings[Settings].archive
+    path = services.settings[ProgramSettings].datadir / Path(name)  # which an absolute path leaves as it is
+    envelope = Envelope(draft.message.mail_from, draft.addresses, services.clock())
+    try:
+        append(path, name.endswith(os.sep) or path.is_dir(), draft.raw(), envelope, services.deadline)
+    except ArchiveError as error:
+        raise NotDone(f"not archived: {error}") from error
