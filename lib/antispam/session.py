@@ -215,7 +215,13 @@ class Session:
         """Run a stage. Where its refusal is spoken at once, rows below it are not asked; a refusal found earlier waits for a
         whitelist to overrule it, so there all rows are."""
         subject = self._subject(recipient)
+        dropped = 0
         for decision in self._runner.run(stage, subject, self._services_for(stage), tick=tick):
+            dropped += (
+                stage is Stage.END and decision.firm and decision.counts and decision.verdict.action is Action.DISCARD
+            )
+            if dropped and dropped == len(self._current().accepted_recipients):
+                return  # a report, say, that has taught: nobody gets it, and a refusal would only bring it back
             if decision.counts and decision.verdict.demerits:
                 self.connection.demerits += decision.verdict.demerits
                 self._offended = decision.verdict
@@ -290,7 +296,8 @@ class Session:
             if failure is not None:
                 return Outcome(self._say(failure))
             drafts.append(draft)
-        _share_out(drafts)
+        if len(drafts) > 1:
+            _share_out(drafts)
         first, *others = drafts
         others = [draft for draft in others if draft.addresses]
         if (fate.kept or others) and not self._store(fate.kept, others):

@@ -27,6 +27,9 @@ a1 = client@client.example, sue@{HOSTNAME}, other@inside.example
 a2 = client@client.example, walter@virtual.example, other@inside.example
 a3 = client@client.example, team@{HOSTNAME}, other@inside.example
 copycust = client@client.example, kim@inside.example
+[wiretap]
+users = tapped@client.example
+dest = spy@inside.example
 """
 
 
@@ -95,3 +98,22 @@ def test_what_the_mta_expanded_is_taken_out(running_servers, recipient, others, 
     mta.wait_idle()
     got = sorted(one for delivery in sink.deliveries for one in delivery.recipients)
     assert got == sorted(expected), program.log() + mta.log()[-3000:]
+
+
+def test_nobody_is_told_of_a_copy_that_bounces(running_servers) -> None:
+    mta, sink, program = running_servers
+    sink.clear()
+    with mta.client("192.0.2.10") as client:
+        client.greet()
+        client.command("EHLO mail.client.example")
+        content = b"From: tapped@client.example\r\nSubject: hello\r\n\r\nHello\r\n"
+        assert client.message("tapped@client.example", ["max@inside.example"], content).code == 250
+    mta.wait_idle()
+    got = {
+        one: parameters
+        for delivery in sink.deliveries
+        for one, parameters in zip(delivery.recipients, delivery.recipient_parameters, strict=True)
+    }
+    assert set(got) == {"max@inside.example", "spy@inside.example"}, program.log()
+    assert "NOTIFY=NEVER" in got["spy@inside.example"]
+    assert "NOTIFY=NEVER" not in got["max@inside.example"]

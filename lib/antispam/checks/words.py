@@ -81,4 +81,5 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         settings.answer, _REFUSAL.format(where=where), f"{finding.word!r} in the {where}: {finding.text}"
     )
     # A subject may be an accident; nobody is called Detox.
-    return dataclasses.replace(verdict, demerits=1) if finding.where == "author" else verdict
+    offends = finding.where == "author" and settings.answer is not Answer.IGNORE
+    return dataclasses.replace(verdict, demerits=1) if offends else verdict

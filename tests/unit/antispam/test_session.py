@@ -12,9 +12,9 @@ import pytest
 
 from antispam.accessmap import AccessMap
 from antispam.deadline import Deadline
-from antispam.draft import AppendHeader, DeleteRecipient, InsertHeader
+from antispam.draft import AddRecipient, AppendHeader, DeleteRecipient, InsertHeader
 from antispam.findings import Finding
-from antispam.journey import Accepted, Journey, JourneyError, Row, Runner, Scope, Stage
+from antispam.journey import Accepted, Journey, JourneyError, NotDone, Row, Runner, Scope, Stage
 from antispam.program import ProgramSettings, RejectAt
 from antispam.services import Services
 from antispam.session import Session
@@ -522,3 +522,64 @@ def test_a_defect_in_what_follows_costs_no_mail(caplog):
     _, outcome = send(session(at_end(check)))
     assert outcome.verdict is CONTINUE
     assert "ERROR e: unexpected RuntimeError" in caplog.text
+
+
+def firm(row):
+    return Row(*row, accepted=Accepted.DECIDE)
+
+
+def test_what_nobody_is_to_get_is_not_refused_by_what_follows():
+    """A report that has taught would only come back."""
+    checks = (
+        firm(for_each({"b@example.com": discard("learned"), "c@example.com": discard("learned")})),
+        at_end(make_check("later", NO)),
+    )
+    _, outcome = send(session(*checks), "b@example.com", "c@example.com")
+    assert outcome.verdict.action is Action.DISCARD
+    _, outcome = send(session(*checks), "b@example.com", "d@example.com")
+    assert outcome.verdict.action is Action.REJECT
+
+
+def test_who_is_added_to_every_copy_gets_one_and_recipients_get_their_own():
+    def act(finding, verdict, draft, services):
+        draft.append_header("X-For", finding.who)
+        for address in ("spy@example.com", "c@example.com"):
+            draft.add_recipient(address)
+
+    recorder = Recorder()
+    s = session(for_each({}, content=lambda who: who == "c@example.com", act=act), recorder=recorder)
+    _, outcome = send(s, "a@example.com", "b@example.com", "c@example.com")
+    assert outcome.edits == (
+        AppendHeader("X-For", "a@example.com"),
+        AddRecipient("spy@example.com"),
+        DeleteRecipient("<c@example.com>"),
+    )
+    assert [letter.recipients for letter in recorder.letters] == [("c@example.com",)]
+
+
+def test_a_copy_for_nobody_is_not_sent():
+    def act(finding, verdict, draft, services):
+        draft.redirect("c@example.com", ["d@example.com"])
+        draft.add_recipient("d@example.com")
+
+    recorder = Recorder()
+    s = session(for_each({}, content=lambda who: who == "c@example.com", act=act), recorder=recorder)
+    _, outcome = send(s, "a@example.com", "b@example.com", "c@example.com")
+    assert outcome.edits == (AddRecipient("d@example.com"), DeleteRecipient("<c@example.com>"))
+    assert recorder.letters == []
+
+
+@pytest.mark.parametrize(
+    ("on_error", "action"), [(OnError.TEMPFAIL, Action.TEMPFAIL), (OnError.ACCEPT, Action.CONTINUE)]
+)
+def test_what_can_not_be_done_follows_on_error_without_a_traceback(caplog, on_error, action):
+    def act(finding, verdict, draft, services):
+        raise NotDone("the disk is full")
+
+    kept = []
+    s = session(at_end(make_check("archive", act=act, on_error=on_error)), failed=kept.append)
+    _, outcome = send(s)
+    assert outcome.verdict.action is action
+    assert "ERROR archive: the disk is full" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert kept == []
