@@ -52,13 +52,18 @@ def collect(
     assert message is not None
     assert recipient is not None
     haters = services.settings[Settings].block_forward
-    if not haters or of_our_users(message) or recipient.address not in address_list(haters):
+    if not haters or of_our_users(message):
         return None
-    for header in message.fields(b"Subject"):
-        subject = as_shown(decoded(header.text).text)
-        if subject.lower().startswith(_PREFIXES):
-            return Finding(subject=from_wire(subject, 200))
-    return None
+    if NAME not in message.memo:  # of thousands of recipients, each asks
+        message.memo[NAME] = (_forwarded(message), address_list(haters))
+    subject, listed_ones = message.memo[NAME]
+    return Finding(subject=subject) if subject and recipient.address in listed_ones else None
+
+
+def _forwarded(message: Message) -> str:
+    """The subject that says so, "" for none."""
+    subjects = (as_shown(decoded(header.text).text) for header in message.fields(b"Subject"))
+    return next((from_wire(one, 200) for one in subjects if one.lower().startswith(_PREFIXES)), "")
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

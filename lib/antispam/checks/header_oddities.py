@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import email.utils
 import enum
+import functools
 import re
 from collections import Counter
 from typing import ClassVar
@@ -18,7 +19,7 @@ from antispam.connection import Connection
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
-from antispam.settings import CheckSettings, option, section
+from antispam.settings import CheckSettings, Mode, option, section
 from antispam.settings.values import duration
 from antispam.text import from_wire
 from antispam.verdicts import CONTINUE, Verdict
@@ -119,13 +120,19 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for a header without fault, and for mail of our own users, whose programs write what they like."""
+    """None for a header without fault, and for mail of our own users, whose programs write what they like. While nothing
+    follows from any fault, nobody is made to wait for them to be looked for, unless the log is to tell of them."""
     assert message is not None
-    if of_our_users(message):
-        return None
     settings = services.settings[Settings]
+    if (settings.mode is not Mode.LOG and _ignores_all(settings)) or of_our_users(message):
+        return None
     found = dict([*_of_fields(message), *_of_date(message, settings), *_of_rest(message)])
     return Finding(odd=tuple(found), seen=tuple(found.values())) if found else None
+
+
+@functools.lru_cache(maxsize=8)
+def _ignores_all(settings: Settings) -> bool:
+    return all(_answer(settings, oddity) is Answer.IGNORE for oddity in Oddity)
 
 
 def _of_fields(message: Message) -> list[tuple[Oddity, str]]:
