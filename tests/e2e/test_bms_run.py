@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dns.message
+import dns.rcode
 import pytest
 
 from support.dns import loopback_nameserver
@@ -116,6 +121,36 @@ def test_a_stop_in_the_middle_of_a_message_lets_it_end(program: FilterProcess) -
     assert reply.action == "c"
     assert _field(reply, b"Received-SPF")
     assert program.stop() == 0
+
+
+def test_a_stop_in_the_middle_of_end_of_message_waits_for_the_reply() -> None:
+    """The key of a signature is being looked up, and its name server is silent, when TERM comes."""
+    asked = threading.Event()
+
+    def respond(query: dns.message.Message, by_tcp: bool) -> dns.message.Message | None:
+        if "_domainkey" in str(query.question[0].name):
+            asked.set()
+            return None
+        response = dns.message.make_response(query)
+        response.set_rcode(dns.rcode.NXDOMAIN)
+        return response
+
+    body_hash = base64.b64encode(hashlib.sha256(b"Shall we?\r\n").digest())
+    signature = b" v=1; a=rsa-sha256; c=simple/simple; d=example.org; s=s1; h=from; bh=%s; b=AAAA" % body_hash
+    headers = [(b"DKIM-Signature", signature), *HEADERS]
+    with loopback_nameserver(respond) as port:
+        config = f"[dns]\nnameservers = 127.0.0.1@{port}\ntimeout = 1s\n[greylist]\nmode = off\n"
+        with FilterProcess(Network(), config) as program, _session(program.socket) as mta:
+            replies: list[Reply] = []
+            text = b"Shall we?\r\n"
+            sending = threading.Thread(target=lambda: replies.append(mta.message(headers, text, SENDER, [RECIPIENT])))
+            sending.start()
+            assert asked.wait(10)
+            os.kill(program.pid, signal.SIGTERM)
+            sending.join()
+            assert program.stop() == 0
+    assert [reply.action for reply in replies] == ["c"]
+    assert b"dkim=" in _field(replies[0], b"Authentication-Results")
 
 
 @pytest.mark.parametrize("reject_at", ["now", "rcpt", "data"])
