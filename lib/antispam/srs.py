@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import enum
 import functools
+import logging
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from antispam.settings import CheckSettings, SettingsError, ini, load_text, opti
 from antispam.settings.declare import options_of
 from antispam.settings.values import listed
 
+log = logging.getLogger(__name__)
+
+_OLDER = ("secret.0", "secret.1", "secret.2")  # in pysrs.cfg, beside `secret`
 _MAX_SECRETS = 10
 _MAX_FILE = 10_000
 _MOST_LAYERS = 5  # of addresses that lead to addresses of ours again
@@ -207,6 +213,7 @@ def _with_file(settings: SrsSettings) -> SrsSettings:
     except OSError as error:
         raise SettingsError(f"[srs] config: {settings.config} can't be read: {error.strerror}") from None
     given = {entry.option: entry for entry in entries if entry.section == "srs"}
+    _demand_known(given.values())
     changes = {}
     for one in options_of(SrsSettings):
         entry = given.get(one.name)
@@ -216,10 +223,22 @@ def _with_file(settings: SrsSettings) -> SrsSettings:
             changes[one.field] = one.read(entry.value)
         except ValueError as error:
             raise SettingsError(f"{entry.where}: [srs] {entry.option} = {entry.value}: {error}") from None
-    older = [given[name].value for name in ("secret.0", "secret.1", "secret.2") if name in given]
+    older = [given[name].value for name in _OLDER if name in given]
     if older and "secret" in changes:
         changes["secret"] = (*changes["secret"], *(one for text in older for one in _secret(text)))
     return dataclasses.replace(settings, **changes)
+
+
+def _demand_known(entries: Iterable[ini.Entry]) -> None:
+    """Raises SettingsError for a name that is none, as in milter.cfg."""
+    known = {one.name for one in options_of(SrsSettings)} | {*_OLDER}
+    for entry in entries:
+        if entry.option == "socket":
+            log.warning("%s: [srs] socket has no effect: `bms srs serve --socket` says where it is", entry.where)
+        elif entry.option not in known:
+            near = difflib.get_close_matches(entry.option, sorted(known), n=1, cutoff=0.6)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{entry.where}: [srs] has no option {entry.option}{hint}")
 
 
 def _secrets_in(file: Path) -> tuple[str, ...]:

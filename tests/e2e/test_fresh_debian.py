@@ -16,9 +16,19 @@ from support.places import REPOSITORY
 pytestmark = pytest.mark.servers
 
 
-# What the units of the small milters say works as well; their own page tells how to use them.
-SMALL_MILTERS = Block(
-    """for name in spfmilter dkim-milter; do
+# What the other units say works as well; pages of their own tell how to use them.
+OTHER_UNITS = Block(
+    """install -m 640 -g milter /dev/null /etc/mail/srs.secrets
+head -c 24 /dev/urandom | base64 >/etc/mail/srs.secrets
+cp -p /etc/mail/milter.cfg /etc/mail/milter.cfg.before
+sed -i 's|^;secret_file =.*|secret_file = /etc/mail/srs.secrets|' /etc/mail/milter.cfg
+install -m 644 systemd/bms-srs.service /etc/systemd/system/
+systemctl enable --now bms-srs
+timeout 20 sh -c 'until test -S /run/milter/srs.sock; do sleep 0.1; done'
+test "$(ps -o user= -p "$(cat /run/units/bms-srs.pid)")" = milter
+systemctl disable --now bms-srs
+mv /etc/mail/milter.cfg.before /etc/mail/milter.cfg
+for name in spfmilter dkim-milter; do
     install -m 644 systemd/$name.service /etc/systemd/system/
     printf '[milter]\\nsocket = local:/run/milter/%s.sock\\n' $name >/etc/mail/$name.cfg
     systemctl enable --now $name
@@ -46,7 +56,7 @@ def test_every_command_of_the_page_works(page: str, archive: Path) -> None:
     with FreshDebian(archive) as debian:
         for block in blocks:
             if "--upgrade" in block.commands:
-                print(debian.type(SMALL_MILTERS))
+                print(debian.type(OTHER_UNITS))
             print(debian.type(block))
         left = (
             debian.root / "opt" / "bms",

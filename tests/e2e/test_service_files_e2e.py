@@ -23,8 +23,9 @@ def _run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_has_nothing_to_say_against_a_unit(unit: Path) -> None:
     """In a mount namespace with something at the place where the program is to be."""
-    command = "mount -t tmpfs tmpfs /opt && install -D /bin/true /opt/bms/bin/$1 && systemd-analyze verify --man=no $2"
-    done = _run("unshare", "--mount", "sh", "-c", command, "sh", unit.stem, unit)
+    (program,) = re.findall(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)
+    command = 'mount -t tmpfs tmpfs /opt && install -D /bin/true "$1" && systemd-analyze verify --man=no "$2"'
+    done = _run("unshare", "--mount", "sh", "-c", command, "sh", program, unit)
     said = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line or "bms" in line]
     assert (done.returncode, said) == (0, []), done.stdout + done.stderr
 
