@@ -10,6 +10,7 @@ from pathlib import Path
 from bms import JOURNEY
 
 from antispam.application import Application, settings_classes
+from antispam.message import Auth
 from antispam.resolver import Lookup
 from antispam.session import Outcome, Session
 from antispam.settings import load_text
@@ -59,10 +60,11 @@ def send(
     body: bytes = b"Hello\r\n",
     sender: str = "ann@example.net",
     recipients: Sequence[str] = ("bob@example.com",),
+    login: str = "",
 ) -> Verdict | Outcome:
     """One message: the verdict of the step that refused it, or the outcome of its end. As an MTA does it, an abort follows
     a refusal."""
-    for refusal in _envelope(session, sender, recipients):
+    for refusal in _envelope(session, sender, recipients, login):
         if refusal.action.refuses:
             session.abort()
             return refusal
@@ -72,8 +74,8 @@ def send(
     return session.end("queue-id")
 
 
-def _envelope(session: Session, sender: str, recipients: Sequence[str]) -> Iterator[Verdict]:
-    yield session.mail(sender)
+def _envelope(session: Session, sender: str, recipients: Sequence[str], login: str) -> Iterator[Verdict]:
+    yield session.mail(sender, auth=Auth(login, "PLAIN") if login else None)
     for recipient in recipients:
         yield session.rcpt(recipient)
     yield session.data()
