@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import secrets
+
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from antispam.accessmap import EMPTY
 from antispam.callback import message_id
@@ -296,6 +301,32 @@ def test_a_store_that_goes_away_harms_no_message(store, monkeypatch):
     for _ in range(3):
         store.breaker.failed()
     afterwards(finding, message(), services(store))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=30), st.binary(max_size=200)), max_size=8),
+    st.binary(max_size=500),
+)
+@example(
+    [(b"Subject", b" =?utf-8?b?////?= \xff\r\n\tBcc: x"), (b"Content-Type", b"multipart/report")],
+    b"Action: failed\r\n<dsn.",
+)
+def test_whatever_a_message_contains_a_notice_of_it_is_one(store, headers, body):
+    fields = [Header(name, value) for name, value in headers]
+    for sender in ("", "ann@example.org"):
+        it = message(*fields, sender=sender, body=body + b" <dsn.aaaa.20000." + b"a" * 32 + b"@x> failed")
+        it.ref = secrets.token_hex(6)
+        finding = collected(store, it)
+        if finding is not None:
+            assert finding.failed == finding.error == ""
+            afterwards(finding, it, services(store, NOW + random.randrange(10**9)))
+    for letter in letters(store):
+        content = outbox.entry(store, letter.id, NOW).content
+        assert content.isascii()
+        assert content.count(b"\n") == content.count(b"\r\n") == content.count(b"\r")
+        assert content.partition(b"\r\n\r\n")[0].count(b"\r\n") == 8
+        outbox.delete(store, letter.id, NOW)
 
 
 def test_findings_can_be_read_back():
