@@ -1,7 +1,7 @@
 """What is remembered of identities, in SQL.
 
 A message's fate is one row of a log, which costs an insert and never waits for another. Now and then the log is folded into
-the rings, one identity a transaction, whose first statement is an upsert that locks its row: two nodes may do it at once. Until
+the rings: the first statement for each identity is an upsert that locks its row, so that two nodes may do it at once. Until
 then a reader adds what the log has.
 """
 
@@ -104,8 +104,8 @@ class Records:
             query = sa.select(table.c.identity).distinct().where(table.c.number.is_(None), table.c.vote.is_not(None))
             names = connection.scalars(query.limit(_FOLDED)).all()
         more = len(names) == _FOLDED
-        for name in names:
-            with self._database.write() as connection:
+        with self._database.write() as connection:
+            for name in sorted(names):  # whoever locks several rows locks them in this order
                 more = self._fold(connection, name, now) or more
         return more
 
@@ -168,20 +168,26 @@ def _matches(name: str) -> sa.ColumnElement[bool]:
     return sa.or_(column == name, column.startswith(f"{name}:", autoescape=True))
 
 
+_RING = sa.select(reputation).where(reputation.c.identity == sa.bindparam("name"))
+_PENDING = sa.select(*(reputation_vote.c[name] for name in ("umis", "vote", "asked_at", "voted_at"))).where(
+    reputation_vote.c.number.is_(None),
+    reputation_vote.c.identity == sa.bindparam("name"),
+    reputation_vote.c.vote.is_not(None),
+)
+_NEWEST = _PENDING.order_by(reputation_vote.c.voted_at.desc()).limit(MOST)
+_OLDEST = _PENDING.order_by(reputation_vote.c.voted_at).limit(MOST)
+
+
 def _ring(connection: sa.Connection, name: str) -> Observations | None:
-    row = connection.execute(sa.select(reputation).where(reputation.c.identity == name)).one_or_none()
+    row = connection.execute(_RING, {"name": name}).one_or_none()
     return None if row is None else _observations(row)
 
 
 def _pending(connection: sa.Connection, name: str, *, newest: bool) -> list[Any]:
     """What the log has and the ring has not, in the order in which it happened; where that is more than a ring, a ring's worth
     of the newest or of the oldest."""
-    table = reputation_vote
-    query = sa.select(table.c.umis, table.c.vote, table.c.asked_at, table.c.voted_at)
-    query = query.where(table.c.number.is_(None), table.c.identity == name, table.c.vote.is_not(None))
-    order = table.c.voted_at.desc() if newest else table.c.voted_at
-    rows: list[Any] = list(connection.execute(query.order_by(order).limit(MOST)))
-    return sorted(rows, key=lambda row: (row.voted_at, row.umis))
+    rows: list[Any] = list(connection.execute(_NEWEST if newest else _OLDEST, {"name": name}))
+    return sorted(rows, key=lambda row: (row.voted_at, row.umis)) if len(rows) > 1 else rows
 
 
 def _add_all(made: Observations, pending: Sequence[Any]) -> list[tuple[str, int]]:

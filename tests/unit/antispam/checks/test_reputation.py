@@ -16,7 +16,7 @@ from antispam.message import Body, Header, Message, Recipient
 from antispam.outcome import Decision
 from antispam.reputation.fates import REACHED_END, vote_of
 from antispam.reputation.settings import GossipSettings
-from antispam.settings import SettingsError
+from antispam.settings import OnError, SettingsError
 from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, migrate
 from antispam.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
@@ -79,11 +79,15 @@ def test_without_spf_nobody_is_asked_about(store):
     assert collect(Connection("c"), message(), None, services(store)) is None
 
 
-def test_a_store_that_is_gone_is_an_error_of_the_finding(store):
-
-    finding = collect(Connection("c"), message(PASSED), None, services(None))
-    assert finding is not None
-    assert finding.error
+def test_a_store_that_cannot_answer_is_an_error_of_the_finding_and_the_mail_goes_on(tmp_path):
+    broken = Store(f"sqlite:///{tmp_path / 'empty.db'}")  # it has no tables
+    for store in (None, broken):
+        finding = collect(Connection("c"), message(PASSED), None, services(store))
+        assert finding is not None
+        assert finding.error
+        assert (finding.domain, finding.trusted) == ("example.org", False)
+    broken.close()
+    assert GossipSettings().on_error is OnError.ACCEPT
 
 
 def remembered(store: Store, vote: int, number: int, name: str = "example.org:SPF") -> None:
