@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from gossip import PORT
+from gossip.names import PORT
 from gossip.observations import Opinion
 from gossip.protocol import LONGEST, BadLine, Feedback, Query, Request, Reset, read_answer, write_request
 

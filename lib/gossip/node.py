@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from gossip import umis as name_of
 from gossip.client import Client, NoAnswer
+from gossip.names import umis as name_of
 from gossip.observations import Observations, Opinion, aggregate, agreement, weighed
 from gossip.protocol import MAX_TTL
 from gossip.records import PEER, Records, identity, vote_row

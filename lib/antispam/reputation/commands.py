@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import heapq
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -180,9 +181,10 @@ def reputation_command(program: Program) -> click.Command:
     @click.option("--listen", help="where, instead of [gossip] listen: 11900, or address:port")
     @click.pass_obj
     def serve_command(config: Path | None, listen: str | None) -> None:
-        """Answer other nodes without filtering mail, in the foreground until Ctrl-C; [gossip] and [store] tell how."""
+        """Answer other nodes without filtering mail, in the foreground until TERM or Ctrl-C; [gossip] and [store] tell how."""
         settings = _told_to_listen(load_settings(program, config), listen)
         logs.configure(settings[LogSettings], program.name)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             migrate(url_from(settings))
             with server(settings) as made:

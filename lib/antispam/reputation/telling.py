@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
-
 from antispam.evidence import ReputationFinding
 from antispam.reputation.settings import GossipSettings
 from antispam.verdicts import Action, Verdict, reject
@@ -22,7 +20,7 @@ def judged(finding: ReputationFinding, settings: GossipSettings) -> Verdict:
     low = settings.reject_below is not None and finding.reputation < settings.reject_below
     if not low or finding.confidence <= settings.reject_confidence:
         return Verdict(Action.CONTINUE, reason=reason)
-    return reject("\n".join([*_explained(finding), *_link(finding, settings)]), reason)
+    return reject("\n".join(_explained(finding)), reason)
 
 
 def told(finding: ReputationFinding) -> str:
@@ -53,13 +51,6 @@ def _explained(finding: ReputationFinding) -> list[str]:
         f"Nothing proves that it came from {domain} (SPF {finding.how}), so that forgeries count, too. Ask its administrator",
         "to publish an SPF record that passes: then it is judged by its own mail alone.",
     ]
-
-
-def _link(finding: ReputationFinding, settings: GossipSettings) -> list[str]:
-    if not settings.errors_url:
-        return []
-    details = {"domain": finding.domain, "result": finding.how, "score": f"{finding.reputation:.0f}"}
-    return [f"More about this: {settings.errors_url}?{urllib.parse.urlencode(details)}"]
 
 
 def header(finding: ReputationFinding) -> str:

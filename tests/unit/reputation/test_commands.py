@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import time
 from pathlib import Path
 
@@ -94,6 +95,28 @@ def test_what_is_exported_can_be_imported(config, tmp_path):
     assert [json.loads(line)["identity"] for line in after] == [json.loads(line)["identity"] for line in before]
     assert "0 identities were taken, 3 were known and stay" in run(config, "import", str(file)).stdout
     assert "3 identities were taken" in run(config, "import", "--replace", str(file)).stdout
+
+
+def berkeley_db(name: bytes, value: bytes) -> bytes:
+    """A hash file of Berkeley DB with one page of one pair."""
+    items = [b"\x01" + name, b"\x01" + value]
+    ends = [512 - len(items[0]), 512 - len(items[0]) - len(items[1])]
+    header = struct.pack("<QIIIHHBB2H", 0, 1, 0, 0, 2, ends[1], 0, 13, *ends)
+    page = header.ljust(ends[1], b"\0") + items[1] + items[0]
+    meta = struct.pack("<QIIII", 0, 0, 0x061561, 9, 512) + bytes([0, 8, 0, 0]) + struct.pack("<III", 0, 1, 0)
+    return meta.ljust(512, b"\0") + page
+
+
+def test_what_pygossip_remembers_is_taken_over(config, tmp_path):
+    made = (
+        b"ccopy_reg\n_reconstructor\np1\n(cgossip.server\nObservations\np2\nc__builtin__\nobject\np3\nNtp4\nRp5\n"
+        b"(I3\nI3\nI2\nI0\nI1024\nF1700000000.0\nF1700003600.0\nL5L\nL0L\ntb."
+    )
+    file = tmp_path / "gossip4.db"
+    file.write_bytes(berkeley_db(b"old.example:SPF", made))
+    assert "1 identities were taken" in run(config, "import", str(file)).stdout
+    (values,) = [json.loads(line) for line in run(config, "show", "--json", "old.example").stdout.splitlines()]
+    assert (values["spam"], values["ham"], values["first_seen"]) == (1, 2, 1_700_000_000.0)
 
 
 def test_a_broken_file_is_an_error_that_says_where(config, tmp_path):
