@@ -109,6 +109,9 @@ class SqlDirectory:
         with self._connection(deadline.at_most(self._timeout)) as connection:
             return [question.sane and self._has(connection, question) for question in questions]
 
+    def close(self) -> None:
+        self._engine.dispose()
+
     def _has(self, connection: sa.Connection, question: Question) -> bool:
         values = {name: value for name, value in question.values.items() if name in self._used}
         return connection.execute(self._query, values).first() is not None

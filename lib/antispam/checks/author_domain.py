@@ -36,6 +36,7 @@ Finding = AuthorFinding
 LOOKS_UP = True
 
 MAX_ASKED = 10  # authors of a message; each may cost a question to a directory
+MAX_READ = 2_400  # octets of a From: Header.text shows as many in any case, undecodable ones as four characters each
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322 section 3.2.3
 _MAX_NAME = 200
 
@@ -240,7 +241,8 @@ def _authors_of(message: Message) -> tuple[tuple[Mailbox, ...], bool]:
         return ((sender,) if sender.domain else ()), False
     found = authors(message)
     empty = any(next(mailboxes(field.text), None) is None for field in fields)
-    return found[:MAX_ASKED], empty or len(found) > MAX_ASKED
+    endless = len(found) > MAX_ASKED or any(len(field.value) > MAX_READ for field in fields)
+    return found[:MAX_ASKED], empty or endless
 
 
 def _foreign(message: Message, found: Sequence[Mailbox], settings: Settings, services: Services) -> tuple[Mailbox, ...]:
@@ -296,18 +298,31 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
     client = message.findings.get(ConnectionFinding)
     if not settings.protected or (client is not None and client.client is not ClientClass.EXTERNAL):
         return None
-    found = authors(message)
-    ours = [author for author in found if author in _listed(settings.protected)]
+    ours = dict.fromkeys(author for author in _visible_authors(message) if author in _listed(settings.protected))
+    endless = any(len(field.value) > MAX_READ for field in message.fields(b"from"))
     spf = message.findings.get(SpfFinding)
     lists = _host_list(settings.mailing_lists)
-    if not ours or (spf is not None and spf.forwarder) or any(domain in lists for domain in proved_domains(message)):
+    if (spf is not None and spf.forwarder) or any(domain in lists for domain in proved_domains(message)):
+        return None
+    if not ours and not endless:
         return None
     return AuthorFinding(
-        authors=_told(found),
-        foreign=_told([author for author in ours if not is_proved(message, author.domain)]),
+        authors=_told(authors(message)[:MAX_ASKED]),
+        foreign=_told([author for author in ours if not is_proved(message, author.domain)][:MAX_ASKED]),
+        unreadable=endless,
         sender=from_wire(message.mail_from, 320),
         ip=from_wire(connection.ip, 100),
     )
+
+
+def _visible_authors(message: Message) -> Iterator[Mailbox]:
+    """All authors, however many. Of a field in which no address can be read, those too that a careless mail program shows: it
+    may decode encoded words (RFC 2047) before it looks for addresses."""
+    for field in message.fields(b"from"):
+        found = list(mailboxes(field.text))
+        yield from found
+        if not any(is_hostname(author.domain) for author in found):
+            yield from mailboxes(field.decoded)
 
 
 def decide(finding: AuthorFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
@@ -366,14 +381,19 @@ def _not_yours(author: str, finding: AuthorFinding) -> str:
 
 
 def _decide_outside(finding: AuthorFinding, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    if not finding.foreign:
+    if finding.foreign:
+        author = finding.foreign[0]
+        text = (
+            f"The author (From) {author} is one of ours, but neither SPF nor DKIM prove that the message comes from us.\n"
+            "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
+        )
+        reason = f"From {author} from outside, not proved"
+    elif finding.unreadable:
+        text = "The author (From) of the message is far too long to be looked at.\nPlease send it with a single author."
+        reason = "From is too long to be looked at"
+    else:
         return CONTINUE
-    author = finding.foreign[0]
-    text = (
-        f"The author (From) {author} is one of ours, but neither SPF nor DKIM prove that the message comes from us.\n"
-        "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
-    )
-    verdict = _remedied(settings.forged, text, f"From {author} from outside, not proved")
+    verdict = _remedied(settings.forged, text, reason)
     return dataclasses.replace(verdict, demerits=1) if verdict.action is Action.REJECT else verdict
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,10 @@ from antispam.author_directories import (
 from antispam.deadline import Deadline
 from antispam.store.engine import Breaker
 
+SLOW = {
+    "postgresql": "SELECT pg_sleep(30) WHERE :domain <> ''",
+    "mysql": "SELECT SLEEP(30) FROM DUAL WHERE :domain <> ''",
+}
 HOSTILE = ["x' OR '1'='1", "*)(uid=*", "a\\2a", "a\x00b", "ann@example.com\n", "%s", ":domain", "é", "(", "\u202e"]
 
 
@@ -52,39 +59,49 @@ DOMAINS = "SELECT 1 FROM domains WHERE name = :domain"
 ALIASES = "SELECT 1 FROM aliases WHERE alias = :address AND owner = :login"
 
 
-def sql(url: str, query: str = DOMAINS, **more: Any) -> SqlDirectory:
-    return SqlDirectory(SqlPlace(url, query), **more)
+Sql = Callable[..., SqlDirectory]
 
 
-def test_sql_answers_each_question(database: str) -> None:
+@pytest.fixture
+def sql() -> Iterator[Sql]:
+    """Makes directories, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str, query: str = DOMAINS, timeout: float = 5.0, **more: Any) -> SqlDirectory:
+            return stack.enter_context(contextlib.closing(SqlDirectory(SqlPlace(url, query, timeout), **more)))
+
+        yield make
+
+
+def test_sql_answers_each_question(sql: Sql, database: str) -> None:
     questions = [ask("ann@Example.COM"), ask("ann@example.org"), ask("bob@example.com")]
     assert sql(database).known(questions, Deadline.after(5)) == [True, False, True]
 
 
-def test_sql_can_ask_for_the_address_of_a_login(database: str) -> None:
+def test_sql_can_ask_for_the_address_of_a_login(sql: Sql, database: str) -> None:
     questions = [ask("Ann@example.com", login="ann"), ask("ann@example.com", login="bob")]
     assert sql(database, ALIASES).known(questions, Deadline.after(5)) == [True, False]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_in_an_address_becomes_sql(database: str, text: str) -> None:
+def test_nothing_in_an_address_becomes_sql(sql: Sql, database: str, text: str) -> None:
     questions = [Question(Mailbox(text, text), text, text), ask("ann@example.com")]
     assert sql(database).known(questions, Deadline.after(5)) == [False, True]
 
 
-def test_a_database_without_the_table_is_an_error_and_no_answer(tmp_path: Path) -> None:
+def test_a_database_without_the_table_is_an_error_and_no_answer(sql: Sql, tmp_path: Path) -> None:
     with pytest.raises(DirectoryError, match="no such table"):
         sql(f"sqlite:///{tmp_path}/empty.sqlite").known([ask("ann@example.com")], Deadline.after(5))
 
 
-def test_a_statement_that_takes_too_long_is_given_up(database: str) -> None:
+def test_a_statement_that_takes_too_long_is_given_up(sql: Sql, database: str) -> None:
     endless = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
         SELECT count(*) FROM n WHERE i <> :domain"""
     with pytest.raises(DirectoryError, match="interrupted"):
         sql(database, endless).known([ask("ann@example.com")], Deadline.after(0.2))
 
 
-def test_a_database_that_fails_is_left_alone_for_a_while(tmp_path: Path) -> None:
+def test_a_database_that_fails_is_left_alone_for_a_while(sql: Sql, tmp_path: Path) -> None:
     breaker = Breaker(threshold=1)
     directory = sql(f"sqlite:///{tmp_path}/none/there.sqlite", breaker=breaker)
     for reason in ("unable to open", "waiting before the next try"):
@@ -206,7 +223,7 @@ def test_without_the_library_the_configuration_says_what_to_install(monkeypatch:
         LDAP.check()
 
 
-def test_servers_are_limited_to_the_time_that_is_left(database: str) -> None:
+def test_servers_are_limited_to_the_time_that_is_left(sql: Sql, database: str) -> None:
     """A connection that others hold is waited for no longer than that."""
     directory = sql(database)
     held = [directory._free.acquire(blocking=False) for _ in range(4)]
@@ -215,5 +232,22 @@ def test_servers_are_limited_to_the_time_that_is_left(database: str) -> None:
         directory.known([ask("ann@example.com")], Deadline.after(0.05))
 
 
-def test_the_query_is_a_constant(database: str) -> None:
+def test_the_query_is_a_constant(sql: Sql, database: str) -> None:
     assert isinstance(sql(database)._query, sa.TextClause)
+
+
+def test_every_database_of_the_store_can_be_asked_and_gives_a_slow_statement_up(sql: Sql, database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE domains (name VARCHAR(255))")
+        connection.exec_driver_sql("INSERT INTO domains VALUES ('example.com')")
+    engine.dispose()
+    SqlPlace(database_url, DOMAINS).check()
+    asked = [ask("ann@example.com"), ask("ann@example.org"), *(Question(Mailbox(text, text)) for text in HOSTILE)]
+    assert sql(database_url).known(asked, Deadline.after(5)) == [True, *[False] * (len(asked) - 1)]
+    slow = SLOW.get(engine.dialect.name)
+    if slow is not None:
+        started = time.monotonic()
+        with pytest.raises(DirectoryError):
+            sql(database_url, slow, timeout=1.0).known(asked[:1], Deadline.after(5))
+        assert time.monotonic() - started < 5

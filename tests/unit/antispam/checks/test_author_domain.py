@@ -296,6 +296,25 @@ def dkim(domain: str, result: DkimResult = DkimResult.PASS) -> DkimFinding:
         (b"ann@example.com", (), PROTECTED, Action.REJECT),
         (b'"ann" <x@evil.example>, ann@example.com', (), PROTECTED, Action.REJECT),
         (b"x@evil.example", (), PROTECTED, None),
+        (b"=?utf-8?q?ann=40example.com?=", (), PROTECTED, Action.REJECT),
+        (b"=?utf-8?q?ann@example.com?=", (), PROTECTED, Action.REJECT),
+        (b"=?utf-8?q?ann=40example.com_via_list?= <x@list.example>", (), PROTECTED, None),
+        (b"ann@example.com)", (), PROTECTED, Action.REJECT),
+        (b"(ann@example.com", (), PROTECTED, Action.REJECT),
+        (b'"ann@example.com', (), PROTECTED, Action.REJECT),
+        (b"ann@EXAMPLE.com.", (), PROTECTED, Action.REJECT),
+        (
+            b", ".join([*[b"a%d@evil.example" % number for number in range(20)], b"ann@example.com"]),
+            (),
+            PROTECTED,
+            Action.REJECT,
+        ),
+        (
+            b", ".join([*[b"a%d@evil.example" % number for number in range(60)], b"ann@example.com"]),
+            (),
+            PROTECTED,
+            Action.REJECT,
+        ),
         (b"ann@example.com", (SPF_PASS,), PROTECTED, Action.CONTINUE),
         (b"ann@example.com", (dkim("example.com"),), PROTECTED, Action.CONTINUE),
         (b"ann@example.com", (dkim("example.com", DkimResult.FAIL),), PROTECTED, Action.REJECT),
@@ -318,6 +337,15 @@ def test_a_forged_author_is_an_offence() -> None:
     verdict = Case(b"ann@example.com", config=PROTECTED, known=OUTSIDE).verdict()
     assert verdict is not None
     assert verdict.demerits == 1
+
+
+def test_an_author_after_many_others_is_found_and_what_is_too_long_is_refused() -> None:
+    many = b", ".join([*[b"a%d@evil.example" % number for number in range(100)], b"ann@example.com"])
+    endless = b", ".join([*[b"a%d@evil.example" % number for number in range(3000)], b"ann@example.com"])
+    for value in (many, endless, b"\xff" * 2600 + b", ann@example.com"):
+        assert action(Case(value, config=PROTECTED, known=OUTSIDE)) is Action.REJECT
+    assert action(Case(endless, config=OURS)) is Action.REJECT
+    assert action(Case(b"ann@example.com" + b" " * 20_000 + b"<x@evil.example>", config=OURS)) is Action.REJECT
 
 
 # Directories, settings, names
