@@ -13,6 +13,7 @@ from support.processes import RunDirectory
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("servers")]
 
+SUPERVISED = ("bms.service", "spfmilter.service", "dkim-milter.service")
 UNITS = sorted((REPOSITORY / "systemd").glob("*.service"))
 
 
@@ -54,7 +55,7 @@ def test_logrotate_turns_the_log_over_and_tells_the_filter() -> None:
             log.write_text("second\n")
         assert (run.path / "bms.log.1").read_text() == "second\n"
         assert (run.path / "bms.log.2.gz").exists()
-        assert told.read_text() == "kill --kill-who=main --signal=USR1 bms.service\n" * 2
+        assert told.read_text() == f"kill --kill-who=main --signal=USR1 {' '.join(SUPERVISED)}\n" * 2
 
 
 def test_logrotate_understands_the_whole_file() -> None:

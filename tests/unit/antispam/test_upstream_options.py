@@ -13,10 +13,10 @@ import pytest
 import spfmilter
 
 from antispam import srs
-from antispam.application import settings_classes
+from antispam.application import Program, settings_classes
 from antispam.logs import Level, LogSettings, LogTo
 from antispam.program import ProgramSettings
-from antispam.settings import Settings, SettingsError, load, load_text
+from antispam.settings import Settings, SettingsError, load_text
 from antispam.settings.dialects import BMS, DKIM_MILTER, SPFMILTER, Dialect
 from antispam.settings.load import Origin
 from support.dkim_mail import RAW_RSA, pem
@@ -370,7 +370,7 @@ def test_upstreams_whole_milter_cfg_loads_in_latin_1_and_with_sections_for_loggi
     text += "# Latin-1 as in upstream's list of words: fr\u00ebe, val\u00edum\n"
     path = folder / "milter.cfg"
     path.write_bytes(text.encode("latin-1"))
-    settings = load([path], settings_classes(bms.JOURNEY), translate=BMS)
+    settings = Program("bms", bms.JOURNEY, path).read_settings(None)
     assert settings[ProgramSettings].timeout == 600
     assert settings[LogSettings].to is LogTo.FILE
     assert "not UTF-8; the file is read as Latin-1" in caplog.text
