@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from bms import JOURNEY
 
 from antispam.accessmap import EMPTY
 from antispam.checks.reputation import act, collect, concluded, decide, identified
@@ -14,7 +15,7 @@ from antispam.evidence import AuthFinding, OpinionFinding, ReputationFinding, Sp
 from antispam.findings import Finding, Findings
 from antispam.message import Body, Header, Message, Recipient
 from antispam.outcome import Decision
-from antispam.reputation.fates import REACHED_END, vote_of
+from antispam.reputation.fates import _SILENT, REACHED_END, vote_of
 from antispam.reputation.settings import GossipSettings
 from antispam.settings import OnError, SettingsError
 from antispam.spf_protocol import Result, SpfResult
@@ -184,11 +185,17 @@ def fate(
         (fate(discard("a report"), check="feedback"), None),
         (fate(tempfail("Later.", "greylisted"), check="greylist", ended=False), None),
         (fate(reject("No.", "no PTR"), check="spf", ended=False), None),
-        (fate(reject("No.", "no such user", demerits=1), check="known_user", ended=False), SPAM),
+        (fate(reject("No.", "no such user", demerits=1), check="known_user", ended=False), None),
+        (fate(reject("No.", "blacklisted", demerits=1), check="sender_lists", ended=False), SPAM),
+        (fate(discard("listed"), check="wiretap"), None),
     ],
 )
 def test_the_fate_of_a_message_says_something_of_its_sender_or_nothing(said, expected):
     assert said == expected
+
+
+def test_the_checks_that_say_nothing_are_checks_of_the_journey():
+    assert _SILENT - {row.check.NAME for row in JOURNEY.rows} == {"limits"}
 
 
 def test_a_vote_is_written_later_and_once(store):
