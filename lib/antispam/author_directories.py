@@ -279,7 +279,7 @@ def _ldap_connection(place: LdapPlace, seconds: float) -> Any:
         user=place.bind_dn or None,
         password=place.password() or None,
         auto_referrals=False,
-        receive_timeout=seconds,
+        receive_timeout=max(1, int(seconds)),  # ldap3 takes whole seconds only
         read_only=True,
         raise_exceptions=True,
     )

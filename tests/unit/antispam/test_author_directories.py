@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -168,6 +170,16 @@ def test_nobody_listens_at_the_address() -> None:
     place = dataclasses.replace(LDAP, url="ldap://127.0.0.1:1")
     with pytest.raises(DirectoryError, match="LDAPSocketOpenError"):
         LdapDirectory(place).known([ask("ann@example.com")], Deadline.after(5))
+
+
+def test_a_server_that_hangs_up_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = dataclasses.replace(LDAP, url=f"ldap://127.0.0.1:{server.getsockname()[1]}")
+        hanging_up = threading.Thread(target=lambda: server.accept()[0].close())
+        hanging_up.start()
+        with pytest.raises(DirectoryError, match="LDAPS"):
+            LdapDirectory(place).known([ask("ann@example.com")], Deadline.after(2.5))
+        hanging_up.join()
 
 
 def test_a_search_that_the_server_refuses_is_an_error_and_no_answer() -> None:
