@@ -15,6 +15,7 @@ from antispam.spf_protocol import Result
 from antispam.store import Store, history
 from antispam.store.lists import BadName, Kind, add
 from antispam.text import for_log
+from antispam.verdicts import Verdict, reject
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +68,23 @@ class BanSettings(CheckSettings):
     ban_domain: float = option(
         90 * DAY, "how long a domain that users reported is banned", parse=duration("d"), check=_positive
     )
+    learn: bool = option(
+        False,
+        "read what blacklisted senders write before they are refused, and teach the screener that it is spam; so with senders "
+        "whom their server does not know ([callback])",
+    )
     blacklist: float = option(
         30 * DAY, "how long a mailbox that users reported is blacklisted", parse=duration("d"), check=_positive
     )
+
+
+def refusal_of_listed(what: str, sender: str, why: str) -> Verdict:
+    """The refusal of a sender who is on a list; a demerit for his client, too."""
+    text = (
+        f"{what} {sender} is on our blacklist: {why}.\n"
+        "If that is a mistake, please write to our postmaster from another address."
+    )
+    return reject(text, f"{what.lower()} {sender} is listed: {why}", demerits=1)
 
 
 def ban_client(

@@ -22,6 +22,7 @@ from antispam.connection import Connection
 from antispam.dkim_protocol import DkimResult
 from antispam.evidence import CallbackFinding, DkimFinding, SpfFinding
 from antispam.findings import Findings
+from antispam.learning.refused import learn_refused
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import Mode
@@ -138,6 +139,14 @@ def _remember(store: Store, message: Message, found: Verification, services: Ser
         pass  # a domain that can't be listed can't send twice either
     except StoreError as error:
         log.warning("[%s] what a callback found can't be remembered: %s", message.ref, for_log(str(error)))
+
+
+def concluded(
+    finding: CallbackFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Who does not exist writes spam. Raises StoreError."""
+    if message is not None and finding.outcome is Outcome.FAILED and verdict.action.refuses:
+        learn_refused(connection, message, services)
 
 
 def tidy(services: Services) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.addresses import parse_mailbox
 from antispam.authors import of_our_users
-from antispam.bans import BanSettings
+from antispam.bans import BanSettings, refusal_of_listed
 from antispam.connection import Connection
 from antispam.evidence import SenderListFinding
 from antispam.findings import Findings
@@ -18,7 +18,7 @@ from antispam.store import StoreError
 from antispam.store.engine import SLICE
 from antispam.store.lists import Entry, Kind, find, purge
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict, reject
+from antispam.verdicts import Action, Verdict
 
 NAME = "sender_lists"
 Settings = BanSettings
@@ -61,18 +61,10 @@ def decide(
 ) -> Verdict:
     """A blacklisted sender's demerit is one for the client, too."""
     if finding.banned:
-        return _refusal("The domain of", finding.sender, finding.banned)
-    if finding.blacklisted:
-        return _refusal("The sender", finding.sender, finding.blacklisted)
+        return refusal_of_listed("The domain of", finding.sender, finding.banned)
+    if finding.blacklisted and not settings.learn:  # else checks/blacklisted.py refuses him at the end of the message
+        return refusal_of_listed("The sender", finding.sender, finding.blacklisted)
     return Verdict(Action.CONTINUE, reason=f"on the whitelist: {finding.whitelisted}" if finding.whitelisted else "")
-
-
-def _refusal(what: str, sender: str, why: str) -> Verdict:
-    text = (
-        f"{what} {sender} is on our blacklist: {why}.\n"
-        "If that is a mistake, please write to our postmaster from another address."
-    )
-    return reject(text, f"{what.lower()} {sender} is listed: {why}", demerits=1)
 
 
 def tidy(services: Services) -> bool:

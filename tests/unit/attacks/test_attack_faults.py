@@ -23,6 +23,7 @@ from antispam.scan import split_message
 from antispam.session import Outcome, Session
 from antispam.settings import OnError
 from antispam.store.callbacks import remember
+from antispam.store.lists import Kind, add
 from antispam.verdicts import Action, Verdict
 from support.dns import ScriptedResolver
 from support.signing import SigningKey
@@ -41,6 +42,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "own_mail": {"headers": [(b"X-BMS-Pass", b" 1.00"), *HEADERS]},
     "training_address": REPORT,
     "feedback": REPORT,
+    "blacklisted": {"sender": "win@spam.example"},
     "login_domain": {"login": "ann"},
     "srs": {"sender": "", "recipients": ("bob@signed.example",)},
     "private_relay": {"recipients": ("x@private.example",)},
@@ -64,7 +66,17 @@ FROM_INSIDE = (
 )
 # They ask at the end of a message that no greylist knows.
 NOT_GREYLISTED = (
-    *("words", "languages", "header_oddities", "block_forward", "callback", "dsn", "wiretap", "smart_alias"),
+    *(
+        "blacklisted",
+        "words",
+        "languages",
+        "header_oddities",
+        "block_forward",
+        "callback",
+        "dsn",
+        "wiretap",
+        "smart_alias",
+    ),
     "reputation_signed",
 )
 EXEMPT = "198.51.100.99"
@@ -89,6 +101,8 @@ ses = signed.example
 spam_words = XYZZY
 block_chinese = yes
 block_forward = hater@example.com
+[bans]
+learn = yes
 [header_oddities]
 invalid_name = reject
 [author_domain]
@@ -131,6 +145,7 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
     with application(tmp_path, resolver, USERS.format(folder=tmp_path), clock) as made:
         for sender in ("ann@cbv.example", "ann@dsn.example"):
             remember(made.store, sender, Verification(CallOutcome.OK, "250 ok", "mx.example", False), clock(), 86400.0)
+        add(made.store, Kind.BLACKLIST, "win@spam.example", reason="why", by="test", now=clock())
         Teacher(made.store).teach(b"Subject: lunch\r\n\r\nToday?\r\n", False)  # until then [dspam] has nothing to say
         yield made
 

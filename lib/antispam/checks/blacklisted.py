@@ -1,0 +1,52 @@
+"""A blacklisted sender whose message was read, so that the screener learns from it what his spam looks like."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam import findings as base
+from antispam.accessmap import AccessMap, AccessTable
+from antispam.bans import BanSettings, refusal_of_listed
+from antispam.connection import Connection
+from antispam.evidence import SenderListFinding
+from antispam.findings import Findings
+from antispam.learning.refused import learn_refused
+from antispam.message import Message, Recipient
+from antispam.services import Services
+from antispam.verdicts import Verdict
+
+NAME = "blacklisted"
+Settings = BanSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """Who is listed, and why."""
+
+    check: ClassVar[str] = NAME
+    sender: str = ""
+    reason: str = ""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for everybody else; without [bans] learn such a sender has been refused before."""
+    assert message is not None
+    listed = message.findings.get(SenderListFinding)
+    if listed is None or not listed.blacklisted or not services.settings[Settings].learn:
+        return None
+    return Finding(sender=listed.sender, reason=listed.blacklisted)
+
+
+def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: AccessMap | AccessTable) -> Verdict:
+    return refusal_of_listed("The sender", finding.sender, finding.reason)
+
+
+def concluded(
+    finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Raises StoreError."""
+    if message is not None and verdict.action.refuses:
+        learn_refused(connection, message, services)
