@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import re
+from collections.abc import Collection
 
-from antispam.addresses import HostList, parse_mailbox
+from antispam.addresses import HostList, NetworkList, normalize_domain, parents, parse_ip, parse_mailbox
+from antispam.authors import is_whitelisted
+from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.dkim_protocol import DkimResult
 from antispam.evidence import DkimFinding, SpfFinding
-from antispam.settings import CheckSettings, OnError, option, section
+from antispam.message import Message
+from antispam.settings import CheckSettings, OnError, Settings, option, section
 from antispam.settings.values import duration
 from antispam.spf_protocol import Result
 from antispam.store import Store, history
-from antispam.store.lists import BadName, Kind, add
+from antispam.store.lists import BadName, Kind, add, find
 from antispam.text import for_log
 from antispam.verdicts import Verdict, reject
 
@@ -21,6 +26,26 @@ log = logging.getLogger(__name__)
 
 DAY = 86400.0
 LONGEST = 8  # times as long as the first ban
+PROVIDERS = (
+    *("gmail.com", "googlemail.com", "google.com", "yahoo.com", "yahoo.co.uk", "yahoo.fr", "yahoo.de", "yahoo.it"),
+    *("yahoo.es", "yahoo.ca", "yahoo.com.br", "yahoo.co.jp", "yahoo.co.in", "ymail.com", "aol.com", "hotmail.com"),
+    *("hotmail.co.uk", "hotmail.fr", "hotmail.de", "hotmail.it", "hotmail.es", "outlook.com", "outlook.de"),
+    *("outlook.fr", "outlook.es", "live.com", "live.co.uk", "live.fr", "live.nl", "msn.com", "icloud.com"),
+    *("me.com", "mac.com", "proton.me", "protonmail.com", "gmx.net", "gmx.de", "gmx.at", "gmx.ch", "gmx.com"),
+    *("web.de", "t-online.de", "freenet.de", "mail.ru", "yandex.ru", "yandex.com", "qq.com", "163.com", "126.com"),
+    *("orange.fr", "wanadoo.fr", "free.fr", "laposte.net", "libero.it", "comcast.net", "verizon.net", "att.net"),
+    "mail.com",
+)
+# Behind these there is a proxy, or a network of ours that internal_connect forgets: the address is that of many, or of all.
+_SHARED = NetworkList(
+    ipaddress.ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
+# Below a country's domain: names of registries, such as co.uk, com.br, ne.jp, where everybody is one further down.
+_REGISTRY = re.compile(r"(?:[a-z]{1,3}|gouv|mil|info|name|asso|nom)\.[a-z]{2}")
 # One of several servers of a domain: its whole domain is meant.
 _ONE_OF_MANY = re.compile(r"(?:mail|smtp|mx)\d{1,3}\.(?=.+\.)")
 
@@ -54,8 +79,9 @@ class BanSettings(CheckSettings):
         check=_not_negative,
     )
     email_providers: tuple[str, ...] = option(
-        ("gmail.com", "yahoo.com", "aol.com", "hotmail.com", "outlook.com", "icloud.com", "gmx.net", "web.de"),
-        "domains where everybody can have an address: a report to bandom blacklists the mailbox, not the domain",
+        PROVIDERS,
+        "domains where everybody can have an address: a report to bandom blacklists the mailbox, not the domain; and their "
+        "servers are not banned for offences",
         section="milter",
         check=_domains,
     )
@@ -88,9 +114,20 @@ def refusal_of_listed(what: str, sender: str, why: str) -> Verdict:
 
 
 def ban_client(
-    store: Store, settings: BanSettings, ip: str, reason: str, by: str, now: float, deadline: Deadline | None = None
+    store: Store,
+    settings: BanSettings,
+    ip: str,
+    reason: str,
+    by: str,
+    now: float,
+    deadline: Deadline | None = None,
+    once: bool = False,
 ) -> bool:
-    """Ban a client's address for a time that doubles with each ban. False for what is no address. Raises StoreError."""
+    """Ban a client's address for a time that doubles with each ban; with `once` not while it is banned already. False for what
+    is no address, or one of a private network: that may stand for everybody. Raises StoreError."""
+    if parse_ip(ip) in _SHARED:
+        log.warning("not banned, since it is no public address: %s: %s", for_log(ip), for_log(reason))
+        return False
     try:
         add(
             store,
@@ -101,6 +138,7 @@ def ban_client(
             now=now,
             expires_at=now + settings.ban_client,
             longest=LONGEST,
+            once=once,
             deadline=deadline,
         )
     except BadName:
@@ -124,8 +162,12 @@ def ban_sender(
     provider = proved in HostList(settings.email_providers)
     kind = Kind.BLACKLIST if provider else Kind.BANNED_DOMAIN
     name = str(mailbox) if provider else widened(proved)
-    if provider and mailbox.domain != proved:
+    if provider and (mailbox.domain != proved or not mailbox.local):  # without a name it would be all of the provider
         return ""
+    if any(
+        entry.expires_at is None for entry in find(store, [(Kind.WHITELIST, author), (Kind.WHITELIST, proved)], now)
+    ):
+        return ""  # an administrator wrote that; a user can't overrule him
     until = now + (settings.blacklist if provider else settings.ban_domain)
     try:
         add(store, kind, name, reason="reported to bandom", by=by, now=now, expires_at=until, deadline=deadline)
@@ -135,20 +177,48 @@ def ban_sender(
     return name
 
 
-def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float) -> str:
-    """Shut out the sender of a message that a user reported to bandom, as far as SPF or DKIM proved who that was. Returns what
-    was banned, "" for nothing. Raises StoreError."""
+def is_shared(connection: Connection, message: Message, settings: BanSettings) -> bool:
+    """Whether the client is a server of many people, which one of them must not take away from the others: of a provider where
+    everybody can have an address, of a forwarder that is trusted, or of somebody whom our users write to."""
+    providers = HostList(settings.email_providers)
+    if any(name in providers for name in parents(connection.name)):
+        return True
+    spf = message.findings.get(SpfFinding)
+    if spf is None:
+        return False
+    of_provider = spf.mailfrom is not None and spf.mailfrom.domain in providers
+    passed = spf.mailfrom is not None and spf.mailfrom.result is Result.PASS
+    return bool(spf.forwarder) or (passed and of_provider) or is_whitelisted(message)
+
+
+def our_domains(settings: Settings) -> tuple[str, ...]:
+    """[milter] internal_domains, whichever check declares it."""
+    found = (one.value for one in settings.origins if one.option == "internal_domains")
+    return tuple(normalize_domain(name).removeprefix("*.") for names in found for name in names)
+
+
+def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float, ours: Collection[str] = ()) -> str:
+    """Shut out the sender of a message that a user reported to bandom, as far as SPF or DKIM proved who that was; `ours` are
+    domains that nobody may shut out. Returns what was banned, "" for nothing. Raises StoreError."""
     found = history.findings(store, ref, SpfFinding, DkimFinding)
     spf, dkim = found.get(SpfFinding), found.get(DkimFinding)
     if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
-        return ban_sender(store, settings, spf.mailfrom.domain, spf.mailfrom.mailfrom, by, now)
-    signed = {one.domain for one in dkim.signatures if one.result is DkimResult.PASS} if dkim is not None else set()
-    if dkim is None or parse_mailbox(dkim.author).domain not in signed:
+        proved, author = spf.mailfrom.domain, spf.mailfrom.mailfrom
+    elif dkim is not None and parse_mailbox(dkim.author).domain in _signed(dkim):
+        proved, author = parse_mailbox(dkim.author).domain, dkim.author
+    else:
         return ""
-    return ban_sender(store, settings, parse_mailbox(dkim.author).domain, dkim.author, by, now)
+    if any(name in ours for name in parents(proved)):
+        return ""
+    return ban_sender(store, settings, proved, author, by, now)
+
+
+def _signed(dkim: DkimFinding) -> set[str]:
+    return {one.domain for one in dkim.signatures if one.result is DkimResult.PASS}
 
 
 def widened(domain: str) -> str:
-    """`mx3.spam.example` is one of many servers of `*.spam.example`; every other domain is meant as it stands."""
+    """`mx3.spam.example` is one of many servers of `*.spam.example`; every other domain is meant as it stands. `mx1.co.uk` is
+    somebody's domain: its registry is not to be shut out for it."""
     bare = _ONE_OF_MANY.sub("", domain, count=1)
-    return domain if bare == domain else f"*.{bare}"
+    return domain if bare == domain or _REGISTRY.fullmatch(bare) else f"*.{bare}"

@@ -19,6 +19,7 @@ import click
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from antispam import list_files
 from antispam.addresses import is_hostname, normalize_domain
@@ -198,7 +199,7 @@ def _values(entry: Entry) -> dict[str, Any]:
 def _table(entries: Iterable[Entry]) -> Table:
     table = Table("kind", "name", "reason", "by", "since", "until", "times")
     for entry in entries:
-        table.add_row(
+        cells = (
             entry.kind.value,
             for_log(entry.name),
             for_log(entry.reason, 80),
@@ -207,6 +208,7 @@ def _table(entries: Iterable[Entry]) -> Table:
             "for ever" if entry.expires_at is None else _when(entry.expires_at),
             str(entry.offences),
         )
+        table.add_row(*map(Text, cells))  # plain text: brackets in it are no markup
     return table
 
 

@@ -67,8 +67,11 @@ def collect(
     if not senders or not of_our_users(message) or message.mail_from not in address_list(senders):
         return None
     addresses = (one.address for one in message.accepted_recipients)
+    # Without a name before the @ it would be the whole domain.
     others = (
-        address for address in addresses if parse_mailbox(address).domain and address not in address_list(senders)
+        address
+        for address in addresses
+        if (mailbox := parse_mailbox(address)).domain and mailbox.local and address not in address_list(senders)
     )
     fields = [(header.name, header.value) for header in message.headers]
     return Finding(

@@ -8,7 +8,7 @@ from typing import ClassVar
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.authors import of_our_users
-from antispam.bans import BanSettings, ban_client
+from antispam.bans import BanSettings, ban_client, is_shared
 from antispam.connection import Connection
 from antispam.evidence import ClientClass, ConnectionFinding
 from antispam.findings import Findings
@@ -73,6 +73,8 @@ def offended(
     allowed = settings.max_demerits or BAN
     if connection.demerits < allowed or finding.reason or services.store is None:
         return
+    if connection.demerits < BAN and message is not None and is_shared(connection, message, settings):
+        return
     if message is not None and of_our_users(message):
         return
     demerits = connection.demerits
@@ -83,4 +85,4 @@ def offended(
         now_banned = Finding(ip=finding.ip, reason=reason)
         connection.findings.add(now_banned)
         connection.decisions.append(Decision(NAME, _refusal(now_banned), settings.mode))
-    ban_client(services.store, settings, connection.ip, reason, NAME, services.clock(), services.deadline)
+    ban_client(services.store, settings, connection.ip, reason, NAME, services.clock(), services.deadline, once=True)

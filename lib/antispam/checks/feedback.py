@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.bans import BanSettings, ban_reported
+from antispam.bans import BanSettings, ban_reported, our_domains
 from antispam.connection import Connection
 from antispam.evidence import TrainingFinding, Verb
 from antispam.findings import Findings
@@ -149,7 +149,8 @@ def _banned(finding: Finding, refs: Sequence[str], services: Services) -> tuple[
         return ()
     assert services.store is not None
     settings = services.settings[BanSettings]
-    found = (ban_reported(services.store, settings, ref, finding.user, services.clock()) for ref in refs)
+    ours, now = our_domains(services.settings), services.clock()
+    found = (ban_reported(services.store, settings, ref, finding.user, now, ours) for ref in refs)
     return tuple(dict.fromkeys(from_wire(name, 320) for name in found if name))
 
 

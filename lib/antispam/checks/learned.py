@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from antispam.accessmap import AccessMap, AccessTable
+from antispam.addresses import parse_mailbox
 from antispam.authors import author_is_proved, authors, is_whitelisted, of_our_users
 from antispam.connection import Connection
 from antispam.evidence import Opinion, OpinionFinding
@@ -22,6 +23,7 @@ from dspam.hashing import Keys
 from dspam.schema import dspam_signature
 from dspam.store import pack_keys
 
+SENDERS_SHARE = 10  # messages an hour that the domain of one whitelisted sender teaches everybody's dictionary
 NAME = "dspam"
 Finding = OpinionFinding
 Settings = DspamSettings
@@ -162,11 +164,19 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
                 dictionaries.make(user).learn(message.ref, keys, opinion.is_spam, deadline)
     if is_whitelisted(message):
         for opinion in finding.opinions:
-            if opinion.dictionary in settings.dspam_screener and (opinion.is_spam or opinion.ham < settings.least):
+            wanting = opinion.is_spam or opinion.ham < settings.least
+            if opinion.dictionary in settings.dspam_screener and wanting and _may_teach(message, services):
                 _learn_some(f"whitelisted {opinion.dictionary}", opinion.dictionary, False, message, keys, services)
     if finding.honeypot:
         for name in settings.dspam_screener[:1]:
             _learn_some(f"honeypot {name}", name, True, message, keys, services)
+
+
+def _may_teach(message: Message, services: Services) -> bool:
+    """Whether one sender has not had his share yet: to be written to once is cheap, and he may have all names of his domain."""
+    assert services.store is not None
+    name = f"whitelisted sender {parse_mailbox(message.mail_from).domain}"[:255]
+    return rates.use(services.store, name, 1, services.clock(), PERIOD, services.deadline) <= SENDERS_SHARE
 
 
 def _learn_some(source: str, name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:

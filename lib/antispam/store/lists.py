@@ -17,6 +17,7 @@ from antispam.store.engine import SLICE, Store
 from antispam.store.schema import sender_list
 from antispam.text import from_wire
 
+OFFENCES_KEPT = 30 * 86400.0  # seconds for which the next ban is longer because of the last one, once that is over
 REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry of a kind at all
 
 
@@ -108,11 +109,15 @@ def add(
     now: float,
     expires_at: float | None = None,
     longest: int = 1,
+    once: bool = False,
     deadline: Deadline | None = None,
 ) -> int:
     """Put a name on a list, or renew it; returns how often it was added. An entry that never expires keeps its reason, and
     stays for ever. With `longest`, the time until it expires doubles each time that it is added again, up to so many times
-    as long. Raises BadName, StoreError."""
+    as long. Raises BadName, StoreError.
+
+    once  an entry that is in force stays as it is: what several connections find at the same time was found once
+    """
     exact = normalized(kind, name)
     key, table = _key(kind, exact), sender_list
     values = {
@@ -141,10 +146,25 @@ def add(
         "offences": table.c.offences + 1,
     }
     with store.write(deadline) as connection:
-        connection.execute(store.upsert(table, values, key=("entry",), update=update))
+        if not once or _not_in_force(store, connection, values, now):
+            connection.execute(store.upsert(table, values, key=("entry",), update=update))
         offences = connection.scalars(sa.select(table.c.offences).where(table.c.entry == key)).one()
     _kinds_known.pop(store, None)
     return int(offences)
+
+
+def _not_in_force(store: Store, connection: sa.Connection, values: dict[str, Any], now: float) -> bool:
+    """Whether the entry is still to be written, which it is under the lock of its row. One that is new is written here."""
+    table = sender_list
+    # Offences are 0 only in the row that this very transaction inserted.
+    new = {**values, "offences": 0}
+    connection.execute(store.upsert(table, new, key=("entry",), update={"offences": table.c.offences}))
+    mine = table.c.entry == values["entry"]
+    offences, expires_at = connection.execute(sa.select(table.c.offences, table.c.expires_at).where(mine)).one()
+    if offences == 0:
+        connection.execute(sa.update(table).where(mine).values(offences=1))
+        return False
+    return expires_at is not None and expires_at <= now
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -244,8 +264,12 @@ def remove(store: Store, kind: Kind, name: str, deadline: Deadline | None = None
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what has expired; call again while it returns `slice_size`. Raises StoreError."""
-    return store.delete_slice(sender_list, sender_list.c.expires_at <= now, slice_size)
+    """Forget a slice of what has expired; call again while it returns `slice_size`. A ban is remembered for OFFENCES_KEPT after
+    its end, so that the next one is longer. Raises StoreError."""
+    table = sender_list
+    ended = sa.case((table.c.kind == Kind.BANNED_IP.value, now - OFFENCES_KEPT), else_=now)
+    # The first condition is the one that has an index.
+    return store.delete_slice(table, sa.and_(table.c.expires_at <= now, table.c.expires_at <= ended), slice_size)
 
 
 def _in_force(now: float) -> sa.ColumnElement[bool]:

@@ -121,6 +121,16 @@ def test_control_characters_of_a_reason_never_reach_the_terminal(bms, store):
     assert "\x1b" not in bms("lists", "show").output
 
 
+@pytest.mark.parametrize("reason", ["[/red]", "[link=x]y[/", "[bold]b[/bold]"])
+def test_brackets_of_a_reason_are_no_markup(bms, store, reason):
+    """A HELO name stands in the reason of a ban, and a quoted local part in a name."""
+    put(store, Kind.BANNED_IP, "192.0.2.7", reason=reason)
+    put(store, Kind.WHITELIST, f'"{reason}"@example.com')
+    result = bms("lists", "show")
+    assert result.exit_code == 0
+    assert result.output.count(reason) == 2
+
+
 def parsed(text: str, origin: str = "bans.example.com") -> dns.zone.Zone:
     return dns.zone.from_text(text, origin=origin, check_origin=True)
 

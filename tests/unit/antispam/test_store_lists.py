@@ -9,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.store import Store, migrate
-from antispam.store.lists import REMEMBERED, BadName, Kind, add, everything, find, normalized, purge, remove
+from antispam.store.lists import (
+    OFFENCES_KEPT,
+    REMEMBERED,
+    BadName,
+    Kind,
+    Known,
+    add,
+    everything,
+    find,
+    normalized,
+    purge,
+    remove,
+    take_over,
+)
 
 NOW = 1_000_000.0
 
@@ -150,6 +163,66 @@ def test_what_has_expired_is_forgotten(store):
     put(store, Kind.WHITELIST, "eve@example.com")
     assert purge(store, NOW) == 1
     assert [entry.name for entry in everything(store)] == ["bob@example.com", "eve@example.com"]
+
+
+def test_a_ban_that_ended_is_remembered_so_that_the_next_is_longer(store):
+    put(store, Kind.BANNED_IP, "192.0.2.7", expires_at=NOW + 60)
+    put(store, Kind.BANNED_DOMAIN, "spam.example", expires_at=NOW + 60)
+    assert purge(store, NOW + OFFENCES_KEPT) == 1
+    assert put(store, Kind.BANNED_IP, "192.0.2.7", NOW + 1060, now=NOW + 1000, longest=8) == 2
+    assert everything(store)[0].expires_at == NOW + 1120
+    assert purge(store, NOW + 1119 + OFFENCES_KEPT) == 0
+    assert purge(store, NOW + 1120 + OFFENCES_KEPT) == 1
+
+
+def test_what_many_connections_find_at_once_is_one_offence(store):
+    def offend(now):
+        return put(store, Kind.BANNED_IP, "192.0.2.7", expires_at=now + 60, now=now, longest=8, once=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(offend, [NOW] * 20)) == [1] * 20
+        assert set(pool.map(offend, [NOW + 61] * 20)) == {2}
+    (entry,) = everything(store)
+    assert (entry.offences, entry.expires_at) == (2, NOW + 61 + 120)
+
+
+def test_once_leaves_what_an_administrator_wrote(store):
+    put(store, Kind.BANNED_IP, "192.0.2.7", reason="by hand")
+    put(store, Kind.BANNED_IP, "192.0.2.7", expires_at=NOW + 60, once=True)
+    assert [(entry.reason, entry.expires_at, entry.offences) for entry in everything(store)] == [("by hand", None, 1)]
+
+
+def test_two_take_over_the_same_names_at_once(store):
+    names = [f"192.0.{number // 250}.{number % 250}" for number in range(600)]
+
+    def take(backwards):
+        known = [Known(name, NOW, None) for name in (reversed(names) if backwards else names)]
+        return take_over(store, Kind.BANNED_IP, known, reason="x", by="y", now=NOW)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(take, [False, True])) == [[], []]
+    assert len(everything(store)) == 600
+
+
+def test_who_is_added_and_removed_at_once_is_one_or_the_other(store):
+    def change(number):
+        if number % 2:
+            return remove(store, Kind.BLACKLIST, "ann@example.com")
+        return put(store, Kind.BLACKLIST, "ann@example.com", expires_at=NOW + 60, once=number % 4 == 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(40)))
+    assert len(everything(store)) <= 1
+
+
+@pytest.mark.parametrize(
+    "sender", ["", "@", "@@", '""@example.com', "x@[192.0.2.1]", "x@*.example.com", "%", "a@b@c", "\x00@d.e"]
+)
+def test_a_hostile_sender_finds_nothing_but_his_own(store, sender):
+    put(store, Kind.WHITELIST, "ann@example.com")
+    put(store, Kind.BANNED_DOMAIN, "*.spam.example")
+    wanted = [(kind, sender) for kind in Kind]
+    assert find(store, wanted, NOW) == []
 
 
 @given(kind=st.sampled_from(Kind), name=st.text(max_size=400))

@@ -104,5 +104,14 @@ def test_what_is_no_address_is_passed_over(store: Store) -> None:
     assert [entry.name for entry in everything(store)] == ["bob@example.org"]
 
 
+@pytest.mark.parametrize("address", ['""@example.org', "@example.org", '""@gmail.com'])
+def test_an_address_without_a_name_whitelists_no_whole_domain(store: Store, address: str) -> None:
+    sent = message(address)
+    finding = found(sent)
+    assert finding is not None
+    afterwards(finding, sent, services(store))
+    assert everything(store) == []
+
+
 def test_the_message_itself_goes_on() -> None:
     assert decide(Finding(), Findings(), Settings(), EMPTY).action is Action.CONTINUE

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 
 from antispam.accessmap import EMPTY
-from antispam.bans import BanSettings, ban_client, ban_sender, widened
+from antispam.bans import BanSettings, ban_client, ban_reported, ban_sender, our_domains, widened
+from antispam.checks import sender_domain
 from antispam.checks.banned import Finding, collect, decide, offended
 from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderListFinding, SpfFinding
 from antispam.findings import Findings
 from antispam.message import Body, Message
+from antispam.settings import load_text
+from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, migrate
-from antispam.store.lists import Kind, everything, find
+from antispam.store.lists import Kind, add, everything, find
+from antispam.store.schema import history
 from antispam.verdicts import BAN, Action, reject
 from support.checks import services_of
 
@@ -116,6 +122,66 @@ def test_a_ban_ends(store: Store) -> None:
     assert decide(finding, Findings(), BanSettings(), EMPTY).action is Action.CONTINUE
 
 
+@pytest.mark.parametrize(
+    "ip", ["127.0.0.1", "10.1.2.3", "172.17.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd00::1", "fe80::1"]
+)
+def test_a_private_address_that_may_stand_for_everybody_is_not_banned(store: Store, ip: str) -> None:
+    """A proxy, or the gateway of a container: its connection is refused, but the next is somebody else's."""
+    who = connection(demerits=9, ip=ip)
+    conclude(store, who)
+    assert banned(store) == []
+    assert who.decisions[0].verdict.action is Action.REJECT
+
+
+def spf(domain: str, result: Result = Result.PASS) -> SpfFinding:
+    return SpfFinding(mailfrom=SpfResult(result, "mailfrom", domain, "203.0.113.9", f"x@{domain}", f"mail.{domain}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("", [spf("gmail.com")]),
+        ("mail-yw1-f43.google.com", []),
+        ("", [SpfFinding(forwarder="careerbuilder.com")]),
+        ("", [spf("example.org"), SenderListFinding(sender="x@example.org", whitelisted="ann wrote to it")]),
+    ],
+)
+def test_who_has_many_users_is_not_taken_away_from_all_by_one(store: Store, name: str, found: list[Any]) -> None:
+    """He tries unknown users by way of a provider, a forwarder, or a server that our users write to."""
+    who = connection(demerits=9)
+    who.name = name
+    conclude(store, who, "max_demerits = 3", *found)
+    assert banned(store) == []
+    assert who.decisions == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        [spf("gmail.example")],
+        [spf("gmail.com", Result.FAIL)],
+        [SenderListFinding(sender="x@example.org", whitelisted="ann wrote to it")],
+        [SpfFinding(), SenderListFinding(sender="x@example.org", whitelisted="ann wrote to it")],
+    ],
+)
+def test_a_name_that_nothing_proves_spares_nobody(store: Store, found: list[Any]) -> None:
+    conclude(store, connection(demerits=9), "max_demerits = 3", *found)
+    assert banned(store) == ["203.0.113.9"]
+
+
+def test_the_access_map_bans_a_server_of_many_too(store: Store) -> None:
+    conclude(store, connection(demerits=BAN), "", spf("gmail.com"))
+    assert banned(store) == ["203.0.113.9"]
+
+
+def test_several_connections_at_once_are_one_ban(store: Store) -> None:
+    for who in [connection(demerits=3) for _ in range(3)]:
+        conclude(store, who)
+    (entry,) = everything(store)
+    assert (entry.offences, entry.expires_at) == (1, NOW + DAY)
+
+
 def test_a_client_without_an_address_is_not_banned(store: Store) -> None:
     conclude(store, connection(demerits=9, ip=""))
     assert banned(store) == []
@@ -142,7 +208,16 @@ def test_a_reported_sender(store: Store, proved: str, author: str, kind: Kind, n
     assert [entry.kind for entry in find(store, [(kind, author if "@" in name else proved)], NOW)] == [kind]
 
 
-@pytest.mark.parametrize(("proved", "author"), [("", "x@y.example"), ("com", "x@com"), ("gmail.com", "x@bank.example")])
+@pytest.mark.parametrize(
+    ("proved", "author"),
+    [
+        ("", "x@y.example"),
+        ("com", "x@com"),
+        ("gmail.com", "x@bank.example"),
+        ("gmail.com", '""@gmail.com'),
+        ("gmail.com", "@gmail.com"),
+    ],
+)
 def test_who_is_not_proved_is_not_banned(store: Store, proved: str, author: str) -> None:
     assert ban_sender(store, BanSettings(), proved, author, "ann", NOW) == ""
     assert everything(store) == []
@@ -154,3 +229,36 @@ def test_who_is_not_proved_is_not_banned(store: Store, proved: str, author: str)
 )
 def test_one_of_many_servers_stands_for_all(domain: str, name: str) -> None:
     assert widened(domain) == name
+
+
+@pytest.mark.parametrize("domain", ["mx1.co.uk", "mail2.com.br", "smtp1.ne.jp", "mx7.gouv.fr"])
+def test_nobody_gets_the_domain_of_a_registry_banned(domain: str) -> None:
+    assert widened(domain) == domain
+
+
+@pytest.mark.parametrize("listed", ["partner.example", "news@partner.example"])
+def test_what_an_administrator_whitelisted_no_user_bans(store: Store, listed: str) -> None:
+    add(store, Kind.WHITELIST, listed, reason="by hand", by="command", now=NOW)
+    assert ban_sender(store, BanSettings(), "partner.example", "news@partner.example", "ann", NOW) == ""
+
+
+def test_to_have_been_written_to_protects_from_no_ban(store: Store) -> None:
+    add(store, Kind.WHITELIST, "win@spam.example", reason="ann wrote to it", by="x", now=NOW, expires_at=NOW + 60)
+    assert ban_sender(store, BanSettings(), "spam.example", "win@spam.example", "ann", NOW) == "spam.example"
+
+
+@pytest.mark.parametrize("sender", ["boss@example.com", "boss@mail.example.com"])
+def test_nobody_gets_our_own_domain_banned(store: Store, sender: str) -> None:
+    finding = spf(sender.partition("@")[2])
+    row = dict.fromkeys(("node", "queue_id", "client_ip", "client_name", "helo", "mail_from", "action", "reason"), "")
+    row |= {"ref": "ref", "received_at": NOW, "size": 0, "code": 0, "recipients": "[]", "decisions": "[]"}
+    with store.write() as database:
+        findings = Findings(None, [finding]).to_builtins()
+        database.execute(sa.insert(history).values(**row, findings=msgspec.json.encode(findings).decode()))
+    assert ban_reported(store, BanSettings(), "ref", "ann", NOW, ["example.com"]) == ""
+    assert ban_reported(store, BanSettings(), "ref", "ann", NOW, []) != ""
+
+
+def test_our_domains_are_known_from_whatever_section_has_them() -> None:
+    settings = load_text("[milter]\ninternal_domains = Example.com, *.example.net", [sender_domain.Settings])
+    assert our_domains(settings) == ("example.com", "example.net")

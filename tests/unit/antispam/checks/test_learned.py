@@ -8,10 +8,18 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.accessmap import EMPTY
-from antispam.checks.learned import MAX_USERS, Finding, afterwards, collect, decide
+from antispam.checks.learned import MAX_USERS, SENDERS_SHARE, Finding, afterwards, collect, decide
 from antispam.connection import Connection
 from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, Opinion, SpfFinding
+from antispam.evidence import (
+    AuthFinding,
+    ClientClass,
+    ConnectionFinding,
+    DkimFinding,
+    Opinion,
+    SenderListFinding,
+    SpfFinding,
+)
 from antispam.findings import Findings
 from antispam.learning.teacher import Dictionaries, Teacher
 from antispam.spf_protocol import Result, SpfResult
@@ -221,6 +229,21 @@ def test_what_a_honeypot_gets_is_learned_as_spam(taught):
     finding = after(given, HAM.format(999), ("trap@example.com",))
     assert finding.honeypot
     assert given.dictionaries.make("site").totals() == (121, 120)
+
+
+def test_a_proved_correspondent_is_learned_as_honest_but_has_a_share_only(taught):
+    """Whoever was written to once could otherwise teach everybody's dictionary what he likes, under all names of his domain."""
+    given = services(taught, dspam_settings("least = 1000"))
+    for number in range(SENDERS_SHARE + 5):
+        mail_from = f"win{number}@example.org"
+        passed = SpfFinding(mailfrom=SpfResult(Result.PASS, "mailfrom", "example.org", "192.0.2.1", mail_from, "mx"))
+        listed = SenderListFinding(sender=mail_from, whitelisted="ann wrote to it")
+        sent = dataclasses.replace(
+            message(SPAM.format(number), ("b@example.com",), passed, listed), mail_from=mail_from
+        )
+        sent.ref = f"ref{number}"
+        afterwards(collect(Connection("c"), sent, None, given), sent, given)
+    assert given.dictionaries.make("site").totals() == (120, 120 + SENDERS_SHARE)
 
 
 def test_the_log_says_who_thinks_what():
