@@ -3,14 +3,15 @@ divert(-1)
 # Sender rewriting for mail that sendmail passes on, by the socket map that "bms srs serve" answers. docs/srs.md says how
 # to include it; SRS_SOCKET may name another socket before.
 #
-# Senders that leave through an SMTP mailer are rewritten to [srs] fwdomain, those of our own domains signed; recipients
-# that we rewrote or signed are led back.
+# Senders that leave through an SMTP mailer are rewritten to [srs] fwdomain, those of our own domains signed, except on
+# their way to a host of nosrs; recipients that we rewrote or signed are led back.
 #
 ifdef(`SRS_SOCKET', `', `define(`SRS_SOCKET', `/run/milter/srs.sock')')
 divert(0)
 LOCAL_CONFIG
-Kmake_srs socket local:SRS_SOCKET
-Kreverse_srs socket local:SRS_SOCKET
+# -f: local parts keep their case
+Kmake_srs socket -f local:SRS_SOCKET
+Kreverse_srs socket -f local:SRS_SOCKET
 Kis_srs regex -a@SRS ^(SRS[01][-+=]|SES=)
 
 LOCAL_RULE_0
@@ -20,4 +21,5 @@ R$* $| $*		$: $2
 
 MAILER_DEFINITIONS
 SEnvFromSMTP
-R$+ < @ $+ > $*		$: $( make_srs $1<@$2> $: $1 < @ $2 > $3 $)
+R$+ < @ $+ > $*		$: $&h $| $1 < @ $2 > $3
+R$* $| $+ < @ $+ > $*	$: $( make_srs $1 $| $2<@$3> $: $2 < @ $3 > $4 $)

@@ -141,15 +141,15 @@ class Signature:
         except (SES.SesError, SRS.SrsError):
             return ""
 
-    def rewritten(self, sender: str) -> str:
+    def rewritten(self, sender: str, host: str = "") -> str:
         """The sender of mail that we forward, in the domain fwdomain, or signed if he is one of ours; "" where he stays as
-        he is: null, of nosrs, or rewritten before."""
+        he is: null, rewritten before, or on his way to `host`, if that is known, in nosrs."""
         domain = parse_mailbox(sender).domain
-        if not domain or not self.settings.fwdomain or domain in self._nosrs:
+        if not domain or host in self._nosrs:
             return ""
         if domain in self._ses or domain in self._sign:
             return self.signed(sender, ())
-        if domain in self.domains:
+        if domain in self.domains or not self.settings.fwdomain:
             return ""
         try:
             return self.srs.forward(sender, self.settings.fwdomain)

@@ -11,7 +11,7 @@ import click
 
 from antispam.application import Program, load_settings
 from antispam.settings import SettingsError
-from antispam.socketmap import SocketMapServer
+from antispam.socketmap import Lookup, SocketMapServer
 from antispam.srs import Signature, SrsSettings, State, signature_of
 from antispam.text import for_log
 
@@ -83,22 +83,36 @@ def srs_command(program: Program) -> click.Group:
     return group
 
 
-def maps_of(signature: Signature) -> dict[str, Callable[[str], str]]:
-    """The maps by their names: ours, and those of pysrs's m4 files."""
-    forward, reverse = _as_mta_writes(signature.rewritten), _as_mta_writes(signature.plain)
-    return {"forward": forward, "make_srs": forward, "reverse": reverse, "reverse_srs": reverse}
+_DIVIDER = b"\x9b".decode("utf-8", "surrogateescape")  # how sendmail writes $| to a map: the next host, then the sender
 
 
-def _as_mta_writes(rewrite: Callable[[str], str]) -> Callable[[str], str]:
+def maps_of(signature: Signature) -> dict[str, Lookup]:
+    """The maps by their names: ours, and those of pysrs's m4 files, which expect that a sender who stays as he is is the
+    answer, too."""
+
+    def forward(key: str) -> str:
+        host, divided, sender = key.rpartition(_DIVIDER)
+        if divided and not host.strip("."):
+            return ""  # it is delivered here
+        return _as_mta_writes(lambda plain: signature.rewritten(plain, host), sender)
+
+    def reverse(key: str) -> str:
+        return _as_mta_writes(signature.plain, key)
+
+    return {
+        "forward": forward,
+        "make_srs": lambda key: forward(key) or key.rpartition(_DIVIDER)[2],
+        "reverse": reverse,
+        "reverse_srs": reverse,
+    }
+
+
+def _as_mta_writes(rewrite: Callable[[str], str], address: str) -> str:
     """sendmail has addresses in its own form within its rules, ann<@example.org.>, and wants them back in it."""
-
-    def lookup(key: str) -> str:
-        marked = "<@" in key
-        plain = key.replace("<", "").replace(">", "").rstrip(".") if marked else key.strip("<>")
-        found = rewrite(plain)
-        if not found or not marked:
-            return found
-        local, _, domain = found.rpartition("@")
-        return f"{local}<@{domain}.>"
-
-    return lookup
+    marked = "<@" in address
+    plain = address.replace("<", "").replace(">", "").rstrip(".") if marked else address.strip("<>")
+    found = rewrite(plain)
+    if not found or not marked:
+        return found
+    local, _, domain = found.rpartition("@")
+    return f"{local}<@{domain}.>"

@@ -29,7 +29,7 @@ def maps():
 
 
 def ask(name: str, key: str) -> str:
-    return answer(f"{name} {key}".encode(), maps()).decode()
+    return answer(f"{name} {key}".encode("utf-8", "surrogateescape"), maps()).decode("utf-8", "surrogateescape")
 
 
 @pytest.mark.parametrize("name", ["forward", "make_srs"])
@@ -44,7 +44,9 @@ def test_a_sender_of_ours_is_signed():
     assert ask("forward", "ann@example.com").endswith("==ann@example.com")
 
 
-@pytest.mark.parametrize("key", ["", "ann", "ann@odd.example", "x@fwd.example"])
+@pytest.mark.parametrize(
+    "key", ["", "ann", "odd.example\udc9bann@example.org", "\udc9bann@example.org", "x@fwd.example"]
+)
 def test_who_stays_as_he_is(key):
     assert ask("forward", key) == "NOTFOUND "
 
@@ -58,6 +60,25 @@ def test_sendmail_gets_its_own_form_back():
     reply = ask("make_srs", "ann<@example.org.>")
     assert reply.endswith("=example.org=ann<@fwd.example.>")
     assert ask("reverse_srs", reply.removeprefix("OK ")) == "OK ann<@example.org.>"
+
+
+def test_sendmail_names_the_next_host_before_the_sender():
+    assert ask("make_srs", "mail.elsewhere.example.\udc9bann<@example.org.>").endswith(
+        "=example.org=ann<@fwd.example.>"
+    )
+    assert ask("make_srs", "mail.elsewhere.example.\udc9bann<@example.com.>").endswith("==ann<@example.com.>")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "same"),
+    [
+        ("make_srs", "odd.example.\udc9bann<@example.org.>", "ann<@example.org.>"),
+        ("make_srs", "\udc9bann<@example.org.>", "ann<@example.org.>"),
+        ("make_srs", "mail.elsewhere.example.\udc9b<@>", "<@>"),
+    ],
+)
+def test_pysrs_answers_with_what_stays_as_it_is(name, key, same):
+    assert ask(name, key) == f"OK {same}"
 
 
 def test_an_address_that_two_forwarders_rewrote_leads_back_whole():
