@@ -182,8 +182,11 @@ class Draft:
             for place, value in sorted(self._changed.items(), reverse=True)
         ]
         body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
-        gone: list[Edit] = [DeleteRecipient(one.path) for one in self.recipients if self._is_out(one)]
-        return [*changes, *self._appended, *self._inserted, *body, *self._additions(), *gone, *self._envelope]
+        meant: list[Edit] = [AddRecipient(one.address) for one in self.named if one.readdressed]
+        gone: list[Edit] = [
+            DeleteRecipient(one.path) for one in self.recipients if one.readdressed or self._is_out(one)
+        ]
+        return [*changes, *self._appended, *self._inserted, *body, *meant, *self._additions(), *gone, *self._envelope]
 
     def _name(self, place: int) -> str:
         return self.message.headers[place].name.decode("ascii", "surrogateescape")

@@ -304,10 +304,8 @@ class Session:
             return Outcome(self._say(_not_stored(fate.kept[0][1] if fate.kept else None)))
         here = {id(recipient) for recipient in first.recipients}
         for recipient in self._current().accepted_recipients:
-            if id(recipient) not in here or recipient.readdressed:
+            if id(recipient) not in here:
                 first.delete_recipient(recipient.path)
-            if id(recipient) in here and recipient.readdressed:
-                first.add_recipient(recipient.address)
         self._afterwards()
         if fate.decision is not None:
             return Outcome(self._say(fate.decision), tuple(first.edits()))

@@ -89,3 +89,26 @@ def test_who_is_taken_out_and_added_again_stays():
     d.add_recipient("a@example.com")
     assert d.edits() == []
     assert d.addresses == ("a@example.com",)
+
+
+def readdressed(path, meant):
+    return Recipient(meant, (), f"<{path}>", readdressed=True)
+
+
+def test_a_readdressed_recipient_gets_it_under_the_address_that_is_meant():
+    d = addressed("a@example.com")
+    d = Draft(d.message, [*d.recipients, readdressed("SES=x=b@example.com", "b@example.com")])
+    assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
+    assert d.addresses == ("a@example.com", "b@example.com")
+
+
+def test_a_readdressed_recipient_who_is_redirected_gets_none():
+    d = Draft(addressed().message, [readdressed("SES=x=b@example.com", "b@example.com")])
+    d.redirect("b@example.com", ["c@example.com"])
+    assert d.edits() == [AddRecipient("c@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
+
+
+def test_a_readdressed_recipient_gets_it_whoever_else_is_to_be_added():
+    d = Draft(addressed().message, [readdressed("SES=x=b@example.com", "b@example.com")])
+    d.add_recipient("b@example.com")
+    assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
