@@ -111,7 +111,7 @@ JOURNEY = Journey([
         asks="what does a user report, and what does the filter learn of it?"),
     Row(Stage.END, MESSAGE, blacklisted, needs=("sender_lists", "own_mail"), accepted=Accepted.SKIP,
         asks="is it of a blacklisted sender, of whom the filter shall learn?"),
-    Row(Stage.END, MESSAGE, words, needs=("connection", "auth", "own_mail"), accepted=Accepted.SKIP,
+    Row(Stage.END, MESSAGE, words, needs=("connection", "auth", "spf", "reputation", "own_mail"), accepted=Accepted.SKIP,
         asks="does the subject or the author's name have words that nobody here wants to read?"),
     Row(Stage.END, MESSAGE, languages, needs=("connection", "auth", "own_mail"), accepted=Accepted.SKIP,
         asks="can anybody here read what it is written in?"),

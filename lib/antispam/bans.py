@@ -94,6 +94,11 @@ class BanSettings(CheckSettings):
     ban_domain: float = option(
         90 * DAY, "how long a domain that users reported is banned", parse=duration("d"), check=_positive
     )
+    throwaway: bool = option(
+        False,
+        "ban a domain that SPF proves, and of which nothing is known yet ([gossip]), for a word in the author's name "
+        "([defang] from_words)",
+    )
     learn: bool = option(
         False,
         "read what blacklisted senders write before they are refused, and teach the screener that it is spam; so with senders "
@@ -155,9 +160,10 @@ def ban_sender(
     by: str,
     now: float,
     deadline: Deadline | None = None,
+    reason: str = "reported to bandom",
 ) -> str:
-    """What a user's report to bandom shuts out: the domain that SPF or DKIM proved, or, of a provider, the author's mailbox.
-    Returns what it is, "" where nothing can be banned. Raises StoreError."""
+    """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" where
+    nothing can be banned. Raises StoreError."""
     mailbox = parse_mailbox(author)
     provider = proved in HostList(settings.email_providers)
     kind = Kind.BLACKLIST if provider else Kind.BANNED_DOMAIN
@@ -170,10 +176,10 @@ def ban_sender(
         return ""  # an administrator wrote that; a user can't overrule him
     until = now + (settings.blacklist if provider else settings.ban_domain)
     try:
-        add(store, kind, name, reason="reported to bandom", by=by, now=now, expires_at=until, deadline=deadline)
+        add(store, kind, name, reason=reason, by=by, now=now, expires_at=until, deadline=deadline)
     except BadName:
         return ""
-    log.warning("BANNED %s: reported by %s", for_log(name), for_log(by))
+    log.warning("BANNED %s: %s, by %s", for_log(name), for_log(reason), for_log(by))
     return name
 
 

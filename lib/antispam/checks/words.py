@@ -8,18 +8,22 @@ import functools
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.answers import Answer, answered
 from antispam.authors import name_in, of_our_users
+from antispam.bans import BanSettings, ban_sender
 from antispam.connection import Connection
 from antispam.encoded_words import decoded
+from antispam.evidence import ReputationFinding, SpfFinding
 from antispam.evidence import WordsFinding as Finding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
+from antispam.spf_protocol import Result
 from antispam.text import from_wire
-from antispam.verdicts import Verdict
+from antispam.verdicts import Action, Verdict
 from antispam.wordlist import WordList, as_shown, phrases
 
 NAME = "words"
+ALSO_READS = (BanSettings,)
 
 _REFUSAL = (
     "The {where} of the message has a word that is not accepted here, because most mail with it is spam.\n"
@@ -73,6 +77,23 @@ def _found(lists: tuple[WordList, ...], text: str, where: str) -> Finding | None
     shown = as_shown(text)
     word = next((word for one in lists if (word := one.find(shown))), "")
     return Finding(where=where, word=from_wire(word), text=from_wire(shown, 200)) if word else None
+
+
+def concluded(
+    finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Domains that were made for one wave of spam are banned before the next, where [bans] wants that. Raises StoreError."""
+    settings = services.settings[BanSettings]
+    if not settings.throwaway or services.store is None or message is None or finding.where != "author":
+        return
+    spf, known = message.findings.get(SpfFinding), message.findings.get(ReputationFinding)
+    if spf is None or spf.mailfrom is None or spf.mailfrom.result is not Result.PASS:
+        return
+    if verdict.action is Action.REJECT and known is not None and known.confidence == 0:
+        reason = f"{finding.word!r} in an author's name"
+        ban_sender(
+            services.store, settings, spf.mailfrom.domain, message.mail_from, NAME, services.clock(), reason=reason
+        )
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

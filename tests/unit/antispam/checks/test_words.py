@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from antispam.bans import BanSettings
 from antispam.checks import words
-from antispam.verdicts import Action
+from antispam.connection import Connection
+from antispam.evidence import ReputationFinding, SpfFinding
+from antispam.findings import Findings
+from antispam.message import Body, Message
+from antispam.spf_protocol import Result, SpfResult
+from antispam.store import Store, migrate
+from antispam.store.lists import everything
+from antispam.verdicts import CONTINUE, Action, reject
 from support.checking import judge, message
+from support.checks import services_of
 
 CONFIG = "[defang]\nspam_words = $$$, HGH\nporn_words = cialis\nfrom_words = White Teeth\n"
 
@@ -62,3 +71,42 @@ def test_lists_in_latin_1_are_read(tmp_path):
     file = tmp_path / "milter.cfg"
     file.write_bytes("[defang]\nporn_words = frëe, xãnax\n".encode("latin-1"))
     assert load([file], [words.Settings])[words.Settings].porn_words == ("frëe", "xãnax")
+
+
+@pytest.fixture
+def store(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def _conclude(
+    store, config="[bans]\nthrowaway = yes\n", where="author", confidence=0.0, result=Result.PASS, verdict=None
+):
+    spf = SpfResult(result, "mailfrom", "new.example", "203.0.113.9", "x@new.example", "h.example")
+    found = [SpfFinding(mailfrom=spf), ReputationFinding(confidence=confidence)]
+    sent = Message("m", "x@new.example", 0.0, Body(1000), findings=Findings(None, found))
+    services = services_of(BanSettings, config=config, store=store)
+    refused = verdict or reject("No.", "no")
+    words.concluded(words.Finding(where=where, word="Detox"), Connection("c"), sent, refused, services)
+    return [entry.name for entry in everything(store)]
+
+
+def test_a_throwaway_domain_is_banned_where_that_is_wanted(store):
+    assert _conclude(store) == ["new.example"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": ""},
+        {"where": "subject"},
+        {"confidence": 1.5},
+        {"result": Result.NEUTRAL},
+        {"verdict": CONTINUE},
+    ],
+)
+def test_other_domains_are_not_banned_for_a_word(store, changes):
+    assert _conclude(store, **changes) == []
