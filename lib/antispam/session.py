@@ -379,7 +379,10 @@ class Session:
         decisions = all_decisions(self._subject())
         by = accepted_by(decisions)
         why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
-        told = "; ".join(f"{d.check}: {d.verdict.reason}" for d in decisions if d.verdict.reason and d is not by)
+        decisions += [decision for recipient in recipients for decision in recipient.decisions]
+        told = "; ".join(
+            dict.fromkeys(f"{d.check}: {d.verdict.reason}" for d in decisions if d.verdict.reason and d is not by)
+        )
         log.info(
             "[%s] ACCEPT%s%s %s size=%d id=%s; %s",
             message.ref,

@@ -9,7 +9,8 @@ import functools
 import logging
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,15 @@ class State(enum.StrEnum):
 class Signature:
     """Signs and verifies, as [srs] says. Made from the settings once, by signature_of()."""
 
-    def __init__(self, settings: SrsSettings, secrets: tuple[str, ...]) -> None:
+    def __init__(self, settings: SrsSettings, secrets: tuple[str, ...], clock: Callable[[], float]) -> None:
         self.settings = settings
-        self.ses = SES.Signer(secrets, expiration=settings.maxage)
-        options: dict[str, Any] = {"maxage": settings.maxage, "separator": settings.separator, "alwaysrewrite": True}
+        self.ses = SES.Signer(secrets, expiration=settings.maxage, clock=clock)
+        options: dict[str, Any] = {
+            "maxage": settings.maxage,
+            "separator": settings.separator,
+            "alwaysrewrite": True,
+            "clock": clock,
+        }
         self.srs: SRS.Guarded | SRS.DB = SRS.Guarded(secrets, hashlength=settings.hashlength, **options)
         if settings.database is not None:
             self.srs = SRS.DB(secrets, settings.database, **options)
@@ -187,11 +193,11 @@ def is_signed(address: str) -> bool:
 
 
 @functools.lru_cache(maxsize=8)
-def signature_of(settings: SrsSettings) -> Signature | None:
+def signature_of(settings: SrsSettings, clock: Callable[[], float] = time.time) -> Signature | None:
     """What signs and verifies under these settings; None without a secret. Raises SettingsError for unusable files."""
     settings = _with_file(settings)
     secrets = (*settings.secret, *(_secrets_in(settings.secret_file) if settings.secret_file else ()))
-    return Signature(settings, secrets) if secrets else None
+    return Signature(settings, secrets, clock) if secrets else None
 
 
 def _usable(file: Path | None) -> None:

@@ -351,8 +351,9 @@ class Player:
             self._wire = None
 
     def _send(self, step: Step) -> None:
-        self._transcript.append(f"C: {step.text}")
-        self._open().send(step.text.encode() + b"\r\n")
+        line = self._recalled(step.text)
+        self._transcript.append(f"C: {line}")
+        self._open().send(line.encode() + b"\r\n")
 
     def _bytes(self, step: Step) -> None:
         self._transcript.append(f"B: {step.text}")
@@ -361,14 +362,16 @@ class Player:
         self._open().send(raw)
 
     def _message(self, step: Step) -> None:
-        text = "".join(f"{line}\r\n" for line in step.block)
-        for name, value in self._remembered.items():
-            text = text.replace(f"{{{name}}}", value)
-        message = text.encode()
+        message = self._recalled("".join(f"{line}\r\n" for line in step.block)).encode()
         message = _prepared(message, step.text.removesuffix(":").strip(), self._dialogue)
         self._transcript.append(f"(a message of {len(message)} octets)")
         self._sent_bodies.append(message.partition(b"\r\n\r\n")[2])
         self._open().send(to_content(message))
+
+    def _recalled(self, text: str) -> str:
+        for name, value in self._remembered.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
 
     def _reply(self, step: Step) -> None:
         self._expect(step, step.text)
@@ -421,7 +424,7 @@ class Player:
             verb, _, rest = line.partition(" ")
             if verb == "remember":
                 name, _, field = rest.partition(":")
-                self._remembered[name] = delivery.values(field.strip())[0]
+                self._remembered[name] = _remembered_part(delivery, field)
 
     def _complaint(self, step: Step, delivery: Delivery) -> str:
         for line in step.block:
@@ -517,12 +520,19 @@ def _delivery_fits(line: str, delivery: Delivery, sent_bodies: Sequence[bytes]) 
             first, value = delivery.fields()[0]
             return first.lower() == name.lower() and matches(wanted, value)
         case "remember":
-            return bool(delivery.values(pattern.strip()))
+            return bool(_remembered_part(delivery, pattern))
         case "body":
             return _body_fits(rest, delivery.body, sent_bodies)
     raise ValueError(
         f"a line below `delivered:` begins with from, to, only, has, lacks, once, top, remember or body, not {verb!r}"
     )
+
+
+def _remembered_part(delivery: Delivery, name: str) -> str:
+    """The value of a field, or the envelope sender for `MAIL FROM`; "" where there is none."""
+    if name.strip() == "MAIL FROM":
+        return delivery.sender
+    return next(iter(delivery.values(name.strip())), "")
 
 
 def _body_fits(rest: str, body: bytes, sent_bodies: Sequence[bytes]) -> bool:

@@ -47,7 +47,7 @@ def collect(
 ) -> Finding | None:
     """None for other recipients, for plain ones of mail that is no bounce, and for clients that are not outside."""
     settings = services.settings[Settings]
-    signature = signature_of(settings)
+    signature = signature_of(settings, services.clock)
     assert message is not None
     assert recipient is not None
     mailbox = parse_mailbox(recipient.address)

@@ -34,7 +34,7 @@ def collect(
 ) -> Finding | None:
     """None for every sender that stays as he is."""
     assert message is not None
-    signature = signature_of(services.settings[Settings])
+    signature = signature_of(services.settings[Settings], services.clock)
     if signature is None or not of_our_users(message):
         return None
     signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))

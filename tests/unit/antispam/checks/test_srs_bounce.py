@@ -34,7 +34,7 @@ def settings(config: str = CONFIG) -> SrsSettings:
 
 
 def signature(config: str = CONFIG) -> Any:
-    found = signature_of(settings(config))
+    found = signature_of(settings(config), lambda: 1_800_000_000.0)
     assert found is not None
     return found
 
