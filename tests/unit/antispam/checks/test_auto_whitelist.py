@@ -31,7 +31,7 @@ def store(tmp_path):
 
 
 def message(*to: str, sender: str = "ann@example.com", field: str = "", client: Any = OURS) -> Message:
-    headers = [Header(*map(str.encode, field.split(":")))] if field else []
+    headers = [Header(*map(str.encode, field.split(":", 1)))] if field else []
     recipients = [Recipient(one) for one in to]
     return Message(
         "m", sender, 0.0, Body(1000), headers=headers, recipients=recipients, findings=Findings(None, [client])
@@ -88,6 +88,36 @@ def test_automatic_mail_whitelists_nobody(store: Store, field: str) -> None:
     assert finding is not None
     afterwards(finding, sent, services(store))
     assert everything(store) == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Content-Type: multipart/report; report-type=disposition-notification",
+        "content-type:MULTIPART/Report",
+        "Subject: Read: your great offer",
+        "Subject: =?utf-8?q?R=C3=A9ponse_automatique?= : absent",
+        "Subject: Out of Office Re: offer",
+        "Subject: Automatic reply: offer",
+        "Subject: AutoReply",
+        "Subject: Your message to staff awaits moderator approval",
+        "X-Autoreply: yes",
+    ],
+)
+def test_receipts_and_answers_of_programs_whitelist_nobody(field: str) -> None:
+    """A spammer asks for a receipt, and the mail program sends one."""
+    finding = found(message("win@spam.example", field=field))
+    assert finding is not None
+    assert finding.automatic
+
+
+@pytest.mark.parametrize(
+    "field", ["Subject: Readings for Monday", "Subject: Re: Read: what?", "Content-Type: multipart/mixed"]
+)
+def test_mail_of_people_is_not_taken_for_that(field: str) -> None:
+    finding = found(message("bob@example.org", field=field))
+    assert finding is not None
+    assert not finding.automatic
 
 
 def test_a_mass_mailing_whitelists_its_first_recipients_only() -> None:
