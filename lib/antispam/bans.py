@@ -12,7 +12,7 @@ from antispam.authors import is_whitelisted
 from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.dkim_protocol import DkimResult
-from antispam.evidence import DkimFinding, SpfFinding
+from antispam.evidence import ConnectionFinding, DkimFinding, SpfFinding
 from antispam.message import Message
 from antispam.settings import CheckSettings, OnError, Settings, option, section
 from antispam.settings.values import duration
@@ -187,7 +187,10 @@ def is_shared(connection: Connection, message: Message, settings: BanSettings) -
     """Whether the client is a server of many people, which one of them must not take away from the others: of a provider where
     everybody can have an address, of a forwarder that is trusted, or of somebody whom our users write to."""
     providers = HostList(settings.email_providers)
-    if any(name in providers for name in parents(connection.name)):
+    client = connection.findings.get(ConnectionFinding)
+    # The lines of a provider's customers have names below its domain, too.
+    one_of_pool = client is None or client.dynamic
+    if not one_of_pool and any(name in providers for name in parents(connection.name)):
         return True
     spf = message.findings.get(SpfFinding)
     if spf is None:

@@ -170,6 +170,14 @@ def test_a_name_that_nothing_proves_spares_nobody(store: Store, found: list[Any]
     assert banned(store) == ["203.0.113.9"]
 
 
+def test_the_line_of_a_providers_customer_is_no_server_of_many(store: Store) -> None:
+    who = connection(demerits=9)
+    who.name = "c-203-0-113-9.hsd1.ca.comcast.net"
+    who.findings = Findings(None, [ConnectionFinding(client=ClientClass.EXTERNAL, dynamic=True)])
+    conclude(store, who)
+    assert banned(store) == ["203.0.113.9"]
+
+
 def test_the_access_map_bans_a_server_of_many_too(store: Store) -> None:
     conclude(store, connection(demerits=BAN), "", spf("gmail.com"))
     assert banned(store) == ["203.0.113.9"]
