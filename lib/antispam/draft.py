@@ -62,6 +62,7 @@ class Draft:
     recipients  for whom it is: all that get this very message
     headers  the fields as they will leave, top first; values keep the form of Header (leading space, LF folds)
     body     the body as it will leave
+    sender   the envelope sender as it will leave
 
     Values given to insert_header, append_header and change_header are text without the leading space; LF folds them.
     """
@@ -72,6 +73,7 @@ class Draft:
         self.recipients = tuple(message.accepted_recipients if recipients is None else recipients)
         self.body = message.body.content()
         self._original_body = self.body
+        self.sender = message.mail_from
         # By identity: two fields of a message may be equal. The numbers are places in message.headers.
         self._places = {id(header): place for place, header in enumerate(message.headers)}
         self._changed: dict[int, str | None] = {}  # place -> its new value
@@ -126,6 +128,7 @@ class Draft:
         self.body = content
 
     def change_sender(self, address: str) -> None:
+        self.sender = address
         self._envelope.append(ChangeSender(address))
 
     def add_recipient(self, address: str, params: str = "") -> None:
@@ -158,11 +161,14 @@ class Draft:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Who gets it, once every check has had its way."""
-        return (*(one.address for one in self.named), *(one.address for one in self._additions()))
+        as_named = [one.address for one in self.named if not one.readdressed]
+        return (*as_named, *(one.address for one in self._additions()))
 
     def _additions(self) -> list[AddRecipient]:
-        named = {one.address.lower() for one in self.named}
-        return [added for key, added in self._added.items() if key not in named]
+        """Whom the MTA does not know yet: who was added, and the mailboxes that the client named in another way."""
+        as_named = {one.address.lower() for one in self.named if not one.readdressed}
+        meant = {one.address.lower(): AddRecipient(one.address) for one in self.named if one.readdressed}
+        return [added for key, added in (meant | self._added).items() if key not in as_named]
 
     def withdraw(self, addresses: Collection[str]) -> None:
         """Those who were added and get it in another way (addresses in small letters) do not get this one."""
@@ -182,11 +188,10 @@ class Draft:
             for place, value in sorted(self._changed.items(), reverse=True)
         ]
         body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
-        meant: list[Edit] = [AddRecipient(one.address) for one in self.named if one.readdressed]
         gone: list[Edit] = [
             DeleteRecipient(one.path) for one in self.recipients if one.readdressed or self._is_out(one)
         ]
-        return [*changes, *self._appended, *self._inserted, *body, *meant, *self._additions(), *gone, *self._envelope]
+        return [*changes, *self._appended, *self._inserted, *body, *self._additions(), *gone, *self._envelope]
 
     def _name(self, place: int) -> str:
         return self.message.headers[place].name.decode("ascii", "surrogateescape")

@@ -327,16 +327,7 @@ class Session:
     def _store(self, kept: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
         """Keep the message from some, and what others get; false where that was not possible."""
         message = self._current()
-        letters = [
-            Letter(
-                Kind.REST,
-                message.ref,
-                message.mail_from,
-                draft.addresses,
-                draft.letter(),
-            )
-            for draft in others
-        ]
+        letters = [Letter(Kind.REST, message.ref, draft.sender, draft.addresses, draft.letter()) for draft in others]
         return self._recorder is not None and self._recorder.keep(message, self._entries(kept), letters)
 
     def _entries(self, kept: Sequence[tuple[Recipient, Decision]]) -> list[Kept]:

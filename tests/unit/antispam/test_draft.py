@@ -91,24 +91,52 @@ def test_who_is_taken_out_and_added_again_stays():
     assert d.addresses == ("a@example.com",)
 
 
-def readdressed(path, meant):
+def under_another_name(path, meant):
     return Recipient(meant, (), f"<{path}>", readdressed=True)
 
 
 def test_a_readdressed_recipient_gets_it_under_the_address_that_is_meant():
     d = addressed("a@example.com")
-    d = Draft(d.message, [*d.recipients, readdressed("SES=x=b@example.com", "b@example.com")])
+    d = Draft(d.message, [*d.recipients, under_another_name("SES=x=b@example.com", "b@example.com")])
     assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
     assert d.addresses == ("a@example.com", "b@example.com")
 
 
 def test_a_readdressed_recipient_who_is_redirected_gets_none():
-    d = Draft(addressed().message, [readdressed("SES=x=b@example.com", "b@example.com")])
+    d = Draft(addressed().message, [under_another_name("SES=x=b@example.com", "b@example.com")])
     d.redirect("b@example.com", ["c@example.com"])
     assert d.edits() == [AddRecipient("c@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
 
 
 def test_a_readdressed_recipient_gets_it_whoever_else_is_to_be_added():
-    d = Draft(addressed().message, [readdressed("SES=x=b@example.com", "b@example.com")])
+    d = Draft(addressed().message, [under_another_name("SES=x=b@example.com", "b@example.com")])
     d.add_recipient("b@example.com")
     assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
+
+
+def readdressed(*addresses):
+    """A draft for recipients whom the client named by signed addresses."""
+    d = addressed(*addresses)
+    for one in d.recipients:
+        one.path, one.readdressed = f"<SES=x={one.address}>", True
+    return d
+
+
+def test_whom_the_client_named_by_a_signed_address_gets_it_at_his_plain_one():
+    d = readdressed("a@example.com")
+    assert d.edits() == [AddRecipient("a@example.com"), DeleteRecipient("<SES=x=a@example.com>")]
+    assert d.addresses == ("a@example.com",)
+
+
+def test_whom_the_client_named_in_both_ways_gets_it_once():
+    d = readdressed("a@example.com", "a@example.com")
+    d.recipients[0].path, d.recipients[0].readdressed = "<a@example.com>", False
+    assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>")]
+    assert d.addresses == ("a@example.com",)
+
+
+def test_whom_the_client_named_by_a_signed_address_can_be_redirected():
+    d = readdressed("a@example.com")
+    d.redirect("a@example.com", ["b@example.com"])
+    assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=a@example.com>")]
+    assert d.addresses == ("b@example.com",)

@@ -12,7 +12,7 @@ import pytest
 
 from antispam.accessmap import AccessMap
 from antispam.deadline import Deadline
-from antispam.draft import AddRecipient, AppendHeader, DeleteRecipient, InsertHeader
+from antispam.draft import AddRecipient, AppendHeader, ChangeSender, DeleteRecipient, InsertHeader
 from antispam.findings import Finding
 from antispam.journey import Accepted, Journey, JourneyError, NotDone, Row, Runner, Scope, Stage
 from antispam.program import ProgramSettings, RejectAt
@@ -481,6 +481,16 @@ def test_who_wants_another_content_gets_it_by_another_way():
     (letter,) = recorder.letters
     assert (letter.mail_from, letter.recipients) == ("a@example.org", ("b@example.com",))
     assert letter.content == b"Subject: hi\r\nX-For: b\r\n\r\ntext\r\n"
+
+
+def test_what_goes_by_another_way_has_the_same_sender():
+    recorder = Recorder()
+    row = for_each(
+        {}, content=str, act=lambda finding, verdict, draft, services: draft.change_sender("signed@x.example")
+    )
+    _, outcome = send(session(row, recorder=recorder), "b@example.com", "c@example.com")
+    assert ChangeSender("signed@x.example") in outcome.edits
+    assert [letter.mail_from for letter in recorder.letters] == ["signed@x.example"]
 
 
 def test_an_address_leaves_the_envelope_as_the_client_wrote_it():
