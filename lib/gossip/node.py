@@ -18,6 +18,7 @@ from gossip.protocol import MAX_TTL
 from gossip.records import PEER, Records, identity, vote_row
 
 LEAST = 0.01  # seconds: in less nobody answers, and silence would be held against him
+REMEMBERED = 1.0  # seconds for which what the database said is believed: a busy domain is asked about all the time
 _RECENT = 10_000  # messages of which it is known that they were asked about
 
 
@@ -50,13 +51,16 @@ class Gossip:
         timeout: float = 2.0,
         clock: Callable[[], float] = time.time,
         write: Callable[[dict[str, object]], None] | None = None,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records = records
         self._peers = tuple(peers)
         self._timeout = timeout
         self._clock = clock
         self._write = write or records.note
+        self._ticks = ticks
         self._recent: OrderedDict[str, str] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, Observations]] = OrderedDict()
         self._lock = threading.Lock()
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
@@ -70,7 +74,7 @@ class Gossip:
         asker     the address of the node that asks, "" for our own program
         patience  seconds that the peers may take, if less than `timeout`
         """
-        own = self._records.get(identity(id, qual), deadline) or Observations()
+        own = self._observed(identity(id, qual), deadline)
         opinion = own.reputation, own.confidence(self._clock())
         first = self._first_asker(umis, asker)
         if first is not None:
@@ -83,6 +87,33 @@ class Gossip:
         for peer, theirs in said:
             self._remember(peer, umis, agreement(opinion, theirs))
         return Answer(aggregate([opinion, *heard]), own, len(said))
+
+    def _observed(self, name: str, deadline: Any) -> Observations:
+        """What is remembered of an identity, a moment old at most."""
+        with self._lock:
+            until, known = self._known.get(name, (0.0, None))
+            if known is not None and self._ticks() < until:
+                return dataclasses.replace(known)
+        found = self._records.get(name, deadline) or Observations()
+        with self._lock:
+            self._known[name] = self._ticks() + REMEMBERED, dataclasses.replace(found)
+            if len(self._known) > _RECENT:
+                self._known.popitem(last=False)
+        return found
+
+    def voted(self, name: str, vote: int, asked_at: float | None = None) -> None:
+        """What became of a message, which was asked about at that time, is being written down: it counts from now on."""
+        with self._lock:
+            if name in self._known:
+                _, known = self._known[name]
+                if not known.total and asked_at is not None:
+                    known.first_seen = asked_at
+                known.add(vote, self._clock())
+
+    def forget(self) -> None:
+        """Something was corrected in the database: ask it anew."""
+        with self._lock:
+            self._known.clear()
 
     def _first_asker(self, umis: str, asker: str) -> str | None:
         """Who asked about that message before; None where nobody has."""
@@ -123,12 +154,12 @@ class Gossip:
             return self._pool
 
     def _standing(self, peer: Client, deadline: Any) -> float:
-        found = self._records.get(identity(peer.name, PEER), deadline)
-        return 0.0 if found is None else found.reputation
+        return self._observed(identity(peer.name, PEER), deadline).reputation
 
     def _remember(self, peer: Client, umis: str, vote: int) -> None:
-        row = vote_row(name_of(umis, peer.name), identity(peer.name, PEER), self._clock(), vote=vote)
-        self._write(row)
+        name = identity(peer.name, PEER)
+        self._write(vote_row(name_of(umis, peer.name), name, self._clock(), vote=vote))
+        self.voted(name, vote)
 
     def note(self, umis: str, id: str, qual: str) -> None:
         """Remember which identity a message is of, for whoever will tell its fate."""
@@ -136,11 +167,15 @@ class Gossip:
 
     def feedback(self, umis: str, vote: int) -> bool:
         """Whether the message is known."""
-        return self._records.feedback(umis, vote, self._clock())
+        known = self._records.feedback(umis, vote, self._clock())
+        self.forget()
+        return known
 
     def reset(self, id: str, qual: str) -> bool:
         """Whether anything was known."""
-        return self._records.reset(identity(id, qual))
+        known = self._records.reset(identity(id, qual))
+        self.forget()
+        return known
 
     def close(self) -> None:
         if self._pool is not None:

@@ -148,7 +148,7 @@ def server_pid(program: FilterProcess) -> int:
 
 def answers(port: int) -> bool:
     try:
-        Client("127.0.0.1", port).query("u", "example.org", "SPF", 0, timeout=1)
+        Client("127.0.0.1", port).query("u", "probe.example", "SPF", 0, timeout=1)
     except NoAnswer:
         return False
     return True

@@ -145,13 +145,13 @@ def test_what_one_node_observes_and_is_told_of_a_domain_the_other_one_knows(data
         wait_until(lambda: _reputations(one) == {"example.org:none": (0, 2)}, "both messages are remembered")
         assert _reputations(other) == _reputations(one)
         file = tmp_path / "bad.jsonl"
-        known = {"identity": "example.org:none", "votes": "s" * 50, "first_seen": 1e9, "last_seen": 1.7e9}
+        known = {"identity": "example.org:none", "votes": "s" * 500, "first_seen": 1e9, "last_seen": 1.7e9}
         file.write_text(json.dumps(known))
         _bms(other, "reputation", "import", "--replace", file)
-        for node in (one, other):
-            assert b"publish an SPF record" in _send(node).text
+        wait_until(lambda: b"publish an SPF record" in _send(one).text, "the one node has heard of it")
+        wait_until(lambda: b"publish an SPF record" in _send(other).text, "so has the other")
         _bms(one, "reputation", "reset", "example.org")
-        assert _send(other).action == "c"
+        wait_until(lambda: _send(other).action == "c", "it is forgotten everywhere")
 
 
 def test_whom_one_node_bans_or_lists_the_other_one_refuses_until_it_is_taken_back(database: str) -> None:

@@ -8,13 +8,14 @@ from antispam.deadline import Deadline
 from antispam.learning.forwards import Forwarded, Report
 from antispam.learning.mailboxes import identity
 from antispam.learning.teacher import Teacher
+from antispam.reputation.asking import reported
 from antispam.store import Store, quarantine, rates, release
 from antispam.text import from_wire
 from antispam.verdicts import Verdict, tempfail
 from dspam.features import extract
 from dspam.hashing import Keys
 from dspam.store import Taught, find_signature, unpack_keys
-from gossip import HAM, SPAM, Records
+from gossip import HAM, SPAM
 
 PERIOD = 3600.0  # seconds, of report_rate
 _TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
@@ -87,7 +88,7 @@ def take(
         result.corrected += taught is Taught.RETRAINED
         result.known += taught is Taught.REPLAY
         if lesson.ref:
-            Records(store).report(lesson.ref, SPAM if is_spam else HAM, now, deadline)
+            reported(store, lesson.ref, SPAM if is_spam else HAM, now, deadline)
         if report.subject:
             result.subjects.append(report.subject)
         if lesson.ref:

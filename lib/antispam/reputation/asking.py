@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from antispam.deadline import Deadline
 from antispam.evidence import ReputationFinding
 from antispam.message import Message
 from antispam.reputation.settings import GossipSettings
@@ -98,6 +99,13 @@ def node_of(services: Services) -> Gossip:
 
 def _nothing(row: dict[str, object]) -> None:
     pass
+
+
+def reported(store: Store, ref: str, vote: int, now: float, deadline: Deadline | None = None) -> None:
+    """A user says what our message of this reference was. Raises StoreError."""
+    Records(store).report(ref, vote, now, deadline)
+    if (node := _nodes.get(store)) is not None:
+        node.forget()
 
 
 def peers_of(settings: GossipSettings) -> list[Client]:

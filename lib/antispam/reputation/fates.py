@@ -6,6 +6,7 @@ from antispam.connection import Connection
 from antispam.evidence import OpinionFinding, ReputationFinding, SpamFinding
 from antispam.journey import Subject, all_decisions
 from antispam.message import Message
+from antispam.reputation.asking import node_of
 from antispam.reputation.settings import GossipSettings
 from antispam.services import Services
 from antispam.verdicts import Action, Verdict
@@ -65,3 +66,5 @@ def remember(
     name = identity(finding.domain, finding.how)
     row = vote_row(finding.umis, name, services.clock(), ref=message.ref, vote=vote, asked_at=message.received_at)
     services.write_later(reputation_vote, row)
+    if services.store is not None:
+        node_of(services).voted(name, vote, message.received_at)

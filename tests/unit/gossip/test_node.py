@@ -159,6 +159,44 @@ def test_it_is_remembered_whether_a_peer_agreed_a_hundred_times(store):
     assert (found.size, found.spam_count, found.ham_count) == (100, 3, 1)
 
 
+def test_what_the_database_said_is_believed_for_a_second(store):
+    now = [0.0]
+    ours = Gossip(Records(store), clock=lambda: NOW, ticks=lambda: now[0])
+    known(store, SPAM, 10)
+
+    def spam() -> int:
+        return ours.query(f"u{len(ours._recent)}", "example.org", "SPF").own.spam_count
+
+    assert spam() == 10
+    known(store, SPAM, 12)
+    assert spam() == 10
+    ours.voted("example.org:SPF", SPAM)  # of our own we need not be told
+    assert spam() == 11
+    now[0] = 1.0
+    assert spam() == 12
+    known(store, SPAM, 20)
+    ours.forget()
+    assert spam() == 20
+
+
+def test_a_stranger_is_as_old_as_the_question_about_his_first_message(store):
+    ours = node(store)
+    assert ours.query("u", "example.org", "SPF").opinion == (0.0, 0.0)
+    ours.voted("example.org:SPF", HAM, NOW - 5)
+    answer = ours.query("v", "example.org", "SPF")
+    assert (answer.own.first_seen, answer.own.last_seen) == (NOW - 5, NOW)
+    assert answer.opinion[1] > 0
+
+
+def test_what_was_answered_does_not_change_afterwards(store):
+    known(store, SPAM, 10)
+    ours = node(store)
+    answer = ours.query("u", "example.org", "SPF")
+    ours.voted("example.org:SPF", SPAM)
+    assert answer.own.spam_count == 10
+    assert ours.query("v", "example.org", "SPF").own.spam_count == 11
+
+
 def test_a_message_that_somebody_asked_about_can_be_judged(store):
     ours = node(store)
     ours.note("u", "example.org", "SPF")
