@@ -95,13 +95,14 @@ JOURNEY = Journey([
         asks="what was the mail of that domain like lately?"),
     Row(Stage.RCPT, RECIPIENT, srs_bounce, needs=("connection",),
         asks="is it a bounce of something that we sent, and whom does it mean?"),
-    Row(Stage.RCPT, RECIPIENT, private_relay, needs=("connection", "auth"),
+    # Those below need it to ask about the mailbox that a signed address stands for.
+    Row(Stage.RCPT, RECIPIENT, private_relay, needs=("connection", "auth", "srs"),
         asks="may this client send to that domain by way of us?"),
-    Row(Stage.RCPT, RECIPIENT, known_user, needs=("connection", "auth"),
+    Row(Stage.RCPT, RECIPIENT, known_user, needs=("connection", "auth", "srs"),
         asks="is there such a user?"),
-    Row(Stage.RCPT, RECIPIENT, training_address, needs=("connection", "auth"), accepted=Accepted.DECIDE,
+    Row(Stage.RCPT, RECIPIENT, training_address, needs=("connection", "auth", "srs"), accepted=Accepted.DECIDE,
         asks="is this an address that teaches the filter, and may this sender teach it?"),
-    Row(Stage.RCPT, RECIPIENT, greylist, needs=("connection", "auth", "spf", "sender_lists", "reputation"),
+    Row(Stage.RCPT, RECIPIENT, greylist, needs=("connection", "auth", "spf", "sender_lists", "reputation", "srs"),
         accepted=Accepted.SKIP,
         asks="have we seen this client, sender and recipient together before?"),
     # Those below need it only so that none of them is asked before it has answered.
