@@ -139,7 +139,7 @@ JOURNEY = Journey([
         asks="does it look like the spam that its recipients were taught, or like their honest mail?"),
     Row(Stage.END, RECIPIENT, spam_action, needs=("own_mail", "dspam"),
         asks="what does this recipient want done, if it is spam?"),
-    Row(Stage.END, MESSAGE, wiretap, needs=("auth", "own_mail"),
+    Row(Stage.END, MESSAGE, wiretap, needs=("auth", "own_mail"), accepted=Accepted.DECIDE,
         asks="is the sender one whose mail is copied, or dropped?"),
     Row(Stage.END, MESSAGE, smart_alias, needs=("own_mail", "wiretap"),
         asks="does what this sender sends to these recipients go elsewhere?"),
