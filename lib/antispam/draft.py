@@ -188,10 +188,16 @@ class Draft:
             for place, value in sorted(self._changed.items(), reverse=True)
         ]
         body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
-        gone: list[Edit] = [
-            DeleteRecipient(one.path) for one in self.recipients if one.readdressed or self._is_out(one)
-        ]
-        return [*changes, *self._appended, *self._inserted, *body, *self._additions(), *gone, *self._envelope]
+        envelope = [*self._renamed(), *self._additions(), *self._gone(), *self._envelope]
+        return [*changes, *self._appended, *self._inserted, *body, *envelope]
+
+    def _renamed(self) -> list[Edit]:
+        """Out before their plain address is put in: an MTA with rules of its own may know both as one mailbox, and take out
+        what was put in before."""
+        return [DeleteRecipient(one.path) for one in self.recipients if one.readdressed]
+
+    def _gone(self) -> list[Edit]:
+        return [DeleteRecipient(one.path) for one in self.recipients if self._is_out(one) and not one.readdressed]
 
     def _name(self, place: int) -> str:
         return self.message.headers[place].name.decode("ascii", "surrogateescape")

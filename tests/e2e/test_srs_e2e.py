@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.filter_process import FilterProcess
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
 from support.processes import RunDirectory
@@ -53,6 +54,15 @@ def srs_server() -> Iterator[Path]:
                 server.terminate()
 
 
+def postfix_maps(socket: Path) -> dict[str, str]:
+    return {
+        "sender_canonical_maps": f"socketmap:unix:{socket}:forward",
+        "sender_canonical_classes": "envelope_sender",
+        "recipient_canonical_maps": f"socketmap:unix:{socket}:reverse",
+        "recipient_canonical_classes": "envelope_recipient",
+    }
+
+
 @contextlib.contextmanager
 def running(kind: str, world: tuple[PrivateNetwork, NameServer]) -> Iterator[tuple[Mta, Sink]]:
     network, nameserver = world
@@ -69,13 +79,7 @@ def running(kind: str, world: tuple[PrivateNetwork, NameServer]) -> Iterator[tup
             extra = f"pushdef(`_ARG_', `local:{socket}')dnl\ninclude(`{pysrs}')dnl\npopdef(`_ARG_')dnl\n"
             yield stack.enter_context(Sendmail(network, sink, extra_mc=USE_ROUTES + extra, files=ROUTES)), sink
         else:
-            settings = {
-                "sender_canonical_maps": f"socketmap:unix:{socket}:forward",
-                "sender_canonical_classes": "envelope_sender",
-                "recipient_canonical_maps": f"socketmap:unix:{socket}:reverse",
-                "recipient_canonical_classes": "envelope_recipient",
-            }
-            yield stack.enter_context(Postfix(network, sink, extra=settings)), sink
+            yield stack.enter_context(Postfix(network, sink, extra=postfix_maps(socket))), sink
 
 
 @pytest.fixture(params=["postfix", "sendmail", "sendmail with pysrs.m4"], scope="module")
@@ -84,11 +88,12 @@ def forwarding(request: pytest.FixtureRequest, world: tuple[PrivateNetwork, Name
         yield found
 
 
-def send(mta: Mta, sink: Sink, sender: str, recipient: str) -> tuple[str, list[str]]:
-    """The envelope with which a message arrives."""
+def send(mta: Mta, sink: Sink, sender: str, recipient: str, source: str = "") -> tuple[str, list[str]]:
+    """The envelope with which a message arrives that a client at `source` sends."""
     sink.clear()
-    with mta.client() as client:
+    with mta.client(source) as client:
         client.greet()
+        client.command("EHLO mail.elsewhere.example")
         reply = client.message(sender, [recipient], MESSAGE)
         assert reply.code == 250, reply
     mta.wait_idle()
@@ -150,3 +155,60 @@ def test_recipients_in_the_domains_of_nosrs_see_the_plain_sender(forwarding) -> 
         pytest.skip("Postfix asks about senders before it looks at their recipients")
     assert send(mta, sink, "ann@example.org", "bob@plain.example")[0] == "ann@example.org"
     assert send(mta, sink, "ann@ours.example", "bob@plain.example")[0] == "ann@ours.example"
+
+
+FILTER = """\
+[milter]
+internal_connect = 127.0.0.1
+[greylist]
+mode = off
+[srs]
+secret = shhhh!
+fwdomain = fwd.example
+sign = ours.example
+reject_spoofed = yes
+"""
+
+
+@pytest.fixture(params=["postfix", "sendmail"], scope="module")
+def filtered(request: pytest.FixtureRequest, world: tuple[PrivateNetwork, NameServer]):
+    """An MTA that asks the filter and the socket map, as docs/srs.md has them."""
+    network, nameserver = world
+    nameserver.load(complete([], {}))
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(RunDirectory("socket"))
+        milter = run.path / "milter.sock"
+        stack.enter_context(FilterProcess(network, FILTER, socket=milter))
+        maps = stack.enter_context(srs_server())
+        sink = stack.enter_context(Sink(network))
+        if request.param == "sendmail":
+            extra = f"define(`SRS_SOCKET', `{maps}')dnl\ninclude(`{TOP}/sendmail/srs.m4')dnl\n"
+            yield stack.enter_context(Sendmail(network, sink, [f"local:{milter}"], extra_mc=extra)), sink
+        else:
+            yield stack.enter_context(Postfix(network, sink, [f"unix:{milter}"], extra=postfix_maps(maps))), sink
+
+
+def test_filter_and_maps_sign_once_and_lead_bounces_back_once(filtered) -> None:
+    mta, sink = filtered
+    sender, _ = send(mta, sink, "ann@ours.example", "bob@elsewhere.example")
+    assert sender.startswith("SRS0=")
+    assert sender.endswith("==ann@ours.example")
+    assert send(mta, sink, "", sender, "127.0.0.9") == ("", ["ann@ours.example"])
+
+
+def test_filter_and_maps_lead_a_bounce_of_forwarded_mail_to_its_sender(filtered) -> None:
+    mta, sink = filtered
+    sender, _ = send(mta, sink, "ann@example.org", "bob@elsewhere.example")
+    assert sender.endswith("=example.org=ann@fwd.example")
+    assert send(mta, sink, "", sender, "127.0.0.9") == ("", ["ann@example.org"])
+
+
+def test_filter_and_maps_refuse_a_bounce_to_a_plain_address(filtered) -> None:
+    mta, _ = filtered
+    with mta.client("127.0.0.9") as client:
+        client.greet()
+        client.command("EHLO mail.elsewhere.example")
+        client.command("MAIL FROM:<>")
+        reply = client.command("RCPT TO:<ann@ours.example>")
+    assert reply.code == 550
+    assert "its sender was forged" in reply.text

@@ -98,20 +98,20 @@ def under_another_name(path, meant):
 def test_a_readdressed_recipient_gets_it_under_the_address_that_is_meant():
     d = addressed("a@example.com")
     d = Draft(d.message, [*d.recipients, under_another_name("SES=x=b@example.com", "b@example.com")])
-    assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
+    assert d.edits() == [DeleteRecipient("<SES=x=b@example.com>"), AddRecipient("b@example.com")]
     assert d.addresses == ("a@example.com", "b@example.com")
 
 
 def test_a_readdressed_recipient_who_is_redirected_gets_none():
     d = Draft(addressed().message, [under_another_name("SES=x=b@example.com", "b@example.com")])
     d.redirect("b@example.com", ["c@example.com"])
-    assert d.edits() == [AddRecipient("c@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
+    assert d.edits() == [DeleteRecipient("<SES=x=b@example.com>"), AddRecipient("c@example.com")]
 
 
 def test_a_readdressed_recipient_gets_it_whoever_else_is_to_be_added():
     d = Draft(addressed().message, [under_another_name("SES=x=b@example.com", "b@example.com")])
     d.add_recipient("b@example.com")
-    assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=b@example.com>")]
+    assert d.edits() == [DeleteRecipient("<SES=x=b@example.com>"), AddRecipient("b@example.com")]
 
 
 def readdressed(*addresses):
@@ -124,7 +124,7 @@ def readdressed(*addresses):
 
 def test_whom_the_client_named_by_a_signed_address_gets_it_at_his_plain_one():
     d = readdressed("a@example.com")
-    assert d.edits() == [AddRecipient("a@example.com"), DeleteRecipient("<SES=x=a@example.com>")]
+    assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>"), AddRecipient("a@example.com")]
     assert d.addresses == ("a@example.com",)
 
 
@@ -138,5 +138,6 @@ def test_whom_the_client_named_in_both_ways_gets_it_once():
 def test_whom_the_client_named_by_a_signed_address_can_be_redirected():
     d = readdressed("a@example.com")
     d.redirect("a@example.com", ["b@example.com"])
-    assert d.edits() == [AddRecipient("b@example.com"), DeleteRecipient("<SES=x=a@example.com>")]
+    assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>"), AddRecipient("b@example.com")]
     assert d.addresses == ("b@example.com",)
+    assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>"), AddRecipient("b@example.com")]
