@@ -29,6 +29,8 @@ class DB(Base):
             yield connection
 
     def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
+        if not _can_be_kept(sendhost + senduser):
+            raise NotRewritten("an address with octets that are no UTF-8")
         hash = self.hash_create(sendhost, senduser)
         # Looked up in lower case: mail servers fold it on the way.
         row = (hash.lower(), self._clock(), sendhost, senduser)
@@ -41,6 +43,8 @@ class DB(Base):
         if self.tag_of(user) != "SRS0":
             raise NotRewritten(f"no SRS0 address: {user[:60]!r}")
         hash = user[5:]
+        if not hash.isascii():
+            raise NotRewritten(f"no SRS0 address: {user[:60]!r}")
         with self._opened() as connection:
             found = connection.execute("select made_at, host, user from srs where hash = ?", (hash.lower(),)).fetchone()
         if found is None:
@@ -51,3 +55,12 @@ class DB(Base):
         if not self.ignoretimestamp and self._clock() > made_at + self.maxage * DAY:
             raise Expired("the SRS address is too old")
         return host, sender
+
+
+def _can_be_kept(text: str) -> bool:
+    """Whether SQLite takes it: undecodable octets came as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -6,6 +6,7 @@ A recipient whose signature is valid is the plain address from here on: for the 
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from typing import ClassVar
 
 from antispam import findings as base
@@ -23,6 +24,7 @@ from antispam.verdicts import CONTINUE, Action, Verdict, reject
 NAME = "srs"
 Settings = SrsSettings
 
+_LONGEST = 1000  # characters, of an address that srs.py verifies
 _ALWAYS = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142: people must get through to them
 
 
@@ -31,7 +33,7 @@ class Finding(base.Finding):
     """A recipient in a domain whose senders are signed.
 
     bounce    the message is one, by its sender
-    plain     the address that the signed one stands for
+    plain     the address that the signed one stands for, "" where that is not known or can't be written down
     sender    the mailbox name that counts as a bounce, "" for the null sender
     """
 
@@ -53,14 +55,22 @@ def collect(
     mailbox = parse_mailbox(recipient.address)
     if signature is None or mailbox.domain not in signature.domains:
         return None
-    state, plain = signature.verified(recipient.address)
+    try:
+        state, plain = signature.verified(recipient.address)
+    except sqlite3.Error as error:
+        return Finding(error=f"srs: {error}")
     bounce = _is_bounce(message, signature.settings)
     client = message.findings.get(ConnectionFinding)
     outside = client is None or client.client is ClientClass.EXTERNAL
     if state is not State.VALID and (not bounce or not outside or mailbox.local.lower() in _ALWAYS):
         return None
     local = parse_mailbox(message.mail_from).local
-    return Finding(state=state, bounce=bounce, plain=from_wire(plain, 320), sender=from_wire(local, 64))
+    return Finding(state=state, bounce=bounce, plain=_as_it_is(plain), sender=from_wire(local, 64))
+
+
+def _as_it_is(address: str) -> str:
+    """ "" for an address that a finding can't hold unchanged: mail must not go to another, cut off or escaped."""
+    return address if from_wire(address, _LONGEST) == address else ""
 
 
 def _is_bounce(message: Message, settings: SrsSettings) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from typing import ClassVar
 
 from antispam import findings as base
@@ -37,8 +38,11 @@ def collect(
     signature = signature_of(services.settings[Settings], services.clock)
     if signature is None or not of_our_users(message):
         return None
-    signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))
-    return Finding(signed=from_wire(signed, 500)) if signed else None
+    try:
+        signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))
+    except sqlite3.Error as error:
+        return Finding(error=f"srs: {error}")
+    return Finding(signed=from_wire(signed, 1100)) if signed else None
 
 
 def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:

@@ -156,3 +156,11 @@ def test_a_database_forgets(tmp_path):
     address = srs(SRS.DB, database=tmp_path / "srs.db").forward("ann@example.org", "f.example")
     with pytest.raises(SRS.Expired):
         srs(SRS.DB, now=NOW + 30 * DAY, database=tmp_path / "srs.db").reverse(address)
+
+
+def test_a_database_is_not_asked_about_what_it_can_not_hold(tmp_path):
+    it = srs(SRS.DB, database=tmp_path / "srs.db")
+    with pytest.raises(SRS.NotRewritten):
+        it.reverse("SRS0=\udcff@f.example")
+    with pytest.raises(SRS.NotRewritten):
+        it.forward("\udcff@example.org", "f.example")

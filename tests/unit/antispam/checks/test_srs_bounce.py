@@ -155,3 +155,21 @@ def test_no_recipient_raises(to: str) -> None:
         f"SRS1={to}@fwd.example",
     ):
         found(address)
+
+
+@pytest.mark.parametrize("local", ["a" * 400, "b\udcff"])
+def test_mail_goes_to_the_very_address_that_was_signed_or_is_not_led_back(local: str) -> None:
+    plain = f"{local}@example.net"
+    finding = found(signature().srs.sign(plain))
+    assert finding is not None
+    assert finding.state is State.VALID
+    assert readdress(finding) in (plain, "")
+
+
+def test_a_database_that_fails_is_a_finding_with_an_error(tmp_path: Path) -> None:
+    config = f"{CONFIG}database = {tmp_path}/srs.db\n"
+    address = signature(config).srs.sign("ann@example.net")
+    (tmp_path / "srs.db").write_bytes(b"no database at all, and long enough to be seen as none" * 20)
+    finding = found(address, config=config)
+    assert finding is not None
+    assert finding.error.startswith("srs: ")
