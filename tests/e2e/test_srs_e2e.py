@@ -111,11 +111,11 @@ def test_a_foreign_sender_leaves_in_our_domain_and_his_bounce_is_led_back(forwar
 
 
 def test_the_case_of_a_local_part_is_kept(forwarding, request: pytest.FixtureRequest) -> None:
-    if "pysrs" in request.node.callspec.id:
-        pytest.skip("pysrs.m4 has sendmail fold it")
+    """But by pysrs.m4, which has sendmail fold it."""
     mta, sink = forwarding
     sender, _ = send(mta, sink, "Ann.Miller@example.org", "bob@elsewhere.example")
-    assert send(mta, sink, "", sender) == ("", ["Ann.Miller@example.org"])
+    kept = "ann.miller" if "pysrs" in request.node.callspec.id else "Ann.Miller"
+    assert send(mta, sink, "", sender) == ("", [f"{kept}@example.org"])
 
 
 def test_our_own_sender_is_signed(forwarding) -> None:
@@ -149,12 +149,12 @@ def test_a_forged_one_is_not_led_back(forwarding) -> None:
     assert send(mta, sink, "", forged)[1] == [forged]
 
 
-def test_recipients_in_the_domains_of_nosrs_see_the_plain_sender(forwarding) -> None:
+def test_recipients_in_the_domains_of_nosrs_see_the_plain_sender_under_sendmail(forwarding) -> None:
+    """Postfix asks about senders without telling who gets the message."""
     mta, sink = forwarding
-    if mta.name == "postfix":
-        pytest.skip("Postfix asks about senders before it looks at their recipients")
-    assert send(mta, sink, "ann@example.org", "bob@plain.example")[0] == "ann@example.org"
-    assert send(mta, sink, "ann@ours.example", "bob@plain.example")[0] == "ann@ours.example"
+    for sender in ("ann@example.org", "ann@ours.example"):
+        left = send(mta, sink, sender, "bob@plain.example")[0]
+        assert left.startswith("SRS0=") if mta.name == "postfix" else left == sender
 
 
 FILTER = """\
