@@ -102,7 +102,7 @@ def lists_command(program: Program) -> click.Group:
         """Put NAMES on the list of KIND."""
         with _opened(program, config) as store:
             for name in names:
-                _add(store, kind, name, reason, period)
+                _add(store, kind, name.removeprefix("@"), reason, period)  # whole domains, as milter.cfg writes them
         click.echo(f"{len(names)} on the {kind}; heeded within {lists.REMEMBERED:.0f} seconds.")
 
     @group.command("remove")
@@ -115,7 +115,7 @@ def lists_command(program: Program) -> click.Group:
         with _opened(program, config) as store:
             for name in names:
                 try:
-                    if not lists.remove(store, kind, name):
+                    if not lists.remove(store, kind, name.removeprefix("@")):
                         missing.append((name, _near(store, kind, name)))
                 except BadName as error:
                     raise click.ClickException(str(error)) from error

@@ -51,7 +51,7 @@ def import_names(
             done.complain(f"{one.where}: {one.why}")
             continue
         try:
-            name = lists.normalized(kind, one.name)
+            name = lists.normalized(kind, one.name.removeprefix("@"))  # so milter.cfg writes whole domains
         except lists.BadName as error:
             done.complain(f"line {one.line}: {error}")
             continue

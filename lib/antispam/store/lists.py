@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import ipaddress
@@ -11,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from antispam.addresses import is_hostname, normalize_domain, parents, parse_ip, parse_mailbox
+from antispam.addresses import MAX_DOMAIN, is_hostname, normalize_domain, parents, parse_ip, parse_mailbox
 from antispam.deadline import Deadline
 from antispam.store.engine import SLICE, Store
 from antispam.store.schema import sender_list
@@ -76,20 +77,24 @@ def normalized(kind: Kind, name: str) -> str:
     exact = f"{mailbox.local.lower()}@{mailbox.domain}" if mailbox.local else mailbox.domain
     if "." not in mailbox.domain or not is_hostname(mailbox.domain) or len(exact) > 320 or not exact.isprintable():
         raise BadName(f"{from_wire(text, 60)} is no mail address")
+    if not mailbox.local and "@" in text:
+        # Whoever gets ""@example.com on a list by what he sends would hit all of example.com.
+        raise BadName(f"{from_wire(text, 60)} has nothing before the @; {mailbox.domain} is the whole domain")
     return exact
 
 
 def _forms(kind: Kind, name: str) -> Iterator[str]:
-    """Under which names an entry may stand that covers this one."""
-    try:
-        exact = normalized(kind, name)
-    except BadName:
-        return
-    yield exact
+    """Under which names an entry may stand that covers this one. A name that could be no entry itself may be covered all the
+    same: nobody gets past a ban of *.example.com as x@!.example.com."""
+    with contextlib.suppress(BadName):
+        yield normalized(kind, name)
     if kind is Kind.BANNED_DOMAIN:
-        yield from (f"*.{above}" for above in parents(exact) if "." in above)
-    elif kind is not Kind.BANNED_IP and "@" in exact:
-        yield exact.rpartition("@")[2]  # an administrator may list a whole domain
+        above = list(parents(normalize_domain(name.strip().rstrip(".")[-MAX_DOMAIN:])))
+        yield from (f"*.{domain}" for domain in above if "." in domain and is_hostname(domain))
+    elif kind is not Kind.BANNED_IP and "@" in name:
+        domain = parse_mailbox(name).domain
+        if "." in domain and is_hostname(domain):
+            yield domain  # an administrator may list a whole domain
 
 
 def _key(kind: Kind, name: str) -> str:

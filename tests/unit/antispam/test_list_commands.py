@@ -49,6 +49,12 @@ def test_what_is_added_is_shown_and_removed(bms, store):
     assert "Nobody is listed" in bms("lists", "show").output
 
 
+def test_a_whole_domain_may_be_written_as_in_milter_cfg(bms, store):
+    assert bms("lists", "add", "whitelist", "@Example.com").exit_code == 0
+    assert [entry.name for entry in everything(store)] == ["example.com"]
+    assert bms("lists", "remove", "whitelist", "@example.com").exit_code == 0
+
+
 def test_an_entry_may_end(bms, store):
     assert bms("lists", "add", "banned-ip", "192.0.2.7", "--for", "2h").exit_code == 0
     (entry,) = everything(store)

@@ -84,6 +84,10 @@ def test_an_entry_does_not_cover(store, kind, listed, asked):
     [
         (Kind.WHITELIST, "ann"),
         (Kind.WHITELIST, "a\nb@example.com"),
+        (Kind.WHITELIST, '""@example.com'),
+        (Kind.BLACKLIST, '<""@gmail.com>'),
+        (Kind.BLACKLIST, "@gmail.com"),
+        (Kind.BLACKLIST, "<@gmail.com>"),
         (Kind.BLACKLIST, "a" * 400 + "@example.com"),
         (Kind.BANNED_IP, "300.1.1.1"),
         (Kind.BANNED_DOMAIN, "com"),
@@ -163,6 +167,27 @@ def test_what_has_expired_is_forgotten(store):
     put(store, Kind.WHITELIST, "eve@example.com")
     assert purge(store, NOW) == 1
     assert [entry.name for entry in everything(store)] == ["bob@example.com", "eve@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "sender"),
+    [
+        (Kind.BANNED_DOMAIN, "*.spam.example", "a!.spam.example"),
+        (Kind.BANNED_DOMAIN, "*.spam.example", "*.spam.example"),
+        (Kind.BANNED_DOMAIN, "*.spam.example", " .spam.example.."),
+        (Kind.BANNED_DOMAIN, "*.spam.example", "-.\xff.spam.example"),
+        (Kind.BANNED_DOMAIN, "*.spam.example", "a." * 500 + "spam.example"),
+        (Kind.BANNED_DOMAIN, "*.spam.example", "a" * 64 + ".SPAM.example"),
+        (Kind.BLACKLIST, "spam.example", '""@spam.example'),
+        (Kind.BLACKLIST, "spam.example", "@spam.example"),
+        (Kind.BLACKLIST, "spam.example", "a\nb@spam.example"),
+        (Kind.BLACKLIST, "spam.example", "a" * 400 + "@spam.example"),
+        (Kind.BLACKLIST, "spam.example", "\udcff@spam.example"),
+    ],
+)
+def test_nobody_gets_past_an_entry_by_a_name_that_could_be_none(store, kind, listed, sender):
+    put(store, kind, listed)
+    assert names(store, kind, sender) == [listed]
 
 
 def test_a_ban_that_ended_is_remembered_so_that_the_next_is_longer(store):
