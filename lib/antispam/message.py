@@ -13,6 +13,8 @@ from antispam.findings import Findings
 from antispam.outcome import Decision
 from antispam.text import from_wire
 
+SHOWN = 5  # fields of one name at the top, and as many at the bottom, of which a program may show one
+
 # What a plain RFC 5321 path (section 4.1.2) is made of; anything else is read more slowly.
 _PLAIN_PATH = re.compile(r"<?[^\x00-\x20()<>,;:\\\"\[\]!%]*>?")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\[[^\[\]]*\]?|\\.|[ \t\r\n]+|.', re.DOTALL)
@@ -211,6 +213,12 @@ class Message:
         key = name.lower()
         least = len(key)
         return [header for header in self.headers if len(header.name) >= least and header.key == key]
+
+    def shown(self, name: bytes) -> list[Header]:
+        """Those of that name that somebody may read: all, but of very many the first and the last few. A program shows one of
+        the two, and nothing else is worth the time that thousands take."""
+        found = self.fields(name)
+        return found if len(found) <= 2 * SHOWN else [*found[:SHOWN], *found[-SHOWN:]]
 
     def raw(self) -> bytes:
         """The message as octets with CRLF between the header fields, as it came, for storing and for verifying."""

@@ -62,7 +62,7 @@ def collect(
 
 def _forwarded(message: Message) -> str:
     """The subject that says so, "" for none."""
-    subjects = (as_shown(decoded(header.text).text) for header in message.fields(b"Subject"))
+    subjects = (as_shown(decoded(header.text).text) for header in message.shown(b"Subject"))
     return next((from_wire(one, 200) for one in subjects if one.lower().startswith(_PREFIXES)), "")
 
 

@@ -201,7 +201,7 @@ def _of_rest(message: Message) -> list[tuple[Oddity, str]]:
         for header in message.fields(b"Message-ID")
         if not _MESSAGE_ID.search(header.value[:2000])
     ]
-    for header in message.fields(b"Subject"):
+    for header in message.shown(b"Subject"):
         subject = header.decoded.strip().lower()
         if subject.startswith(_BEFORE) or subject.endswith(_AFTER) or subject == "adv":
             found.append((Oddity.ADVERTISING, from_wire(subject, 200)))

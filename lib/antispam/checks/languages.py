@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ from antispam.accessmap import AccessMap, AccessTable
 from antispam.answers import Answer, answered
 from antispam.authors import name_in, of_our_users
 from antispam.connection import Connection
-from antispam.encoded_words import decoded
+from antispam.encoded_words import codec_of, decoded
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.scripts import SCRIPTS, letters_by_script, mixed_word
@@ -88,8 +87,8 @@ def collect(
     scripts, charsets = _blocked(settings)
     if (not scripts and not charsets and settings.lookalikes is Answer.IGNORE) or of_our_users(message):
         return None
-    fields = [decoded(header.text) for header in message.fields(b"Subject")]
-    names = [decoded(name_in(header.text)) for header in message.fields(b"From")]
+    fields = [decoded(header.text) for header in message.shown(b"Subject")]
+    names = [decoded(name_in(header.text)) for header in message.shown(b"From")]
     texts = [shown for field in fields if any(map(str.isalpha, shown := as_shown(field.text)))] or [
         as_shown(name.text) for name in names
     ]
@@ -115,10 +114,8 @@ def _blocked(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:
 
 def _charset(name: str) -> str:
     """One name of those that a charset has."""
-    try:
-        return codecs.lookup(name).name
-    except (LookupError, ValueError):
-        return name.lower()
+    codec = codec_of(name)
+    return codec.name if codec is not None else name.lower()
 
 
 def _share(text: str, scripts: frozenset[str]) -> tuple[int, tuple[str, ...]]:

@@ -56,7 +56,7 @@ def _list(items: tuple[str, ...], fold: bool, whole: bool) -> WordList:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where nothing is found. Every Subject and From is looked at: which of several is shown, nobody knows."""
+    """None where nothing is found. Which of several Subject and From fields is shown, nobody knows."""
     assert message is not None
     settings = services.settings[Settings]
     whole = settings.whole_words
@@ -64,10 +64,10 @@ def collect(
     of_names = (*general, _list(settings.from_words, False, whole))
     if not any(of_names) or of_our_users(message):
         return None
-    for header in message.fields(b"Subject"):
+    for header in message.shown(b"Subject"):
         if finding := _found(general, decoded(header.text).text, "subject"):
             return finding
-    for header in message.fields(b"From"):
+    for header in message.shown(b"From"):
         if finding := _found(of_names, decoded(name_in(header.text)).text, "author"):
             return finding
     return None

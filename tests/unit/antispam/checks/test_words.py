@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from antispam.bans import BanSettings
@@ -110,3 +112,16 @@ def test_a_throwaway_domain_is_banned_where_that_is_wanted(store):
 )
 def test_other_domains_are_not_banned_for_a_word(store, changes):
     assert _conclude(store, **changes) == []
+
+
+def test_the_last_of_thousands_of_subjects_may_be_the_one_that_is_shown():
+    finding, _ = judge(words, message(*["Subject: hi"] * 4000, "Subject: Cialis"), CONFIG)
+    assert finding.word == "cialis"
+
+
+def test_thousands_of_subjects_take_no_time():
+    config = "[defang]\nspam_words = " + ", ".join("x" * length for length in range(3, 40)) + "\n"
+    it = message(*[f"Subject: {'y' * 2000}"] * 500)
+    started = time.perf_counter()
+    assert judge(words, it, config) == (None, None)
+    assert time.perf_counter() - started < 1
