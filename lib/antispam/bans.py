@@ -165,9 +165,12 @@ def ban_sender(
     """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" where
     nothing can be banned. Raises StoreError."""
     mailbox = parse_mailbox(author)
-    provider = proved in HostList(settings.email_providers)
+    providers = HostList(settings.email_providers)
+    provider = proved in providers
     kind = Kind.BLACKLIST if provider else Kind.BANNED_DOMAIN
     name = str(mailbox) if provider else widened(proved)
+    if name.removeprefix("*.") in providers and not provider:
+        name = proved  # one server of theirs, whose bounces are nobody's
     if provider and (mailbox.domain != proved or not mailbox.local):  # without a name it would be all of the provider
         return ""
     if any(

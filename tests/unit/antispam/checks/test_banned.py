@@ -209,6 +209,8 @@ def test_without_a_database_a_finding_says_why(tmp_path) -> None:
         ("spam.example", "win@spam.example", Kind.BANNED_DOMAIN, "spam.example"),
         ("mx3.spam.example", "win@mx3.spam.example", Kind.BANNED_DOMAIN, "*.spam.example"),
         ("gmail.com", "win@gmail.com", Kind.BLACKLIST, "win@gmail.com"),
+        ("mx3.gmail.com", "", Kind.BANNED_DOMAIN, "mx3.gmail.com"),
+        ("mail1.co.uk", "win@mail1.co.uk", Kind.BANNED_DOMAIN, "mail1.co.uk"),
     ],
 )
 def test_a_reported_sender(store: Store, proved: str, author: str, kind: Kind, name: str) -> None:
@@ -233,7 +235,12 @@ def test_who_is_not_proved_is_not_banned(store: Store, proved: str, author: str)
 
 @pytest.mark.parametrize(
     ("domain", "name"),
-    [("smtp12.a.b.example", "*.a.b.example"), ("mx.spam.example", "mx.spam.example"), ("mx1.example", "mx1.example")],
+    [
+        ("smtp12.a.b.example", "*.a.b.example"),
+        ("mx.spam.example", "mx.spam.example"),
+        ("mx1.example", "mx1.example"),
+        ("mx1.spam.co.uk", "*.spam.co.uk"),
+    ],
 )
 def test_one_of_many_servers_stands_for_all(domain: str, name: str) -> None:
     assert widened(domain) == name
