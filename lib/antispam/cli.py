@@ -28,6 +28,7 @@ from antispam.supervisor import ProcessPlan, Supervisor
 from antispam.trial import trial
 
 _SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}  # their passwords are not shown
+_SECRETS = {("gossip", "key"), ("srs", "secret")}
 
 
 def make_group(
@@ -155,6 +156,6 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
 def _show(origin: Origin) -> str:
     if (origin.section, origin.option) in _SQL_URLS and origin.value:
         return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
-    if origin.section == "gossip" and origin.option == "key" and origin.value:
+    if (origin.section, origin.option) in _SECRETS and origin.value:
         return "***"
     return origin.shown

@@ -303,6 +303,14 @@ def test_the_password_of_the_database_is_not_shown(shell: Shell) -> None:
     assert "very-secret" not in done.output
 
 
+def test_the_secrets_of_signed_senders_and_of_other_nodes_are_not_shown(shell: Shell) -> None:
+    shell.configure("[srs]\nsecret = very-secret, older-secret\n[gossip]\nkey = secret-of-the-nodes\n")
+    done = shell.run("check-config")
+    assert done.exit_code == 0
+    assert done.output.count("= ***") == 2
+    assert not any(one in done.output for one in ("very-secret", "older-secret", "secret-of-the-nodes"))
+
+
 def test_the_password_of_the_database_of_authors_is_not_shown(shell: Shell) -> None:
     shell.configure("[author_domain]\nsql_url = postgresql+psycopg://bms:very-secret@db.example.com/mail\n")
     done = shell.run("check-config")
