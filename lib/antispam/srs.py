@@ -8,6 +8,7 @@ import enum
 import functools
 import logging
 import os
+import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable
@@ -105,6 +106,10 @@ class SrsSettings(CheckSettings):
         return tuple(filter(None, (*self.ses, *self.sign, *self.srs, self.fwdomain)))
 
 
+UNUSABLE = (SettingsError, sqlite3.Error)
+"""What signature_of() and the signature raise where a file of [srs] can't be read or written any more."""
+
+
 class State(enum.StrEnum):
     """What an address that a bounce goes to is worth."""
 
@@ -134,7 +139,8 @@ class Signature:
         self._nosrs = HostList(settings.nosrs)
 
     def signed(self, sender: str, recipients: tuple[str, ...]) -> str:
-        """The sender as he leaves; "" where he stays as he is: in another domain, signed already, for recipients of nosrs."""
+        """The sender as he leaves; "" where he stays as he is: in another domain, signed already, for recipients of nosrs.
+        This and the others raise sqlite3.Error where there is a database that fails."""
         domain = parse_mailbox(sender).domain
         if not domain or any(parse_mailbox(one).domain in self._nosrs for one in recipients):
             return ""
@@ -194,7 +200,7 @@ def is_signed(address: str) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def signature_of(settings: SrsSettings, clock: Callable[[], float] = time.time) -> Signature | None:
-    """What signs and verifies under these settings; None without a secret. Raises SettingsError for unusable files."""
+    """What signs and verifies under these settings; None without a secret. Raises UNUSABLE."""
     settings = _with_file(settings)
     secrets = (*settings.secret, *(_secrets_in(settings.secret_file) if settings.secret_file else ()))
     return Signature(settings, secrets, clock) if secrets else None

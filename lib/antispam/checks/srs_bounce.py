@@ -6,7 +6,6 @@ A recipient whose signature is valid is the plain address from here on: for the 
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from typing import ClassVar
 
 from antispam import findings as base
@@ -17,7 +16,7 @@ from antispam.evidence import ClientClass, ConnectionFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
-from antispam.srs import SrsSettings, State, signature_of
+from antispam.srs import UNUSABLE, SrsSettings, State, signature_of
 from antispam.text import from_wire
 from antispam.verdicts import CONTINUE, Action, Verdict, reject
 
@@ -48,16 +47,15 @@ def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
     """None for other recipients, for plain ones of mail that is no bounce, and for clients that are not outside."""
-    settings = services.settings[Settings]
-    signature = signature_of(settings, services.clock)
     assert message is not None
     assert recipient is not None
     mailbox = parse_mailbox(recipient.address)
-    if signature is None or mailbox.domain not in signature.domains:
-        return None
     try:
+        signature = signature_of(services.settings[Settings], services.clock)
+        if signature is None or mailbox.domain not in signature.domains:
+            return None
         state, plain = signature.verified(recipient.address)
-    except sqlite3.Error as error:
+    except UNUSABLE as error:
         return Finding(error=f"srs: {error}")
     bounce = _is_bounce(message, signature.settings)
     client = message.findings.get(ConnectionFinding)

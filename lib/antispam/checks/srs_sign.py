@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from typing import ClassVar
 
 from antispam import findings as base
@@ -14,7 +13,7 @@ from antispam.draft import Draft
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.services import Services
-from antispam.srs import SrsSettings, signature_of
+from antispam.srs import UNUSABLE, SrsSettings, signature_of
 from antispam.text import from_wire
 from antispam.verdicts import CONTINUE, Verdict
 
@@ -35,12 +34,14 @@ def collect(
 ) -> Finding | None:
     """None for every sender that stays as he is."""
     assert message is not None
-    signature = signature_of(services.settings[Settings], services.clock)
-    if signature is None or not of_our_users(message):
+    if not of_our_users(message):
         return None
     try:
+        signature = signature_of(services.settings[Settings], services.clock)
+        if signature is None:
+            return None
         signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))
-    except sqlite3.Error as error:
+    except UNUSABLE as error:
         return Finding(error=f"srs: {error}")
     return Finding(signed=from_wire(signed, 1100)) if signed else None
 

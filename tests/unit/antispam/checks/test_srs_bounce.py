@@ -173,3 +173,15 @@ def test_a_database_that_fails_is_a_finding_with_an_error(tmp_path: Path) -> Non
     finding = found(address, config=config)
     assert finding is not None
     assert finding.error.startswith("srs: ")
+
+
+def test_a_secret_that_can_not_be_read_any_more_is_a_finding_with_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("shhhh!\n")
+    file.chmod(0o600)
+    given = services_of(Settings, "srs", f"secret_file = {file}\nsign = example.net\n")
+    file.unlink()
+    message = Message("m", "", 0.0, Body(1000))
+    finding = collect(Connection("c"), message, Recipient("ann@example.net"), given)
+    assert finding is not None
+    assert "can't be read" in finding.error
