@@ -192,9 +192,12 @@ class Draft:
         return [*changes, *self._appended, *self._inserted, *body, *envelope]
 
     def _renamed(self) -> list[Edit]:
-        """Out before their plain address is put in: an MTA with rules of its own may know both as one mailbox, and take out
-        what was put in before."""
-        return [DeleteRecipient(one.path) for one in self.recipients if one.readdressed]
+        """The names that recipients are known by to the MTA, out before anybody is put in. An MTA that undoes signatures itself
+        (sendmail/srs.m4) knows both as one mailbox: if that was named by its own address, too, it must be put in again."""
+        out: list[Edit] = [DeleteRecipient(one.path) for one in self.recipients if one.readdressed]
+        meant = {one.address.lower() for one in self.named if one.readdressed}
+        named = {one.address.lower(): one.address for one in self.named if not one.readdressed}
+        return [*out, *(AddRecipient(named[key]) for key in sorted(meant & named.keys()))]
 
     def _gone(self) -> list[Edit]:
         return [DeleteRecipient(one.path) for one in self.recipients if self._is_out(one) and not one.readdressed]

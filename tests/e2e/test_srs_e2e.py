@@ -196,6 +196,18 @@ def test_filter_and_maps_sign_once_and_lead_bounces_back_once(filtered) -> None:
     assert send(mta, sink, "", sender, "127.0.0.9") == ("", ["ann@ours.example"])
 
 
+def test_filter_and_maps_lose_nobody_whom_a_client_names_in_both_ways(filtered) -> None:
+    mta, sink = filtered
+    signed, _ = send(mta, sink, "ann@ours.example", "bob@elsewhere.example")
+    sink.clear()
+    with mta.client("127.0.0.9") as client:
+        client.greet()
+        client.command("EHLO mail.elsewhere.example")
+        assert client.message("joe@example.org", ["ann@ours.example", signed], MESSAGE).code == 250
+    mta.wait_idle()
+    assert {one for arrived in sink.wait(1) for one in arrived.recipients} == {"ann@ours.example"}
+
+
 def test_filter_and_maps_lead_a_bounce_of_forwarded_mail_to_its_sender(filtered) -> None:
     mta, sink = filtered
     sender, _ = send(mta, sink, "ann@example.org", "bob@elsewhere.example")

@@ -131,7 +131,8 @@ def test_whom_the_client_named_by_a_signed_address_gets_it_at_his_plain_one():
 def test_whom_the_client_named_in_both_ways_gets_it_once():
     d = readdressed("a@example.com", "a@example.com")
     d.recipients[0].path, d.recipients[0].readdressed = "<a@example.com>", False
-    assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>")]
+    # An MTA that knows both as one mailbox has taken it out with the first of these.
+    assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>"), AddRecipient("a@example.com")]
     assert d.addresses == ("a@example.com",)
 
 
