@@ -393,8 +393,7 @@ def _decide_outside(finding: AuthorFinding, settings: Settings, policy: AccessMa
         reason = "From is too long to be looked at"
     else:
         return CONTINUE
-    verdict = _remedied(settings.forged, text, reason)
-    return dataclasses.replace(verdict, demerits=1) if verdict.action is Action.REJECT else verdict
+    return _remedied(settings.forged, text, reason)  # no offence: mailing lists bring back what our users wrote
 
 
 def _remedied(remedy: Remedy, text: str, reason: str) -> Verdict:

@@ -77,7 +77,7 @@ def _is_bounce(message: Message, settings: SrsSettings) -> bool:
 
 
 def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """A bounce that comes too late may still be honest, and is no offence."""
+    """No offence: whoever bounces mail that was forged in our name is an honest server, and sends many of them."""
     if finding.state is State.VALID or not finding.bounce:
         return CONTINUE
     told = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"
@@ -94,7 +94,7 @@ def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: 
             f"Mail from {finding.sender} counts as a bounce here, and this one answers nothing that we sent.\n"
             "Please send from another address, and bounces from the null sender (MAIL FROM:<>)."
         )
-    return reject(text, told, demerits=1)
+    return reject(text, told)
 
 
 def readdress(finding: Finding) -> str:

@@ -79,7 +79,7 @@ def test_a_bounce_that_answers_nothing_of_ours(to: str, sender: str, state: Stat
     assert finding.state is state
     assert readdress(finding) == ""
     verdict = decide(finding, Findings(), settings("reject_spoofed = yes"), EMPTY)
-    assert (verdict.action, verdict.demerits) == (Action.REJECT, 1)
+    assert (verdict.action, verdict.demerits) == (Action.REJECT, 0), "whoever bounces forgeries is no offender"
     assert decide(finding, Findings(), settings(), EMPTY).action is Action.CONTINUE, "reject_spoofed is off by default"
 
 
