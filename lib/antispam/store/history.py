@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 _STOP = None
 _Row = tuple[sa.Table, Mapping[str, Any]]
+# Seconds for which rows are gathered: a transaction for each message would cost more than most checks do.
+_GATHER = 0.02
 _COMPLAIN_EVERY = 60.0  # seconds
 
 
@@ -47,6 +49,7 @@ class HistoryWriter:
         self._complaint = ""
         self._complain_again = 0.0
         self._stopping = threading.Event()
+        self._hurry = threading.Event()  # somebody waits for the rows
         self._queue: queue.Queue[_Row | None] = queue.Queue(capacity)
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
@@ -64,11 +67,14 @@ class HistoryWriter:
 
     def flush(self) -> None:
         """Wait until what is queued now is written, or lost."""
+        self._hurry.set()
         self._queue.join()
+        self._hurry.clear()
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is queued, then stop. A database that can't be used is not waited for."""
         self._stopping.set()
+        self._hurry.set()
         try:
             self._queue.put(_STOP, timeout=timeout)
         except queue.Full:
@@ -79,6 +85,7 @@ class HistoryWriter:
         stopped = False
         while not stopped:
             rows = [self._queue.get()]
+            self._hurry.wait(_GATHER)
             while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get())
             stopped = rows[-1] is _STOP
