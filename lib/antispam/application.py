@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ from antispam.settings import Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults
 from antispam.sockets import SocketSpec
-from antispam.store import Store, history, migrate
+from antispam.store import Store, StoreError, history, migrate
 from antispam.store.engine import SLICE, url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Letter
 from antispam.store.quarantine import Kept
 from antispam.supervisor import Limits, PrepareFailed, ProcessPlan
+from antispam.text import for_log
 from antispam.verdicts import Verdict
 from antispam.worker import Activity, WorkerContext
 
@@ -112,6 +114,17 @@ def load_settings(program: Program, config: Path | None) -> Settings:
         return program.read_settings(config)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+@contextlib.contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException)."""
+    try:
+        migrate(url_from(settings))
+        with contextlib.closing(Store.from_settings(settings)) as store:
+            yield store
+    except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+        raise click.ClickException(f"the database: {for_log(str(error))}") from error
 
 
 def validated(settings: Settings) -> Settings:

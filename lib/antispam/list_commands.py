@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import difflib
 import ipaddress
@@ -11,23 +10,21 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from antispam import list_files
 from antispam.addresses import is_hostname, normalize_domain
-from antispam.application import Program, load_settings
+from antispam.application import Program, load_settings, opened_store
 from antispam.list_files import GREYLIST
 from antispam.settings.values import duration
-from antispam.store import Store, StoreError, lists, migrate
-from antispam.store.engine import url_from
+from antispam.store import Store, lists
 from antispam.store.lists import BadName, Entry, Kind
 from antispam.store.upstream_lists import NotReadable
 from antispam.text import for_log
@@ -36,18 +33,6 @@ _KINDS = click.Choice([kind.value for kind in Kind])
 _KINDS_AND_GREYLIST = click.Choice([*(kind.value for kind in Kind), GREYLIST])
 _ZONE_TTL = 3600
 _LONGEST_TEXT = 200
-
-
-@contextlib.contextmanager
-def _opened(program: Program, config: Path | None) -> Iterator[Store]:
-    """The store of the configuration. Raises ClickException where it can't be used."""
-    settings = load_settings(program, config)
-    try:
-        migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
-            yield store
-    except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-        raise click.ClickException(f"the database: {for_log(str(error))}") from error
 
 
 def _kind(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Kind | None:
@@ -81,7 +66,7 @@ def lists_command(program: Program) -> click.Group:
         """Show all entries, those of a KIND, or those that cover NAME: `lists show banned-domain mx1.spam.example`."""
         kinds = (kind,) if kind is not None else tuple(Kind)
         now = time.time()
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             if name is not None:
                 found = lists.find(store, [(one, name) for one in kinds], now)
             else:
@@ -100,7 +85,7 @@ def lists_command(program: Program) -> click.Group:
     @click.pass_obj
     def add_command(config: Path | None, kind: Kind, names: tuple[str, ...], reason: str, period: float | None) -> None:
         """Put NAMES on the list of KIND."""
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             for name in names:
                 _add(store, kind, name.removeprefix("@"), reason, period)  # whole domains, as milter.cfg writes them
         click.echo(f"{len(names)} on the {kind}; heeded within {lists.REMEMBERED:.0f} seconds.")
@@ -112,7 +97,7 @@ def lists_command(program: Program) -> click.Group:
     def remove_command(config: Path | None, kind: Kind, names: tuple[str, ...]) -> None:
         """Take NAMES off the list of KIND."""
         missing = []
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             for name in names:
                 try:
                     if not lists.remove(store, kind, name.removeprefix("@")):
@@ -130,7 +115,7 @@ def lists_command(program: Program) -> click.Group:
     def export_command(config: Path | None, kind: str) -> None:
         """Write what KIND has now to standard output, as upstream's files have it: a name a line, with the time that it was
         last added where it ends; of greylist CSV."""
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             for line in list_files.exported(store, None if kind == GREYLIST else Kind(kind), time.time()):
                 click.echo(line)
 
@@ -150,7 +135,7 @@ def lists_command(program: Program) -> click.Group:
         settings = load_settings(program, config)
         now = time.time()
         try:
-            with _opened(program, config) as store:
+            with opened_store(load_settings(program, config)) as store:
                 if kind == GREYLIST:
                     done = list_files.import_greylist(store, settings, Path(file), now)
                 else:
@@ -234,7 +219,7 @@ def bans_command(program: Program) -> click.Command:
             raise click.ClickException(f"{for_log(origin)} is no name of a zone")
         now = time.time()
         kind = Kind.BANNED_DOMAIN if domains else Kind.BANNED_IP
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             found = lists.everything(store, (kind,), now)
         text = zone_file(name, found, now)
         if output is None:

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from antispam.application import Program, load_settings
+from antispam.application import Program, load_settings, opened_store
 from antispam.courier import NotWaiting, send_now
 from antispam.outbox_settings import OutboxSettings
-from antispam.store import Store, StoreError, migrate, outbox
-from antispam.store.engine import url_from
+from antispam.store import Store, outbox
 from antispam.store.outbox import Entry
 from antispam.text import for_log
 
 _NAMED = 3  # recipients in the table
 _LISTED = 1000
-
-
-@contextlib.contextmanager
-def _opened(program: Program, config: Path | None) -> Iterator[Store]:
-    """The store of the configuration. Raises ClickException where it can't be used."""
-    settings = load_settings(program, config)
-    try:
-        migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
-            yield store
-    except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-        raise click.ClickException(f"the database: {for_log(str(error))}") from error
 
 
 def outbox_command(program: Program) -> click.Command:
@@ -54,7 +39,7 @@ def outbox_command(program: Program) -> click.Command:
     @click.pass_obj
     def list_command(config: Path | None, failed: bool, as_json: bool) -> None:
         """List the letters: first those that were given up, then by the time of their next try."""
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             found = outbox.entries(store, time.time(), _LISTED)
         shown = [entry for entry in found if entry.failed_at is not None or not failed]
         if as_json:
@@ -73,7 +58,7 @@ def outbox_command(program: Program) -> click.Command:
     @click.pass_obj
     def show_command(config: Path | None, number: int, as_json: bool) -> None:
         """Tell everything about letter NUMBER, and print it."""
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             entry = outbox.entry(store, number, time.time())
         if entry is None:
             raise click.ClickException(f"there is no letter {number} in the outbox")
@@ -95,7 +80,7 @@ def outbox_command(program: Program) -> click.Command:
     def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
         """Send the letters of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
         _demand_either(numbers, failed)
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             chosen = _chosen(store, numbers, failed)
             if now:
                 _send(store, load_settings(program, config)[OutboxSettings], chosen)
@@ -111,7 +96,7 @@ def outbox_command(program: Program) -> click.Command:
         """Forget the letters of these NUMBERS: they will not be sent. What a letter would have released from the quarantine
         stays there."""
         _demand_either(numbers, failed)
-        with _opened(program, config) as store:
+        with opened_store(load_settings(program, config)) as store:
             chosen = _chosen(store, numbers, failed)
             if chosen and not yes:
                 click.confirm(f"Delete {_letters(chosen)} for good?", abort=True, err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import time
@@ -12,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from antispam.application import Program, load_settings
-from antispam.store import Store, StoreError, migrate
-from antispam.store.engine import url_from
+from antispam.application import Program, load_settings, opened_store
 from antispam.store.reports import MAX_DAYS, Day, Fate, Offender, Offenders, Report, report
 from antispam.text import for_log
 
@@ -47,13 +43,8 @@ def report_command(program: Program) -> click.Command:
 
         It reads the history, which keeps what [store] history_retain says.
         """
-        settings = load_settings(program, config)
-        try:
-            migrate(url_from(settings))
-            with contextlib.closing(Store.from_settings(settings)) as store:
-                made = report(store, time.time(), days)
-        except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-            raise click.ClickException(f"the database: {for_log(str(error))}") from error
+        with opened_store(load_settings(program, config)) as store:
+            made = report(store, time.time(), days)
         if as_json:
             click.echo(json.dumps(as_object(made, top)))
         else:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import sqlalchemy as sa
 
-from antispam.application import Program, load_settings
+from antispam.application import Program, load_settings, opened_store
 from antispam.callback.calls import make_caller
 from antispam.callback.dialogue import Outcome, Verification
 from antispam.callback.notice import NAMES, SAMPLE, Templates, compose
@@ -20,23 +17,11 @@ from antispam.callback.settings import CallbackSettings, DsnSettings
 from antispam.deadline import Deadline
 from antispam.program import DnsSettings
 from antispam.resolver import Resolver
-from antispam.store import Store, StoreError, callbacks, migrate
-from antispam.store.engine import url_from
+from antispam.store import callbacks
 from antispam.text import for_log
 
 # Exit statuses, for scripts: those of sysexits(3) where one fits.
 _STATUS = {Outcome.OK: 0, Outcome.FAILED: 67, Outcome.TEMPORARY: 75, Outcome.UNKNOWN: 69}
-
-
-@contextlib.contextmanager
-def _opened(program: Program, config: Path | None) -> Iterator[Store]:
-    settings = load_settings(program, config)
-    try:
-        migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
-            yield store
-    except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-        raise click.ClickException(f"the database: {for_log(str(error))}") from error
 
 
 def cbv_command(program: Program) -> click.Command:
@@ -82,7 +67,7 @@ def _asked(program: Program, config: Path | None, address: str, helo: str, quiet
 
 
 def _remembered(program: Program, config: Path | None, address: str) -> Verification | None:
-    with _opened(program, config) as store:
+    with opened_store(load_settings(program, config)) as store:
         return callbacks.recall(store, address, time.time())
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from antispam.application import Program, load_settings
+from antispam.application import Program, load_settings, opened_store
 from antispam.learning.people import People
 from antispam.learning.preferences import PREFERENCES, read_preference, resolved, spelling
 from antispam.learning.settings import DspamSettings
 from antispam.quarantine.settings import QuarantineSettings
 from antispam.settings import Settings
 from antispam.settings.values import show
-from antispam.store import Store, StoreError, migrate, preferences
-from antispam.store.engine import url_from
+from antispam.store import preferences
 from antispam.store.preferences import Preference, Scope
 from antispam.text import for_log
 
@@ -59,17 +56,6 @@ def _user(settings: Settings, name: str) -> str:
     raise click.ClickException(f"[dspam] dspam_users has no user {for_log(name, 60)}{hint}")
 
 
-@contextlib.contextmanager
-def _store(settings: Settings) -> Iterator[Store]:
-    """The store; what it can't do is told to whoever gave the command."""
-    try:
-        migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
-            yield store
-    except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-        raise click.ClickException(f"the database: {for_log(str(error))}") from error
-
-
 def preferences_command(program: Program) -> click.Group:
     """`preferences`, for the commands of a program."""
     known = "\n\n".join(f"{name}  {preferable.option.help}" for name, preferable in PREFERENCES.items())
@@ -88,7 +74,7 @@ def preferences_command(program: Program) -> click.Group:
     def list_command(config: Path | None, as_json: bool) -> None:
         """All that was set."""
         settings = load_settings(program, config)
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             found, groups = preferences.everything(store), preferences.groups(store)
         if as_json:
             for one in found:
@@ -111,7 +97,7 @@ def preferences_command(program: Program) -> click.Group:
         """What holds for USER, and where each comes from."""
         settings = load_settings(program, config)
         name = _user(settings, user)
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             found = preferences.of_user(store, name)
             effective = {
                 DspamSettings: People(settings[DspamSettings], store).settings_for(name),
@@ -144,7 +130,7 @@ def preferences_command(program: Program) -> click.Group:
             read_preference(name, value)
         except ValueError as error:
             raise click.ClickException(f"{for_log(name, 60)} = {for_log(value, 60)}: {error}") from error
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             preferences.put(store, Preference(scope, owner, spelling(name), value))
 
     @group.command("unset")
@@ -155,7 +141,7 @@ def preferences_command(program: Program) -> click.Group:
         """Let hold again what held before NAME was set."""
         settings = load_settings(program, config)
         scope, owner = _scope(settings, user, group, site)
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             if not preferences.remove(store, scope, owner, _spelt(name)):
                 raise click.ClickException(f"{for_log(name, 60)} was not set there")
 
@@ -166,7 +152,7 @@ def preferences_command(program: Program) -> click.Group:
     def join_command(config: Path | None, user: str, group: str | None) -> None:
         """Put USER into GROUP, out of the one that he was in; without GROUP, only out of that."""
         settings = load_settings(program, config)
-        with _store(settings) as store:
+        with opened_store(settings) as store:
             preferences.join(store, _user(settings, user), _group(group) if group else None)
 
     return group

@@ -10,20 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
-import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from antispam import courier
-from antispam.application import Program, load_settings
+from antispam.application import Program, load_settings, opened_store
 from antispam.learning.mailboxes import MailboxError
 from antispam.outbox_settings import OutboxSettings
 from antispam.quarantine import importing, show
 from antispam.quarantine.settings import QuarantineSettings
 from antispam.settings import Settings
 from antispam.settings.values import duration
-from antispam.store import Store, StoreError, history, migrate
-from antispam.store.engine import url_from
+from antispam.store import Store, StoreError, history
 from antispam.store.quarantine import (
     PAGE,
     BadName,
@@ -109,14 +107,11 @@ def _same_for_all(settings: Settings, store: Store) -> LimitsOf:
 def _opened(program: Program, config: Path | None) -> Iterator[tuple[Settings, Store]]:
     """The settings and the store; what can go wrong with them ends the command with a sentence."""
     settings = load_settings(program, config)
-    try:
-        migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
+    with opened_store(settings) as store:
+        try:
             yield settings, store
-    except (BadName, NotKept, MailboxError) as error:
-        raise click.ClickException(for_log(str(error), 2000)) from error
-    except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
-        raise click.ClickException(f"the database: {for_log(str(error))}") from error
+        except (BadName, NotKept, MailboxError) as error:
+            raise click.ClickException(for_log(str(error), 2000)) from error
 
 
 def _print_objects(entries: Sequence[Entry]) -> None:

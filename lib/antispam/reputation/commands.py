@@ -21,12 +21,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam import logs
-from antispam.application import ConfigError, Program, load_settings
+from antispam.application import ConfigError, Program, load_settings, opened_store
 from antispam.logs import LogSettings
 from antispam.reputation.serving import server
 from antispam.reputation.settings import GossipSettings
 from antispam.settings import Settings
-from antispam.store import Store, StoreError, migrate
+from antispam.store import StoreError, migrate
 from antispam.store.engine import url_from
 from antispam.text import for_log
 from gossip import HAM, SPAM, Observations, Records
@@ -40,16 +40,11 @@ _WIDTH = 24
 @contextlib.contextmanager
 def _records(program: Program, config: Path | None) -> Iterator[Records]:
     """What is remembered, the log folded in. Raises ClickException where the database can't be used."""
-    settings = load_settings(program, config)
-    try:
-        migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
-            records = Records(store)
-            while records.fold(time.time()):
-                pass
-            yield records
-    except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-        raise click.ClickException(f"the database: {for_log(str(error))}") from error
+    with opened_store(load_settings(program, config)) as store:
+        records = Records(store)
+        while records.fold(time.time()):
+            pass
+        yield records
 
 
 def reputation_command(program: Program) -> click.Command:
