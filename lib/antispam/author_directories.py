@@ -29,6 +29,10 @@ _LDAP_FOUND = (0, 4)  # success, sizeLimitExceeded: more than the one that was a
 _PLACEHOLDER = re.compile(r"%(.?)", re.DOTALL)
 
 
+class Unreadable(ValueError):
+    """The file of a password can't be read."""
+
+
 class DirectoryError(Exception):
     """The directory can't be asked right now, or does not answer."""
 
@@ -195,15 +199,15 @@ class LdapPlace:
         self.password()
 
     def password(self) -> str:
-        """The first line of its file. Raises ValueError."""
+        """The first line of its file. Raises Unreadable."""
         if self.password_file is None:
             return ""
         try:
             lines = self.password_file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"ldap_password_file {self.password_file} can't be read: {error}") from error
+            raise Unreadable(f"ldap_password_file {self.password_file} can't be read: {error}") from error
         if not lines or not lines[0]:
-            raise ValueError(f"ldap_password_file {self.password_file} is empty")  # it would be an anonymous bind
+            raise Unreadable(f"ldap_password_file {self.password_file} is empty")  # it would be an anonymous bind
         return lines[0]
 
 
@@ -227,7 +231,7 @@ class LdapDirectory:
             found = self._ask(questions, deadline)
         except StoreError as error:
             raise DirectoryError(str(error)) from error
-        except (self._error, OSError) as error:
+        except (self._error, OSError, Unreadable) as error:
             self._breaker.failed()
             raise DirectoryError(f"LDAP: {type(error).__name__}: {error}".splitlines()[0][:200]) from error
         self._breaker.succeeded()

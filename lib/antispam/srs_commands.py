@@ -10,16 +10,15 @@ from pathlib import Path
 import click
 
 from antispam.application import Program, load_settings
-from antispam.settings import SettingsError
 from antispam.socketmap import Lookup, SocketMapServer
-from antispam.srs import Signature, SrsSettings, State, signature_of
+from antispam.srs import UNUSABLE, Signature, SrsSettings, State, signature_of
 from antispam.text import for_log
 
 
 def _signature(program: Program, config: Path | None) -> Signature:
     try:
         signature = signature_of(load_settings(program, config)[SrsSettings])
-    except SettingsError as error:
+    except UNUSABLE as error:
         raise click.ClickException(str(error)) from error
     if signature is None:
         raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")

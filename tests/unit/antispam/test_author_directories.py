@@ -182,6 +182,13 @@ def test_a_server_that_hangs_up_is_an_error() -> None:
         hanging_up.join()
 
 
+def test_a_password_that_can_not_be_read_any_more_is_an_error_of_the_directory() -> None:
+    """The configuration was read by root, and this is a worker who may not."""
+    place = dataclasses.replace(LDAP, bind_dn="cn=x", password_file=Path("/nonexistent"))
+    with pytest.raises(DirectoryError, match="can't be read"):
+        LdapDirectory(place).known([ask("ann@example.com")], Deadline.after(5))
+
+
 def test_a_search_that_the_server_refuses_is_an_error_and_no_answer() -> None:
     class Refusing:
         result = {"result": 50, "description": "insufficientAccessRights"}  # noqa: RUF012
