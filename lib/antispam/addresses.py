@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fnmatch
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
@@ -250,3 +251,15 @@ def _unmapped(network: IPNetwork) -> IPNetwork:
     if network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped:
         return ipaddress.ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
     return network
+
+
+@functools.lru_cache(maxsize=256)
+def host_list(names: tuple[str, ...]) -> HostList:
+    """The list of a setting, compiled once. Raises AddressListError."""
+    return HostList(names)
+
+
+@functools.lru_cache(maxsize=256)
+def client_list(patterns: tuple[str, ...]) -> ClientList:
+    """The list of a setting, compiled once. Raises AddressListError."""
+    return ClientList(patterns)

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Collection
 
-from antispam.addresses import HostList, NetworkList, normalize_domain, parents, parse_ip, parse_mailbox
+from antispam.addresses import NetworkList, host_list, normalize_domain, parents, parse_ip, parse_mailbox
 from antispam.authors import is_whitelisted
 from antispam.connection import Connection
 from antispam.deadline import Deadline
@@ -50,10 +50,6 @@ _REGISTRY = re.compile(r"(?:[a-z]{1,3}|gouv|mil|info|name|asso|nom)\.[a-z]{2}")
 _ONE_OF_MANY = re.compile(r"(?:mail|smtp|mx)\d{1,3}\.(?=.+\.)")
 
 
-def _domains(names: tuple[str, ...]) -> None:
-    HostList(names)
-
-
 def _positive(value: float) -> None:
     if value <= 0:
         raise ValueError("must be greater than 0")
@@ -83,7 +79,7 @@ class BanSettings(CheckSettings):
         "domains where everybody can have an address: a report to bandom blacklists the mailbox, not the domain; and their "
         "servers are not banned for offences",
         section="milter",
-        check=_domains,
+        check=host_list,
     )
     ban_client: float = option(
         DAY,
@@ -165,7 +161,7 @@ def ban_sender(
     """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" where
     nothing can be banned. Raises StoreError."""
     mailbox = parse_mailbox(author)
-    providers = HostList(settings.email_providers)
+    providers = host_list(settings.email_providers)
     provider = proved in providers
     kind = Kind.BLACKLIST if provider else Kind.BANNED_DOMAIN
     name = str(mailbox) if provider else widened(proved)
@@ -189,7 +185,7 @@ def ban_sender(
 def is_shared(connection: Connection, message: Message, settings: BanSettings) -> bool:
     """Whether the client is a server of many people, which one of them must not take away from the others: of a provider where
     everybody can have an address, of a forwarder that is trusted, or of somebody whom our users write to."""
-    providers = HostList(settings.email_providers)
+    providers = host_list(settings.email_providers)
     client = connection.findings.get(ConnectionFinding)
     # The lines of a provider's customers have names below its domain, too.
     one_of_pool = client is None or client.dynamic

@@ -17,7 +17,7 @@ from typing import Any
 
 import SES
 import SRS
-from antispam.addresses import HostList, parse_mailbox
+from antispam.addresses import host_list, parse_mailbox
 from antispam.settings import CheckSettings, SettingsError, ini, load_text, option, section
 from antispam.settings.declare import options_of
 from antispam.settings.values import listed
@@ -28,10 +28,6 @@ _OLDER = ("secret.0", "secret.1", "secret.2")  # in pysrs.cfg, beside `secret`
 _MAX_SECRETS = 10
 _MAX_FILE = 10_000
 _MOST_LAYERS = 5  # of addresses that lead to addresses of ours again
-
-
-def _domains(names: tuple[str, ...]) -> None:
-    HostList(names)
 
 
 def _secret(text: str) -> tuple[str, ...]:
@@ -79,10 +75,10 @@ class SrsSettings(CheckSettings):
     separator: str = option("=", "what stands behind SRS0: =, + or -", check=_separator)
     database: Path | None = option(None, "an SQLite file: SRS addresses are then short, and mean nothing without it")
     ses: tuple[str, ...] = option(
-        (), "our domains whose senders are signed by SES: SES=...=ann@example.com", parse=listed, check=_domains
+        (), "our domains whose senders are signed by SES: SES=...=ann@example.com", parse=listed, check=host_list
     )
     sign: tuple[str, ...] = option(
-        (), "our domains whose senders are signed by SRS: SRS0=...==ann@example.com", parse=listed, check=_domains
+        (), "our domains whose senders are signed by SRS: SRS0=...==ann@example.com", parse=listed, check=host_list
     )
     srs: tuple[str, ...] = option(
         (),
@@ -91,7 +87,7 @@ class SrsSettings(CheckSettings):
     )
     fwdomain: str = option("", "the domain that forwarded mail is rewritten to")
     nosrs: tuple[str, ...] = option(
-        (), "domains of recipients to whom senders are left as they are", parse=listed, check=_domains
+        (), "domains of recipients to whom senders are left as they are", parse=listed, check=host_list
     )
     reject_spoofed: bool = option(
         False, "refuse bounces to our domains that don't answer a signed sender; first sign for maxage days"
@@ -134,9 +130,9 @@ class Signature:
         self.srs: SRS.Guarded | SRS.DB = SRS.Guarded(secrets, hashlength=settings.hashlength, **options)
         if settings.database is not None:
             self.srs = SRS.DB(secrets, settings.database, **options)
-        self.domains = HostList(settings.domains)
-        self._ses, self._sign = HostList(settings.ses), HostList(settings.sign)
-        self._nosrs = HostList(settings.nosrs)
+        self.domains = host_list(settings.domains)
+        self._ses, self._sign = host_list(settings.ses), host_list(settings.sign)
+        self._nosrs = host_list(settings.nosrs)
 
     def signed(self, sender: str, recipients: tuple[str, ...]) -> str:
         """The sender as he leaves; "" where he stays as he is: in another domain, signed already, for recipients of nosrs.

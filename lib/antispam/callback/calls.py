@@ -6,7 +6,7 @@ import functools
 import socket
 import threading
 
-from antispam.addresses import ClientList, is_hostname, normalize_domain
+from antispam.addresses import client_list, is_hostname, normalize_domain
 from antispam.callback.dialogue import Listener
 from antispam.callback.settings import CallbackSettings
 from antispam.callback.verify import Caller, Reach
@@ -24,7 +24,7 @@ def make_caller(
     """`own` are those of [callback]; `receiver` is our MTA's name, as far as it is known."""
     return Caller(
         resolver,
-        Reach(ours=_clients(_own_networks(settings)), also=_clients(own.also_call)),
+        Reach(ours=client_list(_own_networks(settings)), also=client_list(own.also_call)),
         _slots(own.at_once),
         helo=own.helo or own_name(receiver),
         timeout=own.timeout,
@@ -38,11 +38,6 @@ def _own_networks(settings: Settings) -> tuple[str, ...]:
     names = ("internal_connect", "trusted_relay")
     found = (one.value for one in settings.origins if one.section == "milter" and one.option in names)
     return tuple(pattern for patterns in found for pattern in patterns)
-
-
-@functools.lru_cache(maxsize=16)
-def _clients(patterns: tuple[str, ...]) -> ClientList:
-    return ClientList(patterns)
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import logging
 from typing import ClassVar
 
 from antispam import attachments as engine
 from antispam import saved
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import HostList, parse_mailbox
+from antispam.addresses import host_list, parse_mailbox
 from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.findings import Finding as BaseFinding
@@ -43,10 +42,6 @@ def _extensions(names: tuple[str, ...]) -> None:
             raise ValueError(f"{name!r} is no file name extension")
 
 
-def _domains(names: tuple[str, ...]) -> None:
-    HostList(names)
-
-
 @section("defang")
 class Settings(CheckSettings):
     """[defang]: what attachments may not be."""
@@ -68,7 +63,7 @@ class Settings(CheckSettings):
         "domains of MAIL FROM, example.com or *.example.com, whose dangerous attachments are refused, not replaced: our "
         "own users shall learn of it",
         section="scrub",
-        check=_domains,
+        check=host_list,
     )
     encrypted_zip: bool = option(False, "treat archives that can't be looked into like dangerous attachments")
 
@@ -116,11 +111,6 @@ def collect(
     return Finding(found=tuple(found), sender=from_wire(parse_mailbox(message.mail_from).domain)) if found else None
 
 
-@functools.lru_cache(maxsize=64)
-def _hosts(names: tuple[str, ...]) -> HostList:
-    return HostList(names)
-
-
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     if finding.too_large:
         return _too_large(settings)
@@ -128,7 +118,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if not finding.dangerous:
         return Verdict(Action.CONTINUE, reason=reason)
     remedy = settings.remedy
-    if remedy is Remedy.REPLACE and finding.sender in _hosts(settings.reject_virus_from):
+    if remedy is Remedy.REPLACE and finding.sender in host_list(settings.reject_virus_from):
         remedy = Remedy.REJECT
     match remedy:
         case Remedy.REJECT:

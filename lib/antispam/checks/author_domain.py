@@ -17,7 +17,7 @@ from pathlib import Path
 
 from antispam.accessmap import AUTHOR, AccessMap, AccessTable, Policy, obey
 from antispam.accessmap import Action as Wanted
-from antispam.addresses import ClientList, HostList, Mailbox, is_hostname, parse_ip, parse_mailbox
+from antispam.addresses import HostList, Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
 from antispam.author_directories import DirectoryError, LdapPlace, Question, SqlPlace, directory
 from antispam.authors import authors, is_proved, mailboxes, of_our_users, proved_domains
 from antispam.connection import Connection
@@ -61,14 +61,6 @@ class Alignment(enum.StrEnum):
 
 def _authors(items: tuple[str, ...]) -> None:
     AuthorList(items)
-
-
-def _hosts(names: tuple[str, ...]) -> None:
-    HostList(names)
-
-
-def _clients(patterns: tuple[str, ...]) -> None:
-    ClientList(patterns)
 
 
 def _not_fixed(remedy: Remedy) -> None:
@@ -116,7 +108,7 @@ class Settings(CheckSettings):
         Remedy.REJECT, "reject, quarantine, hold, or fix: From becomes MAIL FROM, and the author moves to Reply-To"
     )
     exempt_clients: tuple[str, ...] = option(
-        (), "internal clients that pass on what others wrote: mail servers, list servers", check=_clients
+        (), "internal clients that pass on what others wrote: mail servers, list servers", check=client_list
     )
     protected: tuple[str, ...] = option(
         (),
@@ -126,7 +118,7 @@ class Settings(CheckSettings):
         check=_authors,
     )
     mailing_lists: tuple[str, ...] = option(
-        (), "domains of mailing lists that bring our users' own mail back, proved by SPF or DKIM", check=_hosts
+        (), "domains of mailing lists that bring our users' own mail back, proved by SPF or DKIM", check=host_list
     )
     forged: Remedy = option(Remedy.REJECT, "what to do then: reject, quarantine or hold", check=_not_fixed)
 
@@ -175,16 +167,6 @@ def _listed(items: tuple[str, ...]) -> AuthorList:
     return AuthorList(items)
 
 
-@functools.lru_cache(maxsize=64)
-def _exempt(patterns: tuple[str, ...]) -> ClientList:
-    return ClientList(patterns)
-
-
-@functools.lru_cache(maxsize=64)
-def _host_list(names: tuple[str, ...]) -> HostList:
-    return HostList(names)
-
-
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> AuthorFinding | None:
@@ -197,7 +179,7 @@ def collect(
 
 
 def _of_ours(connection: Connection, message: Message, settings: Settings, services: Services) -> AuthorFinding | None:
-    if _exempt(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
+    if client_list(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
         return None
     found, unreadable = _authors_of(message)
     lists = bool(settings.domains or settings.places)
@@ -301,7 +283,7 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
     ours = dict.fromkeys(author for author in _visible_authors(message) if author in _listed(settings.protected))
     endless = any(len(field.value) > MAX_READ for field in message.fields(b"from"))
     spf = message.findings.get(SpfFinding)
-    lists = _host_list(settings.mailing_lists)
+    lists = host_list(settings.mailing_lists)
     if (spf is not None and spf.forwarder) or any(domain in lists for domain in proved_domains(message)):
         return None
     if not ours and not endless:

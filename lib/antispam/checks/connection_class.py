@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import ClientList, IPAddress, parse_ip
+from antispam.addresses import IPAddress, client_list, parse_ip
 from antispam.answers import Answer, answered
 from antispam.connection import Connection
 from antispam.evidence import ClientClass, ConnectionFinding
@@ -23,10 +21,6 @@ Finding = ConnectionFinding
 _IPREV = {"OK": "pass", "FORGED": "fail", "TEMP": "temperror", "FAIL": "permerror"}  # {client_resolve}: RFC 8601 2.7.3
 
 
-def _sensible(patterns: tuple[str, ...]) -> None:
-    ClientList(patterns)
-
-
 @section("connection")
 class Settings(CheckSettings):
     """[connection]: who is inside. The two lists stand in [milter], where upstream has them."""
@@ -36,23 +30,18 @@ class Settings(CheckSettings):
         "our own clients: addresses, networks (192.168.0.0/16), globs (127.*) and host names (*.example.com). Their mail is "
         "outgoing: not checked against SPF, not greylisted, signed",
         section="milter",
-        check=_sensible,
+        check=client_list,
     )
     trusted_relay: tuple[str, ...] = option(
         (),
         "hosts that take mail for us, such as a backup MX: their mail is neither checked against SPF nor greylisted, for they "
         "saw the client and we don't. Wins over internal_connect",
         section="milter",
-        check=_sensible,
+        check=client_list,
     )
     localhost_ptr: Answer = option(
         Answer.REJECT, "a client elsewhere whose PTR record says localhost: ignore, quarantine, tempfail or reject"
     )
-
-
-@functools.lru_cache(maxsize=64)
-def _clients(patterns: tuple[str, ...]) -> ClientList:
-    return ClientList(patterns)
 
 
 def collect(
@@ -61,9 +50,9 @@ def collect(
     """Host patterns count for names that the MTA confirmed by a forward look-up only."""
     settings = services.settings[Settings]
     address = parse_ip(connection.ip)
-    if _clients(settings.trusted_relay).match(address, connection.name):
+    if client_list(settings.trusted_relay).match(address, connection.name):
         client = ClientClass.TRUSTED_RELAY
-    elif _clients(settings.internal_connect).match(address, connection.name):
+    elif client_list(settings.internal_connect).match(address, connection.name):
         client = ClientClass.INTERNAL
     else:
         client = ClientClass.EXTERNAL

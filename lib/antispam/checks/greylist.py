@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import ipaddress
 import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from antispam.addresses import ClientList, parse_ip, parse_mailbox
+from antispam.addresses import client_list, parse_ip, parse_mailbox
 from antispam.authors import is_whitelisted
 from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, ReputationFinding, SpfFinding
@@ -27,15 +26,6 @@ from antispam.text import from_wire
 from antispam.verdicts import CONTINUE, Verdict, tempfail
 
 NAME = "greylist"
-
-
-@functools.lru_cache(maxsize=8)
-def _clients(patterns: tuple[str, ...]) -> ClientList:
-    return ClientList(patterns)
-
-
-def _sensible(patterns: tuple[str, ...]) -> None:
-    ClientList(patterns)
 
 
 def _prefix(longest: int) -> Any:
@@ -63,7 +53,7 @@ class Settings(CheckSettings):
     ipv4_prefix: int = option(24, "clients of the same IPv4 network of this size count as one", check=_prefix(32))
     ipv6_prefix: int = option(64, "the same for IPv6", check=_prefix(128))
     exempt_clients: tuple[str, ...] = option(
-        (), "clients that never wait: addresses, networks, host names with wildcards", check=_sensible
+        (), "clients that never wait: addresses, networks, host names with wildcards", check=client_list
     )
     exempt_recipients: tuple[str, ...] = option(
         ("postmaster",), "recipients whose mail never waits: addresses, domains, or mailbox names of any domain"
@@ -138,7 +128,7 @@ def _exempt(connection: Connection, message: Message, recipient: Recipient, sett
         return True
     if is_whitelisted(message):
         return True
-    if _clients(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
+    if client_list(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
         return True
     return _named(recipient.address, settings.exempt_recipients)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 from typing import ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import ClientList, is_hostname, normalize_domain, parse_ip
+from antispam.addresses import client_list, is_hostname, normalize_domain, parse_ip
 from antispam.answers import Answer, answered
 from antispam.connection import Connection
 from antispam.evidence import ClientClass, ConnectionFinding
@@ -33,10 +32,6 @@ LYING = 4  # demerits: no honest server says our name
 _ADVICE = "Ask the administrator of your mail server to set its HELO name to its own full host name."
 
 
-def _sensible(names: tuple[str, ...]) -> None:
-    ClientList(names)
-
-
 @section("helo")
 class Settings(CheckSettings):
     """[helo]: rules for the HELO name. Each is ignore, quarantine, tempfail or reject."""
@@ -45,7 +40,7 @@ class Settings(CheckSettings):
         (),
         "names and addresses that no client outside can have, our own above all: example.com, *.example.com, 192.0.2.25",
         section="milter",
-        check=_sensible,
+        check=client_list,
     )
     blacklisted: Answer = option(Answer.REJECT, "a name of hello_blacklist")
     own_name: Answer = option(Answer.REJECT, "the name or address of our own mail server, said by somebody else")
@@ -109,11 +104,6 @@ def classify(helo: str) -> Form:
     return Form.HOSTNAME if len(labels) > 1 else Form.UNQUALIFIED
 
 
-@functools.lru_cache(maxsize=64)
-def _blacklist(names: tuple[str, ...]) -> ClientList:
-    return ClientList(names)
-
-
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     """The first rule that applies and is not ignored."""
     client = findings.get(ConnectionFinding)
@@ -130,7 +120,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
     """Every rule that applies: its setting, and the fault in words."""
     faults = []
-    if _blacklist(settings.hello_blacklist).match(parse_ip(finding.name), finding.name):
+    if client_list(settings.hello_blacklist).match(parse_ip(finding.name), finding.name):
         faults.append((settings.blacklisted, _BLACKLISTED))
     if _is_ours(finding):
         faults.append((settings.own_name, _OWN_NAME))

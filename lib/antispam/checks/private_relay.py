@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import HostList, parse_mailbox
+from antispam.addresses import host_list, parse_mailbox
 from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.findings import Findings
@@ -21,10 +20,6 @@ from antispam.verdicts import CONTINUE, Verdict, reject
 NAME = "private_relay"
 
 
-def _domains(names: tuple[str, ...]) -> None:
-    HostList(names)
-
-
 @section("private_relay")
 class Settings(CheckSettings):
     """[private_relay]: domains for our own senders only. The list stands in [milter], where upstream has it."""
@@ -33,7 +28,7 @@ class Settings(CheckSettings):
         (),
         "domains to which only internal and authenticated clients may send: example.com, *.example.com",
         section="milter",
-        check=_domains,
+        check=host_list,
     )
 
 
@@ -46,11 +41,6 @@ class Finding(base.Finding):
     ours: bool = False
 
 
-@functools.lru_cache(maxsize=64)
-def _hosts(names: tuple[str, ...]) -> HostList:
-    return HostList(names)
-
-
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -59,7 +49,7 @@ def collect(
     assert message is not None
     assert recipient is not None
     domain = parse_mailbox(recipient.address).domain
-    if domain not in _hosts(settings.private_relay):
+    if domain not in host_list(settings.private_relay):
         return None
     client, auth = message.findings.get(ConnectionFinding), message.findings.get(AuthFinding)
     internal = client is not None and client.client is ClientClass.INTERNAL

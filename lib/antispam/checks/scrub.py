@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import email.utils
-import functools
 from collections.abc import Hashable
 from typing import ClassVar
 
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import HostList, parse_mailbox
+from antispam.addresses import host_list, parse_mailbox
 from antispam.authors import of_our_users
 from antispam.connection import Connection
 from antispam.draft import Draft
@@ -28,10 +27,6 @@ NAME = "scrub"
 _TELLTALE = (b"x-originating-ip", b"x-sender-ip", b"x-client-ip")
 
 
-def _domains(names: tuple[str, ...]) -> None:
-    HostList(names)
-
-
 @section("scrub")
 class Settings(CheckSettings):
     """[scrub]: what mail of ours shows outside."""
@@ -40,7 +35,7 @@ class Settings(CheckSettings):
         (),
         "domains, example.org or *.example.org, whose recipients don't see which way our users' mail went before it came "
         "here: what Received fields say is taken out",
-        check=_domains,
+        check=host_list,
     )
 
 
@@ -52,11 +47,6 @@ class Finding(base.Finding):
     fields: int = 0
 
 
-@functools.lru_cache(maxsize=64)
-def _hosts(names: tuple[str, ...]) -> HostList:
-    return HostList(names)
-
-
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -64,7 +54,7 @@ def collect(
     domains = services.settings[Settings].hide_path
     assert message is not None
     assert recipient is not None
-    if not domains or parse_mailbox(recipient.address).domain not in _hosts(domains) or not of_our_users(message):
+    if not domains or parse_mailbox(recipient.address).domain not in host_list(domains) or not of_our_users(message):
         return None
     count = len(_fields(message))
     return Finding(fields=count) if count else None

@@ -5,10 +5,8 @@ Found at MAIL, spoken at RCPT: who authenticates is one of us, and SMTP-Auth ent
 
 from __future__ import annotations
 
-import functools
-
 from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import ClientList, HostList, parse_ip, parse_mailbox
+from antispam.addresses import client_list, host_list, parse_ip, parse_mailbox
 from antispam.connection import Connection
 from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderDomainFinding, SpfFinding
 from antispam.evidence import SenderFault as Fault
@@ -24,14 +22,6 @@ NAME = "sender_domain"
 Finding = SenderDomainFinding
 
 
-def _domains(names: tuple[str, ...]) -> None:
-    HostList(names)
-
-
-def _clients(patterns: tuple[str, ...]) -> None:
-    ClientList(patterns)
-
-
 @section("sender_domain")
 class Settings(CheckSettings):
     """[sender_domain]: who may use our domains in MAIL FROM. The two lists stand in [milter], where upstream has them."""
@@ -41,25 +31,15 @@ class Settings(CheckSettings):
         "our own domains: example.com, *.example.com. Mail from outside that claims one of them in MAIL FROM is refused, "
         "unless SPF permits its client; so is mail of internal clients that claims any other. Empty is off",
         section="milter",
-        check=_domains,
+        check=host_list,
     )
     internal_mta: tuple[str, ...] = option(
         (),
         "internal clients that are mail servers: only they may send bounces (MAIL FROM:<>), and pass on what others sent. "
         "Empty: every internal client may send bounces",
         section="milter",
-        check=_clients,
+        check=client_list,
     )
-
-
-@functools.lru_cache(maxsize=64)
-def _hosts(names: tuple[str, ...]) -> HostList:
-    return HostList(names)
-
-
-@functools.lru_cache(maxsize=64)
-def _mail_servers(patterns: tuple[str, ...]) -> ClientList:
-    return ClientList(patterns)
 
 
 def collect(
@@ -82,7 +62,7 @@ def _fault(connection: Connection, message: Message, settings: Settings, service
     client = message.findings.get(ConnectionFinding)
     where = client.client if client is not None else ClientClass.EXTERNAL
     sender = parse_mailbox(message.mail_from)
-    ours = sender.domain in _hosts(settings.internal_domains)
+    ours = sender.domain in host_list(settings.internal_domains)
     auth = message.findings.get(AuthFinding)
     if auth is not None and auth.login:
         named = ours or not message.mail_from or services.access.login_policy(auth.login, sender) is not None
@@ -95,7 +75,7 @@ def _fault(connection: Connection, message: Message, settings: Settings, service
     if (
         where is ClientClass.TRUSTED_RELAY
         or passes_on
-        or _mail_servers(settings.internal_mta).match(address, connection.name)
+        or client_list(settings.internal_mta).match(address, connection.name)
     ):
         return None
     if not message.mail_from:

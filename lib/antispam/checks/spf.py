@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Callable
 
 from antispam.accessmap import AccessMap, AccessTable, Policy, obey
-from antispam.addresses import HostList, Mailbox, is_hostname, parents, parse_mailbox
+from antispam.addresses import Mailbox, host_list, is_hostname, parents, parse_mailbox
 from antispam.authors import authors
 from antispam.connection import Connection
 from antispam.draft import Draft
@@ -41,10 +41,6 @@ LOOKS_UP = True
 
 _PLAIN = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")  # RFC 5322 section 3.2.3
 MAX_FORWARDERS = 20  # each costs an SPF check of its own
-
-
-def _sensible(names: tuple[str, ...]) -> None:
-    HostList(names)
 
 
 def _guess(text: str) -> bool | str:
@@ -77,13 +73,13 @@ class Settings(CheckSettings):
     lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
     delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
     reject_neutral: tuple[str, ...] = option(
-        (), "domains whose mail must pass: refuse neutral and softfail", check=_sensible
+        (), "domains whose mail must pass: refuse neutral and softfail", check=host_list
     )
-    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is taken for good", check=_sensible)
+    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is taken for good", check=host_list)
     accept_fail: tuple[str, ...] = option(
         (),
         "domains whose fail counts as softfail if the client's HELO name is confirmed: their record is wrong",
-        check=_sensible,
+        check=host_list,
     )
     reject_noptr: bool = option(
         False, "refuse clients that have neither a PTR record, nor a valid HELO name, nor an SPF record"
@@ -201,28 +197,23 @@ def _decide_mailfrom(
     if entry is not None:
         return _obey(entry, outcome, result, settings)
     domain = outcome.domain
-    if result is Result.FAIL and finding.helo_valid and domain in _hosts(settings.accept_fail):
+    if result is Result.FAIL and finding.helo_valid and domain in host_list(settings.accept_fail):
         result = Result.SOFTFAIL
     unknown = result is Result.NONE and not finding.named and not finding.helo_valid
-    if result in (Result.SOFTFAIL, Result.NEUTRAL) and domain in _hosts(settings.reject_neutral):
-        refused = result is Result.NEUTRAL or domain not in _hosts(settings.accept_softfail)
+    if result in (Result.SOFTFAIL, Result.NEUTRAL) and domain in host_list(settings.reject_neutral):
+        refused = result is Result.NEUTRAL or domain not in host_list(settings.accept_softfail)
     elif result is Result.NONE:
         refused = settings.reject_noptr and unknown
     else:
         refused = result in (Result.FAIL, Result.PERMERROR, Result.TEMPERROR)
     if refused:
         return _refuse(outcome, result, settings)
-    soft = result is Result.SOFTFAIL and domain not in _hosts(settings.accept_softfail)
+    soft = result is Result.SOFTFAIL and domain not in host_list(settings.accept_softfail)
     verdict = _go_on(_found(outcome))
     if settings.doubtful is not Doubt.NOTHING and (unknown or soft):
         callback = Callback(settings.doubtful.upper(), f"spf-{outcome.effective}")
         return dataclasses.replace(verdict, callback=callback)
     return verdict
-
-
-@functools.lru_cache(maxsize=64)
-def _hosts(names: tuple[str, ...]) -> HostList:
-    return HostList(names)
 
 
 def _sender(outcome: SpfResult) -> Mailbox:

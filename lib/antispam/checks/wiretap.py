@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.addresses import parse_mailbox
 from antispam.connection import Connection
 from antispam.draft import Draft
 from antispam.evidence import WiretapFinding as Finding
 from antispam.findings import Findings
-from antispam.learning.people import AddressList
+from antispam.learning.people import address_list
 from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, option, section
@@ -45,11 +43,6 @@ class Settings(CheckSettings):
     )
 
 
-@functools.lru_cache(maxsize=16)
-def _list(items: tuple[str, ...]) -> AddressList:
-    return AddressList(items)
-
-
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -65,7 +58,7 @@ def collect(
 
 
 def _is_in(items: tuple[str, ...], message: Message) -> bool:
-    senders = _list(items)
+    senders = address_list(items)
     login = message.auth.login
     return bool(message.mail_from and message.mail_from in senders) or bool(login and login in senders)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antispam.addresses import ClientList
+from antispam.addresses import client_list
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, number
 from gossip import split_address
@@ -30,10 +30,6 @@ def _percent(value: float) -> None:
 def _hops(value: int) -> None:
     if not 0 <= value <= MAX_TTL:
         raise ValueError(f"expected a number from 0 to {MAX_TTL}: each hop multiplies the questions")
-
-
-def _clients(patterns: tuple[str, ...]) -> None:
-    ClientList(patterns)
 
 
 def _address(text: str) -> None:
@@ -82,7 +78,7 @@ class GossipSettings(CheckSettings):
         "", "where we answer other nodes: 11900, or address:port; empty answers nobody", check=_address
     )
     askers: tuple[str, ...] = option(
-        ("127.*", "::1"), "who may ask: addresses and networks; add those of your peers", check=_clients
+        ("127.*", "::1"), "who may ask: addresses and networks; add those of your peers", check=client_list
     )
     key: str = option(
         "", "a secret that nodes share: who has it may tell a message's fate and reset; without, this machine only",

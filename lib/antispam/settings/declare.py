@@ -37,7 +37,7 @@ def option(
     parse: Reader | None = None,
     section: str = "",
     name: str = "",
-    check: Callable[[Any], None] | None = None,
+    check: Callable[[Any], object] | None = None,
     named_by: str = "",
 ) -> Any:
     """A documented option of a settings class.
@@ -90,7 +90,7 @@ class Option:
     name: str
     field: str
     read: Reader
-    check: Callable[[Any], None] | None
+    check: Callable[[Any], object] | None
     default: Any
     help: str
     named_by: str = ""
