@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from antispam.accessmap import EMPTY
+from antispam.accessmap import EMPTY, AccessMap
 from antispam.connection import Connection
 from antispam.deadline import Deadline
 from antispam.findings import Finding, Findings
@@ -20,17 +20,24 @@ from support.dns import ScriptedResolver
 NOW = 1_700_000_000.0
 
 
-def services(check: ModuleType, config: str = "", **changes: Any) -> Services:
-    """Services with the settings that `config` gives to the check."""
+def services_of(settings: type, section: str = "", config: str = "", **changes: Any) -> Services:
+    """Services for a check with these settings, and without a store; `config` is what stands in [section], or a whole file
+    without a section."""
+    text = f"[{section}]\n{config}" if section else config
     given: dict[str, Any] = {
-        "settings": load_text(config, [ProgramSettings, check.Settings]),
+        "settings": load_text(text, [ProgramSettings, settings]),
         "resolver": ScriptedResolver({}),
         "store": None,
-        "access": EMPTY,
-        "clock": lambda: NOW,
+        "access": AccessMap(),
+        "clock": lambda: 1_800_000_000.0,
         "deadline": Deadline.after(5),
     }
     return Services(**(given | changes))
+
+
+def services(check: ModuleType, config: str = "", **changes: Any) -> Services:
+    """Services with the settings that `config` gives to the check."""
+    return services_of(check.Settings, config=config, **({"access": EMPTY, "clock": lambda: NOW} | changes))
 
 
 def message(

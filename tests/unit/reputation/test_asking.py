@@ -22,7 +22,7 @@ from gossip.node import Answer
 from gossip.records import vote_row
 from gossip.schema import reputation_vote
 from gossip.server import Server, listen
-from support.checks import services_of
+from support.checking import services_of
 
 NOW = 1_800_000_000.0
 DAY = 86400.0

@@ -23,7 +23,7 @@ from antispam.message import Body, Header, Message
 from antispam.settings import SettingsError
 from antispam.spf_protocol import Result, SpfResult
 from antispam.verdicts import Action, Verdict
-from support.checks import services_of
+from support.checking import services_of
 
 OURS = "domains = example.com, *.example.net, guest@elsewhere.example"
 INSIDE = (ConnectionFinding(client=ClientClass.INTERNAL),)

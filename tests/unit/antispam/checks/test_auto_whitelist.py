@@ -15,7 +15,7 @@ from antispam.message import Body, Header, Message, Recipient
 from antispam.store import Store, migrate
 from antispam.store.lists import everything
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 NOW = 1_800_000_000.0
 OURS = ConnectionFinding(client=ClientClass.INTERNAL)

@@ -22,7 +22,7 @@ from antispam.store import Store, migrate
 from antispam.store.lists import Kind, add, everything, find
 from antispam.store.schema import history
 from antispam.verdicts import BAN, Action, reject
-from support.checks import services_of
+from support.checking import services_of
 
 NOW = 1_800_000_000.0
 DAY = 86400.0

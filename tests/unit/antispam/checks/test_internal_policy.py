@@ -12,7 +12,7 @@ from antispam.findings import Finding as BaseFinding
 from antispam.findings import Findings
 from antispam.message import Body, Message
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 INTERNAL = ConnectionFinding(client=ClientClass.INTERNAL)
 

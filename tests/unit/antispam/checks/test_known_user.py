@@ -16,7 +16,7 @@ from antispam.evidence import ClientClass, ConnectionFinding
 from antispam.findings import Findings
 from antispam.message import Body, Message, Recipient
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 CONFIG = "check_user = joe@example.com, Mary@example.com, bob@bücher.example"
 

@@ -11,7 +11,7 @@ from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.findings import Findings
 from antispam.message import Auth, Body, Message
 from antispam.verdicts import Action, Verdict
-from support.checks import services_of
+from support.checking import services_of
 
 OURS = "internal_domains = example.com"
 

@@ -13,7 +13,7 @@ from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.findings import Findings
 from antispam.message import Body, Message, Recipient
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 CONFIG = "private_relay = aol.example, *.yahoo.example"
 

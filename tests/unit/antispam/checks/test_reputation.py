@@ -23,7 +23,7 @@ from antispam.store import Store, migrate
 from antispam.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
 from gossip import HAM, SPAM, Records
 from gossip.records import vote_row
-from support.checks import services_of
+from support.checking import services_of
 
 NOW = 1_800_000_000.0
 

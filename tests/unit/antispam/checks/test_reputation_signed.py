@@ -15,7 +15,7 @@ from antispam.reputation.settings import GossipSettings
 from antispam.store import Store, migrate
 from gossip import SPAM, Records
 from gossip.records import vote_row
-from support.checks import services_of
+from support.checking import services_of
 
 NOW = 1_800_000_000.0
 

@@ -15,7 +15,7 @@ from antispam.findings import Finding as BaseFinding
 from antispam.findings import Findings
 from antispam.message import Body, Header, Message, Recipient
 from antispam.verdicts import CONTINUE, Action
-from support.checks import services_of
+from support.checking import services_of
 
 CONFIG = "hide_path = shy.example, *.shyer.example"
 INTERNAL = ConnectionFinding(client=ClientClass.INTERNAL)

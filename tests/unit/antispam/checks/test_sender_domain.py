@@ -16,7 +16,7 @@ from antispam.findings import Findings
 from antispam.message import Body, Message
 from antispam.spf_protocol import Result, SpfResult
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 CONFIG = """
 internal_domains = example.com, *.example.com

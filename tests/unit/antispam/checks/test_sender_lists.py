@@ -18,7 +18,7 @@ from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, migrate
 from antispam.store.lists import Kind, add, everything
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 NOW = 1_800_000_000.0
 SENDER = "win@mail.spam.example"

@@ -18,7 +18,7 @@ from antispam.message import Body, Message, Recipient
 from antispam.settings import SettingsError, load_text
 from antispam.srs import SrsSettings, State, signature_of
 from antispam.verdicts import Action
-from support.checks import services_of
+from support.checking import services_of
 
 CONFIG = """
 secret = "shhhh!"

@@ -14,7 +14,7 @@ from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.findings import Findings
 from antispam.message import Body, Message, Recipient
 from antispam.verdicts import CONTINUE, Action
-from support.checks import services_of
+from support.checking import services_of
 
 CONFIG = "secret = shhhh!\nses = example.com\nsign = example.net\nnosrs = braindead.example"
 OURS = ConnectionFinding(client=ClientClass.INTERNAL)
