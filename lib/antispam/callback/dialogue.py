@@ -202,15 +202,17 @@ def _converse(dialogue: Dialogue, address: str, host: str, helo: str) -> Verific
 
 
 def _refused(reply: Reply, host: str, *, of_recipient: bool) -> Verification:
-    """What a refusal means. 5.7.x before the recipient was named is about us, not about the address: we are on a blacklist,
-    or shall speak TLS (530). A full mailbox (5.2.x) exists."""
+    """What a refusal means. 5.7.x is about us, not about the address: we are on a blacklist, which Postfix tells clients at
+    RCPT, or shall speak TLS (530); but a server that would have to relay takes no mail for the address. A full mailbox (5.2.x)
+    exists."""
     if 400 <= reply.code <= 499:
         return Verification(Outcome.TEMPORARY, str(reply), host)
     if reply.code < 400:
         raise Unreachable(f"no answer to what was asked: {reply}")
     if reply.code in (500, 501, 502, 503, 504) and not of_recipient:
         raise Unreachable(str(reply))
-    if reply.code == 530 or (not of_recipient and reply.enhanced.startswith("5.7.")):
+    about_us = reply.enhanced.startswith("5.7.") and not (of_recipient and "relay" in reply.text.lower())
+    if reply.code == 530 or about_us:
         return Verification(Outcome.UNKNOWN, str(reply), host)
     if reply.enhanced.startswith("5.2."):
         return Verification(Outcome.TEMPORARY, str(reply), host)

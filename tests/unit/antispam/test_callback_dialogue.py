@@ -79,6 +79,9 @@ def asked(*pieces, address="ann@example.org", deadline=None):
         (b"450 4.2.0 greylisted", Outcome.TEMPORARY),
         (b"421 bye", Outcome.TEMPORARY),
         (b"530 5.7.0 STARTTLS first", Outcome.UNKNOWN),
+        (b"554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a.list.example", Outcome.UNKNOWN),
+        (b"554 5.7.1 <ann@example.org>: Relay access denied", Outcome.FAILED),
+        (b"550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", Outcome.FAILED),
     ],
 )
 def test_the_reply_to_rcpt_decides(reply, outcome):
