@@ -22,7 +22,7 @@ from antispam.services import Services
 from antispam.settings import load_text
 from antispam.store import Store, migrate
 from antispam.verdicts import CONTINUE, Action, reject
-from support.checks import services_of
+from support.checking import services_of
 
 LISTED = SenderListFinding(sender="win@spam.example", blacklisted="reported")
 REFUSED = reject("No.", "no")

@@ -16,8 +16,7 @@ from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, migrate
 from antispam.store.lists import everything
 from antispam.verdicts import CONTINUE, Action, reject
-from support.checking import judge, message
-from support.checks import services_of
+from support.checking import judge, message, services_of
 
 CONFIG = "[defang]\nspam_words = $$$, HGH\nporn_words = cialis\nfrom_words = White Teeth\n"
 
