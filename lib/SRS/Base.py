@@ -33,6 +33,10 @@ class Expired(SrsError):
     """It is ours, and too old."""
 
 
+class Unavailable(Exception):
+    """The database of the addresses can't be used; the message says why."""
+
+
 class Base(ABC):
     """A rewriter.
 

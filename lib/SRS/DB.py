@@ -8,25 +8,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from SRS.Base import DAY, Base, Expired, Forged, NotRewritten
+from SRS.Base import DAY, Base, Expired, Forged, NotRewritten, Unavailable
 
 
 class DB(Base):
-    """SRS0=hash. `database` is the path of an SQLite file, made where there is none; several processes may share it."""
+    """SRS0=hash. `database` is the path of an SQLite file, made where there is none; several processes may share it.
+
+    Any call raises Unavailable, too, while the file can't be used. Addresses are kept for as long again as they are good, so
+    that one that comes late is told from one that nobody made.
+    """
 
     def __init__(self, secret: Any, database: str | Path, hashlength: int = 24, **options: Any) -> None:
-        """Raises ValueError as Base does, and sqlite3.Error where the file is no database."""
+        """Raises ValueError as Base does."""
         super().__init__(secret, hashlength=hashlength, **options)
         self._file = str(database)
         with self._opened() as connection:
             connection.execute(
                 "create table if not exists srs (hash text primary key, made_at real, host text, user text)"
             )
+            connection.execute("create index if not exists srs_made_at on srs (made_at)")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        with contextlib.closing(sqlite3.connect(self._file, timeout=5)) as connection, connection:
-            yield connection
+        try:
+            with contextlib.closing(sqlite3.connect(self._file, timeout=5)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._file}: {error}") from error
 
     def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
         if not _can_be_kept(sendhost + senduser):
@@ -35,7 +43,7 @@ class DB(Base):
         # Looked up in lower case: mail servers fold it on the way.
         row = (hash.lower(), self._clock(), sendhost, senduser)
         with self._opened() as connection:
-            connection.execute("delete from srs where made_at < ?", (self._clock() - self.maxage * DAY,))
+            connection.execute("delete from srs where made_at < ?", (self._clock() - 2 * self.maxage * DAY,))
             connection.execute("insert or replace into srs values (?, ?, ?, ?)", row)
         return f"SRS0{self.separator}{hash}"
 

@@ -14,13 +14,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from SRS.Base import BASE32, Expired, Forged, NotRewritten, SrsError
+from SRS.Base import BASE32, Expired, Forged, NotRewritten, SrsError, Unavailable
 from SRS.DB import DB
 from SRS.Guarded import Guarded
 from SRS.Reversible import Reversible
 from SRS.Shortcut import Shortcut
 
-__all__ = ["BASE32", "DB", "Expired", "Forged", "Guarded", "NotRewritten", "Reversible", "Shortcut", "SrsError", "new"]
+__all__ = [
+    "BASE32",
+    "DB",
+    "Expired",
+    "Forged",
+    "Guarded",
+    "NotRewritten",
+    "Reversible",
+    "Shortcut",
+    "SrsError",
+    "Unavailable",
+    "new",
+]
 
 
 def new(secret: str | bytes | list[str] | tuple[str, ...], **options: Any) -> Guarded:

@@ -1,6 +1,6 @@
 """A socket map, as sendmail and Postfix ask it: "name key" in a netstring, "OK value" or "NOTFOUND " in another.
 
-sendmail's doc/op, section 5.? "socket", and Postfix's socketmap_table(5) describe the protocol.
+sendmail's operations guide ("socket" among the classes of maps) and Postfix's socketmap_table(5) describe the protocol.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ class SocketMapServer:
         self._idle = idle
         self._connections = 0
 
+    def _reload(self, reload: Callable[[], Mapping[str, Lookup] | None]) -> None:
+        maps = reload()
+        if maps is not None:
+            self._maps = maps
+
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, question after question."""
         self._connections += 1
@@ -91,11 +96,21 @@ class SocketMapServer:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def serve(self, path: Path, mode: int, ready: Callable[[], object] = lambda: None) -> None:
-        """Listen on `path` until TERM or INT; the socket is gone afterwards. Raises OSError where it can't be had."""
+    async def serve(
+        self,
+        path: Path,
+        mode: int,
+        ready: Callable[[], object] = lambda: None,
+        reload: Callable[[], Mapping[str, Lookup] | None] | None = None,
+    ) -> None:
+        """Listen on `path` until TERM or INT; the socket is gone afterwards. HUP takes the maps that `reload` gives, if it
+        gives any. Raises OSError where the socket can't be had."""
         stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, stopping.set)
+        if reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload, reload)
         await _clear(path)
         before = os.umask(0o777 & ~mode)
         try:

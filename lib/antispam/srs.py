@@ -8,7 +8,6 @@ import enum
 import functools
 import logging
 import os
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from antispam.settings.values import listed
 log = logging.getLogger(__name__)
 
 _OLDER = ("secret.0", "secret.1", "secret.2")  # in pysrs.cfg, beside `secret`
+_ELSEWHERE = ("config", "mode", "on_error", "reject_spoofed")  # what the checks do is no business of pysrs.cfg
 _MAX_SECRETS = 10
 _MAX_FILE = 10_000
 _MOST_LAYERS = 5  # of addresses that lead to addresses of ours again
@@ -73,7 +73,11 @@ class SrsSettings(CheckSettings):
     maxage: int = option(8, "days for which bounces to a signed sender are let in", check=_days)
     hashlength: int = option(8, "characters of the hash in an SRS address", check=_characters)
     separator: str = option("=", "what stands behind SRS0: =, + or -", check=_separator)
-    database: Path | None = option(None, "an SQLite file: SRS addresses are then short, and mean nothing without it")
+    database: Path | None = option(
+        None,
+        "an SQLite file: SRS addresses are then short, and mean nothing without it",
+        check=lambda file: _sqlite(file),
+    )
     ses: tuple[str, ...] = option(
         (), "our domains whose senders are signed by SES: SES=...=ann@example.com", parse=listed, check=host_list
     )
@@ -92,6 +96,7 @@ class SrsSettings(CheckSettings):
     reject_spoofed: bool = option(
         False, "refuse bounces to our domains that don't answer a signed sender; first sign for maxage days"
     )
+    socket: Path = option(Path("/run/milter/srs.sock"), "where `bms srs serve` answers the MTA")
     banned_users: tuple[str, ...] = option(
         (), "mailbox names whose mail counts as a bounce, since servers send bounces so: postmaster, mailer-daemon"
     )
@@ -102,7 +107,7 @@ class SrsSettings(CheckSettings):
         return tuple(filter(None, (*self.ses, *self.sign, *self.srs, self.fwdomain)))
 
 
-UNUSABLE = (SettingsError, sqlite3.Error)
+UNUSABLE = (SettingsError, SRS.Unavailable)
 """What signature_of() and the signature raise where a file of [srs] can't be read or written any more."""
 
 
@@ -116,7 +121,10 @@ class State(enum.StrEnum):
 
 
 class Signature:
-    """Signs and verifies, as [srs] says. Made from the settings once, by signature_of()."""
+    """Signs and verifies, as [srs] says. Made from the settings once, by signature_of().
+
+    Any method raises SRS.Unavailable while the database can't be used, if there is one.
+    """
 
     def __init__(self, settings: SrsSettings, secrets: tuple[str, ...], clock: Callable[[], float]) -> None:
         self.settings = settings
@@ -136,7 +144,7 @@ class Signature:
 
     def signed(self, sender: str, recipients: tuple[str, ...]) -> str:
         """The sender as he leaves; "" where he stays as he is: in another domain, signed already, for recipients of nosrs.
-        This and the others raise sqlite3.Error where there is a database that fails."""
+        This and the others raise SRS.Unavailable where there is a database that fails."""
         domain = parse_mailbox(sender).domain
         if not domain or any(parse_mailbox(one).domain in self._nosrs for one in recipients):
             return ""
@@ -207,6 +215,21 @@ def _usable(file: Path | None) -> None:
         _secrets_in(file)
 
 
+def _sqlite(file: Path | None) -> None:
+    """Raises ValueError for the database of an original installation."""
+    if file is None:
+        return
+    try:
+        with open(file, "rb") as stream:
+            begins = stream.read(16)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ValueError(f"it can't be read: {error.strerror}") from None
+    if begins not in (b"", b"SQLite format 3\0"):
+        raise ValueError("it is no SQLite file, and pysrs's can't be read; name another")
+
+
 def _sound(file: Path | None) -> None:
     _with_file(dataclasses.replace(load_text("", [SrsSettings])[SrsSettings], config=file))
 
@@ -221,6 +244,8 @@ def _with_file(settings: SrsSettings) -> SrsSettings:
     except OSError as error:
         raise SettingsError(f"[srs] config: {settings.config} can't be read: {error.strerror}") from None
     given = {entry.option: entry for entry in entries if entry.section == "srs"}
+    if "secret" in given and settings.config.stat().st_mode & stat.S_IRWXO:
+        log.warning("[srs] config: others can read the secret in %s; give it mode 0640", settings.config)
     _demand_known(given.values())
     changes = {}
     for one in options_of(SrsSettings):
@@ -241,9 +266,9 @@ def _demand_known(entries: Iterable[ini.Entry]) -> None:
     """Raises SettingsError for a name that is none, as in milter.cfg."""
     known = {one.name for one in options_of(SrsSettings)} | {*_OLDER}
     for entry in entries:
-        if entry.option == "socket":
-            log.warning("%s: [srs] socket has no effect: `bms srs serve --socket` says where it is", entry.where)
-        elif entry.option not in known:
+        if entry.option in _ELSEWHERE:
+            raise SettingsError(f"{entry.where}: [srs] {entry.option} belongs into milter.cfg")
+        if entry.option not in known:
             near = difflib.get_close_matches(entry.option, sorted(known), n=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise SettingsError(f"{entry.where}: [srs] has no option {entry.option}{hint}")

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
+import SRS
 from antispam.application import Program, load_settings
+from antispam.settings import SettingsError
 from antispam.socketmap import Lookup, SocketMapServer
-from antispam.srs import UNUSABLE, Signature, SrsSettings, State, signature_of
+from antispam.srs import Signature, SrsSettings, State, signature_of
 from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[None]:
+    try:
+        yield
+    except SRS.Unavailable as error:
+        raise click.ClickException(f"[srs] database: {error}") from error
 
 
 def _signature(program: Program, config: Path | None) -> Signature:
     try:
-        signature = signature_of(load_settings(program, config)[SrsSettings])
-    except UNUSABLE as error:
+        with _database():
+            signature = signature_of(load_settings(program, config)[SrsSettings])
+    except SettingsError as error:
         raise click.ClickException(str(error)) from error
     if signature is None:
         raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")
@@ -37,7 +51,8 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def sign_command(config: Path | None, address: str) -> None:
         """Sign ADDRESS, a sender of ours, as it would leave."""
-        signed = _signature(program, config).signed(address, ())
+        with _database():
+            signed = _signature(program, config).signed(address, ())
         if not signed:
             raise click.ClickException(f"{for_log(address)} stays as it is: its domain is not in [srs] ses or sign")
         click.echo(signed)
@@ -47,7 +62,8 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def forward_command(config: Path | None, address: str) -> None:
         """Rewrite ADDRESS, somebody else's, as the sender of mail that we forward."""
-        rewritten = _signature(program, config).rewritten(address)
+        with _database():
+            rewritten = _signature(program, config).rewritten(address)
         if not rewritten:
             raise click.ClickException(f"{for_log(address)} stays as it is, or [srs] fwdomain is not set")
         click.echo(rewritten)
@@ -57,27 +73,53 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def reverse_command(config: Path | None, address: str) -> None:
         """Verify ADDRESS, signed or rewritten by us, and print what it stands for."""
-        state, plain = _signature(program, config).verified(address)
+        with _database():
+            state, plain = _signature(program, config).verified(address)
         if state is not State.VALID:
             raise click.ClickException(f"{for_log(address)} is {state}")
         click.echo(plain)
 
+    @group.command("verify")
+    @click.argument("address")
+    @click.pass_obj
+    def verify_command(config: Path | None, address: str) -> None:
+        """Say what ADDRESS is worth as the recipient of a bounce: valid, unsigned, forged or expired."""
+        with _database():
+            state, plain = _signature(program, config).verified(address)
+        click.echo(f"{state}: {plain}" if plain else state)
+        if state is not State.VALID:
+            raise SystemExit(1)
+
     @group.command("serve")
-    @click.option("--socket", type=click.Path(path_type=Path), default=Path("/run/milter/srs.sock"), show_default=True)
+    @click.option("--socket", type=click.Path(path_type=Path), help="where to listen, if not at [srs] socket")
     @click.option("--mode", default="0666", show_default=True, help="permissions of the socket: who may rewrite")
     @click.pass_obj
-    def serve_command(config: Path | None, socket: Path, mode: str) -> None:
-        """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` leads recipients back. Runs until stopped."""
+    def serve_command(config: Path | None, socket: Path | None, mode: str) -> None:
+        """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` leads recipients back. Runs until TERM; HUP has
+        it read its settings anew."""
         try:
             bits = int(mode, 8)
         except ValueError:
             raise click.BadParameter("expected permissions in octal, such as 0660", param_hint="--mode") from None
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-        server = SocketMapServer(maps_of(_signature(program, config)))
+        signature = _signature(program, config)
+        path = socket or signature.settings.socket
+        server = SocketMapServer(maps_of(signature))
+
+        def reload() -> Mapping[str, Lookup] | None:
+            signature_of.cache_clear()  # the files that it was read from may be others
+            try:
+                maps = maps_of(_signature(program, config))
+            except click.ClickException as error:
+                log.error("not reloaded, the old settings stay: %s", error.message)
+                return None
+            log.info("reloaded")
+            return maps
+
         try:
-            asyncio.run(server.serve(socket, bits, lambda: click.echo(f"srs listens on {socket}", err=True)))
+            asyncio.run(server.serve(path, bits, lambda: click.echo(f"srs listens on {path}", err=True), reload))
         except OSError as error:
-            raise click.ClickException(f"{socket}: {error.strerror or error}") from error
+            raise click.ClickException(f"{path}: {error.strerror or error}") from error
 
     return group
 

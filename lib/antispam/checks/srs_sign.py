@@ -43,7 +43,8 @@ def collect(
         signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))
     except UNUSABLE as error:
         return Finding(error=f"srs: {error}")
-    return Finding(signed=from_wire(signed, 1100)) if signed else None
+    # Nor is one signed who can't be written down: his bounces would go to another.
+    return Finding(signed=signed) if signed and from_wire(signed, 1100) == signed else None
 
 
 def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:

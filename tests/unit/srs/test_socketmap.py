@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket as client
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,38 @@ def test_postfix_asks_it(tmp_path):
             server.send_signal(signal.SIGTERM)
             assert server.wait(10) == 0
     assert not socket.exists()
+
+
+def test_a_reload_takes_another_secret_and_keeps_the_old_one_where_it_is_broken(tmp_path):
+    secrets, config, socket = tmp_path / "secrets", tmp_path / "milter.cfg", tmp_path / "srs.sock"
+    secrets.write_text("one\n")
+    secrets.chmod(0o600)
+    config.write_text(
+        f"[milter]\ndatadir = {tmp_path}\n[srs]\nsecret_file = {secrets}\nsocket = {socket}\nfwdomain = fwd.example\n"
+    )
+    program = Path(__file__).parents[3] / "bms.py"
+    command = [sys.executable, str(program), "--config", str(config), "srs", "serve"]
+
+    def forwarded() -> str:
+        with closing(client.socket(client.AF_UNIX)) as asking:
+            asking.settimeout(10)
+            asking.connect(str(socket))
+            asking.sendall(netstring(b"forward ann@example.org"))
+            return asking.recv(1000).decode()
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert "listens" in server.stderr.readline()
+            first = forwarded()
+            assert "=example.org=ann@fwd.example" in first
+            secrets.write_text("")
+            server.send_signal(signal.SIGHUP)
+            assert "not reloaded" in server.stderr.readline()
+            assert forwarded() == first
+            secrets.write_text("two\none\n")
+            server.send_signal(signal.SIGHUP)
+            assert "reloaded" in server.stderr.readline()
+            assert forwarded() != first
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(10) == 0

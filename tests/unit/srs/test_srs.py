@@ -164,3 +164,37 @@ def test_a_database_is_not_asked_about_what_it_can_not_hold(tmp_path):
         it.reverse("SRS0=\udcff@f.example")
     with pytest.raises(SRS.NotRewritten):
         it.forward("\udcff@example.org", "f.example")
+
+
+def test_a_database_tells_late_addresses_from_unknown_ones_while_new_ones_are_made(tmp_path):
+    address = srs(SRS.DB, database=tmp_path / "srs.db").forward("ann@example.org", "f.example")
+    later = srs(SRS.DB, now=NOW + 30 * DAY, database=tmp_path / "srs.db")
+    later.forward("bob@example.org", "f.example")
+    with pytest.raises(SRS.Expired):
+        later.reverse(address)
+    later = srs(SRS.DB, now=NOW + 43 * DAY, database=tmp_path / "srs.db")
+    later.forward("bob@example.org", "f.example")
+    with pytest.raises(SRS.NotRewritten):
+        later.reverse(address)
+
+
+def test_a_database_that_can_not_be_used_says_so(tmp_path):
+    file = tmp_path / "srs.db"
+    it = srs(SRS.DB, database=file)
+    address = it.forward("ann@example.org", "f.example")
+    file.write_bytes(b"no database at all " * 100)
+    for call in (lambda: it.reverse(address), lambda: it.sign("ann@example.org"), lambda: srs(SRS.DB, database=file)):
+        with pytest.raises(SRS.Unavailable, match=r"srs\.db"):
+            call()
+    with pytest.raises(SRS.Unavailable):
+        srs(SRS.DB, database=tmp_path / "nowhere" / "srs.db")
+
+
+@given(text=st.text(max_size=100))
+def test_a_database_takes_arbitrary_text(tmp_path_factory, text):
+    it = srs(SRS.DB, database=tmp_path_factory.getbasetemp() / "arbitrary.db")
+    for call in (it.reverse, it.sign):
+        try:
+            call(f"SRS0={text}@f.example")
+        except SRS.SrsError:
+            continue

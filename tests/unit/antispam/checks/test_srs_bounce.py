@@ -169,7 +169,9 @@ def test_mail_goes_to_the_very_address_that_was_signed_or_is_not_led_back(local:
 def test_a_database_that_fails_is_a_finding_with_an_error(tmp_path: Path) -> None:
     config = f"{CONFIG}database = {tmp_path}/srs.db\n"
     address = signature(config).srs.sign("ann@example.net")
-    (tmp_path / "srs.db").write_bytes(b"no database at all, and long enough to be seen as none" * 20)
+    (tmp_path / "srs.db").write_bytes(
+        b"SQLite format 3\0" + b"no database at all, and long enough to be seen as none" * 20
+    )
     finding = found(address, config=config)
     assert finding is not None
     assert finding.error.startswith("srs: ")
@@ -185,3 +187,36 @@ def test_a_secret_that_can_not_be_read_any_more_is_a_finding_with_an_error(tmp_p
     finding = collect(Connection("c"), message, Recipient("ann@example.net"), given)
     assert finding is not None
     assert "can't be read" in finding.error
+
+
+def test_signing_and_a_new_worker_find_a_database_that_fails_in_the_same_way(tmp_path: Path) -> None:
+    config = f"{CONFIG}database = {tmp_path}/nowhere/srs.db\n"
+    finding = found("ann@example.net", config=config)
+    assert finding is not None
+    assert "srs.db" in finding.error
+
+
+def test_the_database_of_an_original_installation_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "srsdata").write_bytes(b"\x13\x57\x9a\xce" * 100)
+    with pytest.raises(SettingsError, match="name another"):
+        settings(f"database = {tmp_path}/srsdata")
+
+
+@pytest.mark.parametrize("line", ["mode = off", "reject_spoofed = yes", "config = x", "maxege = 3"])
+def test_a_file_of_pysrs_has_only_what_pysrs_knows(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "pysrs.cfg"
+    file.write_text(f"[srs]\n{line}\n")
+    with pytest.raises(SettingsError, match=line.partition(" ")[0]):
+        settings(f"config = {file}")
+
+
+def test_a_secret_that_others_can_read_in_a_file_of_pysrs_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "pysrs.cfg"
+    file.write_text("[srs]\nsecret = shhhh!\n")
+    for mode, told in ((0o640, False), (0o644, True)):
+        caplog.clear()
+        file.chmod(mode)
+        settings(f"config = {file}")
+        assert ("others can read the secret" in caplog.text) is told
