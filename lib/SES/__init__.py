@@ -7,8 +7,9 @@
 A bounce to an address without a valid signature answers mail that we never sent. The encoding is pysrs's: message number,
 quarter of a day and 80 bits of HMAC-SHA1 as one number to the base 38.
 
-Different from pysrs: a fixed signature (of a message number of one's own) is verified like any other, and how often one is
-verified is not counted: several processes would each count for themselves.
+Different from pysrs: a quoted local part is quoted as a whole, since a quotation within one is no address. A fixed signature
+(of a message number of one's own) is verified like any other. How often one is verified is not counted: several processes
+would each count for themselves.
 """
 
 from __future__ import annotations
@@ -87,17 +88,17 @@ class Signer:
     def sign(self, address: str, message_id: int | None = None) -> str:
         """The signed address; with a message number of one's own (at least 1) the signature never ends. Raises SesError for
         what is no address."""
-        local, domain = _parts(address)
+        quote, local, domain = _parts(address)
         now = 0 if message_id else int(self._clock() // self._seconds)
         number = message_id or next(self._numbers)
         content = self._content(now, number, local, domain)
         code = now % self._fixed if now else self._fixed
         bits = (number << self._time_bits | code) << self._hash_bits | self._hash(self._secrets[0], content)
-        return f"SES={_encode(bits)}={local}@{domain}"
+        return f"{quote}SES={_encode(bits)}={local}{quote}@{domain}"
 
     def verify(self, address: str) -> Signed:
         """What the signature stands for. Raises NotSigned, Forged or Expired."""
-        tagged, domain = _parts(address)
+        quote, tagged, domain = _parts(address)
         fields = tagged.split("=", 2)
         if len(fields) < 3 or fields[0].upper() != "SES" or not fields[2] or len(fields[1]) > MAX_SIGNATURE:
             raise NotSigned(f"no SES address: {address[:60]!r}")
@@ -114,7 +115,7 @@ class Signer:
             raise Forged("the signature of the address is not ours")
         if then and now - then >= self._lasts:
             raise Expired("the signature of the address is too old")
-        return Signed(f"{fields[2]}@{domain}", then, number)
+        return Signed(f"{quote}{fields[2]}{quote}@{domain}", then, number)
 
     @staticmethod
     def _content(timecode: int, number: int, local: str, domain: str) -> bytes:
@@ -131,11 +132,14 @@ def new(secret: str | bytes | Iterable[str | bytes], expiration: int = 10) -> Si
     return Signer(secret, expiration)
 
 
-def _parts(address: str) -> tuple[str, str]:
+def _parts(address: str) -> tuple[str, str, str]:
+    """The quotation mark around the local part, if any, the local part, the domain."""
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or len(address) > 1000:
         raise NotSigned(f"no address: {address[:60]!r}")
-    return local, domain
+    if len(local) > 2 and local[0] == local[-1] == '"':
+        return '"', local[1:-1], domain
+    return "", local, domain
 
 
 def _octets(number: int) -> bytes:

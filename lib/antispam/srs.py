@@ -173,19 +173,22 @@ class Signature:
             return ""
 
     def plain(self, address: str) -> str:
-        """The address behind all signatures of ours, "" where there is none that is valid."""
-        found = ""
-        for _ in range(_MOST_LAYERS):
-            state, meant = self.verified(address)
-            if state is not State.VALID:
-                break
-            found = address = meant
-        return found
+        """The address behind all signatures of ours, "" where there is none, or one that is not valid."""
+        return self.verified(address)[1]
 
     def verified(self, address: str) -> tuple[State, str]:
-        """What an address of ours is worth, and the plain one that it stands for, "" where that is not known."""
+        """What an address of ours is worth, and the plain one that it stands for, "" where that is not known. One that we
+        signed or rewrote more than once is worth what the innermost is."""
+        state, meant = self._verified_once(address)
+        for _ in range(_MOST_LAYERS):
+            if not is_signed(meant) or parse_mailbox(meant).domain not in self.domains:
+                break
+            state, meant = self._verified_once(meant)
+        return state, meant
+
+    def _verified_once(self, address: str) -> tuple[State, str]:
         try:
-            if address[:4].upper() == "SES=":
+            if _is_ses(address):
                 return State.VALID, self.ses.verify(address).address
             return State.VALID, self.srs.reverse(address)
         except (SES.Expired, SRS.Expired):
@@ -198,8 +201,11 @@ class Signature:
 
 def is_signed(address: str) -> bool:
     """Whether it looks signed or rewritten, by whomever."""
-    local = address.lstrip('"')
-    return bool(SRS.Guarded.tag_of(local)) or local[:4].upper() == "SES="
+    return bool(SRS.Guarded.tag_of(address.lstrip('"'))) or _is_ses(address)
+
+
+def _is_ses(address: str) -> bool:
+    return address.lstrip('"')[:4].upper() == "SES="
 
 
 @functools.lru_cache(maxsize=8)

@@ -93,3 +93,10 @@ def test_what_is_no_address_is_not_signed(address):
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ValueError, match=r"secret|must be"):
         signer(**options)
+
+
+def test_a_quoted_local_part_is_quoted_as_a_whole():
+    signed = signer().sign('"ann smith"@example.org')
+    assert signed.startswith('"SES=')
+    assert signed.endswith('=ann smith"@example.org')
+    assert signer().verify(signed).address == '"ann smith"@example.org'

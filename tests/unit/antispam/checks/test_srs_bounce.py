@@ -46,6 +46,7 @@ def found(to: str, *findings: Any, sender: str = "", config: str = CONFIG) -> Fi
 
 SIGNED = [
     (signature().ses.sign("ann@example.com"), "ann@example.com"),
+    (signature().ses.sign('"ann smith"@example.com'), '"ann smith"@example.com'),
     (signature().srs.sign("ann@example.net"), "ann@example.net"),
     (signature().srs.forward("bob@example.org", "fwd.example"), "bob@example.org"),
 ]
@@ -68,7 +69,7 @@ def test_a_signed_recipient_means_the_plain_one(to: str, plain: str, sender: str
         ("ann@example.net", "mailer-daemon@mx.example.org", State.UNSIGNED),
         ("ann@example.net", "POSTMASTER@mx.example.org", State.UNSIGNED),
         (SIGNED[0][0].replace("ann", "bob"), "", State.FORGED),
-        (SIGNED[1][0].replace("ann", "bob"), "", State.FORGED),
+        (SIGNED[2][0].replace("ann", "bob"), "", State.FORGED),
         ("SRS0=x@example.net", "", State.FORGED),
         ("SES=x@example.com", "", State.FORGED),
     ],
@@ -220,3 +221,23 @@ def test_a_secret_that_others_can_read_in_a_file_of_pysrs_is_told_of(
         file.chmod(mode)
         settings(f"config = {file}")
         assert ("others can read the secret" in caplog.text) is told
+
+
+def test_an_address_that_we_rewrote_twice_means_the_first_sender() -> None:
+    once = signature().srs.forward("bob@example.org", "fwd.example")
+    finding = found(signature().srs.forward(once, "fwd.example"))
+    assert finding is not None
+    assert (finding.state, readdress(finding)) == (State.VALID, "bob@example.org")
+
+
+def test_one_within_another_is_worth_no_more_than_the_inner_one() -> None:
+    finding = found(signature().srs.forward("SRS0=AAAA=JN=example.org=bob@fwd.example", "fwd.example"))
+    assert finding is not None
+    assert (finding.state, readdress(finding)) == (State.FORGED, "")
+
+
+def test_one_that_another_forwarder_rewrote_is_led_back_to_him() -> None:
+    theirs = "SRS0=AAAA=JN=example.org=bob@other.example"
+    finding = found(signature().srs.forward(theirs, "fwd.example"))
+    assert finding is not None
+    assert (finding.state, readdress(finding)) == (State.VALID, theirs)
