@@ -97,3 +97,10 @@ def test_a_hostile_date_raises_nothing_and_says_nothing(value: bytes) -> None:
 @pytest.mark.parametrize("date", [b";", b"; Mon, 99 Foo", b"; 1 Jan 99999999999999999999 00:00:00", b"; (" * 999])
 def test_no_date_is_no_date(date: bytes) -> None:
     assert hidden(Header(b"Received", b" by x" + date)) == "from hidden.invalid by hidden.invalid"
+
+
+def test_fields_are_counted_once_a_message_however_many_recipients_ask() -> None:
+    it = message(RECEIVED)
+    first = found(it)
+    it.headers = None  # type: ignore[assignment]
+    assert found(it, "cy@shy.example") == first
