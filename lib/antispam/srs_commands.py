@@ -145,6 +145,7 @@ def maps_of(signature: Signature) -> dict[str, Lookup]:
         "make_srs": lambda key: forward(key) or key.rpartition(_DIVIDER)[2],
         "reverse": reverse,
         "reverse_srs": reverse,
+        "srs_up": lambda key: "",  # sendmail/srs.m4 asks whether anybody answers
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from support.filter_process import FilterProcess
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
-from support.processes import RunDirectory
+from support.processes import RunDirectory, wait_until
 from support.sink import Sink
 from support.sources import unpacked_sdist
 from support.zones import Zone, complete
@@ -29,12 +29,11 @@ MESSAGE = b"From: ann@example.org\r\nSubject: hello\r\n\r\nHello\r\n"
 
 
 @contextlib.contextmanager
-def srs_server() -> Iterator[Path]:
+def srs_server(socket: Path | None = None) -> Iterator[Path]:
     """The socket of a running `bms srs serve`."""
     with RunDirectory("srs") as run:
-        run.path.chmod(0o755)
         config = run.write("milter.cfg", f"{CONFIG}[milter]\ndatadir = {run.path}\n")
-        socket = run.path / "srs.sock"
+        socket = socket or run.path / "srs.sock"
         command = [
             sys.executable,
             str(TOP / "bms.py"),
@@ -52,6 +51,7 @@ def srs_server() -> Iterator[Path]:
                 yield socket
             finally:
                 server.terminate()
+                server.wait(10)
 
 
 def postfix_maps(socket: Path) -> dict[str, str]:
@@ -63,6 +63,17 @@ def postfix_maps(socket: Path) -> dict[str, str]:
     }
 
 
+def attached(
+    kind: str, network: PrivateNetwork, sink: Sink, maps: Path, milter: Path | None = None
+) -> Sendmail | Postfix:
+    """An MTA set up as docs/srs.md says, with the filter or without."""
+    if kind == "sendmail":
+        extra = f"define(`SRS_SOCKET', `{maps}')dnl\ninclude(`{TOP}/sendmail/srs.m4')dnl\n"
+        filters = [f"local:{milter}"] if milter else []
+        return Sendmail(network, sink, filters, extra_mc=USE_ROUTES + extra, files=ROUTES)
+    return Postfix(network, sink, [f"unix:{milter}"] if milter else [], extra=postfix_maps(maps))
+
+
 @contextlib.contextmanager
 def running(kind: str, world: tuple[PrivateNetwork, NameServer]) -> Iterator[tuple[Mta, Sink]]:
     network, nameserver = world
@@ -70,16 +81,13 @@ def running(kind: str, world: tuple[PrivateNetwork, NameServer]) -> Iterator[tup
     with contextlib.ExitStack() as stack:
         socket = stack.enter_context(srs_server())
         sink = stack.enter_context(Sink(network))
-        if kind == "sendmail":
-            extra = f"define(`SRS_SOCKET', `{socket}')dnl\ninclude(`{TOP}/sendmail/srs.m4')dnl\n"
-            yield stack.enter_context(Sendmail(network, sink, extra_mc=USE_ROUTES + extra, files=ROUTES)), sink
-        elif kind == "sendmail with pysrs.m4":
+        if kind == "sendmail with pysrs.m4":
             # As HACK(`pysrs', `local:...') includes it.
             pysrs = unpacked_sdist("pysrs", "1.0.3") / "pysrs.m4"
             extra = f"pushdef(`_ARG_', `local:{socket}')dnl\ninclude(`{pysrs}')dnl\npopdef(`_ARG_')dnl\n"
             yield stack.enter_context(Sendmail(network, sink, extra_mc=USE_ROUTES + extra, files=ROUTES)), sink
         else:
-            yield stack.enter_context(Postfix(network, sink, extra=postfix_maps(socket))), sink
+            yield stack.enter_context(attached(kind, network, sink, socket)), sink
 
 
 @pytest.fixture(params=["postfix", "sendmail", "sendmail with pysrs.m4"], scope="module")
@@ -170,6 +178,28 @@ reject_spoofed = yes
 """
 
 
+@pytest.mark.parametrize("kind", ["postfix", "sendmail"])
+def test_nothing_leaves_unsigned_and_nothing_is_lost_while_the_map_does_not_answer(
+    kind: str, world: tuple[PrivateNetwork, NameServer]
+) -> None:
+    network, nameserver = world
+    nameserver.load(complete([], {}))
+    with RunDirectory("maps") as run, Sink(network) as sink, contextlib.ExitStack() as stack:
+        socket = run.path / "srs.sock"
+        mta = stack.enter_context(attached(kind, network, sink, socket))
+        assert 400 <= _offer(mta) < 500
+        with srs_server(socket):
+            wait_until(lambda: _offer(mta) == 250, "the MTA asks again", 20)
+            (arrived,) = sink.wait(1)
+            assert arrived.sender.endswith("==ann@ours.example")
+
+
+def _offer(mta: Mta) -> int:
+    with mta.client() as client:
+        client.greet()
+        return client.message("ann@ours.example", ["bob@elsewhere.example"], MESSAGE).code
+
+
 @pytest.fixture(params=["postfix", "sendmail"], scope="module")
 def filtered(request: pytest.FixtureRequest, world: tuple[PrivateNetwork, NameServer]):
     """An MTA that asks the filter and the socket map, as docs/srs.md has them."""
@@ -181,11 +211,7 @@ def filtered(request: pytest.FixtureRequest, world: tuple[PrivateNetwork, NameSe
         stack.enter_context(FilterProcess(network, FILTER, socket=milter))
         maps = stack.enter_context(srs_server())
         sink = stack.enter_context(Sink(network))
-        if request.param == "sendmail":
-            extra = f"define(`SRS_SOCKET', `{maps}')dnl\ninclude(`{TOP}/sendmail/srs.m4')dnl\n"
-            yield stack.enter_context(Sendmail(network, sink, [f"local:{milter}"], extra_mc=extra)), sink
-        else:
-            yield stack.enter_context(Postfix(network, sink, [f"unix:{milter}"], extra=postfix_maps(maps))), sink
+        yield stack.enter_context(attached(str(request.param), network, sink, maps, milter)), sink
 
 
 def test_filter_and_maps_sign_once_and_lead_bounces_back_once(filtered) -> None:

@@ -83,6 +83,10 @@ def test_pysrs_answers_with_what_stays_as_it_is(name, key, same):
     assert ask(name, key) == f"OK {same}"
 
 
+def test_sendmail_hears_that_somebody_answers():
+    assert ask("srs_up", "up") == "NOTFOUND "
+
+
 def test_an_address_that_two_forwarders_rewrote_leads_back_whole():
     once = ask("forward", "ann@example.org").removeprefix("OK ")
     signature = signature_of(load_text(CONFIG, [SrsSettings])[SrsSettings])
