@@ -247,10 +247,11 @@ def _with_file(settings: SrsSettings) -> SrsSettings:
         return settings
     try:
         entries = ini.parse(settings.config.read_text("utf-8", "surrogateescape"), str(settings.config))
+        mode = settings.config.stat().st_mode
     except OSError as error:
         raise SettingsError(f"[srs] config: {settings.config} can't be read: {error.strerror}") from None
     given = {entry.option: entry for entry in entries if entry.section == "srs"}
-    if "secret" in given and settings.config.stat().st_mode & stat.S_IRWXO:
+    if "secret" in given and mode & stat.S_IRWXO:
         log.warning("[srs] config: others can read the secret in %s; give it mode 0640", settings.config)
     _demand_known(given.values())
     changes = {}
