@@ -368,6 +368,10 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - as above
                 self._report(row.check.NAME, error, subject)
 
+    def has(self, method: str, settings: Settings) -> bool:
+        """Whether any row in force has that optional method: what it would be given need not be made for nobody."""
+        return bool(self._planned(settings).having(method))
+
     def offended(self, subject: Subject, verdict: Verdict, services: Services) -> None:
         """The client has collected demerits: let every check that has findings for it draw its conclusions."""
         self._each("offended", subject, verdict, services)

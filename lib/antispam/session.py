@@ -348,7 +348,7 @@ class Session:
         return found.probability if found is not None and not found.error else None
 
     def _afterwards(self) -> None:
-        if not self._services.read_only:
+        if not self._services.read_only and self._runner.has("afterwards", self._services.settings):
             self._runner.afterwards(self._subject(), self._services_for(Stage.END))
 
     def _log_kept(self, recipient: Recipient, decision: Decision) -> None:
@@ -389,7 +389,7 @@ class Session:
         if self._recorder is not None:
             self._recorder.record(self._subject(), verdict)
         self._count_offences()
-        if not self._services.read_only:
+        if not self._services.read_only and self._runner.has("concluded", self._services.settings):
             self._runner.concluded(self._subject(), verdict, self._services_for(Stage.END))
 
     def _count_offences(self) -> None:
