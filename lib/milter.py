@@ -19,6 +19,7 @@ after the other. An exception is logged once (logger "milter") and answered by t
 
 from __future__ import annotations
 
+import functools
 import logging
 import operator
 from collections.abc import Callable
@@ -120,6 +121,9 @@ def _encode(text: Text) -> bytes:
     return text
 
 
+_macro_name = functools.lru_cache(maxsize=128)(_encode)
+
+
 def _encode_optional(text: Text | None) -> Any:
     return ffi.NULL if text is None else _encode(text)
 
@@ -157,8 +161,9 @@ class milterContext:
 
     def getsymval(self, name: Text, /) -> str | None:
         """The value of a macro (`j`, `{auth_authen}`), or None where the MTA did not send it."""
-        self._open()
-        return _libmilter.macro(self._address, _encode(name))
+        if self._ctx is None:  # as in _open(), which each look at a macro would pay for
+            raise error("bad context")
+        return _libmilter.macro(self._address, _macro_name(name))
 
     def setreply(self, rcode: Text, xcode: Text | None, /, *lines: Text) -> None:
         """The SMTP reply to this step's REJECT (5xx) or TEMPFAIL (4xx): code, enhanced code or None, up to 32 lines.

@@ -44,7 +44,7 @@ console = Console()
 @contextlib.contextmanager
 def running_bms(port: int, workers: int) -> Iterator[tuple[str, list[int]]]:
     """bms.py on a unix socket of its own; yields the socket's path and the workers' process ids."""
-    with FilterProcess(Network(), CONFIG.replace("{port}", str(port)), workers=workers) as program:
+    with FilterProcess(Network(), CONFIG.replace("{port}", str(port)), workers=workers, clocked=False) as program:
         send_messages(str(program.socket), 1)  # served, hence prepared: from now on its children are workers
         children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text()
         yield str(program.socket), [int(pid) for pid in children.split()]

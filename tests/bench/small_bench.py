@@ -115,7 +115,7 @@ def ours(program: str) -> Running:
     @contextlib.contextmanager
     def run(port: int) -> Iterator[tuple[str, list[int]]]:
         config = f"[dns]\nnameservers = 127.0.0.1@{port}\n[logging]\nlevel = warning\n"
-        with FilterProcess(Network(), config, program=program) as process:
+        with FilterProcess(Network(), config, program=program, clocked=False) as process:
             send_messages(str(process.socket), 1)  # served, hence prepared: from now on its children are workers
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
             yield str(process.socket), [int(pid) for pid in children.split()]
