@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from antispam.sockets import SocketSpec, open_listener
 
 log = logging.getLogger(__name__)
 
@@ -104,36 +106,17 @@ class SocketMapServer:
         reload: Callable[[], Mapping[str, Lookup] | None] | None = None,
     ) -> None:
         """Listen on `path` until TERM or INT; the socket is gone afterwards. HUP takes the maps that `reload` gives, if it
-        gives any. Raises OSError where the socket can't be had."""
+        gives any. Raises SocketUnavailable."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         if reload is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload, reload)
-        await _clear(path)
-        before = os.umask(0o777 & ~mode)
-        try:
-            server = await asyncio.start_unix_server(self.converse, str(path), limit=2 * MAX_REQUEST)
-        finally:
-            os.umask(before)
-        try:
-            ready()
-            await stopping.wait()
-        finally:
-            server.close()
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-async def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens on any more. Raises OSError where somebody does, or where it is something else."""
-    if not path.is_socket():
-        return
-    try:
-        _, writer = await asyncio.open_unix_connection(str(path))
-    except ConnectionRefusedError:
-        path.unlink()
-        return
-    writer.close()
-    raise OSError(f"{path}: another program serves there")
+        with contextlib.closing(open_listener(SocketSpec(socket.AF_UNIX, str(path.absolute())), mode=mode)) as listener:
+            server = await asyncio.start_unix_server(self.converse, sock=listener.socket, limit=2 * MAX_REQUEST)
+            try:
+                ready()
+                await stopping.wait()
+            finally:
+                server.close()

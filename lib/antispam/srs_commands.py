@@ -14,6 +14,7 @@ import SRS
 from antispam.application import Program, load_settings
 from antispam.settings import SettingsError
 from antispam.socketmap import Lookup, SocketMapServer
+from antispam.sockets import SocketUnavailable
 from antispam.srs import Signature, SrsSettings, State, signature_of
 from antispam.text import for_log
 
@@ -21,22 +22,17 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def _database() -> Iterator[None]:
+def _signature(program: Program, config: Path | None) -> Iterator[Signature]:
+    """What signs under the configuration; what keeps it from signing or verifying is told to whoever gave the command."""
     try:
-        yield
-    except SRS.Unavailable as error:
-        raise click.ClickException(f"[srs] database: {error}") from error
-
-
-def _signature(program: Program, config: Path | None) -> Signature:
-    try:
-        with _database():
-            signature = signature_of(load_settings(program, config)[SrsSettings])
+        signature = signature_of(load_settings(program, config)[SrsSettings])
+        if signature is None:
+            raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")
+        yield signature
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    if signature is None:
-        raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")
-    return signature
+    except SRS.Unavailable as error:
+        raise click.ClickException(f"[srs] database: {error}") from error
 
 
 def srs_command(program: Program) -> click.Group:
@@ -51,8 +47,8 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def sign_command(config: Path | None, address: str) -> None:
         """Sign ADDRESS, a sender of ours, as it would leave."""
-        with _database():
-            signed = _signature(program, config).signed(address, ())
+        with _signature(program, config) as signature:
+            signed = signature.signed(address, ())
         if not signed:
             raise click.ClickException(f"{for_log(address)} stays as it is: its domain is not in [srs] ses or sign")
         click.echo(signed)
@@ -62,8 +58,8 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def forward_command(config: Path | None, address: str) -> None:
         """Rewrite ADDRESS, somebody else's, as the sender of mail that we forward."""
-        with _database():
-            rewritten = _signature(program, config).rewritten(address)
+        with _signature(program, config) as signature:
+            rewritten = signature.rewritten(address)
         if not rewritten:
             raise click.ClickException(f"{for_log(address)} stays as it is, or [srs] fwdomain is not set")
         click.echo(rewritten)
@@ -73,8 +69,8 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def reverse_command(config: Path | None, address: str) -> None:
         """Verify ADDRESS, signed or rewritten by us, and print what it stands for."""
-        with _database():
-            state, plain = _signature(program, config).verified(address)
+        with _signature(program, config) as signature:
+            state, plain = signature.verified(address)
         if state is not State.VALID:
             raise click.ClickException(f"{for_log(address)} is {state}")
         click.echo(plain)
@@ -84,8 +80,8 @@ def srs_command(program: Program) -> click.Group:
     @click.pass_obj
     def verify_command(config: Path | None, address: str) -> None:
         """Say what ADDRESS is worth as the recipient of a bounce: valid, unsigned, forged or expired."""
-        with _database():
-            state, plain = _signature(program, config).verified(address)
+        with _signature(program, config) as signature:
+            state, plain = signature.verified(address)
         click.echo(f"{state}: {plain}" if plain else state)
         if state is not State.VALID:
             raise SystemExit(1)
@@ -102,14 +98,15 @@ def srs_command(program: Program) -> click.Group:
         except ValueError:
             raise click.BadParameter("expected permissions in octal, such as 0660", param_hint="--mode") from None
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-        signature = _signature(program, config)
-        path = socket or signature.settings.socket
-        server = SocketMapServer(maps_of(signature))
+        with _signature(program, config) as signature:
+            path = socket or signature.settings.socket
+            server = SocketMapServer(maps_of(signature))
 
         def reload() -> Mapping[str, Lookup] | None:
             signature_of.cache_clear()  # the files that it was read from may be others
             try:
-                maps = maps_of(_signature(program, config))
+                with _signature(program, config) as renewed:
+                    maps = maps_of(renewed)
             except click.ClickException as error:
                 log.error("not reloaded, the old settings stay: %s", error.message)
                 return None
@@ -118,8 +115,8 @@ def srs_command(program: Program) -> click.Group:
 
         try:
             asyncio.run(server.serve(path, bits, lambda: click.echo(f"srs listens on {path}", err=True), reload))
-        except OSError as error:
-            raise click.ClickException(f"{path}: {error.strerror or error}") from error
+        except SocketUnavailable as error:
+            raise click.ClickException(error.strerror or str(error)) from error
 
     return group
 
