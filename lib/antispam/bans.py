@@ -200,9 +200,8 @@ def is_shared(connection: Connection, message: Message, settings: BanSettings) -
 
 
 def our_domains(settings: Settings) -> tuple[str, ...]:
-    """[milter] internal_domains, whichever check declares it."""
-    found = (one.value for one in settings.origins if one.option == "internal_domains")
-    return tuple(normalize_domain(name).removeprefix("*.") for names in found for name in names)
+    """[milter] internal_domains, `*.example.com` as what all of it is below."""
+    return tuple(normalize_domain(name).removeprefix("*.") for name in settings.listed("milter", "internal_domains"))
 
 
 def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float, ours: Collection[str] = ()) -> str:

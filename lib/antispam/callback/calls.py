@@ -35,9 +35,7 @@ def make_caller(
 
 def _own_networks(settings: Settings) -> tuple[str, ...]:
     """The clients that the configuration calls ours."""
-    names = ("internal_connect", "trusted_relay")
-    found = (one.value for one in settings.origins if one.section == "milter" and one.option in names)
-    return tuple(pattern for patterns in found for pattern in patterns)
+    return settings.listed("milter", "internal_connect", "trusted_relay")
 
 
 @functools.lru_cache(maxsize=16)

@@ -19,6 +19,7 @@ from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.addresses import is_hostname, normalize_domain, parents, parse_mailbox
 from antispam.authors import is_proved, of_our_users
+from antispam.bans import our_domains
 from antispam.callback import message_id
 from antispam.callback.dialogue import Outcome, Verification
 from antispam.callback.notice import Facts, Templates, compose, sendable, template_for
@@ -122,17 +123,12 @@ def _tells_failure(message: Message, body: bytes) -> bool:
 def _may_be_answered(message: Message, services: Services) -> bool:
     """Never the null sender, a program, a list, somebody of ours, or whom no plain header can name."""
     sender = parse_mailbox(message.mail_from)
-    ours = {parse_mailbox(one.address).domain for one in message.recipients} | set(_internal_domains(services))
+    ours = {parse_mailbox(one.address).domain for one in message.recipients} | set(our_domains(services.settings))
     if not sendable(message.mail_from) or any(name in ours for name in parents(sender.domain)):
         return False
     # Resent fields would have only those above them looked at.
     fields = [(one.key, one.value) for one in message.headers if not one.key.startswith(b"resent-")]
     return should_answer(message.mail_from, fields)
-
-
-def _internal_domains(services: Services) -> tuple[str, ...]:
-    found = (one.value for one in services.settings.origins if one.option == "internal_domains")
-    return tuple(normalize_domain(name).removeprefix("*.") for names in found for name in names)
 
 
 def _own_name(receiver: str) -> str:

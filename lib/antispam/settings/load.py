@@ -62,6 +62,12 @@ class Settings:
     def __hash__(self) -> int:
         return hash(tuple(self._by_class))
 
+    def listed(self, section: str, *names: str) -> tuple[Any, ...]:
+        """The items of these list options of a section together, whichever class declares them: for who needs a list of another
+        check's. Nothing for what the program does not know."""
+        lists = (one.value for one in self.origins if one.section == section and one.option in names)
+        return tuple(item for items in lists for item in items)
+
     def replaced(self, *values: Any) -> Settings:
         """The same with other values for the classes of `values`; for tests and for options of the command line."""
         return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)
