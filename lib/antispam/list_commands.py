@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import difflib
 import ipaddress
 import json
@@ -27,7 +26,7 @@ from antispam.settings.values import duration
 from antispam.store import Store, lists
 from antispam.store.lists import BadName, Entry, Kind
 from antispam.store.upstream_lists import NotReadable
-from antispam.text import for_log
+from antispam.text import for_log, local_time
 
 _KINDS = click.Choice([kind.value for kind in Kind])
 _KINDS_AND_GREYLIST = click.Choice([*(kind.value for kind in Kind), GREYLIST])
@@ -189,16 +188,12 @@ def _table(entries: Iterable[Entry]) -> Table:
             for_log(entry.name),
             for_log(entry.reason, 80),
             for_log(entry.added_by, 40),
-            _when(entry.added_at),
-            "for ever" if entry.expires_at is None else _when(entry.expires_at),
+            local_time(entry.added_at),
+            "for ever" if entry.expires_at is None else local_time(entry.expires_at),
             str(entry.offences),
         )
         table.add_row(*map(Text, cells))  # plain text: brackets in it are no markup
     return table
-
-
-def _when(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def bans_command(program: Program) -> click.Command:

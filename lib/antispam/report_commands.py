@@ -17,7 +17,7 @@ from rich.text import Text
 
 from antispam.application import Program, load_settings, opened_store
 from antispam.store.reports import MAX_DAYS, Day, Fate, Offender, Offenders, Report, report
-from antispam.text import for_log
+from antispam.text import for_log, local_time
 
 _WIDE = 160  # columns where nobody looks at a screen
 _BAR = 24
@@ -151,7 +151,7 @@ def _print_offenders(console: Console, title: str, offenders: Offenders, top: in
     table = _table(*names[:-1], left=("  NAME", "LAST", "HOST"))
     table.add_column(names[-1], no_wrap=True, overflow="ellipsis")
     for one in found:
-        cells = [f"  {for_log(one.name, _NAME)}", str(one.stopped), _minute(one.last_at)]
+        cells = [f"  {for_log(one.name, _NAME)}", str(one.stopped), local_time(one.last_at)]
         cells += [for_log(one.called, _NAME)] if with_host else []
         table.add_row(*map(Text, [*cells, for_log(one.reason, 200)]))
     console.print(table)
@@ -202,7 +202,3 @@ def _as_object(one: Offender) -> dict[str, Any]:
 
 def _date(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")
-
-
-def _minute(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 
 _REPLY_UNSAFE = re.compile(r"[^\x20-\x7e]")
 _SPACES = re.compile(r"\s+")
@@ -57,3 +58,16 @@ def for_reply(text: str, limit: int = MAX_REPLY_LINE) -> str:
 def with_crlf(body: bytes) -> bytes:
     """`body`, whose lines may end in every way, with CRLF as the only line end."""
     return _LINE_END.sub(b"\r\n", body)
+
+
+def local_time(seconds: float) -> str:
+    """A time (seconds since the epoch) as this machine's clock on the wall shows it, to the minute."""
+    return utc_time(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def utc_time(seconds: float) -> datetime:
+    """A time for people and programs to read. A damaged one is the epoch: one row must not keep the others from being shown."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)

@@ -31,6 +31,7 @@ from antispam.program import DnsSettings
 from antispam.resolver import Resolver
 from antispam.settings import Settings
 from antispam.settings.values import duration
+from antispam.text import local_time
 
 LOOKUP_SECONDS = 20.0
 
@@ -250,17 +251,13 @@ def _told(folder: KeyFolder, domain: str, key: Key, seen: Published, pace: Pace)
             record = folder.private_key(domain, key.selector).dns_record
             return f"{trouble}; publish this record:\n{zone_lines(seen.name, record)}"
         case Stage.PUBLISHED:
-            return f"{trouble}; it signs from {_date(key.since + pace.wait)} on"
+            return f"{trouble}; it signs from {local_time(key.since + pace.wait)} on"
         case Stage.SIGNING:
-            return f"{trouble}; signing since {_date(key.since)}"
+            return f"{trouble}; signing since {local_time(key.since)}"
         case Stage.RETIRED:
-            return f"{trouble}; leave its record in the zone until {_date(key.since + pace.keep)}"
+            return f"{trouble}; leave its record in the zone until {local_time(key.since + pace.keep)}"
         case _:
             return f"{trouble}; delete its record from the zone"
-
-
-def _date(when: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
 
 
 def _key_in(file: Path) -> PrivateKey:

@@ -37,7 +37,7 @@ from antispam.store.quarantine import (
 )
 from antispam.store.release import Outcome, checked_address, release
 from antispam.store.retention import Cleaned, LimitsOf, clean
-from antispam.text import for_log
+from antispam.text import for_log, local_time
 
 INTERRUPTED = 130  # as a shell has it
 SCREEN = 500  # entries that are listed together
@@ -279,9 +279,7 @@ def _release_one(store: Store, entry: Entry, to: Sequence[str], force: bool, tea
         click.echo(f"{name}: is being released already")
         return True
     if released.outcome is Outcome.RELEASED:
-        click.echo(
-            f"{name}: was released {show.local_time(entry.released_at or time.time())}; --force sends it once more"
-        )
+        click.echo(f"{name}: was released {local_time(entry.released_at or time.time())}; --force sends it once more")
         return True
     click.echo(f"{name}: will be sent to {', '.join(map(for_log, released.recipients[:20]))}")
     if teach is None:

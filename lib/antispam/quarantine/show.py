@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from rich.text import Text
 
 import _mimetree
 from antispam.store.quarantine import Entry, State
-from antispam.text import for_log
+from antispam.text import for_log, local_time, utc_time
 from dspam import html
 
 WIDE = 240  # columns of a table that nobody looks at on a screen
@@ -164,17 +163,5 @@ def octets(number: int) -> str:
     raise AssertionError("the last unit has no end")
 
 
-def local_time(seconds: float) -> str:
-    return _time(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
 def _iso(seconds: float) -> str:
-    return _time(seconds).isoformat(timespec="seconds")
-
-
-def _time(seconds: float) -> datetime.datetime:
-    """A damaged row must not keep the others from being shown."""
-    try:
-        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (OverflowError, ValueError, OSError):
-        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+    return utc_time(seconds).isoformat(timespec="seconds")

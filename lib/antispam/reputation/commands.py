@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import heapq
 import json
 import signal
@@ -28,7 +27,7 @@ from antispam.reputation.settings import GossipSettings
 from antispam.settings import Settings
 from antispam.store import StoreError, migrate
 from antispam.store.engine import url_from
-from antispam.text import for_log
+from antispam.text import for_log, local_time
 from gossip import HAM, SPAM, Observations, Records
 from gossip.exchange import BadRecord, from_lines, from_pygossip, is_pygossip, to_line
 from Milter.berkeleydb import BerkeleyDBError
@@ -237,7 +236,7 @@ def _table(chosen: list[tuple[str, Observations]], now: float) -> Table:
             str(made.spam_count),
             str(made.ham_count),
             bars(list(made.votes())),
-            datetime.datetime.fromtimestamp(made.last_seen).astimezone().strftime("%Y-%m-%d %H:%M"),
+            local_time(made.last_seen),
         )
         table.add_row(*map(escape, cells))
     return table
