@@ -35,11 +35,11 @@ hostname "$name"
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-mkdir -p "$root/root/.cache/pip"
+mkdir -p "$root/var/cache/pip"
 mkdir -p "$root/dev/pts"
 mount -t devpts devpts "$root/dev/pts"
 mount --bind "$archives" "$root/var/cache/apt/archives"
-mount --bind "$pip" "$root/root/.cache/pip"
+mount --bind "$pip" "$root/var/cache/pip"
 touch "$root/ready"
 exec sleep infinity
 """
@@ -164,6 +164,7 @@ def _environment() -> dict[str, str]:
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "DEBIAN_FRONTEND": "noninteractive",
+        "PIP_CACHE_DIR": "/var/cache/pip",
         "PIP_CERT": "/etc/ssl/certs/ca-certificates.crt",
         **passed,
     }
