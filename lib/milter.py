@@ -9,7 +9,8 @@ Different from pymilter 1.0.5, on purpose: undecodable bytes never fail a callba
 libmilter does not know counts as failed instead of hanging the connection; a verdict given in a step that the milter
 promised not to answer is spoken at the next one that is answered; SystemExit in a callback is a failure as any other.
 Callbacks of header, end of headers and body that promised not to answer are not made at once, but in their order
-before the next other callback of the connection, or when they have 256 kB together; header changes are checked at once,
+before the next other callback of the connection, or when they have 256 kB together (set_headers_callback() takes header
+fields as one list); header changes are checked at once,
 and sent when the end-of-message callback has returned. Taking the interpreter's lock for each header field would cost
 more than most milters do with it.
 
@@ -305,6 +306,15 @@ def set_envrcpt_callback(function: Callback | None, /) -> None:
 def set_header_callback(function: Callback | None, /) -> None:
     """One header field: f(ctx, name: str, value: bytes); folded lines are separated by LF."""
     _set_callback("header", function)
+
+
+def set_headers_callback(function: Callback | None, /) -> None:
+    """Header fields that arrived together: f(ctx, fields), a list of (name: bytes, value: bytes) (not in pymilter).
+
+    Called instead of the header callback, which must be set all the same, where the milter promised not to answer header
+    fields: as a rule once a message.
+    """
+    _set_callback("headers", function)
 
 
 def set_eoh_callback(function: Callback | None, /) -> None:

@@ -524,25 +524,6 @@ def connect_callback(ctx: Any, hostname: str, family: int, hostaddr: Any, nr_mas
     return _connection(ctx).connect(hostname, family, hostaddr)  # type: ignore[no-any-return]
 
 
-# The two steps that come most often are spelled out: each call less is felt in messages a second.
-
-
-def header_callback(ctx: Any, field: str, value: bytes) -> int:
-    """Hand one header field to the object of the connection."""
-    m = ctx.getpriv()
-    if m is None:
-        m = _new_connection(ctx)
-    return m.header_bytes(field, value)  # type: ignore[no-any-return]
-
-
-def body_callback(ctx: Any, chunk: bytes) -> int:
-    """Hand one block of the body to the object of the connection."""
-    m = ctx.getpriv()
-    if m is None:
-        m = _new_connection(ctx)
-    return m.body(chunk)  # type: ignore[no-any-return]
-
-
 def close_callback(ctx: Any) -> int:
     """End the connection; whatever close() does, the object and the context let go of each other."""
     m = ctx.getpriv()
@@ -557,13 +538,19 @@ def close_callback(ctx: Any) -> int:
 def register_callbacks(name: str) -> None:
     """Lead libmilter's callbacks to the objects that :data:`factory` makes, and register as ``name``.
 
-    What a program needs that opens its socket and calls milter.main() itself, such as a prefork supervisor.
+    What a program needs that opens its socket and calls milter.main() itself, such as a prefork supervisor. Where the
+    factory is a class with a method ``header_fields``, that is called instead of ``header`` with all fields that arrived
+    together, a list of (name, value) as bytes, if ``header`` is marked with :func:`noreply`.
     """
+    together = hasattr(factory, "header_fields")
     milter.set_connect_callback(connect_callback)
     milter.set_helo_callback(lambda ctx, host: (ctx.priv or _connection(ctx)).hello(host))
     milter.set_envfrom_callback(lambda ctx, *b: (ctx.priv or _connection(ctx)).envfrom_bytes(*b))
     milter.set_envrcpt_callback(lambda ctx, *b: (ctx.priv or _connection(ctx)).envrcpt_bytes(*b))
     milter.set_header_callback(lambda ctx, fld, val: (ctx.priv or _connection(ctx)).header_bytes(fld, val))
+    milter.set_headers_callback(
+        (lambda ctx, fields: (ctx.priv or _connection(ctx)).header_fields(fields)) if together else None
+    )
     milter.set_eoh_callback(lambda ctx: (ctx.priv or _connection(ctx)).eoh())
     milter.set_body_callback(lambda ctx, chunk: (ctx.priv or _connection(ctx)).body(chunk))
     milter.set_eom_callback(lambda ctx: (ctx.priv or _connection(ctx)).eom())

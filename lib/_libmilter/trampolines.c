@@ -41,12 +41,12 @@
 
 enum {
 	CB_CONNECT, CB_HELO, CB_ENVFROM, CB_ENVRCPT, CB_DATA, CB_HEADER, CB_EOH, CB_BODY, CB_EOM, CB_ABORT, CB_CLOSE,
-	CB_UNKNOWN, CB_NEGOTIATE, CALLBACKS
+	CB_UNKNOWN, CB_NEGOTIATE, CB_HEADERS, CALLBACKS
 };
 
 static const char *const callback_names[CALLBACKS] = {
 	"connect", "helo", "envfrom", "envrcpt", "data", "header", "eoh", "body", "eom", "abort", "close",
-	"unknown", "negotiate"
+	"unknown", "negotiate", "headers"
 };
 
 typedef struct {
@@ -408,14 +408,15 @@ static unsigned long promise_of(int callback)
 /* Whether a buffer has `needed` octets now; it may not grow beyond QUEUE_LIMIT. */
 static int make_room(char **buffer, size_t *room, size_t needed)
 {
+	size_t wanted = needed < QUEUE_LIMIT / 2 ? needed * 2 : QUEUE_LIMIT;
 	char *larger;
 
 	if (needed <= *room)
 		return 1;
-	if (needed > QUEUE_LIMIT || (larger = realloc(*buffer, needed * 2)) == NULL)
+	if (needed > QUEUE_LIMIT || (larger = realloc(*buffer, wanted)) == NULL)
 		return 0;
 	*buffer = larger;
-	*room = needed * 2;
+	*room = wanted;
 	return 1;
 }
 
@@ -466,6 +467,52 @@ static int call_queued(session *s, const struct queued *step, const char *name, 
 	}
 }
 
+/* Read the step at a place of the queue, and where its texts are; returns the place of the next. */
+static size_t read_step(const session *s, size_t at, struct queued *step, const char **name, const char **value)
+{
+	(void) memcpy(step, s->queue + at, sizeof *step);
+	*name = s->queue + at + sizeof *step;
+	*value = *name + step->name + 1;
+	return at + sizeof *step + step->name + step->value + 2;
+}
+
+static PyObject *field_of(const struct queued *step, const char *name, const char *value)
+{
+	PyObject *field = PyTuple_New(2);
+
+	if (field == NULL)
+		return NULL;
+	(void) PyTuple_SetItem(field, 0, PyBytes_FromStringAndSize(name, (Py_ssize_t) step->name));
+	(void) PyTuple_SetItem(field, 1, PyBytes_FromStringAndSize(value, (Py_ssize_t) step->value));
+	if (PyErr_Occurred())
+		Py_CLEAR(field);
+	return field;
+}
+
+/* Call f(context, [(name, value), ...]) for the header fields that stand next to one another from *at, which moves on. */
+static int call_headers(session *s, size_t *at, size_t end)
+{
+	PyObject *fields = PyList_New(0);
+	struct queued step;
+	const char *name, *value;
+
+	while (*at < end) {
+		size_t next = read_step(s, *at, &step, &name, &value);
+		PyObject *field;
+
+		if (step.callback != CB_HEADER)
+			break;
+		*at = next;
+		if (fields == NULL)
+			continue;
+		field = field_of(&step, name, value);
+		if (field == NULL || PyList_Append(fields, field) != 0)
+			Py_CLEAR(fields);
+		Py_XDECREF(field);
+	}
+	return call(s, CB_HEADERS, fields, NULL);
+}
+
 /* Call Python for what is queued, in its order, up to the first verdict, which is kept. With the interpreter's lock. */
 static void work_off(session *s)
 {
@@ -475,12 +522,16 @@ static void work_off(session *s)
 	while (at < end && s->kept == NOTHING_KEPT) {
 		struct queued step;
 		const char *name, *value;
+		size_t next = read_step(s, at, &step, &name, &value);
+		int answer;
 
-		(void) memcpy(&step, s->queue + at, sizeof step);
-		name = s->queue + at + sizeof step;
-		value = name + step.name + 1;
-		(void) settle(s, promise_of(step.callback), call_queued(s, &step, name, value));
-		at += sizeof step + step.name + step.value + 2;
+		if (step.callback == CB_HEADER && callbacks[CB_HEADERS] != NULL)
+			answer = call_headers(s, &at, end);
+		else {
+			answer = call_queued(s, &step, name, value);
+			at = next;
+		}
+		(void) settle(s, promise_of(step.callback), answer);
 	}
 	give_back(&s->queue, &s->room);
 }

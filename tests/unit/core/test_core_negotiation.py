@@ -249,3 +249,81 @@ def test_the_steps_of_an_aborted_message_are_told_before_the_abort(start: Any) -
         client.abort()
         assert client.mail() == Reply("c"), "the verdict was about the message that was given up"
     assert server.events_until("abort") == [("header", "A"), ("abort",)]
+
+
+def _together(record: Any, **callbacks: Any) -> dict[str, Any]:
+    """A milter that does not answer header fields and takes them together."""
+    milter.set_headers_callback(lambda ctx, fields: record("headers", fields) or CONTINUE)
+    callbacks = {"header": lambda ctx, name, value: record("header", name, value) or CONTINUE} | callbacks
+    return _promising(milter.P_NR_HDR | milter.P_NR_EOH | milter.P_NR_BODY, **callbacks)(record)
+
+
+def test_fields_that_wait_reach_the_milter_as_one_list_before_the_body(start: Any) -> None:
+    server = start(lambda record: _together(record, body=lambda ctx, octets: record("body", octets) or CONTINUE))
+    with server.client() as client:
+        client.greet()
+        assert client.message([(b"A", b"\xff\n\t1"), (b"B\xc3\xa9", b"")], b"text").action == "c"
+        assert client.message([(b"C", b"2")], b"more").action == "c"
+    assert server.events_until("body") == [("headers", [(b"A", b"\xff\n\t1"), (b"B\xc3\xa9", b"")]), ("body", b"text")]
+    assert server.events_until("body") == [("headers", [(b"C", b"2")]), ("body", b"more")]
+
+
+def test_fields_without_end_reach_the_milter_in_lists_of_bounded_size(start: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        def sizes(ctx: Any, fields: list[tuple[bytes, bytes]]) -> int:
+            record("headers", [(name, len(value)) for name, value in fields])
+            return CONTINUE
+
+        promised = _together(
+            record,
+            header=lambda ctx, name, value: record("headers", [(name.encode(), len(value))]) or CONTINUE,
+            eom=lambda ctx: record("eom") or CONTINUE,
+        )
+        milter.set_headers_callback(sizes)
+        return promised
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        assert client.message([(b"X%d" % number, b"y" * 50_000) for number in range(12)]).action == "c"
+    lists = [fields for step, *rest in server.events_until("eom") for fields in rest]
+    assert [name for fields in lists for name, _ in fields] == [b"X%d" % number for number in range(12)]
+    assert all(sum(size for _, size in fields) < 300_000 for fields in lists)
+
+
+def test_fields_that_are_answered_come_one_by_one(start: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        milter.set_headers_callback(lambda ctx, fields: record("headers", fields) or CONTINUE)
+        header = lambda ctx, name, value: record("header", name) or CONTINUE  # noqa: E731
+        return _promising(milter.P_NR_BODY, header=header)(record)
+
+    server = start(set_up)
+    with server.client() as client:
+        _up_to_headers(client)
+        assert client.header(b"A", b"1") == Reply("c")
+    assert server.until("header") == ("header", "A")
+
+
+def test_what_the_list_of_fields_is_answered_with_is_spoken_at_the_end(start: Any) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        promised = _together(record, body=lambda ctx, octets: record("body") or CONTINUE)
+        milter.set_headers_callback(lambda ctx, fields: milter.REJECT)
+        return promised
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        assert client.message([(b"A", b"1"), (b"B", b"2")], b"text").action == "r"
+
+
+@pytest.mark.parametrize(("policy", "action"), [(milter.TEMPFAIL, "y"), (milter.CONTINUE, "c")])
+def test_an_exception_for_the_list_of_fields_is_answered_by_the_policy(start: Any, policy: int, action: str) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        promised = _together(record)
+        milter.set_headers_callback(lambda ctx, fields: 1 // 0)
+        milter.set_exception_policy(policy)
+        return promised
+
+    with start(set_up).client() as client:
+        client.greet()
+        assert client.message([(b"A", b"1")], b"text").action == action

@@ -380,6 +380,23 @@ def test_each_callback_reaches_its_method(callbacks: dict[str, Any], monkeypatch
     assert recorder.steps == [step for _, _, step in SESSION]
 
 
+def test_fields_that_came_together_reach_a_class_that_takes_them_so(
+    callbacks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Together(Recorder):
+        def header_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
+            self.steps.append(("header_fields", fields))
+            return Milter.CONTINUE
+
+    assert callbacks["headers"] is None, "the default milter takes them one by one"
+    monkeypatch.setattr(Milter, "factory", Together)
+    Milter.register_callbacks("tester")
+    ctx = Context()
+    callbacks["negotiate"](ctx, [0x1FF, EVERYTHING, 0, 0])
+    assert callbacks["headers"](ctx, [(b"A", b"1")]) == Milter.CONTINUE
+    assert ctx.priv.steps == [("header_fields", [(b"A", b"1")])]
+
+
 def test_runmilter_tells_libmilter_what_it_was_told(callbacks: dict[str, Any]) -> None:
     """Name, socket, time-out and the removal of an old socket."""
     values = [callbacks[key] for key in ("name", "setconn", "settimeout", "opensocket")]
