@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -74,14 +75,17 @@ class Draft:
         self.body = message.body.content()
         self._original_body = self.body
         self.sender = message.mail_from
-        # By identity: two fields of a message may be equal. The numbers are places in message.headers.
-        self._places = {id(header): place for place, header in enumerate(message.headers)}
         self._changed: dict[int, str | None] = {}  # place -> its new value
         self._inserted: list[InsertHeader] = []
         self._appended: list[AppendHeader] = []
         self._envelope: list[Edit] = []
         self._added: dict[str, AddRecipient] = {}  # by the address in small letters
         self._taken_out: set[str] = set()
+
+    @functools.cached_property
+    def _places(self) -> dict[int, int]:
+        """Places in message.headers. By identity: two fields of a message may be equal."""
+        return {id(header): place for place, header in enumerate(self.message.headers)}
 
     @property
     def headers(self) -> list[Header]:
@@ -188,8 +192,12 @@ class Draft:
             for place, value in sorted(self._changed.items(), reverse=True)
         ]
         body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
-        envelope = [*self._renamed(), *self._additions(), *self._gone(), *self._envelope]
-        return [*changes, *self._appended, *self._inserted, *body, *envelope]
+        return [*changes, *self._appended, *self._inserted, *body, *self._recipients_changed(), *self._envelope]
+
+    def _recipients_changed(self) -> list[Edit]:
+        if not self._added and not self._taken_out and not any(one.readdressed for one in self.recipients):
+            return []  # as of nearly every message
+        return [*self._renamed(), *self._additions(), *self._gone()]
 
     def _renamed(self) -> list[Edit]:
         """The names that recipients are known by to the MTA, out before anybody is put in. An MTA that undoes signatures itself

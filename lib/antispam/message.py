@@ -203,6 +203,8 @@ class Message:
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
     memo: dict[str, Any] = dataclasses.field(default_factory=dict)
+    _by_key: dict[bytes, list[Header]] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
+    _indexed: int = dataclasses.field(default=0, init=False, repr=False, compare=False)  # fields that are in _by_key
 
     @property
     def accepted_recipients(self) -> list[Recipient]:
@@ -210,9 +212,16 @@ class Message:
 
     def fields(self, name: bytes) -> list[Header]:
         """All header fields of that name, top first."""
-        key = name.lower()
-        least = len(key)
-        return [header for header in self.headers if len(header.name) >= least and header.key == key]
+        if self._indexed < len(self.headers):
+            by_key = self._by_key
+            for header in self.headers[self._indexed :]:
+                key = header[0].strip().lower()  # header.key, without a call for each field of each message
+                if key in by_key:
+                    by_key[key].append(header)
+                else:
+                    by_key[key] = [header]
+            self._indexed = len(self.headers)
+        return [*self._by_key.get(name.lower(), ())]
 
     def shown(self, name: bytes) -> list[Header]:
         """Those of that name that somebody may read: all, but of very many the first and the last few. A program shows one of

@@ -30,6 +30,7 @@ from antispam.spf_protocol import SpfResult
 from antispam.verdicts import Action, Verdict
 
 NAME = "authentication_results"
+_FIELD_KEY = FIELD_NAME.encode("ascii")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def collect(
         return None
     settings = services.settings[Settings]
     name = settings.authserv_id or _own_name(connection.receiver)
-    found = forged(message.headers, (name, *settings.aliases))
+    found = forged(message.fields(_FIELD_KEY), (name, *settings.aliases))
     return Finding(authserv_id=name, aliases=settings.aliases, forged=len(found), ip=connection.ip)
 
 
@@ -104,7 +105,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
     """Remove forged fields, the last one first, then put ours on top."""
-    for header in forged(draft.message.headers, (finding.authserv_id, *finding.aliases)):
+    for header in forged(draft.message.fields(_FIELD_KEY), (finding.authserv_id, *finding.aliases)):
         draft.change_header(header, None)
     settings = services.settings[Settings]
     if settings.write:

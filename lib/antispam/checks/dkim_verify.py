@@ -17,7 +17,7 @@ from antispam.addresses import Mailbox, parse_mailbox
 from antispam.authors import authors, of_our_users
 from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.dkim_protocol import DkimResult, KeyLookupFailed, Limits, SignatureResult, foremost, verify
+from antispam.dkim_protocol import DkimResult, KeyLookupFailed, Limits, SignatureResult, Verification, foremost, verify
 from antispam.evidence import DkimFinding
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
@@ -107,11 +107,20 @@ def collect(
         return None
     author = authors(message)
     who = str(author[0]) if len(author) == 1 else ""
-    if not message.body.complete:
+    signed = bool(message.fields(b"dkim-signature"))
+    if signed and not message.body.complete:
         unread = SignatureResult(result=DkimResult.NEUTRAL, reason="message too large to be verified")
-        return DkimFinding(signatures=(unread,) if message.fields(b"dkim-signature") else (), author=who)
+        return DkimFinding(signatures=(unread,), author=who)
+    found = _verified(message, services) if signed else Verification()
+    passed = any(one.result is DkimResult.PASS for one in found.signatures)
+    asked = services.settings[Settings].reject is not None and not passed
+    practice = _practice(parse_mailbox(who).domain, services) if asked else ""
+    return DkimFinding(signatures=found.signatures, skipped=found.ignored, author=who, practice=practice)
+
+
+def _verified(message: Message, services: Services) -> Verification:
     settings = services.settings[Settings]
-    found = verify(
+    return verify(
         message.headers,
         message.body.content(),
         _key_lookup(services.resolver, services.deadline),
@@ -119,10 +128,6 @@ def collect(
         limits=Limits(max_signatures=settings.max_signatures, min_rsa_bits=settings.min_key),
         run_lookups=_BesideOneAnother(services.resolver),
     )
-    practice = ""
-    if settings.reject is not None and not any(one.result is DkimResult.PASS for one in found.signatures):
-        practice = _practice(parse_mailbox(who).domain, services)
-    return DkimFinding(signatures=found.signatures, skipped=found.ignored, author=who, practice=practice)
 
 
 def _practice(domain: str, services: Services) -> str:
