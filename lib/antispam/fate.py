@@ -34,7 +34,7 @@ def fate_of(subject: Subject) -> Fate:
     whole = ruling(all_decisions(subject))
     if whole is not None:
         return _alike([(one, whole) for one in recipients], whole)
-    ruled = [(one, ruling(all_decisions(dataclasses.replace(subject, recipient=one)))) for one in recipients]
+    ruled = [(one, ruling(all_decisions(Subject(subject.connection, subject.message, one)))) for one in recipients]
     delivered = tuple(one for one, decision in ruled if decision is None)
     stopped = [(one, decision) for one, decision in ruled if decision is not None]
     later = next((decision for _, decision in stopped if decision.verdict.action is Action.TEMPFAIL), None)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from antispam.connection import Connection
 from antispam.draft import Draft
@@ -152,8 +152,7 @@ class Journey:
         return list(dict.fromkeys([*(row.check.Settings for row in self.rows), *more]))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What a stage is about: a connection, perhaps a message on it, perhaps one of its recipients."""
 
     connection: Connection
@@ -172,10 +171,20 @@ class Subject:
         return self.message.findings if self.message is not None else self.connection.findings
 
 
+class _Wave(NamedTuple):
+    """Rows that may run at the same time.
+
+    skips  whether some of them are left out once the message is accepted
+    """
+
+    rows: list[Row]
+    skips: bool
+
+
 class _Plan:
     """The rows of a journey that are in force under some settings.
 
-    waves  by stage: groups of rows that may run at the same time
+    waves  by stage, in their order
     """
 
     def __init__(self, journey: Journey, settings: Settings) -> None:
@@ -184,14 +193,15 @@ class _Plan:
         self._having: dict[str, list[Row]] = {}
         self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
 
-    def _grouped(self, journey: Journey, stage: Stage) -> list[list[Row]]:
+    def _grouped(self, journey: Journey, stage: Stage) -> list[_Wave]:
         rows = [row for row in journey.at(stage) if self.settings[row.check.Settings].mode is not Mode.OFF]
         done: set[str] = {row.check.NAME for row in journey.rows} - {row.check.NAME for row in rows}
         waves = []
         while rows:
-            waves.append(_ready(rows, done))
-            done.update(row.check.NAME for row in waves[-1])
-            rows = rows[len(waves[-1]) :]
+            wave = _ready(rows, done)
+            waves.append(_Wave(wave, any(row.accepted is Accepted.SKIP for row in wave)))
+            done.update(row.check.NAME for row in wave)
+            rows = rows[len(wave) :]
         return waves
 
     def having(self, method: str) -> list[Row]:
@@ -239,9 +249,10 @@ class Runner:
         tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
         """
         for wave in self._planned(services.settings).waves[stage]:
-            accepted = accepted_by(all_decisions(subject)) is not None
-            active = [row for row in wave if not (accepted and row.accepted is Accepted.SKIP)]
-            questions = [_Question(row, one) for row in active for one in _subjects(row, subject)]
+            rows = wave.rows
+            if wave.skips and accepted_by(all_decisions(subject)) is not None:
+                rows = [row for row in rows if row.accepted is not Accepted.SKIP]
+            questions = [_Question(row, one) for row in rows for one in _subjects(row, subject)]
             results = self._collect_all(questions, services, tick)
             for question, result in zip(questions, results, strict=True):
                 decision = self._decide(question, result, services)
@@ -368,6 +379,10 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - as above
                 self._report(row.check.NAME, error, subject)
 
+    def asks(self, stage: Stage, settings: Settings) -> bool:
+        """Whether any row of that stage is in force."""
+        return bool(self._planned(settings).waves[stage])
+
     def has(self, method: str, settings: Settings) -> bool:
         """Whether any row in force has that optional method: what it would be given need not be made for nobody."""
         return bool(self._planned(settings).having(method))
@@ -434,8 +449,7 @@ def _ready(rows: list[Row], done: set[str]) -> list[Row]:
     return wave
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     """A row, asked about a subject."""
 
     row: Row
@@ -446,7 +460,7 @@ def _subjects(row: Row, subject: Subject) -> list[Subject]:
     """Of whom a row is asked: at the end of a message, of each recipient where it is a question of recipients."""
     if row.scope is not Scope.RECIPIENT or subject.recipient is not None or subject.message is None:
         return [subject]
-    return [dataclasses.replace(subject, recipient=one) for one in subject.message.accepted_recipients]
+    return [Subject(subject.connection, subject.message, one) for one in subject.message.accepted_recipients]
 
 
 def _readdress(question: _Question, finding: Finding) -> None:

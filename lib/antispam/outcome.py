@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from antispam.settings import Mode
 from antispam.verdicts import Action, Verdict
@@ -12,8 +12,7 @@ _ACCEPTING = frozenset({Action.ACCEPT, Action.PASS})
 _STOPPING = frozenset(Action) - {Action.CONTINUE, Action.ACCEPT, Action.PASS}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """One check's verdict.
 
     mode  in mode log the verdict is only said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -34,6 +36,9 @@ MAX_HEADER_BYTES = 1 << 20
 _MAX_LOGGED = 20  # recipients
 QUEUED = 0.1  # seconds: a command that comes so soon after the end of the one before was waiting for it
 LEAST_TIME = 1.0  # seconds that a step gets even where the one before it took all the time
+
+
+_as_header = functools.partial(tuple.__new__, Header)  # Header._make() without the call of a Python function
 
 
 def _nothing() -> None:
@@ -137,11 +142,13 @@ class Session:
                             enhanced="4.5.3")  # fmt: skip
         recipient = Recipient(address, params, path or f"<{address}>", Findings(message.findings))
         message.recipients.append(recipient)
-        if self._refusal() is None:
-            self._run(Stage.RCPT, recipient)
-        elif self._program.reject_at is RejectAt.DATA:
+        refusal = self._refusal()
+        if refusal is not None and self._program.reject_at is RejectAt.DATA:
             return CONTINUE
-        recipient.refused = self._refusal(recipient)
+        if refusal is None and self._asks(Stage.RCPT):
+            self._run(Stage.RCPT, recipient)
+            refusal = self._refusal(recipient)
+        recipient.refused = refusal
         self._count_offences()  # what follows from them concerns the next recipient
         return CONTINUE if recipient.refused is None else self._say(recipient.refused, recipient)
 
@@ -158,6 +165,18 @@ class Session:
             headers.append(Header(name, value))
         if self._program.log_headers:
             log.info("[%s] header %s:%s", message.ref, for_log(name), for_log(value))
+
+    def headers(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        """Several header fields at once, as header() would take one after the other."""
+        message = self._current()
+        octets = sum(map(len, itertools.chain.from_iterable(fields)))
+        fit = self._header_bytes + octets <= MAX_HEADER_BYTES and len(message.headers) + len(fields) <= MAX_HEADERS
+        if fit and not self._program.log_headers:
+            self._header_bytes += octets
+            message.headers += map(_as_header, fields)
+            return
+        for name, value in fields:
+            self.header(name, value)
 
     def body(self, chunk: bytes) -> None:
         self._current().body.write(chunk)
@@ -211,26 +230,31 @@ class Session:
             ends = max(self._mail_ends, now + LEAST_TIME)
         return self._services.until(Deadline(ends))
 
+    def _asks(self, stage: Stage) -> bool:
+        return self._runner.asks(stage, self._services.settings)
+
     def _run(self, stage: Stage, recipient: Recipient | None = None, tick: Callable[[], None] | None = None) -> None:
         """Run a stage. Where its refusal is spoken at once, rows below it are not asked; a refusal found earlier waits for a
         whitelist to overrule it, so there all rows are."""
         subject = self._subject(recipient)
+        spoken = stage in (Stage.RCPT, Stage.END)
+        settled = spoken and _settled(all_decisions(subject))
         dropped = 0
         for decision in self._runner.run(stage, subject, self._services_for(stage), tick=tick):
-            dropped += (
-                stage is Stage.END and decision.firm and decision.counts and decision.verdict.action is Action.DISCARD
-            )
-            if dropped and dropped == len(self._current().accepted_recipients):
-                return  # a report, say, that has taught: nobody gets it, and a refusal would only bring it back
-            if decision.counts and decision.verdict.demerits:
-                self.connection.demerits += decision.verdict.demerits
-                self._offended = decision.verdict
-            if not decision.counts and decision.verdict.action is not Action.CONTINUE:
-                verdict = decision.verdict
-                log.info(
-                    "[%s] WOULD %s %s: %s", subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason)
-                )
-            if stage in (Stage.RCPT, Stage.END) and _settled(all_decisions(subject)):
+            verdict = decision.verdict
+            if verdict.demerits and decision.counts:
+                self.connection.demerits += verdict.demerits
+                self._offended = verdict
+            if verdict.action is not Action.CONTINUE:
+                if not decision.counts:
+                    would = (subject.ref, verdict.action.upper(), decision.check, for_log(verdict.reason))
+                    log.info("[%s] WOULD %s %s: %s", *would)
+                elif stage is Stage.END and decision.firm and verdict.action is Action.DISCARD:
+                    dropped += 1
+                    if dropped == len(self._current().accepted_recipients):
+                        return  # a report, say, that has taught: nobody gets it, and a refusal would only bring it back
+                settled = spoken and _settled(all_decisions(subject))
+            if settled:
                 return
 
     def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
@@ -284,7 +308,7 @@ class Session:
             return _not_stored(fate.kept[0][1])
         self._afterwards()
         # What each recipient's check wanted is in his entry; the client hears that the message was taken.
-        return dataclasses.replace(fate.decision, verdict=quarantine(fate.decision.verdict.reason))
+        return fate.decision._replace(verdict=quarantine(fate.decision.verdict.reason))
 
     def _delivered(self, fate: Fate) -> Outcome:
         """Some get the message, or all. Those who get another content than most get it by another way."""
@@ -318,10 +342,11 @@ class Session:
         """The recipients who get the same message, the largest group first. A message that was not kept whole can't be written
         anew, so that all get the same; of one that is held, so does everybody: a copy that went by another way would not be."""
         apart = self._current().body.complete and fate.decision is None
+        if not apart or not self._runner.has("content", self._services.settings):
+            return [list(fate.delivered)]
         groups: dict[Hashable, list[Recipient]] = {}
         for recipient in fate.delivered:
-            content = self._runner.contents(self._subject(recipient), services) if apart else ()
-            groups.setdefault(content, []).append(recipient)
+            groups.setdefault(self._runner.contents(self._subject(recipient), services), []).append(recipient)
         return sorted(groups.values(), key=len, reverse=True)
 
     def _store(self, kept: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:

@@ -73,12 +73,13 @@ class Recorder:
         return self._store_works
 
 
-def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject: None):
+def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject: None, **options):
     table = [row if isinstance(row, Row) else Row(row[0], row[1], row[2]) for row in rows]
     journey = Journey(table)
     settings = default_settings([ProgramSettings, *journey.settings_classes()])
     settings = settings.replaced(
-        dataclasses.replace(settings[ProgramSettings], reject_at=reject_at), *(row.check.value for row in table)
+        dataclasses.replace(settings[ProgramSettings], reject_at=reject_at, **options),
+        *(row.check.value for row in table),
     )
     services = Services(
         settings=settings,
@@ -384,6 +385,43 @@ def test_a_header_section_beyond_any_reason_is_refused():
         s.header(b"X", b" " + b"y" * 1000)
     assert s.end().verdict.action is Action.REJECT
     assert s.message is None
+
+
+@pytest.mark.parametrize("count", [1, 4998, 4999, 5000, 5001])
+@pytest.mark.parametrize("octets", [10, 208, 210])
+def test_header_fields_that_come_together_are_taken_as_one_by_one(count, octets):
+    def taken(give):
+        s = session()
+        s.mail("a@example.org")
+        s.rcpt("b@example.com")
+        s.headers([(b"First", b" 1")])
+        give(s, [(b"X", b" " + b"y" * octets)] * count)
+        return s.message.headers, s.end().verdict.action
+
+    def one_by_one(s, fields):
+        for field in fields:
+            s.header(*field)
+
+    assert taken(lambda s, fields: s.headers(fields)) == taken(one_by_one)
+
+
+def test_header_fields_that_come_together_are_logged_too(caplog):
+    caplog.set_level(logging.INFO)
+    s = session(log_headers=True)
+    s.mail("a@example.org")
+    s.headers([(b"Subject", b" hi"), (b"X", b" y")])
+    assert "header Subject: hi" in caplog.text
+    assert "header X: y" in caplog.text
+
+
+def test_fields_are_found_by_name_also_those_that_come_later():
+    s = session()
+    s.mail("a@example.org")
+    s.headers([(b"To", b" a"), (b"Cc ", b" b")])
+    assert [field.value for field in s.message.fields(b"cc")] == [b" b"]
+    s.headers([(b"CC", b" c")])
+    assert [field.value for field in s.message.fields(b"Cc")] == [b" b", b" c"]
+    assert s.message.fields(b"bcc") == []
 
 
 def test_hostile_text_in_the_envelope_cannot_forge_a_log_line(caplog):
