@@ -10,10 +10,12 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
+from antispam.answers import Answer
 from antispam.checks import access, authentication_results, connection_class, dkim_sign, dkim_verify
 from antispam.cli import make_group
 from antispam.dkim_keys.commands import dkim_command
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.program import RejectAt
 from antispam.settings.dialects import DKIM_MILTER
 
 # fmt: off
@@ -34,7 +36,11 @@ JOURNEY = Journey([
 main = make_group(
     JOURNEY, "dkim-milter", "DKIM for sendmail and Postfix. Without a command it runs in the foreground.",
     config="/etc/mail/dkim-milter.cfg", dialect=DKIM_MILTER, commands=(dkim_command,),
-    defaults={("store", "history"): False},
+    defaults={
+        ("store", "history"): False,
+        ("milter", "reject_at"): RejectAt.END,
+        ("connection", "localhost_ptr"): Answer.IGNORE,
+    },
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
+from antispam.answers import Answer
 from antispam.checks import access, authentication_results, connection_class, spf
 from antispam.cli import make_group
 from antispam.journey import Accepted, Journey, Row, Scope, Stage
@@ -30,7 +31,8 @@ JOURNEY = Journey([
 
 main = make_group(
     JOURNEY, "spfmilter", "SPF for sendmail and Postfix. Without a command it runs in the foreground.",
-    config="/etc/mail/spfmilter.cfg", dialect=SPFMILTER, defaults={("store", "history"): False},
+    config="/etc/mail/spfmilter.cfg", dialect=SPFMILTER,
+    defaults={("store", "history"): False, ("connection", "localhost_ptr"): Answer.IGNORE},
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from antispam.accessmap import AccessMap, AccessSettings
 from antispam.courier import Courier
 from antispam.deadline import Deadline
 from antispam.housekeeping import EVERY, Chore, Housekeeper, Task
-from antispam.journey import Journey, Runner, Subject
+from antispam.journey import Journey, Runner, Stage, Subject
 from antispam.learning import upkeep
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
@@ -184,6 +184,10 @@ class Application:
             journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget
         )
 
+    def asks(self, stage: Stage) -> bool:
+        """Whether any check is in force after that step."""
+        return self._runner.asks(stage, self.settings)
+
     def session(self) -> Session:
         services = dataclasses.replace(self._services, access=self._access.table)
         return Session(self._runner, services, self._recorder)
@@ -263,7 +267,9 @@ def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
     application = Application(program.journey, settings)
     activity = Activity()
     worker.watch(activity.load)
-    Milter.factory = milter_class(application.session, activity, options.reject_at)
+    Milter.factory = milter_class(
+        application.session, activity, options.reject_at, asks_recipients=application.asks(Stage.RCPT)
+    )
     housekeeper = Housekeeper(application.chores())
     courier = application.courier()
     if worker.slot == 0:

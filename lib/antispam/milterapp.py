@@ -50,9 +50,14 @@ _RETURNS = {
 }
 
 
-def milter_class(new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt) -> type[Milter.Base]:
+def milter_class(
+    new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt, *, asks_recipients: bool = True
+) -> type[Milter.Base]:
     """The class that libmilter's callbacks reach. Steps at which nothing is ever refused are negotiated to need no reply,
-    which is most of a milter's speed."""
+    which is most of a milter's speed.
+
+    asks_recipients  whether any check may refuse a recipient
+    """
 
     class SessionMilter(Milter.Base):
         def __init__(self) -> None:
@@ -179,6 +184,8 @@ def milter_class(new_session: Callable[[], Session], activity: Activity, reject_
 
     if reject_at is not RejectAt.NOW:
         _without_reply(SessionMilter, "connect", "hello", "envfrom")
+    if reject_at is RejectAt.END and not asks_recipients:
+        _without_reply(SessionMilter, "envrcpt")
     if reject_at is not RejectAt.DATA:
         # Nothing happens at DATA then: not even the callback is needed.
         SessionMilter.data = Milter.Base.data  # type: ignore[method-assign]

@@ -17,6 +17,7 @@ class RejectAt(enum.StrEnum):
     NOW = "now"  # at once: no whitelist and no SMTP AUTH can overrule it any more
     RCPT = "rcpt"
     DATA = "data"  # once all recipients are logged
+    END = "end"  # once the message was received
 
 
 class Untrapped(enum.StrEnum):
@@ -70,7 +71,11 @@ class ProgramSettings:
     drain_timeout: float = option(
         60.0, "how long to wait for messages in flight at a stop or reload", parse=duration("s")
     )
-    reject_at: RejectAt = option(RejectAt.RCPT, "when to speak a refusal found before RCPT: now, rcpt, or data")
+    reject_at: RejectAt = option(
+        RejectAt.RCPT,
+        "when to speak a refusal found before RCPT: now, rcpt, data, or end (of the message). Where no check asks about "
+        "recipients, the MTA need not wait for us at RCPT then",
+    )
     max_message: int = option(
         100 << 20, "octets of a message that are kept for the checks", parse=size, check=_positive
     )

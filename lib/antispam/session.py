@@ -138,12 +138,11 @@ class Session:
         """Each recipient has its own verdict. `path` is the address as the client wrote it."""
         message = self._current()
         if len(message.recipients) >= MAX_RECIPIENTS:
-            return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
-                            enhanced="4.5.3")  # fmt: skip
+            return self._too_many()
         recipient = Recipient(address, params, path or f"<{address}>", Findings(message.findings))
         message.recipients.append(recipient)
         refusal = self._refusal()
-        if refusal is not None and self._program.reject_at is RejectAt.DATA:
+        if refusal is not None and self._program.reject_at in (RejectAt.DATA, RejectAt.END):
             return CONTINUE
         if refusal is None and self._asks(Stage.RCPT):
             self._run(Stage.RCPT, recipient)
@@ -151,6 +150,19 @@ class Session:
         recipient.refused = refusal
         self._count_offences()  # what follows from them concerns the next recipient
         return CONTINUE if recipient.refused is None else self._say(recipient.refused, recipient)
+
+    def _too_many(self) -> Verdict:
+        """A recipient who is not taken any more. Where nobody may be listening at RCPT, the message can't be sent on either:
+        he would get it without having been looked at."""
+        if self._program.reject_at is not RejectAt.END:
+            return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
+                            enhanced="4.5.3")  # fmt: skip
+        if self._refusal() is None:
+            text = "The message has too many recipients; please send it to fewer at a time."
+            self._current().decisions.append(
+                Decision("limits", reject(text, "too many recipients", enhanced="5.5.3"), firm=True)
+            )
+        return CONTINUE
 
     def data(self) -> Verdict:
         """Speaks a refusal that waited until all recipients were logged."""

@@ -14,19 +14,19 @@ from support.network import PrivateNetwork
 from support.places import missing_servers
 from support.processes import wait_until
 from support.sink import Sink
-from support.smtp_client import Reply
+from support.smtp_client import Reply, to_content
 from support.zones import Zone, complete
 
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(bool(missing_servers()), reason=missing_servers() or "-")]
 
-HONEST, FORGER = "192.0.2.1", "203.0.113.66"
+HONEST, FORGER, LOCALHOST = "192.0.2.1", "203.0.113.66", "203.0.113.99"
 ZONES = [Zone("partner.example", f'@ TXT "v=spf1 ip4:{HONEST} -all"\nsoft TXT "v=spf1 ~all"')]
 LETTER = b"From: ann@partner.example\r\nAuthentication-Results: mx.example.test; spf=pass\r\n\r\nHello\r\n"
 
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[PrivateNetwork]:
-    hosts = {HONEST: "mail.partner.example", FORGER: "host66.evil.example"}
+    hosts = {HONEST: "mail.partner.example", FORGER: "host66.evil.example", LOCALHOST: "localhost"}
     with PrivateNetwork() as network, NameServer(network, complete(ZONES, hosts)):
         yield network
 
@@ -92,3 +92,23 @@ def test_dkim_milter_removes_forged_results(kind: str, network: PrivateNetwork) 
         (delivery,) = sink.deliveries
         assert b"spf=pass" not in delivery.header_block
         assert b"dkim=none" in delivery.header_block
+
+
+def test_dkim_milter_speaks_at_the_end_of_the_message(kind: str, network: PrivateNetwork) -> None:
+    """No MTA waits for it before, so that what was found about the client waits, too."""
+    with (
+        Sink(network) as sink,
+        FilterProcess(network, "[connection]\nlocalhost_ptr = reject\n", program="dkim-milter.py") as program,
+        attached(kind, network, sink, program) as mta,  # type: ignore[attr-defined]
+    ):
+        with mta.client(LOCALHOST) as smtp:
+            smtp.greet()
+            smtp.command("EHLO mail.partner.example")
+            steps = ("MAIL FROM:<ann@partner.example>", "RCPT TO:<bob@example.com>", "DATA")
+            assert [smtp.command(step).code for step in steps] == [250, 250, 354]
+            smtp.send(to_content(LETTER))
+            assert "says localhost" in str(smtp.read_reply())
+        assert send(mta, HONEST).ok
+        mta.wait_idle()
+        assert len(sink.deliveries) == 1
+        assert "Traceback" not in program.log()

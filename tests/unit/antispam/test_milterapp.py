@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import Milter
 from antispam.milterapp import milter_class
 from antispam.program import RejectAt
 from antispam.worker import Activity
@@ -25,6 +26,19 @@ class _FailingSession:
 
     def end(self, *arguments, **named):
         raise OSError("broken")
+
+
+@pytest.mark.parametrize(
+    ("reject_at", "asks_recipients", "silent"),
+    [("now", True, set()), ("rcpt", False, {"MAIL"}), ("end", True, {"MAIL"}), ("end", False, {"MAIL", "RCPT"})],
+)
+def test_the_mta_waits_only_where_something_may_be_refused(reject_at, asks_recipients, silent):
+    milter = milter_class(_FailingSession, Activity(), RejectAt(reject_at), asks_recipients=asks_recipients)()
+    milter._setctx(_Context())
+    options = [Milter.CURR_ACTS & ~Milter.SETSYMLIST, Milter.CURR_PROT, 0, 0]
+    milter.negotiate(options)
+    bits = {"MAIL": Milter.P_NR_MAIL, "RCPT": Milter.P_NR_RCPT}
+    assert {step for step, bit in bits.items() if options[1] & bit} == silent
 
 
 def test_a_stop_does_not_wait_for_a_message_that_ended_in_an_exception():

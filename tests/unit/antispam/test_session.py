@@ -180,6 +180,39 @@ def test_reject_at_data_lets_all_recipients_be_logged_first():
     assert recorder.rows == [("a@example.org", ["b@example.com", "c@example.com"], Action.REJECT)]
 
 
+def test_reject_at_end_waits_for_the_message_and_asks_nothing_about_it():
+    recorder, content = Recorder(), make_check("e", NO)
+    s = session(at_mail(make_check("m", NO)), at_end(content), reject_at=RejectAt.END, recorder=recorder)
+    s.mail("a@example.org")
+    assert [s.rcpt("b@example.com"), s.rcpt("c@example.com"), s.data()] == [CONTINUE] * 3
+    assert s.end().verdict.action is Action.REJECT
+    assert recorder.rows == [("a@example.org", ["b@example.com", "c@example.com"], Action.REJECT)]
+    assert content.calls == []
+
+
+def test_a_recipient_is_refused_at_rcpt_although_the_rest_waits_for_the_end():
+    s = session(at_rcpt(make_check("r", NO)), reject_at=RejectAt.END)
+    s.mail("a@example.org")
+    assert s.rcpt("b@example.com").action is Action.REJECT
+
+
+def test_recipients_beyond_any_reason_are_refused_one_by_one(monkeypatch):
+    monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
+    s = session()
+    s.mail("a@example.org")
+    assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 452, 452]
+    assert s.end().verdict is CONTINUE
+
+
+def test_recipients_beyond_any_reason_cost_the_message_where_nobody_listens_before_its_end(monkeypatch):
+    monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
+    s = session(reject_at=RejectAt.END)
+    s.mail("a@example.org")
+    assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 0, 0]
+    verdict = s.end().verdict
+    assert (verdict.action, verdict.enhanced) == (Action.REJECT, "5.5.3")
+
+
 def test_a_whitelist_overrules_a_refusal_found_before():
     s = session(at_connect(make_check("c", NO)), at_mail(make_check("w", accept("listed"))))
     s.connect("192.0.2.1")
