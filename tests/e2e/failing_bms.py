@@ -15,7 +15,7 @@ from bms import main  # noqa: E402
 
 from antispam.session import Session  # noqa: E402
 
-METHODS = ("connect", "helo", "mail", "rcpt", "data", "header", "body", "end", "abort", "close")
+METHODS = ("connect", "helo", "mail", "rcpt", "data", "headers", "body", "end", "abort", "close")
 FAIL = Path("fail").absolute()
 
 

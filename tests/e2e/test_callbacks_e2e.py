@@ -10,7 +10,7 @@ from support.filter_process import FilterProcess
 from support.milter_client import MilterClient, Reply
 from support.network import Network
 
-STEPS = ("connect", "helo", "mail", "rcpt", "data", "header", "body", "end")
+STEPS = ("connect", "helo", "mail", "rcpt", "data", "headers", "body", "end")
 QUIET = ("abort", "close")  # nobody waits for an answer to these
 CONFIG = "[greylist]\nmode = off\n[helo]\nmode = off\n[spf]\nmode = off\n[dkim]\nmode = off\n"
 HEADERS = [(b"From", b" ann@example.org"), (b"Subject", b" lunch")]
