@@ -57,6 +57,7 @@ class Check(Protocol):
     """The contract of a check: a module in antispam.checks with these names. CONTRIBUTING.md walks through one.
 
     A module may also have
+    - `applies(settings)`, false where its settings give it nothing to ask: the row is left out then, as with `mode = off`;
     - `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered, to queue its edits;
     - `content(finding)`, for a check of recipients that edits: recipients for whom it is equal get the same message, and share
       one draft;
@@ -189,12 +190,12 @@ class _Plan:
 
     def __init__(self, journey: Journey, settings: Settings) -> None:
         self.settings = settings
-        self._rows = [row for row in journey.rows if settings[row.check.Settings].mode is Mode.ENFORCE]
+        self._rows = [row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE)]
         self._having: dict[str, list[Row]] = {}
         self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
 
     def _grouped(self, journey: Journey, stage: Stage) -> list[_Wave]:
-        rows = [row for row in journey.at(stage) if self.settings[row.check.Settings].mode is not Mode.OFF]
+        rows = [row for row in journey.at(stage) if _in_force(row, self.settings, Mode.ENFORCE, Mode.LOG)]
         done: set[str] = {row.check.NAME for row in journey.rows} - {row.check.NAME for row in rows}
         waves = []
         while rows:
@@ -210,6 +211,12 @@ class _Plan:
         if found is None:
             found = self._having[method] = [row for row in self._rows if hasattr(row.check, method)]
         return found
+
+
+def _in_force(row: Row, settings: Settings, *modes: Mode) -> bool:
+    own = settings[row.check.Settings]
+    applies: Callable[[CheckSettings], bool] | None = getattr(row.check, "applies", None)
+    return own.mode in modes and (applies is None or applies(own))
 
 
 class Runner:

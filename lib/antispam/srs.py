@@ -102,6 +102,11 @@ class SrsSettings(CheckSettings):
     )
 
     @property
+    def signs(self) -> bool:
+        """Whether there is anything to sign with, or may be once the files are read."""
+        return bool(self.secret or self.secret_file or self.config)
+
+    @property
     def domains(self) -> tuple[str, ...]:
         """Where bounces have to be signed."""
         return tuple(filter(None, (*self.ses, *self.sign, *self.srs, self.fwdomain)))

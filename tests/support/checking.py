@@ -61,6 +61,8 @@ def message(
 def judge(check: ModuleType, it: Message, config: str = "", **changes: Any) -> tuple[Any, Verdict | None]:
     """The finding and the verdict; None for both where the question does not arise."""
     given = services(check, config, **changes)
+    if hasattr(check, "applies") and not check.applies(given.settings[check.Settings]):
+        return None, None
     finding = check.collect(Connection("c"), it, None, given)
     if finding is None:
         return None, None

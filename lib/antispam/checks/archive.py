@@ -48,6 +48,10 @@ class Finding(base.Finding):
     too_large: bool = False
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.archive)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

@@ -167,6 +167,16 @@ def _listed(items: tuple[str, ...]) -> AuthorList:
     return AuthorList(items)
 
 
+def ready(message: Message, services: Services) -> bool:
+    """Only directories have to be waited for, and they are asked about our own users only."""
+    return not services.settings[Settings].places or not of_our_users(message)
+
+
+def applies(settings: Settings) -> bool:
+    listed = settings.domains or settings.places or settings.protected
+    return bool(listed) or settings.align is not Alignment.OFF
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> AuthorFinding | None:

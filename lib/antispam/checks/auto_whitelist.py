@@ -72,13 +72,17 @@ class Finding(base.Finding):
     automatic: bool = False
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.whitelist_senders)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
     """None for every other sender."""
     assert message is not None
     senders = services.settings[Settings].whitelist_senders
-    if not senders or not of_our_users(message) or message.mail_from not in address_list(senders):
+    if not of_our_users(message) or message.mail_from not in address_list(senders):
         return None
     addresses = (one.address for one in message.accepted_recipients)
     # Without a name before the @ it would be the whole domain.

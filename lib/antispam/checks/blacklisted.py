@@ -29,6 +29,10 @@ class Finding(base.Finding):
     reason: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    return settings.learn
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

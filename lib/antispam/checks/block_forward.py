@@ -45,6 +45,10 @@ class Finding(base.Finding):
     subject: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.block_forward)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -52,7 +56,7 @@ def collect(
     assert message is not None
     assert recipient is not None
     haters = services.settings[Settings].block_forward
-    if not haters or of_our_users(message):
+    if of_our_users(message):
         return None
     if NAME not in message.memo:  # of thousands of recipients, each asks
         message.memo[NAME] = (_forwarded(message), address_list(haters))

@@ -66,6 +66,10 @@ class Finding(base.Finding):
         return self.learned + self.corrected + self.known
 
 
+def applies(settings: Settings) -> bool:
+    return settings.taught_by_mail
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

@@ -6,7 +6,6 @@ import dataclasses
 import datetime
 import email.utils
 import enum
-import functools
 import re
 from collections import Counter
 from typing import ClassVar
@@ -117,22 +116,22 @@ class Finding(base.Finding):
     seen: tuple[str, ...] = ()
 
 
+def applies(settings: Settings) -> bool:
+    """While nothing follows from any fault, nobody waits for them to be looked for, unless the log is to tell of them."""
+    answers = (_answer(settings, oddity) for oddity in Oddity)
+    return settings.mode is Mode.LOG or any(answer is not Answer.IGNORE for answer in answers)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for a header without fault, and for mail of our own users, whose programs write what they like. While nothing
-    follows from any fault, nobody is made to wait for them to be looked for, unless the log is to tell of them."""
+    """None for a header without fault, and for mail of our own users, whose programs write what they like."""
     assert message is not None
     settings = services.settings[Settings]
-    if (settings.mode is not Mode.LOG and _ignores_all(settings)) or of_our_users(message):
+    if of_our_users(message):
         return None
     found = dict([*_of_fields(message), *_of_date(message, settings), *_of_rest(message)])
     return Finding(odd=tuple(found), seen=tuple(found.values())) if found else None
-
-
-@functools.lru_cache(maxsize=8)
-def _ignores_all(settings: Settings) -> bool:
-    return all(_answer(settings, oddity) is Answer.IGNORE for oddity in Oddity)
 
 
 def _of_fields(message: Message) -> list[tuple[Oddity, str]]:

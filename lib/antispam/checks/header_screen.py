@@ -43,6 +43,10 @@ class Finding(base.Finding):
     least: int = 0
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.dspam_dict)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

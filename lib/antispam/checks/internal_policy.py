@@ -41,6 +41,10 @@ class Finding(base.Finding):
     sender: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    return settings.internal_policy
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

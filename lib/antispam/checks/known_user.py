@@ -78,6 +78,10 @@ def _users(listed: tuple[str, ...], fold: bool) -> dict[str, frozenset[str]]:
     return {domain: frozenset(locals_) for domain, locals_ in found.items()}
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.check_user)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -86,7 +90,7 @@ def collect(
     assert message is not None
     assert recipient is not None
     client = message.findings.get(ConnectionFinding)
-    if not listed or (client is not None and client.client is not ClientClass.EXTERNAL):
+    if client is not None and client.client is not ClientClass.EXTERNAL:
         return None
     fold = not services.settings[ProgramSettings].case_sensitive_localpart
     mailbox = parse_mailbox(recipient.address)

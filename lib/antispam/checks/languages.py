@@ -78,6 +78,11 @@ class Finding(base.Finding):
     mixed: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    blocked = settings.block_chinese or settings.block_scripts or settings.block_charsets
+    return bool(blocked) or settings.lookalikes is not Answer.IGNORE
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -85,7 +90,7 @@ def collect(
     assert message is not None
     settings = services.settings[Settings]
     scripts, charsets = _blocked(settings)
-    if (not scripts and not charsets and settings.lookalikes is Answer.IGNORE) or of_our_users(message):
+    if of_our_users(message):
         return None
     fields = [decoded(header.text) for header in message.shown(b"Subject")]
     names = [decoded(name_in(header.text)) for header in message.shown(b"From")]

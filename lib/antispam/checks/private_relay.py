@@ -41,6 +41,10 @@ class Finding(base.Finding):
     ours: bool = False
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.private_relay)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

@@ -47,6 +47,10 @@ class Finding(base.Finding):
     fields: int = 0
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.hide_path)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -54,7 +58,7 @@ def collect(
     domains = services.settings[Settings].hide_path
     assert message is not None
     assert recipient is not None
-    if not domains or parse_mailbox(recipient.address).domain not in host_list(domains) or not of_our_users(message):
+    if parse_mailbox(recipient.address).domain not in host_list(domains) or not of_our_users(message):
         return None
     if NAME not in message.memo:  # of thousands of recipients, each asks
         message.memo[NAME] = len(_fields(message))

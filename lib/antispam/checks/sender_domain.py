@@ -42,6 +42,10 @@ class Settings(CheckSettings):
     )
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.internal_domains or settings.internal_mta)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SenderDomainFinding | None:

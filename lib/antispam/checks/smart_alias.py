@@ -92,6 +92,10 @@ def _as_compared(address: str, fold: bool) -> str:
     return f"{local}@{mailbox.domain}" if mailbox.domain else local
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.aliases or settings.old_aliases)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -99,8 +103,6 @@ def collect(
     there are no loops."""
     assert message is not None
     settings = services.settings[Settings]
-    if not settings.aliases and not settings.old_aliases:
-        return None
     fold = not services.settings[ProgramSettings].case_sensitive_localpart
     table = _table((*settings.old_aliases.items(), *settings.aliases.items()), fold)
     sender = _as_compared(message.mail_from, fold)

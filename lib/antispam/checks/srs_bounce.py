@@ -43,6 +43,10 @@ class Finding(base.Finding):
     sender: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    return settings.signs
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

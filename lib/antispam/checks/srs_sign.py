@@ -29,6 +29,10 @@ class Finding(base.Finding):
     signed: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    return settings.signs
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

@@ -44,6 +44,10 @@ def verbs(address: str, settings: DspamSettings) -> Verb | None:
     return next((verb for verb, listed in lists.items() if listed and address in address_list(listed)), None)
 
 
+def applies(settings: Settings) -> bool:
+    return settings.taught_by_mail
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> TrainingFinding | None:

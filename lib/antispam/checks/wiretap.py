@@ -43,6 +43,10 @@ class Settings(CheckSettings):
     )
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.dest or settings.discard)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:

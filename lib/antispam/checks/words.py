@@ -53,6 +53,10 @@ def _list(items: tuple[str, ...], fold: bool, whole: bool) -> WordList:
     return WordList(items, fold=fold, whole=whole)
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.spam_words or settings.porn_words or settings.from_words)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -62,7 +66,7 @@ def collect(
     whole = settings.whole_words
     general = (_list(settings.spam_words, False, whole), _list(settings.porn_words, True, whole))
     of_names = (*general, _list(settings.from_words, False, whole))
-    if not any(of_names) or of_our_users(message):
+    if of_our_users(message):
         return None
     for header in message.shown(b"Subject"):
         if finding := _found(general, decoded(header.text).text, "subject"):

@@ -184,9 +184,14 @@ class DspamSettings(CheckSettings):
         found = [
             f"[dspam] {name} is in dspam_users, but no address is: a line `{name} = ...` is missing" for name in nobody
         ]
-        if (self.spam or self.ham or self.falsepositive or self.bandom) and not self.users:
+        if self.taught_by_mail and not self.users:
             found.append("[dspam] there are addresses to report to, but no dspam_users who may do so")
         return tuple(found)
+
+    @property
+    def taught_by_mail(self) -> bool:
+        """Whether there are addresses to report to."""
+        return bool(self.spam or self.ham or self.falsepositive or self.bandom)
 
     @property
     def retention(self) -> Retention:

@@ -9,8 +9,12 @@ import pytest
 from bms import JOURNEY
 
 from antispam.application import settings_classes
+from antispam.connection import Connection
 from antispam.findings import Finding
+from antispam.journey import Scope
 from antispam.settings import CheckSettings, default_settings, load, load_text
+from antispam.verdicts import Action
+from support.checking import message, services_of
 
 TOP = Path(__file__).parents[3]
 CONFIG = (TOP / "milter.cfg").read_text()
@@ -65,6 +69,39 @@ def test_what_a_check_reads_it_declares_as_needed(row):
     others = {other.check.Finding.__name__: other.check.NAME for other in JOURNEY.rows if other.check is not row.check}
     read = {others[name] for name in re.findall(r"\.get\(\s*(\w+)", source) if name in others}
     assert read <= set(row.needs)
+
+
+IDLE = [
+    row
+    for row in JOURNEY.rows
+    if hasattr(row.check, "applies")
+    and not row.check.applies(default_settings([row.check.Settings])[row.check.Settings])
+]
+
+
+@pytest.mark.parametrize("login", ["", "ann"])
+@pytest.mark.parametrize("row", IDLE, ids=lambda row: row.check.NAME)
+def test_a_row_that_is_left_out_would_have_changed_nothing(row, login):
+    letter = message(
+        "From: =?utf-8?q?V=D1=96agra?= <ann@example.org>",
+        "From: bob@example.com",
+        "Subject: [Fwd: 看 cheap pills ADV]",
+        "Received: from localhost",
+        mail_from="ann@example.org",
+        login=login,
+    )
+    given = services_of(row.check.Settings)
+    recipient = letter.recipients[0] if row.scope is Scope.RECIPIENT else None
+    connection = Connection("c", ip="203.0.113.9", findings=letter.findings)
+    finding = row.check.collect(connection, letter, recipient, given)
+    if finding is not None:
+        own = given.settings[row.check.Settings]
+        assert row.check.decide(finding, letter.findings, own, given.access).action is Action.CONTINUE
+        assert not hasattr(row.check, "act")
+
+
+def test_as_shipped_the_rows_that_have_to_be_told_what_to_look_for_are_left_out():
+    assert {row.check.NAME for row in IDLE} >= {"words", "wiretap", "archive", "srs", "author_domain"}
 
 
 def test_the_shipped_configuration_loads_as_it_is(tmp_path):

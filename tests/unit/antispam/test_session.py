@@ -230,6 +230,14 @@ def test_what_is_dangerous_whoever_sent_it_is_not_overruled():
     assert send(s)[1].verdict.action is Action.REJECT
 
 
+def test_a_row_to_which_nothing_applies_is_not_asked_and_misses_nobody():
+    idle, below = make_check("idle", NO), make_check("below", CONTINUE)
+    idle.applies = staticmethod(lambda settings: False)
+    rows = (at_end(idle), Row(Stage.END, Scope.MESSAGE, below, needs=("idle",)))
+    assert send(session(*rows))[1].verdict is CONTINUE
+    assert (len(idle.calls), len(below.calls)) == (0, 1)
+
+
 def test_what_passes_is_delivered_and_no_row_below_is_asked_anything():
     below = make_check("virus", NO)
     rows = (
