@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import logging
 from typing import ClassVar
 
@@ -67,6 +68,15 @@ class Settings(CheckSettings):
     )
     encrypted_zip: bool = option(False, "treat archives that can't be looked into like dangerous attachments")
 
+    @functools.cached_property
+    def rules(self) -> engine.Rules:
+        return engine.Rules(
+            banned=frozenset(name.strip(".").lower() for name in self.banned_exts),
+            scan_zip=self.scan_zip,
+            scan_rfc822=self.scan_rfc822,
+            scan_html=self.scan_html,
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
@@ -86,15 +96,6 @@ class Finding(BaseFinding):
         return tuple(one for one in self.found if one.remedy == engine.REPLACE)
 
 
-def _rules(settings: Settings) -> engine.Rules:
-    return engine.Rules(
-        banned=frozenset(name.strip(".").lower() for name in settings.banned_exts),
-        scan_zip=settings.scan_zip,
-        scan_rfc822=settings.scan_rfc822,
-        scan_html=settings.scan_html,
-    )
-
-
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -103,7 +104,7 @@ def collect(
     settings = services.settings[Settings]
     if not message.body.complete:
         return Finding(too_large=True)
-    found = engine.inspect(message.headers, message.body.content(), _rules(settings))
+    found = engine.inspect(message.headers, message.body.content(), settings.rules)
     if settings.encrypted_zip:
         found = [
             dataclasses.replace(one, remedy=engine.REPLACE) if one.reason == engine.ENCRYPTED else one for one in found
