@@ -19,7 +19,7 @@ from antispam.message import Message, Recipient
 from antispam.services import Services
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, listed
-from antispam.store.lists import BadName, Kind, add
+from antispam.store.lists import Kind, add_all
 from antispam.text import from_wire
 from antispam.verdicts import Action, Verdict
 
@@ -117,17 +117,13 @@ def afterwards(finding: Finding, message: Message, services: Services) -> None:
     if finding.automatic or services.store is None:
         return
     now, keep = services.clock(), services.settings[Settings].keep
-    for address in finding.recipients:
-        try:
-            add(
-                services.store,
-                Kind.WHITELIST,
-                address,
-                reason=f"{from_wire(message.mail_from, 320)} wrote to it",
-                by=NAME,
-                now=now,
-                expires_at=now + keep,
-                deadline=services.deadline,
-            )
-        except BadName:
-            continue
+    add_all(
+        services.store,
+        Kind.WHITELIST,
+        finding.recipients,
+        reason=f"{from_wire(message.mail_from, 320)} wrote to it",
+        by=NAME,
+        now=now,
+        expires_at=now + keep,
+        deadline=services.deadline,
+    )

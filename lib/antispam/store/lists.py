@@ -123,10 +123,44 @@ def add(
 
     once  an entry that is in force stays as it is: what several connections find at the same time was found once
     """
-    exact = normalized(kind, name)
-    key, table = _key(kind, exact), sender_list
-    values = {
-        "entry": key,
+    values = _values(kind, normalized(kind, name), reason, by, now, expires_at)
+    table = sender_list
+    with store.write(deadline) as connection:
+        if not once or _not_in_force(store, connection, values, now):
+            connection.execute(_added(store, values, longest))
+        offences = connection.scalars(sa.select(table.c.offences).where(table.c.entry == values["entry"])).one()
+    _kinds_known.pop(store, None)
+    return int(offences)
+
+
+def add_all(
+    store: Store,
+    kind: Kind,
+    names: Iterable[str],
+    *,
+    reason: str,
+    by: str,
+    now: float,
+    expires_at: float | None = None,
+    deadline: Deadline | None = None,
+) -> None:
+    """Put names on a list, or renew them, in one transaction. What can be no entry is passed over. Raises StoreError."""
+    exact = set()
+    for name in names:
+        with contextlib.suppress(BadName):
+            exact.add(normalized(kind, name))
+    if not exact:
+        return
+    with store.write(deadline) as connection:
+        for one in sorted(exact):  # in one order everywhere: two messages must not wait for each other for ever
+            connection.execute(_added(store, _values(kind, one, reason, by, now, expires_at)))
+    _kinds_known.pop(store, None)
+
+
+def _values(kind: Kind, exact: str, reason: str, by: str, now: float, expires_at: float | None) -> dict[str, Any]:
+    """The row of a new entry."""
+    return {
+        "entry": _key(kind, exact),
         "kind": kind.value,
         "name": exact,
         "reason": from_wire(reason, 500),
@@ -136,6 +170,11 @@ def add(
         "expires_at": expires_at,
         "offences": 1,
     }
+
+
+def _added(store: Store, values: dict[str, Any], longest: int = 1) -> Any:
+    """The statement that writes such a row, or renews the one that is there."""
+    table, now, expires_at = sender_list, values["seen_at"], values["expires_at"]
     for_ever = table.c.expires_at.is_(None)
     until = sa.cast(expires_at, sa.Double)
     if longest > 1 and expires_at is not None:
@@ -150,12 +189,7 @@ def add(
         "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), else_=until),
         "offences": table.c.offences + 1,
     }
-    with store.write(deadline) as connection:
-        if not once or _not_in_force(store, connection, values, now):
-            connection.execute(store.upsert(table, values, key=("entry",), update=update))
-        offences = connection.scalars(sa.select(table.c.offences).where(table.c.entry == key)).one()
-    _kinds_known.pop(store, None)
-    return int(offences)
+    return store.upsert(table, values, key=("entry",), update=update)
 
 
 def _not_in_force(store: Store, connection: sa.Connection, values: dict[str, Any], now: float) -> bool:

@@ -16,6 +16,7 @@ from antispam.store.lists import (
     Kind,
     Known,
     add,
+    add_all,
     everything,
     find,
     normalized,
@@ -99,6 +100,19 @@ def test_an_entry_does_not_cover(store, kind, listed, asked):
 def test_what_can_be_no_entry(store, kind, name):
     with pytest.raises(BadName):
         put(store, kind, name)
+
+
+def test_several_are_added_or_renewed_together(store):
+    put(store, Kind.WHITELIST, "ann@example.com", expires_at=NOW + 10)
+    them = ["Ann@example.com", "nobody", "<ann@example.com>", "bob@example.org"]
+    add_all(store, Kind.WHITELIST, them, reason="wrote", by="test", now=NOW + 5, expires_at=NOW + 60)
+    found = {one.name: (one.reason, one.offences, one.expires_at) for one in everything(store)}
+    assert found == {"ann@example.com": ("wrote", 2, NOW + 60), "bob@example.org": ("wrote", 1, NOW + 60)}
+
+
+def test_nobody_at_all_is_added_without_asking_the_store(store):
+    store.close()
+    add_all(store, Kind.WHITELIST, ["nobody", ""], reason="wrote", by="test", now=NOW)
 
 
 def test_an_entry_expires(store):
