@@ -15,7 +15,12 @@ from support.sink import Sink
 
 pytestmark = pytest.mark.servers
 
-ALIASES = "sue: sue.smith@inside.example\nteam: one@inside.example, two@inside.example\ncopycust: help@inside.example\n"
+ALIASES = """\
+sue: sue.smith@inside.example
+tom: tom.lee@inside.example
+team: one@inside.example, two@inside.example
+copycust: help@inside.example
+"""
 TABLE = "walter@virtual.example\twalter.white@inside.example\n"
 CONFIG = f"""
 [greylist]
@@ -26,6 +31,7 @@ mode = off
 a1 = client@client.example, sue@{HOSTNAME}, other@inside.example
 a2 = client@client.example, walter@virtual.example, other@inside.example
 a3 = client@client.example, team@{HOSTNAME}, other@inside.example
+a4 = client@client.example, tom@{HOSTNAME}, tom.lee@inside.example
 copycust = client@client.example, kim@inside.example
 [wiretap]
 users = tapped@client.example
@@ -77,6 +83,9 @@ def running_servers(request: pytest.FixtureRequest, world: tuple[PrivateNetwork,
         ("walter@virtual.example", [], ["other@inside.example"]),
         ("walter@virtual.example", ["max@inside.example"], ["max@inside.example", "other@inside.example"]),
         ("kim@inside.example", [], ["help@inside.example"]),
+        # The alias that is taken out leads where the mail shall go.
+        (f"tom@{HOSTNAME}", [], ["tom.lee@inside.example"]),
+        (f"tom@{HOSTNAME}", ["max@inside.example"], ["max@inside.example", "tom.lee@inside.example"]),
         # Who was named himself keeps his mail, although an alias that is taken out leads to him, too.
         (f"sue@{HOSTNAME}", ["sue.smith@inside.example"], ["sue.smith@inside.example", "other@inside.example"]),
         (f"team@{HOSTNAME}", ["one@inside.example"], ["one@inside.example", "other@inside.example"]),
