@@ -226,12 +226,16 @@ class Settings(CheckSettings):
         )
 
 
+def applies(settings: Settings) -> bool:
+    return bool(settings.signers or settings.tables)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
     """Only what internal clients and authenticated senders send is ours to sign."""
     settings = services.settings[Settings]
-    if message is None or not (settings.signers or settings.tables) or not of_our_users(message):
+    if message is None or not applies(settings) or not of_our_users(message):
         return None
     try:
         signers = settings.signers_of(_authors(message))
