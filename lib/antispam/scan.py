@@ -218,6 +218,7 @@ def _short(finding: Any) -> str:
 def as_json(report: Report) -> str:
     """One object a line, for programs."""
     value = dataclasses.asdict(report)
+    value["decisions"] = [one._asdict() | {"verdict": dataclasses.asdict(one.verdict)} for one in report.decisions]
     value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
     return json.dumps(value, default=str)
 

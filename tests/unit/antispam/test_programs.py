@@ -66,6 +66,12 @@ def test_spfmilter_refuses_a_forged_sender(scan):
     assert set(report["findings"]) == {"connection", "auth", "spf"}
 
 
+def test_a_scan_for_programs_names_what_each_decision_consists_of(scan):
+    decisions = {one["check"]: one for one in scan(spfmilter)["decisions"]}
+    assert {name: one["verdict"]["action"] for name, one in decisions.items()}["spf"] == "reject"
+    assert {name: (one["mode"], one["firm"]) for name, one in decisions.items()}["auth"] == ("enforce", True)
+
+
 def test_dkim_milter_tells_what_it_found_and_refuses_nothing(scan):
     report = scan(dkim_milter)
     assert report["verdict"]["action"] == "continue"
