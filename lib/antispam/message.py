@@ -203,8 +203,10 @@ class Message:
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
     memo: dict[str, Any] = dataclasses.field(default_factory=dict)
-    _by_key: dict[bytes, list[Header]] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
-    _indexed: int = dataclasses.field(default=0, init=False, repr=False, compare=False)  # fields that are in _by_key
+    # How many fields are in the index, and the index: one value, since checks that run at the same time all want it.
+    _index: tuple[int, dict[bytes, list[Header]]] = dataclasses.field(
+        default_factory=lambda: (0, {}), init=False, repr=False, compare=False
+    )
 
     @property
     def accepted_recipients(self) -> list[Recipient]:
@@ -212,16 +214,17 @@ class Message:
 
     def fields(self, name: bytes) -> list[Header]:
         """All header fields of that name, top first."""
-        if self._indexed < len(self.headers):
-            by_key = self._by_key
-            for header in self.headers[self._indexed :]:
+        indexed, by_key = self._index
+        if indexed != len(self.headers):
+            headers, by_key = tuple(self.headers), {}
+            for header in headers:
                 key = header[0].strip().lower()  # header.key, without a call for each field of each message
                 if key in by_key:
                     by_key[key].append(header)
                 else:
                     by_key[key] = [header]
-            self._indexed = len(self.headers)
-        return [*self._by_key.get(name.lower(), ())]
+            self._index = len(headers), by_key
+        return [*by_key.get(name.lower(), ())]
 
     def shown(self, name: bytes) -> list[Header]:
         """Those of that name that somebody may read: all, but of very many the first and the last few. A program shows one of

@@ -465,6 +465,26 @@ def test_fields_are_found_by_name_also_those_that_come_later():
     assert s.message.fields(b"bcc") == []
 
 
+def test_checks_that_look_for_fields_at_the_same_time_find_each_once():
+    s = session()
+    s.mail("a@example.org")
+
+    class Name(bytes):
+        """While one thread is reading it, others look for fields, too."""
+
+        def strip(self, *_):
+            asked.append(threading.Thread(target=s.message.fields, args=(b"from",)))
+            if len(asked) == 1:
+                asked[0].start()
+                asked[0].join()
+            return bytes(self)
+
+    asked = []
+    s.headers([(b"From", b" a"), (Name(b"Date"), b" d"), (b"From", b" b")])
+    for _ in range(2):
+        assert [field.value for field in s.message.fields(b"from")] == [b" a", b" b"]
+
+
 def test_hostile_text_in_the_envelope_cannot_forge_a_log_line(caplog):
     caplog.set_level(logging.INFO)
     send(session(), "b\r\n[x] REJECT fake@example.com\x1b[2J\u2028", mail_from="a\n@example.org")
