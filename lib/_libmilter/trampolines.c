@@ -56,6 +56,7 @@ typedef struct {
 	int kept;			/* a verdict that waits for a step that is answered, or NOTHING_KEPT */
 	int kept_for_connection;	/* the verdict fell before MAIL */
 	int in_message;
+	int message_refused;		/* a verdict about the message was spoken without asking Python at that step */
 	char *rcode, *xcode;		/* the reply that belongs to the kept verdict */
 	char *line[SETREPLY_LINES];
 	int lines;
@@ -391,6 +392,7 @@ static int speak_kept(session *s, unsigned long step, sfsistat *answer)
 	if (s->rcode != NULL)
 		(void) send_reply(s->ctx, s->rcode, s->xcode, s->line, s->lines);
 	/* One about the connection holds for everything that follows, should the MTA go on. */
+	s->message_refused = !s->kept_for_connection;
 	if (!s->kept_for_connection)
 		forget_verdict(s);
 	return 1;
@@ -794,13 +796,28 @@ static sfsistat answer_to_message(SMFICTX *ctx)
 	END_STEP(ALWAYS_ANSWERED, CB_EOM, call_eom(s));
 }
 
+static void tell_abort(session *s)
+{
+	if (callbacks[CB_ABORT] == NULL && s->queued == 0)
+		return;
+	enter_python();
+	work_off(s);
+	(void) call(s, CB_ABORT, NULL, NULL);
+	leave_python();
+}
+
 static sfsistat on_eom(SMFICTX *ctx)
 {
-	sfsistat answer = answer_to_message(ctx);
-	session *s = smfi_getpriv(ctx);
+	session *s = session_of(ctx);
+	sfsistat answer;
 
 	if (s == NULL)
-		return answer;
+		return SMFIS_TEMPFAIL;
+	s->message_refused = 0;
+	answer = answer_to_message(ctx);
+	if (s->message_refused)
+		/* No abort follows the end of a message: without this one, Python would never hear that it is over. */
+		tell_abort(s);
 	s->in_message = 0;
 	/* Where it can't be written to, the MTA is gone; should it hear us nevertheless, it has not got all changes. */
 	return send_changes(ctx) == MI_SUCCESS ? answer : answer_to_failure(s);
@@ -812,12 +829,7 @@ static sfsistat on_abort(SMFICTX *ctx)
 
 	if (s == NULL)
 		return SMFIS_CONTINUE;
-	if (callbacks[CB_ABORT] != NULL || s->queued > 0) {
-		enter_python();
-		work_off(s);
-		(void) call(s, CB_ABORT, NULL, NULL);
-		leave_python();
-	}
+	tell_abort(s);
 	s->in_message = 0;
 	if (!s->kept_for_connection)
 		forget_verdict(s);

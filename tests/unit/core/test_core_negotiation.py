@@ -136,6 +136,41 @@ def test_such_a_verdict_ends_with_its_message(start: Any) -> None:
         assert client.message([(b"A", b"good")]).action == "c"
 
 
+@pytest.mark.parametrize("promised", [milter.P_NR_RCPT | milter.P_NR_HDR, milter.P_NR_HDR])
+def test_the_milter_hears_that_such_a_message_is_over(start: Any, promised: int) -> None:
+    """Its end-of-message callback is not called, and the MTA sends no abort."""
+
+    def set_up(record: Any) -> dict[str, Any]:
+        return _promising(
+            promised,
+            envfrom=lambda ctx, sender: record("mail", sender) or CONTINUE,
+            envrcpt=lambda ctx, address: CONTINUE if address == b"<good>" else 1 // 0,
+            header=lambda ctx, name, value: milter.REJECT if name == "A" else CONTINUE,
+            eom=lambda ctx: record("eom") or CONTINUE,
+            abort=lambda ctx: record("abort") or CONTINUE,
+            close=lambda ctx: record("close") or CONTINUE,
+        )(record)
+
+    server = start(set_up)
+    with server.client() as client:
+        client.greet()
+        assert client.message([(b"A", b"1")], sender=b"<1>", recipients=[b"<good>"]).action == "r"
+        assert client.message([(b"B", b"1")], sender=b"<2>", recipients=[b"<bad>"]).action == "y"
+        if not promised & milter.P_NR_RCPT:
+            client.abort()  # it was refused at RCPT, after which the MTA gives it up
+        assert client.message([(b"B", b"1")], sender=b"<3>", recipients=[b"<good>"]).action == "c"
+        client.quit()
+    assert [step[0] for step in server.events_until("close")] == [
+        "mail",
+        "abort",
+        "mail",
+        "abort",
+        "mail",
+        "eom",
+        "close",
+    ]
+
+
 def test_a_verdict_about_the_client_in_a_silent_step_holds_for_every_message(start: Any) -> None:
     server = start(_promising(milter.P_NR_CONN | milter.P_NR_HELO, connect=lambda *_: milter.REJECT))
     with server.client() as client:
