@@ -154,7 +154,7 @@ class Session:
     def _too_many(self) -> Verdict:
         """A recipient who is not taken any more. Where nobody may be listening at RCPT, the message can't be sent on either:
         he would get it without having been looked at."""
-        if self._program.reject_at is not RejectAt.END:
+        if self._program.reject_at is not RejectAt.END or self._asks(Stage.RCPT):
             return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
                             enhanced="4.5.3")  # fmt: skip
         if self._refusal() is None:

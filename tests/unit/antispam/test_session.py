@@ -196,9 +196,10 @@ def test_a_recipient_is_refused_at_rcpt_although_the_rest_waits_for_the_end():
     assert s.rcpt("b@example.com").action is Action.REJECT
 
 
-def test_recipients_beyond_any_reason_are_refused_one_by_one(monkeypatch):
+@pytest.mark.parametrize("reject_at", [RejectAt.RCPT, RejectAt.END])
+def test_recipients_beyond_any_reason_are_refused_one_by_one_where_the_mta_listens(monkeypatch, reject_at):
     monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
-    s = session()
+    s = session(at_rcpt(make_check("r")), reject_at=reject_at)
     s.mail("a@example.org")
     assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 452, 452]
     assert s.end().verdict is CONTINUE
