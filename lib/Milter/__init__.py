@@ -542,7 +542,7 @@ def register_callbacks(name: str) -> None:
     factory is a class with a method ``header_fields``, that is called instead of ``header`` with all fields that arrived
     together, a list of (name, value) as bytes, if ``header`` is marked with :func:`noreply`.
     """
-    together = hasattr(factory, "header_fields")
+    together = callable(getattr(factory, "header_fields", None))
     milter.set_connect_callback(connect_callback)
     milter.set_helo_callback(lambda ctx, host: (ctx.priv or _connection(ctx)).hello(host))
     milter.set_envfrom_callback(lambda ctx, *b: (ctx.priv or _connection(ctx)).envfrom_bytes(*b))

@@ -397,6 +397,17 @@ def test_fields_that_came_together_reach_a_class_that_takes_them_so(
     assert ctx.priv.steps == [("header_fields", [(b"A", b"1")])]
 
 
+def test_a_class_that_keeps_data_under_that_name_gets_its_fields_one_by_one(
+    callbacks: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Keeping(Recorder):
+        header_fields: list[str] = []  # noqa: RUF012 - as milters of old have such
+
+    monkeypatch.setattr(Milter, "factory", Keeping)
+    Milter.register_callbacks("tester")
+    assert callbacks["headers"] is None
+
+
 def test_runmilter_tells_libmilter_what_it_was_told(callbacks: dict[str, Any]) -> None:
     """Name, socket, time-out and the removal of an old socket."""
     values = [callbacks[key] for key in ("name", "setconn", "settimeout", "opensocket")]
