@@ -159,8 +159,9 @@ class Session:
                             enhanced="4.5.3")  # fmt: skip
         if self._refusal() is None:
             text = "The message has too many recipients; please send it to fewer at a time."
-            self._current().decisions.append(
-                Decision("limits", reject(text, "too many recipients", enhanced="5.5.3"), firm=True)
+            # The first: a quarantine, firm as it may be, would keep the message for those who were taken, and for nobody else.
+            self._current().decisions.insert(
+                0, Decision("limits", reject(text, "too many recipients", enhanced="5.5.3"), firm=True)
             )
         return CONTINUE
 

@@ -214,6 +214,18 @@ def test_recipients_beyond_any_reason_cost_the_message_where_nobody_listens_befo
     assert (verdict.action, verdict.enhanced) == (Action.REJECT, "5.5.3")
 
 
+def test_a_quarantine_does_not_swallow_the_mail_of_recipients_beyond_any_reason(monkeypatch):
+    monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
+    recorder, check = Recorder(), make_check("q", quarantine("doubtful"))
+    row = Row(Stage.MAIL, Scope.MESSAGE, check, accepted=Accepted.DECIDE)
+    s = session(row, reject_at=RejectAt.END, recorder=recorder)
+    s.mail("a@example.org")
+    for number in range(3):
+        s.rcpt(f"r{number}@example.com")
+    assert s.end().verdict.action is Action.REJECT
+    assert recorder.entries == []
+
+
 def test_a_whitelist_overrules_a_refusal_found_before():
     s = session(at_connect(make_check("c", NO)), at_mail(make_check("w", accept("listed"))))
     s.connect("192.0.2.1")
