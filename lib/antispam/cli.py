@@ -138,7 +138,7 @@ def mta_lines(settings: Settings, name: str) -> str:
 
 def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
     """The effective options, section by section, on standard output; secrets are not shown."""
-    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)
     sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, and with it mode and on_error
     for origin in settings.origins:
         if not (only_changed and origin.where == "default"):

@@ -316,7 +316,7 @@ def scan_command(program: Program) -> click.Command:
         """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
         explain the outcome. Nothing is delivered, learned or recorded; what the filter has learned of spam is asked. The exit
         status is 1 where a message is not accepted."""
-        console = rich.console.Console(soft_wrap=True, highlight=False)
+        console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)  # :date: is none
         envelope = Envelope(ip, name, helo, mail_from, recipients)
         refused = False
         with rehearsal(journey, load_settings(program, config), live=live) as application:

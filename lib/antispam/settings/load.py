@@ -170,11 +170,15 @@ def _value(option: Option, entry: ini.Entry | None, default: Any) -> tuple[Any, 
         raise SettingsError(
             f"{entry.where}: [{entry.section}] {entry.option} = {_short(entry.value)}: {error}"
         ) from error
-    return value, _origin(option, value, entry.where)
+    return value, _origin(option, value, entry.where, entry.value)
 
 
-def _origin(option: Option, value: Any, where: str) -> Origin:
-    return Origin(option.section, option.name, value, show(value, option.read), where, option.help)
+def _origin(option: Option, value: Any, where: str, text: str = "") -> Origin:
+    """`text` stands in the file: it is shown where the value, a key or a policy, can't say itself how it was written."""
+    items = value if isinstance(value, tuple) else (value,)
+    mute = any(dataclasses.is_dataclass(item) and type(item).__str__ is object.__str__ for item in items)
+    shown = ", ".join(text.splitlines()) if mute else show(value, option.read)
+    return Origin(option.section, option.name, value, shown, where, option.help)
 
 
 def _short(text: str) -> str:

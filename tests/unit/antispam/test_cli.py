@@ -11,6 +11,7 @@ import pytest
 from bms import main
 from click.testing import CliRunner, Result
 
+from antispam.dkim_keys import files
 from antispam.learning.teacher import Teacher
 from antispam.store import Store, migrate
 from dspam.store import user_names
@@ -100,6 +101,11 @@ def test_what_would_be_changed_is_told(shell: Shell) -> None:
     assert "attachments: " in done.output
     assert "game.exe" in done.output
     assert "edit: ReplaceBody" in done.output
+
+
+def test_what_is_told_has_no_pictures(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_PARTNER, "--helo", "date:date:message-id")
+    assert "date:date:message-id" in done.output
 
 
 def test_json_is_one_object_a_message(shell: Shell) -> None:
@@ -244,6 +250,22 @@ def test_a_correct_configuration_is_shown_with_its_origins(shell: Shell) -> None
     assert f"time = 10m # {shell.config}:7" in lines
     assert any(line.startswith("expire = ") and line.endswith("# default") for line in lines)
     assert lines[-1] == "The configuration is correct."
+
+
+def test_keys_and_policies_are_shown_as_they_are_written(shell: Shell) -> None:
+    key = shell.write("k.private", files.make_private_key(files.Algorithm.ED25519))
+    Path(key).chmod(0o600)
+    shell.configure(
+        f"[dkim]\nfail = 550 5.7.20 No\ndomain = example.com\nprivkey = {key}\n"
+        f"[dkim_sign]\nkeys =\n  example.com a {key}\n  example.com b {key}\n"
+    )
+    lines = [
+        line.partition("  #")[0].split(" = ") for line in shell.run("check-config", "--changed").output.splitlines()
+    ]
+    shown = {name.strip(): value for name, value in (line for line in lines if len(line) == 2)}
+    assert shown["privkey"] == key
+    assert shown["fail"] == "550 5.7.20 No"
+    assert shown["keys"] == f"example.com a {key}, example.com b {key}"
 
 
 def test_only_what_was_changed(shell: Shell) -> None:
