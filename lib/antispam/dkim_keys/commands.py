@@ -82,10 +82,21 @@ def _keygen(program: Program) -> click.Command:
             key = load_private_key(file)
         except FileExistsError:
             raise click.ClickException(f"{file} exists already; a key is never overwritten") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise click.ClickException(f"{file.parent} can't be written to: {error.strerror}") from error
+        except ValueError as error:
             raise click.ClickException(str(error)) from error
-        click.echo(f"The private key is in {file}. Publish this record, and then let the key sign:\n")
+        click.echo(f"The private key is in {file}. Publish this record:\n")
         click.echo(zone_lines(key_name(selector, domain), key.dns_record))
+        click.echo(
+            "\nand when `dkim check` finds it, let the key sign, by a line of [dkim_sign] keys, and reload the filter:\n"
+        )
+        click.echo(f"{domain} {selector} {file.absolute()}")
+        if file.stat().st_uid == 0:
+            click.echo(
+                "\nThe key is root's, so that a filter that runs as another user can't read it: give it that user's group by"
+                f" `chgrp`, and `chmod 640 {file}`."
+            )
 
     return command
 
@@ -126,7 +137,9 @@ def _check(program: Program) -> click.Command:
             signers = [one for one in signers if selector in (None, one.selector)]
         if not signers:
             raise click.ClickException(
-                "there is no such key in the configuration" if domain else "no key is configured"
+                "there is no such key in the configuration; name its DOMAIN, SELECTOR and FILE"
+                if domain
+                else "no key is configured: [dkim_sign] keys, key_table or key_folder, [dkim] privkey"
             )
         good = [_report(signer, resolver, every_server) for signer in signers]
         sys.exit(0 if all(good) else 1)
@@ -190,6 +203,12 @@ def _rotate(program: Program) -> click.Command:
             raise click.ClickException("--start needs a DOMAIN")
         resolver = Resolver.from_settings(settings[DnsSettings])
         changed = False
+        if not keys.path.is_dir():
+            raise click.ClickException(f"{keys}: there is no such folder; make it, and give it to the filter's user")
+        if not start and not (keys.domains() if domain is None else keys.keys(domain)):
+            whose = f" of {domain}" if domain is not None else ""
+            click.echo(f"No keys{whose} are under rotation in {keys}: `rotate DOMAIN --start rsa` begins with one.")
+            sys.exit(0 if domain is None else 1)
         try:
             for name in [domain] if domain is not None else keys.domains():
                 with keys.locked(name):

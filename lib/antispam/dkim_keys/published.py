@@ -105,8 +105,12 @@ def look_up_everywhere(
 
     ask  makes a resolver that asks one address
     """
+    asked = False
     try:
         for host, address in authoritative(name, resolver, deadline):
+            asked = True
             yield f"{host} [{address}]", look_up(name, key, ask(address), deadline)
+        if not asked:  # a zone that nobody serves has no right records
+            yield "", Published(name, State.UNKNOWN, "no name server of the zone is known, or none has an address")
     except DNSTemporaryError as error:
         yield "", Published(name, State.UNKNOWN, f"the name servers of the zone: {for_log(str(error))}")

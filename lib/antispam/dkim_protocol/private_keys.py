@@ -67,7 +67,10 @@ def load_private_key(path: str | Path) -> PrivateKey:
             status = os.fstat(file.fileno())
             octets = file.read(MAX_KEY_FILE + 1)
     except OSError as trouble:
-        raise UnusablePrivateKey(f"{path}: {trouble.strerror}") from None
+        hint = ""
+        if isinstance(trouble, PermissionError):
+            hint = f"; the user with the number {os.geteuid()}, as whom this runs, must be able to read it and reach its folder"
+        raise UnusablePrivateKey(f"{path}: {trouble.strerror}{hint}") from None
     if not stat.S_ISREG(status.st_mode):
         raise UnusablePrivateKey(f"{path}: not a regular file")
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):

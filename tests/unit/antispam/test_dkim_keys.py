@@ -24,7 +24,7 @@ from antispam.dkim_keys.files import Algorithm
 from antispam.dkim_keys.folder import KeyFolder
 from antispam.dkim_keys.published import State, look_up, look_up_everywhere, zone_lines
 from antispam.dkim_keys.rotation import Key, Pace, RotationError, Stage, advance, begin
-from antispam.dkim_protocol import load_private_key, parse_private_key
+from antispam.dkim_protocol import UnusablePrivateKey, load_private_key, parse_private_key
 from antispam.settings import SettingsError, load_text
 from support.dkim_mail import ED25519, RAW_RSA, RSA, pem
 from support.dns import TIMEOUT, ScriptedResolver, loopback_nameserver
@@ -69,6 +69,16 @@ def test_what_root_makes_belongs_to_whom_the_folder_belongs(tmp_path: Path) -> N
     os.chown(tmp_path, 65534, 65534)
     files.write_new(tmp_path / "k", b"x")
     assert (tmp_path / "k").stat().st_uid == 65534
+
+
+def test_a_key_that_may_not_be_read_is_told_with_who_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_words: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    with pytest.raises(UnusablePrivateKey, match=r"/k: Permission denied; .*4711.* must be able to read it"):
+        load_private_key("/k")
 
 
 # Records
@@ -393,6 +403,45 @@ def test_rotate_refuses_a_second_start_and_needs_a_folder(shell: Shell) -> None:
     again = shell.run("rotate", "example.com", "--start", "ed25519")
     assert again.exit_code == 1
     assert "on its way already" in again.output
+
+
+def test_keygen_says_how_the_key_comes_to_sign(shell: Shell) -> None:
+    file = shell.folder / "k.private"
+    done = shell.run("keygen", "example.com", "s", str(file), "--algorithm", "ed25519")
+    assert f"\nexample.com s {file}\n" in done.output
+    shell.options = f"[dkim_sign]\nkeys = example.com s {file}\n"
+    assert shell.run("record", "example.com", "s").exit_code == 0
+    assert ("chmod 640" in done.output) == (os.geteuid() == 0)
+
+
+def test_a_folder_that_is_not_there_is_told_by_its_name(shell: Shell) -> None:
+    folder = shell.folder / "none"
+    made = shell.run("keygen", "example.com", "s", str(folder / "k.private"))
+    assert (made.exit_code, made.output) == (1, f"Error: {folder} can't be written to: No such file or directory\n")
+    turned = shell.run("rotate", "example.com", "--start", "rsa", "--folder", str(folder))
+    assert (turned.exit_code, turned.output.partition(";")[0]) == (1, f"Error: {folder}: there is no such folder")
+
+
+@pytest.mark.parametrize(("words", "status"), [((), 0), (("example.com",), 1)])
+def test_rotate_without_a_key_says_how_to_begin(shell: Shell, words: tuple[str, ...], status: int) -> None:
+    keys = shell.folder / "keys"
+    keys.mkdir()
+    done = shell.run("rotate", *words, "--folder", str(keys))
+    assert done.exit_code == status
+    assert "`rotate DOMAIN --start rsa` begins" in done.output
+    assert list(keys.iterdir()) == []
+
+
+def test_check_finds_nothing_right_where_no_server_of_the_zone_could_be_asked(shell: Shell) -> None:
+    file = shell.folder / "k.private"
+    file.write_bytes(pem(ED25519.key))
+    file.chmod(0o600)
+    shell.records = f's._domainkey TXT "{ED25519.dns_record}"'  # served by ns.invalid, which has no address
+    done = shell.run("check", "example.com", "s", str(file), "--every-server")
+    assert (done.exit_code, done.output.partition(",")[0]) == (
+        1,
+        f"{NAME}: unknown: no name server of the zone is known",
+    )
 
 
 def test_a_reload_that_fails_is_told(shell: Shell) -> None:
