@@ -173,7 +173,10 @@ def open_listener(
     except UnicodeError as error:  # a host that IDNA cannot encode
         raise SocketUnavailable(errno.EINVAL, f"cannot listen on {spec}: {error}") from error
     except OSError as error:
-        raise SocketUnavailable(error.errno, f"cannot listen on {spec}: {error.strerror or error}") from error
+        hint = ""
+        if spec.family == socket.AF_UNIX and error.errno in (errno.ENOENT, errno.EACCES):
+            hint = f"; the folder {os.path.dirname(spec.path)} must be there, and our user must be able to write to it"
+        raise SocketUnavailable(error.errno, f"cannot listen on {spec}: {error.strerror or error}{hint}") from error
 
 
 def _gid(group: str | int) -> int:

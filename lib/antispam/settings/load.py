@@ -198,10 +198,10 @@ def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> 
     here = {name for section, name in known if section == entry.section}
     elsewhere = sorted(f"[{section}]" for section, name in known if name == entry.option)
     hint = _nearest(entry.option, here)
-    if hint:
-        advice = f"; did you mean {hint}?"
-    elif elsewhere:
+    if elsewhere and (len(elsewhere) == 1 or not hint):  # the whole name of one is nearer than what only looks like it
         advice = f"; it belongs into {' or '.join(elsewhere)}"
+    elif hint:
+        advice = f"; did you mean {hint}?"
     else:
         advice = ""
     raise SettingsError(f"{entry.where}: [{entry.section}] has no option {entry.option}{advice}")

@@ -144,6 +144,7 @@ def test_what_only_the_large_program_knows_is_passed_over() -> None:
             "[spfmilter]\nbest_gues = 1\n",
             r"milter\.cfg:2: \[spfmilter\] has no option best_gues; did you mean best_guess",
         ),
+        ("[milter]\ntrusted_forwarder = a.example\n", r"no option trusted_forwarder; it belongs into \[spf\]"),
         ("[milter]\numask = 8\n", r"milter\.cfg:2: \[milter\] umask = 8: expected a umask"),
         ("[spfmilter]\numask = 1777\n", r"milter\.cfg:2: \[spfmilter\] umask = 1777: expected a umask"),
         ("[milter]\nbest_guess = perhaps\n", r"milter\.cfg:2: \[spf\] best_guess = perhaps: expected yes or no"),

@@ -162,6 +162,11 @@ def test_a_path_that_cannot_be_says_so(tmp_path: Path, opened: ExitStack, path: 
         listen(opened, f"unix:{tmp_path}/{path}")
 
 
+def test_a_folder_that_is_missing_is_named(tmp_path: Path, opened: ExitStack) -> None:
+    with pytest.raises(SocketUnavailable, match=f"; the folder {tmp_path}/missing must be there"):
+        listen(opened, f"unix:{tmp_path}/missing/s")
+
+
 def test_a_host_that_no_name_server_could_know_says_so(opened: ExitStack) -> None:
     with pytest.raises(SocketUnavailable, match="cannot listen on inet:0@aaa"):
         listen(opened, "inet:0@" + "a" * 64)
