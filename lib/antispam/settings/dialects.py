@@ -13,11 +13,13 @@ import functools
 import logging as log_records
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from antispam import resources
 from antispam.settings import ini
 from antispam.settings.errors import SettingsError
 from antispam.settings.ini import Entry
+from antispam.settings.values import items_of, names
 
 log = log_records.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Dialect:
     checks    the sections whose on_error untrapped_exception sets
     names     what upstream's file calls otherwise: (section, option) -> (section, option) and how to read the value
     own       further names in the program's own section, without hyphens and underscores
+    advice    names that other programs have and this one has not, without hyphens and underscores -> what to do instead
     dropped   what upstream's file has and nothing here does: (section, option) -> why, which the log tells
     loggers   how upstream's sections for logging call the program, where not by its name
     shared    the file is another program's first of all, whether it has a section for this one or not
@@ -62,6 +65,7 @@ class Dialect:
     checks: tuple[str, ...] = ()
     names: Mapping[Key, tuple[Key, Convert]] = dataclasses.field(default_factory=dict)
     own: Mapping[str, tuple[Key, Convert]] = dataclasses.field(default_factory=dict)
+    advice: Mapping[str, str] = dataclasses.field(default_factory=dict)
     dropped: Mapping[Key, str] = dataclasses.field(default_factory=dict)
     loggers: tuple[str, ...] = ()
     shared: bool = False
@@ -113,6 +117,8 @@ class Dialect:
         names = {name for section, name in known if section in self.sections}
         near = difflib.get_close_matches(entry.option, sorted(names | set(self.own)), n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]}?" if near else ""
+        if plain in self.advice:
+            hint = f": {self.advice[plain]}"
         raise SettingsError(f"{entry.where}: [{entry.section}] has no option {entry.option}{hint}")
 
     def _on_error(self, entries: Iterable[Entry], known: Known) -> Iterator[Entry]:
@@ -219,6 +225,19 @@ def _relaxed(canonicalization: str) -> str:
         raise ValueError("expected relaxed/relaxed, relaxed/simple or simple/simple") from None
 
 
+def _hosts(text: str) -> str:
+    """opendkim's data set of hosts: a list, or a file with one a line; all below a domain are .example.com."""
+    found: list[str] = []
+    for item in names(text):
+        kind, _, path = item.rpartition(":") if item.startswith(("file:", "refile:", "csl:")) else ("", "", item)
+        is_file = kind in ("file", "refile") or path.startswith("/")
+        found += items_of(Path(path)) if is_file else [path]
+    for host in found:
+        if host.startswith("!"):
+            raise ValueError(f"{host}: exceptions are not understood; write the networks without it")
+    return ", ".join(f"*{host}" if host.startswith(".") else host for host in found)
+
+
 def _seconds(number: str) -> str:
     return f"{number.strip()}s" if number.strip().isdigit() else number
 
@@ -241,6 +260,31 @@ SPFMILTER = Dialect(
     },
 )
 
+_SYSLOG = "write to = syslog, and level = info or debug"
+_NEEDLESS = "leave it out, "
+_OPENDKIM_ADVICE = {
+    **dict.fromkeys(("syslog", "syslogfacility", "syslogname", "syslogsuccess", "logwhy", "logresults"), _SYSLOG),
+    **dict.fromkeys(
+        ("autorestart", "autorestartcount", "autorestartrate"), f"{_NEEDLESS}workers are always started again"
+    ),
+    **dict.fromkeys(("background", "pidfile"), f"{_NEEDLESS}the filter stays in the foreground, for systemd"),
+    **dict.fromkeys(
+        ("trustanchorfile", "unboundconfigfile", "resolvconf"),
+        f"{_NEEDLESS}or name a resolver that validates: nameservers",
+    ),
+    "alwaysaddarheader": f"{_NEEDLESS}Authentication-Results is always written",
+    "basedirectory": "write paths that begin with /",
+    "externalignorelist": f"{_NEEDLESS}of clients outside nothing is said; who may sign is in InternalHosts",
+    "ondefault": "say On-BadSignature, On-NoSignature, On-KeyNotFound and On-DNSError",
+    "oninternalerror": "write on_error = tempfail, reject or accept in [dkim] and [dkim_sign]",
+    "onsecurity": "write policy = TEMPFAIL: what to do about short keys and l=",
+    "peerlist": f"{_NEEDLESS}or name such clients in the MTA's configuration",
+    "requiresafekeys": f"{_NEEDLESS}keys that others can read are always refused",
+    "signaturealgorithm": f"{_NEEDLESS}the key says it",
+    "temporarydirectory": f"{_NEEDLESS}nothing is written for a signature",
+    "userid": "write user = NAME, or User=NAME in the unit of systemd",
+}
+
 DKIM_MILTER = Dialect(
     "dkim-milter",
     sections=(
@@ -248,10 +292,11 @@ DKIM_MILTER = Dialect(
     ),
     checks=("connection", "auth", "dkim", "authentication_results", "dkim_sign"),
     names=_UPSTREAM,
+    advice=_OPENDKIM_ADVICE,
     own={
         "authservid": (("authentication_results", "authserv_id"), _same),
         "canonicalization": (("dkim_sign", "relaxed"), _relaxed),
-        "internalhosts": (("milter", "internal_connect"), _same),
+        "internalhosts": (("milter", "internal_connect"), _hosts),
         "keyfile": (("dkim", "privkey"), _same),
         "keytable": (("dkim_sign", "key_table"), _same),
         "minimumkeybits": (("dkim", "min_key"), _same),

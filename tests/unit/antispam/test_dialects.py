@@ -210,6 +210,37 @@ def test_opendkims_names_are_understood_in_a_section_of_its_own(line: str, expec
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("refile:{file}", ("127.0.0.1", "::1", "*.example.com", "192.0.2.0/24")),
+        ("file:{file}, 198.51.100.1", ("127.0.0.1", "::1", "*.example.com", "192.0.2.0/24", "198.51.100.1")),
+        ("{file}", ("127.0.0.1", "::1", "*.example.com", "192.0.2.0/24")),
+        ("csl:127.0.0.1, 2001:db8::1", ("127.0.0.1", "2001:db8::1")),
+        ("fe80::/10", ("fe80::/10",)),
+    ],
+)
+def test_opendkims_internal_hosts_may_stand_in_a_file(tmp_path: Path, value: str, expected: tuple[str, ...]) -> None:
+    (tmp_path / "trusted").write_text("# ours\n127.0.0.1\n::1\n.example.com\n192.0.2.0/24\n")
+    settings = for_dkim(f"[dkim-milter]\nInternalHosts = {value.format(file=tmp_path / 'trusted')}\n")
+    assert settings[connection_class.Settings].internal_connect == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("InternalHosts = 192.0.2.0/24, !192.0.2.1", r"internalhosts = .*!192\.0\.2\.1: exceptions are not understood"),
+        ("InternalHosts = refile:/nowhere", r"/nowhere can't be read: No such file"),
+        ("Syslog = yes", r":2: \[dkim-milter\] has no option syslog: write to = syslog"),
+        ("UserID = opendkim", r"has no option userid: write user = NAME"),
+        ("On-InternalError = tempfail", r"has no option on-internalerror: write on_error"),
+    ],
+)
+def test_what_opendkim_has_and_we_have_not_is_told_with_what_to_do(line: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        for_dkim(f"[dkim-milter]\n{line}\n")
+
+
+@pytest.mark.parametrize(
     ("value", "verifies", "signs"),
     [("s", Mode.OFF, Mode.ENFORCE), ("v", Mode.ENFORCE, Mode.OFF), ("sv", Mode.ENFORCE, Mode.ENFORCE),
      ("log", Mode.LOG, Mode.ENFORCE)],
