@@ -15,6 +15,7 @@ from antispam import __version__, logs
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.application import ConfigError, Program, load_settings, process_plan
 from antispam.callback.settings import CallbackSettings, doubts
+from antispam.checks import dkim_sign
 from antispam.journey import Journey
 from antispam.learning.settings import DspamSettings
 from antispam.logs import LogSettings
@@ -84,7 +85,11 @@ def make_group(
         problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
-        for doubt in settings[DspamSettings].doubts if DspamSettings in settings else ():
+        asked = [
+            *(settings[dkim_sign.Settings].doubts if dkim_sign.Settings in settings else ()),
+            *(settings[DspamSettings].doubts if DspamSettings in settings else ()),
+        ]
+        for doubt in asked:
             click.echo(f"Is that meant? {doubt}", err=True)
         if CallbackSettings in settings:
             table = AccessMap.from_settings(settings[AccessSettings]).table

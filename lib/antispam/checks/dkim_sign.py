@@ -67,6 +67,18 @@ def _private_key(text: str) -> PrivateKey | None:
     return _load(text.strip()) if text.strip() else None
 
 
+def _domain(text: str) -> str:
+    if len(re.split(r"[,\s]+", text.strip())) > 1:
+        raise ValueError("expected one domain; each of several has a line of its own in [dkim_sign] keys")
+    return normalize_domain(text)
+
+
+def _selector(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected the name under which the key is published: r2026, where it is r2026._domainkey")
+    return text.strip()
+
+
 def _signers(text: str) -> tuple[Signer, ...]:
     """One line a key: domain, selector, file."""
     found = []
@@ -149,8 +161,8 @@ class Settings(CheckSettings):
         "folder of the keys that `dkim rotate` takes care of: those that sign are known from it",
         parse=_key_folder,
     )
-    domain: str = option("", "the domain that [dkim] privkey signs for", parse=normalize_domain, section="dkim")
-    selector: str = option("default", "the selector of [dkim] privkey", section="dkim")
+    domain: str = option("", "the domain that [dkim] privkey signs for", parse=_domain, section="dkim")
+    selector: str = option("default", "the selector of [dkim] privkey", parse=_selector, section="dkim")
     privkey: PrivateKey | None = option(None, "file of a private key", parse=_private_key, section="dkim")
     subdomains: bool = option(True, "sign for authors in subdomains too, where these have no key of their own")
     relaxed: bool | str = option(
@@ -176,10 +188,22 @@ class Settings(CheckSettings):
         if self.privkey is not None:
             if not self.domain:
                 raise ValueError("[dkim] privkey needs [dkim] domain: whose signature shall it be?")
-            Signer(self.domain, self.selector, self.privkey)
+            try:
+                Signer(self.domain, self.selector, self.privkey)
+            except ValueError as error:
+                raise ValueError(f"[dkim] domain and selector: {error}") from None
         if (self.key_table is None) != (self.signing_table is None):
             raise ValueError("[dkim_sign] key_table and signing_table need one another")
         _ = self.tables, self.signers  # what can't be used is told now, not at the first message
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is allowed and yet hardly meant, in sentences for the administrator."""
+        return (
+            ("[dkim] domain is set, but no privkey: nothing is signed by it",)
+            if self.domain and not self.privkey
+            else ()
+        )
 
     @functools.cached_property
     def tables(self) -> Tables | None:

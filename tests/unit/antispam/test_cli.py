@@ -226,12 +226,13 @@ def test_an_address_that_is_none_is_told(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("dspam_users = ann, bob\nann = ann@example.com\n", "bob is in dspam_users, but no address is"),
-        ("spam = spam@example.com\n", "no dspam_users who may do so"),
+        ("[dkim]\ndomain = example.com\nselector = r2026\n", "[dkim] domain is set, but no privkey"),
+        ("[dspam]\ndspam_users = ann, bob\nann = ann@example.com\n", "bob is in dspam_users, but no address is"),
+        ("[dspam]\nspam = spam@example.com\n", "no dspam_users who may do so"),
     ],
 )
 def test_what_is_hardly_meant_is_asked_about_and_no_mistake(shell: Shell, text: str, told: str) -> None:
-    shell.configure(f"[dspam]\n{text}")
+    shell.configure(text)
     done = shell.run("check-config")
     assert done.exit_code == 0
     assert told in done.stderr
@@ -279,6 +280,14 @@ def test_only_what_was_changed(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (
+            "[dkim]\ndomain = a.example, b.example\n",
+            "milter.cfg:7: [dkim] domain = a.example, b.example: expected one domain",
+        ),
+        (
+            "[dkim]\nselector =\n",
+            "milter.cfg:7: [dkim] selector = : expected the name under which the key is published",
+        ),
         ("[greylist]\nexpier = 5h\n", "milter.cfg:7: [greylist] has no option expier; did you mean expire?"),
         ("[greylst]\ntime = 5m\n", "milter.cfg:7: there is no section [greylst]; did you mean [greylist]?"),
         ("[greylist]\nbest_guess = yes\n", "[greylist] has no option best_guess; it belongs into [spf]"),
