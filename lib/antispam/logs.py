@@ -43,6 +43,13 @@ class Formatter(logging.Formatter):
         return "\n    ".join(line if line.isprintable() else for_log(line, len(line)) for line in lines)
 
 
+class _SysLogHandler(logging.handlers.SysLogHandler):
+    """Writes to standard error what no syslog daemon takes, so that it is not lost among tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        print(f"{self.format(record)} (no syslog at {self.address})", file=sys.stderr, flush=True)
+
+
 def configure(settings: LogSettings, program: str) -> None:
     """Send all logging there. Raises OSError where the file can't be opened."""
     handler: logging.Handler
@@ -50,7 +57,7 @@ def configure(settings: LogSettings, program: str) -> None:
     if settings.to is LogTo.FILE:
         handler = logging.FileHandler(settings.file, encoding="utf-8", errors="backslashreplace")
     elif settings.to is LogTo.SYSLOG:
-        handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_MAIL)
+        handler = _SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_MAIL)
         form = f"{program}[%(process)d]: %(message)s"
     else:
         handler = logging.StreamHandler(sys.stderr)

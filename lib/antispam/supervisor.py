@@ -235,6 +235,7 @@ class Supervisor:
         administrator can cause: it is logged, and the exit code says what it was."""
         if threading.active_count() > 1:
             raise RuntimeError("the supervisor must run in a process without threads")
+        listener: Listener | None = None
         try:
             listener = self._open(self._plan)
             become(self._plan.user, self._plan.group)
@@ -242,7 +243,8 @@ class Supervisor:
             log.error("%s", error.strerror)
             return ExitCode.SOCKET_FAILED
         except UserError as error:
-            listener.close()
+            if listener is not None:  # to whom it shall belong is looked up before there is one
+                listener.close()
             log.error("%s", error)
             return ExitCode.USER_FAILED
         try:

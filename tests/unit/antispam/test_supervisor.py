@@ -6,6 +6,7 @@ What it does with real processes is in tests/e2e/test_supervisor_e2e.py.
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import os
 import socket
 import threading
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from antispam import logs
+from antispam.logs import LogSettings, LogTo
 from antispam.sockets import SocketSpec, open_listener
-from antispam.supervisor import Backoff, ProcessPlan, Supervisor, UserError, become, reopen_log_files
+from antispam.supervisor import Backoff, ExitCode, ProcessPlan, Supervisor, UserError, become, reopen_log_files
 from antispam.worker import Activity, Channel, Load, adopt
 
 
@@ -209,6 +212,34 @@ def test_an_unknown_user_or_group_is_refused(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(UserError, match=r"there is no (user|group) 'nonesuch'"):
         become(user, group)
+
+
+def test_a_user_that_is_none_is_told_before_anything_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    plan = ProcessPlan(socket=SocketSpec.parse(f"unix:{tmp_path}/s"), serve=lambda context: None, user="nonesuch")
+    assert Supervisor(plan).run() is ExitCode.USER_FAILED
+    assert "there is no user 'nonesuch' to run as" in caplog.text
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_no_syslog_takes_is_a_line_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(handler: logging.handlers.SysLogHandler, address: str) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(logging.handlers.SysLogHandler, "_connect_unixsocket", refuse)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    logs.configure(LogSettings(to=LogTo.SYSLOG), "dkim-milter")
+    logging.getLogger("antispam").warning("hello")
+    root.handlers[0].close()
+    told = capsys.readouterr().err
+    assert "hello (no syslog at /dev/log)" in told
+    assert told.count("\n") == 1
 
 
 def test_who_is_not_root_stays_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
