@@ -89,7 +89,8 @@ def _keygen(program: Program) -> click.Command:
         click.echo(f"The private key is in {file}. Publish this record:\n")
         click.echo(zone_lines(key_name(selector, domain), key.dns_record))
         click.echo(
-            "\nand when `dkim check` finds it, let the key sign, by a line of [dkim_sign] keys, and reload the filter:\n"
+            f"\nand when `dkim check {domain} {selector} {file}` finds it right, let the key sign,"
+            " by this line of [dkim_sign] keys, and reload the filter:\n"
         )
         click.echo(f"{domain} {selector} {file.absolute()}")
         if file.stat().st_uid == 0:
