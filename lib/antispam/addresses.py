@@ -201,7 +201,8 @@ class ClientList:
     """A list such as internal_connect: addresses, networks (`192.168.0.0/16`, `2001:db8::/32`), address globs (`127.*`)
     and host globs (`*.example.com`), told apart by their look.
 
-    Raises AddressListError for an entry that is meant as an address and is none (`10.0.0.0/33`, `300.1.*`).
+    Raises AddressListError for an entry that is meant as an address and is none (`10.0.0.0/33`, `300.1.*`), and for one that
+    is meant as an exception (`!192.0.2.1`).
     """
 
     __slots__ = ("hosts", "networks")
@@ -209,6 +210,8 @@ class ClientList:
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         networks, hosts = [], []
         for pattern in map(str.strip, patterns):
+            if pattern.startswith("!"):
+                raise AddressListError(f"{pattern}: exceptions are not understood; write the networks without it")
             network = parse_network(pattern)
             if network is None:
                 hosts.append(pattern)

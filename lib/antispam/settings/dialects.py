@@ -232,9 +232,6 @@ def _hosts(text: str) -> str:
         kind, _, path = item.rpartition(":") if item.startswith(("file:", "refile:", "csl:")) else ("", "", item)
         is_file = kind in ("file", "refile") or path.startswith("/")
         found += items_of(Path(path)) if is_file else [path]
-    for host in found:
-        if host.startswith("!"):
-            raise ValueError(f"{host}: exceptions are not understood; write the networks without it")
     return ", ".join(f"*{host}" if host.startswith(".") else host for host in found)
 
 

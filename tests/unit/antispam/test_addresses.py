@@ -158,6 +158,12 @@ def test_a_broken_address_is_an_error_and_no_host_name(pattern: str) -> None:
         ClientList([pattern])
 
 
+@pytest.mark.parametrize("pattern", ["!192.0.2.1", "!192.0.2.0/28", "!pc.example.com"])
+def test_an_exception_is_an_error_and_no_host_name(pattern: str) -> None:
+    with pytest.raises(AddressListError, match="exceptions are not understood"):
+        ClientList(["192.0.2.0/24", pattern])
+
+
 def test_an_empty_host_pattern_is_an_error() -> None:
     with pytest.raises(AddressListError, match="empty"):
         HostList([" . "])

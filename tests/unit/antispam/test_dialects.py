@@ -228,7 +228,10 @@ def test_opendkims_internal_hosts_may_stand_in_a_file(tmp_path: Path, value: str
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("InternalHosts = 192.0.2.0/24, !192.0.2.1", r"internalhosts = .*!192\.0\.2\.1: exceptions are not understood"),
+        (
+            "InternalHosts = 192.0.2.0/24, !192.0.2.1",
+            r"internal_connect = .*!192\.0\.2\.1: exceptions are not understood",
+        ),
         ("InternalHosts = refile:/nowhere", r"/nowhere can't be read: No such file"),
         ("Syslog = yes", r":2: \[dkim-milter\] has no option syslog: write to = syslog"),
         ("UserID = opendkim", r"has no option userid: write user = NAME"),
