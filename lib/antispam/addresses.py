@@ -130,7 +130,8 @@ def _unquote(local: str) -> str:
 
 
 class HostList:
-    """A list of host names: exact ones, `*.example.com` (all below it, at any depth) and other globs (`mx*.example.com`).
+    """A list of host names: exact ones, `*.example.com` or `.example.com` (all below it, at any depth) and other globs
+    (`mx*.example.com`).
 
     Case and a final dot don't matter. Raises AddressListError for an empty pattern.
     """
@@ -141,8 +142,10 @@ class HostList:
         exact, below, globs = set(), set(), []
         for pattern in map(str.strip, patterns):
             name = normalize_domain(pattern)
-            if not name:
+            if not name.strip("."):
                 raise AddressListError("an empty name in a list of hosts")
+            if name.startswith("."):
+                name = f"*{name}"  # as sendmail and Postfix write it
             suffix = name.removeprefix("*.")
             if not _is_glob(name):
                 exact.add(name)

@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Callable
 
 from antispam.accessmap import AccessMap, AccessTable, Policy, obey
-from antispam.addresses import Mailbox, host_list, is_hostname, parents, parse_mailbox
+from antispam.addresses import Mailbox, host_list, is_hostname, normalize_domain, parents, parse_mailbox
 from antispam.authors import authors
 from antispam.connection import Connection
 from antispam.draft import Draft
@@ -48,9 +48,12 @@ def _guess(text: str) -> bool | str:
     return " ".join(text.split()) if text.strip().lower().startswith("v=spf1") else boolean(text)
 
 
-def _few(names: tuple[str, ...]) -> None:
+def _forwarders(names: tuple[str, ...]) -> None:
     if len(names) > MAX_FORWARDERS:
         raise ValueError(f"at most {MAX_FORWARDERS}: each is checked for every message")
+    for name in names:
+        if not is_hostname(normalize_domain(name)):
+            raise ValueError(f"{name!r} is not a domain; its SPF record says which servers it has")
 
 
 class Doubt(enum.StrEnum):
@@ -92,7 +95,7 @@ class Settings(CheckSettings):
     trusted_forwarder: tuple[str, ...] = option(
         (),
         "domains that forward mail without SRS: their servers, by their own SPF records, may use any MAIL FROM",
-        check=_few,
+        check=_forwarders,
     )
     explain: bool = option(True, "put the domain owner's explanation (exp=) into the refusal")
     errors_url: str = option("", "page that explains refusals, linked in the reply with result, domain and ip")

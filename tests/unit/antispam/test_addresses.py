@@ -141,11 +141,13 @@ def test_no_address_matches_nothing() -> None:
         ("mx12.example.net.evil.example", False),
         ("pc.example.org", True),
         ("other.example.org", False),
+        ("a.dotted.example", True),
+        ("dotted.example", False),
         ("", False),
     ],
 )
 def test_hosts_are_matched_by_name_suffix_and_glob(host: str, inside: bool) -> None:
-    assert (host in HostList(["*.example.com", "mx*.example.net", "PC.example.org."])) is inside
+    assert (host in HostList(["*.example.com", "mx*.example.net", "PC.example.org.", ".Dotted.example"])) is inside
 
 
 def test_a_client_is_matched_by_its_verified_name() -> None:
@@ -164,9 +166,10 @@ def test_an_exception_is_an_error_and_no_host_name(pattern: str) -> None:
         ClientList(["192.0.2.0/24", pattern])
 
 
-def test_an_empty_host_pattern_is_an_error() -> None:
+@pytest.mark.parametrize("pattern", ["", " . ", ".."])
+def test_an_empty_host_pattern_is_an_error(pattern: str) -> None:
     with pytest.raises(AddressListError, match="empty"):
-        HostList([" . "])
+        HostList([pattern])
 
 
 def test_host_bits_below_the_mask_are_ignored() -> None:

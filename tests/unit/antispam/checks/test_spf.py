@@ -399,3 +399,5 @@ trusted_forwarder = careerbuilder.com
         load_text("[spf]\ntrusted_forwarders = a.test\n", [spf.Settings])
     with pytest.raises(SettingsError, match="at most"):
         load_text(f"[spf]\ntrusted_forwarder = {'a.test,' * 50}\n", [spf.Settings])
+    with pytest.raises(SettingsError, match="is not a domain"):
+        load_text("[spf]\ntrusted_forwarder = a.test, 192.0.2.0/24\n", [spf.Settings])
