@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from support.mta import NameServer
 from support.mta_runner import MtaRunner
 from support.network import PrivateNetwork
 from support.places import missing_servers
+
+
+def pytest_configure() -> None:
+    """A shell that runs the tests in the background has them, and every program that they start, ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

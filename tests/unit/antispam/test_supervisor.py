@@ -218,7 +218,9 @@ def test_a_user_that_is_none_is_told_before_anything_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(threading, "active_count", lambda: 1)  # tests before this one may have left some; nothing is forked
+    monkeypatch.setattr(
+        threading, "active_count", lambda: 1
+    )  # tests before this one may have left some; nothing is forked
     plan = ProcessPlan(socket=SocketSpec.parse(f"unix:{tmp_path}/s"), serve=lambda context: None, user="nonesuch")
     assert Supervisor(plan).run() is ExitCode.USER_FAILED
     assert "there is no user 'nonesuch' to run as" in caplog.text
