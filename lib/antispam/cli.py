@@ -15,9 +15,7 @@ from antispam import __version__, logs
 from antispam.accessmap import AccessMap, AccessSettings
 from antispam.application import ConfigError, Program, load_settings, process_plan
 from antispam.callback.settings import CallbackSettings, doubts
-from antispam.checks import dkim_sign
 from antispam.journey import Journey
-from antispam.learning.settings import DspamSettings
 from antispam.logs import LogSettings
 from antispam.program import ProgramSettings
 from antispam.scan import scan_command
@@ -85,11 +83,7 @@ def make_group(
         problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
-        asked = [
-            *(settings[dkim_sign.Settings].doubts if dkim_sign.Settings in settings else ()),
-            *(settings[DspamSettings].doubts if DspamSettings in settings else ()),
-        ]
-        for doubt in asked:
+        for doubt in settings.doubts:
             click.echo(f"Is that meant? {doubt}", err=True)
         if CallbackSettings in settings:
             table = AccessMap.from_settings(settings[AccessSettings]).table

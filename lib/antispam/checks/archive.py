@@ -56,7 +56,7 @@ def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
     assert message is not None
-    if not services.settings[Settings].archive:
+    if not applies(services.settings[Settings]):
         return None
     return Finding(too_large=not message.body.complete)
 

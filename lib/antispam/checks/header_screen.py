@@ -52,7 +52,7 @@ def collect(
 ) -> Finding | None:
     """None without dspam_dict, for our own users' mail, and for senders of dspam_whitelist."""
     settings = services.settings[Settings]
-    if message is None or not settings.dspam_dict or services.dictionaries is None or of_our_users(message):
+    if message is None or not applies(settings) or services.dictionaries is None or of_our_users(message):
         return None
     if is_listed(message, address_list(settings.dspam_whitelist)) or is_whitelisted(message):
         return None

@@ -52,7 +52,7 @@ def collect(
     """None where the configuration has neither list."""
     settings = services.settings[Settings]
     assert message is not None
-    if not settings.internal_domains and not settings.internal_mta:
+    if not applies(settings):
         return None
     return SenderDomainFinding(
         fault=_fault(connection, message, settings, services),

@@ -68,6 +68,11 @@ class Settings:
         lists = (one.value for one in self.origins if one.section == section and one.option in names)
         return tuple(item for items in lists for item in items)
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is allowed and yet hardly meant, in sentences for the administrator: `doubts` of the classes that have them."""
+        return tuple(doubt for value in self._by_class.values() for doubt in getattr(value, "doubts", ()))
+
     def replaced(self, *values: Any) -> Settings:
         """The same with other values for the classes of `values`; for tests and for options of the command line."""
         return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)
