@@ -29,7 +29,7 @@ NO_SEPARATOR = "no-separator"
 # RFC 5322 section 4.5.8 lets white space stand before the colon; a name without a colon ends the header.
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+\n?)")
 # Lines that are no field and yet do not end a header: an mbox "From " line, a missing name, a stray continuation.
-_JUNK = re.compile(rb"(?:From |[ \t]*+:|[ \t]+[^\s])[^\n]*+\n?")
+_JUNK = re.compile(rb"(?:(?:From |[ \t]*+:|[ \t]+[^\s])[^\n]*+\n?)++")
 _BLANK = re.compile(rb"\r?\n")
 # Lines that begin like a delimiter and are none: a second's work for somebody who sends nothing else.
 _MAX_MISSES = 1_000_000
@@ -143,15 +143,17 @@ def read_header(source: bytes, start: int, end: int, stop: Callable[[bytes], boo
     """
     fields: list[Field] = []
     part = Part(source, start, end, end, fields)
-    at = start
+    at = begun = start  # `begun` is where the last field begins: lines of junk after it belong to it
     while at < end:
         if stop and source.startswith(b"--", at) and stop(_line(source, at, end)):
             break
         if found := _FIELD.match(source, at, end):
             fields.append(Field(found[1], found[2], found[0]))
+            begun = at
         elif found := _JUNK.match(source, at, end):
+            # All lines of junk at once: a field that grew by one line after another would take quadratic time.
             if fields:
-                fields[-1] = fields[-1]._replace(raw=fields[-1].raw + found[0])
+                fields[-1] = fields[-1]._replace(raw=source[begun : found.end()])
             else:
                 part.prefix = found.end() - start
         elif found := _BLANK.match(source, at, end):
