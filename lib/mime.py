@@ -31,6 +31,7 @@ from typing import IO, Any, ClassVar
 
 import _mimetree
 import _zipscan
+from _filenames import opened_as
 from _mimetree import Part, TreeLimits, unquote
 from _sgmlfilter import HTMLScriptFilter, SGMLFilter, has_script
 
@@ -575,10 +576,11 @@ def zipnames(txt: bytes) -> list[tuple[str, str]]:
 
 
 def check_ext(name: str | None) -> str | None:
-    """The name if it ends in one of `bad_extensions`, else None (a false value as it came)."""
+    """The name if it, or what it is opened as, ends in one of `bad_extensions`, else None (a false value as it came)."""
     if not name:
         return name
-    return name if name.lower().endswith(tuple(bad_extensions)) else None
+    banned = tuple(bad_extensions)
+    return name if any(form.lower().endswith(banned) for form in opened_as(name)) else None
 
 
 def check_name(

@@ -280,6 +280,33 @@ class TestNames:
         message = read(f"{fields}\n\nMZ".encode())
         assert mime.defang(message)
 
+    @pytest.mark.parametrize(
+        "end",
+        [" ", "\t", "  \t ", ".", " . ", "\xa0", "\u200b", "\u180e", "\u2800", "\ufe0f", "\u115f", "\u3164", "\U000e0041",
+         "\0", "\0.txt", ":x", "::$DATA", "\u2060.\u200e"],
+    )  # fmt: skip
+    def test_what_shows_nothing_at_the_end_hides_no_extension(self, end: str) -> None:
+        """Windows drops blanks and dots there, and readers do not show the others."""
+        assert mime.check_ext(f"a.exe{end}") == f"a.exe{end}"
+
+    @pytest.mark.parametrize("name", ["a.e\u200bxe", "a\u2024exe", "a.\uff45\uff58\uff45", "A.EXE "])
+    def test_what_is_opened_as_another_name_is_judged_by_that(self, name: str) -> None:
+        assert mime.check_ext(name) == name
+
+    @pytest.mark.parametrize("name", ["exe", "a.exe.txt", "a.txt ", "executive.doc", "a.ex e.b", "...", " ", "\u200b"])
+    def test_other_names_pass(self, name: str) -> None:
+        assert mime.check_ext(name) is None
+
+    @given(st.text(max_size=40))
+    def test_no_name_raises(self, name: str) -> None:
+        assert mime.check_ext(name) in (name, None)
+        assert mime.check_ext(name + "a.exe" + "\u2800. " * 20)
+
+    @pytest.mark.parametrize("written", ['"a.exe "', '"a.exe\t"', "a.exe\t", '"a.exe\u2800"', '"a.exe."'])
+    @pytest.mark.parametrize("field", ["Content-Type: a/b; name=", "Content-Disposition: attachment; filename="])
+    def test_an_attachment_with_such_a_name_is_replaced(self, field: str, written: str) -> None:
+        assert mime.defang(read(f"{field}{written}\n\nMZ".encode()))
+
     def test_names_inside_of_archives(self) -> None:
         content = zipped("a.txt", b_zip=zipped("c.pif"))
         message = read(with_attachment(content, "a.zip")).get_payload(1)
