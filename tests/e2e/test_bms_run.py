@@ -90,7 +90,14 @@ def _refuses(socket: Path) -> bool:
     return False
 
 
-def test_mail_is_filtered_and_the_log_says_so(program: FilterProcess) -> None:
+@pytest.mark.parametrize("fresh", [True, False])
+def test_mail_is_filtered_and_the_log_says_so(base: str, fresh: bool) -> None:
+    """Started from a shell; and as the other tests here start it, to save time."""
+    with FilterProcess(Network(), base, fresh=fresh) as program:
+        _assert_filters(program)
+
+
+def _assert_filters(program: FilterProcess) -> None:
     reply = _send(program.socket)
     assert reply.action == "c"
     assert _field(reply, b"Received-SPF").strip().startswith(b"pass ")

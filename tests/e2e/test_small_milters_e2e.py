@@ -54,7 +54,9 @@ def test_spfmilter_refuses_forgers_and_marks_what_passes(kind: str, network: Pri
     config = "[spf]\naccess_file = {dir}/access\n"
     with (
         Sink(network) as sink,
-        FilterProcess(network, config, files={"access": access}, program="spfmilter.py", workers=2) as program,
+        FilterProcess(
+            network, config, files={"access": access}, program="spfmilter.py", workers=2, fresh=True
+        ) as program,
         attached(kind, network, sink, program) as mta,  # type: ignore[attr-defined]
     ):
         assert "5.7.23" in str(send(mta, FORGER))
@@ -98,7 +100,9 @@ def test_dkim_milter_speaks_at_the_end_of_the_message(kind: str, network: Privat
     """No MTA waits for it before, so that what was found about the client waits, too."""
     with (
         Sink(network) as sink,
-        FilterProcess(network, "[connection]\nlocalhost_ptr = reject\n", program="dkim-milter.py") as program,
+        FilterProcess(
+            network, "[connection]\nlocalhost_ptr = reject\n", program="dkim-milter.py", fresh=True
+        ) as program,
         attached(kind, network, sink, program) as mta,  # type: ignore[attr-defined]
     ):
         with mta.client(LOCALHOST) as smtp:

@@ -30,19 +30,29 @@ class Offset:
             file.write(_DOUBLE.pack(self.seconds))
 
 
-def _replace_clock(offset_file: str) -> None:
+_real = time.time
+_ahead = memoryview(_DOUBLE.pack(0.0))
+
+
+def _clock() -> float:
+    return _real() + float(_DOUBLE.unpack_from(_ahead)[0])
+
+
+def replace_clock() -> None:
+    """From now on `time.time` of this process, and of those that it forks, can be ahead of the real one."""
+    time.time = _clock
+
+
+def follow(offset_file: str) -> None:
+    """It is ahead by what the file says at any moment."""
+    global _ahead
     with open(offset_file, "rb") as file:
-        shared = mmap.mmap(file.fileno(), _DOUBLE.size, access=mmap.ACCESS_READ)
-    real = time.time
-
-    def clock() -> float:
-        return real() + float(_DOUBLE.unpack_from(shared)[0])
-
-    time.time = clock
+        _ahead = memoryview(mmap.mmap(file.fileno(), _DOUBLE.size, access=mmap.ACCESS_READ))
 
 
 if __name__ == "__main__":
-    _replace_clock(sys.argv[1])
+    replace_clock()
+    follow(sys.argv[1])
     del sys.argv[:2]
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Self
 
+from support import prestarted
 from support.clocked import Offset
 from support.learning import Learned
 from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
 from support.places import REPOSITORY
+from support.prestarted import Prestarted
 from support.processes import RunDirectory, end_session, wait_until
 
 _LAUNCHER = Path(__file__).with_name("clocked.py")
@@ -28,6 +30,7 @@ class FilterProcess:
     learned  what is in the store before it starts
     database the URL of the store, if it is not the SQLite file in its folder
     clocked  whether `clock` can be put forward; a program that is measured has the system's, which costs less to look at
+    fresh    whether Python is started for it, as from a shell; else it is forked with its modules imported (see prestarted.py)
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class FilterProcess:
         learned: Learned | None = None,
         database: str = "",
         clocked: bool = True,
+        fresh: bool = False,
     ) -> None:
         self._run = RunDirectory("filter")
         self.directory = self._run.path
@@ -62,18 +66,12 @@ class FilterProcess:
         self.config = self._run.write("milter.cfg", whole)
         self._program = program
         self._clocked = clocked
+        self._fresh = fresh or not clocked
         self.start()
 
     def start(self) -> None:
         """Start it, at first and after kill(), with the same configuration."""
-        command: list[str | Path] = [
-            sys.executable,
-            *((_LAUNCHER, self.clock.path) if self._clocked else ()),
-            REPOSITORY / self._program,
-            "-c",
-            self.config,
-        ]
-        self._process = self._network.popen(command, output=self._log, env=_environment(), cwd=self._run.path)
+        self._process = self._started_afresh() if self._fresh else self._forked()
         try:
             wait_until(lambda: self._ended() or self._answers(), f"{self._program} answers", 20)
             if self._ended():
@@ -81,6 +79,22 @@ class FilterProcess:
         except BaseException:
             self.close()
             raise
+
+    def _forked(self) -> Prestarted:
+        return prestarted.start(
+            REPOSITORY / self._program,
+            ["-c", self.config],
+            network=self._network,
+            output=self._log,
+            folder=self._run.path,
+            offset_file=self.clock.path,
+        )
+
+    def _started_afresh(self) -> subprocess.Popen[bytes]:
+        clock = (_LAUNCHER, self.clock.path) if self._clocked else ()
+        command: list[str | Path] = [sys.executable, *clock, REPOSITORY / self._program, "-c", self.config]
+        environment = prestarted.environment()
+        return self._network.popen(command, output=self._log, env=environment, cwd=self._run.path)
 
     def kill(self) -> None:
         """What a power cut does to it: supervisor and workers are gone at once, and their socket stays behind."""
@@ -122,10 +136,3 @@ class FilterProcess:
         self._process.wait()
         self.socket.unlink(missing_ok=True)
         self._run.remove()
-
-
-def _environment() -> dict[str, str]:
-    kept = {
-        name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START") if name in os.environ
-    }
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}

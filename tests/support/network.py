@@ -21,9 +21,14 @@ from typing import Self
 from support.processes import RunDirectory, end_all, living_in
 
 _CLONE_NEWNET = 0x40000000
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUTS = 0x04000000
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
 _libc = ctypes.CDLL(None, use_errno=True)
+
+_LAID_OVER = ("resolv.conf", "hosts", "nsswitch.conf")
 
 # Every address is local: what Linux calls AnyIP.
 _SET_UP = (
@@ -61,6 +66,21 @@ def _check(result: int, call: str) -> None:
         raise OSError(code, f"{call}: {os.strerror(code)}")
 
 
+def enter_for_good(namespace: int, over: int) -> None:
+    """Move this process, which must have one thread only, into a private network, with that network's view of the machine;
+    takes what `PrivateNetwork.descriptors` gives. The same as _ENTER, without starting ten programs."""
+    _check(_libc.setns(namespace, _CLONE_NEWNET), "setns")
+    _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWUTS), "unshare")
+    _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "mount")
+    folder = os.readlink(f"/proc/self/fd/{over}")
+    socket.sethostname(Path(folder, "hostname").read_text())
+    for name in _LAID_OVER:
+        target = os.path.realpath(f"/etc/{name}")
+        _check(_libc.mount(os.fsencode(f"{folder}/{name}"), os.fsencode(target), None, _MS_BIND, None), f"mount {name}")
+    os.close(namespace)
+    os.close(over)
+
+
 class Network:
     """The machine's own network: loopback, free ports. A context manager, like PrivateNetwork."""
 
@@ -79,6 +99,11 @@ class Network:
     def entered(self) -> Iterator[None]:
         """Inside the with block, this thread's new sockets and child processes belong to the network."""
         yield
+
+    @contextlib.contextmanager
+    def descriptors(self) -> Iterator[tuple[int, ...]]:
+        """What another process of ours needs to `enter_for_good`; nothing for the machine's own network."""
+        yield ()
 
     def command(self, argv: Sequence[str | Path], hostname: str = "", syslog: Path | None = None) -> list[str]:
         """The command line which runs argv with this network's view of the machine."""
@@ -183,6 +208,7 @@ class PrivateNetwork(Network):
         self._files = RunDirectory("net")
         self._files.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n")
         self._files.write("hosts", f"127.0.0.1 localhost\n::1 localhost\n127.0.0.1 {hostname}\n")
+        self._files.write("hostname", hostname)
         self._files.write("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
         self._namespace = self._create()
         with self.entered():
@@ -223,6 +249,14 @@ class PrivateNetwork(Network):
                 _check(_libc.setns(before, _CLONE_NEWNET), "setns back")
         finally:
             os.close(before)
+
+    @contextlib.contextmanager
+    def descriptors(self) -> Iterator[tuple[int, ...]]:
+        over = os.open(self._files.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield self._namespace, over
+        finally:
+            os.close(over)
 
     def command(self, argv: Sequence[str | Path], hostname: str = "", syslog: Path | None = None) -> list[str]:
         inside = ["unshare", "--mount", "--uts", "sh", "-c", _ENTER, "sh", str(self._files.path)]
