@@ -15,9 +15,10 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from encodings.aliases import aliases
 from itertools import count
 from typing import NamedTuple
+
+import _charsets
 
 LIMIT_DEPTH = "depth"
 LIMIT_PARTS = "parts"
@@ -508,7 +509,7 @@ def parameter(value: bytes, name: str) -> str | None:
     for key, text in parameters(header_text(value))[1:]:
         if key.lower() == name:
             return (
-                decode_charset(text[2].encode("latin-1", "replace"), text[0])
+                _charsets.decode(text[2].encode("latin-1", "replace"), text[0])
                 if isinstance(text, tuple)
                 else unquote(text)
             )
@@ -519,34 +520,6 @@ def header_text(value: bytes) -> str:
     """A field's value as text: unfolded lines stay folded with LF, undecodable bytes become surrogates."""
     text = value.decode("ascii", "surrogateescape")
     return text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").lstrip(" \t")
-
-
-# Only codecs that Python lists as charsets: a name that mail chose is never imported, and none of these is slow.
-_CHARSETS = (set(aliases) | set(aliases.values())) - {
-    *("base64_codec", "base64", "base_64", "bz2_codec", "bz2", "hex_codec", "hex", "quopri_codec", "quopri"),
-    *("quoted_printable", "quotedprintable", "rot_13", "rot13", "uu_codec", "uu", "zlib_codec", "zip", "zlib"),
-    *("x_mac_japanese", "x_mac_korean", "x_mac_simp_chinese", "x_mac_trad_chinese", "mbcs", "oem", "ansi", "dbcs"),
-}
-
-
-def known_charset(name: str) -> str | None:
-    """The charset's name as Python writes it, None for what is none."""
-    normal = re.sub(r"[^a-z0-9]+", "_", name.lower().strip()) if len(name) <= 80 else ""
-    return normal if normal in _CHARSETS else None
-
-
-def decode_charset(raw: bytes, charset: str | None) -> str:
-    """Decode with the charset that the sender named; with UTF-8 or Latin-1 where that is nonsense."""
-    if name := known_charset(charset or ""):
-        try:
-            # UTF-7 can spell lone surrogates, which nobody could write out again.
-            return raw.decode(name).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-        except UnicodeError:
-            pass
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 _NAME = re.compile(r"(?:file)?+name[ \t\r\n]*+(\*[ \t]*+(\d{0,9}+)(\*)?+)?+[ \t\r\n]*+=[ \t\r\n]*+", re.IGNORECASE)
@@ -578,7 +551,7 @@ def name_readings(values: Iterable[str]) -> tuple[list[str], bool]:
         if "=?" in name:
             found[decode_words(name)] = None
         if "%" in name:
-            found[decode_charset(percent_bytes(name), None)] = None
+            found[_charsets.decode(percent_bytes(name), None)] = None
     found.pop("", None)
     return list(found), too_many
 
@@ -625,8 +598,8 @@ def _extended(found: dict[str, None], segments: list[tuple[str, bool]]) -> None:
         found[stripped] = None
     for candidate in (text, text.split("'", 2)[-1] if charset is not None else text):
         raw = percent_bytes(candidate)
-        found[decode_charset(raw, charset)] = None
-        found[decode_charset(raw, None)] = None
+        found[_charsets.decode(raw, charset)] = None
+        found[_charsets.decode(raw, None)] = None
 
 
 def decode_words(text: str) -> str:
@@ -638,7 +611,7 @@ def decode_words(text: str) -> str:
     at = 0
     for match in _ENCODED_WORD.finditer(text):
         if match.start() > at or match[1].lower() != charset:
-            pieces.append(decode_charset(pending, charset.split("*")[0]))
+            pieces.append(_charsets.decode(pending, charset.split("*")[0]))
             pieces.append(text[at : match.start()])
             pending = b""
         charset = match[1].lower()
@@ -648,5 +621,5 @@ def decode_words(text: str) -> str:
         else:
             pending += binascii.a2b_qp(raw, header=True)
         at = match.end()
-    pieces += [decode_charset(pending, charset.split("*")[0]), text[at:]]
+    pieces += [_charsets.decode(pending, charset.split("*")[0]), text[at:]]
     return "".join(pieces)

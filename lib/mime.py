@@ -29,6 +29,7 @@ from email.policy import Policy
 from email.utils import quote
 from typing import IO, Any, ClassVar
 
+import _charsets
 import _mimetree
 import _zipscan
 from _filenames import opened_as
@@ -281,7 +282,7 @@ class MimeMessage(Message):
         for name, value in self._headers:
             if name.lower() == header.lower():
                 raw = value.encode("ascii", "surrogateescape") if isinstance(value, str) and _is_raw(value) else None
-                text = _mimetree.decode_charset(raw, None) if raw is not None else str(value)
+                text = _charsets.decode(raw, None) if raw is not None else str(value)
                 return _mimetree.parameters(text.replace("\n", " "))
         return failobj
 
@@ -346,7 +347,7 @@ class MimeMessage(Message):
         for name, value in self._headers:
             if name.lower() in {"content-type", "content-disposition"} and "name" in str(value).lower():
                 raw = _encode(value if isinstance(value, str) else str(value))
-                values.append(_mimetree.decode_charset(raw, None))
+                values.append(_charsets.decode(raw, None))
         return _mimetree.name_readings(values)
 
     def _zip_names(self) -> list[str]:
@@ -382,11 +383,13 @@ class MimeMessage(Message):
         return _mimetree.decode_transfer(_encode(payload), encoding)
 
     def _as_text(self, payload: str) -> str:
-        charset = _mimetree.known_charset(self.get_content_charset("ascii"))
+        named = self.get_content_charset()
         try:
-            return payload.encode("ascii", "surrogateescape").decode(charset or "ascii", "replace")
-        except (UnicodeError, LookupError):
+            octets = payload.encode("ascii", "surrogateescape")
+        except UnicodeError:
             return payload.encode("utf-8", "replace").decode("utf-8", "replace")
+        known = bool(named) and _charsets.known(named) is not None
+        return _charsets.decode(octets, named) if known else octets.decode("ascii", "replace")
 
     def get_payload_decoded(self) -> bytes | None:
         """The content without its transfer encoding, None for a multipart."""
@@ -540,7 +543,7 @@ def _is_raw(text: str) -> bool:
 def _plain(value: Any) -> str:
     """A parameter as text, whatever way it was encoded."""
     if isinstance(value, tuple):
-        return _mimetree.decode_charset(_encode_latin(value[2] or ""), value[0])
+        return _charsets.decode(_encode_latin(value[2] or ""), value[0])
     return unquote(value)
 
 

@@ -12,6 +12,7 @@ from binascii import a2b_base64
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
+import _charsets
 from Milter.pyip6 import PAT_IP4
 
 __all__ = [
@@ -309,10 +310,7 @@ def _text(pending: tuple[str, bytes, str] | None) -> str:
     if pending is None:
         return ""
     charset, octets, original = pending
-    try:
-        return octets.decode(charset, "replace")
-    except (LookupError, ValueError, UnicodeError):  # unknown, or no charset of text at all ("hex")
-        return original
+    return original if _charsets.known(charset) is None else _charsets.decode(octets, charset)
 
 
 def decode(s: str | bytes, convert_eols: str | None = None) -> bytes:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from string import Template
 from typing import Any
 
+import _charsets
 import _mimetree
 import _zipscan
 from _mimetree import Field, Part
@@ -353,7 +354,7 @@ class _Search:
             self.add(leaf, "", LIMIT, f"{len(content)} bytes of HTML")
             return
         charset = _wide_charset(leaf.part, content)
-        if charset and has_script(_mimetree.decode_charset(content, charset)):
+        if charset and has_script(_charsets.decode(content, charset)):
             self.add(leaf, "", SCRIPT, f"a script in {charset}")
         elif has_script(content.decode("latin-1")):
             remedy = REPLACE if ambiguous or leaf.hidden else STRIP
@@ -380,7 +381,7 @@ class _Search:
         if b"begin" not in content:
             return
         for number, found in enumerate(_UU_BEGIN.finditer(content)):
-            name = _mimetree.decode_charset(found[1], None)
+            name = _charsets.decode(found[1], None)
             if number >= _MAX_FINDINGS_A_PART:
                 self.add(leaf, "", LIMIT, "too many uuencoded files")
                 return
@@ -395,11 +396,11 @@ def _name_values(part: Part) -> Iterator[str]:
         if (
             item.name[:8].lower() == b"content-" or b"\r" in item.value.rstrip(b"\r\n")
         ) and b"name" in item.value.lower():
-            yield _mimetree.decode_charset(item.value, None)
+            yield _charsets.decode(item.value, None)
     if _mimetree.NO_SEPARATOR in part.defects:
         block = part.content[:4096]
         if b"name" in (block := re.split(rb"\n\r?\n", block, maxsplit=1)[0]).lower() and b"content-" in block.lower():
-            yield _mimetree.decode_charset(block, None)
+            yield _charsets.decode(block, None)
 
 
 def _ambiguous(part: Part) -> bool:
@@ -444,10 +445,10 @@ def _wide_charset(part: Part, content: bytes) -> str | None:
         if content.startswith(mark):
             return name
     for value in part.values(b"content-type"):
-        charset = _mimetree.known_charset(_mimetree.parameter(value, "charset") or "")
+        charset = _charsets.known(_mimetree.parameter(value, "charset") or "")
         if charset in {"utf_7", "utf7", "unicode_1_1_utf_7"}:
             return charset
-        if charset and _mimetree.decode_charset(_ASCII, charset) != _ASCII.decode("ascii"):
+        if charset and _charsets.decode(_ASCII, charset) != _ASCII.decode("ascii"):
             return charset
     return None
 

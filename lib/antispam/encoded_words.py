@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import dataclasses
-import encodings
-import encodings.aliases
-import functools
-import pkgutil
 import re
 
+import _charsets
 from antispam.text import from_wire
 
 MAX_LENGTH = 10_000  # characters of a field that are looked at
@@ -64,29 +60,4 @@ def _octets(encoding: str, content: str) -> bytes:
 
 
 def _text(octets: bytes, charset: str) -> str:
-    if not octets:
-        return ""
-    codec = codec_of(charset)
-    try:
-        return octets.decode(codec.name if codec is not None else "utf-8", "replace")
-    except (LookupError, ValueError):
-        return octets.decode("utf-8", "replace")
-
-
-def codec_of(charset: str) -> codecs.CodecInfo | None:
-    """What Python decodes a charset with; None for none. Only names that it can know are looked up: after any other it would
-    search its folders, and remember for ever that there was nothing. Never raises."""
-    name = encodings.normalize_encoding(charset).lower().replace(".", "_")
-    if name not in _names():
-        return None
-    try:
-        codec = codecs.lookup(name)
-    except (LookupError, ValueError):
-        return None
-    return codec if codec._is_text_encoding else None  # "zip" and "rot13" are codecs, too
-
-
-@functools.cache
-def _names() -> frozenset[str]:
-    modules = (module.name for module in pkgutil.iter_modules(encodings.__path__))
-    return frozenset((*modules, *encodings.aliases.aliases))
+    return _charsets.decode(octets, charset) if octets else ""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import email.errors
-import email.header
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from antispam import encoded_words
 from antispam.findings import Findings
 from antispam.outcome import Decision
 from antispam.text import from_wire
@@ -111,13 +110,7 @@ class Header(NamedTuple):
     @property
     def decoded(self) -> str:
         """The unfolded value with encoded words (RFC 2047) decoded. Never raises."""
-        raw = self.text
-        if "=?" not in raw:
-            return raw
-        try:
-            return from_wire(str(email.header.make_header(email.header.decode_header(raw))), limit=10_000)
-        except (ValueError, LookupError, email.errors.MessageError):
-            return raw
+        return encoded_words.decoded(self.text).text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

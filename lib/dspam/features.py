@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from _mimetree import Part, TreeLimits, decode_charset, decode_transfer, parameter, parse
+import _charsets
+from _mimetree import Part, TreeLimits, decode_transfer, parameter, parse
 from dspam import html
 from dspam.hashing import MAX_BUFFER, Keys, mix, salt, slice_hashes, to_keys
 from dspam.headers import HeaderFacts, content_type, owner, parents
@@ -133,7 +134,7 @@ def _read_text(part: Part, left: int, document: _Document) -> int:
     limit = _MAX_HTML if as_html else left
     raw = decode_transfer(part.source[part.body : min(part.end, part.body + 2 * limit)], encoding)[:limit]
     if not raw.isascii() or (charset and _SEVEN_BITS.match(charset)):
-        raw = decode_charset(raw, charset).encode("utf-8", "replace")
+        raw = _charsets.decode(raw, charset).encode("utf-8", "replace")
     if as_html or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
         raw = _read_html(raw, document)
     else:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
+import _charsets
 import _mimetree
 import mime
 
@@ -156,7 +157,7 @@ def _leaves(msg: mime.MimeMessage) -> Iterator[mime.MimeMessage]:
 
 def _tag_part(part: mime.MimeMessage, sigkey: str) -> bool:
     """Put the tag into one text part; False where it would not be read there."""
-    charset = _mimetree.known_charset(part.get_content_charset("us-ascii")) or ""
+    charset = _charsets.known(part.get_content_charset("us-ascii")) or ""
     if charset.startswith(("utf_16", "utf16", "utf_32", "utf32", "ucs", "utf_7")) or "attachment" in str(
         part.get("Content-Disposition", "")
     ):

@@ -21,6 +21,7 @@ from hashlib import blake2b
 from itertools import chain as chain_of
 from typing import Final, NamedTuple
 
+import _charsets
 import _mimetree
 
 from . import html
@@ -108,7 +109,7 @@ def _body_texts(top: _mimetree.Part, limits: Limits) -> Iterator[str]:
         # 4 encoded bytes hold 3, and line ends: what is cut off lies beyond the limit.
         content = _mimetree.decode_transfer(part.content[: left * 4], part.transfer_encoding)[:left]
         found = part.values(b"content-type")
-        text = _mimetree.decode_charset(content, _mimetree.parameter(found[0][:8192], "charset") if found else None)
+        text = _charsets.decode(content, _mimetree.parameter(found[0][:8192], "charset") if found else None)
         left -= len(content)
         yield clean_html(text) if part.media_type == "text/html" else text
 

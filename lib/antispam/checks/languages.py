@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import _charsets
 from antispam import findings as base
 from antispam.accessmap import AccessMap, AccessTable
 from antispam.answers import Answer, answered
 from antispam.authors import name_in, of_our_users
 from antispam.connection import Connection
-from antispam.encoded_words import codec_of, decoded
+from antispam.encoded_words import decoded
 from antispam.findings import Findings
 from antispam.message import Message, Recipient
 from antispam.scripts import SCRIPTS, letters_by_script, mixed_word
@@ -119,8 +120,7 @@ def _blocked(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:
 
 def _charset(name: str) -> str:
     """One name of those that a charset has."""
-    codec = codec_of(name)
-    return codec.name if codec is not None else name.lower()
+    return _charsets.known(name) or name.lower()
 
 
 def _share(text: str, scripts: frozenset[str]) -> tuple[int, tuple[str, ...]]:

@@ -15,13 +15,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import _charsets
 from _mimetree import (
     LIMIT_DEPTH,
     LIMIT_PARTS,
     Field,
     Part,
     TreeLimits,
-    decode_charset,
     decode_transfer,
     decode_words,
     header_text,
@@ -341,7 +341,7 @@ def _texts(top: Part, limits: Limits) -> list[_Text]:
 def _decoded(part: Part, limit: int) -> str:
     types = part.values(b"content-type")
     charset = parameter(types[0][:1_000], "charset") if types else None
-    return decode_charset(decode_transfer(part.content[: limit * 4], part.transfer_encoding)[:limit], charset)
+    return _charsets.decode(decode_transfer(part.content[: limit * 4], part.transfer_encoding)[:limit], charset)
 
 
 def _inline_forwards(texts: list[_Text]) -> list[inline.Inline]:

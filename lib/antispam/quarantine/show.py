@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+import _charsets
 import _mimetree
 from antispam.store.quarantine import Entry, State
 from antispam.text import for_log, local_time, utc_time
@@ -125,7 +126,7 @@ def _text(top: _mimetree.Part) -> str:
         content = _mimetree.decode_transfer(part.content[: 2 * _READ], part.transfer_encoding)[:_READ]
         types = part.values(b"content-type")
         charset = _mimetree.parameter(types[0][:_MAX_FIELD], "charset") if types else None
-        text = _mimetree.decode_charset(content, charset)
+        text = _charsets.decode(content, charset)
         if part.media_type == "text/html":
             text = html.read(text.encode("utf-8", "replace")).seen.decode("utf-8", "replace")
         if text.strip():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import encodings
 import time
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.encoded_words import codec_of, decoded
+from antispam.encoded_words import decoded
 
 
 @pytest.mark.parametrize(
@@ -62,10 +61,3 @@ def test_names_of_charsets_that_nobody_knows_are_not_remembered():
     before = len(encodings._cache)
     decoded("".join(f"=?x-unheard-of-{number}?q?a?=" for number in range(300)))
     assert len(encodings._cache) == before
-
-
-@pytest.mark.parametrize(
-    "name", ["ISO-8859-1", "big5-hkscs", "KS_C_5601-1987", "cp1252", "hz-gb-2312", "utf-8", "latin1"]
-)
-def test_charsets_are_known_by_all_their_names(name):
-    assert codec_of(name) == codecs.lookup(name)

@@ -70,7 +70,8 @@ def test_any_script_and_any_share():
 
 def test_any_charset_by_any_of_its_names():
     config = "[languages]\nblock_charsets = ks_c_5601-1987, x-strange\n"
-    assert action("Subject: =?CP949?q?hello?=", config=config) is None
+    assert action("Subject: =?CP950?q?hello?=", config=config) is None
+    assert action("Subject: =?CP949?q?hello?=", config=config) is Action.REJECT
     assert action("Subject: =?euc-kr?q?hello?=", config=config) is Action.REJECT
     assert action("Subject: =?X-Strange?q?hello?=", config=config) is Action.REJECT
 
