@@ -42,6 +42,7 @@ LIBRARIES = [
     "peewee",
     "PyNaCl",
     "pyspf",
+    "webencodings",
 ]
 ENVIRONMENT = CACHE / "third-party-milters" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
