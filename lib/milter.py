@@ -5,14 +5,12 @@ and returns CONTINUE, REJECT, ACCEPT, DISCARD, TEMPFAIL, SKIP or NOREPLY. Texts 
 arrive as bytes, host names, HELO and header names as str (UTF-8, undecodable bytes as surrogates, PEP 383).
 Functions take str (encoded the same way) or bytes.
 
-Different from pymilter 1.0.5, on purpose: undecodable bytes never fail a callback; a callback that returns what
-libmilter does not know counts as failed instead of hanging the connection; a verdict given in a step that the milter
-promised not to answer is spoken at the next one that is answered; SystemExit in a callback is a failure as any other.
-Callbacks of header, end of headers and body that promised not to answer are not made at once, but in their order
-before the next other callback of the connection, or when they have 256 kB together (set_headers_callback() takes header
-fields as one list); header changes are checked at once,
-and sent when the end-of-message callback has returned. Taking the interpreter's lock for each header field would cost
-more than most milters do with it.
+Callbacks of header, end of headers and body that promised not to answer are not made at once, but in their order before
+the next other callback of the connection, or when they have 256 kB together (set_headers_callback() takes header fields as
+one list). Header changes are checked at once, and sent when the end-of-message callback has returned. Taking the
+interpreter's lock for each header field would cost more than most milters do with it.
+
+docs/pymilter.md lists where this differs from pymilter 1.0.5 on purpose.
 
 Callbacks come from libmilter's pool of threads: two callbacks of one connection may run on different threads, one
 after the other. An exception is logged once (logger "milter") and answered by the exception policy.
@@ -256,90 +254,88 @@ class milterContext:
 # The milter as it is being described: one a process, as libmilter has it.
 
 _callbacks: dict[str, Callback] = {}
-_flags = 0
+_flags = CURR_ACTS
 _name: bytes | None = None
 _listener: int | None = None
 _running = False
 
 
-def _set_callback(step: str, function: Callback | None) -> None:
-    if function is None:
-        _callbacks.pop(step, None)
-    elif callable(function):
-        _callbacks[step] = function
-    else:
+def _set_callback(step: str, function: Callback | None) -> Callback | None:
+    """Set or remove a callback, also while main() runs; returns the one before."""
+    if function is not None and not callable(function):
         raise TypeError("callback parameter must be callable")
-    _tell_libmilter()
+    before = _callbacks.pop(step, None)
+    if function is not None:
+        _callbacks[step] = function
+    _load_callbacks()
+    return before
 
 
-def _tell_libmilter() -> None:
+def _load_callbacks() -> None:
     if lib.load_functions() != SUCCESS or not hasattr(_libmilter, "defer_change"):
         raise error("cannot set callbacks")
-    # While libmilter runs, its description must stay as it is: its threads read it.
-    if _name is not None and not _running and lib.register_milter(_name, _flags) != SUCCESS:
-        raise error("cannot register")
 
 
-def set_connect_callback(function: Callback | None, /) -> None:
+def set_connect_callback(function: Callback | None, /) -> Callback | None:
     """A client connected: f(ctx, hostname: str, family: int, hostaddr).
 
     hostaddr is (ip, port) for AF_INET, (ip, port, flow, scope) for AF_INET6, a path for AF_UNIX, else None.
     """
-    _set_callback("connect", function)
+    return _set_callback("connect", function)
 
 
-def set_helo_callback(function: Callback | None, /) -> None:
+def set_helo_callback(function: Callback | None, /) -> Callback | None:
     """HELO or EHLO: f(ctx, name: str)."""
-    _set_callback("helo", function)
+    return _set_callback("helo", function)
 
 
-def set_envfrom_callback(function: Callback | None, /) -> None:
+def set_envfrom_callback(function: Callback | None, /) -> Callback | None:
     """MAIL FROM: f(ctx, sender: bytes, *parameters: bytes)."""
-    _set_callback("envfrom", function)
+    return _set_callback("envfrom", function)
 
 
-def set_envrcpt_callback(function: Callback | None, /) -> None:
+def set_envrcpt_callback(function: Callback | None, /) -> Callback | None:
     """RCPT TO: f(ctx, recipient: bytes, *parameters: bytes)."""
-    _set_callback("envrcpt", function)
+    return _set_callback("envrcpt", function)
 
 
-def set_header_callback(function: Callback | None, /) -> None:
+def set_header_callback(function: Callback | None, /) -> Callback | None:
     """One header field: f(ctx, name: str, value: bytes); folded lines are separated by LF."""
-    _set_callback("header", function)
+    return _set_callback("header", function)
 
 
-def set_headers_callback(function: Callback | None, /) -> None:
+def set_headers_callback(function: Callback | None, /) -> Callback | None:
     """Header fields that arrived together: f(ctx, fields), a list of (name: bytes, value: bytes) (not in pymilter).
 
     Called instead of the header callback, which must be set all the same, where the milter promised not to answer header
     fields: as a rule once a message.
     """
-    _set_callback("headers", function)
+    return _set_callback("headers", function)
 
 
-def set_eoh_callback(function: Callback | None, /) -> None:
+def set_eoh_callback(function: Callback | None, /) -> Callback | None:
     """End of headers: f(ctx)."""
-    _set_callback("eoh", function)
+    return _set_callback("eoh", function)
 
 
-def set_body_callback(function: Callback | None, /) -> None:
+def set_body_callback(function: Callback | None, /) -> Callback | None:
     """A chunk of the body: f(ctx, chunk: bytes), lines ending with CR LF."""
-    _set_callback("body", function)
+    return _set_callback("body", function)
 
 
-def set_eom_callback(function: Callback | None, /) -> None:
+def set_eom_callback(function: Callback | None, /) -> Callback | None:
     """End of message: f(ctx)."""
-    _set_callback("eom", function)
+    return _set_callback("eom", function)
 
 
-def set_abort_callback(function: Callback | None, /) -> None:
+def set_abort_callback(function: Callback | None, /) -> Callback | None:
     """The transaction ended before end of message: f(ctx); what it returns has no effect."""
-    _set_callback("abort", function)
+    return _set_callback("abort", function)
 
 
-def set_close_callback(function: Callback | None, /) -> None:
+def set_close_callback(function: Callback | None, /) -> Callback | None:
     """The connection ended: f(ctx), always called; what it returns has no effect."""
-    _set_callback("close", function)
+    return _set_callback("close", function)
 
 
 def set_exception_policy(policy: int, /) -> None:
@@ -350,36 +346,54 @@ def set_exception_policy(policy: int, /) -> None:
 
 
 def set_flags(flags: int, /) -> None:
-    """The actions (ADDHDRS | ...) that this milter may ask for at end of message."""
+    """The actions (ADDHDRS | ...) that this milter may ask for at end of message; told to libmilter by register().
+
+    As in pymilter this does not restrict anything: each connection takes all actions that its MTA offers, or what the
+    negotiate callback chooses.
+    """
     global _flags
     _flags = operator.index(flags)
-    _tell_libmilter()
+
+
+class _Unchanged:
+    """The default of register()'s callbacks: the one that is set stays."""
+
+
+_UNCHANGED = _Unchanged()
 
 
 def register(
     name: str,
-    unknown: Callback | None = None,
-    data: Callback | None = None,
-    negotiate: Callback | None = None,
+    unknown: Callback | _Unchanged | None = _UNCHANGED,
+    data: Callback | _Unchanged | None = _UNCHANGED,
+    negotiate: Callback | _Unchanged | None = _UNCHANGED,
 ) -> None:
     """Name the milter; required before main(). Sets the three callbacks that have no setter of their own.
 
     unknown(ctx, line: str) is an SMTP command that the MTA does not know, data(ctx) is DATA, and negotiate(ctx,
     options) may change the list options = [actions, steps, 0, 0] in place and returns CONTINUE to have it so,
-    ALL_OPTS for all that the MTA offers, or REJECT to decline this MTA.
+    ALL_OPTS for all that the MTA offers, or REJECT to decline this MTA. One that is not given stays as it is, None removes it.
     """
     global _name
     if not isinstance(name, str):
         raise TypeError(f"register() argument 1 must be str, not {type(name).__name__}")
-    for step, function in (("unknown", unknown), ("data", data), ("negotiate", negotiate)):
+    given = {
+        step: function
+        for step, function in (("unknown", unknown), ("data", data), ("negotiate", negotiate))
+        if not isinstance(function, _Unchanged)
+    }
+    for step, function in given.items():
         if function is not None and not callable(function):
             raise TypeError(f"{step} parameter must be callable")
-    _name = _encode(name)
-    for step, function in (("unknown", unknown), ("data", data), ("negotiate", negotiate)):
+    for step, function in given.items():
         _callbacks.pop(step, None)
         if function is not None:
             _callbacks[step] = function
-    _tell_libmilter()
+    _name = _encode(name)
+    _load_callbacks()
+    # While libmilter runs, its description must stay as it is: its threads read it.
+    if not _running and lib.register_milter(_name, _flags) != SUCCESS:
+        raise error("cannot register")
 
 
 def setconn(where: str, /) -> None:

@@ -76,6 +76,9 @@ struct change {
 
 enum { ADD_HEADER, INSERT_HEADER, CHANGE_HEADER };
 
+/* Octets of a header change's packet beside name and value: the number in which insertion and change say where. */
+#define LARGEST_INDEX 4
+
 /* A step on the queue. A header's name and its value follow, a body's chunk as `value`; each text ends with a NUL. */
 struct queued {
 	int callback;
@@ -93,7 +96,6 @@ static struct { SMFICTX *ctx; unsigned long actions, steps; } negotiated[REMEMBE
 static unsigned int negotiated_next;
 
 static unsigned long long sessions_opened, sessions_closed;
-static unsigned long registered_actions;
 static int exception_policy = SMFIS_TEMPFAIL;
 static char failure_text[256] = "milter: internal error";
 
@@ -283,10 +285,7 @@ static session *session_of(SMFICTX *ctx)
 	s->ctx = ctx;
 	s->kept = NOTHING_KEPT;
 	enter_python();
-	if (callbacks[CB_NEGOTIATE] == NULL)
-		s->actions = registered_actions;
-	else
-		recall_negotiated(s);
+	recall_negotiated(s);
 	s->context = PyObject_CallFunction(new_context, "Kkk", (unsigned long long) (uintptr_t) ctx, s->actions, s->steps);
 	if (s->context == NULL)
 		report("new context");
@@ -360,11 +359,21 @@ static int answer_to_failure(session *s)
 	return exception_policy;
 }
 
-/* Turn what a callback returned into what libmilter may hear at this step. */
+/*
+ * Turn what a callback returned into what libmilter may hear at this step.
+ *
+ * A milter that promised not to answer connect or HELO decides nothing there. If it fails there, the failure is reported
+ * and the mail goes on, as with pymilter: real milters stumble over clients without an address. What fails within a message
+ * makes what the milter knows of it incomplete, so there the policy holds; it is spoken later. An answer to an unknown
+ * command is about that command alone: where it can't be given, it is dropped.
+ */
 static sfsistat settle(session *s, unsigned long step, int answer)
 {
 	int promised = (s->unanswered & step) != 0;
 
+	if (promised && (step == SMFIP_NR_UNKN ||
+			 (answer == CALLBACK_FAILED && (step == SMFIP_NR_CONN || step == SMFIP_NR_HELO))))
+		return SMFIS_NOREPLY;
 	if (answer == CALLBACK_FAILED)
 		answer = answer_to_failure(s);
 	if (!promised) {
@@ -581,31 +590,60 @@ static int call_negotiate(session *s, unsigned long *option)
 	return answer;
 }
 
+/* The steps that need not be sent, for want of a callback. Where a message begins is needed for verdicts that are kept. */
+static unsigned long unwanted_steps(unsigned long promised)
+{
+	static const struct { int callback; unsigned long step; } optional[] = {
+		{ CB_CONNECT, SMFIP_NOCONNECT }, { CB_HELO, SMFIP_NOHELO }, { CB_ENVFROM, SMFIP_NOMAIL },
+		{ CB_ENVRCPT, SMFIP_NORCPT }, { CB_DATA, SMFIP_NODATA }, { CB_UNKNOWN, SMFIP_NOUNKNOWN },
+		{ CB_HEADER, SMFIP_NOHDRS }, { CB_EOH, SMFIP_NOEOH }, { CB_BODY, SMFIP_NOBODY }
+	};
+	unsigned long unwanted = 0;
+	size_t number;
+
+	for (number = 0; number < sizeof optional / sizeof *optional; number++)
+		if (callbacks[optional[number].callback] == NULL)
+			unwanted |= optional[number].step;
+	return promised ? unwanted & ~SMFIP_NOMAIL : unwanted;
+}
+
+/* The actions and steps of an offer that answer every step and take everything else. */
+static void take_all(const unsigned long *offered, unsigned long *chosen)
+{
+	chosen[0] = offered[0];
+	chosen[1] = offered[1] & SMFIP_SKIP;
+	chosen[2] = chosen[3] = 0;
+}
+
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2, unsigned long f3,
 			     unsigned long *pf0, unsigned long *pf1, unsigned long *pf2, unsigned long *pf3)
 {
-	unsigned long chosen[4] = { f0, f1, f2, f3 };
+	unsigned long offered[4] = { f0, f1, f2, f3 }, chosen[4] = { f0, f1, f2, f3 };
 	session *s = session_of(ctx);
-	int answer;
+	int answer = SMFIS_ALL_OPTS;
 
 	if (s == NULL)
 		return SMFIS_REJECT;
-	if (callbacks[CB_NEGOTIATE] == NULL)
-		return SMFIS_ALL_OPTS;
-	enter_python();
-	answer = call_negotiate(s, chosen);
-	leave_python();
-	*pf0 = chosen[0];
-	*pf1 = chosen[1];
-	*pf2 = chosen[2];
-	*pf3 = chosen[3];
-	s->actions = answer == SMFIS_CONTINUE ? chosen[0] : answer == SMFIS_ALL_OPTS ? f0 : 0;
-	s->steps = answer == SMFIS_CONTINUE ? chosen[1] : 0;
-	s->unanswered = unanswered_of(s->steps);
+	if (callbacks[CB_NEGOTIATE] != NULL) {
+		enter_python();
+		answer = call_negotiate(s, chosen);
+		leave_python();
+	}
 	if (answer == CALLBACK_FAILED && exception_policy == SMFIS_CONTINUE)
 		/* What a failed callback chose may be half done: take everything, promise nothing. */
-		return SMFIS_ALL_OPTS;
-	return answer == SMFIS_CONTINUE || answer == SMFIS_ALL_OPTS ? answer : SMFIS_REJECT;
+		answer = SMFIS_ALL_OPTS;
+	if (answer == SMFIS_ALL_OPTS)
+		take_all(offered, chosen);
+	else if (answer != SMFIS_CONTINUE)
+		return SMFIS_REJECT;
+	s->actions = chosen[0];
+	s->steps = chosen[1];
+	s->unanswered = unanswered_of(s->steps);
+	*pf0 = chosen[0];
+	*pf1 = chosen[1] | (f1 & unwanted_steps(s->unanswered));
+	*pf2 = chosen[2];
+	*pf3 = chosen[3];
+	return SMFIS_CONTINUE;
 }
 
 /* The client's address as Python's socket module writes it, None where there is none. */
@@ -734,6 +772,9 @@ static PyObject *defer_change(PyObject *module, PyObject *arguments)
 		Py_RETURN_FALSE;
 	change.name = strlen(name);
 	change.value = strlen(value);
+	if (LARGEST_INDEX + change.name + change.value + 2 > MILTER_MAX_DATA_SIZE)
+		/* It may not fit into a packet: libmilter is asked at once, and says so where the milter can hear it. */
+		Py_RETURN_FALSE;
 	needed = s->changed + sizeof change + change.name + change.value + 2;
 	if (!make_room(&s->changes, &s->changes_room, needed))
 		Py_RETURN_FALSE;
@@ -845,8 +886,7 @@ static sfsistat on_close(SMFICTX *ctx)
 	enter_python();
 	work_off(s);
 	(void) call(s, CB_CLOSE, NULL, NULL);
-	if (callbacks[CB_NEGOTIATE] != NULL)
-		remember_negotiated(s);
+	remember_negotiated(s);
 	/* Who still holds the context shall hear "bad context" instead of reaching freed memory. */
 	if (PyObject_SetAttrString(s->context, "_ctx", Py_None) != 0)
 		report(callback_names[CB_CLOSE]);
@@ -862,15 +902,9 @@ static sfsistat on_close(SMFICTX *ctx)
 }
 
 /*
- * Tell libmilter the milter's name, actions and callbacks. A step that the milter has no callback for is left out, so
- * libmilter asks the MTA not to send it. A milter that negotiates may promise not to answer: then the steps that say
- * where a message begins and ends are needed for the verdicts that are kept. A session is always needed from connect
- * on, so that close is called for it.
+ * Tell libmilter the milter's name, actions and callbacks. All of them, whatever the milter has set: it may set more while
+ * libmilter runs. Which steps the MTA need not send is settled in each negotiation.
  */
-#define STEP(callback, function) (callbacks[callback] != NULL ? (function) : NULL)
-#define BOOKKEEPING(callback, function)	\
-	(callbacks[callback] != NULL || callbacks[CB_NEGOTIATE] != NULL ? (function) : NULL)
-
 static int register_milter(char *name, unsigned long flags)
 {
 	struct smfiDesc description = {
@@ -878,21 +912,20 @@ static int register_milter(char *name, unsigned long flags)
 		.xxfi_version = SMFI_VERSION,
 		.xxfi_flags = flags,
 		.xxfi_connect = on_connect,
-		.xxfi_helo = STEP(CB_HELO, on_helo),
-		.xxfi_envfrom = BOOKKEEPING(CB_ENVFROM, on_envfrom),
-		.xxfi_envrcpt = STEP(CB_ENVRCPT, on_envrcpt),
-		.xxfi_header = STEP(CB_HEADER, on_header),
-		.xxfi_eoh = STEP(CB_EOH, on_eoh),
-		.xxfi_body = STEP(CB_BODY, on_body),
-		.xxfi_eom = BOOKKEEPING(CB_EOM, on_eom),
-		.xxfi_abort = BOOKKEEPING(CB_ABORT, on_abort),
+		.xxfi_helo = on_helo,
+		.xxfi_envfrom = on_envfrom,
+		.xxfi_envrcpt = on_envrcpt,
+		.xxfi_header = on_header,
+		.xxfi_eoh = on_eoh,
+		.xxfi_body = on_body,
+		.xxfi_eom = on_eom,
+		.xxfi_abort = on_abort,
 		.xxfi_close = on_close,
-		.xxfi_unknown = STEP(CB_UNKNOWN, on_unknown),
-		.xxfi_data = STEP(CB_DATA, on_data),
-		.xxfi_negotiate = STEP(CB_NEGOTIATE, on_negotiate),
+		.xxfi_unknown = on_unknown,
+		.xxfi_data = on_data,
+		.xxfi_negotiate = on_negotiate,
 	};
 
-	registered_actions = flags;
 	(void) strncpy(failure_text, name, sizeof failure_text - 32);
 	failure_text[sizeof failure_text - 32] = '\0';
 	(void) strcat(failure_text, ": internal error");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,7 @@ def milter_class(
     class SessionMilter(Milter.Base):
         def __init__(self) -> None:
             self.session = new_session()
+            self.failed = ""  # the step before any message that ended in an exception while nobody waited for an answer
             activity.session_opened(id(self))
 
         @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
@@ -85,6 +87,8 @@ def milter_class(
 
         @Milter.symlist("i", "{auth_authen}", "{auth_type}")
         def envfrom(self, f: str, *params: str) -> int:
+            if self.failed:
+                raise RuntimeError(f"{self.failed} failed: what it found out about the client is missing")
             activity.message_began(id(self))
             with activity.callback():
                 login = self._macro("{auth_authen}")
@@ -194,7 +198,22 @@ def milter_class(
 
 def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
     for step in steps:
-        setattr(cls, step, Milter.noreply(getattr(cls, step)))
+        setattr(cls, step, Milter.noreply(_remembering_failure(getattr(cls, step))))
+
+
+def _remembering_failure(step: Callable[..., int]) -> Callable[..., int]:
+    """The core lets mail pass after an exception in a connect or HELO without reply, as pymilter does. We must not: a check
+    would take a client of whom it knows nothing for one of ours. So the next MAIL fails, too, and is answered."""
+
+    @functools.wraps(step)
+    def remembering(self: Any, *arguments: Any) -> int:
+        try:
+            return step(self, *arguments)
+        except Exception:
+            self.failed = step.__name__
+            raise
+
+    return remembering
 
 
 def _address(family: int, hostaddr: Any) -> tuple[str, int]:

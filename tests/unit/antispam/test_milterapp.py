@@ -51,3 +51,16 @@ def test_a_stop_does_not_wait_for_a_message_that_ended_in_an_exception():
     with pytest.raises(OSError, match="broken"):
         milter.eom()
     assert activity.load()[:2] == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("step", "arguments"), [("connect", ("mail.example", 2, ("192.0.2.1", 25))), ("hello", ("mail.example",))]
+)
+def test_no_mail_is_taken_from_a_client_whose_greeting_failed(step, arguments):
+    """The core drops an exception where the MTA does not wait; the checks would judge a client of whom they know nothing."""
+    milter = milter_class(_FailingSession, Activity(), RejectAt.RCPT)()
+    milter._setctx(_Context())
+    with pytest.raises(AttributeError):
+        getattr(milter, step)(*arguments)
+    with pytest.raises(RuntimeError, match=f"{step} failed"):
+        milter.envfrom("<ann@example.org>")

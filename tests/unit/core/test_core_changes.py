@@ -108,16 +108,88 @@ def test_changes_are_for_end_of_message_only(start: Any) -> None:
     assert "milter.error: cannot add header" in server.log()
 
 
-def test_an_action_that_was_not_declared_is_refused(start: Any) -> None:
+@pytest.mark.parametrize("declared", [None, milter.ADDHDRS], ids=["no set_flags()", "set_flags()"])
+def test_every_action_that_the_mta_offers_is_taken(start: Any, declared: int | None) -> None:
+    """As in pymilter: set_flags() restricts nothing, and a milter that never called it may change the message."""
+
     def set_up(record: Any) -> None:
-        milter.set_flags(milter.ADDHDRS)
+        if declared is not None:
+            milter.set_flags(declared)
         milter.set_eom_callback(lambda ctx: ctx.quarantine("why") or milter.CONTINUE)
 
-    server = start(set_up)
-    with server.client() as client:
+    with start(set_up).client() as client:
         client.greet()
-        assert client.message().action == "y"
-    assert "milter.error: cannot quarantine message" in server.log()
+        assert client.negotiated.actions == milter.CURR_ACTS
+        assert client.message() == Reply("c", changes=(Change("quarantine", (b"why",)),))
+
+
+def test_an_mta_that_offers_less_is_served(start: Any) -> None:
+    """A milter that wants all actions works with an old one, and is told where it asks for what cannot be."""
+    refused = []
+
+    def eom(ctx: Any) -> int:
+        ctx.addheader("X-A", "v")
+        try:
+            ctx.chgfrom("<a@b>")
+        except milter.error as failure:
+            refused.append(str(failure))
+        return ctx.setreply("550", "5.7.1", refused[0]) or milter.REJECT
+
+    def set_up(record: Any) -> None:
+        milter.set_flags(milter.CURR_ACTS)
+        milter.set_eom_callback(eom)
+
+    with start(set_up).client() as client:
+        assert client.negotiate(6, milter.V2_ACTS, milter.V2_PROT).actions == milter.V2_ACTS
+        client.connect()
+        client.helo()
+        reply = client.message()
+    assert reply == Reply("y", b"550 5.7.1 cannot change sender", (Change("addheader", (b"X-A", b"v")),))
+
+
+LONGEST = "x" * (milter.MAX_DATA_SIZE - len(b"X-A\0\0"))  # a packet has name and value, each with a NUL
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("addheader", ("X-A", LONGEST + "x")),
+        ("addheader", ("X-A", LONGEST[3:], 0)),  # and a number of four octets
+        ("chgheader", ("X-A", 1, LONGEST[3:])),
+    ],
+)
+def test_a_field_that_fits_into_no_packet_is_refused_where_it_is_asked_for(
+    start: Any, method: str, arguments: tuple[Any, ...]
+) -> None:
+    """And what was changed before and after it reaches the MTA."""
+    refused = []
+
+    def eom(ctx: Any) -> int:
+        ctx.addheader("X-Before", "1")
+        try:
+            getattr(ctx, method)(*arguments)
+        except milter.error:
+            refused.append(method)
+        ctx.addheader("X-After", "".join(refused))
+        ctx.delrcpt("<a@b>")
+        return milter.CONTINUE
+
+    reply = _changes(start, eom)
+    assert reply.action == "c"
+    assert reply.changes == (
+        Change("addheader", (b"X-Before", b"1")),
+        Change("addheader", (b"X-After", method.encode())),
+        Change("delrcpt", (b"<a@b>",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("addheader", ("X-A", LONGEST)), ("addheader", ("X-A", LONGEST[4:], 0)), ("chgheader", ("X-A", 1, LONGEST[4:]))],
+)
+def test_the_longest_field_that_fits_is_sent(start: Any, method: str, arguments: tuple[Any, ...]) -> None:
+    outcome, reply = _change(start, method, *arguments)
+    assert (outcome, len(reply.changes)) == ("None", 1)
 
 
 def _changes(start: Any, eom: Any, **rest: Any) -> Reply:

@@ -186,6 +186,41 @@ def test_an_exception_in_a_silent_step_gives_the_policy_at_the_next_answer(start
         assert client.end_of_message() == Reply("y", b"451 4.3.0 under-test: internal error")
 
 
+SILENT = milter.P_NR_CONN | milter.P_NR_HELO | milter.P_NR_UNKN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_DATA
+
+
+def _silent_outcomes(start: Any, step: str, result: Any) -> list[str]:
+    """How two messages of one connection end, where this step was promised silent and gives `result()`."""
+    set_up = _promising(
+        SILENT | milter.P_NR_HDR, **({} if step in ("unknown", "data") else {step: lambda *_: result()})
+    )
+
+    def with_registered(record: Any) -> dict[str, Any]:
+        rest: dict[str, Any] = set_up(record)
+        return rest | ({step: lambda *_: result()} if step in ("unknown", "data") else {})
+
+    with start(with_registered).client() as client:
+        client.greet()
+        client.unknown(b"XFOO")
+        return [client.message().action for _ in range(2)]
+
+
+@pytest.mark.parametrize("step", ["connect", "helo", "unknown"])
+def test_a_failure_in_a_silent_step_outside_of_messages_costs_no_mail(start: Any, step: str) -> None:
+    """A milter that promised not to answer decides nothing there; real ones stumble over clients without an address."""
+    assert _silent_outcomes(start, step, lambda: 1 // 0) == ["c", "c"]
+
+
+@pytest.mark.parametrize("step", ["envfrom", "envrcpt", "data", "header"])
+def test_a_failure_in_a_silent_step_of_a_message_is_answered_by_the_policy(start: Any, step: str) -> None:
+    """What the milter knows of the message is incomplete: to let it pass would be failing open."""
+    assert _silent_outcomes(start, step, lambda: 1 // 0) == ["y", "y"]
+
+
+def test_a_verdict_about_an_unknown_command_is_about_nothing_else(start: Any) -> None:
+    assert _silent_outcomes(start, "unknown", lambda: milter.REJECT) == ["c", "c"]
+
+
 def test_an_mta_of_protocol_two_is_served(start: Any) -> None:
     """Nothing of version 6 may be asked of it."""
 
@@ -193,7 +228,9 @@ def test_an_mta_of_protocol_two_is_served(start: Any) -> None:
         milter.set_helo_callback(lambda ctx, name: milter.REJECT)
 
     with start(set_up).client() as client:
-        assert client.negotiate(2, milter.V2_ACTS, milter.V2_PROT) == Negotiated(2, 0, client.negotiated.steps)
+        assert client.negotiate(2, milter.V2_ACTS, milter.V2_PROT) == Negotiated(
+            2, milter.V2_ACTS, client.negotiated.steps
+        )
         assert client.negotiated.steps & ~milter.V2_PROT == 0
         client.connect()
         assert client.helo().action == "r"

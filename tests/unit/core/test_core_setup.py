@@ -91,6 +91,49 @@ def test_register_takes_unknown_data_negotiate_in_this_order(start: Any) -> None
     assert [server.event() for _ in range(3)] == [("negotiate",), ("unknown", "XFOO"), ("data",)]
 
 
+def test_a_setter_returns_the_callback_before() -> None:
+    assert milter.set_helo_callback(len) is None
+    assert milter.set_helo_callback(repr) is len
+    assert milter.set_helo_callback(None) is repr
+
+
+@pytest.mark.parametrize(("again", "heard"), [({}, True), ({"unknown": print}, True), ({"data": None}, False)])
+def test_register_keeps_the_callbacks_that_it_does_not_name(start: Any, again: dict[str, Any], heard: bool) -> None:
+    def set_up(record: Any) -> dict[str, Any]:
+        milter.set_close_callback(lambda ctx: record("close") or CONTINUE)
+        milter.register("first", data=lambda ctx: record("data") or CONTINUE)
+        return again
+
+    server = start(set_up)
+    client = server.client()
+    client.greet()
+    client.message()
+    client.quit()
+    assert (("data",) in server.events_until("close")) is heard
+
+
+def test_a_callback_that_is_set_while_the_milter_runs_is_called(start: Any) -> None:
+    """From the next connection on; one that is removed is called no more."""
+
+    def set_up(record: Any) -> None:
+        def connect(ctx: Any, *_: Any) -> int:
+            milter.set_helo_callback(lambda ctx, name: record("helo") or CONTINUE)
+            milter.set_connect_callback(None)
+            return record("connect") or CONTINUE
+
+        milter.set_connect_callback(connect)
+        milter.set_close_callback(lambda ctx: record("close") or CONTINUE)
+
+    server = start(set_up)
+    heard = []
+    for _ in range(2):
+        client = server.client()
+        client.greet()
+        client.quit()
+        heard.append([name for name, *_ in server.events_until("close")])
+    assert heard == [["connect", "close"], ["helo", "close"]]
+
+
 def test_close_is_called_for_a_milter_that_has_nothing_else(start: Any) -> None:
     server = start(lambda record: milter.set_close_callback(lambda ctx: record("close") or CONTINUE))
     client = server.client()
