@@ -10,11 +10,10 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.callback.commands import cbv_command, dsn_command
 from antispam.checks import (
-    access,
     archive,
     attachments,
+    auth,
     authentication_results,
     author_domain,
     auto_whitelist,
@@ -22,10 +21,11 @@ from antispam.checks import (
     blacklisted,
     block_forward,
     callback,
-    connection_class,
+    connection,
+    dkim,
     dkim_sign,
-    dkim_verify,
     dsn,
+    dspam,
     feedback,
     greeting,
     greylist,
@@ -35,7 +35,6 @@ from antispam.checks import (
     internal_policy,
     known_user,
     languages,
-    learned,
     login_domain,
     own_mail,
     private_relay,
@@ -47,31 +46,32 @@ from antispam.checks import (
     smart_alias,
     spam_action,
     spf,
-    srs_bounce,
+    srs,
     srs_sign,
     training_address,
     wiretap,
     words,
 )
-from antispam.cli import make_group
-from antispam.dkim_keys.commands import dkim_command
-from antispam.errors_page import errors_page_command
-from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.commands.callback import cbv_command, dsn_command
+from antispam.commands.dkim import dkim_command
+from antispam.commands.errors_page import errors_page_command
+from antispam.commands.learning import evaluate_command, train_command
+from antispam.commands.lists import bans_command, lists_command
+from antispam.commands.outbox import outbox_command
+from antispam.commands.preferences import preferences_command
+from antispam.commands.program import make_group
+from antispam.commands.quarantine.commands import quarantine_commands
+from antispam.commands.report import report_command
+from antispam.commands.reputation import reputation_command
+from antispam.commands.srs import srs_command
+from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
 from antispam.learning import releases
-from antispam.learning.commands import evaluate_command, train_command
-from antispam.learning.preference_commands import preferences_command
-from antispam.list_commands import bans_command, lists_command
-from antispam.outbox_commands import outbox_command
-from antispam.quarantine.commands import quarantine_commands
-from antispam.report_commands import report_command
-from antispam.reputation.commands import reputation_command
-from antispam.srs_commands import srs_command
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
 
 # fmt: off
 JOURNEY = Journey([
-    Row(Stage.CONNECT, CONNECTION, connection_class,
+    Row(Stage.CONNECT, CONNECTION, connection,
         asks="who is this client to us, and does its host name hold?"),
     Row(Stage.CONNECT, CONNECTION, banned, needs=("connection",),
         asks="has it been shut out, or has it done enough to be?"),
@@ -79,7 +79,7 @@ JOURNEY = Journey([
         asks="does it give a name that an honest server would give?"),
     Row(Stage.MAIL, MESSAGE, greeting, needs=("connection",),
         asks="did it say HELO at all?"),
-    Row(Stage.MAIL, MESSAGE, access, needs=("connection",), accepted=Accepted.DECIDE,
+    Row(Stage.MAIL, MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE,
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
@@ -93,7 +93,7 @@ JOURNEY = Journey([
         asks="is the sender on our whitelist or blacklist, or its domain banned?"),
     Row(Stage.MAIL, MESSAGE, reputation, needs=("connection", "auth", "spf"),
         asks="what was the mail of that domain like lately?"),
-    Row(Stage.RCPT, RECIPIENT, srs_bounce, needs=("connection",),
+    Row(Stage.RCPT, RECIPIENT, srs, needs=("connection",),
         asks="is it a bounce of something that we sent, and whom does it mean?"),
     # Those below need it to ask about the mailbox that a signed address stands for.
     Row(Stage.RCPT, RECIPIENT, private_relay, needs=("connection", "auth", "srs"),
@@ -120,7 +120,7 @@ JOURNEY = Journey([
         asks="is its header one that a mail program writes?"),
     Row(Stage.END, RECIPIENT, block_forward, needs=("connection", "auth", "own_mail"), accepted=Accepted.SKIP,
         asks="does this recipient hate forwarded mail, and is it forwarded?"),
-    Row(Stage.END, MESSAGE, dkim_verify, needs=("connection", "auth", "own_mail"),
+    Row(Stage.END, MESSAGE, dkim, needs=("connection", "auth", "own_mail"),
         asks="is the message signed, and as it was when it was signed?"),
     Row(Stage.END, MESSAGE, author_domain, needs=("connection", "auth", "spf", "own_mail", "dkim"), accepted=Accepted.DECIDE,
         asks="does From name somebody whom this sender may name?"),
@@ -135,7 +135,7 @@ JOURNEY = Journey([
         asks="does the header alone look like spam?"),
     Row(Stage.END, MESSAGE, attachments, needs=("own_mail",), accepted=Accepted.DECIDE,
         asks="is there anything in it that is dangerous to open?"),
-    Row(Stage.END, MESSAGE, learned, needs=("connection", "auth", "spf", "sender_lists", "own_mail", "dkim"),
+    Row(Stage.END, MESSAGE, dspam, needs=("connection", "auth", "spf", "sender_lists", "own_mail", "dkim"),
         asks="does it look like the spam that its recipients were taught, or like their honest mail?"),
     Row(Stage.END, RECIPIENT, spam_action, needs=("own_mail", "dspam"),
         asks="what does this recipient want done, if it is spam?"),

@@ -10,21 +10,21 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.answers import Answer
-from antispam.checks import access, authentication_results, connection_class, dkim_sign, dkim_verify
-from antispam.cli import make_group
-from antispam.dkim_keys.commands import dkim_command
-from antispam.journey import Accepted, Journey, Row, Scope, Stage
-from antispam.program import RejectAt
+from antispam.checks import auth, authentication_results, connection, dkim, dkim_sign
+from antispam.commands.dkim import dkim_command
+from antispam.commands.program import make_group
+from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
+from antispam.mail.remedies import Answer
 from antispam.settings.dialects import DKIM_MILTER
+from antispam.settings.program import RejectAt
 
 # fmt: off
 JOURNEY = Journey([
-    Row(Stage.CONNECT, Scope.CONNECTION, connection_class,
+    Row(Stage.CONNECT, Scope.CONNECTION, connection,
         asks="who is this client to us, and does its host name hold?"),
-    Row(Stage.MAIL, Scope.MESSAGE, access, needs=("connection",), accepted=Accepted.DECIDE,
+    Row(Stage.MAIL, Scope.MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE,
         asks="did it authenticate, and may that login use this sender?"),
-    Row(Stage.END, Scope.MESSAGE, dkim_verify, needs=("connection", "auth"),
+    Row(Stage.END, Scope.MESSAGE, dkim, needs=("connection", "auth"),
         asks="is the message signed, and as it was when it was signed?"),
     Row(Stage.END, Scope.MESSAGE, authentication_results, needs=("connection", "auth", "dkim"),
         asks="what shall readers know of DKIM, and who pretends to be us telling it?"),

@@ -10,17 +10,17 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.answers import Answer
-from antispam.checks import access, authentication_results, connection_class, spf
-from antispam.cli import make_group
-from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.checks import auth, authentication_results, connection, spf
+from antispam.commands.program import make_group
+from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
+from antispam.mail.remedies import Answer
 from antispam.settings.dialects import SPFMILTER
 
 # fmt: off
 JOURNEY = Journey([
-    Row(Stage.CONNECT, Scope.CONNECTION, connection_class,
+    Row(Stage.CONNECT, Scope.CONNECTION, connection,
         asks="who is this client to us, and does its host name hold?"),
-    Row(Stage.MAIL, Scope.MESSAGE, access, needs=("connection",), accepted=Accepted.DECIDE,
+    Row(Stage.MAIL, Scope.MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE,
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),

@@ -6,14 +6,14 @@ python with_checks.py --config FILE
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings
-from antispam.checks import access, connection_class, spf
-from antispam.cli import make_group
-from antispam.evidence import SpfFinding
-from antispam.journey import Accepted, Journey, Row, Scope, Stage
+from antispam.checks import auth, connection, spf
+from antispam.commands.program import make_group
+from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
+from antispam.mail import findings
+from antispam.mail.evidence import SpfFinding
+from antispam.mail.verdicts import CONTINUE, reject
 from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, reject
 
 
 class display_name:
@@ -49,8 +49,8 @@ class display_name:
 
 JOURNEY = Journey(
     [
-        Row(Stage.CONNECT, Scope.CONNECTION, connection_class, asks="who is this client to us?"),
-        Row(Stage.MAIL, Scope.MESSAGE, access, needs=("connection",), accepted=Accepted.DECIDE, asks="did it log in?"),
+        Row(Stage.CONNECT, Scope.CONNECTION, connection, asks="who is this client to us?"),
+        Row(Stage.MAIL, Scope.MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE, asks="did it log in?"),
         Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"), asks="may it use this sender?"),
         Row(Stage.END, Scope.MESSAGE, display_name, needs=("spf",), asks="does it call itself by our name?"),
     ]

@@ -13,7 +13,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "lib")]
 
 from bms import main  # noqa: E402
 
-from antispam.session import Session  # noqa: E402
+from antispam.journey.session import Session  # noqa: E402
 
 METHODS = ("connect", "helo", "mail", "rcpt", "data", "headers", "body", "end", "abort", "close")
 FAIL = Path("fail").absolute()

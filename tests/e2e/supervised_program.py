@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import milter
-from antispam.sockets import SocketSpec
-from antispam.supervisor import Limits, PrepareFailed, ProcessPlan, Supervisor
-from antispam.worker import Activity, WorkerContext
+from antispam.net.sockets import SocketSpec
+from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
+from antispam.service.supervisor import Supervisor
+from antispam.service.worker import Activity, WorkerContext
 
 
 class TrivialMilter:

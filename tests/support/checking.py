@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from antispam.accessmap import EMPTY, AccessMap
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.findings import Finding, Findings
-from antispam.message import Auth, Body, Header, Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import EMPTY, AccessMap
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Finding, Findings
+from antispam.mail.message import Auth, Body, Header, Message, Recipient
+from antispam.mail.verdicts import Verdict
 from antispam.settings import load_text
-from antispam.verdicts import Verdict
+from antispam.settings.program import ProgramSettings
 from support.dns import ScriptedResolver
 
 NOW = 1_700_000_000.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from antispam.dkim_protocol import PrivateKey, Signer, SigningPolicy, parse_private_key, sign
+from antispam.protocols.dkim import PrivateKey, Signer, SigningPolicy, parse_private_key, sign
 
 NOW = 1_790_000_000
 HEADERS = [

@@ -12,7 +12,7 @@ from typing import Any
 import dns.message
 
 from antispam.deadline import Deadline
-from antispam.resolver import Answer, DNSTemporaryError, RdType, Status, ascii_domain
+from antispam.net.resolver import Answer, DNSTemporaryError, RdType, Status, ascii_domain
 
 TIMEOUT = "TIMEOUT"
 """In a zone instead of records: the question is never answered."""

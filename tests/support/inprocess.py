@@ -1,6 +1,6 @@
 """The application in this process, behind a stand-in for an MTA that is just polite enough to hold a dialogue.
 
-It speaks SMTP on one side and calls `antispam.session.Session` on the other, as sendmail and Postfix do through the
+It speaks SMTP on one side and calls `antispam.journey.session.Session` on the other, as sendmail and Postfix do through the
 milter protocol: the milter never sees the Received field that the MTA adds, and edits are applied at the end.
 """
 
@@ -16,8 +16,10 @@ import dns.message
 import dns.rcode
 import dns.reversename
 
-from antispam.application import Application, settings_classes
-from antispam.draft import (
+from antispam.journey.delivery import Outcome
+from antispam.journey.session import Session
+from antispam.journey.table import Journey
+from antispam.mail.draft import (
     AddRecipient,
     AppendHeader,
     ChangeHeader,
@@ -27,12 +29,11 @@ from antispam.draft import (
     InsertHeader,
     ReplaceBody,
 )
-from antispam.journey import Journey
-from antispam.message import Auth, envelope_address
-from antispam.session import Outcome, Session
+from antispam.mail.message import Auth, envelope_address
+from antispam.mail.verdicts import Action, Verdict
+from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
 from antispam.store import outbox
-from antispam.verdicts import Action, Verdict
 from support.dialogue import Client, Dialogue, Scene
 from support.dns import loopback_nameserver
 from support.learning import Learned

@@ -7,16 +7,16 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from antispam.accessmap import EMPTY
 from antispam.deadline import Deadline
-from antispam.findings import Finding, Findings
+from antispam.journey.services import Services
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries, Teacher
-from antispam.message import Body, Header, Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.mail.access_map import EMPTY
+from antispam.mail.findings import Finding, Findings
+from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.settings import default_settings, load_text
+from antispam.settings.program import ProgramSettings
 from antispam.store import Store, migrate, preferences
 from antispam.store.preferences import Preference, Scope
 from support.dns import ScriptedResolver

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from antispam.message import Body, Header, Message
-from antispam.outcome import Decision
+from antispam.mail.decisions import Decision
+from antispam.mail.message import Body, Header, Message
+from antispam.mail.verdicts import quarantine
 from antispam.store import Store
 from antispam.store.outbox import claim, delivered, given_up
 from antispam.store.quarantine import Kept, insert
 from antispam.store.schema import outbox, quarantine_entry, stored_message
-from antispam.verdicts import quarantine
 
 DAY = 86_400.0
 NOW = 20_000 * DAY

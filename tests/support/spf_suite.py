@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from antispam.deadline import Deadline
-from antispam.resolver import Answer, DNSTemporaryError, RdType, Status
+from antispam.net.resolver import Answer, DNSTemporaryError, RdType, Status
 from support.dns import ScriptedResolver
 from support.sources import unpacked_sdist
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from bms import JOURNEY
 
-from antispam.application import Application, settings_classes
-from antispam.message import Auth
-from antispam.resolver import Lookup
-from antispam.session import Outcome, Session
+from antispam.journey.delivery import Outcome
+from antispam.journey.session import Session
+from antispam.mail.message import Auth
+from antispam.mail.verdicts import Verdict
+from antispam.net.resolver import Lookup
+from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
 from antispam.store import migrate
 from antispam.store.engine import url_from
-from antispam.verdicts import Verdict
 
 STRANGER, COLLEAGUE = "198.51.100.7", "10.1.2.3"
 

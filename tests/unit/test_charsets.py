@@ -13,8 +13,8 @@ from webencodings.labels import LABELS
 import _charsets
 import _mimetree
 import mime
-from antispam.encoded_words import decoded
-from antispam.message import Header
+from antispam.mail.message import Header
+from antispam.protocols.encoded_words import decoded
 from dspam.features import names
 from Milter.utils import parse_header
 

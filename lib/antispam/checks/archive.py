@@ -7,18 +7,18 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.archive import ArchiveError, Envelope, append
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.findings import Findings
-from antispam.journey import NotDone
-from antispam.message import Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.checks._shared.mailbox_files import ArchiveError, Envelope, append
+from antispam.journey.services import Services
+from antispam.journey.table import NotDone
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, reject
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.verdicts import CONTINUE, Verdict, reject
+from antispam.settings.program import ProgramSettings
 
 NAME = "archive"
 

@@ -8,20 +8,20 @@ import functools
 import logging
 from typing import ClassVar
 
-from antispam import attachments as engine
-from antispam import saved
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import host_list, parse_mailbox
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.findings import Finding as BaseFinding
-from antispam.findings import Findings
-from antispam.message import Header, Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.journey import saved
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Finding as BaseFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Header, Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, hold, quarantine, reject
+from antispam.net.addresses import host_list, parse_mailbox
+from antispam.protocols import attachments as engine
 from antispam.settings import CheckSettings, option, section
+from antispam.settings.program import ProgramSettings
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict, hold, quarantine, reject
 
 NAME = "attachments"
 

@@ -7,9 +7,16 @@ import functools
 import socket
 from typing import Any, ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.authres_headers import (
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.protocols.authentication_results import (
     FIELD_NAME,
     auth_result,
     check_authserv_id,
@@ -19,15 +26,8 @@ from antispam.authres_headers import (
     iprev_clause,
     spf_clause,
 )
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.protocols.spf import SpfResult
 from antispam.settings import CheckSettings, option, section
-from antispam.spf_protocol import SpfResult
-from antispam.verdicts import Action, Verdict
 
 NAME = "authentication_results"
 _FIELD_KEY = FIELD_NAME.encode("ascii")

@@ -15,21 +15,21 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from antispam.accessmap import AUTHOR, AccessMap, AccessTable, Policy, obey
-from antispam.accessmap import Action as Wanted
-from antispam.addresses import HostList, Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
-from antispam.author_directories import DirectoryError, LdapPlace, Question, SqlPlace, directory
-from antispam.authors import authors, is_proved, mailboxes, of_our_users, proved_domains
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Header, Message, Recipient
-from antispam.services import Services
+from antispam.checks._shared.author_directories import DirectoryError, LdapPlace, Question, SqlPlace, directory
+from antispam.journey.services import Services
+from antispam.mail.access_map import AUTHOR, AccessMap, AccessTable, Policy, obey
+from antispam.mail.access_map import Action as Wanted
+from antispam.mail.authors import authors, is_proved, mailboxes, of_our_users, proved_domains
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Header, Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
+from antispam.net.addresses import HostList, Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
 from antispam.settings import CheckSettings, Mode, option, section
 from antispam.settings.values import duration, listed
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
 
 NAME = "author_domain"
 Finding = AuthorFinding

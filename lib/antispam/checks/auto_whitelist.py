@@ -7,21 +7,21 @@ import itertools
 import re
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import parse_mailbox
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.answers import should_answer
 from antispam.learning.people import address_list
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.net.addresses import parse_mailbox
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, listed
 from antispam.store.lists import Kind, add_all
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict
 
 NAME = "auto_whitelist"
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import of_our_users
-from antispam.bans import BanSettings, ban_client, is_shared
-from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.outcome import Decision
-from antispam.services import Services
+from antispam.checks._shared.bans import BanSettings, ban_client, is_shared
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import BAN, CONTINUE, Verdict, reject
 from antispam.store import StoreError
 from antispam.store.lists import Kind, find
 from antispam.text import from_wire
-from antispam.verdicts import BAN, CONTINUE, Verdict, reject
 
 NAME = "banned"
 Settings = BanSettings

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.bans import BanSettings, refusal_of_listed
-from antispam.connection import Connection
-from antispam.evidence import SenderListFinding
-from antispam.findings import Findings
-from antispam.learning.refused import learn_refused
-from antispam.message import Message, Recipient
-from antispam.services import Services
-from antispam.verdicts import Verdict
+from antispam.checks._shared.bans import BanSettings, refusal_of_listed
+from antispam.checks._shared.taught_by_refusal import learn_refused
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import SenderListFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Verdict
 
 NAME = "blacklisted"
 Settings = BanSettings

@@ -5,21 +5,21 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.answers import Answer, answered
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.encoded_words import decoded
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.people import address_list
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import Verdict
+from antispam.protocols.encoded_words import decoded
+from antispam.protocols.word_lists import as_shown
 from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import listed
 from antispam.text import from_wire
-from antispam.verdicts import Verdict
-from antispam.wordlist import as_shown
 
 NAME = "block_forward"
 

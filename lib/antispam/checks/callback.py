@@ -11,26 +11,26 @@ import dataclasses
 import hashlib
 import logging
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import normalize_domain
-from antispam.answers import answered
-from antispam.authors import is_whitelisted
-from antispam.callback.calls import make_caller
-from antispam.callback.dialogue import Outcome, Verification
-from antispam.callback.settings import CallbackSettings
-from antispam.connection import Connection
-from antispam.dkim_protocol import DkimResult
-from antispam.evidence import CallbackFinding, DkimFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.learning.refused import learn_refused
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.checks._shared.callback.calls import make_caller
+from antispam.checks._shared.callback.settings import CallbackSettings
+from antispam.checks._shared.taught_by_refusal import learn_refused
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import is_whitelisted
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import CallbackFinding, DkimFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import answered
+from antispam.mail.verdicts import Action, Callback, Verdict, reject
+from antispam.net.addresses import normalize_domain
+from antispam.protocols.callback_dialogue import Outcome, Verification
+from antispam.protocols.dkim import DkimResult
+from antispam.protocols.spf import Result
 from antispam.settings import Mode
-from antispam.spf_protocol import Result
 from antispam.store import Store, StoreError, callbacks, lists, rates
 from antispam.store.engine import SLICE
 from antispam.text import for_log, from_wire
-from antispam.verdicts import Action, Callback, Verdict, reject
 
 NAME = "callback"
 Settings = CallbackSettings

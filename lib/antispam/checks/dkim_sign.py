@@ -9,14 +9,20 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import Mailbox, normalize_domain, parents, parse_mailbox
-from antispam.authors import authors, authors_in, of_our_users
-from antispam.connection import Connection
-from antispam.dkim_keys.folder import KeyFolder
-from antispam.dkim_keys.tables import KeyTable, SigningTable, Tables, words
-from antispam.dkim_protocol import (
+from antispam.checks._shared.dkim_keys.folder import KeyFolder
+from antispam.checks._shared.dkim_keys.tables import KeyTable, SigningTable, Tables, words
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import authors, authors_in, of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import AuthorFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Header, Message, Recipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.net.addresses import Mailbox, normalize_domain, parents, parse_mailbox
+from antispam.protocols.dkim import (
     SEALED,
     SIGNED_IF_PRESENT,
     PrivateKey,
@@ -26,15 +32,9 @@ from antispam.dkim_protocol import (
     load_private_key,
     sign,
 )
-from antispam.draft import Draft
-from antispam.evidence import AuthorFinding
-from antispam.findings import Findings
-from antispam.message import Header, Message, Recipient
-from antispam.services import Services
 from antispam.settings import CheckSettings, Mode, OnError, option, section
 from antispam.settings.values import boolean, duration, path
 from antispam.text import for_log, from_wire
-from antispam.verdicts import Action, Verdict
 
 NAME = "dkim_sign"
 HEADER_ONLY = "header"

@@ -15,27 +15,27 @@ import re
 import socket
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import is_hostname, normalize_domain, parents, parse_mailbox
-from antispam.authors import is_proved, of_our_users
-from antispam.bans import our_domains
-from antispam.callback import message_id
-from antispam.callback.dialogue import Outcome, Verification
-from antispam.callback.notice import Facts, Templates, compose, sendable, template_for
-from antispam.callback.settings import DsnSettings
-from antispam.connection import Connection
-from antispam.evidence import CallbackFinding, DkimFinding, SpfFinding
-from antispam.findings import Findings
+from antispam.checks._shared.bans import our_domains
+from antispam.checks._shared.callback.notice import Facts, Templates, compose, sendable, template_for
+from antispam.checks._shared.callback.settings import DsnSettings
+from antispam.journey.services import Services
 from antispam.learning.answers import should_answer, shown
-from antispam.message import Message, Recipient
-from antispam.outbox_settings import OutboxSettings
-from antispam.outcome import ruling
-from antispam.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import is_proved, of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import ruling
+from antispam.mail.evidence import CallbackFinding, DkimFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, discard
+from antispam.net.addresses import is_hostname, normalize_domain, parents, parse_mailbox
+from antispam.protocols import notice_id
+from antispam.protocols.callback_dialogue import Outcome, Verification
+from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store, StoreError, callbacks, lists, outbox
 from antispam.store.outbox import Kind, Letter
 from antispam.text import for_log, from_wire
-from antispam.verdicts import Action, Verdict, discard
 
 NAME = "dsn"
 Settings = DsnSettings
@@ -111,7 +111,7 @@ def _failure_of(message: Message, store: Store, services: Services) -> str:
     if b"<dsn." not in body.lower() or not _tells_failure(message, body):
         return ""
     secret = callbacks.secret(store, SECRET, services.clock(), services.deadline)
-    return message_id.find(_SOFT_BREAK.sub(b"", body), secret, services.clock()) or ""
+    return notice_id.find(_SOFT_BREAK.sub(b"", body), secret, services.clock()) or ""
 
 
 def _tells_failure(message: Message, body: bytes) -> bool:
@@ -194,7 +194,7 @@ def _write(finding: Finding, message: Message, store: Store, services: Services)
         log.warning("[%s] no notice is sent: set [dsn] sender, the MTA tells no name", message.ref)
         return
     secret = callbacks.secret(store, SECRET, now, services.deadline)
-    name = message_id.signed(message.mail_from, sender.rpartition("@")[2], secret, now)
+    name = notice_id.signed(message.mail_from, sender.rpartition("@")[2], secret, now)
     content = compose(
         template,
         facts_of(finding, message, about, now),

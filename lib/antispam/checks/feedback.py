@@ -7,21 +7,23 @@ import logging
 from collections.abc import Sequence
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.bans import BanSettings, ban_reported, our_domains
-from antispam.connection import Connection
-from antispam.evidence import TrainingFinding, Verb
-from antispam.findings import Findings
+from antispam.checks._shared.bans import BanSettings, ban_reported, our_domains
+from antispam.checks._shared.reputation.asking import reported as told_to_reputation
+from antispam.journey.services import Services
 from antispam.learning import answers, feedback
 from antispam.learning.forwards import reported
 from antispam.learning.settings import DspamSettings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import TrainingFinding, Verb
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Verdict, discard, reject, tempfail
 from antispam.store import StoreError, outbox, rates
 from antispam.store.outbox import Kind, Letter
 from antispam.text import for_log, from_wire
-from antispam.verdicts import Verdict, discard, reject, tempfail
+from gossip import HAM, SPAM
 
 NAME = "feedback"
 Settings = DspamSettings
@@ -113,7 +115,11 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
         return dataclasses.replace(finding, missing=1)
     teacher = services.dictionaries.make(finding.user)
     is_spam = finding.verb is not Verb.HAM
-    result = feedback.take(forwarded, is_spam, finding.user, teacher, store, now, services.deadline)
+
+    def tell_reputation(ref: str) -> None:
+        told_to_reputation(store, ref, SPAM if is_spam else HAM, now, services.deadline)
+
+    result = feedback.take(forwarded, is_spam, finding.user, teacher, store, now, services.deadline, tell_reputation)
     if not forwarded:
         result.missing = 1
     banned = _banned(finding, result.refs, services)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.answers import Answer, answered
-from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.settings import CheckSettings, option, section
-from antispam.verdicts import CONTINUE, Verdict
 
 NAME = "greeting"
 

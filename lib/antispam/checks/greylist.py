@@ -8,22 +8,22 @@ import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from antispam.addresses import client_list, parse_ip, parse_mailbox
-from antispam.authors import is_whitelisted
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, ReputationFinding, SpfFinding
-from antispam.findings import Finding as BaseFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.authors import is_whitelisted
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, ReputationFinding, SpfFinding
+from antispam.mail.findings import Finding as BaseFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, tempfail
+from antispam.net.addresses import client_list, parse_ip, parse_mailbox
+from antispam.protocols.spf import Result
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration
-from antispam.spf_protocol import Result
 from antispam.store import StoreError
 from antispam.store.engine import SLICE
 from antispam.store.greylist import Limits, Triplet, attempt, purge
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict, tempfail
 
 NAME = "greylist"
 

@@ -10,18 +10,18 @@ import re
 from collections import Counter
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.answers import Answer, answered
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.settings import CheckSettings, Mode, option, section
 from antispam.settings.values import duration
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict
 
 NAME = "header_oddities"
 

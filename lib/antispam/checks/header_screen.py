@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import is_whitelisted, of_our_users
-from antispam.connection import Connection
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.delivered import as_delivered
 from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import is_whitelisted, of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, reject
 from antispam.store import StoreError
-from antispam.verdicts import Action, Verdict, reject
 from dspam.features import extract
 
 NAME = "header_screen"

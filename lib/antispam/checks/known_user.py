@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import is_hostname, normalize_domain, parse_mailbox
-from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, reject
+from antispam.net.addresses import is_hostname, normalize_domain, parse_mailbox
 from antispam.settings import CheckSettings, option, section
+from antispam.settings.program import ProgramSettings
 from antispam.settings.values import items_of, names
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict, reject
 
 NAME = "known_user"
 

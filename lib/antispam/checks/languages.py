@@ -6,20 +6,20 @@ import dataclasses
 from typing import ClassVar
 
 import _charsets
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.answers import Answer, answered
-from antispam.authors import name_in, of_our_users
-from antispam.connection import Connection
-from antispam.encoded_words import decoded
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.scripts import SCRIPTS, letters_by_script, mixed_word
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import name_in, of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import CONTINUE, Verdict
+from antispam.protocols.encoded_words import decoded
+from antispam.protocols.scripts import SCRIPTS, letters_by_script, mixed_word
+from antispam.protocols.word_lists import as_shown
 from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict
-from antispam.wordlist import as_shown
 
 NAME = "languages"
 

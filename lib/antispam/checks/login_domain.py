@@ -8,15 +8,15 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.connection import Connection
-from antispam.evidence import SenderDomainFinding, SenderFault
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import SenderDomainFinding, SenderFault
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Verdict, reject
 from antispam.settings import CheckSettings, section
-from antispam.verdicts import Verdict, reject
 
 NAME = "login_domain"
 

@@ -6,18 +6,18 @@ import dataclasses
 import re
 from typing import Any, ClassVar
 
-from antispam import findings as base
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.outbox_settings import OutboxSettings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, let_pass
 from antispam.settings import CheckSettings, section
+from antispam.settings.outbox import OutboxSettings
 from antispam.store import StoreError
 from antispam.store.engine import SLICE
 from antispam.store.outbox import PASS_FIELD, purge, use_pass
-from antispam.verdicts import Action, Verdict, let_pass
 
 NAME = "own_mail"
 ALSO_READS = (OutboxSettings,)

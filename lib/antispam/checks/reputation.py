@@ -5,20 +5,20 @@ A domain that is authenticated has another reputation than one that is merely na
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import ReputationFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.reputation import fates
-from antispam.reputation.asking import ask, asks_others, upkeep
-from antispam.reputation.settings import GossipSettings
-from antispam.reputation.telling import header, judged
-from antispam.services import Services
-from antispam.spf_protocol import Result
-from antispam.verdicts import Verdict
+from antispam.checks._shared.reputation import fates
+from antispam.checks._shared.reputation.asking import ask, asks_others, upkeep
+from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.checks._shared.reputation.telling import header, judged
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import ReputationFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Verdict
+from antispam.protocols.spf import Result
 
 NAME = "reputation"
 Settings = GossipSettings

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import parents, parse_mailbox
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.dkim_protocol import DkimResult
-from antispam.evidence import DkimFinding, ReputationFinding, SignedReputationFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.reputation import fates
-from antispam.reputation.asking import ask, asks_others
-from antispam.reputation.settings import GossipSettings
-from antispam.reputation.telling import judged
-from antispam.services import Services
-from antispam.verdicts import Verdict
+from antispam.checks._shared.reputation import fates
+from antispam.checks._shared.reputation.asking import ask, asks_others
+from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.checks._shared.reputation.telling import judged
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import DkimFinding, ReputationFinding, SignedReputationFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Verdict
+from antispam.net.addresses import parents, parse_mailbox
+from antispam.protocols.dkim import DkimResult
 
 NAME = "reputation_signed"
 Settings = GossipSettings

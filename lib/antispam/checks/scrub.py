@@ -10,17 +10,17 @@ import email.utils
 from collections.abc import Hashable
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import host_list, parse_mailbox
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.findings import Findings
-from antispam.message import Header, Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Findings
+from antispam.mail.message import Header, Message, Recipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.net.addresses import host_list, parse_mailbox
 from antispam.settings import CheckSettings, option, section
-from antispam.verdicts import Action, Verdict
 
 NAME = "scrub"
 

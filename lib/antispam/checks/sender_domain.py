@@ -5,18 +5,18 @@ Found at MAIL, spoken at RCPT: who authenticates is one of us, and SMTP-Auth ent
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import client_list, host_list, parse_ip, parse_mailbox
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderDomainFinding, SpfFinding
-from antispam.evidence import SenderFault as Fault
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderDomainFinding, SpfFinding
+from antispam.mail.evidence import SenderFault as Fault
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, reject
+from antispam.net.addresses import client_list, host_list, parse_ip, parse_mailbox
+from antispam.protocols.spf import Result
 from antispam.settings import CheckSettings, option, section
-from antispam.spf_protocol import Result
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict, reject
 
 NAME = "sender_domain"
 Finding = SenderDomainFinding

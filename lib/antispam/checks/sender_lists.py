@@ -5,20 +5,20 @@ An entry of the whitelist is worth something for a sender whom SPF or DKIM prove
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import parse_mailbox
-from antispam.authors import of_our_users
-from antispam.bans import BanSettings, refusal_of_listed
-from antispam.connection import Connection
-from antispam.evidence import SenderListFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.checks._shared.bans import BanSettings, refusal_of_listed
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import SenderListFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.net.addresses import parse_mailbox
 from antispam.store import StoreError
 from antispam.store.engine import SLICE
 from antispam.store.lists import Entry, Kind, find, purge
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict
 
 NAME = "sender_lists"
 Settings = BanSettings

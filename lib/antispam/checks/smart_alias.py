@@ -7,20 +7,20 @@ import functools
 from collections.abc import Mapping
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import parse_mailbox
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import WiretapFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import WiretapFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.net.addresses import parse_mailbox
 from antispam.settings import ANY, CheckSettings, option, section
+from antispam.settings.program import ProgramSettings
 from antispam.settings.values import names
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict
 
 NAME = "smart_alias"
 

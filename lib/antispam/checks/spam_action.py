@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import Opinion, OpinionFinding, SpamFinding
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.people import address_list
-from antispam.learning.settings import DspamSettings, SignaturePlace, SpamAction
-from antispam.message import Message, Recipient
-from antispam.outcome import accepted_by
-from antispam.services import Services
+from antispam.learning.settings import DspamSettings, SignaturePlace
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import accepted_by
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import Opinion, OpinionFinding, SpamAction, SpamFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, discard, hold, quarantine, reject
 from antispam.store import StoreError
-from antispam.verdicts import Action, Verdict, discard, hold, quarantine, reject
 from dspam.learner import SPAM_AT
 from dspam.tags import with_tag
 

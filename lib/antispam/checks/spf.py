@@ -12,18 +12,17 @@ import re
 import urllib.parse
 from collections.abc import Callable
 
-from antispam.accessmap import AccessMap, AccessTable, Policy, obey
-from antispam.addresses import Mailbox, host_list, is_hostname, normalize_domain, parents, parse_mailbox
-from antispam.authors import authors
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
-from antispam.settings import CheckSettings, option, section
-from antispam.settings.values import boolean
-from antispam.spf_protocol import (
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey
+from antispam.mail.authors import authors
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Callback, Verdict, reject, tempfail
+from antispam.net.addresses import Mailbox, host_list, is_hostname, normalize_domain, parents, parse_mailbox
+from antispam.protocols.spf import (
     BEST_GUESS,
     BEST_GUESS_DYNAMIC,
     BEST_GUESS_HELO,
@@ -33,7 +32,8 @@ from antispam.spf_protocol import (
     check_host,
     received_spf,
 )
-from antispam.verdicts import Action, Callback, Verdict, reject, tempfail
+from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import boolean
 
 NAME = "spf"
 Finding = SpfFinding

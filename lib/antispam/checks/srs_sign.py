@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam import findings as base
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.authors import of_our_users
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
-from antispam.srs import UNUSABLE, SrsSettings, signature_of
+from antispam.checks._shared.srs import UNUSABLE, SrsSettings, signature_of
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.text import from_wire
-from antispam.verdicts import CONTINUE, Verdict
 
 NAME = "srs_sign"
 Settings = SrsSettings

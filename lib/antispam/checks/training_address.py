@@ -6,19 +6,19 @@ internal client. The From field says nothing: anybody can write anybody into it.
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, TrainingFinding, Verb
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.feedback import PERIOD, rate_name, too_many
 from antispam.learning.people import address_list
 from antispam.learning.settings import DspamSettings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, TrainingFinding, Verb
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, reject, tempfail
 from antispam.store import StoreError, rates
 from antispam.store.engine import SLICE
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict, reject, tempfail
 
 NAME = "training_address"
 Finding = TrainingFinding

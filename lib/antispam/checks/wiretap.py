@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.addresses import parse_mailbox
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import WiretapFinding as Finding
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.people import address_list
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import WiretapFinding as Finding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, discard
+from antispam.net.addresses import parse_mailbox
 from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import listed
-from antispam.verdicts import Action, Verdict, discard
 
 NAME = "wiretap"
 

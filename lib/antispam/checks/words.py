@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from antispam.accessmap import AccessMap, AccessTable
-from antispam.answers import Answer, answered
-from antispam.authors import name_in, of_our_users
-from antispam.bans import BanSettings, ban_sender
-from antispam.connection import Connection
-from antispam.encoded_words import decoded
-from antispam.evidence import ReputationFinding, SpfFinding
-from antispam.evidence import WordsFinding as Finding
-from antispam.findings import Findings
-from antispam.message import Message, Recipient
-from antispam.services import Services
+from antispam.checks._shared.bans import BanSettings, ban_sender
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import name_in, of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ReputationFinding, SpfFinding
+from antispam.mail.evidence import WordsFinding as Finding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import Action, Verdict
+from antispam.protocols.encoded_words import decoded
+from antispam.protocols.spf import Result
+from antispam.protocols.word_lists import WordList, as_shown, phrases
 from antispam.settings import CheckSettings, option, section
-from antispam.spf_protocol import Result
 from antispam.text import from_wire
-from antispam.verdicts import Action, Verdict
-from antispam.wordlist import WordList, as_shown, phrases
 
 NAME = "words"
 ALSO_READS = (BanSettings,)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from antispam.connection import Connection
-from antispam.message import Message, as_octets
+from antispam.mail.connection import Connection
+from antispam.mail.message import Message, as_octets
 
 
 def as_delivered(connection: Connection, message: Message, *, body: bool = True) -> bytes:

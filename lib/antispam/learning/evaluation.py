@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from antispam.learning.figures import Judged
-from antispam.learning.mailboxes import MailboxError, message
 from antispam.learning.teacher import Teacher
+from antispam.protocols.mailboxes import MailboxError, message
 
 
 class IndexMistake(ValueError):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from antispam.deadline import Deadline
 from antispam.learning.forwards import Forwarded, Report
-from antispam.learning.mailboxes import identity
 from antispam.learning.teacher import Teacher
-from antispam.reputation.asking import reported
+from antispam.mail.verdicts import Verdict, tempfail
+from antispam.protocols.mailboxes import identity
 from antispam.store import Store, quarantine, rates, release
 from antispam.text import from_wire
-from antispam.verdicts import Verdict, tempfail
 from dspam.features import extract
 from dspam.hashing import Keys
 from dspam.store import Taught, find_signature, unpack_keys
-from gossip import HAM, SPAM
 
 PERIOD = 3600.0  # seconds, of report_rate
 _TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
@@ -70,11 +69,19 @@ class Result:
 
 
 def take(
-    forwarded: Forwarded, is_spam: bool, user: str, teacher: Teacher, store: Store, now: float, deadline: Deadline
+    forwarded: Forwarded,
+    is_spam: bool,
+    user: str,
+    teacher: Teacher,
+    store: Store,
+    now: float,
+    deadline: Deadline,
+    reported: Callable[[str], None],
 ) -> Result:
     """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
-    again after an error goes on where it stopped; the sender's reputation hears of each. What was kept from him as spam and is
-    none is released.
+    again after an error goes on where it stopped. What was kept from them as spam and is none is released.
+
+    reported  called with our reference of each message that the store knows
 
     Raises StoreError where the database can't do so before the deadline."""
     result = Result()
@@ -88,7 +95,7 @@ def take(
         result.corrected += taught is Taught.RETRAINED
         result.known += taught is Taught.REPLAY
         if lesson.ref:
-            reported(store, lesson.ref, SPAM if is_spam else HAM, now, deadline)
+            reported(lesson.ref)
         if report.subject:
             result.subjects.append(report.subject)
         if lesson.ref:

@@ -31,7 +31,7 @@ from _mimetree import (
     read_header,
 )
 from antispam.learning import inline
-from antispam.learning.mailboxes import identity
+from antispam.protocols.mailboxes import identity
 from antispam.text import from_wire
 from dspam import html
 from dspam.tags import LONGEST_ID, extract_signature_tags

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from antispam.addresses import normalize_domain, parse_mailbox
-from antispam.authors import author_is_proved, authors, is_proved
 from antispam.learning.preferences import resolved
 from antispam.learning.settings import DspamSettings, TrainingMode
-from antispam.message import Message
+from antispam.mail.authors import author_is_proved, authors, is_proved
+from antispam.mail.message import Message
+from antispam.net.addresses import normalize_domain, parse_mailbox
 from antispam.store import Store
 from antispam.store.preferences import Preference, of_user, of_users
 

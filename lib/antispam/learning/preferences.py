@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from antispam.learning.settings import DspamSettings
-from antispam.quarantine.settings import QuarantineSettings
 from antispam.settings.declare import Option, options_of
 from antispam.store.preferences import Preference
+from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from antispam.learning.preferences import resolved
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
-from antispam.quarantine.settings import QuarantineSettings
 from antispam.settings import Settings
 from antispam.store import Store, quarantine
 from antispam.store.preferences import of_user
+from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.store.retention import LimitsOf
 from dspam.features import extract
 from dspam.store import get_signature, unpack_keys

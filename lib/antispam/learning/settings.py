@@ -7,22 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from antispam.mail.evidence import SpamAction
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.values import duration, lines_of, listed, names, size
+from antispam.settings.values import duration, lines_of, listed, names, not_negative, positive, size
 from dspam.store import Retention
 
 DEFAULT_USER = "site"
 DAY = 86400.0  # seconds
-
-
-class SpamAction(enum.StrEnum):
-    """What to do about spam for one user."""
-
-    DELIVER = "deliver"  # as if it were none, but for the X-DSPAM fields
-    TAG = "tag"  # with X-Spam-Flag, and spam_subject before the subject
-    QUARANTINE = "quarantine"
-    REJECT = "reject"
-    HOLD = "hold"  # in the MTA's queue
 
 
 class SignaturePlace(enum.StrEnum):
@@ -70,16 +61,6 @@ def _alias(line: str, file: str) -> tuple[str, tuple[str, ...]]:
     return name.strip().lower(), listed(addresses)
 
 
-def _not_negative(value: float) -> None:
-    if value < 0:
-        raise ValueError("must not be negative")
-
-
-def _positive(value: float) -> None:
-    if value <= 0:
-        raise ValueError("must be greater than 0")
-
-
 def _one_line(text: str) -> str:
     if not text.isprintable() or len(text) > 100:
         raise ValueError("expected up to 100 printable characters")
@@ -121,7 +102,7 @@ class DspamSettings(CheckSettings):
     whitelist_threshold: int = option(
         10,
         "an authenticated author of whom so many messages were learned as honest and none as spam is never spam; 0 is off",
-        check=_not_negative,
+        check=not_negative,
     )
     training_mode: TrainingMode = option(
         TrainingMode.TOE,
@@ -157,24 +138,24 @@ class DspamSettings(CheckSettings):
         parse=listed,
     )
     answers: bool = option(True, "answer a report by mail")
-    report_rate: int = option(300, "messages that one user may report in an hour", check=_not_negative)
+    report_rate: int = option(300, "messages that one user may report in an hour", check=not_negative)
     alarm: float = option(
         14 * DAY, "warn once a day when nobody has taught anything for so long; 0 never", parse=duration("d")
     )
     retain_signatures: float = option(
-        30 * DAY, "how long a message can be reported by its signature", parse=duration("d"), check=_positive
+        30 * DAY, "how long a message can be reported by its signature", parse=duration("d"), check=positive
     )
     retain_undo: float = option(
         30 * DAY,
         "how long a training can be taken back or corrected; it takes some 10 kB a message",
         parse=duration("d"),
-        check=_positive,
+        check=positive,
     )
     retain_tokens: float = option(
-        365 * DAY, "how long a token is kept after it was last taught", parse=duration("d"), check=_positive
+        365 * DAY, "how long a token is kept after it was last taught", parse=duration("d"), check=positive
     )
     retain_rare: float = option(
-        120 * DAY, "the same for a token that was in one message only", parse=duration("d"), check=_positive
+        120 * DAY, "the same for a token that was in one message only", parse=duration("d"), check=positive
     )
 
     @property

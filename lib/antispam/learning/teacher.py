@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from antispam.deadline import Deadline
-from antispam.learning.mailboxes import identity
 from antispam.learning.settings import DEFAULT_USER
+from antispam.protocols.mailboxes import identity
 from antispam.store import Store
 from dspam import learner
 from dspam.features import extract, names

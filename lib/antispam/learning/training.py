@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from antispam.learning.mailboxes import MailboxError, Stored, messages
 from antispam.learning.teacher import Teacher
+from antispam.protocols.mailboxes import MailboxError, Stored, messages
 from dspam.store import Taught
 
 FOLD_EVERY = 1000  # messages

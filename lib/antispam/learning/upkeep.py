@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from antispam.housekeeping import Chore
+from antispam.chores import Chore
 from antispam.learning.settings import DspamSettings
 from antispam.store import Store
 from dspam.schema import dspam_training

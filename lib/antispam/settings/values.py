@@ -16,6 +16,7 @@ _WORDS = {"1": True, "yes": True, "true": True, "on": True, "0": False, "no": Fa
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)$", re.IGNORECASE)
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kmg]?)i?b?$", re.IGNORECASE)
+_URL = re.compile(r"https?://[!-~]+")
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -145,6 +146,24 @@ def choice(kind: type[enum.Enum]) -> Reader:
             raise ValueError(f"expected one of {', '.join(words)}") from None
 
     return read
+
+
+def positive(value: float) -> None:
+    """Raises ValueError for what is not greater than 0."""
+    if value <= 0:
+        raise ValueError("must be greater than 0")
+
+
+def not_negative(value: float) -> None:
+    """Raises ValueError for what is less than 0."""
+    if value < 0:
+        raise ValueError("must not be negative")
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError for what can't be a link in a reply."""
+    if url and not _URL.fullmatch(url):
+        raise ValueError("expected the address of a page, such as https://mail.example.com/refused")
 
 
 _READERS: dict[Any, Reader] = {

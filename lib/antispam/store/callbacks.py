@@ -7,9 +7,9 @@ import secrets
 
 import sqlalchemy as sa
 
-from antispam.addresses import normalize_domain
-from antispam.callback.dialogue import Outcome, Verification
 from antispam.deadline import Deadline
+from antispam.net.addresses import normalize_domain
+from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.store.engine import SLICE, Store
 from antispam.store.schema import callback, shared_secret
 from antispam.text import from_wire

@@ -14,8 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from antispam.deadline import Deadline
-from antispam.program import ProgramSettings, StoreSettings
 from antispam.settings import Settings
+from antispam.settings.program import ProgramSettings, StoreSettings
 
 SLICE = 500  # rows that one transaction deletes: a lock of milliseconds
 

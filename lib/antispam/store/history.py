@@ -7,19 +7,16 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from antispam.findings import Finding, Findings
-from antispam.journey import Subject, all_decisions
-from antispam.outcome import Decision
+from antispam.mail.findings import Finding, Findings
 from antispam.store.engine import SLICE, Store, StoreError
 from antispam.store.schema import history
-from antispam.text import for_log, from_wire
-from antispam.verdicts import Verdict
+from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +51,10 @@ class HistoryWriter:
         self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
         self._thread.start()
 
-    def record(self, subject: Subject, verdict: Verdict) -> None:
+    def record(self, make_row: Callable[[str], Mapping[str, Any]]) -> None:
+        """A finished transaction. `make_row` is given our node's name; it is not called where no history is kept."""
         if self._keep:
-            self.put(history, row_for(subject, verdict, self._node))
+            self.put(history, make_row(self._node))
 
     def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Another row to write when there is time, best effort."""
@@ -150,50 +148,3 @@ def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
     """Forget a slice of the messages that came before that time (seconds since the epoch); call again while it returns
     `slice_size`. Raises StoreError."""
     return store.delete_slice(history, history.c.received_at < before, slice_size)
-
-
-def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:
-    """The history row of a finished transaction."""
-    message, connection = subject.message, subject.connection
-    assert message is not None
-    return {
-        "ref": message.ref,
-        "received_at": message.received_at,
-        "node": node,
-        "queue_id": from_wire(message.queue_id, 64),
-        "client_ip": connection.ip[:45],
-        "client_name": from_wire(connection.name, 255),
-        "helo": from_wire(connection.helo, 255),
-        "mail_from": from_wire(message.mail_from, 320),
-        "size": message.body.size,
-        "action": str(verdict.action),
-        "code": verdict.code,
-        "reason": from_wire(verdict.reason),
-        "recipients": _json([_recipient(recipient) for recipient in message.recipients]),
-        "findings": _json(message.findings.to_builtins()),
-        "decisions": _json([_decision(decision) for decision in all_decisions(subject)]),
-    }
-
-
-def _recipient(recipient: Any) -> dict[str, Any]:
-    return {
-        "address": from_wire(recipient.address, 320),
-        "refused": recipient.refused and _decision(recipient.refused),
-        "findings": {finding.check: msgspec.to_builtins(finding) for finding in recipient.findings.own()},
-        "decisions": [_decision(decision) for decision in recipient.decisions],
-    }
-
-
-def _decision(decision: Decision) -> dict[str, Any]:
-    verdict = decision.verdict
-    return {
-        "check": decision.check,
-        "action": str(verdict.action),
-        "code": verdict.code,
-        "mode": str(decision.mode),
-        "reason": from_wire(verdict.reason),
-    }
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode("utf-8")

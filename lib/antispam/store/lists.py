@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from antispam.addresses import MAX_DOMAIN, is_hostname, normalize_domain, parents, parse_ip, parse_mailbox
 from antispam.deadline import Deadline
+from antispam.net.addresses import MAX_DOMAIN, is_hostname, normalize_domain, parents, parse_ip, parse_mailbox
 from antispam.store.engine import SLICE, Store
 from antispam.store.schema import sender_list
 from antispam.text import from_wire

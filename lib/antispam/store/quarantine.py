@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from antispam.message import Message
-from antispam.outcome import Decision
+from antispam.mail.decisions import Decision
+from antispam.mail.message import Message
 from antispam.store.engine import Store
 from antispam.store.schema import outbox, quarantine_entry, stored_message
 from antispam.text import for_log, from_wire

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from antispam.addresses import parse_ip, parse_mailbox
+from antispam.net.addresses import parse_ip, parse_mailbox
 from antispam.store.engine import Store
 from antispam.store.schema import history
 from dspam.schema import dspam_training

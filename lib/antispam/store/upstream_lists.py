@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
-from antispam.addresses import is_hostname, parse_ip, parse_mailbox
+from antispam.net.addresses import is_hostname, parse_ip, parse_mailbox
 from antispam.store.greylist import Record, Triplet
 from antispam.text import from_wire
 from Milter.berkeleydb import BerkeleyDBError, read_hash

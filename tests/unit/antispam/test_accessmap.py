@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import (
+from antispam.mail.access_map import (
     AccessMap,
     AccessMapError,
     AccessSettings,
@@ -26,7 +26,7 @@ from antispam.accessmap import (
     parse_policy,
     parse_text,
 )
-from antispam.addresses import Mailbox
+from antispam.net.addresses import Mailbox
 from antispam.settings import SettingsError, load_text
 
 

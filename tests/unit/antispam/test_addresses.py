@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.addresses import (
+from antispam.net.addresses import (
     AddressListError,
     ClientList,
     HostList,

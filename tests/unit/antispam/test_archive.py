@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam import archive
-from antispam.archive import ArchiveError, Envelope, append
+from antispam.checks._shared import mailbox_files as archive
+from antispam.checks._shared.mailbox_files import ArchiveError, Envelope, append
 from antispam.deadline import Deadline
 
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nFrom here\r\n>From there\r\nbye\r\n"

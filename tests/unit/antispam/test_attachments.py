@@ -1,4 +1,4 @@
-"""antispam.attachments: what is found, and that a rewritten message differs only where something was found."""
+"""antispam.protocols.attachments: what is found, and that a rewritten message differs only where something was found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from antispam.attachments import (
+from antispam.protocols.attachments import (
     BIDI,
     EXTENSION,
     LIMIT,

@@ -1,4 +1,4 @@
-"""antispam.attachments against input that must never win: bounded, and never silent."""
+"""antispam.protocols.attachments against input that must never win: bounded, and never silent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.attachments import LIMIT, REPORT, Finding, Limits, Rules, inspect, rewrite
+from antispam.protocols.attachments import LIMIT, REPORT, Finding, Limits, Rules, inspect, rewrite
 
 ZIP = [("Content-Type", "application/zip; name=a.zip"), ("Content-Transfer-Encoding", "base64")]
 

@@ -20,8 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ldap3.core.exceptions import LDAPSocketOpenError
 
-from antispam.addresses import Mailbox, parse_mailbox
-from antispam.author_directories import (
+from antispam.checks._shared.author_directories import (
     DirectoryError,
     LdapDirectory,
     LdapPlace,
@@ -32,6 +31,7 @@ from antispam.author_directories import (
     filter_for,
 )
 from antispam.deadline import Deadline
+from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.store.engine import Breaker
 
 SLOW = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.authors import MAX_AUTHORS, authors
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message
+from antispam.mail.authors import MAX_AUTHORS, authors
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message
 
 
 def from_(*values: bytes) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from antispam.authres_headers import (
+from antispam.protocols.authentication_results import (
     auth_result,
     check_authserv_id,
     claims,
@@ -21,7 +21,7 @@ from antispam.authres_headers import (
     iprev_result,
     spf_result,
 )
-from antispam.dkim_protocol import DkimResult, SignatureResult
+from antispam.protocols.dkim import DkimResult, SignatureResult
 
 US = "mx.example.com"
 PASS = SignatureResult(

@@ -9,8 +9,8 @@ import click.testing
 import pytest
 from bms import main
 
-from antispam.callback.dialogue import Outcome, Verification
-from antispam.callback.notice import NAMES
+from antispam.checks._shared.callback.notice import NAMES
+from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.store import Store, callbacks, migrate
 from support.dns import loopback_nameserver
 from support.mail_exchanger import MailExchanger

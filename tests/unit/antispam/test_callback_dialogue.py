@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from antispam.addresses import ClientList
-from antispam.callback.dialogue import MAX_LINE, Dialogue, Outcome, Unreachable, Verification, ask
-from antispam.callback.verify import Caller, Reach
+from antispam.checks._shared.callback.verify import Caller, Reach
 from antispam.deadline import Deadline
+from antispam.net.addresses import ClientList
+from antispam.protocols.callback_dialogue import MAX_LINE, Dialogue, Outcome, Unreachable, Verification, ask
 from support.dns import TIMEOUT, ScriptedResolver
 
 HELLO = b"220 mx\r\n250-mx\r\n250 SIZE\r\n250 ok\r\n"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from antispam.callback import message_id
-from antispam.callback.notice import NAMES, SAMPLE, Templates, compose, sendable, template_for
+from antispam.checks._shared.callback.notice import NAMES, SAMPLE, Templates, compose, sendable, template_for
+from antispam.protocols import notice_id
 
 SECRET = b"s" * 32
 NOW = 1_700_000_000.0
@@ -134,29 +134,29 @@ def test_some_addresses_can_not_stand_in_a_field(address):
 @example("\udcff@example.org")
 @example("Ann@Example.org")
 def test_a_message_id_names_its_address(address):
-    name = message_id.signed(address, "mx.example.com", SECRET, NOW)
+    name = notice_id.signed(address, "mx.example.com", SECRET, NOW)
     assert name.isascii()
-    found = message_id.find(b"x\r\nMessage-ID:\r\n " + name.encode() + b"\r\n", SECRET, NOW)
+    found = notice_id.find(b"x\r\nMessage-ID:\r\n " + name.encode() + b"\r\n", SECRET, NOW)
     assert (found or "").encode("utf-8", "replace") == address.encode("utf-8", "replace")
 
 
 def test_whatever_becomes_of_its_case_it_is_known():
-    name = message_id.signed("ann@example.org", "mx.example.com", SECRET, NOW)
-    assert message_id.find(name.upper().encode(), SECRET, NOW) == "ann@example.org"
+    name = notice_id.signed("ann@example.org", "mx.example.com", SECRET, NOW)
+    assert notice_id.find(name.upper().encode(), SECRET, NOW) == "ann@example.org"
 
 
 def test_nobody_else_can_make_one():
-    name = message_id.signed("ann@example.org", "mx.example.com", SECRET, NOW).encode()
-    other = message_id.signed("bob@example.org", "mx.example.com", SECRET, NOW).encode()
-    assert message_id.find(name, b"t" * 32, NOW) is None
-    assert message_id.find(other[:20] + name[20:], SECRET, NOW) is None
+    name = notice_id.signed("ann@example.org", "mx.example.com", SECRET, NOW).encode()
+    other = notice_id.signed("bob@example.org", "mx.example.com", SECRET, NOW).encode()
+    assert notice_id.find(name, b"t" * 32, NOW) is None
+    assert notice_id.find(other[:20] + name[20:], SECRET, NOW) is None
 
 
 def test_an_old_one_is_worth_nothing():
-    name = message_id.signed("ann@example.org", "mx.example.com", SECRET, NOW).encode()
-    assert message_id.find(name, SECRET, NOW + 30 * DAY)
-    assert message_id.find(name, SECRET, NOW + 32 * DAY) is None
-    assert message_id.find(name, SECRET, NOW - 3 * DAY) is None
+    name = notice_id.signed("ann@example.org", "mx.example.com", SECRET, NOW).encode()
+    assert notice_id.find(name, SECRET, NOW + 30 * DAY)
+    assert notice_id.find(name, SECRET, NOW + 32 * DAY) is None
+    assert notice_id.find(name, SECRET, NOW - 3 * DAY) is None
 
 
 @given(st.binary(max_size=2000))
@@ -164,4 +164,4 @@ def test_an_old_one_is_worth_nothing():
 @example(b"<dsn." + b"a" * 600 + b".20000." + b"a" * 32 + b"@")
 @example((b"<dsn.a.1." + b"a" * 32 + b"@") * 10_000)
 def test_whatever_the_content_none_is_found(content):
-    assert message_id.find(content, SECRET, NOW) is None
+    assert notice_id.find(content, SECRET, NOW) is None

@@ -11,7 +11,7 @@ import pytest
 from bms import main
 from click.testing import CliRunner, Result
 
-from antispam.dkim_keys import files
+from antispam.checks._shared.dkim_keys import files
 from antispam.learning.teacher import Teacher
 from antispam.store import Store, migrate
 from dspam.store import user_names

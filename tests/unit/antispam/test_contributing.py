@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from antispam.accessmap import AccessMap
 from antispam.deadline import Deadline
-from antispam.journey import Journey, Row, Runner, Scope, Stage
-from antispam.program import PROGRAM_SETTINGS
-from antispam.services import Services
-from antispam.session import Session
+from antispam.journey.runner import Runner
+from antispam.journey.services import Services
+from antispam.journey.session import Session
+from antispam.journey.table import Journey, Row, Scope, Stage
+from antispam.mail.access_map import AccessMap
+from antispam.mail.verdicts import Action
 from antispam.settings import load_text
-from antispam.verdicts import Action
+from antispam.settings.program import PROGRAM_SETTINGS
 from support.dns import ScriptedResolver
 
 GUIDE = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()

@@ -15,11 +15,12 @@ import pytest
 import spfmilter
 import sqlalchemy as sa
 
-from antispam import courier as module
-from antispam.application import Application, settings_classes
-from antispam.courier import Courier, NotWaiting, send_now
-from antispam.outbox_settings import OutboxSettings, parse_host
+from antispam.service import courier as module
+from antispam.service import smtp_conversation
+from antispam.service.application import Application, settings_classes
+from antispam.service.courier import Courier, NotWaiting, send_now
 from antispam.settings import SettingsError, load_text
+from antispam.settings.outbox import OutboxSettings, parse_host
 from antispam.store import Store, StoreError, migrate, outbox
 from antispam.store.outbox import Kind, Letter, State
 from antispam.store.schema import outbox as table
@@ -141,7 +142,7 @@ def test_several_letters_go_over_one_connection(store):
 
 
 def test_an_mta_is_not_held_for_ever(store, monkeypatch):
-    monkeypatch.setattr(module, "PER_CONNECTION", 2)
+    monkeypatch.setattr(smtp_conversation, "PER_CONNECTION", 2)
     with ScriptedMta() as mta:
         for _ in range(5):
             post(store)
@@ -297,8 +298,10 @@ def test_an_mta_that_never_ends_its_reply_is_left(store):
 
 def test_the_end_of_the_message_is_waited_for_longer_than_anything_else(store, monkeypatch):
     asked = []
-    original = module._Conversation.wait_longer
-    monkeypatch.setattr(module._Conversation, "wait_longer", lambda self, s: (asked.append(s), original(self, s))[1])
+    original = smtp_conversation._Conversation.wait_longer
+    monkeypatch.setattr(
+        smtp_conversation._Conversation, "wait_longer", lambda self, s: (asked.append(s), original(self, s))[1]
+    )
     with ScriptedMta() as mta:
         post(store)
         courier(store, mta).round()
@@ -389,8 +392,8 @@ def test_a_crash_after_the_250_sends_the_letter_twice_and_not_never(store, monke
 
 _CHILD = """
 import sys
-from antispam.courier import Courier
-from antispam.outbox_settings import OutboxSettings
+from antispam.service.courier import Courier
+from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store
 store = Store(sys.argv[1])
 Courier(store, OutboxSettings(host=sys.argv[2], helo="a.example"), clock=lambda: float(sys.argv[3])).round()

@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 from spfmilter import JOURNEY as SPF_JOURNEY
 
-from antispam.application import ConfigError, Program, load_settings, settings_classes
-from antispam.checks import connection_class, dkim_sign, dkim_verify, spf
+from antispam.checks import connection as connection_check
+from antispam.checks import dkim as dkim_check
+from antispam.checks import dkim_sign, spf
 from antispam.checks.authentication_results import Settings as ResultsSettings
-from antispam.logs import Level, LogSettings, LogTo
-from antispam.program import PROGRAM_SETTINGS, ProgramSettings, Untrapped
+from antispam.service.application import ConfigError, Program, load_settings, settings_classes
 from antispam.settings import Mode, OnError, Settings, SettingsError, load_text
 from antispam.settings.dialects import BMS, DKIM_MILTER, SPFMILTER, Dialect
+from antispam.settings.logs import Level, LogSettings, LogTo
+from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, Untrapped
 
 CLASSES = [
     *PROGRAM_SETTINGS,
     LogSettings,
-    connection_class.Settings,
-    dkim_verify.Settings,
+    connection_check.Settings,
+    dkim_check.Settings,
     dkim_sign.Settings,
     ResultsSettings,
 ]
@@ -86,7 +88,7 @@ def test_upstreams_spfmilter_cfg_means_what_it_meant() -> None:
     checked = settings[spf.Settings]
     assert (checked.best_guess, checked.delegate) == ("v=spf1 a mx ptr ?all", "domain.com")
     assert checked.trusted_forwarder == ("careerbuilder.com",)
-    assert settings[connection_class.Settings].trusted_relay == ("192.0.2.7",)
+    assert settings[connection_check.Settings].trusted_relay == ("192.0.2.7",)
 
 
 def test_untrapped_exception_is_what_every_check_does_when_it_fails() -> None:
@@ -222,7 +224,7 @@ def test_opendkims_names_are_understood_in_a_section_of_its_own(line: str, expec
 def test_opendkims_internal_hosts_may_stand_in_a_file(tmp_path: Path, value: str, expected: tuple[str, ...]) -> None:
     (tmp_path / "trusted").write_text("# ours\n127.0.0.1\n::1\n.example.com\n192.0.2.0/24\n")
     settings = for_dkim(f"[dkim-milter]\nInternalHosts = {value.format(file=tmp_path / 'trusted')}\n")
-    assert settings[connection_class.Settings].internal_connect == expected
+    assert settings[connection_check.Settings].internal_connect == expected
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,7 @@ def test_what_opendkim_has_and_we_have_not_is_told_with_what_to_do(line: str, to
 )  # fmt: skip
 def test_opendkims_mode_switches_the_other_check_off(value: str, verifies: Mode, signs: Mode) -> None:
     settings = for_dkim(f"[dkim-milter]\nMode = {value}\n")
-    assert (settings[dkim_verify.Settings].mode, settings[dkim_sign.Settings].mode) == (verifies, signs)
+    assert (settings[dkim_check.Settings].mode, settings[dkim_sign.Settings].mode) == (verifies, signs)
 
 
 def test_a_program_without_a_file_of_its_own_reads_the_shared_one(tmp_path: Path) -> None:

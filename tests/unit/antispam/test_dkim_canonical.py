@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.dkim_protocol.canonical import (
+from antispam.protocols.dkim.canonical import (
     Body,
     HeaderFields,
     relaxed_body,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from antispam.accessmap import parse_policy, parse_text
-from antispam.addresses import parse_mailbox
-from antispam.checks import dkim_sign, dkim_verify
-from antispam.dkim_protocol import DkimResult
+from antispam.checks import dkim as dkim_check
+from antispam.checks import dkim_sign
+from antispam.mail.access_map import parse_policy, parse_text
+from antispam.net.addresses import parse_mailbox
+from antispam.protocols.dkim import DkimResult
 from antispam.settings import load_text
 from support.dkim_mail import ED25519, RAW_RSA, pem
 
@@ -29,8 +30,8 @@ def test_the_settings_load(tmp_path: Path) -> None:
     text = "".join(block for kind, block in BLOCKS if kind == "ini")
     for folder in ("/etc/mail/dkim", "/etc/dkimkeys"):
         text = text.replace(folder, str(tmp_path))
-    settings = load_text(text, [dkim_verify.Settings, dkim_sign.Settings])
-    assert settings[dkim_verify.Settings].fail == parse_policy("REJECT")
+    settings = load_text(text, [dkim_check.Settings, dkim_sign.Settings])
+    assert settings[dkim_check.Settings].fail == parse_policy("REJECT")
     (_, *both) = settings[dkim_sign.Settings].signers_for(parse_mailbox("joe@example.com"))
     assert [signer.selector for signer in both] == ["e2026", "r2026", "e2026"]
     assert [signer.key.algorithm for signer in settings[dkim_sign.Settings].signers] == ["rsa-sha256", "ed25519-sha256"]

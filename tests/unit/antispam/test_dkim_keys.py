@@ -17,14 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.checks import dkim_sign, dkim_verify
+from antispam.checks import dkim as dkim_check
+from antispam.checks import dkim_sign
+from antispam.checks._shared.dkim_keys import files
+from antispam.checks._shared.dkim_keys.files import Algorithm
+from antispam.checks._shared.dkim_keys.folder import KeyFolder
+from antispam.checks._shared.dkim_keys.published import State, look_up, look_up_everywhere, zone_lines
+from antispam.checks._shared.dkim_keys.rotation import Key, Pace, RotationError, Stage, advance, begin
 from antispam.deadline import Deadline
-from antispam.dkim_keys import files
-from antispam.dkim_keys.files import Algorithm
-from antispam.dkim_keys.folder import KeyFolder
-from antispam.dkim_keys.published import State, look_up, look_up_everywhere, zone_lines
-from antispam.dkim_keys.rotation import Key, Pace, RotationError, Stage, advance, begin
-from antispam.dkim_protocol import UnusablePrivateKey, load_private_key, parse_private_key
+from antispam.protocols.dkim import UnusablePrivateKey, load_private_key, parse_private_key
 from antispam.settings import SettingsError, load_text
 from support.dkim_mail import ED25519, RAW_RSA, RSA, pem
 from support.dns import TIMEOUT, ScriptedResolver, loopback_nameserver
@@ -253,7 +254,7 @@ def test_the_filter_signs_with_the_keys_that_sign_and_with_no_others(tmp_path: P
         for selector in ("old", "new"):
             folder.make("example.com", selector, Algorithm.ED25519, 0)
         folder.save("example.com", (OLD, NEW))
-    settings = load_text(f"[dkim_sign]\nkey_folder = {tmp_path}\n", [dkim_sign.Settings, dkim_verify.Settings])
+    settings = load_text(f"[dkim_sign]\nkey_folder = {tmp_path}\n", [dkim_sign.Settings, dkim_check.Settings])
     assert [signer.selector for signer in settings[dkim_sign.Settings].signers] == ["old"]
     assert folder.keys("example.com") == (OLD, NEW)
 
@@ -265,7 +266,7 @@ def test_a_key_in_the_folder_that_others_can_read_is_refused(tmp_path: Path) -> 
         folder.save("example.com", (OLD,))
     folder.file("example.com", "old").chmod(0o644)
     with pytest.raises(SettingsError, match=r"milter\.cfg:2: \[dkim_sign\] key_folder .*other users of this machine"):
-        load_text(f"[dkim_sign]\nkey_folder = {tmp_path}\n", [dkim_sign.Settings, dkim_verify.Settings])
+        load_text(f"[dkim_sign]\nkey_folder = {tmp_path}\n", [dkim_sign.Settings, dkim_check.Settings])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.dkim_protocol import (
+from antispam.protocols.dkim import (
     DkimResult,
     PrivateKey,
     Signer,

@@ -12,10 +12,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.addresses import Mailbox, parse_mailbox
-from antispam.checks import dkim_sign, dkim_verify
-from antispam.dkim_keys.tables import KeyTable, Line, SigningTable, Tables, _fits, _Names, _Patterns, words
-from antispam.dkim_protocol import UnusablePrivateKey
+from antispam.checks import dkim as dkim_check
+from antispam.checks import dkim_sign
+from antispam.checks._shared.dkim_keys.tables import (
+    KeyTable,
+    Line,
+    SigningTable,
+    Tables,
+    _fits,
+    _Names,
+    _Patterns,
+    words,
+)
+from antispam.net.addresses import Mailbox, parse_mailbox
+from antispam.protocols.dkim import UnusablePrivateKey
 from antispam.settings import SettingsError, load_text
 from support.dkim_mail import ED25519, RAW_RSA, RSA, pem
 
@@ -182,7 +192,7 @@ def options(folder: Path) -> str:
 
 def test_the_settings_read_both_tables(folder: Path) -> None:
     tables(folder, TWO_KEYS, "*@example.com first\n")
-    settings = load_text(f"[dkim_sign]\n{options(folder)}", [dkim_sign.Settings, dkim_verify.Settings])
+    settings = load_text(f"[dkim_sign]\n{options(folder)}", [dkim_sign.Settings, dkim_check.Settings])
     (signer,) = settings[dkim_sign.Settings].signers_for(parse_mailbox("joe@example.com"))
     assert (signer.domain, signer.selector, signer.key) == ("example.com", "s1", RSA)
     shown = {origin.option: origin.shown for origin in settings.origins}
@@ -192,7 +202,7 @@ def test_the_settings_read_both_tables(folder: Path) -> None:
 def test_one_table_without_the_other_is_an_error(folder: Path) -> None:
     tables(folder, TWO_KEYS, "*@example.com first\n")
     with pytest.raises(ValueError, match="need one another"):
-        load_text(f"[dkim_sign]\nkey_table = {folder}/keytable\n", [dkim_sign.Settings, dkim_verify.Settings])
+        load_text(f"[dkim_sign]\nkey_table = {folder}/keytable\n", [dkim_sign.Settings, dkim_check.Settings])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a key unsafe in every way")
@@ -204,7 +214,7 @@ def test_keys_in_the_table_that_others_can_read_are_refused(folder: Path, mode: 
     with pytest.raises(
         SettingsError, match=r"milter\.cfg:2: \[dkim_sign\] key_table .*can read or change the private key"
     ):
-        load_text(text, [dkim_sign.Settings, dkim_verify.Settings])
+        load_text(text, [dkim_sign.Settings, dkim_check.Settings])
 
 
 @given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
@@ -234,20 +244,20 @@ def test_lists_of_field_names_are_read_as_opendkim_writes_them() -> None:
     ],
 )
 def test_oversigned_fields_can_be_chosen_and_from_is_always_one(line: str, sealed: tuple[bytes, ...]) -> None:
-    settings = load_text(f"[dkim_sign]\n{line}\n", [dkim_sign.Settings, dkim_verify.Settings])[dkim_sign.Settings]
+    settings = load_text(f"[dkim_sign]\n{line}\n", [dkim_sign.Settings, dkim_check.Settings])[dkim_sign.Settings]
     assert settings.policy.sealed == sealed
 
 
 @pytest.mark.parametrize("line", ["oversign = received", "sign_headers = a:b", "sign_headers = dkim-signature"])
 def test_what_must_not_be_signed_is_refused(line: str) -> None:
     with pytest.raises(SettingsError, match=r"milter\.cfg:2"):
-        load_text(f"[dkim_sign]\n{line}\n", [dkim_sign.Settings, dkim_verify.Settings])
+        load_text(f"[dkim_sign]\n{line}\n", [dkim_sign.Settings, dkim_check.Settings])
 
 
 @pytest.mark.parametrize(
     ("value", "header", "body"), [("yes", True, True), ("no", False, False), ("header", True, False)]
 )
 def test_the_canonical_form_of_each_part_can_be_chosen(value: str, header: bool, body: bool) -> None:
-    settings = load_text(f"[dkim_sign]\nrelaxed = {value}\n", [dkim_sign.Settings, dkim_verify.Settings])
+    settings = load_text(f"[dkim_sign]\nrelaxed = {value}\n", [dkim_sign.Settings, dkim_check.Settings])
     policy = settings[dkim_sign.Settings].policy
     assert (policy.relaxed_header, policy.relaxed_body) == (header, body)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.dkim_protocol import DkimResult, KeyLookupFailed, Limits, SignatureResult, Signer, foremost, sign, verify
-from antispam.dkim_protocol.public_keys import PublicKey, UnusableKey, parse_key
+from antispam.protocols.dkim import DkimResult, KeyLookupFailed, Limits, SignatureResult, Signer, foremost, sign, verify
+from antispam.protocols.dkim.public_keys import PublicKey, UnusableKey, parse_key
 from support.dkim_mail import BODY, ED25519, HEADERS, NOW, RAW_RSA, RSA, Zone, pem, raw, signed, zone
 
 Headers = list[tuple[bytes, bytes]]
@@ -194,7 +194,7 @@ def test_broken_and_forged_tags(old: bytes, new: bytes, result: str, reason: str
 
 
 def test_an_expired_signature_is_told_apart() -> None:
-    from antispam.dkim_protocol import SigningPolicy
+    from antispam.protocols.dkim import SigningPolicy
 
     headers = signed(policy=SigningPolicy(lifetime=86400))
     assert one(headers).result is DkimResult.PASS

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.draft import AddRecipient, AppendHeader, ChangeHeader, DeleteRecipient, Draft, InsertHeader, ReplaceBody
-from antispam.message import Body, Header, Message, Recipient
+from antispam.mail.draft import (
+    AddRecipient,
+    AppendHeader,
+    ChangeHeader,
+    DeleteRecipient,
+    Draft,
+    InsertHeader,
+    ReplaceBody,
+)
+from antispam.mail.message import Body, Header, Message, Recipient
 
 
 def draft(*headers, body=b"text\r\n"):

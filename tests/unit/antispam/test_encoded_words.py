@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.encoded_words import decoded
+from antispam.protocols.encoded_words import decoded
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.errors_page import pages
-from antispam.explanations import PAGES, check_url, link, page_of
-from antispam.outcome import Decision
-from antispam.verdicts import Action, Verdict, reject, tempfail
+from antispam.commands.errors_page import pages
+from antispam.mail.decisions import Decision
+from antispam.mail.explanations import PAGES, link, page_of
+from antispam.mail.verdicts import Action, Verdict, reject, tempfail
+from antispam.settings.values import check_url
 
 URL = "https://mail.example.com/refused"
 

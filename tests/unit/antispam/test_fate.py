@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.connection import Connection
-from antispam.fate import fate_of
-from antispam.findings import Findings
-from antispam.journey import Subject
-from antispam.message import Body, Message, Recipient
-from antispam.outcome import Decision
-from antispam.verdicts import CONTINUE, accept, discard, hold, quarantine, reject, tempfail
+from antispam.journey.fate import fate_of
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import CONTINUE, accept, discard, hold, quarantine, reject, tempfail
 
 NO, KEEP, DROP, LATER, HOLD = (
     reject("No.", "no"),

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from bms import JOURNEY
 
-from antispam import saved
-from antispam.application import Application, settings_classes
-from antispam.housekeeping import Chore, Housekeeper
-from antispam.program import ProgramSettings
+from antispam.chores import Chore
+from antispam.journey import saved
+from antispam.service.application import Application, settings_classes
+from antispam.service.housekeeping import Housekeeper
 from antispam.settings import SettingsError, load_text
+from antispam.settings.program import ProgramSettings
 from antispam.store import StoreError, history, migrate
 from antispam.store.engine import url_from
 from antispam.store.greylist import Limits, Triplet, attempt, counts

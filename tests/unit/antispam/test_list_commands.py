@@ -14,7 +14,7 @@ from bms import main
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.list_commands import zone_file
+from antispam.commands.lists import zone_file
 from antispam.store import Store, migrate
 from antispam.store.lists import Entry, Kind, add, everything
 

@@ -9,8 +9,8 @@ import dns.rrset
 
 from antispam.deadline import Deadline
 from antispam.memory import Memory
-from antispam.resolver import Resolver
-from antispam.spf_protocol import Result, SpfOptions, check_host
+from antispam.net.resolver import Resolver
+from antispam.protocols.spf import Result, SpfOptions, check_host
 
 OPTIONS = SpfOptions(explain=True, lax=True, best_guess="v=spf1 a")
 

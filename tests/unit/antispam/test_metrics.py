@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from bms import JOURNEY
 from prometheus_client.parser import text_string_to_metric_families
 
-from antispam.application import Application, settings_classes
 from antispam.learning.teacher import Teacher
-from antispam.metrics import EVERY, Metrics
+from antispam.service.application import Application, settings_classes
+from antispam.service.metrics import EVERY, Metrics
 from antispam.settings import SettingsError, load_text
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import url_from

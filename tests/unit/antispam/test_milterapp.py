@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import Milter
-from antispam.milterapp import milter_class
-from antispam.program import RejectAt
-from antispam.worker import Activity
+from antispam.service.libmilter_session import milter_class
+from antispam.service.worker import Activity
+from antispam.settings.program import RejectAt
 
 
 class _Context:

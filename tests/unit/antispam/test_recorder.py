@@ -8,15 +8,15 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from antispam.message import Body, Header, Message
-from antispam.outcome import Decision
-from antispam.recorder import StoreRecorder
+from antispam.journey.recorder import StoreRecorder
+from antispam.mail.decisions import Decision
+from antispam.mail.message import Body, Header, Message
+from antispam.mail.verdicts import quarantine
 from antispam.store import Store, StoreError, migrate
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Kind, Letter
 from antispam.store.quarantine import Kept
 from antispam.store.schema import outbox, quarantine_entry, stored_message
-from antispam.verdicts import quarantine
 
 SPAM = Decision("dspam", quarantine("probability 0.99"))
 LETTER = Letter(Kind.REST, "0123456789ab", "a@example.org", ("c@example.com",), b"Subject: x\r\n\r\ntext\r\n")

@@ -16,20 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from antispam.connection import Connection
-from antispam.evidence import SpamFinding
-from antispam.findings import Findings
-from antispam.journey import Subject
-from antispam.learning.settings import SpamAction
-from antispam.message import Body, Message, Recipient
-from antispam.outcome import Decision
-from antispam.report_commands import as_object, show
+from antispam.commands.report import as_object, show
+from antispam.journey.history_row import row_for
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import SpamAction, SpamFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
 from antispam.store import Store, migrate, reports
-from antispam.store.history import row_for
 from antispam.store.reports import Fate, Offenders, midnights, report
 from antispam.store.schema import history
-from antispam.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
 from dspam.schema import dspam_training, dspam_user
 
 NOW = datetime.datetime(2026, 11, 24, 12, 0).timestamp()

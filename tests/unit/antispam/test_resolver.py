@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antispam.deadline import Deadline
-from antispam.program import DnsSettings
-from antispam.resolver import (
+from antispam.net.resolver import (
+    DnsSettings,
     DNSTemporaryError,
     RdType,
     Resolver,

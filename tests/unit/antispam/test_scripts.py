@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.scripts import SCRIPTS, letters_by_script, mixed_word, script_of
+from antispam.protocols.scripts import SCRIPTS, letters_by_script, mixed_word, script_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antispam.sdnotify import Notifier
+from antispam.net.sd_notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -10,16 +10,17 @@ from typing import ClassVar
 
 import pytest
 
-from antispam.accessmap import AccessMap
 from antispam.deadline import Deadline
-from antispam.draft import AddRecipient, AppendHeader, ChangeSender, DeleteRecipient, InsertHeader
-from antispam.findings import Finding
-from antispam.journey import Accepted, Journey, JourneyError, NotDone, Row, Runner, Scope, Stage
-from antispam.program import ProgramSettings, RejectAt
-from antispam.services import Services
-from antispam.session import Session
+from antispam.journey.runner import Runner
+from antispam.journey.services import Services
+from antispam.journey.session import Session
+from antispam.journey.table import Accepted, Journey, JourneyError, NotDone, Row, Scope, Stage
+from antispam.mail.access_map import AccessMap
+from antispam.mail.draft import AddRecipient, AppendHeader, ChangeSender, DeleteRecipient, InsertHeader
+from antispam.mail.findings import Finding
+from antispam.mail.verdicts import CONTINUE, Action, accept, discard, hold, let_pass, quarantine, reject, tempfail
 from antispam.settings import CheckSettings, Mode, OnError, default_settings, section
-from antispam.verdicts import CONTINUE, Action, accept, discard, hold, let_pass, quarantine, reject, tempfail
+from antispam.settings.program import ProgramSettings, RejectAt
 from support.dns import ScriptedResolver
 
 
@@ -198,7 +199,7 @@ def test_a_recipient_is_refused_at_rcpt_although_the_rest_waits_for_the_end():
 
 @pytest.mark.parametrize("reject_at", [RejectAt.RCPT, RejectAt.END])
 def test_recipients_beyond_any_reason_are_refused_one_by_one_where_the_mta_listens(monkeypatch, reject_at):
-    monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
+    monkeypatch.setattr("antispam.journey.session.MAX_RECIPIENTS", 2)
     s = session(at_rcpt(make_check("r")), reject_at=reject_at)
     s.mail("a@example.org")
     assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 452, 452]
@@ -206,7 +207,7 @@ def test_recipients_beyond_any_reason_are_refused_one_by_one_where_the_mta_liste
 
 
 def test_recipients_beyond_any_reason_cost_the_message_where_nobody_listens_before_its_end(monkeypatch):
-    monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
+    monkeypatch.setattr("antispam.journey.session.MAX_RECIPIENTS", 2)
     s = session(reject_at=RejectAt.END)
     s.mail("a@example.org")
     assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 0, 0]
@@ -215,7 +216,7 @@ def test_recipients_beyond_any_reason_cost_the_message_where_nobody_listens_befo
 
 
 def test_a_quarantine_does_not_swallow_the_mail_of_recipients_beyond_any_reason(monkeypatch):
-    monkeypatch.setattr("antispam.session.MAX_RECIPIENTS", 2)
+    monkeypatch.setattr("antispam.journey.session.MAX_RECIPIENTS", 2)
     recorder, check = Recorder(), make_check("q", quarantine("doubtful"))
     row = Row(Stage.MAIL, Scope.MESSAGE, check, accepted=Accepted.DECIDE)
     s = session(row, reject_at=RejectAt.END, recorder=recorder)

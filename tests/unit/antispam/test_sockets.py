@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.sockets import (
+from antispam.net.sockets import (
     Listener,
     SocketSpec,
     SocketSpecError,

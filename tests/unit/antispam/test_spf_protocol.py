@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antispam.deadline import Deadline
-from antispam.resolver import Answer, RdType
-from antispam.spf_protocol import (
+from antispam.net.resolver import Answer, RdType
+from antispam.protocols.spf import (
     BEST_GUESS,
     BEST_GUESS_DYNAMIC,
     MAX_QUESTIONS,

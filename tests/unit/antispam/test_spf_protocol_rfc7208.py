@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from antispam.deadline import Deadline
-from antispam.spf_protocol import SpfOptions, SpfResult, check_host
+from antispam.protocols.spf import SpfOptions, SpfResult, check_host
 from support.spf_suite import SuiteResolver, scenarios
 
 

@@ -12,17 +12,18 @@ import alembic.migration
 import pytest
 import sqlalchemy as sa
 
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding
-from antispam.findings import Findings
-from antispam.journey import Subject
-from antispam.message import Body, Header, Message, Recipient
-from antispam.outcome import Decision
+from antispam.journey.history_row import row_for
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import AuthFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import reject
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import Breaker
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import greylist, history, metadata, quarantine_entry, stored_message
-from antispam.verdicts import reject
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_a_message_is_written_down_with_its_findings_and_decisions(store):
     writer = HistoryWriter(store, node="mx1")
     it = subject(mail_from="caf\udce9@example.org")
     it.message.decisions.append(Decision("spf", reject("No.", "fail")))
-    writer.record(it, reject("No.", "fail"))
+    writer.record(lambda node: row_for(it, reject("No.", "fail"), node))
     writer.close()
     with store.read() as connection:
         (row,) = connection.execute(sa.select(history)).all()
@@ -157,7 +158,7 @@ def test_a_message_is_written_down_with_its_findings_and_decisions(store):
 def test_history_that_does_not_fit_is_counted_and_said(sqlite_store, caplog, monkeypatch):
     monkeypatch.setattr(sqlite_store, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
     writer = HistoryWriter(sqlite_store)
-    writer.record(subject(), reject("No.", "fail"))
+    writer.record(lambda node: row_for(subject(), reject("No.", "fail"), node))
     writer.close()
     assert writer.lost == 1
     assert "1 rows were not written down" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.callback.dialogue import Outcome, Verification
+from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.store import Store, callbacks, migrate
 
 NOW = 1_700_000_000.0

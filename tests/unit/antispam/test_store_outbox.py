@@ -9,14 +9,14 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from antispam.message import Body, Message
-from antispam.outcome import Decision
+from antispam.mail.decisions import Decision
+from antispam.mail.message import Body, Message
+from antispam.mail.verdicts import quarantine
 from antispam.store import Store, migrate, outbox
 from antispam.store.outbox import Kind, Letter, State
 from antispam.store.quarantine import Kept, insert
 from antispam.store.schema import outbox as table
 from antispam.store.schema import quarantine_entry
-from antispam.verdicts import quarantine
 
 NOW = 1_700_000_000.125
 LEASE = 600.0

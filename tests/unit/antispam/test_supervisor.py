@@ -16,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from antispam import logs
-from antispam.logs import LogSettings, LogTo
-from antispam.sockets import SocketSpec, open_listener
-from antispam.supervisor import Backoff, ExitCode, ProcessPlan, Supervisor, UserError, become, reopen_log_files
-from antispam.worker import Activity, Channel, Load, adopt
+from antispam.net.sockets import SocketSpec, open_listener
+from antispam.service.children import Backoff
+from antispam.service.plan import ExitCode, ProcessPlan, reopen_log_files
+from antispam.service.privileges import UserError, become
+from antispam.service.supervisor import Supervisor
+from antispam.service.worker import Activity, Channel, Load, adopt
+from antispam.settings import logs
+from antispam.settings.logs import LogSettings, LogTo
 
 
 class Clock:

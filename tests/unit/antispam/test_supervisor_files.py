@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from antispam.supervisor import GRACE_SECONDS, ExitCode, Limits
+from antispam.service.plan import ExitCode, Limits
+from antispam.service.supervisor import GRACE_SECONDS
 
 TOP = Path(__file__).parents[3]
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.message import Header
-from antispam.scan import split_message
-from antispam.trial import envelope_of
+from antispam.commands.scan import split_message
+from antispam.commands.trial import envelope_of
+from antispam.mail.message import Header
 from support.dkim_mail import RAW_RSA, pem
 from support.dns import loopback_nameserver
 from support.zone_server import ZoneResponder

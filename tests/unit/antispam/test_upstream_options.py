@@ -12,13 +12,13 @@ import bms
 import pytest
 import spfmilter
 
-from antispam import srs
-from antispam.application import Program, settings_classes
-from antispam.logs import Level, LogSettings, LogTo
-from antispam.program import ProgramSettings
+from antispam.checks._shared import srs
+from antispam.service.application import Program, settings_classes
 from antispam.settings import Settings, SettingsError, load_text
 from antispam.settings.dialects import BMS, DKIM_MILTER, SPFMILTER, Dialect
 from antispam.settings.load import Origin
+from antispam.settings.logs import Level, LogSettings, LogTo
+from antispam.settings.program import ProgramSettings
 from support.dkim_mail import RAW_RSA, pem
 
 TOP = Path(__file__).resolve().parents[3]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.wordlist import WordList, as_shown, phrases
+from antispam.protocols.word_lists import WordList, as_shown, phrases
 
 
 def found(text, *words, **how):

@@ -10,10 +10,10 @@ import tracemalloc
 
 import pytest
 
-from antispam.addresses import ClientList
-from antispam.callback.dialogue import Outcome
-from antispam.callback.verify import Caller, Reach
+from antispam.checks._shared.callback.verify import Caller, Reach
 from antispam.deadline import Deadline
+from antispam.net.addresses import ClientList
+from antispam.protocols.callback_dialogue import Outcome
 from support.dns import ScriptedResolver
 
 TIMEOUT = 0.6

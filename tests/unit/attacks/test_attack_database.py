@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.session import Outcome
+from antispam.journey.delivery import Outcome
+from antispam.journey.history_row import row_for
+from antispam.mail.verdicts import CONTINUE
 from antispam.store import Store, StoreError, migrate
 from antispam.store.greylist import Limits, Triplet, attempt
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import history
-from antispam.verdicts import CONTINUE
 from support.dns import ScriptedResolver, loopback_nameserver
 from support.whole_journey import application, connected, send
 
@@ -82,7 +83,7 @@ def test_history_waits_for_a_database_that_is_locked(database):
         subject = session._subject()
         writer = HistoryWriter(store, pause=0.05)
         with Locked(database):
-            writer.record(subject, CONTINUE)
+            writer.record(lambda node: row_for(subject, CONTINUE, node))
             deadline = Deadline.after(5)
             while not writer._complaint and not deadline.expired:
                 threading.Event().wait(0.01)

@@ -13,18 +13,20 @@ from typing import Any
 import pytest
 from bms import JOURNEY
 
-from antispam.application import Application
-from antispam.callback.dialogue import Outcome as CallOutcome
-from antispam.callback.dialogue import Verification
-from antispam.checks import learned, spam_action
-from antispam.journey import Row
+from antispam.checks import dspam as dspam_check
+from antispam.checks import spam_action
+from antispam.commands.scan import split_message
+from antispam.journey.delivery import Outcome
+from antispam.journey.session import Session
+from antispam.journey.table import Row
 from antispam.learning.teacher import Teacher
-from antispam.scan import split_message
-from antispam.session import Outcome, Session
+from antispam.mail.verdicts import Action, Verdict
+from antispam.protocols.callback_dialogue import Outcome as CallOutcome
+from antispam.protocols.callback_dialogue import Verification
+from antispam.service.application import Application
 from antispam.settings import OnError
 from antispam.store.callbacks import remember
 from antispam.store.lists import Kind, add
-from antispam.verdicts import Action, Verdict
 from support.dns import ScriptedResolver
 from support.signing import SigningKey
 from support.whole_journey import COLLEAGUE, STRANGER, Clock, application, connected, send
@@ -227,7 +229,7 @@ def test_a_defect_in_what_follows_a_message_costs_nothing(
     def fail(*args: object) -> None:
         raise Defect
 
-    monkeypatch.setattr(learned, "afterwards", fail)
+    monkeypatch.setattr(dspam_check, "afterwards", fail)
     caplog.clear()
     outcome = send(session, HEADERS)
     assert isinstance(outcome, Outcome)

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from antispam.attachments import dangerous_name, inspect
 from antispam.checks import attachments as check
-from antispam.draft import Draft
-from antispam.message import Body, Header, Message
+from antispam.mail.draft import Draft
+from antispam.mail.message import Body, Header, Message
+from antispam.protocols.attachments import dangerous_name, inspect
 
 FIELDS = 4900
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from antispam.application import Application
-from antispam.draft import AppendHeader, ChangeHeader, InsertHeader
-from antispam.logs import Formatter
-from antispam.message import Auth
-from antispam.session import Outcome
-from antispam.verdicts import Action, Verdict
+from antispam.journey.delivery import Outcome
+from antispam.mail.draft import AppendHeader, ChangeHeader, InsertHeader
+from antispam.mail.message import Auth
+from antispam.mail.verdicts import Action, Verdict
+from antispam.service.application import Application
+from antispam.settings.logs import Formatter
 from support.dns import ScriptedResolver, loopback_nameserver
 from support.whole_journey import application, connected, send
 

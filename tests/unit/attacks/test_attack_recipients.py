@@ -3,13 +3,13 @@
 import contextlib
 import time
 
-from antispam.checks.learned import MAX_USERS
+from antispam.checks.dspam import MAX_USERS
 from antispam.deadline import Deadline
-from antispam.draft import DeleteRecipient
 from antispam.learning import people
+from antispam.mail.draft import DeleteRecipient
+from antispam.mail.verdicts import Action
 from antispam.store import outbox, preferences
 from antispam.store.preferences import Preference, Scope
-from antispam.verdicts import Action
 from support.dns import ScriptedResolver
 from support.learning import teach
 from support.whole_journey import application, connected, send

@@ -5,8 +5,8 @@ import time
 
 from antispam.checks import feedback
 from antispam.deadline import Deadline
+from antispam.mail.verdicts import Action
 from antispam.store import rates
-from antispam.verdicts import Action
 from dspam.store import put_signature
 from dspam.store.records import pack_keys
 from support.dns import ScriptedResolver

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.message import envelope_address
+from antispam.mail.message import envelope_address
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,17 @@ from typing import ClassVar
 
 import pytest
 
-from antispam import journey
-from antispam.accessmap import AccessMap
 from antispam.deadline import Deadline
-from antispam.findings import Finding
-from antispam.journey import Journey, Row, Runner, Scope, Stage
-from antispam.program import ProgramSettings
-from antispam.services import Services
-from antispam.session import Session
+from antispam.journey import runner as runner_module
+from antispam.journey.runner import Runner
+from antispam.journey.services import Services
+from antispam.journey.session import Session
+from antispam.journey.table import Journey, Row, Scope, Stage
+from antispam.mail.access_map import AccessMap
+from antispam.mail.findings import Finding
+from antispam.mail.verdicts import CONTINUE
 from antispam.settings import CheckSettings, default_settings, section
-from antispam.verdicts import CONTINUE
+from antispam.settings.program import ProgramSettings
 from support.dns import ScriptedResolver
 
 
@@ -101,7 +102,7 @@ def test_look_ups_that_fill_the_pool_do_not_keep_other_messages_waiting(pool):
 
 def test_the_mta_hears_that_work_goes_on_even_if_there_is_one_look_up_only(pool, monkeypatch):
     """sendmail gives up a filter that says nothing for 10 s; a DKIM key may take longer."""
-    monkeypatch.setattr(journey, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(runner_module, "TICK_SECONDS", 0.01)
     ticked = threading.Event()
     heard = []
     session = make_session(pool, lambda sender: heard.append(ticked.wait(5)))()

@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from antispam.application import Application
-from antispam.draft import DeleteRecipient
-from antispam.session import Outcome
+from antispam.journey.delivery import Outcome
+from antispam.mail.draft import DeleteRecipient
+from antispam.mail.verdicts import Action, Verdict
+from antispam.service.application import Application
 from antispam.store.engine import Breaker
 from antispam.store.schema import outbox, quarantine_entry
-from antispam.verdicts import Action, Verdict
 from support.dns import ScriptedResolver
 from support.learning import SPAM, Learned
 from support.whole_journey import Clock, application, connected, send

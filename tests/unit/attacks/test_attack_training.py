@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from antispam.application import Application
+from antispam.journey.delivery import Outcome
 from antispam.learning.teacher import Teacher
-from antispam.session import Outcome
+from antispam.mail.verdicts import Action, Verdict
+from antispam.service.application import Application
 from antispam.store.schema import outbox, quarantine_entry
-from antispam.verdicts import Action, Verdict
 from dspam.features import extract
 from dspam.schema import dspam_signature, dspam_training
 from dspam.store import pack_keys, put_signature

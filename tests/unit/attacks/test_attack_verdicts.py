@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from antispam.session import Outcome
-from antispam.verdicts import Action
+from antispam.journey.delivery import Outcome
+from antispam.mail.verdicts import Action
 from support.dns import ScriptedResolver
 from support.whole_journey import application, connected, send
 
@@ -49,6 +49,6 @@ def test_a_full_disk_leaves_no_half_originals(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("antispam.saved.os.fsync", full)
+    monkeypatch.setattr("antispam.journey.saved.os.fsync", full)
     assert outcome_of(tmp_path, "", [PROGRAM]).verdict.action is Action.TEMPFAIL
     assert list((tmp_path / "save").iterdir()) == []

@@ -15,8 +15,8 @@ from bms import main
 from click.testing import CliRunner
 
 from antispam.learning import training
-from antispam.learning.mailboxes import message
 from antispam.learning.teacher import Teacher
+from antispam.protocols.mailboxes import message
 from antispam.store import Store, engine
 
 HAM = [f"From: ann{n}@friends.example\nSubject: lunch {n}\n\nShall we meet for lunch on day {n}?\n" for n in range(12)]

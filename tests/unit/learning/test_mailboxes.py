@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.learning.mailboxes import MailboxError, files, identity, messages
+from antispam.protocols.mailboxes import MailboxError, files, identity, messages
 
 MAIL = b"Subject: hi\n\nhello\n"
 
@@ -82,7 +82,7 @@ def test_a_quarantine_of_pydspam_has_nothing_between_its_messages(tmp_path):
 
 @pytest.mark.parametrize(("head", "foot"), [(b"", b""), (b"From a\n", b""), (b"From a\n", b"\nFrom b\n\nshort\n")])
 def test_a_message_that_is_too_long_is_marked(tmp_path, monkeypatch, head, foot):
-    monkeypatch.setattr("antispam.learning.mailboxes.MAX_MESSAGE", 100)
+    monkeypatch.setattr("antispam.protocols.mailboxes.MAX_MESSAGE", 100)
     for lines, cut in ((20, False), (30, True)):
         (tmp_path / "box").write_bytes(head + b"word\n" * lines + foot)
         assert next(messages(tmp_path / "box")).cut is cut

@@ -6,7 +6,8 @@ import pytest
 
 from antispam.learning.people import REMEMBERED, AddressList, People
 from antispam.learning.preferences import read_preference
-from antispam.learning.settings import SignaturePlace, SpamAction, TrainingMode
+from antispam.learning.settings import SignaturePlace, TrainingMode
+from antispam.mail.evidence import SpamAction
 from antispam.settings import SettingsError
 from antispam.store import Store, migrate, preferences
 from antispam.store.preferences import Preference, Scope

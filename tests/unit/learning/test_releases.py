@@ -9,13 +9,13 @@ import pytest
 from antispam.learning import releases
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
-from antispam.outcome import Decision
-from antispam.quarantine.settings import QuarantineSettings
+from antispam.mail.decisions import Decision
+from antispam.mail.verdicts import quarantine as quarantined
 from antispam.settings import default_settings
 from antispam.store import Store, migrate, preferences, quarantine
 from antispam.store.preferences import Preference, Scope
 from antispam.store.quarantine import Kept
-from antispam.verdicts import quarantine as quarantined
+from antispam.store.quarantine_settings import QuarantineSettings
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
 from gossip import Records

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from antispam.housekeeping import Housekeeper
 from antispam.learning import upkeep
+from antispam.service.housekeeping import Housekeeper
 from antispam.store import Store, migrate
 from dspam.schema import State, dspam_signature, dspam_training
 from dspam.store import TokenStore, put_signature, user_id

@@ -12,9 +12,9 @@ import bms
 import pytest
 from click.testing import CliRunner
 
-from antispam.cli import make_group
-from antispam.quarantine.commands import quarantine_commands
-from antispam.quarantine.importing import import_mailbox
+from antispam.commands.program import make_group
+from antispam.commands.quarantine.commands import quarantine_commands
+from antispam.commands.quarantine.importing import import_mailbox
 from antispam.store import Store, StoreError, migrate, retention
 from antispam.store.quarantine import of_ref
 from antispam.store.retention import Limits
@@ -119,7 +119,7 @@ def test_list_says_that_there_is_more(site):
 
 
 def test_a_long_list_has_one_head(site, monkeypatch):
-    monkeypatch.setattr("antispam.quarantine.commands.SCREEN", 2)
+    monkeypatch.setattr("antispam.commands.quarantine.commands.SCREEN", 2)
     for number in range(5):
         keep(site.store, f"ref{number}", at=float(number))
     listed = site.run("list").stdout
@@ -187,7 +187,7 @@ def test_show_raw_is_the_message_octet_by_octet(site):
 
 def test_show_raw_is_not_for_a_terminal(site, monkeypatch):
     keep(site.store, "abc")
-    monkeypatch.setattr("antispam.quarantine.commands._is_terminal", lambda: True)
+    monkeypatch.setattr("antispam.commands.quarantine.commands._is_terminal", lambda: True)
     shown = site.run("show", "abc", "--raw")
     assert (shown.exit_code, "into a file or a pipe" in shown.output) == (2, True)
 
@@ -277,7 +277,7 @@ def test_release_wait_waits_for_the_filter_where_that_is_sending_it(site_with, m
     def sleep(seconds):
         mark_sent(site.store, letters(site.store)[0].id, time.time())
 
-    monkeypatch.setattr("antispam.quarantine.commands.time.sleep", sleep)
+    monkeypatch.setattr("antispam.commands.quarantine.commands.time.sleep", sleep)
     done = site.run("release", "--wait", "abc")
     assert (done.exit_code, "the mail server took it" in done.stdout) == (0, True)
 
@@ -392,7 +392,7 @@ def test_clean_stopped_by_ctrl_c_tells_and_goes_on_the_next_time(site, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("antispam.quarantine.commands.time.sleep", interrupt)
+        patch.setattr("antispam.commands.quarantine.commands.time.sleep", interrupt)
         done = site.run("clean")
     assert (done.exit_code, len(entries(site.store))) == (130, 2)
     assert "stopped; deleted 1 too old" in done.stderr
@@ -435,7 +435,7 @@ def test_import_stopped_by_ctrl_c_goes_on_where_it_was(site, monkeypatch):
         return real(*args, done=stop, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr("antispam.quarantine.importing.import_mailbox", interrupted)
+        patch.setattr("antispam.commands.quarantine.importing.import_mailbox", interrupted)
         done = site.run("import", "--user", "bob", site.folder / "box")
     assert (done.exit_code, "stopped; 1 imported" in done.stderr) == (130, True)
     assert site.run("import", "--user", "bob", site.folder / "box").stdout == "1 imported, 1 there already\n"

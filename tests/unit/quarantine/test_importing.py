@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import Dspam
-from antispam.learning.mailboxes import MailboxError, Stored
-from antispam.quarantine.importing import import_mailbox, read_message
+from antispam.commands.quarantine.importing import import_mailbox, read_message
+from antispam.protocols.mailboxes import MailboxError, Stored
 from antispam.store import StoreError
 from antispam.store.quarantine import BadName, Search, content, find
 from antispam.store.retention import Limits, clean
@@ -138,7 +138,7 @@ def test_an_empty_mailbox_has_no_messages(store, box):
 
 
 def test_a_message_that_is_too_large_is_told_and_not_stored_in_part(store, box, monkeypatch):
-    monkeypatch.setattr("antispam.learning.mailboxes.MAX_MESSAGE", 1000)
+    monkeypatch.setattr("antispam.protocols.mailboxes.MAX_MESSAGE", 1000)
     raw = b"From a Thu Aug 22 12:36:23 2002\nA: b\n\n" + b"x\n" * 600 + b"\n" + PYDSPAM
     result = import_mailbox(store, "bob", box(raw), NOW)
     assert (result.new, len(result.problems)) == (2, 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from antispam.quarantine.show import excerpt, local_time, octets, table
+from antispam.commands.quarantine.show import excerpt, local_time, octets, table
 from antispam.store.quarantine import Entry, State
 
 BOTH = (

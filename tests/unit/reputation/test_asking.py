@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.checks import reputation, reputation_signed
+from antispam.checks._shared.reputation import asking
+from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.deadline import Deadline
-from antispam.evidence import ReputationFinding
-from antispam.message import Body, Message
-from antispam.reputation import asking
-from antispam.reputation.settings import GossipSettings
+from antispam.mail.evidence import ReputationFinding
+from antispam.mail.message import Body, Message
 from antispam.store import Store, migrate
 from gossip import HAM, SPAM, Observations, Records
 from gossip.node import Answer

@@ -11,7 +11,7 @@ import pytest
 from bms import main
 from click.testing import CliRunner, Result
 
-from antispam.reputation.commands import bars
+from antispam.commands.reputation import bars
 from antispam.store import Store, migrate
 from gossip import HAM, SPAM, UNSURE, Records
 from gossip.records import vote_row

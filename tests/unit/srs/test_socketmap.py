@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antispam.checks._shared.srs import SrsSettings, signature_of
+from antispam.commands.srs import maps_of
+from antispam.net.socket_map import MAX_REQUEST, SocketMapServer, answer, netstring
 from antispam.settings import load_text
-from antispam.socketmap import MAX_REQUEST, SocketMapServer, answer, netstring
-from antispam.srs import SrsSettings, signature_of
-from antispam.srs_commands import maps_of
 from support.places import POSTFIX
 
 CONFIG = "[srs]\nsecret = shhhh!\nfwdomain = fwd.example\nsign = example.com\nnosrs = odd.example\n"

@@ -9,11 +9,11 @@ import mailbox
 import pytest
 
 from antispam.checks import archive
-from antispam.draft import Draft
-from antispam.journey import NotDone
-from antispam.message import Body
+from antispam.journey.table import NotDone
+from antispam.mail.draft import Draft
+from antispam.mail.message import Body
+from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, load_text
-from antispam.verdicts import Action
 from support.checking import judge, message, services
 
 

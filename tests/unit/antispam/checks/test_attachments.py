@@ -8,18 +8,18 @@ import zipfile
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks import attachments
 from antispam.checks.attachments import Finding, Remedy, Settings, act, collect, decide
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.draft import ChangeHeader, Draft
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message, Recipient
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.draft import ChangeHeader, Draft
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, default_settings, load_text
-from antispam.verdicts import Action
+from antispam.settings.program import ProgramSettings
 from support.dns import ScriptedResolver
 
 MIXED = b' multipart/mixed; boundary="b"'

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import parse_text
 from antispam.checks import authentication_results as check
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.draft import ChangeHeader, Draft, Edit, InsertHeader
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.draft import ChangeHeader, Draft, Edit, InsertHeader
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message
+from antispam.protocols.dkim import DkimResult, SignatureResult
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import SettingsError, default_settings, load_text
-from antispam.spf_protocol import Result, SpfResult
 
 PASS = SignatureResult(
     result=DkimResult.PASS, domain="example.org", selector="s", algorithm="rsa-sha256", prefix="AbCd1234"

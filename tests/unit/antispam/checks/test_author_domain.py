@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY, parse_text
-from antispam.author_directories import DirectoryError
 from antispam.checks import author_domain
+from antispam.checks._shared.author_directories import DirectoryError
 from antispam.checks.author_domain import Settings, act, collect, decide, display_name
-from antispam.connection import Connection
-from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.draft import Draft
-from antispam.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message
+from antispam.mail.access_map import EMPTY, parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message
+from antispam.mail.verdicts import Action, Verdict
+from antispam.protocols.dkim import DkimResult, SignatureResult
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import SettingsError
-from antispam.spf_protocol import Result, SpfResult
-from antispam.verdicts import Action, Verdict
 from support.checking import services_of
 
 OURS = "domains = example.com, *.example.net, guest@elsewhere.example"

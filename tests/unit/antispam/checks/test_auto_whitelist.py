@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks.auto_whitelist import MAX_RECIPIENTS, Finding, Settings, afterwards, collect, decide
-from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message, Recipient
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.verdicts import Action
 from antispam.store import Store, migrate
 from antispam.store.lists import everything
-from antispam.verdicts import Action
 from support.checking import services_of
 
 NOW = 1_800_000_000.0

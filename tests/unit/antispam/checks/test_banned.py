@@ -8,20 +8,20 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from antispam.accessmap import EMPTY
-from antispam.bans import BanSettings, ban_client, ban_reported, ban_sender, our_domains, widened
 from antispam.checks import sender_domain
+from antispam.checks._shared.bans import BanSettings, ban_client, ban_reported, ban_sender, our_domains, widened
 from antispam.checks.banned import Finding, collect, decide, offended
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderListFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SenderListFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.mail.verdicts import BAN, Action, reject
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import load_text
-from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, migrate
 from antispam.store.lists import Kind, add, everything, find
 from antispam.store.schema import history
-from antispam.verdicts import BAN, Action, reject
 from support.checking import services_of
 
 NOW = 1_800_000_000.0

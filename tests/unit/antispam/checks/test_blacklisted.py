@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import EMPTY
-from antispam.bans import BanSettings
-from antispam.callback.dialogue import Outcome
 from antispam.checks import callback, sender_lists
+from antispam.checks._shared.bans import BanSettings
 from antispam.checks.blacklisted import Finding, collect, concluded, decide
-from antispam.connection import Connection
-from antispam.evidence import CallbackFinding, SenderListFinding
-from antispam.findings import Findings
+from antispam.journey.services import Services
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
-from antispam.message import Body, Header, Message
-from antispam.program import ProgramSettings
-from antispam.services import Services
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import CallbackFinding, SenderListFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message
+from antispam.mail.verdicts import CONTINUE, Action, reject
+from antispam.protocols.callback_dialogue import Outcome
 from antispam.settings import load_text
+from antispam.settings.program import ProgramSettings
 from antispam.store import Store, migrate
-from antispam.verdicts import CONTINUE, Action, reject
 from support.checking import services_of
 
 LISTED = SenderListFinding(sender="win@spam.example", blacklisted="reported")

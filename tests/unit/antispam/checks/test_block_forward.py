@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks import block_forward
-from antispam.connection import Connection
-from antispam.findings import Findings
-from antispam.verdicts import Action
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.findings import Findings
+from antispam.mail.verdicts import Action
 from support.checking import message, services
 
 CONFIG = "[defang]\nblock_forward = egghead@example.com, @busy.example\n"

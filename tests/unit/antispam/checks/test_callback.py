@@ -6,23 +6,23 @@ import contextlib
 
 import pytest
 
-from antispam.accessmap import EMPTY, parse_text
-from antispam.answers import Answer
-from antispam.callback.dialogue import Outcome, Verification
-from antispam.callback.settings import CallbackSettings
+from antispam.checks._shared.callback.settings import CallbackSettings
 from antispam.checks.callback import Finding, collect, decide, ready, tidy
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.evidence import DkimFinding, SenderListFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
-from antispam.outcome import Decision
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import EMPTY, parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import DkimFinding, SenderListFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.mail.remedies import Answer
+from antispam.mail.verdicts import Action, Callback, Verdict
+from antispam.protocols.callback_dialogue import Outcome, Verification
+from antispam.protocols.dkim import DkimResult, SignatureResult
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import Mode, default_settings
-from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, callbacks, lists, migrate
-from antispam.verdicts import Action, Callback, Verdict
 from support.dns import ScriptedResolver
 from support.mail_exchanger import MailExchanger
 from support.network import Network
@@ -241,8 +241,8 @@ def test_tidying_forgets_what_is_over(world, store):
 
 
 def test_an_entry_of_the_access_map_says_what_is_wanted():
-    from antispam.accessmap import obey
-    from antispam.verdicts import reject
+    from antispam.mail.access_map import obey
+    from antispam.mail.verdicts import reject
 
     policy = parse_text("SPF-Neutral:example.org DSN").policy("spf-neutral", "ann@example.org")
     assert obey(policy, reject("no", "why")).callback == Callback("DSN", "spf-neutral")

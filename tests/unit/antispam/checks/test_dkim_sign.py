@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from antispam.accessmap import parse_text
-from antispam.checks import dkim_sign, dkim_verify
-from antispam.connection import Connection
+from antispam.checks import dkim as dkim_check
+from antispam.checks import dkim_sign
 from antispam.deadline import Deadline
-from antispam.dkim_protocol import DkimResult, Signer, verify
-from antispam.draft import Draft, InsertHeader
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Auth, Body, Header, Message
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft, InsertHeader
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Auth, Body, Header, Message
+from antispam.protocols.dkim import DkimResult, Signer, verify
 from antispam.settings import SettingsError, default_settings, load_text
 from support.dkim_mail import BODY, ED25519, HEADERS, NOW, RAW_RSA, RSA, Zone, pem
 
@@ -138,13 +139,13 @@ def key_file(folder: Path, content: bytes = b"", mode: int = 0o600) -> Path:
 def test_keys_are_read_with_the_settings(tmp_path: Path) -> None:
     file = key_file(tmp_path)
     text = f"[dkim_sign]\nkeys =\n  Example.com  s1  {file}\n  example.net  s2  {file}\n"
-    settings = load_text(text, [dkim_sign.Settings, dkim_verify.Settings])[dkim_sign.Settings]
+    settings = load_text(text, [dkim_sign.Settings, dkim_check.Settings])[dkim_sign.Settings]
     assert settings.signers == (Signer("example.com", "s1", RSA), Signer("example.net", "s2", RSA))
 
 
 def test_upstreams_names_for_a_single_key(tmp_path: Path) -> None:
     text = f"[dkim]\ndomain = example.com\nprivkey = {key_file(tmp_path)}\n"
-    settings = load_text(text, [dkim_verify.Settings, dkim_sign.Settings])[dkim_sign.Settings]
+    settings = load_text(text, [dkim_check.Settings, dkim_sign.Settings])[dkim_sign.Settings]
     assert settings.signers == (Signer("example.com", "default", RSA),)
 
 
@@ -166,7 +167,7 @@ def test_broken_lines_are_refused(line: str, tmp_path: Path) -> None:
 
 def test_a_key_without_a_domain_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"privkey needs \[dkim\] domain"):
-        load_text(f"[dkim]\nprivkey = {key_file(tmp_path)}\n", [dkim_sign.Settings, dkim_verify.Settings])
+        load_text(f"[dkim]\nprivkey = {key_file(tmp_path)}\n", [dkim_sign.Settings, dkim_check.Settings])
 
 
 def test_a_weak_key_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY
-from antispam.callback import message_id
-from antispam.callback.dialogue import Outcome
-from antispam.callback.settings import CallbackSettings, DsnSettings
+from antispam.checks._shared.callback.settings import CallbackSettings, DsnSettings
 from antispam.checks.dsn import SECRET, Finding, afterwards, collect, decide
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.evidence import AuthFinding, CallbackFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message, Recipient
-from antispam.outcome import Decision
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import AuthFinding, CallbackFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.verdicts import Action, discard, quarantine
+from antispam.protocols import notice_id
+from antispam.protocols.callback_dialogue import Outcome
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import default_settings, load_text
-from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, StoreError, callbacks, lists, migrate, outbox
-from antispam.verdicts import Action, discard, quarantine
 from support.dns import ScriptedResolver
 
 NOW = 1_700_000_000.0
@@ -95,7 +95,7 @@ def test_a_sender_who_exists_is_written_to(store):
     assert (letter.kind, letter.mail_from, letter.recipients, letter.ref) == ("dsn", "", ("ann@example.org",), "ref")
     content = outbox.entry(store, letter.id, NOW).content
     assert b"From: Mail Delivery System <postmaster@mx.example.com>\r\n" in content
-    assert message_id.find(content, callbacks.secret(store, SECRET, NOW), NOW) == "ann@example.org"
+    assert notice_id.find(content, callbacks.secret(store, SECRET, NOW), NOW) == "ann@example.org"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def failure(
     kind=b" multipart/report; boundary=x",
     address="ann@example.org",
 ):
-    name = message_id.signed(address, "mx.example.com", callbacks.secret(store, SECRET, NOW), NOW).encode()
+    name = notice_id.signed(address, "mx.example.com", callbacks.secret(store, SECRET, NOW), NOW).encode()
     content = body or b"--x\r\n\r\nAction: failed\r\n--x\r\nMessage-ID: " + name + b"\r\n--x--\r\n"
     it = message(Header(b"Content-Type", kind), sender=sender, found=None, body=content.replace(b"{name}", name))
     it.headers[1] = Header(b"Subject", subject)
@@ -277,7 +277,7 @@ def test_an_ordinary_sender_reports_no_failure(store):
 
 
 def test_a_soft_line_break_does_not_hide_it(store):
-    name = message_id.signed("ann@example.org", "mx.example.com", callbacks.secret(store, SECRET, NOW), NOW).encode()
+    name = notice_id.signed("ann@example.org", "mx.example.com", callbacks.secret(store, SECRET, NOW), NOW).encode()
     body = b"Action: failed\r\n\r\nMessage-ID: " + name[:40] + b"=\r\n" + name[40:] + b"\r\n"
     assert take(store, failure(store, body)).failed == "ann@example.org"
 

@@ -9,18 +9,18 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from antispam.accessmap import EMPTY
 from antispam.checks.feedback import Finding, collect, decide
-from antispam.connection import Connection
-from antispam.evidence import TrainingFinding, Verb
-from antispam.findings import Findings
-from antispam.outcome import Decision
-from antispam.recorder import StoreRecorder
+from antispam.journey.recorder import StoreRecorder
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import TrainingFinding, Verb
+from antispam.mail.findings import Findings
+from antispam.mail.verdicts import Action, quarantine
 from antispam.store import Store, StoreError, migrate
 from antispam.store.history import HistoryWriter
 from antispam.store.quarantine import Kept
 from antispam.store.schema import outbox, quarantine_entry
-from antispam.verdicts import Action, quarantine
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
 from support.learning import HAM, SPAM, dspam_settings, message, services

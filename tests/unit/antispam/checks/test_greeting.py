@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.accessmap import EMPTY, AccessMap
 from antispam.checks import greeting
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import EMPTY, AccessMap
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.verdicts import Action
 from antispam.settings import default_settings
-from antispam.verdicts import Action
 from support.dns import ScriptedResolver
 
 SERVICES = Services(

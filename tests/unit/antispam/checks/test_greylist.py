@@ -6,18 +6,18 @@ import dataclasses
 
 import pytest
 
-from antispam.accessmap import AccessMap
 from antispam.checks import greylist
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message, Recipient
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import default_settings
-from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, StoreError, migrate
-from antispam.verdicts import CONTINUE, Action
 from support.dns import ScriptedResolver
 
 T0 = 1_700_000_000.0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.answers import Answer
 from antispam.checks import header_oddities
 from antispam.checks.header_oddities import Oddity, Settings
-from antispam.verdicts import Action
+from antispam.mail.remedies import Answer
+from antispam.mail.verdicts import Action
 from support.checking import judge, message
 
 # The message is received on 2023-11-14 22:13:20.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks.header_screen import Finding, collect, decide
-from antispam.connection import Connection
-from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.evidence import AuthFinding, DkimFinding
-from antispam.findings import Findings
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, DkimFinding
+from antispam.mail.findings import Findings
+from antispam.mail.verdicts import Action
+from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.store import Store, StoreError, migrate
-from antispam.verdicts import Action
 from support.learning import HAM, SPAM, dspam_settings, message, services, teach
 
 

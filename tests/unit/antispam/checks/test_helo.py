@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY, AccessMap
-from antispam.answers import Answer
 from antispam.checks import greeting, helo
 from antispam.checks.helo import Form
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import EMPTY, AccessMap
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.remedies import Answer
+from antispam.mail.verdicts import Action, Verdict
 from antispam.settings import default_settings, load_text
-from antispam.verdicts import Action, Verdict
 from support.dns import ScriptedResolver
 
 SERVICES = Services(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.accessmap import parse_text
 from antispam.checks.internal_policy import Finding, Settings, collect, decide
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
-from antispam.findings import Finding as BaseFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
-from antispam.verdicts import Action
+from antispam.mail.access_map import parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.mail.findings import Finding as BaseFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.mail.verdicts import Action
 from support.checking import services_of
 
 INTERNAL = ConnectionFinding(client=ClientClass.INTERNAL)

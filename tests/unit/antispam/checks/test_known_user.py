@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY
 from antispam.checks.known_user import Finding, Settings, addresses, collect, decide
-from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message, Recipient
-from antispam.verdicts import Action
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.verdicts import Action
 from support.checking import services_of
 
 CONFIG = "check_user = joe@example.com, Mary@example.com, bob@bücher.example"

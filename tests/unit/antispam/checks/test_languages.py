@@ -8,8 +8,8 @@ import time
 import pytest
 
 from antispam.checks import languages
+from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, load_text
-from antispam.verdicts import Action
 from support.checking import judge, message
 
 CHINESE = "[defang]\nblock_chinese = yes\n"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.accessmap import EMPTY, parse_text
 from antispam.checks import login_domain, sender_domain
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Auth, Body, Message
-from antispam.verdicts import Action, Verdict
+from antispam.mail.access_map import EMPTY, parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Auth, Body, Message
+from antispam.mail.verdicts import Action, Verdict
 from support.checking import services_of
 
 OURS = "internal_domains = example.com"

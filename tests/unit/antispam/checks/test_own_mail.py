@@ -11,22 +11,22 @@ from bms import JOURNEY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY
-from antispam.application import Application, settings_classes
 from antispam.checks.own_mail import NAME, Finding, Settings, act, collect, decide
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.draft import ChangeHeader, Draft
-from antispam.findings import Findings
-from antispam.journey import Stage
-from antispam.message import Body, Header, Message
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.journey.table import Stage
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.draft import ChangeHeader, Draft
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message
+from antispam.mail.verdicts import Action
+from antispam.service.application import Application, settings_classes
 from antispam.settings import default_settings, load_text
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import url_from
 from antispam.store.outbox import Kind, Letter, pass_digest, post
 from antispam.store.schema import history, outbox
-from antispam.verdicts import Action
 from support.dns import ScriptedResolver
 
 NOW = 1_700_000_000.0

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks.private_relay import Finding, Settings, collect, decide
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message, Recipient
-from antispam.verdicts import Action
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.verdicts import Action
 from support.checking import services_of
 
 CONFIG = "private_relay = aol.example, *.yahoo.example"

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 from bms import JOURNEY
 
-from antispam.accessmap import EMPTY
+from antispam.checks._shared.reputation.fates import _SILENT, REACHED_END, vote_of
+from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.checks.reputation import act, collect, concluded, decide, identified
-from antispam.connection import Connection
-from antispam.draft import ChangeHeader, Draft
-from antispam.evidence import AuthFinding, OpinionFinding, ReputationFinding, SpamFinding, SpfFinding
-from antispam.findings import Finding, Findings
-from antispam.message import Body, Header, Message, Recipient
-from antispam.outcome import Decision
-from antispam.reputation.fates import _SILENT, REACHED_END, vote_of
-from antispam.reputation.settings import GossipSettings
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.draft import ChangeHeader, Draft
+from antispam.mail.evidence import AuthFinding, OpinionFinding, ReputationFinding, SpamFinding, SpfFinding
+from antispam.mail.findings import Finding, Findings
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
+from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import OnError, SettingsError
-from antispam.spf_protocol import Result, SpfResult
 from antispam.store import Store, migrate
-from antispam.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
 from gossip import HAM, SPAM, Records
 from gossip.records import vote_row
 from support.checking import services_of

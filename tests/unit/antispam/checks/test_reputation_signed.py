@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from antispam.checks._shared.reputation.fates import REACHED_END
+from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.checks.reputation_signed import collect, signer
-from antispam.connection import Connection
-from antispam.dkim_protocol import DkimResult, SignatureResult
-from antispam.evidence import DkimFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
-from antispam.reputation.fates import REACHED_END
-from antispam.reputation.settings import GossipSettings
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import DkimFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.store import Store, migrate
 from gossip import SPAM, Records
 from gossip.records import vote_row

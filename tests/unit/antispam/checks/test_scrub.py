@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY
 from antispam.checks.scrub import Finding, Settings, act, collect, content, decide, hidden
-from antispam.connection import Connection
-from antispam.draft import Draft
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
-from antispam.findings import Finding as BaseFinding
-from antispam.findings import Findings
-from antispam.message import Body, Header, Message, Recipient
-from antispam.verdicts import CONTINUE, Action
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.mail.findings import Finding as BaseFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action
 from support.checking import services_of
 
 CONFIG = "hide_path = shy.example, *.shyer.example"

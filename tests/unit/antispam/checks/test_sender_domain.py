@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.accessmap import EMPTY
 from antispam.checks.sender_domain import Fault, Finding, Settings, collect, decide
-from antispam.connection import Connection
-from antispam.evidence import ClientClass, ConnectionFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
-from antispam.spf_protocol import Result, SpfResult
-from antispam.verdicts import Action
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.mail.verdicts import Action
+from antispam.protocols.spf import Result, SpfResult
 from support.checking import services_of
 
 CONFIG = """

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import EMPTY
-from antispam.authors import is_whitelisted
-from antispam.bans import BanSettings
+from antispam.checks._shared.bans import BanSettings
 from antispam.checks.sender_lists import Finding, collect, decide, tidy
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
-from antispam.spf_protocol import Result, SpfResult
+from antispam.mail.access_map import EMPTY
+from antispam.mail.authors import is_whitelisted
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.mail.verdicts import Action
+from antispam.protocols.spf import Result, SpfResult
 from antispam.store import Store, migrate
 from antispam.store.lists import Kind, add, everything
-from antispam.verdicts import Action
 from support.checking import services_of
 
 NOW = 1_800_000_000.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from antispam.checks import smart_alias
-from antispam.draft import AddRecipient, DeleteRecipient, Draft
-from antispam.evidence import WiretapFinding
+from antispam.mail.draft import AddRecipient, DeleteRecipient, Draft
+from antispam.mail.evidence import WiretapFinding
+from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, load_text
-from antispam.verdicts import Action
 from support.checking import judge, message, services
 
 

@@ -6,16 +6,15 @@ import dataclasses
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks.spam_action import REQUIRED, Finding, act, collect, content, decide, score_of
-from antispam.connection import Connection
-from antispam.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
-from antispam.evidence import Opinion, OpinionFinding
-from antispam.findings import Findings
-from antispam.learning.settings import SpamAction
-from antispam.outcome import Decision
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
+from antispam.mail.evidence import Opinion, OpinionFinding, SpamAction
+from antispam.mail.findings import Findings
+from antispam.mail.verdicts import Action, accept
 from antispam.store import StoreError
-from antispam.verdicts import Action, accept
 from dspam.learner import SPAM_AT
 from support.learning import HAM, SPAM, dspam_settings, message, services
 

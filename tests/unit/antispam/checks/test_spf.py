@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import parse_text
 from antispam.checks import spf
 from antispam.checks.spf import Doubt
-from antispam.connection import Connection
 from antispam.deadline import Deadline
-from antispam.draft import Draft, InsertHeader
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Auth, Body, Header, Message
-from antispam.services import Services
+from antispam.journey.services import Services
+from antispam.mail.access_map import parse_text
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft, InsertHeader
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Auth, Body, Header, Message
+from antispam.mail.verdicts import Action, Callback, Verdict
+from antispam.protocols.spf import Result
 from antispam.settings import SettingsError, default_settings, load_text
-from antispam.spf_protocol import Result
-from antispam.verdicts import Action, Callback, Verdict
 from support.dns import TIMEOUT, ScriptedResolver
 
 GOOD, BAD = "192.0.2.1", "198.51.100.9"

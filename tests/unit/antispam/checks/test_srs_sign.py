@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from antispam.accessmap import EMPTY
 from antispam.checks.srs_sign import Finding, Settings, act, collect, decide
-from antispam.connection import Connection
-from antispam.draft import ChangeSender, Draft
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message, Recipient
-from antispam.verdicts import CONTINUE, Action
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.draft import ChangeSender, Draft
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action
 from support.checking import services_of
 
 CONFIG = "secret = shhhh!\nses = example.com\nsign = example.net\nnosrs = braindead.example"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from antispam.accessmap import EMPTY
 from antispam.checks.training_address import Finding, collect, decide, tidy
-from antispam.connection import Connection
-from antispam.evidence import AuthFinding, ClientClass, ConnectionFinding, Verb
-from antispam.findings import Findings
 from antispam.learning import feedback
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, Verb
+from antispam.mail.findings import Findings
+from antispam.mail.verdicts import Action
 from antispam.store import Store, StoreError, migrate
 from antispam.store.schema import rate
-from antispam.verdicts import Action
 from support.learning import dspam_settings, message, services
 
 CONFIG = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from antispam.checks import wiretap
-from antispam.draft import AddRecipient, AppendHeader, DeleteRecipient, Draft
+from antispam.mail.draft import AddRecipient, AppendHeader, DeleteRecipient, Draft
+from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, load_text
-from antispam.verdicts import Action
 from support.checking import judge, message, services
 
 CONFIG = "[wiretap]\nusers = big@example.com, @tapped.example\ndest = spy@example.com\n"

@@ -6,16 +6,16 @@ import time
 
 import pytest
 
-from antispam.bans import BanSettings
 from antispam.checks import words
-from antispam.connection import Connection
-from antispam.evidence import ReputationFinding, SpfFinding
-from antispam.findings import Findings
-from antispam.message import Body, Message
-from antispam.spf_protocol import Result, SpfResult
+from antispam.checks._shared.bans import BanSettings
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ReputationFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Body, Message
+from antispam.mail.verdicts import CONTINUE, Action, reject
+from antispam.protocols.spf import Result, SpfResult
 from antispam.store import Store, migrate
 from antispam.store.lists import everything
-from antispam.verdicts import CONTINUE, Action, reject
 from support.checking import judge, message, services_of
 
 CONFIG = "[defang]\nspam_words = $$$, HGH\nporn_words = cialis\nfrom_words = White Teeth\n"

@@ -1,0 +1,1 @@
+"""What only checks use, and more than one of them does."""

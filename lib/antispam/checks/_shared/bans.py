@@ -1,0 +1,221 @@
+"""Bans: which clients and domains are shut out, and for how long; the one place that puts them on the list."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from collections.abc import Collection
+
+from antispam.deadline import Deadline
+from antispam.mail.authors import is_whitelisted
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ConnectionFinding, DkimFinding, SpfFinding
+from antispam.mail.message import Message
+from antispam.mail.verdicts import Verdict, reject
+from antispam.net.addresses import NetworkList, host_list, normalize_domain, parents, parse_ip, parse_mailbox
+from antispam.protocols.dkim import DkimResult
+from antispam.protocols.spf import Result
+from antispam.settings import CheckSettings, OnError, Settings, option, section
+from antispam.settings.values import duration, not_negative, positive
+from antispam.store import Store, history
+from antispam.store.lists import BadName, Kind, add, find
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+DAY = 86400.0
+LONGEST = 8  # times as long as the first ban
+PROVIDERS = (
+    *("gmail.com", "googlemail.com", "google.com", "yahoo.com", "yahoo.co.uk", "yahoo.fr", "yahoo.de", "yahoo.it"),
+    *("yahoo.es", "yahoo.ca", "yahoo.com.br", "yahoo.co.jp", "yahoo.co.in", "ymail.com", "aol.com", "hotmail.com"),
+    *("hotmail.co.uk", "hotmail.fr", "hotmail.de", "hotmail.it", "hotmail.es", "outlook.com", "outlook.de"),
+    *("outlook.fr", "outlook.es", "live.com", "live.co.uk", "live.fr", "live.nl", "msn.com", "icloud.com"),
+    *("me.com", "mac.com", "proton.me", "protonmail.com", "gmx.net", "gmx.de", "gmx.at", "gmx.ch", "gmx.com"),
+    *("web.de", "t-online.de", "freenet.de", "mail.ru", "yandex.ru", "yandex.com", "qq.com", "163.com", "126.com"),
+    *("orange.fr", "wanadoo.fr", "free.fr", "laposte.net", "libero.it", "comcast.net", "verizon.net", "att.net"),
+    "mail.com",
+)
+# Behind these there is a proxy, or a network of ours that internal_connect forgets: the address is that of many, or of all.
+_SHARED = NetworkList(
+    ipaddress.ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
+# Below a country's domain: names of registries, such as co.uk, com.br, ne.jp, where everybody is one further down.
+_REGISTRY = re.compile(r"(?:[a-z]{1,3}|gouv|mil|info|name|asso|nom)\.[a-z]{2}")
+# One of several servers of a domain: its whole domain is meant.
+_ONE_OF_MANY = re.compile(r"(?:mail|smtp|mx)\d{1,3}\.(?=.+\.)")
+
+
+@section("bans")
+class BanSettings(CheckSettings):
+    """[bans]: clients and domains that are shut out. `bms lists` shows and changes them."""
+
+    on_error: OnError = option(
+        OnError.ACCEPT, "when the store can't answer: accept (banned ones get in), tempfail or reject"
+    )
+    max_demerits: int = option(
+        0,
+        "offences on one connection (unknown users, our own name or domain) after which its address is banned; 0 bans nobody. "
+        "3 is a good value",
+        section="milter",
+        check=not_negative,
+    )
+    email_providers: tuple[str, ...] = option(
+        PROVIDERS,
+        "domains where everybody can have an address: a report to bandom blacklists the mailbox, not the domain; and their "
+        "servers are not banned for offences",
+        section="milter",
+        check=host_list,
+    )
+    ban_client: float = option(
+        DAY,
+        "how long a client is banned the first time; twice as long each time again, up to 8 times",
+        parse=duration("d"),
+        check=positive,
+    )
+    ban_domain: float = option(
+        90 * DAY, "how long a domain that users reported is banned", parse=duration("d"), check=positive
+    )
+    throwaway: bool = option(
+        False,
+        "ban a domain that SPF proves, and of which nothing is known yet ([gossip]), for a word in the author's name "
+        "([defang] from_words)",
+    )
+    learn: bool = option(
+        False,
+        "read what blacklisted senders write before they are refused, and teach the screener that it is spam; so with senders "
+        "whom their server does not know ([callback])",
+    )
+    blacklist: float = option(
+        30 * DAY, "how long a mailbox that users reported is blacklisted", parse=duration("d"), check=positive
+    )
+
+
+def refusal_of_listed(what: str, sender: str, why: str) -> Verdict:
+    """The refusal of a sender who is on a list; a demerit for his client, too."""
+    text = (
+        f"{what} {sender} is on our blacklist: {why}.\n"
+        "If that is a mistake, please write to our postmaster from another address."
+    )
+    return reject(text, f"{what.lower()} {sender} is listed: {why}", demerits=1)
+
+
+def ban_client(
+    store: Store,
+    settings: BanSettings,
+    ip: str,
+    reason: str,
+    by: str,
+    now: float,
+    deadline: Deadline | None = None,
+    once: bool = False,
+) -> bool:
+    """Ban a client's address for a time that doubles with each ban; with `once` not while it is banned already. False for what
+    is no address, or one of a private network: that may stand for everybody. Raises StoreError."""
+    if parse_ip(ip) in _SHARED:
+        log.warning("not banned, since it is no public address: %s: %s", for_log(ip), for_log(reason))
+        return False
+    try:
+        add(
+            store,
+            Kind.BANNED_IP,
+            ip,
+            reason=reason,
+            by=by,
+            now=now,
+            expires_at=now + settings.ban_client,
+            longest=LONGEST,
+            once=once,
+            deadline=deadline,
+        )
+    except BadName:
+        return False
+    log.warning("BANNED %s: %s", for_log(ip), for_log(reason))
+    return True
+
+
+def ban_sender(
+    store: Store,
+    settings: BanSettings,
+    proved: str,
+    author: str,
+    by: str,
+    now: float,
+    deadline: Deadline | None = None,
+    reason: str = "reported to bandom",
+) -> str:
+    """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" where
+    nothing can be banned. Raises StoreError."""
+    mailbox = parse_mailbox(author)
+    providers = host_list(settings.email_providers)
+    provider = proved in providers
+    kind = Kind.BLACKLIST if provider else Kind.BANNED_DOMAIN
+    name = str(mailbox) if provider else widened(proved)
+    if name.removeprefix("*.") in providers and not provider:
+        name = proved  # one server of theirs, whose bounces are nobody's
+    if provider and (mailbox.domain != proved or not mailbox.local):  # without a name it would be all of the provider
+        return ""
+    if any(
+        entry.expires_at is None for entry in find(store, [(Kind.WHITELIST, author), (Kind.WHITELIST, proved)], now)
+    ):
+        return ""  # an administrator wrote that; a user can't overrule him
+    until = now + (settings.blacklist if provider else settings.ban_domain)
+    try:
+        add(store, kind, name, reason=reason, by=by, now=now, expires_at=until, deadline=deadline)
+    except BadName:
+        return ""
+    log.warning("BANNED %s: %s, by %s", for_log(name), for_log(reason), for_log(by))
+    return name
+
+
+def is_shared(connection: Connection, message: Message, settings: BanSettings) -> bool:
+    """Whether the client is a server of many people, which one of them must not take away from the others: of a provider where
+    everybody can have an address, of a forwarder that is trusted, or of somebody whom our users write to."""
+    providers = host_list(settings.email_providers)
+    client = connection.findings.get(ConnectionFinding)
+    # The lines of a provider's customers have names below its domain, too.
+    one_of_pool = client is None or client.dynamic
+    if not one_of_pool and any(name in providers for name in parents(connection.name)):
+        return True
+    spf = message.findings.get(SpfFinding)
+    if spf is None:
+        return False
+    of_provider = spf.mailfrom is not None and spf.mailfrom.domain in providers
+    passed = spf.mailfrom is not None and spf.mailfrom.result is Result.PASS
+    return bool(spf.forwarder) or (passed and of_provider) or is_whitelisted(message)
+
+
+def our_domains(settings: Settings) -> tuple[str, ...]:
+    """[milter] internal_domains, `*.example.com` as what all of it is below."""
+    return tuple(normalize_domain(name).removeprefix("*.") for name in settings.listed("milter", "internal_domains"))
+
+
+def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float, ours: Collection[str] = ()) -> str:
+    """Shut out the sender of a message that a user reported to bandom, as far as SPF or DKIM proved who that was; `ours` are
+    domains that nobody may shut out. Returns what was banned, "" for nothing. Raises StoreError."""
+    found = history.findings(store, ref, SpfFinding, DkimFinding)
+    spf, dkim = found.get(SpfFinding), found.get(DkimFinding)
+    if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
+        proved, author = spf.mailfrom.domain, spf.mailfrom.mailfrom
+    elif dkim is not None and parse_mailbox(dkim.author).domain in _signed(dkim):
+        proved, author = parse_mailbox(dkim.author).domain, dkim.author
+    else:
+        return ""
+    if any(name in ours for name in parents(proved)):
+        return ""
+    return ban_sender(store, settings, proved, author, by, now)
+
+
+def _signed(dkim: DkimFinding) -> set[str]:
+    return {one.domain for one in dkim.signatures if one.result is DkimResult.PASS}
+
+
+def widened(domain: str) -> str:
+    """`mx3.spam.example` is one of many servers of `*.spam.example`; every other domain is meant as it stands. `mx1.co.uk` is
+    somebody's domain: its registry is not to be shut out for it."""
+    bare = _ONE_OF_MANY.sub("", domain, count=1)
+    return domain if bare == domain or _REGISTRY.fullmatch(bare) else f"*.{bare}"

@@ -1,0 +1,221 @@
+"""Call-back verification: which servers take mail for an address, which of them may be called, and what they say.
+
+Whoever sends mail chooses the domain, and with it the addresses that we connect to. So none is called that is not a public
+one: not this machine, not the inside of a network, however the DNS dresses it up. A name is looked up once, and what was
+looked at is what is connected to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import functools
+import ipaddress
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+from antispam.deadline import Deadline
+from antispam.net.addresses import ClientList, IPAddress, is_hostname
+from antispam.net.resolver import DNSTemporaryError, Lookup, Status, ascii_domain
+from antispam.protocols.callback_dialogue import (
+    Connect,
+    Listener,
+    Outcome,
+    Unreachable,
+    Verification,
+    ask,
+    connect_by_tcp,
+)
+from antispam.text import for_log
+
+MAX_HOSTS = 5
+MAX_ADDRESSES = 8  # of all hosts together
+
+_SAYABLE = re.compile(r"[^\x00-\x20<>\x7f]{1,255}")
+# Addresses that carry another one: behind each stands an IPv4 address which is not looked at here.
+_TUNNELS = tuple(
+    map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10"))
+)
+
+
+@functools.cache
+def _every_address_binds() -> bool:
+    """Whether this machine lets a socket have an address that isn't its own (ip_nonlocal_bind): then binding says nothing."""
+    return _binds(ipaddress.ip_address("192.0.2.1"))
+
+
+def _binds(address: IPAddress) -> bool:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind((str(address), 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL, errno.EACCES)
+    return True
+
+
+def is_this_machine(address: IPAddress) -> bool:
+    """Whether one of our interfaces has the address."""
+    return not _every_address_binds() and _binds(address)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reach:
+    """Whom we may call.
+
+    ours      our own hosts, by the configuration
+    also      networks that are called although they are not public, or ours
+    is_local  whether an address is one of this machine
+    """
+
+    ours: ClientList = dataclasses.field(default_factory=ClientList)
+    also: ClientList = dataclasses.field(default_factory=ClientList)
+    is_local: Callable[[IPAddress], bool] = is_this_machine
+
+    def allows(self, address: IPAddress) -> bool:
+        return self.also.match(address) or (_is_public(address) and not self.is_ours(address))
+
+    def is_ours(self, address: IPAddress) -> bool:
+        """Whether mail for that address comes to us. An address inside is nobody's mail server to the outside."""
+        return _is_public(address) and (self.ours.match(address) or self.is_local(address))
+
+
+def _is_public(address: IPAddress) -> bool:
+    if address.version == 6 and any(address in network for network in _TUNNELS):
+        return False
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
+    )
+
+
+class Caller:
+    """Asks the servers of a domain, at most `at_once` of them at the same time in this process.
+
+    helo     the name that we say
+    timeout  seconds for one address altogether
+    """
+
+    def __init__(
+        self,
+        resolver: Lookup,
+        reach: Reach,
+        slots: threading.Semaphore,
+        *,
+        helo: str,
+        timeout: float = 20.0,
+        port: int = 25,
+        connect: Connect = connect_by_tcp,
+        listen: Listener = lambda who, line: None,
+    ) -> None:
+        self._resolver = resolver
+        self._reach = reach
+        self._slots = slots
+        self._helo = helo
+        self._timeout = timeout
+        self._port = port
+        self._connect = connect
+        self._listen = listen
+
+    def verify(self, address: str, deadline: Deadline) -> Verification:
+        """Whether bounces to `address` would arrive. Whatever the address, the DNS and the servers are, it ends in time and
+        raises nothing."""
+        deadline = deadline.at_most(self._timeout)
+        local, _, domain = address.rpartition("@")
+        name = ascii_domain(domain)
+        if name is None or "." not in name or not is_hostname(name):
+            return Verification(Outcome.FAILED, f"{for_log(domain, 100)} is no domain that takes mail")
+        path = f"{local}@{name}"
+        if not _SAYABLE.fullmatch(path) or not _is_unicode(path):
+            return Verification(Outcome.UNKNOWN, "the address is too odd to be asked for")
+        try:
+            hosts = self._hosts(name, deadline)
+        except DNSTemporaryError as error:
+            return Verification(Outcome.TEMPORARY, f"DNS: {for_log(str(error), 200)}")
+        if isinstance(hosts, Verification):
+            return hosts
+        return self._ask_all(path, hosts, deadline)
+
+    def _hosts(self, domain: str, deadline: Deadline) -> list[str] | Verification:
+        """By preference; the domain itself where it has no MX records (RFC 5321 section 5.1). Raises DNSTemporaryError."""
+        answer = self._resolver.lookup(domain, "MX", deadline)
+        if answer.status is Status.NXDOMAIN:
+            return Verification(Outcome.FAILED, f"there is no domain {domain}")
+        if not answer.exchanges:
+            return [domain]
+        hosts = [host for _, host in answer.exchanges if host]
+        if not hosts:
+            return Verification(Outcome.FAILED, f"{domain} takes no mail (null MX)", null_mx=True)
+        return hosts[:MAX_HOSTS]
+
+    def _ask_all(self, path: str, hosts: list[str], deadline: Deadline) -> Verification:
+        trouble: list[str] = []  # why servers that exist could not be asked
+        last = Verification(Outcome.FAILED, f"no mail server of {path.rpartition('@')[2]} has an address")
+        asked = 0
+        for host in hosts:
+            for address in self._addresses(host, deadline, trouble):
+                if self._reach.is_ours(address) and not self._reach.allows(address):
+                    return Verification(Outcome.UNKNOWN, f"{host} is one of our own", host)
+                if not self._reach.allows(address):
+                    self._listen("*", f"{host} [{address}] is no public address")
+                    last = Verification(Outcome.FAILED, f"{host} has no public address", host)
+                    continue
+                if asked >= MAX_ADDRESSES or deadline.expired:
+                    return Verification(Outcome.TEMPORARY, "; ".join(trouble)[:500] or "no time left", host)
+                asked += 1
+                found = self._ask_one(path, host, address, deadline, trouble)
+                if found is not None:
+                    return found
+        return Verification(Outcome.TEMPORARY, "; ".join(trouble)[:500]) if trouble else last
+
+    def _ask_one(
+        self, path: str, host: str, address: IPAddress, deadline: Deadline, trouble: list[str]
+    ) -> Verification | None:
+        """None where this server can't be asked: one that is down must leave time for the next."""
+        share = deadline.at_most(max(1.0, deadline.remaining() / 2))
+        if not self._slots.acquire(timeout=share.remaining()):
+            return Verification(Outcome.TEMPORARY, "too many addresses are being asked for at the same time")
+        try:
+            found = ask(
+                path,
+                host,
+                str(address),
+                helo=self._helo,
+                deadline=share,
+                port=self._port,
+                connect=self._connect,
+                listen=self._listen,
+            )
+        except Unreachable as error:
+            self._listen("*", str(error))
+            trouble.append(f"{host}: {error}")
+            return None
+        finally:
+            self._slots.release()
+        return found
+
+    def _addresses(self, host: str, deadline: Deadline, trouble: list[str]) -> Iterator[IPAddress]:
+        for kind in ("A", "AAAA"):
+            try:
+                answer = self._resolver.lookup(host, kind, deadline)
+            except DNSTemporaryError as error:
+                trouble.append(f"DNS: {for_log(str(error), 200)}")
+                continue
+            for text in answer.addresses:
+                with contextlib.suppress(ValueError):
+                    yield _plain(ipaddress.ip_address(text))
+
+
+def _plain(address: IPAddress) -> IPAddress:
+    """::ffff:192.0.2.1 is the IPv4 address that it is."""
+    return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""How a key takes another one's place without a message that can't be verified: publish, wait, sign, retire.
+
+A key signs only after the name servers have shown its record for a while, and its record stays after it signs no more for as
+long as mail may lie in queues. This module is the state machine, without files, DNS or a clock; folder.py keeps the states.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable, Mapping
+
+from antispam.checks._shared.dkim_keys.files import Algorithm
+from antispam.checks._shared.dkim_keys.published import State
+
+
+class Stage(enum.StrEnum):
+    """The life of a key, in its order."""
+
+    NEW = "new"  # to be published
+    PUBLISHED = "published"  # seen in DNS; caches must learn of it first
+    SIGNING = "signing"
+    RETIRED = "retired"  # signs no more; its record is still needed
+    WITHDRAWN = "withdrawn"  # its record may be deleted, and then its file is
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Key:
+    """A key and since when (seconds since the epoch) it is in its stage."""
+
+    selector: str
+    algorithm: Algorithm
+    stage: Stage
+    since: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds. wait: how long a record must have been seen before its key signs; more than the time for which name servers
+    remember that there was none. keep: how long a record stays after its key signed for the last time."""
+
+    wait: float = 86400.0
+    keep: float = 7 * 86400.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a key: `now` is None where nothing is left of it."""
+
+    before: Key
+    now: Key | None
+
+
+class RotationError(ValueError):
+    """What was asked for does not fit the states; the text says why."""
+
+
+def begin(keys: Iterable[Key], algorithm: Algorithm, selector: str, now: float) -> tuple[Key, ...]:
+    """The keys with a new one. Raises RotationError where one of that algorithm is on its way already."""
+    keys = tuple(keys)
+    for key in keys:
+        if key.algorithm is algorithm and key.stage in (Stage.NEW, Stage.PUBLISHED):
+            raise RotationError(f"{key.selector} is on its way already; finish its rotation first")
+        if key.selector == selector:
+            raise RotationError(f"the selector {selector} is in use")
+    return (*keys, Key(selector, algorithm, Stage.NEW, now))
+
+
+def advance(
+    keys: Iterable[Key], seen: Mapping[str, State], now: float, pace: Pace
+) -> tuple[tuple[Key, ...], tuple[Step, ...]]:
+    """The keys as they are from now on, and what changed. `seen` is what DNS says, by selector; where it does not answer,
+    nothing moves."""
+    before = tuple(_not_from_the_future(key, now) for key in keys)
+    moved = {key.selector: _next(key, seen.get(key.selector, State.UNKNOWN), now, pace) for key in before}
+    successors = {
+        key.algorithm
+        for key in before
+        if key.stage is Stage.PUBLISHED and (then := moved[key.selector]) is not None and then.stage is Stage.SIGNING
+    }
+    for key in before:
+        if key.stage is Stage.SIGNING and key.algorithm in successors:
+            moved[key.selector] = dataclasses.replace(key, stage=Stage.RETIRED, since=now)
+    after = tuple(key for key in moved.values() if key is not None)
+    return after, tuple(Step(key, moved[key.selector]) for key in before if moved[key.selector] != key)
+
+
+def _next(key: Key, seen: State, now: float, pace: Pace) -> Key | None:
+    match key.stage, seen:
+        case Stage.NEW, State.RIGHT:
+            return dataclasses.replace(key, stage=Stage.PUBLISHED, since=now)
+        case Stage.PUBLISHED, State.MISSING | State.WRONG:
+            return dataclasses.replace(key, stage=Stage.NEW, since=now)
+        case Stage.PUBLISHED, State.RIGHT if now - key.since >= pace.wait:
+            return dataclasses.replace(key, stage=Stage.SIGNING, since=now)
+        case Stage.RETIRED, _ if now - key.since >= pace.keep:
+            return dataclasses.replace(key, stage=Stage.WITHDRAWN, since=now)
+        case Stage.WITHDRAWN, State.MISSING:
+            return None
+    return key
+
+
+def _not_from_the_future(key: Key, now: float) -> Key:
+    """A clock that was wrong once must not stop a rotation for ever."""
+    return dataclasses.replace(key, since=now) if key.since > now else key

@@ -1,0 +1,70 @@
+"""What became of a message says something of its sender."""
+
+from __future__ import annotations
+
+from antispam.checks._shared.reputation.asking import node_of
+from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.journey.services import Services
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import OpinionFinding, ReputationFinding, SpamFinding
+from antispam.mail.message import Message
+from antispam.mail.subject import Subject, all_decisions
+from antispam.mail.verdicts import Action, Verdict
+from gossip import HAM, SPAM
+from gossip.records import identity, vote_row
+from gossip.schema import reputation_vote
+
+REACHED_END = "reputation: the message came to its end"  # in memo
+
+# Whose refusals say nothing of a message: our own first, for who is refused by his reputation would never get a better
+# one; those that any honest sender may meet, by a typing error say; and what is dropped for other reasons than what it is.
+_SILENT = frozenset(
+    {"reputation", "reputation_signed", "known_user", "private_relay", "dkim", "block_forward", "limits"}
+    | {"training_address", "own_mail", "feedback", "dsn", "srs", "wiretap", "smart_alias", "scrub"}
+)
+_AWAY = frozenset({Action.REJECT, Action.DISCARD, Action.QUARANTINE})
+
+
+def vote_of(connection: Connection, message: Message, verdict: Verdict) -> int | None:
+    """SPAM, HAM, or None where its fate says neither: it was greylisted, given up, held, or refused for no fault of its own.
+
+    Called spam for one recipient is spam; refused or dropped once its content was seen, or for what no honest client does,
+    too; all else that was delivered is ham until somebody reports it.
+    """
+    if _called_spam(message):
+        return SPAM
+    if verdict.action in (Action.CONTINUE, Action.ACCEPT):
+        return HAM if REACHED_END in message.memo else None
+    if verdict.action not in _AWAY:
+        return None
+    decisions = all_decisions(Subject(connection, message))
+    decisions += [decision for one in message.recipients for decision in one.decisions]
+    for decision in decisions:
+        seen = bool(message.headers) or decision.verdict.demerits > 0
+        if decision.stops and decision.verdict.action in _AWAY and seen and decision.check not in _SILENT:
+            return SPAM
+    return None
+
+
+def _called_spam(message: Message) -> bool:
+    opinion = message.findings.get(OpinionFinding)
+    if opinion is not None and opinion.honeypot:
+        return True
+    found = [one.findings.get(SpamFinding) for one in message.recipients]
+    return any(one.is_spam for one in found if one is not None)
+
+
+def remember(
+    finding: ReputationFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Write the vote down, after the reply."""
+    if message is None or not finding.umis or not services.settings[GossipSettings].learn:
+        return
+    vote = vote_of(connection, message, verdict)
+    if vote is None:
+        return
+    name = identity(finding.domain, finding.how)
+    row = vote_row(finding.umis, name, services.clock(), ref=message.ref, vote=vote, asked_at=message.received_at)
+    services.write_later(reputation_vote, row)
+    if services.store is not None:
+        node_of(services).voted(name, vote, message.received_at)

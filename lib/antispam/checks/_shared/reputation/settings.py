@@ -1,0 +1,95 @@
+"""[gossip]: whom to ask, whom to answer, and what follows from a reputation."""
+
+from __future__ import annotations
+
+from antispam.net.addresses import client_list
+from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings.values import duration, number
+from gossip import split_address
+
+MAX_PEERS = 8
+MAX_TTL = 3
+SHORTEST_KEY = 16
+
+
+def _threshold(text: str) -> float | None:
+    """A number from -100 to 100; empty is none."""
+    if not text.strip():
+        return None
+    value = number(text)
+    if not -100 <= value <= 100:
+        raise ValueError("expected a number from -100 to 100, or nothing")
+    return value
+
+
+def _percent(value: float) -> None:
+    if not 0 <= value <= 100:
+        raise ValueError("expected a number from 0 to 100")
+
+
+def _hops(value: int) -> None:
+    if not 0 <= value <= MAX_TTL:
+        raise ValueError(f"expected a number from 0 to {MAX_TTL}: each hop multiplies the questions")
+
+
+def _address(text: str) -> None:
+    if text:
+        split_address(text)
+
+
+def _peers(names: tuple[str, ...]) -> None:
+    if len(names) > MAX_PEERS:
+        raise ValueError(f"at most {MAX_PEERS}: each is asked about every message")
+    for name in names:
+        split_address(name)
+
+
+def _long(text: str) -> None:
+    if text and (len(text) < SHORTEST_KEY or ":" in text or not text.isascii() or not text.isprintable()):
+        raise ValueError(f"expected at least {SHORTEST_KEY} printable characters without a colon")
+
+
+@section("gossip")
+class GossipSettings(CheckSettings):
+    """[gossip]: reputation of senders' domains, and the GOSSiP protocol."""
+
+    on_error: OnError = option(
+        OnError.ACCEPT, "when the store can't answer: accept (go on without an opinion), tempfail or reject"
+    )
+    reject_below: float | None = option(
+        None, "refuse mail of a domain with a lower reputation than this (-100 to 100), -70 say; empty refuses none",
+        parse=_threshold,
+    )  # fmt: skip
+    reject_confidence: float = option(5.0, "but only with more confidence than this (0 to 100)", check=_percent)
+    trust_above: float | None = option(
+        None, "don't greylist an authenticated domain with a higher reputation than this, 40 say; empty trusts none",
+        parse=_threshold,
+    )  # fmt: skip
+    trust_confidence: float = option(1.0, "but only with more confidence than this", check=_percent)
+    peers: tuple[str, ...] = option(
+        (), "nodes that are asked what they think of a domain, host or host:port", check=_peers
+    )
+    ttl: int = option(1, "over how many hops: 1 asks the peers, 2 makes them ask theirs", check=_hops)
+    server: str = option(
+        "", "a GOSSiP server that remembers for us, host:port: it is asked and told, instead of peers", check=_address
+    )
+    timeout: float = option(2.0, "how long peers and server may take, all together", parse=duration("s"))
+    listen: str = option(
+        "", "where we answer other nodes: 11900, or address:port; empty answers nobody", check=_address
+    )
+    askers: tuple[str, ...] = option(
+        ("127.*", "::1"), "who may ask: addresses and networks; add those of your peers", check=client_list
+    )
+    key: str = option(
+        "", "a secret that nodes share: who has it may tell a message's fate and reset; without, this machine only",
+        check=_long,
+    )  # fmt: skip
+    learn: bool = option(True, "remember what becomes of each message; what users report corrects that")
+    header: bool = option(True, "write what was found into X-GOSSiP; the same field from outside is removed")
+    retain: float = option(180 * 86400.0, "how long a domain is remembered after its last message", parse=duration("d"))
+    retain_rare: float = option(
+        30 * 86400.0, "the same for a domain of which fewer than 5 messages came", parse=duration("d")
+    )
+    retain_messages: float = option(
+        30 * 86400.0, "how long a report can correct what became of a message", parse=duration("d")
+    )

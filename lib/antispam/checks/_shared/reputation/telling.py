@@ -1,0 +1,58 @@
+"""What a reputation means for a message, and how a sender is told."""
+
+from __future__ import annotations
+
+from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.mail.evidence import ReputationFinding
+from antispam.mail.verdicts import Action, Verdict, reject
+
+_PROVED_BY = {
+    "SPF": "its SPF record permits your server",
+    "DKIM": "it signed the message",
+    "GUESS": "your server seems to be its own",
+    "HELO": "your server calls itself so at HELO",
+}
+
+
+def judged(finding: ReputationFinding, settings: GossipSettings) -> Verdict:
+    """Refused where it is bad enough, and we are sure enough."""
+    reason = told(finding)
+    low = settings.reject_below is not None and finding.reputation < settings.reject_below
+    if not low or finding.confidence <= settings.reject_confidence:
+        return Verdict(Action.CONTINUE, reason=reason)
+    return reject("\n".join(_explained(finding)), reason)
+
+
+def told(finding: ReputationFinding) -> str:
+    """In words for the log; "" of a domain of which nobody knows anything."""
+    if not finding.confidence and not finding.spam + finding.ham:
+        return ""
+    peers = f", {finding.peers} peers" if finding.peers else ""
+    return (
+        f"{finding.how} {finding.domain} has reputation {finding.reputation:.0f}, confidence {finding.confidence:.0f} "
+        f"({finding.spam} spam, {finding.ham} ham{peers})"
+    )
+
+
+def _explained(finding: ReputationFinding) -> list[str]:
+    domain = finding.domain
+    lines = [
+        f"Nearly all mail of {domain} that came here lately was spam "
+        f"(reputation {finding.reputation:.0f} of -100 to 100)."
+    ]
+    if finding.how in _PROVED_BY:
+        return [
+            *lines,
+            f"It is known by this: {_PROVED_BY[finding.how]}. Please ask the administrator of {domain} to stop the spam;",
+            "the reputation mends by itself once less of it comes.",
+        ]
+    return [
+        *lines,
+        f"Nothing proves that it came from {domain} (SPF {finding.how}), so that forgeries count, too. Ask its administrator",
+        "to publish an SPF record that passes: then it is judged by its own mail alone.",
+    ]
+
+
+def header(finding: ReputationFinding) -> str:
+    """The value of X-GOSSiP, as pygossip writes it."""
+    return f"{finding.umis},{int(finding.reputation)},{int(finding.confidence)}"

@@ -1,0 +1,31 @@
+"""What is refused for who sent it may teach the screener, too, if the site wants that ([bans] learn)."""
+
+from __future__ import annotations
+
+from antispam.checks._shared.bans import BanSettings
+from antispam.journey.services import Services
+from antispam.learning.delivered import as_delivered
+from antispam.learning.feedback import PERIOD
+from antispam.learning.settings import DspamSettings
+from antispam.mail.connection import Connection
+from antispam.mail.message import Message
+from antispam.store import rates
+from dspam.features import extract
+
+
+def learn_refused(connection: Connection, message: Message, services: Services) -> bool:
+    """Learn a refused message as spam in the first screener's dictionary, not more of them an hour than of one user's reports:
+    anybody can pretend to be a sender whom we refuse. False where that is not wanted, not possible, or enough. Raises
+    StoreError."""
+    settings = services.settings[DspamSettings]
+    if not services.settings[BanSettings].learn or services.store is None or services.dictionaries is None:
+        return False
+    if not settings.dspam_screener or not message.headers or not message.body.complete:
+        return False
+    name = settings.dspam_screener[0]
+    used = rates.use(services.store, f"refused {name}"[:255], 1, services.clock(), PERIOD, services.deadline)
+    if used > settings.report_rate:
+        return False
+    keys = extract(as_delivered(connection, message))
+    services.dictionaries.make(name).learn(message.ref, keys, True, services.deadline)
+    return True

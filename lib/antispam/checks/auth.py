@@ -1,0 +1,69 @@
+"""SMTP AUTH: may this login use this envelope sender?
+
+A client that authenticated is one of our users: faults of its host name, address or HELO are pardoned, unless an
+`smtp-auth:` entry of the access map forbids the sender.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey
+from antispam.mail.access_map import Action as Wanted
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, accept, reject
+from antispam.net.addresses import parse_mailbox
+from antispam.settings import CheckSettings, section
+from antispam.text import from_wire
+
+NAME = "auth"
+Finding = AuthFinding
+
+
+@section("auth")
+class Settings(CheckSettings):
+    """[auth]: SMTP AUTH. Which login may send as whom stands in the access map."""
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> AuthFinding | None:
+    if message is None:
+        return None
+    auth = message.auth
+    return AuthFinding(
+        login=from_wire(auth.login, 500),
+        mechanism=from_wire(auth.mechanism, 100),
+        sender=from_wire(message.mail_from, 1000),
+    )
+
+
+def decide(finding: AuthFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The null sender is free for everybody: it is that of bounces and of read receipts (RFC 5321 section 4.5.5)."""
+    if not finding.login:
+        return CONTINUE
+    sender = parse_mailbox(finding.sender)
+    entry = policy.login_policy(finding.login, sender) if sender.domain else None
+    authenticated = f"authenticated as {finding.login}"
+    if entry is None:
+        return accept(authenticated)
+    return _obey(
+        entry, finding, f"{authenticated}, MAIL FROM <{finding.sender}>: access map {entry.key} {entry.action}"
+    )
+
+
+def _obey(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
+    """Calling a user of our own back would prove nothing: CBV and DSN forbid the sender, as upstream has it."""
+    text = (
+        f"The login {finding.login} is not authorised to send as {finding.sender}.\n"
+        "Choose a sender address of your own, or ask your mail administrator to permit this one."
+    )
+    if entry.action in (Wanted.OK, Wanted.WHITELIST):
+        return accept(reason)
+    if entry.action in (Wanted.CBV, Wanted.DSN):
+        entry = dataclasses.replace(entry, action=Wanted.REJECT)
+    return obey(entry, reject(text, reason))

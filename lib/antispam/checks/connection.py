@@ -1,0 +1,103 @@
+"""Who is the client to us: one of our own, a relay that takes mail for us, or anybody? And does its name tell anything?"""
+
+from __future__ import annotations
+
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import CONTINUE, Verdict
+from antispam.net.addresses import IPAddress, client_list, parse_ip
+from antispam.settings import CheckSettings, option, section
+from antispam.text import from_wire
+from Milter.dynip import is_dynip
+
+NAME = "connection"
+Finding = ConnectionFinding
+
+_IPREV = {"OK": "pass", "FORGED": "fail", "TEMP": "temperror", "FAIL": "permerror"}  # {client_resolve}: RFC 8601 2.7.3
+
+
+@section("connection")
+class Settings(CheckSettings):
+    """[connection]: who is inside. The two lists stand in [milter], where upstream has them."""
+
+    internal_connect: tuple[str, ...] = option(
+        ("127.*", "::1"),
+        "our own clients: addresses, networks (192.168.0.0/16), globs (127.*) and host names (*.example.com). Their mail is "
+        "outgoing: not checked against SPF, not greylisted, signed",
+        section="milter",
+        check=client_list,
+    )
+    trusted_relay: tuple[str, ...] = option(
+        (),
+        "hosts that take mail for us, such as a backup MX: their mail is neither checked against SPF nor greylisted, for they "
+        "saw the client and we don't. Wins over internal_connect",
+        section="milter",
+        check=client_list,
+    )
+    localhost_ptr: Answer = option(
+        Answer.REJECT, "a client elsewhere whose PTR record says localhost: ignore, quarantine, tempfail or reject"
+    )
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> ConnectionFinding:
+    """Host patterns count for names that the MTA confirmed by a forward look-up only."""
+    settings = services.settings[Settings]
+    address = parse_ip(connection.ip)
+    if client_list(settings.trusted_relay).match(address, connection.name):
+        client = ClientClass.TRUSTED_RELAY
+    elif client_list(settings.internal_connect).match(address, connection.name):
+        client = ClientClass.INTERNAL
+    else:
+        client = ClientClass.EXTERNAL
+    iprev = _iprev(connection)
+    return ConnectionFinding(
+        client=client,
+        iprev=iprev,
+        dynamic=_dynamic(connection, iprev),
+        ip=from_wire(connection.ip),
+        false_localhost=_claims_localhost(connection.ptr, address),
+    )
+
+
+def _iprev(connection: Connection) -> str:
+    """Of the MTA's word, or, where it does not say it, of the names that it gave."""
+    if connection.resolve in _IPREV:
+        return _IPREV[connection.resolve]
+    if connection.name:
+        return "pass"
+    return "fail" if connection.ptr else "permerror"
+
+
+def _dynamic(connection: Connection, iprev: str) -> bool:
+    """A missing name counts as dynamic, one that could not be looked up for the moment does not."""
+    name = connection.name or connection.ptr
+    if not name:
+        return iprev != "temperror" and bool(connection.ip)
+    return is_dynip(name, connection.ip)
+
+
+def _claims_localhost(ptr: str, address: IPAddress | None) -> bool:
+    """Nobody calls a host on the internet "localhost" or "." but to get past careless lists of host names."""
+    name = ptr.lower()
+    loopback = address is None or address.is_loopback
+    return not loopback and (name == "." or name.rstrip(".") in ("localhost", "localhost.localdomain"))
+
+
+def decide(
+    finding: ConnectionFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable
+) -> Verdict:
+    """The class decides nothing by itself; others act on it."""
+    if not finding.false_localhost or finding.client is not ClientClass.EXTERNAL:
+        return CONTINUE
+    text = (
+        f"The reverse DNS (PTR) record of {finding.ip} says localhost, which it is not.\n"
+        "Ask the administrator of the address to give it a proper host name."
+    )
+    return answered(settings.localhost_ptr, text, f"PTR of {finding.ip} is localhost")

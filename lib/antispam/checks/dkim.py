@@ -1,0 +1,270 @@
+"""DKIM: which domains answer for the message, and was it altered after they signed it?
+
+What was found is judged by the access map (`dkim-<result>:`) and, where that is silent, by [dkim]. By default nothing
+is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailing lists break them every day.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from antispam.deadline import Deadline
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey, parse_policy
+from antispam.mail.authors import authors, of_our_users
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import DkimFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Action, Verdict, reject, tempfail
+from antispam.net.addresses import Mailbox, parse_mailbox
+from antispam.net.resolver import DNSTemporaryError, Lookup
+from antispam.protocols.dkim import DkimResult, KeyLookupFailed, Limits, SignatureResult, Verification, foremost, verify
+from antispam.settings import CheckSettings, option, section
+from antispam.text import for_log
+
+NAME = "dkim"
+Finding = DkimFinding
+LOOKS_UP = True
+
+T = TypeVar("T")
+
+# A guess at what the tags say, good enough to know whether their key was asked for before.
+_DOMAIN = re.compile(rb"(?:^|;)\s*d\s*=\s*([^;\s]+)")
+_PRACTICE = re.compile(rb"\s*dkim\s*=\s*(all|discardable|unknown)\s*(?:;|$)")
+_SELECTOR = re.compile(rb"(?:^|;)\s*s\s*=\s*([^;\s]+)")
+
+
+class Practice(enum.StrEnum):
+    """What a domain may say of its signing; few do any more, since DMARC came."""
+
+    ALL = "all"
+    DISCARDABLE = "discardable"
+
+
+def _policy(text: str) -> Policy | None:
+    return parse_policy(text) if text.strip() else None
+
+
+def _on(result: str) -> Policy | None:
+    return option(  # type: ignore[no-any-return]
+        None, f"what to do about {result}, in the words of the access map; empty goes on", parse=_policy
+    )
+
+
+def _at_least_one(number: int) -> None:
+    if number < 1:
+        raise ValueError("must be 1 or more")
+
+
+def _enough_bits(number: int) -> None:
+    if number < 1024:
+        raise ValueError("RFC 8301 forbids less than 1024")
+
+
+@section("dkim")
+class Settings(CheckSettings):
+    """[dkim]: verifying DKIM signatures, RFC 6376."""
+
+    fail: Policy | None = _on("a message that was altered after it was signed")
+    none: Policy | None = _on("a message that is not signed")
+    policy: Policy | None = _on("signatures with too short a key, or which leave part of the body open (l=)")
+    neutral: Policy | None = _on("signatures that can't be understood")
+    permerror: Policy | None = _on("signatures without a usable key, and expired ones")
+    temperror: Policy | None = _on("keys that can't be looked up now (TEMPFAIL lets the sender try again)")
+    reject: Practice | None = option(
+        None,
+        "refuse mail without a passing signature where the author's domain says (ADSP, RFC 5617) that it signs all its mail: "
+        "all, or only where it says that such mail may be discarded: discardable; empty asks nobody",
+    )
+    max_signatures: int = option(10, "signatures of a message that are looked at", check=_at_least_one)
+    min_key: int = option(1024, "bits of an RSA key below which a signature does not pass", check=_enough_bits)
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether every key that will be asked for is in the resolver's cache."""
+    if services.settings[Settings].reject is not None:
+        return False
+    for header in message.fields(b"dkim-signature"):
+        domain, selector = _DOMAIN.search(header.value), _SELECTOR.search(header.value)
+        if domain is None or selector is None:
+            return False
+        name = f"{selector[1].decode('ascii', 'replace')}._domainkey.{domain[1].decode('ascii', 'replace')}"
+        if not _known(services.resolver, name.lower()):
+            return False
+    return True
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> DkimFinding | None:
+    """Nothing to ask of internal clients and authenticated senders: their mail is signed, not verified."""
+    if message is None or of_our_users(message):
+        return None
+    author = authors(message)
+    who = str(author[0]) if len(author) == 1 else ""
+    signed = bool(message.fields(b"dkim-signature"))
+    if signed and not message.body.complete:
+        unread = SignatureResult(result=DkimResult.NEUTRAL, reason="message too large to be verified")
+        return DkimFinding(signatures=(unread,), author=who)
+    found = _verified(message, services) if signed else Verification()
+    passed = any(one.result is DkimResult.PASS for one in found.signatures)
+    asked = services.settings[Settings].reject is not None and not passed
+    practice = _practice(parse_mailbox(who).domain, services) if asked else ""
+    return DkimFinding(signatures=found.signatures, skipped=found.ignored, author=who, practice=practice)
+
+
+def _verified(message: Message, services: Services) -> Verification:
+    settings = services.settings[Settings]
+    return verify(
+        message.headers,
+        message.body.content(),
+        _key_lookup(services.resolver, services.deadline),
+        now=int(services.clock()),
+        limits=Limits(max_signatures=settings.max_signatures, min_rsa_bits=settings.min_key),
+        run_lookups=_BesideOneAnother(services.resolver),
+    )
+
+
+def _practice(domain: str, services: Services) -> str:
+    """The signing practice that a domain publishes (RFC 5617 section 4.2)."""
+    if not domain:
+        return "unknown"
+    try:
+        texts = services.resolver.lookup(f"_adsp._domainkey.{domain}", "TXT", services.deadline).texts
+    except DNSTemporaryError:
+        return "temperror"
+    match = _PRACTICE.match(texts[0]) if len(texts) == 1 else None
+    return match[1].decode("ascii") if match else "unknown"
+
+
+def _key_lookup(resolver: Lookup, deadline: Deadline) -> Callable[[str], Sequence[bytes]]:
+    def lookup(name: str) -> Sequence[bytes]:
+        try:
+            return resolver.lookup(name, "TXT", deadline).texts
+        except DNSTemporaryError as error:
+            raise KeyLookupFailed(for_log(str(error), 200)) from None
+
+    return lookup
+
+
+class _BesideOneAnother:
+    """Runs look-ups at the same time, in threads of this message alone: a sender with ten slow name servers must not
+    make other messages wait for a shared pool. Answers that the resolver already has cost no thread."""
+
+    def __init__(self, resolver: Lookup) -> None:
+        self._resolver = resolver
+
+    def __call__(self, fetch: Callable[[str], T], names: Sequence[str]) -> Iterable[T]:
+        waiting = [name for name in names if not _known(self._resolver, name)] if len(names) > 1 else []
+        if len(waiting) < 2:
+            return map(fetch, names)
+        with ThreadPoolExecutor(len(waiting), thread_name_prefix="dkim-key") as pool:
+            pending = {name: pool.submit(fetch, name) for name in waiting}
+            return [pending[name].result() if name in pending else fetch(name) for name in names]
+
+
+def _known(resolver: Lookup, name: str) -> bool:
+    """Whether the answer is in the cache: with no time left the resolver says only what it knows."""
+    try:
+        resolver.lookup(name, "TXT", Deadline.after(0))
+    except DNSTemporaryError:
+        return False
+    return True
+
+
+def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The signature that says most for the message counts. One of a domain that is only testing DKIM (t=y) counts only
+    where it passes (RFC 6376 section 3.6.1)."""
+    serious = tuple(one for one in finding.signatures if one.result is DkimResult.PASS or not one.testing)
+    best = foremost(serious) or SignatureResult(result=DkimResult.NONE)
+    told = _found(best, finding)
+    for one in (one for one in (*serious, best) if one.result is best.result):
+        entry = policy.policy(f"dkim-{one.result}", _sender(one, finding))
+        if entry is not None:
+            return _obey(entry, one, finding, f"{_found(one, finding)}, access map {entry.key} {entry.action}")
+    refusal = _by_practice(finding, settings, told)
+    default: Policy | None = None if best.result is DkimResult.PASS else getattr(settings, best.result.value)
+    if default is None:
+        return refusal or Verdict(Action.CONTINUE, reason=told)
+    return _obey(default, best, finding, told)
+
+
+def _by_practice(finding: DkimFinding, settings: Settings, told: str) -> Verdict | None:
+    """Upstream's [dkim] reject: what follows from the author domain's own word."""
+    domain = parse_mailbox(finding.author).domain
+    if settings.reject is None or not finding.practice:
+        return None
+    reason = f"{told}; ADSP of {domain}: {finding.practice}"
+    if finding.practice == "temperror":
+        return tempfail(f"The signing practice of {domain} could not be looked up; please try again later.", reason)
+    if finding.practice != Practice.DISCARDABLE and finding.practice != settings.reject:
+        return None
+    text = (
+        f"{domain} says that it signs all its mail, and this message has no DKIM signature that passes.\n"
+        "If it is yours, send it through the mail server that your provider gave you, not through a list or a forwarder."
+    )
+    return reject(text, reason, enhanced="5.7.20")
+
+
+def _sender(one: SignatureResult, finding: DkimFinding) -> Mailbox:
+    """By whom a signature is looked up in the access map: the author where the signing domain answers for it, else
+    that domain with the local part of i=. Without a signature the author is all there is."""
+    author = parse_mailbox(finding.author)
+    if not one.domain or author.domain == one.domain or author.domain.endswith("." + one.domain):
+        return author
+    return Mailbox(one.identity.rpartition("@")[0], one.domain)
+
+
+def _found(one: SignatureResult, finding: DkimFinding) -> str:
+    """The result in words for the log."""
+    notes = [one.reason] if one.reason else []
+    notes += [f"{finding.skipped} more signatures ignored"] if finding.skipped else []
+    of = f" of {one.domain}" if one.domain else ""
+    return f"DKIM {one.result}{of}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _obey(entry: Policy, one: SignatureResult, finding: DkimFinding, reason: str) -> Verdict:
+    return obey(entry, reject(_told(one), reason, enhanced=_enhanced(one, finding)))
+
+
+def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
+    """RFC 7372 section 3.1: no passing, no acceptable, or no author-matched signature."""
+    if one.result is DkimResult.POLICY:
+        return "5.7.21"
+    if one.result is not DkimResult.PASS:
+        return "5.7.20"
+    matched = _sender(one, finding) == parse_mailbox(finding.author)
+    return "5.7.21" if matched else "5.7.22"
+
+
+def _told(one: SignatureResult) -> str:
+    """What was found and what can be done about it, for the human who reads the bounce."""
+    domain = one.domain or "the sender"
+    match one.result:
+        case DkimResult.FAIL:
+            return (
+                f"The message does not match the DKIM signature of {domain}: {one.reason}.\n"
+                "Something on its way changed it. If it is yours, send it again, not through a list or a forwarder."
+            )
+        case DkimResult.NONE:
+            return (
+                "Mail from this sender must carry a DKIM signature here, and the message has none.\n"
+                "If it is yours, send it through the mail server that your provider gave you."
+            )
+        case DkimResult.TEMPERROR:
+            return (
+                f"The DKIM key of {domain} could not be looked up.\n"
+                f"The message can be accepted once the name servers of {domain} answer; your server tries again by itself."
+            )
+        case DkimResult.PASS:
+            return f"Mail signed by {domain} is not accepted here."
+        case _:
+            return (
+                f"The DKIM signature of {domain} is not acceptable: {one.reason}.\n"
+                f"Please tell the administrator of {domain}."
+            )

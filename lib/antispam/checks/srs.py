@@ -1,0 +1,106 @@
+"""Does a bounce answer mail that we sent? Our senders are signed: one to a sender without a valid signature answers a forgery.
+
+A recipient whose signature is valid is the plain address from here on: for the checks below, and for the MTA.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from antispam.checks._shared.srs import UNUSABLE, SrsSettings, State, signature_of
+from antispam.journey.services import Services
+from antispam.mail import findings as base
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, reject
+from antispam.net.addresses import parse_mailbox
+from antispam.text import from_wire
+
+NAME = "srs"
+Settings = SrsSettings
+
+_LONGEST = 1000  # characters, of an address that srs.py verifies
+_ALWAYS = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142: people must get through to them
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(base.Finding):
+    """A recipient in a domain whose senders are signed.
+
+    bounce    the message is one, by its sender
+    plain     the address that the signed one stands for, "" where that is not known or can't be written down
+    sender    the mailbox name that counts as a bounce, "" for the null sender
+    """
+
+    check: ClassVar[str] = NAME
+    state: State = State.UNSIGNED
+    bounce: bool = True
+    plain: str = ""
+    sender: str = ""
+
+
+def applies(settings: Settings) -> bool:
+    return settings.signs
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for other recipients, for plain ones of mail that is no bounce, and for clients that are not outside."""
+    assert message is not None
+    assert recipient is not None
+    mailbox = parse_mailbox(recipient.address)
+    try:
+        signature = signature_of(services.settings[Settings], services.clock)
+        if signature is None or mailbox.domain not in signature.domains:
+            return None
+        state, plain = signature.verified(recipient.address)
+    except UNUSABLE as error:
+        return Finding(error=f"srs: {error}")
+    bounce = _is_bounce(message, signature.settings)
+    client = message.findings.get(ConnectionFinding)
+    outside = client is None or client.client is ClientClass.EXTERNAL
+    if state is not State.VALID and (not bounce or not outside or mailbox.local.lower() in _ALWAYS):
+        return None
+    local = parse_mailbox(message.mail_from).local
+    return Finding(state=state, bounce=bounce, plain=_as_it_is(plain), sender=from_wire(local, 64))
+
+
+def _as_it_is(address: str) -> str:
+    """ "" for an address that a finding can't hold unchanged: mail must not go to another, cut off or escaped."""
+    return address if from_wire(address, _LONGEST) == address else ""
+
+
+def _is_bounce(message: Message, settings: SrsSettings) -> bool:
+    local = parse_mailbox(message.mail_from).local.lower()
+    return not message.mail_from or local in {user.lower() for user in settings.banned_users}
+
+
+def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:
+    """No offence: whoever bounces mail that was forged in our name is an honest server, and sends many of them."""
+    if finding.state is State.VALID or not finding.bounce:
+        return CONTINUE
+    told = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"
+    if not settings.reject_spoofed:
+        return Verdict(Action.CONTINUE, reason=f"{told}; reject_spoofed is off")
+    if finding.state is State.EXPIRED:
+        return reject("This bounce comes too late: we have sent no such message for days.", told)
+    text = (
+        "We did not send the message that this bounce answers: its sender was forged.\n"
+        "Please refuse such mail instead of bouncing it; SPF (RFC 7208) tells you who may send as us."
+    )
+    if finding.sender:
+        text = (
+            f"Mail from {finding.sender} counts as a bounce here, and this one answers nothing that we sent.\n"
+            "Please send from another address, and bounces from the null sender (MAIL FROM:<>)."
+        )
+    return reject(text, told)
+
+
+def readdress(finding: Finding) -> str:
+    """The plain address of a recipient whose signature is valid, else ""."""
+    return finding.plain if finding.state is State.VALID else ""

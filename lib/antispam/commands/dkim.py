@@ -1,0 +1,315 @@
+"""The commands `dkim keygen`, `record`, `check` and `rotate`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from antispam.checks import dkim_sign
+from antispam.checks._shared.dkim_keys import files
+from antispam.checks._shared.dkim_keys.files import Algorithm
+from antispam.checks._shared.dkim_keys.folder import KeyFolder
+from antispam.checks._shared.dkim_keys.published import (
+    Published,
+    State,
+    key_name,
+    look_up,
+    look_up_everywhere,
+    zone_lines,
+)
+from antispam.checks._shared.dkim_keys.rotation import Key, Pace, RotationError, Stage, Step, advance, begin
+from antispam.deadline import Deadline
+from antispam.net.addresses import is_hostname, normalize_domain
+from antispam.net.resolver import DnsSettings, Resolver
+from antispam.protocols.dkim import PrivateKey, Signer, UnusablePrivateKey, load_private_key
+from antispam.service.application import ConfigError, Program, load_settings
+from antispam.settings import Settings
+from antispam.settings.values import duration
+from antispam.text import local_time
+
+LOOKUP_SECONDS = 20.0
+
+
+def _domain(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    name = normalize_domain(value)
+    if not is_hostname(name):
+        raise click.BadParameter(f"{value!r} is not a name that DKIM can use")
+    return name
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    try:
+        return float(duration("s")(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_ALGORITHM = click.Choice([algorithm.value for algorithm in Algorithm])
+_bits = click.option("--bits", default=files.RSA_BITS, show_default=True, help="of an RSA key")
+
+
+def dkim_command(program: Program) -> click.Group:
+    """`dkim` and its commands, for the commands of a program."""
+
+    @click.group("dkim")
+    def group() -> None:
+        """Make, publish, check and rotate the keys that sign."""
+
+    for make in (_keygen, _record, _check, _rotate):
+        group.add_command(make(program))
+    return group
+
+
+def _keygen(program: Program) -> click.Command:
+    @click.command("keygen")
+    @click.argument("domain", callback=_domain)
+    @click.argument("selector", callback=_domain)
+    @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+    @click.option("--algorithm", type=_ALGORITHM, default="rsa", show_default=True)
+    @_bits
+    def command(domain: str, selector: str, file: Path, algorithm: str, bits: int) -> None:
+        """Make a key in FILE, which only its owner can read, and print the record to publish. Nothing is ever overwritten."""
+        try:
+            files.write_new(file, files.make_private_key(Algorithm(algorithm), bits))
+            key = load_private_key(file)
+        except FileExistsError:
+            raise click.ClickException(f"{file} exists already; a key is never overwritten") from None
+        except OSError as error:
+            raise click.ClickException(f"{file.parent} can't be written to: {error.strerror}") from error
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"The private key is in {file}. Publish this record:\n")
+        click.echo(zone_lines(key_name(selector, domain), key.dns_record))
+        click.echo(
+            f"\nand when `dkim check {domain} {selector} {file}` finds it right, let the key sign,"
+            " by this line of [dkim_sign] keys, and reload the filter:\n"
+        )
+        click.echo(f"{domain} {selector} {file.absolute()}")
+        if file.stat().st_uid == 0:
+            click.echo(
+                "\nThe key is root's, so that a filter that runs as another user can't read it: give it that user's group by"
+                f" `chgrp`, and `chmod 640 {file}`."
+            )
+
+    return command
+
+
+def _record(program: Program) -> click.Command:
+    @click.command("record")
+    @click.argument("domain", callback=_domain)
+    @click.argument("selector", callback=_domain)
+    @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+    @click.option("--plain", is_flag=True, help="the bare text in one piece, as web forms want it")
+    @click.pass_obj
+    def command(config: Path | None, domain: str, selector: str, file: Path | None, plain: bool) -> None:
+        """Print the TXT record of a key: of FILE, or of the configured key of that DOMAIN and SELECTOR."""
+        key = _key_in(file) if file is not None else _configured(program, config, domain, selector)
+        click.echo(key.dns_record if plain else zone_lines(key_name(selector, domain), key.dns_record))
+
+    return command
+
+
+def _check(program: Program) -> click.Command:
+    @click.command("check")
+    @click.argument("domain", callback=_domain, required=False)
+    @click.argument("selector", callback=_domain, required=False)
+    @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+    @click.option("--every-server", is_flag=True, help="ask each name server of the zone itself")
+    @click.pass_obj
+    def command(
+        config: Path | None, domain: str | None, selector: str | None, file: Path | None, every_server: bool
+    ) -> None:
+        """Ask the name servers whether keys are published, and right: every configured key, those of a DOMAIN, one SELECTOR, or
+        that in FILE. The exit status is 1 where one is not."""
+        settings = load_settings(program, config)
+        resolver = Resolver.from_settings(settings[DnsSettings])
+        if file is not None and domain and selector:
+            signers = [Signer(domain, selector, _key_in(file))]
+        else:
+            signers = [one for one in _signers(settings) if domain in (None, one.domain)]
+            signers = [one for one in signers if selector in (None, one.selector)]
+        if not signers:
+            raise click.ClickException(
+                "there is no such key in the configuration; name its DOMAIN, SELECTOR and FILE"
+                if domain
+                else "no key is configured: [dkim_sign] keys, key_table or key_folder, [dkim] privkey"
+            )
+        good = [_report(signer, resolver, every_server) for signer in signers]
+        sys.exit(0 if all(good) else 1)
+
+    return command
+
+
+def _report(signer: Signer, resolver: Resolver, every_server: bool) -> bool:
+    """Print what the name servers say of a key; whether all is right."""
+    name = key_name(signer.selector, signer.domain)
+    deadline = Deadline.after(LOOKUP_SECONDS)
+    answers: Iterator[tuple[str, Published]] = iter([("", look_up(name, signer.key, resolver, deadline))])
+    if every_server:
+        answers = look_up_everywhere(name, signer.key, resolver, lambda address: Resolver([address]), deadline)
+    good = True
+    for server, found in answers:
+        at = f" at {server}" if server else ""
+        click.echo(f"{name}{at}: {found.state}" + (f": {found.detail}" if found.detail else ""))
+        good &= found.state is State.RIGHT
+    return good
+
+
+def _rotate(program: Program) -> click.Command:
+    @click.command("rotate")
+    @click.argument("domain", callback=_domain, required=False)
+    @click.option(
+        "--start", type=_ALGORITHM, multiple=True, help="make a new key that shall take the signing one's place"
+    )
+    @_bits
+    @click.option(
+        "--wait", callback=_seconds, default="1d", show_default=True, help="from being seen in DNS to signing"
+    )
+    @click.option(
+        "--keep", callback=_seconds, default="7d", show_default=True, help="from signing no more to withdrawal"
+    )
+    @click.option(
+        "--folder", type=click.Path(file_okay=False, path_type=Path), help="instead of [dkim_sign] key_folder"
+    )
+    @click.option("--on-change", metavar="COMMAND", help="run this once other keys sign, to reload the filter")
+    @click.pass_obj
+    def command(
+        config: Path | None,
+        domain: str | None,
+        start: tuple[str, ...],
+        bits: int,
+        wait: float,
+        keep: float,
+        folder: Path | None,
+        on_change: str | None,
+    ) -> None:
+        """Bring the keys of DOMAIN, or of all domains of the folder, one step further: publish, wait, sign, retire.
+
+        To be run once a day, by cron or a timer; it says what is to be done to the zone. Nothing signs before the name servers
+        have shown its record for --wait, and no record is given up before its key has not signed for --keep.
+        """
+        settings = load_settings(program, config)
+        keys = KeyFolder(folder) if folder is not None else settings[dkim_sign.Settings].key_folder
+        if keys is None:
+            raise click.ClickException("no folder of keys is configured: [dkim_sign] key_folder, or --folder")
+        if start and domain is None:
+            raise click.ClickException("--start needs a DOMAIN")
+        resolver = Resolver.from_settings(settings[DnsSettings])
+        changed = False
+        if not keys.path.is_dir():
+            raise click.ClickException(f"{keys}: there is no such folder; make it, and give it to the filter's user")
+        if not start and not (keys.domains() if domain is None else keys.keys(domain)):
+            whose = f" of {domain}" if domain is not None else ""
+            click.echo(f"No keys{whose} are under rotation in {keys}: `rotate DOMAIN --start rsa` begins with one.")
+            sys.exit(0 if domain is None else 1)
+        try:
+            for name in [domain] if domain is not None else keys.domains():
+                with keys.locked(name):
+                    for algorithm in start:
+                        _start(keys, name, Algorithm(algorithm), bits)
+                    changed |= _advance(keys, name, resolver, Pace(wait, keep))
+        except (OSError, RotationError, UnusablePrivateKey, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+        if changed:
+            click.echo("Other keys sign from the next reload of the filter on.")
+            if on_change is not None and subprocess.run(on_change, shell=True, check=False).returncode != 0:
+                raise click.ClickException(f"{on_change!r} failed: the filter still signs with the keys of before")
+
+    return command
+
+
+def _start(folder: KeyFolder, domain: str, algorithm: Algorithm, bits: int) -> None:
+    now = time.time()
+    selector = folder.new_selector(domain, algorithm, now)
+    states = begin(folder.keys(domain), algorithm, selector, now)
+    folder.make(domain, selector, algorithm, bits)  # first, so that no state is without its file
+    folder.save(domain, states)
+
+
+def _advance(folder: KeyFolder, domain: str, resolver: Resolver, pace: Pace) -> bool:
+    """One step for a domain; prints what happens and what is to be done. Whether other keys sign now."""
+    before = folder.keys(domain)
+    seen = {key.selector: _seen(folder, domain, key, resolver) for key in before}
+    after, steps = advance(before, {selector: found.state for selector, found in seen.items()}, time.time(), pace)
+    if after != before:
+        folder.save(domain, after)
+    for step in steps:
+        if step.now is None:
+            folder.file(domain, step.before.selector).unlink(missing_ok=True)
+    for key in after:
+        click.echo(
+            f"{key_name(key.selector, domain)}: {key.stage}; {_told(folder, domain, key, seen[key.selector], pace)}"
+        )
+    for step in steps:
+        if step.now is None:
+            click.echo(f"{key_name(step.before.selector, domain)}: gone; its private key is deleted")
+    return any(Stage.SIGNING in _stages(step) for step in steps)
+
+
+def _stages(step: Step) -> tuple[Stage | None, ...]:
+    return (step.before.stage, step.now.stage if step.now is not None else None)
+
+
+def _seen(folder: KeyFolder, domain: str, key: Key, resolver: Resolver) -> Published:
+    private = folder.private_key(domain, key.selector)
+    return look_up(key_name(key.selector, domain), private, resolver, Deadline.after(LOOKUP_SECONDS))
+
+
+def _told(folder: KeyFolder, domain: str, key: Key, seen: Published, pace: Pace) -> str:
+    """What the administrator should know or do about a key."""
+    trouble = f"DNS: {seen.state}, {seen.detail}" if seen.state is not State.RIGHT else "DNS: right"
+    match key.stage:
+        case Stage.NEW:
+            record = folder.private_key(domain, key.selector).dns_record
+            return f"{trouble}; publish this record:\n{zone_lines(seen.name, record)}"
+        case Stage.PUBLISHED:
+            return f"{trouble}; it signs from {local_time(key.since + pace.wait)} on"
+        case Stage.SIGNING:
+            return f"{trouble}; signing since {local_time(key.since)}"
+        case Stage.RETIRED:
+            return f"{trouble}; leave its record in the zone until {local_time(key.since + pace.keep)}"
+        case _:
+            return f"{trouble}; delete its record from the zone"
+
+
+def _key_in(file: Path) -> PrivateKey:
+    try:
+        return load_private_key(file)
+    except UnusablePrivateKey as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _configured(program: Program, config: Path | None, domain: str, selector: str) -> PrivateKey:
+    for signer in _signers(load_settings(program, config)):
+        if (signer.domain, signer.selector) == (domain, selector):
+            return signer.key
+    raise click.ClickException(f"no key {key_name(selector, domain)} is configured; name its FILE")
+
+
+def _signers(settings: Settings) -> list[Signer]:
+    """Every configured key that can be named without an author: those whose domain or file is %'s are not among them."""
+    options = settings[dkim_sign.Settings]
+    listed = [
+        Signer(entry.domain, entry.selector, entry.key)
+        for entry in options.key_table or ()
+        if entry.key is not None and entry.domain != "%"
+    ]
+    waiting = []
+    if options.key_folder is not None:
+        try:
+            waiting = [
+                Signer(domain, key.selector, options.key_folder.private_key(domain, key.selector))
+                for domain in options.key_folder.domains()
+                for key in options.key_folder.keys(domain)
+                if key.stage is not Stage.WITHDRAWN
+            ]
+        except (OSError, ValueError) as error:
+            raise ConfigError(str(error)) from error
+    return list(dict.fromkeys([*options.signers, *listed, *waiting]))

@@ -1,0 +1,216 @@
+"""The commands `train` and `evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from antispam.learning import evaluation, training
+from antispam.learning.figures import Judged, figures
+from antispam.learning.settings import DEFAULT_USER, DspamSettings
+from antispam.learning.teacher import Teacher
+from antispam.protocols.mailboxes import MailboxError, files
+from antispam.service.application import Program, load_settings
+from antispam.store import Store, StoreError, migrate
+from antispam.store.engine import url_from
+from antispam.text import for_log
+from dspam.learner import SPAM_AT
+
+INTERRUPTED = 130  # as a shell has it
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def train_command(program: Program) -> click.Command:
+    """`train`, for the commands of a program."""
+
+    @click.command("train")
+    @click.argument("verdict", type=click.Choice(["spam", "ham"]))
+    @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+    @click.option("--user", default=DEFAULT_USER, show_default=True, help="whose dictionary learns")
+    @click.option("--undo", is_flag=True, help="take back exactly what these messages taught")
+    @click.pass_obj
+    def command(config: Path | None, verdict: str, paths: tuple[Path, ...], user: str, undo: bool) -> None:
+        """Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files) is VERDICT.
+
+        Each message is committed before the next: Ctrl-C loses nothing, and the same command goes on where it stopped, since a
+        message that was taught teaches nothing a second time. One that was taught as the opposite is corrected.
+        """
+        settings = load_settings(program, config)
+        _warn_if_unknown(settings[DspamSettings], user)
+        result = training.Result()
+        console = Console(stderr=True)
+        try:
+            found = files(list(paths))
+            migrate(url_from(settings))
+            teacher = Teacher(Store.from_settings(settings), user, make=not undo)
+            with _progress(console) as progress:
+                task = progress.add_task("teaching", total=None)
+                reached: set[Path] = set()
+
+                def done(stored: Any) -> None:
+                    reached.add(stored.path)
+                    # Mail in files not yet read is counted as one message each: the total is known for sure at the end only.
+                    progress.update(task, total=result.seen + len(found) - len(reached), completed=result.seen)
+
+                training.train(teacher, found, verdict == "spam", undo=undo, result=result, done=done)
+        except KeyboardInterrupt:
+            click.echo(f"stopped; {_told(result)}. The same command goes on from here.", err=True)
+            sys.exit(INTERRUPTED)
+        except (MailboxError, LookupError, ValueError) as error:
+            raise click.ClickException(for_log(str(error))) from error
+        except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
+            raise click.ClickException(f"the database: {for_log(str(error))}; {_told(result)} before that") from error
+        for problem in result.unreadable:
+            click.echo(for_log(problem), err=True)
+        spam, ham = teacher.totals()
+        click.echo(f"{_told(result)}; {for_log(user)} has learned {spam} spam and {ham} ham messages")
+        sys.exit(1 if result.unreadable else 0)
+
+    return command
+
+
+def _warn_if_unknown(settings: DspamSettings, user: str) -> None:
+    """A dictionary may be taught before the configuration names it; a slip of the pen would be taught as well."""
+    named = {*settings.users, *(name.lower() for name in (DEFAULT_USER, *settings.dspam_screener, settings.dspam_dict))}
+    if user.lower() not in named:
+        click.echo(
+            f"[dspam] names no {for_log(user, 60)} in dspam_users, dspam_screener or dspam_dict, so nothing asks this "
+            "dictionary yet. Is that a typo? The same command with --undo takes it back.",
+            err=True,
+        )
+
+
+def _told(result: training.Result) -> str:
+    counts = {
+        "learned": result.learned,
+        "corrected": result.corrected,
+        "taken back": result.taken_back,
+        "unchanged": result.known,
+        "files not readable": len(result.unreadable),
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no messages"
+
+
+def evaluate_command(program: Program) -> click.Command:
+    """`evaluate`, for the commands of a program."""
+
+    @click.command("evaluate")
+    @click.argument("index", type=click.Path(path_type=Path))
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the table")
+    @click.option(
+        "--scores", type=click.Path(path_type=Path), help="write path, label, score and verdict of each message here"
+    )
+    @click.option("--plot", type=click.Path(path_type=Path), help="write a ROC curve and a learning curve here, as PNG")
+    def command(index: Path, as_json: bool, scores: Path | None, plot: Path | None) -> None:
+        """Measure the filter on mail of which somebody knows what it is.
+
+        INDEX has a line for each message, `spam path` or `ham path`, in the order of arrival; paths are relative to it. Each
+        message is classified first and taught afterwards, in an empty dictionary of its own: yours is left alone.
+        """
+        if plot is not None:
+            _demand_matplotlib()  # before the work, not after it
+        console = Console(stderr=True)
+        run = evaluation.Run()
+        interrupted = False
+        try:
+            entries = evaluation.read_index(index)
+            with tempfile.TemporaryDirectory(prefix="bms-evaluate-") as scratch, _progress(console) as progress:
+                url = f"sqlite:///{scratch}/evaluate.sqlite"
+                migrate(url)
+                task = progress.add_task("classify, then teach", total=len(entries))
+                try:
+                    teacher = Teacher(Store(url))
+                    evaluation.evaluate(teacher, entries, run=run, done=lambda judged: progress.advance(task))
+                except KeyboardInterrupt:
+                    interrupted = True
+        except (evaluation.IndexMistake, StoreError, OSError) as error:
+            raise click.ClickException(for_log(str(error))) from error
+        if interrupted:
+            click.echo(
+                f"stopped after {len(run.judged)} of {len(entries)} messages; the figures are of those", err=True
+            )
+        _report(run, as_json)
+        if scores is not None:
+            write_scores(scores, run.judged)
+        if plot is not None:
+            _plot(plot, run.judged)
+        sys.exit(INTERRUPTED if interrupted else 0)
+
+    return command
+
+
+def summary(run: evaluation.Run) -> dict[str, Any]:
+    """The figures of a run as JSON-able values; None where a class was missing."""
+    values = dataclasses.asdict(figures(run.judged)) | {
+        "classify_per_s": run.classify_per_s,
+        "train_per_s": run.train_per_s,
+        "settings": {"spam_at": SPAM_AT, "train": "every message", "store": "sqlite"},
+    }
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
+
+
+def _report(run: evaluation.Run, as_json: bool) -> None:
+    values = summary(run)
+    if as_json:
+        click.echo(json.dumps(values))
+        return
+    table = Table("figure", "value", show_header=False)
+    rows = [
+        ("messages", f"{values['n']:,} ({values['ham']:,} ham, {values['spam']:,} spam)"),
+        *(
+            (what, "-" if values[key] is None else f"{values[key]:.3f} %")
+            for what, key in (
+                ("ham misclassified", "ham_misclassified_pct"),
+                ("spam misclassified", "spam_misclassified_pct"),
+                ("lam", "lam_pct"),
+                ("1 - ROCA", "one_minus_roca_pct"),
+                ("spam missed at 0.1 % ham lost", "spam_missed_at_0_1_pct_fp"),
+            )
+        ),
+        ("classified", f"{values['classify_per_s']:,.0f} messages/s"),
+        ("taught", f"{values['train_per_s']:,.0f} messages/s"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def write_scores(path: Path, judged: list[Judged]) -> None:
+    """One line a message: path, label, score and verdict, separated by tabs. Raises OSError."""
+    with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        for one in judged:
+            label, verdict = ("spam" if what else "ham" for what in (one.is_spam, one.called_spam))
+            file.write(f"{one.path}\t{label}\t{one.score:.6f}\t{verdict}\n")
+
+
+def _plot(path: Path, judged: list[Judged]) -> None:
+    from antispam.learning.plot import draw
+
+    draw(path, judged)
+
+
+def _demand_matplotlib() -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException(f"--plot needs matplotlib: {sys.executable} -m pip install matplotlib")

@@ -1,0 +1,210 @@
+"""The commands `outbox list`, `show`, `retry` and `delete`."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from antispam.service.application import Program, load_settings, opened_store
+from antispam.service.courier import NotWaiting, send_now
+from antispam.settings.outbox import OutboxSettings
+from antispam.store import Store, outbox
+from antispam.store.outbox import Entry
+from antispam.text import for_log
+
+_NAMED = 3  # recipients in the table
+_LISTED = 1000
+
+
+def outbox_command(program: Program) -> click.Command:
+    """`outbox`, for the commands of a program."""
+
+    @click.group("outbox")
+    def group() -> None:
+        """The mail that the filter sends itself: what waits, and what could not be sent."""
+
+    @group.command("list")
+    @click.option("--failed", is_flag=True, help="only letters that were given up")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object a line instead of the table")
+    @click.pass_obj
+    def list_command(config: Path | None, failed: bool, as_json: bool) -> None:
+        """List the letters: first those that were given up, then by the time of their next try."""
+        with opened_store(load_settings(program, config)) as store:
+            found = outbox.entries(store, time.time(), _LISTED)
+        shown = [entry for entry in found if entry.failed_at is not None or not failed]
+        if as_json:
+            for entry in shown:
+                click.echo(json.dumps(_values(entry)))
+        else:
+            Console().print(
+                _table(shown) if shown else "Nothing was given up." if failed else "Nothing waits to be sent."
+            )
+        if len(found) == _LISTED:
+            click.echo(f"There are more than these {_LISTED}.", err=True)
+
+    @group.command("show")
+    @click.argument("number", type=int)
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object, without the letter itself")
+    @click.pass_obj
+    def show_command(config: Path | None, number: int, as_json: bool) -> None:
+        """Tell everything about letter NUMBER, and print it."""
+        with opened_store(load_settings(program, config)) as store:
+            entry = outbox.entry(store, number, time.time())
+        if entry is None:
+            raise click.ClickException(f"there is no letter {number} in the outbox")
+        if as_json:
+            click.echo(json.dumps(_values(entry)))
+            return
+        values = _values(entry) | {"recipients": ", ".join(f"<{address}>" for address in entry.recipients)}
+        for name, value in values.items():
+            shown: str = _when(value) if name.endswith("_at") else for_log(str(value), 100_000)
+            click.echo(f"{name.replace('_', ' ') + ':':12} {shown}")
+        click.echo()
+        _print_octets(entry.content)
+
+    @group.command("retry")
+    @click.argument("numbers", nargs=-1, type=int)
+    @click.option("--failed", is_flag=True, help="all letters that were given up")
+    @click.option("--now", is_flag=True, help="send them from here, and tell what the MTA says")
+    @click.pass_obj
+    def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
+        """Send the letters of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
+        _demand_either(numbers, failed)
+        with opened_store(load_settings(program, config)) as store:
+            chosen = _chosen(store, numbers, failed)
+            if now:
+                _send(store, load_settings(program, config)[OutboxSettings], chosen)
+            else:
+                _change(store, chosen, outbox.retry, "will be sent")
+
+    @group.command("delete")
+    @click.argument("numbers", nargs=-1, type=int)
+    @click.option("--failed", is_flag=True, help="all letters that were given up")
+    @click.option("--yes", is_flag=True, help="don't ask")
+    @click.pass_obj
+    def delete_command(config: Path | None, numbers: tuple[int, ...], failed: bool, yes: bool) -> None:
+        """Forget the letters of these NUMBERS: they will not be sent. What a letter would have released from the quarantine
+        stays there."""
+        _demand_either(numbers, failed)
+        with opened_store(load_settings(program, config)) as store:
+            chosen = _chosen(store, numbers, failed)
+            if chosen and not yes:
+                click.confirm(f"Delete {_letters(chosen)} for good?", abort=True, err=True)
+            _change(store, chosen, outbox.delete, "is deleted")
+
+    return group
+
+
+def _letters(numbers: list[int]) -> str:
+    return f"letter {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} letters"
+
+
+def _demand_either(numbers: tuple[int, ...], failed: bool) -> None:
+    if bool(numbers) is failed:
+        raise click.UsageError("give the numbers of letters, or --failed")
+
+
+def _chosen(store: Store, numbers: tuple[int, ...], failed: bool) -> list[int]:
+    if not failed:
+        return list(numbers)
+    return [entry.id for entry in outbox.entries(store, time.time(), _LISTED) if entry.failed_at is not None]
+
+
+def _change(store: Store, numbers: list[int], change: Callable[[Store, int, float], bool], done: str) -> None:
+    """Do it to each and say so; exit status 1 where it could not be done to one."""
+    missed = False
+    for number in numbers:
+        if change(store, number, time.time()):
+            click.echo(f"letter {number} {done}")
+        else:
+            missed = True
+            click.echo(f"letter {number}: there is none that waits or failed; it may be under way", err=True)
+    if not numbers:
+        click.echo("no letters")
+    if missed:
+        sys.exit(1)
+
+
+def _send(store: Store, settings: OutboxSettings, numbers: list[int]) -> None:
+    """Send each and say what the MTA said; exit status 1 where it did not take one for everybody."""
+    missed = False
+    for number in numbers:
+        try:
+            result = send_now(store, settings, number)
+        except NotWaiting as error:
+            missed = True
+            click.echo(f"letter {number}: {error}", err=True)
+            continue
+        entry = outbox.entry(store, number, time.time())
+        left = entry is not None and entry.sent_at is None
+        click.echo(f"letter {number}: {for_log(result.answer)}", err=left)
+        missed = missed or left
+    if missed:
+        sys.exit(1)
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON-able values, without its content."""
+    return {
+        "number": entry.id,
+        "state": str(entry.state),
+        "kind": entry.kind,
+        "ref": entry.ref,
+        "mail_from": entry.mail_from,
+        "recipients": list(entry.recipients),
+        "size": entry.size,
+        "created_at": entry.created_at,
+        "tries": entry.tries,
+        "next_at": entry.next_at,
+        "sent_at": entry.sent_at,
+        "failed_at": entry.failed_at,
+        "last_error": entry.last_error,
+    }
+
+
+def _table(entries: list[Entry]) -> Table:
+    table = Table("letter", "state", "what", "message", "to", "tries", "next try", "last error")
+    for entry in entries:
+        cells = (
+            str(entry.id),
+            str(entry.state),
+            entry.kind,
+            entry.ref,
+            _people(entry.recipients),
+            str(entry.tries),
+            _when(entry.next_at),
+            for_log(entry.last_error),
+        )
+        table.add_row(*map(escape, cells), style="bold" if entry.failed_at is not None else "")
+    return table
+
+
+def _people(addresses: tuple[str, ...]) -> str:
+    more = len(addresses) - _NAMED
+    named = ", ".join(for_log(address, 60) for address in addresses[:_NAMED])
+    return named + (f" and {more} more" if more > 0 else "")
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _print_octets(content: bytes) -> None:
+    """As they are for a file or a pipe; for a terminal so that mail can't speak to it."""
+    if sys.stdout.isatty():
+        for line in content.split(b"\r\n"):
+            click.echo(for_log(line, 4 * len(line)))
+    else:
+        click.echo(content, nl=False)

@@ -1,0 +1,461 @@
+"""The commands `quarantine list`, `show`, `release`, `delete`, `clean` and `import`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from antispam.commands.quarantine import importing, show
+from antispam.protocols.mailboxes import MailboxError
+from antispam.service import courier
+from antispam.service.application import Program, load_settings, opened_store
+from antispam.settings import Settings
+from antispam.settings.outbox import OutboxSettings
+from antispam.settings.values import duration
+from antispam.store import Store, StoreError, history
+from antispam.store.quarantine import (
+    PAGE,
+    BadName,
+    Entry,
+    NotKept,
+    Search,
+    State,
+    checked_user,
+    content,
+    find,
+    of_ref,
+    remove,
+)
+from antispam.store.quarantine_settings import QuarantineSettings
+from antispam.store.release import Outcome, checked_address, release
+from antispam.store.retention import Cleaned, LimitsOf, clean
+from antispam.text import for_log, local_time
+
+INTERRUPTED = 130  # as a shell has it
+SCREEN = 500  # entries that are listed together
+LOOK_AGAIN = 0.2  # seconds until it is looked again what became of a letter
+REST = 0.05  # seconds between two slices, in which mail gets at the database
+
+Teach = Callable[[str, str], object]
+"""teach(user, ref): the user says that the message is honest mail."""
+
+Teaching = Callable[[Settings, Store], Teach]
+
+SendNow = Callable[[Store, OutboxSettings, int], object]
+"""send_now(store, settings, letter): offers a letter of the outbox to the MTA at once. Raises LookupError where somebody else
+is doing that."""
+
+LimitsFrom = Callable[[Settings, Store], LimitsOf]
+
+
+def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else float(duration("d")(value))
+    except ValueError as error:
+        raise click.BadParameter(f"'{for_log(value or '', 60)}': {error}") from None
+
+
+def quarantine_commands(
+    teaching: Teaching | None = None, limits: LimitsFrom | None = None, send_now: SendNow = courier.send_now
+) -> Callable[[Program], click.Command]:
+    """Makes `quarantine`, for the commands of a program.
+
+    teaching  what a release teaches by; None teaches nothing
+    limits    what `clean` goes by; None takes the same for all users from [quarantine]
+    send_now  what `release --wait` sends with
+    """
+
+    def make(program: Program) -> click.Command:
+        @click.group("quarantine")
+        def group() -> None:
+            """Look into the mail that was kept from people; release it, delete it, clean up.
+
+            Every message has a reference, which also stands in the log. If several users have a message in their quarantine,
+            each has an entry of his own: --user names one.
+
+            \b
+                bms quarantine list --user ann --since 7d
+                bms quarantine show 7h2k9m3p5q8r
+                bms quarantine release 7h2k9m3p5q8r
+            """
+
+        group.add_command(_list_command(program))
+        group.add_command(_show_command(program))
+        group.add_command(_release_command(program, teaching, send_now))
+        group.add_command(_delete_command(program))
+        group.add_command(_clean_command(program, limits or _same_for_all))
+        group.add_command(_import_command(program))
+        return group
+
+    return make
+
+
+def _same_for_all(settings: Settings, store: Store) -> LimitsOf:
+    limits = settings[QuarantineSettings].limits
+    return lambda user: limits
+
+
+@contextlib.contextmanager
+def _opened(program: Program, config: Path | None) -> Iterator[tuple[Settings, Store]]:
+    """The settings and the store; what can go wrong with them ends the command with a sentence."""
+    settings = load_settings(program, config)
+    with opened_store(settings) as store:
+        try:
+            yield settings, store
+        except (BadName, NotKept, MailboxError) as error:
+            raise click.ClickException(for_log(str(error), 2000)) from error
+
+
+def _print_objects(entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        click.echo(json.dumps(show.as_object(entry)))
+
+
+_user_option = click.option("--user", default="", help="only what is kept from this user")
+_json_option = click.option("--json", "as_json", is_flag=True, help="one JSON object a line, for programs")
+
+
+def _list_command(program: Program) -> click.Command:
+    @click.command("list")
+    @_user_option
+    @click.option("--search", "text", default="", help="what has this in subject, sender, recipient or reason")
+    @click.option("--check", default="", help="what this check kept: spam_action, attachments, spf ...")
+    @click.option("--since", callback=_duration, metavar="DURATION", help="what came in the last ... (12h, 7d, 2w)")
+    @click.option(
+        "--limit", type=click.IntRange(min=0), default=PAGE, show_default=True, help="at most so many; 0 lists all"
+    )
+    @_json_option
+    @click.pass_obj
+    def command(
+        config: Path | None, user: str, text: str, check: str, since: float | None, limit: int, as_json: bool
+    ) -> None:
+        """List what is kept, the newest first.
+
+        STATE is `kept`, `under way` (released, but the mail server has not taken it yet), `released`, or `failed` (the release
+        was given up; the message is still here).
+        """
+        oldest = 0.0 if since is None else time.time() - since
+        search = Search(user=user, text=text, check=check, since=oldest)
+        with _opened(program, config) as (_, store):
+            pages = _pages(store, search, limit)
+            if as_json:
+                for page in pages:
+                    _print_objects(page)
+                return
+            console, listed, last = show.console(), 0, None
+            for page in pages:
+                console.print(show.table(page, console.width, with_user=not user, with_head=not listed))
+                listed, last = listed + len(page), page[-1]
+            if not listed:
+                click.echo("Nothing is kept." if search == Search() else "Nothing that is kept is like that.")
+            elif listed == limit and find(store, search, 1, after=last):
+                said = f"These are the newest {listed}; --limit 0 lists all, --search and --since choose."
+                click.echo(said, err=True)
+
+    return command
+
+
+def _pages(store: Store, search: Search, limit: int) -> Iterator[list[Entry]]:
+    """What there is, piece by piece: nobody holds a whole quarantine in memory."""
+    left, last = limit, None
+    while True:
+        size = min(left, SCREEN) if limit else SCREEN
+        page = find(store, search, size, after=last)
+        if page:
+            yield page
+        left -= len(page)
+        if len(page) < size or (limit and left <= 0):
+            return
+        last = page[-1]
+
+
+def _show_command(program: Program) -> click.Command:
+    @click.command("show")
+    @click.argument("ref")
+    @_user_option
+    @click.option("--raw", is_flag=True, help="the message as it came, octet by octet; not to a terminal")
+    @_json_option
+    @click.pass_obj
+    def command(config: Path | None, ref: str, user: str, raw: bool, as_json: bool) -> None:
+        """Explain why a message is kept, and show its header and the beginning of its text.
+
+        REF is its reference. Control characters are written as escapes. --raw writes the original for other programs: into a
+        file or a pipe, because it may hold what a terminal obeys.
+        """
+        if raw and _is_terminal():
+            raise click.UsageError("The original may hold what a terminal obeys: send it into a file or a pipe.")
+        with _opened(program, config) as (_, store):
+            entries = of_ref(store, ref, user)
+            if raw:
+                click.echo(content(store, entries[0].ref), nl=False)
+                return
+            if as_json:
+                _print_objects(entries)
+                return
+            console = show.console()
+            decisions = history.decisions(store, entries[0].ref)
+            for entry in entries:
+                console.print("\n".join(show.explanation(entry, decisions)), soft_wrap=True)
+            console.print()
+            console.print("\n".join(show.excerpt(content(store, entries[0].ref))), soft_wrap=True)
+
+    return command
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+_refs_argument = click.argument("refs", metavar="REF...", nargs=-1, required=True)
+_all_users_option = click.option("--all-users", is_flag=True, help="for all users from whom it is kept")
+
+
+def _chosen(store: Store, refs: Sequence[str], user: str, all_users: bool) -> list[Entry]:
+    """The entries meant, each once, before anything is done to any. Raises NotKept, BadName, StoreError, and UsageError where
+    several users may be meant."""
+    if user and all_users:
+        raise click.UsageError("Either --user or --all-users.")
+    chosen: dict[int, Entry] = {}
+    for ref in refs:
+        entries = of_ref(store, ref, user)
+        if len(entries) > 1 and not all_users:
+            names = ", ".join(for_log(entry.user) for entry in entries[:20])
+            raise click.UsageError(f"{entries[0].ref} is kept from several users ({names}): say --user or --all-users.")
+        chosen |= {entry.number: entry for entry in entries}
+    return list(chosen.values())
+
+
+def _release_command(program: Program, teaching: Teaching | None, send_now: SendNow) -> click.Command:
+    @click.command("release")
+    @_refs_argument
+    @click.option("--user", default="", help="for this user only")
+    @_all_users_option
+    @click.option("--to", multiple=True, metavar="ADDRESS", help="send it there instead; may be repeated")
+    @click.option("--wait", is_flag=True, help="send it now, and say whether the mail server took it")
+    @click.option("--teach/--no-teach", default=True, show_default=True, help="learn that it is honest mail")
+    @click.option("--force", is_flag=True, help="once more, though that was done or is under way")
+    @click.pass_obj
+    def command(
+        config: Path | None, refs: tuple[str, ...], user: str, all_users: bool, to: tuple[str, ...], wait: bool,
+        teach: bool, force: bool,
+    ) -> None:  # fmt: skip
+        """Send messages to the recipients from whom they were kept, as they came.
+
+        The filter sends it within moments, and goes on trying while the mail server does not take it; until then `list` says
+        `under way`. A message that was released stays here for a while. Releasing also teaches that such mail is honest.
+        """
+        with _opened(program, config) as (settings, store):
+            addresses = tuple(map(checked_address, to))
+            learns = teaching(settings, store) if teach and teaching is not None else None
+            trouble = False
+            done: list[str] = []
+            try:
+                for entry in _chosen(store, refs, user, all_users):
+                    trouble |= not _release_one(store, entry, addresses, force, learns)
+                    done.append(entry.ref)
+                    if wait:
+                        trouble |= not _sent(store, settings[OutboxSettings], entry, send_now)
+            except KeyboardInterrupt:
+                click.echo(f"stopped; {len(done)} released before that, and they stay released", err=True)
+                sys.exit(INTERRUPTED)
+            sys.exit(1 if trouble else 0)
+
+    return command
+
+
+def _release_one(store: Store, entry: Entry, to: Sequence[str], force: bool, teach: Teach | None) -> bool:
+    """Release, tell, teach. False where something is left to be done."""
+    released = release(store, entry, time.time(), to=to, force=force)
+    name = f"{entry.ref} for {for_log(entry.user)}"
+    if released.outcome is Outcome.UNDER_WAY:
+        click.echo(f"{name}: is being released already")
+        return True
+    if released.outcome is Outcome.RELEASED:
+        click.echo(f"{name}: was released {local_time(entry.released_at or time.time())}; --force sends it once more")
+        return True
+    click.echo(f"{name}: will be sent to {', '.join(map(for_log, released.recipients[:20]))}")
+    if teach is None:
+        return True
+    try:
+        teach(entry.user, entry.ref)
+    except (StoreError, LookupError, ValueError) as error:
+        click.echo(f"{name}: released, but nothing was learned from it: {for_log(str(error))}", err=True)
+        return False
+    return True
+
+
+def _sent(store: Store, settings: OutboxSettings, entry: Entry, send_now: SendNow) -> bool:
+    """Whether the MTA took it; says so. Where the filter is just sending it, what comes of that is waited for."""
+    ends = time.monotonic() + settings.lease
+    (now,) = of_ref(store, entry.ref, entry.user)
+    while now.state is State.UNDER_WAY and now.outbox_id is not None and time.monotonic() < ends:
+        try:
+            send_now(store, settings, now.outbox_id)
+            ends = 0.0
+        except LookupError:
+            time.sleep(LOOK_AGAIN)
+        (now,) = of_ref(store, entry.ref, entry.user)
+    if now.state is State.RELEASED:
+        click.echo(f"{entry.ref} for {for_log(entry.user)}: the mail server took it")
+        return True
+    rest = "the filter goes on trying" if now.state is State.UNDER_WAY else "it was given up, and is still kept"
+    said = for_log(now.error) or "no answer yet"
+    click.echo(f"{entry.ref} for {for_log(entry.user)}: the mail server did not take it ({said}); {rest}", err=True)
+    return False
+
+
+def _delete_command(program: Program) -> click.Command:
+    @click.command("delete")
+    @_refs_argument
+    @click.option("--user", default="", help="of this user only")
+    @_all_users_option
+    @click.pass_obj
+    def command(config: Path | None, refs: tuple[str, ...], user: str, all_users: bool) -> None:
+        """Delete what is kept, for good. Nothing is learned from it.
+
+        What is just being released can be deleted once the mail server has taken it.
+        """
+        with _opened(program, config) as (_, store):
+            stayed = 0
+            for entry in _chosen(store, refs, user, all_users):
+                name = f"{entry.ref} of {for_log(entry.user)}"
+                if remove(store, [entry]).entries:
+                    click.echo(f"{name}: deleted")
+                else:
+                    stayed += 1
+                    click.echo(f"{name}: is being released, and stays until the mail server has taken it", err=True)
+            sys.exit(1 if stayed else 0)
+
+    return command
+
+
+def _clean_command(program: Program, limits: LimitsFrom) -> click.Command:
+    @click.command("clean")
+    @click.option("--dry-run", is_flag=True, help="only say what would go")
+    @click.option("--quiet", is_flag=True, help="say nothing unless something is wrong: for cron")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of a sentence")
+    @click.pass_obj
+    def command(config: Path | None, dry_run: bool, quiet: bool, as_json: bool) -> None:
+        """Delete what is older than [quarantine] keep, what was released longer ago than keep_released, and the oldest of
+        users from whom more is kept than user_size and user_messages allow.
+
+        To be run once a day, see cron/bms-quarantine. It works in short steps beside the mail; whenever it is stopped, nothing
+        is half done, and the next run goes on. What is just being released stays.
+        """
+        cleaned = Cleaned()
+        with _opened(program, config) as (settings, store):
+            limits_of = limits(settings, store)
+            try:
+                with _progress("cleaning", quiet) as tick:
+
+                    def rest() -> None:
+                        tick(cleaned.entries + cleaned.orphans)
+                        time.sleep(REST)
+
+                    clean(store, time.time(), limits_of, dry_run=dry_run, cleaned=cleaned, rest=rest)
+            except KeyboardInterrupt:
+                click.echo(f"stopped; {_told(cleaned, dry_run)}. The next run goes on from here.", err=True)
+                sys.exit(INTERRUPTED)
+        if as_json:
+            click.echo(json.dumps(_counts(cleaned, dry_run)))
+        elif not quiet:
+            click.echo(_told(cleaned, dry_run))
+
+    return command
+
+
+@contextlib.contextmanager
+def _progress(what: str, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """How much is done: how much there is to do is known at the end only."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:.0f}"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _counts(cleaned: Cleaned, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "entries": cleaned.entries,
+        "messages": cleaned.messages,
+        "orphans": cleaned.orphans,
+        "by_reason": {
+            str(why): {"entries": removed.entries, "octets": removed.octets}
+            for why, removed in cleaned.by_reason.items()
+        },
+    }
+
+
+def _told(cleaned: Cleaned, dry_run: bool) -> str:
+    parts = [
+        f"{removed.entries} {why} ({show.octets(removed.octets)})"
+        for why, removed in cleaned.by_reason.items()
+        if removed.entries
+    ]
+    if cleaned.orphans:
+        parts.append(f"{cleaned.orphans} messages that nobody waits for")
+    if not parts:
+        return "nothing to delete"
+    return f"{'would delete' if dry_run else 'deleted'} {', '.join(parts)}"
+
+
+def _import_command(program: Program) -> click.Command:
+    @click.command("import")
+    @click.option("--user", required=True, help="whose quarantine they were")
+    @click.argument("mailboxes", metavar="MBOX...", nargs=-1, required=True, type=click.Path(path_type=Path))
+    @click.pass_obj
+    def command(config: Path | None, user: str, mailboxes: tuple[Path, ...]) -> None:
+        """Take over the mailboxes in which DSPAM or pydspam kept a user's quarantine (data/USER/USER.mbox).
+
+        Recipients, score and signature are read from the fields X-Dspam-Recipients, X-DSpam-Score and X-DSPAM-Signature, the
+        time from the mailbox's "From " lines. The mailboxes are only read. What was imported before is not imported again, so
+        that the same command goes on where it was stopped.
+        """
+        result = importing.Imported()
+        now = time.time()
+        unreadable: list[str] = []
+        with _opened(program, config) as (settings, store):
+            checked_user(user)
+            try:
+                with _progress("importing", quiet=False) as tick:
+                    for file in mailboxes:
+                        try:
+                            importing.import_mailbox(
+                                store, user, file, now, result=result, done=lambda stored: tick(result.seen)
+                            )
+                        except MailboxError as error:
+                            unreadable.append(str(error))
+            except KeyboardInterrupt:
+                click.echo(f"stopped; {_imported(result)}. The same command goes on from here.", err=True)
+                sys.exit(INTERRUPTED)
+        for problem in [*result.problems, *unreadable]:
+            click.echo(for_log(problem), err=True)
+        click.echo(_imported(result))
+        keep = settings[QuarantineSettings].keep
+        if keep and result.oldest < now - keep:
+            click.echo(
+                "Some of them are older than [quarantine] keep: the next `bms quarantine clean` deletes those.",
+                err=True,
+            )
+        sys.exit(1 if result.problems or unreadable else 0)
+
+    return command
+
+
+def _imported(result: importing.Imported) -> str:
+    counts = {"imported": result.new, "there already": result.known, "not imported": len(result.problems)}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no messages"

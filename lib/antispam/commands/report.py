@@ -1,0 +1,204 @@
+"""The command `report`: what happened to the mail of the last days, for whoever answers for it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from antispam.service.application import Program, load_settings, opened_store
+from antispam.store.reports import MAX_DAYS, Day, Fate, Offender, Offenders, Report, report
+from antispam.text import for_log, local_time
+
+_WIDE = 160  # columns where nobody looks at a screen
+_BAR = 24
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_NAME = 48
+_STOPPED = (Fate.REFUSED, Fate.KEPT, Fate.DROPPED)
+
+
+def report_command(program: Program) -> click.Command:
+    """`report`, for the commands of a program."""
+
+    @click.command("report")
+    @click.option(
+        "--days", type=click.IntRange(1, MAX_DAYS), default=7, show_default=True, help="today and those before"
+    )
+    @click.option(
+        "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="how many offenders to name"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the tables")
+    @click.pass_obj
+    def command(config: Path | None, days: int, top: int, as_json: bool) -> None:
+        """Tell what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.
+
+        It reads the history, which keeps what [store] history_retain says.
+        """
+        with opened_store(load_settings(program, config)) as store:
+            made = report(store, time.time(), days)
+        if as_json:
+            click.echo(json.dumps(as_object(made, top)))
+        else:
+            show(made, top, _console())
+
+    return command
+
+
+def _console() -> Console:
+    made = Console(highlight=False, emoji=False, markup=False)
+    return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=_WIDE)
+
+
+def show(made: Report, top: int, console: Console) -> None:
+    """The report as tables."""
+    if not any(day.messages or day.spam or day.ham for day in made.days):
+        console.print(f"No mail since {_date(made.days[0].begins)}, as far as the history knows.")
+        return
+    bars = _Bars(console.encoding)
+    console.print(_per_day(made.days, bars))
+    _print_counts(console, "What was not delivered, and why (messages)", _why(made.why), bars)
+    _print_counts(console, "Recipients refused one by one", made.recipients.most_common(), bars)
+    _print_counts(console, "What checks in mode log would have stopped (messages)", made.would.most_common(), bars)
+    for title, offenders in _offenders(made):
+        _print_offenders(console, title, offenders, top)
+
+
+class _Bars:
+    """Bars in a column; plain characters where the terminal has no others."""
+
+    def __init__(self, encoding: str) -> None:
+        self._fine = encoding.lower().replace("-", "") == "utf8"
+
+    def bar(self, value: int, largest: int) -> str:
+        if not value or not largest:
+            return ""
+        eighths = max(1, round(8 * _BAR * value / largest))
+        if not self._fine:
+            return "#" * max(1, eighths // 8)
+        return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _table(*names: str, left: Iterable[str] = ()) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        made.add_column(name, no_wrap=True, justify="left" if name in left else "right")
+    return made
+
+
+def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
+    """Columns without a number in them are left out. The bar is what was refused, kept or dropped."""
+    columns: list[tuple[str, list[int]]] = [("MESSAGES", [day.messages for day in days])]
+    columns += [(fate.upper(), [day.fates[fate] for day in days]) for fate in Fate]
+    columns += [
+        ("TAGGED", [day.tagged for day in days]),
+        ("KEPT FROM SOME", [day.parted for day in days]),
+        ("RECIPIENTS REFUSED", [day.recipients for day in days]),
+        ("SPAM LEARNED", [day.spam for day in days]),
+        ("HAM LEARNED", [day.ham for day in days]),
+    ]
+    shown = [(name, values) for name, values in columns if name == "MESSAGES" or any(values)]
+    stopped = [sum(day.fates[fate] for fate in _STOPPED) for day in days]
+    table = _table("DAY", *(name for name, _ in shown), "STOPPED", left=("DAY", "STOPPED"))
+    for number, day in enumerate(days):
+        cells = [str(values[number]) for _, values in shown]
+        table.add_row(_date(day.begins), *cells, bars.bar(stopped[number], max(stopped)))
+    if len(days) > 1:
+        table.add_row("all", *(str(sum(values)) for _, values in shown), "", style="bold")
+    return table
+
+
+def _why(counted: Counter[tuple[Fate, str]]) -> list[tuple[str, int]]:
+    return [(f"{fate:8} {check}", number) for (fate, check), number in counted.most_common()]
+
+
+def _print_counts(console: Console, title: str, counts: Sequence[tuple[str, int]], bars: _Bars) -> None:
+    if not counts:
+        return
+    console.print(f"\n{title}")
+    largest = max(number for _, number in counts)
+    table = _table("  WHAT", "COUNT", "", left=("  WHAT", ""))
+    for name, number in counts:
+        table.add_row(f"  {for_log(name, _NAME)}", str(number), bars.bar(number, largest))
+    console.print(table)
+
+
+def _offenders(made: Report) -> list[tuple[str, Offenders]]:
+    return [
+        ("Clients whose mail was stopped most often", made.clients),
+        ("Sender domains whose mail was stopped most often", made.domains),
+        ("HELO names whose mail was stopped most often", made.helos),
+    ]
+
+
+def _print_offenders(console: Console, title: str, offenders: Offenders, top: int) -> None:
+    found = offenders.top(top)
+    if not found:
+        return
+    console.print(
+        f"\n{title}" + ("" if offenders.complete else " (there are too many to count all: at least so often)")
+    )
+    with_host = any(one.called for one in found)
+    names = ["  NAME", "STOPPED", "LAST", *(["HOST"] if with_host else []), "WHY, THE LAST TIME"]
+    table = _table(*names[:-1], left=("  NAME", "LAST", "HOST"))
+    table.add_column(names[-1], no_wrap=True, overflow="ellipsis")
+    for one in found:
+        cells = [f"  {for_log(one.name, _NAME)}", str(one.stopped), local_time(one.last_at)]
+        cells += [for_log(one.called, _NAME)] if with_host else []
+        table.add_row(*map(Text, [*cells, for_log(one.reason, 200)]))
+    console.print(table)
+
+
+def as_object(made: Report, top: int) -> dict[str, Any]:
+    """The report for programs: days as dates, times in ISO 8601."""
+    return {
+        "days": [_day(day) for day in made.days],
+        "not_delivered": [
+            {"what": str(fate), "check": check, "messages": number} for (fate, check), number in made.why.most_common()
+        ],
+        "recipients_refused": dict(made.recipients.most_common()),
+        "would_have_stopped": dict(made.would.most_common()),
+        "clients": _as_objects(made.clients, top),
+        "domains": _as_objects(made.domains, top),
+        "helos": _as_objects(made.helos, top),
+    }
+
+
+def _day(day: Day) -> dict[str, Any]:
+    return {
+        "day": _date(day.begins),
+        "messages": day.messages,
+        **{str(fate): day.fates[fate] for fate in Fate},
+        "tagged": day.tagged,
+        "kept_from_some": day.parted,
+        "recipients_refused": day.recipients,
+        "spam_learned": day.spam,
+        "ham_learned": day.ham,
+    }
+
+
+def _as_objects(offenders: Offenders, top: int) -> dict[str, Any]:
+    return {"complete": offenders.complete, "worst": [_as_object(one) for one in offenders.top(top)]}
+
+
+def _as_object(one: Offender) -> dict[str, Any]:
+    at = datetime.datetime.fromtimestamp(one.last_at, datetime.UTC)
+    return {
+        "name": one.name,
+        "stopped": one.stopped,
+        "last_at": at.isoformat(timespec="seconds"),
+        "host": one.called,
+        "reason": one.reason,
+    }
+
+
+def _date(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")

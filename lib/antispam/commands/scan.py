@@ -1,0 +1,334 @@
+"""`scan`: sends messages through the same journey without an MTA, and explains the outcome line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import rich.console
+import sqlalchemy as sa
+
+from antispam.journey.delivery import Outcome
+from antispam.journey.session import Session
+from antispam.journey.table import Journey
+from antispam.learning.delivered import as_delivered
+from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.evidence import OpinionFinding
+from antispam.mail.message import Header, Message
+from antispam.mail.subject import Subject, all_decisions
+from antispam.mail.verdicts import Action, Verdict
+from antispam.service.application import Application, Program, load_settings
+from antispam.settings import CheckSettings, Mode, Settings
+from antispam.settings.program import ProgramSettings, StoreSettings
+from antispam.store import Store, StoreError, migrate, preferences
+from antispam.store.engine import url_from
+from antispam.text import for_log
+
+# Their answer depends on what came before: asked with an empty store they'd refuse everything, so they only say so.
+_REMEMBERING = ("greylist",)
+
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FROM_LINE = re.compile(rb"From [^\n]*\n")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the SMTP client would have said."""
+
+    ip: str
+    name: str
+    helo: str
+    mail_from: str
+    recipients: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Strongest:
+    """What in a message spoke most for spam and for honest mail, each with how much it said, strongest first."""
+
+    spam: tuple[tuple[str, float], ...]
+    ham: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What happened to one message; `features` by the dictionary that they spoke to."""
+
+    file: str
+    verdict: Verdict
+    spoken_at: str
+    decisions: tuple[Decision, ...]
+    findings: dict[str, Any]
+    edits: tuple[str, ...]
+    features: dict[str, Strongest]
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict.action in (Action.CONTINUE, Action.ACCEPT)
+
+
+def split_message(raw: bytes) -> tuple[list[Header], bytes]:
+    """A message file as an MTA would hand it over: header fields (folds as LF) and the body with CRLF line ends.
+
+    An mbox "From " line is dropped. A line in the header section that is no field ends the section, as it does for sendmail.
+    """
+    if match := _FROM_LINE.match(raw):
+        raw = raw[match.end() :]
+    lines = raw.replace(b"\r\n", b"\n").split(b"\n")
+    headers: list[Header] = []
+    for number, line in enumerate(lines):
+        if line[:1] in (b" ", b"\t") and headers:
+            last = headers[-1]
+            headers[-1] = Header(last.name, last.value + b"\n" + line)
+        elif match := _FIELD.match(line):
+            headers.append(Header(match[1], line[match.end() :]))
+        else:
+            rest = lines[number + 1 :] if not line else lines[number:]
+            return headers, b"\r\n".join(rest)
+    return headers, b""
+
+
+def scan(application: Application, file: str, raw: bytes, envelope: Envelope) -> Report:
+    """One message through the journey, as a session of its own."""
+    session = application.session()
+    headers, body = split_message(raw)
+    verdict, spoken_at = _envelope(session, envelope)
+    message = session.message
+    assert message is not None
+    edits: tuple[str, ...] = ()
+    if verdict is None:
+        for header in headers:
+            session.header(*header)
+        session.body(body)
+        outcome = session.end("scan")
+        verdict, spoken_at, edits = outcome.verdict, "end of message", _describe_edits(outcome)
+    report = Report(
+        file=file,
+        verdict=verdict,
+        spoken_at=spoken_at,
+        decisions=tuple(_decisions(session, message)),
+        findings=_findings(message),
+        edits=edits,
+        features=_features(application, session.connection, message),
+    )
+    session.close()
+    return report
+
+
+def _features(application: Application, connection: Connection, message: Message) -> dict[str, Strongest]:
+    """By the name of each dictionary that was asked. Raises StoreError."""
+    found = message.findings.get(OpinionFinding)
+    strongest = {}
+    for opinion in found.opinions if found is not None else ():
+        teacher = application.dictionaries.get(opinion.dictionary)
+        if teacher is not None:
+            spam, ham = teacher.strongest(as_delivered(connection, message))
+            strongest[opinion.dictionary] = Strongest(tuple(spam), tuple(ham))
+    return strongest
+
+
+def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:
+    """The steps before DATA; the verdict is the one that ends the transaction there, if any."""
+    steps: list[tuple[str, Callable[[], Verdict]]] = [
+        ("connect", lambda: session.connect(envelope.ip, name=envelope.name, ptr=envelope.name, receiver="localhost")),
+        ("HELO", lambda: session.helo(envelope.helo)),
+        ("MAIL FROM", lambda: session.mail(envelope.mail_from)),
+    ]
+    for step, speak in steps:
+        verdict = speak()
+        if verdict.action.refuses:
+            if session.message is None:
+                session.mail(envelope.mail_from)
+            return verdict, step
+    refusals = [verdict for verdict in map(session.rcpt, envelope.recipients) if verdict.action.refuses]
+    if len(refusals) == len(envelope.recipients):
+        return refusals[0], "RCPT TO"
+    verdict = session.data()
+    return (verdict, "DATA") if verdict.action.refuses else (None, "")
+
+
+def _decisions(session: Session, message: Message) -> Iterator[Decision]:
+    yield from all_decisions(Subject(session.connection, message))
+    for recipient in message.recipients:
+        yield from recipient.decisions
+
+
+def _findings(message: Message) -> dict[str, Any]:
+    found = message.findings.to_builtins()
+    for recipient in message.recipients:
+        found |= {finding.check: msgspec.to_builtins(finding) for finding in recipient.findings.own()}
+    return found
+
+
+def _describe_edits(outcome: Outcome) -> tuple[str, ...]:
+    def describe(edit: Any) -> str:
+        values = [f"{len(value)} octets" if isinstance(value, bytes) else for_log(str(value), 300) for value in edit]
+        return f"{type(edit).__name__} {' '.join(values)}"
+
+    return tuple(describe(edit) for edit in outcome.edits)
+
+
+def explain(report: Report, journey: Journey, console: rich.console.Console) -> None:
+    """The outcome in sentences a person can follow, in the order of the journey."""
+    verdict = report.verdict
+    outcome = "accepted" if verdict.action in (Action.CONTINUE, Action.ACCEPT) else str(verdict.action)
+    asks = {row.check.NAME: row.asks for row in journey.rows}
+    say = console.print
+    say(
+        f"[bold]{rich.markup.escape(report.file)}[/]: [bold]{outcome}[/]"
+        + (f" at {report.spoken_at}" if report.spoken_at else "")
+    )
+    if verdict.action.refuses:
+        say(rich.markup.escape(f"    {verdict.code} {verdict.enhanced} " + " / ".join(verdict.reply_lines())))
+    for name, finding in sorted(report.findings.items(), key=lambda item: list(asks).index(item[0])):
+        decision = next((d for d in report.decisions if d.check == name), None)
+        say(rich.markup.escape(f"  {name}: {asks.get(name, '')}"))
+        say(rich.markup.escape(f"    found    {_short(finding)[1:-1] or 'nothing'}"))
+        if decision is not None:
+            mode = "" if decision.counts else " (mode log: has no effect)"
+            reason = f": {for_log(decision.verdict.reason)}" if decision.verdict.reason else ""
+            say(rich.markup.escape(f"    decided  {decision.verdict.action}{reason}{mode}"))
+    for name, strongest in report.features.items():
+        for kind, features in (("spam", strongest.spam), ("honest mail", strongest.ham)):
+            told = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
+            say(rich.markup.escape(f"  for {kind}, by the dictionary of {name}: {told or 'nothing'}"))
+    for edit in report.edits:
+        say(rich.markup.escape(f"  edit: {edit}"))
+
+
+def _short(finding: Any) -> str:
+    """Evidence on one line; what is empty, false or nought is left out."""
+    if isinstance(finding, dict):
+        parts = (f"{key}={_short(value)}" for key, value in finding.items() if value)
+        return "(" + ", ".join(parts) + ")"
+    if isinstance(finding, list):
+        return "[" + ", ".join(_short(item) for item in finding) + "]"
+    return f'"{for_log(finding, 2000)}"' if isinstance(finding, str) else str(finding)
+
+
+def as_json(report: Report) -> str:
+    """One object a line, for programs."""
+    value = dataclasses.asdict(report)
+    value["decisions"] = [one._asdict() | {"verdict": dataclasses.asdict(one.verdict)} for one in report.decisions]
+    value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
+    return json.dumps(value, default=str)
+
+
+def _only_saying(journey: Journey, settings: Settings) -> Iterator[CheckSettings]:
+    for row in journey.rows:
+        check = settings[row.check.Settings]
+        if row.check.NAME in _REMEMBERING and check.mode is Mode.ENFORCE:
+            yield dataclasses.replace(check, mode=Mode.LOG)
+
+
+@contextlib.contextmanager
+def _learned(settings: Settings) -> Iterator[Store | None]:
+    """The configured database, for what its dictionaries and users have to say; None where there is none, and, with a warning,
+    where it can't be read."""
+    url = sa.engine.make_url(url_from(settings))
+    try:
+        absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+    except OSError as error:  # in a folder that we may not enter
+        click.echo(
+            f"the configured database can't be read, so nothing is known of spam: {for_log(str(error))}", err=True
+        )
+        absent = True
+    if absent:
+        yield None
+        return
+    with contextlib.closing(Store.from_settings(settings)) as store:
+        try:
+            preferences.everything(store)
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            click.echo(
+                f"the configured database can't be read, so nothing is known of spam: {for_log(str(error))}", err=True
+            )
+            yield None
+        else:
+            yield store
+
+
+@contextlib.contextmanager
+def rehearsal(journey: Journey, configured: Settings, *, live: bool = False) -> Iterator[Application]:
+    """The application over an empty store (or, live, the configured one), recording nothing."""
+    with tempfile.TemporaryDirectory(prefix="bms-scan-") as scratch:
+        if live:
+            settings = configured.replaced(dataclasses.replace(configured[ProgramSettings], tempdir=Path(scratch)))
+        else:
+            elsewhere = dataclasses.replace(configured[ProgramSettings], datadir=Path(scratch), tempdir=None)
+            settings = configured.replaced(elsewhere, dataclasses.replace(configured[StoreSettings], url=""))
+            settings = settings.replaced(*_only_saying(journey, settings))
+            migrate(url_from(settings))
+        with (
+            _learned(configured) as learned,
+            contextlib.closing(Application(journey, settings, record=False, learned=learned)) as application,
+        ):
+            yield application
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an IP address") from None
+
+
+def scan_command(program: Program) -> click.Command:
+    """The command, for this program."""
+    journey = program.journey
+
+    @click.command("scan")
+    @click.argument("files", nargs=-1, required=True, type=click.File("rb"))
+    @click.option("--ip", required=True, callback=_address, help="the client's address")
+    @click.option("--name", default="", help="the client's verified host name, if any")
+    @click.option("--helo", default="localhost.localdomain", show_default=True, help="what it said at HELO")
+    @click.option("--from", "mail_from", default="", help="the envelope sender; empty is the null reverse path")
+    @click.option(
+        "--rcpt", "recipients", multiple=True, default=["postmaster@localhost"], help="a recipient; may be repeated"
+    )
+    @click.option("--json", "json_output", is_flag=True, help="one JSON object a message")
+    @click.option(
+        "--live",
+        is_flag=True,
+        help="use the configured database instead of an empty one; its greylist takes note of the attempt",
+    )
+    @click.pass_obj
+    def command(
+        config: Path | None,
+        files: tuple[Any, ...],
+        ip: str,
+        name: str,
+        helo: str,
+        mail_from: str,
+        recipients: tuple[str, ...],
+        json_output: bool,
+        live: bool,
+    ) -> None:
+        """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
+        explain the outcome. Nothing is delivered, learned or recorded; what the filter has learned of spam is asked. The exit
+        status is 1 where a message is not accepted."""
+        console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)  # :date: is none
+        envelope = Envelope(ip, name, helo, mail_from, recipients)
+        refused = False
+        with rehearsal(journey, load_settings(program, config), live=live) as application:
+            for file in files:
+                report = scan(application, getattr(file, "name", "-"), file.read(), envelope)
+                refused = refused or not report.accepted
+                if json_output:
+                    click.echo(as_json(report))
+                else:
+                    explain(report, journey, console)
+        sys.exit(1 if refused else 0)
+
+    return command

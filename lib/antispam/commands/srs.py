@@ -1,0 +1,157 @@
+"""The command `srs`: addresses by hand, and the socket map by which MTAs rewrite forwarded mail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import click
+
+import SRS
+from antispam.checks._shared.srs import Signature, SrsSettings, State, signature_of
+from antispam.net.socket_map import Lookup, SocketMapServer
+from antispam.net.sockets import SocketUnavailable
+from antispam.service.application import Program, load_settings
+from antispam.settings import SettingsError
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def _signature(program: Program, config: Path | None) -> Iterator[Signature]:
+    """What signs under the configuration; what keeps it from signing or verifying is told to whoever gave the command."""
+    try:
+        signature = signature_of(load_settings(program, config)[SrsSettings])
+        if signature is None:
+            raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")
+        yield signature
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    except SRS.Unavailable as error:
+        raise click.ClickException(f"[srs] database: {error}") from error
+
+
+def srs_command(program: Program) -> click.Group:
+    """`srs`, for the commands of a program."""
+
+    @click.group("srs")
+    def group() -> None:
+        """Signed and rewritten envelope senders ([srs], docs/srs.md)."""
+
+    @group.command("sign")
+    @click.argument("address")
+    @click.pass_obj
+    def sign_command(config: Path | None, address: str) -> None:
+        """Sign ADDRESS, a sender of ours, as it would leave."""
+        with _signature(program, config) as signature:
+            signed = signature.signed(address, ())
+        if not signed:
+            raise click.ClickException(f"{for_log(address)} stays as it is: its domain is not in [srs] ses or sign")
+        click.echo(signed)
+
+    @group.command("forward")
+    @click.argument("address")
+    @click.pass_obj
+    def forward_command(config: Path | None, address: str) -> None:
+        """Rewrite ADDRESS, somebody else's, as the sender of mail that we forward."""
+        with _signature(program, config) as signature:
+            rewritten = signature.rewritten(address)
+        if not rewritten:
+            raise click.ClickException(f"{for_log(address)} stays as it is, or [srs] fwdomain is not set")
+        click.echo(rewritten)
+
+    @group.command("reverse")
+    @click.argument("address")
+    @click.pass_obj
+    def reverse_command(config: Path | None, address: str) -> None:
+        """Verify ADDRESS, signed or rewritten by us, and print what it stands for."""
+        with _signature(program, config) as signature:
+            state, plain = signature.verified(address)
+        if state is not State.VALID:
+            raise click.ClickException(f"{for_log(address)} is {state}")
+        click.echo(plain)
+
+    @group.command("verify")
+    @click.argument("address")
+    @click.pass_obj
+    def verify_command(config: Path | None, address: str) -> None:
+        """Say what ADDRESS is worth as the recipient of a bounce: valid, unsigned, forged or expired."""
+        with _signature(program, config) as signature:
+            state, plain = signature.verified(address)
+        click.echo(f"{state}: {plain}" if plain else state)
+        if state is not State.VALID:
+            raise SystemExit(1)
+
+    @group.command("serve")
+    @click.option("--socket", type=click.Path(path_type=Path), help="where to listen, if not at [srs] socket")
+    @click.option("--mode", default="0666", show_default=True, help="permissions of the socket: who may rewrite")
+    @click.pass_obj
+    def serve_command(config: Path | None, socket: Path | None, mode: str) -> None:
+        """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` leads recipients back. Runs until TERM; HUP has
+        it read its settings anew."""
+        try:
+            bits = int(mode, 8)
+        except ValueError:
+            raise click.BadParameter("expected permissions in octal, such as 0660", param_hint="--mode") from None
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+        with _signature(program, config) as signature:
+            path = socket or signature.settings.socket
+            server = SocketMapServer(maps_of(signature))
+
+        def reload() -> Mapping[str, Lookup] | None:
+            signature_of.cache_clear()  # the files that it was read from may be others
+            try:
+                with _signature(program, config) as renewed:
+                    maps = maps_of(renewed)
+            except click.ClickException as error:
+                log.error("not reloaded, the old settings stay: %s", error.message)
+                return None
+            log.info("reloaded")
+            return maps
+
+        try:
+            asyncio.run(server.serve(path, bits, lambda: click.echo(f"srs listens on {path}", err=True), reload))
+        except SocketUnavailable as error:
+            raise click.ClickException(error.strerror or str(error)) from error
+
+    return group
+
+
+_DIVIDER = b"\x9b".decode("utf-8", "surrogateescape")  # how sendmail writes $| to a map: the next host, then the sender
+
+
+def maps_of(signature: Signature) -> dict[str, Lookup]:
+    """The maps by their names: ours, and those of pysrs's m4 files, which expect that a sender who stays as he is is the
+    answer, too."""
+
+    def forward(key: str) -> str:
+        host, divided, sender = key.rpartition(_DIVIDER)
+        if divided and not host.strip("."):
+            return ""  # it is delivered here
+        return _as_mta_writes(lambda plain: signature.rewritten(plain, host), sender)
+
+    def reverse(key: str) -> str:
+        return _as_mta_writes(signature.plain, key)
+
+    return {
+        "forward": forward,
+        "make_srs": lambda key: forward(key) or key.rpartition(_DIVIDER)[2],
+        "reverse": reverse,
+        "reverse_srs": reverse,
+        "srs_up": lambda key: "",  # sendmail/srs.m4 asks whether anybody answers
+    }
+
+
+def _as_mta_writes(rewrite: Callable[[str], str], address: str) -> str:
+    """sendmail has addresses in its own form within its rules, ann<@example.org.>, and wants them back in it."""
+    marked = "<@" in address
+    plain = address.replace("<", "").replace(">", "").rstrip(".") if marked else address.strip("<>")
+    found = rewrite(plain)
+    if not found or not marked:
+        return found
+    local, _, domain = found.rpartition("@")
+    return f"{local}<@{domain}.>"

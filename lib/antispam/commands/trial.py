@@ -1,0 +1,66 @@
+"""`--test FILE`: what would become of a message, in a few lines. What an MTA would have told is read from the message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from antispam.commands.scan import Envelope, Report, rehearsal, scan, split_message
+from antispam.mail.authors import mailboxes
+from antispam.mail.message import Header, envelope_address
+from antispam.net.addresses import parse_ip
+from antispam.service.application import Program, load_settings
+from antispam.text import for_log
+
+# As sendmail and Postfix write it: `from HELO (NAME [ADDRESS])`.
+_RECEIVED = re.compile(r"from\s+(\S{1,255})\s+\((?:([A-Za-z0-9._-]{1,255})\s+)?\[([0-9A-Fa-f:.IPv]{2,60})\]")
+_OURSELVES = Envelope("127.0.0.1", "localhost", "localhost", "", ("postmaster@localhost",))
+
+
+def trial(program: Program, config: Path | None, files: Sequence[BinaryIO]) -> int:
+    """Print what would become of each message; the exit status is 1 where one would not be accepted. Nothing is recorded."""
+    refused = False
+    with rehearsal(program.journey, load_settings(program, config)) as application:
+        for file in files:
+            raw = file.read()
+            envelope = envelope_of(split_message(raw)[0])
+            report = scan(application, getattr(file, "name", "-"), raw, envelope)
+            for line in told(report, envelope):
+                click.echo(line)
+            refused = refused or not report.accepted
+    return 1 if refused else 0
+
+
+def envelope_of(headers: Sequence[Header]) -> Envelope:
+    """Client, HELO name and sender of a message that was delivered once: from its topmost Received field with an address, and
+    from Return-Path, or else From. One without Received is taken for a draft of one of our own users. Never raises."""
+    sender = next((envelope_address(header.text.strip()) for header in headers if header.key == b"return-path"), None)
+    if sender is None:
+        authors = (mailboxes(header.text) for header in headers if header.key == b"from")
+        sender = next((str(mailbox) for found in authors for mailbox in found), "")
+    for header in headers:
+        match = _RECEIVED.search(header.text[:2000]) if header.key == b"received" else None
+        address = parse_ip(match[3]) if match else None
+        if match and address is not None:
+            name = "" if match[2] in (None, "unknown") else match[2]
+            return Envelope(str(address), name, match[1], sender, _OURSELVES.recipients)
+    return Envelope(_OURSELVES.ip, _OURSELVES.name, _OURSELVES.helo, sender, _OURSELVES.recipients)
+
+
+def told(report: Report, envelope: Envelope) -> Iterable[str]:
+    """The report, a line for each thing that matters."""
+    client = f"{envelope.ip} {for_log(envelope.name or '(no name)')} helo {for_log(envelope.helo)}"
+    yield f"{for_log(report.file)}: as from <{for_log(envelope.mail_from)}> by {client}"
+    for decision in report.decisions:
+        if decision.verdict.reason:
+            mode = "" if decision.counts else " (mode log)"
+            yield f"  {decision.check}: {decision.verdict.action}, {for_log(decision.verdict.reason)}{mode}"
+    yield from (f"  {edit}" for edit in report.edits)
+    verdict = report.verdict
+    if verdict.action.refuses:
+        yield f"  {verdict.code} {verdict.enhanced} {' / '.join(verdict.reply_lines())}"
+    yield f"  {'accepted' if report.accepted else verdict.action}"

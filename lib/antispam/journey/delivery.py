@@ -1,0 +1,174 @@
+"""From what shall become of a message to what the MTA is told: what must be durable is stored first, then the edits follow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol
+
+from antispam.journey import spoken
+from antispam.journey.fate import Fate
+from antispam.journey.runner import Runner
+from antispam.journey.services import Services
+from antispam.mail.decisions import Decision
+from antispam.mail.draft import Draft, Edit
+from antispam.mail.evidence import SpamFinding
+from antispam.mail.message import Message, Recipient
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, quarantine, reject, tempfail
+from antispam.settings.program import ProgramSettings
+from antispam.store.outbox import Kind, Letter
+from antispam.store.quarantine import Kept
+
+
+class Recorder(Protocol):
+    """Where a finished transaction is written down."""
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        """Best effort, after the reply: must not block and not raise."""
+
+    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+        """Keep the message from some, send it to others by another way: durably, before the reply. False where that was not
+        possible; then nothing of it is done."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What to answer at the end of a message, and the edits to make, in order, where it is delivered."""
+
+    verdict: Verdict
+    edits: tuple[Edit, ...] = ()
+
+
+class Delivery:
+    """One message at its end.
+
+    services  those of the last stage, each time with a deadline of its own
+    """
+
+    def __init__(
+        self, runner: Runner, recorder: Recorder | None, subject: Subject, services: Callable[[], Services]
+    ) -> None:
+        assert subject.message is not None
+        self._runner = runner
+        self._recorder = recorder
+        self._message = subject.message
+        self._subject = subject
+        self._services = services
+        self._settings = services().settings
+
+    def conclude(self, fate: Fate) -> Outcome:
+        """Store what must be durable, and say what the MTA is told."""
+        if fate.kept and not self._message.body.complete:
+            return Outcome(self._say(_too_large(fate.kept[0][1])))
+        if not fate.delivered:
+            return Outcome(self._say(self._kept(fate)))
+        return self._delivered(fate)
+
+    def _of(self, recipient: Recipient) -> Subject:
+        return self._subject._replace(recipient=recipient)
+
+    def _say(self, decision: Decision) -> Verdict:
+        return spoken.say(decision, self._subject, self._settings[ProgramSettings].errors_url)
+
+    def _kept(self, fate: Fate) -> Decision:
+        """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client
+        keeps it."""
+        assert fate.decision is not None
+        if not fate.kept:
+            if fate.decision.verdict.action is Action.DISCARD:
+                self._afterwards()
+            return fate.decision
+        if not self._store(fate.kept):
+            return _not_stored(fate.kept[0][1])
+        self._afterwards()
+        # What each recipient's check wanted is in their entry; the client hears that the message was taken.
+        return fate.decision._replace(verdict=quarantine(fate.decision.verdict.reason))
+
+    def _delivered(self, fate: Fate) -> Outcome:
+        """Some get the message, or all. Those who get another content than most get it by another way."""
+        services = self._services()
+        drafts = []
+        for recipients in self._groups(fate, services):
+            draft = Draft(self._message, recipients)
+            failure = self._runner.act(self._of(recipients[0]), draft, services)
+            if failure is not None:
+                return Outcome(self._say(failure))
+            drafts.append(draft)
+        if len(drafts) > 1:
+            _share_out(drafts)
+        first, *others = drafts
+        others = [draft for draft in others if draft.addresses]
+        if (fate.kept or others) and not self._store(fate.kept, others):
+            return Outcome(self._say(_not_stored(fate.kept[0][1] if fate.kept else None)))
+        here = {id(recipient) for recipient in first.recipients}
+        for recipient in self._message.accepted_recipients:
+            if id(recipient) not in here:
+                first.delete_recipient(recipient.path)
+        self._afterwards()
+        if fate.decision is not None:
+            return Outcome(self._say(fate.decision), tuple(first.edits()))
+        spoken.log_delivery(self._subject, fate.delivered)
+        for one, decision in fate.kept:
+            spoken.log_kept(decision, self._of(one))
+        return Outcome(CONTINUE, tuple(first.edits()))
+
+    def _groups(self, fate: Fate, services: Services) -> list[list[Recipient]]:
+        """The recipients who get the same message, the largest group first. A message that was not kept whole can't be written
+        anew, so that all get the same; of one that is held, so does everybody: a copy that went by another way would not be."""
+        apart = self._message.body.complete and fate.decision is None
+        if not apart or not self._runner.has("content", self._settings):
+            return [list(fate.delivered)]
+        groups: dict[Hashable, list[Recipient]] = {}
+        for recipient in fate.delivered:
+            groups.setdefault(self._runner.contents(self._of(recipient), services), []).append(recipient)
+        return sorted(groups.values(), key=len, reverse=True)
+
+    def _store(self, kept: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
+        """Keep the message from some, and what others get; false where that was not possible."""
+        message = self._message
+        letters = [Letter(Kind.REST, message.ref, draft.sender, draft.addresses, draft.letter()) for draft in others]
+        return self._recorder is not None and self._recorder.keep(message, self._entries(kept), letters)
+
+    def _entries(self, kept: Sequence[tuple[Recipient, Decision]]) -> list[Kept]:
+        """What is kept, by user: their addresses, and the first reason."""
+        people = self._services().people
+        by_user: dict[str, tuple[list[str], Recipient, Decision]] = {}
+        for recipient, decision in kept:
+            user = (people and people.user_of(recipient.address)) or recipient.address.lower()
+            addresses, *_ = by_user.setdefault(user, ([], recipient, decision))
+            addresses.append(recipient.address)
+        return [
+            Kept(user, tuple(addresses), decision, _score(recipient))
+            for user, (addresses, recipient, decision) in by_user.items()
+        ]
+
+    def _afterwards(self) -> None:
+        services = self._services()
+        if not services.read_only and self._runner.has("afterwards", self._settings):
+            self._runner.afterwards(self._subject, services)
+
+
+def _score(recipient: Recipient) -> float | None:
+    found = recipient.findings.get(SpamFinding)
+    return found.probability if found is not None and not found.error else None
+
+
+def _share_out(drafts: Sequence[Draft]) -> None:
+    """Whoever was added gets one message, however many of these would go to them, and their own if they are a recipient."""
+    served = {recipient.address.lower() for draft in drafts for recipient in draft.named}
+    for draft in drafts:
+        draft.withdraw(served)
+        served.update(address.lower() for address in draft.addresses)
+
+
+def _too_large(decision: Decision) -> Decision:
+    text = "The message would have to be examined by a person, and is too large to be kept for that."
+    reason = f"too large for the quarantine; {decision.verdict.reason}"
+    return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
+
+
+def _not_stored(decision: Decision | None) -> Decision:
+    text = "The message can't be stored right now; please try again later."
+    check, why = (decision.check, f"; {decision.verdict.reason}") if decision is not None else ("outbox", "")
+    return Decision(check, tempfail(text, f"the store failed{why}", enhanced="4.3.0"))

@@ -1,0 +1,60 @@
+"""From decisions to what becomes of a message. A milter has one reply and one body for all recipients of a transaction; their
+verdicts may differ all the same."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.mail.decisions import Decision, ruling
+from antispam.mail.message import Recipient
+from antispam.mail.subject import Subject, all_decisions
+from antispam.mail.verdicts import Action
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a message.
+
+    decision  what holds for the transaction as a whole, and is spoken: a refusal, HOLD, DISCARD, QUARANTINE (then all of the
+              recipients are in `kept` or dropped); None delivers it to `delivered`
+    delivered who gets it now
+    kept      from whom it is kept, and why: a quarantine, and refusals that can't be spoken since others get the message (to
+              bounce it afterwards would hit whoever's address was forged)
+    """
+
+    decision: Decision | None
+    delivered: tuple[Recipient, ...] = ()
+    kept: tuple[tuple[Recipient, Decision], ...] = ()
+
+
+def fate_of(subject: Subject) -> Fate:
+    """What becomes of the subject's message, once the last stage has run."""
+    assert subject.message is not None
+    recipients = subject.message.accepted_recipients
+    whole = ruling(all_decisions(subject))
+    if whole is not None:
+        return _alike([(one, whole) for one in recipients], whole)
+    ruled = [(one, ruling(all_decisions(Subject(subject.connection, subject.message, one)))) for one in recipients]
+    delivered = tuple(one for one, decision in ruled if decision is None)
+    stopped = [(one, decision) for one, decision in ruled if decision is not None]
+    later = next((decision for _, decision in stopped if decision.verdict.action is Action.TEMPFAIL), None)
+    if later is not None:  # the client keeps the message for all of them, and nobody gets it twice
+        return Fate(later)
+    kept = [(one, decision) for one, decision in stopped if decision.verdict.action is not Action.DISCARD]
+    if delivered or not stopped:
+        return Fate(None, delivered, tuple(kept))
+    if not kept:
+        return Fate(stopped[0][1])
+    if len({decision.verdict.action for _, decision in kept}) == 1:
+        return _alike(kept, kept[0][1])
+    return Fate(kept[0][1], (), tuple(kept))
+
+
+def _alike(stopped: list[tuple[Recipient, Decision]], decision: Decision) -> Fate:
+    """All recipients want the same."""
+    match decision.verdict.action:
+        case Action.QUARANTINE:
+            return Fate(decision, (), tuple(stopped))
+        case Action.HOLD:
+            return Fate(decision, tuple(one for one, _ in stopped))
+    return Fate(decision)

@@ -1,0 +1,56 @@
+"""Where a session writes down what became of a message: what must be safe before the reply, and what may follow it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from antispam.journey.history_row import row_for
+from antispam.mail.message import Message
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import Verdict
+from antispam.store import Store, StoreError, outbox, quarantine
+from antispam.store.history import HistoryWriter
+from antispam.store.outbox import Letter
+from antispam.store.quarantine import Kept
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+
+class StoreRecorder:
+    """The recorder over the store; one a worker. `posted` is set once there is a letter to send."""
+
+    def __init__(
+        self,
+        store: Store,
+        history: HistoryWriter,
+        clock: Callable[[], float],
+        posted: threading.Event | None = None,
+    ) -> None:
+        self._store = store
+        self._history = history
+        self._clock = clock
+        self._posted = posted
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        """The finished transaction, for the history; best effort."""
+        self._history.record(lambda node: row_for(subject, verdict, node))
+
+    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+        """What is kept from some users and what is sent to others by another way: all of it, or (False) nothing."""
+        try:
+            with self._store.write() as connection:
+                if kept:
+                    quarantine.insert(connection, message, kept)
+                for letter in letters:
+                    outbox.post(self._store, connection, letter, self._clock())
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            log.error("[%s] ERROR the message can't be stored: %s", message.ref, for_log(str(error)))
+            return False
+        if letters and self._posted is not None:
+            self._posted.set()
+        return True

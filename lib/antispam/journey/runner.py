@@ -1,0 +1,351 @@
+"""Runs the rows of the table: collect evidence, then decide; at the end, act."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, NamedTuple
+
+from antispam.journey.services import Services
+from antispam.journey.table import Accepted, Journey, NotDone, Row, Scope, Stage
+from antispam.mail.decisions import Decision, accepted_by
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Finding, Findings
+from antispam.mail.message import Message
+from antispam.mail.subject import Subject, all_decisions
+from antispam.mail.verdicts import CONTINUE, Verdict, reject, tempfail
+from antispam.settings import CheckSettings, Mode, OnError, Settings
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
+
+
+class _Wave(NamedTuple):
+    """Rows that may run at the same time.
+
+    skips  whether some of them are left out once the message is accepted
+    """
+
+    rows: list[Row]
+    skips: bool
+
+
+class _Plan:
+    """The rows of a journey that are in force under some settings.
+
+    waves  by stage, in their order
+    """
+
+    def __init__(self, journey: Journey, settings: Settings) -> None:
+        self.settings = settings
+        self._rows = [row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE)]
+        self._having: dict[str, list[Row]] = {}
+        self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
+
+    def _grouped(self, journey: Journey, stage: Stage) -> list[_Wave]:
+        rows = [row for row in journey.at(stage) if _in_force(row, self.settings, Mode.ENFORCE, Mode.LOG)]
+        done: set[str] = {row.check.NAME for row in journey.rows} - {row.check.NAME for row in rows}
+        waves = []
+        while rows:
+            wave = _ready(rows, done)
+            waves.append(_Wave(wave, any(row.accepted is Accepted.SKIP for row in wave)))
+            done.update(row.check.NAME for row in wave)
+            rows = rows[len(wave) :]
+        return waves
+
+    def having(self, method: str) -> list[Row]:
+        """The rows that may do more than say what they would do, and whose check has that optional method."""
+        found = self._having.get(method)
+        if found is None:
+            found = self._having[method] = [row for row in self._rows if hasattr(row.check, method)]
+        return found
+
+
+def _in_force(row: Row, settings: Settings, *modes: Mode) -> bool:
+    own = settings[row.check.Settings]
+    applies: Callable[[CheckSettings], bool] | None = getattr(row.check, "applies", None)
+    return own.mode in modes and (applies is None or applies(own))
+
+
+class Runner:
+    """Runs the rows of a stage. One object a worker, shared by all its sessions.
+
+    pool    where look-ups wait for the network beside one another; None runs them one after the other
+    slots   how many may wait in the pool; one for which there is no room is run by its own message's thread, so that slow
+            name servers of some senders never keep the mail of others waiting
+    failed  called with the subject after an unexpected exception, to keep the message that caused it
+    """
+
+    def __init__(
+        self,
+        journey: Journey,
+        *,
+        pool: concurrent.futures.Executor | None = None,
+        slots: int = 32,
+        failed: Callable[[Subject], None] = lambda subject: None,
+    ) -> None:
+        self.journey = journey
+        self._pool = pool
+        self._slots = threading.BoundedSemaphore(slots)
+        self._failed = failed
+        self._plan: _Plan | None = None
+
+    def run(
+        self,
+        stage: Stage,
+        subject: Subject,
+        services: Services,
+        *,
+        tick: Callable[[], None] | None = None,
+    ) -> Iterator[Decision]:
+        """The decisions of a stage, in the table's order, as they are made; they are also noted with the subject. The caller
+        stops where one is final.
+
+        tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
+        """
+        for wave in self._planned(services.settings).waves[stage]:
+            rows = wave.rows
+            if wave.skips and accepted_by(all_decisions(subject)) is not None:
+                rows = [row for row in rows if row.accepted is not Accepted.SKIP]
+            questions = [_Question(row, one) for row in rows for one in _subjects(row, subject)]
+            results = self._collect_all(questions, services, tick)
+            for question, result in zip(questions, results, strict=True):
+                decision = self._decide(question, result, services)
+                if decision is not None:
+                    _decisions(question).append(decision)
+                    yield decision
+
+    def _planned(self, settings: Settings) -> _Plan:
+        """The plan under these settings. They change with a new worker only, so that it is made once."""
+        if self._plan is None or self._plan.settings is not settings:
+            self._plan = _Plan(self.journey, settings)
+        return self._plan
+
+    def _collect_all(
+        self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
+    ) -> list[Finding | Exception | None]:
+        looking = [place for place, question in enumerate(questions) if _may_wait(question, services)]
+        if not looking:
+            return list(self._in_turn(questions, services, tick))
+        # The thread that we are on takes one itself, unless it has to say meanwhile that work goes on.
+        futures = {place: self._beside(questions[place], services) for place in (looking if tick else looking[1:])}
+        found = {
+            place: self._collect(question, services)
+            for place, question in enumerate(questions)
+            if futures.get(place) is None
+        }
+        pending = {future for future in futures.values() if future is not None}
+        while pending:
+            pending = concurrent.futures.wait(pending, timeout=TICK_SECONDS).not_done
+            if pending and tick:
+                tick()
+        found |= {place: future.result() for place, future in futures.items() if future is not None}
+        return [found[place] for place in range(len(questions))]
+
+    def _in_turn(
+        self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
+    ) -> Iterator[Finding | Exception | None]:
+        """One after the other; of ten thousand recipients, that takes longer than an MTA waits for a sign of life."""
+        ticked = time.monotonic()
+        for question in questions:
+            if tick and time.monotonic() - ticked >= TICK_SECONDS:
+                tick()
+                ticked = time.monotonic()
+            yield self._collect(question, services)
+
+    def _beside(
+        self, question: _Question, services: Services
+    ) -> concurrent.futures.Future[Finding | Exception | None] | None:
+        """A row's collect() under way in the pool; None where there is no room."""
+        if self._pool is None or not self._slots.acquire(blocking=False):
+            return None
+        future = self._pool.submit(self._collect, question, services)
+        future.add_done_callback(lambda _: self._slots.release())
+        return future
+
+    def _collect(self, question: _Question, services: Services) -> Finding | Exception | None:
+        subject = question.subject
+        try:
+            return question.row.check.collect(subject.connection, subject.message, subject.recipient, services)
+        except Exception as error:  # noqa: BLE001 - a defect in a check must cost neither the mail nor the process
+            return error
+
+    def _decide(self, question: _Question, result: Finding | Exception | None, services: Services) -> Decision | None:
+        """None where the question did not arise."""
+        row, subject = question.row, question.subject
+        settings = services.settings[row.check.Settings]
+        firm = row.accepted is Accepted.DECIDE
+        if result is None:
+            return None
+        if isinstance(result, Finding):
+            _home(question).add(result)
+            if settings.mode is Mode.ENFORCE:
+                _readdress(question, result)
+            if result.error:
+                return Decision(row.check.NAME, _on_error(settings, result.error), settings.mode, firm)
+            try:
+                verdict = row.check.decide(result, subject.findings, settings, services.access)
+            except Exception as error:  # noqa: BLE001 - as above
+                result = error
+            else:
+                return Decision(row.check.NAME, verdict, settings.mode, firm)
+        self._report(row.check.NAME, result, subject)
+        return Decision(row.check.NAME, _on_error(settings, "internal error"), settings.mode, firm)
+
+    def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
+        """In what the message that this recipient gets may differ from the one that others get. After a defect it is taken to
+        differ from all."""
+        found: list[Hashable] = []
+        for row, content, finding in self._having("content", subject, services):
+            if row.scope is not Scope.RECIPIENT:
+                continue
+            try:
+                found.append(content(finding))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+                found.append(id(subject.recipient))
+        return tuple(found)
+
+    def act(self, subject: Subject, draft: Draft, services: Services) -> Decision | None:
+        """Let every check that has findings for this message queue its edits, in the table's order. Returns the decision
+        that follows from a defect in one of them, None where all went well."""
+        verdicts = {decision.check: decision.verdict for decision in all_decisions(subject)}
+        for row, act, finding in self._having("act", subject, services):
+            settings = services.settings[row.check.Settings]
+            try:
+                act(finding, verdicts.get(row.check.NAME, CONTINUE), draft, services)
+            except NotDone as error:
+                log.error("[%s] ERROR %s: %s", subject.ref, row.check.NAME, for_log(str(error)))
+                verdict = _on_error(settings, str(error))
+                if verdict is not CONTINUE:
+                    return Decision(row.check.NAME, verdict, settings.mode)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+                verdict = _on_error(settings, "internal error")
+                if verdict is not CONTINUE:
+                    return Decision(row.check.NAME, verdict, settings.mode)
+        return None
+
+    def afterwards(self, subject: Subject, services: Services) -> None:
+        """The message is taken: let every check that has findings for it do what follows from that."""
+        for row, afterwards, finding in self._having("afterwards", subject, services):
+            try:
+                afterwards(finding, subject.message, services)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+
+    def asks(self, stage: Stage, settings: Settings) -> bool:
+        """Whether any row of that stage is in force."""
+        return bool(self._planned(settings).waves[stage])
+
+    def has(self, method: str, settings: Settings) -> bool:
+        """Whether any row in force has that optional method: what it would be given need not be made for nobody."""
+        return bool(self._planned(settings).having(method))
+
+    def offended(self, subject: Subject, verdict: Verdict, services: Services) -> None:
+        """The client has collected demerits: let every check that has findings for it draw its conclusions."""
+        self._each("offended", subject, verdict, services)
+
+    def concluded(self, subject: Subject, verdict: Verdict, services: Services) -> None:
+        """The transaction is over: let every check that has findings for it draw its conclusions, whatever was decided."""
+        self._each("concluded", subject, verdict, services)
+
+    def _each(self, method: str, subject: Subject, verdict: Verdict, services: Services) -> None:
+        for row, conclude, finding in self._having(method, subject, services):
+            try:
+                conclude(finding, subject.connection, subject.message, verdict, services)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report(row.check.NAME, error, subject)
+
+    def _having(
+        self, method: str, subject: Subject, services: Services
+    ) -> Iterator[tuple[Row, Callable[..., Any], Finding]]:
+        """The rows in force whose check has the method and found something, with both."""
+        for row in self._planned(services.settings).having(method):
+            finding = subject.findings.get(row.check.Finding)
+            if finding is not None and not finding.error:
+                yield row, getattr(row.check, method), finding
+
+    def _report(self, check: str, error: Exception, subject: Subject) -> None:
+        log.error("[%s] ERROR %s: unexpected %s", subject.ref, check, type(error).__name__, exc_info=error)
+        try:
+            self._failed(subject)
+        except OSError as failure:
+            log.error("[%s] ERROR the message could not be saved: %s", subject.ref, failure)
+
+
+def _may_wait(question: _Question, services: Services) -> bool:
+    """Whether collect() may have to wait for the network. Handing it to another thread costs more than most checks."""
+    check, message = question.row.check, question.subject.message
+    if not getattr(check, "LOOKS_UP", False):
+        return False
+    ready: Callable[[Message, Services], bool] | None = getattr(check, "ready", None)
+    return ready is None or message is None or not ready(message, services)
+
+
+def _ready(rows: list[Row], done: set[str]) -> list[Row]:
+    """The longest run of rows from the top whose needs are met: they may run at the same time, and the order in which
+    decisions are made stays that of the table."""
+    wave = []
+    for row in rows:
+        if not done.issuperset(row.needs):
+            break
+        wave.append(row)
+    return wave
+
+
+class _Question(NamedTuple):
+    """A row, asked about a subject."""
+
+    row: Row
+    subject: Subject
+
+
+def _subjects(row: Row, subject: Subject) -> list[Subject]:
+    """Of whom a row is asked: at the end of a message, of each recipient where it is a question of recipients."""
+    if row.scope is not Scope.RECIPIENT or subject.recipient is not None or subject.message is None:
+        return [subject]
+    return [Subject(subject.connection, subject.message, one) for one in subject.message.accepted_recipients]
+
+
+def _readdress(question: _Question, finding: Finding) -> None:
+    recipient = question.subject.recipient
+    readdress: Callable[[Finding], str] | None = getattr(question.row.check, "readdress", None)
+    if recipient is None or readdress is None or finding.error:
+        return
+    meant = readdress(finding)
+    if meant and meant != recipient.address:
+        recipient.address, recipient.readdressed = meant, True
+
+
+def _home(question: _Question) -> Findings:
+    row, subject = question.row, question.subject
+    if row.scope is Scope.RECIPIENT and subject.recipient is not None:
+        return subject.recipient.findings
+    if row.scope is not Scope.CONNECTION and subject.message is not None:
+        return subject.message.findings
+    return subject.connection.findings
+
+
+def _decisions(question: _Question) -> list[Decision]:
+    """Where a row's decision is noted: it lives as long as its evidence."""
+    row, subject = question.row, question.subject
+    if row.scope is Scope.RECIPIENT and subject.recipient is not None:
+        return subject.recipient.decisions
+    if row.scope is not Scope.CONNECTION and subject.message is not None:
+        return subject.message.decisions
+    return subject.connection.decisions if row.stage is Stage.CONNECT else subject.connection.helo_decisions
+
+
+def _on_error(settings: CheckSettings, error: str) -> Verdict:
+    if settings.on_error is OnError.ACCEPT:
+        return CONTINUE
+    text = "A check could not be completed here."
+    if settings.on_error is OnError.REJECT:
+        return reject(f"{text} The message is refused by local policy.", error)
+    return tempfail(f"{text} This is our fault, not yours: please try again later.", error, enhanced="4.3.0")

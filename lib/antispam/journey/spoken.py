@@ -1,0 +1,94 @@
+"""What the client hears of a decision, and the line of the log that goes with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from antispam.mail.decisions import Decision, accepted_by
+from antispam.mail.explanations import link
+from antispam.mail.message import Recipient
+from antispam.mail.subject import Subject, all_decisions
+from antispam.mail.verdicts import Verdict
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+_MAX_LOGGED = 20  # recipients
+
+
+def say(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
+    """Log a decision that the client will hear of. Returns the verdict with the reference that the sender will read, and with
+    a link to the page that explains it where there are such pages."""
+    verdict = decision.verdict
+    log.info(
+        "[%s] %s %s: %s;%s %s",
+        subject.ref,
+        verdict.action.upper(),
+        decision.check,
+        for_log(verdict.reason),
+        _to(_concerned(subject)),
+        _who(subject),
+    )
+    if more := link(decision, errors_url):
+        verdict = dataclasses.replace(verdict, text=f"{verdict.text or verdict.reason}\n{more}")
+    return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))
+
+
+def log_kept(decision: Decision, subject: Subject) -> None:
+    """Log that the message is kept from one recipient while others get it."""
+    log.info(
+        "[%s] QUARANTINE %s: %s;%s %s",
+        subject.ref,
+        decision.check,
+        for_log(decision.verdict.reason),
+        _to(_concerned(subject)),
+        _who(subject),
+    )
+
+
+def log_delivery(subject: Subject, recipients: Sequence[Recipient]) -> None:
+    """Log one line with everything that a person asks first: who, to whom, and what each check found."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    message = subject.message
+    assert message is not None
+    decisions = all_decisions(subject)
+    by = accepted_by(decisions)
+    why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
+    decisions += [decision for recipient in recipients for decision in recipient.decisions]
+    told = "; ".join(
+        dict.fromkeys(f"{d.check}: {d.verdict.reason}" for d in decisions if d.verdict.reason and d is not by)
+    )
+    log.info(
+        "[%s] ACCEPT%s%s %s size=%d id=%s; %s",
+        message.ref,
+        why,
+        _to(recipients),
+        _who(subject),
+        message.body.size,
+        for_log(message.queue_id),
+        for_log(told, 1000),
+    )
+
+
+def _concerned(subject: Subject) -> Sequence[Recipient]:
+    if subject.recipient is not None:
+        return [subject.recipient]
+    return subject.message.accepted_recipients if subject.message is not None else []
+
+
+def _who(subject: Subject) -> str:
+    sender = f"from=<{for_log(subject.message.mail_from)}> " if subject.message is not None else ""
+    connection = subject.connection
+    return f"{sender}ip={connection.ip} name={for_log(connection.name)} helo={for_log(connection.helo)}"
+
+
+def _to(recipients: Sequence[Recipient]) -> str:
+    """Who should get the message, as far as that is known; a list of thousands would hide the rest of the line."""
+    if not recipients:
+        return ""
+    more = len(recipients) - _MAX_LOGGED
+    named = ",".join(f"<{for_log(recipient.address)}>" for recipient in recipients[:_MAX_LOGGED])
+    return f" to={named}" + (f" and {more} more" if more > 0 else "")

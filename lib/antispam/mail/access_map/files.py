@@ -1,0 +1,121 @@
+"""How a map is stored: as text, as a Berkeley DB hash, or as lmdb."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+
+from antispam.mail.access_map.table import AccessTable, from_pairs, parse_text
+from antispam.settings import SettingsError
+from antispam.text import from_wire
+from Milter.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
+
+_LMDB_MAGIC = 0xBEEFC0DE
+
+
+class AccessMapError(SettingsError):
+    """The map can't be read. The message names the file and is meant for the administrator."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MapFile:
+    """Where a map is and how it is stored: `form` is text, hash or lmdb."""
+
+    path: str
+    form: str
+
+    @classmethod
+    def named(cls, name: str) -> MapFile:
+        """Of a name as milter.cfg and main.cf have it: a path whose ending tells the form (.db, .lmdb, else text), or
+        `hash:/etc/mail/access`, `lmdb:...`, `text:...`, the ending of which is added where it is missing."""
+        form, colon, path = name.partition(":")
+        if colon and form in _ENDINGS:
+            ending = _ENDINGS[form]
+            return cls(path if path.endswith(ending) else path + ending, form)
+        if colon and re.fullmatch(r"[a-z]+", form):
+            raise AccessMapError(f"{name}: type {form!r} is not supported; use {', '.join(_ENDINGS)} or a plain path")
+        return cls(name, {".db": "hash", ".lmdb": "lmdb"}.get(os.path.splitext(name)[1], "text"))
+
+    def load(self) -> AccessTable:
+        """Read the whole map. Raises AccessMapError."""
+        try:
+            with _read_locked(self.path) as fd:
+                before = signature(os.fstat(fd))
+                if before[2] > MAX_FILE_BYTES:
+                    raise AccessMapError(f"{self.path}: larger than {MAX_FILE_BYTES} octets")
+                table = self._read()
+                if signature(os.stat(self.path)) != before:
+                    raise AccessMapError(f"{self.path}: changed while it was read")
+                return table
+        except BlockingIOError:
+            raise AccessMapError(f"{self.path}: locked, it is being built just now") from None
+        except OSError as error:
+            raise AccessMapError(f"{self.path}: {error.strerror or error}") from None
+        except (BerkeleyDBError, lmdb.Error) as error:
+            raise AccessMapError(str(error)) from None
+
+    def _read(self) -> AccessTable:
+        if self.form == "hash":
+            return from_pairs(read_hash(self.path), self.path)
+        if self.form == "lmdb":
+            return from_pairs(_read_lmdb(self.path), self.path)
+        raw = Path(self.path).read_bytes()
+        if b"\0" in raw:
+            # Read as text it would have no entries, and a map without entries lets everything pass.
+            raise AccessMapError(f"{self.path}: damaged, or not a text file")
+        return parse_text(from_wire(raw, MAX_FILE_BYTES), self.path)
+
+
+_ENDINGS = {"text": "", "hash": ".db", "lmdb": ".lmdb"}
+
+
+@contextlib.contextmanager
+def _read_locked(path: str) -> Iterator[int]:
+    """The file, with the shared lock that keeps makemap and postmap from rewriting it meanwhile; some builds of them use
+    flock, others fcntl. Raises BlockingIOError while one of them is at work."""
+    with Path(path).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield file.fileno()
+
+
+def _read_lmdb(path: str) -> list[tuple[bytes, bytes]]:
+    """All pairs. The library maps the file into memory, where a truncated one would end the process: hence the look first."""
+    _demand_sound_lmdb(Path(path))
+    with (
+        lmdb.open(path, subdir=False, readonly=True, lock=False, create=False, max_dbs=0) as environment,
+        environment.begin() as transaction,
+    ):
+        return [(bytes(key), bytes(value)) for key, value in transaction.cursor()]
+
+
+def _demand_sound_lmdb(path: Path) -> None:
+    """That both descriptions (a page header of 16 octets, then magic, version, ..., page size, ..., last page) are there, and
+    every page that the newer of them counts."""
+    with path.open("rb") as file:
+        head = file.read(65_536 + 256)
+        size = os.fstat(file.fileno()).st_size
+    try:
+        page_size = struct.unpack_from("=I", head, 16 + 24)[0]
+        metas = [struct.unpack_from("=II8x8xI92xQ", head, start + 16) for start in (0, page_size)]
+    except struct.error:
+        raise AccessMapError(f"{path}: not an lmdb file") from None
+    if any(magic != _LMDB_MAGIC for magic, *_ in metas) or page_size not in (1 << bits for bits in range(9, 17)):
+        raise AccessMapError(f"{path}: not an lmdb file of this machine's byte order")
+    if any((last_page + 1) * page_size > size for *_, last_page in metas):
+        raise AccessMapError(f"{path}: truncated")
+
+
+Signature = tuple[int, int, int, int, int]
+
+
+def signature(status: os.stat_result) -> Signature:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

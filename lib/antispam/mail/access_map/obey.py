@@ -1,0 +1,53 @@
+"""From an entry of the access map to the verdict that it asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.mail.access_map.policy import Action as Wanted
+from antispam.mail.access_map.policy import Policy
+from antispam.mail.verdicts import BAN, Action, Callback, Verdict, accept, discard, quarantine
+
+
+def obey(entry: Policy, refusal: Verdict) -> Verdict:
+    """What `entry` wants done about a message that would, if refused, be refused with `refusal`.
+
+    The entry's own reply code, enhanced code and text go before those of `refusal`, and its code decides whether the refusal is
+    for good: a REJECT about a temporary error stays temporary unless the entry names a 5xx code. CBV, DSN and OK let the
+    message go on; the first two ask for something that is done later.
+    """
+    reason = refusal.reason
+    match entry.action:
+        case Wanted.WHITELIST:
+            return accept(reason)
+        case Wanted.REJECT:
+            return _prescribed(entry, refusal, refusal.code)
+        case Wanted.BAN:
+            return dataclasses.replace(_prescribed(entry, refusal, refusal.code), demerits=BAN)
+        case Wanted.TEMPFAIL:
+            return _prescribed(entry, refusal, 451)
+        case Wanted.DISCARD:
+            return discard(reason)
+        case Wanted.QUARANTINE:
+            return quarantine(reason)
+        case Wanted.CBV | Wanted.DSN:
+            return Verdict(Action.CONTINUE, reason=reason, callback=Callback(entry.action.value, _tag(entry)))
+        case _:
+            return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _prescribed(entry: Policy, refusal: Verdict, code: int) -> Verdict:
+    code = entry.code or code
+    return Verdict(
+        action=Action.TEMPFAIL if code < 500 else Action.REJECT,
+        code=code,
+        enhanced=entry.enhanced or f"{code // 100}{refusal.enhanced[1:]}",
+        text=entry.text or refusal.text,
+        reason=refusal.reason,
+        demerits=refusal.demerits,
+    )
+
+
+def _tag(entry: Policy) -> str:
+    """What the entry is about: "spf-softfail"; "" where it is a default of the check."""
+    return entry.key.partition(":")[0]

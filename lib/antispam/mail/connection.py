@@ -1,0 +1,44 @@
+"""What lasts as long as the SMTP session."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from antispam.mail.decisions import Decision
+from antispam.mail.findings import Findings
+
+
+@dataclasses.dataclass(slots=True)
+class Connection:
+    """One SMTP session. Only the session writes it; checks read.
+
+    ref       names the connection in the log
+    ip        the client's address in text form, "" where the MTA knows none (a local pipe)
+    port      its port, 0 where unknown
+    name      the client's host name as the MTA verified it, "" where reverse and forward look-ups don't agree
+    ptr       the unverified name from the reverse look-up, "" where there is none or the MTA doesn't tell
+    resolve   the MTA's {client_resolve}: "OK", "FAIL", "FORGED", "TEMP" or ""
+    receiver  our MTA's own name (macro j)
+    helo      what the client said at HELO or EHLO, "" before
+    helos     how many times it said it
+    macros    further macros that the MTA told at connect, by name
+    messages  how many messages were begun
+    demerits  offences that were found on it so far
+    """
+
+    ref: str
+    ip: str = ""
+    port: int = 0
+    name: str = ""
+    ptr: str = ""
+    resolve: str = ""
+    receiver: str = ""
+    macros: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    helo: str = ""
+    helos: int = 0
+    messages: int = 0
+    demerits: int = 0
+    findings: Findings = dataclasses.field(default_factory=Findings)
+    decisions: list[Decision] = dataclasses.field(default_factory=list)
+    helo_decisions: list[Decision] = dataclasses.field(default_factory=list)

@@ -1,0 +1,228 @@
+"""The message as it will leave: checks edit a draft, and one place sends the differences to the MTA."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from antispam.mail.message import Header, Message, Recipient, as_octets
+from antispam.text import with_crlf
+
+
+class InsertHeader(NamedTuple):
+    """Put a header field at the very top, above the MTA's own Received."""
+
+    name: str
+    value: str
+
+
+class AppendHeader(NamedTuple):
+    """Put a header field at the end of the header section."""
+
+    name: str
+    value: str
+
+
+class ChangeHeader(NamedTuple):
+    """Give the `occurrence`-th (from 1) field of that name another value; None removes it."""
+
+    name: str
+    occurrence: int
+    value: str | None
+
+
+class ReplaceBody(NamedTuple):
+    content: bytes
+
+
+class ChangeSender(NamedTuple):
+    address: str
+
+
+class AddRecipient(NamedTuple):
+    """`params` are those of RCPT (RFC 5321), such as NOTIFY=NEVER."""
+
+    address: str
+    params: str = ""
+
+
+class DeleteRecipient(NamedTuple):
+    """`path` is Recipient.path: what the client said, and so what the MTA knows."""
+
+    path: str
+
+
+Edit = InsertHeader | AppendHeader | ChangeHeader | ReplaceBody | ChangeSender | AddRecipient | DeleteRecipient
+
+
+class Draft:
+    """A message with edits applied, for some of its recipients.
+
+    recipients  for whom it is: all that get this very message
+    headers  the fields as they will leave, top first; values keep the form of Header (leading space, LF folds)
+    body     the body as it will leave
+    sender   the envelope sender as it will leave
+
+    Values given to insert_header, append_header and change_header are text without the leading space; LF folds them.
+    """
+
+    def __init__(self, message: Message, recipients: Sequence[Recipient] | None = None) -> None:
+        """Without `recipients` it is for all that the message was accepted for."""
+        self.message = message
+        self.recipients = tuple(message.accepted_recipients if recipients is None else recipients)
+        self.body = message.body.content()
+        self._original_body = self.body
+        self.sender = message.mail_from
+        self._changed: dict[int, str | None] = {}  # place -> its new value
+        self._inserted: list[InsertHeader] = []
+        self._appended: list[AppendHeader] = []
+        self._envelope: list[Edit] = []
+        self._added: dict[str, AddRecipient] = {}  # by the address in small letters
+        self._taken_out: set[str] = set()
+
+    @functools.cached_property
+    def _places(self) -> dict[int, int]:
+        """Places in message.headers. By identity: two fields of a message may be equal."""
+        return {id(header): place for place, header in enumerate(self.message.headers)}
+
+    @property
+    def headers(self) -> list[Header]:
+        came = (self._as_it_leaves(place, header) for place, header in enumerate(self.message.headers))
+        return [
+            *(_as_header(name, value) for name, value in reversed(self._inserted)),
+            *(header for header in came if header is not None),
+            *(_as_header(name, value) for name, value in self._appended),
+        ]
+
+    def _as_it_leaves(self, place: int, header: Header) -> Header | None:
+        if place not in self._changed:
+            return header
+        value = self._changed[place]
+        return None if value is None else Header(header.name, _as_header("", value).value)
+
+    def raw(self) -> bytes:
+        """The whole message as it will leave, with CRLF between the header fields."""
+        return as_octets(self.headers, self.body)
+
+    def letter(self) -> bytes:
+        """The same as we send it ourselves: a line ends with CRLF and nothing else. MTAs refuse a bare LF or CR from a client,
+        and no server on the way may see a line end where another sees none."""
+        head = (
+            Header(header.name, header.value.replace(b"\r\n", b"\n").replace(b"\r", b" ")) for header in self.headers
+        )
+        return as_octets(head, with_crlf(self.body))
+
+    def insert_header(self, name: str, value: str) -> None:
+        self._inserted.append(InsertHeader(name, value))
+
+    def append_header(self, name: str, value: str) -> None:
+        self._appended.append(AppendHeader(name, value))
+
+    def change_header(self, header: Header, value: str | None) -> None:
+        """Change or (None) remove one of the fields that came with the message; found by identity, so the caller passes an
+        element of message.headers. Raises ValueError for any other."""
+        place = self._places.get(id(header))
+        if place is None or place in self._changed:
+            raise ValueError(f"{header.name!r} is not a field of this message, or was changed before")
+        self._changed[place] = value
+
+    def replace_body(self, content: bytes) -> None:
+        self.body = content
+
+    def change_sender(self, address: str) -> None:
+        self.sender = address
+        self._envelope.append(ChangeSender(address))
+
+    def add_recipient(self, address: str, params: str = "") -> None:
+        """Somebody gets it whom nobody named at RCPT: once, and only where he does not get it anyway."""
+        self._added.setdefault(address.lower(), AddRecipient(address, params))
+
+    def redirect(self, address: str, destinations: Sequence[str]) -> None:
+        """The destinations get it instead of that address, which may have been added, too; the address stays if it is one of
+        them."""
+        key, params = address.lower(), ""
+        if key not in {destination.lower() for destination in destinations}:
+            self._taken_out.add(key)
+            params = self._added.pop(key, AddRecipient(address)).params
+        for destination in destinations:
+            self.add_recipient(destination, params)
+
+    def take_out_all(self) -> None:
+        """None of the recipients gets it, only who was or is added."""
+        self._taken_out.update(recipient.address.lower() for recipient in self.recipients)
+
+    @property
+    def named(self) -> tuple[Recipient, ...]:
+        """The recipients who still get it."""
+        return tuple(one for one in self.recipients if not self._is_out(one))
+
+    def _is_out(self, recipient: Recipient) -> bool:
+        key = recipient.address.lower()
+        return key in self._taken_out and key not in self._added
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Who gets it, once every check has had its way."""
+        as_named = [one.address for one in self.named if not one.readdressed]
+        return (*as_named, *(one.address for one in self._additions()))
+
+    def _additions(self) -> list[AddRecipient]:
+        """Whom the MTA does not know yet: who was added, and the mailboxes that the client named in another way."""
+        as_named = {one.address.lower() for one in self.named if not one.readdressed}
+        meant = {one.address.lower(): AddRecipient(one.address) for one in self.named if one.readdressed}
+        return [added for key, added in (meant | self._added).items() if key not in as_named]
+
+    def withdraw(self, addresses: Collection[str]) -> None:
+        """Those who were added and get it in another way (addresses in small letters) do not get this one."""
+        for address in addresses:
+            self._added.pop(address, None)
+
+    def delete_recipient(self, path: str) -> None:
+        self._envelope.append(DeleteRecipient(path))
+
+    def edits(self) -> list[Edit]:
+        """What to tell the MTA, in an order that means the same to sendmail and to Postfix: changes of existing fields from
+        the last occurrence down (an MTA that counts only what is left would otherwise hit the wrong one, CVE-2022-48521),
+        then new fields, then the rest."""
+        occurrences = self._occurrences() if self._changed else []
+        changes: list[Edit] = [
+            ChangeHeader(self._name(place), occurrences[place], value)
+            for place, value in sorted(self._changed.items(), reverse=True)
+        ]
+        body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
+        return [*changes, *self._appended, *self._inserted, *body, *self._recipients_changed(), *self._envelope]
+
+    def _recipients_changed(self) -> list[Edit]:
+        if not self._added and not self._taken_out and not any(one.readdressed for one in self.recipients):
+            return []  # as of nearly every message
+        return [*self._renamed(), *self._additions(), *self._gone()]
+
+    def _renamed(self) -> list[Edit]:
+        """The names that recipients are known by to the MTA, out before anybody is put in. An MTA that undoes signatures itself
+        (sendmail/srs.m4) knows both as one mailbox: if that was named by its own address, too, it must be put in again."""
+        out: list[Edit] = [DeleteRecipient(one.path) for one in self.recipients if one.readdressed]
+        meant = {one.address.lower() for one in self.named if one.readdressed}
+        named = {one.address.lower(): one.address for one in self.named if not one.readdressed}
+        return [*out, *(AddRecipient(named[key]) for key in sorted(meant & named.keys()))]
+
+    def _gone(self) -> list[Edit]:
+        return [DeleteRecipient(one.path) for one in self.recipients if self._is_out(one) and not one.readdressed]
+
+    def _name(self, place: int) -> str:
+        return self.message.headers[place].name.decode("ascii", "surrogateescape")
+
+    def _occurrences(self) -> list[int]:
+        """For each field the how-manieth (from 1) of its name it is, as MTAs count."""
+        seen: Counter[bytes] = Counter()
+        numbers = []
+        for header in self.message.headers:
+            name = header.name.lower()
+            seen[name] += 1
+            numbers.append(seen[name])
+        return numbers
+
+
+def _as_header(name: str, value: str) -> Header:
+    return Header(name.encode("ascii", "surrogateescape"), b" " + value.encode("utf-8", "surrogateescape"))

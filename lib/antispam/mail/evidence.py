@@ -1,0 +1,359 @@
+"""The findings that other checks read. Checks never import one another: they meet here.
+
+A finding that only its own check reads is declared in that check's module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import ClassVar
+
+from antispam.mail.findings import Finding
+from antispam.protocols.callback_dialogue import Outcome
+from antispam.protocols.dkim import SignatureResult
+from antispam.protocols.spf import Result, SpfResult
+
+
+class SpamAction(enum.StrEnum):
+    """What to do about spam for one user."""
+
+    DELIVER = "deliver"  # as if it were none, but for the X-DSPAM fields
+    TAG = "tag"  # with X-Spam-Flag, and spam_subject before the subject
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+    HOLD = "hold"  # in the MTA's queue
+
+
+class ClientClass(enum.StrEnum):
+    """Who the client is to us."""
+
+    INTERNAL = "internal"  # internal_connect
+    TRUSTED_RELAY = "trusted_relay"  # takes mail for us: its own address says nothing of the sender
+    EXTERNAL = "external"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectionFinding(Finding):
+    """What a connection is, found at connect.
+
+    client   who the client is to us
+    iprev    RFC 8601 section 2.7.3: "pass" where reverse and forward look-up agree, "fail", "temperror" or "permerror"
+    dynamic  its PTR record looks like one of a pool of dial-up lines, or is missing
+    ip       its address, "" where the MTA knows none
+    false_localhost  its PTR record claims to be localhost, which it is not
+    """
+
+    check: ClassVar[str] = "connection"
+    client: ClientClass = ClientClass.EXTERNAL
+    iprev: str = "permerror"
+    dynamic: bool = False
+    ip: str = ""
+    false_localhost: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpfFinding(Finding):
+    """SPF of both identities, found at MAIL.
+
+    mailfrom        of the envelope sender; None where a trusted forwarder answers for it
+    helo            of the HELO name; None where MAIL FROM passed, or is the null path, which stands for the HELO name
+    named           the client has a verified host name that is not one of a pool
+    helo_confirmed  and that is its HELO name
+    forwarder       the trusted forwarder that the client belongs to, "" for none
+    receiver        our MTA's name, for the header field that reports this
+    """
+
+    check: ClassVar[str] = "spf"
+    mailfrom: SpfResult | None = None
+    helo: SpfResult | None = None
+    helo_confirmed: bool = False
+    named: bool = False
+    forwarder: str = ""
+    receiver: str = "unknown"
+
+    @property
+    def helo_valid(self) -> bool:
+        """Whether the HELO name is known to be the client's own, by SPF or by DNS."""
+        return self.helo_confirmed or (self.helo is not None and self.helo.effective is Result.PASS)
+
+
+class SenderFault(enum.StrEnum):
+    """What is wrong with the envelope sender."""
+
+    FORGED = "forged"  # ours, said by a stranger
+    FOREIGN = "foreign"  # not ours, said by a machine of ours
+    BOUNCE = "bounce"  # null, said by a machine of ours that is no mail server
+    LOGIN = "login"  # not ours, said by one who authenticated, and of whom the access map says nothing
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SenderDomainFinding(Finding):
+    """Whether the envelope sender fits its client, found at MAIL.
+
+    sender   the envelope sender
+    ip       the client's address
+    login    that of SMTP AUTH, "" without
+    """
+
+    check: ClassVar[str] = "sender_domain"
+    fault: SenderFault | None = None
+    sender: str = ""
+    ip: str = ""
+    login: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SenderListFinding(Finding):
+    """What our lists say of the envelope sender, found at MAIL: why it stands there, "" where it does not.
+
+    whitelisted  worth something for a sender whom SPF or DKIM prove only
+    banned       of its domain
+    """
+
+    check: ClassVar[str] = "sender_lists"
+    sender: str = ""
+    whitelisted: str = ""
+    blacklisted: str = ""
+    banned: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DkimFinding(Finding):
+    """What each DKIM signature of the message is worth, found at the end of the message; empty where it is not signed.
+
+    skipped  how many more signatures were not looked at, because of the cap
+    author   the address in From, "" where there is not exactly one
+    practice what the author's domain says of its signing where no signature passed and somebody wants to know (RFC 5617):
+             "all", "discardable", "unknown", or "temperror"; "" where it was not asked
+    """
+
+    check: ClassVar[str] = "dkim"
+    signatures: tuple[SignatureResult, ...] = ()
+    skipped: int = 0
+    author: str = ""
+    practice: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuthFinding(Finding):
+    """SMTP AUTH as it stands for a message, found at MAIL: "" for a client that did not authenticate.
+
+    sender  the envelope sender that it wants to use
+    """
+
+    check: ClassVar[str] = "auth"
+    login: str = ""
+    mechanism: str = ""
+    sender: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """What one dictionary says.
+
+    dictionary   its name
+    users        for whom it was asked; "" is everybody who is no user of the filter
+    probability  0 to 1 that the message is spam
+    is_spam      whether that is enough to call it spam
+    spam, ham    messages of each kind that it had learned
+    author_spam, author_ham  of these, how many the same author had written
+    """
+
+    dictionary: str
+    users: tuple[str, ...]
+    probability: float = 0.5
+    is_spam: bool = False
+    spam: int = 0
+    ham: int = 0
+    author_spam: int = 0
+    author_ham: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OpinionFinding(Finding):
+    """How likely the message is spam, found at its end, for each of the users it goes to.
+
+    opinions       one a dictionary; empty while nobody has taught anything
+    authenticated  SPF or DKIM prove who its author is
+    whitelisted    dspam_whitelist has the sender, who is proved
+    honeypot       it came to an address that nobody honest writes to
+    too_large      it is beyond dspam_sizelimit, and nobody was asked
+    """
+
+    check: ClassVar[str] = "dspam"
+    opinions: tuple[Opinion, ...] = ()
+    authenticated: bool = False
+    whitelisted: bool = False
+    honeypot: bool = False
+    too_large: bool = False
+
+    def of_user(self, user: str) -> Opinion | None:
+        """What was found for a user; "" is everybody else."""
+        return next((opinion for opinion in self.opinions if user in opinion.users), None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpamFinding(Finding):
+    """What the learning filter means for one recipient, found at the end of the message.
+
+    user          of the filter, "" for everybody else
+    action        what this user wants done about spam
+    subject       what is put before the subject then
+    in_text       the signature is put into the text, too
+    opinion       what was found for him, None where nothing was asked
+    is_spam       what follows from it
+    least         messages of each kind that must have been learned before more is done than to tag
+    because       what overrules the opinion, or makes it unnecessary; "" for nothing
+    """
+
+    check: ClassVar[str] = "spam_action"
+    user: str = ""
+    action: SpamAction = SpamAction.TAG
+    subject: str = ""
+    in_text: bool = False
+    opinion: Opinion | None = None
+    is_spam: bool = False
+    least: int = 0
+    because: str = ""
+
+    @property
+    def probability(self) -> float | None:
+        return None if self.opinion is None else self.opinion.probability
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuthorFinding(Finding):
+    """Whether the authors in From may be used by who sent the message, found at its end.
+
+    ours        an internal client or an authenticated sender sent it
+    authors     those in From; of ours without From the envelope sender, which MTAs put there
+    foreign     of these, the ones that are no authors of ours (ours is true) or are ours and not proved (ours is false)
+    unaligned   those that don't go with the envelope sender as they must
+    unreadable  there is a From without an address, or with more than anybody needs
+    vouched     the address in Sender that is one of ours, and makes up for foreign authors
+    sender      the envelope sender
+    ip          the client's address
+    becomes     the address that From gets if it is to be fixed; "" where it can't be
+    """
+
+    check: ClassVar[str] = "author_domain"
+    ours: bool = False
+    authors: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    unaligned: tuple[str, ...] = ()
+    unreadable: bool = False
+    vouched: str = ""
+    sender: str = ""
+    ip: str = ""
+    becomes: str = ""
+
+
+class Verb(enum.StrEnum):
+    """What a report says of the messages that it brings."""
+
+    SPAM = "spam"
+    HAM = "ham"
+    BAN = "ban"  # spam, and its domain is not wanted any more
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingFinding(Finding):
+    """A recipient that teaches the filter, found at RCPT.
+
+    claimed      the login, or the envelope sender of an internal client; "" for a stranger
+    user         of the filter, who that is; "" for nobody
+    used         messages that he reported within the hour, of so many `allowed`
+    store_error  why that is not known
+    """
+
+    check: ClassVar[str] = "training_address"
+    verb: Verb = Verb.SPAM
+    claimed: str = ""
+    user: str = ""
+    used: int = 0
+    allowed: int = 0
+    store_error: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WiretapFinding(Finding):
+    """A sender whose mail is copied or dropped, found at the end of the message.
+
+    copies   who gets a copy
+    discard  nobody else gets it
+    """
+
+    check: ClassVar[str] = "wiretap"
+    copies: tuple[str, ...] = ()
+    discard: bool = False
+    blind: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordsFinding(Finding):
+    """A word of the administrator's lists, found at the end of the message.
+
+    where  "subject" or "author" (the name beside the address)
+    word   as it is listed
+    text   where it was found, as it is shown
+    """
+
+    check: ClassVar[str] = "words"
+    where: str = "subject"
+    word: str = ""
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReputationFinding(Finding):
+    """What the sender's domain is known for, found at MAIL.
+
+    domain      the domain
+    how         how it was authenticated: "SPF", "GUESS", "HELO", "DKIM"; or the SPF result that proves nothing
+    umis        the message's name among nodes, under which its fate is told; "" where nobody was asked
+    reputation  -100 to 100
+    confidence  0 to 100
+    spam, ham   of the messages that we remember, how many were what
+    peers       how many other nodes had a say
+    trusted     good enough not to be greylisted
+    """
+
+    check: ClassVar[str] = "reputation"
+    domain: str = ""
+    how: str = ""
+    umis: str = ""
+    reputation: float = 0.0
+    confidence: float = 0.0
+    spam: int = 0
+    ham: int = 0
+    peers: int = 0
+    trusted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SignedReputationFinding(ReputationFinding):
+    """The same for the domain that signed the message, found at its end."""
+
+    check: ClassVar[str] = "reputation_signed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CallbackFinding(Finding):
+    """What was found about the sender by calling him back, and why anybody wanted to know; found at the end of the message.
+
+    word     of the access map, "CBV" or "DSN"
+    tag      what was found there: "spf-neutral"
+    skipped  why nobody was called, "" where somebody was, now or lately
+    told     the server's reply, or why there is none
+    """
+
+    check: ClassVar[str] = "callback"
+    word: str = ""
+    tag: str = ""
+    sender: str = ""
+    skipped: str = ""
+    outcome: Outcome = Outcome.UNKNOWN
+    told: str = ""
+    host: str = ""
+    null_mx: bool = False

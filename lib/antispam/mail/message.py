@@ -1,0 +1,239 @@
+"""What lasts from MAIL FROM to the end of the message, an abort or the next MAIL FROM."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from antispam.mail.decisions import Decision
+from antispam.mail.findings import Findings
+from antispam.protocols import encoded_words
+from antispam.text import from_wire
+
+SHOWN = 5  # fields of one name at the top, and as many at the bottom, of which a program may show one
+
+# What a plain RFC 5321 path (section 4.1.2) is made of; anything else is read more slowly.
+_PLAIN_PATH = re.compile(r"<?[^\x00-\x20()<>,;:\\\"\[\]!%]*>?")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\[[^\[\]]*\]?|\\.|[ \t\r\n]+|.', re.DOTALL)
+_COMMENT_PART = re.compile(r"\\.|[()]", re.DOTALL)
+
+
+def envelope_address(raw: str) -> str:
+    """The address in a MAIL or RCPT argument, without angle brackets and source route (RFC 5321 appendix F.2), as the MTA
+    will read it.
+
+    sendmail and Postfix take `<ann@example.org (x)>`, `<ann@ example.org>`, `<<ann@example.org>>` and `<example.org!ann>` for
+    ann@example.org, yet hand the milter what the client wrote: whoever looked up "example.org (x)" would find no SPF
+    record and let the forgery pass. Linear in time, never raises.
+    """
+    if _PLAIN_PATH.fullmatch(raw):
+        return _without_final_dots(raw.removeprefix("<").removesuffix(">"))
+    tokens = _path_tokens(raw)
+    if "@" not in tokens:
+        return _without_final_dots(_swapped("".join(map(_unquoted, tokens))))
+    at = len(tokens) - 1 - tokens[::-1].index("@")
+    return _without_final_dots("".join([*tokens[: at + 1], *map(_unquoted, tokens[at + 1 :])]))
+
+
+def _without_final_dots(address: str) -> str:
+    return address.rstrip(".") if "@" in address else address
+
+
+def _path_tokens(raw: str) -> list[str]:
+    """The tokens of the innermost, last path, as RFC 822 divides text: no comments, no blanks, no route, no group."""
+    tokens: list[str] = []
+    position, closed = 0, False
+    while match := _TOKEN.match(raw, position):
+        token = match[0]
+        position = match.end()
+        if token == "(":
+            position = _comment_end(raw, position)
+        elif token == "<":
+            tokens.clear()
+            closed = False
+        elif token == ":" and not closed:
+            tokens.clear()
+        elif token == ">":
+            closed = True
+        elif not closed and token not in ",;" and not token.isspace():
+            tokens.append(token)
+    return tokens
+
+
+def _comment_end(raw: str, start: int) -> int:
+    """Where the comment ends whose text starts at `start`. A quotation mark means nothing in it."""
+    depth = 1
+    for match in _COMMENT_PART.finditer(raw, start):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if not depth:
+            return match.end()
+    return len(raw)
+
+
+def _unquoted(token: str) -> str:
+    if token.startswith('"'):
+        return token.strip('"')
+    return token[-1] if token[0] == "\\" else token
+
+
+def _swapped(address: str) -> str:
+    """Without an @ outside quotes, `example.org!ann` and `ann%example.org` mean ann@example.org to both MTAs, and
+    `"ann@example.org"` does to Postfix."""
+    if "@" in address:
+        return address
+    host, bang, local = address.partition("!")
+    if not bang:
+        local, percent, host = address.rpartition("%")
+        if not percent:
+            return address
+    return f"{local}@{host}"
+
+
+class Header(NamedTuple):
+    """A header field as the MTA handed it over: the value keeps its leading space; folded lines are joined by LF."""
+
+    name: bytes
+    value: bytes
+
+    @property
+    def key(self) -> bytes:
+        """The name for comparisons. `From :` is a From to some readers, so white space around the name is dropped."""
+        return self.name.strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The unfolded value, decoded but with encoded words left as they are."""
+        return from_wire(b" ".join(self.value.split()), limit=10_000)
+
+    @property
+    def decoded(self) -> str:
+        """The unfolded value with encoded words (RFC 2047) decoded. Never raises."""
+        return encoded_words.decoded(self.text).text
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Auth:
+    """SMTP AUTH as the MTA tells it at MAIL FROM; `login` is "" for a client that did not authenticate."""
+
+    login: str = ""
+    mechanism: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.login)
+
+
+@dataclasses.dataclass(slots=True)
+class Recipient:
+    """One RCPT TO.
+
+    address  without brackets and source route, as the MTA reads it; where a check found out that another mailbox is meant,
+             that one
+    path     as the client wrote it: by that the MTA knows which recipient is meant
+    readdressed  whether it is another than the client named
+    refused  the decision that refused it at RCPT, if any
+    """
+
+    address: str
+    params: tuple[str, ...] = ()
+    path: str = ""
+    findings: Findings = dataclasses.field(default_factory=Findings)
+    decisions: list[Decision] = dataclasses.field(default_factory=list)
+    refused: Decision | None = None
+    readdressed: bool = False
+
+
+class Body:
+    """The body as it came, in memory up to `limit` octets. What comes after is counted but not kept: `complete` is then
+    false and whoever needs the whole body has to say that it could not look."""
+
+    __slots__ = ("_chunks", "limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._chunks: list[bytes] = []
+        self.limit = limit
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.complete:
+            self._chunks.append(chunk)
+
+    @property
+    def complete(self) -> bool:
+        return self.size <= self.limit
+
+    def content(self) -> bytes:
+        if len(self._chunks) > 1:
+            self._chunks = [b"".join(self._chunks)]
+        return self._chunks[0] if self._chunks else b""
+
+
+@dataclasses.dataclass(slots=True)
+class Message:
+    """One mail transaction. Only the session writes it; checks read.
+
+    ref         names the message in log, replies and store: unique and unguessable
+    mail_from   the envelope sender (RFC 5321 reverse path) without brackets and source route, "" for the null path
+    params      the ESMTP parameters of MAIL FROM
+    auth        SMTP AUTH, which belongs to the message: a client may authenticate between two
+    recipients  all that were named at RCPT, refused ones too
+    headers     the list that the MTA handed over; never parse the reassembled text to find one
+    queue_id    the MTA's name for it (macro i), "" until known
+    memo        what a check computed and will need again at a later step, by its name; never stored
+    """
+
+    ref: str
+    mail_from: str
+    received_at: float  # seconds since the epoch
+    body: Body
+    params: tuple[str, ...] = ()
+    auth: Auth = Auth()
+    recipients: list[Recipient] = dataclasses.field(default_factory=list)
+    headers: list[Header] = dataclasses.field(default_factory=list)
+    queue_id: str = ""
+    findings: Findings = dataclasses.field(default_factory=Findings)
+    decisions: list[Decision] = dataclasses.field(default_factory=list)
+    memo: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # How many fields are in the index, and the index: one value, since checks that run at the same time all want it.
+    _index: tuple[int, dict[bytes, list[Header]]] = dataclasses.field(
+        default_factory=lambda: (0, {}), init=False, repr=False, compare=False
+    )
+
+    @property
+    def accepted_recipients(self) -> list[Recipient]:
+        return [recipient for recipient in self.recipients if recipient.refused is None]
+
+    def fields(self, name: bytes) -> list[Header]:
+        """All header fields of that name, top first."""
+        indexed, by_key = self._index
+        if indexed != len(self.headers):
+            headers, by_key = tuple(self.headers), {}
+            for header in headers:
+                key = header[0].strip().lower()  # header.key, without a call for each field of each message
+                if key in by_key:
+                    by_key[key].append(header)
+                else:
+                    by_key[key] = [header]
+            self._index = len(headers), by_key
+        return [*by_key.get(name.lower(), ())]
+
+    def shown(self, name: bytes) -> list[Header]:
+        """Those of that name that somebody may read: all, but of very many the first and the last few. A program shows one of
+        the two, and nothing else is worth the time that thousands take."""
+        found = self.fields(name)
+        return found if len(found) <= 2 * SHOWN else [*found[:SHOWN], *found[-SHOWN:]]
+
+    def raw(self) -> bytes:
+        """The message as octets with CRLF between the header fields, as it came, for storing and for verifying."""
+        return as_octets(self.headers, self.body.content())
+
+
+def as_octets(headers: Iterable[Header], body: bytes) -> bytes:
+    """A whole message: its fields, an empty line, its body."""
+    head = b"".join(
+        header.name + b":" + header.value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+        for header in headers
+    )
+    return head + b"\r\n" + body

@@ -1,0 +1,28 @@
+"""What an administrator can have done about one particular fault, where a whole check has several."""
+
+from __future__ import annotations
+
+import enum
+
+from antispam.mail.verdicts import Action, Verdict, quarantine, reject, tempfail
+
+
+class Answer(enum.StrEnum):
+    """The setting of one rule. IGNORE still leaves the evidence in the history and the log."""
+
+    IGNORE = "ignore"
+    QUARANTINE = "quarantine"
+    TEMPFAIL = "tempfail"
+    REJECT = "reject"
+
+
+def answered(answer: Answer, text: str, reason: str) -> Verdict:
+    """The verdict that `answer` asks for; `text` is for the sender and `reason` for the log."""
+    match answer:
+        case Answer.REJECT:
+            return reject(text, reason)
+        case Answer.TEMPFAIL:
+            return tempfail(text, reason)
+        case Answer.QUARANTINE:
+            return quarantine(reason)
+    return Verdict(Action.CONTINUE, reason=reason)

@@ -1,0 +1,418 @@
+"""The one resolver: every DNS question that a check asks goes through here.
+
+It is a stub resolver: it asks recursive name servers, remembers what they said for as long as they allow, and lets
+threads that want to know the same thing share one question. Names come from mail and are hostile; whatever they look
+like, a look-up gives an `Answer` or raises `DNSTemporaryError`, nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import ipaddress
+import math
+import threading
+import time
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdata
+import dns.rdatatype
+
+from antispam.deadline import Clock, Deadline
+from antispam.memory import Memory
+from antispam.settings import option, section
+from antispam.settings.values import duration, positive
+
+RdType = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "TXT"]
+
+EDNS_PAYLOAD = 1232  # octets; what passes everywhere without fragments (DNS flag day 2020)
+MAX_TTL = 86_400.0  # seconds; RFC 8767 section 4 warns of larger ones
+MAX_NEGATIVE_TTL = 3_600.0  # RFC 2308 section 5 proposes one to three hours
+FAILURE_TTL = 5.0  # RFC 2308 section 7 allows five minutes; a broken zone should work again soon after its repair
+CACHE_UNIT = 512  # octets of an answer that count as one more cache entry
+
+
+class Status(enum.Enum):
+    """What the DNS says about a name and type."""
+
+    FOUND = "found"
+    NODATA = "no data"  # the name exists, records of this type do not
+    NXDOMAIN = "no such domain"
+    INVALID_NAME = "not a domain name"  # could not even be asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found for `name` and `rdtype`. Only the field that goes with the type is filled; CNAMEs were followed.
+
+    texts      TXT: the strings of each record joined (RFC 7208 section 3.3)
+    addresses  A, AAAA: as text
+    names      PTR, NS, CNAME: host names without the final dot
+    exchanges  MX: (preference, host name), lowest preference first; the host of a null MX (RFC 7505) is ""
+    expires    until when the answer may be relied upon, on the resolver's clock; 0.0 where nobody says
+    """
+
+    name: str
+    rdtype: RdType
+    status: Status
+    texts: tuple[bytes, ...] = ()
+    addresses: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    exchanges: tuple[tuple[int, str], ...] = ()
+    expires: float = dataclasses.field(default=0.0, compare=False)
+
+    @property
+    def found(self) -> bool:
+        return self.status is Status.FOUND
+
+
+class DNSTemporaryError(Exception):
+    """No answer for now: time-out, SERVFAIL, REFUSED, truncation without TCP. Its text says which."""
+
+
+class Lookup(Protocol):
+    """What checks need of a resolver; tests script one."""
+
+    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
+        """Raises DNSTemporaryError, and only that."""
+        ...  # pragma: no cover
+
+
+class Recorder:
+    """A Lookup that notes until when everything that it answered may be relied upon: what was concluded from these answers may
+    be taken for granted as long."""
+
+    def __init__(self, resolver: Lookup) -> None:
+        self._resolver = resolver
+        self.expires = math.inf
+
+    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
+        try:
+            answer = self._resolver.lookup(name, rdtype, deadline)
+        except DNSTemporaryError:
+            self.expires = 0.0
+            raise
+        self.expires = min(self.expires, answer.expires)
+        return answer
+
+
+Exchange = Callable[[dns.message.Message, str, int, float], dns.message.Message]
+"""Sends a query to (server address, port) and returns the response within a number of seconds. Raises OSError, EOFError
+or dns.exception.DNSException."""
+
+
+def exchange_over_network(query: dns.message.Message, server: str, port: int, timeout: float) -> dns.message.Message:
+    """Ask by UDP from a random port, and again by TCP where the answer is truncated. What does not fit the question (a
+    forged answer) is ignored until the time is over."""
+    ends = time.monotonic() + timeout
+    try:
+        return dns.query.udp(
+            query, server, timeout, port, ignore_unexpected=True, ignore_errors=True, raise_on_truncation=True
+        )
+    except dns.message.Truncated:
+        return dns.query.tcp(query, server, max(0.001, ends - time.monotonic()), port)
+
+
+def ascii_domain(name: str) -> str | None:
+    """`name` in lower case with U-labels turned into A-labels, without a final dot; None where it can't be a domain
+    name: empty or over-long labels, more than 253 octets, control octets, undecodable characters.
+
+    U-labels are taken as IDNA2008 defines them (RFC 5890), so "straße" and "strasse" stay two different domains.
+    """
+    name = name.removesuffix(".").lower()
+    if not 0 < len(name) <= 253:
+        return None
+    if not name.isascii():
+        try:
+            name = ".".join(map(_a_label, name.split(".")))
+        except UnicodeError:
+            return None
+    if len(name) > 253 or not name.isprintable() or not all(0 < len(label) <= 63 for label in name.split(".")):
+        return None
+    return name
+
+
+def _a_label(label: str) -> str:
+    if label.isascii():
+        return label
+    label.encode("utf-8")  # raises for the lone surrogates of undecodable octets, which punycode would take
+    return "xn--" + unicodedata.normalize("NFC", label).encode("punycode").decode("ascii")
+
+
+def system_nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]:
+    """The name servers that the machine uses; 127.0.0.1 where it names none, as the C library does (resolv.conf(5))."""
+    try:
+        lines = resolv_conf.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    words = (line.split() for line in lines)
+    servers = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and _is_address(word[1])]
+    return tuple(servers[:3]) or ("127.0.0.1",)
+
+
+def parse_nameserver(text: str, port: int = 53) -> tuple[str, int]:
+    """Address and port of `address` or `address@port`. Raises ValueError with a sentence that says what would be right."""
+    address, at, digits = text.partition("@")
+    if not _is_address(address) or (at and not (digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536)):
+        raise ValueError(f"{text!r} is not a name server: expected an IP address, or address@port")
+    return address, int(digits) if at else port
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+
+
+_Outcome = Answer | _Failure
+_Key = tuple[str, RdType]
+
+
+class _Cache:
+    """Least recently used answers until they expire. Large answers count several times, so that memory is bounded too.
+    Its caller holds the lock."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._weight = 0
+        self._entries: OrderedDict[_Key, tuple[float, int, _Outcome]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: _Key, now: float) -> _Outcome | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry[0] <= now:
+            self._remove(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry[2]
+
+    def put(self, key: _Key, outcome: _Outcome, expires: float, octets: int) -> None:
+        self._remove(key)
+        weight = 1 + octets // CACHE_UNIT
+        self._entries[key] = (expires, weight, outcome)
+        self._weight += weight
+        while self._weight > self._size:
+            self._remove(next(iter(self._entries)))
+
+    def _remove(self, key: _Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._weight -= entry[1]
+
+
+class _Flight:
+    """A question under way, and those who wait for its outcome. None: the one who asked ran out of time of its own."""
+
+    __slots__ = ("landed", "outcome")
+
+    def __init__(self) -> None:
+        self.landed = threading.Event()
+        self.outcome: _Outcome | None = None
+
+
+def _nameservers(servers: tuple[str, ...]) -> None:
+    for server in servers:
+        parse_nameserver(server)
+
+
+@section("dns")
+class DnsSettings:
+    """[dns]: the resolver."""
+
+    nameservers: tuple[str, ...] = option(
+        (), "addresses to ask, with @port where it is not 53; empty takes /etc/resolv.conf"
+    )
+    timeout: float = option(3.0, "how long one query may take", parse=duration("s"), check=positive)
+    cache: int = option(20_000, "answers that one worker remembers", check=positive)
+
+
+class Resolver:
+    """Looks names up, for all threads of a process.
+
+    nameservers    recursive name servers in the order of preference, as address or address@port; none: those of
+                   /etc/resolv.conf
+    query_timeout  seconds to wait for one server before the next is asked
+    rounds         how often the list of servers is gone through while all are silent
+    cache_size     entries kept; an answer counts once more for every 512 octets
+    """
+
+    def __init__(
+        self,
+        nameservers: Sequence[str] = (),
+        port: int = 53,
+        *,
+        query_timeout: float = 3.0,
+        rounds: int = 2,
+        cache_size: int = 20_000,
+        clock: Clock = time.monotonic,
+        exchange: Exchange = exchange_over_network,
+    ) -> None:
+        """Raises ValueError where a name server is not an IP address."""
+        self._servers = tuple(parse_nameserver(server, port) for server in nameservers or system_nameservers())
+        self._query_timeout = query_timeout
+        self._rounds = rounds
+        self._clock = clock
+        self._exchange = exchange
+        self._preferred = 0  # the server that answered last: a dead first one must not cost every question its time-out
+        self._lock = threading.Lock()
+        self._cache = _Cache(cache_size)
+        self._flights: dict[_Key, _Flight] = {}
+        self.conclusions = Memory(cache_size)
+        self.now = clock
+
+    @classmethod
+    def from_settings(cls, settings: DnsSettings) -> Resolver:
+        """The resolver that [dns] describes. Raises ValueError where a name server is not an IP address."""
+        return cls(settings.nameservers, query_timeout=settings.timeout, cache_size=settings.cache)
+
+    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
+        """What the DNS says about `name`, which may hold U-labels and any hostile text.
+
+        Raises DNSTemporaryError where that cannot be known now or before `deadline`.
+        """
+        key = (name, rdtype)
+        with self._lock:
+            outcome = self._cache.get(key, self._clock())
+        if outcome is None:
+            wire_name = ascii_domain(name)
+            if wire_name is None:
+                return Answer(name, rdtype, Status.INVALID_NAME, expires=math.inf)
+            outcome = self._ask_once((wire_name, rdtype), deadline)
+        if isinstance(outcome, _Failure):
+            raise DNSTemporaryError(outcome.reason)
+        return outcome
+
+    def _ask_once(self, key: _Key, deadline: Deadline) -> _Outcome:
+        """The cached outcome, that of a question which another thread is asking, or that of our own question."""
+        while not deadline.expired:
+            with self._lock:
+                outcome = self._cache.get(key, self._clock())
+                if outcome is not None:
+                    return outcome
+                flight = self._flights.get(key)
+                if flight is None:
+                    own = self._flights[key] = _Flight()
+                    break
+            flight.landed.wait(deadline.remaining())
+            if flight.outcome is not None:
+                return flight.outcome
+        else:
+            return _Failure(f"no time left to ask for {key[1]} {key[0]}")
+        try:
+            own.outcome = self._ask(key, deadline)
+        finally:
+            with self._lock:
+                del self._flights[key]
+            own.landed.set()
+        return own.outcome or _Failure(f"no answer in time for {key[1]} {key[0]}")
+
+    def _ask(self, key: _Key, deadline: Deadline) -> _Outcome | None:
+        """Ask the servers in turn and remember the outcome. None where the deadline, not the servers, was the limit."""
+        name, rdtype = key
+        query = _query(name, rdtype)
+        failure = ""
+        for _ in range(self._rounds):
+            silence = False
+            for index in self._order():
+                if deadline.expired:
+                    return None
+                timeout = min(self._query_timeout, deadline.remaining())
+                try:
+                    response = self._exchange(query, *self._servers[index], timeout)
+                    if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                        answer, ttl = _read(response, name, rdtype)
+                        self._preferred = index
+                        return self._remember(key, dataclasses.replace(answer, expires=self._clock() + ttl), ttl)
+                    failure = dns.rcode.to_text(response.rcode())
+                except (OSError, EOFError, dns.exception.DNSException) as error:
+                    silence = True
+                    failure = _explain(error)
+            if not silence:
+                break
+        if deadline.expired:
+            return None
+        return self._remember(key, _Failure(f"{failure} for {rdtype} {name}"), FAILURE_TTL)
+
+    def _order(self) -> Iterable[int]:
+        count = len(self._servers)
+        first = self._preferred
+        return ((first + offset) % count for offset in range(count))
+
+    def _remember(self, key: _Key, outcome: _Outcome, ttl: float) -> _Outcome:
+        with self._lock:
+            self._cache.put(key, outcome, self._clock() + ttl, _octets(outcome))
+        return outcome
+
+
+def _query(name: str, rdtype: RdType) -> dns.message.Message:
+    # Built from labels, not parsed from presentation format: a backslash in a name that mail chose is a backslash.
+    labels = [label.encode("ascii") for label in name.split(".")]
+    return dns.message.make_query(dns.name.Name([*labels, b""]), rdtype, use_edns=0, payload=EDNS_PAYLOAD)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, TimeoutError | dns.exception.Timeout):
+        return "time-out"
+    return str(error) or type(error).__name__
+
+
+def _read(response: dns.message.Message, name: str, rdtype: RdType) -> tuple[Answer, float]:
+    """The answer and the seconds that it may be kept. Raises DNSException or EOFError where the response
+    contradicts itself."""
+    if not isinstance(response, dns.message.QueryMessage):
+        raise EOFError("the response is not one to a query")
+    chain = response.resolve_chaining()
+    answer = _answer(name, rdtype, chain.answer or ())
+    if answer is not None:
+        return answer, min(chain.minimum_ttl, MAX_TTL)
+    missing = Status.NXDOMAIN if response.rcode() == dns.rcode.NXDOMAIN else Status.NODATA
+    return Answer(name, rdtype, missing), min(chain.minimum_ttl, MAX_NEGATIVE_TTL)
+
+
+def _answer(name: str, rdtype: RdType, records: Iterable[dns.rdata.Rdata]) -> Answer | None:
+    match rdtype:
+        case "TXT":
+            texts = tuple(b"".join(record.strings) for record in records)  # type: ignore[attr-defined]
+            return Answer(name, rdtype, Status.FOUND, texts=texts) if texts else None
+        case "A" | "AAAA":
+            addresses = tuple(record.address for record in records)  # type: ignore[attr-defined]
+            return Answer(name, rdtype, Status.FOUND, addresses=addresses) if addresses else None
+        case "MX":
+            hosts = sorted((record.preference, _host(record.exchange)) for record in records)  # type: ignore[attr-defined]
+            return Answer(name, rdtype, Status.FOUND, exchanges=tuple(hosts)) if hosts else None
+        case _:
+            names = tuple(_host(record.target) for record in records)  # type: ignore[attr-defined]
+            return Answer(name, rdtype, Status.FOUND, names=names) if names else None
+
+
+def _host(name: dns.name.Name) -> str:
+    """Printable ASCII: octets that have no business in a host name are escaped as in zone files."""
+    return "" if name == dns.name.root else name.to_text(omit_final_dot=True)
+
+
+def _octets(outcome: _Outcome) -> int:
+    if isinstance(outcome, _Failure):
+        return 0
+    names = sum(map(len, outcome.names)) + sum(len(host) + 2 for _, host in outcome.exchanges)
+    return sum(map(len, outcome.texts)) + sum(map(len, outcome.addresses)) + names

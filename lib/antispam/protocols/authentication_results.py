@@ -1,0 +1,246 @@
+"""Authentication-Results fields (RFC 8601): writing our own so that nothing in it can be forged, and finding forged
+ones.
+
+The field is the contract with mail readers and with filters behind us: they believe whatever stands under our
+authserv-id. So what arrives under it from outside is removed, and what we put into it from mail is quoted.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from authres import core, dkim_b  # type: ignore[import-untyped]
+
+from antispam.net.resolver import ascii_domain
+from antispam.protocols.dkim import SignatureResult
+
+FIELD_NAME = "Authentication-Results"
+_FIELD_KEY = b"authentication-results"
+WIDTH = 78
+MAX_VALUE = 320  # of a property: the longest address (RFC 3696)
+
+Result: TypeAlias = Any  # an authres.core.AuthenticationResult: authres comes without type annotations
+H = TypeVar("H", bound=tuple[bytes, bytes])
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]*@[A-Za-z0-9._-]+")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+_WORD = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s"])+')
+_RESULT = re.compile(r"[a-z]+")
+
+
+def spf_result(result: str, *, mailfrom: str = "", helo: str = "", reason: str = "") -> Result:
+    """What SPF says of MAIL FROM or of HELO: give the identity that was checked, and only that (RFC 8601 section
+    2.7.2); a reader must not take a HELO that passed for a sender that did (CVE-2019-20790)."""
+    clause = core.SPFAuthenticationResult(result=_checked(result), reason=_value(reason) or None)
+    if mailfrom:
+        clause.smtp_mailfrom = _value(mailfrom)
+    if helo:
+        clause.smtp_helo = _value(helo)
+    return clause
+
+
+def dkim_result(signature: SignatureResult) -> Result:
+    """What verifying one signature gave (RFC 8601 section 2.7.1, header.b of RFC 6008)."""
+    reason = _value(signature.reason) or None
+    clause = dkim_b.DKIMAuthenticationResult(result=signature.result.value, reason=reason)
+    if signature.domain:
+        clause.header_d = _value(signature.domain)
+    if signature.identity:
+        clause.header_i = _value(signature.identity)
+    if signature.selector:
+        clause.header_s = _value(signature.selector)
+    if signature.algorithm:
+        clause.header_a = _value(signature.algorithm)
+    if signature.prefix:
+        clause.header_b = _value(signature.prefix)
+    return clause
+
+
+def dkim_results(signatures: Sequence[SignatureResult]) -> list[Result]:
+    """One clause a signature; `dkim=none` where there was none."""
+    return [dkim_result(one) for one in signatures] or ["dkim=none"]
+
+
+@functools.lru_cache(1024)
+def spf_clause(result: str, *, mailfrom: str = "", helo: str = "") -> str:
+    """What spf_result() says, written out; clients come again with the same sender."""
+    return str(spf_result(result, mailfrom=mailfrom, helo=helo))
+
+
+@functools.lru_cache(1024)
+def iprev_clause(result: str, ip: str) -> str:
+    """What iprev_result() says, written out."""
+    return str(iprev_result(result, ip))
+
+
+def iprev_result(result: str, ip: str) -> Result:
+    """What the reverse name of the client's address says (RFC 8601 section 2.7.3)."""
+    clause = core.IPRevAuthenticationResult(result=_checked(result))
+    if ip:
+        clause.policy_iprev = _value(ip)
+    return clause
+
+
+def auth_result(result: str, login: str) -> Result:
+    """What SMTP AUTH says (RFC 8601 section 2.7.4)."""
+    clause = core.SMTPAUTHAuthenticationResult(result=_checked(result))
+    if login:
+        clause.smtp_auth = _value(login)
+    return clause
+
+
+def check_authserv_id(text: str) -> None:
+    """Raises ValueError where `text` can't stand for us without being quoted. It need not be a host name."""
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("expected a name such as mx.example.com")
+
+
+def field_value(authserv_id: str, results: Iterable[Result]) -> str:
+    """The value of our field, `none` without results; one clause a line, folded by LF and TAB at 78 columns.
+
+    Raises ValueError where the authserv-id is none.
+    """
+    return _folded(authserv_id, tuple(str(result) for result in results) or ("none",))
+
+
+@functools.lru_cache(1024)
+def _folded(authserv_id: str, clauses: tuple[str, ...]) -> str:
+    check_authserv_id(authserv_id)
+    # The first line holds our name alone: readers which do not unfold see at least whose results these are.
+    lines = [f"{authserv_id};"]
+    for number, clause in enumerate(clauses, 1):
+        lines += _wrap(clause if number == len(clauses) else f"{clause};")
+    return "\n\t".join(lines)
+
+
+def forged(headers: Sequence[H], authserv_ids: Collection[str]) -> list[H]:
+    """Those of `headers` (name, value) that claim to be ours, the last one first: the order in which they must be
+    removed (an MTA that counts only what is left would otherwise delete its neighbours, CVE-2022-48521)."""
+    # Hardly any field has a name as long as this one: the first condition spares the others.
+    found = [header for header in headers if len(header[0]) >= 22 and header[0].strip().lower() == _FIELD_KEY]
+    if not found:
+        return found
+    ours = frozenset(_normal(name) for name in authserv_ids if name)
+    return [header for header in reversed(found) if _claims(header[1], ours)]
+
+
+def claims(value: bytes, authserv_ids: Collection[str]) -> bool:
+    """Whether a reader could take the field's `value` for one of ours. Any octets, never raises.
+
+    A well-formed field is its authserv-id's, whatever else it mentions. One in which no authserv-id can be made out is
+    taken for ours if our name stands anywhere in it: readers differ in what they forgive.
+    """
+    return _claims(value, frozenset(_normal(name) for name in authserv_ids if name))
+
+
+def _claims(value: bytes, ours: frozenset[str]) -> bool:
+    text = _visible(value)
+    found = _authserv_id(text)
+    if found is not None:
+        return _normal(found) in ours
+    if "=?" in text.partition(";")[0]:
+        return True  # an encoded word where no honest server writes one, but some readers decode it
+    lowered = text.lower()
+    return any(_mentions(lowered, name) or _mentions("".join(lowered.split()), name) for name in ours)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BLANKS = re.compile(r"[ \t]*")
+_NAME = re.compile(r"[^\x00-\x20()<>@,;:\\\"/\[\]?=]+")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_VERSION = re.compile(r"[0-9]*")
+_ESCAPE = re.compile(r"\\(.)")
+
+
+def _visible(value: bytes) -> str:
+    """What a person would see: undecodable octets, control and zero-width characters dropped."""
+    text = _CONTROLS.sub("", value.decode("utf-8", "ignore"))
+    return text if text.isascii() else "".join(char for char in text if char.isprintable() or char == "\t")
+
+
+def _authserv_id(text: str) -> str | None:
+    """The name under which the results stand: `[CFWS] authserv-id [CFWS version] [CFWS] (";" / end)`; None where the
+    text is not of that form."""
+    start = _skip(text, 0)
+    quoted = _QUOTED.match(text, start)
+    match = quoted or _NAME.match(text, start)
+    if match is None:
+        return None
+    after = _skip(text, match.end())
+    version = _VERSION.match(text, after)
+    after = _skip(text, version.end() if version else after)
+    if after < len(text) and text[after] != ";":
+        return None
+    return _ESCAPE.sub(r"\1", quoted[1]).strip() if quoted else match[0]
+
+
+def _skip(text: str, position: int) -> int:
+    """The end of the blanks and nested comments that start at `position`; a comment without an end stops before it."""
+    while True:
+        match = _BLANKS.match(text, position)
+        position = match.end() if match else position
+        end = _comment_end(text, position)
+        if end == position:
+            return position
+        position = end
+
+
+def _comment_end(text: str, start: int) -> int:
+    if text[start : start + 1] != "(":
+        return start
+    depth = 0
+    position = start
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 1
+        elif char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+            if depth == 0:
+                return position + 1
+        position += 1
+    return start
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(?<![a-z0-9.-]){re.escape(name)}(?![a-z0-9-])", text) is not None
+
+
+def _normal(name: str) -> str:
+    return ascii_domain(name) or name.lower()
+
+
+def _checked(result: str) -> str:
+    if not _RESULT.fullmatch(result):
+        raise ValueError(f"{result!r} is not a result")
+    return result
+
+
+def _value(text: str) -> str:
+    """`text` in a form that authres writes out as one value.
+
+    authres quotes what is no token, but leaves everything with an @ as it is: `x; dkim=pass@y` would become a result
+    of its own (as in CVE-2020-12272). So that is quoted here, and it passes on the quoted form for the same reason.
+    """
+    text = _UNPRINTABLE.sub("?", text[:MAX_VALUE])
+    if "@" not in text or _ADDRESS.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _wrap(clause: str) -> list[str]:
+    """`clause` in lines of at most WIDTH columns behind a tab, broken between words and never inside a quoted
+    string."""
+    lines = [""]
+    for word in _WORD.findall(clause):
+        if lines[-1] and 8 + len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines

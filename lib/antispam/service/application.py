@@ -1,0 +1,326 @@
+"""Puts a program together from its journey and its settings."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import alembic.util
+import click
+import sqlalchemy as sa
+
+import Milter
+import milter
+from antispam.chores import EVERY, Chore, Task
+from antispam.deadline import Deadline
+from antispam.journey import saved
+from antispam.journey.delivery import Recorder
+from antispam.journey.recorder import StoreRecorder
+from antispam.journey.runner import Runner
+from antispam.journey.services import Services
+from antispam.journey.session import Session
+from antispam.journey.table import Journey, Stage
+from antispam.learning import upkeep
+from antispam.learning.people import People
+from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Dictionaries
+from antispam.mail.access_map import AccessMap, AccessSettings
+from antispam.mail.message import Message
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import Verdict
+from antispam.net.resolver import DnsSettings, Lookup, Resolver
+from antispam.net.sockets import SocketSpec
+from antispam.service import gossip_server, metrics
+from antispam.service.courier import Courier
+from antispam.service.housekeeping import Housekeeper
+from antispam.service.libmilter_session import ACTIONS, milter_class
+from antispam.service.metrics import Metrics
+from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
+from antispam.service.worker import Activity, WorkerContext
+from antispam.settings import Settings, SettingsError, load
+from antispam.settings.dialects import BMS, Dialect
+from antispam.settings.load import Defaults
+from antispam.settings.logs import LogSettings
+from antispam.settings.metrics import MetricsSettings
+from antispam.settings.outbox import OutboxSettings
+from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, StoreSettings, Untrapped
+from antispam.store import Store, StoreError, history, migrate
+from antispam.store.engine import SLICE, url_from
+from antispam.store.history import HistoryWriter
+from antispam.store.outbox import Letter
+from antispam.store.quarantine import Kept
+from antispam.store.quarantine_settings import QuarantineSettings
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+UNTRAPPED = {
+    Untrapped.CONTINUE: Milter.CONTINUE,
+    Untrapped.TEMPFAIL: Milter.TEMPFAIL,
+    Untrapped.REJECT: Milter.REJECT,
+}
+
+
+def settings_classes(journey: Journey) -> list[type]:
+    """Every settings class that a program with this journey reads."""
+    return [
+        *PROGRAM_SETTINGS,
+        DnsSettings,
+        QuarantineSettings,
+        LogSettings,
+        AccessSettings,
+        *journey.settings_classes(),
+    ]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Program:
+    """A milter program: its name (of its command, in the log, of its socket), what it does with a message, and where the
+    system's configuration for it stands.
+
+    dialect   how it reads configurations
+    defaults  its own ones, by section and option, where they are not those of the settings classes
+    """
+
+    name: str
+    journey: Journey
+    config: Path
+    dialect: Dialect = BMS
+    defaults: Defaults = dataclasses.field(default_factory=dict)
+
+    @property
+    def socket(self) -> str:
+        """Where it listens unless told otherwise: several programs may serve one MTA."""
+        return f"local:/run/milter/{self.name}.sock"
+
+    def read_settings(self, given: Path | None) -> Settings:
+        """Of the file that was given, else the system's where there is one: the program's own, or else the shared milter.cfg.
+        Without any, defaults hold.
+
+        Raises SettingsError.
+        """
+        common = self.config.with_name("milter.cfg")
+        paths = [given] if given is not None else [path for path in (self.config, common) if path.exists()][:1]
+        dialect = dataclasses.replace(self.dialect, shared=given is None and paths == [common] != [self.config])
+        defaults = {("milter", "socket"): self.socket, **self.defaults}
+        return validated(load(paths, settings_classes(self.journey), defaults, dialect))
+
+
+class ConfigError(click.ClickException):
+    """Exit status 78 (EX_CONFIG): the configuration can't be used."""
+
+    exit_code = 78
+
+
+def load_settings(program: Program, config: Path | None) -> Settings:
+    """The program's settings. Raises ConfigError with a message for the administrator."""
+    try:
+        return program.read_settings(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+@contextlib.contextmanager
+def opened_store(settings: Settings) -> Iterator[Store]:
+    """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException)."""
+    try:
+        migrate(url_from(settings))
+        with contextlib.closing(Store.from_settings(settings)) as store:
+            yield store
+    except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+        raise click.ClickException(f"the database: {for_log(str(error))}") from error
+
+
+def validated(settings: Settings) -> Settings:
+    """The settings, once what they point to can be used too. Raises SettingsError."""
+    SocketSpec.parse(settings[ProgramSettings].socket)
+    AccessMap.from_settings(settings[AccessSettings])
+    try:
+        sa.engine.make_url(url_from(settings))
+    except sa.exc.ArgumentError as error:
+        raise SettingsError(f"[store] url: {error}") from error
+    return settings
+
+
+class Application:
+    """What one worker has: made after the fork, closed at its end. Sessions are made from it."""
+
+    def __init__(
+        self,
+        journey: Journey,
+        settings: Settings,
+        *,
+        resolver: Lookup | None = None,
+        clock: Callable[[], float] = time.time,
+        record: bool = True,
+        learned: Store | None = None,
+    ) -> None:
+        """record=False leaves no trace: for `scan`. `learned` is a store with dictionaries and preferences, if not the own."""
+        program = settings[ProgramSettings]
+        self.settings = settings
+        self._journey = journey
+        self._program = program
+        self._pool = concurrent.futures.ThreadPoolExecutor(program.lookups, thread_name_prefix="look-up")
+        self.store = Store.from_settings(settings)
+        self._posted = threading.Event()
+        self.history: HistoryWriter | None = None
+        if record:
+            self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
+        self._recorder: Recorder = _NoTrace()
+        if self.history is not None:
+            self._recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted)
+        self.dictionaries = Dictionaries(learned or self.store)
+        self._access = AccessMap.from_settings(settings[AccessSettings])
+        self._services = Services(
+            settings=settings,
+            resolver=resolver or Resolver.from_settings(settings[DnsSettings]),
+            store=self.store,
+            access=self._access.table,
+            clock=clock,
+            deadline=Deadline.after(0),
+            dictionaries=self.dictionaries,
+            people=People(settings[DspamSettings], learned or self.store) if DspamSettings in settings else None,
+            read_only=not record,
+            write_later=self.history.put if self.history is not None else _forget_row,
+            **_signing(journey),
+        )
+        self._runner = Runner(
+            journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget
+        )
+
+    def asks(self, stage: Stage) -> bool:
+        """Whether any check is in force after that step."""
+        return self._runner.asks(stage, self.settings)
+
+    def session(self) -> Session:
+        services = dataclasses.replace(self._services, access=self._access.table)
+        return Session(self._runner, services, self._recorder)
+
+    def chores(self) -> list[Chore]:
+        """What has to be done now and then, and by one worker only."""
+        services, settings = self._services, self.settings
+        retain = settings[StoreSettings].history_retain
+
+        def originals() -> bool:
+            saved.purge(self._program, services.clock())
+            return False
+
+        def messages() -> bool:
+            return history.purge(self.store, services.clock() - retain) == SLICE
+
+        found = [Chore(task) for task in (originals, messages)]
+        for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
+            task: Task = functools.partial(check.tidy, services)
+            found.append(Chore(task, getattr(check, "TIDY_EVERY", EVERY)))
+        if DspamSettings in settings:
+            found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
+        if MetricsSettings in settings and (file := settings[MetricsSettings].file):
+            found.append(Chore(Metrics(self.store, file, lost=self._lost, clock=services.clock), metrics.EVERY))
+        return found
+
+    def _lost(self) -> int:
+        return self.history.lost if self.history is not None else 0
+
+    def courier(self) -> Courier | None:
+        """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""
+        if OutboxSettings not in self.settings:
+            return None
+        return Courier(self.store, self.settings[OutboxSettings], posted=self._posted, clock=self._services.clock)
+
+    def close(self) -> None:
+        """Flush what is queued and let go of the database."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self.history is not None:
+            self.history.close()
+        self.store.close()
+
+    def _save_failed(self, subject: Subject) -> None:
+        """Keep the message in whose course an unexpected exception was raised; before its headers there is nothing to keep."""
+        if subject.message is not None and subject.message.headers:
+            path = saved.save(subject.message, "failed", self._program)
+            log.error("[%s] the message is kept as %s", subject.ref, path)
+
+
+def _forget(subject: Subject) -> None:
+    pass
+
+
+def _forget_row(table: sa.Table, row: Mapping[str, object]) -> None:
+    pass
+
+
+def _signing(journey: Journey) -> dict[str, Any]:
+    """Who signs letters of our own, if a check does."""
+    found = [row.check.sign_letter for row in journey.rows if hasattr(row.check, "sign_letter")]
+    return {"sign": found[0]} if found else {}
+
+
+class _NoTrace:
+    """A recorder that writes nothing."""
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        pass
+
+    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+        return True
+
+
+def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
+    """Run libmilter in a worker until the supervisor says stop."""
+    options = settings[ProgramSettings]
+    application = Application(program.journey, settings)
+    activity = Activity()
+    worker.watch(activity.load)
+    Milter.factory = milter_class(
+        application.session, activity, options.reject_at, asks_recipients=application.asks(Stage.RCPT)
+    )
+    housekeeper = Housekeeper(application.chores())
+    courier = application.courier()
+    if worker.slot == 0:
+        housekeeper.start()
+        if courier is not None:
+            courier.start()
+    Milter.set_flags(ACTIONS)
+    Milter.set_exception_policy(UNTRAPPED[options.untrapped_exception])
+    Milter.register_callbacks(options.name or program.name)
+    milter.settimeout(int(options.timeout))
+    try:
+        worker.run(milter)
+    finally:
+        if courier is not None:
+            courier.close()
+        housekeeper.close()
+        application.close()
+
+
+def process_plan(program: Program, settings: Settings) -> ProcessPlan:
+    """What the supervisor runs."""
+    options = settings[ProgramSettings]
+
+    def prepare() -> None:
+        try:
+            options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            migrate(url_from(settings))
+        except (OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
+            raise PrepareFailed(f"the store or the data folder can't be used: {error}") from error
+
+    plan = ProcessPlan(
+        name=program.name,
+        socket=SocketSpec.parse(options.socket),
+        serve=lambda worker: serve(program, settings, worker),
+        prepare=prepare,
+        socket_mode=options.socket_mode,
+        socket_group=options.socket_group or None,
+        user=options.user or None,
+        limits=Limits(messages=options.drain_timeout),
+        sides=gossip_server.sides(settings),
+    )
+    return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

@@ -1,0 +1,133 @@
+"""The processes that a supervisor forks: generations of workers, the servers beside them, and the one that prepares."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import logging
+import math
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from antispam.net.sockets import Listener
+from antispam.service.plan import PrepareFailed, ProcessPlan
+from antispam.service.worker import Channel, Load, leave
+
+log = logging.getLogger(__name__)
+
+HEARD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+
+
+class Backoff:
+    """Pauses between the starts of one worker: none after a long life, else twice the one before."""
+
+    def __init__(self, stable: float, longest: float) -> None:
+        self._stable = stable
+        self._longest = longest
+        self._failures = 0
+
+    def pause(self, lived: float) -> float:
+        """Seconds to wait before the next start, after a life of `lived` seconds."""
+        if lived >= self._stable:
+            self._failures = 0
+        else:
+            self._failures += 1
+        return 0.0 if self._failures <= 1 else min(self._longest, 0.5 * 2 ** min(self._failures - 2, 30))
+
+
+@dataclass(eq=False)
+class Generation:
+    """Workers of one plan. `due` says for each slot when it may be filled (monotonic seconds)."""
+
+    number: int
+    plan: ProcessPlan
+    listener: Listener
+    backoffs: list[Backoff]
+    due: list[float]
+
+    @classmethod
+    def of(cls, number: int, plan: ProcessPlan, listener: Listener) -> Generation:
+        """A generation that has no workers yet."""
+        backoffs = [Backoff(plan.limits.stable, plan.limits.backoff) for _ in range(plan.slots)]
+        return cls(number, plan, listener, backoffs, [0.0] * plan.slots)
+
+
+@dataclass(eq=False)
+class Child:
+    """A forked process, as the parent knows it. `slot` is None for the one that prepares."""
+
+    pid: int
+    channel: Channel
+    generation: Generation
+    slot: int | None
+    started: float
+    heard: float
+    ready: bool = False
+    leaving: bool = False
+    closed: bool = False
+    load: Load = field(default_factory=Load)
+    condemned: bool = False
+    kill_at: float = math.inf
+    reason: str = ""
+
+    def __str__(self) -> str:
+        side = self.generation.plan.side(self.slot)
+        name = side.name if side is not None else f"worker {self.slot}"
+        what = "preparation" if self.slot is None else f"{name} of generation {self.generation.number}"
+        return f"{what} (pid {self.pid})"
+
+
+def fork_with_signals_blocked() -> int:
+    """os.fork(); the child, which must not act on a signal as the parent would, unblocks HEARD_SIGNALS itself."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD_SIGNALS)
+    gc.freeze()  # the collector of the child writes to no page that it shares with the parent
+    pid = -1
+    try:
+        pid = os.fork()
+        return pid
+    finally:
+        if pid != 0:
+            gc.unfreeze()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
+
+
+def kill(child: Child, number: signal.Signals) -> None:
+    """Signal a child that was not reaped yet, hence whose pid is still its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, number)
+
+
+def how_it_ended(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def run_prepare(plan: ProcessPlan, channel: Channel) -> NoReturn:
+    """The life of the child that prepares; never returns. Its exit status is prepare()'s, 70 after it raised."""
+    try:
+        with _exclusive(plan.prepare_lock):
+            status = (plan.prepare() if plan.prepare else None) or 0
+    except PrepareFailed as error:
+        channel.send("failed", error)
+        leave(os.EX_SOFTWARE)
+    except BaseException as error:  # the process ends here: nothing above would hear of it
+        log.exception("the preparation fails")
+        channel.send("failed", f"{type(error).__name__}: {error}")
+        leave(os.EX_SOFTWARE)
+    leave(status)
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path | None) -> Iterator[None]:
+    if path is None:
+        yield
+        return
+    with path.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,74 @@
+"""Answering other nodes, in a process beside the workers or on its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from antispam.checks._shared.reputation.asking import peers_of
+from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.net.addresses import ClientList, parse_ip
+from antispam.service.plan import Side
+from antispam.service.worker import WorkerContext
+from antispam.settings import Settings
+from antispam.store import Store, StoreError
+from gossip import Records, split_address
+from gossip.node import Gossip
+from gossip.server import Server, listen
+
+log = logging.getLogger(__name__)
+
+TRY_AGAIN = 5.0  # seconds
+
+
+def sides(settings: Settings) -> tuple[Side, ...]:
+    """The server that runs beside the workers; none where it shall not."""
+    if GossipSettings not in settings or not settings[GossipSettings].listen:
+        return ()
+
+    def serve(context: WorkerContext) -> None:
+        context.ready()  # whether a port is free is no matter of the mail's
+        while True:
+            try:
+                with server(settings) as made:
+                    made.serve()
+            except OSError as error:
+                log.error("gossip: cannot listen on %s: %s", settings[GossipSettings].listen, error)
+                time.sleep(TRY_AGAIN)
+
+    return (Side("GOSSiP server", serve),)
+
+
+@contextlib.contextmanager
+def server(settings: Settings) -> Iterator[Server]:
+    """A server that listens. Raises OSError where that can't be."""
+    options = settings[GossipSettings]
+    clients = ClientList(options.askers)
+    with contextlib.closing(Store.from_settings(settings)) as store:
+        node = Gossip(Records(store), peers_of(options), timeout=options.timeout)
+        made = Server(
+            node,
+            listen(*split_address(options.listen, "0.0.0.0")),
+            admits=lambda address: clients.match(parse_ip(address), ""),
+            key=options.key,
+            rejects=lambda reputation, confidence: _rejects(options, reputation, confidence),
+            failed=(StoreError, sa.exc.SQLAlchemyError),
+        )
+        log.info("GOSSiP server listens on %s, port %d", options.listen, made.port)
+        try:
+            yield made
+        finally:
+            made.close()
+            node.close()
+
+
+def _rejects(options: GossipSettings, reputation: float, confidence: float) -> bool:
+    return (
+        options.reject_below is not None
+        and reputation < options.reject_below
+        and confidence > options.reject_confidence
+    )

@@ -1,0 +1,72 @@
+"""Forgets what is no longer needed, in small pieces beside the mail: no long lock, and nothing lost if it is cut off."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from antispam.chores import Chore, Task
+from antispam.store import StoreError
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.2  # between two pieces: mail wants to write to the database, too
+
+
+class Housekeeper:
+    """Does all chores soon after the start and then each in its time, in a thread of its own, until close().
+
+    first  seconds before the first round: a worker that just started has better things to do
+    clock  seconds that never run backwards
+    """
+
+    def __init__(
+        self,
+        chores: Sequence[Chore],
+        *,
+        first: float = 30.0,
+        pause: float = PAUSE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._due = dict.fromkeys(chores, clock() + first)
+        self._pause = pause
+        self._clock = clock
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop after the piece at hand."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def round(self) -> float:
+        """Every chore that is due, to its end; returns the seconds until the next one is.
+
+        One that fails is tried again when its time has come, and keeps no other from its work."""
+        for chore, due in self._due.items():
+            if due <= self._clock() and not self._closing.is_set():
+                self._do(chore.task)
+                self._due[chore] = self._clock() + chore.every
+        return max(0.0, min(self._due.values(), default=math.inf) - self._clock())
+
+    def _do(self, task: Task) -> None:
+        try:
+            while task():
+                if self._closing.wait(self._pause):
+                    return
+        except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
+            log.error("housekeeping: %s", for_log(str(error)))
+
+    def _work(self) -> None:
+        while self._due and not self._closing.wait(self.round()):
+            pass

@@ -1,0 +1,234 @@
+"""Between libmilter and a session: callbacks in, replies and edits out. Nothing is decided here."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import Milter
+from antispam.journey.session import Session
+from antispam.mail.draft import (
+    AddRecipient,
+    AppendHeader,
+    ChangeHeader,
+    ChangeSender,
+    DeleteRecipient,
+    Edit,
+    InsertHeader,
+    ReplaceBody,
+)
+from antispam.mail.message import Auth, envelope_address
+from antispam.mail.verdicts import Action, Verdict
+from antispam.service.worker import Activity
+from antispam.settings.program import RejectAt
+
+# What we may ask the MTA to do at the end of a message; anything else need not be negotiated.
+ACTIONS = (
+    Milter.ADDHDRS
+    | Milter.CHGHDRS
+    | Milter.CHGBODY
+    | Milter.ADDRCPT
+    | Milter.ADDRCPT_PAR
+    | Milter.DELRCPT
+    | Milter.CHGFROM
+    | Milter.QUARANTINE
+    | Milter.SETSYMLIST
+)
+
+NOBODY = Auth()
+
+_RETURNS = {
+    Action.CONTINUE: Milter.CONTINUE,
+    Action.ACCEPT: Milter.CONTINUE,  # our policy ended, the journey goes on
+    Action.PASS: Milter.CONTINUE,
+    Action.REJECT: Milter.REJECT,
+    Action.TEMPFAIL: Milter.TEMPFAIL,
+    Action.DISCARD: Milter.DISCARD,
+    Action.QUARANTINE: Milter.DISCARD,  # it is in our store by now
+    Action.HOLD: Milter.CONTINUE,
+}
+
+
+def milter_class(
+    new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt, *, asks_recipients: bool = True
+) -> type[Milter.Base]:
+    """The class that libmilter's callbacks reach. Steps at which nothing is ever refused are negotiated to need no reply,
+    which is most of a milter's speed.
+
+    asks_recipients  whether any check may refuse a recipient
+    """
+
+    class SessionMilter(Milter.Base):
+        def __init__(self) -> None:
+            self.session = new_session()
+            self.failed = ""  # the step before any message that ended in an exception while nobody waited for an answer
+            activity.session_opened(id(self))
+
+        @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
+        def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
+            ip, port = _address(family, hostaddr)
+            resolve = self._macro("{client_resolve}")
+            verdict = self.session.connect(
+                ip,
+                port=port,
+                name=_verified(hostname, resolve),
+                ptr=_name(self._macro("{client_ptr}") or hostname),
+                resolve=resolve,
+                receiver=self._macro("j"),
+                macros={"{if_addr}": self._macro("{if_addr}")},
+            )
+            return self._reply(verdict)
+
+        def hello(self, hostname: str) -> int:
+            with activity.callback():
+                return self._reply(self.session.helo(hostname))
+
+        @Milter.symlist("i", "{auth_authen}", "{auth_type}")
+        def envfrom(self, f: str, *params: str) -> int:
+            if self.failed:
+                raise RuntimeError(f"{self.failed} failed: what it found out about the client is missing")
+            activity.message_began(id(self))
+            with activity.callback():
+                login = self._macro("{auth_authen}")
+                auth = Auth(login, self._macro("{auth_type}")) if login else NOBODY
+                verdict = self.session.mail(envelope_address(f), params, auth, self._macro("i"))
+            return self._reply_or_end(verdict)
+
+        def envrcpt(self, to: str, *params: str) -> int:
+            with activity.callback():
+                return self._reply(self.session.rcpt(envelope_address(to), params, to))
+
+        def data(self) -> int:
+            return self._reply_or_end(self.session.data())
+
+        @Milter.noreply
+        @Milter.decode("bytes")
+        def header(self, name: str, value: bytes) -> int:  # type: ignore[override]
+            self.session.header(name.encode("utf-8", "surrogateescape"), value if self._leading_space else b" " + value)
+            return Milter.CONTINUE
+
+        def header_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
+            """All of them at once, where libmilter's caller agreed that they need no answer."""
+            if not self._leading_space:
+                fields = [(name, b" " + value) for name, value in fields]
+            self.session.headers(fields)
+            return Milter.CONTINUE
+
+        @Milter.noreply
+        def body(self, chunk: bytes) -> int:
+            self.session.body(chunk)
+            return Milter.CONTINUE
+
+        @Milter.symlist("i")
+        def eom(self) -> int:
+            try:
+                with activity.callback():
+                    outcome = self.session.end(self._macro("i"), tick=self.progress)
+                    for edit in outcome.edits:
+                        self._send(edit)
+                    if outcome.verdict.action is Action.HOLD:
+                        self.quarantine(outcome.verdict.reason)
+                    result = self._reply(outcome.verdict)
+            finally:
+                # The message is answered in any case: after an exception libmilter says what the policy is.
+                activity.message_ended(id(self))
+            # CONTINUE lets the message pass here, as ACCEPT would; but after an ACCEPT libmilter ignores an MTA that goes on
+            # with its next client on this socket (SMFIC_QUIT_NC), and we would take that one for the first.
+            return result
+
+        def abort(self) -> int:
+            self.session.abort()
+            activity.message_ended(id(self))
+            return Milter.CONTINUE
+
+        def close(self) -> int:
+            self.session.close()
+            activity.session_closed(id(self))
+            return Milter.CONTINUE
+
+        @property
+        def _leading_space(self) -> bool:
+            return bool(self._protocol & Milter.P_HDR_LEADSPC)
+
+        def _macro(self, name: str) -> str:
+            return self.getsymval(name) or ""
+
+        def _reply(self, verdict: Verdict) -> int:
+            if verdict.action.refuses:
+                # libmilter reads its text as a format: a single % would drop the whole reply.
+                lines = [line.replace("%", "%%") for line in verdict.reply_lines()]
+                self.setreply(str(verdict.code), verdict.enhanced, *lines)
+            return _RETURNS[verdict.action]
+
+        def _reply_or_end(self, verdict: Verdict) -> int:
+            """A refusal ends the message: no abort follows, and a stop must not wait for it."""
+            if verdict.action.refuses:
+                activity.message_ended(id(self))
+            return self._reply(verdict)
+
+        def _send(self, edit: Edit) -> None:
+            space = " " if self._leading_space else ""
+            match edit:
+                case InsertHeader(name, value):
+                    self.addheader(name, space + value, 0)
+                case AppendHeader(name, value):
+                    self.addheader(name, space + value)
+                case ChangeHeader(name, occurrence, value):
+                    self.chgheader(name, occurrence, None if value is None else space + value)
+                case ReplaceBody(content):
+                    self.replacebody(content)
+                case ChangeSender(address):
+                    self.chgfrom(f"<{address}>")
+                case AddRecipient(address, params):
+                    self.addrcpt(f"<{address}>", params or None)
+                case DeleteRecipient(path):
+                    self.delrcpt(path)
+
+    if reject_at is not RejectAt.NOW:
+        _without_reply(SessionMilter, "connect", "hello", "envfrom")
+    if reject_at is RejectAt.END and not asks_recipients:
+        _without_reply(SessionMilter, "envrcpt")
+    if reject_at is not RejectAt.DATA:
+        # Nothing happens at DATA then: not even the callback is needed.
+        SessionMilter.data = Milter.Base.data  # type: ignore[method-assign]
+    return Milter.header_leading_space(SessionMilter)
+
+
+def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
+    for step in steps:
+        setattr(cls, step, Milter.noreply(_remembering_failure(getattr(cls, step))))
+
+
+def _remembering_failure(step: Callable[..., int]) -> Callable[..., int]:
+    """The core lets mail pass after an exception in a connect or HELO without reply, as pymilter does. We must not: a check
+    would take a client of whom it knows nothing for one of ours. So the next MAIL fails, too, and is answered."""
+
+    @functools.wraps(step)
+    def remembering(self: Any, *arguments: Any) -> int:
+        try:
+            return step(self, *arguments)
+        except Exception:
+            self.failed = step.__name__
+            raise
+
+    return remembering
+
+
+def _address(family: int, hostaddr: Any) -> tuple[str, int]:
+    if family not in (socket.AF_INET, socket.AF_INET6) or not hostaddr:
+        return "", 0
+    ip = str(hostaddr[0]).removeprefix("IPv6:")
+    # A dual-stack MTA tells IPv4 clients as mapped addresses; every list and SPF record means the IPv4 one.
+    return ip.removeprefix("::ffff:") if "." in ip else ip, int(hostaddr[1])
+
+
+def _name(hostname: str) -> str:
+    """ "" for the forms in which MTAs say that they know no name."""
+    return "" if not hostname or hostname.startswith("[") or hostname == "unknown" else hostname
+
+
+def _verified(hostname: str, resolve: str) -> str:
+    """sendmail passes a name on although its forward look-up disagrees, and says so only in {client_resolve}."""
+    return _name(hostname) if resolve in ("", "OK") else ""

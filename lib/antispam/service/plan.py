@@ -1,0 +1,109 @@
+"""What a supervisor runs, and how: the value that a reload replaces."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from antispam.net.sockets import SocketSpec
+from antispam.service.worker import WorkerContext
+
+
+class ExitCode(enum.IntEnum):
+    """How the program ends; numbers of sysexits.h."""
+
+    STOPPED = 0
+    """It was told to stop and did."""
+    PREPARE_FAILED = os.EX_UNAVAILABLE
+    """69: the preparation (migrations of the store) failed; the reason is in the log."""
+    WORKERS_FAILED = os.EX_SOFTWARE
+    """70: the workers could not start; the reason is in the log."""
+    SOCKET_FAILED = os.EX_CANTCREAT
+    """73: the socket cannot be opened, or another process listens on it."""
+    USER_FAILED = os.EX_NOPERM
+    """77: the user or group to run as does not exist, or the change was refused."""
+
+
+class PrepareFailed(Exception):
+    """What a plan's prepare() raises to fail with a reason for the administrator, without a traceback."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take, in seconds."""
+
+    start: float = 60.0
+    """From the fork of a worker until it accepts connections."""
+    prepare: float = 600.0
+    silence: float = 30.0
+    """A worker that was not heard for so long hangs, and is killed and replaced."""
+    callback: float = 900.0
+    """A worker whose oldest callback runs longer is replaced, but may finish its other sessions."""
+    messages: float = 60.0
+    """How long messages in flight may take when the program stops."""
+    sessions: float = 600.0
+    """How long open sessions may take when their worker is replaced."""
+    stable: float = 60.0
+    """A worker that lived so long did not fail at start: its successor is started at once."""
+    backoff: float = 60.0
+    """The longest pause between two attempts to start a worker that keeps failing."""
+
+
+def reopen_log_files() -> None:
+    """Make the root logger's file handlers open their files anew, after logrotate has moved them away."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()  # it opens its file again for the next record
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A server beside the workers, in a process of its own: it is replaced like a worker, but mail never waits for it, nor
+    does a start or a reload. `serve` calls context.ready() first; told to leave, its process ends at once, wherever it is.
+    """
+
+    name: str
+    serve: Callable[[WorkerContext], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessPlan:
+    """What to run, and how: the value that a reload replaces.
+
+    `serve` runs in each worker after the fork: it builds what must not be shared (engine, resolver), registers the
+    milter's callbacks, calls context.run(milter), cleans up and returns. `prepare` runs before the workers start, in a
+    short-lived child of its own, holding an exclusive lock on `prepare_lock` if given; it fails by returning non-zero
+    or by raising. `user` and `group` are taken for ever, once the socket is open, if the program was started as root.
+    """
+
+    socket: SocketSpec
+    serve: Callable[[WorkerContext], None]
+    name: str = "milter"
+    workers: int = field(default_factory=_cores)
+    socket_mode: int = 0o660
+    socket_group: str | None = None
+    backlog: int = 128
+    user: str | None = None
+    group: str | None = None
+    prepare: Callable[[], int | None] | None = None
+    prepare_lock: Path | None = None
+    reopen_logs: Callable[[], None] = reopen_log_files
+    limits: Limits = field(default_factory=Limits)
+    sides: tuple[Side, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """One for each worker, then one for each server beside them."""
+        return self.workers + len(self.sides)
+
+    def side(self, slot: int | None) -> Side | None:
+        """Which of the servers has that slot; None for a worker."""
+        return self.sides[slot - self.workers] if slot is not None and slot >= self.workers else None

@@ -1,0 +1,299 @@
+"""One letter over one SMTP conversation with our own MTA: every reply has its deadline and its size."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import email.utils
+import io
+import re
+import smtplib
+import socket
+from typing import Any
+
+from antispam.deadline import Deadline
+from antispam.net.addresses import is_hostname
+from antispam.settings.outbox import OutboxSettings
+from antispam.store.outbox import PASS_FIELD, Claimed
+from antispam.text import for_log
+
+MAX_RECEIVED = 50  # RFC 5321 section 6.3: a letter that went round so often goes in a circle
+PER_CONNECTION = 50  # letters; MTAs grow tired of a client that never leaves
+MAX_REPLY = 1 << 16  # octets
+_RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_BREAKS_LINE = re.compile(r"[\r\n\0]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a try.
+
+    taken      the recipients for whom the MTA took the letter
+    for_good   all others were refused for good, so that another try makes no sense
+    more       there was no room for all recipients in one transaction: the others' turn is now
+    reachable  false where there was no MTA to talk to
+    answer     what it said: the last of its replies, or the first refusal, in printable text
+    """
+
+    taken: tuple[str, ...] = ()
+    for_good: bool = False
+    more: bool = False
+    reachable: bool = True
+    answer: str = ""
+
+
+class _Refused(Exception):
+    """The MTA did not take a letter, for anybody."""
+
+    def __init__(self, step: str, code: int, text: bytes) -> None:
+        super().__init__(_told(step, code, text))
+        self.for_good = 500 <= code <= 599
+        self.still_talking = 400 <= code <= 599 and code != 421
+
+
+class _Unreachable(Exception):
+    """There is no MTA, or none that wants to talk to us."""
+
+
+class _Replies(io.RawIOBase):
+    """The lines that an MTA says, as smtplib reads them: whatever it does, they end in bounded time and have a bounded size."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = b""
+        self._left = MAX_REPLY
+        self.deadline = Deadline.after(0)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it said something that nobody asked."""
+        return bool(self._buffer)
+
+    def expect(self, deadline: Deadline) -> None:
+        """A new reply is due, by then."""
+        self.deadline = deadline
+        self._left = MAX_REPLY
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line; at the end of the connection what there is. Raises OSError: TimeoutError at the deadline."""
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > self._left:
+                raise OSError("the reply does not end")
+            self._sock.settimeout(max(self.deadline.remaining(), 0.001))
+            received = self._sock.recv(4096)
+            if not received:
+                break
+            self._buffer += received
+        line, newline, self._buffer = self._buffer.partition(b"\n")
+        self._left -= len(line) + 1
+        if self._left < 0:
+            raise OSError("the reply does not end")
+        return line + newline
+
+
+class _Conversation(smtplib.SMTP):
+    """An SMTP connection, every reply of which has its deadline. smtplib's errors, and OSError, may come out of any call."""
+
+    def __init__(self, settings: OutboxSettings, helo: str, deadline: Deadline) -> None:
+        super().__init__(local_hostname=helo, timeout=settings.timeout)
+        self.letters = 0
+        self._patience = settings.timeout
+        self._replies: _Replies | None = None
+        self.deadline = deadline
+
+    def wait_longer(self, seconds: float) -> None:
+        """How long each reply may take from now on."""
+        self._patience = seconds
+
+    def open(self, address: tuple[str, int]) -> None:
+        """Connect and say EHLO. Raises _Unreachable, whatever the reason."""
+        try:
+            code, text = self.connect(*address)
+            if code == 220:
+                self.ehlo_or_helo_if_needed()
+                return
+        except (OSError, smtplib.SMTPException) as error:
+            raise _Unreachable(_words(error)) from error
+        raise _Unreachable(_told("greeting", code, text))
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self._replies = _Replies(self.sock)
+            self.file = self._replies
+        assert self._replies is not None
+        self._replies.expect(self.deadline.at_most(self._patience))
+        return super().getreply()
+
+    def send(self, s: Any) -> None:
+        """What the MTA said unasked must not be taken for the answer to what comes now."""
+        if self.file is not None and self._replies is not None and self._replies.pending:
+            self.close()
+            raise smtplib.SMTPServerDisconnected("it answers what was not asked")
+        if self.sock is not None:
+            self.sock.settimeout(max(min(self._patience, self.deadline.remaining()), 0.001))
+        super().send(s)
+
+    def path(self, verb: str, address: str, parameters: str = "") -> tuple[int, bytes]:
+        """MAIL or RCPT, with the octets of the address as they are. An address that would end the line is answered here."""
+        if _BREAKS_LINE.search(address):
+            return 553, b"5.1.3 this is no address"
+        self.send(f"{verb}:<{address}>{parameters}\r\n".encode("utf-8", "surrogateescape"))
+        return self.getreply()
+
+    def abandon(self) -> None:
+        """Let whoever waits for the MTA stop waiting; from any thread."""
+        sock = self.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class Carrier:
+    """Sends letters, several over one connection. It keeps nothing and knows nothing of the store."""
+
+    def __init__(self, settings: OutboxSettings) -> None:
+        self._settings = settings
+        self._helo = settings.helo
+        self._conversation: _Conversation | None = None
+
+    def send(self, letter: Claimed, now: float) -> Result:
+        """One try, at `now` (seconds since the epoch). Whatever the MTA says or doesn't is in the result."""
+        if not letter.recipients:
+            return Result(for_good=True, answer="it is addressed to nobody")
+        if len(_RECEIVED.findall(_header_section(letter.content))) > MAX_RECEIVED:
+            return Result(for_good=True, answer=f"it goes in a circle: more than {MAX_RECEIVED} Received fields")
+        try:
+            conversation = self._open(Deadline.after(self._settings.patience))
+        except _Unreachable as error:
+            self.close()
+            return Result(reachable=False, answer=str(error))
+        try:
+            return _transaction(conversation, letter, self._settings, now)
+        except _Refused as error:
+            if not error.still_talking:
+                self._drop()
+            return Result(for_good=error.for_good, answer=str(error))
+        except (OSError, smtplib.SMTPException) as error:
+            self._drop()
+            return Result(answer=_words(error))
+
+    def _open(self, deadline: Deadline) -> _Conversation:
+        """The conversation at hand, if the MTA still wants it, or a new one. Raises _Unreachable."""
+        current = self._conversation
+        if current is not None and current.letters < PER_CONNECTION:
+            current.deadline = deadline
+            current.wait_longer(self._settings.timeout)
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                if current.rset()[0] == 250:
+                    return current
+            self._drop()
+        elif current is not None:
+            self.close()
+        self._helo = self._helo or _own_name()
+        self._conversation = _Conversation(self._settings, self._helo, deadline)
+        self._conversation.open(self._settings.address)
+        return self._conversation
+
+    def _drop(self) -> None:
+        if self._conversation is not None:
+            self._conversation.close()
+            self._conversation = None
+
+    def close(self) -> None:
+        """Take leave of the MTA."""
+        current = self._conversation
+        if current is not None and current.sock is not None:
+            current.deadline = Deadline.after(1.0)
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                current.quit()
+        self._drop()
+
+    def abandon(self) -> None:
+        """End the try at hand; from any thread."""
+        current = self._conversation
+        if current is not None:
+            current.abandon()
+
+
+def _transaction(conversation: _Conversation, letter: Claimed, settings: OutboxSettings, now: float) -> Result:
+    """Raises _Refused where the MTA takes the letter for nobody, and smtplib's errors."""
+    conversation.letters += 1
+    conversation.wait_longer(settings.timeout)
+    code, text = conversation.path("MAIL FROM", letter.mail_from, _parameters(conversation, letter))
+    if code != 250:
+        raise _Refused("MAIL FROM", code, text)
+    taken, refused, more = _name_recipients(conversation, letter)
+    if not taken:
+        for_good = all(error.for_good for error in refused)
+        return Result(for_good=for_good, answer=str(refused[0]))
+    conversation.wait_longer(5 * settings.timeout)  # RFC 5321 section 4.5.3.2.6: filters work now, ours among them
+    try:
+        code, text = conversation.data(_on_top(letter, conversation.local_hostname, now) + letter.content)
+    except smtplib.SMTPDataError as error:
+        raise _Refused("DATA", error.smtp_code, _octets(error.smtp_error)) from error
+    if code != 250:
+        raise _Refused("end of message", code, text)
+    for_good = bool(refused) and not more and all(error.for_good for error in refused)
+    answer = str(refused[0]) if refused else _told("", code, text)
+    return Result(taken=tuple(taken), for_good=for_good, more=more, answer=answer)
+
+
+def _on_top(letter: Claimed, name: str, now: float) -> bytes:
+    """The pass, and a trace of us. A filter does not see the Received field of its own MTA: without ours, the fields of a
+    letter that goes in a circle would never grow."""
+    trace = f"Received: by {name} id {letter.ref}.{letter.id}; {email.utils.formatdate(now)}"
+    return f"{PASS_FIELD}: {letter.pass_value}\r\n{trace}\r\n".encode("ascii", "replace")
+
+
+def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list[str], list[_Refused], bool]:
+    """Who was taken, the refusals of others, and whether the rest was not asked for want of room."""
+    taken: list[str] = []
+    refused: list[_Refused] = []
+    for address in letter.recipients:
+        code, text = conversation.path("RCPT TO", address)
+        if code in (250, 251, 252):
+            taken.append(address)
+        elif code == 452 and taken:  # RFC 5321 section 4.5.3.1.10: too many
+            return taken, refused, True
+        else:
+            refused.append(_Refused(f"RCPT TO:<{address}>", code, text))
+            if not refused[-1].still_talking:
+                raise refused[-1]
+    return taken, refused, False
+
+
+def _parameters(conversation: _Conversation, letter: Claimed) -> str:
+    """BODY and SMTPUTF8 where they are needed and offered. Without them the letter is sent all the same: it came to us that
+    way. Only addresses ask for SMTPUTF8 (RFC 6531): many a message has 8-bit header fields and was sent without it, and
+    with it could not be passed on to a server that doesn't know it."""
+    words = ""
+    if not letter.content.isascii() and conversation.has_extn("8bitmime"):
+        words += " BODY=8BITMIME"
+    if not "".join((letter.mail_from, *letter.recipients)).isascii() and conversation.has_extn("smtputf8"):
+        words += " SMTPUTF8"
+    return words
+
+
+def _header_section(content: bytes) -> bytes:
+    """Everything before the first empty line."""
+    return b"" if content.startswith(b"\r\n") else content.partition(b"\r\n\r\n")[0]
+
+
+def _own_name() -> str:
+    """The machine's, where it has one that a HELO may say."""
+    name = socket.getfqdn()
+    return name if is_hostname(name.lower()) else "[127.0.0.1]"
+
+
+def _told(step: str, code: int, text: bytes) -> str:
+    text = text.replace(b"\n", b" ")
+    said = for_log(text, 400) if code < 0 else f"{code} {for_log(text, 400)}".rstrip()
+    return f"{for_log(step)}: {said or 'no reply that can be understood'}" if step else said
+
+
+def _words(error: Exception) -> str:
+    return for_log(str(error), 400) or type(error).__name__
+
+
+def _octets(text: bytes | str) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text

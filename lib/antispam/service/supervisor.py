@@ -1,0 +1,469 @@
+"""A prefork supervisor for libmilter programs: workers on one listening socket, replaced when they fail.
+
+The parent opens the socket, forks, listens to heartbeats and owns all signals. It never starts a thread, a database
+engine or a resolver, so that a fork copies nothing that two processes must not share. It knows nothing of mail.
+
+    TERM, INT   leave: take no new sessions, finish the messages in flight, end. INT again: end at once.
+    HUP         reload: workers with new settings take over, the old ones finish their sessions and end.
+    USR1        reopen the log files.
+
+To a worker, QUIT writes the stack of every thread to stderr; it may be sent by hand and goes on working.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from antispam.net.sd_notify import Notifier
+from antispam.net.sockets import Listener, SocketUnavailable, open_listener
+from antispam.service.children import (
+    HEARD_SIGNALS,
+    Child,
+    Generation,
+    fork_with_signals_blocked,
+    how_it_ended,
+    kill,
+    run_prepare,
+)
+from antispam.service.plan import ExitCode, ProcessPlan
+from antispam.service.privileges import UserError, become, find_user
+from antispam.service.worker import Channel, DrainUntil, Load, WorkerContext, ignore_signals, reopen, run_worker
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+BUSY_TICK_SECONDS = 0.1
+# How much longer than its own limit a worker may take to leave before it is killed. Above worker.STOP_SECONDS.
+GRACE_SECONDS = 15.0
+HURRY_SECONDS = 5.0
+
+
+class Supervisor:
+    """Runs a plan until told to stop. `reload` makes the plan for a HUP; what it raises is logged and changes nothing
+    (ValueError, such as SettingsError, and OSError with their text, all else with a traceback)."""
+
+    def __init__(
+        self,
+        plan: ProcessPlan,
+        reload: Callable[[], ProcessPlan] | None = None,
+        *,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self._plan = plan
+        self._reload = reload
+        self._notifier = notifier or Notifier.from_environment()
+        self._children: dict[int, Child] = {}
+        self._current: Generation | None = None
+        self._pending: Generation | None = None
+        self._generations = 0
+        self._reload_again = False
+        self._announce = False
+        self._stopping = False
+        self._next_alive = 0.0
+        self._exit_code = ExitCode.STOPPED
+        self._selector = selectors.DefaultSelector()
+        self._wakeup_read = self._wakeup_write = -1
+
+    def run(self) -> ExitCode:
+        """Serve until told to stop; the process must have one thread only, this one. Raises nothing for what an
+        administrator can cause: it is logged, and the exit code says what it was."""
+        if threading.active_count() > 1:
+            raise RuntimeError("the supervisor must run in a process without threads")
+        listener: Listener | None = None
+        try:
+            listener = self._open(self._plan)
+            become(self._plan.user, self._plan.group)
+        except SocketUnavailable as error:
+            log.error("%s", error.strerror)
+            return ExitCode.SOCKET_FAILED
+        except UserError as error:
+            if listener is not None:  # to whom it shall belong is looked up before there is one
+                listener.close()
+            log.error("%s", error)
+            return ExitCode.USER_FAILED
+        try:
+            with self._hearing_signals():
+                self._propose(self._plan, listener)
+                while not self._is_over():
+                    self._turn()
+        finally:
+            self._end_all(listener)
+        return self._exit_code
+
+    def _open(self, plan: ProcessPlan) -> Listener:
+        owner = find_user(plan.user).pw_uid if plan.user and os.geteuid() == 0 else -1
+        group = plan.socket_group if plan.socket_group is not None else -1
+        listener = open_listener(plan.socket, mode=plan.socket_mode, owner=owner, group=group, backlog=plan.backlog)
+        log.info("%s listens on %s", plan.name, listener.spec)
+        return listener
+
+    def _is_over(self) -> bool:
+        return not self._children and (self._stopping or (self._current is None and self._pending is None))
+
+    def _end_all(self, first: Listener) -> None:
+        """Close everything. Children that are left, because of an error here, hear it and finish what they have."""
+        for child in self._children.values():
+            child.channel.close()
+        for generation in (self._current, self._pending):
+            if generation is not None:
+                generation.listener.close()
+        first.close()
+        self._selector.close()
+
+    # One turn of the loop
+
+    def _turn(self) -> None:
+        signals: list[int] = []
+        for key, _ in self._selector.select(self._pause()):
+            if key.data is None:
+                signals += os.read(self._wakeup_read, 4096)
+            else:
+                self._hear(key.data)
+        for number in signals:
+            self._obey(number)
+        self._reap()
+        now = time.monotonic()
+        for child in list(self._children.values()):
+            self._examine(child, now)
+        self._fill(now)
+        self._announce_reload()
+        self._watchdog(now)
+
+    def _pause(self) -> float:
+        expecting = self._stopping or self._pending is not None or self._announce
+        ticks = [BUSY_TICK_SECONDS if expecting else TICK_SECONDS]
+        if self._notifier.watchdog:
+            ticks.append(self._notifier.watchdog / 4)
+        if self._current is not None:
+            now = time.monotonic()
+            ticks += [max(0.0, self._current.due[slot] - now) for slot in self._vacant(self._current)]
+        return min(ticks)
+
+    def _hear(self, child: Child) -> None:
+        while (line := child.channel.receive()) != "":
+            if line is None:
+                self._unregister(child)
+                return
+            child.heard = time.monotonic()
+            self._understand(child, line)
+
+    def _understand(self, child: Child, line: str) -> None:
+        match line.split(" ", 3):
+            case ["beat", sessions, messages, oldest]:
+                child.load = Load(int(sessions), int(messages), float(oldest))
+            case ["ready"]:
+                child.ready = True
+                self._promote_if_ready()
+            case ["closed"]:
+                child.closed = True
+            case ["failed", *_]:
+                child.reason = line.removeprefix("failed ")
+
+    def _obey(self, number: int) -> None:
+        if number == signal.SIGINT and self._stopping:
+            self._hurry()
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._stop()
+        elif number == signal.SIGHUP:
+            self._load_plan()
+        elif number == signal.SIGUSR1:
+            reopen((self._current.plan if self._current else self._plan).reopen_logs)
+            for child in self._children.values():
+                child.channel.send("reopen")
+
+    def _examine(self, child: Child, now: float) -> None:
+        """Kill who hangs or overstays; replace who is stuck."""
+        limits = child.generation.plan.limits
+        age = now - child.started
+        if child.condemned:
+            if now >= child.kill_at:
+                kill(child, signal.SIGKILL)
+        elif now >= child.kill_at:
+            self._condemn(child, "it did not leave in time")
+        elif child.slot is None:
+            if age > limits.prepare:
+                self._condemn(child, f"it took longer than {limits.prepare:g} s")
+        elif now - child.heard > limits.silence:
+            self._condemn(child, f"it hung, nothing was heard of it for {limits.silence:g} s")
+        elif not child.ready and age > limits.start:
+            self._condemn(child, f"it was not ready after {limits.start:g} s")
+        elif child.load.oldest > limits.callback and not child.leaving:
+            log.error("%s: a callback has been running for %d s; the worker is replaced", child, child.load.oldest)
+            kill(child, signal.SIGQUIT)
+            self._drain(child, "sessions", limits.sessions)
+
+    def _condemn(self, child: Child, reason: str) -> None:
+        """Kill a child in a moment; before that its stacks go to stderr, for whoever wants to know where it hung."""
+        log.error("%s is killed: %s", child, reason)
+        child.reason = reason
+        child.condemned = True
+        child.kill_at = time.monotonic() + BUSY_TICK_SECONDS
+        kill(child, signal.SIGQUIT)
+
+    def _watchdog(self, now: float) -> None:
+        if self._notifier.watchdog and now >= self._next_alive:
+            self._notifier.alive()
+            self._next_alive = now + self._notifier.watchdog / 3
+
+    # Generations
+
+    def _load_plan(self) -> None:
+        if self._stopping or self._reload is None:
+            return
+        if self._pending is not None:
+            self._reload_again = True
+            return
+        self._notifier.reloading()
+        listener: Listener | None = None
+        try:
+            plan = self._reload()
+            listener = self._listener_for(plan)
+        except (ValueError, OSError) as error:
+            log.error("the reload is refused, the old settings stay: %s", error)
+        except Exception:  # whatever is wrong with the new settings, mail goes on under the old ones
+            log.exception("the reload failed, the old settings stay")
+        if listener is None:
+            self._notifier.ready(self._status())
+        else:
+            self._propose(plan, listener)
+
+    def _listener_for(self, plan: ProcessPlan) -> Listener:
+        """The current listener if the new plan wants the same socket, else a new one. Raises SocketUnavailable."""
+        old = self._current
+        if old is None or plan.socket != old.plan.socket:
+            return self._open(plan)
+        if (plan.socket_mode, plan.socket_group) != (old.plan.socket_mode, old.plan.socket_group):
+            old.listener.protect(plan.socket_mode, group=-1 if plan.socket_group is None else plan.socket_group)
+        return old.listener
+
+    def _propose(self, plan: ProcessPlan, listener: Listener) -> None:
+        """Begin a generation: its preparation first, then its workers, and when all of them are ready it takes over."""
+        self._generations += 1
+        self._pending = Generation.of(self._generations, plan, listener)
+        if plan.prepare is not None:
+            self._fork(self._pending, None)
+
+    def _is_prepared(self, generation: Generation) -> bool:
+        return not any(child.slot is None and child.generation is generation for child in self._children.values())
+
+    def _promote_if_ready(self) -> None:
+        pending = self._pending
+        if pending is None or self._stopping:
+            return
+        ready = [child for child in self._children.values() if child.generation is pending and child.ready]
+        if sum(pending.plan.side(child.slot) is None for child in ready) < pending.plan.workers:
+            return
+        old, self._current, self._pending = self._current, pending, None
+        for child in self._children.values():
+            limits = child.generation.plan.limits
+            if child.generation is not pending and child.leaving:
+                # Replaced by a reload before this one, it has had its time: never do more than two generations wait.
+                self._drain(child, "messages", limits.messages)
+            elif child.generation is not pending:
+                self._drain(child, "sessions", limits.sessions)
+        if old is not None and old.listener is not pending.listener:
+            old.listener.close()
+        self._announce = True
+
+    def _announce_reload(self) -> None:
+        """Say that the new settings are in force once the last old worker has closed its ears."""
+        if not self._announce or self._current is None or self._stopping:
+            return
+        if any(child.leaving and not child.closed for child in self._children.values()):
+            return
+        self._announce = False
+        log.info("%s", self._status())
+        self._notifier.ready(self._status())
+        if self._reload_again:
+            self._reload_again = False
+            self._load_plan()
+
+    def _status(self) -> str:
+        if self._current is None:
+            return "starting"
+        plan = self._current.plan
+        return f"{plan.name} serves with {plan.workers} workers, generation {self._current.number}"
+
+    def _refuse(self, generation: Generation, reason: str, code: ExitCode) -> None:
+        """The new generation cannot start: keep the old one, or give up if there is none."""
+        self._pending = None
+        for child in self._children.values():
+            if child.generation is generation:
+                self._drain(child, "messages", generation.plan.limits.messages)
+        if self._current is None:
+            log.error("%s cannot start: %s", generation.plan.name, reason)
+            self._exit_code = code
+            generation.listener.close()
+            return
+        log.error("the reload is refused, the old settings stay: %s", reason)
+        if generation.listener is not self._current.listener:
+            generation.listener.close()
+        self._announce = True
+
+    def _vacant(self, generation: Generation) -> list[int]:
+        taken = {c.slot for c in self._children.values() if c.generation is generation and not c.leaving}
+        return [slot for slot in range(generation.plan.slots) if slot not in taken]
+
+    def _fill(self, now: float) -> None:
+        if self._stopping:
+            return
+        for generation in (self._current, self._pending):
+            if generation is None or not self._is_prepared(generation):
+                continue
+            for slot in self._vacant(generation):
+                if now >= generation.due[slot]:
+                    self._fork(generation, slot)
+
+    # Leaving
+
+    def _stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        longest = max([c.generation.plan.limits.messages for c in self._children.values()], default=0.0)
+        log.info("stopping; messages in flight have %g s", longest)
+        self._notifier.stopping(longest + GRACE_SECONDS)
+        for child in self._children.values():
+            self._drain(child, "messages", child.generation.plan.limits.messages)
+        for generation in (self._current, self._pending):
+            if generation is not None:
+                generation.listener.close()
+
+    def _hurry(self) -> None:
+        log.warning("stopping at once")
+        for child in self._children.values():
+            self._drain(child, "messages", 0.0)
+
+    def _drain(self, child: Child, until: DrainUntil, limit: float) -> None:
+        """Tell a child to leave; it is killed when it takes too long."""
+        child.leaving = True
+        if child.slot is None:
+            child.kill_at = time.monotonic() + HURRY_SECONDS
+            kill(child, signal.SIGTERM)
+        else:
+            child.kill_at = time.monotonic() + limit + (GRACE_SECONDS if limit else HURRY_SECONDS)
+            child.channel.send("drain", until, f"{limit:g}")
+
+    # Children
+
+    def _fork(self, generation: Generation, slot: int | None) -> None:
+        parents_end, childs_end = Channel.pair()
+        try:
+            pid = fork_with_signals_blocked()
+        except OSError as error:
+            parents_end.close()
+            childs_end.close()
+            self._cannot_fork(generation, slot, error)
+            return
+        if pid == 0:
+            parents_end.close()
+            self._be_child(generation, slot, childs_end)
+        childs_end.close()
+        now = time.monotonic()
+        child = Child(pid, parents_end, generation, slot, now, now)
+        self._children[pid] = child
+        self._selector.register(parents_end, selectors.EVENT_READ, child)
+        log.info("started %s", child)
+
+    def _cannot_fork(self, generation: Generation, slot: int | None, error: OSError) -> None:
+        if generation is self._pending:
+            self._refuse(generation, f"cannot fork: {error.strerror}", ExitCode.WORKERS_FAILED)
+        elif slot is not None:
+            log.error("cannot fork a worker: %s", error.strerror)
+            generation.due[slot] = time.monotonic() + TICK_SECONDS
+
+    def _be_child(self, generation: Generation, slot: int | None, channel: Channel) -> NoReturn:
+        """Become what the parent wants of this child, with nothing of the parent's left open: as long as any process
+        holds the parent's end of a worker's pipe, that worker does not hear the parent die."""
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if slot is None:
+            # Never ignored, not even for a moment: that would discard the one TERM which a stop sends.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            ignore_signals()
+        else:
+            ignore_signals(signal.SIGTERM)
+        signal.set_wakeup_fd(-1)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
+        self._selector.close()
+        os.close(self._wakeup_read)
+        os.close(self._wakeup_write)
+        for other in self._children.values():
+            other.channel.close()
+        side = generation.plan.side(slot)
+        for known in (self._current, self._pending, generation):
+            if known is not None and (slot is None or side is not None or known.listener is not generation.listener):
+                known.listener.socket.close()
+        plan = generation.plan
+        if slot is None:
+            run_prepare(plan, channel)
+        context = WorkerContext(
+            channel,
+            generation.listener.socket,
+            generation=generation.number,
+            slot=slot,
+            beat_every=min(5.0, plan.limits.silence / 4),
+            orphan_limit=plan.limits.messages,
+            reopen_logs=plan.reopen_logs,
+        )
+        run_worker(plan.serve if side is None else side.serve, context)
+
+    def _reap(self) -> None:
+        """Collect the dead; as process 1 of a container also those that are not ours."""
+        with contextlib.suppress(ChildProcessError):
+            while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+                child = self._children.get(dead[0])
+                if child is not None:
+                    self._hear(child)
+                    self._forget(child)
+                    self._bury(child, os.waitstatus_to_exitcode(dead[1]))
+
+    def _forget(self, child: Child) -> None:
+        self._unregister(child)
+        child.channel.close()
+        del self._children[child.pid]
+
+    def _unregister(self, child: Child) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(child.channel)
+
+    def _bury(self, child: Child, status: int) -> None:
+        how = child.reason or how_it_ended(status)
+        if child.leaving:
+            log.info("%s left%s", child, f": {how}" if status else "")
+        elif child.slot is None:
+            if status:
+                self._refuse(child.generation, f"preparation failed: {how}", ExitCode.PREPARE_FAILED)
+        elif child.generation is self._pending and child.generation.plan.side(child.slot) is None:
+            self._refuse(child.generation, f"{child}: {how}", ExitCode.WORKERS_FAILED)
+        else:
+            lived = time.monotonic() - child.started
+            pause = child.generation.backoffs[child.slot].pause(lived)
+            child.generation.due[child.slot] = time.monotonic() + pause
+            log.error("%s ended: %s; it is replaced%s", child, how, f" in {pause:g} s" if pause else "")
+
+    @contextlib.contextmanager
+    def _hearing_signals(self) -> Iterator[None]:
+        """Signals arrive as bytes in the wakeup pipe; their Python handlers do nothing."""
+        self._wakeup_read, self._wakeup_write = os.pipe()
+        for descriptor in (self._wakeup_read, self._wakeup_write):
+            os.set_blocking(descriptor, False)
+        self._selector.register(self._wakeup_read, selectors.EVENT_READ)
+        before = {number: signal.signal(number, lambda *_: None) for number in HEARD_SIGNALS}
+        wakeup = signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(self._wakeup_read)
+            os.close(self._wakeup_write)

@@ -1,0 +1,410 @@
+"""A worker's side of the supervisor: serving on the parent's socket, the heartbeat, and leaving without losing mail.
+
+libmilter keeps the main thread inside smfi_main and lets no Python signal handler run there, so a small thread
+speaks with the parent. It needs the interpreter lock to do so: when it falls silent, the worker hangs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import math
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, NoReturn, Protocol
+
+from antispam.net.sockets import private_path, silent_listener
+
+log = logging.getLogger(__name__)
+
+LINE_LIMIT = 2000
+POLL_SECONDS = 0.05
+# A callback that has returned is not yet a reply on the wire: libmilter writes it afterwards, and tells nobody.
+SETTLE_SECONDS = 0.25
+STOP_SECONDS = 10.0
+
+DrainUntil = Literal["sessions", "messages"]
+
+
+class Load(NamedTuple):
+    """What a worker is busy with: open SMTP sessions, messages between MAIL and the end of message, and how many
+    seconds its oldest unfinished callback has been running (0.0 = none is)."""
+
+    sessions: int = 0
+    messages: int = 0
+    oldest: float = 0.0
+
+    def is_over(self, until: DrainUntil) -> bool:
+        """Whether nothing is left to wait for."""
+        return not self.oldest and not self.messages and (until == "messages" or not self.sessions)
+
+
+class Activity:
+    """Counts for Load, kept by the layer that hears libmilter's callbacks, from any thread.
+
+    Keys tell sessions apart; to say the same thing twice, or to end what never began, is harmless.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions: set[Hashable] = set()
+        self._messages: set[Hashable] = set()
+        self._callbacks: dict[int, float] = {}
+        self._around = _Around(self)
+
+    def session_opened(self, key: Hashable) -> None:
+        """An MTA connected."""
+        with self._lock:
+            self._sessions.add(key)
+
+    def session_closed(self, key: Hashable) -> None:
+        """It is gone, and whatever message it was sending."""
+        with self._lock:
+            self._sessions.discard(key)
+            self._messages.discard(key)
+
+    def message_began(self, key: Hashable) -> None:
+        """MAIL FROM."""
+        with self._lock:
+            self._messages.add(key)
+
+    def message_ended(self, key: Hashable) -> None:
+        """The end of message is answered, or the message was aborted."""
+        with self._lock:
+            self._messages.discard(key)
+
+    def callback(self) -> contextlib.AbstractContextManager[None]:
+        """Around every callback; callbacks do not nest within a thread."""
+        return self._around
+
+    def callback_began(self) -> None:
+        with self._lock:
+            self._callbacks[threading.get_ident()] = self._clock()
+
+    def callback_ended(self) -> None:
+        with self._lock:
+            del self._callbacks[threading.get_ident()]
+
+    def load(self) -> Load:
+        """The counts now."""
+        with self._lock:
+            now = self._clock()
+            # A callback of this very instant must not look like none.
+            oldest = max((max(now - began, 1e-6) for began in self._callbacks.values()), default=0.0)
+            return Load(len(self._sessions), len(self._messages), oldest)
+
+
+class _Around:
+    """The context of a callback: what it has to remember is kept by thread, so that one object does for all."""
+
+    __slots__ = ("_activity",)
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+
+    def __enter__(self) -> None:
+        self._activity.callback_began()
+
+    def __exit__(self, *exc: object) -> None:
+        self._activity.callback_ended()
+
+
+class Channel:
+    """One end of the pipe between parent and worker: short lines, never waited for.
+
+    Packets keep their borders (SOCK_SEQPACKET), so nothing has to be put together again.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Both ends."""
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(one), cls(other)
+
+    def fileno(self) -> int:
+        """For select()."""
+        return self._end.fileno()
+
+    def send(self, *words: object) -> None:
+        """Send one line. A peer that is gone or does not read misses it: it is noticed otherwise."""
+        line = " ".join(str(word) for word in words).encode("utf-8", "replace")[:LINE_LIMIT]
+        with contextlib.suppress(OSError):
+            self._end.send(line)
+
+    def receive(self) -> str | None:
+        """The next line, "" where there is none yet, None when the peer is gone."""
+        try:
+            return self._end.recv(LINE_LIMIT).decode("utf-8", "replace") or None
+        except (BlockingIOError, InterruptedError):
+            return ""
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        """Close this end."""
+        self._end.close()
+
+
+class LowMilter(Protocol):
+    """What is needed of the `milter` module; register() has been called."""
+
+    def setconn(self, conn: str, /) -> object:
+        """smfi_setconn"""
+
+    def opensocket(self, rmsock: int, /) -> object:
+        """smfi_opensocket"""
+
+    def listening_fd(self) -> int | None:
+        """The descriptor that opensocket() opened"""
+
+    def main(self) -> object:
+        """smfi_main"""
+
+    def stop(self) -> object:
+        """smfi_stop"""
+
+    def getdiag(self) -> tuple[int, int]:
+        """How many contexts were made, and how many of them are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """An order to leave: what to wait for, and until when (monotonic seconds)."""
+
+    until: DrainUntil
+    deadline: float
+
+
+class WorkerContext:
+    """What `serve` gets: who it is, and how to run libmilter on the parent's socket."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        listening: socket.socket,
+        *,
+        generation: int,
+        slot: int,
+        beat_every: float,
+        orphan_limit: float,
+        reopen_logs: Callable[[], None],
+    ) -> None:
+        self.generation = generation
+        self.slot = slot
+        self._channel = channel
+        self._listening = listening
+        self._beat_every = beat_every
+        self._orphan_limit = orphan_limit
+        self._reopen_logs = reopen_logs
+        self._probe: Callable[[], Load] | None = None
+        self._milter: LowMilter | None = None
+        self._listening_at = -1
+        self._silent: socket.socket | None = None
+        self._orphaned = False
+        self._drain: Drain | None = None
+        self._over_since = math.inf
+        self._stop_deadline = math.inf
+        self._served = False
+        self._finished = False
+
+    def watch(self, probe: Callable[[], Load]) -> None:
+        """Let `probe` (called from another thread) say how busy this worker is; an Activity's `load` will do.
+
+        Without one only sessions are known, and a stop waits for no message.
+        """
+        self._probe = probe
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the parent (or its death) told this worker to leave."""
+        return self._drain is not None
+
+    def ready(self) -> None:
+        """A server beside the workers says that it is alive; run() says so for a worker."""
+        self._channel.send("ready")
+
+    def run(self, milter: LowMilter) -> None:
+        """Run libmilter on the parent's socket until the parent says that it is enough.
+
+        The callbacks are set and register() was called; setconn() and opensocket() are done here. Whoever calls
+        cleans up afterwards (flushes queues, closes the store) and returns. Raises what milter.main() raises.
+        """
+        self._listening_at = adopt(milter, self._listening)
+        self._silent = silent_listener()
+        self._milter = milter
+        self._channel.send("ready")
+        try:
+            milter.main()
+        finally:
+            self._served = True
+
+    # The thread that speaks with the parent
+
+    def speak(self) -> None:
+        """Beat, listen and obey until the process ends; the body of the heart's thread."""
+        next_beat = 0.0
+        while not self._finished:
+            now = time.monotonic()
+            if now >= next_beat:
+                self._beat()
+                next_beat = now + self._beat_every
+            self._advance_drain(now)
+            self._listen(POLL_SECONDS if self._drain else next_beat - now)
+
+    def _load(self) -> Load:
+        if self._probe is not None:
+            return self._probe()
+        opened, closed = self._milter.getdiag() if self._milter is not None else (0, 0)
+        return Load(sessions=opened - closed)
+
+    def _beat(self) -> None:
+        load = self._load()
+        self._channel.send("beat", load.sessions, load.messages, f"{load.oldest:.3f}")
+
+    def _listen(self, seconds: float) -> None:
+        if self._orphaned:
+            time.sleep(seconds)
+            return
+        readable, _, _ = select.select([self._channel], [], [], max(seconds, 0.0))
+        while readable and (line := self._channel.receive()) != "":
+            if line is None:
+                self._mourn()
+                return
+            self._obey(line.split())
+
+    def _mourn(self) -> None:
+        """The parent died: nobody would replace us or end us, so finish what is in flight and leave."""
+        self._orphaned = True
+        if self._drain is None:
+            log.warning("the supervisor is gone; worker %d finishes its messages and leaves", self.slot)
+            self._obey(["drain", "messages", str(self._orphan_limit)])
+
+    def _obey(self, words: list[str]) -> None:
+        match words:
+            case ["drain", "sessions" | "messages" as until, seconds]:
+                self._stop_listening()
+                what: DrainUntil = "sessions" if until == "sessions" else "messages"
+                self._drain = Drain(what, time.monotonic() + float(seconds))
+                self._channel.send("closed")
+            case ["reopen"]:
+                reopen(self._reopen_logs)
+
+    def _stop_listening(self) -> None:
+        """Put a socket that nobody can reach in the listening one's place: open sessions go on, no new one comes."""
+        if self._milter is None:
+            log.info("worker %d is told to leave before it began", self.slot)
+            leave(0)
+        if self._silent is not None:
+            os.dup2(self._silent.fileno(), self._listening_at, inheritable=False)
+            self._silent.close()
+            self._silent = None
+            self._listening.close()
+            self._interrupt_libmilter()  # its poll() holds on to the socket that it began to wait for
+
+    def _advance_drain(self, now: float) -> None:
+        if self._drain is None or self._milter is None:
+            return
+        if now >= self._stop_deadline:
+            log.warning("worker %d did not stop within %d s and is ended", self.slot, STOP_SECONDS)
+            leave(os.EX_SOFTWARE)
+        if self._stop_deadline < math.inf:
+            # It looks whether it shall stop every 5 s only, or when its poll() is interrupted.
+            self._interrupt_libmilter()
+            return
+        load = self._load()
+        if not load.is_over(self._drain.until):
+            self._over_since = math.inf
+        elif self._over_since == math.inf:
+            self._over_since = now
+        if now - self._over_since >= SETTLE_SECONDS or now >= self._drain.deadline:
+            if load.messages:
+                log.warning("worker %d cuts off %d messages; the MTA will retry them", self.slot, load.messages)
+            # It waits for a lock that libmilter's poll() holds, which _interrupt_libmilter() then frees.
+            threading.Thread(target=self._milter.stop, name="stop", daemon=True).start()
+            self._stop_deadline = now + STOP_SECONDS
+
+    def _interrupt_libmilter(self) -> None:
+        main = threading.main_thread().ident
+        if main is not None and not self._served:
+            signal.pthread_kill(main, signal.SIGUSR2)
+
+    def finish(self, reason: str = "") -> None:
+        """serve() returned, or failed for `reason`: say so and fall silent."""
+        self._finished = True
+        if reason:
+            self._channel.send("failed", reason)
+
+
+def adopt(milter: LowMilter, listening: socket.socket) -> int:
+    """Make libmilter accept from `listening`, and return the descriptor on which it believes to have opened it.
+
+    libmilter only serves sockets that it opened itself, and only of the family that it opened. So it opens a
+    placeholder of the same family, and `listening` takes that one's descriptor. Thus libmilter never knows the path
+    of the real socket, which it would unlink under its siblings when it ends.
+    """
+    with private_path() as path:
+        match listening.family:
+            case socket.AF_UNIX:
+                milter.setconn(f"unix:{path}")
+            case socket.AF_INET6:
+                milter.setconn("inet6:0@[::1]")
+            case _:
+                milter.setconn("inet:0@127.0.0.1")
+        milter.opensocket(False)
+    descriptor = milter.listening_fd()
+    if descriptor is None:
+        raise RuntimeError("libmilter opened no socket")
+    os.dup2(listening.fileno(), descriptor, inheritable=False)
+    return descriptor
+
+
+def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -> NoReturn:
+    """The life of a forked worker; never returns. Exit status 0 after serve() returned, 70 after it raised."""
+    with contextlib.suppress(OSError, RuntimeError, AttributeError):  # a stderr that is no file, or none
+        faulthandler.register(signal.SIGQUIT, all_threads=True)
+    threading.Thread(target=context.speak, name="heart", daemon=True).start()
+    try:
+        serve(context)
+    except BaseException as error:  # the process ends here: nothing above would hear of it
+        log.exception("worker %d fails", context.slot)
+        context.finish(f"{type(error).__name__}: {error}")
+        leave(os.EX_SOFTWARE)
+    context.finish()
+    leave(0)
+
+
+def reopen(logs: Callable[[], None]) -> None:
+    """Call `logs`; that a log file cannot be opened is no reason to end."""
+    try:
+        logs()
+    except OSError:
+        log.exception("the log files cannot be opened again")
+
+
+def ignore_signals(*others: signal.Signals) -> None:
+    """A child hears its parent only, by the pipe; USR2 does nothing but to interrupt a system call."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, *others):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, lambda *_: None)
+
+
+def leave(status: int) -> NoReturn:
+    """End a forked process without running what belongs to its parent (exit handlers, test frameworks)."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
