@@ -89,9 +89,9 @@ def decode(raw: bytes, label: str | None) -> str:
     UTF-8 if it is that; otherwise octets for which the label has no character become U+FFFD.  Without a label (or with one that
     is unknown, or only says "ascii") text is UTF-8, else windows-1252.
     """
-    for mark, name in _MARKS:
+    for mark, marked in _MARKS:
         if raw.startswith(mark):
-            return raw[len(mark) :].decode(name, "replace")
+            return raw[len(mark) :].decode(marked, "replace")
     name = known(label) if label and not _NO_CLAIM.fullmatch(label.strip()) else None
     if raw.isascii() and not (name and _SHIFTED.match(name)):
         return raw.decode("ascii")

@@ -18,238 +18,28 @@ after the other. An exception is logged once (logger "milter") and answered by t
 
 from __future__ import annotations
 
-import functools
 import logging
 import operator
 from collections.abc import Callable
-from typing import Any, Final
 
 import _libmilter
-from _libmilter import ffi, lib, listening_sockets, prepare_listener
+from _libmilter import constants, ffi, lib, listening_sockets, prepare_listener
+from _libmilter.constants import *  # noqa: F403  # all of them are names of this module
+from _libmilter.constants import ACCEPT, CONTINUE, CURR_ACTS, REJECT, SUCCESS, TEMPFAIL
+from _libmilter.context import encode, error, milterContext
+
+__all__ = [
+    "error", "getdiag", "getversion", "listening_fd", "main", "milterContext", "opensocket", "register",
+    "set_abort_callback", "set_body_callback", "set_close_callback", "set_connect_callback", "set_envfrom_callback",
+    "set_envrcpt_callback", "set_eoh_callback", "set_eom_callback", "set_exception_policy", "set_flags",
+    "set_header_callback", "set_headers_callback", "set_helo_callback", "setbacklog", "setconn", "setdbg", "settimeout",
+    "stop",
+]  # fmt: skip
+__all__ += constants.__all__
 
 _log = logging.getLogger("milter")
 
-# Return values of callbacks
-CONTINUE: Final[int] = lib.SMFIS_CONTINUE
-REJECT: Final[int] = lib.SMFIS_REJECT
-DISCARD: Final[int] = lib.SMFIS_DISCARD
-ACCEPT: Final[int] = lib.SMFIS_ACCEPT
-TEMPFAIL: Final[int] = lib.SMFIS_TEMPFAIL
-NOREPLY: Final[int] = lib.SMFIS_NOREPLY
-SKIP: Final[int] = lib.SMFIS_SKIP
-ALL_OPTS: Final[int] = lib.SMFIS_ALL_OPTS
-
-# Results of libmilter's functions, and its version
-SUCCESS: Final[int] = lib.MI_SUCCESS
-FAILURE: Final[int] = lib.MI_FAILURE
-VERSION: Final[int] = lib.SMFI_VERSION
-PROT_VERSION: Final[int] = lib.SMFI_PROT_VERSION
-CHUNK_SIZE: Final[int] = lib.MILTER_CHUNK_SIZE
-MAX_DATA_SIZE: Final[int] = lib.MILTER_MAX_DATA_SIZE
-
-# Actions (set_flags, negotiation)
-NONE: Final[int] = lib.SMFIF_NONE
-ADDHDRS: Final[int] = lib.SMFIF_ADDHDRS
-CHGBODY: Final[int] = lib.SMFIF_CHGBODY
-MODBODY: Final[int] = lib.SMFIF_MODBODY
-ADDRCPT: Final[int] = lib.SMFIF_ADDRCPT
-DELRCPT: Final[int] = lib.SMFIF_DELRCPT
-CHGHDRS: Final[int] = lib.SMFIF_CHGHDRS
-QUARANTINE: Final[int] = lib.SMFIF_QUARANTINE
-CHGFROM: Final[int] = lib.SMFIF_CHGFROM
-ADDRCPT_PAR: Final[int] = lib.SMFIF_ADDRCPT_PAR
-SETSYMLIST: Final[int] = lib.SMFIF_SETSYMLIST
-V1_ACTS: Final[int] = lib.SMFI_V1_ACTS
-V2_ACTS: Final[int] = lib.SMFI_V2_ACTS
-CURR_ACTS: Final[int] = lib.SMFI_CURR_ACTS
-
-# Steps (negotiation): not wanted, not answered, and other options
-P_NOCONNECT: Final[int] = lib.SMFIP_NOCONNECT
-P_NOHELO: Final[int] = lib.SMFIP_NOHELO
-P_NOMAIL: Final[int] = lib.SMFIP_NOMAIL
-P_NORCPT: Final[int] = lib.SMFIP_NORCPT
-P_NOBODY: Final[int] = lib.SMFIP_NOBODY
-P_NOHDRS: Final[int] = lib.SMFIP_NOHDRS
-P_NOEOH: Final[int] = lib.SMFIP_NOEOH
-P_NOUNKNOWN: Final[int] = lib.SMFIP_NOUNKNOWN
-P_NODATA: Final[int] = lib.SMFIP_NODATA
-P_NR_CONN: Final[int] = lib.SMFIP_NR_CONN
-P_NR_HELO: Final[int] = lib.SMFIP_NR_HELO
-P_NR_MAIL: Final[int] = lib.SMFIP_NR_MAIL
-P_NR_RCPT: Final[int] = lib.SMFIP_NR_RCPT
-P_NR_DATA: Final[int] = lib.SMFIP_NR_DATA
-P_NR_UNKN: Final[int] = lib.SMFIP_NR_UNKN
-P_NR_HDR: Final[int] = lib.SMFIP_NR_HDR
-P_NOHREPL: Final[int] = lib.SMFIP_NOHREPL
-P_NR_EOH: Final[int] = lib.SMFIP_NR_EOH
-P_NR_BODY: Final[int] = lib.SMFIP_NR_BODY
-P_SKIP: Final[int] = lib.SMFIP_SKIP
-P_RCPT_REJ: Final[int] = lib.SMFIP_RCPT_REJ
-P_HDR_LEADSPC: Final[int] = lib.SMFIP_HDR_LEADSPC
-P_MDS_256K: Final[int] = lib.SMFIP_MDS_256K
-P_MDS_1M: Final[int] = lib.SMFIP_MDS_1M
-V1_PROT: Final[int] = lib.SMFI_V1_PROT
-V2_PROT: Final[int] = lib.SMFI_V2_PROT
-CURR_PROT: Final[int] = lib.SMFI_CURR_PROT
-
-# Stages for setsymlist
-M_CONNECT: Final[int] = lib.SMFIM_CONNECT
-M_HELO: Final[int] = lib.SMFIM_HELO
-M_ENVFROM: Final[int] = lib.SMFIM_ENVFROM
-M_ENVRCPT: Final[int] = lib.SMFIM_ENVRCPT
-M_DATA: Final[int] = lib.SMFIM_DATA
-M_EOM: Final[int] = lib.SMFIM_EOM
-M_EOH: Final[int] = lib.SMFIM_EOH
-
-Text = str | bytes
 Callback = Callable[..., int]
-
-
-class error(Exception):
-    """libmilter refused a call. The message says what was asked of it; libmilter itself tells no reason."""
-
-
-def _encode(text: Text) -> bytes:
-    """The bytes of a text for C; raises TypeError and ValueError (a NUL inside) as a C module's argument check."""
-    if isinstance(text, str):
-        text = text.encode("utf-8", "surrogateescape")
-    elif not isinstance(text, bytes):
-        raise TypeError(f"expected str or bytes, not {type(text).__name__}")
-    if b"\0" in text:
-        raise ValueError("embedded null character")
-    return text
-
-
-_macro_name = functools.lru_cache(maxsize=128)(_encode)
-
-
-def _encode_optional(text: Text | None) -> Any:
-    return ffi.NULL if text is None else _encode(text)
-
-
-class milterContext:
-    """One SMTP connection. Handed to every callback; usable until the close callback returns.
-
-    Every method that asks libmilter raises milter.error when libmilter refuses, or when the connection is closed.
-    The methods that change the message work in the end-of-message callback only.
-    """
-
-    __slots__ = ("__weakref__", "_address", "_ctx", "inherited", "priv")
-
-    def __init__(self, address: int, actions: int = 0, steps: int = 0) -> None:
-        self._address = address
-        # What the client before negotiated, where the MTA goes on with its next one on the same connection; else zeros,
-        # or what is left of another connection: negotiation comes then, and decides.
-        self.inherited = (actions, steps)
-        self._ctx: Any = ffi.cast("SMFICTX *", address)  # None once the connection is closed
-        self.priv: Any = None  # what getpriv() returns, without a call
-
-    def _open(self) -> Any:
-        if self._ctx is None:
-            raise error("bad context")
-        return self._ctx
-
-    def getpriv(self) -> Any:
-        """The object given to setpriv(), or None."""
-        return self.priv
-
-    def setpriv(self, priv: Any, /) -> Any:
-        """Attach an object to the connection; returns the one attached before."""
-        before, self.priv = self.priv, priv
-        return before
-
-    def getsymval(self, name: Text, /) -> str | None:
-        """The value of a macro (`j`, `{auth_authen}`), or None where the MTA did not send it."""
-        if self._ctx is None:  # as in _open(), which each look at a macro would pay for
-            raise error("bad context")
-        return _libmilter.macro(self._address, _macro_name(name))
-
-    def setreply(self, rcode: Text, xcode: Text | None, /, *lines: Text) -> None:
-        """The SMTP reply to this step's REJECT (5xx) or TEMPFAIL (4xx): code, enhanced code or None, up to 32 lines.
-
-        The text is sent as it is, `%` included. libmilter ignores it where code and verdict do not match.
-        """
-        ctx = self._open()
-        if len(lines) > lib.SETREPLY_LINES:
-            raise TypeError(f"setreply() takes at most {lib.SETREPLY_LINES} lines ({len(lines)} given)")
-        # The array is full length: unused places are the NULL that ends smfi_setmlreply's arguments.
-        texts = [ffi.from_buffer("char[]", _encode(line) + b"\0") for line in lines]
-        array = ffi.new("char *[]", lib.SETREPLY_LINES)
-        array[0 : len(texts)] = texts
-        if lib.set_reply(ctx, _encode(rcode), _encode_optional(xcode), array, len(texts)) != SUCCESS:
-            raise error("cannot set reply")
-
-    def addheader(self, field: Text, value: Text, index: int = -1, /) -> None:
-        """Append a header field, or insert it as the index-th of all (0: before the first)."""
-        name, content = _encode(field), _encode(value)
-        kind = lib.ADD_HEADER if index < 0 else lib.INSERT_HEADER
-        if not self._deferred(kind, max(0, index), name, content):
-            ctx = self._in_order()
-            add = lib.smfi_addheader(ctx, name, content) if index < 0 else lib.smfi_insheader(ctx, index, name, content)
-            if add != SUCCESS:
-                raise error("cannot add header")
-
-    def chgheader(self, field: Text, index: int, value: Text | None, /) -> None:
-        """Change the index-th field of this name, counting from 1; None or an empty value deletes it."""
-        name, content = _encode(field), None if value is None else _encode(value)
-        if not self._deferred(lib.CHANGE_HEADER, operator.index(index), name, content):
-            content = ffi.NULL if content is None else content
-            if lib.smfi_chgheader(self._in_order(), name, index, content) != SUCCESS:
-                raise error("cannot change header")
-
-    def _deferred(self, kind: int, index: int, name: bytes, value: bytes | None) -> bool:
-        """Whether a header change will be sent later, when the end-of-message callback returns or another change is made."""
-        self._open()
-        return _libmilter.defer_change(self._address, kind, index, name, value)
-
-    def _in_order(self) -> Any:
-        """libmilter's context, after the header changes that wait have been sent."""
-        ctx = self._open()
-        if lib.send_changes(ctx) != SUCCESS:
-            raise error("cannot change header")
-        return ctx
-
-    def addrcpt(self, rcpt: Text, params: Text | None = None, /) -> None:
-        """Add an envelope recipient, with ESMTP parameters if given (action ADDRCPT_PAR)."""
-        ctx = self._in_order()
-        if params is None:
-            result = lib.smfi_addrcpt(ctx, _encode(rcpt))
-        else:
-            result = lib.smfi_addrcpt_par(ctx, _encode(rcpt), _encode(params))
-        if result != SUCCESS:
-            raise error("cannot add recipient")
-
-    def delrcpt(self, rcpt: Text, /) -> None:
-        """Remove an envelope recipient, spelled exactly as envrcpt got it."""
-        if lib.smfi_delrcpt(self._in_order(), _encode(rcpt)) != SUCCESS:
-            raise error("cannot delete recipient")
-
-    def chgfrom(self, sender: Text, params: Text | None = None, /) -> None:
-        """Replace the envelope sender, with ESMTP parameters if given."""
-        if lib.smfi_chgfrom(self._in_order(), _encode(sender), _encode_optional(params)) != SUCCESS:
-            raise error("cannot change sender")
-
-    def replacebody(self, body: Text | bytearray | memoryview, /) -> None:
-        """Replace the body (lines end with CR LF); a second call appends to the first."""
-        content = body.encode("utf-8", "surrogateescape") if isinstance(body, str) else memoryview(body).tobytes()
-        if lib.smfi_replacebody(self._in_order(), content, len(content)) != SUCCESS:
-            raise error("cannot replace message body")
-
-    def quarantine(self, reason: Text, /) -> None:
-        """Have the MTA hold the message in its queue."""
-        if lib.smfi_quarantine(self._in_order(), _encode(reason)) != SUCCESS:
-            raise error("cannot quarantine message")
-
-    def progress(self) -> None:
-        """Tell the MTA that work goes on, so that its timer starts again."""
-        if lib.smfi_progress(self._open()) != SUCCESS:
-            raise error("cannot notify progress")
-
-    def setsymlist(self, stage: int, macros: Text, /) -> None:
-        """In the negotiate callback: the macros (separated by blanks) that the MTA shall send at a stage M_*."""
-        if lib.smfi_setsymlist(self._open(), stage, _encode(macros)) != SUCCESS:
-            raise error("cannot set macro list")
-
 
 # The milter as it is being described: one a process, as libmilter has it.
 
@@ -389,7 +179,7 @@ def register(
         _callbacks.pop(step, None)
         if function is not None:
             _callbacks[step] = function
-    _name = _encode(name)
+    _name = encode(name)
     _load_callbacks()
     # While libmilter runs, its description must stay as it is: its threads read it.
     if not _running and lib.register_milter(_name, _flags) != SUCCESS:
@@ -400,7 +190,7 @@ def setconn(where: str, /) -> None:
     """Where to listen: "unix:/path" or "/path", "inet:port@host", "inet6:port@host"."""
     if not isinstance(where, str):
         raise TypeError(f"setconn() argument 1 must be str, not {type(where).__name__}")
-    if lib.smfi_setconn(_encode(where)) != SUCCESS:
+    if lib.smfi_setconn(encode(where)) != SUCCESS:
         raise error("cannot set connection")
 
 

@@ -21,7 +21,7 @@ def _build_module(path: Path) -> ModuleType:
     return module
 
 
-class LibmilterBuildHook(BuildHookInterface):
+class LibmilterBuildHook(BuildHookInterface[Any]):
     """Compiles lib/_libmilter/trampolines.c before a wheel is packed."""
 
     def dependencies(self) -> list[str]:
