@@ -63,7 +63,7 @@ dnsre = re.compile(r"[a-z][-a-z\d.]+\Z", re.IGNORECASE)
 
 
 def addr2bin(s: str) -> int:
-    """Return a dotted IPv4 address as an integer; with fewer than four numbers, the last fills the rest.
+    """Return an address as an integer: IPv6, or IPv4, where with fewer than four numbers the last fills the rest.
 
     Raises OSError for anything else.
 
@@ -72,6 +72,11 @@ def addr2bin(s: str) -> int:
     >>> bin2addr(addr2bin('10.1'))
     '10.0.0.1'
     """
+    if ":" in s:
+        try:
+            return bin2long6(inet_pton(s.strip()))
+        except (OSError, ValueError):
+            raise OSError(f"Invalid IP6 address: {s}") from None
     parts = s.split(".")
     limits = [256] * (len(parts) - 1) + [256 ** (5 - len(parts))]
     if len(parts) > 4 or not all(
@@ -219,8 +224,8 @@ def parse_addr(t: str) -> list[str]:
 def parseaddr(t: str) -> tuple[str, str]:
     """Split a header address into (display name, address); both are empty where nothing can be found.
 
-    Unlike ``email.utils.parseaddr`` it finds the address in angle brackets behind a name that holds an unquoted
-    ``@``, and after a source route. Of several addresses it returns the first.
+    Unlike ``email.utils.parseaddr`` it finds the address in angle brackets behind a name with unquoted special
+    characters, and after a source route. Of several addresses it returns the first.
 
     >>> parseaddr('joe@example.com')
     ('', 'joe@example.com')
@@ -228,12 +233,22 @@ def parseaddr(t: str) -> tuple[str, str]:
     ('Doe, Joe', 'joe@example.com')
     >>> parseaddr('joe@home <@relay.example,@hop.example:joe@example.com>')
     ('joe@home', 'joe@example.com')
+    >>> parseaddr('Acme, Inc. <news@example.com>')
+    ('Acme, Inc.', 'news@example.com')
     """
     text = t.strip()
-    if text.endswith(">") and text.count("<") == text.count(">") == 1:
-        name, _, path = text[:-1].partition("<")
-        if not _SPECIALS.search(name) and not _SPECIALS.search(path.partition(":")[2] or path):
-            return name.strip(), _without_route(path)
+    bracketed = text.endswith(">") and text.count("<") == text.count(">") == 1
+    name, _, path = text[:-1].partition("<") if bracketed else ("", "", "")
+    if bracketed and not _SPECIALS.search(name) and not _SPECIALS.search(path.partition(":")[2] or path):
+        return name.strip(), _without_route(path)
+    found = _parsed(text)
+    if bracketed and name.strip() and not found[0] and "@" not in name:
+        # A name that should have been quoted. One with an "@" is a list of addresses.
+        return name.strip(), _without_route(path)
+    return found
+
+
+def _parsed(text: str) -> tuple[str, str]:
     try:
         return email.utils.parseaddr(text, **_LENIENT)
     except RecursionError:  # its comments nest as deep as the sender likes
@@ -259,8 +274,8 @@ _ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bq])\?([^?]*)\?=", re.IGNORECASE)
 def parse_header(val: str | bytes) -> str:
     """Decode the encoded words (RFC 2047) of a header value, wherever they stand, to see what a reader would see.
 
-    Never raises: an encoded word of an unknown charset or beyond repair stays as it is, octets that the charset does
-    not have become U+FFFD.
+    Never raises: an encoded word beyond repair stays as it is, octets that the charset does not have become U+FFFD. A word
+    of an unknown charset is read as UTF-8, or else as windows-1252.
 
     >>> parse_header('=?iso-8859-1?Q?Caf=E9?= <joe@example.com>')
     'Café <joe@example.com>'
@@ -268,7 +283,7 @@ def parse_header(val: str | bytes) -> str:
     if isinstance(val, bytes):
         val = val.decode("utf-8", "surrogateescape")
     parts: list[str] = []
-    pending: tuple[str, bytes, str] | None = None  # charset, octets and original text of adjacent encoded words
+    pending: tuple[str, bytes] | None = None  # charset and octets of adjacent encoded words
     end = 0
     for word in _ENCODED_WORD.finditer(val):
         gap = val[end : word.start()]
@@ -277,11 +292,11 @@ def parse_header(val: str | bytes) -> str:
         octets = _octets(word[2], word[3])
         if pending and not gap.strip() and octets is not None:
             if pending[0] == charset:  # a character may be cut in two by a careless sender
-                pending = charset, pending[1] + octets, pending[2] + gap + word[0]
+                pending = charset, pending[1] + octets
                 continue
             gap = ""
         parts += [_text(pending), gap]
-        pending = (charset, octets, word[0]) if octets is not None else None
+        pending = (charset, octets) if octets is not None else None
         if octets is None:
             parts.append(word[0])
     return "".join([*parts, _text(pending), val[end:]])
@@ -306,11 +321,8 @@ def _lenient_base64(raw: bytes) -> bytes | None:
         return None
 
 
-def _text(pending: tuple[str, bytes, str] | None) -> str:
-    if pending is None:
-        return ""
-    charset, octets, original = pending
-    return original if _charsets.known(charset) is None else _charsets.decode(octets, charset)
+def _text(pending: tuple[str, bytes] | None) -> str:
+    return _charsets.decode(pending[1], pending[0]) if pending is not None else ""
 
 
 def decode(s: str | bytes, convert_eols: str | None = None) -> bytes:

@@ -107,6 +107,28 @@ def test_the_mask_of_a_parent_does_not_hide_what_a_subclass_overrides() -> None:
     assert Louder.protocol_mask() & Milter.P_NR_HELO
 
 
+@pytest.mark.parametrize("bit", [Milter.P_NOBODY, Milter.P_NR_BODY])
+def test_enabled_protocols_leave_steps_and_answers_out(bit: int) -> None:
+    """What a class asks for counts, until a subclass overrides the step itself."""
+
+    class Seeing(Milter.Base):
+        def body(self, blk: bytes) -> int:
+            return Milter.CONTINUE
+
+    class Derived(Seeing):
+        pass
+
+    before = Seeing.protocol_mask(), Derived.protocol_mask()
+    assert Milter.enable_protocols(Seeing, bit) is Seeing
+
+    class Again(Seeing):
+        def body(self, blk: bytes) -> int:
+            return Milter.CONTINUE
+
+    assert (Seeing.protocol_mask(), Derived.protocol_mask()) == (before[0] & ~bit, before[1] & ~bit)
+    assert Again.protocol_mask() & bit
+
+
 def test_class_decorators_enable_protocols_for_subclasses_too() -> None:
     """What @rejected_recipients and @header_leading_space ask for stays asked for."""
 
@@ -444,6 +466,47 @@ def test_closing_a_connection_that_never_was_is_fine() -> None:
     assert Milter.close_callback(Context()) == Milter.CONTINUE
 
 
+@pytest.mark.parametrize(
+    ("step", "arguments", "line"),
+    [
+        ("connect", ("h.example", 2, ("192.0.2.1", 25)), "connect from h.example at ('192.0.2.1', 25)"),
+        ("hello", ("h.example",), "hello from h.example"),
+        ("header", ("A", "b"), "A: b"),
+        ("eoh", (), "eoh"),
+    ],
+)
+def test_a_log_that_takes_one_string_gets_one(step: str, arguments: tuple[Any, ...], line: str) -> None:
+    """Subclasses of Milter.Milter define log(self, msg), as pymilter lets them."""
+    seen = []
+
+    class Logging(Milter.Milter):
+        def log(self, msg: str) -> None:  # type: ignore[override]
+            seen.append(msg)
+
+    m = Logging()
+    m._setctx(None)
+    getattr(m, step)(*arguments)
+    assert seen == [line]
+
+
+def test_everything_that_pymilter_exports_comes_with_a_star() -> None:
+    names: dict[str, Any] = {}
+    exec("from Milter import *", names)
+    assert {
+        "Base",
+        "Milter",
+        "CONTINUE",
+        "runmilter",
+        "set_flags",
+        "error",
+        "P_NR_HDR",
+        "uniqueID",
+        "re",
+        "sys",
+    } <= set(names)
+    assert {"annotations", "factory", "milter", "itertools", "Any", "lib"}.isdisjoint(names)
+
+
 def test_the_default_milter_logs_each_step_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """And lets everything pass."""
     m = Milter.Milter()
@@ -469,6 +532,7 @@ def test_unique_ids_are_unique() -> None:
         (["AUTH=<>", "X="], {"AUTH": "<>", "X": ""}, {"AUTH": "<>", "X": ""}),
         (["ENVID=a=b"], {"ENVID": "a=b"}, {"ENVID": "a=b"}),
         ([b"SIZE=3"], {"SIZE": b"3"}, {"SIZE": b"3"}),
+        (["=x", "="], {}, {"": ""}),
         ([], {}, {}),
     ],
 )
@@ -482,6 +546,10 @@ def test_an_address_with_an_equals_sign_is_no_parameter() -> None:
     """envcallback() leaves the address alone."""
     seen = Milter.envcallback(lambda *a, **k: (a, k), ["<a=b@c>", "SIZE=3", "SMTPUTF8"])
     assert seen == (("<a=b@c>", "SMTPUTF8"), {"SIZE": "3"})
+
+
+def test_a_parameter_without_a_name_stays_as_it_is() -> None:
+    assert Milter.envcallback(lambda *a, **k: (a, k), ["<a@b>", "=x"]) == (("<a@b>", "=x"), {})
 
 
 def test_unknown_bits_of_a_mask_are_shown_as_one_number() -> None:

@@ -15,7 +15,9 @@ from Milter.dynip import is_dynip
 from Milter.unsign import unsign
 
 
-@pytest.mark.parametrize("name", ["Milter", "Milter.utils", "Milter.pyip6", "Milter.dynip", "Milter.unsign"])
+@pytest.mark.parametrize(
+    "name", ["Milter._parameters", "Milter.utils", "Milter.pyip6", "Milter.dynip", "Milter.unsign"]
+)
 def test_examples_in_docstrings_hold(name: str) -> None:
     """They are what a reader tries first."""
     result = doctest.testmod(importlib.import_module(name))
@@ -60,6 +62,16 @@ def test_parseaddr(text: str, expected: tuple[str, str]) -> None:
     assert utils.parseaddr(text) == expected
 
 
+@pytest.mark.parametrize("name", ["Acme, Inc.", "Acme; Co", "Acme)", "A, B, C", "A:B;C, D", ":", "A\\,B", ",", 'A, "B'])
+def test_a_name_that_should_have_been_quoted_hides_no_address(name: str) -> None:
+    assert utils.parseaddr(f"{name} <news@acme.example>") == (name, "news@acme.example")
+
+
+@pytest.mark.parametrize("text", ["a@b.example, c <d@e.example>", "a@b.example; c <d@e.example>"])
+def test_of_several_addresses_the_first_is_returned(text: str) -> None:
+    assert utils.parseaddr(text) == ("", "a@b.example")
+
+
 @given(st.text(alphabet='<>@"\\(),;:=?ab \n\udce9'))
 def test_parsing_addresses_never_raises(text: str) -> None:
     """Whatever a sender writes."""
@@ -75,8 +87,10 @@ def test_parsing_addresses_never_raises(text: str) -> None:
         ("=?utf-8?q?a?= =?utf-8?q?b?= c", "ab c"),
         ("=?utf-8?b?w4M=?=\n =?utf-8?b?wqk=?=", "Ã©"),
         ("=?utf-8?q?=C3?= =?utf-8?q?=A9?=", "é"),
-        ("=?no-such-charset?q?x?= y", "=?no-such-charset?q?x?= y"),
-        ("=?hex?q?616263?=", "=?hex?q?616263?="),
+        ("=?no-such-charset?q?x?= y", "x y"),
+        ("=?no-such-charset?q?Caf=C3=A9?= y", "Café y"),
+        ("=?no-such-charset?q?Caf=E9s?=", "Cafés"),
+        ("=?hex?q?616263?=", "616263"),
         ("=?utf-8?b?A?= b", "=?utf-8?b?A?= b"),
         ("=?utf-8?q?=ff?=", "�"),
         (b"caf\xe9", "caf\udce9"),
@@ -131,6 +145,12 @@ def test_iniplist_raises_on_what_cannot_be(address: str, items: list[str]) -> No
     """A wrong address, a wrong prefix length."""
     with pytest.raises(ValueError, match="Invalid"):
         utils.iniplist(address, items)
+
+
+def test_addr2bin_reads_ipv6() -> None:
+    assert utils.addr2bin("2001:db8::1") == 0x20010DB8 << 96 | 1
+    with pytest.raises(OSError, match="Invalid IP6"):
+        utils.addr2bin("2001:db8:1")
 
 
 @pytest.mark.parametrize("text", ["1.2.3.4.5", "x", "256.1.1.1", "", "1.2.3.99999999999", "1.-1", "１.2.3.4"])
