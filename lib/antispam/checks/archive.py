@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Verdict, reject
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.program import ProgramSettings
+from antispam.store import StoreError, attempts
 
 NAME = "archive"
 
@@ -75,6 +77,10 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     """Raises NotDone where it can't be written."""
     if finding.too_large or services.read_only or not draft.addresses:
         return
+    identity = draft.message.identity() if services.store is not None else ""
+    archived = f"archive {' '.join(draft.addresses)}"
+    if identity and _was_archived(archived, identity, services):
+        return  # the client brings it again: its copy is there
     name = services.settings[Settings].archive
     path = services.settings[ProgramSettings].datadir / Path(name)  # which an absolute path leaves as it is
     envelope = Envelope(draft.message.mail_from, draft.addresses, services.clock())
@@ -82,3 +88,20 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
         append(path, name.endswith(os.sep) or path.is_dir(), draft.raw(), envelope, services.deadline)
     except ArchiveError as error:
         raise NotDone(f"not archived: {error}") from error
+    if identity:
+        _note(archived, identity, draft.message.ref, services)
+
+
+def _was_archived(what: str, identity: str, services: Services) -> bool:
+    """False where the store can't tell: two copies are better than none."""
+    assert services.store is not None
+    with contextlib.suppress(StoreError):
+        return attempts.done(services.store, what, identity, services.deadline)
+    return False
+
+
+def _note(what: str, identity: str, ref: str, services: Services) -> None:
+    """Noted once the copy is on disk; what can't be noted may be copied a second time."""
+    assert services.store is not None
+    with contextlib.suppress(StoreError):
+        attempts.note(services.store, what, identity, ref, services.clock(), services.deadline)

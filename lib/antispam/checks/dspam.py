@@ -17,7 +17,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import parse_mailbox
 from antispam.settings.metrics import MetricsSettings
-from antispam.store import StoreError, rates
+from antispam.store import StoreError, attempts, rates
 from dspam.features import author_key, extract
 from dspam.hashing import Keys
 from dspam.schema import dspam_signature
@@ -25,6 +25,7 @@ from dspam.store import pack_keys
 
 SENDERS_SHARE = 10  # messages an hour that the domain of one whitelisted sender teaches everybody's dictionary
 NAME = "dspam"
+_ATTEMPT = "dspam attempt"
 Finding = OpinionFinding
 Settings = DspamSettings
 ALSO_READS = (MetricsSettings,)
@@ -161,7 +162,7 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
     for opinion in finding.opinions:
         for user in filter(None, opinion.users):
             if services.people.settings_for(user, deadline).training_mode is TrainingMode.TEFT:
-                dictionaries.make(user).learn(message.ref, keys, opinion.is_spam, deadline)
+                _learn(user, opinion.is_spam, message, keys, services)
     if is_whitelisted(message):
         for opinion in finding.opinions:
             wanting = opinion.is_spam or opinion.ham < settings.least
@@ -186,7 +187,30 @@ def _learn_some(source: str, name: str, is_spam: bool, message: Message, keys: K
     assert services.dictionaries is not None
     used = rates.use(services.store, source[:255], 1, services.clock(), PERIOD, services.deadline)
     if used <= services.settings[Settings].report_rate:
-        services.dictionaries.make(name).learn(message.ref, keys, is_spam, services.deadline)
+        _learn(name, is_spam, message, keys, services)
+
+
+def _learn(name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:
+    """Teach a dictionary once, however often the client brings the message: what an earlier attempt taught is taken back, so
+    that a report corrects what is in force."""
+    assert services.dictionaries is not None
+    teacher = services.dictionaries.make(name)
+    earlier = _earlier_attempt(message, services)
+    if earlier and earlier != message.ref:
+        teacher.forget(earlier, services.deadline)
+    teacher.learn(message.ref, keys, is_spam, services.deadline)
+
+
+def _earlier_attempt(message: Message, services: Services) -> str:
+    """The reference under which the message was last learned; "" where it was not."""
+    assert services.store is not None
+    if _ATTEMPT not in message.memo:
+        identity = message.identity()
+        message.memo[_ATTEMPT] = identity and attempts.note(
+            services.store, "lessons", identity, message.ref, services.clock(), services.deadline
+        )
+    earlier: str = message.memo[_ATTEMPT]
+    return earlier
 
 
 def _signature(teacher: Teacher, message: Message, keys: Keys, now: float) -> dict[str, object]:

@@ -56,6 +56,7 @@ class Delivery:
         self._subject = subject
         self._services = services
         self._settings = services().settings
+        self._program = self._settings[ProgramSettings]
 
     def conclude(self, fate: Fate) -> Outcome:
         """Store what must be durable, and say what the MTA is told."""
@@ -69,7 +70,7 @@ class Delivery:
         return self._subject._replace(recipient=recipient)
 
     def _say(self, decision: Decision) -> Verdict:
-        return spoken.say(decision, self._subject, self._settings[ProgramSettings].errors_url)
+        return spoken.say(decision, self._subject, self._program.errors_url)
 
     def _kept(self, fate: Fate) -> Decision:
         """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client
@@ -90,7 +91,7 @@ class Delivery:
         services = self._services()
         drafts = []
         for recipients in self._groups(fate, services):
-            draft = Draft(self._message, recipients)
+            draft = Draft(self._message, recipients, fold_case=not self._program.case_sensitive_localpart)
             failure = self._runner.act(self._of(recipients[0]), draft, services)
             if failure is not None:
                 return Outcome(self._say(failure))
@@ -127,7 +128,11 @@ class Delivery:
     def _store(self, kept: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
         """Keep the message from some, and what others get; false where that was not possible."""
         message = self._message
-        letters = [Letter(Kind.REST, message.ref, draft.sender, draft.addresses, draft.letter()) for draft in others]
+        identity = message.identity() if others else ""
+        letters = [
+            Letter(Kind.REST, message.ref, draft.sender, draft.addresses, draft.letter(), once=_once(identity, draft))
+            for draft in others
+        ]
         return self._recorder is not None and self._recorder.keep(message, self._entries(kept), letters)
 
     def _entries(self, kept: Sequence[tuple[Recipient, Decision]]) -> list[Kept]:
@@ -154,12 +159,17 @@ def _score(recipient: Recipient) -> float | None:
     return found.probability if found is not None and not found.error else None
 
 
+def _once(identity: str, draft: Draft) -> str:
+    """The name under which a copy is posted once, however often the client brings the message; "" where nobody can tell."""
+    return f"rest {identity} {' '.join(sorted(draft.addresses))}" if identity else ""
+
+
 def _share_out(drafts: Sequence[Draft]) -> None:
     """Whoever was added gets one message, however many of these would go to them, and their own if they are a recipient."""
-    served = {recipient.address.lower() for draft in drafts for recipient in draft.named}
+    served = {draft.key(recipient.address) for draft in drafts for recipient in draft.named}
     for draft in drafts:
         draft.withdraw(served)
-        served.update(address.lower() for address in draft.addresses)
+        served.update(draft.key(address) for address in draft.addresses)
 
 
 def _too_large(decision: Decision) -> Decision:

@@ -12,7 +12,7 @@ from antispam.journey.history_row import row_for
 from antispam.mail.message import Message
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import Verdict
-from antispam.store import Store, StoreError, outbox, quarantine
+from antispam.store import Store, StoreError, attempts, outbox, quarantine
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Letter
 from antispam.store.quarantine import Kept
@@ -45,7 +45,7 @@ class StoreRecorder:
         try:
             with self._store.write() as connection:
                 if kept:
-                    quarantine.insert(connection, message, kept)
+                    quarantine.insert(connection, message, kept, self._earlier(connection, message))
                 for letter in letters:
                     outbox.post(self._store, connection, letter, self._clock())
         except (StoreError, sa.exc.SQLAlchemyError) as error:
@@ -54,3 +54,14 @@ class StoreRecorder:
         if letters and self._posted is not None:
             self._posted.set()
         return True
+
+    def _earlier(self, connection: sa.Connection, message: Message) -> str:
+        """Under which reference an earlier attempt at the message was kept; "" where this is the first."""
+        identity = message.identity()
+        if not identity:
+            return ""
+        ref = attempts.first(self._store, connection, "quarantine", identity, message.ref, self._clock())
+        if ref == message.ref:
+            return ""
+        log.info("[%s] the client brings again what is kept as [%s]", message.ref, ref)
+        return ref

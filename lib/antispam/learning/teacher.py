@@ -80,6 +80,10 @@ class Teacher:
         """Undo exactly what the message taught; False where it taught nothing, or too long ago."""
         return self._tokens.undo(self._user, identity(raw))
 
+    def forget(self, name: str, deadline: Deadline | None = None) -> bool:
+        """Undo exactly what was learned under that name; False where nothing was, or too long ago."""
+        return self._tokens.undo(self._user, name, deadline)
+
     def hits(self, key: int, deadline: Deadline | None = None) -> tuple[int, int]:
         """In how many spam and in how many ham messages a feature was."""
         ((spam, ham, _),) = self._tokens.counts(self._user, [key], deadline).tolist()

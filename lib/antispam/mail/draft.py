@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from antispam.mail.message import Header, Message, Recipient, as_octets
+from antispam.net.addresses import MAX_PATH, parse_mailbox
 from antispam.text import with_crlf
 
 
@@ -68,8 +69,14 @@ class Draft:
     Values given to insert_header, append_header and change_header are text without the leading space; LF folds them.
     """
 
-    def __init__(self, message: Message, recipients: Sequence[Recipient] | None = None) -> None:
-        """Without `recipients` it is for all that the message was accepted for."""
+    def __init__(
+        self, message: Message, recipients: Sequence[Recipient] | None = None, *, fold_case: bool = True
+    ) -> None:
+        """Without `recipients` it is for all that the message was accepted for.
+
+        fold_case  Ann@example.com and ann@example.com are one mailbox
+        """
+        self._fold_case = fold_case
         self.message = message
         self.recipients = tuple(message.accepted_recipients if recipients is None else recipients)
         self.body = message.body.content()
@@ -79,8 +86,16 @@ class Draft:
         self._inserted: list[InsertHeader] = []
         self._appended: list[AppendHeader] = []
         self._envelope: list[Edit] = []
-        self._added: dict[str, AddRecipient] = {}  # by the address in small letters
+        self._added: dict[str, AddRecipient] = {}  # by key()
         self._taken_out: set[str] = set()
+
+    def key(self, address: str) -> str:
+        """What two spellings of one mailbox have in common."""
+        if len(address) > MAX_PATH:  # of which parse_mailbox() reads a part only
+            return address
+        mailbox = parse_mailbox(address)
+        local = mailbox.local.lower() if self._fold_case else mailbox.local
+        return f"{local}@{mailbox.domain}" if mailbox.domain else local
 
     @functools.cached_property
     def _places(self) -> dict[int, int]:
@@ -137,13 +152,13 @@ class Draft:
 
     def add_recipient(self, address: str, params: str = "") -> None:
         """Somebody gets it whom nobody named at RCPT: once, and only where he does not get it anyway."""
-        self._added.setdefault(address.lower(), AddRecipient(address, params))
+        self._added.setdefault(self.key(address), AddRecipient(address, params))
 
     def redirect(self, address: str, destinations: Sequence[str]) -> None:
         """The destinations get it instead of that address, which may have been added, too; the address stays if it is one of
         them."""
-        key, params = address.lower(), ""
-        if key not in {destination.lower() for destination in destinations}:
+        key, params = self.key(address), ""
+        if key not in {self.key(destination) for destination in destinations}:
             self._taken_out.add(key)
             params = self._added.pop(key, AddRecipient(address)).params
         for destination in destinations:
@@ -151,7 +166,7 @@ class Draft:
 
     def take_out_all(self) -> None:
         """None of the recipients gets it, only who was or is added."""
-        self._taken_out.update(recipient.address.lower() for recipient in self.recipients)
+        self._taken_out.update(self.key(recipient.address) for recipient in self.recipients)
 
     @property
     def named(self) -> tuple[Recipient, ...]:
@@ -159,7 +174,7 @@ class Draft:
         return tuple(one for one in self.recipients if not self._is_out(one))
 
     def _is_out(self, recipient: Recipient) -> bool:
-        key = recipient.address.lower()
+        key = self.key(recipient.address)
         return key in self._taken_out and key not in self._added
 
     @property
@@ -170,14 +185,14 @@ class Draft:
 
     def _additions(self) -> list[AddRecipient]:
         """Whom the MTA does not know yet: who was added, and the mailboxes that the client named in another way."""
-        as_named = {one.address.lower() for one in self.named if not one.readdressed}
-        meant = {one.address.lower(): AddRecipient(one.address) for one in self.named if one.readdressed}
+        as_named = {self.key(one.address) for one in self.named if not one.readdressed}
+        meant = {self.key(one.address): AddRecipient(one.address) for one in self.named if one.readdressed}
         return [added for key, added in (meant | self._added).items() if key not in as_named]
 
-    def withdraw(self, addresses: Collection[str]) -> None:
-        """Those who were added and get it in another way (addresses in small letters) do not get this one."""
-        for address in addresses:
-            self._added.pop(address, None)
+    def withdraw(self, keys: Collection[str]) -> None:
+        """Those who were added and get it in another way (their keys) do not get this one."""
+        for key in keys:
+            self._added.pop(key, None)
 
     def delete_recipient(self, path: str) -> None:
         self._envelope.append(DeleteRecipient(path))
@@ -203,8 +218,8 @@ class Draft:
         """The names that recipients are known by to the MTA, out before anybody is put in. An MTA that undoes signatures itself
         (sendmail/srs.m4) knows both as one mailbox: if that was named by its own address, too, it must be put in again."""
         out: list[Edit] = [DeleteRecipient(one.path) for one in self.recipients if one.readdressed]
-        meant = {one.address.lower() for one in self.named if one.readdressed}
-        named = {one.address.lower(): one.address for one in self.named if not one.readdressed}
+        meant = {self.key(one.address) for one in self.named if one.readdressed}
+        named = {self.key(one.address): one.address for one in self.named if not one.readdressed}
         return [*out, *(AddRecipient(named[key]) for key in sorted(meant & named.keys()))]
 
     def _gone(self) -> list[Edit]:

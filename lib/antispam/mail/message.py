@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -224,6 +225,17 @@ class Message:
         the two, and nothing else is worth the time that thousands take."""
         found = self.fields(name)
         return found if len(found) <= 2 * SHOWN else [*found[:SHOWN], *found[-SHOWN:]]
+
+    def identity(self) -> str:
+        """What a client's next attempt at this message has in common with this one, and no other message has: the envelope,
+        the Message-ID, and a digest of every octet. "" for a message without a Message-ID, which may be a new one that says the
+        same (a nightly report), and for one that was not kept whole."""
+        if not self.body.complete or not any(header.value.strip() for header in self.fields(b"message-id")):
+            return ""
+        envelope = [self.mail_from, *sorted(one.path or one.address for one in self.accepted_recipients)]
+        digest = hashlib.sha256("\0".join(envelope).encode("utf-8", "surrogateescape"))
+        digest.update(self.raw())
+        return digest.hexdigest()
 
     def raw(self) -> bytes:
         """The message as octets with CRLF between the header fields, as it came, for storing and for verifying."""

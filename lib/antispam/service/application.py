@@ -52,7 +52,7 @@ from antispam.settings.logs import LogSettings
 from antispam.settings.metrics import MetricsSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, StoreSettings, Untrapped
-from antispam.store import Store, StoreError, history, migrate
+from antispam.store import Store, StoreError, attempts, history, migrate
 from antispam.store.engine import SLICE, url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Letter
@@ -216,7 +216,10 @@ class Application:
         def messages() -> bool:
             return history.purge(self.store, services.clock() - retain) == SLICE
 
-        found = [Chore(task) for task in (originals, messages)]
+        def noted_attempts() -> bool:
+            return attempts.purge(self.store, services.clock() - attempts.KEEP) == SLICE
+
+        found = [Chore(task) for task in (originals, messages, noted_attempts)]
         for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
             task: Task = functools.partial(check.tidy, services)
             found.append(Chore(task, getattr(check, "TIDY_EVERY", EVERY)))

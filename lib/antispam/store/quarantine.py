@@ -48,19 +48,36 @@ class Kept:
     score: float | None = None
 
 
-def insert(connection: sa.Connection, message: Message, kept: Sequence[Kept]) -> None:
-    """Write the message and its entries, within the caller's transaction. The message must have been kept whole."""
+def insert(connection: sa.Connection, message: Message, kept: Sequence[Kept], ref: str = "") -> None:
+    """Write the message and its entries, within the caller's transaction. The message must have been kept whole.
+
+    ref  the reference under which an earlier attempt at this message was kept, "" for none: what it left is not written again
+    """
     raw = message.raw()
-    connection.execute(sa.insert(stored_message).values(ref=message.ref, stored_at=message.received_at, content=raw))
+    if ref:
+        kept = _still_missing(connection, ref, kept)
+        there = connection.scalar(sa.select(stored_message.c.ref).where(stored_message.c.ref == ref)) is not None
+    if not kept:
+        return
+    ref, there = (ref, there) if ref else (message.ref, False)
+    if not there:
+        connection.execute(sa.insert(stored_message).values(ref=ref, stored_at=message.received_at, content=raw))
     subject = next((header.decoded for header in message.fields(b"subject")), "")
     common = {
-        "ref": message.ref,
+        "ref": ref,
         "received_at": message.received_at,
         "mail_from": from_wire(message.mail_from, 320),
         "subject": subject_column(subject),
         "size": len(raw),
     }
     connection.execute(sa.insert(quarantine_entry), [common | _values(one) for one in kept])
+
+
+def _still_missing(connection: sa.Connection, ref: str, kept: Sequence[Kept]) -> list[Kept]:
+    """Those for whom there is no entry under that reference."""
+    users = connection.scalars(sa.select(quarantine_entry.c.user_name).where(quarantine_entry.c.ref == ref))
+    known = set(users)
+    return [one for one in kept if from_wire(one.user, 320) not in known]
 
 
 def _values(kept: Kept) -> dict[str, object]:

@@ -105,7 +105,20 @@ outbox = sa.Table(
     sa.Column("pass_digest", sa.String(64), nullable=True),
     sa.Column("sent_at", Seconds, nullable=True),
     sa.Column("failed_at", Seconds, nullable=True),
+    sa.Column(
+        "notify", sa.Text, nullable=True
+    ),  # JSON: what the client asked for with NOTIFY, ORCPT, RET, ENVID (RFC 3461)
     sqlite_autoincrement=True,  # the number is in passes that are out in the world
+)
+
+# What was done for a message that its client may bring again.
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    # SHA-256 of what was done and of the message's identity, in hexadecimal.
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("ref", sa.String(16), nullable=False),  # of the attempt at which it was done
+    sa.Column("noted_at", Seconds, nullable=False, index=True),
 )
 
 preference = sa.Table(

@@ -149,3 +149,29 @@ def test_whom_the_client_named_by_a_signed_address_can_be_redirected():
     d.redirect("a@example.com", ["b@example.com"])
     assert d.edits() == [DeleteRecipient("<SES=x=a@example.com>"), AddRecipient("b@example.com")]
     assert d.addresses == ("b@example.com",)
+
+
+def for_recipients(*recipients, **options):
+    return Draft(Message("ref", "a@example.org", 0.0, Body(1000), recipients=list(recipients)), **options)
+
+
+def test_where_capitals_matter_an_alias_of_ann_in_capitals_leaves_the_other_ann_alone():
+    d = for_recipients(
+        Recipient("Ann@example.com", path="<Ann@example.com>"), Recipient("ann@example.com"), fold_case=False
+    )
+    d.redirect("Ann@example.com", ["bob@example.com"])
+    assert d.addresses == ("ann@example.com", "bob@example.com")
+    assert d.edits() == [AddRecipient("bob@example.com"), DeleteRecipient("<Ann@example.com>")]
+
+
+def test_the_domain_of_a_mailbox_is_compared_without_its_case_all_the_same():
+    d = for_recipients(Recipient("Ann@example.com"), fold_case=False)
+    d.add_recipient("Ann@EXAMPLE.com")
+    assert d.addresses == ("Ann@example.com",)
+
+
+def test_addresses_longer_than_any_that_exist_are_not_cut_to_one():
+    first, second = ("a" * 1100 + f"{number}@example.com" for number in (1, 2))
+    d = for_recipients(Recipient(first))
+    d.add_recipient(second)
+    assert d.addresses == (first, second)

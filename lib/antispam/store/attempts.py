@@ -1,0 +1,50 @@
+"""What was done for a message that its client may bring again, because the reply was lost or the MTA refused an edit: what
+must not be done twice is noted here by the message's identity (Message.identity())."""
+
+from __future__ import annotations
+
+import hashlib
+
+import sqlalchemy as sa
+
+from antispam.deadline import Deadline
+from antispam.store.engine import SLICE, Store
+from antispam.store.schema import attempt
+
+KEEP = 10 * 86400.0  # seconds; RFC 5321 section 4.5.4.1 has clients try for four to five days
+
+
+def first(store: Store, connection: sa.Connection, what: str, identity: str, ref: str, now: float) -> str:
+    """The reference under which `what` was done first, within the caller's transaction: `ref` where this is the first time."""
+    name = _name(what, identity)
+    values = {"name": name, "ref": ref, "noted_at": now}
+    connection.execute(store.upsert(attempt, values, key=("name",), update=None))
+    return str(connection.scalars(sa.select(attempt.c.ref).where(attempt.c.name == name)).one())
+
+
+def done(store: Store, what: str, identity: str, deadline: Deadline | None = None) -> bool:
+    """Whether `what` was noted for that message. Raises StoreError."""
+    with store.read(deadline) as connection:
+        query = sa.select(attempt.c.ref).where(attempt.c.name == _name(what, identity))
+        return connection.scalar(query) is not None
+
+
+def note(store: Store, what: str, identity: str, ref: str, now: float, deadline: Deadline | None = None) -> str:
+    """Note that `what` is done under `ref`; returns the reference under which it was done last, "" where it was not. Raises
+    StoreError."""
+    name = _name(what, identity)
+    values = {"name": name, "ref": ref, "noted_at": now}
+    with store.write(deadline) as connection:
+        before = connection.scalar(sa.select(attempt.c.ref).where(attempt.c.name == name))
+        connection.execute(store.upsert(attempt, values, key=("name",), update={"ref": ref, "noted_at": now}))
+    return "" if before is None else str(before)
+
+
+def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of what was noted before that time (seconds since the epoch); call again while it returns `slice_size`.
+    Raises StoreError."""
+    return store.delete_slice(attempt, attempt.c.noted_at < before, slice_size)
+
+
+def _name(what: str, identity: str) -> str:
+    return hashlib.sha256(f"{what}\0{identity}".encode("utf-8", "surrogateescape")).hexdigest()
