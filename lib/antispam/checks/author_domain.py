@@ -19,7 +19,7 @@ from antispam.checks._shared.author_directories import DirectoryError, LdapPlace
 from antispam.journey.services import Services
 from antispam.mail.access_map import AUTHOR, AccessMap, AccessTable, Policy, obey
 from antispam.mail.access_map import Action as Wanted
-from antispam.mail.authors import authors, is_proved, mailboxes, of_our_users, proved_domains
+from antispam.mail.authors import authors, every_author, is_overlong, is_proved, of_our_users, proved_domains
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
@@ -27,6 +27,7 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
 from antispam.net.addresses import HostList, Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
+from antispam.protocols.address_fields import has_address, mailboxes
 from antispam.settings import CheckSettings, Mode, option, section
 from antispam.settings.values import duration, listed
 from antispam.text import from_wire
@@ -36,7 +37,6 @@ Finding = AuthorFinding
 LOOKS_UP = True
 
 MAX_ASKED = 10  # authors of a message; each may cost a question to a directory
-MAX_READ = 2_400  # octets of a From: Header.text shows as many in any case, undecodable ones as four characters each
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322 section 3.2.3
 _MAX_NAME = 200
 
@@ -232,8 +232,8 @@ def _authors_of(message: Message) -> tuple[tuple[Mailbox, ...], bool]:
         sender = parse_mailbox(message.mail_from)
         return ((sender,) if sender.domain else ()), False
     found = authors(message)
-    empty = any(next(mailboxes(field.text), None) is None for field in fields)
-    endless = len(found) > MAX_ASKED or any(len(field.value) > MAX_READ for field in fields)
+    empty = not all(has_address(field.value) for field in fields)
+    endless = len(found) > MAX_ASKED or is_overlong(message)
     return found[:MAX_ASKED], empty or endless
 
 
@@ -254,7 +254,7 @@ def _foreign(message: Message, found: Sequence[Mailbox], settings: Settings, ser
 def _vouched(message: Message, settings: Settings, services: Services) -> str:
     """The one address of the one Sender field, if it is ours. Raises DirectoryError."""
     fields = message.fields(b"sender")
-    senders = list(mailboxes(fields[0].text)) if len(fields) == 1 else []
+    senders = list(mailboxes(fields[0].value)) if len(fields) == 1 else []
     if len(senders) != 1 or _foreign(message, senders, settings, services):
         return ""
     return from_wire(str(senders[0]), 320)
@@ -290,8 +290,8 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
     client = message.findings.get(ConnectionFinding)
     if not settings.protected or (client is not None and client.client is not ClientClass.EXTERNAL):
         return None
-    ours = dict.fromkeys(author for author in _visible_authors(message) if author in _listed(settings.protected))
-    endless = any(len(field.value) > MAX_READ for field in message.fields(b"from"))
+    ours = [author for author in every_author(message) if author in _listed(settings.protected)]
+    endless = is_overlong(message)
     spf = message.findings.get(SpfFinding)
     lists = host_list(settings.mailing_lists)
     if (spf is not None and spf.forwarder) or any(domain in lists for domain in proved_domains(message)):
@@ -305,16 +305,6 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
         sender=from_wire(message.mail_from, 320),
         ip=from_wire(connection.ip, 100),
     )
-
-
-def _visible_authors(message: Message) -> Iterator[Mailbox]:
-    """All authors, however many. Of a field in which no address can be read, those too that a careless mail program shows: it
-    may decode encoded words (RFC 2047) before it looks for addresses."""
-    for field in message.fields(b"from"):
-        found = list(mailboxes(field.text))
-        yield from found
-        if not any(is_hostname(author.domain) for author in found):
-            yield from mailboxes(field.decoded)
 
 
 def decide(finding: AuthorFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

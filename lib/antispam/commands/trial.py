@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 
 from antispam.commands.scan import Envelope, Report, rehearsal, scan, split_message
-from antispam.mail.authors import mailboxes
+from antispam.mail.authors import authors_in
 from antispam.mail.message import Header, envelope_address
 from antispam.net.addresses import parse_ip
 from antispam.service.application import Program, load_settings
@@ -40,8 +40,7 @@ def envelope_of(headers: Sequence[Header]) -> Envelope:
     from Return-Path, or else From. One without Received is taken for a draft of one of our own users. Never raises."""
     sender = next((envelope_address(header.text.strip()) for header in headers if header.key == b"return-path"), None)
     if sender is None:
-        authors = (mailboxes(header.text) for header in headers if header.key == b"from")
-        sender = next((str(mailbox) for found in authors for mailbox in found), "")
+        sender = next(map(str, authors_in(header for header in headers if header.key == b"from")), "")
     for header in headers:
         match = _RECEIVED.search(header.text[:2000]) if header.key == b"received" else None
         address = parse_ip(match[3]) if match else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from antispam.mail.evidence import (
     AuthFinding,
@@ -16,26 +16,40 @@ from antispam.mail.evidence import (
 )
 from antispam.mail.message import Header, Message
 from antispam.net.addresses import Mailbox, parents, parse_mailbox
+from antispam.protocols.address_fields import mailboxes
 from antispam.protocols.dkim import DkimResult
 from antispam.protocols.spf import Result
 
-_SPECIAL = re.compile(r'["()\\]')
-_SEPARATOR = re.compile(r"[,;:<>) \t]")
 _ANGLES = re.compile(r"<[^<>]*>")
 MAX_AUTHORS = 50
-MAX_FROM = 20_000
+MAX_READ = 2_400  # octets of a From that people write; a longer one hides something
+_MAX_NAME = 20_000
 
 
 def authors(message: Message) -> tuple[Mailbox, ...]:
-    """All mailboxes of all From fields (RFC 5322 section 3.6.2), each once, at most MAX_AUTHORS. A broken field gives
-    every address that stands in it, never silently one of them (CVE-2023-27043). Never raises."""
+    """The mailboxes of all From fields (RFC 5322 section 3.6.2), each once, at most MAX_AUTHORS: every one that some reader
+    could take for an author, whatever the syntax (antispam.protocols.address_fields). Never raises."""
     return authors_in(message.fields(b"from"))
 
 
 def authors_in(fields: Iterable[Header]) -> tuple[Mailbox, ...]:
-    """The same of these From fields, those of a draft, say."""
-    found = itertools.chain.from_iterable(mailboxes(header.text) for header in fields)
-    return tuple(itertools.islice(dict.fromkeys(found), MAX_AUTHORS))
+    """The same of these From fields, for example those of a draft."""
+    return tuple(itertools.islice(_all_in(fields), MAX_AUTHORS))
+
+
+def every_author(message: Message) -> tuple[Mailbox, ...]:
+    """The same, however many there are."""
+    return tuple(_all_in(message.fields(b"from")))
+
+
+def _all_in(fields: Iterable[Header]) -> Iterable[Mailbox]:
+    return dict.fromkeys(mailbox for header in fields for mailbox in mailboxes(header.value))
+
+
+def is_overlong(message: Message) -> bool:
+    """Whether a From is longer than any that people write: it counts as one that can't be understood, as readers stop
+    reading at different places."""
+    return any(len(field.value) > MAX_READ for field in message.fields(b"from"))
 
 
 def of_our_users(message: Message) -> bool:
@@ -74,54 +88,9 @@ def is_whitelisted(message: Message) -> bool:
     return is_proved(message, parse_mailbox(message.mail_from).domain)
 
 
-def mailboxes(text: str) -> Iterator[Mailbox]:
-    """The addresses of an address list, whatever surrounds them: names, comments, groups, routes."""
-    for part in _parts(text[:MAX_FROM]):
-        # What starts with @ is the host of a route (RFC 5322 section 4.4), which no reader takes for an author.
-        if "@" not in part or part.startswith("@"):
-            continue
-        mailbox = parse_mailbox(part)
-        if mailbox.domain:
-            yield mailbox
-        if '"' not in part and part.count("@") > 1:
-            yield parse_mailbox(part[: part.rindex("@")])
-
-
 def name_in(text: str) -> str:
     """What an address field has besides addresses, its encoded words as they are. Never raises."""
-    text = text[:MAX_FROM]
+    text = text[:_MAX_NAME]
     if "<" in text:
         return _ANGLES.sub(" ", text)
     return " ".join(part for part in text.split() if "@" not in part)
-
-
-def _parts(text: str) -> Iterable[str]:
-    """`text` cut at separators and at angle brackets, outside of quoted strings; comments are left out. Where a
-    quotation or a comment never ends, quotes and parentheses are mere separators: an address must not hide behind
-    them."""
-    if not _SPECIAL.search(text):
-        return _SEPARATOR.split(text)
-    part: list[str] = []
-    parts = []
-    quoted, depth, escaped = False, 0, False
-    for char in text:
-        if escaped:
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif depth:
-            depth += {"(": 1, ")": -1}.get(char, 0)
-            continue
-        elif char == '"':
-            quoted = not quoted
-        elif not quoted and char == "(":
-            depth = 1
-            continue
-        elif not quoted and char in ",;:<>) \t":
-            parts.append("".join(part))
-            part = []
-            continue
-        if not depth:
-            part.append(char)
-    parts.append("".join(part))
-    return re.split(r'[,;:<>()"\s]', text) if quoted or depth else parts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.mail.authors import MAX_AUTHORS, authors
+from antispam.mail.authors import MAX_AUTHORS, authors, every_author, is_overlong
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message
 
@@ -30,7 +30,10 @@ def from_(*values: bytes) -> list[str]:
         (b" a@evil.example, b@bank.example", ["a@evil.example", "b@bank.example"]),
         (b" admin@bank.example,<x@evil.example>", ["admin@bank.example", "x@evil.example"]),
         (b" admin@bank.example <x@evil.example>", ["admin@bank.example", "x@evil.example"]),
-        (b" alice@example.org)bob@example.com>", ["alice@example.org", "bob@example.com"]),
+        (
+            b" alice@example.org)bob@example.com>",
+            ["alice@example.org", "bob@example.com", "alice@example.orgbob@example.com", "alice@example.orgbob"],
+        ),
         (b" <@route.example,@other.example:joe@example.org>", ["joe@example.org"]),
         (b' "a b"@example.org', ["a b@example.org"]),
         (b' "x@bank.example" <joe@example.org>', ["joe@example.org"]),
@@ -38,7 +41,7 @@ def from_(*values: bytes) -> list[str]:
         (b' "open joe@example.org', ["joe@example.org"]),
         (b" \xff@example.org", ["\\xff@example.org"]),
         (b" a@bank.example@evil.example", ["a@bank.example@evil.example", "a@bank.example"]),
-        (b" <a)b@x.example,(c@y.example>", ["b@x.example", "c@y.example"]),
+        (b" <a)b@x.example,(c@y.example>", ["b@x.example", "c@y.example", "ab@x.example"]),
         (b" undisclosed", []),
         (b"", []),
     ],
@@ -61,6 +64,17 @@ def test_thousands_of_addresses_are_capped() -> None:
     started = time.perf_counter()
     assert len(from_(b",".join(b"a%d@x%d.example" % (n, n) for n in range(5000)))) == MAX_AUTHORS
     assert time.perf_counter() - started < 1
+
+
+def test_a_decoy_hides_no_author_from_those_that_ask_for_all() -> None:
+    message = Message("m", "", 0.0, Body(1), findings=Findings())
+    message.headers.append(
+        Header(b"From", b" " + b",".join(b"a%d@x.ex" % n for n in range(80)) + b",admin@legit.example")
+    )
+    assert str(every_author(message)[-1]) == "admin@legit.example"
+    assert not is_overlong(message)
+    message.headers.append(Header(b"From", b" " * 2_400 + b"a@x.example"))
+    assert is_overlong(message)
 
 
 @given(st.binary(max_size=100))

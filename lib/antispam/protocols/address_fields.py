@@ -1,0 +1,216 @@
+"""The mailboxes of an address field (From, Sender), in every way that some reader could take them.
+
+Readers disagree. sendmail delivers `<admin@legit. example>` and `<admin%legit.example>` as admin@legit.example, web mailers
+search for addresses with a regular expression, and some programs decode encoded words before they look for commas. A forger
+needs only one reader whose view differs from ours, so the answer is the union of these views:
+
+- blanks divide, or mean nothing around dots and `@` (RFC 5322 section 4.4), or vanish or become dots (sendmail);
+- quotation marks, comments and backslashes count (RFC 5322), and where they are out of balance they divide, or vanish;
+- encoded words (RFC 2047) are decoded after the list is divided, or before;
+- control characters end the text, or vanish;
+- where there is no `@`, `legit.example!admin` and `admin%legit.example` are addresses (RFC 976, RFC 1123 section 5.2.16).
+
+What is quoted, encoded or commented beside an address in angle brackets is a name and no address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from antispam.net.addresses import Mailbox, is_hostname, normalize_domain
+from antispam.protocols import encoded_words
+from antispam.text import from_wire
+
+MAX_FIELD = 10_000  # characters that are read
+MAX_LOCAL = 320  # characters of a local part that are kept
+
+# One address, plain, or in angle brackets behind a name that is plain or quoted: all readers agree about it.
+_PLAIN = re.compile(
+    r"""(?:(?:[\w .'&*+/-]*|"[\w .,;:@()'&*+/!-]*")[ ]?<(?P<local>[\w.+/-]+)@(?P<domain>[\w.-]+)>"""
+    r"""|(?P<bare_local>[\w.+/-]+)@(?P<bare_domain>[\w.-]+))""",
+    re.ASCII,
+)
+_TOKEN = re.compile(
+    r'"[^"\\]*(?:\\.[^"\\]*)*"|\[[0-9a-f.:ipv]*\]|\\.| |[<>,;:()@]|[^ <>,;:()@"\\\[\]]+|.', re.DOTALL | re.IGNORECASE
+)
+_COMMENT_PART = re.compile(r"\\.|[()]", re.DOTALL)
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SPECIALS = re.compile(r'["()\\]')
+_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_Tokens = list[str]
+
+
+class _Region(NamedTuple):
+    """Tokens in angle brackets, or outside them; `is_name` says that the addresses stand in brackets beside it."""
+
+    tokens: _Tokens
+    angle: bool
+    is_name: bool
+
+
+def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
+    """Every mailbox that some reader could find in the value of an address field, each once, in the order of the field for
+    each view. At most MAX_FIELD characters are read, in linear time. Never raises."""
+    text = _unfolded(value)
+    if match := _PLAIN.fullmatch(text):
+        return tuple(_mailbox(match["local"] or match["bare_local"], match["domain"] or match["bare_domain"]))
+    found = dict.fromkeys(_every_view(text))
+    if not any(is_hostname(one.domain) for one in found):
+        found |= dict.fromkeys(_in_text(_SPECIALS.sub(",", text), plain_names=True))
+    return tuple(found)
+
+
+def has_address(value: bytes | str) -> bool:
+    """Whether an address stands in the field as it is, not only in encoded words, a comment or a quotation."""
+    return any(_in_text(_unfolded(value), plain_names=True))
+
+
+def _unfolded(value: bytes | str) -> str:
+    text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+    return " ".join(text[:MAX_FIELD].split())
+
+
+def _every_view(text: str) -> Iterator[Mailbox]:
+    yield from _in_text(text, plain_names=True)
+    if "\\" in text:
+        yield from _in_text(text.replace("\\", ""), plain_names=False)
+    if "=?" in text:
+        yield from _in_text(encoded_words.decoded(text).text, plain_names=False)
+
+
+def _in_text(text: str, plain_names: bool) -> Iterator[Mailbox]:
+    """Those of one text; with `plain_names` also what stands unquoted beside angle brackets, as in `a@x.example <b@y.example>`.
+    Where names were encoded or escaped nobody takes them for addresses: lists write "ann@example.org via list"."""
+    if _CONTROLS.search(text):
+        yield from _in_text(_CONTROLS.sub(",", text), plain_names)
+        text = _CONTROLS.sub("", text)
+    tokens, balanced = _lexed(text)
+    if balanced:
+        yield from _in_tokens(tokens, plain_names)
+        return
+    for instead in (",", ""):
+        yield from _in_tokens(_lexed(_SPECIALS.sub(instead, text))[0], plain_names)
+
+
+def _lexed(text: str) -> tuple[_Tokens, bool]:
+    """The tokens, a comment being a blank, and whether quotation marks and parentheses are in balance and no backslash
+    stands outside them."""
+    tokens: _Tokens = []
+    position, balanced = 0, True
+    while match := _TOKEN.match(text, position):
+        token, position = match[0], match.end()
+        if token == "(":
+            position, closed = _comment_end(text, position)
+            balanced = balanced and closed
+            token = " "
+        elif token in ('"', ")") or token[0] == "\\":
+            balanced = False
+        tokens.append(token)
+    return tokens, balanced
+
+
+def _comment_end(text: str, start: int) -> tuple[int, bool]:
+    """Where the comment ends whose text starts at `start`, and whether it does."""
+    depth = 1
+    for match in _COMMENT_PART.finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if not depth:
+            return match.end(), True
+    return len(text), False
+
+
+def _in_tokens(tokens: _Tokens, plain_names: bool) -> Iterator[Mailbox]:
+    for region in _regions(tokens):
+        if plain_names or not region.is_name:
+            for piece in _pieces(region):
+                yield from _in_piece(piece, region.is_name)
+
+
+def _regions(tokens: _Tokens) -> Iterator[_Region]:
+    """The text outside angle brackets, and in them, for each element of the list. Routes (RFC 5322 section 4.4) and the names
+    of groups are elements, too: they begin with `@`, or have none, and so nobody takes them for authors."""
+    element: list[tuple[bool, _Tokens]] = [(False, [])]
+    for token in [*tokens, ","]:
+        if token in (",", ";", ":"):
+            has_angle = any(angle for angle, _ in element)
+            yield from (_Region(part, angle, has_angle and not angle) for angle, part in element if part)
+            element = [(element[-1][0] and token != ";", [])]
+        elif token in ("<", ">"):
+            element.append((token == "<", []))
+        else:
+            element[-1][1].append(token)
+
+
+def _pieces(region: _Region) -> Iterator[_Tokens]:
+    """What is one address or none, in every view of blanks."""
+    plain = list(_divided(region.tokens))
+    yield from plain
+    if len(plain) < 2:
+        return
+    words = list(_divided(_without_blanks_at_dots(region.tokens)))
+    yield from words
+    if region.is_name or region.tokens.count("@") > 1:
+        return
+    if not region.angle:  # who a message is from stands last, what follows is an address that goes on
+        words = words[next((place for place, piece in enumerate(words) if "@" in piece), len(words)) :]
+    if len(words) > 1:
+        yield [token for word in words for token in word]
+        yield [token for word in words for token in (*word, ".")][:-1]
+
+
+def _divided(tokens: Iterable[str]) -> Iterator[_Tokens]:
+    piece: _Tokens = []
+    for token in (*tokens, " "):
+        if token != " ":
+            piece.append(token)
+        elif piece:
+            yield piece
+            piece = []
+
+
+def _without_blanks_at_dots(tokens: _Tokens) -> _Tokens:
+    kept: _Tokens = []
+    for token in tokens:
+        if kept and kept[-1] == " " and token.startswith((".", "@")):
+            kept[-1] = token
+        elif token != " " or (kept and kept[-1] != " " and not kept[-1].endswith((".", "@"))):
+            kept.append(token)
+    return kept
+
+
+def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[Mailbox]:
+    """For each `@` what stands before it, and the domain after it; the last one first."""
+    words = [_unquoted(token) for token in piece]
+    text = "".join(words)
+    start = end = len(text)
+    for token, word in zip(reversed(piece), reversed(words), strict=True):
+        start -= len(word)
+        if token == "@" and start:
+            yield from _mailbox(text[: min(start, MAX_LOCAL)], text[start + 1 : end])
+            end = start
+    quoted = [token for token in piece if token[0] == '"' and "@" in token]
+    if "@" in piece or not is_name:
+        for token in quoted:
+            yield from _in_tokens(_lexed(_SPECIALS.sub(",", token))[0], plain_names=True)
+    if "@" not in piece and not is_name and not quoted:
+        yield from _swapped(text)
+
+
+def _unquoted(token: str) -> str:
+    return _PAIR.sub(r"\1", token[1:-1]) if token[0] == '"' and len(token) > 1 else token
+
+
+def _swapped(text: str) -> Iterator[Mailbox]:
+    host, _, local = text.partition("!")
+    if not local:
+        local, _, host = text.rpartition("%")
+    if local and "." in host:
+        yield from _mailbox(local, host)
+
+
+def _mailbox(local: str, domain: str) -> Iterator[Mailbox]:
+    domain = normalize_domain(from_wire(domain).strip("."))
+    if domain:
+        yield Mailbox(from_wire(local, MAX_LOCAL), domain)

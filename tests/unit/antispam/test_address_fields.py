@@ -1,0 +1,167 @@
+"""An address field gives every mailbox that some reader could take, whatever its syntax."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.protocols.address_fields import has_address, mailboxes
+
+ADMIN = "admin@legit.example"
+SPEAKER = b"=?utf-8?b?YWRtaW5AbGVnaXQuZXhhbXBsZQ==?="  # ADMIN
+
+
+def found(value: bytes) -> set[str]:
+    return {str(mailbox) for mailbox in mailboxes(value)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"admin@legit.example",
+        b"Admin <admin@legit.example>",
+        # obsolete syntax and CFWS (RFC 5322 section 4.4)
+        b"<admin@legit. example>",
+        b"<admin@legit.\texample>",
+        b"<admin@legit\x0b.example>",
+        b"<admin@legit.\n example>",
+        b"<admin @ legit . example>",
+        b"admin@ legit.example",
+        b"Admin <admin@(x)legit.(y (z))example>",
+        b"<@evil.example,@other.example:admin@legit.example>",
+        b"<admin@legit.example.>",
+        b"<<admin@legit.example>>",
+        b"<x@evil.example><admin@legit.example>",
+        b"<admin@legit.example, x@evil.example>",
+        b"<admin@legit.example",
+        b"Us: x@evil.example, admin@legit.example;",
+        # what sendmail makes of blanks and quotes inside an address
+        b"<admin@legit example>",
+        b"admin@legit example",
+        b"<admin@legit.exam ple>",
+        b'admin@"legit.example"',
+        b'admin@legit"."example',
+        b"admin@legit\\.example",
+        b'"admin"@legit.example',
+        b"ad\\min@legit.example",
+        # no @
+        b"legit.example!admin",
+        b"<admin%legit.example>",
+        b"Admin <legit . example ! admin>",
+        b'"admin@legit.example"',
+        b'<"admin@legit.example">',
+        b"(admin@legit.example)",
+        b'"Admin (admin@legit.example)" <>',
+        # more than one @
+        b"admin@legit.example@evil.example",
+        b"a@evil.example@x.example@legit.example, admin@legit.example",
+        b'"admin@legit.example"@evil.example',
+        # encoded words
+        SPEAKER,
+        SPEAKER + b", <x@evil.example>",
+        b"=?utf-8?q?admin?=@legit.example",
+        b"<=?utf-8?q?admin=40legit.example?=>",
+        b"=?utf-8?q?admin@legit.example=2C?= <x@evil.example>",
+        b"=?utf-8?q?=3Cadmin@legit.example=3E?= <x@evil.example>",
+        b'"=?utf-8?q?=22_=3Cadmin@legit.example=3E?=" <x@evil.example>',
+        SPEAKER + b"=?utf-8?Q?=00?=x@evil.example",
+        # control characters
+        b"admin@legit.example\0@evil.example",
+        b"admin@leg\x01it.example",
+        b"<admin@legit.example\x7f>",
+        # out of balance
+        b"(admin@legit. example",
+        b'"admin@legit.example',
+        b"admin@legit.example)x@evil.example>",
+        b"a@x.example\\,admin@legit.example",
+        b'"a\\" <admin@legit.example>" <x@evil.example>',
+        b'x@evil.example, "admin@legit.example',
+    ],
+)
+def test_the_author_is_found(value: bytes) -> None:
+    assert ADMIN in found(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'"admin@legit.example" <x@evil.example>',
+        b"=?utf-8?q?admin=40legit.example_via_list?= <x@evil.example>",
+        b'"\\"admin@legit.example\\" via list" <x@evil.example>',
+        b"<x@evil.example> (admin@legit.example)",
+        b"x@evil.example (admin@legit.example)",
+        b"<@legit.example:x@evil.example>",
+        b"Wow! Save 50%off.now <x@evil.example>",
+        SPEAKER + b" <x@evil.example>",
+    ],
+)
+def test_a_name_or_comment_beside_an_address_is_no_author(value: bytes) -> None:
+    assert found(value) == {"x@evil.example"}
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"root", b"undisclosed:;", b"Wow!", b"100%", b"@", b"@@", b"@legit.example", b"admin@"]
+)
+def test_no_address(value: bytes) -> None:
+    assert found(value) == set()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"<admin@ legit.example>", True),
+        (b"legit.example!admin", True),
+        (SPEAKER, False),
+        (b"(admin@legit.example)", False),
+        (b"root", False),
+    ],
+)
+def test_only_what_is_no_disguise_counts_as_an_address(value: bytes, expected: bool) -> None:
+    assert has_address(value) is expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"a@b.c," * 2_000,
+        b"<" * 10_000,
+        b"@" * 10_000,
+        b"@." * 5_000,
+        b'"@' * 5_000,
+        b'"\\"' * 4_000,
+        b"(" * 10_000 + b"a@b.c",
+        b"a (" * 3_000 + b") " * 3_000,
+        b"a@ " * 4_000,
+        b" .@" * 4_000,
+        b"a \0@b" * 2_000,
+        b"=?utf-8?q?=22@,?=" * 600,
+        b"\\@" * 5_000,
+        b"[" * 5_000 + b"]" * 5_000,
+        b"a!" * 5_000,
+    ],
+)
+def test_a_field_is_read_in_linear_time(value: bytes) -> None:
+    started = time.process_time()
+    mailboxes(value)
+    assert time.process_time() - started < 0.5
+
+
+_PIECES = st.lists(
+    st.sampled_from([*'"\\()<>@,;:.!% \t\0[]', "admin", "legit.example", "=?utf-8?q?", "=40", "?=", "ß", "\udcff"]),
+    max_size=40,
+)
+
+
+@given(_PIECES.map("".join) | st.text(max_size=200))
+def test_hostile_fields_give_mailboxes_that_can_be_written(value: str) -> None:
+    for mailbox in mailboxes(value.encode("utf-8", "surrogatepass")):
+        assert mailbox.domain
+        str(mailbox).encode("utf-8")
+
+
+@given(_PIECES.map("".join))
+def test_an_author_beside_other_elements_of_a_list_is_always_found(value: str) -> None:
+    assert ADMIN in found(value.encode("utf-8", "surrogatepass") + b",\0, <admin@legit.example>")
