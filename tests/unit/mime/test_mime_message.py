@@ -307,6 +307,15 @@ class TestNames:
     def test_an_attachment_with_such_a_name_is_replaced(self, field: str, written: str) -> None:
         assert mime.defang(read(f"{field}{written}\n\nMZ".encode()))
 
+    @pytest.mark.parametrize("noise", ["name=b; " * 100, "x=" + "y" * 70_000 + "; "])
+    def test_a_name_behind_more_than_is_looked_at_does_not_pass(self, noise: str) -> None:
+        assert mime.defang(read(f"Content-Type: a/b; {noise}name=a.exe\n\nMZ".encode()))
+
+    def test_parameters_have_lower_case_names(self) -> None:
+        message = read(b'Content-Type: TEXT/Plain; NAME="A.txt "; Charset=UTF-8\n\n')
+        assert message.getparams() == [("TEXT/Plain", ""), ("name", "A.txt "), ("charset", "UTF-8")]
+        assert message.getfilename() == "A.txt"
+
     def test_names_inside_of_archives(self) -> None:
         content = zipped("a.txt", b_zip=zipped("c.pif"))
         message = read(with_attachment(content, "a.zip")).get_payload(1)
