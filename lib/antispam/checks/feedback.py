@@ -41,6 +41,7 @@ class Finding(base.Finding):
     """What became of a report, found at the end of the message.
 
     alone        nobody else is to get this message
+    taught       it was done; in mode log nothing is, and the counts are of no report
     banned       the domains and mailboxes that are shut out from now on
     seen         messages that the user's dictionary was taught
     beyond       how many messages the user has reported within the hour, where that is more than is taken
@@ -51,6 +52,7 @@ class Finding(base.Finding):
     verb: Verb = Verb.SPAM
     user: str = ""
     alone: bool = True
+    taught: bool = False
     contradicts: bool = False
     too_large: bool = False
     learned: int = 0
@@ -75,7 +77,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """Teach what is reported, each message committed by itself. None for every recipient that teaches nothing."""
+    """What is reported. None for every recipient that teaches nothing."""
     assert message is not None
     assert recipient is not None
     training = recipient.findings.get(TrainingFinding)
@@ -84,20 +86,25 @@ def collect(
     others = [one.findings.get(TrainingFinding) for one in message.accepted_recipients]
     verbs = {one.verb is Verb.HAM for one in others if one is not None}
     finding = Finding(verb=training.verb, user=training.user, alone=None not in others)
-    if services.read_only:
-        return finding
     if len(verbs) > 1:
         return dataclasses.replace(finding, contradicts=True)
-    if not message.body.complete:
-        return dataclasses.replace(finding, too_large=True)
-    if NAME not in message.memo:  # a report to several addresses, spam+a@ and spam+b@ say, is one report
+    return finding if message.body.complete else dataclasses.replace(finding, too_large=True)
+
+
+def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
+    """Teach what is reported, each message committed by itself."""
+    assert message is not None
+    assert recipient is not None
+    if finding.contradicts or finding.too_large:
+        return finding
+    if NAME not in message.memo:  # a report to several addresses (spam+a@ and spam+b@) is one report
         try:
             message.memo[NAME] = _taught(finding, message, recipient, services)
         except StoreError as error:
             # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
             message.memo[NAME] = dataclasses.replace(finding, store_error=str(error))
     known: Finding = message.memo[NAME]
-    return dataclasses.replace(known, verb=finding.verb)
+    return dataclasses.replace(known, verb=finding.verb, taught=True)
 
 
 def _taught(finding: Finding, message: Message, recipient: Recipient, services: Services) -> Finding:
@@ -218,6 +225,8 @@ def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy
         return tempfail(_LATER, f"{told}: {finding.store_error}", enhanced="4.3.0")
     if finding.beyond:
         return feedback.too_many(finding.user, finding.beyond)
+    if not finding.taught:
+        return discard(f"{told}: would teach")
     if not finding.found and finding.alone:
         text = "No forwarded message was found in your mail.\n" + "\n".join(answers.HOW_TO_FORWARD)
         return reject(text, f"{told}: nothing that could be found")

@@ -17,7 +17,7 @@ from antispam.settings import CheckSettings, section
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import StoreError
 from antispam.store.engine import SLICE
-from antispam.store.outbox import PASS_FIELD, purge, use_pass
+from antispam.store.outbox import PASS_FIELD, known_pass, purge, use_pass
 
 NAME = "own_mail"
 ALSO_READS = (OutboxSettings,)
@@ -51,7 +51,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for a message without the field. A pass is used up by being looked at: it lets one message through, once.
+    """None for a message without the field.
 
     Ours is on top of the message, and all that counts in it is the first word: a letter may be a stranger's message, with his
     fields, and must pass all the same.
@@ -68,10 +68,27 @@ def collect(
         return Finding(error="there is no store")
     number, secret = int(match["letter"]), match["secret"].decode("ascii")
     try:
-        letter = use_pass(services.store, number, secret, services.clock(), services.deadline)
+        letter = known_pass(services.store, number, secret, services.clock(), services.deadline)
     except StoreError as error:
         return Finding(error=f"outbox: {error}")
-    return Finding() if letter is None else Finding(letter=number, kind=letter.kind, ref=letter.ref)
+    if letter is None:
+        return Finding()
+    message.memo[NAME] = secret
+    return Finding(letter=number, kind=letter.kind, ref=letter.ref)
+
+
+def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
+    """Use the pass up: it lets one message through, once."""
+    if not finding.letter:
+        return finding
+    assert message is not None
+    assert services.store is not None
+    secret: str = message.memo[NAME]
+    try:
+        used = use_pass(services.store, finding.letter, secret, services.clock(), services.deadline)
+    except StoreError as error:
+        return Finding(error=f"outbox: {error}")
+    return finding if used else Finding()
 
 
 def tidy(services: Services) -> bool:

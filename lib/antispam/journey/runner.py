@@ -182,6 +182,8 @@ class Runner:
         firm = row.accepted is Accepted.DECIDE
         if result is None:
             return None
+        if isinstance(result, Finding) and settings.mode is Mode.ENFORCE and not services.read_only:
+            result = _performed(question, result, services)
         if isinstance(result, Finding):
             _home(question).add(result)
             if settings.mode is Mode.ENFORCE:
@@ -277,6 +279,18 @@ class Runner:
             self._failed(subject)
         except OSError as failure:
             log.error("[%s] ERROR the message could not be saved: %s", subject.ref, failure)
+
+
+def _performed(question: _Question, finding: Finding, services: Services) -> Finding | Exception:
+    """What a check has to do before it decides, if it has: in mode log nothing of it happens."""
+    perform: Callable[..., Finding] | None = getattr(question.row.check, "perform", None)
+    if perform is None or finding.error:
+        return finding
+    subject = question.subject
+    try:
+        return perform(finding, subject.message, subject.recipient, services)
+    except Exception as error:  # noqa: BLE001 - as in the runner
+        return error
 
 
 def _may_wait(question: _Question, services: Services) -> bool:

@@ -47,6 +47,9 @@ class Check(Protocol):
 
     A module may also have
     - `applies(settings)`, false where its settings give it nothing to ask: the row is left out then, as with `mode = off`;
+    - `perform(finding, message, recipient, services) -> Finding`, called after collect() and before decide() where the row is
+      enforced and the message is real: does what the decision depends on (teaches what a user reports), and returns the
+      finding with what came of it. collect() only looks, so that `mode = log` changes nothing;
     - `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered, to queue its edits;
     - `content(finding)`, for a check of recipients that edits: recipients for whom it is equal get the same message, and share
       one draft;

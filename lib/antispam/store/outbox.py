@@ -280,17 +280,26 @@ def pass_digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def use_pass(store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None) -> Passed | None:
-    """The letter whose pass this is, which is worth nothing from now on; None for one that is not valid: forged, used before,
-    of another letter, or of a try that is over. Raises StoreError, at the `deadline` at the latest."""
-    valid = sa.and_(outbox.c.id == letter_id, outbox.c.pass_digest == pass_digest(secret), outbox.c.next_at > now)
-    with store.read(deadline) as connection:  # a stranger's costs no lock
-        found = connection.execute(sa.select(outbox.c.kind, outbox.c.ref).where(valid)).one_or_none()
-    if found is None:
-        return None
+def known_pass(
+    store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None
+) -> Passed | None:
+    """The letter whose pass this is; None for one that is not valid: forged, used before, of another letter, or of a try that
+    is over. A stranger's costs no lock. Raises StoreError, at the `deadline` at the latest."""
+    with store.read(deadline) as connection:
+        query = sa.select(outbox.c.kind, outbox.c.ref).where(_valid(letter_id, secret, now))
+        found = connection.execute(query).one_or_none()
+    return None if found is None else Passed(*found)
+
+
+def use_pass(store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None) -> bool:
+    """Use up a valid pass, which is worth nothing from now on; false where it is not valid (any more). Raises StoreError."""
     with store.write(deadline) as connection:
-        used = connection.execute(sa.update(outbox).where(valid).values(pass_digest=None))
-    return Passed(*found) if used.rowcount == 1 else None
+        used = connection.execute(sa.update(outbox).where(_valid(letter_id, secret, now)).values(pass_digest=None))
+    return used.rowcount == 1
+
+
+def _valid(letter_id: int, secret: str, now: float) -> sa.ColumnElement[bool]:
+    return sa.and_(outbox.c.id == letter_id, outbox.c.pass_digest == pass_digest(secret), outbox.c.next_at > now)
 
 
 def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:

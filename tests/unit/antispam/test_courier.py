@@ -91,7 +91,7 @@ def test_the_pass_that_is_sent_is_the_one_that_the_store_knows(store):
         number = post(store)
         courier(store, mta).round()
     secret = mta.transactions[0].content.partition(b"\r\n")[0].partition(b".")[2].decode()
-    assert outbox.use_pass(store, number, secret, NOW) is not None
+    assert outbox.use_pass(store, number, secret, NOW)
 
 
 def test_a_pass_stands_before_a_message_without_header_fields(store):

@@ -138,8 +138,9 @@ def test_each_claim_has_a_pass_of_its_own_of_which_only_a_digest_is_stored(store
     with store.read() as connection:
         stored = connection.scalar(sa.select(table.c.pass_digest))
     assert stored == outbox.pass_digest(second.secret)
-    assert outbox.use_pass(store, number, first.secret, NOW + LEASE) is None
-    assert outbox.use_pass(store, number, second.secret, NOW + LEASE) == outbox.Passed("release", "abcdefghijkl")
+    assert not outbox.use_pass(store, number, first.secret, NOW + LEASE)
+    assert outbox.known_pass(store, number, second.secret, NOW + LEASE) == outbox.Passed("release", "abcdefghijkl")
+    assert outbox.use_pass(store, number, second.secret, NOW + LEASE)
 
 
 def test_a_letter_that_all_have_got_is_gone_and_has_released_what_it_released(store):
@@ -166,11 +167,11 @@ def test_a_pass_is_worth_nothing_once_the_letter_was_sent_or_given_up(store):
     number = post(store, once="a")
     letter = claim(store)
     outbox.delivered(store, letter, LETTER.recipients, NOW)
-    assert outbox.use_pass(store, number, letter.secret, NOW) is None
+    assert not outbox.use_pass(store, number, letter.secret, NOW)
     number = post(store)
     letter = claim(store)
     outbox.given_up(store, letter, "550 no", NOW)
-    assert outbox.use_pass(store, number, letter.secret, NOW) is None
+    assert not outbox.use_pass(store, number, letter.secret, NOW)
 
 
 def test_a_pass_outlives_a_try_without_an_answer_until_the_next_try(store):
@@ -178,8 +179,8 @@ def test_a_pass_outlives_a_try_without_an_answer_until_the_next_try(store):
     number = post(store)
     letter = claim(store)
     outbox.deferred(store, letter, "timed out", NOW + 60)
-    assert outbox.use_pass(store, number, letter.secret, NOW + 60) is None
-    assert outbox.use_pass(store, number, letter.secret, NOW + 59) is not None
+    assert not outbox.use_pass(store, number, letter.secret, NOW + 60)
+    assert outbox.use_pass(store, number, letter.secret, NOW + 59)
 
 
 def test_a_letter_that_failed_is_due_again_at_its_time(store):

@@ -11,7 +11,7 @@ from bms import JOURNEY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.checks.own_mail import NAME, Finding, Settings, act, collect, decide
+from antispam.checks.own_mail import NAME, Finding, Settings, act, collect, decide, perform
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.journey.table import Stage
@@ -68,7 +68,9 @@ def find(store, *values, name=b"X-BMS-Pass"):
         clock=lambda: NOW,
         deadline=Deadline.after(5),
     )
-    return collect(Connection("c"), message(*values, name=name), None, services)
+    it = message(*values, name=name)
+    finding = collect(Connection("c"), it, None, services)
+    return None if finding is None else perform(finding, it, None, services)
 
 
 def decided(finding):
