@@ -16,6 +16,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from antispam.deadline import Deadline
 from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
+from antispam.store.sqlite_file import Replaced, WatchedFile
 
 SLICE = 500  # rows that one transaction deletes: a lock of milliseconds
 
@@ -120,7 +121,7 @@ class Store:
                 raise
             self.breaker.failed()
             raise StoreError(_summary(error)) from error
-        except (sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        except (sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced) as error:
             self.breaker.failed()
             raise StoreError(_summary(error)) from error
         self.breaker.succeeded()
@@ -195,6 +196,8 @@ def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
     )
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
+    if url.database and url.database != ":memory:":
+        WatchedFile(engine, url.database)
     return engine
 
 

@@ -1,0 +1,59 @@
+"""The file of an SQLite database, watched: what is written into a file that somebody has put another one in place of is lost.
+
+SQLite keeps the file open that it found. After `mv backup.sqlite bms.sqlite` it goes on in the old one, which nobody will
+ever see again, and every commit succeeds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+log = logging.getLogger(__name__)
+
+_Identity = tuple[int, int]
+
+
+class Replaced(Exception):
+    """Another file stands in the database's place, or none."""
+
+
+class WatchedFile:
+    """Lets connections to a file that is gone be replaced by new ones, and their transactions fail."""
+
+    def __init__(self, engine: sa.Engine, path: str) -> None:
+        self._engine = engine
+        self._path = path
+        self._told: _Identity | None = None
+        event.listen(engine, "connect", self._opened)
+        event.listen(engine, "checkout", self._taken)
+        event.listen(engine, "commit", self._committing)
+
+    def _now(self) -> _Identity | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _opened(self, connection: Any, record: Any) -> None:
+        record.info["file"] = self._now()
+
+    def _taken(self, connection: Any, record: Any, proxy: Any) -> None:
+        """A connection out of the pool. DisconnectionError has the pool open another one."""
+        now = self._now()
+        if record.info.get("file") == now:
+            return
+        if now != self._told:
+            self._told = now
+            log.error("the database file %s was replaced; it is opened anew", self._path)
+        raise sa.exc.DisconnectionError(f"{self._path} was replaced")
+
+    def _committing(self, connection: sa.Connection) -> None:
+        """Before the commit: the file may have been replaced since the transaction began. Raises Replaced."""
+        if connection.connection.info.get("file") != self._now():
+            raise Replaced(f"the database file {self._path} was replaced")
