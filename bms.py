@@ -52,6 +52,7 @@ from antispam.checks import (
     wiretap,
     words,
 )
+from antispam.commands.backup import backup_command, restore_command
 from antispam.commands.callback import cbv_command, dsn_command
 from antispam.commands.dkim import dkim_command
 from antispam.commands.errors_page import errors_page_command
@@ -169,6 +170,8 @@ main = make_group(
         preferences_command,
         quarantine_commands(releases.teaching, limits=releases.limits),
         outbox_command,
+        backup_command,
+        restore_command,
         cbv_command,
         dsn_command,
         lists_command,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
+import alembic.script
 import sqlalchemy as sa
 
 from antispam import resources
@@ -35,11 +36,21 @@ def migrate(url: str, revision: str = "head") -> None:
     engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
     with _alone(engine), engine.begin() as connection:
         _let_readers_pass_writers(connection)
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
+        config = _config()
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, revision)
     engine.dispose()
+
+
+def revisions() -> set[str]:
+    """The revisions of the schema that this version knows."""
+    return {script.revision for script in alembic.script.ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _config() -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
+    return config
 
 
 def _leave_to_its_owner(folder: Path) -> None:
