@@ -161,7 +161,7 @@ def test_a_broken_mbox_teaches_what_can_be_told_apart(site):
     result = bms(site, "train", "spam", site / "box")
     assert result.exit_code == 0
     assert "4 learned, 1 unchanged" in result.output
-    assert score(site, SPAM[0]) == 0.5  # of what honest mail is like, nothing is known
+    assert score(site, SPAM[0]) > 0.9
 
 
 def test_a_correction_taken_back_restores_the_scores_of_before_the_mistake(site):
