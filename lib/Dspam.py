@@ -19,16 +19,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import dspam
 import mime
 from dspam import groups as _groups
 from dspam.algorithms import Totals
-from dspam.context import octets
 from dspam.directories import MboxQuarantine, Quarantine, append_mbox, file_lock, replace_file, web_stats
-from dspam.groups import Groups
+from dspam.groups import Groups, parse_groups, read_lines
 from dspam.memory import Storage
 from dspam.tags import (
     Text,
@@ -39,6 +36,7 @@ from dspam.tags import (
     signature_ids,
     without_tags,
 )
+from dspam.tokenizers import octets
 
 __all__ = [
     "CONFIGURE_ARGS",
@@ -89,32 +87,6 @@ def put_signature(ds: dspam.ctx, sig: bytes, sigfile: object = None) -> str:
     return key
 
 
-def parse_groups(groupfile: str | os.PathLike[str], dups: bool = False) -> dict[str, Any]:
-    """A map from user to group, with `dups` to the list of all groups, of a file of lines "group:user,user".
-
-    A line may say a type, as DSPAM 3 wants it: "group:shared:user,user". A missing file has no groups; lines that are none are
-    passed over (`dspam.groups.parse` complains of them).
-    """
-    found: dict[str, Any] = {}
-    for line in _lines(groupfile):
-        name, colon, users = line.partition("#")[0].strip().partition(":")
-        if not colon:
-            continue
-        for user in filter(None, (piece.strip() for piece in users.rpartition(":")[2].split(","))):
-            if dups:
-                found.setdefault(user, []).append(name.strip())
-            else:
-                found[user] = name.strip()
-    return found
-
-
-def _lines(file: str | os.PathLike[str]) -> list[str]:
-    try:
-        return Path(file).read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
-
-
 class DSpamDirectory:
     """The filter of all users.
 
@@ -158,7 +130,7 @@ class DSpamDirectory:
     @property
     def groups(self) -> Groups:
         """The groups as the file has them now. Raises dspam.groups.GroupError."""
-        return _groups.parse(_lines(self.groupfile), self.groupfile)
+        return _groups.parse(read_lines(self.groupfile), self.groupfile)
 
     def get_group(self, user: str) -> str:
         """Whose dictionary the user reads: a shared group's, or the own."""

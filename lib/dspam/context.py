@@ -45,8 +45,8 @@ from .constants import (
 )
 from .drivers import error, open_default
 from .memory import Storage, add_hits, add_totals
-from .signatures import Seen, Signature, Standing
-from .tokenizers import TOKENIZERS, Limits, Token, Tokens, read_text, token_key, tokenize
+from .signatures import Seen, Signature, Standing, seen_in
+from .tokenizers import TOKENIZERS, Limits, Token, Tokens, octets, read_text, token_key, tokenize
 from .training import NO_HITS, Change
 
 WHITELIST_THRESHOLD: Final = 10
@@ -279,7 +279,7 @@ class ctx:
         elif self.source == DSS_ERROR and self._mode_in_force() in {DST_TEFT, DST_TUM}:
             verdict = training.opposite(self.classification)
         standing = Standing.UNCOUNTED if verdict == DSR_NONE else Standing.LEARNED
-        return Signature(verdict, standing, _seen(tokens)).marked(verdict, standing, verdict != DSR_NONE)
+        return Signature(verdict, standing, seen_in(tokens)).marked(verdict, standing, verdict != DSR_NONE)
 
     def _teach(self, given: Signature) -> None:
         """Learn a message as what it is said to be."""
@@ -311,7 +311,7 @@ class ctx:
         self._apply(None, given)
 
     def _classify(self, tokens: Tokens) -> None:
-        seen = _seen(tokens)
+        seen = seen_in(tokens)
         known = self._counts(seen)
         patterns = self._judge(tokens, known, self._totals_read())
         sender = known.get(tokens.sender, NO_HITS)
@@ -389,27 +389,6 @@ class ctx:
             for kind, stream in streams:
                 dropped |= noise.noise(stream, values, worth.__getitem__, kind)
         return dropped, {*keys.values(), counter} if keys else set()
-
-
-def octets(text: str | bytes | None) -> bytes:
-    """A message as bytes; text that was read with surrogateescape becomes the bytes that it was."""
-    if text is None:
-        return b""
-    if isinstance(text, str):
-        # Lone surrogates that no byte made are written as "?", not raised.
-        try:
-            return text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            return text.encode("utf-8", "replace")
-    return bytes(text)
-
-
-def _seen(tokens: Tokens) -> dict[int, Seen]:
-    """What a signature says of a message of which nothing was learned yet."""
-    seen = {key: Seen(token.frequency, False) for key, token in tokens.table.items()}
-    if tokens.sender:
-        seen[tokens.sender] = Seen(1, False)
-    return seen
 
 
 def _unpacked(sig: bytes | None) -> Signature:

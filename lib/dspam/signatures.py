@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .constants import DSR_ISINNOCENT, DSR_ISSPAM, DSR_NONE
+from .tokenizers import Tokens
 
 _HEAD = struct.Struct("<cBBB")
 _SERIAL = struct.Struct("<Q")
@@ -85,3 +86,11 @@ def unpack(content: bytes) -> Signature:
     serial = _SERIAL.unpack_from(content, _HEAD.size)[0] if numbered else 0
     tokens = {key: Seen(bits & 0x7F, bool(bits & _LEARNED)) for key, bits in _RECORD.iter_unpack(content[begin:])}
     return Signature(verdict, Standing(standing), tokens, serial)
+
+
+def seen_in(tokens: Tokens) -> dict[int, Seen]:
+    """What a signature says of a message of which nothing was learned yet."""
+    seen = {key: Seen(token.frequency, False) for key, token in tokens.table.items()}
+    if tokens.sender:
+        seen[tokens.sender] = Seen(1, False)
+    return seen

@@ -90,6 +90,19 @@ def token_key(name: str) -> int:
     return int.from_bytes(digest, "big") >> 1 or 1
 
 
+def octets(text: str | bytes | None) -> bytes:
+    """A message as bytes; text that was read with surrogateescape becomes the bytes that it was."""
+    if text is None:
+        return b""
+    if isinstance(text, str):
+        # Lone surrogates that no byte made are written as "?", not raised.
+        try:
+            return text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "replace")
+    return bytes(text)
+
+
 def read_text(message: bytes, limits: Limits | None = None) -> Text:
     """Decode a message: encoded words, transfer encodings, charsets; of HTML what is shown."""
     limits = limits or Limits()
