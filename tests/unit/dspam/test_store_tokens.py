@@ -210,8 +210,7 @@ def test_a_training_is_counted_once_however_often_the_log_is_read_or_folded(stor
 @pytest.mark.parametrize("server", ["postgresql", "mariadb"])
 def test_a_lower_number_that_is_committed_later_is_not_missed(request, server):
     """A transaction takes its number early; here the one that began first is committed last. SQLite's writers take turns."""
-    url = request.getfixturevalue(server).new_database()
-    migrate(url)
+    url = request.getfixturevalue(server).new_store()
     store = Store(url)
     clock = Clock()
     tokens = TokenStore(store, clock=clock)
