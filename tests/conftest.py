@@ -97,36 +97,46 @@ def mariadb(servers: None) -> Iterator[MariaDB]:
         yield server
 
 
-_each_kind = pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgresql", marks=pytest.mark.servers),
-        pytest.param("mariadb", marks=pytest.mark.servers),
-    ]
-)
-
-
-@_each_kind
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The SQLAlchemy URL of a database without tables, once for each kind that the store supports."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    return str(request.getfixturevalue(request.param).new_database())
-
-
-@_each_kind
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The same with the newest tables, which are empty."""
-    from support.stores import make_store
-
-    if request.param == "sqlite":
-        return make_store(tmp_path / "test.db")
-    return str(request.getfixturevalue(request.param).new_store())
+_DATABASES = [
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.servers),
+    pytest.param("mariadb", marks=pytest.mark.servers),
+]
 
 
 @pytest.fixture
-def each_store(database_url: str) -> Iterator[Store]:
-    """An empty store, once for each kind of database."""
+def _database(request: pytest.FixtureRequest) -> str:
+    """Which kind of database a test has: SQLite, or each in turn where it is marked `every_database`."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "_database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_database"):
+        metafunc.parametrize("_database", _DATABASES, indirect=True)
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, _database: str, tmp_path: Path) -> str:
+    """The SQLAlchemy URL of a database without tables."""
+    if _database == "sqlite":
+        return f"sqlite:///{tmp_path / 'bms.sqlite'}"
+    return str(request.getfixturevalue(_database).new_database())
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, _database: str, tmp_path: Path) -> str:
+    """The SQLAlchemy URL of a database with the newest tables, which are empty. An SQLite file stands where a program whose
+    datadir is the test's folder looks for it."""
+    from support.stores import make_store
+
+    if _database == "sqlite":
+        return make_store(tmp_path / "bms.sqlite")
+    return str(request.getfixturevalue(_database).new_store())
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An empty store."""
     from antispam.store import Store
 
     with contextlib.closing(Store(database_url)) as made:
@@ -134,8 +144,8 @@ def each_store(database_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store in an SQLite file, bms.sqlite in the test's folder: where a program with that datadir has it."""
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in an SQLite file, for a test whose neighbours have each kind."""
     from antispam.store import Store
     from support.stores import make_store
 

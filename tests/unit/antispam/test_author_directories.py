@@ -34,6 +34,8 @@ from antispam.deadline import Deadline
 from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.store.engine import Breaker
 
+pytestmark = pytest.mark.every_database
+
 SLOW = {
     "postgresql": "SELECT pg_sleep(30) WHERE :domain <> ''",
     "mysql": "SELECT SLEEP(30) FROM DUAL WHERE :domain <> ''",

@@ -25,13 +25,7 @@ from antispam.store.engine import Breaker
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import greylist, history, metadata, quarantine_entry, stored_message
 
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
+pytestmark = pytest.mark.every_database
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.store import Store, migrate
+from antispam.store import Store
 from antispam.store.lists import (
     OFFENCES_KEPT,
     REMEMBERED,
@@ -25,15 +25,9 @@ from antispam.store.lists import (
     take_over,
 )
 
+pytestmark = pytest.mark.every_database
+
 NOW = 1_000_000.0
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def put(store, kind, name, expires_at=None, now=NOW, **more):

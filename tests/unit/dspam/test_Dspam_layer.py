@@ -16,12 +16,13 @@ import pytest
 import Dspam
 import dspam
 import mime
-from antispam.store import Store, migrate
+from antispam.store import Store
 from dspam.algorithms import Hits, Totals
 from dspam.groups import GroupError
 from dspam.memory import MemoryStore
 from dspam.sqlstorage import SqlStorage
 from dspam.tokenizers import token_key
+from support.stores import make_store
 
 HAM = b"From: Mary <mary@example.org>\nSubject: lunch\n\nshall we have lunch at noon\n"
 SPAM = b"From: Shop <shop@example.com>\nSubject: pills\n\nbuy cheap pills online now\n"
@@ -33,7 +34,7 @@ def storage(request, tmp_path: Path) -> Iterator[object]:
         yield MemoryStore()
         return
     url = f"sqlite:///{tmp_path / 'store.db'}"
-    migrate(url)
+    make_store(url)
     store = Store(url)
     yield SqlStorage(store)
     store.close()

@@ -9,16 +9,17 @@ import pytest
 
 import dspam
 from antispam.learning.teacher import Teacher
-from antispam.store import Store, migrate
+from antispam.store import Store
 from dspam.algorithms import Hits, Totals
 from dspam.sqlstorage import SqlStorage
+
+pytestmark = pytest.mark.every_database
 
 LOWEST, HIGHEST = 1, (1 << 63) - 1
 
 
 @pytest.fixture
 def storage(database_url):
-    migrate(database_url)
     store = Store(database_url)
     yield SqlStorage(store)
     store.close()
@@ -110,7 +111,6 @@ def test_a_context_learns_through_it_and_takes_back_exactly(storage) -> None:
 
 
 def test_dictionaries_of_the_default_classifier_are_others_of_the_same_name(database_url) -> None:
-    migrate(database_url)
     store = Store(database_url)
     storage, teacher = SqlStorage(store), Teacher(store, "bob")
     storage.train("bob", {7: Hits(1, 0)}, Totals(spam_learned=1))

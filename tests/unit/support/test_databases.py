@@ -7,6 +7,8 @@ import sqlalchemy
 
 from antispam.store import migrate
 
+pytestmark = pytest.mark.every_database
+
 
 def test_a_test_gets_an_empty_database_that_takes_any_character(empty_database_url: str) -> None:
     engine = sqlalchemy.create_engine(empty_database_url)
