@@ -236,6 +236,21 @@ def test_evaluate_draws_a_picture(site, index):
     assert (site / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_evaluate_tells_what_less_kind_conditions_cost(site, index):
+    asked = ("--noise", "5", "--delay", "--drift", "--errors")
+    values = json.loads(CliRunner().invoke(main, ["evaluate", str(index), "--json", *asked]).stdout)
+    assert list(values["conditions"]) == [
+        "5 % wrong labels",
+        "taught 100 messages late",
+        "by date",
+        "only errors reported",
+    ]
+    assert {one["n"] for one in values["conditions"].values()} == {24}
+    assert values["conditions"]["taught 100 messages late"]["spam_misclassified_pct"] == 100
+    table = bms(site, "evaluate", index, *asked).output
+    assert all(name in table for name in values["conditions"])
+
+
 def test_evaluate_leaves_the_site_s_own_dictionary_alone(site, index):
     bms(site, "evaluate", index)
     assert not (site / "state").exists()
