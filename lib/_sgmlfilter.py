@@ -272,12 +272,12 @@ class HTMLScriptFilter(SGMLFilter):
             super().handle_data(data)
 
 
-def has_script(text: str) -> bool:
+def has_script(text: str, xml: bool = False, tick: object = None) -> bool:
     """Whether anything in this text looks like the start of a script (cheap)."""
     return _ANY_SCRIPT.search(text) is not None
 
 
-def strip_scripts(text: str) -> str:
+def strip_scripts(text: str, xml: bool = False) -> str:
     """The document without scripts; the same text if there are none."""
     if not has_script(text):
         return text

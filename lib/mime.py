@@ -22,7 +22,6 @@ import socket
 import zipfile
 from collections.abc import Callable
 from email.utils import quote
-from io import BytesIO
 from typing import Any, ClassVar
 
 import _mimetree
@@ -34,7 +33,6 @@ from _mimetree import unquote
 from _sgmlfilter import HTMLScriptFilter, SGMLFilter, has_script
 
 __all__ = [
-    "BytesIO",
     "HTMLScriptFilter",
     "MimeGenerator",
     "MimeMessage",

@@ -15,6 +15,8 @@ _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"?+([^;\r\n]{0,4096}+)', re.DOTALL)
 _BARE = re.compile(r"[^;\r\n]{0,4096}+")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,80}+)\?([bq])\?([^?]*+)\?=", re.IGNORECASE)
+_COMMENT = re.compile(r"\((?:[^()\\]++|\\.)*+\)", re.DOTALL)
+_MAX_COMMENTS = 8  # one inside of another
 _MAX_NAMES = 64
 _MAX_VALUE = 1 << 16
 
@@ -22,8 +24,8 @@ _MAX_VALUE = 1 << 16
 def name_readings(values: Iterable[str]) -> tuple[list[str], bool]:
     """Every file name that some reader might find in these Content-Type and Content-Disposition values.
 
-    Readers disagree on duplicates, split parameters (RFC 2231), encoded words inside of quotes (RFC 2047 forbids them),
-    missing quotes and folding.  All of their answers are given, in order and once each; the flag says that there were
+    Readers disagree on duplicates, comments, split parameters (RFC 2231), encoded words inside of quotes (RFC 2047 forbids
+    them), missing quotes and folding.  All of their answers are given, in order and once each; the flag says that there were
     more than anybody should have to look at.
     """
     found: dict[str, None] = {}
@@ -33,6 +35,8 @@ def name_readings(values: Iterable[str]) -> tuple[list[str], bool]:
             too_many = True
             value = value[:_MAX_VALUE]
         texts = {_FOLD.sub(" ", value): None, _FOLD.sub("", value): None}
+        if "(" in value:
+            texts |= {_uncommented(text): None for text in texts}
         for text in texts:
             too_many |= _scan_names(text, found)
     for name in list(found):
@@ -42,6 +46,15 @@ def name_readings(values: Iterable[str]) -> tuple[list[str], bool]:
             found[_charsets.decode(percent_bytes(name), None)] = None
     found.pop("", None)
     return list(found), too_many
+
+
+def _uncommented(text: str) -> str:
+    """Without the comments that may stand between any two tokens (RFC 2045 section 5.1), one inside of another included."""
+    for _ in range(_MAX_COMMENTS):
+        text, removed = _COMMENT.subn("", text)
+        if not removed:
+            break
+    return text
 
 
 def _scan_names(text: str, found: dict[str, None]) -> bool:

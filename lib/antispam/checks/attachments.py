@@ -50,10 +50,29 @@ class Settings(CheckSettings):
     banned_exts: tuple[str, ...] = option(
         tuple(sorted(engine.DEFAULT_BANNED)), "extensions of file names that are dangerous to open", check=_extensions
     )
-    scan_zip: bool = option(True, "look into zip archives, and archives inside them")
+    scan_zip: bool = option(
+        True,
+        "look into archives of all kinds (zip, tar, gz, bz2, xz, 7z, rar, cab, iso, winmail.dat), and archives inside them",
+    )
     scan_rfc822: bool = option(True, "look into attached messages")
     scan_html: bool = option(
-        True, "take scripts out of HTML; left alone in signed parts, where that would break the signature"
+        True,
+        "take scripts, event handlers and javascript: links out of HTML; left alone in signed parts, where that would break "
+        "the signature",
+    )
+    html_attachments: engine.Markup = option(
+        engine.Markup.CLEAN,
+        "HTML that is attached as a file: accept, clean (as scan_html; dangerous where scripts can't be cut out, as in an "
+        "archive), or ban it as banned_exts",
+    )
+    svg_attachments: engine.Markup = option(engine.Markup.CLEAN, "the same for pictures in SVG, which may hold scripts")
+    macros: engine.Answer = option(
+        engine.Answer.REPORT,
+        "documents with macros, by what is in them or by macro_exts: accept, report (deliver them, and say so in the log), or "
+        "ban them as banned_exts",
+    )
+    macro_exts: tuple[str, ...] = option(
+        tuple(sorted(engine.DEFAULT_MACRO)), "extensions of documents that are made to hold macros", check=_extensions
     )
     remedy: Remedy = option(
         Remedy.REPLACE,
@@ -66,15 +85,24 @@ class Settings(CheckSettings):
         section="scrub",
         check=host_list,
     )
-    encrypted_zip: bool = option(False, "treat archives that can't be looked into like dangerous attachments")
+    unreadable_archives: bool = option(
+        False,
+        "treat archives and documents that can't be looked into (a password, damage, a format unknown here) like dangerous "
+        "attachments; encrypted_zip is an older name of this",
+    )
 
     @functools.cached_property
     def rules(self) -> engine.Rules:
         return engine.Rules(
             banned=frozenset(name.strip(".").lower() for name in self.banned_exts),
+            macro_names=frozenset(name.strip(".").lower() for name in self.macro_exts),
             scan_zip=self.scan_zip,
             scan_rfc822=self.scan_rfc822,
             scan_html=self.scan_html,
+            html=self.html_attachments,
+            svg=self.svg_attachments,
+            macros=self.macros,
+            unreadable=engine.Answer.BAN if self.unreadable_archives else engine.Answer.REPORT,
         )
 
 
@@ -104,11 +132,10 @@ def collect(
     settings = services.settings[Settings]
     if not message.body.complete:
         return Finding(too_large=True)
-    found = engine.inspect(message.headers, message.body.content(), settings.rules)
-    if settings.encrypted_zip:
-        found = [
-            dataclasses.replace(one, remedy=engine.REPLACE) if one.reason == engine.ENCRYPTED else one for one in found
-        ]
+    try:
+        found = engine.inspect(message.headers, message.body.content(), settings.rules, services.deadline)
+    except engine.OutOfTime:
+        return Finding(error="looking into the attachments takes too long")
     return Finding(found=tuple(found), sender=from_wire(parse_mailbox(message.mail_from).domain)) if found else None
 
 

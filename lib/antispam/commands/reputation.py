@@ -20,7 +20,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam.checks._shared.reputation.settings import GossipSettings
-from antispam.net.addresses import normalize_domain
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
 from antispam.service.gossip_server import server
 from antispam.settings import Settings, logs
@@ -201,9 +200,9 @@ def _told_to_listen(settings: Settings, listen: str | None) -> Settings:
 
 
 def _lower(name: str) -> str:
-    """Domains are remembered in lower case, in A-labels."""
+    """Domains are remembered in lower case."""
     domain, colon, how = name.rpartition(":")
-    return f"{normalize_domain(domain)}:{how}" if colon else normalize_domain(name)
+    return f"{domain.lower()}:{how}" if colon else name.lower()
 
 
 def _read(file: Path) -> Iterator[tuple[str, Observations]]:

@@ -319,6 +319,7 @@ BMS = Dialect(
     "bms",
     names={
         **{("milter", name): (("defang", name), _same) for name in _ONCE_IN_MILTER},
+        ("defang", "encrypted_zip"): (("defang", "unreadable_archives"), _same),  # its name while only zip was opened
         # So upstream's milter.cfg calls what upstream's code reads by the other name.
         ("wiretap", "discard_users"): (("wiretap", "discard"), _same),
         ("wiretap", "mail_archive"): (("wiretap", "archive"), _same),

@@ -6,9 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from antispam.store import rates
+from antispam.store import Store, migrate, rates
 
-pytestmark = pytest.mark.every_database
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
 
 
 def test_uses_add_up_until_the_period_is_over(store):

@@ -11,12 +11,11 @@ from antispam.deadline import Deadline
 from antispam.journey.delivery import Outcome
 from antispam.journey.history_row import row_for
 from antispam.mail.verdicts import CONTINUE
-from antispam.store import Store, StoreError
+from antispam.store import Store, StoreError, migrate
 from antispam.store.greylist import Limits, Triplet, attempt
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import history
 from support.dns import ScriptedResolver, loopback_nameserver
-from support.stores import make_store
 from support.whole_journey import application, connected, send
 
 LIMITS = Limits(300, 3600, 86400)
@@ -40,7 +39,7 @@ class Locked:
 @pytest.fixture
 def database(tmp_path):
     path = tmp_path / "bms.sqlite"
-    make_store(f"sqlite:///{path}")
+    migrate(f"sqlite:///{path}")
     return path
 
 

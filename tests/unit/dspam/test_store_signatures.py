@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from antispam.store import Store, migrate
 from dspam.store import (
     Signature,
     delete_signature,
@@ -14,7 +15,13 @@ from dspam.store import (
     user_id,
 )
 
-pytestmark = pytest.mark.every_database
+
+@pytest.fixture
+def store(database_url):
+    migrate(database_url)
+    store = Store(database_url)
+    yield store
+    store.close()
 
 
 def test_a_signature_is_found_with_its_user_and_without(store):

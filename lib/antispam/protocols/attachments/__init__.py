@@ -1,0 +1,77 @@
+"""Dangerous attachments: find them whatever reading of a message shows them, and replace exactly those.
+
+Pure: bytes in, findings or bytes out; no milter, no settings, no disk.  A sender who wants to smuggle makes two readers
+disagree: two Content-Types, two boundaries, split names, padding in the middle of base64.  So
+every reading is looked at, and what a limit kept us from looking at is itself a finding.
+
+    findings = inspect(headers, body, rules, deadline)
+    changed = rewrite(headers, body, [f for f in findings if ...], NOTICE, reference, rules.limits)
+
+    parsing, names, octets  what a part is called, and what it contains, in every reading
+    kinds                   what a file is: by its octets, its name, its type
+    contents                what is dangerous in one file; archives, markup and office know the formats
+    search                  the way through a message
+    rewriting               the message without what was found
+    rules, findings         what to look for, and the words for what was found
+
+RFC 2045, 2046, 2047, 2183, 2231; RFC 1847 for signed mail.
+"""
+
+from __future__ import annotations
+
+from antispam.protocols.attachments.findings import (
+    BIDI,
+    CLOSED,
+    ENCRYPTED,
+    EXTENSION,
+    LIMIT,
+    MACRO,
+    MARKUP,
+    OPAQUE,
+    PARTIAL,
+    PROGRAM,
+    REPLACE,
+    REPORT,
+    SCRIPT,
+    STRIP,
+    UNREADABLE,
+    Finding,
+)
+from antispam.protocols.attachments.names import dangerous_name
+from antispam.protocols.attachments.parsing import Headers
+from antispam.protocols.attachments.rewriting import NOTICE, HeaderChange, Rewritten, rewrite
+from antispam.protocols.attachments.rules import DEFAULT_BANNED, DEFAULT_MACRO, Answer, Limits, Markup, Rules
+from antispam.protocols.attachments.search import OutOfTime, inspect
+
+__all__ = [
+    "BIDI",
+    "CLOSED",
+    "DEFAULT_BANNED",
+    "DEFAULT_MACRO",
+    "ENCRYPTED",
+    "EXTENSION",
+    "LIMIT",
+    "MACRO",
+    "MARKUP",
+    "NOTICE",
+    "OPAQUE",
+    "PARTIAL",
+    "PROGRAM",
+    "REPLACE",
+    "REPORT",
+    "SCRIPT",
+    "STRIP",
+    "UNREADABLE",
+    "Answer",
+    "Finding",
+    "HeaderChange",
+    "Headers",
+    "Limits",
+    "Markup",
+    "OutOfTime",
+    "Rewritten",
+    "Rules",
+    "dangerous_name",
+    "inspect",
+    "rewrite",
+]

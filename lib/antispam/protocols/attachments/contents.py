@@ -1,0 +1,236 @@
+"""Look into one file, by what its octets are, by its names and by its types, and take the worst of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from _unpacking import LIMIT, Budget
+from antispam.protocols.attachments import archives, kinds, markup, office
+from antispam.protocols.attachments.archives.item import NAME, Item
+from antispam.protocols.attachments.findings import (
+    CLOSED,
+    ENCRYPTED,
+    MACRO,
+    MARKUP,
+    PROGRAM,
+    REPLACE,
+    REPORT,
+    SCRIPT,
+    STRIP,
+    UNREADABLE,
+)
+from antispam.protocols.attachments.names import dangerous_name, extensions
+from antispam.protocols.attachments.rules import Answer, Markup, Rules
+
+_MAX_HITS = 20
+_INTERESTING = kinds.ARCHIVES | {kinds.OLE, kinds.HTML, kinds.SVG, kinds.MESSAGE}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file, and what is said about it.
+
+    names, types  all that a header says
+    charsets      the labels that a header states
+    where, depth  the way to it through archives, and how many of them are around it
+    attached      it is offered as a file, and not shown as the text of the mail
+    cuttable      scripts in it can be cut out
+    signed        it is under a signature
+    """
+
+    octets: bytes
+    names: tuple[str, ...] = ()
+    types: frozenset[str] = frozenset()
+    charsets: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    depth: int = 0
+    attached: bool = True
+    cuttable: bool = False
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A finding that does not know its part yet."""
+
+    reason: str
+    detail: str = ""
+    remedy: str = REPLACE
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Looker:
+    """Looks into files.
+
+    budget   what may be spent on archives; its `tick` is called at every step
+    message  looks into the octets of a message
+    """
+
+    rules: Rules
+    budget: Budget
+    message: Callable[[bytes], Iterator[Hit]]
+
+    def look(self, file: File) -> Iterator[Hit]:
+        """All that is dangerous in a file; what its own names are is the caller's business."""
+        self.budget.tick()
+        seen = kinds.of_octets(file.octets)
+        claimed = {kinds.of_type(media_type) for media_type in file.types}
+        claimed.update(kinds.of_names(file.names))
+        if file.attached:
+            yield from self._program(file)
+        if self.rules.scan_zip:
+            yield from self._archives(file, seen, claimed)
+        yield from self._markup(file, (seen | claimed) & {kinds.HTML, kinds.SVG})
+        yield from self._macros(file, seen)
+        if self.rules.scan_rfc822 and kinds.MESSAGE in (seen if file.attached else set()) | claimed:
+            for hit in self.message(file.octets):
+                yield replace(hit, detail=f"in an attached message: {hit.detail}")
+
+    def _program(self, file: File) -> Iterator[Hit]:
+        extension = kinds.program(file.octets)
+        if extension in self.rules.banned:
+            yield Hit(PROGRAM, f"by its content it is a .{extension}, which is not accepted")
+
+    # ---- archives
+
+    def _archives(self, file: File, seen: set[str], claimed: set[str | None]) -> Iterator[Hit]:
+        readable = seen & kinds.ARCHIVES
+        if kinds.ZIP in claimed and file.octets.strip():
+            readable.add(kinds.ZIP)  # whose headers may stand anywhere
+        if claimed & kinds.ARCHIVES and not readable and file.octets.strip():
+            yield self._closed(UNREADABLE, "it is called an archive and can't be read as one")
+        if readable and file.depth >= self.budget.depth:
+            yield Hit(LIMIT, "archives nested too deep")
+            return
+        for kind in sorted(readable):
+            unique = dict.fromkeys(self._archive(file, kind))
+            yield from list(unique)[:_MAX_HITS]
+
+    def _archive(self, file: File, kind: str) -> Iterator[Hit]:
+        hits = 0
+        macros = False
+        for item in archives.items(kind, file.octets, self.budget):
+            if hits >= _MAX_HITS:
+                return
+            for hit in self._item(file, kind, item):
+                hits += 1
+                yield hit
+            if not macros and item.reason == NAME and office.is_macro_entry(item.name):
+                macros = True
+                yield from self._macro(f"{item.name} in the document")
+
+    def _item(self, file: File, kind: str, item: Item) -> Iterator[Hit]:
+        """What is wrong with one thing in an archive, and what is inside of it."""
+        where = (*file.where, item.name) if item.name else file.where
+        inside = "/".join(where)
+        if item.reason in CLOSED:
+            yield self._closed(item.reason, item.detail or inside)
+            return
+        if item.reason != NAME:
+            yield Hit(item.reason, item.detail or inside)
+            return
+        names = _names_of(item, file, kind)
+        for name in names:
+            if verdict := dangerous_name(name, self.rules.banned):
+                yield Hit(verdict[0], f"in the archive: {inside or name}: {verdict[1]}")
+            elif self.rules.macros is not Answer.ACCEPT and _is_macro_name(name, self.rules):
+                yield from self._macro(f"in the archive: {inside or name}")
+        yield from self._member(file, kind, item, names, where)
+
+    def _member(
+        self, file: File, kind: str, item: Item, names: tuple[str, ...], where: tuple[str, ...]
+    ) -> Iterator[Hit]:
+        extension = kinds.program(item.head, whole=False)
+        if extension in self.rules.banned:
+            yield Hit(PROGRAM, f"in the archive: {'/'.join(where)}: by its content it is a .{extension}")
+            return
+        known = kinds.of_octets(item.head) | kinds.of_names(names)
+        if item.unwrapped:
+            known.discard(kinds.ZIP)
+        if not known & _INTERESTING:
+            return
+        octets, fault = item.whole()
+        if fault:
+            yield self._closed(*fault) if fault[0] in CLOSED else Hit(*fault)
+        if not octets:
+            return
+        # A stream in front of a tar archive is one archive to those who open it.
+        depth = file.depth if kind in archives.STREAMS and kinds.TAR in known else file.depth + 1
+        inner = File(octets, names, where=where, depth=depth)
+        prefix = f"in the archive: {'/'.join(where)}: "
+        for hit in self.look(inner if not item.unwrapped else replace(inner, names=())):
+            told = hit.detail if hit.detail.startswith("in the archive: ") else prefix + (hit.detail or hit.reason)
+            yield replace(hit, detail=told, remedy=REPORT if hit.remedy == REPORT else REPLACE)
+
+    def _closed(self, reason: str, detail: str) -> Hit:
+        return Hit(reason, detail, REPLACE if self.rules.unreadable is Answer.BAN else REPORT)
+
+    # ---- documents
+
+    def _markup(self, file: File, found: set[str | None]) -> Iterator[Hit]:
+        if not found:
+            return
+        svg = found == {kinds.SVG}
+        answer = self.rules.svg if svg else self.rules.html
+        if file.attached and answer is not Markup.CLEAN:
+            if answer is Markup.BAN:
+                yield Hit(MARKUP, f"an {'SVG' if svg else 'HTML'} file")
+            return
+        if not self.rules.scan_html:
+            return
+        if len(file.octets) > self.rules.limits.max_html_bytes:
+            yield Hit(LIMIT, f"{len(file.octets)} bytes of HTML")
+            return
+        charset = markup.script(file.octets, file.charsets, svg, self.budget.tick)
+        if charset:
+            yield Hit(SCRIPT, f"a script in {charset}")
+        elif charset is not None:
+            # To take a script out of signed mail breaks the signature and gains little: it is only reported.
+            remedy = STRIP if file.cuttable else REPLACE
+            yield Hit(SCRIPT, "HTML with a script", REPORT if file.signed and not file.attached else remedy)
+
+    def _macros(self, file: File, seen: set[str]) -> Iterator[Hit]:
+        if kinds.OLE not in seen:
+            return
+        if detail := office.in_ole(file.octets):
+            yield from self._macro(detail)
+        if office.is_encrypted(file.octets):
+            yield self._closed(ENCRYPTED, "a document with a password")
+
+    def _macro(self, detail: str) -> Iterator[Hit]:
+        if self.rules.macros is not Answer.ACCEPT:
+            yield Hit(MACRO, detail, REPLACE if self.rules.macros is Answer.BAN else REPORT)
+
+    def macro_name(self, name: str) -> Iterator[Hit]:
+        """What follows from a name that is made for files with macros."""
+        if _is_macro_name(name, self.rules):
+            yield from self._macro("a name for documents with macros")
+
+
+def _is_macro_name(name: str, rules: Rules) -> bool:
+    return not rules.macro_names.isdisjoint(extensions(name))
+
+
+def _names_of(item: Item, file: File, kind: str) -> tuple[str, ...]:
+    """The names of a thing in an archive; what a stream holds has that of the stream without its last extension."""
+    names = [item.name] if item.name else []
+    if kind in archives.STREAMS:
+        for name in file.names[:8]:
+            stem, _, extension = name.rpartition(".")
+            extension = extension.strip().lower()
+            names.append(f"{stem}.{_IN_STREAM[extension]}" if extension in _IN_STREAM else stem)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+_IN_STREAM = {
+    "svgz": "svg",
+    "tgz": "tar",
+    "taz": "tar",
+    "tbz": "tar",
+    "tbz2": "tar",
+    "txz": "tar",
+    "tlz": "tar",
+    "tzst": "tar",
+}

@@ -1,0 +1,57 @@
+"""What is found, and why: the words that the rest of the package, the check and the history share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import _unpacking
+import _zipscan
+
+REPLACE = "replace"
+STRIP = "strip"
+REPORT = "report"
+
+EXTENSION = "extension"
+PROGRAM = "program"  # by its octets, whatever its name
+BIDI = "bidi-override"
+SCRIPT = "script"
+MARKUP = "markup"  # an HTML or SVG file where none is wanted
+MACRO = "macro"
+PARTIAL = "partial-message"
+LIMIT = _unpacking.LIMIT
+OPAQUE = "opaque"
+ENCRYPTED = _zipscan.ENCRYPTED
+UNREADABLE = _unpacking.UNREADABLE
+# Nothing is known of what is inside: one setting says what follows.
+CLOSED = frozenset({ENCRYPTED, UNREADABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One dangerous thing: in which part (child numbers from 1, () is the message), under which name, why.
+
+    `remedy` is what `rewrite` does about it: REPLACE the part, STRIP its scripts, or only REPORT.
+    """
+
+    path: tuple[int, ...]
+    name: str
+    reason: str
+    detail: str = ""
+    remedy: str = REPLACE
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of JSON types."""
+        return asdict(self) | {"path": list(self.path)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Finding:
+        """The inverse of `to_json`."""
+        return cls(**{**stored, "path": tuple(stored["path"])})
+
+
+def printable(text: str, length: int = 200) -> str:
+    """Text from mail that a log and a reply can show: at most `length` characters, those that do harm replaced."""
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text[: length + 1])
+    return shown if len(shown) <= length else shown[:length] + "…"

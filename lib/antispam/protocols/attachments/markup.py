@@ -1,0 +1,44 @@
+"""Scripts in HTML and SVG, whatever the charset."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable
+
+import _charsets
+import _mimetree
+from _mimetree import Part
+from _sgmlfilter import has_script
+
+_ASCII = bytes(range(0x20, 0x7F))
+_UTF7 = frozenset({"utf_7", "utf7", "unicode_1_1_utf_7"})
+
+
+def script(content: bytes, labels: Iterable[str], xml: bool, tick: Callable[[], object]) -> str | None:
+    """None without a script; "" where one is spelled in ASCII, so that it can be cut out; else the charset that hides it.
+
+    labels  the charsets that the header states
+    xml     whether SVG's rules hold, where a tag may close itself
+    """
+    charset = _wide_charset(labels, content)
+    if charset and has_script(_charsets.decode(content, charset), xml, tick):
+        return charset
+    return "" if has_script(content.decode("latin-1"), xml, tick) else None
+
+
+def labels(part: Part) -> list[str]:
+    """The charsets that the header of a part states."""
+    return [_mimetree.parameter(value, "charset") or "" for value in part.values(b"content-type")]
+
+
+def _wide_charset(labels: Iterable[str], content: bytes) -> str | None:
+    """The charset of HTML whose tags are not spelled in ASCII, None for all others."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    for label in labels:
+        charset = _charsets.known(label)
+        if charset in _UTF7:
+            return charset
+        if charset and _charsets.decode(_ASCII, charset) != _ASCII.decode("ascii"):
+            return charset
+    return None

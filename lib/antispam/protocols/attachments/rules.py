@@ -1,0 +1,77 @@
+"""What counts as dangerous, and what one message may cost."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+# What Windows runs or obeys on a double click: the list that milters have used since 2001, and what became usual after it.
+_BANNED = (
+    "ade adp asd asx asp bas bat chm cmd com cpl crt dll exe hlp hta inf ins isp js jse lnk mdb mde msc msi msp mst ocx "
+    "pcd pif reg scr sct shs url vb vbe vbs wsc wsf wsh ace appref-ms application appx diagcab gadget img iso jar jnlp "
+    "library-ms msix ps1 ps1xml ps2 psc1 psc2 scf search-ms settingcontent-ms vhd vhdx website wim ws xll "
+    # Since then: OneNote (a click opens what is attached to a page), Office's queries, installers and packages, remote
+    # desktops, what Gmail and Outlook refuse as well. Certificates and Python, which people mail honestly, are not here.
+    "accde accdr apk appcontent-ms appinstaller appxbundle cab cdxml deskthemepack diagcfg diagpack diagpkg dmg dqy ex ex_ "
+    "grp hpj iqy its mad maf mag mam maq mar mas mat mau mav maw mcf mda mdt mdw mdz mjs msh msh1 msh1xml msh2 "
+    "msh2xml mshxml msixbundle msu nsh one onepkg onetoc onetoc2 ops oqy osd printerexport psd1 psdm1 psm1 pssc "
+    "pyw pyz pyzw rdp rqy shb slk sys theme themepack udl vsmacros vsw vxd webpnp xbap xnk"
+)
+DEFAULT_BANNED = frozenset(_BANNED.split())
+
+# Office's files that are made to hold macros.
+_MACRO = "docm dotm ppa ppam potm ppsm pptm sldm wiz xla xlam xlm xlsb xlsm xltm"
+DEFAULT_MACRO = frozenset(_MACRO.split())
+
+
+class Answer(enum.StrEnum):
+    """What follows from a file that may be meant honestly."""
+
+    ACCEPT = "accept"
+    REPORT = "report"
+    BAN = "ban"
+
+
+class Markup(enum.StrEnum):
+    """What follows from an HTML or SVG file."""
+
+    ACCEPT = "accept"
+    CLEAN = "clean"
+    BAN = "ban"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one message may cost.  Reaching a limit is a finding."""
+
+    max_parts: int = 2_000
+    max_depth: int = 50
+    max_embedded: int = 8  # message files attached to message files
+    max_archive_entries: int = 5_000
+    max_archive_depth: int = 4
+    max_unpacked_bytes: int = 64 << 20
+    max_ratio: int = 200
+    max_html_bytes: int = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What to look for.
+
+    banned, macro_names  extensions in lower case, without the dot
+    scan_zip             look into archives of every kind
+    html, svg            what follows from such files; `scan_html` is about the text of the mail as well
+    macros               what follows from documents with macros, by their octets or by `macro_names`
+    unreadable           what follows from archives that can't be looked into
+    """
+
+    banned: frozenset[str] = DEFAULT_BANNED
+    macro_names: frozenset[str] = DEFAULT_MACRO
+    scan_zip: bool = True
+    scan_rfc822: bool = True
+    scan_html: bool = True
+    html: Markup = Markup.CLEAN
+    svg: Markup = Markup.CLEAN
+    macros: Answer = Answer.REPORT
+    unreadable: Answer = Answer.REPORT
+    limits: Limits = field(default_factory=Limits)
