@@ -64,6 +64,8 @@ dspam_training = sa.Table(
     sa.Column("content", LongBlob, nullable=True),  # dspam.store.records.Deltas; NULL where spent
     sa.UniqueConstraint("user_id", "message", name="dspam_training_once"),
     sa.Index("dspam_training_tail", "state", "user_id", "seq"),
+    sa.Index("dspam_training_age", "state", "trained_at"),
+    sa.Index("dspam_training_of", "user_id", "state", "trained_at"),
     sqlite_autoincrement=True,  # a number that was given once is never given again: who tails the log relies on it
 )
 

@@ -7,6 +7,7 @@ then a reader adds what the log has.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from gossip.observations import MOST, MOST_OF_PEER, Observations
 from gossip.schema import reputation, reputation_vote
 
 PEER = "PEER"  # instead of how it was authenticated: how often another node agreed with us
-_FOLDED = 50  # identities of one call
+_FOLDED = 500  # messages that one call looks at
+_OF_ONE = 100  # and folds of one identity
+HOLD = 0.01  # seconds
 _LONGEST = 320
 
 
@@ -85,7 +88,7 @@ class Records:
                     _write(connection, name, made)
                 voted_at = sa.func.coalesce(table.c.voted_at, now)
                 change = sa.update(table).where(table.c.umis == umis)
-                connection.execute(change.values(vote=vote, voted_at=voted_at))
+                connection.execute(change.values(vote=vote, voted_at=voted_at, told=None))
         return True
 
     def report(self, ref: str, vote: int, now: float, deadline: Any = None) -> int:
@@ -98,14 +101,19 @@ class Records:
         return sum(self.feedback(umis, vote, now, deadline) for umis in known)
 
     def fold(self, now: float) -> bool:
-        """Put some of the log into the rings; true while more is left."""
-        table = reputation_vote
+        """Put some of the log into the rings, the oldest of it first; true while more is left. The transaction ends once it has
+        held the lock for HOLD seconds."""
         with self._database.read() as connection:
-            query = sa.select(table.c.identity).distinct().where(table.c.number.is_(None), table.c.vote.is_not(None))
-            names = connection.scalars(query.limit(_FOLDED)).all()
-        more = len(names) == _FOLDED
+            oldest = connection.scalars(_OLDEST_NAMES).all()
+        names = sorted(set(oldest))  # whoever locks several rows locks them in this order
+        if not names:
+            return False
+        more = len(oldest) == _FOLDED
         with self._database.write() as connection:
-            for name in sorted(names):  # whoever locks several rows locks them in this order
+            ends = time.monotonic() + HOLD
+            for number, name in enumerate(names):
+                if number and time.monotonic() >= ends:
+                    return True
                 more = self._fold(connection, name, now) or more
         return more
 
@@ -121,7 +129,7 @@ class Records:
         connection.execute(
             sa.update(table).where(table.c.umis == sa.bindparam("of")).values(number=sa.bindparam("to")), numbers
         )
-        return len(pending) == MOST
+        return len(pending) == _OF_ONE
 
     def _locked(self, connection: sa.Connection, name: str, now: float) -> Observations:
         """What the ring has, its row locked until the transaction ends."""
@@ -172,10 +180,16 @@ _RING = sa.select(reputation).where(reputation.c.identity == sa.bindparam("name"
 _PENDING = sa.select(*(reputation_vote.c[name] for name in ("umis", "vote", "asked_at", "voted_at"))).where(
     reputation_vote.c.number.is_(None),
     reputation_vote.c.identity == sa.bindparam("name"),
-    reputation_vote.c.vote.is_not(None),
+    reputation_vote.c.voted_at > 0,  # as good as a vote, and in the index
 )
 _NEWEST = _PENDING.order_by(reputation_vote.c.voted_at.desc()).limit(MOST)
-_OLDEST = _PENDING.order_by(reputation_vote.c.voted_at).limit(MOST)
+_OLDEST = _PENDING.order_by(reputation_vote.c.voted_at).limit(_OF_ONE)
+_OLDEST_NAMES = (
+    sa.select(reputation_vote.c.identity)
+    .where(reputation_vote.c.number.is_(None), reputation_vote.c.voted_at > 0)
+    .order_by(reputation_vote.c.voted_at)
+    .limit(_FOLDED)
+)
 
 
 def _ring(connection: sa.Connection, name: str) -> Observations | None:

@@ -20,6 +20,7 @@ reputation = sa.Table(
     sa.Column("unsure", sa.LargeBinary, nullable=False),
     sa.Column("first_seen", Seconds, nullable=False),
     sa.Column("last_seen", Seconds, nullable=False, index=True),
+    sa.Index("reputation_rare", "total", "last_seen"),
 )
 
 # What became of single messages. It is a log, too: what has no number yet is not in the ring.
@@ -33,6 +34,10 @@ reputation_vote = sa.Table(
     sa.Column("voted_at", Seconds, nullable=True),
     sa.Column("vote", sa.SmallInteger, nullable=True),  # NULL until somebody says what became of it
     sa.Column("number", sa.BigInteger, nullable=True),  # of the observation; NULL while it is not in the ring
-    sa.Column("told", sa.SmallInteger, nullable=True),  # the vote that another node was told
-    sa.Index("reputation_vote_pending", "number", "identity"),
+    sa.Column(
+        "told", sa.SmallInteger, nullable=True
+    ),  # the vote that another node was told; NULL again where it changed
+    sa.Index("reputation_vote_oldest", "number", "voted_at"),
+    sa.Index("reputation_vote_log", "number", "identity", "voted_at"),
+    sa.Index("reputation_vote_untold", "told", "asked_at"),
 )

@@ -29,7 +29,6 @@ from antispam.protocols.dkim import DkimResult
 from antispam.protocols.spf import Result
 from antispam.settings import Mode
 from antispam.store import Store, StoreError, callbacks, lists, rates
-from antispam.store.engine import SLICE
 from antispam.text import for_log, from_wire
 
 NAME = "callback"
@@ -151,7 +150,7 @@ def concluded(
 
 def tidy(services: Services) -> bool:
     """Forget what is no longer good, a slice of it."""
-    return services.store is not None and callbacks.purge(services.store, services.clock()) == SLICE
+    return services.store is not None and callbacks.purge(services.store, services.clock()) > 0
 
 
 def decide(

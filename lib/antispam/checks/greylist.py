@@ -21,7 +21,6 @@ from antispam.protocols.spf import Result
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration
 from antispam.store import StoreError
-from antispam.store.engine import SLICE
 from antispam.store.greylist import Limits, Triplet, attempt, purge
 from antispam.text import from_wire
 
@@ -102,7 +101,7 @@ def tidy(services: Services) -> bool:
     if services.store is None:
         return False
     limits = Limits(settings.time, settings.expire, settings.retain)
-    return purge(services.store, services.clock(), limits) == SLICE
+    return purge(services.store, services.clock(), limits) > 0
 
 
 def client_of(connection: Connection, message: Message, settings: Settings) -> str:

@@ -53,7 +53,7 @@ from antispam.settings.metrics import MetricsSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, StoreSettings, Untrapped
 from antispam.store import Store, StoreError, attempts, history, migrate
-from antispam.store.engine import SLICE, url_from
+from antispam.store.engine import url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Letter
 from antispam.store.quarantine import Kept
@@ -214,10 +214,10 @@ class Application:
             return False
 
         def messages() -> bool:
-            return history.purge(self.store, services.clock() - retain) == SLICE
+            return history.purge(self.store, services.clock() - retain) > 0
 
         def noted_attempts() -> bool:
-            return attempts.purge(self.store, services.clock() - attempts.KEEP) == SLICE
+            return attempts.purge(self.store, services.clock() - attempts.KEEP) > 0
 
         found = [Chore(task) for task in (originals, messages, noted_attempts)]
         for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):

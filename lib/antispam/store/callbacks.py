@@ -93,7 +93,8 @@ def secret(store: Store, name: str, now: float, deadline: Deadline | None = None
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what is no longer good; call again while it returns `slice_size`. Raises StoreError."""
-    written = callback.c.noticed_at > now - NOTICES_KEPT
-    stale = sa.and_(callback.c.expires_at <= now, sa.or_(callback.c.noticed_at.is_(None), sa.not_(written)))
-    return store.delete_slice(callback, stale, slice_size)
+    """Forget a slice of what is no longer good; call again while it returns any. Raises StoreError."""
+    table = callback
+    over = table.c.expires_at <= now
+    gone = store.delete_slice(table, sa.and_(table.c.noticed_at.is_(None), over), slice_size)
+    return gone or store.delete_slice(table, sa.and_(table.c.noticed_at <= now - NOTICES_KEPT, over), slice_size)

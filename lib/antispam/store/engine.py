@@ -18,7 +18,9 @@ from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store.sqlite_file import Replaced, WatchedFile
 
-SLICE = 500  # rows that one transaction deletes: a lock of milliseconds
+SLICE = 500  # rows that one transaction deletes at most
+HOLD = 0.01  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
+_BATCH = 25  # rows between two looks at the clock
 
 
 class StoreError(Exception):
@@ -141,16 +143,27 @@ class Store:
             return dialect_statement.on_conflict_do_nothing(index_elements=list(key))
         return dialect_statement.on_conflict_do_update(index_elements=list(key), set_=dict(update))
 
-    def delete_slice(self, table: sa.Table, stale: sa.ColumnElement[bool], size: int) -> int:
-        """Delete at most `size` of the rows for which `stale` holds, in a transaction of its own; returns how many, fewer than
-        `size` once none is left. Raises StoreError."""
+    def delete_slice(self, table: sa.Table, stale: sa.ColumnElement[bool], size: int = SLICE) -> int:
+        """Delete some of the rows for which `stale` holds, at most `size`, in a transaction of its own; returns how many it
+        looked at, 0 once none is left. Raises StoreError.
+
+        They are looked for before the transaction begins, and it ends once it has held the lock for HOLD seconds: mail waits
+        for that lock.
+        """
         (key,) = table.primary_key.columns
+        with self.read() as connection:
+            found = connection.scalars(sa.select(key).where(stale).limit(size)).all()
+        if not found:
+            return 0
+        done = 0
         with self.write() as connection:
-            keys = connection.scalars(sa.select(key).where(stale).limit(size)).all()
-            if keys:
+            ends = time.monotonic() + HOLD
+            while done < len(found) and (not done or time.monotonic() < ends):
+                some = found[done : done + _BATCH]
                 # Under the condition once more: another worker may have changed a row since it was found.
-                connection.execute(sa.delete(table).where(key.in_(keys), stale))
-        return len(keys)
+                connection.execute(sa.delete(table).where(key.in_(some), stale))
+                done += len(some)
+        return done
 
     def close(self) -> None:
         self._engine.dispose()

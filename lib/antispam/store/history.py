@@ -146,5 +146,5 @@ def findings(store: Store, ref: str, *kinds: type[Finding]) -> Findings:
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
     """Forget a slice of the messages that came before that time (seconds since the epoch); call again while it returns
-    `slice_size`. Raises StoreError."""
+    any. Raises StoreError."""
     return store.delete_slice(history, history.c.received_at < before, slice_size)

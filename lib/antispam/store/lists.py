@@ -303,12 +303,16 @@ def remove(store: Store, kind: Kind, name: str, deadline: Deadline | None = None
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what has expired; call again while it returns `slice_size`. A ban is remembered for OFFENCES_KEPT after
-    its end, so that the next one is longer. Raises StoreError."""
+    """Forget a slice of what has expired; call again while it returns any. A ban is remembered for OFFENCES_KEPT after its end,
+    so that the next one is longer. Raises StoreError."""
     table = sender_list
-    ended = sa.case((table.c.kind == Kind.BANNED_IP.value, now - OFFENCES_KEPT), else_=now)
-    # The first condition is the one that has an index.
-    return store.delete_slice(table, sa.and_(table.c.expires_at <= now, table.c.expires_at <= ended), slice_size)
+    for kind in Kind:
+        ended = now - OFFENCES_KEPT if kind is Kind.BANNED_IP else now
+        if gone := store.delete_slice(
+            table, sa.and_(table.c.kind == kind.value, table.c.expires_at <= ended), slice_size
+        ):
+            return gone
+    return 0
 
 
 def _in_force(now: float) -> sa.ColumnElement[bool]:

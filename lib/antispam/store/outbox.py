@@ -372,7 +372,7 @@ def _change(
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
     """Forget a slice of the names of letters that were sent before that time (seconds since the epoch); call again while it
-    returns `slice_size`. What was not sent is never forgotten. Raises StoreError."""
+    returns any. What was not sent is never forgotten. Raises StoreError."""
     return store.delete_slice(outbox, outbox.c.sent_at < before, slice_size)
 
 

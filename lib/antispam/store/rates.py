@@ -35,5 +35,5 @@ def used(store: Store, name: str, now: float, period: float, deadline: Any = Non
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what began before that time; call again while it returns `slice_size`. Raises StoreError."""
+    """Forget a slice of what began before that time; call again while it returns any. Raises StoreError."""
     return store.delete_slice(rate, rate.c.began_at < before, slice_size)

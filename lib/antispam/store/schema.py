@@ -51,6 +51,7 @@ greylist = sa.Table(
     sa.Column("last_seen", Seconds, nullable=False, index=True),
     sa.Column("passed_at", Seconds, nullable=True),
     sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Index("greylist_waiting", "passed_at", "last_seen"),
 )
 
 # A message as it came, for those who may still get it: it goes with the last entry that points to it.
@@ -84,6 +85,7 @@ quarantine_entry = sa.Table(
     sa.UniqueConstraint("ref", "user_name", name="quarantine_entry_once"),
     sa.Index("quarantine_entry_of", "user_name", "received_at"),
     sa.Index("quarantine_entry_outbox", "outbox_id"),
+    sa.Index("quarantine_entry_released", "released_at", "size"),
 )
 
 # What we send ourselves. A letter stays until the MTA has taken it.
@@ -108,6 +110,7 @@ outbox = sa.Table(
     sa.Column(
         "notify", sa.Text, nullable=True
     ),  # JSON: what the client asked for with NOTIFY, ORCPT, RET, ENVID (RFC 3461)
+    sa.Index("outbox_sent", "sent_at"),
     sqlite_autoincrement=True,  # the number is in passes that are out in the world
 )
 
@@ -150,14 +153,15 @@ sender_list = sa.Table(
     "sender_list",
     metadata,
     sa.Column("entry", exact_text(400), primary_key=True),  # kind:name
-    sa.Column("kind", sa.String(16), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("name", exact_text(320), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("added_by", sa.String(100), nullable=False),
     sa.Column("added_at", Seconds, nullable=False),
     sa.Column("seen_at", Seconds, nullable=False),
-    sa.Column("expires_at", Seconds, nullable=True, index=True),
+    sa.Column("expires_at", Seconds, nullable=True),
     sa.Column("offences", sa.Integer, nullable=False),
+    sa.Index("sender_list_end", "kind", "expires_at"),
 )
 
 # What was found when a sender's mail server was asked whether it takes bounces for him, and when he was last written to.
@@ -172,9 +176,10 @@ callback = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("null_mx", sa.Boolean, nullable=False),
     sa.Column("asked_at", Seconds, nullable=False),
-    sa.Column("expires_at", Seconds, nullable=False, index=True),
+    sa.Column("expires_at", Seconds, nullable=False),
     sa.Column("noticed_at", Seconds, nullable=True),
     sa.Column("notice_ref", sa.String(16), nullable=True),  # of the message that he was written to about
+    sa.Index("callback_end", "noticed_at", "expires_at"),
 )
 
 # What all nodes must know and nobody else.

@@ -95,10 +95,11 @@ def forget_deltas(database: Database, before: float, slice_size: int = 200) -> i
     """Drop the deltas of a slice of the folded trainings from before that time (seconds since the epoch); these can't be taken
     back any more, but a replay still teaches nothing. Returns how many; call again while it is `slice_size`."""
     old = sa.and_(dspam_training.c.state == State.FOLDED, dspam_training.c.trained_at < before)
-    with database.write() as connection:
+    with database.read() as connection:
         seqs = connection.scalars(sa.select(dspam_training.c.seq).where(old).limit(slice_size)).all()
+    if seqs:
         mine = dspam_training.c.seq.in_(seqs)
-        if seqs:
+        with database.write() as connection:
             connection.execute(sa.delete(dspam_training).where(mine, old, dspam_training.c.message.is_(None)))
             connection.execute(sa.update(dspam_training).where(mine, old).values(state=State.SPENT, content=None))
     return len(seqs)
@@ -108,9 +109,10 @@ def forget_trainings(database: Database, before: float, slice_size: int = 500) -
     """Forget a slice of the trainings whose deltas are gone, from before that time: the message may be taught again. Returns
     how many; call again while it is `slice_size`."""
     old = sa.and_(dspam_training.c.state == State.SPENT, dspam_training.c.trained_at < before)
-    with database.write() as connection:
+    with database.read() as connection:
         seqs = connection.scalars(sa.select(dspam_training.c.seq).where(old).limit(slice_size)).all()
-        if seqs:
+    if seqs:
+        with database.write() as connection:
             connection.execute(sa.delete(dspam_training).where(dspam_training.c.seq.in_(seqs), old))
     return len(seqs)
 
@@ -242,10 +244,10 @@ def _mark_folded(connection: sa.Connection, seqs: Sequence[int]) -> None:
 def _oldest_training(database: Database, user_id: int) -> float:
     """When the oldest training that can be taken back took place; infinite where there is none."""
     training = dspam_training.c
-    undoable = sa.and_(training.user_id == user_id, training.state.in_((State.PENDING, State.FOLDED)))
-    with database.read() as connection:
-        oldest = connection.scalar(sa.select(sa.func.min(training.trained_at)).where(undoable))
-    return math.inf if oldest is None else float(oldest)
+    oldest = sa.select(sa.func.min(training.trained_at)).where(training.user_id == user_id)
+    with database.read() as connection:  # one state at a time: then an index has the answer in front
+        found = [connection.scalar(oldest.where(training.state == state)) for state in (State.PENDING, State.FOLDED)]
+    return min((float(at) for at in found if at is not None), default=math.inf)
 
 
 def _purging_user(

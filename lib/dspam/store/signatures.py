@@ -68,14 +68,15 @@ def purge_signatures(database: Database, before: float, slice_size: int = 500) -
     """Forget a slice of those made before that time (seconds since the epoch), in one short transaction; call again while it
     returns `slice_size`."""
     table = dspam_signature
-    with database.write() as connection:
+    with database.read() as connection:
         rows = connection.execute(
             sa.select(table.c.signature, table.c.user_id).where(table.c.created_at < before).limit(slice_size)
         ).all()
-        for row in rows:
+    if rows:
+        mine = sa.and_(table.c.signature == sa.bindparam("of"), table.c.user_id == sa.bindparam("by"))
+        with database.write() as connection:
             connection.execute(
-                sa.delete(table).where(
-                    table.c.signature == row.signature, table.c.user_id == row.user_id, table.c.created_at < before
-                )
+                sa.delete(table).where(mine, table.c.created_at < before),
+                [{"of": row[0], "by": row[1]} for row in rows],
             )
     return len(rows)

@@ -139,9 +139,11 @@ def upkeep(services: Services) -> bool:
 def _tell(store: Store, server: Client, now: float) -> None:
     """Tell the server what became of messages; once more where a report corrected it. What can't be told now waits."""
     table = reputation_vote
-    untold = sa.or_(table.c.told.is_(None), table.c.told != table.c.vote)
     query = sa.select(table.c.umis, table.c.vote).where(
-        table.c.vote.is_not(None), untold, table.c.asked_at > now - TELL, ~table.c.identity.endswith(f":{PEER}")
+        table.c.told.is_(None),
+        table.c.vote.is_not(None),
+        table.c.asked_at > now - TELL,
+        ~table.c.identity.endswith(f":{PEER}"),
     )
     with store.read() as connection:
         rows = connection.execute(query.order_by(table.c.asked_at).limit(SLICE)).all()
@@ -157,7 +159,8 @@ def _tell(store: Store, server: Client, now: float) -> None:
 
 def _forget(store: Store, settings: GossipSettings, now: float) -> bool:
     """A slice of what is too old; true while more is left."""
-    rare = sa.and_(reputation.c.total < RARE, reputation.c.last_seen < now - settings.retain_rare)
-    old = sa.or_(reputation.c.last_seen < now - settings.retain, rare)
-    messages = store.delete_slice(reputation_vote, reputation_vote.c.asked_at < now - settings.retain_messages, SLICE)
-    return max(messages, store.delete_slice(reputation, old, SLICE)) == SLICE
+    # Each number of messages by itself: no index serves two ranges.
+    rare = sa.and_(reputation.c.total.in_(range(RARE)), reputation.c.last_seen < now - settings.retain_rare)
+    messages = store.delete_slice(reputation_vote, reputation_vote.c.asked_at < now - settings.retain_messages)
+    old = store.delete_slice(reputation, reputation.c.last_seen < now - settings.retain)
+    return messages + old + store.delete_slice(reputation, rare) > 0
