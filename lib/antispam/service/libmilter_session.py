@@ -70,16 +70,17 @@ def milter_class(
         def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
             ip, port = _address(family, hostaddr)
             resolve = self._macro("{client_resolve}")
-            verdict = self.session.connect(
-                ip,
-                port=port,
-                name=_verified(hostname, resolve),
-                ptr=_name(self._macro("{client_ptr}") or hostname),
-                resolve=resolve,
-                receiver=self._macro("j"),
-                macros={"{if_addr}": self._macro("{if_addr}")},
-            )
-            return self._reply(verdict)
+            with activity.callback():
+                verdict = self.session.connect(
+                    ip,
+                    port=port,
+                    name=_verified(hostname, resolve),
+                    ptr=_name(self._macro("{client_ptr}") or hostname),
+                    resolve=resolve,
+                    receiver=self._macro("j"),
+                    macros={"{if_addr}": self._macro("{if_addr}")},
+                )
+                return self._reply(verdict)
 
         def hello(self, hostname: str) -> int:
             with activity.callback():
@@ -101,7 +102,8 @@ def milter_class(
                 return self._reply(self.session.rcpt(envelope_address(to), params, to))
 
         def data(self) -> int:
-            return self._reply_or_end(self.session.data())
+            with activity.callback():
+                return self._reply_or_end(self.session.data())
 
         @Milter.noreply
         @Milter.decode("bytes")
@@ -139,12 +141,14 @@ def milter_class(
             return result
 
         def abort(self) -> int:
-            self.session.abort()
+            with activity.callback():
+                self.session.abort()
             activity.message_ended(id(self))
             return Milter.CONTINUE
 
         def close(self) -> int:
-            self.session.close()
+            with activity.callback():
+                self.session.close()
             activity.session_closed(id(self))
             return Milter.CONTINUE
 

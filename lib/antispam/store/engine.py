@@ -16,10 +16,14 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from antispam.deadline import Deadline
 from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
+from antispam.store.limits import limited, watch_over
 from antispam.store.sqlite_file import Replaced, WatchedFile
 
 SLICE = 500  # rows that one transaction deletes at most
 HOLD = 0.01  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
+WORK = 5.0  # seconds for which a database may work at what mail waits for, beside waiting for locks
+LONGEST = 300.0  # seconds for what nobody waits for
+_OVER = "the database did not answer in time"
 _BATCH = 25  # rows between two looks at the clock
 
 
@@ -86,7 +90,7 @@ class Store:
     @contextlib.contextmanager
     def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
         """A connection for reading. Raises StoreError where the database can't answer."""
-        with self._guard(), self._free_connection(deadline), self._engine.connect() as connection:
+        with self._guard(deadline), self._free_connection(deadline), self._engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -94,10 +98,11 @@ class Store:
         """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
         that what it reads can't change before it writes. Raises StoreError where it could not be committed.
 
-        Waits for a connection, and then for the lock, for busy_timeout each, but not beyond `deadline`.
+        Waits for a connection, and then for the lock, for busy_timeout each, but not beyond `deadline`. With a deadline, a
+        database that works at it for longer than WORK seconds more counts as dead.
         """
-        with self._guard(), self._free_connection(deadline):
-            options = {"bms_write": True, "bms_patience": self._wait(deadline)}
+        with self._guard(deadline), self._free_connection(deadline):
+            options = {"bms_write": True, "bms_patience": self._wait(deadline), "bms_limit": self._work(deadline)}
             with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
 
@@ -114,19 +119,30 @@ class Store:
             self._free.release()
 
     @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
+    def _guard(self, deadline: Deadline | None) -> Iterator[None]:
         self.breaker.admit()
-        try:
-            yield
-        except sa.exc.DatabaseError as error:
-            if not _means_that_the_database_is_ill(error):
-                raise
-            self.breaker.failed()
-            raise StoreError(_summary(error)) from error
-        except (sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced) as error:
-            self.breaker.failed()
-            raise StoreError(_summary(error)) from error
+        with limited(self._ends(deadline)) as limit:
+            try:
+                yield
+            except (sa.exc.DatabaseError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced) as error:
+                if not _means_that_the_database_is_ill(error):
+                    raise
+                self.breaker.failed()
+                if isinstance(error, sa.exc.InternalError):
+                    self._engine.dispose()  # a server that became read-only: the next connection may find the new one
+                raise StoreError(_OVER if limit is not None and limit.over else _summary(error)) from error
         self.breaker.succeeded()
+
+    def _work(self, deadline: Deadline | None) -> float | None:
+        """How many seconds a transaction may take that begins now; None where nobody waits for it."""
+        return None if deadline is None else min(deadline.remaining(), self._patience + WORK)
+
+    def _ends(self, deadline: Deadline | None) -> float | None:
+        """When a transaction that begins now is cut off."""
+        work = self._work(deadline)
+        if work is None and self.dialect == "sqlite":
+            return None
+        return time.monotonic() + (LONGEST if work is None else work)
 
     def upsert(
         self, table: sa.Table, values: Mapping[str, Any], key: Sequence[str], update: Mapping[str, Any] | None
@@ -169,10 +185,11 @@ class Store:
         self._engine.dispose()
 
 
-def _means_that_the_database_is_ill(error: sa.exc.DatabaseError) -> bool:
+def _means_that_the_database_is_ill(error: Exception) -> bool:
     """Not an error of ours, such as a violated constraint. SQLite says of a damaged file that it is "malformed" or "not a
-    database" with the base class itself."""
-    return isinstance(error, sa.exc.OperationalError) or type(error) is sa.exc.DatabaseError
+    database" with the base class itself; PostgreSQL calls it an internal error where a server is read-only (SQLSTATE 25006)."""
+    ill = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced)
+    return isinstance(error, ill) or type(error) is sa.exc.DatabaseError
 
 
 def url_from(settings: Settings) -> str:
@@ -183,19 +200,15 @@ def url_from(settings: Settings) -> str:
 
 def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        connect_args: dict[str, Any] = {"connect_timeout": max(1, int(busy_timeout))}
-        if url.get_backend_name() == "mysql":
-            connect_args |= {"read_timeout": 30, "write_timeout": 30}
         engine = sa.create_engine(
             url,
             pool_size=pool,
             max_overflow=0,
             pool_timeout=busy_timeout,
-            pool_pre_ping=True,
-            connect_args=connect_args,
             isolation_level="READ COMMITTED",
         )
         event.listen(engine, "begin", _server_begin)
+        watch_over(engine)
         return engine
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -211,6 +224,7 @@ def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
     event.listen(engine, "begin", _sqlite_begin)
     if url.database and url.database != ":memory:":
         WatchedFile(engine, url.database)
+    watch_over(engine)
     return engine
 
 
@@ -232,11 +246,15 @@ def _sqlite_begin(connection: sa.Connection) -> None:
 
 def _server_begin(connection: sa.Connection) -> None:
     """How long a writer waits for the lock of a row: PostgreSQL would wait for ever, and MariaDB for 50 s."""
-    patience = connection.get_execution_options().get("bms_patience")
+    options = connection.get_execution_options()
+    patience = options.get("bms_patience")
     if patience is None:
         return
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, int(patience * 1000))}")  # 0 would be for ever
+        milliseconds = max(1, int(patience * 1000))  # 0 would be for ever
+        longest = int((LONGEST if options["bms_limit"] is None else options["bms_limit"]) * 1000) + 1
+        # The statement's own limit is for the server, which would go on after we have hung up.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {longest}")
     else:
         connection.exec_driver_sql(f"SET innodb_lock_wait_timeout = {max(1, int(patience))}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 import Milter
@@ -64,3 +66,43 @@ def test_no_mail_is_taken_from_a_client_whose_greeting_failed(step, arguments):
         getattr(milter, step)(*arguments)
     with pytest.raises(RuntimeError, match=f"{step} failed"):
         milter.envfrom("<ann@example.org>")
+
+
+class _WatchingSession:
+    """Notes for each step whether the supervisor would see it hang."""
+
+    def __init__(self, activity):
+        self._activity = activity
+        self.seen = {}
+
+    def __getattr__(self, step):
+        def note(*arguments, **named):
+            self.seen[step] = self._activity.load().oldest > 0
+            raise InterruptedError(step)
+
+        return note
+
+
+@pytest.mark.parametrize(
+    ("callback", "arguments", "step"),
+    [
+        ("connect", ("mail.example", 2, ("192.0.2.1", 25)), "connect"),
+        ("hello", ("mail.example",), "helo"),
+        ("envfrom", ("<ann@example.org>",), "mail"),
+        ("envrcpt", ("<bob@example.com>",), "rcpt"),
+        ("data", (), "data"),
+        ("eom", (), "end"),
+        ("abort", (), "abort"),
+        ("close", (), "close"),
+    ],
+)
+def test_the_supervisor_sees_a_hang_in_every_step(callback, arguments, step):
+    activity = Activity()
+    session = _WatchingSession(activity)
+    milter = milter_class(lambda: session, activity, RejectAt.DATA)()
+    milter._setctx(_Context())
+    milter.progress = lambda: None
+    with contextlib.suppress(InterruptedError, RuntimeError):
+        getattr(milter, callback)(*arguments)
+    assert session.seen == {step: True}
+    assert activity.load().oldest == 0

@@ -1,0 +1,173 @@
+"""No transaction outlives its time, whatever the database does: a server that hangs, or a path to it that swallows packets, is
+not heard of by itself, and no driver has a time-out that fits each statement."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from antispam.deadline import Clock
+
+log = logging.getLogger(__name__)
+
+EVERY = 0.1  # seconds between two looks at who is over his time
+_SHORTEST_CONNECT = 1.0  # seconds; psycopg takes 2 for anything less
+
+
+class Limit:
+    """Until when a transaction may take; `over` once it was cut off."""
+
+    __slots__ = ("ends", "over")
+
+    def __init__(self, ends: float) -> None:
+        self.ends = ends
+        self.over = False
+
+
+_current: contextvars.ContextVar[Limit | None] = contextvars.ContextVar("store_limit", default=None)
+
+
+@contextlib.contextmanager
+def limited(ends: float | None) -> Iterator[Limit | None]:
+    """Around a transaction: what it asks of the database must be over by then (on time.monotonic()); None is whenever."""
+    limit = None if ends is None else Limit(ends)
+    token = _current.set(limit)
+    try:
+        yield limit
+    finally:
+        _current.reset(token)
+
+
+class Watch:
+    """Cuts off what is over its time: a thread of its own, which runs only while there is something to watch. One an engine.
+
+    clock  seconds that never run backwards
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._watched: dict[int, tuple[Limit, Callable[[], None]]] = {}
+        self._some = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, key: int, limit: Limit, cut: Callable[[], None]) -> None:
+        """Call `cut` when the limit is over, unless end(key) is called before."""
+        with self._lock:
+            self._watched[key] = limit, cut
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="store-limits", daemon=True)
+                self._thread.start()
+        self._some.set()
+
+    def end(self, key: int) -> None:
+        with self._lock:
+            self._watched.pop(key, None)
+
+    def sweep(self) -> bool:
+        """Cut off who is over his time now; whether anybody is left to watch."""
+        with self._lock:
+            now = self._clock()
+            over = [key for key, (limit, _) in self._watched.items() if now >= limit.ends]
+            # Under the lock: nobody may give the connection to somebody else meanwhile.
+            for key in over:
+                limit, cut = self._watched.pop(key)
+                limit.over = True
+                try:
+                    cut()
+                except Exception:  # whatever a driver raises must not end the watch
+                    log.exception("a database connection could not be cut off")
+            if not self._watched:
+                self._some.clear()
+            return bool(self._watched)
+
+    def _work(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(EVERY)
+            self.sweep()
+
+
+def watch_over(engine: sa.Engine) -> None:
+    """Let all that is done with the engine's connections, and connecting, end with the limit that is in force (limited())."""
+    watch = Watch()
+
+    def begin(connection: Any, record: Any) -> None:
+        limit = _current.get()
+        if limit is not None and connection is not None:
+            watch.begin(id(record), limit, _cut_for(engine.dialect.name, connection, record))
+
+    def end(_connection: Any, record: Any) -> None:
+        watch.end(id(record))
+
+    def gone(_connection: Any, record: Any, *_: Any) -> None:
+        watch.end(id(record))
+        if (descriptor := record.info.pop("socket", None)) is not None:
+            descriptor.close()
+
+    def made(connection: Any, record: Any) -> None:
+        if engine.dialect.driver == "pymysql":
+            # Connecting alone was measured by the limit; what follows, the watch measures. There is no public way to say so.
+            connection._read_timeout = connection._write_timeout = None
+        begin(connection, record)
+
+    def checked_out(connection: Any, record: Any, _proxy: Any) -> None:
+        begin(connection, record)
+        if engine.dialect.name != "sqlite" and not record.info.pop("fresh", False):
+            _demand_life(engine.dialect, connection)
+
+    event.listen(engine, "do_connect", _hasten)
+    event.listen(engine, "connect", lambda _connection, record: record.info.update(fresh=True))
+    event.listen(engine, "connect", made, insert=True)
+    event.listen(engine, "checkout", checked_out)
+    event.listen(engine, "checkin", end)
+    event.listen(engine, "close", gone)
+    event.listen(engine, "invalidate", gone)
+
+
+def _demand_life(dialect: Any, connection: Any) -> None:
+    """A connection that was idle may be dead. SQLAlchemy takes a new one then, and tries thrice."""
+    try:
+        alive = dialect.do_ping(connection)
+    except dialect.dbapi.Error as error:
+        raise sa.exc.DisconnectionError(str(error)) from error
+    if not alive:
+        raise sa.exc.DisconnectionError("the server did not answer")
+
+
+def _hasten(dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+    """Connecting must not take longer than there is time."""
+    limit = _current.get()
+    if limit is None or dialect.name == "sqlite":
+        return
+    left = max(_SHORTEST_CONNECT, limit.ends - time.monotonic())
+    parameters["connect_timeout"] = left if dialect.driver == "pymysql" else max(1, int(left))
+    if dialect.driver == "pymysql":
+        parameters |= {"read_timeout": left, "write_timeout": left}
+
+
+def _cut_for(dialect: str, connection: Any, record: Any) -> Callable[[], None]:
+    """How a connection is cut off from another thread. By a second descriptor of its own: the driver may close the first one at
+    any moment, and its number may be somebody else's then."""
+    if dialect == "sqlite":
+        interrupt: Callable[[], None] = connection.interrupt
+        return interrupt
+    known = record.info.get("socket")
+    if known is None:
+        descriptor = connection.fileno() if dialect == "postgresql" else connection._sock.fileno()
+        known = record.info["socket"] = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
+    return lambda: _shut(known)
+
+
+def _shut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is gone already
+        end.shutdown(socket.SHUT_RDWR)
