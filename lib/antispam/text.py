@@ -15,14 +15,18 @@ MAX_REPLY_LINE = 400
 def from_wire(raw: bytes | str, limit: int = 2000) -> str:
     """Decode `raw` to text that every later reader (JSON, SQL, log) can encode again.
 
-    UTF-8 where it is UTF-8; other octets, and the lone surrogates that surrogateescape leaves, become `\\xNN`.
-    At most `limit` characters are kept. Never raises.
+    UTF-8 where it is UTF-8; other octets, and the lone surrogates that surrogateescape leaves, become `\\xNN`, and so does NUL,
+    which no text of PostgreSQL may hold. At most `limit` characters are kept. Never raises.
     """
     if isinstance(raw, str):
         if raw.isascii():
-            return raw[:limit]
+            return _without_nul(raw[:limit], limit)
         raw = raw[:limit].encode("utf-8", "surrogateescape" if _only_escapes(raw[:limit]) else "replace")
-    return bytes(raw[: 4 * limit]).decode("utf-8", "backslashreplace")[:limit]
+    return _without_nul(bytes(raw[: 4 * limit]).decode("utf-8", "backslashreplace")[:limit], limit)
+
+
+def _without_nul(text: str, limit: int) -> str:
+    return text.replace("\0", "\\x00")[:limit] if "\0" in text else text
 
 
 def _only_escapes(text: str) -> bool:

@@ -92,8 +92,8 @@ def _values(kept: Kept) -> dict[str, object]:
 
 
 def subject_column(subject: str) -> str:
-    """A subject as its column takes it: PostgreSQL's text holds no NUL."""
-    return from_wire(subject, _MAX_SUBJECT).replace("\0", "\\x00")
+    """A subject as its column takes it."""
+    return from_wire(subject, _MAX_SUBJECT)
 
 
 def checked_ref(text: str) -> str:

@@ -155,6 +155,16 @@ def test_a_message_is_written_down_with_its_findings_and_decisions(store):
     assert json.loads(row.recipients)[0]["address"] == "b@example.com"
 
 
+def test_a_reason_with_a_nul_has_its_history_in_every_database(store):
+    """PostgreSQL takes no NUL in a text: such a message was deferred for ever."""
+    writer = HistoryWriter(store)
+    writer.record(lambda node: row_for(subject(mail_from="a\0@example.org"), reject("no", "held \0 against it"), node))
+    writer.close()
+    with store.read() as connection:
+        assert connection.scalar(sa.select(history.c.reason)) == "held \\x00 against it"
+    assert writer.lost == 0
+
+
 def test_history_that_does_not_fit_is_counted_and_said(sqlite_store, caplog, monkeypatch):
     monkeypatch.setattr(sqlite_store, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
     writer = HistoryWriter(sqlite_store)

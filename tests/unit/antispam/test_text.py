@@ -17,6 +17,19 @@ def test_anything_off_the_wire_can_be_stored(raw):
     msgspec.json.encode(from_wire(raw))
 
 
+@given(ANY, st.integers(0, 300))
+def test_no_text_has_a_nul_or_more_than_its_limit(raw, limit):
+    """PostgreSQL takes no NUL in a text."""
+    text = from_wire(raw, limit)
+    assert "\0" not in text
+    assert len(text) <= limit
+
+
+@pytest.mark.parametrize("raw", ["a\0b", b"a\0b", "\u00fc\0b", "a\udce9\0"])
+def test_a_nul_is_written_as_an_escape(raw):
+    assert "\\x00" in from_wire(raw)
+
+
 @given(ANY)
 def test_anything_is_one_printable_line_in_the_log(raw):
     text = for_log(raw)
