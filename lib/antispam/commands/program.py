@@ -18,10 +18,11 @@ from antispam.commands.trial import trial
 from antispam.journey.table import Journey
 from antispam.mail.access_map import AccessMap, AccessSettings
 from antispam.net.sockets import SocketSpec
+from antispam.service import logs
 from antispam.service.application import ConfigError, Program, load_settings, process_plan
 from antispam.service.plan import ProcessPlan
 from antispam.service.supervisor import Supervisor
-from antispam.settings import Settings, logs
+from antispam.settings import Settings
 from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults, Origin
 from antispam.settings.logs import LogSettings
@@ -101,16 +102,14 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
     """Serve under the supervisor; returns the exit code."""
     settings = load_settings(program, config)
     try:
-        logs.configure(settings[LogSettings], program.name)
+        logs.configure(settings[LogSettings], program.name, settings[ProgramSettings].user)
     except OSError as error:
         raise ConfigError(f"the log can't be opened: {error}") from error
     if show_mta_lines:
         click.echo(mta_lines(settings, program.name))
 
     def reload() -> ProcessPlan:
-        changed = program.read_settings(config)
-        logs.configure(changed[LogSettings], program.name)
-        return process_plan(program, changed)
+        return process_plan(program, program.read_settings(config))
 
     return int(Supervisor(process_plan(program, settings), reload).run())
 

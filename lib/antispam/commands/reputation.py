@@ -20,9 +20,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.service import logs
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
 from antispam.service.gossip_server import server
-from antispam.settings import Settings, logs
+from antispam.settings import Settings
 from antispam.settings.logs import LogSettings
 from antispam.store import StoreError, migrate
 from antispam.store.engine import url_from

@@ -38,7 +38,7 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import Verdict
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
-from antispam.service import gossip_server, metrics
+from antispam.service import gossip_server, logs, metrics
 from antispam.service.courier import Courier
 from antispam.service.housekeeping import Housekeeper
 from antispam.service.libmilter_session import ACTIONS, milter_class
@@ -320,6 +320,7 @@ def process_plan(program: Program, settings: Settings) -> ProcessPlan:
         socket=SocketSpec.parse(options.socket),
         serve=lambda worker: serve(program, settings, worker),
         prepare=prepare,
+        open_logs=lambda: logs.configure(settings[LogSettings], program.name),
         socket_mode=options.socket_mode,
         socket_group=options.socket_group or None,
         user=options.user or None,

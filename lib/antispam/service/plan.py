@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from antispam.net.sockets import SocketSpec
+from antispam.service import logs
 from antispam.service.worker import WorkerContext
 
 
@@ -57,11 +57,8 @@ class Limits:
     """The longest pause between two attempts to start a worker that keeps failing."""
 
 
-def reopen_log_files() -> None:
-    """Make the root logger's file handlers open their files anew, after logrotate has moved them away."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.close()  # it opens its file again for the next record
+def _keep_logs() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,9 @@ class ProcessPlan:
     `serve` runs in each worker after the fork: it builds what must not be shared (engine, resolver), registers the
     milter's callbacks, calls context.run(milter), cleans up and returns. `prepare` runs before the workers start, in a
     short-lived child of its own, holding an exclusive lock on `prepare_lock` if given; it fails by returning non-zero
-    or by raising. `user` and `group` are taken for ever, once the socket is open, if the program was started as root.
+    or by raising. `open_logs` sends the log where this plan wants it: each child begins with it, and the parent does it
+    when the plan is in force; it raises OSError. `user` and `group` are taken for ever, once the socket is open, if the
+    program was started as root.
     """
 
     socket: SocketSpec
@@ -95,7 +94,8 @@ class ProcessPlan:
     group: str | None = None
     prepare: Callable[[], int | None] | None = None
     prepare_lock: Path | None = None
-    reopen_logs: Callable[[], None] = reopen_log_files
+    open_logs: Callable[[], None] = _keep_logs
+    reopen_logs: Callable[[], None] = logs.reopen_files
     limits: Limits = field(default_factory=Limits)
     sides: tuple[Side, ...] = ()
 

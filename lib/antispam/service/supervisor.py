@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from antispam.net.sd_notify import Notifier
 from antispam.net.sockets import Listener, SocketUnavailable, open_listener
+from antispam.service import logs
 from antispam.service.children import (
     HEARD_SIGNALS,
     Child,
@@ -35,7 +36,7 @@ from antispam.service.children import (
 )
 from antispam.service.plan import ExitCode, ProcessPlan
 from antispam.service.privileges import UserError, become, find_user
-from antispam.service.worker import Channel, DrainUntil, Load, WorkerContext, ignore_signals, reopen, run_worker
+from antispam.service.worker import Channel, DrainUntil, Load, WorkerContext, ignore_signals, leave, reopen, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,7 @@ class Supervisor:
         self._fill(now)
         self._announce_reload()
         self._watchdog(now)
+        logs.flush()
 
     def _pause(self) -> float:
         expecting = self._stopping or self._pending is not None or self._announce
@@ -238,11 +240,17 @@ class Supervisor:
     def _listener_for(self, plan: ProcessPlan) -> Listener:
         """The current listener if the new plan wants the same socket, else a new one. Raises SocketUnavailable."""
         old = self._current
-        if old is None or plan.socket != old.plan.socket:
-            return self._open(plan)
-        if (plan.socket_mode, plan.socket_group) != (old.plan.socket_mode, old.plan.socket_group):
-            old.listener.protect(plan.socket_mode, group=-1 if plan.socket_group is None else plan.socket_group)
-        return old.listener
+        return self._open(plan) if old is None or plan.socket != old.plan.socket else old.listener
+
+    def _put_in_force(self, old: Generation | None, new: Generation) -> None:
+        """What the parent itself does as the new plan wants it; a plan that is refused has changed nothing."""
+        plan = new.plan
+        try:
+            plan.open_logs()
+            if old is not None and old.listener is new.listener:
+                new.listener.protect(plan.socket_mode, group=-1 if plan.socket_group is None else plan.socket_group)
+        except OSError as error:
+            log.error("%s: the supervisor stays as it was: %s", plan.name, error)
 
     def _propose(self, plan: ProcessPlan, listener: Listener) -> None:
         """Begin a generation: its preparation first, then its workers, and when all of them are ready it takes over."""
@@ -262,6 +270,7 @@ class Supervisor:
         if sum(pending.plan.side(child.slot) is None for child in ready) < pending.plan.workers:
             return
         old, self._current, self._pending = self._current, pending, None
+        self._put_in_force(old, pending)
         for child in self._children.values():
             limits = child.generation.plan.limits
             if child.generation is not pending and child.leaving:
@@ -403,6 +412,11 @@ class Supervisor:
             if known is not None and (slot is None or side is not None or known.listener is not generation.listener):
                 known.listener.socket.close()
         plan = generation.plan
+        try:
+            plan.open_logs()
+        except OSError as error:
+            channel.send("failed", f"the log can't be opened: {error}")
+            leave(os.EX_CANTCREAT)
         if slot is None:
             run_prepare(plan, channel)
         context = WorkerContext(

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from antispam.net.sockets import private_path, silent_listener
+from antispam.service import logs
 
 log = logging.getLogger(__name__)
 
@@ -271,6 +272,7 @@ class WorkerContext:
         return Load(sessions=opened - closed)
 
     def _beat(self) -> None:
+        logs.flush()
         load = self._load()
         self._channel.send("beat", load.sessions, load.messages, f"{load.oldest:.3f}")
 
@@ -390,7 +392,9 @@ def reopen(logs: Callable[[], None]) -> None:
     """Call `logs`; that a log file cannot be opened is no reason to end."""
     try:
         logs()
-    except OSError:
+    except OSError as error:
+        log.error("the log files cannot be opened again, the old ones are written on: %s", error)
+    except Exception:  # another milter's own way to do it: mail goes on
         log.exception("the log files cannot be opened again")
 
 

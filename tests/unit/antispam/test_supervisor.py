@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from antispam.net.sockets import SocketSpec, open_listener
+from antispam.service import logs
 from antispam.service.children import Backoff
-from antispam.service.plan import ExitCode, ProcessPlan, reopen_log_files
+from antispam.service.plan import ExitCode, ProcessPlan
 from antispam.service.privileges import UserError, become
 from antispam.service.supervisor import Supervisor
 from antispam.service.worker import Activity, Channel, Load, adopt
-from antispam.settings import logs
 from antispam.settings.logs import LogSettings, LogTo
 
 
@@ -231,7 +231,7 @@ def test_a_user_that_is_none_is_told_before_anything_is_opened(
 
 
 def test_what_no_syslog_takes_is_a_line_on_standard_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(handler: logging.handlers.SysLogHandler, address: str) -> None:
         raise FileNotFoundError(2, "No such file or directory")
@@ -243,7 +243,7 @@ def test_what_no_syslog_takes_is_a_line_on_standard_error(
     logs.configure(LogSettings(to=LogTo.SYSLOG), "dkim-milter")
     logging.getLogger("antispam").warning("hello")
     root.handlers[0].close()
-    told = capsys.readouterr().err
+    told = capfd.readouterr().err
     assert "hello (no syslog at /dev/log)" in told
     assert told.count("\n") == 1
 
@@ -274,7 +274,7 @@ def test_log_files_are_opened_again_after_they_were_moved(tmp_path: Path) -> Non
     try:
         root.error("before")
         (tmp_path / "log").rename(tmp_path / "log.1")
-        reopen_log_files()
+        logs.reopen_files()
         root.error("after")
     finally:
         root.removeHandler(handler)

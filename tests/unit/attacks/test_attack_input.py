@@ -21,7 +21,7 @@ from antispam.mail.draft import AppendHeader, ChangeHeader, InsertHeader
 from antispam.mail.message import Auth
 from antispam.mail.verdicts import Action, Verdict
 from antispam.service.application import Application
-from antispam.settings.logs import Formatter
+from antispam.service.logs import Formatter
 from support.dns import ScriptedResolver, loopback_nameserver
 from support.whole_journey import application, connected, send
 

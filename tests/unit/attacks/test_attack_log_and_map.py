@@ -6,7 +6,7 @@ import os
 import pytest
 
 from antispam.mail.access_map import AccessMap, AccessMapError
-from antispam.settings.logs import Formatter
+from antispam.service.logs import Formatter
 
 
 def test_the_text_of_an_exception_can_not_speak_to_a_terminal_or_begin_a_line():

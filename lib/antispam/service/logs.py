@@ -1,0 +1,309 @@
+"""Sends the log where the settings say, without ever waiting or raising: a log that can't be written costs lines, not mail.
+
+No thread is needed for it, which the supervisor must not have. What can't be written now waits, and what does not fit among
+that is counted; the log says how much it was as soon as it can.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import logging
+import logging.handlers
+import os
+import pwd
+import select
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from antispam.settings.logs import LogSettings, LogTo
+from antispam.text import for_log
+
+WAITING = 2000  # lines
+LONGEST = 8000  # octets of one record; syslog daemons take no more
+_AGAIN = 1.0  # seconds between two attempts to open what is broken
+_FIRST_LINE = "%(asctime)s %(levelname)s %(message)s"
+_MARGIN = "\n    "
+
+
+class Formatter(logging.Formatter):
+    """One record a line, except for tracebacks: whatever an argument or an exception brings, it can't start a line that looks
+    like ours, nor speak to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).split("\n")
+        return _MARGIN.join(line if line.isprintable() else for_log(line, len(line)) for line in lines)
+
+
+class Sink(Protocol):
+    """Where octets go."""
+
+    def write(self, octets: bytes) -> int:
+        """Returns how many were taken. Raises BlockingIOError where none can be now, OSError where it is broken."""
+        ...  # pragma: no cover
+
+    def renew(self) -> None:
+        """Open it afresh; what was open stays where that fails. Raises OSError."""
+        ...  # pragma: no cover
+
+    def close(self) -> None: ...  # pragma: no cover
+
+
+class FileSink:
+    """A file that is written at its end."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._path = path
+        self._descriptor = self._open()
+
+    def _open(self) -> int:
+        # O_NONBLOCK for a named pipe whose reader sleeps; to a file it means nothing.
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+
+    def write(self, octets: bytes) -> int:
+        return os.write(self._descriptor, octets)
+
+    def renew(self) -> None:
+        old, self._descriptor = self._descriptor, self._open()
+        os.close(old)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class StderrSink:
+    """Standard error, whatever it is. It belongs to others, too, so its own flags stay as they are: a pipe or a terminal is
+    opened once more, a socket (systemd's journal) is told with each message not to wait."""
+
+    def __init__(self, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self._own = -1
+        self._is_socket = False
+        with contextlib.suppress(OSError):
+            self._is_socket = stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+            self._own = os.open(
+                f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+            )
+
+    def write(self, octets: bytes) -> int:
+        if self._own >= 0:
+            return os.write(self._own, octets)
+        if self._is_socket:
+            with socket.socket(fileno=os.dup(self._descriptor)) as end:
+                return end.send(octets, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        if not select.select([], [self._descriptor], [], 0)[1]:
+            raise BlockingIOError
+        return os.write(self._descriptor, octets[: select.PIPE_BUF])
+
+    def renew(self) -> None:
+        raise OSError(errno.EBADF, "standard error can't be opened again")
+
+    def close(self) -> None:
+        if self._own >= 0:
+            os.close(self._own)
+
+
+class SyslogSink:
+    """The machine's syslog daemon; a line that it can't take, for there is none, goes to standard error."""
+
+    def __init__(self, address: str = "/dev/log", instead: Sink | None = None) -> None:
+        self._address = address
+        self._instead = instead or StderrSink()
+        self._end: socket.socket | None = None
+        with contextlib.suppress(OSError):
+            self.renew()
+
+    def write(self, octets: bytes) -> int:
+        for _ in range(2):
+            try:
+                if self._end is None:
+                    self.renew()
+                assert self._end is not None
+                return len(octets) if self._end.send(octets.rstrip(b"\n") + b"\0") else 0
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    raise BlockingIOError from error
+                self._forget()  # the daemon was started anew: its socket is another one
+        return self._to_stderr(octets)
+
+    def _to_stderr(self, octets: bytes) -> int:
+        line = octets.partition(b">")[2].rstrip(b"\n") + f" (no syslog at {self._address})\n".encode()
+        self._instead.write(line)
+        return len(octets)
+
+    def renew(self) -> None:
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        end.setblocking(False)
+        try:
+            end.connect(self._address)
+        except OSError:
+            end.close()
+            raise
+        self._forget()
+        self._end = end
+
+    def _forget(self) -> None:
+        if self._end is not None:
+            self._end.close()
+            self._end = None
+
+    def close(self) -> None:
+        self._forget()
+
+
+class LineHandler(logging.Handler):
+    """Writes records as lines. `dropped` is how many could not be; no call waits or raises."""
+
+    def __init__(self, sink: Sink, *, priorities: bool = False) -> None:
+        """priorities  begin each line with a number for syslog"""
+        super().__init__()
+        self.dropped = 0
+        self._sink = sink
+        self._priorities = priorities
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._told = 0  # of those that were dropped
+        self._owner = os.getpid()
+        self._next_renewal = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self._line(self.format(record), record.levelname)
+        except Exception:  # noqa: BLE001 - a message that does not fit its arguments is a defect, but must not stop mail
+            self.dropped += 1
+            return
+        if self._owner != os.getpid():  # what waited before the fork is the parent's to write
+            self._owner, self.dropped, self._told = os.getpid(), 0, 0
+            self._lines.clear()
+        if len(self._lines) < WAITING:
+            self._lines.append(line)
+        else:
+            self.dropped += 1
+        self._write()
+
+    def flush(self) -> None:
+        """Write what waits, as far as that is possible now."""
+        with self.lock or contextlib.nullcontext():
+            if self._owner == os.getpid():
+                self._write()
+
+    def reopen(self) -> None:
+        """After logrotate moved the file away. Raises OSError where that is not possible; then the old file is written on."""
+        with self.lock or contextlib.nullcontext():
+            self._sink.renew()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.flush()
+            self._sink.close()
+        super().close()
+
+    def _line(self, text: str, level: str) -> bytes:
+        octets = text.encode("utf-8", "backslashreplace")[: LONGEST - 1] + b"\n"
+        if not self._priorities:
+            return octets
+        handler = logging.handlers.SysLogHandler
+        severity = handler.priority_names[handler.priority_map.get(level, "warning")]
+        return b"<%d>%s" % (handler.LOG_MAIL << 3 | severity, octets)
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            self._write_lines()
+
+    def _write_lines(self) -> None:
+        """Raises OSError."""
+        while self._lines:
+            try:
+                taken = self._sink.write(self._lines[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                if time.monotonic() < self._next_renewal:
+                    return
+                self._next_renewal = time.monotonic() + _AGAIN
+                self._sink.renew()
+                continue
+            if taken < len(self._lines[0]):  # a pipe that is nearly full
+                self._lines[0] = self._lines[0][taken:]
+                return
+            self._lines.popleft()
+            if not self._lines and self.dropped > self._told:
+                self._told = self.dropped
+                self._lines.append(self._line(f"{self.dropped} lines of the log could not be written", "ERROR"))
+
+
+def configure(settings: LogSettings, program: str, user: str = "") -> None:
+    """Send all logging there, instead of where it went so far. A file is opened with the rights of `user`, who will have to
+    open it again. Raises OSError where it can't be; then nothing has changed."""
+    form = _FIRST_LINE
+    if settings.to is LogTo.FILE:
+        with _rights_of(user):
+            handler = LineHandler(FileSink(settings.file))
+    elif settings.to is LogTo.SYSLOG:
+        handler = LineHandler(SyslogSink(), priorities=True)
+        form = f"{program}[%(process)d]: %(message)s"
+    else:
+        handler = LineHandler(StderrSink())
+    handler.setFormatter(Formatter(form))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(settings.level.upper())
+    # Alembic tells each migration step at INFO; dkimpy logs what we report better.
+    for name in ("alembic", "dkimpy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def reopen_files() -> None:
+    """Open the log files anew, after logrotate has moved them away. Raises OSError where one can't be; the old one is written
+    on then."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineHandler):
+            handler.reopen()
+        elif isinstance(handler, logging.FileHandler):  # another milter's own
+            old = handler.setStream(handler._open())
+            if old is not None:
+                old.close()
+
+
+def flush() -> None:
+    """Write the lines that wait, as far as that is possible now; called now and then."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineHandler):
+            handler.flush()
+
+
+def dropped() -> int:
+    """How many lines this process could not write."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))
+
+
+@contextlib.contextmanager
+def _rights_of(user: str) -> Iterator[None]:
+    """Be that user for a moment, if we are root; nothing for one who does not exist, of which the supervisor complains."""
+    try:
+        entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
+    except KeyError:
+        entry = None
+    if entry is None:
+        yield
+        return
+    groups = os.getgroups()
+    os.initgroups(user, entry.pw_gid)
+    os.setegid(entry.pw_gid)
+    os.seteuid(entry.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(os.getgid())
+        os.setgroups(groups)
