@@ -1,14 +1,23 @@
-"""Work that has to be done now and then, beside the mail."""
+"""Work beside the mail: what has to be done now and then, and threads that do not die of what they meet."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import logging
+import threading
 from collections.abc import Callable
 
+log = logging.getLogger(__name__)
+
 EVERY = 3600.0  # seconds
+PAUSE = 5.0  # seconds
 
 Task = Callable[[], bool]
 """Does one piece of work; true while more is left. Raises StoreError or OSError where it can't now."""
+
+failures: collections.Counter[str] = collections.Counter()
+"""How often each thread or chore of this process met something unexpected; the log has the tracebacks."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -17,3 +26,25 @@ class Chore:
 
     task: Task
     every: float = EVERY
+
+
+def failed(name: str) -> None:
+    """Log the exception at hand, which nobody expected, and count it."""
+    failures[name] += 1
+    log.exception("ERROR %s: unexpected, for the %d. time", name, failures[name])
+
+
+def steady(name: str, body: Callable[[], None], closing: threading.Event, *, pause: float = PAUSE) -> threading.Thread:
+    """A thread, not started yet, that runs `body` until that returns. Whatever it raises is logged and counted, and after a
+    pause it is begun again, unless `closing` is set: no thread of ours dies silently."""
+
+    def run() -> None:
+        while True:
+            try:
+                return body()
+            except Exception:  # noqa: BLE001 - whatever it is, it must be heard of, and must not be the end
+                failed(name)
+                if closing.wait(pause):
+                    return None
+
+    return threading.Thread(target=run, name=name, daemon=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from antispam.chores import steady
 from antispam.service.smtp_conversation import Carrier, Result
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store, StoreError, outbox
@@ -54,7 +55,7 @@ class Courier:
         self._carrier = Carrier(settings)
         self._closing = threading.Event()
         self._complaint = ""
-        self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
+        self._thread = steady("courier", self._work, self._closing, pause=UNREACHABLE_PAUSE)
 
     def start(self) -> None:
         self._thread.start()
@@ -135,11 +136,7 @@ class Courier:
         while not self._closing.is_set():
             self._posted.clear()
             pause = self._every
-            try:
-                if not self.round():
-                    pause = UNREACHABLE_PAUSE
-            except Exception:  # a defect must not keep all other letters from being sent
-                log.exception("ERROR outbox: unexpected")
+            if not self.round():
                 pause = UNREACHABLE_PAUSE
             (self._posted if pause == self._every else self._closing).wait(pause)
 

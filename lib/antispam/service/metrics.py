@@ -9,12 +9,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
+from antispam.chores import failures
 from antispam.learning.upkeep import last_taught
+from antispam.service import logs
 from antispam.store import Store, StoreError, outbox
 from antispam.store.schema import quarantine_entry
 from dspam.schema import State, dspam_training, dspam_user
 
 EVERY = 60.0  # seconds
+_THREADS = ("courier", "heart", "history", "housekeeping")
 
 
 class Figure(NamedTuple):
@@ -44,12 +47,13 @@ class Metrics:
         lost = Figure(
             "bms_history_rows_lost", "history rows that the worker which writes this had to drop", self._lost()
         )
+        own = [lost, *_of_process()]
         try:
             figures = list(self._of_store())
         except StoreError:
-            self._write([_up(0), lost])
+            self._write([_up(0), *own])
             raise
-        self._write([_up(1), lost, *figures])
+        self._write([_up(1), *own, *figures])
         return False
 
     def _of_store(self) -> Iterator[Figure]:
@@ -86,6 +90,15 @@ class Metrics:
                 gauges[name] = Gauge(name, about, [label for label, _ in labels], registry=registry)
             (gauges[name].labels(*[text for _, text in labels]) if labels else gauges[name]).set(value)
         write_to_textfile(str(self._path), registry)
+
+
+def _of_process() -> Iterator[Figure]:
+    """Of the worker that writes the file."""
+    told = "lines of the log that the worker which writes this could not write"
+    yield Figure("bms_log_lines_dropped", told, logs.dropped())
+    for name in sorted({*_THREADS, *failures}):
+        told = "exceptions that nobody expected, in the threads beside the mail of the worker which writes this"
+        yield Figure("bms_thread_failures", told, failures[name], (("thread", name),))
 
 
 def _up(value: int) -> Figure:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
+from antispam.chores import failures, steady
 from antispam.net.sockets import private_path, silent_listener
 from antispam.service import logs
 
@@ -377,7 +378,8 @@ def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -
     """The life of a forked worker; never returns. Exit status 0 after serve() returned, 70 after it raised."""
     with contextlib.suppress(OSError, RuntimeError, AttributeError):  # a stderr that is no file, or none
         faulthandler.register(signal.SIGQUIT, all_threads=True)
-    threading.Thread(target=context.speak, name="heart", daemon=True).start()
+    threading.excepthook = _report
+    steady("heart", context.speak, threading.Event(), pause=POLL_SECONDS).start()
     try:
         serve(context)
     except BaseException as error:  # the process ends here: nothing above would hear of it
@@ -386,6 +388,14 @@ def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -
         leave(os.EX_SOFTWARE)
     context.finish()
     leave(0)
+
+
+def _report(end: threading.ExceptHookArgs) -> None:
+    """A thread that is not one of the steady ones, such as a library's, ended in an exception."""
+    if end.exc_type is not SystemExit and end.exc_value is not None:
+        failures["others"] += 1
+        name = end.thread.name if end.thread is not None else "a thread"
+        log.error("ERROR %s ended", name, exc_info=(end.exc_type, end.exc_value, end.exc_traceback))
 
 
 def reopen(logs: Callable[[], None]) -> None:

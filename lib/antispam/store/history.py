@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from antispam.chores import failed, steady
 from antispam.mail.findings import Finding, Findings
 from antispam.store.engine import SLICE, Store, StoreError
 from antispam.store.schema import history
@@ -48,7 +49,7 @@ class HistoryWriter:
         self._stopping = threading.Event()
         self._hurry = threading.Event()  # somebody waits for the rows
         self._queue: queue.Queue[_Row | None] = queue.Queue(capacity)
-        self._thread = threading.Thread(target=self._write_all, name="history", daemon=True)
+        self._thread = steady("history", self._write_all, self._stopping, pause=pause)
         self._thread.start()
 
     def record(self, make_row: Callable[[str], Mapping[str, Any]]) -> None:
@@ -87,7 +88,12 @@ class HistoryWriter:
             while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get())
             stopped = rows[-1] is _STOP
-            self._write([row for row in rows if row is not None])
+            real = [row for row in rows if row is not None]
+            try:
+                self._write(real)
+            except Exception:  # noqa: BLE001 - a defect costs these rows, not all that will come
+                failed("history")
+                self._count_lost(len(real))
             for _ in rows:
                 self._queue.task_done()
 

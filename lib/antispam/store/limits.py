@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import logging
 import socket
 import threading
 import time
@@ -15,9 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from antispam.chores import failed, steady
 from antispam.deadline import Clock
-
-log = logging.getLogger(__name__)
 
 EVERY = 0.1  # seconds between two looks at who is over his time
 _SHORTEST_CONNECT = 1.0  # seconds; psycopg takes 2 for anything less
@@ -65,7 +63,7 @@ class Watch:
         with self._lock:
             self._watched[key] = limit, cut
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="store-limits", daemon=True)
+                self._thread = steady("store-limits", self._work, threading.Event())
                 self._thread.start()
         self._some.set()
 
@@ -84,8 +82,8 @@ class Watch:
                 limit.over = True
                 try:
                     cut()
-                except Exception:  # whatever a driver raises must not end the watch
-                    log.exception("a database connection could not be cut off")
+                except Exception:  # noqa: BLE001 - whatever a driver raises, others wait to be cut off
+                    failed("store-limits")
             if not self._watched:
                 self._some.clear()
             return bool(self._watched)

@@ -38,7 +38,8 @@ def compacting(database: Database, *, rows: int = 200, before: float = math.inf)
 
     Yields after each transaction how many it folded: whoever does this beside the mail can rest between two, or stop. A fold
     rewrites the pages it touches, so rare and large ones are cheaper than frequent small ones; workers know of pending
-    trainings all the same, but a worker that starts has to read them.
+    trainings all the same, but a worker that starts has to read them. A training that a newer version wrote keeps its
+    own user's dictionary from being folded, and no other; it raises ValueError at the end.
     """
     training = dspam_training.c
     due = sa.select(training.user_id, sa.func.count()).where(training.state == State.PENDING).group_by(training.user_id)
@@ -46,11 +47,17 @@ def compacting(database: Database, *, rows: int = 200, before: float = math.inf)
         due = due.having(sa.or_(sa.func.count() >= rows, sa.func.min(training.trained_at) < before))
     with database.read() as connection:
         waiting = connection.execute(due).all()
+    unreadable: ValueError | None = None
     for user_id, left in waiting:
-        # Those that come meanwhile wait for the next time, or this would never end on a busy node.
-        while left > 0 and (folded := fold(database, user_id)):
-            left -= folded
-            yield folded
+        try:
+            # Those that come meanwhile wait for the next time, or this would never end on a busy node.
+            while left > 0 and (folded := fold(database, user_id)):
+                left -= folded
+                yield folded
+        except ValueError as error:
+            unreadable = error
+    if unreadable is not None:
+        raise unreadable
 
 
 def fold(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from bms import JOURNEY
 
+from antispam import chores
 from antispam.chores import Chore
 from antispam.journey import saved
 from antispam.service.application import Application, settings_classes
@@ -124,3 +126,16 @@ def test_keeping_history_for_no_time_at_all_is_a_mistake():
 def test_a_client_pattern_that_means_nothing_is_found_when_the_configuration_is_read():
     with pytest.raises(SettingsError, match=r"milter.cfg:2: \[greylist\] exempt_clients"):
         load_text("[greylist]\nexempt_clients = 10.0.0.0/33\n", settings_classes(JOURNEY))
+
+
+def test_an_exception_that_nobody_expected_is_logged_and_counted_and_the_other_chores_are_done(caplog, monkeypatch):
+    monkeypatch.setattr(chores, "failures", collections.Counter())
+    done = []
+
+    def fail():
+        raise ValueError("deltas of version 2, which this program does not know")
+
+    Housekeeper([Chore(fail), Chore(lambda: bool(done.append(1)))], first=0).round()
+    assert done == [1]
+    assert chores.failures["housekeeping"] == 1
+    assert "deltas of version 2" in caplog.text

@@ -85,7 +85,14 @@ def test_a_database_that_is_gone_is_what_the_file_tells(tmp_path):
     gone = Store(f"sqlite:///{tmp_path}")
     with pytest.raises(StoreError):
         written(gone, tmp_path)
-    assert read(tmp_path / "bms.prom") == {("bms_store_up",): 0, ("bms_history_rows_lost",): 0}
+    found = read(tmp_path / "bms.prom")
+    assert found["bms_store_up",] == found["bms_history_rows_lost",] == 0
+    assert {name for name, *_ in found} == {
+        "bms_store_up",
+        "bms_history_rows_lost",
+        "bms_log_lines_dropped",
+        "bms_thread_failures",
+    }
 
 
 def test_a_folder_that_is_missing_is_an_error_that_the_housekeeper_knows(store, tmp_path):

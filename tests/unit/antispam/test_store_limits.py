@@ -158,4 +158,4 @@ def test_a_connection_that_can_not_be_cut_off_keeps_no_other_from_it(watched, ca
     clock.now = 1.0
     watch.sweep()
     assert cut == [2]
-    assert "could not be cut off" in caplog.text
+    assert "store-limits: unexpected" in caplog.text

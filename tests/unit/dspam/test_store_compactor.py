@@ -257,3 +257,17 @@ def test_what_was_forgotten_cannot_be_taken_back_but_the_opposite_is_learned(sto
     assert tokens.train(user, "a", False, [1], np.array([[0, 1, -5]])) == Taught.LEARNED
     assert tokens.verdict(user, "a") is False
     assert tokens.counts(user, [1]).tolist() == [[1, 1, 0]]
+
+
+def test_a_training_of_a_newer_version_keeps_no_other_dictionary_from_being_folded(store):
+    users = [user_id(store, name) for name in ("ann", "bob")]
+    for user in users:
+        teach(store, user, 3)
+    newest = sa.select(sa.func.max(dspam_training.c.seq)).where(dspam_training.c.user_id == users[0])
+    with store.write() as connection:
+        broken = dspam_training.c.seq == connection.scalar(newest)
+        connection.execute(sa.update(dspam_training).where(broken).values(content=b"\2\0\0\0" + b"\0" * 36))
+    with pytest.raises(ValueError, match="version 2"):
+        compact(store)
+    pending = dspam_training.c.state == State.PENDING
+    assert [rows(store, dspam_training, pending, dspam_training.c.user_id == user) for user in users] == [3, 0]
