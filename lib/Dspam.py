@@ -9,27 +9,23 @@ Tokens, totals and signatures are in the store that all nodes share (`dspam.memo
 the one over SQL). Files below the user directory are the group file, mailboxes of quarantined mail unless another quarantine is
 given, and reports that wait because the store could not be reached.
 
-Where this differs from pydspam on purpose: a report is learned under its own verdict; its signature is kept, so that the same
-report teaches once and a mistaken one can be taken back; nothing is printed; messages may be bytes, as mail is.
+Where this differs from pydspam on purpose: a report is learned under its own verdict; its signature is kept under another name,
+so that the same report teaches once and a mistaken one can be taken back; nothing is printed; messages may also be text.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
 
 import dspam
 import mime
 from dspam import groups as _groups
 from dspam.algorithms import Totals
-from dspam.context import octets
-from dspam.groups import Groups
+from dspam.directories import MboxQuarantine, Quarantine, append_mbox, file_lock, replace_file, web_stats
+from dspam.groups import Groups, parse_groups, read_lines
 from dspam.memory import Storage
 from dspam.tags import (
     Text,
@@ -38,9 +34,13 @@ from dspam.tags import (
     create_signature_id,
     extract_signature_tags,
     signature_ids,
+    without_tags,
 )
+from dspam.tokenizers import octets
 
 __all__ = [
+    "CONFIGURE_ARGS",
+    "PKGLIBDIR",
     "DSpamDirectory",
     "MboxQuarantine",
     "Quarantine",
@@ -55,22 +55,29 @@ __all__ = [
     "web_stats",
 ]
 
-VERSION = "1.3"
+VERSION = "1.4.0"
 """The version of pydspam's interface that this one takes over."""
+
+
+def _options(arguments: str) -> dict[str, str | bool]:
+    """What "'--name=value' '--flag'" says; a flag is True."""
+    found: dict[str, str | bool] = {}
+    for argument in arguments.strip().strip("'").split("' '"):
+        name, equals, value = argument.partition("=")
+        found[name] = value if equals else True
+    return found
+
+
+CONFIGURE_ARGS = _options(dspam.CONFIGURE_ARGS)
+PKGLIBDIR = os.path.join(str(CONFIGURE_ARGS["--libdir"]), "dspam")
+"""Where pydspam's programs look for libdspam's drivers."""
+
+_REPORTED = "-"
+"""Before the id under which a signature is kept that was reported; no tag can name it."""
+_LONGEST_ID = 64
 
 # What a client adds when it resends a message says nothing about that message.
 _RESENT = ("Resent-Date", "Resent-From", "Resent-To", "Resent-Subject")
-
-
-@contextmanager
-def file_lock(fname: str) -> Iterator[None]:
-    """Hold the lock of a file (made where it is missing) for a block."""
-    with open(fname, "a") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(file, fcntl.LOCK_UN)
 
 
 def put_signature(ds: dspam.ctx, sig: bytes, sigfile: object = None) -> str:
@@ -78,76 +85,6 @@ def put_signature(ds: dspam.ctx, sig: bytes, sigfile: object = None) -> str:
     key = create_signature_id()
     ds.set_signature(key, sig)
     return key
-
-
-def parse_groups(groupfile: str | os.PathLike[str], dups: bool = False) -> dict[str, Any]:
-    """A map from user to group, with `dups` to the list of all groups, of a file of lines "group:user,user".
-
-    A line may say a type, as DSPAM 3 wants it: "group:shared:user,user". A missing file has no groups; lines that are none are
-    passed over (`dspam.groups.parse` complains of them).
-    """
-    found: dict[str, Any] = {}
-    for line in _lines(groupfile):
-        name, colon, users = line.partition("#")[0].strip().partition(":")
-        if not colon:
-            continue
-        for user in filter(None, (piece.strip() for piece in users.rpartition(":")[2].split(","))):
-            if dups:
-                found.setdefault(user, []).append(name.strip())
-            else:
-                found[user] = name.strip()
-    return found
-
-
-def _lines(file: str | os.PathLike[str]) -> list[str]:
-    try:
-        return Path(file).read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
-
-
-def web_stats(totals: Totals) -> str:
-    """The line that DSPAM's web interface reads: TP, TN, FN, FP, spam and innocent messages from a corpus."""
-    spam = totals.spam_learned + totals.spam_classified - totals.spam_misclassified - totals.spam_corpusfed
-    innocent = (
-        totals.innocent_learned + totals.innocent_classified - totals.innocent_misclassified - totals.innocent_corpusfed
-    )
-    return (
-        f"{max(0, spam)},{max(0, innocent)},{totals.spam_misclassified},{totals.innocent_misclassified},"
-        f"{totals.spam_corpusfed},{totals.innocent_corpusfed}\n"
-    )
-
-
-class Quarantine(Protocol):
-    """Where spam is kept."""
-
-    def keep(self, user: str, message: bytes) -> None:
-        """Keep the message for the user (or the group that manages its own), durably; raises where that fails."""
-
-
-class MboxQuarantine:
-    """pydspam's quarantine: a mailbox for each user below the directory."""
-
-    def __init__(self, home: str) -> None:
-        self._home = home
-
-    def keep(self, user: str, message: bytes) -> None:
-        append_mbox(dspam.userdir(self._home, user, "mbox"), "dspam", message)
-
-
-def append_mbox(path: str, sender: str, message: bytes) -> None:
-    """Append a message to a mailbox (the "mboxrd" form: >From), on disk when this returns."""
-    os.makedirs(os.path.dirname(path), mode=0o770, exist_ok=True)
-    if message.startswith(b"From "):
-        message = message.partition(b"\n")[2]
-    lines = [b">" + line if line.lstrip(b">").startswith(b"From ") else line for line in message.split(b"\n")]
-    text = b"\n".join(lines).rstrip(b"\n") + b"\n\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o660)
-    with open(descriptor, "ab") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        file.write(f"From {sender} {time.asctime(time.gmtime())}\n".encode() + text)
-        file.flush()
-        os.fsync(descriptor)
 
 
 class DSpamDirectory:
@@ -193,7 +130,7 @@ class DSpamDirectory:
     @property
     def groups(self) -> Groups:
         """The groups as the file has them now. Raises dspam.groups.GroupError."""
-        return _groups.parse(_lines(self.groupfile), self.groupfile)
+        return _groups.parse(read_lines(self.groupfile), self.groupfile)
 
     def get_group(self, user: str) -> str:
         """Whose dictionary the user reads: a shared group's, or the own."""
@@ -231,7 +168,8 @@ class DSpamDirectory:
         ds.attach(self._storage)
         try:
             yield ds
-            self.totals = ds.totals
+            if name == self.username:
+                self.totals = ds.totals
         finally:
             ds.destroy()
 
@@ -249,15 +187,38 @@ class DSpamDirectory:
         """The message with its tag, or None if it is spam.
 
         recipients    written into the quarantined message, to deliver it later
-        classify      train on error only, and leave innocent mail as it is
+        classify      learn nothing, and leave innocent mail as it is; spam is learned only if it is quarantined
         quarantine    keep spam; else it is only found
         force_result  the caller knows: learn the message as this (DSR_*), and inoculate those who asked for it
         """
         self.user_files(user)
         message = convert_eol(octets(txt))
-        with self.dspam_ctx(dspam.DSM_PROCESS, dspam.DSF_SIGNATURE) as ds:
-            if classify:
-                ds.training_mode = dspam.DST_TOE
+        if classify:
+            force_result = None
+            self._process(message, dspam.DSM_CLASSIFY, None)
+            if self.result != dspam.DSR_ISSPAM:
+                return txt
+            if not quarantine:
+                return None
+        signature = self._process(message, dspam.DSM_PROCESS, force_result)
+        if force_result is not None:
+            self._inoculate(user, [signature], force_result)
+        spam = self.result == dspam.DSR_ISSPAM
+        if spam and not quarantine:
+            self._count()
+            return None
+        with self.dspam_ctx(dspam.DSM_TOOLS) as ds:
+            sigkey = put_signature(ds, signature)
+        self._count()
+        tagged = self._tagged(message, sigkey, (recipients or ()) if spam else None)
+        if spam:
+            self._quarantine.keep(self.groups.quarantine(user), tagged)
+            return None
+        return _like(txt, tagged)
+
+    def _process(self, message: bytes, mode: int, force_result: int | None) -> bytes:
+        """Note what the message is for the present user, or is said to be; returns its signature."""
+        with self.dspam_ctx(mode, dspam.DSF_SIGNATURE) as ds:
             if force_result is None:
                 ds.second_opinion = lambda asked: self._ask_others(message, asked)
             ds.process(message)
@@ -265,35 +226,24 @@ class DSpamDirectory:
             if force_result is not None and force_result != ds.result:
                 self._teach(ds, force_result, dspam.DSS_ERROR, ds.signature)
             self.result = ds.result
-            signature = ds.signature or b""
-            if force_result is not None:
-                self._inoculate(user, [signature], force_result)
-            spam = self.result == dspam.DSR_ISSPAM
-            if (classify and not spam) or (spam and not quarantine):
-                return None if spam else txt
-            sigkey = put_signature(ds, signature)
-        tagged = self._tagged(message, sigkey, (recipients or ()) if spam else None)
-        if spam:
-            self._quarantine.keep(self.groups.quarantine(user), tagged)
-            return None
-        return _like(txt, tagged)
+            return ds.signature or b""
 
     def _ask_others(self, message: bytes, ds: dspam.ctx) -> int:
         """The result after those were asked whom the user's groups name: a global group, then peers."""
-        groups = self.groups
+        groups, user = self.groups, ds.username or ""
         totals = ds.totals
         new = totals.innocent_learned < _groups.MATURE_INNOCENT or totals.spam_learned < _groups.MATURE_SPAM
         uncertain = ds.confidence < _groups.UNCERTAIN
         result = ds.result
         if new or uncertain:
-            for other in groups.globals(ds.username):
+            for other in groups.globals(user):
                 if (answer := self._ask(other, message)) is not None:
                     result = answer
                     break
         if (
             uncertain
             and result != dspam.DSR_ISSPAM
-            and dspam.DSR_ISSPAM in (self._ask(other, message) for other in groups.peers(ds.username))
+            and dspam.DSR_ISSPAM in (self._ask(other, message) for other in groups.peers(user))
         ):
             result = dspam.DSR_ISSPAM
         return result
@@ -321,23 +271,31 @@ class DSpamDirectory:
 
     def write_web_stats(self, totals: Totals) -> None:
         """Write the line that DSPAM's web interface reads, for the present user's dictionary."""
-        os.makedirs(os.path.dirname(self.dspam_stats), mode=0o770, exist_ok=True)
-        Path(self.dspam_stats).write_text(web_stats(totals))
+        replace_file(self.dspam_stats, web_stats(totals))
+
+    def _count(self) -> None:
+        """Write the statistics; mail does not fail where they can't be written."""
+        try:
+            self.write_web_stats(self.totals)
+        except OSError as problem:
+            self.log("the statistics are not written:", problem)
 
     # Users teach.
 
-    def add_spam(self, user: str, txt: str | bytes) -> None:
-        """The user reports spam: a message with its tag, or a forwarded one that holds several, or one without."""
+    def add_spam(self, user: str, txt: Text) -> Text:
+        """The user reports spam: a message with its tag, or a forwarded one that holds several, or one without.
+
+        Returns it without its tags.
+        """
         self.probability = 1.0
-        self._feedback(user, txt, dspam.DSR_ISSPAM)
+        return self._feedback(user, txt, dspam.DSR_ISSPAM)
 
     def false_positive(self, user: str, txt: Text) -> Text:
         """The user says that it is honest mail; returns it without its tags."""
         self.probability = 0.0
-        self._feedback(user, txt, dspam.DSR_ISINNOCENT)
-        return extract_signature_tags(txt)[0]
+        return self._feedback(user, txt, dspam.DSR_ISINNOCENT)
 
-    def _feedback(self, user: str, txt: str | bytes, verdict: int) -> None:
+    def _feedback(self, user: str, txt: Text, verdict: int) -> Text:
         self.user_files(user)
         message = octets(txt)
         try:
@@ -348,8 +306,10 @@ class DSpamDirectory:
             self.log("the report waits in a file:", problem)
             extension = "spam" if verdict == dspam.DSR_ISSPAM else "fp"
             append_mbox(dspam.userdir(self.userdir, user, extension), "dspam", message)
-            return
-        self._inoculate(user, taught, verdict)
+        else:
+            self._count()
+            self._inoculate(user, taught, verdict)
+        return _like(txt, without_tags(message))
 
     def _teach_signed(self, message: bytes, verdict: int) -> tuple[bool, list[bytes]]:
         """Learn all messages whose signatures are known. Was there one, and which were not learned so already?"""
@@ -357,17 +317,26 @@ class DSpamDirectory:
         known = False
         with self.dspam_ctx(dspam.DSM_PROCESS, dspam.DSF_SIGNATURE) as ds:
             for sigkey in signature_ids(message):
-                if not ds.verify_signature(sigkey):
+                reported = _REPORTED + sigkey[1 - _LONGEST_ID :]
+                kept = next((name for name in (reported, sigkey) if ds.verify_signature(name)), None)
+                if kept is None:
                     continue
                 known = True
                 self.log("TAG:", sigkey)
-                signature = ds.get_signature(sigkey)
-                self._teach(ds, verdict, dspam.DSS_ERROR, signature)
+                self._teach(ds, verdict, dspam.DSS_ERROR, ds.get_signature(kept))
                 self.result = ds.result
-                if ds.signature is not None and ds.signature != signature:
-                    ds.set_signature(sigkey, ds.signature)
-                    taught.append(ds.signature)
+                ds.set_signature(reported, ds.signature or b"")
+                if kept != reported:
+                    self._forget(ds, kept)
+                if ds.learned:
+                    taught.append(ds.signature or b"")
         return known, taught
+
+    def _forget(self, ds: dspam.ctx, sigkey: str) -> None:
+        try:
+            ds.delete_signature(sigkey)
+        except dspam.error as problem:  # who reported it at the same time was quicker
+            self.log("TAG:", problem)
 
     def _teach_text(self, message: bytes, verdict: int) -> None:
         """Learn the message itself, as from a corpus, once: its digest serves as the id of its signature."""
@@ -382,7 +351,7 @@ class DSpamDirectory:
                 ds.process(None, sig=ds.get_signature(sigkey))
             else:
                 self.log("no signature is known: learning the text")
-                ds.source = dspam.DSS_CORPUS
+                ds.source, ds.once = dspam.DSS_CORPUS, sigkey
                 ds.process(text)
             self.result = ds.result
             ds.set_signature(sigkey, ds.signature or b"")

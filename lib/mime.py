@@ -22,6 +22,7 @@ import socket
 import zipfile
 from collections.abc import Callable
 from email.utils import quote
+from io import BytesIO
 from typing import Any, ClassVar
 
 import _mimetree
@@ -33,6 +34,7 @@ from _mimetree import unquote
 from _sgmlfilter import HTMLScriptFilter, SGMLFilter, has_script
 
 __all__ = [
+    "BytesIO",
     "HTMLScriptFilter",
     "MimeGenerator",
     "MimeMessage",

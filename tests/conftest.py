@@ -6,23 +6,37 @@ import contextlib
 import gc
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from support.databases import MariaDB, PostgreSQL
-from support.dialogue import RUNNERS, Runner
-from support.mta import NameServer
-from support.mta_runner import MtaRunner
 from support.network import PrivateNetwork
-from support.places import missing_servers
+from support.places import ENOUGH_MEMORY, MEMORY, missing_servers, room_in_memory
+
+# Imported where they are used: tests of the core must run where the application's own dependencies are not installed.
+if TYPE_CHECKING:
+    from antispam.store import Store
+    from support.databases import MariaDB, PostgreSQL
+    from support.dialogue import Runner
+    from support.mta import NameServer
+    from support.mta_runner import MtaRunner
 
 
 def pytest_configure() -> None:
-    """A shell that runs the tests in the background has them, and every program that they start, ignore Ctrl-C."""
+    _work_in_memory()
+    # A shell that runs the tests in the background has them, and every program that they start, ignore Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _work_in_memory() -> None:
+    """Keep temporary files in memory, where there is room: on a disk, each commit and each message accepted waits for it."""
+    if "TMPDIR" not in os.environ and room_in_memory(MEMORY) >= ENOUGH_MEMORY:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # it is looked for anew
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,6 +82,8 @@ def servers() -> None:
 @pytest.fixture(scope="session")
 def postgresql(servers: None) -> Iterator[PostgreSQL]:
     """A PostgreSQL server for the whole run."""
+    from support.databases import PostgreSQL
+
     with PostgreSQL() as server:
         yield server
 
@@ -75,23 +91,66 @@ def postgresql(servers: None) -> Iterator[PostgreSQL]:
 @pytest.fixture(scope="session")
 def mariadb(servers: None) -> Iterator[MariaDB]:
     """A MariaDB server for the whole run."""
+    from support.databases import MariaDB
+
     with MariaDB() as server:
         yield server
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgresql", marks=pytest.mark.servers),
-        pytest.param("mariadb", marks=pytest.mark.servers),
-    ]
-)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The SQLAlchemy URL of an empty database, once for each kind that the store supports."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    server = request.getfixturevalue(request.param)
-    return str(server.new_database())
+_DATABASES = [
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.servers),
+    pytest.param("mariadb", marks=pytest.mark.servers),
+]
+
+
+@pytest.fixture
+def _database(request: pytest.FixtureRequest) -> str:
+    """Which kind of database a test has: SQLite, or each in turn where it is marked `every_database`."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "_database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_database"):
+        metafunc.parametrize("_database", _DATABASES, indirect=True)
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, _database: str, tmp_path: Path) -> str:
+    """The SQLAlchemy URL of a database without tables."""
+    if _database == "sqlite":
+        return f"sqlite:///{tmp_path / 'bms.sqlite'}"
+    return str(request.getfixturevalue(_database).new_database())
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, _database: str, tmp_path: Path) -> str:
+    """The SQLAlchemy URL of a database with the newest tables, which are empty. An SQLite file stands where a program whose
+    datadir is the test's folder looks for it."""
+    from support.stores import make_store
+
+    if _database == "sqlite":
+        return make_store(tmp_path / "bms.sqlite")
+    return str(request.getfixturevalue(_database).new_store())
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An empty store."""
+    from antispam.store import Store
+
+    with contextlib.closing(Store(database_url)) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in an SQLite file, for a test whose neighbours have each kind."""
+    from antispam.store import Store
+    from support.stores import make_store
+
+    with contextlib.closing(Store(make_store(tmp_path / "bms.sqlite"))) as made:
+        yield made
 
 
 @pytest.fixture
@@ -104,7 +163,6 @@ def network(servers: None) -> Iterator[PrivateNetwork]:
 @pytest.fixture(scope="session")
 def inprocess_runner() -> Runner:
     """Dialogues with the application in this process."""
-    # Imported here: tests of the core must run where the application's own dependencies are not installed.
     from bms import JOURNEY
 
     from support.inprocess import InProcessRunner
@@ -115,6 +173,8 @@ def inprocess_runner() -> Runner:
 @pytest.fixture(scope="session")
 def world(servers: None) -> Iterator[tuple[PrivateNetwork, NameServer]]:
     """The private network, with a name server, that all real MTAs of this run share."""
+    from support.mta import NameServer
+
     with PrivateNetwork() as network, NameServer(network) as nameserver:
         yield network, nameserver
 
@@ -122,14 +182,19 @@ def world(servers: None) -> Iterator[tuple[PrivateNetwork, NameServer]]:
 @pytest.fixture(scope="session")
 def postfix_runner(world: tuple[PrivateNetwork, NameServer]) -> Iterator[MtaRunner]:
     """Dialogues through real Postfix."""
-    with contextlib.closing(MtaRunner("postfix", *world)) as runner:
-        yield runner
+    yield from _mta_runner("postfix", *world)
 
 
 @pytest.fixture(scope="session")
 def sendmail_runner(world: tuple[PrivateNetwork, NameServer]) -> Iterator[MtaRunner]:
     """Dialogues through real sendmail."""
-    with contextlib.closing(MtaRunner("sendmail", *world)) as runner:
+    yield from _mta_runner("sendmail", *world)
+
+
+def _mta_runner(kind: str, network: PrivateNetwork, nameserver: NameServer) -> Iterator[MtaRunner]:
+    from support.mta_runner import MtaRunner
+
+    with contextlib.closing(MtaRunner(kind, network, nameserver)) as runner:
         yield runner
 
 
@@ -151,6 +216,8 @@ def _show_dialogues(terminalreporter: pytest.TerminalReporter) -> None:
                 results.setdefault(found["dialogue"], {})[found["runner"]] = outcome
     if not results:
         return
+    from support.dialogue import RUNNERS
+
     terminalreporter.section("dialogues")
     width = max(map(len, results))
     for dialogue, by_runner in sorted(results.items()):

@@ -260,7 +260,7 @@ class Stage:
                 self._socket = enter(RunDirectory("demo")).path / "bms.sock"
             with tell("the filter (bms.py)"):
                 files = {"mail.example.com.private": OUR_KEY.private_pem}
-                learned = Learned(taught=[("pat", 120)])
+                learned = Learned(taught=(("pat", 120),))
                 self.program = enter(FilterProcess(network, CONFIG, files=files, socket=self._socket, learned=learned))
             self.mtas: list[Mta] = []
             with tell("Postfix"):

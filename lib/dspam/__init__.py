@@ -49,10 +49,15 @@ from .constants import (
     DSZ_WORD,
     LIBDSPAM_VERSION,
 )
-from .context import ctx, error, libdspam_init, libdspam_shutdown
+from .context import ctx
 from .directories import free_fcntl_lock, get_fcntl_lock, userdir
+from .drivers import CONFIGURE_ARGS, error, libdspam_init, libdspam_shutdown, set_debug, set_verified_user
+
+dspam = ctx
+"""The name that pydspam's contexts had first."""
 
 __all__ = [
+    "CONFIGURE_ARGS",
     "DSA_BURTON",
     "DSA_CHI_SQUARE",
     "DSA_GRAHAM",
@@ -89,10 +94,13 @@ __all__ = [
     "DSZ_WORD",
     "LIBDSPAM_VERSION",
     "ctx",
+    "dspam",
     "error",
     "free_fcntl_lock",
     "get_fcntl_lock",
     "libdspam_init",
     "libdspam_shutdown",
+    "set_debug",
+    "set_verified_user",
     "userdir",
 ]

@@ -9,19 +9,20 @@ in how many innocent messages it was) and the totals (how many of each were lear
 
 A message's *score* combines the values of its tokens:
 
-    graham      the 15 most telling ones by Bayes' rule, spam above 0.9
-    burton      the 27 most telling ones, one that is repeated counts twice (Burton, "SpamProbe" (2003)), spam above 0.9
-    robinson    geometric means of 25, spam from 0.54 (Robinson, "Spam Detection" (2002))
+    graham      the 15 most telling ones by Bayes' rule, spam from 0.9
+    burton      the 27 most telling ones, one that is repeated counts twice (Burton, "SpamProbe" (2003)), spam from 0.9
+    robinson    geometric means of 25, spam from 0.5 (Robinson, "Spam Detection" (2002))
     chi_square  Fisher's test for both hypotheses (Robinson 2003), spam from 0.501
-    naive       Bayes' rule over all tokens
+    naive       Bayes' rule over all tokens, spam from 0.9
 
-Everything here is pure: numbers in, numbers out.
+Markov values lie close to 1/2, and so do their scores: with them each of the five says spam above 0.5.  Constants without
+another source are libdspam 3.10.2's.  Everything here is pure: numbers in, numbers out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from .constants import (
@@ -32,10 +33,6 @@ from .constants import (
     DSA_ROBINSON,
     DSP_MARKOV,
     DSP_ROBINSON,
-    DSZ_CHAIN,
-    DSZ_OSB,
-    DSZ_SBPH,
-    DSZ_WORD,
 )
 
 LOWEST: Final = 0.0001
@@ -63,11 +60,14 @@ class Totals(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """A token of a message as a combination sees it."""
+    """A token of a message as a combination sees it: how often it is in the message, of how many words it is made, and in how
+    many messages it was seen before."""
 
     key: int
     value: float
     frequency: int
+    words: int = 1
+    seen: int = 0
 
 
 class Score(NamedTuple):
@@ -113,43 +113,49 @@ def graham_value(hits: Hits, totals: Totals, bias: bool = False) -> float:
 
 
 def robinson_value(
-    hits: Hits, totals: Totals, bias: bool = False, strength: float = 0.01, assumed: float = 0.415
+    hits: Hits, totals: Totals, bias: bool = False, strength: float = 0.1, assumed: float = 0.5
 ) -> float:
     """Robinson's f(w) = (s x + n p(w)) / (s + n): p(w) is trusted the more, the more often the token was seen.
 
     n is the number of hits, p(w) Graham's ratio without its exceptions, x (`assumed`) the value of a token never seen, and s
-    (`strength`) says how many sightings outweigh that assumption.  The defaults are those of bogofilter 0.10 and libdspam.
+    (`strength`) says how many sightings outweigh that assumption.
     """
     seen = hits.spam + hits.innocent
     if not seen:
         return assumed
     spam_rate, innocent_rate = _rates(hits, totals, bias)
-    ratio = spam_rate / (spam_rate + innocent_rate)
-    return (strength * assumed + seen * ratio) / (strength + seen)
+    return trusted(spam_rate / (spam_rate + innocent_rate), seen, strength, assumed)
+
+
+def trusted(value: float, seen: int, strength: float = 0.1, assumed: float = 0.5) -> float:
+    """The value as far as `seen` sightings can be trusted against an assumption: Robinson's f(w)."""
+    return (strength * assumed + seen * value) / (strength + seen)
 
 
 _C1 = 16
 _C2 = 1
-_WINDOWS = {DSZ_WORD: 1, DSZ_CHAIN: 2, DSZ_SBPH: 5}
+_WINDOW = 5
+MARKOV_UNKNOWN: Final = 0.5
+MARKOV_BIAS: Final = 0.01
+"""DSF_BIAS also lets every Markov value lean this far towards innocent."""
 
 
-def markov_value(hits: Hits, words: int = 1, tokenizer: int = DSZ_SBPH, bias: bool = False) -> float:
+def markov_value(hits: Hits, words: int = 1, bias: bool = False) -> float:
     """CRM114's local probability 1/2 + w (spam - innocent) / (C1 (spam + innocent + C2) w_max), C1 = 16, C2 = 1.
 
     The weight w of a phrase of n words is 4^(n-1) (1, 4, 16, 64, 256): the longer one decides against those that it holds.
-    OSB's tokens all have two words, and so the same weight, which falls out.
+    w_max is 256 with every tokenizer.
     """
     innocent = hits.innocent * (2 if bias else 1)
-    weight = 1.0 if tokenizer == DSZ_OSB else 4.0 ** (words - _WINDOWS.get(tokenizer, 5))
-    return 0.5 + weight * (hits.spam - innocent) / (_C1 * (hits.spam + innocent + _C2))
+    unknown = MARKOV_UNKNOWN - (MARKOV_BIAS if bias else 0.0)
+    weight = 4.0 ** (min(words, _WINDOW) - _WINDOW)
+    return unknown + weight * (hits.spam - innocent) / (_C1 * (hits.spam + innocent + _C2))
 
 
-def token_value(
-    hits: Hits, totals: Totals, algorithms: int, words: int = 1, tokenizer: int = DSZ_CHAIN, bias: bool = False
-) -> float:
+def token_value(hits: Hits, totals: Totals, algorithms: int, words: int = 1, bias: bool = False) -> float:
     """The value by the method that `algorithms` names (DSP_*), Graham's where it names none."""
     if algorithms & DSP_MARKOV:
-        return markov_value(hits, words, tokenizer, bias)
+        return markov_value(hits, words, bias)
     if algorithms & DSP_ROBINSON:
         return robinson_value(hits, totals, bias)
     return graham_value(hits, totals, bias)
@@ -160,25 +166,32 @@ def token_value(
 GRAHAM_TOKENS: Final = 15
 BURTON_TOKENS: Final = 27
 ROBINSON_TOKENS: Final = 25
-GRAHAM_CUTOFF: Final = 0.9
-ROBINSON_CUTOFF: Final = 0.54
-CHI_CUTOFF: Final = 0.501
 CHI_RADIUS: Final = 0.45
-"""Tokens nearer to 1/2 than this are no evidence to Fisher's test (libdspam's exclusionary radius)."""
-NAIVE_CUTOFF: Final = 0.5
+"""Tokens nearer to 1/2 than this are no evidence to Fisher's test."""
+ROBINSON_RADIUS: Final = 0.2
+"""Tokens nearer to 1/2 than this are no evidence to the geometric means."""
+MARKOV_CUTOFF: Final = 0.5
+CUTOFFS: Final[Mapping[int, float]] = {
+    DSA_GRAHAM: 0.9,
+    DSA_BURTON: 0.9,
+    DSA_ROBINSON: 0.5,
+    DSA_CHI_SQUARE: 0.501,
+    DSA_NAIVE: 0.9,
+}
+"""The score from which a message is spam, where values are not Markov's."""
 
 
 def telling(tokens: Iterable[Weighed]) -> list[Weighed]:
-    """The tokens by their distance from 1/2, the most telling first; among equals the more frequent, then the lower key.
+    """The tokens by their distance from 1/2, the most telling first; among equals the more frequent, then those of more words,
+    then the lower key.
 
     The last rule makes the choice the same on every node, and the keys are hashes: nobody's words come first.
     """
     return sorted(tokens, key=_rank)
 
 
-def _rank(token: Weighed) -> tuple[float, int, int]:
-    key, value, frequency = token
-    return -abs(value - 0.5), -frequency, key
+def _rank(token: Weighed) -> tuple[float, int, int, int]:
+    return -abs(token.value - 0.5), -token.frequency, -token.words, token.key
 
 
 def bayes(values: Iterable[float]) -> float:
@@ -194,23 +207,33 @@ def _inside(value: float) -> float:
     return min(1 - 1e-12, max(1e-12, value))
 
 
-def graham(tokens: Iterable[Weighed]) -> Score:
+def graham(tokens: Iterable[Weighed], markov: bool = False) -> Score:
     """Graham: Bayes' rule over the 15 most telling tokens, each once."""
     used = telling(tokens)[:GRAHAM_TOKENS]
-    probability = bayes(token.value for token in used)
-    return Score(probability, probability > GRAHAM_CUTOFF, used)
+    return _concluded(DSA_GRAHAM, bayes(token.value for token in used), used, markov)
 
 
-def burton(tokens: Iterable[Weighed]) -> Score:
+def burton(tokens: Iterable[Weighed], markov: bool = False) -> Score:
     """Burton: Bayes' rule over 27, where a token that the message repeats takes two of them."""
+    used = _repeated(telling(tokens), BURTON_TOKENS)
+    return _concluded(DSA_BURTON, bayes(token.value for token in used), used, markov)
+
+
+def _repeated(tokens: Iterable[Weighed], most: int) -> list[Weighed]:
+    """The first tokens, up to so many places; one that the message repeats takes two."""
     used: list[Weighed] = []
-    for token in telling(tokens):
+    for token in tokens:
         used += [token] * min(2, token.frequency)
-        if len(used) >= BURTON_TOKENS:
+        if len(used) >= most:
             break
-    del used[BURTON_TOKENS:]
-    probability = bayes(token.value for token in used)
-    return Score(probability, probability > GRAHAM_CUTOFF, used)
+    return used[:most]
+
+
+def _concluded(algorithm: int, probability: float, used: Sequence[Weighed], markov: bool) -> Score:
+    """The score, and whether it is high enough to be spam; what nothing speaks for is innocent."""
+    if markov:
+        return Score(probability, bool(used) and probability > MARKOV_CUTOFF, used)
+    return Score(probability, bool(used) and probability >= CUTOFFS[algorithm], used)
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -222,11 +245,18 @@ def geometric_mean(values: Sequence[float]) -> float:
     return (1 + (spam - innocent) / (spam + innocent)) / 2
 
 
-def robinson(tokens: Iterable[Weighed]) -> Score:
-    """Robinson's geometric mean test over the 25 most telling tokens; it stays in the middle where evidence is mixed."""
-    used = telling(tokens)[:ROBINSON_TOKENS]
-    probability = geometric_mean([token.value for token in used])
-    return Score(probability, probability >= ROBINSON_CUTOFF, used)
+def robinson(tokens: Iterable[Weighed], markov: bool = False, most: int = ROBINSON_TOKENS) -> Score:
+    """Robinson's geometric mean test over the most telling tokens; it stays in the middle where evidence is mixed.
+
+    Of at most `most` tokens those count that are far enough from 1/2; a repeated one takes two of 25 places.  Values are
+    drawn a little towards 1/2, the more, the fewer tokens there are.
+    """
+    ranked = telling(tokens)[:most]
+    seen = min(ROBINSON_TOKENS, len(ranked))
+    values = {token.key: trusted(token.value, seen, strength=0.01) for token in ranked}
+    outside = (token for token in ranked if abs(values[token.key] - 0.5) > ROBINSON_RADIUS)
+    used = _repeated(outside, ROBINSON_TOKENS)
+    return _concluded(DSA_ROBINSON, geometric_mean([values[token.key] for token in used]), used, markov)
 
 
 def chi_square_tail(chi: float, degrees: int) -> float:
@@ -251,22 +281,21 @@ def fisher(values: Sequence[float]) -> float:
     return chi_square_tail(-2 * math.fsum(math.log(_inside(value)) for value in values), 2 * len(values))
 
 
-def chi_square(tokens: Iterable[Weighed]) -> Score:
+def chi_square(tokens: Iterable[Weighed], markov: bool = False) -> Score:
     """Robinson's indicator I = (1 + H - S) / 2 with H = fisher(p), S = fisher(1-p), over all tokens that say something."""
-    used = [token for token in telling(tokens) if abs(token.value - 0.5) >= CHI_RADIUS]
+    used = [token for token in telling(tokens) if abs(token.value - 0.5) > CHI_RADIUS]
     values = [token.value for token in used]
     probability = (1 + fisher(values) - fisher([1 - value for value in values])) / 2
-    return Score(probability, probability >= CHI_CUTOFF, used)
+    return _concluded(DSA_CHI_SQUARE, probability, used, markov)
 
 
-def naive(tokens: Iterable[Weighed]) -> Score:
+def naive(tokens: Iterable[Weighed], markov: bool = False) -> Score:
     """Bayes' rule over every token."""
     used = telling(tokens)
-    probability = bayes(token.value for token in used)
-    return Score(probability, probability > NAIVE_CUTOFF, used)
+    return _concluded(DSA_NAIVE, bayes(token.value for token in used), used, markov)
 
 
-ALGORITHMS: Final[dict[int, Callable[[Iterable[Weighed]], Score]]] = {
+ALGORITHMS: Final[Mapping[int, Callable[[Iterable[Weighed], bool], Score]]] = {
     DSA_GRAHAM: graham,
     DSA_BURTON: burton,
     DSA_ROBINSON: robinson,
@@ -276,19 +305,45 @@ ALGORITHMS: Final[dict[int, Callable[[Iterable[Weighed]], Score]]] = {
 
 
 def score(tokens: Sequence[Weighed], algorithms: int) -> Score:
-    """The score by the algorithms named (DSA_*), Graham's where none is.
+    """The score by the algorithms named (DSA_*), Graham's where none is; their cut-offs depend on the values (DSP_*).
 
-    Several at once: it is spam if one of them says so, and the first that does is the one reported (as in libdspam, whose
-    default of Graham and Burton is meant to catch what either does).
+    Several at once: it is spam if one of them says so (libdspam's default of Graham and Burton is meant to catch what either
+    does).  One score is reported, in libdspam's order.
     """
-    scores = [combine(tokens) for bit, combine in ALGORITHMS.items() if algorithms & bit] or [graham(tokens)]
-    return next((found for found in scores if found.is_spam), scores[0])
+    markov = bool(algorithms & DSP_MARKOV)
+    chosen = [bit for bit in ALGORITHMS if algorithms & bit] or [DSA_GRAHAM]
+    scores = {bit: ALGORITHMS[bit](_as_read_by(bit, tokens, algorithms), markov) for bit in chosen}
+    spam = next((scores[bit] for bit in _SPAM_ORDER if bit in scores and scores[bit].is_spam), None)
+    return spam or next(scores[bit] for bit in _INNOCENT_ORDER if bit in scores)
 
 
-def confidence(tokens: Iterable[Weighed], is_spam: bool) -> float:
-    """How sure the result is, 0 to 1: Robinson's indicator in its favour.
+_SPAM_ORDER = (DSA_BURTON, DSA_GRAHAM, DSA_NAIVE, DSA_ROBINSON, DSA_CHI_SQUARE)
+_INNOCENT_ORDER = (DSA_NAIVE, DSA_GRAHAM, DSA_BURTON, DSA_ROBINSON, DSA_CHI_SQUARE)
 
-    Bayes' rule over a few extreme values is nearly always 0 or 1, and so says nothing about how sure it is.
+
+def _as_read_by(algorithm: int, tokens: Sequence[Weighed], algorithms: int) -> Sequence[Weighed]:
+    """Fisher's test reads values that are trusted as far as they were seen, as Robinson's are already."""
+    if algorithm != DSA_CHI_SQUARE or algorithms & DSP_ROBINSON:
+        return tokens
+    return [token._replace(value=trusted(token.value, token.seen)) for token in tokens]
+
+
+def confidence(tokens: Iterable[Weighed], found: Score, algorithms: int) -> float:
+    """How sure the result is, 0 to 1.
+
+    Bayes' rule over a few extreme values is nearly always 0 or 1, and so says nothing about how sure it is: Robinson's
+    indicator in favour of the result does, over as many tokens as the algorithms look at.  Markov values are too close to
+    1/2 for it; with them it is the probability.
     """
-    indicator = robinson(tokens).probability
-    return indicator if is_spam else 1 - indicator
+    if algorithms & DSP_MARKOV:
+        indicator = found.probability
+    else:
+        most = (
+            BURTON_TOKENS
+            if algorithms & DSA_BURTON
+            else ROBINSON_TOKENS
+            if algorithms & DSA_ROBINSON
+            else GRAHAM_TOKENS
+        )
+        indicator = robinson(tokens, most=most).probability
+    return indicator if found.is_spam else 1 - indicator

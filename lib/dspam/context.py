@@ -14,7 +14,6 @@ A context is not shared among threads; a store may be.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -44,9 +43,10 @@ from .constants import (
     DST_TUM,
     DSZ_WORD,
 )
+from .drivers import error, open_default
 from .memory import Storage, add_hits, add_totals
-from .signatures import Seen, Signature, Standing
-from .tokenizers import TOKENIZERS, Limits, Token, Tokens, read_text, token_key, tokenize
+from .signatures import Seen, Signature, Standing, seen_in
+from .tokenizers import TOKENIZERS, Limits, Token, Tokens, octets, read_text, token_key, tokenize
 from .training import NO_HITS, Change
 
 WHITELIST_THRESHOLD: Final = 10
@@ -55,26 +55,22 @@ _FACTORS = 27
 _CLASS_NAMES: Final = {DSR_ISSPAM: "Spam", DSR_ISINNOCENT: "Innocent"}
 
 
-class error(Exception):
-    """An operation that a context cannot do: wrong arguments, no storage, an unreadable signature."""
-
-
 class ctx:
-    """A context for `username`.
+    """A context for the user `name`; without one it tokenizes, and has no counts and no signatures.
 
     `mode` is DSM_PROCESS, DSM_CLASSIFY or DSM_TOOLS, `flags` a set of DSF_*.  With a `group` its dictionary is used in place
     of the user's; with DSF_MERGED as well, the user's own is used and the group's is added when reading (never written to).
     Signatures are always the user's.  `second_opinion`, if set, is asked after a message was classified and before anything
-    is learned; the result (DSR_*) that it returns stands.  `home` is where the store lies that attach() opens if no other
-    is named.
+    is learned; the result (DSR_*) that it returns stands.  `once`, if set, names what process() is about to teach: under one
+    name a dictionary is taught once.  `home` is where the store lies that attach() opens if no other is named.
     """
 
     def __init__(
-        self, username: str, mode: int, flags: int = 0, group: str | None = None, home: str | None = None
+        self, name: str | None, mode: int, flags: int = 0, group: str | None = None, home: str | None = None
     ) -> None:
-        if not username:
-            raise error("a context needs a user name")
-        self.username = username
+        if name == "":
+            raise error("a user name is empty")
+        self.username = name
         self.group = group
         self.home = home
         self.mode = mode
@@ -86,6 +82,7 @@ class ctx:
         self.source = DSS_NONE
         self.wh_threshold = WHITELIST_THRESHOLD
         self.second_opinion: Callable[[ctx], int] | None = None
+        self.once = ""
         self.limits = Limits()
         self.attributes: dict[str, list[str]] = {}
         self._store: Storage | None = None
@@ -135,7 +132,7 @@ class ctx:
             raise error("the context was destroyed")
         if self._store is not None:
             raise error("storage is attached already")
-        self._store = dbh if dbh is not None else _open_default(self.home)
+        self._store = dbh if dbh is not None else open_default(self.home)
 
     def detach(self) -> None:
         """Let the store go; the context keeps what it found."""
@@ -155,9 +152,16 @@ class ctx:
         self.destroy()
 
     @property
+    def _user(self) -> str:
+        """Whose signatures these are; raises error for a context without a user."""
+        if self.username is None:
+            raise error("the context has no user")
+        return self.username
+
+    @property
     def _dictionary(self) -> str:
         """Whose counts are written."""
-        return self.group if self.group and not self.flags & DSF_MERGED else self.username
+        return self.group if self.group and not self.flags & DSF_MERGED else self._user
 
     @property
     def _merged(self) -> str | None:
@@ -198,28 +202,28 @@ class ctx:
 
     def get_signature(self, sigid: str) -> bytes:
         """The signature of this id. Raises error if there is none."""
-        found = self.store.get_signature(self.username, sigid)
+        found = self.store.get_signature(self._user, sigid)
         if found is None:
             raise error(f"no signature {sigid[:64]!r}")
         return found
 
     def set_signature(self, sigid: str, sig: bytes) -> None:
         """Keep a signature under this id."""
-        self.store.set_signature(self.username, sigid, sig)
+        self.store.set_signature(self._user, sigid, sig)
 
     def verify_signature(self, sigid: str) -> bool:
         """Is there a signature of this id?"""
-        return self.store.get_signature(self.username, sigid) is not None
+        return self.store.get_signature(self._user, sigid) is not None
 
     def delete_signature(self, sigid: str) -> None:
         """Forget the signature. Raises error if there is none."""
-        if not self.store.delete_signature(self.username, sigid):
+        if not self.store.delete_signature(self._user, sigid):
             raise error(f"no signature {sigid[:64]!r}")
 
     # Processing.
 
     def tokenize(self, header: str | bytes | None, body: str | bytes | None) -> dict[int, tuple[str, int]]:
-        """The tokens of a header and a body: key to (name, frequency). Needs no storage."""
+        """The tokens of a header and a body: key to (name, frequency). Needs no storage and no user."""
         message = octets(header).rstrip(b"\r\n") + b"\n\n" + octets(body)
         return {key: (token.name, token.frequency) for key, token in self._tokens(message).table.items()}
 
@@ -228,20 +232,21 @@ class ctx:
             raise error(f"no such tokenizer: {self.tokenizer}")
         return tokenize(read_text(message, self.limits), self.tokenizer, self._ignored(), self.limits)
 
-    def process(self, message: str | bytes | None, sig: bytes | None = None) -> None:
+    def process(self, msg: str | bytes | None, sig: bytes | None = None) -> None:
         """Classify a message and learn from it as mode, training mode, classification and source say.
 
-        With a classification it is learned as that: from a signature (`sig`), or from the message.  Raises error for a
-        request that makes no sense, and whatever the store raises; content never makes it raise.
+        With a classification it is learned as that: from a signature (`sig`), or from the message.  A signature without a
+        message, or in DSM_CLASSIFY, is classified itself.  Raises error for a request that makes no sense, and whatever the
+        store raises; content never makes it raise.
         """
-        self._check(message, sig)
+        self._check(msg, sig)
         self._forget()
         if self.classification != DSR_NONE:
-            self._teach(self._given(message, sig))
-        elif message is not None:
-            self._classify(self._tokens(octets(message)))
-        else:
+            self._teach(self._given(msg, sig))
+        elif sig is not None and (not msg or self.mode == DSM_CLASSIFY):
             self._classify_again(_unpacked(sig))
+        else:
+            self._classify(self._tokens(octets(msg)))
 
     def _check(self, message: str | bytes | None, sig: bytes | None) -> None:
         if self.mode not in {DSM_PROCESS, DSM_CLASSIFY}:
@@ -271,10 +276,10 @@ class ctx:
         verdict = DSR_NONE
         if self.flags & DSF_UNLEARN:
             verdict = self.classification
-        elif self.source == DSS_ERROR and self.training_mode in {DST_TEFT, DST_TUM}:
+        elif self.source == DSS_ERROR and self._mode_in_force() in {DST_TEFT, DST_TUM}:
             verdict = training.opposite(self.classification)
         standing = Standing.UNCOUNTED if verdict == DSR_NONE else Standing.LEARNED
-        return Signature(verdict, standing, _seen(tokens)).marked(verdict, standing, verdict != DSR_NONE)
+        return Signature(verdict, standing, seen_in(tokens)).marked(verdict, standing, verdict != DSR_NONE)
 
     def _teach(self, given: Signature) -> None:
         """Learn a message as what it is said to be."""
@@ -289,7 +294,13 @@ class ctx:
             change = training.feed(given, verdict)
         else:
             change = training.inoculate(given, verdict, self._counts(given.tokens))
-        self._apply(change, given)
+        once = self.once
+        if not once and given.serial and (self.source == DSS_ERROR or self.flags & DSF_UNLEARN):
+            once = f"signature {given.serial:x}"
+        self._apply(change, given, once)
+
+    def _mode_in_force(self) -> int:
+        return training.mode_in_force(self.training_mode, self._totals_read(), self.algorithms)
 
     # ... of a message that nobody classified.
 
@@ -300,7 +311,7 @@ class ctx:
         self._apply(None, given)
 
     def _classify(self, tokens: Tokens) -> None:
-        seen = _seen(tokens)
+        seen = seen_in(tokens)
         known = self._counts(seen)
         patterns = self._judge(tokens, known, self._totals_read())
         sender = known.get(tokens.sender, NO_HITS)
@@ -313,9 +324,9 @@ class ctx:
         if self.mode != DSM_PROCESS or self.training_mode == DST_NOTRAIN:
             self._apply(None, Signature(self.result, Standing.UNCOUNTED, seen))
             return
-        always = {tokens.sender} if whitelisting else set[int]()
-        change = training.learn_own(seen, self.result, self.training_mode, self.totals, known, always)
-        self._apply(change, change.signature)
+        always = patterns | {tokens.sender} if whitelisting else patterns
+        change = training.learn_own(seen, self.result, self._mode_in_force(), known, always)
+        self._apply(change, change.signature, self.once)
 
     def _conclude(self, result: int, probability: float, confidence: float, class_name: str = "") -> None:
         self.result = result
@@ -323,14 +334,14 @@ class ctx:
         self.confidence = confidence
         self.class_name = class_name or _CLASS_NAMES[result]
 
-    def _apply(self, change: Change | None, given: Signature) -> None:
+    def _apply(self, change: Change | None, given: Signature, once: str = "") -> None:
         """Write what changes, and say the signature."""
         if change is not None:
             deltas = {key: hits for key, hits in change.deltas.items() if any(hits)}
-            self.store.train(self._dictionary, deltas, change.totals)
-            self.learned = bool(deltas)
+            done = self.store.train(self._dictionary, deltas, change.totals, once)
+            self.learned = done and bool(deltas)
             given = change.signature
-        self.signature = given.pack() if self.flags & DSF_SIGNATURE else None
+        self.signature = given.numbered().pack() if self.flags & DSF_SIGNATURE else None
 
     def _judge(self, tokens: Tokens, known: Mapping[int, Hits], totals: Totals) -> set[int]:
         """Set what process() says; returns the keys of the noise patterns, which are learned like tokens."""
@@ -338,11 +349,13 @@ class ctx:
         values = {key: value(known.get(key, NO_HITS), token.words) for key, token in tokens.table.items()}
         dropped, patterns = self._noise(tokens, values, totals) if self.flags & DSF_NOISE else (set[int](), set[int]())
         weighed = [
-            Weighed(key, values[key], token.frequency) for key, token in tokens.table.items() if key not in dropped
+            Weighed(key, values[key], token.frequency, token.words, sum(known.get(key, NO_HITS)))
+            for key, token in tokens.table.items()
+            if key not in dropped
         ]
         found = score(weighed, self.algorithms)
         result = DSR_ISSPAM if found.is_spam else DSR_ISINNOCENT
-        self._conclude(result, found.probability, confidence(weighed, found.is_spam))
+        self._conclude(result, found.probability, confidence(weighed, found, self.algorithms))
         deciding = list(dict.fromkeys(found.used))[:_FACTORS]
         self.factors = [(tokens.table[token.key].name, token.value) for token in deciding]
         return patterns
@@ -355,7 +368,7 @@ class ctx:
         def value(hits: Hits, words: int) -> float:
             found = cache.get((hits, words))
             if found is None:
-                found = token_value(hits, totals, self.algorithms, words, self.tokenizer, bias)
+                found = token_value(hits, totals, self.algorithms, words, bias)
                 cache[hits, words] = found
             return found
 
@@ -367,34 +380,15 @@ class ctx:
         names = {name for kind, stream in streams for name, _ in noise.patterns(stream, values, kind)}
         keys = {name: token_key(name) for name in names}
         dropped: set[int] = set()
-        if totals.innocent_learned >= noise.MATURITY:
-            known = self._counts(keys.values())
-            value = self._valuer(totals)
+        counter = token_key(noise.COUNTER)
+        if totals.innocent_learned + totals.innocent_classified >= noise.MATURITY:
+            known = self._counts([*keys.values(), counter])
+            messages = known.get(counter, NO_HITS)
+            value = self._valuer(Totals(messages.spam, messages.innocent))
             worth = {name: value(known[key], 1) if key in known else 0.5 for name, key in keys.items()}
             for kind, stream in streams:
                 dropped |= noise.noise(stream, values, worth.__getitem__, kind)
-        return dropped, set(keys.values())
-
-
-def octets(text: str | bytes | None) -> bytes:
-    """A message as bytes; text that was read with surrogateescape becomes the bytes that it was."""
-    if text is None:
-        return b""
-    if isinstance(text, str):
-        # Lone surrogates that no byte made are written as "?", not raised.
-        try:
-            return text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            return text.encode("utf-8", "replace")
-    return bytes(text)
-
-
-def _seen(tokens: Tokens) -> dict[int, Seen]:
-    """What a signature says of a message of which nothing was learned yet."""
-    seen = {key: Seen(token.frequency, False) for key, token in tokens.table.items()}
-    if tokens.sender:
-        seen[tokens.sender] = Seen(1, False)
-    return seen
+        return dropped, {*keys.values(), counter} if keys else set()
 
 
 def _unpacked(sig: bytes | None) -> Signature:
@@ -402,38 +396,3 @@ def _unpacked(sig: bytes | None) -> Signature:
         return signatures.unpack(bytes(sig or b""))
     except ValueError as problem:
         raise error(str(problem)) from problem
-
-
-# What contexts use that are attached to nothing in particular.
-
-_default: Storage | None = None
-
-
-def libdspam_init(driver: Storage | str | None = None) -> None:
-    """Name the store for every attach() without one.
-
-    libdspam loads a storage driver here. The path of such a driver, or None, leaves each context the store in its home
-    directory: the SQLite file dspam.sqlite.
-    """
-    global _default
-    _default = None if driver is None or isinstance(driver, str) else driver
-
-
-def libdspam_shutdown() -> None:
-    """Forget the store that libdspam_init named, and close those in home directories."""
-    global _default
-    _default = None
-    if "dspam.local" in sys.modules:
-        from .local import close_all
-
-        close_all()
-
-
-def _open_default(home: str | None) -> Storage:
-    if _default is not None:
-        return _default
-    if home is None:
-        raise error("no storage: attach(store), libdspam_init(store), or a home directory")
-    from .local import storage  # SQL is loaded only where it is used
-
-    return storage(home)

@@ -12,9 +12,11 @@ pydspam's older form "sales: ann,bob" means a shared group.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 TYPES: Final = frozenset({"shared", "managed", "inoculation", "classification", "merged"})
 EVERYBODY: Final = "*"
@@ -141,3 +143,30 @@ def _group(text: str) -> Group:
 
 def _list(text: str) -> Collection[str]:
     return [item for item in (piece.strip() for piece in text.split(",")) if item]
+
+
+def parse_groups(groupfile: str | os.PathLike[str], dups: bool = False) -> dict[str, Any]:
+    """A map from user to group, with `dups` to the list of all groups, of a file of lines "group:user,user".
+
+    A line may say a type, as DSPAM 3 wants it: "group:shared:user,user". A missing file has no groups; lines that are none are
+    passed over (`parse` complains of them).
+    """
+    found: dict[str, Any] = {}
+    for line in read_lines(groupfile):
+        name, colon, users = line.partition("#")[0].strip().partition(":")
+        if not colon:
+            continue
+        for user in filter(None, (piece.strip() for piece in users.rpartition(":")[2].split(","))):
+            if dups:
+                found.setdefault(user, []).append(name.strip())
+            else:
+                found[user] = name.strip()
+    return found
+
+
+def read_lines(file: str | os.PathLike[str]) -> list[str]:
+    """The lines of a group file; a missing one has none."""
+    try:
+        return Path(file).read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []

@@ -2,7 +2,8 @@
 
 State, for each user and feature: [spam messages that had it, ham messages that had it, weight / 1024], as int32; and how many
 spam and ham messages were learned.  A training is a row of deltas for the keys of one message.  Deltas add up in any order, and
-taking one back is subtracting it; that is all that a store must know.
+taking one back is subtracting it; that is all that a store must know.  Five more keys, MARKS, are in every lesson: they keep
+how far each opinion spreads on the mail of this user, in the same three integers and by the same rules.
 
 The opinions (docs/learning.md tells where they come from and how they were chosen):
 - logistic regression over header facts, and another one over text and structure: they learn from what they got wrong, which
@@ -11,6 +12,9 @@ The opinions (docs/learning.md tells where they come from and how they were chos
 - the same evidence, of the strongest few words and of the strongest few header facts on both sides: what is plain is not
   outvoted by the many that say little.
 Each is wrong about other messages than the others.
+
+People press the wrong button.  A lesson that contradicts everything that is known is learned less: it moves the weights by the
+odds that its label is right, and is not counted for features that are well known from the other side.
 """
 
 from __future__ import annotations
@@ -31,9 +35,12 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
-SPAM_AT = 0.982
+SPAM_AT = 0.985
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
+MARKS: Keys = np.arange(-5, 0, dtype=np.int64)
+"""Keys that no feature has, one for each opinion: messages of both kinds, and the sum of squares in 1 / SQUARE_UNIT."""
+SQUARE_UNIT = 16
 
 
 class Totals(NamedTuple):
@@ -45,27 +52,38 @@ class Totals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """Online logistic regression: length-normalized binary features, several steps a message until it is on the right side by
+    """Online logistic regression: length-normalized binary features, two steps a message unless it is on the right side by
     `margin` (Sculley and Wachman 2007: thick thresholds), smaller steps for features that were seen often (as AdaGrad does).
     """
 
     rate: float
     margin: float
     steps: int
-    slowing: float = 0.3
+    slowing: float = 0.15
 
     def output(self, weights: Floats) -> float:
         """The logit."""
         return float(weights.sum()) / math.sqrt(len(weights)) if len(weights) else 0.0
 
-    def step(self, weights: Floats, hits: npt.NDArray[np.int64], is_spam: bool) -> Floats:
-        """The change of the weights that learns this message."""
+    def step(
+        self,
+        weights: Floats,
+        hits: npt.NDArray[np.int64],
+        is_spam: bool,
+        heard: float = 0.0,
+        shares: Floats | float = 1.0,
+    ) -> Floats:
+        """The change of the weights that learns this message.
+
+        heard   a logit that is added to the output before its error is taken: what the others say of the message
+        shares  the part of the step that each feature takes, 0 to 1
+        """
         size = len(weights)
         if not size:
             return weights
-        rates: Floats = (self.rate / math.sqrt(size)) * (1.0 + hits.astype(np.float64)) ** -self.slowing
+        rates: Floats = (self.rate / math.sqrt(size)) * (1.0 + hits.astype(np.float64)) ** -self.slowing * shares
         slope = float(rates.sum()) / math.sqrt(size)
-        output, moved, target = self.output(weights), 0.0, float(is_spam)
+        output, moved, target = self.output(weights) + heard, 0.0, float(is_spam)
         for _ in range(self.steps):
             error = target - _logistic(output)
             if abs(error) < self.margin:
@@ -76,19 +94,27 @@ class Regression:
         return change
 
 
-_HEADER_REGRESSION = Regression(rate=15.0, margin=0.03, steps=4)
-_TEXT_REGRESSION = Regression(rate=20.0, margin=0.3, steps=8)
+_HEADER_REGRESSION = Regression(rate=15.0, margin=0.02, steps=2)
+_TEXT_REGRESSION = Regression(rate=15.0, margin=0.05, steps=2)
+_HEARD = (
+    0.15  # how much of all opinions' logit a regression hears before it learns: what is clear already needs no learning
+)
+_WRONG = 0.01  # one label in a hundred is wrong, before anything is known of the message
+_COUNTED = 0.3  # a lesson that is less plausible is not counted for features
+_NOVEL = 1  # that were in more messages of the other kind than this
+_AT_LEAST = 0.3  # so much of a step the others take
 _UNSEEN = 0.01  # what a feature is counted for in a class where it never was
 _SHY = 0.5  # a feature seen n times has n / (n + _SHY) of its say
 _LENGTH = 0.85  # features of one message repeat one another: their sum is divided by their number to this power
 _BEND = 1.3  # an opinion that is sure counts more than in proportion
 _STRONGEST_WORDS = 15  # on each side
 _STRONGEST_FACTS = 10
-# What each opinion is divided by (its spread on mail), and its say.
+# What each opinion is divided by: its spread on mail, which counts for so many lessons beside the measured one. And its say.
 _SCALES = (4.8, 3.1, 3.2, 78.0, 62.0)
-_SAY = (1.0, 1.0, 1.0, 1.0, 1.5)
+_SCALES_KNOWN_FROM = 50.0
+_SAY = (1.0, 1.0, 1.0, 1.0, 1.8)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
-_CAUTION = 5.0  # so many messages of the rarer kind give half of the say
+_CAUTION = 2.0  # so many messages of the rarer kind give half of the say
 _STEEP = 2.37  # logit per unit: the slope that makes the probability true on mail not learned yet
 # What is taught more often wins more often, by this logit for each logarithm of the ratio; it is taken back.
 _BALANCE = 1.5
@@ -106,8 +132,32 @@ class Opinions(NamedTuple):
     strongest_facts: float
 
 
+def with_marks(keys: Keys) -> Keys:
+    """The keys of a message and MARKS: what to look up, and to teach. Ascending if the keys are."""
+    return np.concatenate((MARKS, keys))
+
+
+class _Reading(NamedTuple):
+    """A message's keys and what they count, without the marks, and what each opinion is divided by."""
+
+    keys: Keys
+    counts: Counts
+    spreads: tuple[float, ...]
+
+
+def _read(keys: Keys, counts: Counts) -> _Reading:
+    if not len(keys) or keys[0] >= 0:
+        return _Reading(keys, counts, _SCALES)
+    marks = np.maximum(counts[: len(MARKS)].astype(np.int64), 0).tolist()
+    spreads = tuple(
+        scale * math.sqrt((_SCALES_KNOWN_FROM + squares / SQUARE_UNIT) / (_SCALES_KNOWN_FROM + spam + ham))
+        for scale, (spam, ham, squares) in zip(_SCALES, marks, strict=True)
+    )
+    return _Reading(keys[len(MARKS) :], counts[len(MARKS) :], spreads)
+
+
 def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
-    """The five outputs for a message with these keys."""
+    """The five outputs for a message with these keys, which are of features only."""
     kinds = kinds_of(keys)
     header, text = (kinds == HEADER).nonzero()[0], (kinds != HEADER).nonzero()[0]
     words = ((kinds == WORD) | (kinds == PAIR)).nonzero()[0]
@@ -150,18 +200,26 @@ def _strongest(evidence: Floats, number: int) -> float:
     return float(ordered[:number].sum() + ordered[-number:].sum())
 
 
-def margin(found: Opinions, totals: Totals) -> float:
+def margin(found: Opinions, totals: Totals, spreads: tuple[float, ...] = _SCALES) -> float:
     """The opinions as one number: 0 knows nothing, positive is spam."""
     joined = 0.0
-    for value, scale, say in zip(found, _SCALES, _SAY, strict=True):
-        value = min(max(value / scale, -_MAX_SPREADS), _MAX_SPREADS)
+    for value, spread, say in zip(found, spreads, _SAY, strict=True):
+        value = min(max(value / spread, -_MAX_SPREADS), _MAX_SPREADS)
         joined += say * math.copysign(abs(value) ** _BEND, value)
     return joined * _known(totals)
 
 
 def score(keys: Keys, counts: Counts, totals: Totals) -> float:
-    """The probability that a message is spam, 0 to 1; nothing learned is 0.5. It is spam from SPAM_AT on."""
-    return _logistic(_STEEP * margin(opinions(keys, counts, totals), totals) - habit(totals))
+    """The probability that a message is spam, 0 to 1; nothing learned is 0.5. It is spam from SPAM_AT on.
+
+    keys  of a message, and MARKS before them where it is known how far the opinions spread
+    """
+    known = _read(keys, counts)
+    return _logistic(_logit(opinions(known.keys, known.counts, totals), totals, known.spreads))
+
+
+def _logit(found: Opinions, totals: Totals, spreads: tuple[float, ...]) -> float:
+    return _STEEP * margin(found, totals, spreads) - habit(totals)
 
 
 def habit(totals: Totals) -> float:
@@ -172,28 +230,56 @@ def habit(totals: Totals) -> float:
 
 
 def _known(totals: Totals) -> float:
-    """How much of the say the opinions have."""
-    rarer = max(0, min(totals.spam, totals.ham))
-    return rarer / (rarer + _CAUTION)
+    """How much of the say the opinions have. Spam alone gives a little of it: who reports nothing but the spam that passed
+    would otherwise wait for ever, because no ham is ever wrongly called spam."""
+    spam, ham = max(totals.spam, 0), max(totals.ham, 0)
+    known = min(spam, ham) + math.log1p(spam)
+    return known / (known + _CAUTION)
 
 
-def deltas(keys: Keys, counts: Counts, is_spam: bool) -> Counts:
-    """What learning this message adds to the counts of its keys; shape and order of `counts`."""
+def plausibility(logit: float) -> float:
+    """How much a lesson is believed, 0 to 1: the odds that its label is right, given what all opinions say for the label."""
+    right = (1 - 2 * _WRONG) * _logistic(logit)
+    return right / (right + _WRONG)
+
+
+def deltas(keys: Keys, counts: Counts, is_spam: bool, totals: Totals) -> Counts:
+    """What learning this message adds to the counts of its keys (and of MARKS, where they are before them); shape and order of
+    `counts`."""
+    known = _read(keys, counts)
+    found = opinions(known.keys, known.counts, totals)
+    logit = _logit(found, totals, known.spreads)
     added = np.zeros_like(counts)
-    added[:, 0 if is_spam else 1] = 1
-    kinds = kinds_of(keys)
+    marks = len(keys) - len(known.keys)
+    side = 0 if is_spam else 1
+    if marks:
+        added[:marks, side] = 1
+        added[:marks, 2] = [
+            round(SQUARE_UNIT * min(abs(value) / scale, _MAX_SPREADS) ** 2)
+            for value, scale in zip(found, _SCALES, strict=True)
+        ]
+    believed = plausibility(logit if is_spam else -logit)
+    novel = known.counts[:, 1 - side] <= _NOVEL
+    added[marks:, side] = 1 if believed >= _COUNTED else novel
+    added[marks:, 2] = _weight_deltas(
+        known, is_spam, _HEARD * logit, np.maximum(believed, np.where(novel, _AT_LEAST, 0.0))
+    )
+    return added
+
+
+def _weight_deltas(known: _Reading, is_spam: bool, heard: float, shares: Floats) -> npt.NDArray[np.int64]:
+    kinds, counts = kinds_of(known.keys), known.counts
     before = counts[:, 2].astype(np.int64)
     weights = before / WEIGHT_UNIT
     hits = np.maximum(counts[:, 0].astype(np.int64) + counts[:, 1], 0)
-    steps = np.empty(len(keys))
+    steps = np.empty(len(known.keys))
     for regression, part in (
         (_HEADER_REGRESSION, np.flatnonzero(kinds == HEADER)),
         (_TEXT_REGRESSION, np.flatnonzero(kinds != HEADER)),
     ):
-        steps[part] = regression.step(weights.take(part), hits.take(part), is_spam)
+        steps[part] = regression.step(weights.take(part), hits.take(part), is_spam, heard, shares.take(part))
     after = np.clip(before + np.rint(steps * WEIGHT_UNIT).astype(np.int64), -_MAX_WEIGHT, _MAX_WEIGHT)
-    added[:, 2] = after - before
-    return added
+    return after - before
 
 
 def _logistic(value: float) -> float:
@@ -203,13 +289,14 @@ def _logistic(value: float) -> float:
 
 def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
     """How much each feature speaks for spam (positive) or ham, to show a person the strongest of both sides."""
+    keys, counts, spreads = _read(keys, counts)
     header = kinds_of(keys) == HEADER
     weights, evidence = counts[:, 2] / WEIGHT_UNIT, _evidence(counts, totals)
     spoken = np.zeros(len(keys))
     for part, regression, bayes in ((header, 0, 3), (~header, 1, 2)):
         size = max(1, int(part.sum()))
-        spoken[part] = weights[part] / math.sqrt(size) * (_SAY[regression] / _SCALES[regression])
-        said = evidence[part] / size**_LENGTH * (_SAY[bayes] / _SCALES[bayes])
+        spoken[part] = weights[part] / math.sqrt(size) * (_SAY[regression] / spreads[regression])
+        said = evidence[part] / size**_LENGTH * (_SAY[bayes] / spreads[bayes])
         spoken[part] += np.where(kinds_of(keys[part]) == STRUCTURE, 0.0, said)
     return spoken
 
@@ -227,16 +314,18 @@ class Memory:
         return np.array([self.rows.get(key, nothing) for key in keys.tolist()], dtype=np.int32).reshape(-1, 3)
 
     def add(self, keys: Keys, added: Counts, is_spam: bool, sign: int = 1) -> None:
-        """Apply the deltas of one training, or with sign -1 take them back."""
-        for key, row in zip(keys.tolist(), added.astype(np.int64), strict=True):
+        """Apply the deltas of one training (of the keys and MARKS), or with sign -1 take them back."""
+        for key, row in zip(with_marks(keys).tolist(), added.astype(np.int64), strict=True):
             self.rows[key] = self.rows.get(key, 0) + sign * row
         self.totals = Totals(self.totals.spam + sign * is_spam, self.totals.ham + sign * (not is_spam))
 
     def score(self, keys: Keys) -> float:
+        keys = with_marks(keys)
         return score(keys, self.counts(keys), self.totals)
 
     def learn(self, keys: Keys, is_spam: bool) -> Counts:
-        """Learn a message; returns the deltas."""
-        added = deltas(keys, self.counts(keys), is_spam)
+        """Learn a message; returns the deltas of its keys and MARKS."""
+        marked = with_marks(keys)
+        added = deltas(marked, self.counts(marked), is_spam, self.totals)
         self.add(keys, added, is_spam)
         return added

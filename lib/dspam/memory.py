@@ -22,8 +22,12 @@ class Storage(Protocol):
     def totals(self, user: str) -> Totals:
         """The messages counted so far."""
 
-    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals) -> None:
-        """Add to counts and totals, all or nothing; what is negative takes back."""
+    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals, once: str = "") -> bool:
+        """Add to counts and totals, all or nothing; what is negative takes back, down to 0.
+
+        Under a name (`once`) this happens one time, however many ask for it at once, on whatever nodes: False for the others,
+        who change nothing. The opposite under the same name replaces what was done.
+        """
 
     def get_signature(self, user: str, signature: str) -> bytes | None:
         """What was stored under this id, None if nothing was."""
@@ -45,6 +49,19 @@ def add_totals(totals: Totals, other: Totals) -> Totals:
     return Totals(*(ours + theirs for ours, theirs in zip(totals, other, strict=True)))
 
 
+def is_spam(deltas: Mapping[int, Hits]) -> bool:
+    """Do these teach spam?"""
+    return sum(hits.spam - hits.innocent for hits in deltas.values()) > 0
+
+
+def down_to_zero(present: tuple[int, ...], delta: tuple[int, ...]) -> list[int]:
+    """What to add to each number so that it is as much higher or lower as `delta` says, and never below 0.
+
+    Nothing is owed: who takes back what was never learned does not take it from what is learned later.
+    """
+    return [max(0, max(0, now) + change) - now for now, change in zip(present, delta, strict=True)]
+
+
 class MemoryStore:
     """A Storage in dictionaries: for tests, and for trying things out. Safe to share among threads."""
 
@@ -53,6 +70,7 @@ class MemoryStore:
         self._hits: defaultdict[str, dict[int, Hits]] = defaultdict(dict)
         self._totals: defaultdict[str, Totals] = defaultdict(Totals)
         self._signatures: dict[tuple[str, str], bytes] = {}
+        self._named: dict[tuple[str, str], tuple[dict[int, Hits], Totals]] = {}
 
     def counts(self, user: str, keys: Collection[int]) -> dict[int, Hits]:
         with self._lock:
@@ -63,16 +81,33 @@ class MemoryStore:
         with self._lock:
             return self._totals[user]
 
-    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals) -> None:
+    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals, once: str = "") -> bool:
         with self._lock:
-            known = self._hits[user]
-            for key, delta in deltas.items():
-                hits = add_hits(known.get(key, Hits(0, 0)), delta)
-                if any(hits):
-                    known[key] = hits
-                else:
-                    known.pop(key, None)
-            self._totals[user] = add_totals(self._totals[user], totals)
+            done = self._named.get((user, once)) if once else None
+            if done is not None:
+                if is_spam(done[0]) == is_spam(deltas):
+                    return False
+                self._add(user, *done, -1)
+            added = self._add(user, deltas, totals)
+            if once:
+                self._named[user, once] = added
+            return True
+
+    def _add(
+        self, user: str, deltas: Mapping[int, Hits], totals: Totals, sign: int = 1
+    ) -> tuple[dict[int, Hits], Totals]:
+        """Add, down to 0; returns what was added."""
+        known, added = self._hits[user], {}
+        for key, delta in deltas.items():
+            now = known.get(key, Hits(0, 0))
+            added[key] = Hits(*down_to_zero(now, (sign * delta.spam, sign * delta.innocent)))
+            known[key] = add_hits(now, added[key])
+            if not any(known[key]):
+                del known[key]
+        present = self._totals[user]
+        more = Totals(*down_to_zero(present, tuple(sign * number for number in totals)))
+        self._totals[user] = add_totals(present, more)
+        return added, more
 
     def get_signature(self, user: str, signature: str) -> bytes | None:
         return self._signatures.get((user, signature))

@@ -18,7 +18,10 @@ BAND: Final = 0.05
 EXCLUSIONARY_RADIUS: Final = 0.25
 INCONSISTENCY_RADIUS: Final = 0.33
 MATURITY: Final = 2500
-"""Innocent messages that a user must have taught before noise is reduced (dspam(1)); patterns are learned before."""
+"""Innocent messages that a user must have got before noise is reduced (dspam(1)); patterns are learned before."""
+COUNTER: Final = "bnr.t|"
+"""The name under which messages are counted whose patterns were learned: train-on-error learns those of other messages than
+it learns the words of."""
 
 
 def band(value: float) -> float:

@@ -2,21 +2,26 @@
 
 libdspam's signatures hold tokens and frequencies only, and retraining guesses from the training mode what had been learned.
 Here each token says whether it was, and the whole says as what: retraining twice teaches once, in every training mode.
+Each state of a message has a serial number of its own, so that of several reports that read the same signature one is learned.
 """
 
 from __future__ import annotations
 
 import enum
+import secrets
 import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from .constants import DSR_ISINNOCENT, DSR_ISSPAM, DSR_NONE
+from .tokenizers import Tokens
 
 _HEAD = struct.Struct("<cBBB")
+_SERIAL = struct.Struct("<Q")
 _RECORD = struct.Struct("<qB")
 _MAGIC = b"D"
-_VERSION = 1
+_VERSION = 2
+_WITHOUT_SERIAL = 1
 _LEARNED = 0x80
 
 
@@ -39,33 +44,53 @@ class Signature(NamedTuple):
     """A processed message.
 
     `verdict` (DSR_*) is what it was found or said to be; as that it is counted (`standing`), and as that those of its
-    tokens were learned that say so.
+    tokens were learned that say so.  `serial` is 0 for a state that was not kept yet, and in signatures of version 1.
     """
 
     verdict: int
     standing: Standing
     tokens: Mapping[int, Seen]
+    serial: int = 0
+
+    def numbered(self) -> Signature:
+        """The same with a serial number that no other signature has, unless it has one."""
+        return self if self.serial else self._replace(serial=secrets.randbits(64) or 1)
 
     def pack(self) -> bytes:
-        """The bytes that a store keeps: nine for each token."""
+        """The bytes that a store keeps: twelve, and nine for each token."""
         records = [
             _RECORD.pack(key, min(seen.frequency, 127) | (_LEARNED if seen.learned else 0))
             for key, seen in self.tokens.items()
         ]
-        return b"".join([_HEAD.pack(_MAGIC, _VERSION, self.verdict, self.standing), *records])
+        head = _HEAD.pack(_MAGIC, _VERSION, self.verdict, self.standing) + _SERIAL.pack(self.serial)
+        return b"".join([head, *records])
 
     def marked(self, verdict: int, standing: Standing, learned: bool) -> Signature:
-        """The same tokens, all of them learned or none."""
+        """The same tokens, all of them learned or none, in a state of its own."""
         return Signature(verdict, standing, {key: Seen(seen.frequency, learned) for key, seen in self.tokens.items()})
 
 
 def unpack(content: bytes) -> Signature:
     """Read what `pack` wrote.  Raises ValueError for anything else."""
-    size = len(content) - _HEAD.size
-    if size < 0 or size % _RECORD.size:
+    if len(content) < _HEAD.size:
         raise ValueError("not a signature: its length is wrong")
     magic, version, verdict, standing = _HEAD.unpack_from(content)
-    if (magic, version) != (_MAGIC, _VERSION) or verdict not in {DSR_ISSPAM, DSR_ISINNOCENT, DSR_NONE}:
+    known = magic == _MAGIC and version in {_VERSION, _WITHOUT_SERIAL}
+    if not known or verdict not in {DSR_ISSPAM, DSR_ISINNOCENT, DSR_NONE}:
         raise ValueError("not a signature of this version")
-    tokens = {key: Seen(bits & 0x7F, bool(bits & _LEARNED)) for key, bits in _RECORD.iter_unpack(content[_HEAD.size :])}
-    return Signature(verdict, Standing(standing), tokens)
+    numbered = version == _VERSION
+    begin = _HEAD.size + _SERIAL.size * numbered
+    size = len(content) - begin
+    if size < 0 or size % _RECORD.size:
+        raise ValueError("not a signature: its length is wrong")
+    serial = _SERIAL.unpack_from(content, _HEAD.size)[0] if numbered else 0
+    tokens = {key: Seen(bits & 0x7F, bool(bits & _LEARNED)) for key, bits in _RECORD.iter_unpack(content[begin:])}
+    return Signature(verdict, Standing(standing), tokens, serial)
+
+
+def seen_in(tokens: Tokens) -> dict[int, Seen]:
+    """What a signature says of a message of which nothing was learned yet."""
+    seen = {key: Seen(token.frequency, False) for key, token in tokens.table.items()}
+    if tokens.sender:
+        seen[tokens.sender] = Seen(1, False)
+    return seen

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import store
 from .algorithms import Hits, Totals
+from .memory import down_to_zero, is_spam
 
 PREFIX = "libdspam:"
 """Before the names of the users whose tokens are those of DSPAM's algorithms: the default classifier counts other tokens, and
@@ -18,9 +19,8 @@ who taught both under one name would have totals that are true of neither."""
 class SqlStorage:
     """A `memory.Storage` over the SQL store: each change of a context is one training of the log.
 
-    A context may process the same message twice and mean it, so trainings are not told apart here; signatures and
-    `DSpamDirectory` see to it that a report teaches once.  Raises ValueError for a name that no user can have, and what the
-    database raises.
+    A context may process the same message twice and mean it, so only trainings that have a name are done once.  Raises
+    ValueError for a name that no user can have, and what the database raises.
     """
 
     def __init__(self, database: store.Database, tokens: store.TokenStore | None = None) -> None:
@@ -43,12 +43,18 @@ class SqlStorage:
         number = store.find_user(self._database, PREFIX + user)
         return Totals() if number is None else Totals(*self._tokens.totals(number).values())
 
-    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals) -> None:
+    def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals, once: str = "") -> bool:
         number = store.user_id(self._database, PREFIX + user)
         keys = np.fromiter(deltas, dtype=np.int64, count=len(deltas))
         counts = np.array([(*hits, 0) for hits in deltas.values()], dtype=np.int32).reshape(len(deltas), 3)
-        is_spam = bool(counts[:, 0].sum() > counts[:, 1].sum())
-        self._tokens.train(number, secrets.token_bytes(16), is_spam, keys, counts, totals=store.Totals(*totals))
+
+        def down_to(present: store.Counts, _totals: store.Totals) -> store.Counts:
+            return np.asarray(np.maximum(0, np.maximum(0, present) + counts) - present, dtype=np.int32)
+
+        more = store.Totals(*down_to_zero(self._tokens.totals(number).values(), totals))
+        name = once or secrets.token_bytes(16)
+        taught = self._tokens.train(number, name, is_spam(deltas), keys, down_to, totals=more)
+        return taught != store.Taught.REPLAY
 
     def get_signature(self, user: str, signature: str) -> bytes | None:
         number = store.find_user(self._database, PREFIX + user)

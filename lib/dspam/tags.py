@@ -6,6 +6,7 @@ found all the same.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import time
@@ -22,6 +23,7 @@ from .tokenizers import Limits
 Text = TypeVar("Text", str, bytes)
 
 LONGEST_ID = 64
+_FIELD = "X-DSPAM-Signature"
 _MOST_IDS = 1_000
 
 # A line may end within a tag: a soft line break of quoted-printable, or a client's own with a quoting prefix, before which
@@ -47,15 +49,56 @@ def create_signature_id() -> str:
 def extract_signature_tags(txt: Text) -> tuple[Text, list[str]]:
     """The text without its tags, and their ids in order; at most 1,000 are looked at.
 
-    What only looks like a tag (an id longer than 64 characters) stays.
+    In a message tags are also found in text parts that are encoded in base64. What only looks like a tag (an id longer than
+    64 characters) stays.
     """
     ids: list[str] = []
-    if isinstance(txt, str):
-        return _TAG.sub(lambda found: "" if _take(found[1], ids) else found[0], txt), ids
-    return (
-        _TAG_BYTES.sub(lambda found: b"" if _take(found[1].decode("ascii"), ids) else found[0], txt),
-        ids,
-    )
+    if isinstance(txt, bytes):
+        return _cut_message(txt, ids), ids
+    if "base64" in txt.lower():
+        # Text that is no message was no bytes either, and need not be encodable.
+        with contextlib.suppress(UnicodeEncodeError):
+            message = txt.encode("utf-8", "surrogateescape")
+            return _cut_message(message, ids).decode("utf-8", "surrogateescape"), ids
+    return _TAG.sub(lambda found: "" if _take(found[1], ids) else found[0], txt), ids
+
+
+def _cut_message(message: bytes, ids: list[str]) -> bytes:
+    pieces = []
+    at = 0
+    for part in _base64_texts(message):
+        pieces.append(_cut(message[at : part.body], ids))
+        before = len(ids)
+        text = _cut(_mimetree.decode_transfer(part.content, "base64"), ids)
+        if len(ids) == before:
+            pieces.append(part.content)
+        else:
+            encoded = _mimetree.encode_transfer(text, "base64", part.line_end())
+            pieces.append(encoded if part.content.endswith(b"\n") else encoded.rstrip(b"\r\n"))
+        at = part.end
+    return b"".join([*pieces, _cut(message[at:], ids)])
+
+
+def _base64_texts(message: bytes) -> Iterator[_mimetree.Part]:
+    if b"base64" not in message.lower():
+        return
+    for part in _mimetree.parse(message).walk():
+        # What lies inside of an encoded message has a source of its own.
+        is_text = not part.children and part.media_type.startswith("text/") and part.source is message
+        if is_text and part.transfer_encoding == "base64":
+            yield part
+
+
+def _cut(text: bytes, ids: list[str]) -> bytes:
+    return _TAG_BYTES.sub(lambda found: b"" if _take(found[1].decode("ascii"), ids) else found[0], text)
+
+
+def without_tags(message: bytes) -> bytes:
+    """The message without its tags and the field X-DSPAM-Signature; every other octet is as it was."""
+    msg = mime.message_from_bytes(extract_signature_tags(message)[0])
+    if _FIELD in msg:
+        del msg[_FIELD]
+    return msg.as_bytes()
 
 
 def _take(found: str, ids: list[str]) -> bool:
@@ -113,10 +156,10 @@ def add_signature_tag(
     The body's tag goes into the first HTML part, or the first text part where there is none, or behind the parts; what is
     signed or encrypted is left as it is. A base64 part stays one.
     """
-    for forged in ("X-DSPAM-Signature", "X-DSpam-Score", "X-DSpam-Factors"):
+    for forged in (_FIELD, "X-DSpam-Score", "X-DSpam-Factors"):
         if forged in msg:
             del msg[forged]
-    msg["X-DSPAM-Signature"] = sigkey
+    msg[_FIELD] = sigkey
     if prob is not None:
         msg["X-DSpam-Score"] = f"{prob:.5f}"
     if factors is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain as chain_of
@@ -24,8 +24,8 @@ from typing import Final, NamedTuple
 import _charsets
 import _mimetree
 
-from . import html
 from .constants import DSZ_CHAIN, DSZ_OSB, DSZ_SBPH, DSZ_WORD
+from .markup import clean_html
 
 WINDOW: Final = 5
 """Words that SBPH and OSB look at (SBPH_SIZE of libdspam, and the papers' choice)."""
@@ -54,10 +54,12 @@ class Limits:
 
 
 class Text(NamedTuple):
-    """What a reader would see of a message: (field name, value) pairs, and the text of each text part."""
+    """What a reader would see of a message: (field name, value) pairs, the text of each text part, and the fields of its parts
+    and of messages that are attached to it."""
 
     fields: list[tuple[str, str]]
     body: list[str]
+    inner: Sequence[tuple[str, str]] = ()
 
 
 class Token(NamedTuple):
@@ -88,19 +90,44 @@ def token_key(name: str) -> int:
     return int.from_bytes(digest, "big") >> 1 or 1
 
 
+def octets(text: str | bytes | None) -> bytes:
+    """A message as bytes; text that was read with surrogateescape becomes the bytes that it was."""
+    if text is None:
+        return b""
+    if isinstance(text, str):
+        # Lone surrogates that no byte made are written as "?", not raised.
+        try:
+            return text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "replace")
+    return bytes(text)
+
+
 def read_text(message: bytes, limits: Limits | None = None) -> Text:
-    """Decode a message: encoded words, transfer encodings, charsets, HTML comments and character references."""
+    """Decode a message: encoded words, transfer encodings, charsets; of HTML what is shown."""
     limits = limits or Limits()
     top = _mimetree.parse(message)
-    fields = [
-        (item.name.decode("ascii", "replace"), _mimetree.decode_words(_mimetree.header_text(item.value[:8192])))
-        for item in top.fields[: limits.max_fields]
-    ]
-    return Text(fields, list(_body_texts(top, limits)))
+    fields = list(_fields(top, limits.max_fields))
+    inner: list[tuple[str, str]] = []
+    for part in top.walk():
+        if part is not top:
+            inner += _fields(part, limits.max_fields - len(fields) - len(inner))
+    return Text(fields, list(_body_texts(top, limits)), inner)
+
+
+def _fields(part: _mimetree.Part, most: int) -> Iterator[tuple[str, str]]:
+    for item in part.fields[:most]:
+        text = _mimetree.decode_words(_mimetree.header_text(item.value[:8192]))
+        yield item.name.decode("ascii", "replace"), text
 
 
 def _body_texts(top: _mimetree.Part, limits: Limits) -> Iterator[str]:
     left = limits.max_text
+    if top.boundary is not None and top.children:
+        # What old readers show instead of parts; libdspam reads it as well.
+        preamble = top.source[top.body : top.children[0].start].partition(b"--" + top.boundary)[0][:left]
+        left -= len(preamble)
+        yield _charsets.decode(preamble, None)
     for part in top.walk():
         if left <= 0:
             return
@@ -112,17 +139,6 @@ def _body_texts(top: _mimetree.Part, limits: Limits) -> Iterator[str]:
         text = _charsets.decode(content, _mimetree.parameter(found[0][:8192], "charset") if found else None)
         left -= len(content)
         yield clean_html(text) if part.media_type == "text/html" else text
-
-
-def clean_html(text: str) -> str:
-    """Leave comments out (they cut words in two: vi<!-- x -->agra) and resolve character references; tags stay."""
-    pieces = []
-    at = 0
-    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
-        pieces.append(text[at:start])
-        at = end + 3
-    pieces.append(text[at:])
-    return html.unescape("".join(pieces))
 
 
 def words_of(text: str, in_header: bool = False) -> Iterator[str]:
@@ -185,11 +201,12 @@ def tokenize(
     Raises KeyError for a number that is no tokenizer.
     """
     reading = _Reading(TOKENIZERS[tokenizer], limits or Limits())
-    for name, value in text.fields:
+    for place, (name, value) in enumerate((*text.fields, *text.inner)):
         lower = name.lower()
         if lower in ignore or lower in _OWN_FIELDS or lower.startswith("x-dspam-"):
             continue
-        if lower == "from" and not reading.sender:
+        # Whoever an attached message is from did not send this one.
+        if lower == "from" and not reading.sender and place < len(text.fields):
             reading.sender = token_key(f"From*{' '.join(value.split())}")
         reading.read(words_of(value, in_header=True), f"{name[:64].title()}*")
     for part in text.body:

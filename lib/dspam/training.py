@@ -10,12 +10,22 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from .algorithms import Hits, Totals
-from .constants import DSR_ISINNOCENT, DSR_ISSPAM, DSR_NONE, DSS_CORPUS, DSS_ERROR, DST_TOE, DST_TUM
+from .constants import (
+    DSP_MARKOV,
+    DSR_ISINNOCENT,
+    DSR_ISSPAM,
+    DSR_NONE,
+    DSS_CORPUS,
+    DSS_ERROR,
+    DST_TEFT,
+    DST_TOE,
+    DST_TUM,
+)
 from .memory import add_hits, add_totals
 from .signatures import Seen, Signature, Standing
 
 TOE_MATURITY: Final = 100
-"""Innocent messages up to which train-on-error learns everything."""
+"""Messages of each kind up to which train-on-error learns everything."""
 TUM_MATURITY: Final = 50
 """Hits from which a token is mature: train-until-mature leaves it alone."""
 NO_HITS: Final = Hits(0, 0)
@@ -27,6 +37,15 @@ class Change(NamedTuple):
     deltas: Mapping[int, Hits]
     totals: Totals
     signature: Signature
+
+
+def mode_in_force(training_mode: int, totals: Totals, algorithms: int) -> int:
+    """The training mode, but for train-on-error in a young dictionary: it learns everything, and so takes everything back.
+
+    Markov values need no such start.
+    """
+    young = totals.innocent_learned <= TOE_MATURITY or totals.spam_learned <= TOE_MATURITY
+    return DST_TEFT if training_mode == DST_TOE and young and not algorithms & DSP_MARKOV else training_mode
 
 
 def hits(verdict: int, count: int = 1) -> Hits:
@@ -96,12 +115,19 @@ def feed(given: Signature, verdict: int) -> Change:
 
 
 def inoculate(given: Signature, verdict: int, known: Mapping[int, Hits]) -> Change:
-    """DSS_INOCULATION: a token with fewer than two hits is hit five times, each other one twice.
+    """DSS_INOCULATION: a token that is hardly known is hit five times, each other one twice.
 
-    The totals count one message all the same: it is the tokens that are to weigh more.
+    Hardly known: fewer than five hits of this kind, and fewer than two of the other.  The totals count one message all the
+    same, which nobody classified before, as from a corpus: it is the tokens that are to weigh more.
     """
-    deltas = {key: hits(verdict, 5 if sum(known.get(key, NO_HITS)) < 2 else 2) for key in given.tokens}
-    return Change(deltas, learned(verdict), given.marked(verdict, Standing.LEARNED, True))
+    deltas = {key: hits(verdict, 5 if _hardly_known(known.get(key, NO_HITS), verdict) else 2) for key in given.tokens}
+    totals = add_totals(learned(verdict), corpusfed(verdict))
+    return Change(deltas, totals, given.marked(verdict, Standing.LEARNED, True))
+
+
+def _hardly_known(seen: Hits, verdict: int) -> bool:
+    same, other = seen if verdict == DSR_ISSPAM else reversed(seen)
+    return same < 5 and other < 2
 
 
 def unlearn(given: Signature, verdict: int, source: int) -> Change | None:
@@ -124,17 +150,17 @@ def learn_own(
     seen: Mapping[int, Seen],
     verdict: int,
     training_mode: int,
-    totals: Totals,
     known: Mapping[int, Hits],
     always: Collection[int] = (),
 ) -> Change:
     """Learn what process() found itself: TEFT everything; TOE nothing, but counts the message; TUM tokens not mature yet.
 
-    `always` are tokens that every mode learns: whitelisting needs each From line counted.
+    `training_mode` is the one in force.  `always` are tokens that every mode learns: whitelisting needs each From line
+    counted, and noise reduction each pattern.
     """
     standing = Standing.LEARNED
     chosen: Collection[int] = seen.keys()
-    if training_mode == DST_TOE and totals.innocent_learned > TOE_MATURITY:
+    if training_mode == DST_TOE:
         standing, chosen = Standing.CLASSIFIED, always
     elif training_mode == DST_TUM:
         chosen = {key for key in seen if key in always or sum(known.get(key, NO_HITS)) < TUM_MATURITY}

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -28,12 +29,15 @@ SEEDS = (2007, 2008, 2009, 2010, 2011)
 # What is printed: key of --json, heading, what issue and docs ask for (mean of five).
 FIGURES = (
     ("ham_misclassified_pct", "ham lost %", "<= 0.10"),
-    ("spam_misclassified_pct", "spam missed %", "<= 6"),
-    ("spam_missed_at_0_1_pct_fp", "missed at 0.1 %", "<= 6"),
-    ("one_minus_roca_pct", "1-ROCA %", "<= 0.06"),
+    ("spam_misclassified_pct", "spam missed %", "<= 4"),
+    ("spam_missed_at_0_1_pct_fp", "missed at 0.1 %", "<= 4"),
+    ("one_minus_roca_pct", "1-ROCA %", "<= 0.030"),
     ("classify_per_s", "classify/s", ">= 1,000"),
     ("train_per_s", "train/s", ">= 300"),
 )
+# Under which conditions it is measured once more, and what is asked for.
+CONDITIONS = ("--noise", "5", "--delay", "--drift", "--errors")
+WANTED = {"5 % wrong labels": ("<= 0.2", "<= 10", "", "<= 0.10"), "only errors reported": ("", "<= 15", "", "")}
 
 
 def write_index(corpus: Path, seed: int, index: Path) -> None:
@@ -44,11 +48,11 @@ def write_index(corpus: Path, seed: int, index: Path) -> None:
     index.write_text("".join(lines))
 
 
-def evaluate(index: Path) -> dict[str, float]:
-    """The figures of one run. Raises CalledProcessError."""
-    command = [sys.executable, TOP / "bms.py", "evaluate", "--json", index]
+def evaluate(index: Path) -> dict[str, Any]:
+    """The figures of one run, under `conditions` those of each condition. Raises CalledProcessError."""
+    command = [sys.executable, TOP / "bms.py", "evaluate", "--json", *CONDITIONS, index]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    figures: dict[str, float] = json.loads(done.stdout)
+    figures: dict[str, Any] = json.loads(done.stdout)
     return figures
 
 
@@ -71,7 +75,20 @@ def main() -> None:
         ]
         table.add_row(name, *map(_shown, values), style="bold")
     table.add_row("to reach", *(wanted for *_, wanted in FIGURES), style="dim")
-    Console(width=100).print(table)
+    console = Console(width=100)
+    console.print(table)
+    console.print(_conditions(runs))
+
+
+def _conditions(runs: list[dict[str, Any]]) -> Table:
+    """The means under each condition."""
+    keys = [key for key, *_ in FIGURES[:4]]
+    table = Table("", *(heading for _, heading, _ in FIGURES[:4]), title="less kind conditions, means")
+    for name in runs[0]["conditions"]:
+        table.add_row(name, *(_shown(statistics.mean(run["conditions"][name][key] for run in runs)) for key in keys))
+        if name in WANTED:
+            table.add_row("to reach", *WANTED[name], style="dim")
+    return table
 
 
 def _shown(value: float) -> str:

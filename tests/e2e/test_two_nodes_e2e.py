@@ -112,7 +112,7 @@ def test_both_write_the_same_history(database: str) -> None:
 
 
 def test_a_preference_that_was_set_at_one_node_holds_at_the_other(database: str) -> None:
-    Learned(taught=[("site", 120)]).put_into(database)
+    Learned(taught=(("site", 120),)).put_into(database)
     with _nodes(database, WITHOUT_GREYLIST + USERS) as (one, other):
         spam = ("WIN 7", SPAM.format(7).partition("\r\n\r\n")[2])
         assert _flagged(_send(other, *spam))

@@ -49,5 +49,5 @@ def test_dialogue_on_postgresql(name: str, runner: str, postgresql: PostgreSQL, 
     """What users teach goes the same way over the store that several nodes share."""
     dialogue = read_dialogue(Path(__file__).with_name(f"{name}.journey"))
     chosen: MtaRunner = request.getfixturevalue(f"{runner}_runner")
-    with chosen.scene(dialogue, postgresql.by_socket(postgresql.new_database())) as scene:
+    with chosen.scene(dialogue, postgresql.by_socket(postgresql.new_store())) as scene:
         Player(dialogue, scene).play()

@@ -1,25 +1,35 @@
-"""Throw-away PostgreSQL and MariaDB servers: private folders, loopback only, no promise to survive a power cut."""
+"""Throw-away PostgreSQL and MariaDB servers: private folders, loopback only, no promise to survive a power cut.
+
+The tables of the store are made by the real migrations once a server; further databases are copies.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
+import sqlalchemy as sa
+
+from antispam.store import migrate
 from support.network import Network
 from support.processes import RunDirectory, wait_until
 
 
 class DatabaseServer(Protocol):
-    """A running server that makes empty databases."""
+    """A running server that makes databases."""
 
     def new_database(self) -> str:
-        """The SQLAlchemy URL of a database that nobody has used yet."""
+        """The SQLAlchemy URL of an empty database that nobody has used yet."""
+
+    def new_store(self) -> str:
+        """The same with the newest tables, which are empty."""
 
     def close(self) -> None: ...
 
@@ -59,6 +69,15 @@ class _Server:
 
     def _start(self) -> None:
         raise NotImplementedError
+
+    def _url(self, database: str) -> str:
+        raise NotImplementedError
+
+    def _execute(self, statements: Iterable[str], database: str = "") -> None:
+        engine = sa.create_engine(self._url(database), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
 
     def _run(self, *argv: str | Path) -> None:
         done = subprocess.run(
@@ -144,11 +163,23 @@ class PostgreSQL(_Server):
         ask = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ask, check=False).returncode == 0
 
-    def new_database(self) -> str:
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg://bms@127.0.0.1:{self.port}/{database or 'postgres'}"
+
+    def new_database(self, template: str = "template1") -> str:
         name = f"test{next(self._numbers)}"
-        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "bms"]
-        self._run(self._bin / "psql", "-q", *where, "-d", "postgres", "-c", f"CREATE DATABASE {name}")
-        return f"postgresql+psycopg://bms@127.0.0.1:{self.port}/{name}"
+        self._execute([f"CREATE DATABASE {name} TEMPLATE {template}"])
+        return self._url(name)
+
+    @functools.cached_property
+    def _with_tables(self) -> str:
+        """The name of a database with the newest tables."""
+        url = self.new_database()
+        migrate(url)
+        return url.rpartition("/")[2]
+
+    def new_store(self) -> str:
+        return self.new_database(self._with_tables)
 
     def by_socket(self, url: str) -> str:
         """The same database for programs in other networks, by the unix socket."""
@@ -193,8 +224,27 @@ class MariaDB(_Server):
     def _socket(self) -> Path:
         return self._directory.path / "socket"
 
+    def _url(self, database: str) -> str:
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}?charset=utf8mb4"
+
     def new_database(self) -> str:
         name = f"test{next(self._numbers)}"
-        client = ["mariadb", "--no-defaults", f"--socket={self._socket}", "-u", "root"]
-        self._run(*client, "-e", f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{name}?charset=utf8mb4"
+        self._execute([f"CREATE DATABASE {name} CHARACTER SET utf8mb4"])
+        return self._url(name)
+
+    @functools.cached_property
+    def _tables(self) -> list[str]:
+        """Statements that make the newest tables, and the row that says which they are."""
+        url = self.new_database()
+        migrate(url)
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            names = sa.inspect(connection).get_table_names()
+            made = [str(connection.exec_driver_sql(f"SHOW CREATE TABLE {name}").one()[1]) for name in names]
+            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        return ["SET foreign_key_checks = 0", *made, f"INSERT INTO alembic_version VALUES ('{version}')"]
+
+    def new_store(self) -> str:
+        url = self.new_database()
+        self._execute(self._tables, str(sa.engine.make_url(url).database))
+        return url

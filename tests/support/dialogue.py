@@ -76,7 +76,7 @@ class Dialogue:
     @property
     def learned(self) -> Learned | None:
         """What is in the filter's store before it starts; None for an empty one."""
-        return Learned(self.taught, self.preferences) if self.taught or self.preferences else None
+        return Learned(tuple(self.taught), tuple(self.preferences)) if self.taught or self.preferences else None
 
     @contextlib.contextmanager
     def mail_exchangers(self, network: Network) -> Iterator[int]:

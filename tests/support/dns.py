@@ -12,7 +12,8 @@ from typing import Any
 import dns.message
 
 from antispam.deadline import Deadline
-from antispam.net.resolver import Answer, DNSTemporaryError, RdType, Status, ascii_domain
+from antispam.net.addresses import ascii_domain
+from antispam.net.resolver import Answer, DNSTemporaryError, RdType, Status
 
 TIMEOUT = "TIMEOUT"
 """In a zone instead of records: the question is never answered."""

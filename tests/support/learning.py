@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
@@ -20,6 +24,7 @@ from antispam.settings.program import ProgramSettings
 from antispam.store import Store, migrate, preferences
 from antispam.store.preferences import Preference, Scope
 from support.dns import ScriptedResolver
+from support.stores import make_store, snapshot
 
 SPAM = "From: Pills <win{0}@spam.example>\r\nSubject: WIN {0}\r\n\r\nBuy cheap pills now, offer {0}, click here!\r\n"
 HAM = "From: Bob <bob@example.org>\r\nSubject: lunch {0}\r\n\r\nShall we meet for lunch on day {0}?\r\n"
@@ -38,17 +43,31 @@ class Learned:
     """What is in the store before a program starts: dictionaries that have learned so many messages of both kinds, and
     preferences of users (user, name, value)."""
 
-    taught: Sequence[tuple[str, int]] = ()
-    preferences: Sequence[tuple[str, str, str]] = ()
+    taught: tuple[tuple[str, int], ...] = ()
+    preferences: tuple[tuple[str, str, str], ...] = ()
 
     def put_into(self, url: str) -> None:
-        """Make the database and fill it."""
-        migrate(url)
+        """Make the database and fill it. What an SQLite file gets is computed once for all of the same content."""
+        if (file := sa.engine.make_url(url)).get_backend_name() == "sqlite":
+            Path(str(file.database)).write_bytes(_snapshot(self))
+        else:
+            migrate(url)
+            self._teach(url)
+
+    def _teach(self, url: str) -> None:
         with contextlib.closing(Store(url)) as store:
             for user, number in self.taught:
                 teach(store, user, number)
             for user, name, value in self.preferences:
                 preferences.put(store, Preference(Scope.USER, user, name, value))
+
+
+@functools.cache
+def _snapshot(learned: Learned) -> bytes:
+    def fill(url: str) -> None:
+        learned._teach(make_store(url))
+
+    return snapshot(fill)
 
 
 def dspam_settings(config: str = "", **changes: Any) -> DspamSettings:

@@ -13,6 +13,18 @@ SERVERS = CACHE / "servers"
 SENDMAIL = SERVERS / "sendmail"
 POSTFIX = SERVERS / "postfix"
 INSTALLER = REPOSITORY / "scripts" / "install-test-servers"
+MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY = 4 << 30  # what the tests leave there until their end, and what the servers under test need
+
+
+def room_in_memory(folder: Path) -> int:
+    """Octets that are free in a folder that is in memory; 0 where it is not there, not ours, or no program may run from it."""
+    try:
+        about = os.statvfs(folder)
+    except OSError:
+        return 0
+    usable = os.access(folder, os.W_OK) and not about.f_flag & (os.ST_NOEXEC | os.ST_RDONLY)
+    return about.f_bavail * about.f_frsize if usable else 0
 
 
 @cache

@@ -16,8 +16,8 @@ from antispam.mail.verdicts import Verdict
 from antispam.net.resolver import Lookup
 from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
-from antispam.store import migrate
 from antispam.store.engine import url_from
+from support.stores import make_store
 
 STRANGER, COLLEAGUE = "198.51.100.7", "10.1.2.3"
 
@@ -39,7 +39,7 @@ def application(
     """bms.py's application; config is further text of milter.cfg."""
     text = f"[milter]\ndatadir = {folder}\ninternal_connect = 10.0.0.0/8\n{config}"
     settings = load_text(text, settings_classes(JOURNEY))
-    migrate(url_from(settings))
+    make_store(url_from(settings))
     made = Application(JOURNEY, settings, resolver=resolver, clock=clock or Clock())
     try:
         yield made

@@ -28,16 +28,17 @@ def _make_suite(case: type[unittest.TestCase], prefix: str = "test") -> unittest
     return loader.loadTestsFromTestCase(case)
 
 
+def counts_of(result: unittest.TestResult) -> str:
+    """How many tests were run, failed and were skipped, as JSON."""
+    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    return json.dumps({"run": result.testsRun, "failed": failed, "skipped": len(result.skipped)})
+
+
 def main(module: str) -> int:
     restore_old_names()
     suite = importlib.import_module(module).suite()
     result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2).run(suite)
-    counts = {
-        "run": result.testsRun,
-        "failed": len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses),
-        "skipped": len(result.skipped),
-    }
-    print("\n" + json.dumps(counts))
+    print("\n" + counts_of(result))
     return 0 if result.wasSuccessful() else 1
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from antispam.learning import evaluation, training
-from antispam.learning.figures import Judged, figures
+from antispam.learning import evaluation, robustness, training
+from antispam.learning.figures import Figures, Judged, figures
+from antispam.learning.robustness import DELAY, Condition
 from antispam.learning.settings import DEFAULT_USER, DspamSettings
 from antispam.learning.teacher import Teacher
 from antispam.protocols.mailboxes import MailboxError, files
@@ -123,11 +125,29 @@ def evaluate_command(program: Program) -> click.Command:
         "--scores", type=click.Path(path_type=Path), help="write path, label, score and verdict of each message here"
     )
     @click.option("--plot", type=click.Path(path_type=Path), help="write a ROC curve and a learning curve here, as PNG")
-    def command(index: Path, as_json: bool, scores: Path | None, plot: Path | None) -> None:
+    @click.option(
+        "--noise", type=click.FloatRange(0, 50), default=0.0, help="once more with so many percent of wrong labels"
+    )
+    @click.option("--delay", is_flag=True, help=f"once more, each message taught {DELAY} messages after it came")
+    @click.option(
+        "--drift", is_flag=True, help="once more in the order of the messages' dates: kinds of mail come and go"
+    )
+    @click.option("--errors", is_flag=True, help="once more, taught by reports of what was judged wrongly only")
+    def command(
+        index: Path,
+        as_json: bool,
+        scores: Path | None,
+        plot: Path | None,
+        noise: float,
+        delay: bool,
+        drift: bool,
+        errors: bool,
+    ) -> None:
         """Measure the filter on mail of which somebody knows what it is.
 
         INDEX has a line for each message, `spam path` or `ham path`, in the order of arrival; paths are relative to it. Each
-        message is classified first and taught afterwards, in an empty dictionary of its own: yours is left alone.
+        message is classified first and taught afterwards, in an empty dictionary of its own: yours is left alone. --noise,
+        --delay, --drift and --errors print a table of how much is lost under such conditions.
         """
         if plot is not None:
             _demand_matplotlib()  # before the work, not after it
@@ -151,7 +171,7 @@ def evaluate_command(program: Program) -> click.Command:
             click.echo(
                 f"stopped after {len(run.judged)} of {len(entries)} messages; the figures are of those", err=True
             )
-        _report(run, as_json)
+        _report(run, as_json, [] if interrupted else _tried(entries, _conditions(noise, delay, drift, errors), console))
         if scores is not None:
             write_scores(scores, run.judged)
         if plot is not None:
@@ -161,20 +181,55 @@ def evaluate_command(program: Program) -> click.Command:
     return command
 
 
+def _conditions(noise: float, delay: bool, drift: bool, errors: bool) -> list[Condition]:
+    asked = {
+        Condition(f"{noise:g} % wrong labels", noise=noise): bool(noise),
+        Condition(f"taught {DELAY} messages late", delay=DELAY): delay,
+        Condition("by date", by_date=True): drift,
+        Condition("only errors reported", errors=True): errors,
+    }
+    return [condition for condition, wanted in asked.items() if wanted]
+
+
+def _tried(
+    entries: Sequence[evaluation.Entry], conditions: Sequence[Condition], console: Console
+) -> list[tuple[str, Figures]]:
+    """The figures under each condition, by its name."""
+    if not conditions:
+        return []
+    found = []
+    with _progress(console) as progress:
+        task = progress.add_task("read", total=len(entries))
+        try:
+            messages = robustness.read_all(entries, lambda: progress.advance(task))
+        except evaluation.IndexMistake as error:
+            raise click.ClickException(for_log(str(error))) from error
+        for condition in conditions:
+            progress.reset(task, description=condition.name)
+            judged = robustness.judge(condition, messages, lambda: progress.advance(task))
+            found.append((condition.name, figures(judged)))
+    return found
+
+
 def summary(run: evaluation.Run) -> dict[str, Any]:
     """The figures of a run as JSON-able values; None where a class was missing."""
-    values = dataclasses.asdict(figures(run.judged)) | {
+    return _plain(figures(run.judged)) | {
         "classify_per_s": run.classify_per_s,
         "train_per_s": run.train_per_s,
         "settings": {"spam_at": SPAM_AT, "train": "every message", "store": "sqlite"},
     }
+
+
+def _plain(found: Figures) -> dict[str, Any]:
+    values = dataclasses.asdict(found)
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
 
 
-def _report(run: evaluation.Run, as_json: bool) -> None:
+def _report(run: evaluation.Run, as_json: bool, tried: Sequence[tuple[str, Figures]]) -> None:
     values = summary(run)
     if as_json:
-        click.echo(json.dumps(values))
+        more = {"conditions": {name: _plain(found) for name, found in tried}} if tried else {}
+        click.echo(json.dumps(values | more))
         return
     table = Table("figure", "value", show_header=False)
     rows = [
@@ -194,6 +249,24 @@ def _report(run: evaluation.Run, as_json: bool) -> None:
     ]
     for row in rows:
         table.add_row(*row)
+    Console().print(table)
+    if tried:
+        _print_conditions([("as the index says", figures(run.judged)), *tried])
+
+
+def _print_conditions(found: Sequence[tuple[str, Figures]]) -> None:
+    table = Table(title="When mail and people are less kind")
+    table.add_column("", no_wrap=True)
+    for heading in ("ham lost %", "spam missed %", "missed at 0.1 %", "1 - ROCA %"):
+        table.add_column(heading, justify="right")
+    for name, of in found:
+        values = (
+            of.ham_misclassified_pct,
+            of.spam_misclassified_pct,
+            of.spam_missed_at_0_1_pct_fp,
+            of.one_minus_roca_pct,
+        )
+        table.add_row(name, *("-" if math.isnan(value) else f"{value:.3f}" for value in values))
     Console().print(table)
 
 

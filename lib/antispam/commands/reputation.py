@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.net.addresses import normalize_domain
 from antispam.service import logs
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
 from antispam.service.gossip_server import server
@@ -201,9 +202,9 @@ def _told_to_listen(settings: Settings, listen: str | None) -> Settings:
 
 
 def _lower(name: str) -> str:
-    """Domains are remembered in lower case."""
+    """Domains are remembered in lower case, in A-labels."""
     domain, colon, how = name.rpartition(":")
-    return f"{domain.lower()}:{how}" if colon else name.lower()
+    return f"{normalize_domain(domain)}:{how}" if colon else normalize_domain(name)
 
 
 def _read(file: Path) -> Iterator[tuple[str, Observations]]:

@@ -130,7 +130,15 @@ class Delivery:
         message = self._message
         identity = message.identity() if others else ""
         letters = [
-            Letter(Kind.REST, message.ref, draft.sender, draft.addresses, draft.letter(), once=_once(identity, draft))
+            Letter(
+                Kind.REST,
+                message.ref,
+                draft.sender,
+                draft.addresses,
+                draft.letter(),
+                once=_once(identity, draft),
+                notify=draft.notify,
+            )
             for draft in others
         ]
         return self._recorder is not None and self._recorder.keep(message, self._entries(kept), letters)

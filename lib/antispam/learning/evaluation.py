@@ -75,7 +75,7 @@ def evaluate(
 ) -> Run:
     """Classify each message, then teach what it is, committed before the next. `run` is filled as it goes."""
     run = run or Run()
-    for entry, raw in _read(entries):
+    for entry, raw in read(entries):
         start = clock()
         score = teacher.classify(raw)
         middle = clock()
@@ -87,7 +87,8 @@ def evaluate(
     return run
 
 
-def _read(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+def read(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+    """Each message of an index, read when it is asked for. Raises IndexMistake for one that can't be read."""
     for entry in entries:
         try:
             yield entry, message(entry.path)

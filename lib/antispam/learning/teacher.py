@@ -56,6 +56,7 @@ class Teacher:
 
     def judge(self, keys: Keys, deadline: Deadline | None = None) -> Score:
         """The same for a message's features."""
+        keys = learner.with_marks(keys)
         counts = self._tokens.counts(self._user, keys, deadline)
         learned = self._totals(deadline)
         probability = learner.score(keys, counts, learned)
@@ -67,12 +68,13 @@ class Teacher:
 
     def learn(self, name: str, keys: Keys, is_spam: bool, deadline: Deadline | None = None) -> Taught:
         """The same for a message's features; `name` is what it is recognised by when it is taught again."""
+        keys = learner.with_marks(keys)
         return self._tokens.train(
             self._user,
             name,
             is_spam,
             keys,
-            lambda counts, _: learner.deltas(keys, counts, is_spam),
+            lambda counts, known: learner.deltas(keys, counts, is_spam, learner.Totals(known.spam, known.ham)),
             deadline=deadline,
         )
 
@@ -101,7 +103,8 @@ class Teacher:
     def strongest(self, raw: bytes, count: int = 10) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
         """The features that say most for spam and most for ham, with how much each says, in words a person understands."""
         keys = extract(raw)
-        said = learner.contributions(keys, self._tokens.counts(self._user, keys), self._totals())
+        marked = learner.with_marks(keys)
+        said = learner.contributions(marked, self._tokens.counts(self._user, marked), self._totals())
         named = names(raw)
         ranked = sorted(zip(keys.tolist(), said.tolist(), strict=True), key=lambda pair: pair[1])
         ham = [(named.get(key, "?"), value) for key, value in ranked[:count] if value < 0]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from antispam.mail.message import Header, Message, Recipient, as_octets
 from antispam.net.addresses import MAX_PATH, parse_mailbox
+from antispam.protocols.dsn_parameters import of_mail, of_recipient
 from antispam.text import with_crlf
 
 
@@ -186,8 +187,20 @@ class Draft:
     def _additions(self) -> list[AddRecipient]:
         """Whom the MTA does not know yet: who was added, and the mailboxes that the client named in another way."""
         as_named = {self.key(one.address) for one in self.named if not one.readdressed}
-        meant = {self.key(one.address): AddRecipient(one.address) for one in self.named if one.readdressed}
+        meant = {
+            self.key(one.address): AddRecipient(one.address, of_recipient(one.params))
+            for one in self.named
+            if one.readdressed
+        }
         return [added for key, added in (meant | self._added).items() if key not in as_named]
+
+    @property
+    def notify(self) -> dict[str, str]:
+        """What the client wants to hear of each recipient, and under "" of the message (RFC 3461), for those who ask."""
+        by_address = {one.address: of_recipient(one.params) for one in self.named if not one.readdressed}
+        by_address |= {one.address: of_recipient(one.params.split()) for one in self._additions()}
+        by_address[""] = of_mail(self.message.params)
+        return {address: asked for address, asked in by_address.items() if asked}
 
     def withdraw(self, keys: Collection[str]) -> None:
         """Those who were added and get it in another way (their keys) do not get this one."""

@@ -6,13 +6,14 @@ places, which share one regular expression without backtracking. What is looked 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import fnmatch
 import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
+
+import idna
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,17 +32,37 @@ class AddressListError(ValueError):
 
 
 def normalize_domain(domain: str) -> str:
-    """`domain` as it is compared: lower case, no final dot, internationalised labels in their ASCII form (RFC 5890).
+    """`domain` as it is compared: as ascii_domain() gives it; what is no domain in lower case and otherwise unchanged. Never
+    raises."""
+    if domain.isascii():
+        return domain.removesuffix(".").lower()
+    return ascii_domain(domain) or domain.removesuffix(".").lower()
 
-    What is no domain comes back in lower case and otherwise unchanged. Never raises.
+
+def ascii_domain(name: str) -> str | None:
+    """`name` in lower case with U-labels turned into A-labels, without a final dot; None where it can't be a domain name:
+    empty or over-long labels, more than 253 octets, control octets, undecodable characters.
+
+    This is the only conversion, so that DNS, lists, access map and results mean the same domain. It maps as UTS 46 says,
+    non-transitional, as browsers do and as IDNA2008 (RFC 5891) wants it: "straße" and "strasse" are two domains,
+    "Bücher。example" is "bücher.example". The further rules of RFC 5892 are for registries: a name with a forbidden symbol
+    that was registered all the same is a domain like any other.
     """
-    if domain.endswith("."):
-        domain = domain[:-1]
-    if not domain.isascii() and len(domain) <= MAX_DOMAIN:  # the codec takes quadratic time on long input
-        # Undecodable octets or over-long labels: no such domain exists, but the text is still compared.
-        with contextlib.suppress(UnicodeError):
-            domain = domain.encode("idna").decode("ascii")
-    return domain.lower()
+    if not name.isascii():
+        if len(name) > MAX_DOMAIN:
+            return None
+        try:
+            name = ".".join(map(_a_label, idna.uts46_remap(name, std3_rules=False).split(".")))
+        except UnicodeError:
+            return None
+    name = name.removesuffix(".").lower()
+    if len(name) > MAX_DOMAIN or not name.isprintable() or not all(0 < len(label) <= 63 for label in name.split(".")):
+        return None
+    return name
+
+
+def _a_label(label: str) -> str:
+    return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
 
 
 def is_hostname(name: str) -> bool:
@@ -104,6 +125,16 @@ def parse_mailbox(path: str) -> Mailbox:
     if at < 0:
         return Mailbox(_unquote(text), "")
     return Mailbox(_unquote(text[:at]), normalize_domain(text[at + 1 :]))
+
+
+def ascii_address(path: str) -> str:
+    """The address as header fields of ours name it: its domain in A-labels, and only the domain where the local part is not
+    US-ASCII, which no header may hold that old servers have to read (RFC 6532). What is no address is returned as it is."""
+    if path.isascii():
+        return path
+    local, _, domain = path.rpartition("@")
+    domain = normalize_domain(domain)
+    return f"{local}@{domain}" if local and local.isascii() else domain or path
 
 
 def _dividing_at(text: str) -> int:

@@ -13,7 +13,6 @@ import ipaddress
 import math
 import threading
 import time
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ import dns.rdatatype
 
 from antispam.deadline import Clock, Deadline
 from antispam.memory import Memory
+from antispam.net.addresses import ascii_domain
 from antispam.settings import option, section
 from antispam.settings.values import duration, positive
 
@@ -121,32 +121,6 @@ def exchange_over_network(query: dns.message.Message, server: str, port: int, ti
         )
     except dns.message.Truncated:
         return dns.query.tcp(query, server, max(0.001, ends - time.monotonic()), port)
-
-
-def ascii_domain(name: str) -> str | None:
-    """`name` in lower case with U-labels turned into A-labels, without a final dot; None where it can't be a domain
-    name: empty or over-long labels, more than 253 octets, control octets, undecodable characters.
-
-    U-labels are taken as IDNA2008 defines them (RFC 5890), so "straße" and "strasse" stay two different domains.
-    """
-    name = name.removesuffix(".").lower()
-    if not 0 < len(name) <= 253:
-        return None
-    if not name.isascii():
-        try:
-            name = ".".join(map(_a_label, name.split(".")))
-        except UnicodeError:
-            return None
-    if len(name) > 253 or not name.isprintable() or not all(0 < len(label) <= 63 for label in name.split(".")):
-        return None
-    return name
-
-
-def _a_label(label: str) -> str:
-    if label.isascii():
-        return label
-    label.encode("utf-8")  # raises for the lone surrogates of undecodable octets, which punycode would take
-    return "xn--" + unicodedata.normalize("NFC", label).encode("punycode").decode("ascii")
 
 
 def system_nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]:

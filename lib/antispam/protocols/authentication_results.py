@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from authres import core, dkim_b  # type: ignore[import-untyped]
 
-from antispam.net.resolver import ascii_domain
+from antispam.net.addresses import ascii_address, ascii_domain
 from antispam.protocols.dkim import SignatureResult
 
 FIELD_NAME = "Authentication-Results"
@@ -37,9 +37,9 @@ def spf_result(result: str, *, mailfrom: str = "", helo: str = "", reason: str =
     2.7.2); a reader must not take a HELO that passed for a sender that did (CVE-2019-20790)."""
     clause = core.SPFAuthenticationResult(result=_checked(result), reason=_value(reason) or None)
     if mailfrom:
-        clause.smtp_mailfrom = _value(mailfrom)
+        clause.smtp_mailfrom = _value(ascii_address(mailfrom))
     if helo:
-        clause.smtp_helo = _value(helo)
+        clause.smtp_helo = _value(ascii_address(helo))
     return clause
 
 
@@ -88,7 +88,7 @@ def iprev_result(result: str, ip: str) -> Result:
 def auth_result(result: str, login: str) -> Result:
     """What SMTP AUTH says (RFC 8601 section 2.7.4)."""
     clause = core.SMTPAUTHAuthenticationResult(result=_checked(result))
-    if login:
+    if login.isascii() and login:  # another name would be a lie
         clause.smtp_auth = _value(login)
     return clause
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 import spf  # type: ignore[import-untyped]
 
 from antispam.deadline import Deadline
-from antispam.net.addresses import IPAddress, parse_ip
-from antispam.net.resolver import Answer, DNSTemporaryError, Lookup, Recorder, Resolver, Status, ascii_domain
+from antispam.net.addresses import IPAddress, ascii_address, ascii_domain, normalize_domain, parse_ip
+from antispam.net.resolver import Answer, DNSTemporaryError, Lookup, Recorder, Resolver, Status
 from antispam.text import for_reply, from_wire
 
 Identity = Literal["mailfrom", "helo"]
@@ -36,6 +36,7 @@ MAX_QUESTIONS = 200  # DNS questions of one evaluation; ten terms of ten MX or P
 MAX_EXPLANATION = 1024  # octets of an explanation before its macros are expanded
 
 _MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?!0+\D)[0-9]*r?[-.+,/_=]*\})", re.IGNORECASE)  # RFC 7208 section 7.1
+_SURROGATES = re.compile("[\ud800-\udfff]")  # undecodable octets
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
@@ -71,13 +72,14 @@ class SpfOptions:
 
 @dataclass(frozen=True, slots=True)
 class SpfResult:
-    """The outcome for one identity. All text is printable US-ASCII of bounded length, whatever DNS or the client sent.
+    """The outcome for one identity. All text is printable and of bounded length, whatever DNS or the client sent, and all but
+    the local part of `mailfrom` is US-ASCII.
 
     result       what RFC 7208 says; a guess or a lax reading never changes it
     identity     which identity was checked
     domain       its domain in A-labels; "" where there was none to check
     ip           the client's address
-    mailfrom     the reverse path, "" for the null one
+    mailfrom     the reverse path, its domain in A-labels; "" for the null one
     helo         the HELO name
     mechanism    the term of the domain's record that matched; "" where none did
     problem      what is wrong, with permerror and temperror
@@ -219,7 +221,17 @@ def _result(
 ) -> SpfResult:
     for name, limit in (("mechanism", 100), ("problem", 200), ("explanation", 300)):
         more[name] = for_reply(more.get(name, ""), limit)
-    return SpfResult(result, identity, domain, _plain(ip, 64), _plain(mailfrom, 320), _plain(helo, 255), **more)
+    helo = helo if helo.isascii() else normalize_domain(helo)
+    return SpfResult(result, identity, domain, _plain(ip, 64), _sender(mailfrom), _plain(helo, 255), **more)
+
+
+def _sender(mailfrom: str) -> str:
+    """The reverse path in printable characters, its domain in A-labels."""
+    if mailfrom.isascii():
+        return _plain(mailfrom, 320)
+    local, at, domain = mailfrom.rpartition("@")
+    text = _SURROGATES.sub("\ufffd", f"{local}{at}{normalize_domain(domain)}"[:320])
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _plain(text: str, limit: int) -> str:
@@ -425,7 +437,7 @@ def received_spf(outcome: SpfResult, receiver: str, **more: str) -> str:
     comment = _COMMENTS[outcome.result].format(domain=outcome.domain[:100] or "the sender", ip=outcome.ip)
     pairs = {
         "client-ip": outcome.ip,
-        "envelope-from": outcome.mailfrom[:200] or "<>",
+        "envelope-from": ascii_address(outcome.mailfrom)[:200] or "<>",
         "helo": outcome.helo[:128],
         "receiver": receiver[:128],
         "identity": outcome.identity,

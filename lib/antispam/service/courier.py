@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from antispam.chores import steady
-from antispam.service.smtp_conversation import Carrier, Result
+from antispam.service.smtp_conversation import Carrier, Result, own_name
+from antispam.service.undelivered import report_of
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store, StoreError, outbox
 from antispam.store.outbox import Claimed
@@ -117,6 +118,7 @@ class Courier:
         if result.more and result.taken:
             outbox.deferred(self._store, letter, result.answer, now)
         elif result.for_good or now - letter.created_at >= self._settings.give_up:
+            self._tell_sender(letter, left, result.answer, now)
             outbox.given_up(self._store, letter, result.answer, now)
             log.error("[%s] ERROR %s can't be sent and is given up;%s %s", letter.ref, _named(letter), _to(left),
                       for_log(result.answer))  # fmt: skip
@@ -125,6 +127,14 @@ class Courier:
             outbox.deferred(self._store, letter, result.answer, now + pause)
             log.warning("[%s] %s waits, next try in %d s;%s %s", letter.ref, _named(letter), pause, _to(left),
                         for_log(result.answer))  # fmt: skip
+
+    def _tell_sender(self, letter: Claimed, left: Sequence[str], answer: str, now: float) -> None:
+        """Who sent us the message heard that we took it. Raises StoreError."""
+        reporter = self._settings.helo or own_name()
+        report = report_of(letter, left, answer, reporter=reporter, now=now)
+        if report is not None:
+            with self._store.write() as connection:
+                outbox.post(self._store, connection, report, now)
 
     def _complain(self, error: str) -> None:
         """Once for each reason, not once a second."""

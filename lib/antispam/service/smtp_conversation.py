@@ -189,7 +189,7 @@ class Carrier:
             self._drop()
         elif current is not None:
             self.close()
-        self._helo = self._helo or _own_name()
+        self._helo = self._helo or own_name()
         self._conversation = _Conversation(self._settings, self._helo, deadline)
         self._conversation.open(self._settings.address)
         return self._conversation
@@ -250,7 +250,8 @@ def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list
     taken: list[str] = []
     refused: list[_Refused] = []
     for address in letter.recipients:
-        code, text = conversation.path("RCPT TO", address)
+        asked = letter.notify.get(address, "") if conversation.has_extn("dsn") else ""
+        code, text = conversation.path("RCPT TO", address, f" {asked}" if asked else "")
         if code in (250, 251, 252):
             taken.append(address)
         elif code == 452 and taken:  # RFC 5321 section 4.5.3.1.10: too many
@@ -266,7 +267,7 @@ def _parameters(conversation: _Conversation, letter: Claimed) -> str:
     """BODY and SMTPUTF8 where they are needed and offered. Without them the letter is sent all the same: it came to us that
     way. Only addresses ask for SMTPUTF8 (RFC 6531): many a message has 8-bit header fields and was sent without it, and
     with it could not be passed on to a server that doesn't know it."""
-    words = ""
+    words = f" {asked}" if (asked := letter.notify.get("", "")) and conversation.has_extn("dsn") else ""
     if not letter.content.isascii() and conversation.has_extn("8bitmime"):
         words += " BODY=8BITMIME"
     if not "".join((letter.mail_from, *letter.recipients)).isascii() and conversation.has_extn("smtputf8"):
@@ -279,7 +280,7 @@ def _header_section(content: bytes) -> bytes:
     return b"" if content.startswith(b"\r\n") else content.partition(b"\r\n\r\n")[0]
 
 
-def _own_name() -> str:
+def own_name() -> str:
     """The machine's, where it has one that a HELO may say."""
     name = socket.getfqdn()
     return name if is_hostname(name.lower()) else "[127.0.0.1]"

@@ -12,7 +12,7 @@ import enum
 import hashlib
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,6 +52,7 @@ class Letter:
     mail_from   the envelope sender; "" is the null reverse path
     content     the whole message, lines ended by CRLF
     once        where it is not empty, no second letter of this name is taken
+    notify      what the client asked for (RFC 3461): NOTIFY and ORCPT by recipient, RET and ENVID under ""
     """
 
     kind: Kind
@@ -60,6 +61,7 @@ class Letter:
     recipients: tuple[str, ...]
     content: bytes
     once: str = ""
+    notify: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Claimed:
     tries   how often it was claimed, this time included
     secret  of the pass that is good for this try
     ends    when the lease ends, in seconds since the epoch
+    notify  as in Letter
     """
 
     id: int
@@ -81,6 +84,7 @@ class Claimed:
     tries: int
     secret: str
     ends: float
+    notify: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def pass_value(self) -> str:
@@ -132,6 +136,7 @@ def post(store: Store, connection: sa.Connection, letter: Letter, now: float) ->
         "next_at": now,
         "tries": 0,
         "last_error": "",
+        "notify": json.dumps(dict(letter.notify)) if letter.notify else None,
     }
     if letter.once:
         connection.execute(store.upsert(outbox, values, key=("once",), update=None))
@@ -197,7 +202,7 @@ def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, l
         if connection.execute(sa.update(outbox).where(outbox.c.id == number, free).values(values)).rowcount != 1:
             return None
         row = connection.execute(
-            sa.select(*columns, outbox.c.content, outbox.c.tries).where(outbox.c.id == number)
+            sa.select(*columns, outbox.c.content, outbox.c.tries, outbox.c.notify).where(outbox.c.id == number)
         ).one()
     return Claimed(
         id=number,
@@ -210,6 +215,7 @@ def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, l
         tries=row.tries,
         secret=secret,
         ends=now + lease,
+        notify=json.loads(row.notify or "{}"),
     )
 
 
@@ -318,7 +324,7 @@ def entry(store: Store, letter_id: int, now: float) -> Entry | None:
 
 
 def _entry_columns(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    columns = [column for column in outbox.c if column.name not in ("content", "once", "pass_digest")]
+    columns = [column for column in outbox.c if column.name not in ("content", "once", "pass_digest", "notify")]
     return sa.select(*columns, sa.func.length(outbox.c.content).label("size"), *more)
 
 

@@ -93,6 +93,8 @@ SPF-Neutral:com        DSN
 Helo-None              REJECT
 DKIM-Fail!example.net  QUARANTINE
 SPF-Softfail:bücher.example  DSN
+DKIM-None:strasse.example    REJECT
+DKIM-None:straße.example     OK
 Connect:192.0.2        REJECT
 From:spam@example.com  ERROR:"550 away"
 SMTP-Test:             REJECT
@@ -114,6 +116,8 @@ SMTP-Test:             REJECT
         ("dkim-fail", "example.net", "dkim-fail:example.net"),
         ("spf-softfail", "joe@xn--bcher-kva.example", "spf-softfail:xn--bcher-kva.example"),
         ("spf-softfail", "joe@BÜCHER.example", "spf-softfail:xn--bcher-kva.example"),
+        ("dkim-none", "joe@straße.example", "dkim-none:xn--strae-oqa.example"),
+        ("dkim-none", "joe@STRASSE.example", "dkim-none:strasse.example"),
     ],
 )
 def test_the_most_specific_entry_counts(tag: str, sender: str, key: str) -> None:
@@ -129,7 +133,7 @@ def test_where_nothing_is_said_nothing_is_found(tag: str, sender: str) -> None:
 
 
 def test_entries_for_the_mta_are_left_alone() -> None:
-    assert len(TABLE) == 7
+    assert len(TABLE) == 9
     assert TABLE.problems == ()
 
 

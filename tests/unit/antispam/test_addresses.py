@@ -13,6 +13,8 @@ from antispam.net.addresses import (
     ClientList,
     HostList,
     Mailbox,
+    ascii_address,
+    ascii_domain,
     is_hostname,
     normalize_domain,
     parents,
@@ -54,6 +56,54 @@ def test_a_path_of_a_megabyte_costs_next_to_nothing() -> None:
     parse_mailbox("@" * 1_000_000)
     normalize_domain("ü" * 1_000_000)
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Bücher.Example.", "xn--bcher-kva.example"),
+        ("bu\u0308cher.example", "xn--bcher-kva.example"),
+        ("XN--bcher-kva.example", "xn--bcher-kva.example"),
+        ("straße.example", "xn--strae-oqa.example"),
+        ("βόλος.example", "xn--nxasmm1c.example"),
+        ("ｌｅｇｉｔ。example", "legit.example"),
+        ("le\u00adgit.ex\u200bample", "legit.example"),
+        ("legit.example。", "legit.example"),
+        ("i❤.example", "xn--i-7iq.example"),
+        ("my_host.bücher.example", "my_host.xn--bcher-kva.example"),
+        ("a b.example", "a b.example"),
+    ],
+)
+def test_a_domain_has_one_form(name: str, expected: str) -> None:
+    assert ascii_domain(name) == normalize_domain(name) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "a..b", "ü" * 60 + ".example", "a\u2024b.example", "\udcff.example", "a\0.example"]
+)
+def test_what_is_no_domain_is_only_compared(name: str) -> None:
+    assert ascii_domain(name) is None
+    assert normalize_domain(name) == name.removesuffix(".").lower()
+
+
+@given(st.text(max_size=60))
+def test_the_form_of_a_domain_stays_as_it_is(name: str) -> None:
+    form = ascii_domain(name)
+    assert form is None or (form.isascii() and ascii_domain(form) in (form, form.removesuffix(".") or None))
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("Ann@Example.org", "Ann@Example.org"),
+        ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+        ("jürgen@bücher.example", "xn--bcher-kva.example"),
+        ("jürgen@example.org", "example.org"),
+        ("", ""),
+    ],
+)
+def test_a_header_names_an_address_in_ascii(address: str, expected: str) -> None:
+    assert ascii_address(address) == expected
 
 
 def test_parents_start_with_the_domain_and_end_with_the_top_level() -> None:

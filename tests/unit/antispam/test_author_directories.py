@@ -34,6 +34,8 @@ from antispam.deadline import Deadline
 from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.store.engine import Breaker
 
+pytestmark = pytest.mark.every_database
+
 SLOW = {
     "postgresql": "SELECT pg_sleep(30) WHERE :domain <> ''",
     "mysql": "SELECT SLEEP(30) FROM DUAL WHERE :domain <> ''",
@@ -255,18 +257,20 @@ def test_the_query_is_a_constant(sql: Sql, database: str) -> None:
     assert isinstance(sql(database)._query, sa.TextClause)
 
 
-def test_every_database_of_the_store_can_be_asked_and_gives_a_slow_statement_up(sql: Sql, database_url: str) -> None:
-    engine = sa.create_engine(database_url)
+def test_every_database_of_the_store_can_be_asked_and_gives_a_slow_statement_up(
+    sql: Sql, empty_database_url: str
+) -> None:
+    engine = sa.create_engine(empty_database_url)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE domains (name VARCHAR(255))")
         connection.exec_driver_sql("INSERT INTO domains VALUES ('example.com')")
     engine.dispose()
-    SqlPlace(database_url, DOMAINS).check()
+    SqlPlace(empty_database_url, DOMAINS).check()
     asked = [ask("ann@example.com"), ask("ann@example.org"), *(Question(Mailbox(text, text)) for text in HOSTILE)]
-    assert sql(database_url).known(asked, Deadline.after(5)) == [True, *[False] * (len(asked) - 1)]
+    assert sql(empty_database_url).known(asked, Deadline.after(5)) == [True, *[False] * (len(asked) - 1)]
     slow = SLOW.get(engine.dialect.name)
     if slow is not None:
         started = time.monotonic()
         with pytest.raises(DirectoryError):
-            sql(database_url, slow, timeout=1.0).known(asked[:1], Deadline.after(5))
+            sql(empty_database_url, slow, timeout=1.0).known(asked[:1], Deadline.after(5))
         assert time.monotonic() - started < 5

@@ -71,6 +71,19 @@ def test_all_methods_in_the_form_that_readers_parse() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("clause", "expected"),
+    [
+        (spf_result("pass", mailfrom="jürgen@bücher.example"), "spf=pass smtp.mailfrom=xn--bcher-kva.example"),
+        (spf_result("pass", mailfrom="ann@bücher.example"), "spf=pass smtp.mailfrom=ann@xn--bcher-kva.example"),
+        (spf_result("none", helo="bücher.example"), "spf=none smtp.helo=xn--bcher-kva.example"),
+        (auth_result("pass", "jürgen"), "auth=pass"),
+    ],
+)
+def test_an_international_name_is_written_in_a_labels_or_left_out(clause: object, expected: str) -> None:
+    assert str(clause) == expected
+
+
 def test_a_message_without_signatures_gets_dkim_none() -> None:
     assert field_value(US, dkim_results([])) == "mx.example.com;\n\tdkim=none"
 
@@ -91,7 +104,8 @@ def test_a_reason_is_quoted() -> None:
         ("x; dkim=pass header.d=bank.example@y", '"x; dkim=pass header.d=bank.example@y"'),
         ("a@b\r\n\tdkim=pass", '"a@b???dkim=pass"'),
         ("a(b@c", '"a(b@c"'),
-        ("jö@example.org\0", '"j?@example.org?"'),
+        ("jo\0@example.org", "jo?@example.org"),
+        ("jö@example.org\0", '"example.org?"'),
         ("\\@x y", '"\\\\@x y"'),
     ],
 )

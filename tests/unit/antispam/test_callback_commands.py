@@ -11,10 +11,11 @@ from bms import main
 
 from antispam.checks._shared.callback.notice import NAMES
 from antispam.protocols.callback_dialogue import Outcome, Verification
-from antispam.store import Store, callbacks, migrate
+from antispam.store import Store, callbacks
 from support.dns import loopback_nameserver
 from support.mail_exchanger import MailExchanger
 from support.network import Network
+from support.stores import make_store
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete
 
@@ -70,7 +71,7 @@ def test_a_program_gets_json(bms):
 def test_what_is_remembered_can_be_seen(bms, tmp_path):
     assert bms("cbv", "--known", "ann@example.org").exit_code == 1
     url = f"sqlite:///{tmp_path / 'bms.sqlite'}"
-    migrate(url)
+    make_store(url)
     store = Store(url)
     callbacks.remember(store, "ann@example.org", Verification(Outcome.FAILED, "550 gone"), time.time(), 100)
     store.close()

@@ -13,10 +13,11 @@ from click.testing import CliRunner, Result
 
 from antispam.checks._shared.dkim_keys import files
 from antispam.learning.teacher import Teacher
-from antispam.store import Store, migrate
+from antispam.store import Store
 from dspam.store import user_names
 from support.dns import loopback_nameserver
 from support.learning import SPAM, teach
+from support.stores import make_store
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete
 
@@ -152,7 +153,7 @@ def test_a_message_is_read_from_standard_input(shell: Shell) -> None:
 
 def _teach(shell: Shell) -> None:
     url = f"sqlite:///{shell.folder}/state/bms.sqlite"
-    migrate(url)
+    make_store(url)
     with contextlib.closing(Store(url)) as store:
         teach(store, "site", 30)
 

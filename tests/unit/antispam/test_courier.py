@@ -21,7 +21,7 @@ from antispam.service.application import Application, settings_classes
 from antispam.service.courier import Courier, NotWaiting, send_now
 from antispam.settings import SettingsError, load_text
 from antispam.settings.outbox import OutboxSettings, parse_host
-from antispam.store import Store, StoreError, migrate, outbox
+from antispam.store import Store, StoreError, outbox
 from antispam.store.outbox import Kind, Letter, State
 from antispam.store.schema import outbox as table
 from support.network import Network
@@ -37,15 +37,6 @@ ODD = "999 odd"
 NONSENSE = b"\x00\xff nonsense\r\n"
 ENDLESS = b"250 ok" * 2000
 SETTINGS = OutboxSettings(helo="filter.example.test", timeout=20.0)
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 @pytest.fixture(autouse=True)
@@ -414,7 +405,7 @@ def test_a_process_that_is_killed_loses_no_letter(store, tmp_path, step):
     with ScriptedMta(**{step: [kill]}) as mta:
         post(store)
         place = Path(module.__file__).parents[1]
-        url = f"sqlite:///{tmp_path / 'test.db'}"
+        url = f"sqlite:///{tmp_path / 'bms.sqlite'}"
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD, url, mta.host, str(NOW)], env={"PYTHONPATH": str(place)}
         )
@@ -474,7 +465,7 @@ def test_two_couriers_send_each_letter_once(store, tmp_path):
 
     with ScriptedMta(END=[both, both]) as mta:
         numbers = [post(store) for _ in range(6)]
-        others = Store(f"sqlite:///{tmp_path / 'test.db'}")
+        others = Store(f"sqlite:///{tmp_path / 'bms.sqlite'}")
         threads = [threading.Thread(target=courier(each, mta).round) for each in (store, others)]
         for thread in threads:
             thread.start()
@@ -551,7 +542,7 @@ def test_what_stands_in_the_store_after_a_kill_is_whole(store, tmp_path):
     seen = []
 
     def look():
-        with sqlite3.connect(tmp_path / "test.db") as connection:
+        with sqlite3.connect(tmp_path / "bms.sqlite") as connection:
             seen.extend(connection.execute("SELECT recipients, content, sent_at, failed_at FROM outbox"))
         connection.close()
         return "250 ok"

@@ -17,10 +17,11 @@ from antispam.service.application import Application, settings_classes
 from antispam.service.housekeeping import Housekeeper
 from antispam.settings import SettingsError, load_text
 from antispam.settings.program import ProgramSettings
-from antispam.store import StoreError, history, migrate
+from antispam.store import StoreError, history
 from antispam.store.engine import url_from
 from antispam.store.greylist import Limits, Triplet, attempt, counts
 from antispam.store.schema import history as history_table
+from support.stores import make_store
 
 NOW = 1_700_000_000.0
 DAY = 86400.0
@@ -30,7 +31,7 @@ DAY = 86400.0
 def application(tmp_path):
     text = f"[milter]\ndatadir = {tmp_path}\n[store]\nhistory_retain = 30d\n[greylist]\nretain = 36d\n"
     settings = load_text(text, settings_classes(JOURNEY))
-    migrate(url_from(settings))
+    make_store(url_from(settings))
     application = Application(JOURNEY, settings, clock=lambda: NOW, record=False)
     yield application
     application.close()

@@ -15,17 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.commands.lists import zone_file
-from antispam.store import Store, migrate
 from antispam.store.lists import Entry, Kind, add, everything
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'bms.sqlite'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -11,23 +11,15 @@ from antispam.learning.teacher import Teacher
 from antispam.service.application import Application, settings_classes
 from antispam.service.metrics import EVERY, Metrics
 from antispam.settings import SettingsError, load_text
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError
 from antispam.store.engine import url_from
 from antispam.store.outbox import Kind, Letter, post
 from antispam.store.schema import quarantine_entry, stored_message
 from dspam.store import TokenStore
+from support.stores import make_store
 
 NOW = 1_700_000_000.0
 MAIL = b"From: ann@example.org\nSubject: x\n\nhello\n"
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path}/bms.sqlite"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def written(store, tmp_path, lost=0):
@@ -103,7 +95,7 @@ def test_a_folder_that_is_missing_is_an_error_that_the_housekeeper_knows(store, 
 def test_it_is_written_every_minute_where_it_is_asked_for(tmp_path):
     text = f"[milter]\ndatadir = {tmp_path}\n[metrics]\nfile = {tmp_path}/bms.prom\n"
     settings = load_text(text, settings_classes(JOURNEY))
-    migrate(url_from(settings))
+    make_store(url_from(settings))
     application = Application(JOURNEY, settings, clock=lambda: NOW)
     try:
         tasks = [chore for chore in application.chores() if isinstance(chore.task, Metrics)]

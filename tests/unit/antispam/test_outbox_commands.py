@@ -10,21 +10,12 @@ import pytest
 import sqlalchemy as sa
 from bms import main
 
-from antispam.store import Store, migrate, outbox
+from antispam.store import outbox
 from antispam.store.outbox import Kind, Letter, State
 from antispam.store.schema import outbox as table
 from support.scripted_mta import ScriptedMta
 
 CONTENT = b"Subject: \x1b[31m\xff\r\n\r\nhi\r\n"
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'bms.sqlite'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -12,22 +12,16 @@ from antispam.journey.recorder import StoreRecorder
 from antispam.mail.decisions import Decision
 from antispam.mail.message import Body, Header, Message
 from antispam.mail.verdicts import quarantine
-from antispam.store import Store, StoreError, migrate
+from antispam.store import StoreError
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Kind, Letter
 from antispam.store.quarantine import Kept
 from antispam.store.schema import outbox, quarantine_entry, stored_message
 
+pytestmark = pytest.mark.every_database
+
 SPAM = Decision("dspam", quarantine("probability 0.99"))
 LETTER = Letter(Kind.REST, "0123456789ab", "a@example.org", ("c@example.com",), b"Subject: x\r\n\r\ntext\r\n")
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -26,21 +26,15 @@ from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
-from antispam.store import Store, migrate, reports
+from antispam.store import reports
 from antispam.store.reports import Fate, Offenders, midnights, report
 from antispam.store.schema import history
 from dspam.schema import dspam_training, dspam_user
 
+pytestmark = pytest.mark.every_database
+
 NOW = datetime.datetime(2026, 11, 24, 12, 0).timestamp()
 DAY = 86400.0
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 class Mail:
@@ -256,25 +250,16 @@ def bms(tmp_path):
     return lambda *arguments: runner.invoke(main, ["--config", str(config), "report", *arguments])
 
 
-@pytest.fixture
-def local(tmp_path):
-    url = f"sqlite:///{tmp_path / 'bms.sqlite'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
-
-
-def test_the_command_shows_days_reasons_and_offenders(bms, local):
-    Mail(local)(SPF, [no("spf", SPF)], at=time.time(), ip="192.0.2.66", name="bad.example")
+def test_the_command_shows_days_reasons_and_offenders(bms, sqlite_store):
+    Mail(sqlite_store)(SPF, [no("spf", SPF)], at=time.time(), ip="192.0.2.66", name="bad.example")
     result = bms()
     assert result.exit_code == 0, result.output
     for expected in (time.strftime("%Y-%m-%d"), "REFUSED", "spf", "█", "192.0.2.66", "bad.example", SPF.reason):
         assert expected in result.output
 
 
-def test_json_is_one_object(bms, local):
-    Mail(local)(SPF, [no("spf", SPF)], at=time.time())
+def test_json_is_one_object(bms, sqlite_store):
+    Mail(sqlite_store)(SPF, [no("spf", SPF)], at=time.time())
     found = json.loads(bms("--json", "--days", "2").output)
     assert [day["messages"] for day in found["days"]] == [0, 1]
     assert found["not_delivered"] == [{"what": "refused", "check": "spf", "messages": 1}]

@@ -247,6 +247,12 @@ def test_no_record_and_no_identity_raises(record: str, local: str, helo: str, ip
     assert header.isprintable()
 
 
+def test_a_sender_that_is_not_ascii_is_named_by_the_domain() -> None:
+    for mailfrom in ("jürgen@bücher.example", "j\udcfcrgen@bücher.example"):
+        header = received_spf(check({}, mailfrom=mailfrom, helo="bücher.example"), "mx.example.com")
+        assert " envelope-from=xn--bcher-kva.example; helo=xn--bcher-kva.example; " in header
+
+
 # Options
 
 
@@ -370,9 +376,7 @@ def test_nothing_that_a_client_says_can_add_a_pair_or_a_line(mailfrom: str, helo
     assert len(header) < 980
 
 
-@pytest.mark.parametrize(
-    "text", ['x"; identity=helo; y="', "a) pass (b", "a\r\nX-Forged: 1", "\\", '\\"', "\x00\udcff"]
-)
+@pytest.mark.parametrize("text", ['x"; identity=helo; y="', "a) pass (b", "a\r\nX-Forged: 1", "\\", '\\"', "\x00;"])
 def test_attempts_to_forge_a_result_stay_inside_their_quotes(text: str) -> None:
     header = received_spf(check({}, mailfrom=f"{text}@example.org", helo=text), "mx.example.com")
     bare = QUOTED.sub("Q", COMMENT.sub("C", header, count=1))

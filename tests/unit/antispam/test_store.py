@@ -25,13 +25,7 @@ from antispam.store.engine import Breaker
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import greylist, history, metadata, quarantine_entry, stored_message
 
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
+pytestmark = pytest.mark.every_database
 
 
 @pytest.fixture
@@ -53,29 +47,29 @@ def subject(ref="0123456789ab", mail_from="a@example.org", to="b@example.com"):
     return Subject(connection, message)
 
 
-def test_the_migrations_make_the_schema_that_the_program_uses(database_url):
-    migrate(database_url)
-    with sa.create_engine(database_url).connect() as connection:
+def test_the_migrations_make_the_schema_that_the_program_uses(empty_database_url):
+    migrate(empty_database_url)
+    with sa.create_engine(empty_database_url).connect() as connection:
         context = alembic.migration.MigrationContext.configure(connection)
         assert alembic.autogenerate.compare_metadata(context, metadata) == []
     connection.engine.dispose()
 
 
-def test_migrating_again_changes_nothing(database_url):
-    migrate(database_url)
-    migrate(database_url)
+def test_migrating_again_changes_nothing(empty_database_url):
+    migrate(empty_database_url)
+    migrate(empty_database_url)
 
 
-def test_what_older_versions_had_in_quarantine_moves_along(database_url):
-    migrate(database_url, "0002")
-    engine = sa.create_engine(database_url)
+def test_what_older_versions_had_in_quarantine_moves_along(empty_database_url):
+    migrate(empty_database_url, "0002")
+    engine = sa.create_engine(empty_database_url)
     old = sa.table("quarantine", *map(sa.column, ("ref", "received_at", "mail_from", "recipients", "reason")))
     raw = sa.table("raw_message", sa.column("ref"), sa.column("content"))
     with engine.begin() as connection:
         values = ["abc", 5.0, "a@example.org", '["Ann@example.com", "bob@example.com"]', "helo: a: b"]
         connection.execute(sa.insert(old).values(values))
         connection.execute(sa.insert(raw).values(ref="abc", content=b"\x00\xff"))
-    migrate(database_url)
+    migrate(empty_database_url)
     with engine.connect() as connection:
         assert connection.execute(sa.select(stored_message)).all() == [("abc", 5.0, b"\x00\xff")]
         ann, bob = connection.execute(sa.select(quarantine_entry).order_by(quarantine_entry.c.user_name)).all()
@@ -84,9 +78,9 @@ def test_what_older_versions_had_in_quarantine_moves_along(database_url):
     assert (bob.user_name, bob.check_name, bob.reason) == ("bob@example.com", "helo", "a: b")
 
 
-def test_several_nodes_may_migrate_at_once(database_url):
+def test_several_nodes_may_migrate_at_once(empty_database_url):
     with ThreadPoolExecutor(4) as pool:
-        for future in [pool.submit(migrate, database_url) for _ in range(4)]:
+        for future in [pool.submit(migrate, empty_database_url) for _ in range(4)]:
             future.result()
 
 

@@ -9,18 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.protocols.callback_dialogue import Outcome, Verification
-from antispam.store import Store, callbacks, migrate
+from antispam.store import callbacks
+
+pytestmark = pytest.mark.every_database
 
 NOW = 1_700_000_000.0
 DAY = 86400.0
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def notice(store, ref, now, address="ann@example.org"):

@@ -10,21 +10,15 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError
 from antispam.store.greylist import Limits, Record, State, Triplet, advance, attempt, counts, purge
 from antispam.store.schema import greylist
+
+pytestmark = pytest.mark.every_database
 
 LIMITS = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36)
 TRIPLET = Triplet("192.0.2.0/24", "a@example.org", "b@example.com")
 T0 = 1_700_000_000.0
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.store import Store, migrate
+from antispam.store import Store
 from antispam.store.lists import (
     OFFENCES_KEPT,
     REMEMBERED,
@@ -25,15 +25,9 @@ from antispam.store.lists import (
     take_over,
 )
 
+pytestmark = pytest.mark.every_database
+
 NOW = 1_000_000.0
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def put(store, kind, name, expires_at=None, now=NOW, **more):
@@ -50,6 +44,8 @@ def names(store, kind, name, now=NOW):
         (Kind.WHITELIST, "Ann@Example.com", "ann@example.COM"),
         (Kind.WHITELIST, "<ann@example.com>", "ann@example.com"),
         (Kind.BLACKLIST, "ann@bücher.example", "ann@xn--bcher-kva.example"),
+        (Kind.BLACKLIST, "xn--strae-oqa.example", "a@straße.example"),
+        (Kind.BANNED_DOMAIN, "*.xn--strae-oqa.example", "mx.STRAẞE.example"),
         (Kind.BLACKLIST, "example.com", "anybody@example.com"),
         (Kind.BANNED_IP, "192.0.2.7", "::ffff:192.0.2.7"),
         (Kind.BANNED_IP, "2001:db8::1", "2001:db8::2"),
@@ -67,6 +63,7 @@ def test_an_entry_covers(store, kind, listed, asked):
     ("kind", "listed", "asked"),
     [
         (Kind.WHITELIST, "ann@example.com", "bob@example.com"),
+        (Kind.WHITELIST, "strasse.example", "ann@straße.example"),
         (Kind.BANNED_IP, "192.0.2.7", "192.0.2.8"),
         (Kind.BANNED_IP, "2001:db8::1", "2001:db8:0:1::1"),
         (Kind.BANNED_DOMAIN, "example.com", "mail.example.com"),

@@ -12,25 +12,19 @@ import sqlalchemy as sa
 from antispam.mail.decisions import Decision
 from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import quarantine
-from antispam.store import Store, migrate, outbox
+from antispam.store import outbox
 from antispam.store.outbox import Kind, Letter, State
 from antispam.store.quarantine import Kept, insert
 from antispam.store.schema import outbox as table
 from antispam.store.schema import quarantine_entry
+
+pytestmark = pytest.mark.every_database
 
 NOW = 1_700_000_000.125
 LEASE = 600.0
 LETTER = Letter(
     Kind.RELEASE, "abcdefghijkl", "a@example.org", ("b@example.com", "c@example.com"), b"Subject: \xff\0\r\n\r\nhi\r\n"
 )
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def post(store, now=NOW, **changes):

@@ -6,15 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from antispam.store import Store, migrate, rates
+from antispam.store import rates
 
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
+pytestmark = pytest.mark.every_database
 
 
 def test_uses_add_up_until_the_period_is_over(store):

@@ -18,7 +18,7 @@ from bms import main
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.store import Store, greylist, lists, migrate, upstream_lists
+from antispam.store import greylist, lists, upstream_lists
 from antispam.store.greylist import Limits, State, Triplet, attempt
 from antispam.store.lists import Kind, Known
 from antispam.store.upstream_lists import Grey, Listed, NotReadable, Unread, line_for, read_greylist, read_names
@@ -26,25 +26,10 @@ from Milter import greysql
 from Milter.cache import AddrCache
 from Milter.greylist import Greylist
 
+pytestmark = pytest.mark.every_database
+
 NOW = datetime.datetime(2026, 11, 24, 12, 0, tzinfo=datetime.UTC).timestamp()
 DAY = 86400.0
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def local(tmp_path):
-    url = f"sqlite:///{tmp_path / 'bms.sqlite'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -119,7 +104,7 @@ def test_any_text_is_read(text):
         assert isinstance(one, Unread) or one.name
 
 
-def test_names_keep_their_age_and_the_old_are_left_out(bms, local, tmp_path):
+def test_names_keep_their_age_and_the_old_are_left_out(bms, sqlite_store, tmp_path):
     file = tmp_path / "auto_whitelist.log"
     now = time.time()
     file.write_text(
@@ -127,20 +112,20 @@ def test_names_keep_their_age_and_the_old_are_left_out(bms, local, tmp_path):
     )
     result = bms("import", "whitelist", str(file))
     assert result.output == "2 on the whitelist, 1 too old, 0 lines not understood.\n"
-    found = {entry.name: entry for entry in lists.everything(local)}
+    found = {entry.name: entry for entry in lists.everything(sqlite_store)}
     assert found["example.net"].expires_at is None
     assert abs(found["new@example.com"].expires_at - (now + 50 * DAY)) < 2
     assert abs(found["new@example.com"].added_at - (now - 10 * DAY)) < 2
 
 
-def test_for_counts_from_the_time_in_the_line(bms, local):
+def test_for_counts_from_the_time_in_the_line(bms, sqlite_store):
     line = line_for("x@spam.example", time.time() - DAY)
     assert bms("import", "blacklist", "-", "--for", "2d", input=line + "\n").exit_code == 0
-    (entry,) = lists.everything(local)
+    (entry,) = lists.everything(sqlite_store)
     assert abs(entry.expires_at - (time.time() + DAY)) < 5
 
 
-def test_lists_go_out_as_they_came_in(bms, local):
+def test_lists_go_out_as_they_came_in(bms, sqlite_store):
     text = line_for("ann@example.com", time.time() - DAY) + "\nexample.net\n"
     assert bms("import", "whitelist", "-", input=text).exit_code == 0
     assert bms("export", "whitelist").output == text
@@ -267,13 +252,13 @@ def theirs(tmp_path):
     return path
 
 
-def test_who_passed_there_passes_here(bms, local, theirs):
+def test_who_passed_there_passes_here(bms, sqlite_store, theirs):
     result = bms("import", "greylist", str(theirs))
     assert result.output == "2 on the greylist, 0 lines not understood.\n"
     limits, now = Limits(300, 4 * 3600, 36 * DAY), time.time()
 
     def state(client, sender="ann@example.org"):
-        return attempt(local, Triplet(client, sender, "bob@example.com"), now, limits).state
+        return attempt(sqlite_store, Triplet(client, sender, "bob@example.com"), now, limits).state
 
     # One network: the one that passed stands for the other, too.
     assert state("192.0.2.0/24") is State.KNOWN
@@ -281,32 +266,32 @@ def test_who_passed_there_passes_here(bms, local, theirs):
     assert state("198.51.100.0/24") is State.NEW
 
 
-def test_who_waits_there_has_waited_here(bms, local, theirs):
+def test_who_waits_there_has_waited_here(bms, sqlite_store, theirs):
     with sqlite3.connect(theirs) as database:
         database.execute("DELETE FROM greylist WHERE cnt > 0")
     database.close()
     assert bms("import", "greylist", str(theirs)).exit_code == 0
     limits = Limits(300, 4 * 3600, 36 * DAY)
     triplet = Triplet("192.0.2.0/24", "ann@example.org", "bob@example.com")
-    assert attempt(local, triplet, time.time(), limits).state is State.PASSED
+    assert attempt(sqlite_store, triplet, time.time(), limits).state is State.PASSED
     assert attempt(
-        local, Triplet("spf:example.org", *("ann@example.org", "bob@example.com")), time.time(), limits
+        sqlite_store, Triplet("spf:example.org", *("ann@example.org", "bob@example.com")), time.time(), limits
     ).state is (State.NEW)
 
 
-def test_the_greylist_goes_out_for_upstream_and_comes_back(bms, local, theirs, tmp_path):
+def test_the_greylist_goes_out_for_upstream_and_comes_back(bms, sqlite_store, theirs, tmp_path):
     bms("import", "greylist", str(theirs))
     text = bms("export", "greylist").output
     again = Greylist(str(tmp_path / "again.db"))
     again.import_csv(io.StringIO(text))
     assert again.check("192.0.2.0", "ann@example.org", "bob@example.com") > 1
     again.close()
-    before = sorted(greylist.everything(local), key=str)
-    with local.write() as connection:
+    before = sorted(greylist.everything(sqlite_store), key=str)
+    with sqlite_store.write() as connection:
         connection.exec_driver_sql("DELETE FROM greylist")
     (tmp_path / "out.csv").write_text(text)
     assert bms("import", "greylist", str(tmp_path / "out.csv")).exit_code == 0
-    assert sorted(greylist.everything(local), key=str) == before
+    assert sorted(greylist.everything(sqlite_store), key=str) == before
 
 
 def test_what_is_known_here_already_stays(store):
@@ -334,7 +319,7 @@ def test_what_is_known_here_already_stays(store):
         ("192.0.2.1", "a@b.example", b"\xff", 1, 2, 3),
     ],
 )
-def test_a_bad_row_costs_no_other(bms, local, tmp_path, row):
+def test_a_bad_row_costs_no_other(bms, sqlite_store, tmp_path, row):
     path = tmp_path / "bad.db"
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE greylist (ip, sender, recipient, firstseen, lastseen, cnt, umis)")

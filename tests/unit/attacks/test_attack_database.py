@@ -11,11 +11,12 @@ from antispam.deadline import Deadline
 from antispam.journey.delivery import Outcome
 from antispam.journey.history_row import row_for
 from antispam.mail.verdicts import CONTINUE
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError
 from antispam.store.greylist import Limits, Triplet, attempt
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import history
 from support.dns import ScriptedResolver, loopback_nameserver
+from support.stores import make_store
 from support.whole_journey import application, connected, send
 
 LIMITS = Limits(300, 3600, 86400)
@@ -39,7 +40,7 @@ class Locked:
 @pytest.fixture
 def database(tmp_path):
     path = tmp_path / "bms.sqlite"
-    migrate(f"sqlite:///{path}")
+    make_store(f"sqlite:///{path}")
     return path
 
 

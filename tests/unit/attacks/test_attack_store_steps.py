@@ -29,13 +29,13 @@ from support.whole_journey import Clock, application, connected, send
 USERS = ("bob", "carol", "dave", "erin")
 RECIPIENTS = tuple(f"{user}@example.com" for user in USERS)
 WISHES = Learned(
-    taught=[("site", 120)],
-    preferences=[
+    taught=(("site", 120),),
+    preferences=(
         ("bob", "spamAction", "tag"),
         ("carol", "spamAction", "quarantine"),
         ("dave", "spamAction", "deliver"),
         ("erin", "spamAction", "reject"),
-    ],
+    ),
 )
 CONFIG = f"[store]\nhistory = no\n[dspam]\ndspam_users = {', '.join(USERS)}\n" + "".join(
     f"{user} = {user}@example.com\n" for user in USERS

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import mailbox
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import Dspam
 import dspam
-from antispam.store import Store, migrate
+import mime
+from antispam.store import Store
 from dspam.algorithms import Hits, Totals
 from dspam.groups import GroupError
 from dspam.memory import MemoryStore
 from dspam.sqlstorage import SqlStorage
 from dspam.tokenizers import token_key
+from support.stores import make_store
 
 HAM = b"From: Mary <mary@example.org>\nSubject: lunch\n\nshall we have lunch at noon\n"
 SPAM = b"From: Shop <shop@example.com>\nSubject: pills\n\nbuy cheap pills online now\n"
@@ -28,7 +34,7 @@ def storage(request, tmp_path: Path) -> Iterator[object]:
         yield MemoryStore()
         return
     url = f"sqlite:///{tmp_path / 'store.db'}"
-    migrate(url)
+    make_store(url)
     store = Store(url)
     yield SqlStorage(store)
     store.close()
@@ -152,10 +158,29 @@ def test_without_quarantine_spam_is_only_found(directory: Dspam.DSpamDirectory, 
     assert kept.messages == []
 
 
-def test_classify_leaves_innocent_mail_as_it_is(directory: Dspam.DSpamDirectory, storage) -> None:
-    storage.train("tonto", {}, Totals(innocent_learned=101))
+def test_classify_leaves_innocent_mail_as_it_is_and_learns_nothing(directory: Dspam.DSpamDirectory, storage) -> None:
     assert directory.check_spam("tonto", HAM, classify=True) is HAM
-    assert storage.totals("tonto") == Totals(innocent_learned=101, innocent_classified=1)
+    assert directory.result == dspam.DSR_ISINNOCENT
+    assert storage.totals("tonto") == Totals()
+    assert storage.counts("tonto", [token_key("lunch")]) == {}
+
+
+def test_classify_learns_nothing_of_spam_that_is_only_found(
+    directory: Dspam.DSpamDirectory, storage, kept: Kept
+) -> None:
+    learn(directory, "tonto")
+    assert directory.check_spam("tonto", SPAM, classify=True, quarantine=False) is None
+    assert directory.result == dspam.DSR_ISSPAM
+    assert storage.totals("tonto") == Totals(12, 12, 0, 0, 12, 12)
+    assert kept.messages == []
+
+
+def test_classify_learns_spam_that_is_quarantined(directory: Dspam.DSpamDirectory, storage, kept: Kept) -> None:
+    """As pydspam: what is kept can be released, and so needs a signature."""
+    learn(directory, "tonto")
+    assert directory.check_spam("tonto", SPAM, classify=True) is None
+    assert storage.totals("tonto") == Totals(13, 12, 0, 0, 12, 12)
+    assert len(Dspam.extract_signature_tags(kept.messages[0][1])[1]) == 1
 
 
 def test_a_forced_result_is_learned(directory: Dspam.DSpamDirectory, storage, kept: Kept) -> None:
@@ -197,6 +222,47 @@ def test_a_report_teaches_once_and_can_be_taken_back(directory: Dspam.DSpamDirec
     directory.false_positive("tonto", tagged)
     assert storage.totals("tonto") == Totals(innocent_learned=1, spam_misclassified=1, innocent_misclassified=1)
     assert storage.counts("tonto", [token_key("pills")])[token_key("pills")] == Hits(0, 1)
+
+
+@pytest.mark.parametrize("kind", [bytes, str])
+@pytest.mark.parametrize("report", ["add_spam", "false_positive"])
+def test_a_report_gives_the_message_back_without_its_tags(
+    directory: Dspam.DSpamDirectory, report: str, kind: type
+) -> None:
+    body = base64.encodebytes(b"buy cheap pills online now\n")
+    message = b"Subject: pills\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n" + body
+    tagged = directory.check_spam("tonto", message if kind is bytes else message.decode())
+    clean = getattr(directory, report)("tonto", tagged)
+    assert isinstance(clean, kind)
+    octets = clean if isinstance(clean, bytes) else clean.encode()
+    assert b"X-DSPAM-Signature" not in octets
+    assert mime.message_from_bytes(octets).get_payload(decode=True).rstrip() == b"buy cheap pills online now"
+    assert Dspam.extract_signature_tags(octets)[1] == []
+
+
+def test_a_signature_that_was_reported_is_out_of_sight(directory: Dspam.DSpamDirectory) -> None:
+    """pydspam deletes it; here a mistake can still be taken back."""
+    tagged = directory.check_spam("tonto", SPAM)
+    [sigkey] = Dspam.extract_signature_tags(tagged)[1]
+    directory.add_spam("tonto", tagged)
+    with directory.dspam_ctx(dspam.DSM_TOOLS) as ds:
+        assert not ds.verify_signature(sigkey)
+    directory.false_positive("tonto", tagged)
+    assert directory.totals == Totals(innocent_learned=1, spam_misclassified=1, innocent_misclassified=1)
+
+
+def test_of_two_reports_of_a_text_at_once_one_teaches(directory: Dspam.DSpamDirectory, storage) -> None:
+    start = threading.Barrier(2)
+
+    def report() -> None:
+        start.wait(10)
+        Dspam.DSpamDirectory(directory.userdir, storage).add_spam("tonto", SPAM)
+
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(report) for _ in range(2)]:
+            one.result()
+    assert storage.totals("tonto") == Totals(spam_learned=1, spam_corpusfed=1)
+    assert storage.counts("tonto", [token_key("pills")]) == {token_key("pills"): Hits(1, 0)}
 
 
 def test_one_forward_may_report_several_messages(directory: Dspam.DSpamDirectory, storage) -> None:
@@ -285,10 +351,18 @@ def test_a_report_inoculates_those_who_asked_for_it(directory: Dspam.DSpamDirect
     directory.add_spam("ann", tagged)
     directory.add_spam("ann", tagged)  # again: nobody learns it twice
     for user in ("bob", "larry"):
-        assert storage.totals(user) == Totals(spam_learned=1)
+        assert storage.totals(user) == Totals(spam_learned=1, spam_corpusfed=1)
         assert storage.counts(user, [token_key("pills")]) == {token_key("pills"): Hits(5, 0)}
+    assert directory.totals == Totals(spam_learned=1, spam_misclassified=1)  # ann's, whoever was inoculated
     directory.false_positive("ann", tagged)
-    assert storage.totals("bob") == Totals(spam_learned=1)
+    assert storage.totals("bob") == Totals(spam_learned=1, spam_corpusfed=1)
+
+
+def test_the_totals_are_those_of_the_present_user_whoever_was_asked(directory: Dspam.DSpamDirectory) -> None:
+    groups(directory, "office:classification:ann,bob")
+    learn(directory, "bob")
+    directory.check_spam("ann", HAM)
+    assert directory.totals == Totals(innocent_learned=1)
 
 
 # --- files ---
@@ -311,9 +385,41 @@ def test_web_stats_are_what_the_web_interface_reads(directory: Dspam.DSpamDirect
     assert Path(directory.userdir, "data/bob/bob.stats").read_text() == "10,13,2,5,1,6\n"
 
 
+def test_statistics_are_written_when_mail_comes_and_when_users_report(directory: Dspam.DSpamDirectory) -> None:
+    file = Path(directory.userdir, "data/ann/ann.stats")
+    tagged = directory.check_spam("ann", SPAM)
+    assert file.read_text() == "0,1,0,0,0,0\n"
+    directory.add_spam("ann", tagged)
+    assert file.read_text() == "0,0,1,0,0,0\n"
+    assert [path.name for path in file.parent.iterdir()] == ["ann.stats"]
+
+
+def test_an_inoculation_is_no_true_positive(directory: Dspam.DSpamDirectory, storage) -> None:
+    groups(directory, "friends:inoculation:ann,bob")
+    directory.add_spam("ann", directory.check_spam("ann", SPAM))
+    assert Dspam.web_stats(storage.totals("bob")) == "0,0,0,0,1,0\n"
+
+
+def test_mail_passes_where_statistics_cannot_be_written(directory: Dspam.DSpamDirectory) -> None:
+    Path(directory.userdir, "data").write_text("in the way")
+    said = []
+    directory.log = lambda *words: said.append(words)
+    assert directory.check_spam("ann", HAM)
+    assert "statistics" in str(said)
+
+
+def test_pydspams_names_are_there() -> None:
+    assert os.path.join(str(Dspam.CONFIGURE_ARGS["--libdir"]), "dspam") == Dspam.PKGLIBDIR
+    assert Dspam._options(" '--libdir=/usr/lib64' '--enable-debug'") == {
+        "--libdir": "/usr/lib64",
+        "--enable-debug": True,
+    }
+    assert mime.message_from_file(mime.BytesIO(HAM))["Subject"] == "lunch"
+
+
 def test_a_lock_is_held_and_let_go(tmp_path: Path) -> None:
-    with Dspam.file_lock(str(tmp_path / "lock")):
-        pass
+    with Dspam.file_lock(str(tmp_path / "lock")) as held:
+        assert held.writable()
     with (tmp_path / "lock").open("a") as file:
         dspam.get_fcntl_lock(file.fileno())
         dspam.free_fcntl_lock(file.fileno())

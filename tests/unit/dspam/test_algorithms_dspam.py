@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from dspam.algorithms import (
     Hits,
+    Score,
     Totals,
     Weighed,
     bayes,
@@ -37,10 +39,6 @@ from dspam.constants import (
     DSP_GRAHAM,
     DSP_MARKOV,
     DSP_ROBINSON,
-    DSZ_CHAIN,
-    DSZ_OSB,
-    DSZ_SBPH,
-    DSZ_WORD,
 )
 
 TOTALS = Totals(spam_learned=10, innocent_learned=20)
@@ -96,37 +94,35 @@ def test_robinson_trusts_the_ratio_the_more_the_more_it_saw() -> None:
 
 
 def test_robinson_of_a_token_never_seen_is_the_assumption() -> None:
-    assert robinson_value(Hits(0, 0), TOTALS) == 0.415
-    assert robinson_value(Hits(0, 0), TOTALS, assumed=0.5) == 0.5
+    assert robinson_value(Hits(0, 0), TOTALS) == 0.5
+    assert robinson_value(Hits(0, 0), TOTALS, assumed=0.415) == 0.415
 
 
 def test_robinson_of_one_sighting_leans_on_the_assumption() -> None:
-    """(0.01 x 0.415 + 1 x 1) / 1.01 = 1.00415 / 1.01 = 0.9942079."""
-    assert robinson_value(Hits(1, 0), TOTALS) == pytest.approx(1.00415 / 1.01)
+    """(0.1 x 0.5 + 1 x 1) / 1.1 = 1.05 / 1.1 = 0.9545455, with libdspam's constants."""
+    assert robinson_value(Hits(1, 0), TOTALS) == pytest.approx(1.05 / 1.1)
 
 
 # --- the Markov value ---
 
 
 @pytest.mark.parametrize(
-    ("words", "tokenizer", "value"),
+    ("words", "value"),
     [
-        (5, DSZ_SBPH, 0.525),  # 1/2 + (3 - 1) / (16 x (4 + 1)) = 0.5 + 2/80
-        (1, DSZ_SBPH, 0.5 + 0.025 / 256),
-        (3, DSZ_SBPH, 0.5 + 0.025 * 16 / 256),
-        (2, DSZ_CHAIN, 0.525),
-        (1, DSZ_CHAIN, 0.5 + 0.025 / 4),
-        (1, DSZ_WORD, 0.525),
-        (2, DSZ_OSB, 0.525),
+        (5, 0.525),  # 1/2 + (3 - 1) / (16 x (4 + 1)) = 0.5 + 2/80
+        (3, 0.5 + 0.025 * 16 / 256),
+        (2, 0.5 + 0.025 * 4 / 256),
+        (1, 0.5 + 0.025 / 256),
     ],
 )
-def test_markov_weighs_a_phrase_four_times_for_each_word_more(words: int, tokenizer: int, value: float) -> None:
-    assert markov_value(Hits(3, 1), words, tokenizer) == pytest.approx(value, rel=1e-12)
+def test_markov_weighs_a_phrase_four_times_for_each_word_more(words: int, value: float) -> None:
+    assert markov_value(Hits(3, 1), words) == pytest.approx(value, rel=1e-12)
 
 
-def test_markov_with_bias_counts_innocent_hits_twice() -> None:
-    """(3 - 2) / (16 x (3 + 2 + 1)) = 1/96."""
-    assert markov_value(Hits(3, 1), 2, DSZ_OSB, bias=True) == pytest.approx(0.5 + 1 / 96)
+def test_markov_with_bias_counts_innocent_hits_twice_and_leans_to_innocent() -> None:
+    """(3 - 2) / (16 x (3 + 2 + 1)) = 1/96, from 0.49."""
+    assert markov_value(Hits(3, 1), 5, bias=True) == pytest.approx(0.49 + 1 / 96)
+    assert markov_value(Hits(0, 0), bias=True) == 0.49
 
 
 @pytest.mark.parametrize(
@@ -134,12 +130,12 @@ def test_markov_with_bias_counts_innocent_hits_twice() -> None:
     [
         (DSA_GRAHAM, 0.8 / 0.85),
         (DSP_GRAHAM, 0.8 / 0.85),
-        (DSP_ROBINSON, (0.01 * 0.415 + 9 * 0.8 / 0.85) / 9.01),
-        (DSP_MARKOV, 0.5 + 7 / 160 / 4),
+        (DSP_ROBINSON, (0.1 * 0.5 + 9 * 0.8 / 0.85) / 9.1),
+        (DSP_MARKOV, 0.5 + 7 / 160 / 256),
     ],
 )
 def test_the_algorithms_name_the_kind_of_value(bits: int, value: float) -> None:
-    assert token_value(Hits(8, 1), TOTALS, bits, 1, DSZ_CHAIN) == pytest.approx(value)
+    assert token_value(Hits(8, 1), TOTALS, bits, 1) == pytest.approx(value)
 
 
 # --- combinations ---
@@ -187,11 +183,40 @@ def test_robinson_compares_geometric_means() -> None:
     assert robinson(weigh(0.9, 0.6)).is_spam
 
 
-def test_robinson_uses_twenty_five_and_needs_0_54() -> None:
+def test_robinson_uses_twenty_five_and_needs_a_half() -> None:
     assert len(robinson(weigh(*[0.9] * 30)).used) == 25
-    # n equal values p: P = p, Q = 1 - p, S = 2p - 1, and the indicator is p itself.
-    assert not robinson(weigh(0.53, 0.53)).is_spam
-    assert robinson(weigh(0.55, 0.55)).is_spam
+    assert robinson(weigh(0.9, 0.9, 0.2)).is_spam
+    assert not robinson(weigh(0.1, 0.1, 0.8)).is_spam
+
+
+def test_robinson_of_equal_values_is_the_value_drawn_towards_the_middle() -> None:
+    """n equal values p: P = p, Q = 1 - p, S = 2p - 1, and the indicator is p itself; here (0.01 x 0.5 + 2 x 0.9) / 2.01."""
+    assert robinson(weigh(0.9, 0.9)).probability == pytest.approx(1.805 / 2.01)
+
+
+def test_robinson_passes_over_what_is_within_0_2_of_a_half_and_takes_repeated_tokens_twice() -> None:
+    assert robinson(weigh(0.69, 0.31)).used == []
+    assert len(robinson(weigh(0.9, frequency=3)).used) == 2
+
+
+@pytest.mark.parametrize("combine", [graham, burton, robinson, chi_square, naive])
+def test_markov_values_need_more_than_a_half_by_every_algorithm(combine: Callable[..., Score]) -> None:
+    """They are within 1/16 of it: with the cut-offs of other values nothing would ever be spam."""
+    tokens = weigh(0.97)
+    assert combine(tokens, markov=True).is_spam
+    assert not combine(weigh(0.03), markov=True).is_spam
+    assert not combine([], markov=True).is_spam
+
+
+def test_markov_scores_are_their_own_confidence() -> None:
+    """Five spams: 1/2 + 5 / (16 x 6 x 256) = 0.5002035 for each of two words, four times as far for the pair."""
+    tokens = [Weighed(1, markov_value(Hits(5, 0), 1), 1), Weighed(2, markov_value(Hits(5, 0), 1), 1)]
+    tokens.append(Weighed(3, markov_value(Hits(5, 0), 2), 1, 2))
+    bits = DSA_GRAHAM | DSA_BURTON | DSP_MARKOV
+    found = score(tokens, bits)
+    assert found.is_spam
+    assert found.probability == pytest.approx(0.50122, abs=1e-5)
+    assert confidence(tokens, found, bits) == found.probability
 
 
 @pytest.mark.parametrize(
@@ -232,10 +257,11 @@ def test_chi_square_of_ten_thousand_tokens_is_finite() -> None:
 
 
 def test_naive_uses_every_token() -> None:
-    found = naive(weigh(*[0.55] * 40, *[0.45] * 39))
+    found = naive(weigh(*[0.95] * 40, *[0.05] * 39))
     assert len(found.used) == 79
-    assert found.probability == pytest.approx(0.55)
+    assert found.probability == pytest.approx(0.95)
     assert found.is_spam
+    assert not naive(weigh(0.89)).is_spam
 
 
 def test_nothing_known_is_innocent_by_every_algorithm() -> None:
@@ -254,14 +280,52 @@ def test_of_several_algorithms_one_that_says_spam_is_enough() -> None:
     assert found.probability == pytest.approx(0.384 / 0.400)
 
 
+def test_of_two_that_say_spam_burtons_score_is_told_and_of_two_that_do_not_grahams() -> None:
+    """0.9 twice and 0.8: Graham 0.72 / 0.74 = 0.973, Burton 0.648 / 0.65 = 0.997; 0.1 and 0.2 turn it round."""
+    spam, innocent = [Weighed(1, 0.9, 2), Weighed(2, 0.8, 1)], [Weighed(1, 0.1, 2), Weighed(2, 0.2, 1)]
+    bits = DSA_GRAHAM | DSA_BURTON
+    assert score(spam, bits).probability == pytest.approx(0.648 / 0.650)
+    assert score(innocent, bits).probability == pytest.approx(0.02 / 0.74)
+
+
+def test_of_equally_telling_tokens_those_of_more_words_come_first() -> None:
+    tokens = [Weighed(key, 0.99, 1, 1 + key % 2) for key in range(30)]
+    assert {token.words for token in graham(tokens).used} == {2}
+
+
+def test_fishers_test_trusts_grahams_values_as_far_as_they_were_seen() -> None:
+    """Seen once, 0.9999 counts as (0.05 + 0.9999) / 1.1 = 0.9545, and 0.9 as (0.05 + 0.9) / 1.1 = 0.8636: too near."""
+    found = score([Weighed(1, 0.9999, 1, seen=1), Weighed(2, 0.9, 1, seen=1)], DSA_CHI_SQUARE)
+    assert [token.value for token in found.used] == [pytest.approx(1.0499 / 1.1)]
+
+
 def test_equally_telling_tokens_are_chosen_the_same_way_everywhere() -> None:
     tokens = [Weighed(key, 0.99, 1) for key in range(40)]
     assert graham(tokens).used == graham(list(reversed(tokens))).used
 
 
 def test_confidence_speaks_for_the_result() -> None:
+    """0.9 alone is far enough from 1/2; the indicator of one value is the value: (0.01 x 0.5 + 2 x 0.9) / 2.01."""
     tokens = weigh(0.9, 0.6)
-    assert confidence(tokens, True) == pytest.approx(1 - confidence(tokens, False))
+    spam, innocent = Score(1.0, True, tokens), Score(0.0, False, tokens)
+    assert confidence(tokens, spam, DSA_GRAHAM) == pytest.approx(1.805 / 2.01)
+    assert confidence(tokens, innocent, DSA_GRAHAM) == pytest.approx(1 - 1.805 / 2.01)
+
+
+def test_nobody_is_confident_where_no_token_tells_anything() -> None:
+    tokens = weigh(0.4, 0.6)
+    assert confidence(tokens, Score(0.4, False, tokens), DSA_GRAHAM) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("bits", "tokens"), [(DSA_GRAHAM, 15), (DSA_GRAHAM | DSA_BURTON, 25), (DSA_ROBINSON, 25), (DSA_CHI_SQUARE, 15)]
+)
+def test_confidence_looks_at_as_many_tokens_as_the_algorithms(bits: int, tokens: int) -> None:
+    """So many of 0.9 in front of thirty of 0.2."""
+    values = weigh(*[0.9] * tokens, *[0.2] * 30)
+    assert confidence(values, Score(1.0, True, values), bits) == pytest.approx(
+        confidence(values[:tokens], Score(1.0, True, []), bits)
+    )
 
 
 @settings(deadline=None)
@@ -280,4 +344,4 @@ def test_a_value_is_a_probability_whatever_the_counts(
     spam: int, innocent: int, spams: int, innocents: int, bias: bool
 ) -> None:
     for bits in (DSP_GRAHAM, DSP_ROBINSON, DSP_MARKOV):
-        assert 0 < token_value(Hits(spam, innocent), Totals(spams, innocents), bits, 3, DSZ_SBPH, bias) < 1
+        assert 0 < token_value(Hits(spam, innocent), Totals(spams, innocents), bits, 3, bias) < 1

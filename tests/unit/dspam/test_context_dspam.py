@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -138,6 +140,26 @@ def test_a_signature_can_be_classified_again(store: MemoryStore) -> None:
     assert again.result == dspam.DSR_ISSPAM
 
 
+@pytest.mark.parametrize("message", [None, b"", "", HAM])
+def test_classifying_a_signature_does_not_read_the_message(store: MemoryStore, message: bytes | str | None) -> None:
+    """pydspam's programs write process(b"", sig=signature)."""
+    first = context(store, dspam.DSM_CLASSIFY)
+    first.process(SPAM)
+    trained(store)
+    again = context(store, dspam.DSM_CLASSIFY)
+    again.process(message, sig=first.signature)
+    assert (again.result, again.probability) == (dspam.DSR_ISSPAM, pytest.approx(1.0))
+
+
+def test_an_empty_message_with_a_signature_is_the_signature(store: MemoryStore) -> None:
+    first = context(store, dspam.DSM_CLASSIFY)
+    first.process(SPAM)
+    trained(store)
+    again = context(store)
+    again.process(b"", sig=first.signature)
+    assert again.result == dspam.DSR_ISSPAM
+
+
 def test_a_second_opinion_stands_and_is_what_is_learned(store: MemoryStore) -> None:
     ds = context(store)
     ds.second_opinion = lambda asked: dspam.DSR_ISSPAM if asked.result == dspam.DSR_ISINNOCENT else dspam.DSR_NONE
@@ -167,24 +189,49 @@ def toe(store: MemoryStore) -> dspam.ctx:
     return ds
 
 
-def test_toe_learns_everything_up_to_a_hundred_innocent_messages(store: MemoryStore) -> None:
-    store.train("bob", {}, Totals(innocent_learned=100))
+@pytest.mark.parametrize(("spam", "innocent"), [(500, 100), (100, 500)])
+def test_toe_learns_everything_up_to_a_hundred_messages_of_each_kind(
+    store: MemoryStore, spam: int, innocent: int
+) -> None:
+    store.train("bob", {}, Totals(spam, innocent))
     assert toe(store).learned
-    assert store.totals("bob") == Totals(innocent_learned=101)
+    assert store.totals("bob") == Totals(spam, innocent + 1)
 
 
 def test_toe_only_counts_messages_from_then_on(store: MemoryStore) -> None:
-    store.train("bob", {}, Totals(innocent_learned=101))
+    store.train("bob", {}, Totals(101, 101))
     assert not toe(store).learned
-    assert store.totals("bob") == Totals(innocent_learned=101, innocent_classified=1)
+    assert store.totals("bob") == Totals(101, 101, innocent_classified=1)
     assert hits(store, "lunch") == [Hits(0, 0)]
 
 
+def test_toe_with_markov_values_learns_nothing_but_errors_from_the_beginning(store: MemoryStore) -> None:
+    ds = context(store)
+    ds.training_mode, ds.algorithms = dspam.DST_TOE, dspam.DSA_GRAHAM | dspam.DSP_MARKOV
+    ds.process(HAM)
+    assert store.totals("bob") == Totals(innocent_classified=1)
+
+
+def test_an_error_by_text_is_taken_back_while_toe_learns_everything(store: MemoryStore) -> None:
+    """As libdspam: it trains on everything until both kinds are known, and so takes the error back as well."""
+    toe(store)
+    teach(store, HAM, dspam.DSR_ISSPAM, dspam.DSS_ERROR, training_mode=dspam.DST_TOE)
+    assert store.totals("bob") == Totals(spam_learned=1, spam_misclassified=1)
+    assert hits(store, "lunch") == [Hits(1, 0)]
+
+
+def test_an_error_by_text_takes_nothing_back_once_toe_is_mature(store: MemoryStore) -> None:
+    store.train("bob", {token_key("lunch"): Hits(0, 7)}, Totals(101, 101))
+    teach(store, HAM, dspam.DSR_ISSPAM, dspam.DSS_ERROR, training_mode=dspam.DST_TOE)
+    assert store.totals("bob") == Totals(102, 101, spam_misclassified=1)
+    assert hits(store, "lunch") == [Hits(1, 7)]
+
+
 def test_toe_learns_an_error_and_takes_nothing_back_that_it_did_not_learn(store: MemoryStore) -> None:
-    store.train("bob", {token_key("lunch"): Hits(0, 7)}, Totals(innocent_learned=101))
+    store.train("bob", {token_key("lunch"): Hits(0, 7)}, Totals(101, 101))
     ds = toe(store)
     teach(store, None, dspam.DSR_ISSPAM, dspam.DSS_ERROR, ds.signature, training_mode=dspam.DST_TOE)
-    assert store.totals("bob") == Totals(spam_learned=1, innocent_learned=101, spam_misclassified=1)
+    assert store.totals("bob") == Totals(spam_learned=102, innocent_learned=101, spam_misclassified=1)
     assert hits(store, "lunch") == [Hits(1, 7)]
 
 
@@ -230,6 +277,49 @@ def test_the_same_error_reported_twice_teaches_once(store: MemoryStore) -> None:
     assert (again.learned, again.result) == (False, dspam.DSR_ISSPAM)
 
 
+def test_the_same_signature_reported_again_teaches_once(store: MemoryStore) -> None:
+    """Who keeps the signature of before, as the example of docs/dspam.md does."""
+    ds = context(store)
+    ds.process(SPAM)
+    for _ in range(3):
+        told = teach(store, None, dspam.DSR_ISSPAM, dspam.DSS_ERROR, ds.signature)
+        assert store.totals("bob") == Totals(spam_learned=1, spam_misclassified=1)
+    assert not told.learned
+    assert only(hits(store, "pills", "Subject*pills")) == {Hits(1, 0)}
+
+
+def test_two_messages_that_are_the_same_are_two_messages(store: MemoryStore) -> None:
+    signatures = []
+    for _ in range(2):
+        ds = context(store)
+        ds.process(SPAM)
+        signatures.append(ds.signature)
+    for signature in signatures:
+        teach(store, None, dspam.DSR_ISSPAM, dspam.DSS_ERROR, signature)
+    assert store.totals("bob") == Totals(spam_learned=2, spam_misclassified=2)
+    assert hits(store, "pills") == [Hits(2, 0)]
+
+
+def test_signatures_of_the_first_version_are_read(store: MemoryStore) -> None:
+    """They have no serial number; so whoever reports one of them twice, with the bytes of before, teaches twice."""
+    context(store).process(b"\n\npills")
+    old = b"D\x01\x02\x02" + token_key("pills").to_bytes(8, "little") + b"\x81"
+    told = teach(store, None, dspam.DSR_ISSPAM, dspam.DSS_ERROR, old)
+    assert hits(store, "pills") == [Hits(1, 0)]
+    assert told.signature is not None
+    assert told.signature[1] == 2
+
+
+def test_nothing_is_owed_for_what_was_never_learned(store: MemoryStore) -> None:
+    """libdspam stops at 0: an error by text takes back what nobody taught, and the next message counts in full."""
+    for _ in range(3):
+        teach(store, SPAM, dspam.DSR_ISSPAM, dspam.DSS_ERROR)
+    assert store.totals("bob") == Totals(spam_learned=3, spam_misclassified=3)
+    teach(store, SPAM, dspam.DSR_ISINNOCENT)
+    assert hits(store, "pills") == [Hits(3, 1)]
+    assert store.totals("bob") == Totals(3, 1, spam_misclassified=3, innocent_corpusfed=1)
+
+
 def test_a_mistaken_report_is_taken_back_exactly(store: MemoryStore) -> None:
     trained(store, 3)
     ds = context(store)
@@ -254,12 +344,34 @@ def test_corpus_learns_without_taking_anything_back(store: MemoryStore) -> None:
     assert hits(store, "pills") == [Hits(1, 0)]
 
 
-def test_an_inoculation_hits_unknown_tokens_five_times_and_known_ones_twice(store: MemoryStore) -> None:
-    """README of DSPAM, 2.2."""
-    store.train("bob", {token_key("pills"): Hits(1, 1), token_key("cheap"): Hits(1, 0)}, Totals())
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Hits(0, 0), Hits(5, 0)),
+        (Hits(4, 1), Hits(9, 1)),  # fewer than five of this kind and fewer than two of the other: hardly known
+        (Hits(5, 0), Hits(7, 0)),
+        (Hits(0, 2), Hits(2, 2)),
+    ],
+)
+def test_an_inoculation_hits_unknown_tokens_five_times_and_known_ones_twice(
+    store: MemoryStore, before: Hits, after: Hits
+) -> None:
+    """libdspam's figures."""
+    store.train("bob", {token_key("pills"): before}, Totals())
     teach(store, SPAM, dspam.DSR_ISSPAM, dspam.DSS_INOCULATION)
-    assert hits(store, "pills", "cheap", "online") == [Hits(3, 1), Hits(6, 0), Hits(5, 0)]
-    assert store.totals("bob") == Totals(spam_learned=1)
+    assert hits(store, "pills") == [after]
+
+
+def test_an_inoculation_of_honest_mail_asks_the_other_way_round(store: MemoryStore) -> None:
+    store.train("bob", {token_key("lunch"): Hits(1, 4), token_key("noon"): Hits(4, 1)}, Totals())
+    teach(store, HAM, dspam.DSR_ISINNOCENT, dspam.DSS_INOCULATION)
+    assert hits(store, "lunch", "noon") == [Hits(1, 9), Hits(4, 3)]
+
+
+def test_an_inoculation_is_counted_as_from_a_corpus(store: MemoryStore) -> None:
+    """Nobody classified it, so it is no true positive (spam learned - misclassified - from a corpus)."""
+    teach(store, SPAM, dspam.DSR_ISSPAM, dspam.DSS_INOCULATION)
+    assert store.totals("bob") == Totals(spam_learned=1, spam_corpusfed=1)
 
 
 def test_unlearning_takes_a_training_back(store: MemoryStore) -> None:
@@ -319,7 +431,7 @@ def test_one_spam_ends_whitelisting(store: MemoryStore) -> None:
 
 
 def test_train_on_error_counts_from_lines_all_the_same(store: MemoryStore) -> None:
-    store.train("bob", {}, Totals(innocent_learned=101))
+    store.train("bob", {}, Totals(101, 101))
     for _ in range(11):
         ds = context(store, flags=dspam.DSF_WHITELIST)
         ds.training_mode = dspam.DST_TOE
@@ -348,6 +460,35 @@ def test_noise_is_left_out_once_a_user_has_2500_innocent_messages(
     ds = context(store, dspam.DSM_CLASSIFY, dspam.DSF_NOISE)
     ds.process(b"\n\nbuy shakespeare pills")
     assert {name for name, _ in ds.factors} == names
+
+
+def noise_in_a_toe_dictionary(store: MemoryStore) -> dspam.ctx:
+    ds = context(store, flags=dspam.DSF_NOISE)
+    ds.training_mode = dspam.DST_TOE
+    ds.process(b"\n\nbuy shakespeare pills")
+    return ds
+
+
+def test_a_mature_toe_dictionary_learns_patterns_and_reduces_noise(store: MemoryStore) -> None:
+    """It learned 200 innocent messages of 3,000, for the others were only counted: their patterns it knows all the same."""
+    words = {"buy": Hits(150, 0), "pills": Hits(150, 0), "shakespeare": Hits(0, 150)}
+    deltas = {token_key(word): count for word, count in words.items()}
+    store.train("bob", deltas, Totals(200, 200, spam_classified=2800, innocent_classified=2800))
+    assert len(noise_in_a_toe_dictionary(store).factors) == 3  # the pattern is not known yet
+    for _ in range(10):
+        noise_in_a_toe_dictionary(store)
+    assert hits(store, "buy", "shakespeare") == [Hits(150, 0), Hits(0, 150)]
+    assert {name for name, _ in noise_in_a_toe_dictionary(store).factors} == {"buy", "pills"}
+
+
+def test_a_pattern_is_compared_with_the_messages_whose_patterns_were_learned(store: MemoryStore) -> None:
+    """In 30 of 1,000 spams and 30 of 1,000 innocent messages: 0.5, and no noise, though only 40 spams were learned."""
+    words = {"buy": Hits(40, 0), "pills": Hits(40, 0), "shakespeare": Hits(0, 150)}
+    words |= {"bnr.s|1.00_0.00_1.00": Hits(30, 30), "bnr.t|": Hits(1000, 1000)}
+    store.train("bob", {token_key(word): count for word, count in words.items()}, Totals(40, 3000))
+    ds = context(store, dspam.DSM_CLASSIFY, dspam.DSF_NOISE)
+    ds.process(b"\n\nbuy shakespeare pills")
+    assert len(ds.factors) == 3
 
 
 # --- groups ---
@@ -509,6 +650,45 @@ def test_an_unknown_tokenizer_and_no_user_are_errors(store: MemoryStore) -> None
         ds.process(HAM)
     with pytest.raises(dspam.error, match="user"):
         dspam.ctx("", dspam.DSM_PROCESS)
+
+
+def test_a_context_without_a_user_tokenizes_and_nothing_else(store: MemoryStore) -> None:
+    ds = dspam.ctx(None, dspam.DSM_PROCESS)
+    assert len(ds.tokenize(None, b"free pills")) == 2
+    ds.attach(store)
+    with pytest.raises(dspam.error, match="no user"):
+        ds.process(HAM)
+    with pytest.raises(dspam.error, match="no user"):
+        ds.verify_signature("id1")
+
+
+# --- pydspam's names ---
+
+
+def test_contexts_have_pydspams_names_and_keywords(store: MemoryStore, tmp_path: Path) -> None:
+    assert dspam.dspam is dspam.ctx
+    ds = dspam.dspam(name="bob", mode=dspam.DSM_PROCESS, flags=dspam.DSF_SIGNATURE, group=None, home=str(tmp_path))
+    ds.attach(store)
+    ds.process(msg=HAM)
+    ds.classification, ds.source = dspam.DSR_ISSPAM, dspam.DSS_ERROR
+    ds.process(msg=b"", sig=ds.signature)
+    assert ds.totals == (1, 0, 1, 0, 0, 0, 0, 0)
+
+
+def test_an_error_is_an_oserror_that_says_what_is_wrong() -> None:
+    with pytest.raises(OSError, match=r"^a user name is empty$") as raised:
+        dspam.ctx("", dspam.DSM_PROCESS)
+    assert isinstance(raised.value, dspam.error)
+    assert (raised.value.errno, raised.value.strerror) == (errno.EINVAL, "a user name is empty")
+    copied = pickle.loads(pickle.dumps(raised.value))
+    assert (copied.errno, copied.strerror) == (errno.EINVAL, "a user name is empty")
+
+
+def test_what_libdspam_is_asked_once_is_taken() -> None:
+    dspam.set_debug(2)
+    dspam.set_verified_user(1)
+    with pytest.raises(dspam.error, match="out of range"):
+        dspam.set_debug(3)
 
 
 @settings(deadline=None, max_examples=50)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from antispam.store import Store, migrate
+from antispam.store import Store
 from dspam.schema import State, dspam_page, dspam_training, dspam_user
 from dspam.store import (
     Deltas,
@@ -29,6 +29,8 @@ from dspam.store import (
 )
 from dspam.store.compactor import fold
 
+pytestmark = pytest.mark.every_database
+
 DAY = 86_400.0
 ONE = np.array([[1, 0, 5]], dtype=np.int32)
 
@@ -43,7 +45,6 @@ class Clock:
 
 @pytest.fixture
 def store(database_url):
-    migrate(database_url)
     store = Store(database_url, busy_timeout=30.0)
     yield store
     store.close()
@@ -104,7 +105,6 @@ def test_a_few_pending_trainings_wait_until_they_are_old(store):
 
 
 def test_compactors_at_once_fold_each_training_once(database_url):
-    migrate(database_url)
     stores = [Store(database_url, busy_timeout=30.0) for _ in range(3)]
     user = user_id(stores[0], "bob")
     keys, counts = teach(stores[0], user, 12)
@@ -142,7 +142,6 @@ COMPACT_FOR_EVER = """
 
 def test_killed_at_any_moment_it_neither_loses_nor_doubles_a_training(database_url):
     """Five times a process that trains and folds is killed. Every training that it reported is there, each of them once."""
-    migrate(database_url)
     store = Store(database_url, busy_timeout=30.0)
     user = user_id(store, "bob")
     assert user == 1

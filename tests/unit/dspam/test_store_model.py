@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from antispam.store import Store, migrate
+from antispam.store import Store
 from dspam.store import Taught, TokenStore, Totals, compact, purge_tokens, user_id
 from dspam.store.compactor import fold
+
+pytestmark = pytest.mark.every_database
 
 DAY = 86_400.0
 KEYS = (np.arange(-300, 300) * 0x51_7CC1_B727_2203 + 1).astype(np.int64)
@@ -72,7 +74,6 @@ class World:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_tokens_are_the_sum_of_the_trainings_in_force(database_url, seed):
-    migrate(database_url)
     stores = [Store(database_url), Store(database_url)]
     world = World(stores, seed)
     for _ in range(120):

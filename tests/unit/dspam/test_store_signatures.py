@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.store import Store, migrate
 from dspam.store import (
     Signature,
     delete_signature,
@@ -15,13 +14,7 @@ from dspam.store import (
     user_id,
 )
 
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
+pytestmark = pytest.mark.every_database
 
 
 def test_a_signature_is_found_with_its_user_and_without(store):

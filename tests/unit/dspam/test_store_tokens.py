@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError
 from dspam.schema import dspam_training
 from dspam.store import (
     Deltas,
@@ -27,6 +27,9 @@ from dspam.store import (
     user_names,
 )
 from dspam.store.compactor import fold
+from support.stores import make_store
+
+pytestmark = pytest.mark.every_database
 
 KEYS = np.array([5, -7, 2**62, 11], dtype=np.int64)
 SPAM = np.array([[1, 0, 300]] * 4, dtype=np.int32)
@@ -40,23 +43,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def sqlite_store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 @pytest.fixture(params=[EVERYTHING_FITS, NOTHING_FITS], ids=["in memory", "message by message"])
@@ -210,8 +196,7 @@ def test_a_training_is_counted_once_however_often_the_log_is_read_or_folded(stor
 @pytest.mark.parametrize("server", ["postgresql", "mariadb"])
 def test_a_lower_number_that_is_committed_later_is_not_missed(request, server):
     """A transaction takes its number early; here the one that began first is committed last. SQLite's writers take turns."""
-    url = request.getfixturevalue(server).new_database()
-    migrate(url)
+    url = request.getfixturevalue(server).new_store()
     store = Store(url)
     clock = Clock()
     tokens = TokenStore(store, clock=clock)
@@ -229,7 +214,6 @@ def test_a_lower_number_that_is_committed_later_is_not_missed(request, server):
 
 
 def test_workers_and_nodes_that_train_at_once_lose_nothing(database_url, cache):
-    migrate(database_url)
     stores = [Store(database_url, busy_timeout=30.0) for _ in range(2)]
     nodes = [TokenStore(store, cache=cache) for store in stores]
     bob = user_id(stores[0], "bob")
@@ -262,7 +246,6 @@ def test_workers_and_nodes_that_train_at_once_lose_nothing(database_url, cache):
 
 
 def test_minds_may_change_while_another_node_folds(database_url):
-    migrate(database_url)
     stores = [Store(database_url, busy_timeout=30.0) for _ in range(2)]
     bob = user_id(stores[0], "bob")
     stopped = threading.Event()
@@ -305,7 +288,7 @@ def test_opposite_verdicts_at_once_leave_one_of_them(store):
 @pytest.mark.parametrize("trouble", ["locked", "full"])
 def test_what_could_not_be_committed_was_not_learned(tmp_path, trouble):
     url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
+    make_store(url)
     store = Store(url, pool=1, busy_timeout=0.05)
     tokens = TokenStore(store)
     bob = user_id(store, "bob")

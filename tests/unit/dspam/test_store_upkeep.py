@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from antispam.store import Store, migrate
 from dspam.schema import State, dspam_page, dspam_training
 from dspam.store import Folding, Forgetting, Retention, TokenStore, find_signature, put_signature, user_id
+
+pytestmark = pytest.mark.every_database
 
 DAY = 86_400.0
 ONE = np.array([[1, 0, 5]], dtype=np.int32)
@@ -19,14 +20,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def states(store):

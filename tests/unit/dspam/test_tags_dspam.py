@@ -77,6 +77,49 @@ def test_hostile_text_takes_time_in_proportion(piece: str) -> None:
     assert time.process_time() - start < 3
 
 
+WRAPPED = base64.encodebytes(b"hello\n<!DSPAM:INNER>\n")
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_a_tag_in_a_base64_part_is_found_and_removed(kind: type) -> None:
+    message = (
+        b'Content-Type: multipart/mixed; boundary="b"\n\n<!DSPAM:ONE>--b\nContent-Type: text/plain\n'
+        b"Content-Transfer-Encoding: base64\n\n" + WRAPPED + b"--b\n\n<!DSPAM:TWO>\n--b--\n"
+    )
+    message = message.replace(b"<!DSPAM:ONE>--b", b"<!DSPAM:ONE>\n--b")
+    given = message if kind is bytes else message.decode()
+    clean, ids = extract_signature_tags(given)
+    assert ids == ["ONE", "INNER", "TWO"]
+    expected = message.replace(WRAPPED, base64.encodebytes(b"hello\n\n"))
+    expected = expected.replace(b"<!DSPAM:ONE>", b"").replace(b"<!DSPAM:TWO>", b"")
+    assert (clean if kind is bytes else clean.encode()) == expected
+
+
+def test_our_own_tag_in_a_base64_message_is_seen() -> None:
+    body = base64.encodebytes("grüße\n".encode("latin-1"))
+    message = tagged(b"Content-Type: text/plain; charset=latin-1\nContent-Transfer-Encoding: base64\n\n" + body)
+    clean, ids = extract_signature_tags(message)
+    assert ids == [ID]
+    assert mime.message_from_bytes(clean).get_payload(decode=True) == "grüße\n\n\n".encode("latin-1")
+
+
+def test_a_base64_part_without_tags_stays_as_it_came() -> None:
+    message = b"Content-Transfer-Encoding: base64\n\n  aGVs\nbG8=  garbage"
+    assert extract_signature_tags(message) == (message, [])
+
+
+def test_text_that_names_base64_and_is_no_message_is_only_text() -> None:
+    assert extract_signature_tags("base64 \ud800 <!DSPAM:A1>") == ("base64 \ud800 ", ["A1"])
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_no_base64_content_makes_it_raise(content: bytes) -> None:
+    message = b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(content + b"<!DSPAM:A1>")
+    assert "A1" in extract_signature_tags(message)[1]
+    extract_signature_tags(b"Content-Transfer-Encoding: base64\n\n" + content)
+
+
 @settings(deadline=None)
 @given(st.text("<!DSPAM:-A1=\r\n> &lt;3CE", max_size=120))
 def test_no_text_makes_it_raise(text: str) -> None:

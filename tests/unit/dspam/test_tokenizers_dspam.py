@@ -170,7 +170,37 @@ def test_every_text_part_is_read_and_no_other() -> None:
         b'Content-Type: multipart/mixed; boundary="b"\n\n--b\n\nplain\n--b\nContent-Type: text/html\n\n<b>html</b>\n'
         b"--b\nContent-Type: image/png\n\nimage\n--b--\n"
     )
-    assert [part.strip() for part in read_text(message).body] == ["plain", "<b>html</b>"]
+    assert [part.strip() for part in read_text(message).body] == ["", "plain", "html"]
+
+
+def test_the_text_before_the_first_part_is_read_as_libdspam_does() -> None:
+    message = b'Content-Type: multipart/mixed; boundary="b"\n\nA multipart message.\n--b\n\nplain\n--b--\nepilogue\n'
+    assert [part.strip() for part in read_text(message).body] == ["A multipart message.", "plain"]
+
+
+INVOICE = (
+    b'Subject: hello\nContent-Type: multipart/mixed; boundary="b"\n\n--b\n\nsee below\n--b\n'
+    b'Content-Type: application/octet-stream\nContent-Disposition: attachment; filename="invoice.exe"\n\nMZ\n--b\n'
+    b"Content-Type: message/rfc822\n\nFrom: Mallory <m@example.net>\nSubject: inside\n\ninner text\n--b--\n"
+)
+
+
+def test_headers_of_parts_and_attached_messages_are_read() -> None:
+    table = tokenize(read_text(INVOICE), DSZ_WORD).table
+    found = {token.name for token in table.values()}
+    assert {"Content-Disposition*invoice.exe", "Subject*hello", "Subject*inside", "From*Mallory", "inner"} <= found
+
+
+def test_who_wrote_an_attached_message_is_not_the_sender() -> None:
+    """libdspam takes the last From line of all, also in the header of a part."""
+    assert tokenize(read_text(INVOICE)).sender == 0
+    sender = tokenize(read_text(b"From: Ann <ann@example.org>\n" + INVOICE)).sender
+    assert sender == token_key("From*Ann <ann@example.org>")
+
+
+def test_fields_of_parts_count_against_the_limit_of_fields() -> None:
+    text = read_text(INVOICE, Limits(max_fields=4))
+    assert (len(text.fields), len(text.inner)) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -181,10 +211,36 @@ def test_every_text_part_is_read_and_no_other() -> None:
         ("&#118;iagra &amp; co", "viagra & co"),
         (f"a&#{'9' * 5000};b", "a\ufffdb"),
         ("<!-->b-->c", "b-->c"),  # HTML: an empty comment
+        ("che<b></b>ap", "cheap"),
+        ('che<span style="x">a</span>p', "cheap"),
+        ("1 < 2", "1 < 2"),
+        ("a<b", "a"),  # a tag that never ends
     ],
 )
-def test_html_comments_and_references_hide_nothing(text: str, clean: str) -> None:
+def test_html_comments_tags_and_references_hide_nothing(text: str, clean: str) -> None:
     assert clean_html(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<p class=x>one</p><p>two<br>three</p>", ["one", "two", "three"]),
+        ("<td>one</td><td>two</td>", ["one", "two"]),
+        ("<STYLE>b{color:red}</STYLE>seen<script>var x='</b>'</script >too", ["seen", "too"]),
+        ("<style>hidden", []),
+        ('<font face="Arial" size=2>text</font>', ["text"]),
+        ('<a href="http://pills.example/buy">click</a>', ["http", "pills", "example", "buy", "click"]),
+        ("<img alt=picture src='https://t.example/p.gif'>", ["https", "example", "gif"]),
+        ('<a href="mailto:bob@example.org">mail</a>', ["mail"]),
+    ],
+)
+def test_of_html_the_text_and_the_addresses_of_links_are_words(text: str, words: list[str]) -> None:
+    assert [word for word in words_of(clean_html(text)) if len(word) > 1] == words
+
+
+def test_a_link_of_html_counts_as_one_too() -> None:
+    message = b"Content-Type: text/html\n\n<a href=http://pills.example/buy>x</a>"
+    assert "Url*pills" in {token.name for token in tokenize(read_text(message), DSZ_WORD).table.values()}
 
 
 # --- limits ---
@@ -221,12 +277,28 @@ def test_no_text_makes_it_raise(field: str, body: str) -> None:
         b"\n\n" + b"".join(b"w%d " % n for n in range(300_000)),
         b"Content-Type: text/html\n\n" + b"<!--" * 500_000,
         b"Content-Type: text/html\n\n" + b"&#x" * 500_000,
+        b"Content-Type: text/html\n\n" + b"<a href=" * 500_000,
+        b"Content-Type: text/html\n\n" + b"<a " + b'href="http:' * 500_000,
+        b"Content-Type: text/html\n\n" + b"<script>" * 500_000,
         b"\n\n" + b"http://" * 300_000,
         b"Subject: " + b"=?utf-8?q?a?= " * 200_000 + b"\n\n",
         b"".join(b"X-%d: aa bb cc dd ee ff\n" % n for n in range(100_000)) + b"\n",
         b'Content-Type: multipart/mixed; boundary="b"\n\n' + b"--b\n\nword word\n" * 100_000,
     ],
-    ids=["words", "one word", "new words", "comments", "references", "links", "encoded words", "fields", "parts"],
+    ids=[
+        "words",
+        "one word",
+        "new words",
+        "comments",
+        "references",
+        "tags",
+        "attributes",
+        "scripts",
+        "links",
+        "encoded words",
+        "fields",
+        "parts",
+    ],
 )
 def test_a_hostile_message_takes_bounded_time(message: bytes) -> None:
     start = time.process_time()

@@ -8,22 +8,13 @@ from typing import Any
 
 import pytest
 
-from antispam.store import Store, migrate
+from antispam.store import Store
 from gossip import HAM, SPAM, Records
 from gossip.client import NoAnswer
 from gossip.node import Gossip
 from gossip.records import vote_row
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 class Peer:

@@ -7,21 +7,15 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from antispam.store import Store, migrate
+from antispam.store import Store
 from gossip import HAM, SPAM, Observations, Records
 from gossip.observations import replayed
 from gossip.records import identity, vote_row
 from gossip.schema import reputation_vote
 
+pytestmark = pytest.mark.every_database
+
 NAME = "example.org:SPF"
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def voted(store: Store, umis: str, vote: int | None, at: float = 100.0, name: str = NAME, ref: str = "") -> None:

@@ -9,19 +9,13 @@ from antispam.learning.preferences import read_preference
 from antispam.learning.settings import SignaturePlace, TrainingMode
 from antispam.mail.evidence import SpamAction
 from antispam.settings import SettingsError
-from antispam.store import Store, migrate, preferences
+from antispam.store import preferences
 from antispam.store.preferences import Preference, Scope
 from support.learning import dspam_settings
 
+pytestmark = pytest.mark.every_database
+
 USERS = "dspam_users = Ann, bob\nann = Ann.Smith@example.com, ann@example.com\nbob = @bob.example\n"
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from antispam.learning.teacher import Dictionaries
 from antispam.mail.decisions import Decision
 from antispam.mail.verdicts import quarantine as quarantined
 from antispam.settings import default_settings
-from antispam.store import Store, migrate, preferences, quarantine
+from antispam.store import Store, preferences, quarantine
 from antispam.store.preferences import Preference, Scope
 from antispam.store.quarantine import Kept
 from antispam.store.quarantine_settings import QuarantineSettings
@@ -21,12 +21,13 @@ from dspam.store import pack_keys, put_signature
 from gossip import Records
 from gossip.records import vote_row
 from support.learning import HAM, dspam_settings, message
+from support.stores import make_store
 
 
 @pytest.fixture
 def store(tmp_path):
     url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
+    make_store(url)
     store = Store(url)
     decision = Decision("spam_action", quarantined("0.99"))
     with store.write() as connection:

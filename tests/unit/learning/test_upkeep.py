@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 import sqlalchemy as sa
 
 from antispam.learning import upkeep
 from antispam.service.housekeeping import Housekeeper
-from antispam.store import Store, migrate
 from dspam.schema import State, dspam_signature, dspam_training
 from dspam.store import TokenStore, put_signature, user_id
 from support.learning import dspam_settings, teach
 
 NOW, DAY = 1_700_000_000.0, 86_400.0
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def at(store, now, config=""):

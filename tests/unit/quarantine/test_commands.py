@@ -15,11 +15,12 @@ from click.testing import CliRunner
 from antispam.commands.program import make_group
 from antispam.commands.quarantine.commands import quarantine_commands
 from antispam.commands.quarantine.importing import import_mailbox
-from antispam.store import Store, StoreError, migrate, retention
+from antispam.store import Store, StoreError, retention
 from antispam.store.quarantine import of_ref
 from antispam.store.retention import Limits
 from support.places import REPOSITORY
 from support.quarantined import DAY, contents, entries, keep, letters, mark_failed, mark_sent
+from support.stores import make_store
 
 CRON = REPOSITORY / "cron" / "bms-quarantine"
 MBOX = b"From dspam Thu Aug 22 12:36:23 2002\nSubject: WIN\nX-Dspam-Recipients: bob@example.com\n\nBuy!\n"
@@ -33,7 +34,7 @@ class Site:
         self.config = folder / "milter.cfg"
         self.config.write_text(f"[milter]\ndatadir = {folder}/state\n[store]\nbusy_timeout = 1s\n")
         url = f"sqlite:///{folder}/state/bms.sqlite"
-        migrate(url)
+        make_store(url)
         self.store = Store(url)
 
     def run(self, *words):

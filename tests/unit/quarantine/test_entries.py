@@ -26,6 +26,8 @@ from antispam.store.release import release
 from antispam.store.schema import quarantine_entry
 from support.quarantined import DAY, NOW, contents, entries, keep, letters, mark_failed, mark_sent
 
+pytestmark = pytest.mark.every_database
+
 
 def refs(found):
     return [entry.ref for entry in found]

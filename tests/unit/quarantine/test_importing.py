@@ -18,6 +18,8 @@ from antispam.store.retention import Limits, clean
 from antispam.store.schema import stored_message
 from support.quarantined import NOW, contents, entries
 
+pytestmark = pytest.mark.every_database
+
 # As pydspam wrote them: no line quoted, nothing between two messages.
 PYDSPAM = (
     b"From dspam Thu Aug 22 12:36:23 2002\n"

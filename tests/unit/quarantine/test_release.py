@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.store import Store, migrate, outbox
+from antispam.store import Store, outbox
 from antispam.store.quarantine import BadName, NotKept, State, of_ref, remove
 from antispam.store.release import Outcome, Released, checked_address, for_delivery, release
 from support.quarantined import NOW, entries, keep, letters, mark_failed, mark_sent
+
+pytestmark = pytest.mark.every_database
 
 
 def entry(store, ref="abc", user=""):
@@ -146,7 +148,6 @@ def _release_together(url, barrier, outcomes):
 
 
 def test_two_processes_at_once_post_one_letter(database_url):
-    migrate(database_url)
     store = Store(database_url)
     keep(store, "abc")
     store.close()  # nothing of it may live on in a child

@@ -10,12 +10,15 @@ import shutil
 import pytest
 import sqlalchemy as sa
 
-from antispam.store import Store, StoreError, migrate, retention
+from antispam.store import Store, StoreError, retention
 from antispam.store.quarantine import of_ref
 from antispam.store.release import release
 from antispam.store.retention import Cleaned, Limits, Why, clean, surplus
 from antispam.store.schema import quarantine_entry, stored_message
 from support.quarantined import DAY, NOW, contents, entries, keep, letters, mark_failed, mark_sent
+from support.stores import make_store
+
+pytestmark = pytest.mark.every_database
 
 UNLIMITED = Limits(keep=0, size=0, messages=0, released=0)
 MONTH = dataclasses.replace(UNLIMITED, keep=30 * DAY)
@@ -264,7 +267,7 @@ def _clean_and_die(url, at):
 
 def test_a_process_that_is_killed_at_any_moment_leaves_nothing_for_good(tmp_path):
     template, url = tmp_path / "template.db", f"sqlite:///{tmp_path}/test.db"
-    migrate(f"sqlite:///{template}")
+    make_store(f"sqlite:///{template}")
     store = Store(f"sqlite:///{template}")
     _site(store)
     store.close()
@@ -316,7 +319,6 @@ def _clean_together(url, barrier, counts):
 
 
 def test_two_at_once_delete_everything_once(database_url, monkeypatch):
-    migrate(database_url)
     monkeypatch.setattr(retention, "SLICE", 7)
     store = Store(database_url)
     for number in range(60):

@@ -16,7 +16,7 @@ from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.deadline import Deadline
 from antispam.mail.evidence import ReputationFinding
 from antispam.mail.message import Body, Message
-from antispam.store import Store, migrate
+from antispam.store import Store
 from gossip import HAM, SPAM, Observations, Records
 from gossip.node import Answer
 from gossip.records import vote_row
@@ -26,15 +26,6 @@ from support.checking import services_of
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 class Other:

@@ -12,16 +12,17 @@ from bms import main
 from click.testing import CliRunner, Result
 
 from antispam.commands.reputation import bars
-from antispam.store import Store, migrate
+from antispam.store import Store
 from gossip import HAM, SPAM, UNSURE, Records
 from gossip.records import vote_row
+from support.stores import make_store
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "milter.cfg"
     path.write_text(f"[milter]\ndatadir = {tmp_path}\n")
-    migrate(f"sqlite:///{tmp_path}/bms.sqlite")
+    make_store(f"sqlite:///{tmp_path}/bms.sqlite")
     store = Store(f"sqlite:///{tmp_path}/bms.sqlite")
     now = time.time()
     for number in range(40):

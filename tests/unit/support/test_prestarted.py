@@ -80,7 +80,7 @@ def test_its_clock_is_ahead_even_where_a_default_took_it(tmp_path: Path) -> None
     (tmp_path / "program.py").write_text(
         """
 import time
-from antispam.application import Application
+from antispam.service.application import Application
 
 print(time.time() > 2e9, Application.__init__.__kwdefaults__["clock"]() > 2e9)
 """

@@ -9,7 +9,7 @@ import re
 
 from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]
 
-from antispam.net.resolver import ascii_domain
+from antispam.net.addresses import ascii_domain
 from antispam.protocols.dkim.canonical import relaxed_field, simple_field
 from antispam.protocols.dkim.records import DkimResult
 

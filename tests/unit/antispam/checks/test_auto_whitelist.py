@@ -13,21 +13,12 @@ from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.verdicts import Action
-from antispam.store import Store, migrate
+from antispam.store import Store
 from antispam.store.lists import everything
 from support.checking import services_of
 
 NOW = 1_800_000_000.0
 OURS = ConnectionFinding(client=ClientClass.INTERNAL)
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def message(*to: str, sender: str = "ann@example.com", field: str = "", client: Any = OURS) -> Message:

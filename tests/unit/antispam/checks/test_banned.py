@@ -19,7 +19,7 @@ from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import BAN, Action, reject
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import load_text
-from antispam.store import Store, migrate
+from antispam.store import Store
 from antispam.store.lists import Kind, add, everything, find
 from antispam.store.schema import history
 from support.checking import services_of
@@ -27,15 +27,6 @@ from support.checking import services_of
 NOW = 1_800_000_000.0
 DAY = 86400.0
 REFUSED = reject("No.", "no user x@example.com", demerits=1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def services(store: Store | None, config: str = "max_demerits = 3") -> Any:

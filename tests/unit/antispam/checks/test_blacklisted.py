@@ -21,20 +21,11 @@ from antispam.mail.verdicts import CONTINUE, Action, reject
 from antispam.protocols.callback_dialogue import Outcome
 from antispam.settings import load_text
 from antispam.settings.program import ProgramSettings
-from antispam.store import Store, migrate
+from antispam.store import Store
 from support.checking import services_of
 
 LISTED = SenderListFinding(sender="win@spam.example", blacklisted="reported")
 REFUSED = reject("No.", "no")
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def message(*found: Any, ref: str = "abcdefghijkl") -> Message:

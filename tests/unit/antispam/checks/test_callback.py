@@ -22,7 +22,7 @@ from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import Mode, default_settings
-from antispam.store import Store, callbacks, lists, migrate
+from antispam.store import callbacks, lists
 from support.dns import ScriptedResolver
 from support.mail_exchanger import MailExchanger
 from support.network import Network
@@ -30,15 +30,6 @@ from support.network import Network
 NOW = 1_700_000_000.0
 CBV = Verdict(Action.CONTINUE, callback=Callback("CBV", "spf-neutral"))
 DSN = Verdict(Action.CONTINUE, callback=Callback("DSN", "spf-permerror"))
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def spf(result="neutral", helo=None):

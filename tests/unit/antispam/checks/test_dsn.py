@@ -24,20 +24,11 @@ from antispam.protocols import notice_id
 from antispam.protocols.callback_dialogue import Outcome
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import default_settings, load_text
-from antispam.store import Store, StoreError, callbacks, lists, migrate, outbox
+from antispam.store import StoreError, callbacks, lists, outbox
 from support.dns import ScriptedResolver
 
 NOW = 1_700_000_000.0
 EXISTS = CallbackFinding(word="DSN", tag="spf-neutral", outcome=Outcome.OK)
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def spf(result):

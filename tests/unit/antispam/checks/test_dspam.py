@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -23,27 +24,20 @@ from antispam.mail.evidence import (
 from antispam.mail.findings import Findings
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError
 from dspam.schema import dspam_signature
 from dspam.store import Taught
-from support.learning import HAM, SPAM, dspam_settings, message, services, teach
+from support.learning import HAM, SPAM, Learned, dspam_settings, message, services, teach
 
 USERS = "dspam_users = ann, bob\nann = ann@example.com\nbob = bob@example.com, @bob.example\n"
 
 
 @pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def taught(store):
-    teach(store)
-    return store
+def taught(tmp_path):
+    url = f"sqlite:///{tmp_path / 'taught.sqlite'}"
+    Learned(taught=(("site", 120),)).put_into(url)
+    with contextlib.closing(Store(url)) as store:
+        yield store
 
 
 def find(given, text=SPAM, to=("b@example.com",), *found):

@@ -17,13 +17,15 @@ from antispam.mail.decisions import Decision
 from antispam.mail.evidence import TrainingFinding, Verb
 from antispam.mail.findings import Findings
 from antispam.mail.verdicts import Action, quarantine
-from antispam.store import Store, StoreError, migrate
+from antispam.store import StoreError
 from antispam.store.history import HistoryWriter
 from antispam.store.quarantine import Kept
 from antispam.store.schema import outbox, quarantine_entry
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
 from support.learning import HAM, SPAM, dspam_settings, message, services
+
+pytestmark = pytest.mark.every_database
 
 CONFIG = """
 dspam_users = ann, bob
@@ -35,14 +37,6 @@ ham = ham@example.com
 SPAM_REPORT = TrainingFinding(verb=Verb.SPAM, claimed="ann@example.com", user="ann")
 HAM_REPORT = dataclasses.replace(SPAM_REPORT, verb=Verb.HAM)
 REF = "abcdefgh2345"
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def attached(*originals, top="From: ann@example.com\r\nMessage-ID: <1@example.com>\r\nSubject: Fwd\r\n"):

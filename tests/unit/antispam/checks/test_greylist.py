@@ -17,19 +17,10 @@ from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import default_settings
-from antispam.store import Store, StoreError, migrate
+from antispam.store import StoreError
 from support.dns import ScriptedResolver
 
 T0 = 1_700_000_000.0
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def services(store, now=T0, **changes):

@@ -11,14 +11,15 @@ from antispam.mail.evidence import AuthFinding, DkimFinding
 from antispam.mail.findings import Findings
 from antispam.mail.verdicts import Action
 from antispam.protocols.dkim import DkimResult, SignatureResult
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError
 from support.learning import HAM, SPAM, dspam_settings, message, services, teach
+from support.stores import make_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('headers') / 'test.db'}"
-    migrate(url)
+    make_store(url)
     store = Store(url)
     teach(store, "headers")
     yield store

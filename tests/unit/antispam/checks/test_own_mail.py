@@ -23,23 +23,18 @@ from antispam.mail.message import Body, Header, Message
 from antispam.mail.verdicts import Action
 from antispam.service.application import Application, settings_classes
 from antispam.settings import default_settings, load_text
-from antispam.store import Store, StoreError, migrate
+from antispam.store import StoreError
 from antispam.store.engine import url_from
 from antispam.store.outbox import Kind, Letter, pass_digest, post
 from antispam.store.schema import history, outbox
 from support.dns import ScriptedResolver
+from support.stores import make_store
+
+pytestmark = pytest.mark.every_database
 
 NOW = 1_700_000_000.0
 SECRET = "0123456789abcdef0123456789abcdef"
 OTHER = "f" * 32
-
-
-@pytest.fixture
-def store(database_url):
-    migrate(database_url)
-    store = Store(database_url)
-    yield store
-    store.close()
 
 
 def under_way(store, secret=SECRET, until=NOW + 60.0):
@@ -203,7 +198,7 @@ def test_every_row_below_waits_for_the_answer():
 @pytest.fixture
 def application(tmp_path):
     settings = load_text(f"[milter]\ndatadir = {tmp_path}\n", settings_classes(JOURNEY))
-    migrate(url_from(settings))
+    make_store(url_from(settings))
     application = Application(JOURNEY, settings, resolver=ScriptedResolver({}), clock=lambda: NOW)
     yield application
     application.close()

@@ -20,21 +20,12 @@ from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import OnError, SettingsError
-from antispam.store import Store, migrate
+from antispam.store import Store
 from gossip import HAM, SPAM, Records
 from gossip.records import vote_row
 from support.checking import services_of
 
 NOW = 1_800_000_000.0
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def services(store: Store | None, config: str = "", **more: Any) -> Any:

@@ -12,10 +12,11 @@ from antispam.mail.evidence import DkimFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Message
 from antispam.protocols.dkim import DkimResult, SignatureResult
-from antispam.store import Store, migrate
+from antispam.store import Store
 from gossip import SPAM, Records
 from gossip.records import vote_row
 from support.checking import services_of
+from support.stores import make_store
 
 NOW = 1_800_000_000.0
 
@@ -41,7 +42,7 @@ def test_the_authors_own_signature_counts_before_any_other(dkim, expected):
 
 def test_a_signed_domain_is_known_apart_from_the_same_domain_by_spf(tmp_path):
     url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
+    make_store(url)
     store = Store(url)
     Records(store).note(vote_row("u", "example.org:DKIM", NOW - 10, vote=SPAM))
     Records(store).note(vote_row("v", "example.org:SPF", NOW - 10, vote=-SPAM))

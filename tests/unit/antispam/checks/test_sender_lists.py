@@ -16,21 +16,12 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import Action
 from antispam.protocols.spf import Result, SpfResult
-from antispam.store import Store, migrate
+from antispam.store import Store
 from antispam.store.lists import Kind, add, everything
 from support.checking import services_of
 
 NOW = 1_800_000_000.0
 SENDER = "win@mail.spam.example"
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def put(store: Store, kind: Kind, name: str, until: float | None = None) -> None:

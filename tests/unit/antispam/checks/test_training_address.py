@@ -12,7 +12,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, Verb
 from antispam.mail.findings import Findings
 from antispam.mail.verdicts import Action
-from antispam.store import Store, StoreError, migrate
+from antispam.store import StoreError
 from antispam.store.schema import rate
 from support.learning import dspam_settings, message, services
 
@@ -28,15 +28,6 @@ report_rate = 10
 """
 INSIDE = ConnectionFinding(client=ClientClass.INTERNAL)
 OUTSIDE = ConnectionFinding()
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def find(store, *found, to="spam@example.com", mail_from="ann@example.com", text="From: bob@bob.example\r\n\r\nx\r\n"):

@@ -14,7 +14,6 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import CONTINUE, Action, reject
 from antispam.protocols.spf import Result, SpfResult
-from antispam.store import Store, migrate
 from antispam.store.lists import everything
 from support.checking import judge, message, services_of
 
@@ -72,15 +71,6 @@ def test_lists_in_latin_1_are_read(tmp_path):
     file = tmp_path / "milter.cfg"
     file.write_bytes("[defang]\nporn_words = frëe, xãnax\n".encode("latin-1"))
     assert load([file], [words.Settings])[words.Settings].porn_words == ("frëe", "xãnax")
-
-
-@pytest.fixture
-def store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def _conclude(

@@ -18,8 +18,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from antispam.deadline import Deadline
-from antispam.net.addresses import ClientList, IPAddress, is_hostname
-from antispam.net.resolver import DNSTemporaryError, Lookup, Status, ascii_domain
+from antispam.net.addresses import ClientList, IPAddress, ascii_domain, is_hostname
+from antispam.net.resolver import DNSTemporaryError, Lookup, Status
 from antispam.protocols.callback_dialogue import (
     Connect,
     Listener,

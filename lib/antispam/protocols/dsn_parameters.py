@@ -1,0 +1,48 @@
+"""What a client wants to hear of a delivery: the parameters of RFC 3461 at MAIL and RCPT, passed on and obeyed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Section 4: what may stand behind each word. Nothing else is passed on: these go into SMTP commands.
+_AT_MAIL = re.compile(r"RET=(?:FULL|HDRS)|ENVID=[!-~]{1,100}", re.IGNORECASE)
+_AT_RCPT = re.compile(
+    r"NOTIFY=(?:NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2})|ORCPT=[!-~]{1,500}", re.IGNORECASE
+)
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+
+
+def of_mail(params: Iterable[str]) -> str:
+    """RET and ENVID among the parameters of MAIL, as they are sent on; "" where there are none."""
+    return " ".join(one for one in params if _AT_MAIL.fullmatch(one))
+
+
+def of_recipient(params: Iterable[str]) -> str:
+    """NOTIFY and ORCPT among the parameters of RCPT, as they are sent on; "" where there are none."""
+    return " ".join(one for one in params if _AT_RCPT.fullmatch(one))
+
+
+def wants_failures(params: str) -> bool:
+    """Whether the sender is told that a recipient did not get the message: yes unless NOTIFY says otherwise."""
+    words = value(params, "NOTIFY").upper().split(",")
+    return words == [""] or "FAILURE" in words
+
+
+def value(params: str, name: str) -> str:
+    """The value of one parameter, "" where it is missing."""
+    for one in params.split():
+        key, _, found = one.partition("=")
+        if key.upper() == name:
+            return found
+    return ""
+
+
+def from_xtext(text: str) -> str:
+    """The text that xtext (section 4) stands for; what is no ASCII stays as it is written."""
+
+    def decoded(match: re.Match[str]) -> str:
+        char = chr(int(match[1], 16))
+        return char if char.isascii() and char.isprintable() else match[0]
+
+    return _XTEXT.sub(decoded, text)

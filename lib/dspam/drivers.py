@@ -1,0 +1,70 @@
+"""What programs say once for all contexts: which store they use, and what pydspam's module has beside its contexts."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Final
+
+from .memory import Storage
+
+CONFIGURE_ARGS: Final = f" '--libdir={Path(__file__).resolve().parents[1]}'"
+"""How libdspam was configured, as pydspam gives it: programs look for drivers below --libdir."""
+
+
+class error(OSError):
+    """An operation that a context cannot do: wrong arguments, no storage, an unreadable signature.
+
+    `strerror` says what is wrong in words, `errno` is EINVAL unless another is given.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*((errno.EINVAL, *args) if len(args) == 1 else args))
+
+    def __str__(self) -> str:
+        return str(self.strerror or "")
+
+
+_default: Storage | None = None
+
+
+def libdspam_init(driver: Storage | str | None = None) -> None:
+    """Name the store for every attach() without one.
+
+    libdspam loads a storage driver here. The path of such a driver, or None, leaves each context the store in its home
+    directory: the SQLite file dspam.sqlite.
+    """
+    global _default
+    _default = None if driver is None or isinstance(driver, str) else driver
+
+
+def libdspam_shutdown() -> None:
+    """Forget the store that libdspam_init named, and close those in home directories."""
+    global _default
+    _default = None
+    if "dspam.local" in sys.modules:
+        from .local import close_all
+
+        close_all()
+
+
+def open_default(home: str | None) -> Storage:
+    """The store that libdspam_init named, else that of the home directory. Raises error where there is neither."""
+    if _default is not None:
+        return _default
+    if home is None:
+        raise error("no storage: attach(store), libdspam_init(store), or a home directory")
+    from .local import storage  # SQL is loaded only where it is used
+
+    return storage(home)
+
+
+def set_debug(mode: int) -> None:
+    """libdspam's level of debugging, 0 to 2. Nothing is printed here; another number raises error."""
+    if not 0 <= mode <= 2:
+        raise error("set_debug: value out of range")
+
+
+def set_verified_user(flag: int) -> None:
+    """Tell a libdspam that asks whether a user exists. None does here: a store knows its users."""
