@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dspam.features import HEADER, PAIR, STRUCTURE, WORD, kinds_of
+from dspam.features import HEADER, PAIR, WORD, kinds_of
 from dspam.hashing import Keys
 
 Counts = npt.NDArray[np.int32]
@@ -204,9 +204,12 @@ def margin(found: Opinions, totals: Totals, spreads: tuple[float, ...] = _SCALES
     """The opinions as one number: 0 knows nothing, positive is spam."""
     joined = 0.0
     for value, spread, say in zip(found, spreads, _SAY, strict=True):
-        value = min(max(value / spread, -_MAX_SPREADS), _MAX_SPREADS)
-        joined += say * math.copysign(abs(value) ** _BEND, value)
+        joined += _bent(value, spread, say)
     return joined * _known(totals)
+
+
+def _bent(value: float, spread: float, say: float) -> float:
+    return say * math.copysign(min(abs(value / spread), _MAX_SPREADS) ** _BEND, value)
 
 
 def score(keys: Keys, counts: Counts, totals: Totals) -> float:
@@ -288,17 +291,34 @@ def _logistic(value: float) -> float:
 
 
 def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
-    """How much each feature speaks for spam (positive) or ham, to show a person the strongest of both sides."""
-    keys, counts, spreads = _read(keys, counts)
-    header = kinds_of(keys) == HEADER
-    weights, evidence = counts[:, 2] / WEIGHT_UNIT, _evidence(counts, totals)
+    """How much each feature speaks for spam (positive) or ham, as logits: they and -habit(totals) add up to the logit of
+    score(). One value for each key but MARKS."""
+    known = _read(keys, counts)
+    keys, counts = known.keys, known.counts
+    kinds, weights, evidence = kinds_of(keys), counts[:, 2] / WEIGHT_UNIT, _evidence(counts, totals)
+    header, words = np.flatnonzero(kinds == HEADER), np.flatnonzero((kinds == WORD) | (kinds == PAIR))
+    text = np.flatnonzero(kinds != HEADER)
+    parts = (
+        (header, weights[header] / math.sqrt(max(1, len(header)))),
+        (text, weights[text] / math.sqrt(max(1, len(text)))),
+        (words, evidence[words] / max(1, len(words)) ** _LENGTH),
+        (words, _strongest_parts(evidence[words], _STRONGEST_WORDS)),
+        (header, _strongest_parts(evidence[header], _STRONGEST_FACTS)),
+    )
     spoken = np.zeros(len(keys))
-    for part, regression, bayes in ((header, 0, 3), (~header, 1, 2)):
-        size = max(1, int(part.sum()))
-        spoken[part] = weights[part] / math.sqrt(size) * (_SAY[regression] / spreads[regression])
-        said = evidence[part] / size**_LENGTH * (_SAY[bayes] / spreads[bayes])
-        spoken[part] += np.where(kinds_of(keys[part]) == STRUCTURE, 0.0, said)
+    found = opinions(keys, counts, totals)
+    for (where, part), value, spread, say in zip(parts, found, known.spreads, _SAY, strict=True):
+        if value:
+            spoken[where] += part * (_STEEP * _known(totals) * _bent(value, spread, say) / value)
     return spoken
+
+
+def _strongest_parts(evidence: Floats, number: int) -> Floats:
+    """What each feature adds to _strongest()."""
+    order, parts = np.argsort(evidence), np.zeros(len(evidence))
+    np.add.at(parts, order[:number], evidence[order[:number]])
+    np.add.at(parts, order[-number:], evidence[order[-number:]])
+    return parts
 
 
 class Memory:

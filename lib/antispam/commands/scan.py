@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import json
+import math
 import re
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from antispam.journey.delivery import Outcome
 from antispam.journey.session import Session
 from antispam.journey.table import Journey
 from antispam.learning.delivered import as_delivered
+from antispam.learning.teacher import Reasons
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.evidence import OpinionFinding
@@ -54,14 +56,6 @@ class Envelope:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Strongest:
-    """What in a message spoke most for spam and for honest mail, each with how much it said, strongest first."""
-
-    spam: tuple[tuple[str, float], ...]
-    ham: tuple[tuple[str, float], ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """What happened to one message; `features` by the dictionary that they spoke to."""
 
@@ -71,7 +65,7 @@ class Report:
     decisions: tuple[Decision, ...]
     findings: dict[str, Any]
     edits: tuple[str, ...]
-    features: dict[str, Strongest]
+    features: dict[str, Reasons]
 
     @property
     def accepted(self) -> bool:
@@ -126,16 +120,15 @@ def scan(application: Application, file: str, raw: bytes, envelope: Envelope) ->
     return report
 
 
-def _features(application: Application, connection: Connection, message: Message) -> dict[str, Strongest]:
+def _features(application: Application, connection: Connection, message: Message) -> dict[str, Reasons]:
     """By the name of each dictionary that was asked. Raises StoreError."""
     found = message.findings.get(OpinionFinding)
-    strongest = {}
+    reasons = {}
     for opinion in found.opinions if found is not None else ():
         teacher = application.dictionaries.get(opinion.dictionary)
         if teacher is not None:
-            spam, ham = teacher.strongest(as_delivered(connection, message))
-            strongest[opinion.dictionary] = Strongest(tuple(spam), tuple(ham))
-    return strongest
+            reasons[opinion.dictionary] = teacher.reasons(as_delivered(connection, message))
+    return reasons
 
 
 def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:
@@ -199,12 +192,24 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
             mode = "" if decision.counts else " (mode log: has no effect)"
             reason = f": {for_log(decision.verdict.reason)}" if decision.verdict.reason else ""
             say(rich.markup.escape(f"    decided  {decision.verdict.action}{reason}{mode}"))
-    for name, strongest in report.features.items():
-        for kind, features in (("spam", strongest.spam), ("honest mail", strongest.ham)):
-            told = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
-            say(rich.markup.escape(f"  for {kind}, by the dictionary of {name}: {told or 'nothing'}"))
+    for name, reasons in report.features.items():
+        for line in _told(name, reasons):
+            say(rich.markup.escape(line))
     for edit in report.edits:
         say(rich.markup.escape(f"  edit: {edit}"))
+
+
+def _told(name: str, reasons: Reasons) -> Iterator[str]:
+    """The strongest reasons on both sides, and how the weights of all add up to the probability."""
+    for kind, features in (("spam", reasons.spam), ("honest mail", reasons.ham)):
+        told = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
+        yield f"  for {kind}, by the dictionary of {name}: {told or 'nothing'}"
+    spam, ham = (sum(value for _, value in features) for features in (reasons.spam, reasons.ham))
+    logit = min(max(reasons.logit, -700.0), 700.0)
+    yield (
+        f"  together {spam:+.2f} {ham:+.2f}, all else {reasons.others:+.2f}, one kind was taught more often "
+        f"{reasons.habit:+.2f}: {logit:+.2f} is probability {1 / (1 + math.exp(-logit)):.4f}"
+    )
 
 
 def _short(finding: Any) -> str:
@@ -220,6 +225,7 @@ def _short(finding: Any) -> str:
 def as_json(report: Report) -> str:
     """One object a line, for programs."""
     value = dataclasses.asdict(report)
+    value["features"] = {name: reasons._asdict() for name, reasons in report.features.items()}
     value["decisions"] = [one._asdict() | {"verdict": dataclasses.asdict(one.verdict)} for one in report.decisions]
     value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
     return json.dumps(value, default=str)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from antispam.deadline import Deadline
+from antispam.learning.reasons import in_words
 from antispam.learning.settings import DEFAULT_USER
 from antispam.protocols.mailboxes import identity
 from antispam.store import Store
@@ -27,6 +28,25 @@ class Score(NamedTuple):
     is_spam: bool
     spam: int = 0
     ham: int = 0
+
+
+class Reasons(NamedTuple):
+    """What speaks for spam and for honest mail, strongest first, each in words and with its weight. All weights are logits
+    and add up to that of the probability.
+
+    others  what all features say that are not named
+    habit   what is taken back because one kind was taught more often
+    """
+
+    spam: tuple[tuple[str, float], ...]
+    ham: tuple[tuple[str, float], ...]
+    others: float
+    habit: float
+
+    @property
+    def logit(self) -> float:
+        """Of the probability."""
+        return sum(value for _, value in (*self.spam, *self.ham)) + self.others + self.habit
 
 
 class Teacher:
@@ -100,16 +120,18 @@ class Teacher:
         known = self._totals(deadline)
         return known.spam, known.ham
 
-    def strongest(self, raw: bytes, count: int = 10) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
-        """The features that say most for spam and most for ham, with how much each says, in words a person understands."""
+    def reasons(self, raw: bytes, count: int = 5) -> Reasons:
+        """Why the message has its probability, in words. Raises StoreError."""
         keys = extract(raw)
         marked = learner.with_marks(keys)
-        said = learner.contributions(marked, self._tokens.counts(self._user, marked), self._totals())
+        totals = self._totals()
+        said = learner.contributions(marked, self._tokens.counts(self._user, marked), totals)
         named = names(raw)
         ranked = sorted(zip(keys.tolist(), said.tolist(), strict=True), key=lambda pair: pair[1])
-        ham = [(named.get(key, "?"), value) for key, value in ranked[:count] if value < 0]
-        spam = [(named.get(key, "?"), value) for key, value in reversed(ranked[-count:]) if value > 0]
-        return spam, ham
+        ham = tuple((in_words(named.get(key, "?")), value) for key, value in ranked[:count] if value < 0)
+        spam = tuple((in_words(named.get(key, "?")), value) for key, value in reversed(ranked[-count:]) if value > 0)
+        shown = sum(value for _, value in (*spam, *ham))
+        return Reasons(spam, ham, float(said.sum()) - shown, -learner.habit(totals))
 
     def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
         known = self._tokens.totals(self._user, deadline)

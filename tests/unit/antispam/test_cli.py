@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,8 +166,8 @@ def test_a_score_is_explained_by_the_features_that_spoke_most(shell: Shell) -> N
     ham = next(
         line for line in done.output.splitlines() if line.startswith("  for honest mail, by the dictionary of site")
     )
-    assert "text: cheap" in spam
-    assert "text: cheap" not in ham
+    assert "an address at spam.example in from" in spam
+    assert "an address at spam.example in from" not in ham
 
 
 def test_programs_read_the_features_as_json(shell: Shell) -> None:
@@ -175,6 +176,18 @@ def test_programs_read_the_features_as_json(shell: Shell) -> None:
     features = json.loads(done.stdout)["features"]["site"]
     assert all(value > 0 for _, value in features["spam"])
     assert all(value < 0 for _, value in features["ham"])
+
+
+def test_the_weights_add_up_to_the_probability(shell: Shell) -> None:
+    _teach(shell)
+    done = json.loads(
+        shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER, "--json").stdout
+    )
+    reasons, (opinion,) = done["features"]["site"], done["findings"]["dspam"]["opinions"]
+    logit = reasons["others"] + reasons["habit"] + sum(value for _, value in (*reasons["spam"], *reasons["ham"]))
+    assert 1 / (1 + math.exp(-logit)) == pytest.approx(opinion["probability"], abs=1e-5)
+    told = shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER).output
+    assert f"is probability {opinion['probability']:.4f}" in told
 
 
 def test_what_is_tried_teaches_nothing(shell: Shell) -> None:

@@ -198,6 +198,23 @@ def test_contributions_name_the_guilty_features() -> None:
 
 
 @given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(-9000, 9000)), max_size=120),
+    st.tuples(*[st.tuples(st.integers(0, 500), st.integers(0, 500), st.integers(0, 90_000))] * 5),
+    st.integers(0, 1000),
+    st.integers(0, 1000),
+)
+def test_contributions_and_habit_add_up_to_the_logit(
+    values: list[tuple[int, int, int]], marks: tuple[tuple[int, int, int], ...], spam: int, ham: int
+) -> None:
+    keys = with_marks(keys_of(*(number % 4 for number in range(len(values)))))
+    counts, totals = rows(*marks, *values), Totals(spam, ham)
+    logit = learner.contributions(keys, counts, totals).sum() - learner.habit(totals)
+    assert 1 / (1 + math.exp(-min(max(logit, -700), 700))) == pytest.approx(
+        learner.score(keys, counts, totals), abs=1e-9
+    )
+
+
+@given(
     st.lists(st.tuples(*[st.integers(-(2**31), 2**31 - 1)] * 3), max_size=20),
     st.integers(-(2**31), 2**31),
     st.integers(-(2**31), 2**31),
