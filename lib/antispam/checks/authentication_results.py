@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import socket
 from typing import Any, ClassVar
 
 from antispam.journey.services import Services
@@ -16,6 +14,7 @@ from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, 
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
+from antispam.net.host_name import own_host_name
 from antispam.protocols.authentication_results import (
     FIELD_NAME,
     auth_result,
@@ -80,21 +79,9 @@ def collect(
     if message is None:
         return None
     settings = services.settings[Settings]
-    name = settings.authserv_id or _own_name(connection.receiver)
+    name = settings.authserv_id or own_host_name(connection.receiver)
     found = forged(message.fields(_FIELD_KEY), (name, *settings.aliases))
     return Finding(authserv_id=name, aliases=settings.aliases, forged=len(found), ip=connection.ip)
-
-
-@functools.lru_cache(16)
-def _own_name(receiver: str) -> str:
-    """The MTA's name, or the host's where the MTA tells none or one that can't stand in the field."""
-    for name in (receiver, socket.gethostname()):
-        try:
-            check_authserv_id(name)
-        except ValueError:
-            continue
-        return name.lower()
-    return "localhost"
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

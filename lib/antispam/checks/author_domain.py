@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from antispam.checks._shared.author_directories import DirectoryError, LdapPlace, Question, SqlPlace, directory
+from antispam.checks._shared.author_list import Alignment, AuthorList, aligned, author_list
 from antispam.journey.services import Services
 from antispam.mail.access_map import AUTHOR, AccessMap, AccessTable, Policy, obey
 from antispam.mail.access_map import Action as Wanted
@@ -26,7 +27,7 @@ from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, Conn
 from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
-from antispam.net.addresses import HostList, Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
+from antispam.net.addresses import Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
 from antispam.protocols.address_fields import has_address, mailboxes
 from antispam.settings import CheckSettings, Mode, option, section
 from antispam.settings.values import duration, listed
@@ -48,15 +49,6 @@ class Remedy(enum.StrEnum):
     QUARANTINE = "quarantine"
     HOLD = "hold"
     FIX = "fix"
-
-
-class Alignment(enum.StrEnum):
-    """How From has to go with the envelope sender."""
-
-    OFF = "off"
-    RELAXED = "relaxed"  # one domain is the other, or below it
-    STRICT = "strict"  # the same domain
-    ADDRESS = "address"  # the same address
 
 
 def _authors(items: tuple[str, ...]) -> None:
@@ -147,26 +139,6 @@ class Settings(CheckSettings):
         return tuple(found)
 
 
-class AuthorList:
-    """Domains, `*.example.com`, and whole addresses. Raises ValueError for an item that is none of these."""
-
-    def __init__(self, items: Sequence[str]) -> None:
-        split = [(item, parse_mailbox(item)) for item in items]
-        for item, mailbox in split:
-            if "@" in item and not is_hostname(mailbox.domain):
-                raise ValueError(f"{item} is no address")
-        self._addresses = frozenset(str(mailbox).lower() for _, mailbox in split if mailbox.local and mailbox.domain)
-        self._domains = HostList(mailbox.domain or item for item, mailbox in split if "@" not in item[1:])
-
-    def __contains__(self, author: Mailbox) -> bool:
-        return author.domain in self._domains or str(author).lower() in self._addresses
-
-
-@functools.lru_cache(maxsize=64)
-def _listed(items: tuple[str, ...]) -> AuthorList:
-    return AuthorList(items)
-
-
 def ready(message: Message, services: Services) -> bool:
     """Only directories have to be waited for, and they are asked about our own users only."""
     return not services.settings[Settings].places or not of_our_users(message)
@@ -202,7 +174,7 @@ def _of_ours(connection: Connection, message: Message, settings: Settings, servi
         vouched = _vouched(message, settings, services) if foreign and settings.honour_sender else ""
     except DirectoryError as error:
         return AuthorFinding(error=from_wire(str(error)))
-    unaligned = tuple(author for author in found if not _aligned(author, sender, settings.align))
+    unaligned = tuple(author for author in found if not aligned(author, sender, settings.align))
     wrong = [one for one in (*(() if vouched else foreign), *unaligned) if not services.access.policy(AUTHOR, one)]
     becomes = ""
     if settings.remedy is Remedy.FIX and settings.mode is Mode.ENFORCE and (wrong or unreadable):
@@ -239,7 +211,7 @@ def _authors_of(message: Message) -> tuple[tuple[Mailbox, ...], bool]:
 
 def _foreign(message: Message, found: Sequence[Mailbox], settings: Settings, services: Services) -> tuple[Mailbox, ...]:
     """Those that neither the list nor a directory knows. Raises DirectoryError."""
-    unknown = [author for author in found if author not in _listed(settings.domains)]
+    unknown = [author for author in found if author not in author_list(settings.domains)]
     auth = message.findings.get(AuthFinding)
     login = auth.login if auth is not None else message.auth.login
     for place in settings.places:
@@ -260,19 +232,6 @@ def _vouched(message: Message, settings: Settings, services: Services) -> str:
     return from_wire(str(senders[0]), 320)
 
 
-def _aligned(author: Mailbox, sender: Mailbox, alignment: Alignment) -> bool:
-    """Bounces and read receipts have no envelope sender that an author could go with."""
-    if alignment is Alignment.OFF or not sender:
-        return True
-    if alignment is Alignment.ADDRESS:
-        return str(author).lower() == str(sender).lower()
-    if author.domain == sender.domain:
-        return True
-    above = author.domain.endswith(f".{sender.domain}"), sender.domain.endswith(f".{author.domain}")
-    shorter = min(author.domain, sender.domain, key=len)
-    return alignment is Alignment.RELAXED and any(above) and "." in shorter
-
-
 def _becomes(message: Message, sender: Mailbox, settings: Settings, services: Services) -> str:
     """The envelope sender, where that can be written into From and is a better author than those that are there."""
     plain = _ATOM.fullmatch(sender.local) and is_hostname(sender.domain)
@@ -290,7 +249,7 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
     client = message.findings.get(ConnectionFinding)
     if not settings.protected or (client is not None and client.client is not ClientClass.EXTERNAL):
         return None
-    ours = [author for author in every_author(message) if author in _listed(settings.protected)]
+    ours = [author for author in every_author(message) if author in author_list(settings.protected)]
     endless = is_overlong(message)
     spf = message.findings.get(SpfFinding)
     lists = host_list(settings.mailing_lists)

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import logging
 import re
-import socket
 from typing import ClassVar
 
 from antispam.checks._shared.bans import our_domains
@@ -29,7 +28,8 @@ from antispam.mail.evidence import CallbackFinding, DkimFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, discard
-from antispam.net.addresses import is_hostname, normalize_domain, parents, parse_mailbox
+from antispam.net.addresses import parents, parse_mailbox
+from antispam.net.host_name import own_host_name
 from antispam.protocols import notice_id
 from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.settings.outbox import OutboxSettings
@@ -95,7 +95,7 @@ def collect(
     return Finding(
         template=template_for(found.tag) if wanted and found is not None else "",
         proved=proved,
-        receiver=from_wire(_own_name(connection.receiver), 255),
+        receiver=from_wire(own_host_name(connection.receiver), 255),
         helo=from_wire(connection.helo, 255),
         ip=from_wire(connection.ip, 60),
     )
@@ -129,13 +129,6 @@ def _may_be_answered(message: Message, services: Services) -> bool:
     # Resent fields would have only those above them looked at.
     fields = [(one.key, one.value) for one in message.headers if not one.key.startswith(b"resent-")]
     return should_answer(message.mail_from, fields)
-
-
-def _own_name(receiver: str) -> str:
-    for name in (receiver, socket.gethostname()):
-        if is_hostname(normalize_domain(name)):
-            return name
-    return "localhost"
 
 
 def decide(finding: Finding, findings: Findings, settings: DsnSettings, policy: AccessMap | AccessTable) -> Verdict:

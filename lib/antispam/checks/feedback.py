@@ -132,22 +132,9 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     banned = _banned(finding, result.refs, services)
     spam, ham = teacher.totals(services.deadline)
     if services.settings[Settings].answers:
-        facts = answers.Facts(
-            is_spam=is_spam,
-            user=finding.user,
-            seen=_seen(spam, ham, services.settings[Settings].least),
-            needed=2 * services.settings[Settings].least,
-            reference=message.ref,
-            learned=result.learned,
-            corrected=result.corrected,
-            known=result.known,
-            missing=result.missing,
-            released=result.released,
-            subjects=result.subjects,
-            banned=banned,
-            more=forwarded.more,
-        )
-        _answer(facts, message, recipient, services)
+        least = services.settings[Settings].least
+        facts = _facts(finding, message, result, seen=_seen(spam, ham, least), needed=2 * least)
+        _answer(dataclasses.replace(facts, banned=banned, more=forwarded.more), message, recipient, services)
     return dataclasses.replace(
         finding,
         learned=result.learned,
@@ -157,6 +144,23 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
         released=len(result.released),
         banned=banned,
         seen=spam + ham,
+    )
+
+
+def _facts(finding: Finding, message: Message, result: feedback.Result, *, seen: int, needed: int) -> answers.Facts:
+    """What the answer tells."""
+    return answers.Facts(
+        is_spam=finding.verb is not Verb.HAM,
+        user=finding.user,
+        seen=seen,
+        needed=needed,
+        reference=message.ref,
+        learned=result.learned,
+        corrected=result.corrected,
+        known=result.known,
+        missing=result.missing,
+        released=result.released,
+        subjects=result.subjects,
     )
 
 

@@ -19,14 +19,27 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
+from antispam.learning.forward_labels import (
+    CC,
+    DATE,
+    END_WORDS,
+    FORWARD_PREFIX,
+    FORWARD_WORDS,
+    FROM,
+    LABELS,
+    MESSAGE_WORDS,
+    NAMES_AUTHOR,
+    REPLY,
+    REPLY_PREFIX,
+    SUBJECT,
+    TO,
+)
+from antispam.learning.shown_lines import Line, lines_of
 from dspam import html
 from dspam.tags import LONGEST_ID, extract_signature_tags
 
-MAX_LINES = 50_000  # of a text: nobody forwards below more
 _MAX_BLOCK = 200  # lines of a block: "all headers" are some eighty
 _SHORT = 12
 _MAX_VALUE = 1_000
@@ -35,81 +48,10 @@ _MAX_MARKER = 200
 _WRAPS_AT = 60  # a shorter line was not wrapped by a client
 _BLANKS_ALLOWED = 3  # between a marker and its block
 
-_FROM, _DATE, _TO, _CC, _SUBJECT, _REPLY = "From", "Date", "To", "Cc", "Subject", "Reply-To"
-# The labels of clients, a row a language, in small letters; "_" stands for a blank.
-_LANGUAGES = (
-    # From, Date, To, Cc, Subject, Reply-To
-    ("from", "sent date sent_on", "to", "cc", "subject", "reply-to"),
-    ("von absender", "gesendet gesendet_am datum", "an empfänger", "cc kopie", "betreff", "antwort_an"),
-    ("de expéditeur", "envoyé envoyé_le date", "à a destinataire", "cc copie copie_à", "objet sujet", "répondre_à"),
-    ("de remitente", "enviado enviado_el fecha", "para destinatario", "cc copia", "asunto", "responder_a"),
-    ("da mittente", "inviato data_invio data", "a per destinatario", "cc copia", "oggetto", "rispondi_a"),
-    ("van afzender", "verzonden verzonden_op datum", "aan ontvanger", "cc kopie", "onderwerp", "antwoord_aan"),
-    ("de remetente", "enviada enviado enviada_em enviado_em data", "para", "cc", "assunto", "responder_para"),
-    ("od nadawca", "wysłano wysłane data", "do adresat", "dw kopia", "temat", "odpowiedź_do"),
-    ("från avsändare", "skickat datum", "till mottagare", "kopia", "ämne", "svara_till"),
-    ("fra afsender", "sendt dato", "til modtager", "cc kopi", "emne", "svar_til"),
-    ("fra avsender", "sendt dato", "til mottaker", "kopi", "emne", "svar_til"),
-    ("lähettäjä", "lähetetty päivämäärä päiväys pvm", "vastaanottaja", "kopio", "aihe", "vastausosoite"),
-    ("от от_кого отправитель", "отправлено дата дата_отправки", "кому", "копия", "тема", "ответить"),
-    ("від", "надіслано дата", "кому", "копія", "тема", "відповісти"),
-    ("od", "odesláno datum", "komu", "kopie", "předmět", "odpověď_komu"),
-    ("feladó", "elküldve dátum", "címzett", "másolatot_kap", "tárgy", "válaszcím"),
-    ("kimden gönderen", "gönderildi tarih", "kime", "bilgi", "konu", "yanıt"),
-    ("差出人 送信者 送信元", "送信日時 送信日 日時 日付", "宛先", "cc", "件名 題名", "返信先"),
-    ("发件人 发信人", "发送时间 发送日期 发件时间 时间 日期", "收件人", "抄送", "主题", "回复"),
-    ("寄件者 寄件人", "寄件日期 傳送時間 傳送日期 日期", "收件者 收件人", "副本", "主旨 主題", "回覆"),
-    ("보낸_사람 보낸사람", "보낸_날짜 보낸날짜 날짜", "받는_사람 받는사람", "참조", "제목", "회신"),
-)
-_LABELS = {
-    label.replace("_", " "): name
-    for row in _LANGUAGES
-    for name, labels in zip((_FROM, _DATE, _TO, _CC, _SUBJECT, _REPLY), row, strict=True)
-    for label in labels.split()
-}
-_FORWARD_WORDS = re.compile(
-    r"forward|weitergeleitet|transfér|réexpédi|reenvia|inoltrat|doorgestuurd|encaminhad|reencaminhad|przekaz"
-    r"|przesłan|vidarebefordra|videresend|välitet|edelleen|пересл|пересыл|переадрес|перенаправ|転送|转发|轉寄|轉發|přeposlan"
-    r"|iletilen|전달",
-    re.IGNORECASE,
-)
-_MESSAGE_WORDS = re.compile(
-    r"message|nachricht|mensaje|messaggio|bericht|mensagem|wiadomo|meddel|melding|besked|viesti|сообщени|письм|メッセージ|邮件|郵件|mail",
-    re.IGNORECASE,
-)
-_END_WORDS = re.compile(r"(?:end|ende|fin|fine|final|einde|fim|koniec|slut|slutt|loppu|конец)\b", re.IGNORECASE)
-_NAMES_AUTHOR = re.compile(r"@|\b(?:from|von|de|da|van|od|från|fra|от)\b", re.IGNORECASE)
-_FORWARD_PREFIX = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|i|vb|pd|vl|転送|转发|轉寄)\s*[:：]", re.IGNORECASE)
-_REPLY_PREFIX = re.compile(
-    r"\s*(?:re|aw|antw?|sv|odp|rif|res|ynt|回复|答复|返信)\s*(?:\[\d{1,3}\])?\s*[:：]", re.IGNORECASE
-)
-
-_QUOTE = re.compile(r"(?:[ \t\xa0]{0,3}+>)*+[ \t\xa0]?+")
 _LABEL = re.compile(r"[*_ \t\xa0]{0,8}+([^\W\d_][^:：*<>@]{0,30}?)[*_ \t\xa0]{0,4}[:：][*_ \t\xa0]*+(.*)", re.DOTALL)
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}+:(?:[ \t]|\Z)")
 _ID = re.compile(rf"[0-9A-Za-z,._]{{1,{LONGEST_ID}}}+(?![0-9A-Za-z,._])")
 _SIGNATURE_FIELD = "x-dspam-signature"
-
-_MARKUP = re.compile(r"<(?:!--|(/?)([A-Za-z][A-Za-z0-9:]*+)[^<>]*+>|[!?/][^<>]*+>)")
-_BLOCKS = (
-    "address article blockquote body center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr html li ol p pre"
-    " section table tbody thead tr ul"
-)
-_BREAKING = frozenset(_BLOCKS.split())
-_UNREAD = frozenset({"style", "script", "title"})
-
-
-class Line(NamedTuple):
-    """One line as a reader sees it: its text without quoting marks, how deep it is quoted, where in the source it stands."""
-
-    text: str
-    level: int
-    start: int
-    end: int
-
-    @property
-    def blank(self) -> bool:
-        return not self.text or self.text.isspace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,59 +87,6 @@ class _Block:
     end: int | None = None
 
 
-def lines_of(source: str, is_html: bool) -> list[Line]:
-    """The lines of a text, or of an HTML document as it is shown; at most MAX_LINES, the rest of the source in the last."""
-    return list(_html_lines(source) if is_html else _plain_lines(source))
-
-
-def _line(text: str, start: int, end: int) -> Line:
-    quoted = _QUOTE.match(text)
-    marks = quoted[0] if quoted else ""
-    return Line(text[len(marks) :] if ">" in marks else text, marks.count(">"), start, end)
-
-
-def _plain_lines(source: str) -> Iterator[Line]:
-    at = 0
-    for piece in source.split("\n", MAX_LINES - 1):
-        end = at + len(piece) + 1
-        yield _line(piece.rstrip("\r"), at, min(end, len(source)))
-        at = end
-
-
-def _html_lines(source: str) -> Iterator[Line]:
-    """A line ends at <br> and where a block element begins or ends; two of those in a row make no empty line."""
-    pieces: list[str] = []
-    start = at = count = 0
-    while count < MAX_LINES - 1 and (found := _MARKUP.search(source, at)):
-        pieces.append(source[at : found.start()])
-        name = (found[2] or "").lower()
-        at = _after(source, found, name)
-        if name == "br" or (name in _BREAKING and any(piece and not piece.isspace() for piece in pieces)):
-            yield _line(_shown(pieces), start, at)
-            pieces, start, count = [], at, count + 1
-        elif name in {"td", "th"}:
-            pieces.append(" ")
-        elif name in _BREAKING:
-            pieces = []  # nothing but blanks; a later block must not look at them again
-    pieces.append(source[at:])
-    yield _line(_shown(pieces), start, len(source))
-
-
-def _after(source: str, found: re.Match[str], name: str) -> int:
-    """Where reading goes on after this markup. What has no end reaches to the end, so that it is looked for once."""
-    if found[0] == "<!--":
-        end = source.find("-->", found.end())
-        return end + 3 if end >= 0 else len(source)
-    if name in _UNREAD and not found[1]:
-        close = re.compile(f"</{name}", re.IGNORECASE).search(source, found.end())
-        return close.start() if close else len(source)
-    return found.end()
-
-
-def _shown(pieces: list[str]) -> str:
-    return " ".join(html.unescape("".join(pieces)).split())
-
-
 def find(source: str, is_html: bool) -> list[Inline]:
     """The messages that are forwarded in a text, outermost ones only."""
     lines = lines_of(source, is_html)
@@ -218,12 +107,12 @@ def signatures(source: str, is_html: bool) -> tuple[str, ...]:
 
 def is_forward(subject: str) -> bool:
     """Whether a client wrote this subject for a forward: "Fwd: hello", "WG: hello"."""
-    return _FORWARD_PREFIX.match(subject) is not None
+    return FORWARD_PREFIX.match(subject) is not None
 
 
 def is_reply(subject: str) -> bool:
     """Whether a client wrote this subject for a reply: "Re: hello", "AW: hello"."""
-    return _REPLY_PREFIX.match(subject) is not None
+    return REPLY_PREFIX.match(subject) is not None
 
 
 def _tags(source: str, is_html: bool) -> list[str]:
@@ -339,10 +228,10 @@ def _marker(text: str) -> str | None:
         words = words.strip("-=— \t\xa0")
         if not words:
             return None
-        if _END_WORDS.match(words) and (_FORWARD_WORDS.search(words) or _MESSAGE_WORDS.search(words)):
+        if END_WORDS.match(words) and (FORWARD_WORDS.search(words) or MESSAGE_WORDS.search(words)):
             return "end"
-        return "forward" if _FORWARD_WORDS.search(words) else "other"
-    return "forward" if words[-1:] in {":", "："} and _FORWARD_WORDS.search(words) else None
+        return "forward" if FORWARD_WORDS.search(words) else "other"
+    return "forward" if words[-1:] in {":", "："} and FORWARD_WORDS.search(words) else None
 
 
 def _read_block(lines: list[Line], at: int, is_html: bool, marker: tuple[int, str] | None) -> _Block | None:
@@ -354,13 +243,13 @@ def _read_block(lines: list[Line], at: int, is_html: bool, marker: tuple[int, st
         return None
     block = _Block(marker[0] if marker else at, at, lines[at].level)
     _read_labels(lines, at, is_html, block)
-    others = len(block.fields.keys() & {_DATE, _TO, _SUBJECT})
-    block.enough = _FROM in block.fields and others >= (1 if marker else 2)
+    others = len(block.fields.keys() & {DATE, TO, SUBJECT})
+    block.enough = FROM in block.fields and others >= (1 if marker else 2)
     while block.enough and block.body < len(lines) and lines[block.body].blank:
         block.body += 1
     if marker:
         block.explicit = _marker(marker[1]) == "forward"
-        block.has_end = _NAMES_AUTHOR.search(marker[1]) is not None
+        block.has_end = NAMES_AUTHOR.search(marker[1]) is not None
     return block
 
 
@@ -421,7 +310,7 @@ def _label(text: str) -> tuple[str, str] | None:
         return None
     label = " ".join(unicodedata.normalize("NFC", found[1]).lower().split())
     value = found[2].strip(" \t\r\xa0*_")[:_MAX_VALUE]
-    if known := _LABELS.get(label):
+    if known := LABELS.get(label):
         return known, value
     return ("", value) if _FIELD.match(text) else None
 
@@ -469,9 +358,9 @@ _WORD_OCTETS = 39  # of an encoded word: RFC 2047 section 2 allows 75 characters
 def rebuild(forwarded: Inline) -> bytes:
     """The message as far as it can be known: its fields, and its text or HTML in UTF-8, with CRLF."""
     lines = []
-    for name in (_FROM, _REPLY, _TO, _CC, _SUBJECT, _DATE):
+    for name in (FROM, REPLY, TO, CC, SUBJECT, DATE):
         value = _CONTROL.sub(" ", forwarded.fields.get(name, ""))[:_MAX_VALUE].strip()
-        if value and name in {_FROM, _REPLY, _TO, _CC}:
+        if value and name in {FROM, REPLY, TO, CC}:
             value = _addresses(value)
         elif value:
             value = _encoded(value)

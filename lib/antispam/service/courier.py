@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from antispam.chores import steady
-from antispam.service.smtp_conversation import Carrier, Result, own_name
+from antispam.net.host_name import helo_name
+from antispam.service.smtp_conversation import Carrier, Result
 from antispam.service.undelivered import report_of
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store, StoreError, outbox
@@ -130,7 +132,7 @@ class Courier:
 
     def _tell_sender(self, letter: Claimed, left: Sequence[str], answer: str, now: float) -> None:
         """Who sent us the message heard that we took it. Raises StoreError."""
-        reporter = self._settings.helo or own_name()
+        reporter = self._settings.helo or helo_name(socket.getfqdn())
         report = report_of(letter, left, answer, reporter=reporter, now=now)
         if report is not None:
             with self._store.write() as connection:

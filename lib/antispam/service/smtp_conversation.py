@@ -12,7 +12,7 @@ import socket
 from typing import Any
 
 from antispam.deadline import Deadline
-from antispam.net.addresses import is_hostname
+from antispam.net.host_name import helo_name
 from antispam.settings.outbox import OutboxSettings
 from antispam.store.outbox import PASS_FIELD, Claimed
 from antispam.text import for_log
@@ -189,7 +189,7 @@ class Carrier:
             self._drop()
         elif current is not None:
             self.close()
-        self._helo = self._helo or own_name()
+        self._helo = self._helo or helo_name(socket.getfqdn())
         self._conversation = _Conversation(self._settings, self._helo, deadline)
         self._conversation.open(self._settings.address)
         return self._conversation
@@ -278,12 +278,6 @@ def _parameters(conversation: _Conversation, letter: Claimed) -> str:
 def _header_section(content: bytes) -> bytes:
     """Everything before the first empty line."""
     return b"" if content.startswith(b"\r\n") else content.partition(b"\r\n\r\n")[0]
-
-
-def own_name() -> str:
-    """The machine's, where it has one that a HELO may say."""
-    name = socket.getfqdn()
-    return name if is_hostname(name.lower()) else "[127.0.0.1]"
 
 
 def _told(step: str, code: int, text: bytes) -> str:

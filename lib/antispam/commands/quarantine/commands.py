@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
@@ -10,39 +9,31 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from antispam.commands.quarantine import importing, show
-from antispam.protocols.mailboxes import MailboxError
+from antispam.commands.quarantine import show
+from antispam.commands.quarantine.common import INTERRUPTED, LimitsFrom, opened
+from antispam.commands.quarantine.upkeep import clean_command, import_command, same_for_all
 from antispam.service import courier
-from antispam.service.application import Program, load_settings, opened_store
+from antispam.service.application import Program
 from antispam.settings import Settings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.values import duration
 from antispam.store import Store, StoreError, history
 from antispam.store.quarantine import (
     PAGE,
-    BadName,
     Entry,
-    NotKept,
     Search,
     State,
-    checked_user,
     content,
     find,
     of_ref,
     remove,
 )
-from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.store.release import Outcome, checked_address, release
-from antispam.store.retention import Cleaned, LimitsOf, clean
 from antispam.text import for_log, local_time
 
-INTERRUPTED = 130  # as a shell has it
 SCREEN = 500  # entries that are listed together
 LOOK_AGAIN = 0.2  # seconds until it is looked again what became of a letter
-REST = 0.05  # seconds between two slices, in which mail gets at the database
 
 Teach = Callable[[str, str], object]
 """teach(user, ref): the user says that the message is honest mail."""
@@ -52,8 +43,6 @@ Teaching = Callable[[Settings, Store], Teach]
 SendNow = Callable[[Store, OutboxSettings, int], object]
 """send_now(store, settings, letter): offers a letter of the outbox to the MTA at once. Raises LookupError where somebody else
 is doing that."""
-
-LimitsFrom = Callable[[Settings, Store], LimitsOf]
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -91,27 +80,11 @@ def quarantine_commands(
         group.add_command(_show_command(program))
         group.add_command(_release_command(program, teaching, send_now))
         group.add_command(_delete_command(program))
-        group.add_command(_clean_command(program, limits or _same_for_all))
-        group.add_command(_import_command(program))
+        group.add_command(clean_command(program, limits or same_for_all))
+        group.add_command(import_command(program))
         return group
 
     return make
-
-
-def _same_for_all(settings: Settings, store: Store) -> LimitsOf:
-    limits = settings[QuarantineSettings].limits
-    return lambda user: limits
-
-
-@contextlib.contextmanager
-def _opened(program: Program, config: Path | None) -> Iterator[tuple[Settings, Store]]:
-    """The settings and the store; what can go wrong with them ends the command with a sentence."""
-    settings = load_settings(program, config)
-    with opened_store(settings) as store:
-        try:
-            yield settings, store
-        except (BadName, NotKept, MailboxError) as error:
-            raise click.ClickException(for_log(str(error), 2000)) from error
 
 
 def _print_objects(entries: Sequence[Entry]) -> None:
@@ -144,7 +117,7 @@ def _list_command(program: Program) -> click.Command:
         """
         oldest = 0.0 if since is None else time.time() - since
         search = Search(user=user, text=text, check=check, since=oldest)
-        with _opened(program, config) as (_, store):
+        with opened(program, config) as (_, store):
             pages = _pages(store, search, limit)
             if as_json:
                 for page in pages:
@@ -192,7 +165,7 @@ def _show_command(program: Program) -> click.Command:
         """
         if raw and _is_terminal():
             raise click.UsageError("The original may hold what a terminal obeys: send it into a file or a pipe.")
-        with _opened(program, config) as (_, store):
+        with opened(program, config) as (_, store):
             entries = of_ref(store, ref, user)
             if raw:
                 click.echo(content(store, entries[0].ref), nl=False)
@@ -252,7 +225,7 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
         The filter sends it within moments, and goes on trying while the mail server does not take it; until then `list` says
         `under way`. A message that was released stays here for a while. Releasing also teaches that such mail is honest.
         """
-        with _opened(program, config) as (settings, store):
+        with opened(program, config) as (settings, store):
             addresses = tuple(map(checked_address, to))
             learns = teaching(settings, store) if teach and teaching is not None else None
             trouble = False
@@ -323,7 +296,7 @@ def _delete_command(program: Program) -> click.Command:
 
         What is just being released can be deleted once the mail server has taken it.
         """
-        with _opened(program, config) as (_, store):
+        with opened(program, config) as (_, store):
             stayed = 0
             for entry in _chosen(store, refs, user, all_users):
                 name = f"{entry.ref} of {for_log(entry.user)}"
@@ -335,127 +308,3 @@ def _delete_command(program: Program) -> click.Command:
             sys.exit(1 if stayed else 0)
 
     return command
-
-
-def _clean_command(program: Program, limits: LimitsFrom) -> click.Command:
-    @click.command("clean")
-    @click.option("--dry-run", is_flag=True, help="only say what would go")
-    @click.option("--quiet", is_flag=True, help="say nothing unless something is wrong: for cron")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of a sentence")
-    @click.pass_obj
-    def command(config: Path | None, dry_run: bool, quiet: bool, as_json: bool) -> None:
-        """Delete what is older than [quarantine] keep, what was released longer ago than keep_released, and the oldest of
-        users from whom more is kept than user_size and user_messages allow.
-
-        To be run once a day, see cron/bms-quarantine. It works in short steps beside the mail; whenever it is stopped, nothing
-        is half done, and the next run goes on. What is just being released stays.
-        """
-        cleaned = Cleaned()
-        with _opened(program, config) as (settings, store):
-            limits_of = limits(settings, store)
-            try:
-                with _progress("cleaning", quiet) as tick:
-
-                    def rest() -> None:
-                        tick(cleaned.entries + cleaned.orphans)
-                        time.sleep(REST)
-
-                    clean(store, time.time(), limits_of, dry_run=dry_run, cleaned=cleaned, rest=rest)
-            except KeyboardInterrupt:
-                click.echo(f"stopped; {_told(cleaned, dry_run)}. The next run goes on from here.", err=True)
-                sys.exit(INTERRUPTED)
-        if as_json:
-            click.echo(json.dumps(_counts(cleaned, dry_run)))
-        elif not quiet:
-            click.echo(_told(cleaned, dry_run))
-
-    return command
-
-
-@contextlib.contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """How much is done: how much there is to do is known at the end only."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:.0f}"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def _counts(cleaned: Cleaned, dry_run: bool) -> dict[str, object]:
-    return {
-        "dry_run": dry_run,
-        "entries": cleaned.entries,
-        "messages": cleaned.messages,
-        "orphans": cleaned.orphans,
-        "by_reason": {
-            str(why): {"entries": removed.entries, "octets": removed.octets}
-            for why, removed in cleaned.by_reason.items()
-        },
-    }
-
-
-def _told(cleaned: Cleaned, dry_run: bool) -> str:
-    parts = [
-        f"{removed.entries} {why} ({show.octets(removed.octets)})"
-        for why, removed in cleaned.by_reason.items()
-        if removed.entries
-    ]
-    if cleaned.orphans:
-        parts.append(f"{cleaned.orphans} messages that nobody waits for")
-    if not parts:
-        return "nothing to delete"
-    return f"{'would delete' if dry_run else 'deleted'} {', '.join(parts)}"
-
-
-def _import_command(program: Program) -> click.Command:
-    @click.command("import")
-    @click.option("--user", required=True, help="whose quarantine they were")
-    @click.argument("mailboxes", metavar="MBOX...", nargs=-1, required=True, type=click.Path(path_type=Path))
-    @click.pass_obj
-    def command(config: Path | None, user: str, mailboxes: tuple[Path, ...]) -> None:
-        """Take over the mailboxes in which DSPAM or pydspam kept a user's quarantine (data/USER/USER.mbox).
-
-        Recipients, score and signature are read from the fields X-Dspam-Recipients, X-DSpam-Score and X-DSPAM-Signature, the
-        time from the mailbox's "From " lines. The mailboxes are only read. What was imported before is not imported again, so
-        that the same command goes on where it was stopped.
-        """
-        result = importing.Imported()
-        now = time.time()
-        unreadable: list[str] = []
-        with _opened(program, config) as (settings, store):
-            checked_user(user)
-            try:
-                with _progress("importing", quiet=False) as tick:
-                    for file in mailboxes:
-                        try:
-                            importing.import_mailbox(
-                                store, user, file, now, result=result, done=lambda stored: tick(result.seen)
-                            )
-                        except MailboxError as error:
-                            unreadable.append(str(error))
-            except KeyboardInterrupt:
-                click.echo(f"stopped; {_imported(result)}. The same command goes on from here.", err=True)
-                sys.exit(INTERRUPTED)
-        for problem in [*result.problems, *unreadable]:
-            click.echo(for_log(problem), err=True)
-        click.echo(_imported(result))
-        keep = settings[QuarantineSettings].keep
-        if keep and result.oldest < now - keep:
-            click.echo(
-                "Some of them are older than [quarantine] keep: the next `bms quarantine clean` deletes those.",
-                err=True,
-            )
-        sys.exit(1 if result.problems or unreadable else 0)
-
-    return command
-
-
-def _imported(result: importing.Imported) -> str:
-    counts = {"imported": result.new, "there already": result.known, "not imported": len(result.problems)}
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "no messages"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import socket
 import threading
 
 from antispam.checks._shared.callback.settings import CallbackSettings
 from antispam.checks._shared.callback.verify import Caller, Reach
-from antispam.net.addresses import client_list, is_hostname, normalize_domain
+from antispam.net.addresses import client_list
+from antispam.net.host_name import helo_name
 from antispam.net.resolver import Lookup
 from antispam.protocols.callback_dialogue import Listener
 from antispam.settings import Settings
@@ -26,7 +26,7 @@ def make_caller(
         resolver,
         Reach(ours=client_list(_own_networks(settings)), also=client_list(own.also_call)),
         _slots(own.at_once),
-        helo=own.helo or own_name(receiver),
+        helo=own.helo or helo_name(receiver),
         timeout=own.timeout,
         port=own.port,
         listen=listen,
@@ -42,10 +42,3 @@ def _own_networks(settings: Settings) -> tuple[str, ...]:
 def _slots(at_once: int) -> threading.BoundedSemaphore:
     """One for each worker: a process that was forked before asks for nobody."""
     return threading.BoundedSemaphore(at_once)
-
-
-def own_name(receiver: str) -> str:
-    for name in (receiver, socket.gethostname()):
-        if "." in name and is_hostname(normalize_domain(name)):
-            return name
-    return "[127.0.0.1]"
