@@ -31,6 +31,7 @@ from _mimetree import (
     read_header,
 )
 from antispam.learning import inline
+from antispam.learning.rebuilding import rebuild
 from antispam.protocols.mailboxes import identity
 from antispam.text import from_wire
 from dspam import html
@@ -128,7 +129,7 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
         reports = attached[: limits.reports]
     elif forwards:
         reports = [
-            Report(Form.REBUILT, _kept(forward.signatures, mine, limits), inline.rebuild(forward))
+            Report(Form.REBUILT, _kept(forward.signatures, mine, limits), rebuild(forward))
             for forward in forwards[: limits.reports]
         ]
     else:
