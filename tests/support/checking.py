@@ -37,7 +37,7 @@ def services_of(settings: type, section: str = "", config: str = "", **changes: 
 
 def services(check: ModuleType, config: str = "", **changes: Any) -> Services:
     """Services with the settings that `config` gives to the check."""
-    return services_of(check.Settings, config=config, **({"access": EMPTY, "clock": lambda: NOW} | changes))
+    return services_of(check.Settings, config=config, **{"access": EMPTY, "clock": lambda: NOW, **changes})
 
 
 def message(

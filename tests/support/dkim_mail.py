@@ -34,7 +34,7 @@ class Zone(dict[str, list[bytes]]):
     """A key look-up scripted by name, which counts its questions. A value may be an exception to raise."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        super().__init__(*args, **kwargs)
         self.asked: list[str] = []
 
     def __call__(self, name: str) -> Sequence[bytes]:

@@ -7,9 +7,10 @@ answers: a command without an answer is only buffered, and leaves together with 
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -202,7 +203,8 @@ class MilterClient:
             stage = int.from_bytes(rest[:4], "big")
             names, _, rest = rest[4:].partition(b"\0")
             macros[MACRO_STAGES[stage]] = names
-        self.negotiated = Negotiated(*numbers, macros)
+        version, actions, offered = numbers
+        self.negotiated = Negotiated(version, actions, offered, macros)
         return self.negotiated
 
     def macros(self, command: bytes, values: Mapping[str, str | bytes]) -> None:
@@ -301,10 +303,10 @@ class MilterClient:
         recipients: Sequence[bytes] = (b"<recipient@example.com>",),
     ) -> Reply:
         """One transaction from MAIL to end of message; stops at the first step that does not let it go on."""
-        steps = [lambda: self.mail(sender)]
-        steps += [lambda rcpt=recipient: self.rcpt(rcpt) for recipient in recipients]  # type: ignore[misc]
+        steps: list[Callable[[], Reply]] = [lambda: self.mail(sender)]
+        steps += [functools.partial(self.rcpt, recipient) for recipient in recipients]
         steps.append(self.data)
-        steps += [lambda pair=pair: self.header(*pair) for pair in headers]  # type: ignore[misc]
+        steps += [functools.partial(self.header, *pair) for pair in headers]
         steps += [self.eoh, lambda: self.body(body)]
         for one in steps:
             reply = one()

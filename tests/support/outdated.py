@@ -43,7 +43,8 @@ def _users() -> Iterator[dict[str, Any]]:
 def _row(table: sa.Table, number: int) -> dict[str, Any]:
     """A row with a value in each column, of the column's kind."""
     row = {column.name: _value(column, number) for column in table.columns if column.autoincrement is not True}
-    return row | _EXACT.get(table.name, lambda number: {})(number)
+    exact: dict[str, Any] = _EXACT.get(table.name, lambda number: {})(number)
+    return row | exact
 
 
 def _value(column: sa.Column[Any], number: int) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from antispam.mail.decisions import Decision
@@ -51,7 +53,7 @@ def mark_failed(store: Store, letter: int, now: float, error: str = "550 no such
     assert given_up(store, claimed, error, now)
 
 
-def letters(store: Store) -> list[sa.Row]:
+def letters(store: Store) -> list[sa.Row[Any]]:
     with store.read() as connection:
         return list(connection.execute(sa.select(outbox).order_by(outbox.c.id)))
 

@@ -91,7 +91,8 @@ class ScriptedMta:
                 self._open.discard(connection)
 
     def _converse(self, connection: socket.socket, lines: object) -> None:
-        mail, recipients = "", []
+        mail = ""
+        recipients: list[str] = []
         for raw in lines:  # type: ignore[attr-defined]
             line = raw.decode(errors="surrogateescape").removesuffix("\r\n")
             self.commands.append(line)

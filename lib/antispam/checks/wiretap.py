@@ -7,7 +7,7 @@ from antispam.learning.people import address_list
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import WiretapFinding as Finding
+from antispam.mail.evidence import WiretapFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, discard
@@ -16,6 +16,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import listed
 
 NAME = "wiretap"
+Finding = WiretapFinding
 
 # A bounce of the copy (a full mailbox) would go to the sender, and tell him of it.
 UNNOTICED = "NOTIFY=NEVER"

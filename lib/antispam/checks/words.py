@@ -10,8 +10,7 @@ from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import name_in, of_our_users
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import ReputationFinding, SpfFinding
-from antispam.mail.evidence import WordsFinding as Finding
+from antispam.mail.evidence import ReputationFinding, SpfFinding, WordsFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
@@ -23,6 +22,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "words"
+Finding = WordsFinding
 ALSO_READS = (BanSettings,)
 
 _REFUSAL = (

@@ -1,19 +1,12 @@
-"""The table of checks: what a row says, what a check must offer, and what makes a table valid."""
+"""The table of checks: what a row says, and what makes a table valid."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
 from collections.abc import Sequence
-from typing import Any, Protocol
 
-from antispam.journey.services import Services
-from antispam.mail.connection import Connection
-from antispam.mail.findings import Finding as BaseFinding
-from antispam.mail.findings import Findings
-from antispam.mail.message import Message, Recipient
-from antispam.mail.verdicts import Verdict
-from antispam.settings import CheckSettings
+from antispam.journey.contract import Check
 
 
 class Stage(enum.IntEnum):
@@ -40,52 +33,6 @@ class Accepted(enum.StrEnum):
     SKIP = "skip"  # its evidence is of no use then
     RECORD = "record"  # evidence and header fields are written; it can't refuse any more
     DECIDE = "decide"  # what it looks for is dangerous whoever sent it
-
-
-class Check(Protocol):
-    """The contract of a check: a module in antispam.checks with these names. CONTRIBUTING.md walks through one.
-
-    A module may also have
-    - `applies(settings)`, false where its settings give it nothing to ask: the row is left out then, as with `mode = off`;
-    - `perform(finding, message, recipient, services) -> Finding`, called after collect() and before decide() where the row is
-      enforced and the message is real: does what the decision depends on (teaches what a user reports), and returns the
-      finding with what came of it. collect() only looks, so that `mode = log` changes nothing;
-    - `act(finding, verdict, draft, services)`, called at the end of a message that will be delivered, to queue its edits;
-    - `content(finding)`, for a check of recipients that edits: recipients for whom it is equal get the same message, and share
-      one draft;
-    - `readdress(finding)`, for a check of recipients at RCPT: the address that is meant, where it is another than the client
-      named; "" where it is not. The checks below see it, and so does the MTA;
-    - `afterwards(finding, message, services)`, called before the reply for a message that is taken (delivered, held or
-      kept), to learn from it, say. What it raises is logged, and changes nothing for the mail;
-    - `offended(finding, connection, message, verdict, services)`, called at RCPT, and when a transaction is over, if the client
-      has collected demerits since; `verdict` is the last that brought some;
-    - `concluded(finding, connection, message, verdict, services)`, called when a transaction is over, whatever became of it, to
-      remember what its client or sender did. At the end of a message that is before the reply, so it must be quick;
-    - `tidy(services)`, called every hour, or every TIDY_EVERY seconds, to forget one slice of what it keeps in the store (true
-      while more is left);
-    - LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others, and
-      `ready(message, services)`, true where this time it will not have to;
-    - `sign_letter(letter, services)`, for the one check that signs: a letter of our own, signed (Services.sign);
-    - ALSO_READS, settings classes that a program with this check reads as well.
-    """
-
-    @property
-    def NAME(self) -> str: ...
-
-    @property
-    def Settings(self) -> type[CheckSettings]: ...
-
-    @property
-    def Finding(self) -> type[BaseFinding]: ...
-
-    def collect(
-        self, connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
-    ) -> BaseFinding | None:
-        """Do the I/O and return evidence; None where the question does not arise. Expected failures are a finding with
-        `error`; whatever is raised counts as a defect."""
-
-    def decide(self, finding: Any, findings: Findings, settings: Any, policy: Any) -> Verdict:
-        """Evidence to verdict under `settings` (the check's own) and `policy` (the access map). Pure: no clock, no I/O."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from bms import JOURNEY
 
+from antispam.journey.contract import OPTIONAL
 from antispam.journey.table import Scope
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Finding
 from antispam.mail.verdicts import Action
 from antispam.service.application import settings_classes
 from antispam.settings import CheckSettings, default_settings, load, load_text
+from support import contract_of_checks
 from support.checking import message, services_of
 
 TOP = Path(__file__).parents[3]
@@ -123,3 +126,24 @@ def test_the_shipped_configuration_shows_every_option_with_its_default():
 
 def test_no_line_of_the_shipped_configuration_is_too_long_to_read():
     assert max(len(line) for line in CONFIG.splitlines() or [""]) <= 120
+
+
+def _public_functions(check) -> set[str]:
+    own = (value for value in vars(check).values() if inspect.isfunction(value) and value.__module__ == check.__name__)
+    return {function.__name__ for function in own if not function.__name__.startswith("_")}
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_the_checks_with_an_optional_function_are_those_that_mypy_compares_with_the_contract(name):
+    """Otherwise a misspelt argument would be seen when the first message comes."""
+    having = [row.check.__name__ for row in JOURNEY.rows if hasattr(row.check, name)]
+    assert sorted(check.__name__ for check in getattr(contract_of_checks, name.upper())) == sorted(having)
+
+
+def test_no_optional_function_is_misspelt(row):
+    """Whatever a check offers is in the contract, or somebody else uses it by its name."""
+    known = {"collect", "decide", *OPTIONAL}
+    elsewhere = [file.read_text() for file in (TOP / "lib" / "antispam").rglob("*.py")]
+    for name in _public_functions(row.check) - known:
+        used = sum(len(re.findall(rf"\b{name}\b", text)) for text in elsewhere)
+        assert used > 1, f"{row.check.__name__}.{name} is no function of the contract, and nobody calls it"

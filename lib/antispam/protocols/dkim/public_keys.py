@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]
+from dkim.util import InvalidTagValueList, parse_tag_value
 
 MAX_RECORD = 8192
 MAX_RECORDS = 5  # of one name; more than one is undefined (RFC 6376 section 3.6.2.2), the first usable one counts

@@ -7,7 +7,7 @@ import binascii
 import dataclasses
 import re
 
-from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]
+from dkim.util import InvalidTagValueList, parse_tag_value
 
 from antispam.net.addresses import ascii_domain
 from antispam.protocols.dkim.canonical import relaxed_field, simple_field

@@ -1,0 +1,147 @@
+"""The contract of a check: what every one has, and the optional functions, a protocol each.
+
+A check is a module in antispam.checks. CONTRIBUTING.md walks through one. `tests/support/contract_of_checks.py` names the
+checks that have each optional function, so that mypy compares their arguments with these, and a test finds a misspelt one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+from antispam.journey.services import Services
+from antispam.mail.connection import Connection
+from antispam.mail.draft import Draft
+from antispam.mail.findings import Finding as BaseFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import Verdict
+from antispam.settings import CheckSettings
+
+
+class Check(Protocol):
+    """What every check has.
+
+    A module may also have LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others;
+    TIDY_EVERY, in seconds; and ALSO_READS, settings classes that a program with this check reads as well.
+    """
+
+    @property
+    def NAME(self) -> str: ...
+
+    @property
+    def Settings(self) -> type[CheckSettings]: ...
+
+    @property
+    def Finding(self) -> type[BaseFinding]: ...
+
+    def collect(
+        self, connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+    ) -> BaseFinding | None:
+        """Do the I/O and return evidence; None where the question does not arise. Expected failures are a finding with
+        `error`; whatever is raised counts as a defect."""
+
+    def decide(self, finding: Any, findings: Findings, settings: Any, policy: Any) -> Verdict:
+        """Evidence to verdict under `settings` (the check's own) and `policy` (the access map). Pure: no clock, no I/O."""
+
+
+class Applies(Check, Protocol):
+    """A check that its settings may leave with nothing to ask."""
+
+    def applies(self, settings: Any) -> bool:
+        """False where there is nothing to ask: the row is left out then, as with `mode = off`."""
+
+
+class Ready(Check, Protocol):
+    """A check with LOOKS_UP that does not always have to wait."""
+
+    def ready(self, message: Message, services: Services) -> bool:
+        """True where collect() will not have to wait for the network this time."""
+
+
+class Performs(Check, Protocol):
+    """A check whose decision depends on what it does: teaching what a user reports."""
+
+    def perform(
+        self, finding: Any, message: Message | None, recipient: Recipient | None, services: Services
+    ) -> BaseFinding:
+        """Called after collect() and before decide() where the row is enforced and the message is real. Does the work and
+        returns the finding with what came of it. collect() only looks, so that `mode = log` changes nothing."""
+
+
+class Readdresses(Check, Protocol):
+    """A check of recipients at RCPT that finds out which mailbox is meant."""
+
+    def readdress(self, finding: Any) -> str:
+        """The address that is meant, "" where it is the one that the client named. The checks below see it, and the MTA."""
+
+
+class Acts(Check, Protocol):
+    """A check that edits."""
+
+    def act(self, finding: Any, verdict: Verdict, draft: Draft, services: Services) -> None:
+        """Queue edits, at the end of a message that will be delivered. Raises NotDone for what has to be expected."""
+
+
+class Divides(Check, Protocol):
+    """A check of recipients that edits, so that they may get different messages."""
+
+    def content(self, finding: Any) -> Hashable:
+        """Recipients for whom it is equal get the same message, and share one draft."""
+
+
+class LearnsAfterwards(Check, Protocol):
+    """A check that does something with a message that is taken: delivered, held or kept."""
+
+    def afterwards(self, finding: Any, message: Any, services: Services) -> None:
+        """Called before the reply. What it raises is logged, and changes nothing for the mail."""
+
+
+class CountsOffences(Check, Protocol):
+    """A check that draws conclusions from demerits."""
+
+    def offended(
+        self, finding: Any, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+    ) -> None:
+        """Called at RCPT, and when a transaction is over, if the client has collected demerits since; `verdict` is the last
+        that brought some."""
+
+
+class Concludes(Check, Protocol):
+    """A check that remembers what a client or sender did."""
+
+    def concluded(
+        self, finding: Any, connection: Connection, message: Any, verdict: Verdict, services: Services
+    ) -> None:
+        """Called when a transaction is over, whatever became of it. At the end of a message that is before the reply, so it
+        must be quick."""
+
+
+class Tidies(Check, Protocol):
+    """A check that keeps something in the store."""
+
+    def tidy(self, services: Services) -> bool:
+        """Forget one slice of it; true while more is left. Called every hour, or every TIDY_EVERY seconds."""
+
+
+class Signs(Check, Protocol):
+    """The one check that signs."""
+
+    def sign_letter(self, letter: bytes, services: Services) -> bytes:
+        """A message of our own (all its octets), signed where we have a key for its author."""
+
+
+OPTIONAL: dict[str, type] = {
+    "applies": Applies,
+    "ready": Ready,
+    "perform": Performs,
+    "readdress": Readdresses,
+    "act": Acts,
+    "content": Divides,
+    "afterwards": LearnsAfterwards,
+    "offended": CountsOffences,
+    "concluded": Concludes,
+    "tidy": Tidies,
+    "sign_letter": Signs,
+}
+"""By the name of the function."""

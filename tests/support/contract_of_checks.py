@@ -1,0 +1,105 @@
+"""Which checks have which optional functions, for mypy: it compares their arguments with the contract.
+
+test_contract.py holds that these lists are complete.
+"""
+
+from __future__ import annotations
+
+from antispam.checks import (
+    archive,
+    attachments,
+    authentication_results,
+    author_domain,
+    auto_whitelist,
+    banned,
+    blacklisted,
+    block_forward,
+    callback,
+    dkim,
+    dkim_sign,
+    dsn,
+    dspam,
+    feedback,
+    greylist,
+    header_oddities,
+    header_screen,
+    internal_policy,
+    known_user,
+    languages,
+    own_mail,
+    private_relay,
+    reputation,
+    reputation_signed,
+    scrub,
+    sender_domain,
+    sender_lists,
+    smart_alias,
+    spam_action,
+    spf,
+    srs,
+    srs_sign,
+    training_address,
+    wiretap,
+    words,
+)
+from antispam.journey.contract import (
+    Acts,
+    Applies,
+    Concludes,
+    CountsOffences,
+    Divides,
+    LearnsAfterwards,
+    Performs,
+    Readdresses,
+    Ready,
+    Signs,
+    Tidies,
+)
+
+APPLIES: list[Applies] = [
+    archive,
+    author_domain,
+    auto_whitelist,
+    blacklisted,
+    block_forward,
+    dkim_sign,
+    feedback,
+    header_oddities,
+    header_screen,
+    internal_policy,
+    known_user,
+    languages,
+    private_relay,
+    scrub,
+    sender_domain,
+    smart_alias,
+    srs,
+    srs_sign,
+    training_address,
+    wiretap,
+    words,
+]
+READY: list[Ready] = [author_domain, callback, dkim, reputation, reputation_signed]
+PERFORM: list[Performs] = [feedback, own_mail]
+READDRESS: list[Readdresses] = [srs]
+ACT: list[Acts] = [
+    archive,
+    attachments,
+    authentication_results,
+    author_domain,
+    dkim_sign,
+    own_mail,
+    reputation,
+    scrub,
+    smart_alias,
+    spam_action,
+    spf,
+    srs_sign,
+    wiretap,
+]
+CONTENT: list[Divides] = [scrub, spam_action]
+AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
+OFFENDED: list[CountsOffences] = [banned]
+CONCLUDED: list[Concludes] = [blacklisted, callback, reputation, reputation_signed, words]
+TIDY: list[Tidies] = [callback, greylist, own_mail, reputation, sender_lists, training_address]
+SIGN_LETTER: list[Signs] = [dkim_sign]
