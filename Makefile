@@ -30,6 +30,7 @@ check: ## ruff and mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy dkim-milter.py
 
 bench: ## ratios to peers in the same run
 	@scripts/setup test
