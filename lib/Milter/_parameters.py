@@ -14,7 +14,7 @@ def dictfromlist(args: Iterable[str]) -> dict[str, str]:
     >>> dictfromlist(['SIZE=1000', 'body=8BITMIME', 'SMTPUTF8'])
     {'SIZE': '1000', 'BODY': '8BITMIME'}
     """
-    return {key: value for key, value in param2dict(args).items() if key and value is not None}
+    return {key: value for key, value in map(_parameter, args) if key and value is not None}
 
 
 def param2dict(str: str | Iterable[str]) -> dict[str, str | None]:

@@ -239,12 +239,12 @@ def parseaddr(t: str) -> tuple[str, str]:
     text = t.strip()
     bracketed = text.endswith(">") and text.count("<") == text.count(">") == 1
     name, _, path = text[:-1].partition("<") if bracketed else ("", "", "")
-    if bracketed and not _SPECIALS.search(name) and not _SPECIALS.search(path.partition(":")[2] or path):
-        return name.strip(), _without_route(path)
+    if bracketed and not _SPECIALS.search(name) and _PLAIN_PATH.fullmatch(path):
+        return " ".join(name.split()), _without_route(path)
     found = _parsed(text)
     if bracketed and name.strip() and not found[0] and "@" not in name:
         # A name that should have been quoted. One with an "@" is a list of addresses.
-        return name.strip(), _without_route(path)
+        return " ".join(name.split()), _without_route(path)
     return found
 
 
@@ -258,6 +258,8 @@ def _parsed(text: str) -> tuple[str, str]:
 # Since CVE-2023-27043 parseaddr, where it knows the word, returns nothing for several addresses unless it is asked not to.
 _LENIENT: dict[str, bool] = {"strict": False} if hasattr(email.utils, "supports_strict_parsing") else {}
 _SPECIALS = re.compile(r'["(),;:\\]')
+# A source route at most, then an address whose local part may be quoted.
+_PLAIN_PATH = re.compile(r'(?:[^"();:\\]*:)?(?:[^"(),;:\\]*|"(?:[^"\\]|\\.)*"@[^"(),;:\\]*)')
 
 
 def _without_route(path: str) -> str:
@@ -268,7 +270,8 @@ def _without_route(path: str) -> str:
 
 # --- encoded headers --------------------------------------------------------------------------------------------
 
-_ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bq])\?([^?]*)\?=", re.IGNORECASE)
+# Careless senders leave a "?" in the text as it is. A word ends where another begins, so no text is read twice.
+_ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([bq])\?((?:[^?=]|\?(?!=)|=(?!\?[^=]))*+)\?=", re.IGNORECASE)
 
 
 def parse_header(val: str | bytes) -> str:

@@ -14,9 +14,10 @@ _NAME = re.compile(r"(?:file)?+name[ \t\r\n]*+(\*[ \t]*+(\d{0,9}+)(\*)?+)?+[ \t\
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"?+([^;\r\n]{0,4096}+)', re.DOTALL)
 _BARE = re.compile(r"[^;\r\n]{0,4096}+")
 _FOLD = re.compile(r"\r?\n[ \t]+")
-_ENCODED_WORD = re.compile(r"=\?([^?\s]{1,80}+)\?([bq])\?([^?]*+)\?=", re.IGNORECASE)
 _COMMENT = re.compile(r"\((?:[^()\\]++|\\.)*+\)", re.DOTALL)
 _MAX_COMMENTS = 8  # one inside of another
+# Careless senders leave a "?" in the text as it is. A word ends where another begins, so no text is read twice.
+_ENCODED_WORD = re.compile(r"=\?([^?\s]{1,80}+)\?([bq])\?((?:[^?=]|\?(?!=)|=(?!\?[^=]))*+)\?=", re.IGNORECASE)
 _MAX_NAMES = 64
 _MAX_VALUE = 1 << 16
 

@@ -533,6 +533,7 @@ def test_unique_ids_are_unique() -> None:
         (["ENVID=a=b"], {"ENVID": "a=b"}, {"ENVID": "a=b"}),
         ([b"SIZE=3"], {"SIZE": b"3"}, {"SIZE": b"3"}),
         (["=x", "="], {}, {"": ""}),
+        (["A=1", "a"], {"A": "1"}, {"A": None}),
         ([], {}, {}),
     ],
 )

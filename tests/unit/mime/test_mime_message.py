@@ -266,6 +266,7 @@ class TestNames:
             "Content-Type: a/b; name*1=.exe; name*0=foo",
             "Content-Type: a/b; name*0*=utf-8''foo%2E; name*1*=e%78e",
             "Content-Type: a/b; name==?utf-8?q?foo=2Eexe?=",
+            'Content-Type: a/b; name="=?utf-8?q?what?.exe?="',
             'Content-Disposition: attachment; filename="=?utf-8?b?Zm9vLmV4ZQ==?="',
             'Content-Disposition: attachment; filename="=?utf-8?b?Zm9v?=\n =?utf-8?b?LmV4ZQ==?="',
             "Content-Type: a/b; name=foo.txt; name=foo.exe",
