@@ -30,6 +30,7 @@ from _filenames import opened_as
 from _mimemessage import MimeGenerator, MimeMessage, StructureLimitDefect, message_from_bytes, message_from_file
 from _mimemessage.names import zipnames
 from _mimemessage.text import octets
+from _mimetree import split_parameters as _parseparam  # noqa: F401  # pymilter's own tests call it
 from _mimetree import unquote
 from _sgmlfilter import HTMLScriptFilter, SGMLFilter, has_script
 

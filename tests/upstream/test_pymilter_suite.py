@@ -8,43 +8,24 @@ latter has a stand-in here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from Milter.policy import MTAPolicy
-from support.sources import extract_all
+from support.pymilter import fetch, unpack
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-CACHE = REPOSITORY / ".cache" / "pymilter-1.0.5"
-ARCHIVE = CACHE / "pymilter-1.0.5.tar.gz"
-DIGEST = "2fac54d5b5ccca87786ad25eb0057a40bee6d5d3f71d7a6d5fe495ab6e460c3f"
 
 # How many tests each module has, doctests of our own modules not counted; one that is lost must be noticed.
 MODULES = {"testmime": 13, "testsample": 6, "testutils": 4}
-
-
-def fetch() -> str:
-    """Fetch the archive unless it is there; returns why that is impossible, or ""."""
-    if not ARCHIVE.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
-        command += ["--no-deps", "--no-binary", "pymilter", "--dest", str(CACHE), "pymilter==1.0.5"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode:
-            return "pymilter's source archive cannot be fetched from PyPI: " + done.stderr.strip().rpartition("\n")[2]
-    if hashlib.sha256(ARCHIVE.read_bytes()).hexdigest() != DIGEST:
-        return f"{ARCHIVE} is not the archive that PyPI published"
-    return ""
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +35,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if os.environ.get("CI") == "true":
             pytest.fail(problem, pytrace=False)
         pytest.skip(problem)
-    place = tmp_path_factory.mktemp("pymilter")
-    with tarfile.open(ARCHIVE) as archive:
-        extract_all(archive, place)
-    unpacked = place / "pymilter-1.0.5"
+    unpacked = unpack(tmp_path_factory.mktemp("pymilter"))
     shutil.rmtree(unpacked / "Milter")
     (unpacked / "mime.py").unlink()
     return unpacked
