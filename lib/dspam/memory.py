@@ -62,6 +62,9 @@ def down_to_zero(present: tuple[int, ...], delta: tuple[int, ...]) -> list[int]:
     return [max(0, max(0, now) + change) - now for now, change in zip(present, delta, strict=True)]
 
 
+_NONE = Hits(0, 0)
+
+
 class MemoryStore:
     """A Storage in dictionaries: for tests, and for trying things out. Safe to share among threads."""
 
@@ -87,27 +90,38 @@ class MemoryStore:
             if done is not None:
                 if is_spam(done[0]) == is_spam(deltas):
                     return False
-                self._add(user, *done, -1)
-            added = self._add(user, deltas, totals)
+                self._add(user, {key: Hits(-spam, -innocent) for key, (spam, innocent) in done[0].items()})
+                self._count(user, Totals(*(-number for number in done[1])))
+            before = self._present(user, deltas) if once else {}
+            self._add(user, deltas)
+            more = self._count(user, totals)
             if once:
-                self._named[user, once] = added
+                after = self._present(user, deltas)
+                added = {
+                    key: Hits(now.spam - before[key].spam, now.innocent - before[key].innocent)
+                    for key, now in after.items()
+                }
+                self._named[user, once] = added, more
             return True
 
-    def _add(
-        self, user: str, deltas: Mapping[int, Hits], totals: Totals, sign: int = 1
-    ) -> tuple[dict[int, Hits], Totals]:
-        """Add, down to 0; returns what was added."""
-        known, added = self._hits[user], {}
-        for key, delta in deltas.items():
-            now = known.get(key, Hits(0, 0))
-            added[key] = Hits(*down_to_zero(now, (sign * delta.spam, sign * delta.innocent)))
-            known[key] = add_hits(now, added[key])
-            if not any(known[key]):
+    def _present(self, user: str, keys: Collection[int]) -> dict[int, Hits]:
+        known = self._hits[user]
+        return {key: known.get(key, _NONE) for key in keys}
+
+    def _add(self, user: str, deltas: Mapping[int, Hits]) -> None:
+        known = self._hits[user]
+        for key, (spam, innocent) in deltas.items():
+            now = known.get(key, _NONE)
+            hits = known[key] = Hits(max(0, now.spam + spam), max(0, now.innocent + innocent))
+            if not any(hits):
                 del known[key]
+
+    def _count(self, user: str, totals: Totals) -> Totals:
+        """Returns what was added, which is no more than there was where something is taken back."""
         present = self._totals[user]
-        more = Totals(*down_to_zero(present, tuple(sign * number for number in totals)))
+        more = Totals(*down_to_zero(present, totals))
         self._totals[user] = add_totals(present, more)
-        return added, more
+        return more
 
     def get_signature(self, user: str, signature: str) -> bytes | None:
         return self._signatures.get((user, signature))
