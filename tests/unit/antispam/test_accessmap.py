@@ -8,11 +8,12 @@ import logging
 import os
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 
 import lmdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antispam.mail.access_map import (
@@ -26,6 +27,7 @@ from antispam.mail.access_map import (
     parse_policy,
     parse_text,
 )
+from antispam.mail.access_map.lmdb_file import read_lmdb
 from antispam.net.addresses import Mailbox
 from antispam.settings import SettingsError, load_text
 
@@ -252,6 +254,62 @@ def test_an_lmdb_map_of_another_kind_of_file_is_an_error(tmp_path: Path) -> None
     path = tmp_path / "access.lmdb"
     path.write_bytes(struct.pack("<Q", 1) * 4000)
     with pytest.raises(AccessMapError, match="not an lmdb file"):
+        MapFile.named(str(path)).load()
+
+
+@given(
+    st.dictionaries(st.binary(min_size=1, max_size=200), st.binary(max_size=20_000), max_size=60),
+    st.sets(st.integers(0, 59), max_size=40),
+)
+@settings(max_examples=50, deadline=None)
+def test_an_lmdb_file_is_read_as_the_library_reads_it(pairs: dict[bytes, bytes], deleted: set[int]) -> None:
+    """With values on pages of their own, and with what was deleted again."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "access.lmdb"
+        write_lmdb(path, pairs)
+        gone = {key for number, key in enumerate(pairs) if number in deleted}
+        with (
+            lmdb.open(str(path), subdir=False, lock=False) as environment,
+            environment.begin(write=True) as transaction,
+        ):
+            for key in gone:
+                transaction.delete(key)
+        assert list(read_lmdb(path)) == sorted((key, value) for key, value in pairs.items() if key not in gone)
+
+
+@pytest.fixture(scope="module")
+def sound_lmdb(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("lmdb") / "access.lmdb"
+    write_lmdb(path, {b"spf-fail:%d" % i: b"REJECT" * (1 if i % 50 else 2000) for i in range(500)})
+    return path.read_bytes()
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_damaged_lmdb_map_costs_no_process(sound_lmdb: bytes, data: st.DataObject) -> None:
+    """The library mapped it into memory: SIGBUS, SIGABRT or SIGSEGV for each worker, and for the supervisor."""
+    raw = bytearray(sound_lmdb)
+    used = [place for place in range(0, len(raw), 64) if any(raw[place : place + 64])]
+    for place in data.draw(st.lists(st.sampled_from(used), min_size=1, max_size=8)):
+        at = place + data.draw(st.integers(0, 63))
+        raw[at] = data.draw(st.sampled_from((0x00, 0xFF, raw[at] ^ 0x01, raw[at] ^ 0x80)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "access.lmdb"
+        path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))] if data.draw(st.booleans()) else raw)
+        with contextlib.suppress(AccessMapError):
+            MapFile.named(str(path)).load()
+
+
+def test_an_lmdb_file_whose_pages_go_in_a_circle_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "access.lmdb"
+    write_lmdb(path, {b"spf-fail:%d" % i: b"REJECT" for i in range(1000)})
+    raw = bytearray(path.read_bytes())
+    size = struct.unpack_from("=I", raw, 40)[0]
+    branch = next(n for n in range(2, len(raw) // size) if struct.unpack_from("=H", raw, n * size + 10)[0] & 0x01)
+    (node,) = struct.unpack_from("=H", raw, branch * size + 16)
+    struct.pack_into("=HHH", raw, branch * size + node, branch, 0, 0)
+    path.write_bytes(raw)
+    with pytest.raises(AccessMapError, match="twice"):
         MapFile.named(str(path)).load()
 
 

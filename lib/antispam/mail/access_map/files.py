@@ -7,18 +7,14 @@ import dataclasses
 import fcntl
 import os
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import lmdb
-
+from antispam.mail.access_map.lmdb_file import LmdbError, read_lmdb
 from antispam.mail.access_map.table import AccessTable, from_pairs, parse_text
 from antispam.settings import SettingsError
 from antispam.text import from_wire
 from Milter.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
-
-_LMDB_MAGIC = 0xBEEFC0DE
 
 
 class AccessMapError(SettingsError):
@@ -59,14 +55,14 @@ class MapFile:
             raise AccessMapError(f"{self.path}: locked, it is being built just now") from None
         except OSError as error:
             raise AccessMapError(f"{self.path}: {error.strerror or error}") from None
-        except (BerkeleyDBError, lmdb.Error) as error:
+        except (BerkeleyDBError, LmdbError) as error:
             raise AccessMapError(str(error)) from None
 
     def _read(self) -> AccessTable:
         if self.form == "hash":
             return from_pairs(read_hash(self.path), self.path)
         if self.form == "lmdb":
-            return from_pairs(_read_lmdb(self.path), self.path)
+            return from_pairs(read_lmdb(self.path), self.path)
         raw = Path(self.path).read_bytes()
         if b"\0" in raw:
             # Read as text it would have no entries, and a map without entries lets everything pass.
@@ -85,33 +81,6 @@ def _read_locked(path: str) -> Iterator[int]:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield file.fileno()
-
-
-def _read_lmdb(path: str) -> list[tuple[bytes, bytes]]:
-    """All pairs. The library maps the file into memory, where a truncated one would end the process: hence the look first."""
-    _demand_sound_lmdb(Path(path))
-    with (
-        lmdb.open(path, subdir=False, readonly=True, lock=False, create=False, max_dbs=0) as environment,
-        environment.begin() as transaction,
-    ):
-        return [(bytes(key), bytes(value)) for key, value in transaction.cursor()]
-
-
-def _demand_sound_lmdb(path: Path) -> None:
-    """That both descriptions (a page header of 16 octets, then magic, version, ..., page size, ..., last page) are there, and
-    every page that the newer of them counts."""
-    with path.open("rb") as file:
-        head = file.read(65_536 + 256)
-        size = os.fstat(file.fileno()).st_size
-    try:
-        page_size = struct.unpack_from("=I", head, 16 + 24)[0]
-        metas = [struct.unpack_from("=II8x8xI92xQ", head, start + 16) for start in (0, page_size)]
-    except struct.error:
-        raise AccessMapError(f"{path}: not an lmdb file") from None
-    if any(magic != _LMDB_MAGIC for magic, *_ in metas) or page_size not in (1 << bits for bits in range(9, 17)):
-        raise AccessMapError(f"{path}: not an lmdb file of this machine's byte order")
-    if any((last_page + 1) * page_size > size for *_, last_page in metas):
-        raise AccessMapError(f"{path}: truncated")
 
 
 Signature = tuple[int, int, int, int, int]
