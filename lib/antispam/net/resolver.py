@@ -8,16 +8,12 @@ like, a look-up gives an `Answer` or raises `DNSTemporaryError`, nothing else.
 from __future__ import annotations
 
 import dataclasses
-import enum
-import ipaddress
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
 
 import dns.exception
 import dns.message
@@ -30,124 +26,36 @@ import dns.rdatatype
 from antispam.deadline import Clock, Deadline
 from antispam.memory import Memory
 from antispam.net.addresses import ascii_domain
+from antispam.net.dns_answers import (
+    Answer,
+    DNSTemporaryError,
+    Lookup,
+    RdType,
+    Recorder,
+    Status,
+    explain,
+    query,
+    read,
+)
+from antispam.net.name_servers import Exchange, exchange_over_network, parse_nameserver, system_nameservers
 from antispam.settings import option, section
 from antispam.settings.values import duration, positive
 
-RdType = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "TXT"]
+__all__ = [
+    "Answer",
+    "DNSTemporaryError",
+    "DnsSettings",
+    "Lookup",
+    "RdType",
+    "Recorder",
+    "Resolver",
+    "Status",
+    "parse_nameserver",
+    "system_nameservers",
+]
 
-EDNS_PAYLOAD = 1232  # octets; what passes everywhere without fragments (DNS flag day 2020)
-MAX_TTL = 86_400.0  # seconds; RFC 8767 section 4 warns of larger ones
-MAX_NEGATIVE_TTL = 3_600.0  # RFC 2308 section 5 proposes one to three hours
 FAILURE_TTL = 5.0  # RFC 2308 section 7 allows five minutes; a broken zone should work again soon after its repair
 CACHE_UNIT = 512  # octets of an answer that count as one more cache entry
-
-
-class Status(enum.Enum):
-    """What the DNS says about a name and type."""
-
-    FOUND = "found"
-    NODATA = "no data"  # the name exists, records of this type do not
-    NXDOMAIN = "no such domain"
-    INVALID_NAME = "not a domain name"  # could not even be asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was found for `name` and `rdtype`. Only the field that goes with the type is filled; CNAMEs were followed.
-
-    texts      TXT: the strings of each record joined (RFC 7208 section 3.3)
-    addresses  A, AAAA: as text
-    names      PTR, NS, CNAME: host names without the final dot
-    exchanges  MX: (preference, host name), lowest preference first; the host of a null MX (RFC 7505) is ""
-    expires    until when the answer may be relied upon, on the resolver's clock; 0.0 where nobody says
-    """
-
-    name: str
-    rdtype: RdType
-    status: Status
-    texts: tuple[bytes, ...] = ()
-    addresses: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    exchanges: tuple[tuple[int, str], ...] = ()
-    expires: float = dataclasses.field(default=0.0, compare=False)
-
-    @property
-    def found(self) -> bool:
-        return self.status is Status.FOUND
-
-
-class DNSTemporaryError(Exception):
-    """No answer for now: time-out, SERVFAIL, REFUSED, truncation without TCP. Its text says which."""
-
-
-class Lookup(Protocol):
-    """What checks need of a resolver; tests script one."""
-
-    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
-        """Raises DNSTemporaryError, and only that."""
-        ...  # pragma: no cover
-
-
-class Recorder:
-    """A Lookup that notes until when everything that it answered may be relied upon: what was concluded from these answers may
-    be taken for granted as long."""
-
-    def __init__(self, resolver: Lookup) -> None:
-        self._resolver = resolver
-        self.expires = math.inf
-
-    def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
-        try:
-            answer = self._resolver.lookup(name, rdtype, deadline)
-        except DNSTemporaryError:
-            self.expires = 0.0
-            raise
-        self.expires = min(self.expires, answer.expires)
-        return answer
-
-
-Exchange = Callable[[dns.message.Message, str, int, float], dns.message.Message]
-"""Sends a query to (server address, port) and returns the response within a number of seconds. Raises OSError, EOFError
-or dns.exception.DNSException."""
-
-
-def exchange_over_network(query: dns.message.Message, server: str, port: int, timeout: float) -> dns.message.Message:
-    """Ask by UDP from a random port, and again by TCP where the answer is truncated. What does not fit the question (a
-    forged answer) is ignored until the time is over."""
-    ends = time.monotonic() + timeout
-    try:
-        return dns.query.udp(
-            query, server, timeout, port, ignore_unexpected=True, ignore_errors=True, raise_on_truncation=True
-        )
-    except dns.message.Truncated:
-        return dns.query.tcp(query, server, max(0.001, ends - time.monotonic()), port)
-
-
-def system_nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]:
-    """The name servers that the machine uses; 127.0.0.1 where it names none, as the C library does (resolv.conf(5))."""
-    try:
-        lines = resolv_conf.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    words = (line.split() for line in lines)
-    servers = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and _is_address(word[1])]
-    return tuple(servers[:3]) or ("127.0.0.1",)
-
-
-def parse_nameserver(text: str, port: int = 53) -> tuple[str, int]:
-    """Address and port of `address` or `address@port`. Raises ValueError with a sentence that says what would be right."""
-    address, at, digits = text.partition("@")
-    if not _is_address(address) or (at and not (digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536)):
-        raise ValueError(f"{text!r} is not a name server: expected an IP address, or address@port")
-    return address, int(digits) if at else port
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +212,7 @@ class Resolver:
     def _ask(self, key: _Key, deadline: Deadline) -> _Outcome | None:
         """Ask the servers in turn and remember the outcome. None where the deadline, not the servers, was the limit."""
         name, rdtype = key
-        query = _query(name, rdtype)
+        message = query(name, rdtype)
         failure = ""
         for _ in range(self._rounds):
             silence = False
@@ -313,15 +221,15 @@ class Resolver:
                     return None
                 timeout = min(self._query_timeout, deadline.remaining())
                 try:
-                    response = self._exchange(query, *self._servers[index], timeout)
+                    response = self._exchange(message, *self._servers[index], timeout)
                     if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                        answer, ttl = _read(response, name, rdtype)
+                        answer, ttl = read(response, name, rdtype)
                         self._preferred = index
                         return self._remember(key, dataclasses.replace(answer, expires=self._clock() + ttl), ttl)
                     failure = dns.rcode.to_text(response.rcode())
                 except (OSError, EOFError, dns.exception.DNSException) as error:
                     silence = True
-                    failure = _explain(error)
+                    failure = explain(error)
             if not silence:
                 break
         if deadline.expired:
@@ -337,52 +245,6 @@ class Resolver:
         with self._lock:
             self._cache.put(key, outcome, self._clock() + ttl, _octets(outcome))
         return outcome
-
-
-def _query(name: str, rdtype: RdType) -> dns.message.Message:
-    # Built from labels, not parsed from presentation format: a backslash in a name that mail chose is a backslash.
-    labels = [label.encode("ascii") for label in name.split(".")]
-    return dns.message.make_query(dns.name.Name([*labels, b""]), rdtype, use_edns=0, payload=EDNS_PAYLOAD)
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, TimeoutError | dns.exception.Timeout):
-        return "time-out"
-    return str(error) or type(error).__name__
-
-
-def _read(response: dns.message.Message, name: str, rdtype: RdType) -> tuple[Answer, float]:
-    """The answer and the seconds that it may be kept. Raises DNSException or EOFError where the response
-    contradicts itself."""
-    if not isinstance(response, dns.message.QueryMessage):
-        raise EOFError("the response is not one to a query")
-    chain = response.resolve_chaining()
-    answer = _answer(name, rdtype, chain.answer or ())
-    if answer is not None:
-        return answer, min(chain.minimum_ttl, MAX_TTL)
-    missing = Status.NXDOMAIN if response.rcode() == dns.rcode.NXDOMAIN else Status.NODATA
-    return Answer(name, rdtype, missing), min(chain.minimum_ttl, MAX_NEGATIVE_TTL)
-
-
-def _answer(name: str, rdtype: RdType, records: Iterable[dns.rdata.Rdata]) -> Answer | None:
-    match rdtype:
-        case "TXT":
-            texts = tuple(b"".join(record.strings) for record in records)  # type: ignore[attr-defined]
-            return Answer(name, rdtype, Status.FOUND, texts=texts) if texts else None
-        case "A" | "AAAA":
-            addresses = tuple(record.address for record in records)  # type: ignore[attr-defined]
-            return Answer(name, rdtype, Status.FOUND, addresses=addresses) if addresses else None
-        case "MX":
-            hosts = sorted((record.preference, _host(record.exchange)) for record in records)  # type: ignore[attr-defined]
-            return Answer(name, rdtype, Status.FOUND, exchanges=tuple(hosts)) if hosts else None
-        case _:
-            names = tuple(_host(record.target) for record in records)  # type: ignore[attr-defined]
-            return Answer(name, rdtype, Status.FOUND, names=names) if names else None
-
-
-def _host(name: dns.name.Name) -> str:
-    """Printable ASCII: octets that have no business in a host name are escaped as in zone files."""
-    return "" if name == dns.name.root else name.to_text(omit_final_dot=True)
 
 
 def _octets(outcome: _Outcome) -> int:
