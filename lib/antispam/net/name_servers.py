@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import dns.exception
 import dns.message
+import dns.name
 import dns.query
+
+from antispam.deadline import Clock
+
+SILENT = 5.0  # seconds for which nobody waits for a silent server, but for one who looks whether it still is
+LOST = 3  # questions in a row without any answer, after which it is suspected
+PROBE = 1.0  # seconds that a suspect has to say that it is there
+
+Server = tuple[str, int]
+"""Address and port."""
 
 Exchange = Callable[[dns.message.Message, str, int, float], dns.message.Message]
 """Sends a query to (server address, port) and returns the response within a number of seconds. Raises OSError, EOFError
@@ -52,3 +64,62 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+class NameServers:
+    """Which of the servers to ask, in which order: the one that answered last comes first, and a silent one is not waited for.
+
+    Several questions in a row that are lost on a server may be those of a sender whose own name servers are silent. So it is
+    asked about the root then, of which every server can say something at once.
+
+    ask    sends a message to a server
+    clock  seconds that never run backwards
+    """
+
+    def __init__(self, servers: Sequence[Server], ask: Exchange, clock: Clock) -> None:
+        self._servers = tuple(servers)
+        self._ask = ask
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._preferred = 0
+        self._lost = [0] * len(self._servers)  # questions in a row that nobody answered
+        self._silent_until = [0.0] * len(self._servers)
+
+    def for_a_question(self, seconds: float) -> list[Server]:
+        """The servers to ask now, best first; none where all are silent. Then one that had its pause is tried before, by one
+        caller and for `seconds` at most."""
+        with self._lock:
+            count = len(self._servers)
+            order = [(self._preferred + offset) % count for offset in range(count)]
+            ready = [index for index in order if self._silent_until[index] == 0]
+            due = [index for index in order if 0 < self._silent_until[index] <= self._clock()]
+            for index in due:
+                self._silent_until[index] = self._clock() + SILENT
+        return [self._servers[index] for index in ready or due if index in ready or self._speaks(index, seconds)]
+
+    def answered(self, server: Server, *, well: bool) -> None:
+        """It said something; `well` if that was an answer, so that it is asked first from now on."""
+        index = self._servers.index(server)
+        with self._lock:
+            self._lost[index], self._silent_until[index] = 0, 0.0
+            if well:
+                self._preferred = index
+
+    def lost(self, server: Server, seconds: float) -> None:
+        """A whole question was lost on it. May take `seconds` to see whether that is the server's fault."""
+        index = self._servers.index(server)
+        with self._lock:
+            self._lost[index] += 1
+            suspect = self._lost[index] >= LOST
+        if suspect and not self._speaks(index, seconds):
+            with self._lock:
+                self._silent_until[index] = self._clock() + SILENT
+
+    def _speaks(self, index: int, seconds: float) -> bool:
+        """Whether the server says anything, and be it that it knows nothing."""
+        try:
+            self._ask(dns.message.make_query(dns.name.root, "NS"), *self._servers[index], min(PROBE, seconds))
+        except (OSError, EOFError, dns.exception.DNSException):
+            return False
+        self.answered(self._servers[index], well=False)
+        return True

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dns.exception
@@ -37,7 +37,14 @@ from antispam.net.dns_answers import (
     query,
     read,
 )
-from antispam.net.name_servers import Exchange, exchange_over_network, parse_nameserver, system_nameservers
+from antispam.net.name_servers import (
+    Exchange,
+    NameServers,
+    Server,
+    exchange_over_network,
+    parse_nameserver,
+    system_nameservers,
+)
 from antispam.settings import option, section
 from antispam.settings.values import duration, positive
 
@@ -55,6 +62,7 @@ __all__ = [
 ]
 
 FAILURE_TTL = 5.0  # RFC 2308 section 7 allows five minutes; a broken zone should work again soon after its repair
+FIRST_WAIT = 3  # the part of the time-out that the first question to a server has
 CACHE_UNIT = 512  # octets of an answer that count as one more cache entry
 
 
@@ -151,12 +159,12 @@ class Resolver:
         exchange: Exchange = exchange_over_network,
     ) -> None:
         """Raises ValueError where a name server is not an IP address."""
-        self._servers = tuple(parse_nameserver(server, port) for server in nameservers or system_nameservers())
+        servers = [parse_nameserver(server, port) for server in nameservers or system_nameservers()]
+        self._servers = NameServers(list(dict.fromkeys(servers)), exchange, clock)
         self._query_timeout = query_timeout
         self._rounds = rounds
         self._clock = clock
         self._exchange = exchange
-        self._preferred = 0  # the server that answered last: a dead first one must not cost every question its time-out
         self._lock = threading.Lock()
         self._cache = _Cache(cache_size)
         self._flights: dict[_Key, _Flight] = {}
@@ -211,35 +219,42 @@ class Resolver:
 
     def _ask(self, key: _Key, deadline: Deadline) -> _Outcome | None:
         """Ask the servers in turn and remember the outcome. None where the deadline, not the servers, was the limit."""
-        name, rdtype = key
-        message = query(name, rdtype)
-        failure = ""
-        for _ in range(self._rounds):
-            silence = False
-            for index in self._order():
-                if deadline.expired:
-                    return None
-                timeout = min(self._query_timeout, deadline.remaining())
-                try:
-                    response = self._exchange(message, *self._servers[index], timeout)
-                    if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                        answer, ttl = read(response, name, rdtype)
-                        self._preferred = index
-                        return self._remember(key, dataclasses.replace(answer, expires=self._clock() + ttl), ttl)
-                    failure = dns.rcode.to_text(response.rcode())
-                except (OSError, EOFError, dns.exception.DNSException) as error:
-                    silence = True
-                    failure = explain(error)
-            if not silence:
+        servers = self._servers.for_a_question(deadline.remaining())
+        if not servers:
+            return _Failure(f"time-out for {key[1]} {key[0]}: the name servers are silent")
+        waited = dict.fromkeys(servers, 0.0)  # for those that have said nothing yet
+        # Packets get lost: a short first wait, and then the question once more.
+        waits = [self._query_timeout / FIRST_WAIT] + [self._query_timeout] * (self._rounds - 1)
+        for timeout, server in ((timeout, server) for timeout in waits for server in servers):
+            if deadline.expired:
                 break
-        if deadline.expired:
-            return None
-        return self._remember(key, _Failure(f"{failure} for {rdtype} {name}"), FAILURE_TTL)
+            began = self._clock()
+            outcome, silent = self._try(key, server, min(timeout, deadline.remaining()))
+            if isinstance(outcome, Answer):
+                return self._remember(key, outcome, outcome.expires - self._clock())
+            if not silent:
+                waited.pop(server, None)
+            elif server in waited:
+                waited[server] += self._clock() - began
+            if server == servers[-1] and not waited:
+                break  # all have spoken, and none knows
+        for server in (server for server, seconds in waited.items() if seconds >= waits[0]):
+            self._servers.lost(server, deadline.remaining())
+        return None if deadline.expired else self._remember(key, outcome, FAILURE_TTL)
 
-    def _order(self) -> Iterable[int]:
-        count = len(self._servers)
-        first = self._preferred
-        return ((first + offset) % count for offset in range(count))
+    def _try(self, key: _Key, server: Server, timeout: float) -> tuple[_Outcome, bool]:
+        """What one server says, and whether it said nothing at all."""
+        name, rdtype = key
+        try:
+            response = self._exchange(query(name, rdtype), *server, timeout)
+            if response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                self._servers.answered(server, well=False)
+                return _Failure(f"{dns.rcode.to_text(response.rcode())} for {rdtype} {name}"), False
+            answer, ttl = read(response, name, rdtype)
+        except (OSError, EOFError, dns.exception.DNSException) as error:
+            return _Failure(f"{explain(error)} for {rdtype} {name}"), True
+        self._servers.answered(server, well=True)
+        return dataclasses.replace(answer, expires=self._clock() + ttl), False
 
     def _remember(self, key: _Key, outcome: _Outcome, ttl: float) -> _Outcome:
         with self._lock:

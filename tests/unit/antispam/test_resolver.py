@@ -9,6 +9,7 @@ from pathlib import Path
 import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
 import pytest
@@ -186,6 +187,85 @@ def test_silent_servers_are_asked_again_only_as_often_as_there_are_rounds() -> N
     assert len(servers.asked) == 4
 
 
+class Silent:
+    """Name servers that say nothing, in time that passes, until one is told to speak."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self.clock = clock
+        self.speaking: set[str] = set()
+        self.about_root: set[str] = set()
+        self.asked: list[str] = []
+
+    def __call__(self, query: Message, server: str, port: int, timeout: float) -> Message:
+        self.asked.append(server)
+        name = query.question[0].name
+        if server in self.speaking or (server in self.about_root and name == dns.name.root):
+            return respond(query, f"{name} 300 A 192.0.2.80")
+        self.clock.now += timeout
+        raise dns.exception.Timeout
+
+
+def lost(resolver: Resolver, clock: HandClock, name: str) -> float:
+    """How long a question took that was lost."""
+    began = clock.now
+    with pytest.raises(DNSTemporaryError, match="time-out"):
+        resolver.lookup(name, "A", Deadline.after(60, clock))
+    return clock.now - began
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_silent_servers_are_waited_for_by_few_questions_only(count: int) -> None:
+    """All workers were full at 6 messages a second, each waiting for its deadline."""
+    clock = HandClock()
+    servers = Silent(clock)
+    resolver = resolver_over(servers, clock, nameservers=[f"192.0.2.{n}" for n in range(1, count + 1)], query_timeout=3)
+    waits = [lost(resolver, clock, f"{number}.example") for number in range(20)]
+    assert max(waits) <= 5 * count
+    assert sum(waits[3:]) <= 5 * count
+
+
+def test_a_silent_server_that_speaks_again_is_asked_again_within_seconds() -> None:
+    clock = HandClock()
+    servers = Silent(clock)
+    resolver = resolver_over(servers, clock, nameservers=["192.0.2.1"], query_timeout=3)
+    for number in range(5):
+        lost(resolver, clock, f"{number}.example")
+    servers.speaking.add("192.0.2.1")
+    assert lost(resolver, clock, "too.soon.example") == 0
+    clock.now += 5
+    assert resolver.lookup("now.example", "A", Deadline.after(60, clock)).found
+
+
+def test_a_silent_server_is_not_asked_while_another_answers() -> None:
+    clock = HandClock()
+    servers = Silent(clock)
+    resolver = resolver_over(servers, clock, nameservers=["192.0.2.1", "192.0.2.2"], query_timeout=3)
+    for number in range(4):
+        lost(resolver, clock, f"{number}.example")
+    servers.speaking.add("192.0.2.2")
+    clock.now += 5
+    assert resolver.lookup("first.example", "A", Deadline.after(60, clock)).found
+    began = clock.now
+    servers.asked.clear()
+    for number in range(20):
+        clock.now += 1
+        assert resolver.lookup(f"a{number}.example", "A", Deadline.after(60, clock)).found
+    assert clock.now - began == 20
+    assert set(servers.asked) == {"192.0.2.2"}
+
+
+def test_senders_whose_own_name_servers_are_silent_silence_nobody() -> None:
+    """A resolver that waits for theirs says nothing for so long, but it knows the root."""
+    clock = HandClock()
+    servers = Silent(clock)
+    servers.about_root.add("192.0.2.1")
+    resolver = resolver_over(servers, clock, nameservers=["192.0.2.1"], query_timeout=3)
+    for number in range(10):
+        assert lost(resolver, clock, f"{number}.hostile.example") == 4
+    servers.speaking.add("192.0.2.1")
+    assert resolver.lookup("honest.example", "A", Deadline.after(60, clock)).found
+
+
 def test_no_question_outlasts_the_deadline() -> None:
     clock = HandClock()
 
@@ -197,7 +277,7 @@ def test_no_question_outlasts_the_deadline() -> None:
     deadline = Deadline.after(4, clock)
     with pytest.raises(DNSTemporaryError):
         resolver_over(servers, clock, query_timeout=3, rounds=5).lookup("a.example", "A", deadline)
-    assert servers.timeouts == [3, 1]
+    assert servers.timeouts == [1, 3]
 
 
 def test_after_the_deadline_nothing_is_asked_but_what_is_known_is_told() -> None:
