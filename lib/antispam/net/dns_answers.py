@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -86,6 +86,12 @@ class Recorder:
             raise
         self.expires = min(self.expires, answer.expires)
         return answer
+
+    def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
+        """As the resolver's, where it has that; only what is asked for by lookup() counts."""
+        ask = getattr(self._resolver, "ask_ahead", None)
+        if ask is not None:
+            ask(name, rdtype, deadline, then)
 
 
 def query(name: str, rdtype: RdType) -> dns.message.Message:

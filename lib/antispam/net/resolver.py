@@ -7,12 +7,13 @@ like, a look-up gives an `Answer` or raises `DNSTemporaryError`, nothing else.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dns.exception
@@ -63,6 +64,7 @@ __all__ = [
 
 FAILURE_TTL = 5.0  # RFC 2308 section 7 allows five minutes; a broken zone should work again soon after its repair
 FIRST_WAIT = 3  # the part of the time-out that the first question to a server has
+AHEAD = 32  # questions that are asked before somebody wants the answer, at the same time
 CACHE_UNIT = 512  # octets of an answer that count as one more cache entry
 
 
@@ -168,6 +170,8 @@ class Resolver:
         self._lock = threading.Lock()
         self._cache = _Cache(cache_size)
         self._flights: dict[_Key, _Flight] = {}
+        self._ahead = concurrent.futures.ThreadPoolExecutor(AHEAD, thread_name_prefix="dns-ahead")
+        self._room_ahead = threading.BoundedSemaphore(AHEAD)
         self.conclusions = Memory(cache_size)
         self.now = clock
 
@@ -192,6 +196,25 @@ class Resolver:
         if isinstance(outcome, _Failure):
             raise DNSTemporaryError(outcome.reason)
         return outcome
+
+    def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
+        """Look it up in a thread of the resolver's, so that the answer is there, or under way, when somebody wants it. `then`
+        is given the answer; nothing happens where there is none, or where too much is asked already."""
+        with self._lock:
+            outcome = self._cache.get((name, rdtype), self._clock())
+        if isinstance(outcome, Answer):
+            then(outcome)
+        elif outcome is None and self._room_ahead.acquire(blocking=False):
+            self._ahead.submit(self._look_ahead, name, rdtype, deadline, then)
+
+    def _look_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
+        try:
+            answer = self.lookup(name, rdtype, deadline)
+        except DNSTemporaryError:
+            return
+        finally:
+            self._room_ahead.release()
+        then(answer)
 
     def _ask_once(self, key: _Key, deadline: Deadline) -> _Outcome:
         """The cached outcome, that of a question which another thread is asking, or that of our own question."""

@@ -9,7 +9,8 @@ import spf  # type: ignore[import-untyped]
 
 from antispam.deadline import Deadline
 from antispam.net.addresses import IPAddress
-from antispam.net.resolver import Answer, DNSTemporaryError, Lookup, Status
+from antispam.net.resolver import Answer, DNSTemporaryError, Lookup, RdType, Status
+from antispam.protocols.spf.ahead import Ahead, AsksAhead
 from antispam.protocols.spf.result import Result, SpfOptions
 from antispam.text import from_wire
 
@@ -54,6 +55,9 @@ class Query(spf.query):  # type: ignore[misc]
         self._void_noted = True
         self._depth = 0
         self._explanation_at: tuple[str, str] | None = None
+        address: RdType = "AAAA" if asked.client.version == 6 else "A"
+        self._ahead = Ahead(resolver, address, deadline) if isinstance(resolver, AsksAhead) else None
+        self._to_ask: tuple[str, str] | None = None  # the record, and its domain, until a term of it needs the DNS
 
     def forgiving(self) -> Query:
         """The same question under pyspf's lax reading."""
@@ -78,6 +82,7 @@ class Query(spf.query):  # type: ignore[misc]
 
     def check(self, record: str | None = None) -> tuple[str, int, str]:
         self._void_noted = True  # the look-up of the record itself is not that of a term
+        self._to_ask = (record, self.d) if record else None
         outcome: tuple[str, int, str] = super().check(record)
         return outcome
 
@@ -145,12 +150,16 @@ class Query(spf.query):  # type: ignore[misc]
             record = records[0].decode("ascii", "replace") if len(records) == 1 else None
         if record is not None:
             _demand_sane(record)
+            self._to_ask = record, domain
         return record
 
     def check_lookups(self) -> None:
         """Called by pyspf once for each term that asks the DNS."""
         self._void_noted = False
         super().check_lookups()
+        if self._ahead is not None and self._to_ask is not None:
+            self._ahead.record(*self._to_ask)
+            self._to_ask = None
 
     def dns(self, name: str, qtype: Any, cnames: object = None, ignore_void: bool = False) -> list[Any]:
         """pyspf's one way to the DNS. Raises TempError for what may be different later, PermError beyond the limits."""
