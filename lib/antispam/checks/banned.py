@@ -59,7 +59,7 @@ def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: 
 
 def _refusal(finding: Finding) -> Verdict:
     text = (
-        f"Your mail server ({finding.ip}) has been shut out for a time: {finding.reason}.\n"
+        f"Connections from {finding.ip} are temporarily blocked: {finding.reason}.\n"
         "Its administrator can ask our postmaster, from another server, to have that ended."
     )
     return reject(text, f"{finding.ip} is banned: {finding.reason}")

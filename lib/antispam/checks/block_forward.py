@@ -32,7 +32,7 @@ class Settings(CheckSettings):
     """[block_forward]: forwarded mail for those who do not want it."""
 
     block_forward: tuple[str, ...] = option(
-        (), "users who hate forwarded mail: addresses, @domains, or file:PATH", section="defang", parse=listed
+        (), "users who do not want forwarded mail: addresses, @domains, or file:PATH", section="defang", parse=listed
     )
     answer: Answer = option(Answer.REJECT, "what becomes of such mail for them: ignore, quarantine, tempfail or reject")
 

@@ -136,15 +136,13 @@ def _share(text: str, scripts: frozenset[str]) -> tuple[int, tuple[str, ...]]:
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     if finding.charset:
-        text = f"Nobody here can read mail in the charset {finding.charset}, in which its subject or author is written."
+        text = f"Mail with a subject or sender name in character set {finding.charset} is not accepted here."
         return answered(settings.answer, text, f"charset {finding.charset}: {finding.text}")
     if finding.share >= settings.share:
         names = ", ".join(finding.scripts)
         text = f"Nobody here can read the script in which the message's subject is written ({names})."
         return answered(settings.answer, text, f"{finding.share} % {names}: {finding.text}")
     if finding.mixed and settings.lookalikes is not Answer.IGNORE:
-        text = (
-            "The subject or author of the message has a word of letters that only look like those that they seem to be."
-        )
+        text = "The subject or author of the message has a word that mixes look-alike letters from different alphabets."
         return answered(settings.lookalikes, text, f"mixed scripts in {finding.mixed!r}: {finding.text}")
     return CONTINUE

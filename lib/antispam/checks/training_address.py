@@ -28,7 +28,7 @@ _STRANGER = (
     "If you are one: send it with your mail program set up to authenticate (SMTP AUTH), as for all your mail."
 )
 _UNKNOWN = (
-    "This address teaches the spam filter, and {who} has no dictionary there yet.\n"
+    "This address is for reporting spam; the filter has no profile for {who} yet.\n"
     "Ask your mail administrator for one: it takes a line in [dspam] dspam_users."
 )
 

@@ -87,7 +87,8 @@ def lists_command(program: Program) -> click.Group:
         with opened_store(load_settings(program, config)) as store:
             for name in names:
                 _add(store, kind, name.removeprefix("@"), reason, period)  # whole domains, as milter.cfg writes them
-        click.echo(f"{len(names)} on the {kind}; heeded within {lists.REMEMBERED:.0f} seconds.")
+        what = "entry" if len(names) == 1 else "entries"
+        click.echo(f"{len(names)} {what} added to {kind}; effective within {lists.REMEMBERED:.0f} seconds.")
 
     @group.command("remove")
     @click.argument("kind", type=_KINDS, callback=_kind)

@@ -86,11 +86,11 @@ def make_group(
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         for doubt in settings.doubts:
-            click.echo(f"Is that meant? {doubt}", err=True)
+            click.echo(f"Warning: {doubt}", err=True)
         if CallbackSettings in settings:
             table = AccessMap.from_settings(settings[AccessSettings]).table
             for doubt in doubts(table, settings[CallbackSettings]):
-                click.echo(f"Is that meant? {doubt}", err=True)
+                click.echo(f"Warning: {doubt}", err=True)
         click.echo("The configuration is correct.")
 
     for make_command in (scan_command, *commands):

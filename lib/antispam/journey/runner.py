@@ -359,7 +359,7 @@ def _decisions(question: _Question) -> list[Decision]:
 def _on_error(settings: CheckSettings, error: str) -> Verdict:
     if settings.on_error is OnError.ACCEPT:
         return CONTINUE
-    text = "A check could not be completed here."
+    text = "A check on our side failed"
     if settings.on_error is OnError.REJECT:
-        return reject(f"{text} The message is refused by local policy.", error)
-    return tempfail(f"{text} This is our fault, not yours: please try again later.", error, enhanced="4.3.0")
+        return reject(f"{text}; the message is refused by local policy.", error)
+    return tempfail(f"{text}; please try again later.", error, enhanced="4.3.0")

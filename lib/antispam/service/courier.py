@@ -1,7 +1,7 @@
 """Takes the letters of the outbox to the MTA, one after the other, until each is taken or given up.
 
 A letter is done once the MTA has said 250 and the store has noted it; between the two lies a moment in which a crash
-makes a second copy. That is the choice: twice rather than never.
+makes a second copy. Delivery is at least once, so that nothing is lost.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def checked_ref(text: str) -> str:
     ref = text.lower()
     if not _REF.fullmatch(ref):
         raise BadName(
-            f"'{for_log(text, 60)}' is no reference: those are up to 16 letters and digits, as in the log and list"
+            f"'{for_log(text, 60)}' is not a valid reference, which has up to 16 letters and digits, as in the log and `list`"
         )
     return ref
 

@@ -107,7 +107,7 @@ def test_list_chooses(site):
     assert refs("--user", "bob") == ["new", "old"]
     assert refs("--search", "LUNCH", "--limit", "1") == ["new"]
     assert refs("--check", "spf") == ["ann"]
-    assert site.run("list", "--user", "eve").stdout == "Nothing that is kept is like that.\n"
+    assert site.run("list", "--user", "eve").stdout == "No quarantined message matches.\n"
 
 
 def test_list_says_that_there_is_more(site):
@@ -128,7 +128,7 @@ def test_a_long_list_has_one_head(site, monkeypatch):
 
 
 def test_an_empty_quarantine_is_said(site):
-    assert site.run("list").stdout == "Nothing is kept.\n"
+    assert site.run("list").stdout == "The quarantine is empty.\n"
 
 
 def test_nothing_that_mail_wrote_reaches_the_terminal_as_it_is(site):
@@ -448,15 +448,15 @@ def test_import_stopped_by_ctrl_c_goes_on_where_it_was(site, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["show", "../../etc/passwd"], "'../../etc/passwd' is no reference"),
+        (["show", "../../etc/passwd"], "'../../etc/passwd' is not a valid reference"),
         (["show", "xyz"], "nothing is kept under xyz"),
         (["show", "abc", "--user", "eve"], "nothing is kept under abc from eve"),
-        (["release", "*"], "'*' is no reference"),
+        (["release", "*"], "'*' is not a valid reference"),
         (["release", "abc", "xyz"], "nothing is kept under xyz"),
         (["release", "abc", "--user", "b%"], "'b%' is no user"),
         (["release", "abc", "--to", "a b"], "'a b' is no address"),
         (["release", "abc", "--user", "bob", "--all-users"], "Either --user or --all-users"),
-        (["delete", "ab\x1bc"], "'ab\\x1bc' is no reference"),
+        (["delete", "ab\x1bc"], "'ab\\x1bc' is not a valid reference"),
         (["list", "--user", "../../x"], "is no user"),
         (["list", "--since", "soon"], "expected a duration"),
         (["list", "--search", "\x1b"], "can't be searched for"),

@@ -168,7 +168,7 @@ HOSTILE = [
 @pytest.mark.parametrize("ref", HOSTILE)
 def test_a_reference_that_can_not_be_one_is_refused(ref):
     for ask in (lambda: of_ref(UNASKED, ref), lambda: content(UNASKED, ref)):
-        with pytest.raises(BadName, match="is no reference"):
+        with pytest.raises(BadName, match="is not a valid reference"):
             ask()
 
 

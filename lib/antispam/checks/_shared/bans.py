@@ -55,7 +55,7 @@ class BanSettings(CheckSettings):
     """[bans]: clients and domains that are shut out. `bms lists` shows and changes them."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the store can't answer: accept (banned ones get in), tempfail or reject"
+        OnError.ACCEPT, "when the store can't answer: accept (banned clients get in), tempfail or reject"
     )
     max_demerits: int = option(
         0,

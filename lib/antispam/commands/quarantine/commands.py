@@ -128,7 +128,7 @@ def _list_command(program: Program) -> click.Command:
                 console.print(show.table(page, console.width, with_user=not user, with_head=not listed))
                 listed, last = listed + len(page), page[-1]
             if not listed:
-                click.echo("Nothing is kept." if search == Search() else "Nothing that is kept is like that.")
+                click.echo("The quarantine is empty." if search == Search() else "No quarantined message matches.")
             elif listed == limit and find(store, search, 1, after=last):
                 said = f"These are the newest {listed}; --limit 0 lists all, --search and --since choose."
                 click.echo(said, err=True)

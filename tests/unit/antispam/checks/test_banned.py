@@ -64,7 +64,7 @@ def test_what_follows_on_the_same_connection_is_refused_too(store: Store) -> Non
     (decision,) = who.decisions
     assert decision.stops
     assert decision.verdict.action is Action.REJECT
-    assert "shut out for a time: 3 offences" in decision.verdict.text
+    assert "temporarily blocked: 3 offences" in decision.verdict.text
 
 
 def test_fewer_demerits_are_forgiven(store: Store) -> None:

@@ -110,6 +110,7 @@ def test_counts_of_hours_that_are_over_are_forgotten(store):
     given = services(store, dspam_settings(CONFIG))
     feedback.count(store, "ann", 10, given.clock() - 7200, None)
     feedback.count(store, "bob", 10, given.clock() - 60, None)
+    assert tidy(given)
     assert not tidy(given)
     with store.read() as connection:
         assert connection.scalars(sa.select(rate.c.name)).all() == [feedback.rate_name("bob")]
