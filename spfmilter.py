@@ -10,7 +10,7 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.checks import auth, authentication_results, connection, spf
+from antispam.checks import auth, authentication_results, connection, forged_marks, spf
 from antispam.commands.program import make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
 from antispam.mail.remedies import Answer
@@ -24,6 +24,8 @@ JOURNEY = Journey([
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
+    Row(Stage.END, Scope.MESSAGE, forged_marks, needs=("connection", "auth"), accepted=Accepted.PROTECT,
+        asks="does it bring a Received-SPF of somebody else?"),
     Row(Stage.END, Scope.MESSAGE, authentication_results, needs=("connection", "auth", "spf"),
         asks="what shall readers know of SPF, and who pretends to be us telling it?"),
 ])
@@ -32,7 +34,11 @@ JOURNEY = Journey([
 main = make_group(
     JOURNEY, "spfmilter", "SPF for sendmail and Postfix. Without a command it runs in the foreground.",
     config="/etc/mail/spfmilter.cfg", dialect=SPFMILTER,
-    defaults={("store", "history"): False, ("connection", "localhost_ptr"): Answer.IGNORE},
+    defaults={
+        ("store", "history"): False,
+        ("connection", "localhost_ptr"): Answer.IGNORE,
+        ("forged_marks", "fields"): ("Received-SPF",),
+    },
 )  # fmt: skip
 
 if __name__ == "__main__":

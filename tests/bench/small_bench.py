@@ -23,7 +23,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from antispam.commands.scan import split_message  # noqa: E402
+from antispam.mail.message import split_message  # noqa: E402
 from bench.core.load import Letter, Measured, measure, send_messages  # noqa: E402 - needs the path above
 from bench.core_bench import progress_bar  # noqa: E402
 from support import corpus, peers  # noqa: E402

@@ -13,6 +13,7 @@ from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
+from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Finding as BaseFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message, Recipient
@@ -130,6 +131,9 @@ def collect(
     """None where nothing is attached that could be dangerous, which is most mail."""
     assert message is not None
     settings = services.settings[Settings]
+    letter = message.findings.get(OwnMailFinding)
+    if letter is not None and letter.as_it_is:
+        return None
     if not message.body.complete:
         return Finding(too_large=True)
     try:
@@ -145,6 +149,9 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     reason = _told(finding)
     if not finding.dangerous:
         return Verdict(Action.CONTINUE, reason=reason)
+    letter = findings.get(OwnMailFinding)
+    if letter is not None and letter.letter:
+        return Verdict(Action.CONTINUE, reason=reason)  # somebody released it: they get it without what is dangerous
     remedy = settings.remedy
     if remedy is Remedy.REPLACE and finding.sender in host_list(settings.reject_virus_from):
         remedy = Remedy.REJECT

@@ -10,7 +10,7 @@ from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, OwnMailFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
@@ -78,6 +78,9 @@ def collect(
 ) -> Finding | None:
     if message is None:
         return None
+    letter = message.findings.get(OwnMailFinding)
+    if letter is not None and letter.as_it_is:
+        return None
     settings = services.settings[Settings]
     name = settings.authserv_id or own_host_name(connection.receiver)
     found = forged(message.fields(_FIELD_KEY), (name, *settings.aliases))
@@ -95,7 +98,8 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     for header in forged(draft.message.fields(_FIELD_KEY), (finding.authserv_id, *finding.aliases)):
         draft.change_header(header, None)
     settings = services.settings[Settings]
-    if settings.write:
+    letter = draft.message.findings.get(OwnMailFinding)
+    if settings.write and (letter is None or not letter.letter):  # of a letter of ours there is nothing to tell
         results = _results(finding, draft.message.findings, settings)
         draft.insert_header(FIELD_NAME, field_value(finding.authserv_id, results))
 

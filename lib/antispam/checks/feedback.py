@@ -126,7 +126,17 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     def tell_reputation(ref: str) -> None:
         told_to_reputation(store, ref, SPAM if is_spam else HAM, now, services.deadline)
 
-    result = feedback.take(forwarded, is_spam, finding.user, teacher, store, now, services.deadline, tell_reputation)
+    result = feedback.take(
+        forwarded,
+        is_spam,
+        finding.user,
+        teacher,
+        store,
+        now,
+        services.deadline,
+        tell_reputation,
+        services.protect,
+    )
     if not forwarded:
         result.missing = 1
     banned = _banned(finding, result.refs, services)

@@ -1,28 +1,28 @@
-"""Mail of our own outbox, which the MTA shows us like any other: it was examined before, and is delivered as it is."""
+"""Mail of our own outbox, which the MTA shows us like any other: policy was applied before. What protects is still asked."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from antispam.journey.services import Services
-from antispam.mail import findings as base
 from antispam.mail.connection import Connection
-from antispam.mail.draft import Draft
+from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, let_pass
 from antispam.settings import CheckSettings, section
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import StoreError
-from antispam.store.outbox import PASS_FIELD, known_pass, purge, use_pass
+from antispam.store.outbox import PASS_FIELD, Kind, known_pass, purge, use_pass
 
 NAME = "own_mail"
+Finding = OwnMailFinding
 ALSO_READS = (OutboxSettings,)
 
 NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a letter that was sent keeps another one from being posted
 
+_AS_IT_IS = frozenset({Kind.REST, Kind.ORIGINAL})
 _FIELD = PASS_FIELD.encode()
 _PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
 
@@ -30,21 +30,6 @@ _PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
 @section("own_mail")
 class Settings(CheckSettings):
     """[own_mail]: how the filter knows its own mail."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding(base.Finding):
-    """What the pass is worth that the message carries.
-
-    letter  the number of the letter in the outbox; 0 where the pass is not ours, or was used before
-    kind    what the letter is: "rest", "release" or "answer"
-    ref     of the message that it is about
-    """
-
-    check: ClassVar[str] = NAME
-    letter: int = 0
-    kind: str = ""
-    ref: str = ""
 
 
 def collect(
@@ -73,7 +58,7 @@ def collect(
     if letter is None:
         return Finding()
     message.memo[NAME] = secret
-    return Finding(letter=number, kind=letter.kind, ref=letter.ref)
+    return Finding(letter=number, kind=letter.kind, ref=letter.ref, as_it_is=letter.kind in _AS_IT_IS)
 
 
 def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
@@ -99,9 +84,3 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Any
     if not finding.letter:
         return Verdict(Action.CONTINUE, reason=f"{PASS_FIELD} of a stranger, or used before; removed")
     return let_pass(f"letter {finding.letter} of our outbox ({finding.kind} of {finding.ref})")
-
-
-def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Nobody's pass travels on."""
-    for header in draft.message.fields(_FIELD):
-        draft.change_header(header, None)

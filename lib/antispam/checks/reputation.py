@@ -69,8 +69,6 @@ def decide(
 
 
 def act(finding: ReputationFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Write what was found into X-GOSSiP; the same field from outside is removed."""
-    for one in draft.message.fields(FIELD.encode()):
-        draft.change_header(one, None)
+    """Write what was found into X-GOSSiP."""
     if services.settings[Settings].header and finding.umis:
         draft.append_header(FIELD, header(finding))

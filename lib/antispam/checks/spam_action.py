@@ -27,15 +27,6 @@ Settings = DspamSettings
 # SpamAssassin's scale, which webmails know: 5 is where spam begins.
 REQUIRED = 5.0
 _MAX_SCORE = 99.9
-_OURS = (
-    b"x-dspam-result",
-    b"x-dspam-confidence",
-    b"x-dspam-probability",
-    b"x-dspam-signature",
-    b"x-spam-flag",
-    b"x-spam-level",
-    b"x-spam-status",
-)
 _HONEYPOT = "honeypot"
 _REFUSAL = (
     "The message looks like spam to a filter that learns from what people here report.\n"
@@ -160,10 +151,7 @@ def _result(finding: SpamFinding) -> str:
 
 
 def act(finding: SpamFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Write what was found for mail programs and people; the same fields from outside are removed first."""
-    for header in draft.message.headers:
-        if header.key in _OURS:
-            draft.change_header(header, None)
+    """Write what was found for mail programs and people."""
     opinions = {one.findings[Finding].opinion for one in draft.recipients}  # type: ignore[attr-defined]
     if result := _result(finding):
         draft.append_header("X-DSPAM-Result", result)

@@ -7,7 +7,6 @@ import dataclasses
 import ipaddress
 import json
 import math
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from antispam.learning.teacher import Reasons
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.evidence import OpinionFinding
-from antispam.mail.message import Header, Message
+from antispam.mail.message import Message, split_message
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action, Verdict
 from antispam.service.application import Application, Program, load_settings
@@ -39,9 +38,6 @@ from antispam.text import for_log
 
 # Their answer depends on what came before: asked with an empty store they'd refuse everything, so they only say so.
 _REMEMBERING = ("greylist",)
-
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_FROM_LINE = re.compile(rb"From [^\n]*\n")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,27 +66,6 @@ class Report:
     @property
     def accepted(self) -> bool:
         return self.verdict.action in (Action.CONTINUE, Action.ACCEPT)
-
-
-def split_message(raw: bytes) -> tuple[list[Header], bytes]:
-    """A message file as an MTA would hand it over: header fields (folds as LF) and the body with CRLF line ends.
-
-    An mbox "From " line is dropped. A line in the header section that is no field ends the section, as it does for sendmail.
-    """
-    if match := _FROM_LINE.match(raw):
-        raw = raw[match.end() :]
-    lines = raw.replace(b"\r\n", b"\n").split(b"\n")
-    headers: list[Header] = []
-    for number, line in enumerate(lines):
-        if line[:1] in (b" ", b"\t") and headers:
-            last = headers[-1]
-            headers[-1] = Header(last.name, last.value + b"\n" + line)
-        elif match := _FIELD.match(line):
-            headers.append(Header(match[1], line[match.end() :]))
-        else:
-            rest = lines[number + 1 :] if not line else lines[number:]
-            return headers, b"\r\n".join(rest)
-    return headers, b""
 
 
 def scan(application: Application, file: str, raw: bytes, envelope: Envelope) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from antispam.journey.services import Services
 from antispam.journey.table import Accepted, Journey, NotDone, Row, Scope, Stage
-from antispam.mail.decisions import Decision, accepted_by
+from antispam.mail.decisions import Decision, accepted_by, passed_by
 from antispam.mail.draft import Draft
 from antispam.mail.findings import Finding, Findings
 from antispam.mail.message import Message
@@ -108,16 +109,22 @@ class Runner:
 
         tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
         """
+        passed = passed_by(all_decisions(subject)) is not None
         for wave in self._planned(services.settings).waves[stage]:
             rows = wave.rows
-            if wave.skips and accepted_by(all_decisions(subject)) is not None:
+            if passed:
+                rows = [row for row in rows if row.accepted is Accepted.PROTECT]
+            elif wave.skips and accepted_by(all_decisions(subject)) is not None:
                 rows = [row for row in rows if row.accepted is not Accepted.SKIP]
             questions = [_Question(row, one) for row in rows for one in _subjects(row, subject)]
             results = self._collect_all(questions, services, tick)
             for question, result in zip(questions, results, strict=True):
+                if passed and question.row.accepted is not Accepted.PROTECT:
+                    continue
                 decision = self._decide(question, result, services)
                 if decision is not None:
                     _decisions(question).append(decision)
+                    passed = passed or passed_by([decision]) is not None
                     yield decision
 
     def _planned(self, settings: Settings) -> _Plan:
@@ -179,7 +186,13 @@ class Runner:
         """None where the question did not arise."""
         row, subject = question.row, question.subject
         settings = services.settings[row.check.Settings]
-        firm = row.accepted is Accepted.DECIDE
+        decided = functools.partial(
+            Decision,
+            row.check.NAME,
+            mode=settings.mode,
+            firm=row.accepted in (Accepted.DECIDE, Accepted.PROTECT),
+            protects=row.accepted is Accepted.PROTECT,
+        )
         if result is None:
             return None
         if isinstance(result, Finding) and settings.mode is Mode.ENFORCE and not services.read_only:
@@ -189,15 +202,15 @@ class Runner:
             if settings.mode is Mode.ENFORCE:
                 _readdress(question, result)
             if result.error:
-                return Decision(row.check.NAME, _on_error(settings, result.error), settings.mode, firm)
+                return decided(_on_error(settings, result.error))
             try:
                 verdict = row.check.decide(result, subject.findings, settings, services.access)
             except Exception as error:  # noqa: BLE001 - as above
                 result = error
             else:
-                return Decision(row.check.NAME, verdict, settings.mode, firm)
+                return decided(verdict)
         self._report(row.check.NAME, result, subject)
-        return Decision(row.check.NAME, _on_error(settings, "internal error"), settings.mode, firm)
+        return decided(_on_error(settings, "internal error"))
 
     def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
         """In what the message that this recipient gets may differ from the one that others get. After a defect it is taken to

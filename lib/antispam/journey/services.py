@@ -27,6 +27,10 @@ def _unsigned(letter: bytes, services: Services) -> bytes:
     return letter
 
 
+def _unchanged(raw: bytes, ref: str) -> bytes:
+    return raw
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)  # without slots: until() copies the dictionary as a whole
 class Services:
     """What a check's collect() is given.
@@ -38,6 +42,7 @@ class Services:
     dictionaries  what was learned, None where a program doesn't learn
     read_only    nothing may be learned, posted or remembered: somebody only wants to know what would happen
     sign      puts DKIM signatures on a letter of our own (all its octets), where we have a key for its author
+    protect   takes what is dangerous or forged out of a whole message that was kept (journey/protection.py)
     write_later  takes a row for a table of the store; it is written after the reply, best effort
     people    whose mail is whose, and what they want; None where a program does not ask
     clock     seconds since the epoch
@@ -55,6 +60,7 @@ class Services:
     read_only: bool = False
     write_later: Callable[[sa.Table, Mapping[str, object]], None] = _forget
     sign: Callable[[bytes, Services], bytes] = _unsigned
+    protect: Callable[[bytes, str], bytes] = _unchanged
 
     def until(self, deadline: Deadline) -> Services:
         """The same with another deadline."""

@@ -16,7 +16,7 @@ from antispam.journey.runner import Runner
 from antispam.journey.services import Services
 from antispam.journey.table import Stage
 from antispam.mail.connection import Connection
-from antispam.mail.decisions import Decision, passed_by, ruling
+from antispam.mail.decisions import Decision, ruling
 from antispam.mail.findings import Findings
 from antispam.mail.message import Auth, Body, Header, Message, Recipient
 from antispam.mail.subject import Subject, all_decisions
@@ -291,7 +291,5 @@ class Session:
 def _settled(decisions: Sequence[Decision]) -> bool:
     """Whether nothing that rows below find can matter. A held message will be delivered once it is released: what it
     needs for that, such as the removal of forged results, is still to be found."""
-    if passed_by(decisions) is not None:
-        return True
     decision = ruling(decisions)
     return decision is not None and decision.verdict.action is not Action.HOLD

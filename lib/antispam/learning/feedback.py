@@ -77,11 +77,13 @@ def take(
     now: float,
     deadline: Deadline,
     reported: Callable[[str], None],
+    protect: release.Protect,
 ) -> Result:
     """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
     again after an error goes on where it stopped. What was kept from them as spam and is none is released.
 
     reported  called with our reference of each message that the store knows
+    protect   takes what is dangerous or forged out of a message that is released
 
     Raises StoreError where the database can't do so before the deadline."""
     result = Result()
@@ -101,7 +103,7 @@ def take(
         if lesson.ref:
             result.refs.append(lesson.ref)
         if lesson.ref and not is_spam:
-            result.released += _release(store, lesson.ref, user, now)
+            result.released += _release(store, lesson.ref, user, now, protect)
     return result
 
 
@@ -132,12 +134,13 @@ def _kept(store: Store, ref: str, user: str) -> bytes | None:
         return None
 
 
-def _release(store: Store, ref: str, user: str, now: float) -> tuple[str, ...]:
+def _release(store: Store, ref: str, user: str, now: float, protect: release.Protect) -> tuple[str, ...]:
     """To whom the message goes that was kept from the user as spam; nobody where none was, or something else kept it."""
     try:
         (entry,) = quarantine.of_ref(store, ref, user)
         if entry.check != RELEASED_BY_USERS:
             return ()
-        return tuple(from_wire(one) for one in release.release(store, entry, now).recipients)
+        released = release.release(store, entry, now, protect=protect)
+        return tuple(from_wire(one) for one in released.recipients)
     except (quarantine.NotKept, quarantine.BadName):
         return ()

@@ -17,12 +17,14 @@ class Decision(NamedTuple):
 
     mode  in mode log the verdict is only said
     firm  holds for accepted messages too: what the check looks for is dangerous whoever sent it
+    protects  holds for our own letters as well, which may carry what strangers wrote
     """
 
     check: str
     verdict: Verdict
     mode: Mode = Mode.ENFORCE
     firm: bool = False
+    protects: bool = False
 
     @property
     def counts(self) -> bool:
@@ -35,7 +37,7 @@ class Decision(NamedTuple):
 
 
 def passed_by(decisions: Iterable[Decision]) -> Decision | None:
-    """The decision after which nothing more is asked, if there is one."""
+    """The decision after which only what protects is asked, if there is one."""
     return next((d for d in decisions if d.counts and d.verdict.action is Action.PASS), None)
 
 
@@ -47,12 +49,13 @@ def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
 
 def ruling(decisions: Sequence[Decision]) -> Decision | None:
     """The decision that the message must obey: the first firm one that stops it; without one, the first that stops it, unless
-    another one accepted it. First means first in the table, which is read top to bottom. None lets the message pass."""
+    another one accepted it. A message that passes is stopped only by what protects. First means first in the table, which is
+    read top to bottom. None lets the message pass."""
     if not any(decision.verdict.action in _STOPPING for decision in decisions):
         return None  # as for nearly every message, at every step
-    if passed_by(decisions) is not None:
-        return None
     stopping = [decision for decision in decisions if decision.stops]
+    if passed_by(decisions) is not None:
+        return next((decision for decision in stopping if decision.protects), None)
     firm = next((decision for decision in stopping if decision.firm), None)
     if firm is not None or accepted_by(decisions) is not None:
         return firm

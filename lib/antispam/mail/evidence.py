@@ -171,6 +171,24 @@ class Opinion:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnMailFinding(Finding):
+    """What the pass is worth that the message carries.
+
+    letter    the number of the letter in the outbox; 0 where the pass is not ours, or was used before
+    kind      what the letter is: "rest", "release", "original", "answer" or "dsn"
+    ref       of the message that it is about
+    as_it_is  nothing in it is to be changed: it left us with our own marks and without what is dangerous, or an administrator
+              wanted it so
+    """
+
+    check: ClassVar[str] = "own_mail"
+    letter: int = 0
+    kind: str = ""
+    ref: str = ""
+    as_it_is: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OpinionFinding(Finding):
     """How likely the message is spam, found at its end, for each of the users it goes to.
 

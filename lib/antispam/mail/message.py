@@ -18,6 +18,8 @@ SHOWN = 5  # fields of one name at the top, and as many at the bottom, of which 
 # What a plain RFC 5321 path (section 4.1.2) is made of; anything else is read more slowly.
 _PLAIN_PATH = re.compile(r"<?[^\x00-\x20()<>,;:\\\"\[\]!%]*>?")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\[[^\[\]]*\]?|\\.|[ \t\r\n]+|.', re.DOTALL)
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FROM_LINE = re.compile(rb"From [^\n]*\n")
 _COMMENT_PART = re.compile(r"\\.|[()]", re.DOTALL)
 
 
@@ -249,3 +251,24 @@ def as_octets(headers: Iterable[Header], body: bytes) -> bytes:
         for header in headers
     )
     return head + b"\r\n" + body
+
+
+def split_message(raw: bytes) -> tuple[list[Header], bytes]:
+    """A message file as an MTA would hand it over: header fields (folds as LF) and the body with CRLF line ends.
+
+    An mbox "From " line is dropped. A line in the header section that is no field ends the section, as it does for sendmail.
+    """
+    if match := _FROM_LINE.match(raw):
+        raw = raw[match.end() :]
+    lines = raw.replace(b"\r\n", b"\n").split(b"\n")
+    headers: list[Header] = []
+    for number, line in enumerate(lines):
+        if line[:1] in (b" ", b"\t") and headers:
+            last = headers[-1]
+            headers[-1] = Header(last.name, last.value + b"\n" + line)
+        elif match := _FIELD.match(line):
+            headers.append(Header(match[1], line[match.end() :]))
+        else:
+            rest = lines[number + 1 :] if not line else lines[number:]
+            return headers, b"\r\n".join(rest)
+    return headers, b""

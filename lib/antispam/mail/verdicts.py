@@ -11,8 +11,8 @@ MAX_REPLY_LINES = 32  # libmilter's limit for smfi_setmlreply
 
 
 class Action(enum.StrEnum):
-    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed. PASS ends the
-    journey: the message is delivered as it is, and no row below is asked anything."""
+    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed. PASS ends
+    policy for a letter of our own: whatever was found before, only the rows that protect its readers are still asked."""
 
     CONTINUE = "continue"
     ACCEPT = "accept"
@@ -81,7 +81,7 @@ def accept(reason: str) -> Verdict:
 
 
 def let_pass(reason: str) -> Verdict:
-    """Deliver the message as it is and ask nothing more, whatever was found before."""
+    """Deliver the message whatever was found before; only rows that protect are asked any more."""
     return Verdict(Action.PASS, reason=reason)
 
 

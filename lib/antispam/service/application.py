@@ -23,6 +23,7 @@ from antispam.chores import EVERY, Chore, Task
 from antispam.deadline import Deadline
 from antispam.journey import saved
 from antispam.journey.delivery import Recorder
+from antispam.journey.protection import protector
 from antispam.journey.recorder import StoreRecorder
 from antispam.journey.runner import Runner
 from antispam.journey.services import Services
@@ -190,6 +191,7 @@ class Application:
             people=People(settings[DspamSettings], learned or self.store) if DspamSettings in settings else None,
             read_only=not record,
             write_later=self.history.put if self.history is not None else _forget_row,
+            protect=protector(journey, settings),
             **_signing(journey),
         )
         self._runner = Runner(

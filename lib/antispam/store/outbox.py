@@ -31,6 +31,7 @@ class Kind(enum.StrEnum):
 
     REST = "rest"  # a message as some of its recipients want it, whom the others' copy could not serve
     RELEASE = "release"  # a message out of the quarantine
+    ORIGINAL = "original"  # the same with all that is dangerous in it, as an administrator wanted it
     ANSWER = "answer"  # what we say to one of our users
     DSN = "dsn"  # what we say to a stranger about his mail
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from antispam.mail.own_fields import is_ours
 from antispam.store.engine import Store, StoreError
 from antispam.store.outbox import Kind, Letter, post, retry
 from antispam.store.quarantine import BadName, Entry, NotKept, content
@@ -21,8 +22,10 @@ _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")
 _HEADER_END = re.compile(rb"\A\r?\n|\r?\n\r?\n")
 _LINE_END = re.compile(rb"\r\n|\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
-# What filters write, ours above all. A sender who wrote them himself wants the recipient's rules to believe him.
-_OURS = re.compile(rb"x-(?:bms|dspam|spam)-[!-9;-~]*[ \t]*:", re.IGNORECASE)
+
+
+Protect = Callable[[bytes, str], bytes]
+"""protect(raw, ref): the whole message with our reference ref, without what is dangerous or forged. Raises StoreError."""
 
 
 class Outcome(enum.StrEnum):
@@ -42,18 +45,25 @@ class Released:
     recipients: tuple[str, ...]
 
 
-def release(store: Store, entry: Entry, now: float, *, to: Sequence[str] = (), force: bool = False) -> Released:
+def release(
+    store: Store, entry: Entry, now: float, *, protect: Protect | None, to: Sequence[str] = (), force: bool = False
+) -> Released:
     """Send the message to the recipients from whom it was kept, or to those of `to`.
+
+    protect  takes what is dangerous or forged out of it (journey/protection.py); None sends the original, because an
+             administrator said so
 
     Where that is under way or done, nothing happens without `force`; a letter that was given up is tried again, for those who
     have not got it. Safe from several processes at once. Raises NotKept where the entry is gone, BadName where it has no
     recipient that mail could be sent to, StoreError where nothing was done.
     """
     recipients = tuple(checked_address(address) for address in to) or usable(entry)
-    content_now = for_delivery(content(store, entry.ref))
-    letter = Letter(Kind.RELEASE, entry.ref, _sender(entry), recipients, content_now)
+    original = for_delivery(content(store, entry.ref), with_marks=protect is None)
+    content_now = original if protect is None else protect(original, entry.ref)
+    kind = Kind.ORIGINAL if protect is None else Kind.RELEASE
+    letter = Letter(kind, entry.ref, _sender(entry), recipients, content_now)
     for _ in range(_LOOKS):
-        released, failed = _post(store, entry, letter, now, force=force, instead=bool(to))
+        released, failed = _post(store, entry, letter, now, force=force, instead=bool(to) or protect is None)
         if released is not None:
             return released
         if failed is not None and retry(store, failed, now):
@@ -113,16 +123,16 @@ def _sender(entry: Entry) -> str:
     return address if _can_be_sent_to(address) and not altered else ""
 
 
-def for_delivery(original: bytes) -> bytes:
+def for_delivery(original: bytes, *, with_marks: bool = False) -> bytes:
     """The message as it is sent: lines end with CRLF (no server on the way may see a line end where we see none), and fields
-    that only a filter writes are gone. Never raises."""
+    that only a filter writes are gone, unless `with_marks`. Never raises."""
     end = _HEADER_END.search(original)
     head, body = (original, b"") if end is None else (original[: end.start()], original[end.end() :])
     lines: list[bytes] = []
     dropped = False
     for line in _LINE_END.split(head):
         if line[:1] not in (b" ", b"\t"):
-            dropped = _OURS.match(line) is not None
+            dropped = not with_marks and is_ours(line.partition(b":")[0])
         if not dropped:
             lines.append(_BARE_CR.sub(b" ", line) + b"\r\n")
     return b"".join(lines if head else []) + b"\r\n" + with_crlf(body)

@@ -706,3 +706,14 @@ def test_what_can_not_be_done_follows_on_error_without_a_traceback(caplog, on_er
     assert "ERROR archive: the disk is full" in caplog.text
     assert "Traceback" not in caplog.text
     assert kept == []
+
+
+def test_what_protects_is_asked_of_what_passes_too_and_may_stop_it():
+    def act(finding, verdict, draft, services):
+        draft.insert_header("X-Seen", verdict.action)
+
+    own = at_end(make_check("own", let_pass("ours")))
+    rows = [Row(Stage.END, Scope.MESSAGE, make_check("e", act=act), needs=("own",), accepted=Accepted.PROTECT)]
+    assert send(session(own, *rows))[1].edits == (InsertHeader("X-Seen", "continue"),)
+    rows = [Row(Stage.END, Scope.MESSAGE, make_check("e", NO), needs=("own",), accepted=Accepted.PROTECT)]
+    assert send(session(own, *rows))[1].verdict.action is Action.REJECT

@@ -11,9 +11,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.commands.scan import split_message
 from antispam.commands.trial import envelope_of
-from antispam.mail.message import Header
+from antispam.mail.message import Header, split_message
 from support.dkim_mail import RAW_RSA, pem
 from support.dns import loopback_nameserver
 from support.zone_server import ZoneResponder

@@ -15,11 +15,11 @@ from bms import JOURNEY
 
 from antispam.checks import dspam as dspam_check
 from antispam.checks import spam_action
-from antispam.commands.scan import split_message
 from antispam.journey.delivery import Outcome
 from antispam.journey.session import Session
 from antispam.journey.table import Row
 from antispam.learning.teacher import Teacher
+from antispam.mail.message import split_message
 from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.callback_dialogue import Outcome as CallOutcome
 from antispam.protocols.callback_dialogue import Verification
@@ -41,6 +41,7 @@ REPORT = {"headers": HEADERS[:1], "body": FORWARD, "recipients": ("spam@example.
 KEY = SigningKey.make("s1", "example.net", "rsa")
 # What the checks ask about that an ordinary message gives no reason to.
 SPECIAL: dict[str, dict[str, Any]] = {
+    "forged_marks": {"headers": [(b"X-Spam-Flag", b" NO"), *HEADERS]},
     "own_mail": {"headers": [(b"X-BMS-Pass", b" 1.00"), *HEADERS]},
     "training_address": REPORT,
     "feedback": REPORT,

@@ -216,6 +216,47 @@ def test_release_posts_the_message(site):
     assert letters(site.store)[0].recipients == '["carl@example.net"]'
 
 
+HARMFUL = (
+    (b"Authentication-Results", b" mx.example.com; dkim=pass header.d=bank.example"),
+    (b"Authentication-Results", b" other.example; dkim=none"),
+    (b"X-Spam-Flag", b" NO"),
+    (b"Content-Type", b" application/octet-stream; name=x.exe"),
+)
+
+
+def test_what_is_released_has_lost_what_would_harm_its_readers(site):
+    """Even where the mail server does not show it to the filter again."""
+    with site.config.open("a") as file:
+        file.write("[authentication_results]\nauthserv_id = mx.example.com\n[defang]\nremedy = quarantine\n")
+    keep(site.store, "abc", headers=HARMFUL, body=b"MZ this would run\r\n")
+    assert site.run("release", "abc").exit_code == 0
+    (letter,) = letters(site.store)
+    assert letter.kind == "release"
+    for gone in (b"MZ this would run", b"bank.example", b"X-Spam-Flag"):
+        assert gone not in letter.content
+    for kept in (b"Subject: lunch\r\n", b"Authentication-Results: other.example;", b"x.exe"):
+        assert kept in letter.content
+    assert b"MZ this would run" in site.run("show", "abc", "--raw").stdout_bytes
+
+
+def test_an_administrator_who_says_so_gets_the_original_out(site):
+    keep(site.store, "abc", headers=HARMFUL, body=b"MZ this would run\r\n")
+    site.run("release", "abc")
+    assert site.run("release", "abc", "--original", "--to", "admin@example.com", "--force").exit_code == 0
+    letter = letters(site.store)[-1]
+    assert letter.kind == "original"
+    for kept in (b"MZ this would run", b"bank.example", b"X-Spam-Flag: NO\r\n"):
+        assert kept in letter.content
+
+
+def test_nothing_is_released_while_what_protects_can_not_work(site, monkeypatch):
+    keep(site.store, "abc", headers=HARMFUL)
+    monkeypatch.setattr("antispam.checks.attachments.engine.inspect", lambda *_: 1 / 0)
+    done = site.run("release", "abc")
+    assert (done.exit_code, letters(site.store)) == (1, [])
+    assert "abc can't be released now: attachments: internal error" in done.stderr
+
+
 def test_release_of_what_several_users_have_asks_for_whom(site):
     keep(site.store, "abc", "bob", "ann")
     keep(site.store, "abd", "bob")

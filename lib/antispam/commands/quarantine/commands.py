@@ -13,6 +13,7 @@ import click
 from antispam.commands.quarantine import show
 from antispam.commands.quarantine.common import INTERRUPTED, LimitsFrom, opened
 from antispam.commands.quarantine.upkeep import clean_command, import_command, same_for_all
+from antispam.journey.protection import protector
 from antispam.service import courier
 from antispam.service.application import Program
 from antispam.settings import Settings
@@ -29,7 +30,7 @@ from antispam.store.quarantine import (
     of_ref,
     remove,
 )
-from antispam.store.release import Outcome, checked_address, release
+from antispam.store.release import Outcome, Protect, checked_address, release
 from antispam.text import for_log, local_time
 
 SCREEN = 500  # entries that are listed together
@@ -214,13 +215,16 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
     @click.option("--to", multiple=True, metavar="ADDRESS", help="send it there instead; may be repeated")
     @click.option("--wait", is_flag=True, help="send it now, and say whether the mail server took it")
     @click.option("--teach/--no-teach", default=True, show_default=True, help="learn that it is honest mail")
+    @click.option("--original", is_flag=True, help="as it came, with dangerous attachments and all")
     @click.option("--force", is_flag=True, help="once more, though that was done or is under way")
     @click.pass_obj
     def command(
         config: Path | None, refs: tuple[str, ...], user: str, all_users: bool, to: tuple[str, ...], wait: bool,
-        teach: bool, force: bool,
+        teach: bool, original: bool, force: bool,
     ) -> None:  # fmt: skip
-        """Send messages to the recipients from whom they were kept, as they came.
+        """Send messages to the recipients from whom they were kept.
+
+        Dangerous attachments are replaced and forged results removed, as in other mail; --original leaves everything in.
 
         The filter sends it within moments, and goes on trying while the mail server does not take it; until then `list` says
         `under way`. A message that was released stays here for a while. Releasing also teaches that such mail is honest.
@@ -228,11 +232,12 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
         with opened(program, config) as (settings, store):
             addresses = tuple(map(checked_address, to))
             learns = teaching(settings, store) if teach and teaching is not None else None
+            protect = None if original else protector(program.journey, settings)
             trouble = False
             done: list[str] = []
             try:
                 for entry in _chosen(store, refs, user, all_users):
-                    trouble |= not _release_one(store, entry, addresses, force, learns)
+                    trouble |= not _release_one(store, entry, addresses, force, learns, protect)
                     done.append(entry.ref)
                     if wait:
                         trouble |= not _sent(store, settings[OutboxSettings], entry, send_now)
@@ -244,9 +249,11 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
     return command
 
 
-def _release_one(store: Store, entry: Entry, to: Sequence[str], force: bool, teach: Teach | None) -> bool:
+def _release_one(
+    store: Store, entry: Entry, to: Sequence[str], force: bool, teach: Teach | None, protect: Protect | None
+) -> bool:
     """Release, tell, teach. False where something is left to be done."""
-    released = release(store, entry, time.time(), to=to, force=force)
+    released = release(store, entry, time.time(), protect=protect, to=to, force=force)
     name = f"{entry.ref} for {for_log(entry.user)}"
     if released.outcome is Outcome.UNDER_WAY:
         click.echo(f"{name}: is being released already")

@@ -162,16 +162,6 @@ def test_of_several_dictionaries_nobody_reads_another_s_score():
     assert appended(edits(find(), others=[other])) == {"X-DSPAM-Result": "Spam", "X-Spam-Flag": "YES"}
 
 
-def test_the_same_fields_from_outside_are_removed():
-    forged = "X-Spam-Status: No, score=-99\r\nX-DSPAM-Result: Innocent\r\nX-DSPAM-Signature: abc\r\n" + SPAM
-    changes = [edit for edit in edits(find(), forged) if not isinstance(edit, AppendHeader)]
-    assert changes == [
-        ChangeHeader("X-DSPAM-Signature", 1, None),
-        ChangeHeader("X-DSPAM-Result", 1, None),
-        ChangeHeader("X-Spam-Status", 1, None),
-    ]
-
-
 def test_the_subject_of_spam_gets_the_prefix_once():
     finding = find("spam_subject = [SPAM]")
     assert ChangeHeader("Subject", 1, "[SPAM] WIN {0}") in edits(finding)
