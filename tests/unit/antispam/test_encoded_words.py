@@ -27,6 +27,7 @@ from antispam.protocols.encoded_words import decoded
         ("=?utf-8*en?q?a?=", "a"),  # RFC 2231 section 5
         ("=?nonsense?q?via?= =?utf-8?q?gra?=", "viagra"),
         ("=?zip?q?via?=", "via"),
+        ("=?utf-8?q?what?now?=", "what?now"),
         ("=?us-ascii?b?!!!?= x", " x"),
         ("=?big5?b?p9o=?=", "我"),
         ("=?", "=?"),
@@ -49,7 +50,17 @@ def test_nothing_raises(content, charset):
         decoded(f"=?{charset}?{encoding}?{content}?= {content}").text.encode()
 
 
-@pytest.mark.parametrize("value", ["=?" * 5000, "=?a?q?" * 2000, "=?a?q?x" + "?" * 9000, "=?utf-8?q?x?= " * 2000])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "=?" * 5000,
+        "=?a?q?" * 2000,
+        "=?a?q?x" * 2000,
+        "=?a?q?x?" * 2000,
+        "=?a?q?x" + "?" * 9000,
+        "=?utf-8?q?x?= " * 2000,
+    ],
+)
 def test_hostile_values_take_no_time(value):
     started = time.perf_counter()
     decoded(value)
