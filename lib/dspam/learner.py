@@ -14,7 +14,7 @@ The opinions (docs/learning.md tells where they come from and how they were chos
 Each is wrong about other messages than the others.
 
 People press the wrong button.  A lesson that contradicts everything that is known is learned less: it moves the weights by the
-odds that its label is right, and is not counted for features that are well known from the other side.
+odds that its label is right, and is not counted for words that are well known from the other side.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ _HEARD = (
     0.15  # how much of all opinions' logit a regression hears before it learns: what is clear already needs no learning
 )
 _WRONG = 0.01  # one label in a hundred is wrong, before anything is known of the message
-_COUNTED = 0.3  # a lesson that is less plausible is not counted for features
+_COUNTED = 0.3  # a lesson that is less plausible is not counted for words and structure
 _NOVEL = 1  # that were in more messages of the other kind than this
 _AT_LEAST = 0.3  # so much of a step the others take
 _UNSEEN = 0.01  # what a feature is counted for in a class where it never was
@@ -114,6 +114,7 @@ _SCALES = (4.8, 3.1, 3.2, 78.0, 62.0)
 _SCALES_KNOWN_FROM = 50.0
 _SAY = (1.0, 1.0, 1.0, 1.0, 1.8)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
+_OWN_FROM = 40.0
 _CAUTION = 2.0  # so many messages of the rarer kind give half of the say
 _STEEP = 2.37  # logit per unit: the slope that makes the probability true on mail not learned yet
 # What is taught more often wins more often, by this logit for each logarithm of the ratio; it is taken back.
@@ -225,6 +226,20 @@ def _logit(found: Opinions, totals: Totals, spreads: tuple[float, ...]) -> float
     return _STEEP * margin(found, totals, spreads) - habit(totals)
 
 
+def fused(own: float, own_totals: Totals, lent: float) -> tuple[float, float]:
+    """The probability by a user's own dictionary joined with that of one that lends to it, and the own one's part: half with
+    _OWN_FROM messages of the rarer kind. Logits are joined, so that the one that is sure counts. The other keeps 1 - part²
+    of its say: a young dictionary is timid, and would only make it timid as well."""
+    rarer = max(0, min(own_totals.spam, own_totals.ham))
+    part = rarer / (rarer + _OWN_FROM)
+    return _logistic(part * _logit_of(own) + (1 - part**2) * _logit_of(lent)), part
+
+
+def _logit_of(probability: float) -> float:
+    sure = min(max(probability, 1e-12), 1 - 1e-12)
+    return math.log(sure / (1 - sure))
+
+
 def habit(totals: Totals) -> float:
     """The logit that messages of either kind get because one kind was taught more often than the other."""
     spam, ham = max(totals.spam, 0), max(totals.ham, 0)
@@ -263,7 +278,8 @@ def deltas(keys: Keys, counts: Counts, is_spam: bool, totals: Totals) -> Counts:
         ]
     believed = plausibility(logit if is_spam else -logit)
     novel = known.counts[:, 1 - side] <= _NOVEL
-    added[marks:, side] = 1 if believed >= _COUNTED else novel
+    # Facts of the header are counted always: that an author sent spam is known from the first report on.
+    added[marks:, side] = 1 if believed >= _COUNTED else novel | (kinds_of(known.keys) == HEADER)
     added[marks:, 2] = _weight_deltas(
         known, is_spam, _HEARD * logit, np.maximum(believed, np.where(novel, _AT_LEAST, 0.0))
     )

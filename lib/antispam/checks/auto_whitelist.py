@@ -7,13 +7,16 @@ import itertools
 import re
 from typing import ClassVar
 
+from antispam.checks._shared.lessons import learn_some, may_teach, wants_ham
 from antispam.journey.services import Services
 from antispam.learning.answers import should_answer
 from antispam.learning.people import address_list
+from antispam.learning.settings import DspamSettings
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import of_our_users
 from antispam.mail.connection import Connection
+from antispam.mail.evidence import TrainingFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
@@ -22,8 +25,10 @@ from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, listed
 from antispam.store.lists import Kind, add_all
 from antispam.text import from_wire
+from dspam.features import HEADER, extract, kinds_of
 
 NAME = "auto_whitelist"
+ALSO_READS = (DspamSettings,)
 
 # What programs answer without saying so in a field for it. Whoever sends spam with a request for a receipt must not be
 # whitelisted by it.
@@ -113,7 +118,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def afterwards(finding: Finding, message: Message, services: Services) -> None:
-    """The message is on its way: expect answers. Raises StoreError."""
+    """The message is on its way: expect answers, and learn from it what honest mail is. Raises StoreError."""
     if finding.automatic or services.store is None:
         return
     now, keep = services.clock(), services.settings[Settings].keep
@@ -127,3 +132,16 @@ def afterwards(finding: Finding, message: Message, services: Services) -> None:
         expires_at=now + keep,
         deadline=services.deadline,
     )
+    _learn(message, services)
+
+
+def _learn(message: Message, services: Services) -> None:
+    """What our users write is honest, and starts a dictionary that nobody has taught any. Of the text alone: the header of mail
+    that goes out is another than that of mail that comes in. A report forwards spam, and is none of it."""
+    reports = any(one.findings.get(TrainingFinding) is not None for one in message.recipients)
+    if reports or services.dictionaries is None or not message.body.complete:
+        return
+    for name in services.settings[DspamSettings].dspam_screener[:1]:
+        if wants_ham(name, services) and may_teach(message, services):
+            keys = extract(message.raw())
+            learn_some(f"written {name}", name, False, message, keys[kinds_of(keys) != HEADER], services)

@@ -126,6 +126,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     def tell_reputation(ref: str) -> None:
         told_to_reputation(store, ref, SPAM if is_spam else HAM, now, services.deadline)
 
+    lending = (name for name in services.settings[Settings].dspam_screener[:1] if name != finding.user)
     result = feedback.take(
         forwarded,
         is_spam,
@@ -136,6 +137,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
         services.deadline,
         tell_reputation,
         services.protect,
+        others=[services.dictionaries.make(name) for name in lending],
     )
     if not forwarded:
         result.missing = 1

@@ -99,10 +99,13 @@ def _features(application: Application, connection: Connection, message: Message
     """By the name of each dictionary that was asked. Raises StoreError."""
     found = message.findings.get(OpinionFinding)
     reasons = {}
-    for opinion in found.opinions if found is not None else ():
-        teacher = application.dictionaries.get(opinion.dictionary)
+    names = [
+        name for one in (found.opinions if found is not None else ()) for name in (one.dictionary, one.lent) if name
+    ]
+    for name in dict.fromkeys(names):
+        teacher = application.dictionaries.get(name)
         if teacher is not None:
-            reasons[opinion.dictionary] = teacher.reasons(as_delivered(connection, message))
+            reasons[name] = teacher.reasons(as_delivered(connection, message))
     return reasons
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from antispam.deadline import Deadline
 from antispam.learning.forwards import Forwarded, Report
@@ -78,10 +78,12 @@ def take(
     deadline: Deadline,
     reported: Callable[[str], None],
     protect: release.Protect,
+    others: Sequence[Teacher] = (),
 ) -> Result:
     """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
     again after an error goes on where it stopped. What was kept from them as spam and is none is released.
 
+    others    dictionaries that are taught the same: those that lend to the user's
     reported  called with our reference of each message that the store knows
     protect   takes what is dangerous or forged out of a message that is released
 
@@ -93,6 +95,8 @@ def take(
             result.missing += 1
             continue
         taught = teacher.learn(lesson.name, lesson.keys, is_spam, deadline)
+        for other in others:
+            other.learn(lesson.name, lesson.keys, is_spam, deadline)
         result.learned += taught is Taught.LEARNED
         result.corrected += taught is Taught.RETRAINED
         result.known += taught is Taught.REPLAY

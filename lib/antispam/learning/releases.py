@@ -19,8 +19,8 @@ from gossip import HAM, Records
 
 
 def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
-    """What makes a released message honest mail to the dictionary of the user from whom it was kept; to the screener's where
-    that is no user of the filter; and to the reputation of its sender. It raises StoreError, and LookupError where neither
+    """What makes a released message honest mail to the dictionary of the user from whom it was kept, if that is a user of the
+    filter; to the screener's; and to the reputation of its sender. It raises StoreError, and LookupError where neither
     dictionary is there."""
     dspam = settings[DspamSettings]
     dictionaries = Dictionaries(store)
@@ -32,7 +32,8 @@ def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
         teacher = dictionaries.make(owner)
         signature = get_signature(store, teacher.number, ref)
         keys = unpack_keys(signature.content) if signature is not None else extract(quarantine.content(store, ref))
-        teacher.learn(ref, keys, False)
+        for one in (teacher, *map(dictionaries.make, (name for name in dspam.dspam_screener[:1] if name != owner))):
+            one.learn(ref, keys, False)
         Records(store).report(ref, HAM, time.time())
 
     return teach

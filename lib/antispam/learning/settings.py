@@ -83,8 +83,8 @@ class DspamSettings(CheckSettings):
     )
     dspam_screener: tuple[str, ...] = option(
         (DEFAULT_USER,),
-        "whose dictionaries classify for everybody else, and for users who have not taught enough yet: the first that has "
-        "learned enough",
+        "whose dictionaries classify for everybody else, and lend to users' own while these are young: the first that has "
+        "learned enough. What users report teaches the first of them, too",
     )
     least: int = option(
         100, "messages of each kind that a dictionary must have learned before anything is done about spam"
@@ -101,7 +101,7 @@ class DspamSettings(CheckSettings):
     opt_out: bool = option(False, "do not filter; with yes for the site, users can opt in by preference")
     whitelist_threshold: int = option(
         10,
-        "an authenticated author of whom so many messages were learned as honest and none as spam is never spam; 0 is off",
+        "an authenticated author of whom so many honest messages were taught by people, and no spam, is never spam; 0 is off",
         check=not_negative,
     )
     training_mode: TrainingMode = option(

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from antispam.deadline import Deadline
 from antispam.learning.reasons import in_words
 from antispam.learning.settings import DEFAULT_USER
@@ -15,7 +17,7 @@ from dspam import learner
 from dspam.features import extract, names
 from dspam.hashing import Keys
 from dspam.sqlstorage import PREFIX
-from dspam.store import Taught, TokenStore, compact, find_user, user_id
+from dspam.store import Counts, Taught, TokenStore, Totals, compact, find_user, user_id
 
 ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
 
@@ -86,17 +88,28 @@ class Teacher:
         """Learn a message, or correct what was learned of it; committed when this returns. A replay teaches nothing."""
         return self.learn(identity(raw), extract(raw), is_spam)
 
-    def learn(self, name: str, keys: Keys, is_spam: bool, deadline: Deadline | None = None) -> Taught:
-        """The same for a message's features; `name` is what it is recognised by when it is taught again."""
-        keys = learner.with_marks(keys)
-        return self._tokens.train(
-            self._user,
-            name,
-            is_spam,
-            keys,
-            lambda counts, known: learner.deltas(keys, counts, is_spam, learner.Totals(known.spam, known.ham)),
-            deadline=deadline,
-        )
+    def learn(
+        self,
+        name: str,
+        keys: Keys,
+        is_spam: bool,
+        deadline: Deadline | None = None,
+        *,
+        unconfirmed: int | None = None,
+    ) -> Taught:
+        """The same for a message's features; `name` is what it is recognised by when it is taught again.
+
+        unconfirmed  the author's key, where no person says what the message is: it does not make its author known then
+        """
+        marked = learner.with_marks(keys)
+        first = np.array([] if unconfirmed is None else [_unconfirmed(unconfirmed)], dtype=np.int64)
+
+        def deltas(counts: Counts, known: Totals) -> Counts:
+            learned = learner.Totals(known.spam, known.ham)
+            noted = np.tile(np.array([[is_spam, not is_spam, 0]], dtype=np.int32), (len(first), 1))
+            return np.concatenate((noted, learner.deltas(marked, counts[len(first) :], is_spam, learned)))
+
+        return self._tokens.train(self._user, name, is_spam, np.concatenate((first, marked)), deltas, deadline=deadline)
 
     def take_back(self, raw: bytes) -> bool:
         """Undo exactly what the message taught; False where it taught nothing, or too long ago."""
@@ -106,10 +119,12 @@ class Teacher:
         """Undo exactly what was learned under that name; False where nothing was, or too long ago."""
         return self._tokens.undo(self._user, name, deadline)
 
-    def hits(self, key: int, deadline: Deadline | None = None) -> tuple[int, int]:
-        """In how many spam and in how many ham messages a feature was."""
-        ((spam, ham, _),) = self._tokens.counts(self._user, [key], deadline).tolist()
-        return max(spam, 0), max(ham, 0)
+    def written(self, author: int, deadline: Deadline | None = None) -> tuple[int, int]:
+        """How many spam and how many confirmed ham messages of an author were learned, by the author's key."""
+        (spam, ham, _), (_, unconfirmed, _) = self._tokens.counts(
+            self._user, [author, _unconfirmed(author)], deadline
+        ).tolist()
+        return max(spam, 0), max(ham - max(unconfirmed, 0), 0)
 
     def fold(self) -> None:
         """Fold the log of trainings into the tokens: a worker that starts would have to read all of it otherwise."""
@@ -136,6 +151,11 @@ class Teacher:
     def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
         known = self._tokens.totals(self._user, deadline)
         return learner.Totals(known.spam, known.ham)
+
+
+def _unconfirmed(author: int) -> int:
+    """The key under which messages of this author are counted that nobody confirmed: no feature's, and none of MARKS."""
+    return min(~author, -len(learner.MARKS) - 1)
 
 
 class Dictionaries:

@@ -152,12 +152,14 @@ class AuthFinding(Finding):
 class Opinion:
     """What one dictionary says.
 
-    dictionary   its name
+    dictionary   its name; of two that were joined, the user's own
+    lent         the name of the other one; "" where one was asked alone
+    own_part     how much of the say the own one had then, 0 to 1
     users        for whom it was asked; "" is everybody who is no user of the filter
     probability  0 to 1 that the message is spam
     is_spam      whether that is enough to call it spam
-    spam, ham    messages of each kind that it had learned
-    author_spam, author_ham  of these, how many the same author had written
+    spam, ham    messages of each kind that it had learned; of two, that which knows more of the rarer kind
+    author_spam, author_ham  of these, how many the same author had written, and people confirmed
     """
 
     dictionary: str
@@ -168,6 +170,8 @@ class Opinion:
     ham: int = 0
     author_spam: int = 0
     author_ham: int = 0
+    lent: str = ""
+    own_part: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ def test_what_the_filter_saw_is_learned_where_it_remembers_it(store):
     put_signature(store, ann.number, "abcdefghijkl", pack_keys(extract(b"Subject: other\r\n\r\nquite other\r\n")))
     releases.teaching(settings(), store)("ann", "abcdefghijkl")
     key = int(extract(b"Subject: other\r\n\r\nquite other\r\n")[0])
-    assert ann.hits(key) == (0, 1)
+    assert ann.written(key) == (0, 1)
 
 
 def test_its_senders_reputation_hears_of_it(store):

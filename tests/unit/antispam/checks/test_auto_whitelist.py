@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,13 +10,15 @@ import pytest
 from antispam.checks.auto_whitelist import MAX_RECIPIENTS, Finding, Settings, afterwards, collect, decide
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.evidence import ClientClass, ConnectionFinding, TrainingFinding, Verb
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.verdicts import Action
 from antispam.store import Store
 from antispam.store.lists import everything
 from support.checking import services_of
+from support.learning import dspam_settings
+from support.learning import services as learning
 
 NOW = 1_800_000_000.0
 OURS = ConnectionFinding(client=ClientClass.INTERNAL)
@@ -132,6 +135,33 @@ def test_an_address_without_a_name_whitelists_no_whole_domain(store: Store, addr
     assert finding is not None
     afterwards(finding, sent, services(store))
     assert everything(store) == []
+
+
+def written(store: Store, least: int = 100, **found_at_rcpt: Any) -> tuple[int, int]:
+    """What everybody's dictionary has learned once Ann's letter is on its way."""
+    sent = message("bob@example.org", field="Subject: lunch")
+    sent.body.write(b"Shall we meet for lunch?\r\n")
+    for finding in found_at_rcpt.values():
+        sent.recipients[0].findings.add(finding)
+    finding = collect(Connection("c"), sent, None, services())
+    assert finding is not None
+    given = learning(store, dspam_settings(f"least = {least}"))
+    given = dataclasses.replace(given, settings=given.settings.replaced(Settings(whitelist_senders=("@example.com",))))
+    afterwards(finding, sent, given)
+    teacher = given.dictionaries.get("site")
+    return teacher.totals() if teacher is not None else (0, 0)
+
+
+def test_what_our_users_write_starts_everybody_s_dictionary(store: Store) -> None:
+    assert written(store) == (0, 1)
+
+
+def test_a_dictionary_that_knows_enough_learns_nothing_of_what_they_write(store: Store) -> None:
+    assert written(store, least=0) == (0, 0)
+
+
+def test_a_report_is_not_learned_as_honest_mail(store: Store) -> None:
+    assert written(store, at_rcpt=TrainingFinding(verb=Verb.SPAM, claimed="ann", user="ann")) == (0, 0)
 
 
 def test_the_message_itself_goes_on() -> None:

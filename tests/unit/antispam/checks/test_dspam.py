@@ -8,7 +8,9 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from antispam.checks.dspam import MAX_USERS, SENDERS_SHARE, Finding, afterwards, collect, decide
+from antispam.checks._shared.lessons import SENDERS_SHARE
+from antispam.checks.dspam import MAX_USERS, Finding, afterwards, collect, decide
+from antispam.learning.delivered import as_delivered
 from antispam.learning.teacher import Dictionaries, Teacher
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
@@ -25,6 +27,7 @@ from antispam.mail.findings import Findings
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
 from antispam.store import Store, StoreError
+from dspam.features import author_key, extract
 from dspam.schema import dspam_signature
 from dspam.store import Taught
 from support.learning import HAM, SPAM, Learned, dspam_settings, message, services, teach
@@ -81,6 +84,26 @@ def test_for_a_user_who_has_taught_too_little_the_screener_answers(taught):
     Teacher(taught, "ann").teach(HAM.format(1).encode(), False)
     finding = find(services(taught, dspam_settings(USERS)), SPAM.format(999), ("ann@example.com", "bob@example.com"))
     assert [(one.dictionary, one.users) for one in finding.opinions] == [("site", ("ann", "bob"))]
+
+
+def test_a_young_dictionary_lends_from_the_screener_s_and_an_old_one_wins(taught):
+    """Ann calls spam what the site calls honest, and the other way round. Forty of the rarer kind give half of the say."""
+    said, ann = [], Teacher(taught, "ann")
+    for each in range(120):
+        ann.teach(SPAM.format(each).encode(), False)
+        ann.teach(HAM.format(each).encode(), True)
+        if each + 1 in (1, 40, 120):
+            opinion = find(services(taught, dspam_settings(USERS)), SPAM.format(999), ("ann@example.com",)).of_user(
+                "ann"
+            )
+            said.append((opinion.dictionary, opinion.lent, opinion.own_part, opinion.is_spam))
+    assert said == [("ann", "site", 0.024, True), ("ann", "site", 0.5, False), ("ann", "site", 0.75, False)]
+
+
+def test_what_may_be_done_about_spam_is_decided_by_the_dictionary_that_knows_more(taught):
+    teach(taught, "ann", 5)
+    opinion = find(services(taught, dspam_settings(USERS)), SPAM.format(999), ("ann@example.com",)).of_user("ann")
+    assert (opinion.spam, opinion.ham) == (120, 120)
 
 
 def test_while_none_has_learned_enough_the_one_that_learned_most_is_asked(store):
@@ -238,6 +261,65 @@ def test_a_proved_correspondent_is_learned_as_honest_but_has_a_share_only(taught
         sent.ref = f"ref{number}"
         afterwards(collect(Connection("c"), sent, None, given), sent, given)
     assert given.dictionaries.make("site").totals() == (120, 120 + SENDERS_SHARE)
+
+
+def from_stranger(given, text, number):
+    """One message of somebody whom SPF proves, as it is taken."""
+    it = message(text, ("ann@example.com",), proved("example.org"))
+    it.ref = f"ref{number}"
+    finding = collect(Connection("c"), it, None, given)
+    afterwards(finding, it, given)
+    return finding.of_user("ann")
+
+
+def test_what_nobody_confirmed_makes_no_author_known(taught):
+    """With teft fourteen harmless messages of a stranger made one spam of theirs pass as whitelisted."""
+    given = services(taught, dspam_settings(USERS + "dspam_train = ann\ndspam_screener =\n"))
+    stranger = HAM.replace("bob@", "eve@")
+    teach(taught, "ann", 20)
+    for number in range(14):
+        from_stranger(given, stranger.format(number), number)
+    opinion = from_stranger(given, stranger.format(99), 99)
+    assert (opinion.ham, opinion.author_ham) == (34, 0)
+    # A report of one of them that it is honest confirms that one.
+    ann = given.dictionaries.make("ann")
+    ann.learn("ref3", given_keys(stranger.format(3)), True)
+    ann.learn("ref3", given_keys(stranger.format(3)), False)
+    assert from_stranger(given, stranger.format(100), 100).author_ham == 1
+
+
+def given_keys(text):
+    return extract(as_delivered(Connection("c"), message(text)))
+
+
+def test_a_report_of_spam_ends_that_its_author_is_known(taught):
+    """However implausible it is."""
+    ann = Teacher(taught, "ann")
+    for number in range(40):
+        ann.teach(HAM.format(number).encode(), False)
+        ann.teach(SPAM.format(number).encode(), True)
+    key = author_key("bob@example.org")
+    assert ann.written(key) == (0, 40)
+    ann.teach(HAM.format(77).encode(), True)
+    assert ann.written(key) == (1, 40)
+
+
+def test_honest_mail_of_known_correspondents_starts_a_dictionary_that_nobody_taught(store):
+    """Who only reports spam would never have any: no honest mail is called spam, so that none is reported."""
+    given = services(store, dspam_settings(USERS))
+    passed = SpfFinding(mailfrom=SpfResult(Result.PASS, "mailfrom", "example.org", "192.0.2.1", "a@example.org", "mx"))
+    listed = SenderListFinding(sender="a@example.org", whitelisted="ann wrote to it")
+    it = message(HAM.format(1), ("ann@example.com",), passed, listed)
+    afterwards(collect(Connection("c"), it, None, given), it, given)
+    site = given.dictionaries.make("site")
+    assert site.totals() == (0, 1)
+    assert site.learn(it.ref, it.memo["dspam"][0], True) is Taught.RETRAINED
+
+
+def test_a_honeypot_starts_a_dictionary_where_nobody_can_report(store):
+    given = services(store, dspam_settings("honeypot = trap@example.com"))
+    after(given, SPAM.format(1), ("trap@example.com",))
+    assert given.dictionaries.make("site").totals() == (1, 0)
 
 
 def test_the_log_says_who_thinks_what():

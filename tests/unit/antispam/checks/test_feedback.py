@@ -95,6 +95,20 @@ def test_an_attached_message_is_learned_and_the_report_dropped(store):
     assert verdict(finding).reason == "ann reports spam: 1 learned"
 
 
+def test_a_report_teaches_the_dictionary_that_lends_to_the_user_s_as_well(store):
+    """So that it counts at once, while the user's own is young; taking it back takes both back."""
+    remember(store)
+    _, given = report(store, attached(signed(SPAM)))
+    assert (totals(given), totals(given, "site")) == ((1, 0), (1, 0))
+    _, given = report(store, attached(signed(SPAM)), training=HAM_REPORT)
+    assert (totals(given), totals(given, "site")) == ((0, 1), (0, 1))
+
+
+def test_without_a_screener_a_report_teaches_the_user_alone(store):
+    _, given = report(store, attached(SPAM), config=CONFIG + "dspam_screener =\n")
+    assert (totals(given), given.dictionaries.get("site")) == ((1, 0), None)
+
+
 def test_several_at_once_are_learned_one_by_one(store):
     finding, given = report(store, attached(SPAM.format(1), SPAM.format(2), SPAM.format(3)))
     assert (finding.learned, totals(given)) == (3, (3, 0))
@@ -105,7 +119,7 @@ def test_what_the_signature_stands_for_is_learned_not_what_the_client_made_of_it
     finding, given = report(store, inline(f"Bu=\r\ny cheap [...]\r\n> <!DSPAM:{REF[:5]}=\r\n{REF[5:]}>"))
     assert finding.learned == 1
     ann = given.dictionaries.make("ann")
-    assert [ann.hits(key)[0] for key in extract(SPAM.encode()).tolist()] == [1] * len(extract(SPAM.encode()))
+    assert [ann.written(key)[0] for key in extract(SPAM.encode()).tolist()] == [1] * len(extract(SPAM.encode()))
 
 
 def test_a_signature_that_the_store_does_not_know_leaves_the_attached_message(store):

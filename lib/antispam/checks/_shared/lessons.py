@@ -1,0 +1,69 @@
+"""What the filter learns without being told by a person: within limits, and each taken back by a report."""
+
+from __future__ import annotations
+
+from antispam.journey.services import Services
+from antispam.learning.feedback import PERIOD
+from antispam.learning.settings import DspamSettings
+from antispam.mail.authors import authors
+from antispam.mail.message import Message
+from antispam.net.addresses import parse_mailbox
+from antispam.store import attempts, rates
+from dspam.features import author_key
+from dspam.hashing import Keys
+
+SENDERS_SHARE = 10  # messages an hour that the domain of one sender teaches everybody's dictionary
+_ATTEMPT = "dspam attempt"
+
+
+def author_of(message: Message) -> int | None:
+    """The key of the message's first author; None without one."""
+    author = next(iter(authors(message)), None)
+    return author_key(str(author)) if author is not None else None
+
+
+def wants_ham(name: str, services: Services) -> bool:
+    """Whether a dictionary has too little honest mail to do anything about spam. Raises StoreError."""
+    assert services.dictionaries is not None
+    teacher = services.dictionaries.get(name)
+    known = teacher.totals(services.deadline)[1] if teacher is not None else 0
+    return known < services.settings[DspamSettings].least
+
+
+def may_teach(message: Message, services: Services) -> bool:
+    """Whether one sender has not had his share yet: to be written to once is cheap, and he may have all names of his domain."""
+    assert services.store is not None
+    name = f"whitelisted sender {parse_mailbox(message.mail_from).domain}"[:255]
+    return rates.use(services.store, name, 1, services.clock(), PERIOD, services.deadline) <= SENDERS_SHARE
+
+
+def learn_some(source: str, name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:
+    """Strangers write to a honeypot, and to users who have written to them, and could so teach everybody's dictionary what
+    they like: not more of it is learned than of one user's reports."""
+    assert services.store is not None
+    used = rates.use(services.store, source[:255], 1, services.clock(), PERIOD, services.deadline)
+    if used <= services.settings[DspamSettings].report_rate:
+        learn(name, is_spam, message, keys, services)
+
+
+def learn(name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:
+    """Teach a dictionary once, however often the client brings the message: what an earlier attempt taught is taken back, so
+    that a report corrects what is in force. No person says what it is, so it makes no author known."""
+    assert services.dictionaries is not None
+    teacher = services.dictionaries.make(name)
+    earlier = _earlier_attempt(message, services)
+    if earlier and earlier != message.ref:
+        teacher.forget(earlier, services.deadline)
+    teacher.learn(message.ref, keys, is_spam, services.deadline, unconfirmed=author_of(message))
+
+
+def _earlier_attempt(message: Message, services: Services) -> str:
+    """The reference under which the message was last learned; "" where it was not."""
+    assert services.store is not None
+    if _ATTEMPT not in message.memo:
+        identity = message.identity()
+        message.memo[_ATTEMPT] = identity and attempts.note(
+            services.store, "lessons", identity, message.ref, services.clock(), services.deadline
+        )
+    earlier: str = message.memo[_ATTEMPT]
+    return earlier
