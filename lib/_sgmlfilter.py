@@ -2,114 +2,23 @@
 
 Readers of HTML disagree on where comments, quoted attributes and raw text end, and a sender may choose the reading that
 suits him.  So scripts are removed twice: where the tokens of the HTML standard (section 13.2.5) say that there is one,
-and then whatever still looks like the start of one, in any context, is renamed to a harmless element.  Linear in time.
+and then whatever still looks like the start of one, in any context, is renamed to a harmless element.  Event handlers and
+links that are programs go as well; JSON-LD and other data in script elements stays.  Linear in time.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from _htmlscripts import has_foreign, inert, is_data_block, rename_scripts, suspect
+from _htmltokens import Token, attributes, tokens
 
 SCRIPT_REMOVED = "<!-- WARNING: embedded script removed -->"
-
-_SPACE = "[ \t\n\f\r]"
-_START_TAG = re.compile(
-    rf"""<([a-z][^ \t\n\f\r/>]*+)((?:
-        [ \t\n\f\r/]++
-      | [^ \t\n\f\r/>][^ \t\n\f\r/>=]*+(?:{_SPACE}*+={_SPACE}*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^ \t\n\f\r>]*+))?
-    )*+)>""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_ATTRIBUTE = re.compile(
-    rf"""([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)(?:{_SPACE}*+={_SPACE}*+("[^"]*+"|'[^']*+'|(?!["'])[^ \t\n\f\r>]*+))?""",
-    re.VERBOSE,
-)
-_END_TAG = re.compile(r"</([a-z][^ \t\n\f\r/>]*+)[^>]*+>", re.IGNORECASE)
-_COMMENT = re.compile(r"<!--(?:-?>|(.*?)(?:--!?>))", re.DOTALL)
-_BOGUS_COMMENT = re.compile(r"<[!?/]([^>]*+)>")
-_REFERENCE = re.compile(r"&(?:#([0-9]{1,8}+|x[0-9a-f]{1,8}+)|([a-z][a-z0-9]{0,40}+));?+", re.IGNORECASE)
-_DATA = re.compile(r"[^<&]++")
-_RAW_TEXT = {
-    name: re.compile(rf"</{name}(?=[ \t\n\f\r/>])|<script(?=[ \t\n\f\r/>])", re.IGNORECASE)
-    for name in ("style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript", "plaintext")
-}
-_SCRIPT_END = re.compile(r"</script(?=[ \t\n\f\r/>])[^>]*+>?", re.IGNORECASE)
-# NUL inside of a name was skipped by old browsers; a prefix counts in XHTML.
-_ANY_SCRIPT = re.compile(r"(<\0*(?:[\w.-]{1,64}:)?)(s\0*c\0*r\0*i\0*p\0*t)(?![\w-])", re.IGNORECASE)
-
-
-class Token(NamedTuple):
-    """A piece of the document: its kind, its text, and the name or content that it carries."""
-
-    kind: str
-    raw: str
-    name: str = ""
 
 
 class _Writer(Protocol):
     def write(self, text: str, /) -> object: ...
-
-
-def tokens(text: str) -> Iterator[Token]:
-    """Cut HTML into tokens whose `raw` joined is the text again."""
-    at = 0
-    comments_end = tags_end = True  # whether one may still find its end
-    last = text.rfind(">")
-    while at < len(text):
-        if at > last:
-            yield Token("data", text[at:])
-            return
-        if found := _DATA.match(text, at):
-            token = Token("data", found[0])
-        elif text[at] == "&":
-            token = _reference(text, at)
-        elif comments_end and text.startswith("<!--", at):
-            found = _COMMENT.match(text, at)
-            comments_end = found is not None
-            token = Token("comment", found[0], found[1] or "") if found else Token("data", "<")
-        elif (found := _END_TAG.match(text, at)) or (found := _BOGUS_COMMENT.match(text, at)):
-            token = _closed(found)
-        elif tags_end and (found := _START_TAG.match(text, at)):
-            token = Token("start", found[0], found[1].lower())
-        else:
-            if tags_end and text[at + 1 : at + 2].isalpha():
-                tags_end = False  # no ">" ends this one, so none ends any later one
-            token = Token("data", "<")
-        yield token
-        at += len(token.raw)
-        if token.kind == "start" and (raw := _RAW_TEXT.get(token.name)):
-            stop = raw.search(text, at)
-            end = stop.start() if stop else len(text)
-            if end > at:
-                yield Token("data", text[at:end])
-            at = end
-        elif token.kind == "start" and token.name == "script":
-            stop = _SCRIPT_END.search(text, at)
-            end = stop.start() if stop else len(text)
-            if end > at:
-                yield Token("data", text[at:end])
-            at = end
-            if stop:
-                yield Token("end", stop[0], "script")
-                at = stop.end()
-
-
-def _reference(text: str, at: int) -> Token:
-    found = _REFERENCE.match(text, at)
-    if not found:
-        return Token("data", "&")
-    return Token("charref", found[0], found[1]) if found[1] else Token("entityref", found[0], found[2])
-
-
-def _closed(found: re.Match[str]) -> Token:
-    if found[0][1] == "!":
-        return Token("special", found[0], found[1])
-    if found[0][1] == "?":
-        return Token("pi", found[0], found[1])
-    if found.re is _END_TAG:
-        return Token("end", found[0], found[1].lower())
-    return Token("data", found[0])
 
 
 class SGMLFilter:
@@ -138,9 +47,12 @@ class SGMLFilter:
         """Filter all that was fed."""
         text = "".join(self._fed)
         self._fed = []
-        for token in tokens(text):
+        for token in self._tokens(text):
             self._raw = token.raw
             self._dispatch(token)
+
+    def _tokens(self, text: str) -> Iterator[Token]:
+        return tokens(text)
 
     def get_starttag_text(self) -> str:
         """The text of the construct that is being handled."""
@@ -170,12 +82,12 @@ class SGMLFilter:
                 self.handle_entityref(token.name)
 
     def _start(self, token: Token) -> None:
-        attributes = _attributes(token.raw[1 + len(token.name) : -1])
+        pairs = [(found.name, found.value) for found in attributes(token.raw, token.name)]
         method = getattr(self, "start_" + token.name, None) or getattr(self, "do_" + token.name, None)
         if method:
-            method(attributes)
+            method(pairs)
         else:
-            self.unknown_starttag(token.name, attributes)
+            self.unknown_starttag(token.name, pairs)
 
     def unknown_starttag(self, tag: str, attr: list[tuple[str, str]]) -> None:
         """A start tag that has no method of its own."""
@@ -210,34 +122,30 @@ class SGMLFilter:
         self.out.write(self._raw)
 
 
-def _attributes(text: str) -> list[tuple[str, str]]:
-    pairs = []
-    for found in _ATTRIBUTE.finditer(text):
-        value = found[2] if found[2] is not None else found[1]
-        if value[:1] in {'"', "'"} and len(value) > 1 and value[-1] == value[0]:
-            value = value[1:-1]
-        pairs.append((found[1].lower(), value))
-    return pairs
-
-
 class HTMLScriptFilter(SGMLFilter):
-    """Remove scripts from an HTML document.  After `close`, `modified` says whether there were any."""
+    """Remove scripts from an HTML document.  After `close`, `modified` says whether there were any.
+
+    `xml` reads it as SVG, where a tag may close itself; `tick` is called while work goes on, and may raise.
+    """
 
     msg = SCRIPT_REMOVED
 
-    def __init__(self, out: _Writer) -> None:
+    def __init__(self, out: _Writer, xml: bool = False, tick: Callable[[], object] = lambda: None) -> None:
         super().__init__(self)  # what passes comes back through `write`, to be looked at once more in `close`
         self.destination = out
         self.modified = False
+        self._xml = xml
+        self._tick = tick
+        self._data_blocks = not xml
         self._passed: list[str] = []
         self._ignoring = False
 
     def write(self, text: str) -> None:
         """Take more of the document; while filtering, what passes."""
-        if self._filtering:
-            self._passed.append(text)
-        else:
+        if not self._filtering:
             self.feed(text)
+        elif not self._ignoring:
+            self._passed.append(text)
 
     def reset(self) -> None:
         super().reset()
@@ -250,14 +158,29 @@ class HTMLScriptFilter(SGMLFilter):
         if self._ignoring:
             self._passed.append(self.msg)
             self._ignoring = False
-        passed, renamed = _ANY_SCRIPT.subn(r"\1x-\2", "".join(self._passed))
+        passed = "".join(self._passed)
         self._passed = []
-        self.modified |= renamed > 0
-        self.destination.write(passed)
+        clean = inert(rename_scripts(passed), self._xml, self._tick)
+        self.modified |= clean != passed
+        self.destination.write(clean)
+
+    def _tokens(self, text: str) -> Iterator[Token]:
+        self._data_blocks = not self._xml and not has_foreign(text)
+        for number, token in enumerate(tokens(text, self._xml)):
+            if number % _STEP == 0:
+                self._tick()
+            yield token
 
     def start_script(self, unused: object) -> None:
-        """The start of a script: from here on nothing is written."""
-        self.modified = self._ignoring = True
+        """The start of a script: from here on nothing is written, unless it holds data."""
+        if self._data_blocks and is_data_block(self._raw):
+            self._passed.append(self._raw)
+            return
+        self.modified = True
+        if self._xml and self._raw.endswith("/>"):
+            self._passed.append(self.msg)
+        else:
+            self._ignoring = True
 
     def end_script(self) -> None:
         """The end of a script; one without a start passes."""
@@ -267,27 +190,42 @@ class HTMLScriptFilter(SGMLFilter):
         else:
             self._passed.append(self._raw)
 
-    def handle_data(self, data: str) -> None:
-        if not self._ignoring:
-            super().handle_data(data)
+
+_STEP = 1000
+_MAX_ROUNDS = 4
 
 
-def has_script(text: str, xml: bool = False, tick: object = None) -> bool:
-    """Whether anything in this text looks like the start of a script (cheap)."""
-    return _ANY_SCRIPT.search(text) is not None
+def has_script(text: str, xml: bool = False, tick: Callable[[], object] = lambda: None) -> bool:
+    """Whether there is anything in this text that `strip_scripts` takes out."""
+    return suspect(text) and (_filtered(text, xml, tick) != text or (xml and _filtered(text, False, tick) != text))
 
 
-def strip_scripts(text: str, xml: bool = False) -> str:
-    """The document without scripts; the same text if there are none."""
-    if not has_script(text):
-        return text
+def strip_scripts(text: str, xml: bool = False, tick: Callable[[], object] = lambda: None) -> str:
+    """The document without scripts; the same text if there are none.
+
+    Taking something out may show something else to another reading.  So this is done until nothing is left to do; where
+    that does not come soon, the document is made text.
+    """
+    for _ in range(_MAX_ROUNDS):
+        if not suspect(text):
+            return text
+        clean = _filtered(text, xml, tick)
+        if xml:
+            clean = _filtered(clean, False, tick)
+        if clean == text:
+            return text
+        text = clean
+    return text.replace("<", "&lt;")
+
+
+def _filtered(text: str, xml: bool, tick: Callable[[], object]) -> str:
     pieces: list[str] = []
 
     class _Collect:
         def write(self, piece: str, /) -> None:
             pieces.append(piece)
 
-    out = HTMLScriptFilter(_Collect())
+    out = HTMLScriptFilter(_Collect(), xml, tick)
     out.feed(text)
     out.close()
     return "".join(pieces)

@@ -32,7 +32,7 @@ from _mimemessage.names import zipnames
 from _mimemessage.text import octets
 from _mimetree import split_parameters as _parseparam  # noqa: F401  # pymilter's own tests call it
 from _mimetree import unquote
-from _sgmlfilter import HTMLScriptFilter, SGMLFilter, has_script
+from _sgmlfilter import HTMLScriptFilter, SGMLFilter, strip_scripts
 
 __all__ = [
     "BytesIO",
@@ -121,21 +121,12 @@ def check_html(msg: MimeMessage, savname: str | None = None) -> int:
     raw = part.content if part is not None and not msg._body_set else octets(str(msg._payload or ""))
     # Latin-1 gives each byte a character, and tags are in ASCII: nothing else can change.
     text = _mimetree.decode_transfer(raw, encoding).decode("latin-1")
-    if has_script(text):
-        pieces: list[str] = []
-        filtered = HTMLScriptFilter(_Pieces(pieces))
-        filtered.feed(text)
-        filtered.close()
-        if filtered.modified:
-            clean = "".join(pieces).encode("latin-1")
-            end = part.line_end() if part is not None else b"\n"
-            msg.set_payload(_mimetree.encode_transfer(clean, encoding, end).decode("ascii", "surrogateescape"))
+    clean = strip_scripts(text)
+    if clean != text:
+        end = part.line_end() if part is not None else b"\n"
+        encoded = _mimetree.encode_transfer(clean.encode("latin-1"), encoding, end)
+        msg.set_payload(encoded.decode("ascii", "surrogateescape"))
     return CONTINUE
-
-
-class _Pieces:
-    def __init__(self, pieces: list[str]) -> None:
-        self.write = pieces.append
 
 
 def check_attachments(msg: MimeMessage, check: Callable[[MimeMessage], int], lev: list[int] | None = None) -> int:

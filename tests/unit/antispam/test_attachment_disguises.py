@@ -7,11 +7,13 @@ import binascii
 import bz2
 import gzip
 import lzma
+import quopri
 import zipfile
 
 import pytest
 
-from antispam.protocols.attachments import DEFAULT_BANNED, REPLACE, Answer, Rules, inspect
+from _sgmlfilter import has_script
+from antispam.protocols.attachments import DEFAULT_BANNED, REPLACE, Answer, Rules, inspect, rewrite
 from support.archives import (
     ARCHIVES,
     PROGRAM,
@@ -163,6 +165,7 @@ PARTS = {
     "HTML with a script in a 7z": named("a.7z", ARCHIVES["7z"]({"x.html": SCRIPT})),
     "HTML without a name of its own in a zip": named("a.zip", zipped({"x.dat": SCRIPT})),
     "SVG with a script in a zip": named("a.zip", zipped({"x.svg": b"<svg><script>evil()</script></svg>"})),
+    "SVG with a handler in a zip": named("a.zip", zipped({"x.svg": b"<svg onload='evil()'/>"})),
     "compressed SVG with a script": named("a.svgz", gzip.compress(b"<svg><script>evil()</script></svg>")),
     "macros in a Word file": named("a.docx", zipped({"word/document.xml": b"<w/>", "word/vbaProject.bin": b"x"})),
     "macros in a Word file in a zip": named("a.zip", zipped({"a.docx": zipped({"word/vbaProject.bin": b"x"})})),
@@ -211,3 +214,34 @@ def test_a_program_in_an_archive_of_every_kind(kind: str) -> None:
 def test_a_program_in_an_archive_of_every_kind_under_a_harmless_name(kind: str) -> None:
     rules = Rules(banned=DEFAULT_BANNED - {"cab", "iso"})
     assert refused(named("a.dat", ARCHIVES[kind]({"readme.txt": PROGRAM * 9})), rules=rules)
+
+
+MARKUP = {
+    "HTML as octets": ("Content-Type: application/octet-stream; name=invoice.html", SCRIPT),
+    "HTML as octets without a name": ("Content-Type: application/octet-stream", SCRIPT),
+    "HTML as plain text": ("Content-Type: text/plain; name=a.txt", SCRIPT),
+    "HTML as a picture": ("Content-Type: image/png; name=a.png", SCRIPT),
+    "HTML behind blank lines": ("Content-Type: text/plain", b"\n\n  " + SCRIPT),
+    "HTML behind a byte order mark": ("Content-Type: text/plain", b"\xef\xbb\xbf" + SCRIPT),
+    "XHTML as XML": (
+        "Content-Type: text/xml; name=a.xml",
+        b'<?xml version="1.0"?><x:html xmlns:x="http://www.w3.org/1999/xhtml"><x:script>evil()</x:script></x:html>',
+    ),
+    "SVG as octets": ("Content-Type: application/octet-stream; name=a.svg", b"<svg><script>evil()</script></svg>"),
+    "SVG as a picture": ("Content-Type: image/svg+xml; name=a.svg", b"<svg><script>evil()</script></svg>"),
+    "SVG by its octets": ("Content-Type: image/png; name=a.png", b"<svg><script>evil()</script></svg>"),
+}
+
+
+@pytest.mark.parametrize(("fields", "content"), MARKUP.values(), ids=MARKUP)
+@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+def test_scripts_leave_whatever_type_hides_them(fields: str, content: bytes, encoding: str) -> None:
+    encoded = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding, bytes)(content)
+    body = b"--x\n" + TEXT + b"--x\n" + fields.encode() + b"\nContent-Transfer-Encoding: " + encoding.encode()
+    body += b"\n\n" + encoded + b"\n--x--\n"
+    left = rewrite(MIXED, body, inspect(MIXED, body)).body
+    (changed,) = (part for part in left.split(b"--x\n")[2:])
+    content = changed.partition(b"\n\n")[2].partition(b"\n--x")[0]
+    decode = {"base64": base64.b64decode, "quoted-printable": quopri.decodestring}.get(encoding, bytes)
+    assert not has_script(decode(content).decode("latin-1"))
+    assert b"evil" not in decode(content) or b"<x:x-script>" in decode(content)

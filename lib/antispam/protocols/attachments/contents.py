@@ -180,7 +180,8 @@ class Looker:
             return
         if not self.rules.scan_html:
             return
-        if len(file.octets) > self.rules.limits.max_html_bytes:
+        limits = self.rules.limits
+        if len(file.octets) > limits.max_html_bytes or file.octets.count(b"<") > limits.max_html_tags:
             yield Hit(LIMIT, f"{len(file.octets)} bytes of HTML")
             return
         charset = markup.script(file.octets, file.charsets, svg, self.budget.tick)

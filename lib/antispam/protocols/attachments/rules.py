@@ -52,6 +52,7 @@ class Limits:
     max_unpacked_bytes: int = 64 << 20
     max_ratio: int = 200
     max_html_bytes: int = 8 << 20
+    max_html_tags: int = 250_000
 
 
 @dataclass(frozen=True, slots=True)
