@@ -94,7 +94,10 @@ def collect(
     others = (
         address
         for address in addresses
-        if (mailbox := parse_mailbox(address)).domain and mailbox.local and address not in address_list(senders)
+        if address.isprintable()
+        and (mailbox := parse_mailbox(address)).domain
+        and mailbox.local
+        and address not in address_list(senders)
     )
     fields = [(header.name, header.value) for header in message.headers]
     return Finding(
