@@ -43,6 +43,8 @@ def srs_server(socket: Path | None = None) -> Iterator[Path]:
             "serve",
             "--socket",
             str(socket),
+            "--group",
+            "postfix",
         ]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             try:

@@ -12,10 +12,11 @@ import click
 
 import SRS
 from antispam.checks._shared.srs import Signature, SrsSettings, State, signature_of
-from antispam.net.socket_map import Lookup, SocketMapServer
+from antispam.net.socket_map import Access, Lookup, SocketMapServer
 from antispam.net.sockets import SocketUnavailable
 from antispam.service.application import Program, load_settings
 from antispam.settings import SettingsError
+from antispam.settings.program import ProgramSettings
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
@@ -88,19 +89,27 @@ def srs_command(program: Program) -> click.Group:
 
     @group.command("serve")
     @click.option("--socket", type=click.Path(path_type=Path), help="where to listen, if not at [srs] socket")
-    @click.option("--mode", default="0666", show_default=True, help="permissions of the socket: who may rewrite")
+    @click.option("--mode", help="permissions of the socket, if not those of [milter] socket_mode")
+    @click.option("--group", help="group of the socket, if not that of [milter] socket_group")
     @click.pass_obj
-    def serve_command(config: Path | None, socket: Path | None, mode: str) -> None:
+    def serve_command(config: Path | None, socket: Path | None, mode: str | None, group: str | None) -> None:
         """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` leads recipients back. Runs until TERM; HUP has
-        it read its settings anew."""
+        it read its settings anew.
+
+        Whoever may write to the socket gets signatures for any sender.
+        """
         try:
-            bits = int(mode, 8)
+            bits = None if mode is None else int(mode, 8)
         except ValueError:
             raise click.BadParameter("expected permissions in octal, such as 0660", param_hint="--mode") from None
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
         with _signature(program, config) as signature:
             path = socket or signature.settings.socket
             server = SocketMapServer(maps_of(signature))
+            ours = load_settings(program, config)[ProgramSettings]
+            access = Access(
+                ours.socket_mode if bits is None else bits, (ours.socket_group if group is None else group) or -1
+            )
 
         def reload() -> Mapping[str, Lookup] | None:
             signature_of.cache_clear()  # the files that it was read from may be others
@@ -114,7 +123,7 @@ def srs_command(program: Program) -> click.Group:
             return maps
 
         try:
-            asyncio.run(server.serve(path, bits, lambda: click.echo(f"srs listens on {path}", err=True), reload))
+            asyncio.run(server.serve(path, access, lambda: click.echo(f"srs listens on {path}", err=True), reload))
         except SocketUnavailable as error:
             raise click.ClickException(error.strerror or str(error)) from error
 

@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from antispam.net.sockets import SocketSpec, open_listener
 
@@ -67,6 +68,13 @@ async def read_netstring(reader: asyncio.StreamReader) -> bytes | None:
     return content[:-1]
 
 
+class Access(NamedTuple):
+    """Who may ask: permissions and group (a name; -1 leaves ours) of the socket."""
+
+    mode: int
+    group: str | int = -1
+
+
 class SocketMapServer:
     """Answers on a unix socket until told to stop."""
 
@@ -101,19 +109,20 @@ class SocketMapServer:
     async def serve(
         self,
         path: Path,
-        mode: int,
+        access: Access,
         ready: Callable[[], object] = lambda: None,
         reload: Callable[[], Mapping[str, Lookup] | None] | None = None,
     ) -> None:
-        """Listen on `path` until TERM or INT; the socket is gone afterwards. HUP takes the maps that `reload` gives, if it
-        gives any. Raises SocketUnavailable."""
+        """Listen on `path`, for those to whom `access` opens it, until TERM or INT; the socket is gone afterwards. HUP takes
+        the maps that `reload` gives, if it gives any. Raises SocketUnavailable."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         if reload is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload, reload)
-        with contextlib.closing(open_listener(SocketSpec(socket.AF_UNIX, str(path.absolute())), mode=mode)) as listener:
+        spec = SocketSpec(socket.AF_UNIX, str(path.absolute()))
+        with contextlib.closing(open_listener(spec, mode=access.mode, group=access.group)) as listener:
             server = await asyncio.start_unix_server(self.converse, sock=listener.socket, limit=2 * MAX_REQUEST)
             try:
                 ready()

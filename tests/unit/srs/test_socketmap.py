@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket as client
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -51,6 +52,12 @@ def test_a_sender_of_ours_is_signed():
 )
 def test_who_stays_as_he_is(key):
     assert ask("forward", key) == "NOTFOUND "
+
+
+def test_a_hash_of_ours_that_was_copied_to_another_domain_is_not_led_back():
+    local = ask("forward", "ann@example.org").removeprefix("OK ").partition("@")[0]
+    for domain in ("attack.example", "sub.fwd.example", ""):
+        assert ask("reverse", f"{local}@{domain}") == "NOTFOUND "
 
 
 @pytest.mark.parametrize("key", ["ann@example.com", "SRS0=AAAA=JN=example.org=ann@fwd.example", "nonsense"])
@@ -204,6 +211,7 @@ def test_a_reload_takes_another_secret_and_keeps_the_old_one_where_it_is_broken(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert "listens" in server.stderr.readline()
+            assert stat.S_IMODE(socket.stat().st_mode) == 0o660  # who may ask gets signatures
             first = forwarded()
             assert "=example.org=ann@fwd.example" in first
             secrets.write_text("")

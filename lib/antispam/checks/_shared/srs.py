@@ -192,6 +192,9 @@ class Signature:
         return state, meant
 
     def _verified_once(self, address: str) -> tuple[State, str]:
+        if parse_mailbox(address).domain not in self.domains:
+            # A hash of ours under somebody else's domain was copied there: we never wrote such an address.
+            return State.FORGED if is_signed(address) else State.UNSIGNED, ""
         try:
             if _is_ses(address):
                 return State.VALID, self.ses.verify(address).address
