@@ -40,7 +40,8 @@ class Settings(CheckSettings):
     """[greylist]: who has to wait, and for how long."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the store can't answer: accept (do not greylist), tempfail or reject"
+        OnError.ACCEPT,
+        "when the store can't answer, though nobody merely holds its lock: accept (do not greylist), tempfail or reject",
     )
     time: float = option(
         300.0, "how long a new client has to wait; a bare number counts in minutes", parse=duration("m")

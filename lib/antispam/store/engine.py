@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,11 +32,23 @@ class StoreError(Exception):
     """The database can't be used right now (locked, full, gone). Expected: a check turns it into a finding's error."""
 
 
+class StoreBusy(StoreError):
+    """The database is well, but somebody else holds a lock or all connections: what is remembered can still be read."""
+
+
 class Breaker:
     """After `threshold` failures in a row nobody asks for `pause` seconds, so that a dead database costs a message
     microseconds instead of a time-out; then one caller tries again."""
 
-    def __init__(self, threshold: int = 3, pause: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        threshold: int = 3,
+        pause: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        error: type[StoreError] = StoreError,
+    ) -> None:
+        """`error` is what admit() raises."""
+        self._error = error
         self._threshold = threshold
         self._pause = pause
         self._clock = clock
@@ -44,12 +57,12 @@ class Breaker:
         self._open_until = 0.0
 
     def admit(self) -> None:
-        """Raises StoreError while the circuit is open."""
+        """Raises a StoreError while the circuit is open."""
         with self._lock:
             if self._failures < self._threshold:
                 return
             if self._clock() < self._open_until:
-                raise StoreError("the database failed repeatedly; waiting before the next try")
+                raise self._error("the database failed repeatedly; waiting before the next try")
             self._open_until = self._clock() + self._pause
 
     def succeeded(self) -> None:
@@ -71,6 +84,7 @@ class Store:
         """Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver isn't installed."""
         self.url = sa.engine.make_url(url)
         self.breaker = breaker or Breaker()
+        self._writers = Breaker(error=StoreBusy)  # a lock that somebody holds keeps nobody from reading
         self._patience = busy_timeout
         self._free = threading.BoundedSemaphore(
             pool
@@ -94,24 +108,29 @@ class Store:
             yield connection
 
     @contextlib.contextmanager
-    def write(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
+    def write(self, deadline: Deadline | None = None, patience: float | None = None) -> Iterator[sa.Connection]:
         """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
-        that what it reads can't change before it writes. Raises StoreError where it could not be committed.
+        that what it reads can't change before it writes. Raises StoreError where it could not be committed, StoreBusy where
+        somebody else held the lock.
 
-        Waits for a connection, and then for the lock, for busy_timeout each, but not beyond `deadline`. With a deadline, a
-        database that works at it for longer than WORK seconds more counts as dead.
+        Waits for a connection, and then for the lock, for busy_timeout or `patience` (seconds) each, but not beyond `deadline`.
+        With a deadline, a database that works at it for longer than WORK seconds more counts as dead.
         """
-        with self._guard(deadline), self._free_connection(deadline):
-            options = {"bms_write": True, "bms_patience": self._wait(deadline), "bms_limit": self._work(deadline)}
+        self._writers.admit()
+        with self._guard(deadline), self._free_connection(deadline, patience):
+            wait = self._wait(deadline, patience)
+            options = {"bms_write": True, "bms_patience": wait, "bms_limit": self._work(deadline)}
             with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
+        self._writers.succeeded()
 
-    def _wait(self, deadline: Deadline | None) -> float:
-        return self._patience if deadline is None else min(self._patience, deadline.remaining())
+    def _wait(self, deadline: Deadline | None, patience: float | None = None) -> float:
+        longest = self._patience if patience is None else min(self._patience, patience)
+        return longest if deadline is None else min(longest, deadline.remaining())
 
     @contextlib.contextmanager
-    def _free_connection(self, deadline: Deadline | None) -> Iterator[None]:
-        if not self._free.acquire(timeout=self._wait(deadline)):
+    def _free_connection(self, deadline: Deadline | None, patience: float | None = None) -> Iterator[None]:
+        if not self._free.acquire(timeout=self._wait(deadline, patience)):
             raise sa.exc.TimeoutError("all connections to the database are in use")
         try:
             yield
@@ -127,6 +146,9 @@ class Store:
             except (sa.exc.DatabaseError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced) as error:
                 if not _means_that_the_database_is_ill(error):
                     raise
+                if _means_that_somebody_holds_it(error):
+                    self._writers.failed()
+                    raise StoreBusy(_summary(error)) from error
                 self.breaker.failed()
                 if isinstance(error, sa.exc.InternalError):
                     self._engine.dispose()  # a server that became read-only: the next connection may find the new one
@@ -190,6 +212,16 @@ def _means_that_the_database_is_ill(error: Exception) -> bool:
     database" with the base class itself; PostgreSQL calls it an internal error where a server is read-only (SQLSTATE 25006)."""
     ill = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced)
     return isinstance(error, ill) or type(error) is sa.exc.DatabaseError
+
+
+def _means_that_somebody_holds_it(error: Exception) -> bool:
+    """A lock was waited for in vain (SQLITE_BUSY; PostgreSQL's 55P03; MariaDB's 1205), or a connection."""
+    cause = getattr(error, "orig", None)
+    if cause is None:
+        return isinstance(error, sa.exc.TimeoutError)
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return getattr(cause, "sqlstate", "") == "55P03" or (bool(cause.args) and cause.args[0] == 1205)
 
 
 def url_from(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.store.engine import SLICE, Store
+from antispam.store.engine import SLICE, Store, StoreBusy
 from antispam.store.schema import greylist
 from antispam.text import from_wire
 
@@ -96,12 +96,33 @@ def _afresh(now: float, limits: Limits) -> Standing:
 def attempt(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None = None) -> Standing:
     """Note an attempt at `now` and say where the triplet stands. Raises StoreError, at the `deadline` at the latest.
 
-    The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the
+    While somebody else holds the database's lock nothing can be noted, but what is remembered still counts: who passed before
+    passes, and everybody else is asked to come back.
+    """
+    try:
+        return _noted(store, triplet, now, limits, deadline)
+    except StoreBusy:
+        return _remembered(store, triplet, now, limits, deadline)
+
+
+def _remembered(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None) -> Standing:
+    columns = (greylist.c.first_seen, greylist.c.last_seen, greylist.c.passed_at, greylist.c.attempts)
+    try:
+        with store.read(deadline) as connection:
+            row = connection.execute(sa.select(*columns).where(greylist.c.triplet == triplet.key)).one_or_none()
+    except StoreBusy:
+        row = None
+    return _afresh(now, limits) if row is None else advance(Record(*row), now, limits)
+
+
+def _noted(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None) -> Standing:
+    """The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the
     transaction reads and writes.
     """
     table = greylist
     first = _afresh(now, limits)
-    with store.write(deadline) as connection:
+    patience = None if deadline is None else deadline.remaining() / 2  # the rest is for reading
+    with store.write(deadline, patience) as connection:
         connection.execute(
             store.upsert(
                 table,

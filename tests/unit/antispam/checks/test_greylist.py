@@ -96,11 +96,11 @@ def test_exempt_clients_are_named_by_network_or_verified_host(store):
 
 def test_a_database_that_is_gone_is_evidence_not_an_exception():
     class Gone:
-        def write(self, deadline=None):
-            raise StoreError("database is locked")
+        def write(self, deadline=None, patience=None):
+            raise StoreError("disk I/O error")
 
         def upsert(self, *args, **kwargs):
             return None
 
     finding = collect(services(Gone()))
-    assert "database is locked" in finding.error
+    assert "disk I/O error" in finding.error
