@@ -51,22 +51,23 @@ class UnknownUserError(LookupError):
 
 
 class Dictionary:
-    """All of a user's tokens in a table or, where these would not fit into `limit` octets, only what is not folded into the
-    pages yet; then each message reads the pages that it needs.
+    """All of a user's tokens in a table or, where there is no room for these, only what is not folded into the pages yet; then
+    each message reads the pages that it needs.
 
     Whoever uses it holds `lock`. Exceptions of the database pass through.
 
+    room   octets that its table may take now
     poll   seconds after which it asks for trainings by others
     clock  seconds that never run backwards
     """
 
     def __init__(
-        self, database: Database, user_id: int, *, limit: int, poll: float, clock: Callable[[], float]
+        self, database: Database, user_id: int, *, room: Callable[[], int], poll: float, clock: Callable[[], float]
     ) -> None:
         self.lock = threading.Lock()
         self._database = database
         self._user_id = user_id
-        self._limit = limit
+        self._room = room
         self._poll = poll
         self._clock = clock
         self._overlap = 0.0 if database.dialect == "sqlite" else OVERLAP
@@ -109,7 +110,11 @@ class Dictionary:
         """Add a committed training, unless it is known already."""
         if not self._loaded or seq <= self._floor or seq in self._known:
             return
-        if self.whole and self._table.would_take(len(deltas.keys)) > self._limit:
+        if (
+            self.whole
+            and (more := self._table.would_take(len(deltas.keys))) > self._table.nbytes
+            and more > self._room()
+        ):
             self._loaded = False
             return
         self._known.add(seq)
@@ -163,15 +168,15 @@ class Dictionary:
     def _load(self, deadline: Any) -> None:
         """Read everything. Where a database shows each statement the state of its own moment, two equal generations around
         the rest prove that nothing was folded meanwhile."""
-        whole = True
+        whole, room = True, self._room()
         for _ in range(_TRIES):
             now = self._clock()
             with self._database.read(deadline) as connection:
                 user = self._user(connection)
-                whole = whole and table_bytes(user.tokens) <= self._limit
+                whole = whole and table_bytes(user.tokens) <= room
                 self._start_afresh(connection, user, whole)
-                fits = self._read_pages(connection) if whole else self._read_starts(connection)
-                fits = fits and self._read_log(connection)
+                fits = self._read_pages(connection, room) if whole else self._read_starts(connection)
+                fits = fits and self._read_log(connection, room)
                 self._loaded = fits and self._user(connection).generation == self._generation
             if self._loaded:
                 self._polled_at = now
@@ -190,11 +195,11 @@ class Dictionary:
         self._floor = highest if not self._overlap else max(0, highest - _OVERLAP_ROWS)
         self._known = set()
 
-    def _read_pages(self, connection: sa.Connection) -> bool:
+    def _read_pages(self, connection: sa.Connection, room: int) -> bool:
         """False if they don't fit into memory."""
         for contents in page_slices(connection, self._user_id):
             tokens = as_tokens(b"".join(content for _, content in contents))
-            if self._table.would_take(len(tokens)) > self._limit:
+            if self._table.would_take(len(tokens)) > room:
                 return False
             self._table.add(tokens["key"].astype(np.int64), counts_of(tokens))
         return True
@@ -203,12 +208,12 @@ class Dictionary:
         self._starts = starts_of(connection, self._user_id)
         return True
 
-    def _read_log(self, connection: sa.Connection) -> bool:
+    def _read_log(self, connection: sa.Connection, room: int) -> bool:
         """False if it doesn't fit into memory beside all the tokens."""
         for rows in pending_slices(connection, self._user_id):
             lessons = [(sign, Deltas.unpack(content)) for _, sign, _, content in rows]
             keys = np.concatenate([deltas.keys for _, deltas in lessons])
-            if self.whole and self._table.would_take(len(keys)) > self._limit:
+            if self.whole and self._table.would_take(len(keys)) > room:
                 return False
             self._table.add(keys, np.concatenate([deltas.counts * np.int32(sign) for sign, deltas in lessons]))
             for sign, deltas in lessons:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import enum
+import functools
 import hashlib
 import threading
 import time
@@ -21,6 +22,7 @@ from dspam.store.records import Counts, Deltas, Keys, Totals, usable
 from dspam.store.table import Table
 
 CACHE_BYTES = 128 << 20  # some three million tokens
+IDLE = 600.0  # seconds after which a user's tokens make room for others
 POLL = 1.0  # seconds, so that what another worker was taught is known here within two
 _TRIES = 20
 
@@ -50,7 +52,7 @@ class TokenStore:
     """One a worker, made after the fork; its methods may be called from any thread. What the database can't do raises the
     database's own exceptions.
 
-    cache  octets for the tokens of users that were asked for last; a user with more is looked up message by message
+    cache  octets for the tokens of users; of one for whom there is no room, each message reads the pages that it needs
     poll   seconds for which a worker is content with what it knows
     clock  seconds that never run backwards
     now    seconds since the epoch
@@ -73,6 +75,7 @@ class TokenStore:
         self._lock = threading.Lock()
         self._dictionaries: collections.OrderedDict[int, Dictionary] = collections.OrderedDict()
         self._octets: dict[int, int] = {}  # that each of them takes
+        self._asked_at: dict[int, float] = {}
         self._total = 0
 
     def counts(self, user_id: int, keys: npt.ArrayLike, deadline: Any = None) -> Counts:
@@ -224,11 +227,29 @@ class TokenStore:
         with self._lock:
             dictionary = self._dictionaries.get(user_id)
             if dictionary is None:
+                self._forget_idle()
+                room = functools.partial(self._room, user_id)
                 dictionary = self._dictionaries[user_id] = Dictionary(
-                    self._database, user_id, limit=self._cache, poll=self._poll, clock=self._clock
+                    self._database, user_id, room=room, poll=self._poll, clock=self._clock
                 )
             self._dictionaries.move_to_end(user_id)
+            self._asked_at[user_id] = self._clock()
             return dictionary
+
+    def _room(self, user_id: int) -> int:
+        """Octets that this user's tokens may take: nobody else's are forgotten for them, or a message to many users would have
+        each of them read from one end to the other."""
+        with self._lock:
+            return self._cache - self._total + self._octets.get(user_id, 0)
+
+    def _forget_idle(self) -> None:
+        """Make room: those that nobody has asked for lately go, the least recent first."""
+        while self._dictionaries and self._asked_at[user_id := next(iter(self._dictionaries))] < self._clock() - IDLE:
+            self._forget(user_id)
+
+    def _forget(self, user_id: int) -> None:
+        del self._dictionaries[user_id], self._asked_at[user_id]
+        self._total -= self._octets.pop(user_id, 0)
 
     def _shrink(self, user_id: int, octets: int) -> None:
         """Note what this user takes now, and forget the ones that were asked for least recently, but not this one."""
@@ -237,8 +258,7 @@ class TokenStore:
             self._octets[user_id] = octets
             for other in list(self._dictionaries) if self._total > self._cache else ():
                 if other != user_id:
-                    del self._dictionaries[other]
-                    self._total -= self._octets.pop(other, 0)
+                    self._forget(other)
                 if self._total <= self._cache:
                     return
 
