@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from antispam.learning.teacher import Teacher
-from antispam.protocols.mailboxes import MailboxError, Stored, messages
+from antispam.protocols.mailboxes import MailboxError, Stored, is_mail, messages
 from dspam.store import Taught
 
 FOLD_EVERY = 1000  # messages
@@ -52,6 +52,8 @@ def train(
     for stored in read_all(files, result.unreadable):
         if not stored.raw.strip():
             result.known += 1
+        elif not undo and not stored.from_line and not is_mail(stored.raw):
+            result.unreadable.append(f"{stored.name}: this is no mail, and teaches nothing")
         elif undo:
             if teacher.take_back(stored.raw):
                 result.taken_back += 1

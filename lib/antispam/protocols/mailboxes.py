@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ MAX_MESSAGE = 100 << 20
 _FROM_LINE = re.compile(rb"From [^\r\n]*\r?\n")
 # DSPAM's quarantines begin messages so, pydspam's without an empty line before.
 _QUARANTINED = re.compile(rb"From (?:dspam|QUARANTINE) [A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\r?\n")
+_HEADER = 256 << 10  # octets of a message in which its header ends
+_USUAL_FIELD = re.compile(
+    rb"^(?:From|To|Cc|Subject|Date|Message-ID|Received|Return-Path|Delivered-To|Sender|Reply-To|MIME-Version):",
+    re.IGNORECASE | re.MULTILINE,
+)
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
@@ -47,14 +53,17 @@ def identity(raw: bytes) -> str:
 
 
 def files(paths: list[Path]) -> list[Path]:
-    """The files below the paths, sorted; a maildir's tmp and files whose names start with a dot are left out.
+    """The files below the paths, sorted; a maildir's tmp, files whose names start with a dot and symbolic links are left out:
+    whoever may write into a folder must not choose what is read outside of it.
 
-    Raises MailboxError for a path that doesn't exist.
+    Raises MailboxError for a path that doesn't exist, or is a symbolic link itself.
     """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise MailboxError(f"{path}: there is no such file or folder")
+        if path.is_symlink():
+            raise MailboxError(f"{path}: a symbolic link, which is not followed; please name {path.resolve()}")
         if path.is_file():
             found.append(path)
             continue
@@ -62,9 +71,19 @@ def files(paths: list[Path]) -> list[Path]:
         found += sorted(
             file
             for file in path.rglob("*")
-            if file.is_file() and not any(part.startswith(".") or part in skip for part in file.relative_to(path).parts)
+            if file.is_file()
+            and not file.is_symlink()
+            and not any(part.startswith(".") or part in skip for part in file.relative_to(path).parts)
         )
     return found
+
+
+def is_mail(raw: bytes) -> bool:
+    """Whether it begins with a header that has any of the fields by which mail is known."""
+    plain = raw[:_HEADER].removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if match := _FROM_LINE.match(plain):
+        plain = plain[match.end() :]
+    return _USUAL_FIELD.search(plain.partition(b"\n\n")[0]) is not None
 
 
 def is_maildir(path: Path) -> bool:
@@ -86,9 +105,9 @@ def message(file: Path) -> bytes:
 def messages(file: Path) -> Iterator[Stored]:
     """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line (in DSPAM's
     quarantines any line), otherwise it is one message. A file is read message by message. Raises MailboxError where it can't be
-    read."""
+    read, or is a symbolic link."""
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb", opener=_not_through_a_link) as stream:
             first = stream.readline(1 << 16)
             if not _FROM_LINE.match(first):
                 stream.seek(0)
@@ -97,6 +116,11 @@ def messages(file: Path) -> Iterator[Stored]:
             yield from _mbox(file, first, stream)
     except OSError as error:
         raise MailboxError(f"{file}: can't be read: {error.strerror or error}") from error
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    """For open(): the file may have been replaced since somebody looked."""
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _mbox(file: Path, from_line: bytes, lines: Iterator[bytes]) -> Iterator[Stored]:

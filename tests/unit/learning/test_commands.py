@@ -282,3 +282,12 @@ def test_a_plot_that_can_t_be_drawn_is_refused_before_the_work(site, monkeypatch
     assert result.exit_code == 1
     assert "matplotlib" in result.output
     assert "messages" not in result.output
+
+
+def test_what_is_no_mail_is_refused(site):
+    (site / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (site / "mail").write_text(SPAM[0])
+    result = bms(site, "train", "spam", site / "passwd", site / "mail")
+    assert result.exit_code == 1
+    assert "passwd: this is no mail" in result.output
+    assert "1 learned" in result.output

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.protocols.mailboxes import MailboxError, files, identity, messages
+from antispam.protocols.mailboxes import MailboxError, files, identity, is_mail, messages
 
 MAIL = b"Subject: hi\n\nhello\n"
 
@@ -86,3 +86,35 @@ def test_a_message_that_is_too_long_is_marked(tmp_path, monkeypatch, head, foot)
     for lines, cut in ((20, False), (30, True)):
         (tmp_path / "box").write_bytes(head + b"word\n" * lines + foot)
         assert next(messages(tmp_path / "box")).cut is cut
+
+
+def test_symbolic_links_are_not_followed(tmp_path):
+    """Who may write into a folder must not choose what is read outside of it."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_bytes(MAIL)
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "own").write_bytes(MAIL)
+    (tmp_path / "mail" / "file").symlink_to(tmp_path / "outside" / "secret")
+    (tmp_path / "mail" / "folder").symlink_to(tmp_path / "outside")
+    assert files([tmp_path / "mail"]) == [tmp_path / "mail" / "own"]
+    with pytest.raises(MailboxError, match="symbolic link"):
+        files([tmp_path / "mail" / "file"])
+    with pytest.raises(MailboxError, match="can't be read"):
+        list(messages(tmp_path / "mail" / "file"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (MAIL, True),
+        (MAIL.replace(b"\n", b"\r\n"), True),
+        (b"X-Spam: yes\nreceived: from a\n\nx", True),
+        (b"From a@example.org  Thu Aug 22 12:36:23 2002\n" + MAIL, True),
+        (b"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/bin/sh\n", False),
+        (b"hello\n\nSubject: not in the header\n", False),
+        (b"\x7fELF\x02\x01", False),
+        (b"", False),
+    ],
+)
+def test_mail_is_known_by_its_header(raw, expected):
+    assert is_mail(raw) is expected
