@@ -60,7 +60,7 @@ def import_names(
             done.expired += 1
         else:
             known.append(Known(name, min(one.entered or now, now), until))
-    lists.take_over(store, kind, known, reason=reason, by="command", now=now)
+    lists.take_over(store, kind, known, reason=reason, by=lists.ADMINISTRATOR, now=now)
     done.taken = len(known)
     return done
 

@@ -157,7 +157,7 @@ def _add(store: Store, kind: Kind, name: str, reason: str, period: float | None)
     now = time.time()
     try:
         expires = None if period is None else now + period
-        lists.add(store, kind, name, reason=reason, by="command", now=now, expires_at=expires)
+        lists.add(store, kind, name, reason=reason, by=lists.ADMINISTRATOR, now=now, expires_at=expires)
     except BadName as error:
         raise click.ClickException(str(error)) from error
 

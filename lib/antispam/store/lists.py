@@ -19,6 +19,7 @@ from antispam.store.schema import sender_list
 from antispam.text import from_wire
 
 OFFENCES_KEPT = 30 * 86400.0  # seconds for which the next ban is longer because of the last one, once that is over
+ADMINISTRATOR = "command"  # by whom an entry was added that a person wrote
 REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry of a kind at all
 
 
@@ -118,8 +119,9 @@ def add(
     deadline: Deadline | None = None,
 ) -> int:
     """Put a name on a list, or renew it; returns how often it was added. An entry that never expires keeps its reason, and
-    stays for ever. With `longest`, the time until it expires doubles each time that it is added again, up to so many times
-    as long. Raises BadName, StoreError.
+    stays for ever; one of an administrator's keeps its reason, and its end if that is later, whatever a check adds. With
+    `longest`, the time until it expires doubles each time that it is added again, up to so many times as long. Raises BadName,
+    StoreError.
 
     once  an entry that is in force stays as it is: what several connections find at the same time was found once
     """
@@ -181,12 +183,17 @@ def _added(store: Store, values: dict[str, Any], longest: int = 1) -> Any:
         steps = range(1, longest.bit_length())
         times = sa.case(*((table.c.offences == step, 2**step) for step in steps), else_=longest)
         until = sa.cast(now + (expires_at - now) * times, sa.Double)
+    stays: sa.ColumnElement[bool] = for_ever
+    longer: sa.ColumnElement[bool] = sa.false()
+    if values["added_by"] != ADMINISTRATOR:
+        written = sa.and_(table.c.added_by == ADMINISTRATOR, table.c.expires_at > now)
+        stays, longer = sa.or_(for_ever, written), sa.and_(written, table.c.expires_at > until)
     # MariaDB assigns from left to right: what is compared comes after what compares it.
     update = {
-        "reason": sa.case((for_ever, table.c.reason), else_=values["reason"]),
-        "added_by": sa.case((for_ever, table.c.added_by), else_=values["added_by"]),
+        "reason": sa.case((stays, table.c.reason), else_=values["reason"]),
+        "added_by": sa.case((stays, table.c.added_by), else_=values["added_by"]),
         "seen_at": now,
-        "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), else_=until),
+        "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), (longer, table.c.expires_at), else_=until),
         "offences": table.c.offences + 1,
     }
     return store.upsert(table, values, key=("entry",), update=update)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from antispam.store import Store
 from antispam.store.lists import (
+    ADMINISTRATOR,
     OFFENCES_KEPT,
     REMEMBERED,
     BadName,
@@ -130,6 +131,28 @@ def test_what_an_administrator_wrote_for_ever_stays_for_ever(store):
     put(store, Kind.WHITELIST, "ann@example.com", expires_at=NOW + 60, reason="was written to")
     (entry,) = everything(store)
     assert (entry.expires_at, entry.reason) == (None, "the boss")
+
+
+@pytest.mark.parametrize(("later", "ends"), [(NOW + 10, NOW + 1000), (NOW + 5000, NOW + 5000)])
+def test_a_check_neither_shortens_what_an_administrator_wrote_nor_takes_its_reason(store, later, ends):
+    put(store, Kind.BLACKLIST, "spam.example", NOW + 1000, reason="ticket 7", by=ADMINISTRATOR)
+    put(store, Kind.BLACKLIST, "spam.example", later, now=NOW + 1, reason="reported", by="feedback")
+    (entry,) = find(store, [(Kind.BLACKLIST, "spam.example")], NOW + 2)
+    assert (entry.reason, entry.added_by, entry.expires_at) == ("ticket 7", ADMINISTRATOR, ends)
+
+
+def test_an_administrator_shortens_what_they_wrote_themselves(store):
+    put(store, Kind.BLACKLIST, "spam.example", NOW + 1000, by=ADMINISTRATOR)
+    put(store, Kind.BLACKLIST, "spam.example", NOW + 10, reason="soon over", by=ADMINISTRATOR)
+    (entry,) = find(store, [(Kind.BLACKLIST, "spam.example")], NOW + 2)
+    assert (entry.reason, entry.expires_at) == ("soon over", NOW + 10)
+
+
+def test_what_an_administrator_wrote_and_has_expired_is_written_anew(store):
+    put(store, Kind.BLACKLIST, "spam.example", NOW + 10, by=ADMINISTRATOR)
+    put(store, Kind.BLACKLIST, "spam.example", NOW + 100, now=NOW + 20, reason="reported", by="feedback")
+    (entry,) = find(store, [(Kind.BLACKLIST, "spam.example")], NOW + 30)
+    assert (entry.reason, entry.added_by) == ("reported", "feedback")
 
 
 def test_several_workers_lose_no_offence(store):
