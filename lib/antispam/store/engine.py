@@ -18,7 +18,7 @@ from antispam.deadline import Deadline
 from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store.limits import limited, watch_over
-from antispam.store.sqlite_file import Replaced, WatchedFile
+from antispam.store.sqlite_file import Replaced, WatchedFile, keep_private
 
 SLICE = 500  # rows that one transaction deletes at most
 HOLD = 0.01  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
@@ -254,6 +254,7 @@ def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
     )
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
+    keep_private(engine)
     if url.database and url.database != ":memory:":
         WatchedFile(engine, url.database)
     watch_over(engine)

@@ -15,6 +15,7 @@ import alembic.script
 import sqlalchemy as sa
 
 from antispam import resources
+from antispam.store.sqlite_file import keep_private
 
 
 class ForeignFolder(PermissionError):
@@ -34,6 +35,8 @@ def migrate(url: str, revision: str = "head") -> None:
         _leave_to_its_owner(folder)
         folder.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+    if engine.dialect.name == "sqlite":
+        keep_private(engine)
     with _alone(engine), engine.begin() as connection:
         _let_readers_pass_writers(connection)
         config = _config()

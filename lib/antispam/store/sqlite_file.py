@@ -6,6 +6,7 @@ ever see again, and every commit succeeds.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import Any
@@ -16,6 +17,25 @@ from sqlalchemy import event
 log = logging.getLogger(__name__)
 
 _Identity = tuple[int, int]
+
+
+def make_privately(path: str) -> None:
+    """Make the file, empty, for our user alone, whatever the umask is: others' mail is in it. The files that SQLite puts beside
+    it (-wal, -shm, -journal) get the same permissions. One that is there stays as it is. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def keep_private(engine: sa.Engine) -> None:
+    """Let every file that a connection of the engine makes be made privately. What hinders it, SQLite says better."""
+    path = engine.url.database
+    if path and path != ":memory:" and not path.startswith("file:"):
+
+        def make(*_: Any) -> None:
+            with contextlib.suppress(OSError):
+                make_privately(path)
+
+        event.listen(engine, "do_connect", make)
 
 
 class Replaced(Exception):

@@ -10,7 +10,7 @@ import click.testing
 import pytest
 from bms import main
 
-from antispam.store import migrate
+from antispam.store import Store, migrate
 from antispam.store.migrate import ForeignFolder
 
 COMMANDS = [
@@ -65,3 +65,29 @@ def test_an_owner_without_a_name_is_named_by_number(
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     with pytest.raises(ForeignFolder, match=r"sudo -u '#\d+' bms"):
         migrate(f"sqlite:///{as_root / 'bms.sqlite'}")
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_nobody_else_may_read_the_database_whatever_the_umask_is(tmp_path: Path, mask: int) -> None:
+    """Others' mail is in it, and lately written pages are in the files beside it."""
+    url = f"sqlite:///{tmp_path}/bms.sqlite"
+    before = os.umask(mask)
+    try:
+        migrate(url)
+        store = Store(url)
+        with store.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE x (y)")
+        found = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("bms.sqlite*")}
+        store.close()
+    finally:
+        os.umask(before)
+    found.pop("bms.sqlite.migrate", None)
+    assert found == dict.fromkeys(("bms.sqlite", "bms.sqlite-wal", "bms.sqlite-shm"), 0o600)
+
+
+def test_a_file_that_is_there_keeps_the_permissions_that_somebody_gave_it(tmp_path: Path) -> None:
+    path = tmp_path / "bms.sqlite"
+    path.touch()
+    path.chmod(0o660)
+    migrate(f"sqlite:///{path}")
+    assert path.stat().st_mode & 0o777 == 0o660
