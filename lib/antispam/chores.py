@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,21 @@ class Chore:
 
     task: Task
     every: float = EVERY
+
+
+class Pieces:
+    """A task that goes through what `start` gives, one piece a call; afresh after the end, and after an error."""
+
+    def __init__(self, start: Callable[[], Iterator[object]]) -> None:
+        self._start = start
+        self._running: Iterator[object] | None = None
+
+    def __call__(self) -> bool:
+        running, self._running = self._running or self._start(), None
+        for _ in running:
+            self._running = running
+            return True
+        return False
 
 
 def failed(name: str) -> None:

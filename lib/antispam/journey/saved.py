@@ -34,12 +34,20 @@ def save(message: Message, kind: str, settings: ProgramSettings) -> Path:
 
 
 def purge(settings: ProgramSettings, now: float) -> int:
-    """Delete what is older than keep_saved; returns how many files went. Raises OSError where the folder can't be used."""
-    went = 0
+    """Delete what is older than keep_saved, and the oldest while all of it has more than saved_size octets; returns how many
+    files went. Raises OSError where the folder can't be used."""
+    found = []
     for path in folder(settings).glob("*.eml"):
         # Another node that shares the folder may be at the same work.
         with contextlib.suppress(FileNotFoundError):
-            if path.lstat().st_mtime < now - settings.keep_saved:
-                path.unlink()
-                went += 1
+            status = path.lstat()
+            found.append((status.st_mtime, status.st_size, path))
+    found.sort()
+    left, went = sum(size for _, size, _ in found), 0
+    for changed, size, path in found:
+        if changed >= now - settings.keep_saved and not (settings.saved_size and left > settings.saved_size):
+            break
+        path.unlink(missing_ok=True)
+        left -= size
+        went += 1
     return went

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 import Milter
 import milter
-from antispam.chores import EVERY, Chore, Task
+from antispam.chores import EVERY, Chore, Pieces, Task
 from antispam.deadline import Deadline
 from antispam.journey import saved
 from antispam.journey.delivery import Recorder
@@ -29,7 +29,7 @@ from antispam.journey.runner import Runner
 from antispam.journey.services import Services
 from antispam.journey.session import Session
 from antispam.journey.table import Journey, Stage
-from antispam.learning import upkeep
+from antispam.learning import releases, upkeep
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
@@ -57,11 +57,15 @@ from antispam.store import Store, StoreError, attempts, history, migrate
 from antispam.store.engine import url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Letter
+from antispam.store.outbox_upkeep import purge_failed
 from antispam.store.quarantine import Kept
 from antispam.store.quarantine_settings import QuarantineSettings
+from antispam.store.retention import Cleaned, cleaning
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
+
+CLEAN_EVERY = 6 * 3600.0  # seconds; the quarantine
 
 UNTRAPPED = {
     Untrapped.CONTINUE: Milter.CONTINUE,
@@ -225,11 +229,20 @@ class Application:
         for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
             task: Task = functools.partial(check.tidy, services)
             found.append(Chore(task, getattr(check, "TIDY_EVERY", EVERY)))
+        if QuarantineSettings in settings:
+            limits = releases.limits(settings, self.store)
+            found.append(Chore(Pieces(lambda: cleaning(self.store, services.clock(), limits, Cleaned())), CLEAN_EVERY))
+        if OutboxSettings in settings:
+            found.append(Chore(self._forget_failed_letters))
         if DspamSettings in settings:
             found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
         if MetricsSettings in settings and (file := settings[MetricsSettings].file):
             found.append(Chore(Metrics(self.store, file, lost=self._lost, clock=services.clock), metrics.EVERY))
         return found
+
+    def _forget_failed_letters(self) -> bool:
+        outbox = self.settings[OutboxSettings]
+        return purge_failed(self.store, self._services.clock(), outbox.keep_failed, outbox.failed_size) > 0
 
     def _lost(self) -> int:
         return self.history.lost if self.history is not None else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from antispam.settings import option, section
-from antispam.settings.values import duration, positive
+from antispam.settings.values import duration, positive, size
 
 SMTP_PORT = 25
 
@@ -60,6 +60,10 @@ class OutboxSettings:
         "how long to try; a letter that is given up stays, for you to look at",
         parse=duration("d"),
         check=positive,
+    )
+    keep_failed: float = option(30 * 86400.0, "for how long it stays; 0 for ever", parse=duration("d"))
+    failed_size: int = option(
+        100 << 20, "octets of all letters that were given up, beyond which the oldest go; 0 without limit", parse=size
     )
 
     @property

@@ -42,6 +42,7 @@ class ProgramSettings:
         None, "where originals of changed and failed messages are kept; empty means datadir/save"
     )
     keep_saved: float = option(30 * 86400.0, "how long those are kept", parse=duration("d"))
+    saved_size: int = option(1 << 30, "octets of all of them, beyond which the oldest go; 0 without limit", parse=size)
     workers: int = option(0, "worker processes; 0 takes one a processor", check=lambda n: positive(n + 1))
     lookups: int = option(32, "look-ups that one worker may wait for at the same time", check=positive)
     timeout: float = option(

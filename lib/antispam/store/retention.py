@@ -17,7 +17,7 @@ from antispam.store.engine import SLICE, Store
 from antispam.store.quarantine import Entry, Removed, State, lock_messages, page, remove, remove_unused
 from antispam.store.schema import quarantine_entry, stored_message
 
-SLICE_OCTETS = 16 << 20  # SQLite writes over what it deletes, with mail waiting
+SLICE_OCTETS = 2 << 20  # SQLite writes over what it deletes, with mail waiting
 _USERS = 500  # that one query looks at
 _ORPHANS = 50  # that one transaction deletes: nobody noted how large they are
 
@@ -82,19 +82,25 @@ def clean(
     Raises StoreError; what was done until then is done.
     """
     cleaned = Cleaned() if cleaned is None else cleaned
+    for _ in cleaning(store, now, limits_of, cleaned, dry_run=dry_run):
+        if not dry_run:
+            rest()
+    return cleaned
+
+
+def cleaning(
+    store: Store, now: float, limits_of: LimitsOf, cleaned: Cleaned, *, dry_run: bool = False
+) -> Iterator[None]:
+    """What clean() does, slice by slice, for whoever does other things between two of them. Raises StoreError."""
     for why, entries in surplus(store, now, limits_of):
         if dry_run:
             cleaned.add(why, Removed(len(entries), sum(entry.size for entry in entries)))
         else:
             cleaned.add(why, remove(store, entries))
-            rest()
+        yield
     for refs in _orphans(store):
-        if dry_run:
-            cleaned.orphans += len(refs)
-        else:
-            cleaned.orphans += _remove_orphans(store, refs)
-            rest()
-    return cleaned
+        cleaned.orphans += len(refs) if dry_run else _remove_orphans(store, refs)
+        yield
 
 
 def surplus(store: Store, now: float, limits_of: LimitsOf) -> Iterator[tuple[Why, list[Entry]]]:

@@ -111,6 +111,7 @@ outbox = sa.Table(
         "notify", sa.Text, nullable=True
     ),  # JSON: what the client asked for with NOTIFY, ORCPT, RET, ENVID (RFC 3461)
     sa.Index("outbox_sent", "sent_at"),
+    sa.Index("outbox_failed", "failed_at"),
     sqlite_autoincrement=True,  # the number is in passes that are out in the world
 )
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from bms import JOURNEY
 
 from antispam import chores
-from antispam.chores import Chore
+from antispam.chores import Chore, Pieces
 from antispam.journey import saved
 from antispam.service.application import Application, settings_classes
 from antispam.service.housekeeping import Housekeeper
@@ -20,7 +20,11 @@ from antispam.settings.program import ProgramSettings
 from antispam.store import StoreError, history
 from antispam.store.engine import url_from
 from antispam.store.greylist import Limits, Triplet, attempt, counts
+from antispam.store.outbox import Kind, Letter, post
+from antispam.store.outbox_upkeep import purge_failed
 from antispam.store.schema import history as history_table
+from antispam.store.schema import outbox as outbox_table
+from antispam.store.schema import quarantine_entry, stored_message
 from support.stores import make_store
 
 NOW = 1_700_000_000.0
@@ -140,3 +144,74 @@ def test_an_exception_that_nobody_expected_is_logged_and_counted_and_the_other_c
     assert done == [1]
     assert chores.failures["housekeeping"] == 1
     assert "deltas of version 2" in caplog.text
+
+
+def test_pieces_are_done_one_a_call_and_begin_anew():
+    began = []
+
+    def start():
+        began.append(1)
+        yield from range(2)
+
+    task = Pieces(start)
+    assert [task() for _ in range(6)] == [True, True, False, True, True, False]
+    assert len(began) == 2
+
+
+def test_the_quarantine_is_cleaned_without_cron(application):
+    with application.store.write() as connection:
+        for ref, age in (("old", 31), ("new", 29)):
+            at = NOW - age * DAY
+            connection.execute(sa.insert(stored_message).values(ref=ref, stored_at=at, content=b"x"))
+            row = {
+                "ref": ref,
+                "user_name": "ann",
+                "received_at": at,
+                "mail_from": "",
+                "recipients": "[]",
+                "subject": "",
+            }
+            more = {"size": 1, "check_name": "words", "action": "quarantine", "reason": ""}
+            connection.execute(sa.insert(quarantine_entry).values(**row, **more))
+    Housekeeper(application.chores(), first=0, pause=0).round()
+    with application.store.read() as connection:
+        assert connection.scalars(sa.select(stored_message.c.ref)).all() == ["new"]
+
+
+def give_up(store, ref, age, octets):
+    letter = Letter(Kind.REST, ref, "a@example.org", ("b@example.com",), b"x" * octets)
+    with store.write() as connection:
+        number = post(store, connection, letter, NOW - age)
+    with store.write() as connection:
+        values = {"failed_at": NOW - age, "next_at": None}
+        connection.execute(sa.update(outbox_table).where(outbox_table.c.id == number).values(values))
+
+
+@pytest.mark.parametrize(
+    ("keep", "size", "stay"),
+    [
+        (0, 0, ["a", "b", "c"]),
+        (10 * DAY, 0, ["b", "c"]),
+        (0, 250, ["b", "c"]),
+        (0, 150, ["c"]),
+        (0, 50, []),
+        (DAY, 0, []),
+    ],
+)
+def test_letters_that_were_given_up_have_limits_of_age_and_size(application, keep, size, stay):
+    for ref, days in (("a", 20), ("b", 5), ("c", 2)):
+        give_up(application.store, ref, days * DAY, 100)
+    while purge_failed(application.store, NOW, keep, size):
+        pass
+    with application.store.read() as connection:
+        assert connection.scalars(sa.select(outbox_table.c.ref).order_by(outbox_table.c.id)).all() == stay
+
+
+def test_what_is_saved_has_a_limit_of_size(tmp_path):
+    folder = tmp_path / "save"
+    folder.mkdir()
+    for name, age in (("a", 3), ("b", 2), ("c", 1)):
+        (folder / f"{name}.failed.eml").write_bytes(b"x" * 100)
+        os.utime(folder / f"{name}.failed.eml", (NOW - age, NOW - age))
+    assert saved.purge(ProgramSettings(datadir=tmp_path, saved_size=250), NOW) == 1
+    assert sorted(path.name[0] for path in folder.iterdir()) == ["b", "c"]

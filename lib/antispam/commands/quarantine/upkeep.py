@@ -45,8 +45,9 @@ def clean_command(program: Program, limits: LimitsFrom) -> click.Command:
         """Delete what is older than [quarantine] keep, what was released longer ago than keep_released, and the oldest of
         users from whom more is kept than user_size and user_messages allow.
 
-        To be run once a day, see cron/bms-quarantine. It works in short steps beside the mail; whenever it is stopped, nothing
-        is half done, and the next run goes on. What is just being released stays.
+        The filter does so itself, several times a day; this is for another time (cron/bms-quarantine). It works in short steps
+        beside the mail; whenever it is stopped, nothing is half done, and the next run goes on. What is just being released
+        stays.
         """
         cleaned = Cleaned()
         with opened(program, config) as (settings, store):
