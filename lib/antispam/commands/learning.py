@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -66,8 +67,8 @@ def train_command(program: Program) -> click.Command:
         try:
             found = files(list(paths))
             migrate(url_from(settings))
-            teacher = Teacher(Store.from_settings(settings), user, make=not undo)
-            with _progress(console) as progress:
+            with contextlib.closing(Store.from_settings(settings)) as store, _progress(console) as progress:
+                teacher = Teacher(store, user, make=not undo)
                 task = progress.add_task("teaching", total=None)
                 reached: set[Path] = set()
 
@@ -77,6 +78,7 @@ def train_command(program: Program) -> click.Command:
                     progress.update(task, total=result.seen + len(found) - len(reached), completed=result.seen)
 
                 training.train(teacher, found, verdict == "spam", undo=undo, result=result, done=done)
+                spam, ham = teacher.totals()
         except KeyboardInterrupt:
             click.echo(f"stopped; {_told(result)}. The same command goes on from here.", err=True)
             sys.exit(INTERRUPTED)
@@ -86,7 +88,6 @@ def train_command(program: Program) -> click.Command:
             raise click.ClickException(f"the database: {for_log(str(error))}; {_told(result)} before that") from error
         for problem in result.unreadable:
             click.echo(for_log(problem), err=True)
-        spam, ham = teacher.totals()
         click.echo(f"{_told(result)}; {for_log(user)} has learned {spam} spam and {ham} ham messages")
         sys.exit(1 if result.unreadable else 0)
 
@@ -161,8 +162,10 @@ def evaluate_command(program: Program) -> click.Command:
                 migrate(url)
                 task = progress.add_task("classify, then teach", total=len(entries))
                 try:
-                    teacher = Teacher(Store(url))
-                    evaluation.evaluate(teacher, entries, run=run, done=lambda judged: progress.advance(task))
+                    with contextlib.closing(Store(url)) as store:
+                        evaluation.evaluate(
+                            Teacher(store), entries, run=run, done=lambda judged: progress.advance(task)
+                        )
                 except KeyboardInterrupt:
                     interrupted = True
         except (evaluation.IndexMistake, StoreError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mailbox
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import sqlalchemy as sa
 from bms import main
 from click.testing import CliRunner
 
@@ -42,13 +44,43 @@ def bms(site, *arguments):
 
 
 def score(site, text):
-    return Teacher(Store(f"sqlite:///{site}/state/bms.sqlite")).classify(text.encode()).probability
+    with contextlib.closing(Store(f"sqlite:///{site}/state/bms.sqlite")) as store:
+        return Teacher(store).classify(text.encode()).probability
 
 
 def test_teaching_tells_spam_from_ham(site):
     assert bms(site, "train", "ham", site / "ham").exit_code == 0
     assert "12 learned" in bms(site, "train", "spam", site / "spam").output
     assert score(site, SPAM[0].replace("offer 0", "offer 99")) > 0.5 > score(site, HAM[0].replace("day 0", "day 99"))
+
+
+@contextlib.contextmanager
+def connections():
+    """Counts the connections to databases that are opened, and those that are closed."""
+    counts = {"connect": 0, "close": 0}
+
+    def count(what):
+        def counting(*_):
+            counts[what] += 1
+
+        return counting
+
+    listeners = [(sa.pool.Pool, what, count(what)) for what in counts]
+    for listener in listeners:
+        sa.event.listen(*listener)
+    try:
+        yield counts
+    finally:
+        for listener in listeners:
+            sa.event.remove(*listener)
+
+
+def test_no_connection_to_the_database_stays_open(site):
+    (site / "index").write_text("spam spam/00\nham ham/00\n")
+    with connections() as counts:
+        bms(site, "train", "spam", site / "spam")
+        bms(site, "evaluate", site / "index")
+    assert counts["connect"] == counts["close"] > 2
 
 
 def test_the_same_command_again_teaches_nothing_new(site):

@@ -482,7 +482,7 @@ def test_the_users_own_words_are_no_part_of_the_report(client):
         assert b"Forwarded" not in one(raw).octets
 
 
-@pytest.mark.parametrize("client", set(PLAIN) & set(HTML))
+@pytest.mark.parametrize("client", sorted(set(PLAIN) & set(HTML)))
 def test_of_text_and_html_the_html_is_taken_with_the_ids_of_both(client):
     report = one(alternative(PLAIN[client], HTML[client]))
     assert report.signatures == (REF,)
