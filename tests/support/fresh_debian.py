@@ -1,5 +1,7 @@
 """A fresh Debian in a folder, in which the commands of a page of docs/ are typed one block after the other.
 
+What several pages begin with is typed once: a Debian with that is copied for each.
+
 It has a process table, mounts and a host name of its own, and shares the machine's network only with the blocks that install
 something; everything else, the MTA and the filter above all, sees nothing but a private loopback interface.
 """
@@ -11,6 +13,8 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +24,7 @@ from support.places import CACHE, REPOSITORY
 from support.processes import RunDirectory, wait_until
 from support.zones import Zone, complete
 
+ON_DISK = Path("/var/tmp")  # too large for memory
 MIRROR = "http://deb.debian.org/debian"
 HOSTNAME = "mx.example.test"
 ZONES = complete(
@@ -58,26 +63,63 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(commands, bool(download)) for download, commands in _BLOCK.findall(page.read_text())]
 
 
-def make_archive(archive: Path) -> None:
-    """Debian as it is before anybody has installed anything, in a tar file. Takes 15 to 20 s and needs the mirror."""
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates,procps,hostname", "bookworm"]
-    done = subprocess.run([*command, archive, MIRROR], capture_output=True, text=True, check=False, timeout=300)
+def shared_by(pages: Sequence[Sequence[Block]]) -> list[Block]:
+    """What can be typed once for all pages: of the blocks before the first that differs, each that is the same in all; where
+    it installs packages, those that all of them name."""
+    shared = []
+    for blocks in zip(*pages, strict=False):
+        common = _common(blocks)
+        if common is None:
+            break
+        shared.append(common)
+    return shared
+
+
+def _common(blocks: Sequence[Block]) -> Block | None:
+    lines = [block.commands.splitlines() for block in blocks]
+    if len({block.download for block in blocks}) > 1 or len(set(map(len, lines))) > 1:
+        return None
+    common = [_common_line(same) for same in zip(*lines, strict=True)]
+    return None if None in common else Block("".join(f"{line}\n" for line in common), blocks[0].download)
+
+
+def _common_line(lines: Sequence[str]) -> str | None:
+    if len(set(lines)) == 1:
+        return lines[0]
+    words = [line.split() for line in lines]
+    if any(each[:2] != ["apt-get", "install"] for each in words):
+        return None
+    return " ".join(word for word in words[0] if all(word in each for each in words))
+
+
+def archive(suite: str = "bookworm") -> Path:
+    """Debian as it is before anybody has installed anything, in a tar file that is kept for a day. Making it takes 20 s and
+    needs the mirror."""
+    kept = CACHE / "debian" / f"{suite}.tar"
+    if kept.exists() and time.time() - kept.stat().st_mtime < 86400:
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    made = kept.with_suffix(f".{os.getpid()}.tar")
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates,procps,hostname", suite]
+    done = subprocess.run([*command, made, MIRROR], capture_output=True, text=True, check=False, timeout=300)
     if done.returncode != 0:
         raise RuntimeError(f"mmdebstrap failed: {done.stderr[-2000:]}")
+    return made.replace(kept)
 
 
 class FreshDebian:
-    """A context manager; needs root and the archive that `archive` made."""
+    """A context manager; needs root, and the file that `archive` made or a folder that another one was moved to. The project's
+    sources are in /usr/src/bms, its tests among them only if asked for."""
 
-    def __init__(self, archive: Path) -> None:
-        self._run = RunDirectory("debian")
+    def __init__(self, source: Path, *, tests: bool = False) -> None:
+        self._run = RunDirectory("debian", ON_DISK)
         self.root = self._run.path / "root"
         self._network = PrivateNetwork(HOSTNAME)
         self._names: NameServer | None = None
         self._holder: subprocess.Popen[bytes] | None = None
         try:
             self._names = NameServer(self._network, ZONES)
-            self._make(archive)
+            self._make(source, tests)
             self._hold()
         except BaseException:
             self.close()
@@ -89,10 +131,13 @@ class FreshDebian:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _make(self, archive: Path) -> None:
+    def _make(self, source: Path, tests: bool) -> None:
         self._run.path.chmod(0o755)
+        if source.is_dir():
+            subprocess.run(["cp", "--archive", "--reflink=auto", source, self.root], check=True)
+            return
         self.root.mkdir()
-        subprocess.run(["tar", "--extract", "--file", archive, "--directory", self.root], check=True)
+        subprocess.run(["tar", "--extract", "--file", source, "--directory", self.root], check=True)
         etc = self.root / "etc"
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {HOSTNAME} mx\n")
         (etc / "hostname").write_text(f"{HOSTNAME}\n")
@@ -103,9 +148,9 @@ class FreshDebian:
         shutil.copy(Path(__file__).with_name("systemctl"), self.root / "usr" / "local" / "bin")
         # Registries may be behind a proxy with a certificate of its own.
         shutil.copy("/etc/ssl/certs/ca-certificates.crt", etc / "ssl" / "certs")
-        self._copy_sources()
+        self._copy_sources(tests)
 
-    def _copy_sources(self) -> None:
+    def _copy_sources(self, tests: bool) -> None:
         """What is under version control, as an archive of the project would have it."""
         names = subprocess.run(
             ["git", "-C", REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -113,7 +158,7 @@ class FreshDebian:
         ).stdout.decode().split("\0")  # fmt: skip
         target = self.root / "usr" / "src" / "bms"
         for name in filter(None, names):
-            if (REPOSITORY / name).is_file() and not name.startswith("tests/"):
+            if (REPOSITORY / name).is_file() and (tests or not name.startswith("tests/")):
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(REPOSITORY / name, target / name)
 
@@ -146,10 +191,20 @@ class FreshDebian:
         assert done.returncode == 0, f"{block.commands}\nended with {done.returncode}:\n{output[-6000:]}"
         return output
 
-    def close(self) -> None:
+    def move_to(self, folder: Path) -> None:
+        """Shut it down; from the folder, others can be copied."""
+        self._shut_down()
+        (self.root / "ready").unlink()
+        self.root.rename(folder)
+
+    def _shut_down(self) -> None:
         if self._holder is not None:
             self._holder.kill()
             self._holder.wait()
+            self._holder = None
+
+    def close(self) -> None:
+        self._shut_down()
         if self._names is not None:
             self._names.close()
         self._network.close()

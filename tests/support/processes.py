@@ -24,8 +24,8 @@ class RunDirectory:
     can exceed the 108 bytes of a unix socket's address.
     """
 
-    def __init__(self, name: str) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=f"bms-{name}-"))
+    def __init__(self, name: str, parent: Path | None = None) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"bms-{name}-", dir=parent))
         self.path.chmod(0o755)
 
     def __enter__(self) -> Self:
