@@ -2,12 +2,20 @@
 VENV ?= .venv
 export VENV
 PYTHON_IN_VENV = $(VENV)/bin/python
+# Two processes; tests that share a mail server, or a Debian, run in the same one (tests/conftest.py says which).
+PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses=$(PROCESSES) --dist=loadgroup
+PROCESSES ?= 2
+NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo check bench evaluate corpus clean
+.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate corpus clean
+
+# To compile 500 modules takes ten seconds in each process. What they were compiled to stands where `make clean` looks for it.
+test test-quick coverage: export PYTHONPYCACHEPREFIX = $(CURDIR)/.cache/pycache
+test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: ## run the filter in the foreground, as you, on a socket under ./var
 	@scripts/setup run
@@ -18,19 +26,34 @@ test: ## the whole test-suite, real mail servers included where root and apt all
 	@scripts/setup test
 	@# Without root there is nothing to try: pytest says at its end what was skipped, and what to install.
 	@[ "$$(id -u)" != 0 ] || scripts/install-test-servers || [ $$? = 77 ]
-	@$(PYTHON_IN_VENV) -m pytest $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
+
+test-quick: ## unit tests and SMTP dialogues in-process, without servers
+	@scripts/setup test
+	@$(PYTEST) $(NO_SERVERS) $(PYTEST_ARGS)
+
+test-trixie: ## the unit tests on Debian 13 (Python 3.13, libmilter 8.18), in a folder; needs root
+	@scripts/setup test
+	@scripts/install-test-servers
+	@PYTHONPATH=tests $(PYTHON_IN_VENV) tests/trixie.py $(PYTEST_ARGS)
+
+coverage: ## how much of lib/ the tests of test-quick run
+	@scripts/setup test
+	@$(PYTEST) $(NO_SERVERS) --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 demo: ## send real messages through a private Postfix and sendmail, and see what happens to each
 	@scripts/setup test
 	@scripts/install-test-servers
 	@$(PYTHON_IN_VENV) tests/demo.py
 
-check: ## ruff and mypy
+check: ## ruff, mypy, and whether wheel and source archive can be built
 	@scripts/setup check
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/mypy dkim-milter.py
+	@rm -rf .cache/built
+	@$(PYTHON_IN_VENV) -m hatchling build -d .cache/built
 
 bench: ## ratios to peers in the same run
 	@scripts/setup test

@@ -39,8 +39,23 @@ def _work_in_memory() -> None:
         tempfile.tempdir = None  # it is looked for anew
 
 
+def _group(item: pytest.Item) -> str:
+    """Tests of one group run in one process (--dist=loadgroup): they share what takes long to start, or a folder in .cache."""
+    runner = (
+        item.callspec.params.get("runner") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder == "journeys":
+        return str(runner) if runner in ("postfix", "sendmail") else ""
+    return "" if folder == "unit" else item.path.stem
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs servers that this machine cannot have; under CI=true let it fail instead."""
+    """Put those that share something into groups, and skip what needs servers that this machine cannot have; under CI=true let
+    it fail instead."""
+    for item in items:
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
     wanting = [item for item in items if item.get_closest_marker("servers")]
     if not wanting or os.environ.get("CI") == "true":
         return
@@ -60,7 +75,7 @@ def _skipped(config: pytest.Config) -> dict[str, list[str]]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     reasons: dict[str, list[str]] = {}
     for report in reporter.stats.get("skipped", []) if reporter else []:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple | list) else str(report.longrepr)
         reasons.setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
     return reasons
 

@@ -196,7 +196,7 @@ def test_a_failed_installation_shows_the_end_of_the_log_and_is_tried_again(machi
     assert machine.asked() == ["pip ."]
 
 
-@pytest.mark.parametrize("target", ["run", "test", "demo", "check", "bench"])
+@pytest.mark.parametrize("target", ["run", "test", "test-quick", "test-trixie", "coverage", "demo", "check", "bench"])
 def test_make_alone_tells_what_there_is(target: str) -> None:
     shown = subprocess.run(["make", "-s", "-C", REPOSITORY], capture_output=True, text=True, check=True).stdout
     assert re.search(rf"^{target}  +\S", shown, re.MULTILINE)

@@ -153,6 +153,7 @@ DER = RAW_RSA.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEn
         (pem(ED25519.key), "ed25519-sha256"),
         (seed_of(ED25519) + b"\n", "ed25519-sha256"),
     ],
+    ids=["PKCS #8", "PKCS #1", "PEM below a comment", "DER in base64", "ed25519 in PKCS #8", "ed25519 seed in base64"],
 )
 def test_key_files_in_all_common_forms_are_read(content: bytes, algorithm: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
