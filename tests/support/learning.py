@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,13 @@ class Learned:
     """What is in the store before a program starts: dictionaries that have learned so many messages of both kinds, and
     preferences of users (user, name, value)."""
 
-    taught: tuple[tuple[str, int], ...] = ()
-    preferences: tuple[tuple[str, str, str], ...] = ()
+    taught: Sequence[tuple[str, int]] = ()
+    preferences: Sequence[tuple[str, str, str]] = ()
 
     def put_into(self, url: str) -> None:
         """Make the database and fill it. What an SQLite file gets is computed once for all of the same content."""
         if (file := sa.engine.make_url(url)).get_backend_name() == "sqlite":
-            Path(str(file.database)).write_bytes(_snapshot(self))
+            Path(str(file.database)).write_bytes(_snapshot(tuple(self.taught), tuple(self.preferences)))
         else:
             migrate(url)
             self._teach(url)
@@ -63,9 +63,9 @@ class Learned:
 
 
 @functools.cache
-def _snapshot(learned: Learned) -> bytes:
+def _snapshot(taught: tuple[tuple[str, int], ...], preferred: tuple[tuple[str, str, str], ...]) -> bytes:
     def fill(url: str) -> None:
-        learned._teach(make_store(url))
+        Learned(taught, preferred)._teach(make_store(url))
 
     return snapshot(fill)
 
