@@ -63,7 +63,7 @@ def _tables(app: Application) -> dict[str, list[tuple[object, ...]]]:
     ],
 )
 def test_nothing_but_the_log_and_the_history_changes(tmp_path: Path, ip: str, recipients: tuple[str, ...]) -> None:
-    Learned(taught=[("site", 120), ("ann", 120)]).put_into(f"sqlite:///{tmp_path / 'bms.sqlite'}")
+    Learned(taught=(("site", 120), ("ann", 120))).put_into(f"sqlite:///{tmp_path / 'bms.sqlite'}")
     with application(tmp_path, ScriptedResolver(), _config(), Clock()) as app:
         assert {app.settings[row.check.Settings].mode for row in JOURNEY.rows} == {Mode.LOG}
         before, files = _tables(app), sorted(tmp_path.rglob("*"))
