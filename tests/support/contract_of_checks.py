@@ -101,6 +101,6 @@ ACT: list[Acts] = [
 CONTENT: list[Divides] = [scrub, spam_action]
 AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
 OFFENDED: list[CountsOffences] = [banned]
-CONCLUDED: list[Concludes] = [blacklisted, callback, reputation, reputation_signed, words]
+CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]
 TIDY: list[Tidies] = [callback, greylist, own_mail, reputation, sender_lists, training_address]
 SIGN_LETTER: list[Signs] = [dkim_sign]

@@ -1,7 +1,12 @@
-"""The greylist's memory: one row a triplet, moved forward atomically whatever other workers and nodes do."""
+"""The greylist's memory: one row a triplet, moved forward atomically whatever other workers and nodes do.
+
+A client that came back has a row of its own besides, with an empty recipient: `attempts` counts how often, `passed_at` is when
+it was counted last.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import hashlib
@@ -10,9 +15,16 @@ from collections.abc import Iterable, Iterator
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
+from antispam.protocols.senders import stable_sender
 from antispam.store.engine import SLICE, Store, StoreBusy
 from antispam.store.schema import greylist
 from antispam.text import from_wire
+
+COUNT_EVERY = 3600.0
+"""Seconds from one return of a client to the next that counts: one delivery to many recipients is one return."""
+
+_PATIENCE = 0.5  # seconds that a message waits to let us count its client
+_REFRESH = 8  # the row of a known client is written when an eighth of the time has passed for which it is remembered
 
 
 class State(enum.StrEnum):
@@ -27,7 +39,8 @@ class State(enum.StrEnum):
 @dataclasses.dataclass(frozen=True, slots=True)
 class Triplet:
     """What RFC 6647 section 2.3 greylists by. `client` is a network ("192.0.2.0/24") or, where authentication passed, the
-    domain that it passed for ("spf:example.org"), so that a provider's whole pool of servers counts as one."""
+    domain that it passed for ("spf:example.org"), so that a provider's whole pool of servers counts as one. Senders are
+    compared by what stays the same in them (stable_sender())."""
 
     client: str
     mail_from: str
@@ -35,18 +48,19 @@ class Triplet:
 
     @property
     def key(self) -> str:
-        joined = "\0".join((self.client, self.mail_from, self.recipient)).lower()
+        joined = "\0".join((self.client, stable_sender(self.mail_from), self.recipient)).lower()
         return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
     """In seconds: how long to wait, until when a retry must have come, how long a triplet that passed is remembered after it
-    was last seen."""
+    was last seen. `returns` is how often a client has to come back until it is known; 0 is never."""
 
     wait: float
     expire: float
     retain: float
+    returns: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,6 +165,70 @@ def _noted(store: Store, triplet: Triplet, now: float, limits: Limits, deadline:
     return standing
 
 
+def is_known(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> bool:
+    """Whether a client (a network, as in Triplet) has come back often enough, for whatever mail. Raises StoreError."""
+    if not limits.returns:
+        return False
+    table, key = greylist, _client_key(client)
+    query = sa.select(table.c.last_seen, table.c.attempts).where(table.c.triplet == key)
+    try:
+        with store.read(deadline) as connection:
+            row = connection.execute(query).first()
+    except StoreBusy:
+        return False
+    if row is None or row.attempts < limits.returns or now - row.last_seen > limits.retain:
+        return False
+    if abs(now - row.last_seen) > limits.retain / _REFRESH:
+        with contextlib.suppress(StoreBusy), store.write(deadline, _PATIENCE) as connection:
+            connection.execute(sa.update(table).where(table.c.triplet == key).values(last_seen=now))
+    return True
+
+
+def came_back(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
+    """Count a return of this client, one each COUNT_EVERY; not while somebody else holds the lock. Raises StoreError."""
+    table = greylist
+    forgotten = table.c.last_seen < now - limits.retain
+    due = sa.or_(table.c.passed_at <= now - COUNT_EVERY, table.c.passed_at > now)
+    counted = sa.case((forgotten, 1), (due, table.c.attempts + 1), else_=table.c.attempts)
+    _note(store, client, now, 1, counted, due, deadline)
+
+
+def vouch(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
+    """Let this client be known from now on, however often it came back; not while somebody else holds the lock. Raises
+    StoreError."""
+    table = greylist
+    enough = sa.case((table.c.attempts < limits.returns, limits.returns), else_=table.c.attempts)
+    _note(store, client, now, limits.returns, enough, sa.true(), deadline)
+
+
+def _note(
+    store: Store,
+    client: str,
+    now: float,
+    first: int,
+    attempts: sa.ColumnElement[int],
+    due: sa.ColumnElement[bool],
+    deadline: Deadline | None,
+) -> None:
+    values = {
+        "triplet": _client_key(client),
+        "client": from_wire(client, 255),
+        "mail_from": "",
+        "recipient": "",
+        **dataclasses.asdict(Record(now, now, now, first)),
+    }
+    passed_at = sa.case((due, sa.cast(now, sa.Double)), else_=greylist.c.passed_at)
+    # MariaDB assigns from left to right: what is compared comes last.
+    update = {"attempts": attempts, "passed_at": passed_at, "last_seen": now}
+    with contextlib.suppress(StoreBusy), store.write(deadline, _PATIENCE) as connection:
+        connection.execute(store.upsert(greylist, values, key=("triplet",), update=update))
+
+
+def _client_key(client: str) -> str:
+    """No triplet has this key: a client is never called so."""
+    return hashlib.sha256(f"client\0{client.lower()}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def take_over(store: Store, known: Iterable[tuple[Triplet, Record]]) -> int:
     """Remember what another greylist knew, a slice of it a transaction; returns how many. A triplet that is known here already
     stays as it is, unless it waits here and passed there. Raises StoreError."""
@@ -182,11 +260,12 @@ def _worth(record: Record) -> tuple[bool, float]:
 
 
 def everything(store: Store) -> Iterator[tuple[Triplet, Record]]:
-    """All triplets, page by page. Raises StoreError."""
+    """All triplets, page by page; not the clients that are known. Raises StoreError."""
     table, last = greylist, ""
     while True:
         with store.read() as connection:
-            query = sa.select(table).where(table.c.triplet > last).order_by(table.c.triplet).limit(SLICE)
+            query = sa.select(table).where(table.c.triplet > last, table.c.recipient != "")
+            query = query.order_by(table.c.triplet).limit(SLICE)
             rows = connection.execute(query).all()
         for row in rows:
             record = Record(row.first_seen, row.last_seen, row.passed_at, row.attempts)
@@ -210,5 +289,6 @@ def counts(store: Store) -> dict[str, int]:
     """How many triplets passed and how many are waiting. Raises StoreError."""
     passed = sa.case((greylist.c.passed_at.is_(None), "waiting"), else_="passed")
     with store.read() as connection:
-        rows = connection.execute(sa.select(passed, sa.func.count()).group_by(passed)).all()
+        query = sa.select(passed, sa.func.count()).where(greylist.c.recipient != "").group_by(passed)
+        rows = connection.execute(query).all()
     return {row[0]: row[1] for row in rows}

@@ -12,7 +12,20 @@ import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.store import Store
-from antispam.store.greylist import Limits, Record, State, Triplet, advance, attempt, counts, purge
+from antispam.store.greylist import (
+    Limits,
+    Record,
+    State,
+    Triplet,
+    advance,
+    attempt,
+    came_back,
+    counts,
+    everything,
+    is_known,
+    purge,
+    vouch,
+)
 from antispam.store.schema import greylist
 
 pytestmark = pytest.mark.every_database
@@ -127,3 +140,60 @@ def test_the_purge_forgets_in_slices_what_no_longer_counts(store):
     later = T0 + 300 + LIMITS.expire + 1
     assert [purge(store, later, LIMITS, slice_size=3) for _ in range(3)] == [3, 2, 0]
     assert counts(store) == {"passed": 1}
+
+
+KNOWING = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36, returns=2)
+HOUR, DAY = 3600.0, 86400.0
+NETWORK = "192.0.2.0/24"
+
+
+def test_a_client_is_known_after_as_many_returns_as_are_asked_for(store):
+    came_back(store, NETWORK, T0, KNOWING)
+    assert not is_known(store, NETWORK, T0, KNOWING)
+    came_back(store, NETWORK, T0 + HOUR, KNOWING)
+    assert is_known(store, NETWORK, T0 + HOUR, KNOWING)
+    assert not is_known(store, "198.51.100.0/24", T0 + HOUR, KNOWING)
+
+
+def test_returns_count_once_an_hour(store):
+    for minute in range(59):
+        came_back(store, NETWORK, T0 + 60 * minute, KNOWING)
+    assert not is_known(store, NETWORK, T0 + HOUR, KNOWING)
+
+
+def test_a_known_client_is_remembered_while_it_comes_and_forgotten_when_it_does_not(store):
+    vouch(store, NETWORK, T0, KNOWING)
+    assert all(is_known(store, NETWORK, T0 + 30 * DAY * month, KNOWING) for month in range(1, 4))
+    forgotten = T0 + 90 * DAY + 37 * DAY
+    assert not is_known(store, NETWORK, forgotten, KNOWING)
+    came_back(store, NETWORK, forgotten, KNOWING)
+    assert not is_known(store, NETWORK, forgotten, KNOWING)
+
+
+def test_a_clock_set_back_forgets_no_client(store):
+    vouch(store, NETWORK, T0 + 1e9, KNOWING)
+    assert is_known(store, NETWORK, T0, KNOWING)
+
+
+def test_who_is_vouched_for_keeps_the_returns_that_were_counted(store):
+    for number in range(9):
+        came_back(store, NETWORK, T0 + number * HOUR, KNOWING)
+    vouch(store, NETWORK, T0 + DAY, KNOWING)
+    assert is_known(store, NETWORK, T0 + DAY, Limits(300.0, 21600.0, 86400.0, returns=9))
+
+
+def test_clients_are_no_triplets(store):
+    """Neither counted as such nor exported, but purged like them."""
+    vouch(store, NETWORK, T0, KNOWING)
+    assert (counts(store), list(everything(store))) == ({}, [])
+    assert purge(store, T0 + 37 * DAY, KNOWING) == 1
+
+
+def test_a_lock_that_somebody_holds_costs_a_known_client_nothing(store, database_url):
+    vouch(store, NETWORK, T0, KNOWING)
+    other = Store(database_url, busy_timeout=60.0)
+    with store.write() as connection:
+        connection.execute(sa.update(greylist).values(client="held"))
+        assert is_known(other, NETWORK, T0 + 20 * DAY, KNOWING)
+        came_back(other, NETWORK, T0 + 20 * DAY, KNOWING)
+    other.close()

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
 from antispam.checks import greylist
+from antispam.checks._shared.reputation.fates import REACHED_END
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.evidence import (
+    AuthFinding,
+    ClientClass,
+    ConnectionFinding,
+    ReputationFinding,
+    SignedReputationFinding,
+    SpfFinding,
+)
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Message, Recipient
-from antispam.mail.verdicts import CONTINUE, Action
+from antispam.mail.verdicts import CONTINUE, Action, tempfail
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import default_settings
 from antispam.store import StoreError
 from support.dns import ScriptedResolver
 
 T0 = 1_700_000_000.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 def services(store, now=T0, **changes):
@@ -99,8 +109,111 @@ def test_a_database_that_is_gone_is_evidence_not_an_exception():
         def write(self, deadline=None, patience=None):
             raise StoreError("disk I/O error")
 
+        read = write
+
         def upsert(self, *args, **kwargs):
             return None
 
     finding = collect(services(Gone()))
     assert "disk I/O error" in finding.error
+
+
+HELO_PASSED = SpfFinding(
+    mailfrom=SpfResult(Result.PASS, "mailfrom", "h1.example.org", "192.0.2.1", "", "h1.example.org")
+)
+
+
+def test_a_bounce_may_come_again_from_the_next_server_of_the_network(store):
+    """SPF vouches for one host of it, by the name it gave at HELO."""
+    collect(services(store), ip="192.0.2.1", mail_from="", found=[HELO_PASSED])
+    assert decide(collect(services(store, T0 + 300), ip="192.0.2.2", mail_from="")) is CONTINUE
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ("prvs=1234aaaaaa=ann@example.org", "prvs=1235bbbbbb=ann@example.org"),
+        ("bounces+1-bob=example.com@example.org", "bounces+2-bob=example.com@example.org"),
+        ("SRS0=aaaa=JN=a.example=ann@example.org", "SRS0=bbbb=JO=a.example=ann@example.org"),
+    ],
+)
+def test_a_sender_that_changes_with_each_message_is_known_again(store, first, again):
+    collect(services(store), mail_from=first)
+    assert decide(collect(services(store, T0 + 300), mail_from=again)) is CONTINUE
+
+
+def returned(store, times, every=HOUR, ip="192.0.2.1", **changes):
+    """The client comes with another sender each time, and comes back."""
+    for number in range(times):
+        sender = f"{'abcdefghi'[number]}@example.net"
+        collect(services(store, T0 + number * every, **changes), ip=ip, mail_from=sender)
+        collect(services(store, T0 + number * every + 300, **changes), ip=ip, mail_from=sender)
+
+
+def test_a_network_that_came_back_five_times_waits_no_more_for_any_sender(store):
+    returned(store, 4)
+    assert collect(services(store, T0 + DAY), mail_from="new@example.org").state == "new"
+    returned(store, 5)
+    later = services(store, T0 + 6 * HOUR)
+    assert collect(later, ip="192.0.2.9", mail_from="other@example.org", to="c@example.com").state == "client"
+    assert collect(later, ip="198.51.100.1", mail_from="other@example.org").state == "new"
+
+
+def test_returns_within_one_hour_count_as_one(store):
+    returned(store, 9, every=60)
+    assert collect(services(store, T0 + DAY), mail_from="new@example.org").state == "new"
+
+
+def test_known_client_0_lets_each_sender_wait_for_itself(store):
+    returned(store, 9, known_client=0)
+    assert collect(services(store, T0 + DAY, known_client=0), mail_from="new@example.org").state == "new"
+
+
+GOOD_SPF = ReputationFinding(domain="example.org", how="SPF", trusted=True)
+GOOD_DKIM = SignedReputationFinding(domain="example.org", how="DKIM", trusted=True)
+
+
+def test_a_domain_of_good_reputation_does_not_wait(store):
+    assert decide(collect(services(store), found=[GOOD_SPF])) is CONTINUE
+
+
+def conclude(store, found, verdict=CONTINUE, ended=True):
+    message = Message("m", "a@example.org", T0, Body(1000), findings=Findings(None, found))
+    message.memo.update({REACHED_END: True} if ended else {})
+    finding = greylist.Finding(client="192.0.2.0/24", state="known")
+    greylist.concluded(finding, Connection(ref="c", ip="192.0.2.1"), message, verdict, services(store))
+
+
+@pytest.mark.parametrize("found", [GOOD_SPF, GOOD_DKIM], ids=["SPF", "DKIM"])
+def test_its_network_waits_no_more_for_any_sender(store, found):
+    conclude(store, [found])
+    assert collect(services(store), mail_from="other@example.net").state == "client"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"found": [GOOD_DKIM], "verdict": tempfail("later", "a reason")},
+        {"found": [GOOD_SPF], "ended": False},
+        {"found": [ReputationFinding(domain="example.org", how="SPF")]},
+    ],
+    ids=["not taken", "given up", "no reputation"],
+)
+def test_nothing_is_concluded_of_mail_that_was_not_taken_or_is_of_nobody_we_know(store, case):
+    conclude(store, **case)
+    assert collect(services(store), mail_from="other@example.net").state == "new"
+
+
+def test_a_retry_after_a_day_is_in_time(store):
+    """Some servers try again in widening intervals, up to two days."""
+    collect(services(store))
+    assert decide(collect(services(store, T0 + 47 * HOUR))) is CONTINUE
+
+
+def test_the_reply_says_why_and_claims_nothing_that_need_not_be_so(store):
+    """The server may be known for years; only this triplet is not."""
+    new = decide(collect(services(store))).text
+    assert "not lately brought mail of this sender to this recipient" in new
+    early = decide(collect(services(store, T0 + 60))).text
+    assert re.search(r"came back earlier .* in 4 minutes", early)
+    assert not re.search(r"don't know your server|[Ee]very mail server", new + early)

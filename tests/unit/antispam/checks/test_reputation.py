@@ -128,7 +128,8 @@ def test_the_refusal_tells_an_honest_sender_what_to_do():
     [
         ("example.org:SPF", PASSED, "trust_above = 40\ntrust_confidence = 0", True),
         ("example.org:SPF", PASSED, "trust_above = 40\ntrust_confidence = 50", False),
-        ("example.org:SPF", PASSED, "", False),
+        ("example.org:SPF", PASSED, "trust_confidence = 0", True),
+        ("example.org:SPF", PASSED, "trust_above =\ntrust_confidence = 0", False),
         ("example.org:SPF", PASSED, "trust_above = 40\ntrust_confidence = 0\nmode = log", False),
         ("example.org:none", SpfFinding(mailfrom=spf(Result.NONE)), "trust_above = 40\ntrust_confidence = 0", False),
     ],

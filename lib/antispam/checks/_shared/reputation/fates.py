@@ -6,7 +6,7 @@ from antispam.checks._shared.reputation.asking import node_of
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.journey.services import Services
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import OpinionFinding, ReputationFinding, SpamFinding
+from antispam.mail.evidence import OpinionFinding, ReputationFinding, SignedReputationFinding, SpamFinding
 from antispam.mail.message import Message
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action, Verdict
@@ -44,6 +44,14 @@ def vote_of(connection: Connection, message: Message, verdict: Verdict) -> int |
         if decision.stops and decision.verdict.action in _AWAY and seen and decision.check not in _SILENT:
             return SPAM
     return None
+
+
+def brought_trusted_mail(message: Message, verdict: Verdict) -> bool:
+    """Whether this message was taken to its end, and SPF or DKIM proved a domain that is trusted."""
+    if verdict.action not in (Action.CONTINUE, Action.ACCEPT) or REACHED_END not in message.memo:
+        return False
+    found = (message.findings.get(ReputationFinding), message.findings.get(SignedReputationFinding))
+    return any(one is not None and one.trusted for one in found)
 
 
 def _called_spam(message: Message) -> bool:

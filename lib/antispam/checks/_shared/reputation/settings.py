@@ -62,7 +62,7 @@ class GossipSettings(CheckSettings):
     )  # fmt: skip
     reject_confidence: float = option(5.0, "but only with more confidence than this (0 to 100)", check=_percent)
     trust_above: float | None = option(
-        None, "don't greylist an authenticated domain with a higher reputation than this, 40 say; empty trusts none",
+        40.0, "don't greylist an authenticated domain with a higher reputation than this; empty trusts none",
         parse=_threshold,
     )  # fmt: skip
     trust_confidence: float = option(1.0, "but only with more confidence than this", check=_percent)
