@@ -22,7 +22,8 @@ from antispam.text import for_log, local_time
 _WIDE = 160  # columns where nobody looks at a screen
 _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_NAME = 48
+_NAME = 320  # characters: names are shown whole
+_ROOM_FOR_HOSTS = 120  # columns
 _STOPPED = (Fate.REFUSED, Fate.KEPT, Fate.DROPPED)
 
 
@@ -64,7 +65,7 @@ def show(made: Report, top: int, console: Console) -> None:
         console.print(f"No mail since {_date(made.days[0].begins)}, as far as the history knows.")
         return
     bars = _Bars(console.encoding)
-    console.print(_per_day(made.days, bars))
+    _print_days(console, made.days, bars)
     _print_counts(console, "What was not delivered, and why (messages)", _why(made.why), bars)
     _print_counts(console, "Recipients refused one by one", made.recipients.most_common(), bars)
     _print_counts(console, "What checks in mode log would have stopped (messages)", made.would.most_common(), bars)
@@ -90,12 +91,32 @@ class _Bars:
 def _table(*names: str, left: Iterable[str] = ()) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        made.add_column(name, no_wrap=True, justify="left" if name in left else "right")
+        text = name.startswith("  ") or name == "HOST"  # may be of any length: shown whole, on several lines if need be
+        made.add_column(
+            name, no_wrap=not text, overflow="fold" if text else "ellipsis", justify="left" if name in left else "right"
+        )
     return made
 
 
-def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
-    """Columns without a number in them are left out. The bar is what was refused, kept or dropped."""
+def _print_days(console: Console, days: Sequence[Day], bars: _Bars) -> None:
+    """A row a day, or, where that is too wide for the terminal, a column a day, as many side by side as fit."""
+    wide = _per_day(days, bars)
+    if console.measure(wide, options=console.options.update(width=_WIDE * 2)).maximum <= console.width:
+        console.print(wide)
+        return
+    names = max(len(name) for name, _ in _columns(days))
+    beside = max(1, (console.width - names - 2) // 8 - (len(days) > 1))
+    for start in range(0, len(days), beside):
+        part = days[start : start + beside]
+        whole = len(days) > 1 and start + beside >= len(days)
+        table = _table("", *(_date(day.begins)[5:] for day in part), *(["all"] if whole else []), left=("",))
+        for name, values in _columns(days):
+            table.add_row(name, *map(str, [*values[start : start + beside], *([sum(values)] if whole else [])]))
+        console.print(table)
+
+
+def _columns(days: Sequence[Day]) -> list[tuple[str, list[int]]]:
+    """What is counted, by day; what has no number in it is left out."""
     columns: list[tuple[str, list[int]]] = [("MESSAGES", [day.messages for day in days])]
     columns += [(fate.upper(), [day.fates[fate] for day in days]) for fate in Fate]
     columns += [
@@ -105,7 +126,12 @@ def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
         ("SPAM LEARNED", [day.spam for day in days]),
         ("HAM LEARNED", [day.ham for day in days]),
     ]
-    shown = [(name, values) for name, values in columns if name == "MESSAGES" or any(values)]
+    return [(name, values) for name, values in columns if name == "MESSAGES" or any(values)]
+
+
+def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
+    """The bar is what was refused, kept or dropped."""
+    shown = _columns(days)
     stopped = [sum(day.fates[fate] for fate in _STOPPED) for day in days]
     table = _table("DAY", *(name for name, _ in shown), "STOPPED", left=("DAY", "STOPPED"))
     for number, day in enumerate(days):
@@ -146,10 +172,10 @@ def _print_offenders(console: Console, title: str, offenders: Offenders, top: in
     console.print(
         f"\n{title}" + ("" if offenders.complete else " (there are too many to count all: at least so often)")
     )
-    with_host = any(one.called for one in found)
+    with_host = any(one.called for one in found) and console.width >= _ROOM_FOR_HOSTS
     names = ["  NAME", "STOPPED", "LAST", *(["HOST"] if with_host else []), "WHY, THE LAST TIME"]
     table = _table(*names[:-1], left=("  NAME", "LAST", "HOST"))
-    table.add_column(names[-1], no_wrap=True, overflow="ellipsis")
+    table.add_column(names[-1], overflow="fold")
     for one in found:
         cells = [f"  {for_log(one.name, _NAME)}", str(one.stopped), local_time(one.last_at)]
         cells += [for_log(one.called, _NAME)] if with_host else []

@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import enum
 import ipaddress
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class Fate(enum.StrEnum):
     KEPT = "kept"  # in the quarantine, from all of its recipients
     HELD = "held"  # in the MTA's queue
     DROPPED = "dropped"
+    REPORTED = "reported"  # a user's report of spam or ham, which taught the filter and goes to nobody
     UNFINISHED = "unfinished"  # the client went away before anything was decided, or had no recipient left
 
 
@@ -237,7 +239,7 @@ def _learned(store: Store, since: float, until: float) -> Iterator[tuple[float, 
 def _add(made: Report, row: Any) -> None:
     day = made.day_of(row.received_at)
     decisions, recipients = _decoded(_decisions, row.decisions), _decoded(_recipients, row.recipients)
-    fate = _fate(row.action, recipients)
+    fate = _fate(row.action, decisions, recipients)
     day.fates[fate] += 1
     refused = [said for one in recipients if (said := _refused_alone(one)) is not None]
     day.recipients += len(refused)
@@ -262,7 +264,10 @@ def _count_offenders(made: Report, row: Any) -> None:
         made.helos.count(row.helo.lower(), row.received_at, row.reason)
 
 
-def _fate(action: str, recipients: Sequence[_Recipient]) -> Fate:
+def _fate(action: str, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> Fate:
+    of_all = itertools.chain(decisions, *(one.decisions for one in recipients))
+    if action == "discard" and any(one.check == "feedback" and one.action == "discard" for one in of_all):
+        return Fate.REPORTED
     if action in _FATES:
         return _FATES[action]
     return Fate.DELIVERED if any(one.refused is None for one in recipients) else Fate.UNFINISHED

@@ -269,3 +269,43 @@ def test_json_is_one_object(bms, sqlite_store):
 def test_an_empty_history_says_so(bms):
     assert "No mail since" in bms().output
     assert bms("--days", "0").exit_code == 2
+
+
+def text_of(made, width):
+    console = Console(width=width, file=io.StringIO(), highlight=False, emoji=False, markup=False, color_system=None)
+    show(made, 10, console)
+    return console.file.getvalue()
+
+
+def test_a_report_that_taught_is_no_mail_that_was_stopped(store, mail):
+    taught = discard("ann reports spam: 1 learned")
+    mail(taught, recipients=[to("spam@example.com", no("feedback", taught))], ip="192.0.2.9")
+    made = report(store, NOW, 1)
+    assert made.days[0].fates == {Fate.REPORTED: 1}
+    assert made.why == {}
+    assert made.clients.top(10) == made.domains.top(10) == made.helos.top(10) == []
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_every_number_is_shown_on_a_terminal_of_any_width(store, mail, width):
+    for back in range(7):
+        at = NOW - back * DAY
+        mail(at=at)
+        mail(SPF, [no("spf", SPF)], at=at, ip="198.51.100.123", name="a-long-name.of-a.provider.example")
+        mail(tempfail("later", "new"), [no("greylist", tempfail("later", "new"))], at=at)
+        mail(quarantine("spam"), [no("spam_action", quarantine("spam"))], at=at)
+        mail(hold("look"), [no("author_domain", hold("look"))], at=at)
+        mail(discard("trap"), [no("dspam", discard("trap"))], at=at)
+    shown = text_of(report(store, NOW, 7), width)
+    assert "…" not in shown
+    for heading in ("MESSAGES", "DELIVERED", "REFUSED", "LATER", "KEPT", "HELD", "DROPPED"):
+        assert heading in shown
+    assert sum(line.split().count("42") for line in shown.splitlines()) == 1  # messages, in all
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_names_are_shown_whole(store, mail):
+    name = "a" * 60 + "." + "b" * 60 + ".example"
+    mail(SPF, [no("spf", SPF)], helo=name)
+    shown = text_of(report(store, NOW, 1), 80)
+    assert name in "".join(line.split()[0] if line.split() else "" for line in shown.splitlines())
