@@ -147,7 +147,7 @@ JOURNEY = Journey([
         asks="does what this sender sends to these recipients go elsewhere?"),
     Row(Stage.END, RECIPIENT, scrub, needs=("connection", "auth", "own_mail"),
         asks="must this recipient not see which way it came?"),
-    Row(Stage.END, MESSAGE, auto_whitelist, needs=("connection", "auth", "own_mail"),
+    Row(Stage.END, MESSAGE, auto_whitelist, needs=("connection", "auth", "own_mail", "training_address"),
         asks="is somebody of us writing to people whose answers shall get through?"),
     Row(Stage.END, MESSAGE, forged_marks, needs=("connection", "auth", "own_mail", "dspam"), accepted=Accepted.PROTECT,
         asks="does it bring marks that only we may write?"),

@@ -7,9 +7,10 @@ import dataclasses
 import importlib.util
 import json
 import math
+import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from antispam.store.engine import url_from
 from antispam.text import for_log
 from dspam.learner import SPAM_AT
 
+_STDIN = Path("-")
 INTERRUPTED = 130  # as a shell has it
 
 
@@ -55,7 +57,7 @@ def train_command(program: Program) -> click.Command:
     @click.option("--undo", is_flag=True, help="take back exactly what these messages taught")
     @click.pass_obj
     def command(config: Path | None, verdict: str, paths: tuple[Path, ...], user: str, undo: bool) -> None:
-        """Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files) is VERDICT.
+        """Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.
 
         Each message is committed before the next: Ctrl-C loses nothing, and the same command goes on where it stopped, since a
         message that was taught teaches nothing a second time. One that was taught as the opposite is corrected.
@@ -64,8 +66,9 @@ def train_command(program: Program) -> click.Command:
         _warn_if_unknown(settings[DspamSettings], user)
         result = training.Result()
         console = Console(stderr=True)
+        stack = contextlib.ExitStack()
         try:
-            found = files(list(paths))
+            found = files([stack.enter_context(_standard_input()) if path == _STDIN else path for path in paths])
             migrate(url_from(settings))
             with contextlib.closing(Store.from_settings(settings)) as store, _progress(console) as progress:
                 teacher = Teacher(store, user, make=not undo)
@@ -86,12 +89,23 @@ def train_command(program: Program) -> click.Command:
             raise click.ClickException(for_log(str(error))) from error
         except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
             raise click.ClickException(f"the database: {for_log(str(error))}; {_told(result)} before that") from error
+        finally:
+            stack.close()
         for problem in result.unreadable:
             click.echo(for_log(problem), err=True)
         click.echo(f"{_told(result)}; {for_log(user)} has learned {spam} spam and {ham} ham messages")
         sys.exit(1 if result.unreadable else 0)
 
     return command
+
+
+@contextlib.contextmanager
+def _standard_input() -> Iterator[Path]:
+    """What comes in there, as a file for as long as it is read."""
+    with tempfile.NamedTemporaryFile(prefix="standard-input-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name)
 
 
 def _warn_if_unknown(settings: DspamSettings, user: str) -> None:

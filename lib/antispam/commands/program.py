@@ -91,6 +91,8 @@ def make_group(
             table = AccessMap.from_settings(settings[AccessSettings]).table
             for doubt in doubts(table, settings[CallbackSettings]):
                 click.echo(f"Warning: {doubt}", err=True)
+        if settings[ProgramSettings].observe:
+            click.echo("[milter] observe is on: every check only says in the log what it would do.", err=True)
         click.echo("The configuration is correct.")
 
     for make_command in (scan_command, *commands):

@@ -71,14 +71,24 @@ class Addresses:
     def __init__(self, settings: DspamSettings) -> None:
         self.users = settings.users
         self._by_address = {_listed(address): user for user, addresses in self.users.items() for address in addresses}
+        owners: dict[str, set[str]] = {}
+        for address, user in self._by_address.items():
+            local, at, _ = address.rpartition("@")
+            if at:
+                owners.setdefault(local, set()).add(user)
+        self._by_local_part = {local: min(users) for local, users in owners.items() if len(users) == 1}
 
     def user_of(self, address: str) -> str | None:
         """Whose mail it is; None for nobody in particular."""
         return next((self._by_address[form] for form in _forms(address) if form in self._by_address), None)
 
     def user_of_login(self, login: str) -> str | None:
-        """Who authenticated under this name: a user's own name, or one of the addresses."""
-        return login.lower() if login.lower() in self.users else self.user_of(login)
+        """Who authenticated under this name: a user's own name, one of the addresses, or the part before the @ of addresses
+        that are all one user's (jim for jim@example.com)."""
+        name = login.lower()
+        if name in self.users:
+            return name
+        return self.user_of(login) or self._by_local_part.get(name)
 
 
 class People:

@@ -56,26 +56,33 @@ def files(paths: list[Path]) -> list[Path]:
     """The files below the paths, sorted; a maildir's tmp, files whose names start with a dot and symbolic links are left out:
     whoever may write into a folder must not choose what is read outside of it.
 
-    Raises MailboxError for a path that doesn't exist, or is a symbolic link itself.
+    Raises MailboxError for a path that doesn't exist, can't be looked into, or is a symbolic link itself.
     """
     found: list[Path] = []
     for path in paths:
-        if not path.exists():
-            raise MailboxError(f"{path}: there is no such file or folder")
-        if path.is_symlink():
-            raise MailboxError(f"{path}: a symbolic link, which is not followed; please name {path.resolve()}")
-        if path.is_file():
-            found.append(path)
-            continue
-        skip = {"tmp"} if is_maildir(path) else set()
-        found += sorted(
-            file
-            for file in path.rglob("*")
-            if file.is_file()
-            and not file.is_symlink()
-            and not any(part.startswith(".") or part in skip for part in file.relative_to(path).parts)
-        )
+        try:
+            found += _below(path)
+        except OSError as error:
+            raise MailboxError(f"{error.filename or path}: can't be read: {error.strerror or error}") from error
     return found
+
+
+def _below(path: Path) -> list[Path]:
+    """Raises MailboxError and OSError."""
+    if not path.exists():
+        raise MailboxError(f"{path}: there is no such file or folder")
+    if path.is_symlink():
+        raise MailboxError(f"{path}: a symbolic link, which is not followed; please name {path.resolve()}")
+    if path.is_file():
+        return [path]
+    skip = {"tmp"} if is_maildir(path) else set()
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and not file.is_symlink()
+        and not any(part.startswith(".") or part in skip for part in file.relative_to(path).parts)
+    )
 
 
 def is_mail(raw: bytes) -> bool:

@@ -46,7 +46,7 @@ from antispam.service.libmilter_session import ACTIONS, milter_class
 from antispam.service.metrics import Metrics
 from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
 from antispam.service.worker import Activity, WorkerContext
-from antispam.settings import Settings, SettingsError, load
+from antispam.settings import CheckSettings, Mode, Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults
 from antispam.settings.logs import LogSettings
@@ -54,7 +54,7 @@ from antispam.settings.metrics import MetricsSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, StoreSettings, Untrapped
 from antispam.store import Store, StoreError, attempts, history, migrate
-from antispam.store.engine import url_from
+from antispam.store.engine import demand_driver, url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.outbox import Letter
 from antispam.store.outbox_upkeep import purge_failed
@@ -116,7 +116,7 @@ class Program:
         paths = [given] if given is not None else [path for path in (self.config, common) if path.exists()][:1]
         dialect = dataclasses.replace(self.dialect, shared=given is None and paths == [common] != [self.config])
         defaults = {("milter", "socket"): self.socket, **self.defaults}
-        return validated(load(paths, settings_classes(self.journey), defaults, dialect))
+        return observing(validated(load(paths, settings_classes(self.journey), defaults, dialect)))
 
 
 class ConfigError(click.ClickException):
@@ -138,10 +138,32 @@ def opened_store(settings: Settings) -> Iterator[Store]:
     """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException)."""
     try:
         migrate(url_from(settings))
-        with contextlib.closing(Store.from_settings(settings)) as store:
-            yield store
+        store = Store.from_settings(settings)
     except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
         raise click.ClickException(f"the database: {for_log(str(error))}") from error
+    with contextlib.closing(store), blaming():
+        yield store
+
+
+@contextlib.contextmanager
+def blaming() -> Iterator[None]:
+    """Ends a command with a sentence that names what failed: the database, or a file that can't be used."""
+    try:
+        yield
+    except (StoreError, sa.exc.SQLAlchemyError) as error:
+        raise click.ClickException(f"the database: {for_log(str(error))}") from error
+    except OSError as error:
+        if error.filename is None:  # a pipe whose reader has gone (| head): click ends quietly
+            raise
+        raise click.ClickException(f"{for_log(str(error.filename))}: {error.strerror}") from error
+
+
+def observing(settings: Settings) -> Settings:
+    """The settings with every check in mode log, where [milter] observe says so."""
+    if not settings[ProgramSettings].observe:
+        return settings
+    enforced = [one for one in settings.values if isinstance(one, CheckSettings) and one.mode is Mode.ENFORCE]
+    return settings.replaced(*(dataclasses.replace(one, mode=Mode.LOG) for one in enforced))
 
 
 def validated(settings: Settings) -> Settings:
@@ -149,8 +171,8 @@ def validated(settings: Settings) -> Settings:
     SocketSpec.parse(settings[ProgramSettings].socket)
     AccessMap.from_settings(settings[AccessSettings])
     try:
-        sa.engine.make_url(url_from(settings))
-    except sa.exc.ArgumentError as error:
+        demand_driver(url_from(settings))
+    except ValueError as error:
         raise SettingsError(f"[store] url: {error}") from error
     return settings
 

@@ -73,6 +73,11 @@ class Settings:
         """What is allowed and yet hardly meant, in sentences for the administrator: `doubts` of the classes that have them."""
         return tuple(doubt for value in self._by_class.values() for doubt in getattr(value, "doubts", ()))
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """One of each settings class."""
+        return tuple(self._by_class.values())
+
     def replaced(self, *values: Any) -> Settings:
         """The same with other values for the classes of `values`; for tests and for options of the command line."""
         return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)

@@ -80,6 +80,10 @@ class ProgramSettings:
         Untrapped.TEMPFAIL,
         "when something goes wrong outside of the checks: continue (pass mail unchecked), tempfail or reject",
     )
+    observe: bool = option(
+        False,
+        "every check that would be enforced is in mode log: the log says what the filter would do, and mail passes unchanged",
+    )
     log_headers: bool = option(False, "write all header fields to the log")
 
 

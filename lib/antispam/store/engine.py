@@ -20,6 +20,13 @@ from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store.limits import limited, watch_over
 from antispam.store.sqlite_file import Replaced, WatchedFile, keep_private
 
+# As other programs write them, with the driver that comes with our extras.
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
 SLICE = 500  # rows that one transaction deletes at most
 HOLD = 0.01  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
 WORK = 5.0  # seconds for which a database may work at what mail waits for, beside waiting for locks
@@ -227,7 +234,26 @@ def _means_that_somebody_holds_it(error: Exception) -> bool:
 def url_from(settings: Settings) -> str:
     """The configured database, or the SQLite file in the data folder."""
     path = settings[ProgramSettings].datadir / "bms.sqlite"
-    return settings[StoreSettings].url or sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
+    url = settings[StoreSettings].url
+    if not url:
+        return sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
+    scheme, colon, rest = url.partition("://")
+    return f"{_DRIVERS.get(scheme.lower(), scheme)}{colon}{rest}"
+
+
+def demand_driver(url: str) -> None:
+    """Raises ValueError, with what to do, for an address that is none or whose driver is not installed."""
+    try:
+        dialect = sa.engine.make_url(url).get_dialect()
+        dialect.import_dbapi()
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+        known = "sqlite:///FILE, postgresql://USER@HOST/NAME or mariadb://USER@HOST/NAME"
+        raise ValueError(f"expected {known}: {error}".splitlines()[0]) from error
+    except ImportError as error:
+        extra = "postgresql" if url.startswith("postgresql") else "mariadb"
+        raise ValueError(
+            f"the driver is missing; please type: pip install 'bms-antispam[{extra}]' ({error})"
+        ) from error
 
 
 def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:

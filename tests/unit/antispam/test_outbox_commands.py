@@ -157,3 +157,14 @@ def test_a_database_that_can_not_be_used_is_an_error_with_a_sentence(tmp_path, b
     result = bms("list")
     assert result.exit_code == 1
     assert "Error: the database:" in result.output
+
+
+def test_what_fails_beside_the_database_is_not_blamed_on_it(tmp_path, monkeypatch):
+    def unreadable(*arguments):
+        raise PermissionError(13, "Permission denied", "/var/mail/ann")
+
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    monkeypatch.setattr("antispam.commands.outbox.outbox.entries", unreadable)
+    said = click.testing.CliRunner().invoke(main, ["--config", str(config), "outbox", "list"]).output
+    assert said == "Error: /var/mail/ann: Permission denied\n"

@@ -37,8 +37,8 @@ def site(tmp_path):
     return tmp_path
 
 
-def bms(site, *arguments):
-    result = CliRunner().invoke(main, ["-c", str(site / "milter.cfg"), *map(str, arguments)])
+def bms(site, *arguments, **more):
+    result = CliRunner().invoke(main, ["-c", str(site / "milter.cfg"), *map(str, arguments)], **more)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
@@ -323,3 +323,18 @@ def test_what_is_no_mail_is_refused(site):
     assert result.exit_code == 1
     assert "passwd: this is no mail" in result.output
     assert "1 learned" in result.output
+
+
+def test_standard_input_is_taught_too(site):
+    assert "1 learned" in bms(site, "train", "spam", "-", input=SPAM[1].encode()).output
+    assert "1 unchanged" in bms(site, "train", "spam", site / "spam" / "01").output
+
+
+def test_a_mailbox_that_can_not_be_looked_into_is_named_and_not_the_database(site, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(site / "spam"))
+
+    monkeypatch.setattr("antispam.protocols.mailboxes.is_maildir", closed)
+    said = bms(site, "train", "spam", site / "spam").output
+    assert f"{site / 'spam'}: can't be read: Permission denied" in said
+    assert "database" not in said

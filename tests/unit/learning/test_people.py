@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.learning.people import REMEMBERED, AddressList, People
+from antispam.learning.people import REMEMBERED, Addresses, AddressList, People
 from antispam.learning.preferences import read_preference
 from antispam.learning.settings import SignaturePlace, TrainingMode
 from antispam.mail.evidence import SpamAction
@@ -153,3 +153,15 @@ def test_many_users_are_asked_for_at_once_and_get_what_each_would_get(store):
     at_once._store = None  # nothing more is asked
     assert [at_once.settings_for(user).spam_subject for user in users[:4]] == ["[S]", "[G]", "[U]", "[S]"]
     assert all(at_once.settings_for(user) == singly.settings_for(user) for user in users[:10] + users[-10:])
+
+
+def test_a_bare_login_is_the_user_who_has_that_address():
+    users = "dspam_users = ann, bob\nann = ann@example.com, sales@example.com\nbob = jim@example.com\n"
+    known = Addresses(dspam_settings(users))
+    assert known.user_of_login("jim") == "bob"
+    assert known.user_of_login("SALES") == "ann"
+
+
+def test_a_bare_login_that_may_be_two_users_is_nobody():
+    known = Addresses(dspam_settings("dspam_users = ann, bob\nann = jim@example.com\nbob = jim@example.net\n"))
+    assert known.user_of_login("jim") is None
