@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
-SPAM_AT = 0.985
+SPAM_AT = 0.987
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
 MARKS: Keys = np.arange(-5, 0, dtype=np.int64)
