@@ -20,9 +20,10 @@ from typing import Any
 
 import milter
 from antispam.net.sockets import SocketSpec
+from antispam.service.activity import Activity
 from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
 from antispam.service.supervisor import Supervisor
-from antispam.service.worker import Activity, WorkerContext
+from antispam.service.worker import WorkerContext
 
 
 class TrivialMilter:

@@ -40,12 +40,13 @@ from antispam.mail.verdicts import Verdict
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
 from antispam.service import gossip_server, logs, metrics
+from antispam.service.activity import Activity
 from antispam.service.courier import Courier
 from antispam.service.housekeeping import Housekeeper
 from antispam.service.libmilter_session import ACTIONS, milter_class
 from antispam.service.metrics import Metrics
 from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
-from antispam.service.worker import Activity, WorkerContext
+from antispam.service.worker import WorkerContext
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from antispam.net.sockets import Listener
+from antispam.service.activity import Load
+from antispam.service.channel import Channel
 from antispam.service.plan import PrepareFailed, ProcessPlan
-from antispam.service.worker import Channel, Load, leave
+from antispam.service.worker import leave
 
 log = logging.getLogger(__name__)
 

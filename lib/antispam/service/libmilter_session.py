@@ -21,7 +21,7 @@ from antispam.mail.draft import (
 )
 from antispam.mail.message import Auth, envelope_address
 from antispam.mail.verdicts import Action, Verdict
-from antispam.service.worker import Activity
+from antispam.service.activity import Activity
 from antispam.settings.program import RejectAt
 
 # What we may ask the MTA to do at the end of a message; anything else need not be negotiated.

@@ -25,6 +25,8 @@ from typing import NoReturn
 from antispam.net.sd_notify import Notifier
 from antispam.net.sockets import Listener, SocketUnavailable, open_listener
 from antispam.service import logs
+from antispam.service.activity import DrainUntil, Load
+from antispam.service.channel import Channel
 from antispam.service.children import (
     HEARD_SIGNALS,
     Child,
@@ -36,7 +38,7 @@ from antispam.service.children import (
 )
 from antispam.service.plan import ExitCode, ProcessPlan
 from antispam.service.privileges import UserError, become, find_user
-from antispam.service.worker import Channel, DrainUntil, Load, WorkerContext, ignore_signals, leave, reopen, run_worker
+from antispam.service.worker import WorkerContext, ignore_signals, leave, reopen, run_worker
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 import Milter
+from antispam.service.activity import Activity
 from antispam.service.libmilter_session import milter_class
-from antispam.service.worker import Activity
 from antispam.settings.program import RejectAt
 
 

@@ -18,11 +18,13 @@ import pytest
 
 from antispam.net.sockets import SocketSpec, open_listener
 from antispam.service import logs
+from antispam.service.activity import Activity, Load
+from antispam.service.channel import Channel
 from antispam.service.children import Backoff
 from antispam.service.plan import ExitCode, ProcessPlan
 from antispam.service.privileges import UserError, become
 from antispam.service.supervisor import Supervisor
-from antispam.service.worker import Activity, Channel, Load, adopt
+from antispam.service.worker import adopt
 from antispam.settings.logs import LogSettings, LogTo
 
 

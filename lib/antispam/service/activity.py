@@ -1,0 +1,95 @@
+"""How busy a worker is, as the layer that hears libmilter's callbacks counts it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Literal, NamedTuple
+
+DrainUntil = Literal["sessions", "messages"]
+
+
+class Load(NamedTuple):
+    """What a worker is busy with: open SMTP sessions, messages between MAIL and the end of message, and how many
+    seconds its oldest unfinished callback has been running (0.0 = none is)."""
+
+    sessions: int = 0
+    messages: int = 0
+    oldest: float = 0.0
+
+    def is_over(self, until: DrainUntil) -> bool:
+        """Whether nothing is left to wait for."""
+        return not self.oldest and not self.messages and (until == "messages" or not self.sessions)
+
+
+class Activity:
+    """Counts for Load, kept by the layer that hears libmilter's callbacks, from any thread.
+
+    Keys tell sessions apart; to say the same thing twice, or to end what never began, is harmless.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions: set[Hashable] = set()
+        self._messages: set[Hashable] = set()
+        self._callbacks: dict[int, float] = {}
+        self._around = _Around(self)
+
+    def session_opened(self, key: Hashable) -> None:
+        """An MTA connected."""
+        with self._lock:
+            self._sessions.add(key)
+
+    def session_closed(self, key: Hashable) -> None:
+        """It is gone, and whatever message it was sending."""
+        with self._lock:
+            self._sessions.discard(key)
+            self._messages.discard(key)
+
+    def message_began(self, key: Hashable) -> None:
+        """MAIL FROM."""
+        with self._lock:
+            self._messages.add(key)
+
+    def message_ended(self, key: Hashable) -> None:
+        """The end of message is answered, or the message was aborted."""
+        with self._lock:
+            self._messages.discard(key)
+
+    def callback(self) -> contextlib.AbstractContextManager[None]:
+        """Around every callback; callbacks do not nest within a thread."""
+        return self._around
+
+    def callback_began(self) -> None:
+        with self._lock:
+            self._callbacks[threading.get_ident()] = self._clock()
+
+    def callback_ended(self) -> None:
+        with self._lock:
+            del self._callbacks[threading.get_ident()]
+
+    def load(self) -> Load:
+        """The counts now."""
+        with self._lock:
+            now = self._clock()
+            # A callback of this very instant must not look like none.
+            oldest = max((max(now - began, 1e-6) for began in self._callbacks.values()), default=0.0)
+            return Load(len(self._sessions), len(self._messages), oldest)
+
+
+class _Around:
+    """The context of a callback: what it has to remember is kept by thread, so that one object does for all."""
+
+    __slots__ = ("_activity",)
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+
+    def __enter__(self) -> None:
+        self._activity.callback_began()
+
+    def __exit__(self, *exc: object) -> None:
+        self._activity.callback_ended()
