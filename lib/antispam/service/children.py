@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import gc
 import logging
 import math
 import os
@@ -18,11 +17,10 @@ from antispam.net.sockets import Listener
 from antispam.service.activity import Load
 from antispam.service.channel import Channel
 from antispam.service.plan import PrepareFailed, ProcessPlan
-from antispam.service.worker import leave
+from antispam.service.signals import HEARD_SIGNALS
+from antispam.service.worker import WorkerContext, ignore_signals, leave, run_worker
 
 log = logging.getLogger(__name__)
-
-HEARD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
 class Backoff:
@@ -84,20 +82,6 @@ class Child:
         return f"{what} (pid {self.pid})"
 
 
-def fork_with_signals_blocked() -> int:
-    """os.fork(); the child, which must not act on a signal as the parent would, unblocks HEARD_SIGNALS itself."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD_SIGNALS)
-    gc.freeze()  # the collector of the child writes to no page that it shares with the parent
-    pid = -1
-    try:
-        pid = os.fork()
-        return pid
-    finally:
-        if pid != 0:
-            gc.unfreeze()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
-
-
 def kill(child: Child, number: signal.Signals) -> None:
     """Signal a child that was not reaped yet, hence whose pid is still its own."""
     with contextlib.suppress(ProcessLookupError):
@@ -133,3 +117,40 @@ def _exclusive(path: Path | None) -> Iterator[None]:
     with path.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def leave_the_parent(slot: int | None) -> None:
+    """What a child does about signals: it hears its parent only."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if slot is None:
+        # Never ignored, not even for a moment: that would discard the one TERM which a stop sends.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        ignore_signals()
+    else:
+        ignore_signals(signal.SIGTERM)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
+
+
+def live(generation: Generation, slot: int | None, channel: Channel) -> NoReturn:
+    """The life of a child that has left its parent; never returns."""
+    plan = generation.plan
+    try:
+        plan.open_logs()
+    except OSError as error:
+        channel.send("failed", f"the log can't be opened: {error}")
+        leave(os.EX_CANTCREAT)
+    if slot is None:
+        run_prepare(plan, channel)
+    context = WorkerContext(
+        channel,
+        generation.listener.socket,
+        generation=generation.number,
+        slot=slot,
+        beat_every=min(5.0, plan.limits.silence / 4),
+        orphan_limit=plan.limits.messages,
+        reopen_logs=plan.reopen_logs,
+    )
+    side = plan.side(slot)
+    run_worker(plan.serve if side is None else side.serve, context)

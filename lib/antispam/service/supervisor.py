@@ -19,7 +19,7 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NoReturn
 
 from antispam.net.sd_notify import Notifier
@@ -28,17 +28,17 @@ from antispam.service import logs
 from antispam.service.activity import DrainUntil, Load
 from antispam.service.channel import Channel
 from antispam.service.children import (
-    HEARD_SIGNALS,
     Child,
     Generation,
-    fork_with_signals_blocked,
     how_it_ended,
     kill,
-    run_prepare,
+    leave_the_parent,
+    live,
 )
 from antispam.service.plan import ExitCode, ProcessPlan
 from antispam.service.privileges import UserError, become, find_user
-from antispam.service.worker import WorkerContext, ignore_signals, leave, reopen, run_worker
+from antispam.service.signals import Wakeup, fork_with_signals_blocked
+from antispam.service.worker import reopen
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Supervisor:
         self._next_alive = 0.0
         self._exit_code = ExitCode.STOPPED
         self._selector = selectors.DefaultSelector()
-        self._wakeup_read = self._wakeup_write = -1
+        self._wakeup = Wakeup()
 
     def run(self) -> ExitCode:
         """Serve until told to stop; the process must have one thread only, this one. Raises nothing for what an
@@ -93,7 +93,7 @@ class Supervisor:
             log.error("%s", error)
             return ExitCode.USER_FAILED
         try:
-            with self._hearing_signals():
+            with self._wakeup.hearing(self._selector):
                 self._propose(self._plan, listener)
                 while not self._is_over():
                     self._turn()
@@ -127,7 +127,7 @@ class Supervisor:
         signals: list[int] = []
         for key, _ in self._selector.select(self._pause()):
             if key.data is None:
-                signals += os.read(self._wakeup_read, 4096)
+                signals += self._wakeup.read()
             else:
                 self._hear(key.data)
         for number in signals:
@@ -394,43 +394,16 @@ class Supervisor:
     def _be_child(self, generation: Generation, slot: int | None, channel: Channel) -> NoReturn:
         """Become what the parent wants of this child, with nothing of the parent's left open: as long as any process
         holds the parent's end of a worker's pipe, that worker does not hear the parent die."""
-        os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if slot is None:
-            # Never ignored, not even for a moment: that would discard the one TERM which a stop sends.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            ignore_signals()
-        else:
-            ignore_signals(signal.SIGTERM)
-        signal.set_wakeup_fd(-1)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
+        leave_the_parent(slot)
         self._selector.close()
-        os.close(self._wakeup_read)
-        os.close(self._wakeup_write)
+        self._wakeup.close()
         for other in self._children.values():
             other.channel.close()
-        side = generation.plan.side(slot)
+        beside = generation.plan.side(slot) is not None
         for known in (self._current, self._pending, generation):
-            if known is not None and (slot is None or side is not None or known.listener is not generation.listener):
+            if known is not None and (slot is None or beside or known.listener is not generation.listener):
                 known.listener.socket.close()
-        plan = generation.plan
-        try:
-            plan.open_logs()
-        except OSError as error:
-            channel.send("failed", f"the log can't be opened: {error}")
-            leave(os.EX_CANTCREAT)
-        if slot is None:
-            run_prepare(plan, channel)
-        context = WorkerContext(
-            channel,
-            generation.listener.socket,
-            generation=generation.number,
-            slot=slot,
-            beat_every=min(5.0, plan.limits.silence / 4),
-            orphan_limit=plan.limits.messages,
-            reopen_logs=plan.reopen_logs,
-        )
-        run_worker(plan.serve if side is None else side.serve, context)
+        live(generation, slot, channel)
 
     def _reap(self) -> None:
         """Collect the dead; as process 1 of a container also those that are not ours."""
@@ -465,21 +438,3 @@ class Supervisor:
             pause = child.generation.backoffs[child.slot].pause(lived)
             child.generation.due[child.slot] = time.monotonic() + pause
             log.error("%s ended: %s; it is replaced%s", child, how, f" in {pause:g} s" if pause else "")
-
-    @contextlib.contextmanager
-    def _hearing_signals(self) -> Iterator[None]:
-        """Signals arrive as bytes in the wakeup pipe; their Python handlers do nothing."""
-        self._wakeup_read, self._wakeup_write = os.pipe()
-        for descriptor in (self._wakeup_read, self._wakeup_write):
-            os.set_blocking(descriptor, False)
-        self._selector.register(self._wakeup_read, selectors.EVENT_READ)
-        before = {number: signal.signal(number, lambda *_: None) for number in HEARD_SIGNALS}
-        wakeup = signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(self._wakeup_read)
-            os.close(self._wakeup_write)
