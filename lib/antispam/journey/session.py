@@ -42,6 +42,10 @@ def _nothing() -> None:
     pass
 
 
+class OutOfOrder(Exception):
+    """A step came that only a message has, and there is none: whoever speaks to us is no MTA, or a broken one."""
+
+
 class Session:
     """Call the methods in SMTP's order. connect, helo, mail, rcpt and data answer with the verdict to speak at that step."""
 
@@ -200,7 +204,7 @@ class Session:
 
     def _current(self) -> Message:
         if self.message is None:
-            raise RuntimeError("no message is in progress: MAIL FROM has not been seen")
+            raise OutOfOrder("no message is in progress: MAIL FROM has not been seen")
         return self.message
 
     def _subject(self, recipient: Recipient | None = None) -> Subject:

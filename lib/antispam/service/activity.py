@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -24,14 +25,32 @@ class Load(NamedTuple):
         return not self.oldest and not self.messages and (until == "messages" or not self.sessions)
 
 
+class Pulse:
+    """A number that a worker counts up with each callback, where its parent sees it without being told: what serves is alive,
+    and be it too busy to say so. Made before the fork."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, mmap.PAGESIZE)
+
+    def beat(self) -> None:
+        count = int.from_bytes(self._shared[:4], "little") + 1
+        self._shared[:4] = (count & 0xFFFFFFFF).to_bytes(4, "little")
+
+    def count(self) -> int:
+        return int.from_bytes(self._shared[:4], "little")
+
+
 class Activity:
     """Counts for Load, kept by the layer that hears libmilter's callbacks, from any thread.
+
+    pulse  counted up with each callback
 
     Keys tell sessions apart; to say the same thing twice, or to end what never began, is harmless.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, pulse: Pulse | None = None) -> None:
         self._clock = clock
+        self._pulse = pulse or Pulse()
         self._lock = threading.Lock()
         self._sessions: set[Hashable] = set()
         self._messages: set[Hashable] = set()
@@ -65,6 +84,7 @@ class Activity:
 
     def callback_began(self) -> None:
         with self._lock:
+            self._pulse.beat()
             self._callbacks[threading.get_ident()] = self._clock()
 
     def callback_ended(self) -> None:

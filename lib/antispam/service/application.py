@@ -318,7 +318,7 @@ def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
     """Run libmilter in a worker until the supervisor says stop."""
     options = settings[ProgramSettings]
     application = Application(program.journey, settings)
-    activity = Activity()
+    activity = Activity(pulse=worker.pulse)
     worker.watch(activity.load)
     Milter.factory = milter_class(
         application.session, activity, options.reject_at, asks_recipients=application.asks(Stage.RCPT)

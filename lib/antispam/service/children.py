@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from antispam.net.sockets import Listener
-from antispam.service.activity import Load
+from antispam.service.activity import Load, Pulse
 from antispam.service.channel import Channel
 from antispam.service.plan import PrepareFailed, ProcessPlan
 from antispam.service.signals import HEARD_SIGNALS
@@ -74,6 +74,23 @@ class Child:
     condemned: bool = False
     kill_at: float = math.inf
     reason: str = ""
+    pulse: Pulse = field(default_factory=Pulse)
+    counted: int = 0
+
+    def overdue(self, now: float) -> str:
+        """Why it must be killed; "" where it need not. A worker that serves is alive, and be it too busy to say so."""
+        limits = self.generation.plan.limits
+        if now >= self.kill_at:
+            return "it did not leave in time"
+        if self.slot is None:
+            return f"it took longer than {limits.prepare:g} s" if now - self.started > limits.prepare else ""
+        if (count := self.pulse.count()) != self.counted:
+            self.counted, self.heard = count, now
+        if now - self.heard > limits.silence:
+            return f"it hung, nothing was heard of it for {limits.silence:g} s"
+        if not self.ready and now - self.started > limits.start:
+            return f"it was not ready after {limits.start:g} s"
+        return ""
 
     def __str__(self) -> str:
         side = self.generation.plan.side(self.slot)
@@ -133,7 +150,7 @@ def leave_the_parent(slot: int | None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
 
 
-def live(generation: Generation, slot: int | None, channel: Channel) -> NoReturn:
+def live(generation: Generation, slot: int | None, channel: Channel, pulse: Pulse) -> NoReturn:
     """The life of a child that has left its parent; never returns."""
     plan = generation.plan
     try:
@@ -151,6 +168,7 @@ def live(generation: Generation, slot: int | None, channel: Channel) -> NoReturn
         beat_every=min(5.0, plan.limits.silence / 4),
         orphan_limit=plan.limits.messages,
         reopen_logs=plan.reopen_logs,
+        pulse=pulse,
     )
     side = plan.side(slot)
     run_worker(plan.serve if side is None else side.serve, context)

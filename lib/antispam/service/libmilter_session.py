@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import Milter
-from antispam.journey.session import Session
+from antispam.journey.session import OutOfOrder, Session
 from antispam.mail.draft import (
     AddRecipient,
     AppendHeader,
@@ -38,6 +39,8 @@ ACTIONS = (
 )
 
 NOBODY = Auth()
+
+log = logging.getLogger(__name__)
 
 _RETURNS = {
     Action.CONTINUE: Milter.CONTINUE,
@@ -97,20 +100,24 @@ def milter_class(
                 verdict = self.session.mail(envelope_address(f), params, auth, self._macro("i"))
             return self._reply_or_end(verdict)
 
+        @_in_order
         def envrcpt(self, to: str, *params: str) -> int:
             with activity.callback():
                 return self._reply(self.session.rcpt(envelope_address(to), params, to))
 
+        @_in_order
         def data(self) -> int:
             with activity.callback():
                 return self._reply_or_end(self.session.data())
 
         @Milter.noreply
         @Milter.decode("bytes")
-        def header(self, name: str, value: bytes) -> int:  # type: ignore[override]
+        @_in_order
+        def header(self, name: str, value: bytes) -> int:
             self.session.header(name.encode("utf-8", "surrogateescape"), value if self._leading_space else b" " + value)
             return Milter.CONTINUE
 
+        @_in_order
         def header_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
             """All of them at once, where libmilter's caller agreed that they need no answer."""
             if not self._leading_space:
@@ -119,11 +126,13 @@ def milter_class(
             return Milter.CONTINUE
 
         @Milter.noreply
+        @_in_order
         def body(self, chunk: bytes) -> int:
             self.session.body(chunk)
             return Milter.CONTINUE
 
         @Milter.symlist("i")
+        @_in_order
         def eom(self) -> int:
             try:
                 with activity.callback():
@@ -203,6 +212,20 @@ def milter_class(
 def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
     for step in steps:
         setattr(cls, step, Milter.noreply(_remembering_failure(getattr(cls, step))))
+
+
+def _in_order(step: Callable[..., int]) -> Callable[..., int]:
+    """A step of a message, where there is none, has an answer and a line in the log; what needs no answer is dropped."""
+
+    @functools.wraps(step)
+    def ordered(self: Any, *arguments: Any) -> int:
+        try:
+            return step(self, *arguments)
+        except OutOfOrder as error:
+            log.warning("[%s] %s came out of order: %s", self.session.connection.ref, step.__name__, error)
+            return Milter.TEMPFAIL if step.__name__ in ("envrcpt", "data", "eom") else Milter.CONTINUE
+
+    return ordered
 
 
 def _remembering_failure(step: Callable[..., int]) -> Callable[..., int]:

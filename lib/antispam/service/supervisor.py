@@ -25,7 +25,7 @@ from typing import NoReturn
 from antispam.net.sd_notify import Notifier
 from antispam.net.sockets import Listener, SocketUnavailable, open_listener
 from antispam.service import logs
-from antispam.service.activity import DrainUntil, Load
+from antispam.service.activity import DrainUntil, Load, Pulse
 from antispam.service.channel import Channel
 from antispam.service.children import (
     Child,
@@ -168,6 +168,9 @@ class Supervisor:
                 self._promote_if_ready()
             case ["closed"]:
                 child.closed = True
+            case ["exhausted", *_] if not child.leaving:
+                log.error("%s ran out of something: %s", child, line.removeprefix("exhausted "))
+                self._replace(child)
             case ["failed", *_]:
                 child.reason = line.removeprefix("failed ")
 
@@ -185,24 +188,23 @@ class Supervisor:
 
     def _examine(self, child: Child, now: float) -> None:
         """Kill who hangs or overstays; replace who is stuck."""
-        limits = child.generation.plan.limits
-        age = now - child.started
         if child.condemned:
             if now >= child.kill_at:
                 kill(child, signal.SIGKILL)
-        elif now >= child.kill_at:
-            self._condemn(child, "it did not leave in time")
-        elif child.slot is None:
-            if age > limits.prepare:
-                self._condemn(child, f"it took longer than {limits.prepare:g} s")
-        elif now - child.heard > limits.silence:
-            self._condemn(child, f"it hung, nothing was heard of it for {limits.silence:g} s")
-        elif not child.ready and age > limits.start:
-            self._condemn(child, f"it was not ready after {limits.start:g} s")
-        elif child.load.oldest > limits.callback and not child.leaving:
+        elif reason := child.overdue(now):
+            self._condemn(child, reason)
+        elif child.slot is not None and child.load.oldest > child.generation.plan.limits.callback and not child.leaving:
             log.error("%s: a callback has been running for %d s; the worker is replaced", child, child.load.oldest)
             kill(child, signal.SIGQUIT)
-            self._drain(child, "sessions", limits.sessions)
+            self._replace(child)
+
+    def _replace(self, child: Child) -> None:
+        """Let another take its place while it finishes its sessions; but not while one of its predecessors still does."""
+        slot, generation = child.slot, child.generation
+        if not any(
+            other.leaving and other.slot == slot for other in self._children.values() if other.generation is generation
+        ):
+            self._drain(child, "sessions", generation.plan.limits.sessions)
 
     def _condemn(self, child: Child, reason: str) -> None:
         """Kill a child in a moment; before that its stacks go to stderr, for whoever wants to know where it hung."""
@@ -367,6 +369,7 @@ class Supervisor:
 
     def _fork(self, generation: Generation, slot: int | None) -> None:
         parents_end, childs_end = Channel.pair()
+        pulse = Pulse()
         try:
             pid = fork_with_signals_blocked()
         except OSError as error:
@@ -376,10 +379,10 @@ class Supervisor:
             return
         if pid == 0:
             parents_end.close()
-            self._be_child(generation, slot, childs_end)
+            self._be_child(generation, slot, childs_end, pulse)
         childs_end.close()
         now = time.monotonic()
-        child = Child(pid, parents_end, generation, slot, now, now)
+        child = Child(pid, parents_end, generation, slot, now, now, pulse=pulse)
         self._children[pid] = child
         self._selector.register(parents_end, selectors.EVENT_READ, child)
         log.info("started %s", child)
@@ -391,7 +394,7 @@ class Supervisor:
             log.error("cannot fork a worker: %s", error.strerror)
             generation.due[slot] = time.monotonic() + TICK_SECONDS
 
-    def _be_child(self, generation: Generation, slot: int | None, channel: Channel) -> NoReturn:
+    def _be_child(self, generation: Generation, slot: int | None, channel: Channel, pulse: Pulse) -> NoReturn:
         """Become what the parent wants of this child, with nothing of the parent's left open: as long as any process
         holds the parent's end of a worker's pipe, that worker does not hear the parent die."""
         leave_the_parent(slot)
@@ -403,7 +406,7 @@ class Supervisor:
         for known in (self._current, self._pending, generation):
             if known is not None and (slot is None or beside or known.listener is not generation.listener):
                 known.listener.socket.close()
-        live(generation, slot, channel)
+        live(generation, slot, channel, pulse)
 
     def _reap(self) -> None:
         """Collect the dead; as process 1 of a container also those that are not ours."""

@@ -24,8 +24,9 @@ from typing import NoReturn, Protocol
 from antispam.chores import failures, steady
 from antispam.net.sockets import private_path, silent_listener
 from antispam.service import logs
-from antispam.service.activity import DrainUntil, Load
+from antispam.service.activity import DrainUntil, Load, Pulse
 from antispam.service.channel import Channel
+from antispam.service.exhaustion import exhausted, raise_limits
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +79,11 @@ class WorkerContext:
         beat_every: float,
         orphan_limit: float,
         reopen_logs: Callable[[], None],
+        pulse: Pulse | None = None,
     ) -> None:
         self.generation = generation
         self.slot = slot
+        self.pulse = pulse or Pulse()
         self._channel = channel
         self._listening = listening
         self._beat_every = beat_every
@@ -91,6 +94,7 @@ class WorkerContext:
         self._listening_at = -1
         self._silent: socket.socket | None = None
         self._orphaned = False
+        self._exhausted = False
         self._drain: Drain | None = None
         self._over_since = math.inf
         self._stop_deadline = math.inf
@@ -149,6 +153,10 @@ class WorkerContext:
 
     def _beat(self) -> None:
         logs.flush()
+        if not self._exhausted and (reason := exhausted()):
+            self._exhausted = True
+            log.error("worker %d: %s; it is replaced", self.slot, reason)
+            self._channel.send("exhausted", reason)
         load = self._load()
         self._channel.send("beat", load.sessions, load.messages, f"{load.oldest:.3f}")
 
@@ -254,6 +262,7 @@ def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -
     with contextlib.suppress(OSError, RuntimeError, AttributeError):  # a stderr that is no file, or none
         faulthandler.register(signal.SIGQUIT, all_threads=True)
     threading.excepthook = _report
+    raise_limits()
     steady("heart", context.speak, threading.Event(), pause=POLL_SECONDS).start()
     try:
         serve(context)

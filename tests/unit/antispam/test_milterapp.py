@@ -7,6 +7,8 @@ import contextlib
 import pytest
 
 import Milter
+from antispam.journey.session import OutOfOrder
+from antispam.mail.connection import Connection
 from antispam.service.activity import Activity
 from antispam.service.libmilter_session import milter_class
 from antispam.settings.program import RejectAt
@@ -106,3 +108,35 @@ def test_the_supervisor_sees_a_hang_in_every_step(callback, arguments, step):
         getattr(milter, callback)(*arguments)
     assert session.seen == {step: True}
     assert activity.load().oldest == 0
+
+
+@pytest.mark.parametrize(
+    ("callback", "arguments", "answer"),
+    [
+        ("envrcpt", ("<bob@example.com>",), Milter.TEMPFAIL),
+        ("data", (), Milter.TEMPFAIL),
+        ("eom", (), Milter.TEMPFAIL),
+        ("header", ("Subject", b"x"), Milter.CONTINUE),
+        ("header_fields", ([(b"Subject", b"x")],), Milter.CONTINUE),
+        ("body", (b"x",), Milter.CONTINUE),
+    ],
+)
+def test_a_step_out_of_order_has_an_answer_and_a_line_and_no_traceback(callback, arguments, answer, caplog):
+    milter = milter_class(_Lost, Activity(), RejectAt.DATA)()
+    milter._setctx(_Context())
+    milter._protocol = 0
+    assert getattr(milter, callback)(*arguments) == answer
+    assert f"{callback} came out of order" in caplog.text
+    assert not any(record.exc_info for record in caplog.records)
+
+
+class _Lost:
+    """A session without a message."""
+
+    connection = Connection(ref="c0ffee")
+
+    def __getattr__(self, step):
+        def fail(*arguments, **named):
+            raise OutOfOrder("no message is in progress")
+
+        return fail
