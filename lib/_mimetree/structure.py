@@ -31,22 +31,22 @@ _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+\n?)")
 # Lines that are no field and yet do not end a header: an mbox "From " line, a missing name, a stray continuation.
 _JUNK = re.compile(rb"(?:(?:From |[ \t]*+:|[ \t]+[^\s])[^\n]*+\n?)++")
 _BLANK = re.compile(rb"\r?\n")
-# Lines that begin like a delimiter and are none: a second's work for somebody who sends nothing else.
-_MAX_MISSES = 1_000_000
 _ENCODED_TRANSFER = frozenset({"base64", "quoted-printable"})
 
 
 @dataclass(frozen=True, slots=True)
 class TreeLimits:
-    """How much structure is looked at: parts of one message, levels of nesting, transfer encodings inside of others.
+    """How much structure is looked at: parts of one message, levels of nesting, transfer encodings inside of others, and lines
+    that begin like a delimiter and are none (the default is a second's work for somebody who sends nothing else).
 
-    The last one bounds memory: each such level holds a decoded copy.  Depth stays far below Python's recursion limit, so
+    `max_encoded` bounds memory: each such level holds a decoded copy.  Depth stays far below Python's recursion limit, so
     that callers may walk a tree recursively, as the email package does.
     """
 
     max_parts: int = 10_000
     max_depth: int = 100
     max_encoded: int = 4
+    max_misses: int = 1_000_000
 
 
 class Field(NamedTuple):
@@ -190,7 +190,7 @@ class _Builder:
             after = at + len(line)
             if match is not None:
                 after = self.delimiter(at, after, *match)
-            elif (misses := misses + 1) > _MAX_MISSES:
+            elif (misses := misses + 1) > self.limits.max_misses:
                 self.open[-1].defects.append(LIMIT_PARTS)
                 break
             at = after if self.source.startswith(b"--", after) else self.next_delimiter(after - 1, end)

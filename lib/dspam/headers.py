@@ -99,6 +99,7 @@ class HeaderFacts:
         self.hops(hops)
         self.sequence()
         self.domain = self.owners.get(b"from", b"")
+        self.name = self.values.get(b"from", b"").partition(b"<")[0] if b"<" in self.values.get(b"from", b"") else b""
         self.relations()
 
     def field(self, kind: _Kind, name: bytes, value: bytes) -> None:

@@ -1,161 +1,319 @@
-"""What a reader sees of an HTML document, and what its author hid from him.  Linear in time, never raises."""
+"""What a reader sees of an HTML document, and what its author hid from him.  Linear in time, never raises.
+
+Tags are cut as the HTML standard cuts them (section 13.2.5), so that no quote, comment or unfinished tag makes the filter read
+another text than people do.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-# "<" inside of a tag begins another one, so that nothing is looked at twice.
-_TAG = re.compile(rb"<(?:(/?[a-zA-Z][^<>]*+)|[!?/][^<>]*+)>")
-_TAG_NAME = re.compile(rb"(/?)([a-zA-Z][a-zA-Z0-9:]*+)")
-_ATTRIBUTE = re.compile(rb"""([a-zA-Z-]{1,40}+)[ \t\r\n]*+=[ \t\r\n]*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s"'>]++))""")
-_TURNED_OFF = re.compile(
-    rb"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden|font-size\s{0,9}:\s{0,9}[01](?:p[xt]|em|%|[;\"'\s]|$)|mso-hide",
-    re.IGNORECASE,
+from dspam.styles import NO_STYLE, Declaration, Look, Sheet, Style, declarations, look, style
+
+# A comment, a comment by mistake, a tag (what never ends reaches to the end). A quote matters behind "=" only.
+_TOKEN = re.compile(
+    rb"<(?:!--(?:-?>|.*?(?:--!?>|\Z))|(?:[!?]|/(?![a-zA-Z]))[^>]*+>?"
+    rb"|(/?[a-zA-Z](?:[^>=]++|=[ \t\r\n\f]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z))?+)*+)(?:>|\Z))",
+    re.DOTALL,
 )
-_STYLE_COLOUR = re.compile(rb"(?:^|[;\s])(background(?:-color)?|color)\s{0,9}:\s{0,9}([#\w]{3,20})")
-# These do not end a word: "V<b></b>iagra" is read as one.
-_INLINE = frozenset(
-    b"a abbr b big bdo cite code em font i ins kbd o:p s small span strike strong sub sup tt u wbr".split()
+_TAG_NAME = re.compile(rb"(/?)([^\s/>]++)")
+_ATTRIBUTE = re.compile(
+    rb"""([^\s=>"'/]{1,40}+)(?:[ \t\r\n\f]*+=[ \t\r\n\f]*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s>]++))?)?+"""
 )
-_UNREAD = frozenset({b"style", b"script", b"noscript", b"noframes", b"title"})
-_VOID = frozenset(b"area base br col hr img input link meta param".split())
-_SHOWN = frozenset({b"alt", b"title", b"content", b"value"})
-_LINKS = frozenset({b"href", b"src", b"action", b"background"})
-_WHITE = {b"#fff": b"white", b"#ffffff": b"white", b"ffffff": b"white", b"#000": b"black", b"#000000": b"black"}
-_MAX_TAGS = 3000
+# These end a word; all others, known or not, do not: "V<b></b>iagra" and "V<x></x>iagra" are read as one.
+_BLOCKS = frozenset(
+    (
+        b"address article aside blockquote body br button caption center dd details dialog dir div dl dt fieldset figcaption "
+        b"figure footer form frameset h1 h2 h3 h4 h5 h6 header hgroup hr html iframe img input isindex legend li listing main "
+        b"menu nav object ol optgroup option p plaintext pre section select summary table tbody td textarea tfoot th thead tr "
+        b"ul video"
+    ).split()
+)
+_VOID = frozenset(
+    b"area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split()
+)
+_RAW = {
+    name: re.compile(rb"</" + name + rb"(?=[\s/>])", re.IGNORECASE)
+    for name in b"style script title textarea xmp noembed noframes iframe".split()
+}
+_UNSEEN_RAW = frozenset(b"style script title noembed noframes iframe".split())
+_GONE = frozenset(b"template datalist rp".split())
+_LINKS = frozenset({b"href", b"src", b"action", b"background", b"formaction", b"xlink:href"})
+_IN_PARAGRAPH = frozenset(
+    (
+        b"body br button html iframe img input object optgroup option select tbody td textarea tfoot th thead tr video"
+    ).split()
+)
+_PARAGRAPH_ENDS = _BLOCKS - _IN_PARAGRAPH
+_ENDS = {
+    **dict.fromkeys((b"td", b"th"), frozenset({b"td", b"th"})),
+    b"tr": frozenset({b"td", b"th", b"tr"}),
+    b"li": frozenset({b"li"}),
+    b"option": frozenset({b"option"}),
+    **dict.fromkeys((b"dt", b"dd"), frozenset({b"dt", b"dd"})),
+}
+_FENCES = {
+    **dict.fromkeys((b"td", b"th", b"tr"), frozenset({b"table"})),
+    b"li": frozenset({b"ul", b"ol", b"menu", b"dir"}),
+}
+_CELLS = frozenset({b"td", b"th", b"table", b"caption"})
+_TABLE_PARTS = frozenset({b"table", b"tr", b"td", b"th", b"tbody", b"thead", b"tfoot", b"caption", b"body", b"html"})
+_MAX_TAGS = 20_000
+_MAX_DEPTH = 200
+_MAX_SHEET = 200_000
+_MAX_ANCHORS = 40
 # Python refuses to read a number of more than 4300 digits.
 _LONG_NUMBER = re.compile(r"(&#[0-9]{100})[0-9]++")
-_REMEMBERED = 250  # octets of a tag that may be remembered: the same tags come again and again
+_REMEMBERED = 400  # octets of a tag that may be remembered: the same tags come again and again
+_LINK_BLUE = ("color", "#0000ee", False)
 
 
 @dataclass(slots=True)
 class Reading:
-    """A document, reduced: the text in sight, the text out of sight, link targets by element, how many images and comments."""
+    """A document, reduced: the text in sight, the text out of sight, link targets by element, how many images and comments, and
+    whether there is more of it than is read."""
 
     seen: bytes = b""
     unseen: bytes = b""
+    asides: bytes = b""
     links: list[tuple[bytes, bytes]] = field(default_factory=list)
+    anchors: list[tuple[bytes, bytes]] = field(default_factory=list)
     images: int = 0
     comments: int = 0
-
-
-def without_comments(source: bytes) -> tuple[bytes, int]:
-    """The document without its comments, and how many there were; one without an end reaches to the end."""
-    pieces = source.split(b"<!--", _MAX_TAGS)
-    if len(pieces) == 1:
-        return source, 0
-    return pieces[0] + b"".join([piece.partition(b"-->")[2] for piece in pieces[1:]]), len(pieces) - 1
+    cut: bool = False
 
 
 class _Tag(NamedTuple):
-    """What a tag says by itself: its name, whether it closes an element, whether it ends a word, whether there is more to it;
-    whether what the element contains is hidden, or may be; link targets and texts in its attributes; the colours it sets;
-    whether its style turns it off."""
+    """What a tag says by itself: its name, whether it closes an element, whether it ends a word, what it is called in style
+    sheets, what it declares there (weak, as attributes do, and strong); link targets, texts in sight and out of sight in its
+    attributes; and its style where there is no sheet."""
 
     name: bytes
     closing: bool
     breaks: bool
-    plain: bool
-    unread: bool = False
-    can_hide: bool = False
-    links: Sequence[tuple[bytes, bytes]] = ()
-    texts: Sequence[bytes] = ()
-    background: bytes = b""
-    colour: bytes = b""
-    turned_off: bool = False
+    names: tuple[str, ...] = ()
+    weak: tuple[Declaration, ...] = ()
+    strong: tuple[Declaration, ...] = ()
+    links: tuple[tuple[bytes, bytes], ...] = ()
+    texts: tuple[bytes, ...] = ()
+    asides: tuple[bytes, ...] = ()
+    style: Style = NO_STYLE
 
 
 def _read_new_tag(inner: bytes) -> _Tag:
     head = _TAG_NAME.match(inner)
-    assert head  # what _TAG finds begins with a name
+    assert head  # what _TOKEN finds begins with a name
     name = head[2].lower()
-    breaks = name not in _INLINE
+    breaks = name in _BLOCKS
     if head[1]:
-        return _Tag(name, True, breaks, True)
-    found = {key.lower(): a or b or c for key, a, b, c in _ATTRIBUTE.findall(inner, head.end())}
-    unread = name in _UNREAD
-    if not found and not unread:
-        return _Tag(name, False, breaks, name != b"img")
-    links, texts = [], []
-    for key, value in found.items():
-        if key in _LINKS:
-            links.append((name, value))
-        elif key in _SHOWN:
-            texts.append(b" " + value + b" ")
-    background, colour, turned_off = found.get(b"bgcolor"), found.get(b"color"), False
-    if style := found.get(b"style"):
-        colours = {key[:1]: value for key, value in _STYLE_COLOUR.findall(style.lower())}
-        background, colour = background or colours.get(b"b"), colour or colours.get(b"c")
-        turned_off = _TURNED_OFF.search(style) is not None
-    background, colour = _colour(background), b"" if background else _colour(colour)
-    return _Tag(name, False, breaks, False, unread, name not in _VOID, links, texts, background, colour, turned_off)
+        return _Tag(name, True, breaks)
+    found: dict[bytes, bytes] = {}
+    for key, a, b, c in _ATTRIBUTE.findall(inner, head.end()):
+        found.setdefault(key.lower(), a or b or c)
+    if not found:
+        return _Tag(name, False, breaks, style=style(_GONE_BY_NAME) if name in _GONE else NO_STYLE)
+    links = tuple([(name, value) for key, value in found.items() if key in _LINKS])
+    texts, asides = _texts(name, found)
+    if name == b"img":
+        breaks = not _is_dot(found)
+    weak, strong = _weak(name, found), declarations(_said(found, b"style"))
+    names = [f".{one}" for one in _said(found, b"class").lower().split()[:20]]
+    if b"id" in found:
+        names.append("#" + _said(found, b"id").strip().lower())
+    return _Tag(name, False, breaks, tuple(names), weak, strong, links, texts, asides, style(weak + strong))
 
 
-_read_tag = lru_cache(maxsize=2048)(_read_new_tag)
+_read_tag = lru_cache(maxsize=4096)(_read_new_tag)
+_GONE_BY_NAME: tuple[Declaration, ...] = (("display", "none", True),)
+
+
+def _said(found: dict[bytes, bytes], name: bytes) -> str:
+    value = found.get(name, b"")
+    text = value[:2000].decode("latin-1")
+    return unescape(text) if "&" in text else text
+
+
+def _is_dot(found: dict[bytes, bytes]) -> bool:
+    """Whether an image takes no room: it does not part a word."""
+    return any(found.get(side, b"").strip(b" px") in (b"0", b"1") for side in (b"width", b"height"))
+
+
+def _texts(name: bytes, found: dict[bytes, bytes]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Texts in attributes: those that are shown in the element's place, and those that are not."""
+    shown = [b" " + found[key] + b" " for key in (b"alt", b"placeholder") if found.get(key)]
+    hidden = [b" " + found[key] + b" " for key in (b"title", b"content") if found.get(key)]
+    if value := found.get(b"value"):
+        (hidden if found.get(b"type", b"").lower() == b"hidden" else shown).append(b" " + value + b" ")
+    return tuple(shown), tuple(hidden)
+
+
+def _weak(name: bytes, found: dict[bytes, bytes]) -> tuple[Declaration, ...]:
+    """What attributes say of an element's look: any rule of a style sheet wins over them."""
+    said = [_LINK_BLUE] if name == b"a" and b"href" in found else []
+    if b"hidden" in found or name in _GONE or (name == b"dialog" and b"open" not in found):
+        said.append(("display", "none", name in _GONE))
+    for attribute, property_ in ((b"bgcolor", "background-color"), (b"color", "color"), (b"text", "color")):
+        if attribute in found and (attribute != b"text" or name == b"body"):
+            said.append((property_, _said(found, attribute).strip().lower(), False))
+    if found.get(b"background"):
+        said.append(("background-image", "url()", False))
+    if name == b"bdo" and _said(found, b"dir").lower() == "rtl":
+        said += [("direction", "rtl", False), ("unicode-bidi", "bidi-override", False)]
+    return tuple(said)
+
+
+class _Open(NamedTuple):
+    """An element that is open, how what is in it looks, and whether its end ends a word."""
+
+    name: bytes
+    look: Look
+    breaks: bool
 
 
 class _Reader:
-    """Walks over the tags and keeps in mind which element it is that hides what follows."""
+    """Walks over the tags and keeps in mind which elements are open."""
 
     def __init__(self) -> None:
         self.reading = Reading()
         self.seen: list[bytes] = []
         self.unseen: list[bytes] = []
-        self.into = self.seen  # where text goes
-        self.hiding: bytes | None = None  # the element that hides, and how many of its kind are open inside of it
-        self.nested = 0
-        self.background = b"white"
+        self.code: list[bytes] = []
+        self.asides: list[bytes] = []
+        self.sheet = Sheet()
+        self.sheet_left = _MAX_SHEET
+        self.styles: dict[_Tag, Style] = {}
+        self.open: list[_Open] = []
+        self.counts: dict[bytes, int] = {}
+        self.look = Look()
+        self.anchor: tuple[bytes, int] | None = None  # where the open link leads, and where its text begins
 
-    def tag(self, tag: _Tag) -> None:
-        if tag.breaks:
-            self.into.append(b" ")
-        if tag.name == self.hiding:
-            self.nested += -1 if tag.closing else 1
-            if not self.nested:
-                self.hiding, self.into = None, self.seen
-        if not tag.plain:
-            self.attributes(tag)
+    def text(self, text: bytes) -> None:
+        (self.seen if self.look.seen else self.unseen).append(text)
 
-    def attributes(self, tag: _Tag) -> None:
-        self.reading.images += tag.name == b"img"
+    def start(self, tag: _Tag) -> None:
+        name = tag.name
+        if name in _ENDS:
+            self.end_implied(_ENDS[name], _FENCES.get(name, _CELLS))
+        elif name in _PARAGRAPH_ENDS and self.counts.get(b"p"):
+            self.end_implied(_P, _CELLS)
+        found = self.style(tag)
+        inside = look(self.look, found) if found is not NO_STYLE else self.look
+        breaks = tag.breaks if found.inline is None else not found.inline
+        if breaks:
+            (self.seen if inside.seen else self.unseen).append(b" ")
         self.reading.links += tag.links
-        self.seen += tag.texts
-        if tag.can_hide and not self.hiding and (tag.unread or self.hides(tag)):
-            self.hiding, self.into, self.nested = tag.name, self.unseen, 1
+        for shown in tag.texts:
+            (self.seen if inside.seen else self.unseen).append(shown)
+        self.asides += tag.asides
+        if name in _VOID or len(self.open) >= _MAX_DEPTH:
+            self.reading.images += name == b"img"
+            return
+        if name == b"a" and tag.links and len(self.reading.anchors) < _MAX_ANCHORS:
+            self.anchor = tag.links[0][1], len(self.seen)
+        if inside.reversed and not self.look.reversed:
+            self.seen.append(b"\xe2\x80\xae")
+        self.open.append(_Open(name, self.look, breaks))
+        self.counts[name] = self.counts.get(name, 0) + 1
+        self.look = inside
 
-    def hides(self, tag: _Tag) -> bool:
-        """Whether such an element can't be read: turned off, too small, or painted as its background."""
-        if tag.background:
-            self.background = tag.background
-        return tag.turned_off or (bool(tag.colour) and tag.colour == self.background)
+    def style(self, tag: _Tag) -> Style:
+        if not self.sheet:
+            return tag.style
+        found = self.styles.get(tag)
+        if found is None:
+            declared = self.sheet.declared(tag.name.decode("latin-1"), tag.names)
+            found = self.styles[tag] = style(tag.weak + declared + tag.strong) if declared else tag.style
+        return found
+
+    def end(self, tag: _Tag) -> None:
+        if not self.counts.get(tag.name):
+            if tag.breaks:
+                self.text(b" ")
+            return
+        at = len(self.open) - 1
+        while self.open[at].name != tag.name:
+            if self.open[at].name in _CELLS and tag.name not in _TABLE_PARTS:
+                return  # an element of the cell's surroundings does not end within the cell
+            at -= 1
+        self.close_to(at)
+
+    def end_implied(self, names: frozenset[bytes], fences: frozenset[bytes]) -> None:
+        """Close what ends where this element begins, though its end tag was left out."""
+        found = None
+        for at in range(len(self.open) - 1, -1, -1):
+            name = self.open[at].name
+            if name in names:
+                found = at
+            elif name in fences:
+                break
+        if found is not None:
+            self.close_to(found)
+
+    def close_to(self, at: int) -> None:
+        for one in reversed(self.open[at:]):
+            self.counts[one.name] -= 1
+            if one.name == b"a" and self.anchor:
+                target, start = self.anchor
+                self.reading.anchors.append((target, b"".join(self.seen[start : start + 10])[:200]))
+                self.anchor = None
+            if self.look.reversed and not one.look.reversed:
+                self.seen.append(b"\xe2\x80\xac")
+            if one.breaks:
+                self.text(b" ")
+            self.look = one.look
+        del self.open[at:]
+
+    def raw(self, name: bytes, content: bytes) -> None:
+        """The content of an element in which there are no tags."""
+        if name == b"style" and self.sheet_left > 0:
+            self.sheet.add(content[: self.sheet_left].decode("latin-1"))
+            self.sheet_left -= len(content)
+            self.styles.clear()
+        if name in _UNSEEN_RAW:
+            self.code += (b" ", content)
+        else:
+            self.text(content)
 
 
-def _colour(value: bytes | None) -> bytes:
-    if not value:
-        return b""
-    value = value.lower()
-    return _WHITE.get(value, value)
+_P = frozenset({b"p"})
 
 
 def read(source: bytes) -> Reading:
     """Reduce a document, given in UTF-8 (or any bytes)."""
-    source, comments = without_comments(source)
     reader = _Reader()
-    reader.reading.comments = comments
-    pieces = iter(_TAG.split(source, _MAX_TAGS))
-    reader.seen.append(next(pieces))
-    for inner, text in zip(pieces, pieces, strict=True):
-        if inner is not None:
-            reader.tag(_read_tag(inner) if len(inner) <= _REMEMBERED else _read_new_tag(inner))
-        reader.into.append(text)
-    reader.reading.seen = _unescape(b"".join(reader.seen))
-    reader.reading.unseen = _unescape(b"".join(reader.unseen))
-    return reader.reading
+    reading, search, at = reader.reading, _TOKEN.search, 0
+    for _ in range(_MAX_TAGS):
+        found = search(source, at)
+        if found is None:
+            reader.text(source[at:])
+            break
+        if found.start() > at:
+            reader.text(source[at : found.start()])
+        at = found.end()
+        inner = found[1]
+        if inner is None:
+            reading.comments += source.startswith(b"<!--", found.start())
+            continue
+        tag = _read_tag(inner) if len(inner) <= _REMEMBERED else _read_new_tag(inner)
+        if tag.closing:
+            reader.end(tag)
+            continue
+        reader.start(tag)
+        if tag.name in _RAW:
+            end = _RAW[tag.name].search(source, at)
+            stop = end.start() if end else len(source)
+            reader.raw(tag.name, source[at:stop])
+            at = stop
+    else:
+        reading.cut = True
+    reading.seen = _unescape(b" ".join(b"".join(reader.seen).split()))
+    reading.unseen = _unescape(b" ".join(b"".join(reader.unseen + reader.code).split()))
+    reading.asides = _unescape(b" ".join(b"".join(reader.asides).split()))
+    return reading
 
 
 def unescape(text: str) -> str:
@@ -166,4 +324,5 @@ def unescape(text: str) -> str:
 def _unescape(text: bytes) -> bytes:
     if b"&" not in text:
         return text
-    return unescape(text.decode("utf-8", "replace")).encode("utf-8", "replace")
+    text = text.replace(b"&nbsp;", b" ")
+    return unescape(text.decode("utf-8", "replace")).encode("utf-8", "replace") if b"&" in text else text

@@ -1,0 +1,102 @@
+"""What a disguised word means: "vіаgrа" with Cyrillic letters, "v1agra", "v-i-a-g-r-a" and "viaaagra" are one word to a reader.
+
+A word keeps its own spelling as a feature; what is found here is counted beside it.  Only readings in plain ASCII letters are
+given: a word of another script that imitates nothing has none.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import product
+
+# For each Latin letter those that look like it once case is folded (UTS 39, and small capitals, strokes, hooks and tails).
+_LOOK_ALIKE = {
+    "a": "аαɑᴀᎪᗅꓮⱥɐаⲁ", "b": "вьҍƅβɓƀᏴᏏᗷᑲꓐʙᴃꞵⲃ", "c": "сϲςᴄᏟⲥꓚƈȼɕꞓ", "d": "ԁᏧᎠᑯᗞꓓᴅđɖɗꓒ", "e": "еєҽεɛᴇᎬꓰⲉɇəǝɘ",
+    "f": "ƒꓝꜰϝғ", "g": "ԍɡɢᏀᏳꓖɠǥցᶃ", "h": "һнհηᎻᏂʜꓧⲏħɦңҥԧ", "i": "ꓲіıɩɪιӏᎥⲓꙇɨïӀ", "j": "јյϳᎫꓙᴊȷɉʝ", "k": "кκᏦᴋꓗⲕƙқҝҡҟ",
+    "l": "ӏוןǀᏞꓡʟłƚɫⳑ", "m": "мᎷꓟᴍⲙɱϻ", "n": "пηոռղɴꓠⲛɲŋƞп", "o": "оοօסᴏⲟꓳøɵөσჿⵔ〇੦ჾ", "p": "рρᏢᴘꓑⲣþƥ", "q": "ԛգզɋ",
+    "r": "гᴦᎡꓣʀɍɽɾɹя", "s": "ѕꜱᏕꓢʂȿƨƽѕ", "t": "тτᎢꓔᴛⲧŧƭʈեґ", "u": "υսᴜꓴʋμцʉմ", "v": "νѵᴠᏙꓦʌט", "w": "ѡԝաωᴡᎳꓪшɯ",
+    "x": "хχᕁꓫⲭҳ×", "y": "уүγყʏꓬⲩɏƴўч", "z": "ᴢᏃꓜƶȥʐʑɀζ",
+}  # fmt: skip
+_TWO_LETTERS = {"æ": "ae", "ӕ": "ae", "œ": "oe", "ᴁ": "ae", "ǆ": "dz", "ð": "d", "ʃ": "s", "з": "e"}
+# The digits and signs that stand for letters; what can be two letters is tried as both.
+_DIGITS = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g"}
+_SIGN_LETTERS = {"@": "a", "!": "i", "|": "il", "+": "t"}
+MAX_LENGTH = 24
+_MAX_READINGS = 4
+# In many fonts a capital I and a small l are one: "paypaI", "VlAGRA".
+_CAPITAL_I = re.compile(r"(?<=[a-z])I++(?![A-Z])")
+_SMALL_L = re.compile(r"(?<=[A-Z])l(?=[A-Z])")
+_STRETCHED = re.compile(r"(.)\1{2,}")
+_ELISION = re.compile(r"[a-z]+'(?:s|t|d|m|re|ve|ll|em)")
+
+
+def _meanings() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {char: tuple(letters) for char, letters in _DIGITS.items()}
+    for letter, alike in _LOOK_ALIKE.items():
+        for char in dict.fromkeys(alike + alike.lower()):
+            found[char] = (*found.get(char, ()), *([letter] if letter not in found.get(char, ()) else []))
+    found |= {char: (letters,) for char, letters in _TWO_LETTERS.items()}
+    return found | {"$": ("s",), "'": ("",), "-": ("",), "_": ("",)}
+
+
+_MEANINGS = _meanings()
+
+
+@lru_cache(maxsize=8192)
+def readings(word: bytes) -> tuple[bytes, ...]:
+    """The plain words, in small letters, that a word (UTF-8) may be read as, the likeliest first; without the word itself."""
+    if len(word) > 2 * MAX_LENGTH:
+        return ()
+    small = word.lower()
+    return tuple([one for one in _readings(word.decode("utf-8", "replace")) if one != small])
+
+
+def _readings(word: str) -> tuple[bytes, ...]:
+    if "I" in word or "l" in word:
+        word = _SMALL_L.sub("i", _CAPITAL_I.sub(lambda found: "l" * len(found[0]), word))
+    word = word.lower()
+    if not word.isascii():
+        word = "".join([char for char in unicodedata.normalize("NFD", word) if not unicodedata.combining(char)])
+    digits = sum(map(str.isdecimal, word))
+    letters = sum(map(str.isalpha, word))
+    if letters < 2 or digits > letters or len(word) > MAX_LENGTH or _ELISION.fullmatch(word):
+        return ()
+    options: list[tuple[str, ...]] = []
+    for char in word:
+        meanings = (char,) if "a" <= char <= "z" else _MEANINGS.get(char)
+        if meanings is None:
+            return ()
+        options.append(meanings)
+    found: dict[str, None] = {}
+    for letters_read in _combinations(options):
+        spelt = "".join(letters_read)
+        if _STRETCHED.search(spelt):
+            found[_STRETCHED.sub(r"\1", spelt)] = None
+            found[_STRETCHED.sub(r"\1\1", spelt)] = None
+        else:
+            found[spelt] = None
+    return tuple([one.encode() for one in found if len(one) > 1][:_MAX_READINGS])
+
+
+def _combinations(options: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """All ways to read, or only the first and the last of each letter where there are too many."""
+    if sum(len(one) > 1 for one in options) <= 2:
+        return list(product(*options))
+    return [tuple(one[0] for one in options), tuple(one[-1] for one in options)]
+
+
+@lru_cache(maxsize=8192)
+def joined(chain: bytes, sign: bytes) -> tuple[bytes, ...]:
+    """The words that pieces with the same sign (or space) between them may be read as: "v.i.a.g.r.a", "c@sh"."""
+    text = chain.decode("utf-8", "replace")
+    separator = sign.decode("latin-1")
+    found: dict[bytes, None] = {}
+    letters = _SIGN_LETTERS.get(separator, "")
+    for letter in letters if separator == "@" else (*letters, ""):
+        word = text.replace(separator, letter)
+        if 2 < len(word) <= MAX_LENGTH and any(map(str.isalpha, word)):
+            plain = _readings(word)
+            found.update(dict.fromkeys(plain or (word.encode("utf-8", "replace"),)))
+    return tuple(found)[:_MAX_READINGS]

@@ -1,0 +1,313 @@
+"""A message as its reader would see it: facts of its structure, texts with the places they stand in, and where its links lead.
+
+Budgets are for text in sight.  Each alternative and each part has its own, and it is spent after markup, spaces and invisible
+characters are gone, so that nobody can push his text out of sight of the filter and keep it in sight of people.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+import _charsets
+from _mimetree import Part, TreeLimits, decode_transfer, parameter, parse
+from dspam import html
+from dspam.headers import HeaderFacts, content_type, owner, parents
+from dspam.letters import plain, signs, without_invisible
+
+MAX_SOURCE = 1 << 24
+MAX_TEXT = 10_000
+_MAX_ALL_TEXT = 40_000
+_MAX_RAW = 1 << 19  # octets of one part, and twice as many of all, that are decoded
+_MAX_UNSEEN = 300
+_MAX_UNREAD = 300
+UNSEEN = frozenset({b"unseen", b"unread", b"aside"})
+"""Places of texts that are not in sight."""
+_MAX_LINKS = 40
+_MAX_FACTS = 1000
+_LIMITS = TreeLimits(max_parts=60, max_depth=12, max_encoded=2, max_misses=50_000)
+
+# "http://", "https://" or "www.", written so that the search for it skips what begins with neither letter.
+_URL = re.compile(rb"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])[wW][wW]\.)[^\s<>\"')\]]{1,200}")
+_GAP = re.compile(rb"[ \t\n\v\f]{2,}")
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/enriched", "text/richtext"})
+_HTML_NAMES = frozenset({b".html", b".htm", b".shtml", b".xhtml", b".svg", b".xht"})
+_NAMED_HOST = re.compile(rb"(?<![a-z0-9.@-])((?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,12})(?![a-z0-9.@-])")
+_SPACES = re.compile(r"\s{2,}")
+_FOLD = re.compile(rb"\r?\n[ \t]")
+_EDGES = b".,;:!?()[]<>\"'*_-"
+_CALENDAR_LINE = re.compile(
+    rb"^(?:SUMMARY|DESCRIPTION|LOCATION|COMMENT|CONTACT|X-ALT-DESC)[;:][^\n]*+", re.IGNORECASE | re.MULTILINE
+)
+
+
+@dataclass(slots=True)
+class Document:
+    """What is to be hashed: facts are one feature each, texts are cut into words. Each text has its place."""
+
+    header: list[bytes] = field(default_factory=list)
+    structure: list[bytes] = field(default_factory=list)
+    texts: list[tuple[bytes, bytes]] = field(default_factory=list)
+    author: bytes = b""
+    linked: list[bytes] = field(default_factory=list)
+    links: int = 0
+    text_left: int = _MAX_ALL_TEXT
+    raw_left: int = 2 * _MAX_RAW
+
+    def text(self, place: bytes, text: bytes, limit: int = MAX_TEXT) -> bytes:
+        """Add a text in UTF-8, of a long one the beginning and the end; returns what was added, its letters as they were."""
+        folded = text.isascii()
+        if not folded:
+            shown, facts = without_invisible(text.decode("utf-8", "replace"))
+            self.structure += facts + signs(shown)
+            text = _SPACES.sub("  ", shown).encode("utf-8", "replace")
+        text = _shortened(_GAP.sub(b"  ", text), min(limit, self.text_left))
+        self.text_left -= len(text)
+        if text:
+            self.texts.append(
+                (place, text if folded else plain(text.decode("utf-8", "ignore")).encode("utf-8", "replace"))
+            )
+        return text
+
+
+def _shortened(text: bytes, limit: int) -> bytes:
+    """At most so many octets of a text, from both of its ends; no character is cut."""
+    if len(text) <= limit:
+        return text
+    text = text[: limit * 4 // 5] + b"\n" + text[len(text) - limit // 5 :]
+    return text if text.isascii() else text.decode("utf-8", "ignore").encode()
+
+
+def read(message: bytes) -> Document:
+    """Read a message: headers, an empty line, body; any octets. Time and memory are bounded, nothing is raised."""
+    top = parse(message[:MAX_SOURCE], _LIMITS)
+    header = HeaderFacts(top.fields)
+    document = Document(header=header.facts[:_MAX_FACTS], author=header.domain)
+    document.text(b"text", header.subject[:1000])
+    document.text(b"from", header.name[:200])
+    _Body(document).read(top)
+    del document.structure[_MAX_FACTS:]
+    return document
+
+
+class _Body:
+    """Reads the parts of a message into a document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.types: list[bytes] = []
+
+    def read(self, top: Part) -> None:
+        document = self.document
+        self.part(top, top=True)
+        facts = document.structure
+        facts.append(b"parts " + b" ".join(self.types[:8]))
+        facts.append(b"size %d" % (top.end - top.body).bit_length())
+        facts += [b"defect " + name.encode() for name in sorted(set(top.defects))]
+        owners = {owner(host) for host in document.linked}
+        if owners:
+            facts.append(b"links %d" % min(len(document.linked).bit_length(), 6))
+            facts.append(b"linked owners %d" % min(len(owners), 4))
+            facts.append(b"links to author %d" % (document.author in owners))
+
+    def part(self, part: Part, top: bool = False) -> None:
+        """A part and what is in it, in the order of the message."""
+        kind = part.media_type.encode("ascii", "replace")[:40]
+        self.types.append(kind)
+        extensions = () if top else _part_header(part, self.document)
+        if part.children:
+            if part.media_type == "multipart/alternative":
+                self.alternatives(part.children)
+            else:
+                for child in part.children:
+                    self.part(child)
+            return
+        if not part.media_type.startswith(("text/", "message/", "multipart/")):
+            self.document.structure.append(b"attached " + kind)
+        if (form := _form(part, extensions)) is not None:
+            raw = self.content(part, form)
+            self.show(part, form, raw)
+
+    def alternatives(self, children: list[Part]) -> None:
+        """Of several ways to say the same a reader is shown the last that his program knows, which is HTML if there is any."""
+        shown = max((number for number, child in enumerate(children) if _has_html(child)), default=len(children) - 1)
+        others = []
+        before = len(self.document.texts)
+        for number, child in enumerate(children):
+            plain_text = number != shown and not child.children and child.media_type == "text/plain"
+            if plain_text and _has_html(children[shown]):
+                self.types.append(b"text/plain")
+                _part_header(child, self.document)
+                others.append(child)
+            else:
+                self.part(child)
+        seen = b" ".join([text for place, text in self.document.texts[before:] if place == b"text"])
+        for child in others:
+            self.compare(child, seen)
+
+    def compare(self, part: Part, seen: bytes) -> None:
+        """The plain text beside HTML that people read: how much of it says something else, and what that is."""
+        raw = self.content(part, "plain")
+        known = set(seen.lower().split())
+        own = {word.strip(_EDGES) for word in _URL.sub(b" ", raw).lower().split()[:3000]}
+        own = {word for word in own if word.isalpha()}
+        other = own - {word.strip(_EDGES) for word in known}
+        self.document.structure.append(b"alternatives differ %d" % (4 * len(other) // max(1, len(own))))
+        if 2 * len(other) > len(own):
+            self.document.text(b"unread", raw, _MAX_UNREAD)
+        else:
+            self.show(part, "plain", raw)
+
+    def content(self, part: Part, form: str) -> bytes:
+        """The text of a part in UTF-8, with LF, as far as the budget for markup goes."""
+        document = self.document
+        types = part.values(b"content-type")
+        charset = _charset(types[0][:1000]) if types else None
+        encoding = part.transfer_encoding
+        kind = part.media_type.encode("ascii", "replace")[:30]
+        document.structure.append(b"charset " + (charset or "").lower().encode("ascii", "replace")[:20])
+        document.structure.append(b"encoding %s %s" % (encoding.encode("ascii", "replace")[:20], kind))
+        limit = min(_MAX_RAW, document.raw_left)
+        raw = decode_transfer(part.source[part.body : min(part.end, part.body + 2 * limit)], encoding)
+        if len(raw) > limit:
+            document.structure.append(b"too long to read")
+        raw = raw[:limit]
+        document.raw_left -= len(raw)
+        if not raw.isascii() or _charsets.shifted(charset):
+            raw = _charsets.decode(raw, charset).encode("utf-8", "replace")
+        return _calendar(raw) if form == "calendar" else raw.replace(b"\r\n", b"\n")
+
+    def show(self, part: Part, form: str, raw: bytes) -> None:
+        """Take in a text that people see."""
+        document, facts = self.document, self.document.structure
+        if form == "html" or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
+            raw = _read_html(raw, document)
+        else:
+            for found in islice(_URL.finditer(raw), _MAX_LINKS):
+                _link(b"text", found[0], document)
+        text = document.text(b"text", raw)
+        if text:
+            kind = part.media_type.encode("ascii", "replace")[:30]
+            capitals = len(text) - len(text.translate(None, b"AEIORSTNL"))
+            facts.append(b"capitals %d" % (capitals * 40 // len(text)))
+            facts.append(b"excited %d" % min(text.count(b"!").bit_length(), 4))
+            facts.append(b"text %s %d" % (kind, len(text).bit_length()))
+
+
+def _form(part: Part, extensions: tuple[bytes, ...]) -> str | None:
+    """How the content of a part is read: "html", "calendar", "plain"; None for what is no text."""
+    if part.media_type in _HTML_TYPES:
+        return "html"
+    if part.media_type in ("text/calendar", "application/ics") or b".ics" in extensions:
+        return "calendar"
+    if part.media_type.startswith(("text/", "message/", "multipart/")):
+        return "plain"
+    return "html" if _HTML_NAMES.intersection(extensions) else None
+
+
+def _has_html(part: Part) -> bool:
+    return any(not one.children and one.media_type in _HTML_TYPES for one in part.walk())
+
+
+def _part_header(part: Part, document: Document) -> tuple[bytes, ...]:
+    """Take in the header of a part; returns the extensions of its names."""
+    facts, extensions = document.structure, []
+    for item in part.fields[:10]:
+        name = item.name.lower()[:40]
+        value = item.value[:300].strip()
+        if name == b"content-type":
+            facts += content_type(b" of part", value)
+        elif name == b"content-disposition":
+            facts.append(b"disposition " + value.partition(b";")[0][:20].lower())
+        elif name != b"content-transfer-encoding":
+            facts.append(b"part has " + item.name[:40])
+        if name.startswith(b"content-") and (at := value.rfind(b".")) > 0 and b"name" in value:
+            extensions.append(value[at : at + 6].strip(b'"; ').lower())
+            facts.append(b"extension " + extensions[-1])
+    return tuple(extensions)
+
+
+def _calendar(raw: bytes) -> bytes:
+    """What an invitation shows (RFC 5545): lines are unfolded (3.1), text is unescaped (3.3.11)."""
+    raw = _FOLD.sub(b"", raw)
+    lines = [line.partition(b":")[2] for line in islice(_CALENDAR_LINE.findall(raw), 100)]
+    text = b"\n".join(lines).replace(b"\r", b"")
+    return text.replace(b"\\n", b"\n").replace(b"\\N", b"\n").replace(b"\\", b"")
+
+
+def _read_html(source: bytes, document: Document) -> bytes:
+    reading = html.read(source)
+    for name, target in reading.links:
+        _link(name, target, document)
+    for target, text in reading.anchors:
+        _compare_anchor(target, text, document)
+    facts = document.structure
+    document.text(b"aside", reading.asides, _MAX_UNSEEN)
+    if reading.unseen:
+        document.text(b"unseen", reading.unseen, _MAX_UNSEEN)
+        facts.append(b"unseen %d" % len(reading.unseen).bit_length())
+    if reading.comments:
+        facts.append(b"comments %d" % reading.comments.bit_length())
+    facts.append(b"seen %d" % (10 * len(reading.seen) // max(1, len(source))))
+    facts.append(b"images %d" % reading.images.bit_length())
+    return reading.seen
+
+
+@lru_cache(maxsize=512)
+def _charset(content_type: bytes) -> str | None:
+    return parameter(content_type, "charset")
+
+
+def _compare_anchor(target: bytes, text: bytes, document: Document) -> None:
+    """A link whose text names one host and that leads to another: what it says it is, is a fact."""
+    if b"." not in text or not (named := _NAMED_HOST.search(text.lower())):
+        return
+    host = _read_link(b"a", target[:200].strip()).host
+    if host and owner(named[1]) != owner(host):
+        document.structure += [b"link says another host", b"link says " + owner(named[1])]
+
+
+class _LinkRead(NamedTuple):
+    """What a link says, the host that it leads to, if it is a name, and the path there."""
+
+    facts: list[bytes]
+    host: bytes
+    path: bytes
+
+
+def _link(place: bytes, target: bytes, document: Document) -> None:
+    if document.links >= _MAX_LINKS:
+        return
+    document.links += 1
+    told = _read_link(place, target[:200].strip())
+    document.structure += told.facts
+    if told.host:
+        document.linked.append(told.host)
+    document.text(b"link", told.path)
+
+
+@lru_cache(maxsize=2048)
+def _read_link(place: bytes, target: bytes) -> _LinkRead:
+    scheme, colon, rest = target.partition(b":")
+    if not colon or len(scheme) > 10:
+        scheme, rest = b"", target
+    facts = []
+    scheme = scheme.lower()
+    host, _, path = rest.lstrip(b"/").partition(b"/")
+    if scheme == b"mailto":
+        host = rest.rpartition(b"@")[2].partition(b"?")[0]
+    elif b"@" in host:
+        facts.append(b"link with user")
+    host = host.rpartition(b"@")[2].partition(b"?")[0]
+    host, _, port = host.partition(b":")
+    host = host.lower()[:100]
+    if port:
+        facts.append(b"link port " + port[:6])
+    if host and host.translate(None, b"0123456789.") == b"":
+        facts.append(b"link to number")
+    facts.append(b"link of %s %s" % (place, scheme))
+    facts += [b"link " + parent for parent in parents(host)]
+    return _LinkRead(facts, host if b"." in host else b"", path[:60] if scheme != b"mailto" else b"")
