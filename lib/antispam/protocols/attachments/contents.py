@@ -115,7 +115,7 @@ class Looker:
             if hits >= _MAX_HITS:
                 return
             for hit in self._item(file, kind, item):
-                hits += 1
+                hits += _MAX_HITS if hit.reason == LIMIT else 1
                 yield hit
             if not macros and item.reason == NAME and office.is_macro_entry(item.name):
                 macros = True
@@ -154,7 +154,7 @@ class Looker:
         octets, fault = item.whole()
         if fault:
             yield self._closed(*fault) if fault[0] in CLOSED else Hit(*fault)
-        if not octets:
+        if not octets or (fault and fault[0] == LIMIT):
             return
         # A stream in front of a tar archive is one archive to those who open it.
         depth = file.depth if kind in archives.STREAMS and kinds.TAR in known else file.depth + 1

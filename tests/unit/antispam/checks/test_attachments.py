@@ -6,6 +6,7 @@ import dataclasses
 import io
 import zipfile
 
+import bms
 import pytest
 
 from antispam.checks import attachments
@@ -18,7 +19,10 @@ from antispam.mail.draft import ChangeHeader, Draft
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.verdicts import Action
+from antispam.protocols.attachments import Answer, Markup
+from antispam.service.application import settings_classes
 from antispam.settings import SettingsError, default_settings, load_text
+from antispam.settings.dialects import BMS
 from antispam.settings.program import ProgramSettings
 from support.dns import ScriptedResolver
 
@@ -186,3 +190,51 @@ def test_a_message_file_in_a_message_file_in_a_message_file_is_no_reason_to_remo
 def test_senders_of_some_domains_learn_of_it_instead(tmp_path, domains, remedy, action):
     given = services(tmp_path, reject_virus_from=domains, remedy=remedy)
     assert judge(message(PART % (b"run.exe", b"MZ")), given)[1].action is action
+
+
+def attached(name, content):
+    return message(PART % (name, content))
+
+
+def macros():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("word/vbaProject.bin", b"x")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answer", "action"),
+    [(Answer.ACCEPT, None), (Answer.REPORT, Action.CONTINUE), (Answer.BAN, Action.REJECT)],
+)
+@pytest.mark.parametrize("name", [b"a.docx", b"a.docm"])
+def test_what_follows_from_macros_is_a_setting(tmp_path, answer, action, name):
+    given = services(tmp_path, macros=answer, remedy=Remedy.REJECT)
+    finding, verdict = judge(attached(name, macros()), given)
+    assert (verdict.action if finding else None) is action
+
+
+@pytest.mark.parametrize(
+    ("answer", "action"), [(Markup.ACCEPT, None), (Markup.CLEAN, Action.CONTINUE), (Markup.BAN, Action.REJECT)]
+)
+@pytest.mark.parametrize("name", [b"a.html", b"a.svg"])
+def test_what_follows_from_html_and_svg_that_is_attached_is_a_setting(tmp_path, answer, action, name):
+    given = services(tmp_path, html_attachments=answer, svg_attachments=answer, remedy=Remedy.REJECT)
+    content = b"<svg><script>x</script></svg>" if name == b"a.svg" else b"<html><script>x</script></html>"
+    finding, verdict = judge(attached(name, content), given)
+    assert (verdict.action if finding else None) is action
+
+
+@pytest.mark.parametrize("option", ["unreadable_archives", "encrypted_zip"])
+@pytest.mark.parametrize(("value", "action"), [("yes", Action.REJECT), ("no", Action.CONTINUE)])
+def test_what_can_not_be_opened_follows_a_setting_under_its_old_name_as_well(tmp_path, option, value, action):
+    text = f"[defang]\n{option} = {value}\nremedy = reject\n"
+    loaded = load_text(text, settings_classes(bms.JOURNEY), translate=BMS)
+    given = dataclasses.replace(services(tmp_path), settings=loaded)
+    assert judge(attached(b"a.rar", b"no archive"), given)[1].action is action
+
+
+def test_what_takes_longer_than_the_message_has_follows_on_error(tmp_path):
+    given = dataclasses.replace(services(tmp_path), deadline=Deadline(0.0, lambda: 1.0))
+    finding = collect(Connection("c"), attached(b"a.zip", zipped("a.txt")), None, given)
+    assert finding.error

@@ -42,6 +42,7 @@ _MEMORY = 256 << 20
 _SECONDS = 10.0
 _HEAD = 4096
 _RECORD = struct.Struct("=cI")
+_MAX_RECORDS = 50_000
 # So many at a time in each worker, so that a flood of archives costs time, not memory.
 _seats = threading.BoundedSemaphore(2)
 
@@ -153,8 +154,11 @@ def _read(told: bytes, fault: Item | None, budget: Budget) -> Iterator[Item]:
 
 
 def _records(told: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(letter, value); no more than an unpacker that works writes, since one that was taken over may write anything."""
     at = 0
-    while at + _RECORD.size <= len(told):
+    for _ in range(_MAX_RECORDS):
+        if at + _RECORD.size > len(told):
+            return
         letter, length = _RECORD.unpack_from(told, at)
         at += _RECORD.size
         yield letter, told[at : at + length]
