@@ -53,21 +53,8 @@ from antispam.checks import (
     wiretap,
     words,
 )
-from antispam.commands.backup import backup_command, restore_command
-from antispam.commands.callback import cbv_command, dsn_command
-from antispam.commands.dkim import dkim_command
-from antispam.commands.errors_page import errors_page_command
-from antispam.commands.learning import evaluate_command, train_command
-from antispam.commands.lists import bans_command, lists_command
-from antispam.commands.outbox import outbox_command
-from antispam.commands.preferences import preferences_command
-from antispam.commands.program import make_group
-from antispam.commands.quarantine.commands import quarantine_commands
-from antispam.commands.report import report_command
-from antispam.commands.reputation import reputation_command
-from antispam.commands.srs import srs_command
+from antispam.commands.program import Command, make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
-from antispam.learning import releases
 
 CONNECTION, MESSAGE, RECIPIENT = Scope.CONNECTION, Scope.MESSAGE, Scope.RECIPIENT
 
@@ -169,22 +156,70 @@ main = make_group(
     "bms",
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
     commands=(
-        train_command,
-        evaluate_command,
-        preferences_command,
-        quarantine_commands(releases.teaching, limits=releases.limits),
-        outbox_command,
-        backup_command,
-        restore_command,
-        cbv_command,
-        dsn_command,
-        lists_command,
-        bans_command,
-        srs_command,
-        report_command,
-        reputation_command,
-        dkim_command,
-        errors_page_command,
+        Command(
+            "train",
+            "learning:train_command",
+            "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files) is VERDICT.",
+        ),
+        Command(
+            "evaluate",
+            "learning:evaluate_command",
+            "Measure the filter on mail of which somebody knows what it is.",
+        ),
+        Command(
+            "preferences",
+            "preferences:preferences_command",
+            "What users, their groups and the site want otherwise than [dspam] of milter.cfg has it.",
+        ),
+        Command(
+            "quarantine",
+            "quarantine.commands:quarantine_command",
+            "Look into the mail that was kept from people; release it, delete it, clean up.",
+        ),
+        Command(
+            "outbox",
+            "outbox:outbox_command",
+            "The mail that the filter sends itself: what waits, and what could not be sent.",
+        ),
+        Command(
+            "backup",
+            "backup:backup_command",
+            "Copy the whole store (history, quarantine, outbox, dictionaries, lists) to FILE while the filter runs.",
+        ),
+        Command(
+            "restore",
+            "backup:restore_command",
+            "Replace the content of the store by what `backup` copied to FILE.",
+        ),
+        Command(
+            "cbv",
+            "callback:cbv_command",
+            "Ask the mail server of ADDRESS whether it takes bounces for it, and show the dialogue.",
+        ),
+        Command("dsn", "callback:dsn_command", "The notices to senders."),
+        Command(
+            "lists",
+            "lists:lists_command",
+            "Senders and clients that the filter remembers: whitelist, blacklist, banned-ip, banned-domain.",
+        ),
+        Command(
+            "bans",
+            "lists:bans_command",
+            "Write who is banned as a zone file, which other mail servers can ask as a DNSBL (RFC 5782).",
+        ),
+        Command("srs", "srs:srs_command", "Signed and rewritten envelope senders ([srs], docs/srs.md)."),
+        Command(
+            "report",
+            "report:report_command",
+            "Tell what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.",
+        ),
+        Command("reputation", "reputation:reputation_command", "What senders' domains are known for."),
+        Command("dkim", "dkim:dkim_command", "Make, publish, check and rotate the keys that sign."),
+        Command(
+            "errors-page",
+            "errors_page:errors_page_command",
+            "Write the pages that explain refusals into FOLDER, which a web server shows: [milter] errors_url is its address.",
+        ),
     ),
 )
 

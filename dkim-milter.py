@@ -11,8 +11,7 @@ if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a chec
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
 from antispam.checks import auth, authentication_results, connection, dkim, dkim_sign
-from antispam.commands.dkim import dkim_command
-from antispam.commands.program import make_group
+from antispam.commands.program import Command, make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
 from antispam.mail.remedies import Answer
 from antispam.settings.dialects import DKIM_MILTER
@@ -35,7 +34,8 @@ JOURNEY = Journey([
 
 main = make_group(
     JOURNEY, "dkim-milter", "DKIM for sendmail and Postfix. Without a command it runs in the foreground.",
-    config="/etc/mail/dkim-milter.cfg", dialect=DKIM_MILTER, commands=(dkim_command,),
+    config="/etc/mail/dkim-milter.cfg", dialect=DKIM_MILTER,
+    commands=(Command("dkim", "dkim:dkim_command", "Make, publish, check and rotate the keys that sign."),),
     defaults={
         ("store", "history"): False,
         ("milter", "reject_at"): RejectAt.END,

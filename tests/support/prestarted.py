@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -132,7 +133,8 @@ def start(
 def _serve(requests: socket.socket) -> None:
     clocked.replace_clock()  # before anybody has taken the real one for an argument's default
     for program in _PROGRAMS:
-        runpy.run_path(str(REPOSITORY / program), run_name="imported")
+        runpy.run_path(str(REPOSITORY / program), run_name="imported")["JOURNEY"].settings_classes()
+    importlib.import_module("antispam.commands.running")
     gc.collect()
     gc.freeze()
     while True:

@@ -1,35 +1,96 @@
-"""The command line of a milter program: run it, try a message, check its configuration."""
+"""The command line of a milter program. A command is imported when it is given: `--help` and `--version` need none."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
-import rich.console
-import sqlalchemy as sa
 
 from antispam import __version__
-from antispam.checks._shared.callback.settings import CallbackSettings, doubts
-from antispam.commands.scan import scan_command
-from antispam.commands.trial import trial
-from antispam.journey.table import Journey
-from antispam.mail.access_map import AccessMap, AccessSettings
-from antispam.net.sockets import SocketSpec
-from antispam.service import logs
-from antispam.service.application import ConfigError, Program, load_settings, process_plan
-from antispam.service.plan import ProcessPlan
-from antispam.service.supervisor import Supervisor
-from antispam.settings import Settings
-from antispam.settings.dialects import BMS, Dialect
-from antispam.settings.load import Defaults, Origin
-from antispam.settings.logs import LogSettings
-from antispam.settings.program import ProgramSettings
 
-_SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}  # their passwords are not shown
-_SECRETS = {("gossip", "key"), ("srs", "secret")}
+if TYPE_CHECKING:
+    from antispam.journey.table import Journey
+    from antispam.service.application import Program
+    from antispam.settings.dialects import Dialect
+    from antispam.settings.load import Defaults
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """A command that is not imported yet.
+
+    name     as people type it
+    factory  who makes it of a Program: "module:function", the module below antispam.commands
+    help     the first sentence of its help
+    """
+
+    name: str
+    factory: str
+    help: str
+
+    def make(self, program: Program) -> click.Command:
+        """Import it."""
+        module, _, function = self.factory.partition(":")
+        made = getattr(importlib.import_module(f"antispam.commands.{module}"), function)(program)
+        assert isinstance(made, click.Command)
+        return made
+
+
+COMMON = (
+    Command(
+        "run",
+        "running:run_command",
+        "Run the filter in the foreground until TERM or Ctrl-C; HUP applies a new configuration.",
+    ),
+    Command(
+        "check-config",
+        "running:check_config_command",
+        "Print the effective settings and where each comes from; fail on the first that is wrong.",
+    ),
+    Command(
+        "scan",
+        "scan:scan_command",
+        "Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, "
+        "and explain the outcome.",
+    ),
+)
+"""What every program has."""
+
+
+class Group(click.Group):
+    """Commands that are imported when they are given."""
+
+    def __init__(
+        self, *arguments: Any, program: Callable[[], Program], listed: Sequence[Command] = (), **attributes: Any
+    ) -> None:
+        super().__init__(*arguments, **attributes)
+        self._program = program
+        self.listed = {command.name: command for command in listed}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *self.listed})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.listed and cmd_name not in self.commands:
+            self.add_command(self.listed[cmd_name].make(self._program()))
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does it, but for the import of each command to ask what it says of itself."""
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._short_help(name, limit)) for name in names])
+
+    def _short_help(self, name: str, limit: int) -> str:
+        command = click.Command(name, help=self.listed[name].help) if name in self.listed else self.commands[name]
+        return command.get_short_help_str(limit)
 
 
 def make_group(
@@ -37,20 +98,35 @@ def make_group(
     name: str,
     help: str,
     config: str = "/etc/mail/milter.cfg",
-    commands: Sequence[Callable[[Program], click.Command]] = (),
-    dialect: Dialect = BMS,
+    commands: Sequence[Command | Callable[[Program], click.Command]] = (),
+    dialect: Dialect | None = None,
     defaults: Defaults | None = None,
-) -> click.Group:
+) -> Group:
     """The command line of a program: without a command it runs the filter. `config` is the system's file for it, `dialect` how
-    it is read, `defaults` are this program's own; `commands` make those that only this program has."""
-    program = Program(name, journey, Path(config), dialect, defaults or {})
-    config_option = click.option(
-        "--config", "-c", type=click.Path(dir_okay=False, path_type=Path),
-        help=f"the configuration to read  [default: {program.config} where it exists]",
-    )  # fmt: skip
+    it is read (bms.py's), `defaults` are this program's own; `commands` are those that only this program has."""
 
-    @click.group(name, invoke_without_command=True, help=help, context_settings={"help_option_names": ["-h", "--help"]})
-    @config_option
+    @functools.cache
+    def program() -> Program:
+        from antispam.service.application import Program
+        from antispam.settings.dialects import BMS
+
+        return Program(name, journey, Path(config), dialect or BMS, defaults or {})
+
+    listed = [command for command in commands if isinstance(command, Command)]
+
+    @click.group(
+        name,
+        cls=Group,
+        program=program,
+        listed=[*COMMON, *listed],
+        invoke_without_command=True,
+        help=help,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    @click.option(
+        "--config", "-c", type=click.Path(dir_okay=False, path_type=Path),
+        help=f"the configuration to read  [default: {Path(config)} where it exists]",
+    )  # fmt: skip
     @click.option(
         "--test",
         "tested",
@@ -64,99 +140,15 @@ def make_group(
     def group(context: click.Context, config: Path | None, tested: tuple[BinaryIO, ...]) -> None:
         context.obj = config
         if tested:
-            sys.exit(trial(program, config, tested))
+            from antispam.commands.trial import trial
+
+            sys.exit(trial(program(), config, tested))
         if context.invoked_subcommand is None:
-            sys.exit(run(program, config))
+            from antispam.commands.running import run
 
-    @group.command("run")
-    @click.option("--show-mta-lines", is_flag=True, help="print the lines for sendmail.mc and main.cf first")
-    @click.pass_obj
-    def run_command(config: Path | None, show_mta_lines: bool) -> None:
-        """Run the filter in the foreground until TERM or Ctrl-C; HUP applies a new configuration."""
-        sys.exit(run(program, config, show_mta_lines=show_mta_lines))
+            sys.exit(run(program(), config))
 
-    @group.command("check-config")
-    @click.option("--changed", is_flag=True, help="only what differs from the defaults")
-    @click.pass_obj
-    def check_config(config: Path | None, changed: bool) -> None:
-        """Print the effective settings and where each comes from; fail on the first that is wrong."""
-        settings = load_settings(program, config)
-        print_settings(settings, only_changed=changed)
-        problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
-        if problems:
-            raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
-        for doubt in settings.doubts:
-            click.echo(f"Warning: {doubt}", err=True)
-        if CallbackSettings in settings:
-            table = AccessMap.from_settings(settings[AccessSettings]).table
-            for doubt in doubts(table, settings[CallbackSettings]):
-                click.echo(f"Warning: {doubt}", err=True)
-        if settings[ProgramSettings].observe:
-            click.echo("[milter] observe is on: every check only says in the log what it would do.", err=True)
-        click.echo("The configuration is correct.")
-
-    for make_command in (scan_command, *commands):
-        group.add_command(make_command(program))
+    for command in commands:
+        if not isinstance(command, Command):
+            group.add_command(command(program()))
     return group
-
-
-def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:
-    """Serve under the supervisor; returns the exit code."""
-    settings = load_settings(program, config)
-    try:
-        logs.configure(settings[LogSettings], program.name, settings[ProgramSettings].user)
-    except OSError as error:
-        raise ConfigError(f"the log can't be opened: {error}") from error
-    if show_mta_lines:
-        click.echo(mta_lines(settings, program.name))
-
-    def reload() -> ProcessPlan:
-        return process_plan(program, program.read_settings(config))
-
-    return int(Supervisor(process_plan(program, settings), reload).run())
-
-
-def mta_lines(settings: Settings, name: str) -> str:
-    """What to paste into sendmail.mc and main.cf so that the MTA finds us."""
-    spec = SocketSpec.parse(settings[ProgramSettings].socket)
-    called = settings[ProgramSettings].name or name
-    return "\n".join(
-        (
-            f"{name} {__version__} filters mail as soon as an MTA sends it here. Paste one of these:",
-            "",
-            "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
-            f"    INPUT_MAIL_FILTER(`{called}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
-            "",
-            "  main.cf       (then postfix reload)",
-            f"    smtpd_milters = {spec.postfix}",
-            "    milter_default_action = tempfail",
-            "",
-            "Ctrl-C stops it.",
-            "",
-        )
-    )
-
-
-def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
-    """The effective options, section by section, on standard output; secrets are not shown."""
-    console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)
-    sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, and with it mode and on_error
-    for origin in settings.origins:
-        if not (only_changed and origin.where == "default"):
-            sections.setdefault(origin.section, {})[origin.option] = origin
-    for section, origins in sections.items():
-        console.print(f"[bold]\\[{section}][/]")
-        width = max(map(len, origins))
-        for origin in origins.values():
-            # No table: in a narrow terminal or a pipe it would cut values short.
-            line = f"{origin.option:{width}} = {_show(origin)}  # {origin.where}"
-            console.print(line, markup=False, style="dim" if origin.where == "default" else "")
-        console.print()
-
-
-def _show(origin: Origin) -> str:
-    if (origin.section, origin.option) in _SQL_URLS and origin.value:
-        return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
-    if (origin.section, origin.option) in _SECRETS and origin.value:
-        return "***"
-    return origin.shown

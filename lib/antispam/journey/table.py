@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from antispam.journey.contract import Check
+if TYPE_CHECKING:
+    from antispam.journey.contract import Check
 
 
 class Stage(enum.IntEnum):
@@ -65,6 +68,13 @@ class JourneyError(ValueError):
     """The table contradicts itself: a defect of the program, found at start."""
 
 
+def _name(check: Check) -> str:
+    """The name of a check without reading its module, which may not have happened yet (antispam.checks): they have one name."""
+    if isinstance(check, ModuleType):
+        return str(ModuleType.__getattribute__(check, "__name__")).rpartition(".")[2]
+    return check.NAME
+
+
 class Journey:
     """A validated table. Raises JourneyError where a row needs what no earlier row finds, where rows stand out of order, or
     where a name is used twice."""
@@ -73,13 +83,14 @@ class Journey:
         names: set[str] = set()
         stage = Stage.CONNECT
         for row in rows:
+            name = _name(row.check)
             if row.stage < stage:
-                raise JourneyError(f"{row.check.NAME} ({row.stage.name}) stands below a row of {stage.name}")
+                raise JourneyError(f"{name} ({row.stage.name}) stands below a row of {stage.name}")
             if missing := set(row.needs) - names:
-                raise JourneyError(f"{row.check.NAME} needs {', '.join(sorted(missing))}, which no row above it finds")
-            if row.check.NAME in names:
-                raise JourneyError(f"two rows are named {row.check.NAME}")
-            names.add(row.check.NAME)
+                raise JourneyError(f"{name} needs {', '.join(sorted(missing))}, which no row above it finds")
+            if name in names:
+                raise JourneyError(f"two rows are named {name}")
+            names.add(name)
             stage = row.stage
         self.rows = tuple(rows)
         self._by_stage = {stage: tuple(row for row in rows if row.stage is stage) for stage in Stage}

@@ -52,10 +52,10 @@ def test_no_path_makes_the_parser_raise(path: str) -> None:
 
 
 def test_a_path_of_a_megabyte_costs_next_to_nothing() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     parse_mailbox("@" * 1_000_000)
     normalize_domain("ü" * 1_000_000)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
@@ -229,18 +229,18 @@ def test_host_bits_below_the_mask_are_ignored() -> None:
 def test_stars_in_a_pattern_do_not_backtrack() -> None:
     """A pattern that would take a naive matcher for ever, against a name made for it."""
     hosts = HostList(["*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b.example"])
-    started = time.perf_counter()
+    started = time.thread_time()
     assert "a" * 900 not in hosts
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_a_long_list_is_as_fast_as_a_short_one() -> None:
     """100,000 networks and names: a look-up is a handful of hash look-ups."""
     clients = ClientList([f"{a}.{b}.{c}.0/24" for a in range(1, 11) for b in range(100) for c in range(50)])
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(1000):
         clients.match(parse_ip("203.0.113.9"))
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=300))

@@ -61,9 +61,9 @@ def test_all_from_fields_count_whatever_their_spelling() -> None:
 
 
 def test_thousands_of_addresses_are_capped() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     assert len(from_(b",".join(b"a%d@x%d.example" % (n, n) for n in range(5000)))) == MAX_AUTHORS
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_a_decoy_hides_no_author_from_those_that_ask_for_all() -> None:

@@ -248,7 +248,7 @@ def test_whatever_authres_reads_as_ours_is_found(text: str) -> None:
 
 
 def test_hostile_fields_take_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     for value in (b"(" * 500_000, b"(a)" * 300_000, b'"' + b"\\" * 500_000, b" " * 500_000, b"mx.example.com" * 50_000):
         claims(value, {US})
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

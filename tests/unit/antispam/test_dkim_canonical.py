@@ -105,10 +105,10 @@ def test_fields_are_taken_from_the_bottom_up() -> None:
 
 def test_hostile_blanks_and_names_take_linear_time() -> None:
     """Ten megabytes of blanks, of line ends, and eight thousand names signed over ten thousand fields: seconds, not hours."""
-    started = time.perf_counter()
+    started = time.thread_time()
     relaxed_body(b" " * 10_000_000 + b"x\r\n")
     relaxed_body(b"\t \t" * 3_000_000)
     simple_body(b"\r\n" * 5_000_000)
     relaxed_body(b"\r\r\n" * 3_000_000)
     HeaderFields([(b"X", b"")] * 10_000).signed([b"n%d" % n for n in range(8_000)] + [b"x"] * 8_000, relaxed=True)
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5

@@ -62,9 +62,9 @@ def test_nothing_raises(content, charset):
     ],
 )
 def test_hostile_values_take_no_time(value):
-    started = time.perf_counter()
+    started = time.thread_time()
     decoded(value)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_names_of_charsets_that_nobody_knows_are_not_remembered():

@@ -72,6 +72,6 @@ def test_what_is_there_is_found(text, word):
 @pytest.mark.parametrize("text", ["a" * 10_000, "\u0315\u0300" * 5000, "\ufdfa" * 10_000, "ca" * 5000])
 def test_hostile_subjects_take_no_time(text):
     words = WordList(["a" * length + "b" for length in range(1, 200)] + [f"word{n}" for n in range(20_000)], fold=True)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert words.find(as_shown(text)) == ""
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0

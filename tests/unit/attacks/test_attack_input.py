@@ -197,9 +197,9 @@ def test_no_repetition_is_expensive(app: Application, pattern: bytes) -> None:
     hostile = long[:1000].decode()
     for content_type in (b" multipart/mixed; boundary=x", b" text/html", b" application/zip; name=a.zip", b" " + long):
         session = connected(app, helo=hostile)
-        began = time.perf_counter()
+        began = time.process_time()
         result = send(session, [*fields, (b"Content-Type", content_type)], long * 3, hostile, [hostile])
-        assert time.perf_counter() - began < 4
+        assert time.process_time() - began < 4
         assert isinstance(result, Outcome)
 
 

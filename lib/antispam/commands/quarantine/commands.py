@@ -14,6 +14,7 @@ from antispam.commands.quarantine import show
 from antispam.commands.quarantine.common import INTERRUPTED, LimitsFrom, opened
 from antispam.commands.quarantine.upkeep import clean_command, import_command, same_for_all
 from antispam.journey.protection import protector
+from antispam.learning import releases
 from antispam.service import courier
 from antispam.service.application import Program
 from antispam.settings import Settings
@@ -86,6 +87,11 @@ def quarantine_commands(
         return group
 
     return make
+
+
+def quarantine_command(program: Program) -> click.Command:
+    """`quarantine` of bms.py: a release teaches, and each user has limits of their own."""
+    return quarantine_commands(releases.teaching, limits=releases.limits)(program)
 
 
 def _print_objects(entries: Sequence[Entry]) -> None:

@@ -102,8 +102,8 @@ def test_nothing_raises(fields):
 
 @pytest.mark.parametrize("value", ["<a@" * 50_000, "a " * 50_000, "(" * 100_000, "Tue, " * 20_000, "=?" * 50_000])
 def test_hostile_values_take_no_time(value):
-    started = time.perf_counter()
+    started = time.thread_time()
     judge(
         header_oddities, message(*(f"{name}: {value}" for name in ("Date", "Message-ID", "Subject", "X-Mailer"))), LOG
     )
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0

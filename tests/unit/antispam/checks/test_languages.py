@@ -95,6 +95,6 @@ def test_what_makes_no_sense_is_an_error(config):
 
 @pytest.mark.parametrize("value", ["我a" * 5000, "\u0315" * 10_000, "=?big5?b?" * 1500, "=?utf-8?q?=E6=88=91?= " * 500])
 def test_hostile_subjects_take_no_time(value):
-    started = time.perf_counter()
+    started = time.thread_time()
     judge(languages, message(*[f"Subject: {value}"] * 20), CHINESE + "[languages]\nlookalikes = reject\n")
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0

@@ -111,6 +111,6 @@ def test_the_last_of_thousands_of_subjects_may_be_the_one_that_is_shown():
 def test_thousands_of_subjects_take_no_time():
     config = "[defang]\nspam_words = " + ", ".join("x" * length for length in range(3, 40)) + "\n"
     it = message(*[f"Subject: {'y' * 2000}"] * 500)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert judge(words, it, config) == (None, None)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1

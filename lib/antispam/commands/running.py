@@ -1,0 +1,127 @@
+"""`run` and `check-config`: what every program has. `--test` stands in trial.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import rich.console
+import sqlalchemy as sa
+
+from antispam import __version__
+from antispam.checks._shared.callback.settings import CallbackSettings, doubts
+from antispam.mail.access_map import AccessMap, AccessSettings
+from antispam.net.sockets import SocketSpec
+from antispam.service import logs
+from antispam.service.application import ConfigError, Program, load_settings, process_plan
+from antispam.service.plan import ProcessPlan
+from antispam.service.supervisor import Supervisor
+from antispam.settings import Settings
+from antispam.settings.load import Origin
+from antispam.settings.logs import LogSettings
+from antispam.settings.program import ProgramSettings
+
+_SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}  # their passwords are not shown
+_SECRETS = {("gossip", "key"), ("srs", "secret")}
+
+
+def run_command(program: Program) -> click.Command:
+    """`run`, for the commands of a program."""
+
+    @click.command("run")
+    @click.option("--show-mta-lines", is_flag=True, help="print the lines for sendmail.mc and main.cf first")
+    @click.pass_obj
+    def command(config: Path | None, show_mta_lines: bool) -> None:
+        """Run the filter in the foreground until TERM or Ctrl-C; HUP applies a new configuration."""
+        sys.exit(run(program, config, show_mta_lines=show_mta_lines))
+
+    return command
+
+
+def check_config_command(program: Program) -> click.Command:
+    """`check-config`, for the commands of a program."""
+
+    @click.command("check-config")
+    @click.option("--changed", is_flag=True, help="only what differs from the defaults")
+    @click.pass_obj
+    def command(config: Path | None, changed: bool) -> None:
+        """Print the effective settings and where each comes from; fail on the first that is wrong."""
+        settings = load_settings(program, config)
+        print_settings(settings, only_changed=changed)
+        problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
+        if problems:
+            raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
+        for doubt in settings.doubts:
+            click.echo(f"Warning: {doubt}", err=True)
+        if CallbackSettings in settings:
+            table = AccessMap.from_settings(settings[AccessSettings]).table
+            for doubt in doubts(table, settings[CallbackSettings]):
+                click.echo(f"Warning: {doubt}", err=True)
+        if settings[ProgramSettings].observe:
+            click.echo("[milter] observe is on: every check only says in the log what it would do.", err=True)
+        click.echo("The configuration is correct.")
+
+    return command
+
+
+def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:
+    """Serve under the supervisor; returns the exit code."""
+    settings = load_settings(program, config)
+    try:
+        logs.configure(settings[LogSettings], program.name, settings[ProgramSettings].user)
+    except OSError as error:
+        raise ConfigError(f"the log can't be opened: {error}") from error
+    if show_mta_lines:
+        click.echo(mta_lines(settings, program.name))
+
+    def reload() -> ProcessPlan:
+        return process_plan(program, program.read_settings(config))
+
+    return int(Supervisor(process_plan(program, settings), reload).run())
+
+
+def mta_lines(settings: Settings, name: str) -> str:
+    """What to paste into sendmail.mc and main.cf so that the MTA finds us."""
+    spec = SocketSpec.parse(settings[ProgramSettings].socket)
+    called = settings[ProgramSettings].name or name
+    return "\n".join(
+        (
+            f"{name} {__version__} filters mail as soon as an MTA sends it here. Paste one of these:",
+            "",
+            "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
+            f"    INPUT_MAIL_FILTER(`{called}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
+            "",
+            "  main.cf       (then postfix reload)",
+            f"    smtpd_milters = {spec.postfix}",
+            "    milter_default_action = tempfail",
+            "",
+            "Ctrl-C stops it.",
+            "",
+        )
+    )
+
+
+def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
+    """The effective options, section by section, on standard output; secrets are not shown."""
+    console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)
+    sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, and with it mode and on_error
+    for origin in settings.origins:
+        if not (only_changed and origin.where == "default"):
+            sections.setdefault(origin.section, {})[origin.option] = origin
+    for section, origins in sections.items():
+        console.print(f"[bold]\\[{section}][/]")
+        width = max(map(len, origins))
+        for origin in origins.values():
+            # No table: in a narrow terminal or a pipe it would cut values short.
+            line = f"{origin.option:{width}} = {_show(origin)}  # {origin.where}"
+            console.print(line, markup=False, style="dim" if origin.where == "default" else "")
+        console.print()
+
+
+def _show(origin: Origin) -> str:
+    if (origin.section, origin.option) in _SQL_URLS and origin.value:
+        return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
+    if (origin.section, origin.option) in _SECRETS and origin.value:
+        return "***"
+    return origin.shown

@@ -1,0 +1,59 @@
+"""`--help` and `--version` are quick: what a command needs is imported when it is given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import bms
+import pytest
+
+from antispam import checks
+from antispam.commands.program import Command
+from antispam.service.application import Program
+from support.places import REPOSITORY
+
+HEAVY = {
+    "sqlalchemy",
+    "numpy",
+    "alembic",
+    "cryptography",
+    "dns",
+    "msgspec",
+    "rich",
+    "antispam.store",
+    "antispam.service",
+}
+PROGRAM = Program("bms", bms.JOURNEY, REPOSITORY / "milter.cfg")
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_nothing_heavy_is_imported_to_say_it(option: str) -> None:
+    code = f"import sys, bms; bms.main([{option!r}], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert HEAVY & set(shown.splitlines()[-1].split()) == set()
+
+
+@pytest.mark.parametrize("command", bms.main.listed.values(), ids=lambda command: command.name)
+def test_a_command_says_of_itself_what_the_list_says_of_it(command: Command) -> None:
+    made = command.make(PROGRAM)
+    assert made.name == command.name
+    assert made.get_short_help_str(1000) == command.help
+
+
+def test_a_check_is_read_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "antispam.checks.words"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr(checks, "words", raising=False)
+    lazy = checks.words
+    assert types.ModuleType.__getattribute__(lazy, "__dict__").get("NAME") is None
+    assert lazy.NAME == "words"
+    assert sys.modules[name] is lazy
+
+
+def test_what_is_no_check_is_said() -> None:
+    with pytest.raises(AttributeError, match="there is no check shouting"):
+        checks.shouting  # noqa: B018  # it is the question
