@@ -17,7 +17,7 @@ from dspam.store import put_signature, user_id
 @pytest.fixture
 def url(tmp_path):
     url = f"sqlite:///{tmp_path / 'db'}"
-    migrate(url, "0008")
+    migrate(url, "0009")
     with contextlib.closing(Store(url)) as store:
         for name in ("bob", "libdspam:bob"):
             put_signature(store, user_id(store, name), "sig", b"keys")
