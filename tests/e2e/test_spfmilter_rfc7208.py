@@ -20,6 +20,7 @@ timeout = 0.2s
 [spf]
 access_file = {dir}/access
 lax_permerror = no
+reject_permerror = yes
 """
 # The suite asks about MAIL FROM; what is found about the HELO name as well must not come first.
 ACCESS = "".join(f"Helo-{result}: OK\n" for result in ("fail", "permerror", "temperror"))

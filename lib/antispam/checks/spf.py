@@ -33,7 +33,7 @@ from antispam.protocols.spf import (
     received_spf,
 )
 from antispam.settings import CheckSettings, option, section
-from antispam.settings.values import boolean
+from antispam.settings.values import boolean, not_negative
 
 NAME = "spf"
 Finding = SpfFinding
@@ -74,6 +74,14 @@ class Settings(CheckSettings):
         parse=_guess,
     )
     lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
+    reject_permerror: bool = option(
+        False, "refuse mail of domains whose record has an error, where nothing can be understood of it"
+    )
+    void_lookups: int = option(
+        2,
+        "how many terms of a record may name what does not exist, before that is an error; counts where lax_permerror does not",
+        check=not_negative,
+    )
     delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
     reject_neutral: tuple[str, ...] = option(
         (), "domains whose mail must pass: refuse neutral and softfail", check=host_list
@@ -121,6 +129,7 @@ def collect(
         receiver=receiver,
         explain=settings.explain,
         lax=settings.lax_permerror,
+        voids=settings.void_lookups,
         best_guess=guess,
         delegate=settings.delegate,
     )
@@ -208,7 +217,8 @@ def _decide_mailfrom(
     elif result is Result.NONE:
         refused = settings.reject_noptr and unknown
     else:
-        refused = result in (Result.FAIL, Result.PERMERROR, Result.TEMPERROR)
+        refused = result in (Result.FAIL, Result.TEMPERROR)
+        refused |= result is Result.PERMERROR and settings.reject_permerror
     if refused:
         return _refuse(outcome, result, settings)
     soft = result is Result.SOFTFAIL and domain not in host_list(settings.accept_softfail)

@@ -306,6 +306,26 @@ def test_a_lax_reading_is_told_beside_the_permanent_error() -> None:
     assert check(publishing("v=spf1 \x00"), lax=True).effective is Result.PERMERROR
 
 
+@pytest.mark.parametrize("blank", ["\t", "\n", " \r\n\t"])
+def test_the_lax_reading_takes_tabs_and_line_feeds_for_spaces(blank: str) -> None:
+    """As they come out of spreadsheets. Strictly there are only spaces (RFC 7208 section 12)."""
+    zones = publishing(f"v=spf1 ip4:{ALLOWED}{blank}-all")
+    outcome = check(zones, ALLOWED, lax=True)
+    assert (outcome.result, outcome.lax) == (Result.PERMERROR, Result.PASS)
+    assert check(zones, "198.51.100.99", lax=True).lax is Result.FAIL
+
+
+def test_void_lookups_are_allowed_as_often_as_is_set_and_the_lax_reading_counts_none() -> None:
+    voids = [f"a:v{number}.test" for number in range(5)]
+    zones = publishing(f"v=spf1 {' '.join(voids)} ip4:{ALLOWED} -all")
+    assert [check(zones, ALLOWED, voids=allowed).result for allowed in (2, 4, 5)] == [
+        Result.PERMERROR,
+        Result.PERMERROR,
+        Result.PASS,
+    ]
+    assert check(zones, ALLOWED, lax=True).effective is Result.PASS
+
+
 def test_a_guess_is_told_beside_none_and_is_never_a_failure() -> None:
     zones = {"example.org": {"A": ["192.0.2.77"]}}
     near, far = check(zones, ALLOWED, best_guess=BEST_GUESS), check(zones, STRANGER, best_guess=BEST_GUESS)

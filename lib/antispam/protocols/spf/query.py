@@ -20,6 +20,7 @@ MAX_LOCAL_PART = 256  # octets that macros see; RFC 5321 section 4.5.3.1.1 allow
 MAX_QUESTIONS = 200  # DNS questions of one evaluation; ten terms of ten MX or PTR hosts stay below it
 MAX_EXPLANATION = 1024  # octets of an explanation before its macros are expanded
 
+_BLANKS = re.compile(r"[\t\r\n]+")  # as pasted from a spreadsheet or a web page; RFC 7208 section 12 has spaces only
 _MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?!0+\D)[0-9]*r?[-.+,/_=]*\})", re.IGNORECASE)  # RFC 7208 section 7.1
 
 
@@ -68,9 +69,10 @@ class Query(spf.query):  # type: ignore[misc]
 
     def evaluate_lax(self) -> Result | None:
         """The result in spite of a permanent error; None where even a lax reading finds none."""
-        self.check()
-        extended = self.perm_error.ext if self.perm_error else None
-        return Result(extended[0]) if extended else None
+        result = Result(self.check()[0])
+        if self.perm_error:
+            return Result(self.perm_error.ext[0]) if self.perm_error.ext else None
+        return None if result in (Result.PERMERROR, Result.TEMPERROR) else result
 
     def guess(self, record: str) -> Result | None:
         """Pass or neutral by an assumed record. Errors are not held against a domain that never published anything."""
@@ -149,6 +151,8 @@ class Query(spf.query):  # type: ignore[misc]
             records = [text for text in texts if spf.RE_SPF.match(text)]
             record = records[0].decode("ascii", "replace") if len(records) == 1 else None
         if record is not None:
+            if not self.strict:
+                record = _BLANKS.sub(" ", record)
             _demand_sane(record)
             self._to_ask = record, domain
         return record
@@ -182,8 +186,9 @@ class Query(spf.query):  # type: ignore[misc]
             return
         self._void_noted = True
         self.void_lookups += 1
-        if self.void_lookups > spf.MAX_VOID_LOOKUPS:
-            raise spf.PermError(f"Void lookup limit of {spf.MAX_VOID_LOOKUPS} exceeded")
+        allowed = self._asked.options.voids
+        if self.strict and self.void_lookups > allowed:
+            raise spf.PermError(f"Void lookup limit of {allowed} exceeded")
 
     def validated_ptrs(self) -> list[str]:
         """The client's host names that resolve back to it. DNS errors on the way mean "no match" (section 5.5)."""

@@ -38,6 +38,8 @@ class SpfOptions:
     receiver    our host name, for the macro %{r}
     explain     on fail, fetch the explanation that the domain owner publishes
     lax         on permerror, also tell what a forgiving reading of the record gives
+    voids       how many terms of a record may ask for what does not exist (RFC 7208 section 4.6.4); the forgiving reading
+                counts none
     best_guess  the record to assume where none is published, such as BEST_GUESS; "" assumes none
     delegate    the domain under which others' records are kept, as DOMAIN._spf.DELEGATE; "" for none
     """
@@ -45,6 +47,7 @@ class SpfOptions:
     receiver: str = "unknown"
     explain: bool = False
     lax: bool = False
+    voids: int = 2
     best_guess: str = ""
     delegate: str = ""
 

@@ -143,8 +143,13 @@ def test_defaults_refuse_fail_and_delay_temporary_errors(mail_from: str, ip: str
     assert (verdict.code, verdict.enhanced) == (code, enhanced)
 
 
-def test_a_permanent_error_is_refused_where_it_is_not_read_laxly() -> None:
-    verdict = Case("joe@broken.test", GOOD, lax_permerror=False).decide()
+def test_a_permanent_error_goes_on_by_default() -> None:
+    """The domain owner's mistake is no proof of a forgery."""
+    assert Case("joe@broken.test", GOOD, lax_permerror=False).decide().action is Action.CONTINUE
+
+
+def test_a_permanent_error_is_refused_where_that_is_asked_for() -> None:
+    verdict = Case("joe@broken.test", GOOD, lax_permerror=False, reject_permerror=True).decide()
     assert (verdict.code, verdict.enhanced) == (550, "5.7.24")
     assert "Unknown mechanism found: moo" in verdict.text
 
