@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any, ClassVar
 
+from antispam.checks._shared.broken_signatures import broken_by
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
@@ -25,11 +27,14 @@ from antispam.protocols.authentication_results import (
     iprev_clause,
     spf_clause,
 )
+from antispam.protocols.dkim import SignatureResult
 from antispam.protocols.spf import SpfResult
 from antispam.settings import CheckSettings, option, section
 
 NAME = "authentication_results"
 _FIELD_KEY = FIELD_NAME.encode("ascii")
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,14 +102,20 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     """Remove forged fields, the last one first, then put ours on top."""
     for header in forged(draft.message.fields(_FIELD_KEY), (finding.authserv_id, *finding.aliases)):
         draft.change_header(header, None)
+    broken = broken_by(draft, services)
+    if broken:
+        domains = ", ".join(dict.fromkeys(one.domain for one in broken))
+        log.warning("[%s] our changes break the DKIM signature of %s", draft.message.ref, domains)
     settings = services.settings[Settings]
     letter = draft.message.findings.get(OwnMailFinding)
     if settings.write and (letter is None or not letter.letter):  # of a letter of ours there is nothing to tell
-        results = _results(finding, draft.message.findings, settings)
+        results = _results(finding, draft.message.findings, settings, broken)
         draft.insert_header(FIELD_NAME, field_value(finding.authserv_id, results))
 
 
-def _results(finding: Finding, findings: Findings, settings: Settings) -> list[Any]:
+def _results(
+    finding: Finding, findings: Findings, settings: Settings, broken: tuple[SignatureResult, ...]
+) -> list[Any]:
     results = []
     auth = findings.get(AuthFinding)
     if auth is not None and auth.login:
@@ -117,7 +128,7 @@ def _results(finding: Finding, findings: Findings, settings: Settings) -> list[A
         results += [_spf(outcome) for outcome in (spf.mailfrom, spf.helo) if outcome is not None]
     dkim = findings.get(DkimFinding)
     if dkim is not None and not dkim.error:
-        results += dkim_results(dkim.signatures)
+        results += dkim_results(dkim.signatures, broken)
     return results
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from antispam.checks._shared.dkim_keys.lookup import key_lookup
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey, parse_policy
@@ -23,9 +24,8 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, reject, tempfail
 from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.net.resolver import DNSTemporaryError, Lookup
-from antispam.protocols.dkim import DkimResult, KeyLookupFailed, Limits, SignatureResult, Verification, foremost, verify
+from antispam.protocols.dkim import DkimResult, Limits, SignatureResult, Verification, foremost, verify
 from antispam.settings import CheckSettings, option, section
-from antispam.text import for_log
 
 NAME = "dkim"
 Finding = DkimFinding
@@ -123,7 +123,7 @@ def _verified(message: Message, services: Services) -> Verification:
     return verify(
         message.headers,
         message.body.content(),
-        _key_lookup(services.resolver, services.deadline),
+        key_lookup(services.resolver, services.deadline),
         now=int(services.clock()),
         limits=Limits(max_signatures=settings.max_signatures, min_rsa_bits=settings.min_key),
         run_lookups=_BesideOneAnother(services.resolver),
@@ -140,16 +140,6 @@ def _practice(domain: str, services: Services) -> str:
         return "temperror"
     match = _PRACTICE.match(texts[0]) if len(texts) == 1 else None
     return match[1].decode("ascii") if match else "unknown"
-
-
-def _key_lookup(resolver: Lookup, deadline: Deadline) -> Callable[[str], Sequence[bytes]]:
-    def lookup(name: str) -> Sequence[bytes]:
-        try:
-            return resolver.lookup(name, "TXT", deadline).texts
-        except DNSTemporaryError as error:
-            raise KeyLookupFailed(for_log(str(error), 200)) from None
-
-    return lookup
 
 
 class _BesideOneAnother:

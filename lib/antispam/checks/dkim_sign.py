@@ -7,10 +7,12 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from antispam.checks._shared.dkim_keys.folder import KeyFolder
 from antispam.checks._shared.dkim_keys.tables import KeyTable, SigningTable, Tables, words
+from antispam.checks._shared.sendmail_cf import quoted_by
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
@@ -38,6 +40,7 @@ from antispam.text import for_log, from_wire
 
 NAME = "dkim_sign"
 HEADER_ONLY = "header"
+SENDMAIL_CF = Path("/etc/mail/sendmail.cf")
 _FIELD_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322 section 2.2
 
 log = logging.getLogger(__name__)
@@ -199,11 +202,14 @@ class Settings(CheckSettings):
     @property
     def doubts(self) -> tuple[str, ...]:
         """What is allowed and yet hardly meant, in sentences for the administrator."""
-        return (
-            ("[dkim] domain is set, but no privkey: nothing is signed by it",)
-            if self.domain and not self.privkey
-            else ()
-        )
+        keyless = "[dkim] domain is set, but no privkey: nothing is signed by it"
+        found = [keyless] if self.domain and not self.privkey else []
+        if applies(self) and (quoted := quoted_by(SENDMAIL_CF)):
+            found.append(
+                f"{SENDMAIL_CF}: sendmail puts names with one of {quoted} into quotes after we have signed, which breaks our "
+                "signatures. Put define(`confMUST_QUOTE_CHARS', `@')dnl into sendmail.mc (docs/dkim.md)"
+            )
+        return tuple(found)
 
     @functools.cached_property
     def tables(self) -> Tables | None:
@@ -289,6 +295,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
     if finding.too_large or not finding.domains:
         return
     settings = services.settings[Settings]
+    draft.fold_long_lines()
     headers = draft.headers
     signers = settings.signers_of(authors_in(header for header in headers if header.key == b"from"))
     values = sign(headers, draft.body, signers, now=int(services.clock()), policy=settings.policy)

@@ -94,9 +94,9 @@ class DspamSettings(CheckSettings):
     )
     spam_subject: str = option("", "what tag puts before the subject of spam, [SPAM] say", parse=_one_line)
     signature_location: SignaturePlace = option(
-        SignaturePlace.MESSAGE,
-        "where the signature goes by which a forwarded message is found: message (header and text) or headers. In the text "
-        "only for dspam_users, who can report",
+        SignaturePlace.HEADERS,
+        "where the signature goes by which a forwarded message is found: headers, or message (header and text, which breaks "
+        "DKIM signatures). In the text only for dspam_users, who can report",
     )
     opt_out: bool = option(False, "do not filter; with yes for the site, users can opt in by preference")
     whitelist_threshold: int = option(

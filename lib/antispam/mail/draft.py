@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from antispam.mail.message import Header, Message, Recipient, as_octets
 from antispam.net.addresses import MAX_PATH, parse_mailbox
 from antispam.protocols.dsn_parameters import of_mail, of_recipient
 from antispam.text import with_crlf
+
+LONGEST_LINE = 990
+"""Octets of a header line as it leaves: sendmail's limit for SMTP; Postfix has 998."""
 
 
 class InsertHeader(NamedTuple):
@@ -98,6 +101,20 @@ class Draft:
         local = mailbox.local.lower() if self._fold_case else mailbox.local
         return f"{local}@{mailbox.domain}" if mailbox.domain else local
 
+    @property
+    def body_changed(self) -> bool:
+        return self.body != self._original_body
+
+    @property
+    def touched(self) -> frozenset[bytes]:
+        """The names, in lower case, of all fields that were changed, removed or added."""
+        changed = (self.message.headers[place].name for place in self._changed)
+        inserted = (edit.name for edit in self._inserted)
+        added = (
+            name.encode("ascii", "surrogateescape") for name in (*inserted, *(edit.name for edit in self._appended))
+        )
+        return frozenset(name.lower() for name in (*changed, *added))
+
     @functools.cached_property
     def _places(self) -> dict[int, int]:
         """Places in message.headers. By identity: two fields of a message may be equal."""
@@ -143,6 +160,16 @@ class Draft:
         if place is None or place in self._changed:
             raise ValueError(f"{header.name!r} is not a field of this message, or was changed before")
         self._changed[place] = value
+
+    def fold_long_lines(self) -> None:
+        """Fold every header line of more than LONGEST_LINE octets, at a blank where there is one: MTAs break longer ones
+        wherever they like (RFC 5322 section 2.1.1 allows 998)."""
+        for place, header in enumerate(self.message.headers):
+            leaving = self._as_it_leaves(place, header)
+            if leaving is not None and _is_long(leaving):
+                self._changed[place] = _folded(leaving)
+        self._inserted = [_shortened(edit) for edit in self._inserted]
+        self._appended = [_shortened(edit) for edit in self._appended]
 
     def replace_body(self, content: bytes) -> None:
         self.body = content
@@ -219,7 +246,7 @@ class Draft:
             ChangeHeader(self._name(place), occurrences[place], value)
             for place, value in sorted(self._changed.items(), reverse=True)
         ]
-        body: list[Edit] = [] if self.body == self._original_body else [ReplaceBody(self.body)]
+        body: list[Edit] = [ReplaceBody(self.body)] if self.body_changed else []
         return [*changes, *self._appended, *self._inserted, *body, *self._recipients_changed(), *self._envelope]
 
     def _recipients_changed(self) -> list[Edit]:
@@ -250,6 +277,40 @@ class Draft:
             seen[name] += 1
             numbers.append(seen[name])
         return numbers
+
+
+F = TypeVar("F", InsertHeader, AppendHeader)
+
+
+def _shortened(edit: F) -> F:
+    header = _as_header(edit.name, edit.value)
+    return edit._replace(value=_folded(header)) if _is_long(header) else edit
+
+
+def _is_long(header: Header) -> bool:
+    """Whether any of its lines is longer than LONGEST_LINE, the first with the name and the colon."""
+    if len(header.name) + 1 + len(header.value) <= LONGEST_LINE:
+        return False
+    first, *others = header.value.split(b"\n")
+    return len(header.name) + 1 + len(first) > LONGEST_LINE or any(len(line) > LONGEST_LINE for line in others)
+
+
+def _folded(header: Header) -> str:
+    """Its value without the leading space, as change_header() takes it."""
+    leading = header.value.startswith(b" ")  # otherwise it gets one
+    room, lines = LONGEST_LINE - len(header.name) - (1 if leading else 2), []
+    for line in header.value.replace(b"\r\n", b"\n").split(b"\n"):
+        lead, start = b"", 0
+        while len(line) - start > room - len(lead):
+            end = start + room - len(lead)
+            cut = max(line.rfind(b" ", start + 1, end), line.rfind(b"\t", start + 1, end))
+            blank = cut > start and bool(line[start:cut].strip())
+            lines.append(lead + line[start : cut if blank else end])
+            lead, start = (b"", cut) if blank else (b" ", end)
+            room = LONGEST_LINE
+        lines.append(lead + line[start:])
+        room = LONGEST_LINE
+    return b"\n".join(lines).removeprefix(b" ").decode("utf-8", "surrogateescape")
 
 
 def _as_header(name: str, value: str) -> Header:

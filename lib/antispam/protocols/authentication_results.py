@@ -20,6 +20,7 @@ from antispam.protocols.dkim import SignatureResult
 FIELD_NAME = "Authentication-Results"
 _FIELD_KEY = b"authentication-results"
 WIDTH = 78
+BROKEN = "before this server changed the message"
 MAX_VALUE = 320  # of a property: the longest address (RFC 3696)
 
 Result: TypeAlias = Any  # an authres.core.AuthenticationResult: authres comes without type annotations
@@ -43,10 +44,12 @@ def spf_result(result: str, *, mailfrom: str = "", helo: str = "", reason: str =
     return clause
 
 
-def dkim_result(signature: SignatureResult) -> Result:
+def dkim_result(signature: SignatureResult, comment: str = "") -> Result:
     """What verifying one signature gave (RFC 8601 section 2.7.1, header.b of RFC 6008)."""
     reason = _value(signature.reason) or None
-    clause = dkim_b.DKIMAuthenticationResult(result=signature.result.value, reason=reason)
+    clause = dkim_b.DKIMAuthenticationResult(
+        result=signature.result.value, result_comment=comment or None, reason=reason
+    )
     if signature.domain:
         clause.header_d = _value(signature.domain)
     if signature.identity:
@@ -60,9 +63,10 @@ def dkim_result(signature: SignatureResult) -> Result:
     return clause
 
 
-def dkim_results(signatures: Sequence[SignatureResult]) -> list[Result]:
-    """One clause a signature; `dkim=none` where there was none."""
-    return [dkim_result(one) for one in signatures] or ["dkim=none"]
+def dkim_results(signatures: Sequence[SignatureResult], broken: Collection[SignatureResult] = ()) -> list[Result]:
+    """One clause a signature; `dkim=none` where there was none. A signature is judged as it came: a comment tells of those that
+    we have `broken` since, so that who verifies them again need not wonder."""
+    return [dkim_result(one, BROKEN if one in broken else "") for one in signatures] or ["dkim=none"]
 
 
 @functools.lru_cache(1024)

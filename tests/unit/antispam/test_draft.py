@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from antispam.mail.draft import (
+    LONGEST_LINE,
     AddRecipient,
     AppendHeader,
     ChangeHeader,
@@ -175,3 +178,53 @@ def test_addresses_longer_than_any_that_exist_are_not_cut_to_one():
     d = for_recipients(Recipient(first))
     d.add_recipient(second)
     assert d.addresses == (first, second)
+
+
+def lines_of(draft):
+    return [line for header in draft.headers for line in (header.name + b":" + header.value).split(b"\n")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" " + b"<id@example.org> " * 100,
+        b" " + b"x" * 5000,
+        b" short\n " + b"long " * 300 + b"\n\tshort",
+        b" " + b" " * 3000 + b"x",
+        b"x" * 1000,
+        b" " + b"\xff\xc3\xa9 " * 900,
+    ],
+    ids=["blanks", "no blank", "one line of several", "only blanks", "no leading blank", "not UTF-8"],
+)
+def test_long_header_lines_are_folded_and_say_the_same(value):
+    d = draft((b"References", value), (b"Subject", b" hi"))
+    d.append_header("X-Long", "word " * 400)
+    d.fold_long_lines()
+    assert max(map(len, lines_of(d))) <= LONGEST_LINE
+    assert b"".join(d.headers[0].value.split()) == b"".join(value.split())
+    assert [edit.name for edit in d.edits()] == ["References", "X-Long"]
+
+
+def test_a_fold_at_a_blank_adds_nothing_and_short_lines_stay():
+    d = draft((b"References", b" " + b"<id@example.org> " * 100), (b"To", b" a@example.org,\n b@example.org"))
+    before = d.headers
+    d.fold_long_lines()
+    assert d.headers[0].value.replace(b"\n", b"") == before[0].value
+    assert d.headers[1] is before[1]
+
+
+def test_a_line_of_a_megabyte_is_folded_in_no_time():
+    d = draft((b"X", b" " + b"x" * (1 << 20)))
+    began = time.process_time()
+    d.fold_long_lines()
+    assert time.process_time() - began < 0.5
+    assert max(map(len, lines_of(d))) <= LONGEST_LINE
+
+
+def test_what_was_touched_is_known_by_name():
+    d = draft((b"Subject", b" hi"), (b"To", b" b"))
+    d.change_header(d.message.headers[0], "[SPAM] hi")
+    d.insert_header("Received-SPF", "pass")
+    assert (d.touched, d.body_changed) == (frozenset({b"subject", b"received-spf"}), False)
+    d.replace_body(b"other")
+    assert d.body_changed

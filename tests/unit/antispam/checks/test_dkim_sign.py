@@ -208,3 +208,36 @@ def test_a_letter_of_our_own_is_signed_by_its_author() -> None:
 )
 def test_other_letters_stay_as_they_are(letter: bytes, options: dict[str, Any]) -> None:
     assert signed_letter(letter, **options) == letter
+
+
+def test_long_header_lines_are_folded_before_they_are_signed():
+    """Postfix breaks them at 998 octets, and the signature with them."""
+    message = message_of(INTERNAL)
+    message.headers.append(Header(b"References", b" " + b"<id@example.com> " * 100))
+    draft = Draft(message)
+    assert [result for result, _, _ in signatures(message, draft)] == [DkimResult.PASS, DkimResult.PASS]
+    lines = (line for header in draft.headers for line in (header.name + b":" + header.value).split(b"\n"))
+    assert max(map(len, lines)) <= 990
+
+
+@pytest.mark.parametrize(
+    ("cf", "quoted"),
+    [
+        ("O MustQuoteChars=.'\n", ".'"),
+        ("#O MustQuoteChars=.'\n", ".'"),
+        ("", ".'"),
+        ("O MustQuoteChars=@\n", ""),
+        ("O MustQuoteChars\n", ""),
+        (None, ""),
+    ],
+    ids=["Debian's", "the default", "nothing", "as documented", "empty", "no sendmail"],
+)
+def test_check_config_reminds_of_names_that_sendmail_quotes_after_signing(tmp_path, monkeypatch, cf, quoted):
+    file = tmp_path / "sendmail.cf"
+    if cf is not None:
+        file.write_text(cf)
+    monkeypatch.setattr(dkim_sign, "SENDMAIL_CF", file)
+    doubts = dkim_sign.Settings(keys=BOTH).doubts
+    assert any("confMUST_QUOTE_CHARS" in doubt for doubt in doubts) == bool(quoted)
+    assert all(f"one of {quoted} into" in doubt for doubt in doubts)
+    assert dkim_sign.Settings().doubts == ()

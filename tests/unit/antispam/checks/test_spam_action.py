@@ -170,17 +170,19 @@ def test_the_subject_of_spam_gets_the_prefix_once():
     assert not any(isinstance(e, ChangeHeader) for e in edits(find("spam_subject = [SPAM]", whitelisted=True)))
 
 
-def test_what_can_be_reported_carries_its_signature_in_header_and_text():
-    finding = find(USERS, "ann@example.com")
+def test_what_can_be_reported_carries_its_signature_in_the_header_and_the_text_stays_as_it_was():
+    """What is changed in the text breaks the sender's DKIM signature."""
+    found = edits(find(USERS, "ann@example.com"), HAM, remembered=True)
+    assert appended(found)["X-DSPAM-Signature"] == "abcdefghijkl"
+    assert not any(isinstance(edit, ReplaceBody) for edit in found)
+
+
+def test_a_user_may_have_the_signature_in_the_text_as_well():
+    finding = find(USERS + "signature_location = message", "ann@example.com")
     found = edits(finding, HAM, remembered=True)
     assert appended(found)["X-DSPAM-Signature"] == "abcdefghijkl"
     (body,) = (edit.content for edit in found if isinstance(edit, ReplaceBody))
     assert body == b"Shall we meet for lunch on day {0}?\r\n\r\n<!DSPAM:abcdefghijkl>\r\n"
-
-
-def test_a_user_may_have_the_signature_in_the_header_only():
-    finding = find(USERS + "signature_location = headers", "ann@example.com")
-    assert not any(isinstance(edit, ReplaceBody) for edit in edits(finding, HAM, remembered=True))
 
 
 def test_who_is_no_user_gets_the_copy_that_users_get():
