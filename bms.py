@@ -159,7 +159,7 @@ main = make_group(
         Command(
             "train",
             "learning:train_command",
-            "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files) is VERDICT.",
+            "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.",
         ),
         Command(
             "evaluate",
