@@ -162,6 +162,7 @@ PARTS = {
     "no archive at all": named("a.rar", b"nothing of the kind"),
     # Documents.
     "HTML with a script in a zip": named("a.zip", zipped({"x.html": SCRIPT})),
+    "a page by its name only, stored in a zip": named("a.zip", zipped({"x.html": b"hi <script>"}, zipfile.ZIP_STORED)),
     "HTML with a script in a 7z": named("a.7z", ARCHIVES["7z"]({"x.html": SCRIPT})),
     "HTML without a name of its own in a zip": named("a.zip", zipped({"x.dat": SCRIPT})),
     "SVG with a script in a zip": named("a.zip", zipped({"x.svg": b"<svg><script>evil()</script></svg>"})),

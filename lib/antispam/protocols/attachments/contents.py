@@ -37,6 +37,7 @@ class File:
     attached      it is offered as a file, and not shown as the text of the mail
     cuttable      scripts in it can be cut out
     signed        it is under a signature
+    unwrapped     the zip around it has shown the headers of a zip in here already
     """
 
     octets: bytes
@@ -48,6 +49,7 @@ class File:
     attached: bool = True
     cuttable: bool = False
     signed: bool = False
+    unwrapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Looker:
     # ---- archives
 
     def _archives(self, file: File, seen: set[str], claimed: set[str | None]) -> Iterator[Hit]:
+        if file.unwrapped:
+            seen, claimed = seen - {kinds.ZIP}, claimed - {kinds.ZIP}
         readable = seen & kinds.ARCHIVES
         if kinds.ZIP in claimed and file.octets.strip():
             readable.add(kinds.ZIP)  # whose headers may stand anywhere
@@ -158,9 +162,9 @@ class Looker:
             return
         # A stream in front of a tar archive is one archive to those who open it.
         depth = file.depth if kind in archives.STREAMS and kinds.TAR in known else file.depth + 1
-        inner = File(octets, names, where=where, depth=depth)
+        inner = File(octets, names, where=where, depth=depth, unwrapped=item.unwrapped)
         prefix = f"in the archive: {'/'.join(where)}: "
-        for hit in self.look(inner if not item.unwrapped else replace(inner, names=())):
+        for hit in self.look(inner):
             told = hit.detail if hit.detail.startswith("in the archive: ") else prefix + (hit.detail or hit.reason)
             yield replace(hit, detail=told, remedy=REPORT if hit.remedy == REPORT else REPLACE)
 
