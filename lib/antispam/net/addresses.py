@@ -172,11 +172,10 @@ class HostList:
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         exact, below, globs = set(), set(), []
         for pattern in map(str.strip, patterns):
-            name = normalize_domain(pattern)
-            if not name.strip("."):
+            if not pattern.strip("."):
                 raise AddressListError("an empty name in a list of hosts")
-            if name.startswith("."):
-                name = f"*{name}"  # as sendmail and Postfix write it
+            # `.example.com` as sendmail and Postfix write it, before it is converted: a name with an empty label is none.
+            name = normalize_domain(f"*{pattern}" if pattern.startswith(".") else pattern)
             suffix = name.removeprefix("*.")
             if not _is_glob(name):
                 exact.add(name)

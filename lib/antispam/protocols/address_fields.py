@@ -7,7 +7,7 @@ needs only one reader whose view differs from ours, so the answer is the union o
 - blanks divide, or mean nothing around dots and `@` (RFC 5322 section 4.4), or vanish or become dots (sendmail);
 - quotation marks, comments and backslashes count (RFC 5322), and where they are out of balance they divide, or vanish;
 - encoded words (RFC 2047) are decoded after the list is divided, or before;
-- control characters end the text, or vanish;
+- control characters end the text, or vanish; a domain ends at the first character that none can have, or goes on;
 - where there is no `@`, `legit.example!admin` and `admin%legit.example` are addresses (RFC 976, RFC 1123 section 5.2.16).
 
 What is quoted, encoded or commented beside an address in angle brackets is a name and no address.
@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from antispam.net.addresses import Mailbox, is_hostname, normalize_domain
+from antispam.net.addresses import MAX_DOMAIN, Mailbox, is_hostname, normalize_domain
 from antispam.protocols import encoded_words
 from antispam.text import from_wire
 
@@ -38,6 +38,7 @@ _TOKEN = re.compile(
 _COMMENT_PART = re.compile(r"\\.|[()]", re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SPECIALS = re.compile(r'["()\\]')
+_HOST = re.compile(r"[\w.-]+")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _Tokens = list[str]
 
@@ -77,21 +78,22 @@ def _every_view(text: str) -> Iterator[Mailbox]:
     if "\\" in text:
         yield from _in_text(text.replace("\\", ""), plain_names=False)
     if "=?" in text:
-        yield from _in_text(encoded_words.decoded(text).text, plain_names=False)
+        decoded = encoded_words.decoded(text).text.replace(r"\x00", "\0")  # as from_wire() writes it
+        yield from _in_text(decoded, plain_names=False)
 
 
 def _in_text(text: str, plain_names: bool) -> Iterator[Mailbox]:
     """Those of one text; with `plain_names` also what stands unquoted beside angle brackets, as in `a@x.example <b@y.example>`.
     Where names were encoded or escaped nobody takes them for addresses: lists write "ann@example.org via list"."""
     if _CONTROLS.search(text):
-        yield from _in_text(_CONTROLS.sub(",", text), plain_names)
+        for instead in (",", "?"):
+            yield from _in_text(_CONTROLS.sub(instead, text), plain_names)
         text = _CONTROLS.sub("", text)
     tokens, balanced = _lexed(text)
-    if balanced:
-        yield from _in_tokens(tokens, plain_names)
-        return
-    for instead in (",", ""):
-        yield from _in_tokens(_lexed(_SPECIALS.sub(instead, text))[0], plain_names)
+    if not balanced:
+        for instead in (",", ""):
+            yield from _in_tokens(_lexed(_SPECIALS.sub(instead, text))[0], plain_names)
+    yield from _in_tokens(tokens, plain_names)
 
 
 def _lexed(text: str) -> tuple[_Tokens, bool]:
@@ -107,7 +109,7 @@ def _lexed(text: str) -> tuple[_Tokens, bool]:
             token = " "
         elif token in ('"', ")") or token[0] == "\\":
             balanced = False
-        tokens.append(token)
+        tokens.append(" " if token == ")" else token)
     return tokens, balanced
 
 
@@ -185,11 +187,16 @@ def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[Mailbox]:
     words = [_unquoted(token) for token in piece]
     text = "".join(words)
     start = end = len(text)
+    unquoted = ""  # what stands between this place and the next quotation mark
     for token, word in zip(reversed(piece), reversed(words), strict=True):
         start -= len(word)
         if token == "@" and start:
-            yield from _mailbox(text[: min(start, MAX_LOCAL)], text[start + 1 : end])
+            local = text[: min(start, MAX_LOCAL)]
+            yield from _mailbox(local, text[start + 1 : end])
+            yield from _mailbox(local, _host_in(unquoted))
+        if token == "@":
             end = start
+        unquoted = "" if token[0] in '"\\@' else (word + unquoted)[: MAX_DOMAIN + 1]
     quoted = [token for token in piece if token[0] == '"' and "@" in token]
     if "@" in piece or not is_name:
         for token in quoted:
@@ -199,7 +206,9 @@ def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[Mailbox]:
 
 
 def _unquoted(token: str) -> str:
-    return _PAIR.sub(r"\1", token[1:-1]) if token[0] == '"' and len(token) > 1 else token
+    if token[0] == '"' and len(token) > 1:
+        token = token[1:-1]
+    return _PAIR.sub(r"\1", token)
 
 
 def _swapped(text: str) -> Iterator[Mailbox]:
@@ -211,6 +220,11 @@ def _swapped(text: str) -> Iterator[Mailbox]:
 
 
 def _mailbox(local: str, domain: str) -> Iterator[Mailbox]:
-    domain = normalize_domain(from_wire(domain).strip("."))
-    if domain:
-        yield Mailbox(from_wire(local, MAX_LOCAL), domain)
+    if form := normalize_domain(from_wire(domain).strip(".")):
+        yield Mailbox(from_wire(local, MAX_LOCAL), form)
+
+
+def _host_in(text: str) -> str:
+    """Its beginning, up to a character that no domain has: many readers stop there."""
+    found = _HOST.match(text)
+    return found[0] if found and len(found[0]) <= MAX_DOMAIN else ""

@@ -68,11 +68,19 @@ def found(value: bytes) -> set[str]:
         b"=?utf-8?q?=3Cadmin@legit.example=3E?= <x@evil.example>",
         b'"=?utf-8?q?=22_=3Cadmin@legit.example=3E?=" <x@evil.example>',
         SPEAKER + b"=?utf-8?Q?=00?=x@evil.example",
+        b"=?utf-8?Q?x@evil.example=00?=admin@legit.example",
         # control characters
         b"admin@legit.example\0@evil.example",
         b"admin@leg\x01it.example",
         b"<admin@legit.example\x7f>",
+        b"<\x01admin@legit.example>",
+        # what no domain can have ends it
+        b'<admin@legit.example"x">',
+        b"<admin@legit.example]x>",
+        b"admin@legit.example?x",
+        b"<admin@legit.example\xff>",
         # out of balance
+        b"Admin <admin@(x)legit.(y (z))example(,))x>",
         b"(admin@legit. example",
         b'"admin@legit.example',
         b"admin@legit.example)x@evil.example>",
@@ -107,6 +115,10 @@ def test_a_name_or_comment_beside_an_address_is_no_author(value: bytes) -> None:
 )
 def test_no_address(value: bytes) -> None:
     assert found(value) == set()
+
+
+def test_an_overlong_domain_is_not_cut_to_one_that_nobody_reads() -> None:
+    assert found(b"<admin@" + b"legit.example." * 30 + b"com>") == {"admin@" + "legit.example." * 30 + "com"}
 
 
 @pytest.mark.parametrize(

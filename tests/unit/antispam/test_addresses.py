@@ -86,6 +86,13 @@ def test_what_is_no_domain_is_only_compared(name: str) -> None:
     assert normalize_domain(name) == name.removesuffix(".").lower()
 
 
+def test_international_domains_are_compared_in_that_form_in_lists_too() -> None:
+    hosts = HostList([".straße.example", "*.bücher.example", "mx*.bücher.test", "*.ünder.example"])
+    for host in ("mx.xn--strae-oqa.example", "a.b.bücher.example", "MX1.xn--bcher-kva.test", "x.ÜNDER.example"):
+        assert host in hosts
+    assert "mx.strasse.example" not in hosts
+
+
 @given(st.text(max_size=60))
 def test_the_form_of_a_domain_stays_as_it_is(name: str) -> None:
     form = ascii_domain(name)

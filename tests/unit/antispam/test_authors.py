@@ -41,7 +41,7 @@ def from_(*values: bytes) -> list[str]:
         (b' "open joe@example.org', ["joe@example.org"]),
         (b" \xff@example.org", ["\\xff@example.org"]),
         (b" a@bank.example@evil.example", ["a@bank.example@evil.example", "a@bank.example"]),
-        (b" <a)b@x.example,(c@y.example>", ["b@x.example", "c@y.example", "ab@x.example"]),
+        (b" <a)b@x.example,(c@y.example>", ["b@x.example", "c@y.example", "ab@x.example", "a.b@x.example"]),
         (b" undisclosed", []),
         (b"", []),
     ],
