@@ -14,7 +14,7 @@ PACKAGES = (
     "python3 python3-venv python3-dev gcc libc6-dev libmilter-dev libmilter1.0.1 git make procps util-linux bsdutils"
 )
 PREPARE = f"""apt-get update -q
-apt-get install -q -y --no-install-recommends {PACKAGES}
+apt-get install -q -y --no-install-recommends {PACKAGES} libarchive13
 python3 -m venv /opt/venv
 /opt/venv/bin/pip install --quiet --disable-pip-version-check -e '.[test]'
 """

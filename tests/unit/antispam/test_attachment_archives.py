@@ -102,6 +102,20 @@ def test_archives_in_archives_of_other_kinds_are_counted() -> None:
     assert reasons(content) == {LIMIT}
 
 
+def test_messages_in_archives_in_messages() -> None:
+    content = b"MZ"
+    name = "a.exe"
+    for number in range(40):
+        if number % 2:
+            content, name = zipped({name: content}), "a.zip"
+        else:
+            head = (
+                f"Subject: x\nMIME-Version: 1.0\nContent-Type: a/b; name={name}\nContent-Transfer-Encoding: base64\n\n"
+            )
+            content, name = head.encode() + base64.encodebytes(content), "a.eml"
+    assert reasons(content, "a.zip") == {LIMIT}
+
+
 def test_the_deadline_ends_it() -> None:
     now = iter(range(1000))
     deadline = Deadline(20.0, lambda: float(next(now)))
@@ -134,6 +148,13 @@ def test_a_program_in_half_a_winmail_dat_is_found() -> None:
 def test_without_the_interpreter_an_archive_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     assert reasons(ARCHIVES["7z"]({"a.txt": b"x"}), "a.7z") == {UNREADABLE}
+
+
+def test_without_libarchive_the_reason_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "LIBARCHIVE", "/nonexistent.so")
+    monkeypatch.setattr(foreign, "_ENVIRONMENT", ("PATH", "LD_LIBRARY_PATH", "LIBARCHIVE"))
+    (found,) = look(ARCHIVES["7z"]({"a.txt": b"x"}), "a.7z")
+    assert (found.reason, "not installed" in found.detail) == (UNREADABLE, True)
 
 
 def test_an_unpacker_that_dies_is_no_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ _RAR5 = b"Rar!\x1a\x07\x01"
 # `7z -mx` asks for 64 MiB of dictionary, and the library for as much again; Python itself takes 40.
 _MEMORY = 256 << 20
 _SECONDS = 10.0
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH")  # what leads to the interpreter and its libraries, and nothing else
 _HEAD = 4096
 _RECORD = struct.Struct("=cI")
 _MAX_RECORDS = 50_000
@@ -78,8 +79,7 @@ def _told(form: str, filters: str, content: bytes, budget: Budget) -> tuple[byte
         with open(archive, "wb", closefd=False) as file:
             file.write(content)
         os.lseek(archive, 0, os.SEEK_SET)
-        # What leads to the interpreter and its libraries, and nothing else.
-        environment = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         child = subprocess.Popen(
             command, stdin=archive, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", env=environment
         )

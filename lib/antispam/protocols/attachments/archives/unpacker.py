@@ -107,8 +107,11 @@ def read(libarchive: object, form: str, filters: str, entries: int, octets: int)
 def main() -> None:
     form, filters, entries, octets, memory, seconds = sys.argv[1:]
     os.environ.setdefault("LIBARCHIVE", "libarchive.so.13")
-    import libarchive
-    from libarchive.ffi import c_archive_entry_p, c_int, ffi, get_read_filter_function, get_read_format_function
+    try:
+        import libarchive
+        from libarchive.ffi import c_archive_entry_p, c_int, ffi, get_read_filter_function, get_read_format_function
+    except (ImportError, OSError):
+        return fault("unreadable-archive", "libarchive is not installed here (Debian: libarchive13)")
 
     ffi("entry_is_encrypted", [c_archive_entry_p], c_int)
     get_read_format_function(form)
@@ -123,6 +126,7 @@ def main() -> None:
         fault("encrypted-archive" if encrypted else "unreadable-archive", str(error.msg))
     except MemoryError:
         fault("limit", "more memory than an archive may take")
+    return None
 
 
 if __name__ == "__main__":
