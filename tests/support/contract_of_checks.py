@@ -17,6 +17,7 @@ from antispam.checks import (
     callback,
     dkim,
     dkim_sign,
+    dmarc,
     dsn,
     dspam,
     feedback,
@@ -80,7 +81,7 @@ APPLIES: list[Applies] = [
     wiretap,
     words,
 ]
-READY: list[Ready] = [author_domain, callback, dkim, reputation, reputation_signed]
+READY: list[Ready] = [author_domain, callback, dkim, dmarc, reputation, reputation_signed]
 PERFORM: list[Performs] = [feedback, own_mail]
 READDRESS: list[Readdresses] = [srs]
 ACT: list[Acts] = [

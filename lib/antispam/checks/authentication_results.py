@@ -12,7 +12,15 @@ from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, OwnMailFinding, SpfFinding
+from antispam.mail.evidence import (
+    AuthFinding,
+    ClientClass,
+    ConnectionFinding,
+    DkimFinding,
+    DmarcFinding,
+    OwnMailFinding,
+    SpfFinding,
+)
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
@@ -22,12 +30,14 @@ from antispam.protocols.authentication_results import (
     auth_result,
     check_authserv_id,
     dkim_results,
+    dmarc_result,
     field_value,
     forged,
     iprev_clause,
     spf_clause,
 )
 from antispam.protocols.dkim import SignatureResult
+from antispam.protocols.dmarc import DmarcResult
 from antispam.protocols.spf import SpfResult
 from antispam.settings import CheckSettings, option, section
 
@@ -129,7 +139,23 @@ def _results(
     dkim = findings.get(DkimFinding)
     if dkim is not None and not dkim.error:
         results += dkim_results(dkim.signatures, broken)
+    dmarc = findings.get(DmarcFinding)
+    if dmarc is not None:
+        results.append(_dmarc(dmarc))
     return results
+
+
+def _dmarc(finding: DmarcFinding) -> Any:
+    """One clause, for the author domain that decides: of several clauses many readers take the one that they like."""
+    worst = finding.worst
+    if worst is None:
+        return dmarc_result(finding.result, reason="no author domain in From")
+    found = worst.found
+    reason = worst.overridden or found.problem
+    if not reason and finding.result is not found.result:
+        reason = "several From fields" if finding.ambiguous else "From can't be examined"
+    policy = worst.applied if finding.result is DmarcResult.FAIL else ""
+    return dmarc_result(finding.result, author=found.domain, policy=policy, reason=reason)
 
 
 def _spf(outcome: SpfResult) -> str:

@@ -12,6 +12,7 @@ from typing import ClassVar
 from antispam.mail.findings import Finding
 from antispam.protocols.callback_dialogue import Outcome
 from antispam.protocols.dkim import SignatureResult
+from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation
 from antispam.protocols.spf import Result, SpfResult
 
 
@@ -133,6 +134,74 @@ class DkimFinding(Finding):
     skipped: int = 0
     author: str = ""
     practice: str = ""
+
+
+class Override(enum.StrEnum):
+    """Why this site does not do what the owner of an author domain asks for; the words stand in the results."""
+
+    ALWAYS = "must pass here"
+    NEVER = "exempt here"
+    FORWARDER = "trusted forwarder"
+    MAILING_LIST = "mailing list"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuthorPolicy:
+    """One author domain under DMARC.
+
+    found     what the standard says of it
+    override  the rule of this site that goes before, None for none
+    because   the forwarder or the list, "" where the rule names the author domain
+    """
+
+    found: Evaluation
+    override: Override | None = None
+    because: str = ""
+
+    @property
+    def applied(self) -> Disposition:
+        """What is to be done, this site's rules taken into account."""
+        if self.found.result is not DmarcResult.FAIL:
+            return Disposition.NONE
+        if self.override is None:
+            return self.found.asked
+        return Disposition.REJECT if self.override is Override.ALWAYS else Disposition.NONE
+
+    @property
+    def overridden(self) -> str:
+        """The rule that made a difference, in words; "" where none did."""
+        if self.override is None or self.applied is self.found.asked:
+            return ""
+        return f"{self.override} {self.because}".rstrip()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DmarcFinding(Finding):
+    """What DMARC says of every author domain, found at the end of the message; empty where From has none.
+
+    authors     one an author domain, in the order of the field
+    ambiguous   there are several From fields: whatever passes, it proves nothing
+    unreadable  From is longer than people write, or has more domains than are looked at
+    """
+
+    check: ClassVar[str] = "dmarc"
+    authors: tuple[AuthorPolicy, ...] = ()
+    ambiguous: bool = False
+    unreadable: bool = False
+
+    @property
+    def worst(self) -> AuthorPolicy | None:
+        """The author domain that decides: that of which the severest is to be done, then that which is furthest from a pass."""
+        order = (DmarcResult.FAIL, DmarcResult.TEMPERROR, DmarcResult.PERMERROR, DmarcResult.NONE, DmarcResult.PASS)
+        return min(self.authors, key=lambda one: (-one.applied.severity, order.index(one.found.result)), default=None)
+
+    @property
+    def result(self) -> DmarcResult:
+        """The result for the message as a whole: a pass needs all author domains and a single From field."""
+        worst = self.worst
+        result = worst.found.result if worst is not None else DmarcResult.PERMERROR
+        unclear = self.ambiguous or self.unreadable
+        return DmarcResult.PERMERROR if unclear and result in (DmarcResult.PASS, DmarcResult.NONE) else result
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,7 @@ _BY_CHECK = {
     "known_user": "unknown-user",
     "attachments": "attachment",
     "dkim": "dkim",
+    "dmarc": "dmarc",
     "words": "content",
     "languages": "content",
     "block_forward": "content",
@@ -182,6 +183,16 @@ PAGES: Mapping[str, Page] = {
         "The author's domain signs its mail (DKIM, RFC 6376). This message is not signed, or it was altered afterwards.",
         "Send through the mail server that your provider gave you for this address.",
         "Sign all mail of the domain; mailing lists that alter messages should put an address of their own into From.",
+    ),
+    "dmarc": Page(
+        "The message does not prove that it comes from its author's domain",
+        "The author's domain asks receivers to refuse mail in its name that neither SPF nor DKIM prove to be its own (DMARC, "
+        "RFC 9989). This message came from a server that SPF of that domain does not name, and has no signature of the domain "
+        "that fits.",
+        "Send through the mail server that your provider gave you for this address. If a mailing list or a forwarder brought "
+        "the message, write to the recipient directly.",
+        "Sign all mail of the domain with DKIM, and name all its servers in SPF; mailing lists that alter messages should put "
+        "an address of their own into From.",
     ),
     "content": Page(
         "The message has a form that is not accepted here",

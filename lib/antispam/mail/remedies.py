@@ -16,13 +16,14 @@ class Answer(enum.StrEnum):
     REJECT = "reject"
 
 
-def answered(answer: Answer, text: str, reason: str) -> Verdict:
-    """The verdict that `answer` asks for; `text` is for the sender and `reason` for the log."""
+def answered(answer: Answer, text: str, reason: str, *, status: str = "7.1") -> Verdict:
+    """The verdict that `answer` asks for; `text` is for the sender and `reason` for the log. `status` is the enhanced status
+    code behind its class: "7.26" becomes 5.7.26 or 4.7.26."""
     match answer:
         case Answer.REJECT:
-            return reject(text, reason)
+            return reject(text, reason, enhanced=f"5.{status}")
         case Answer.TEMPFAIL:
-            return tempfail(text, reason)
+            return tempfail(text, reason, enhanced=f"4.{status}")
         case Answer.QUARANTINE:
             return quarantine(reason)
     return Verdict(Action.CONTINUE, reason=reason)

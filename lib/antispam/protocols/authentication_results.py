@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from authres import core, dkim_b  # type: ignore[import-untyped]
+from authres import core, dkim_b, dmarc  # type: ignore[import-untyped]
 
 from antispam.net.addresses import ascii_address, ascii_domain
 from antispam.protocols.dkim import SignatureResult
@@ -67,6 +67,16 @@ def dkim_results(signatures: Sequence[SignatureResult], broken: Collection[Signa
     """One clause a signature; `dkim=none` where there was none. A signature is judged as it came: a comment tells of those that
     we have `broken` since, so that who verifies them again need not wonder."""
     return [dkim_result(one, BROKEN if one in broken else "") for one in signatures] or ["dkim=none"]
+
+
+def dmarc_result(result: str, *, author: str = "", policy: str = "", reason: str = "") -> Result:
+    """What DMARC says of one author domain (RFC 9989): the domain in From, and the policy that was applied."""
+    clause = dmarc.DMARCAuthenticationResult(result=_checked(result), reason=_value(reason) or None)
+    if author:
+        clause.header_from = _value(author)
+    if policy:
+        clause.policy = _value(policy)
+    return clause
 
 
 @functools.lru_cache(1024)

@@ -12,10 +12,20 @@ from antispam.journey.services import Services
 from antispam.mail.access_map import parse_text
 from antispam.mail.connection import Connection
 from antispam.mail.draft import ChangeHeader, Draft, Edit, InsertHeader
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, DkimFinding, SpfFinding
+from antispam.mail.evidence import (
+    AuthFinding,
+    AuthorPolicy,
+    ClientClass,
+    ConnectionFinding,
+    DkimFinding,
+    DmarcFinding,
+    Override,
+    SpfFinding,
+)
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message
 from antispam.protocols.dkim import DkimResult, SignatureResult
+from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import SettingsError, default_settings, load_text
 
@@ -82,6 +92,51 @@ def test_the_null_reverse_path_is_reported_by_its_helo_name() -> None:
 
 def test_an_unsigned_message_is_dkim_none() -> None:
     assert written(DkimFinding()) == ["mx.example.com;", "dkim=none"]
+
+
+def dmarc_of(*authors: AuthorPolicy, **more: Any) -> DmarcFinding:
+    return DmarcFinding(authors=authors, **more)
+
+
+def author(result: str, domain: str = "bank.example", override: Override | None = None, **more: Any) -> AuthorPolicy:
+    found = Evaluation(domain=domain, result=DmarcResult(result), **more)
+    return AuthorPolicy(found=found, override=override, because="lists.example" if override else "")
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (dmarc_of(author("pass")), "dmarc=pass header.from=bank.example"),
+        (dmarc_of(author("none")), "dmarc=none header.from=bank.example"),
+        (
+            dmarc_of(author("fail", asked=Disposition.REJECT)),
+            "dmarc=fail header.from=bank.example policy.dmarc=reject",
+        ),
+        (
+            dmarc_of(author("fail", asked=Disposition.REJECT, override=Override.MAILING_LIST)),
+            'dmarc=fail reason="mailing list lists.example" header.from=bank.example policy.dmarc=none',
+        ),
+        (
+            dmarc_of(author("temperror", problem="SERVFAIL"), error="SERVFAIL"),
+            "dmarc=temperror reason=SERVFAIL header.from=bank.example",
+        ),
+        (
+            dmarc_of(author("pass", "evil.example"), author("fail", asked=Disposition.QUARANTINE)),
+            "dmarc=fail header.from=bank.example policy.dmarc=quarantine",
+        ),
+        (
+            dmarc_of(author("pass"), ambiguous=True),
+            'dmarc=permerror reason="several From fields" header.from=bank.example',
+        ),
+        (
+            dmarc_of(author("pass"), unreadable=True),
+            'dmarc=permerror reason="From can\'t be examined" header.from=bank.example',
+        ),
+        (dmarc_of(), 'dmarc=permerror reason="no author domain in From"'),
+    ],
+)
+def test_dmarc_is_told_of_the_author_domain_that_decides(finding: DmarcFinding, expected: str) -> None:
+    assert " ".join(written(finding)) == f"mx.example.com; {expected}"
 
 
 def test_the_login_of_a_sender_is_told_only_where_wanted() -> None:

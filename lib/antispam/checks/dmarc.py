@@ -1,0 +1,198 @@
+"""DMARC (RFC 9989): does the message prove that it may use the domain in its From, and what does that domain ask for if not?
+
+What the domain's owner publishes is done (`p=reject`, `p=quarantine`), unless [dmarc] has a rule of this site that goes before.
+A message can fail only if both SPF and DKIM were asked: behind a trusted relay nothing is known of SPF.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.deadline import Deadline
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import every_author, is_overlong, of_our_users, proved_domains
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthorPolicy, DkimFinding, DmarcFinding, Override, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import Action, Verdict
+from antispam.net.addresses import host_list, is_hostname
+from antispam.protocols.dkim import DkimResult
+from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation, Identifier, evaluate
+from antispam.protocols.spf import Result
+from antispam.settings import CheckSettings, OnError, option, section
+
+NAME = "dmarc"
+Finding = DmarcFinding
+LOOKS_UP = True
+
+MAX_DOMAINS = 10  # of authors; people write one, and each costs up to eight look-ups
+
+
+@section("dmarc")
+class Settings(CheckSettings):
+    """[dmarc]: what the author's domain asks for, RFC 9989."""
+
+    on_error: OnError = option(
+        OnError.ACCEPT,
+        "when the policy, or what could prove the message, can't be looked up: accept (go on without it), tempfail or reject",
+    )
+    reject: Answer = option(
+        Answer.REJECT, "what p=reject does to a message that fails: reject, tempfail, quarantine or ignore"
+    )
+    quarantine: Answer = option(
+        Answer.QUARANTINE, "what p=quarantine does to a message that fails: quarantine, reject, tempfail or ignore"
+    )
+    always: tuple[str, ...] = option(
+        (),
+        "author domains whose mail must pass here, whatever they publish; *.example.com is all below it",
+        check=host_list,
+    )
+    never: tuple[str, ...] = option(
+        (), "author domains whose policy is not applied here, because it harms their honest mail", check=host_list
+    )
+    mailing_lists: tuple[str, ...] = option(
+        (),
+        "domains of mailing lists that leave From as it is and break signatures: what SPF or DKIM prove to come from there is "
+        "not refused",
+        check=host_list,
+    )
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether every answer that is needed is in the resolver's cache: with no time left the resolver says only what it
+    knows."""
+    evaluations = _evaluations(message, services, Deadline.after(0))
+    return all(one.result is not DmarcResult.TEMPERROR for one in evaluations)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> DmarcFinding | None:
+    """Nothing to ask of internal clients and authenticated senders, and of a message without From."""
+    if message is None or of_our_users(message) or not message.fields(b"from"):
+        return None
+    settings = services.settings[Settings]
+    found = tuple(_under_rules(one, message, settings) for one in _evaluations(message, services, services.deadline))
+    finding = DmarcFinding(
+        authors=found,
+        ambiguous=len(message.fields(b"from")) > 1,
+        unreadable=is_overlong(message) or len(_domains(message)) > MAX_DOMAINS,
+    )
+    lost = [one.found for one in found if one.found.result is DmarcResult.TEMPERROR]
+    # An author domain that can't be looked up must not save a message that another one of its domains wants refused.
+    if lost and not finding.unreadable and all(one.applied is Disposition.NONE for one in found):
+        return dataclasses.replace(finding, error=f"DMARC of {lost[0].domain}: {lost[0].problem}")
+    return finding
+
+
+def _domains(message: Message) -> list[str]:
+    """Those of every author that some reader could find in From."""
+    return [domain for domain in dict.fromkeys(one.domain for one in every_author(message)) if is_hostname(domain)]
+
+
+def _evaluations(message: Message, services: Services, deadline: Deadline) -> list[Evaluation]:
+    always = host_list(services.settings[Settings].always)
+    identifiers = _identifiers(message)
+    evaluations = [
+        evaluate(domain, identifiers, services.resolver, deadline, unpublished=domain in always)
+        for domain in _domains(message)[:MAX_DOMAINS]
+    ]
+    unknown = _unknown(message)
+    if not unknown:
+        return evaluations
+    return [
+        Evaluation(domain=one.domain, publisher=one.publisher, problem=unknown)
+        if one.result is DmarcResult.FAIL
+        else one
+        for one in evaluations
+    ]
+
+
+def _identifiers(message: Message) -> list[Identifier]:
+    """What passed, and what might have: SPF of MAIL FROM (of the HELO name for the null sender only, RFC 7208 section 2.4; a
+    HELO that passes proves nothing of another MAIL FROM, CVE-2019-20790) and every DKIM signature. Guesses don't count."""
+    spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
+    found = []
+    if spf is not None and spf.mailfrom is not None and spf.mailfrom.result in (Result.PASS, Result.TEMPERROR):
+        found.append(Identifier("spf", spf.mailfrom.domain, spf.mailfrom.result is Result.PASS))
+    found += [
+        Identifier("dkim", one.domain, one.result is DkimResult.PASS)
+        for one in (dkim.signatures if dkim is not None else ())
+        if one.result in (DkimResult.PASS, DkimResult.TEMPERROR)
+    ]
+    return list(dict.fromkeys(one for one in found if one.domain))
+
+
+def _unknown(message: Message) -> str:
+    """Why nothing follows from the absence of a pass; "" where it is a failure."""
+    spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
+    if spf is None or spf.error:
+        return "SPF was not asked"
+    if dkim is None or dkim.error:
+        return "DKIM was not asked"
+    if dkim.signatures and not message.body.complete:
+        return "message too large to be verified"
+    return ""
+
+
+def _under_rules(found: Evaluation, message: Message, settings: Settings) -> AuthorPolicy:
+    """The author domain with the rule of this site that goes before its policy. What names the domain goes before what names
+    the way on which the message came."""
+    if found.domain in host_list(settings.never):
+        return AuthorPolicy(found=found, override=Override.NEVER)
+    if found.domain in host_list(settings.always):
+        return AuthorPolicy(found=found, override=Override.ALWAYS)
+    spf = message.findings.get(SpfFinding)
+    if spf is not None and spf.forwarder:
+        return AuthorPolicy(found=found, override=Override.FORWARDER, because=spf.forwarder)
+    lists = host_list(settings.mailing_lists)
+    by = next((domain for domain in sorted(proved_domains(message)) if domain in lists), "")
+    if by:
+        return AuthorPolicy(found=found, override=Override.MAILING_LIST, because=by)
+    return AuthorPolicy(found=found)
+
+
+def decide(finding: DmarcFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    """The author domain of which the severest is to be done decides."""
+    worst = finding.worst
+    if worst is not None:
+        told = _told(worst)
+        if worst.applied is Disposition.REJECT:
+            return answered(settings.reject, _refusal(worst), told, status="7.26")
+        if worst.applied is Disposition.QUARANTINE:
+            return answered(settings.quarantine, _refusal(worst), told, status="7.26")
+    if finding.unreadable:
+        text = (
+            "The From field names more authors than can be looked at, or is longer than mail programs can show.\n"
+            "Send the message again with a single address in From."
+        )
+        return answered(settings.reject, text, "From can't be examined")
+    return Verdict(Action.CONTINUE, reason="" if worst is None else _told(worst))
+
+
+def _told(one: AuthorPolicy) -> str:
+    """The result in words for the log."""
+    found = one.found
+    notes = [found.aligned] if found.aligned else []
+    if found.tag:
+        notes.append(f"{found.tag} of {found.publisher} asks for {found.asked}" + (" by t=y" if found.testing else ""))
+    notes += [text for text in (one.overridden, found.problem) if text]
+    return f"DMARC {found.result} of {found.domain}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _refusal(one: AuthorPolicy) -> str:
+    """What was found and what can be done about it, for the human who reads the bounce."""
+    domain = one.found.domain
+    if one.override is Override.ALWAYS:
+        why = f"Mail from {domain} is accepted here only with proof that it comes from {domain}"
+    else:
+        why = f"{one.found.publisher} asks receivers not to accept mail in the name of {domain} without proof (DMARC)"
+    return (
+        f"{why}, and neither SPF nor DKIM gives that proof for this message.\n"
+        "If it is yours, send it through the mail server that your provider gave you for this address.\n"
+        f"If it came through a mailing list or a forwarder, write to the recipient directly. Administrators of {domain}:\n"
+        f"sign all mail with DKIM as d={one.found.organizational or domain}, and name all your servers in SPF."
+    )
