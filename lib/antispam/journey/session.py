@@ -246,7 +246,10 @@ class Session:
                     log.info("[%s] WOULD %s %s: %s", *would)
                 elif stage is Stage.END and decision.firm and verdict.action is Action.DISCARD:
                     dropped += 1
-                    if dropped == len(self._current().accepted_recipients):
+                    recipients = self._current().accepted_recipients
+                    if dropped >= len(recipients):  # one recipient may have been dropped by two checks
+                        dropped = sum(map(_is_dropped, recipients))
+                    if dropped == len(recipients):
                         return  # a report, say, that has taught: nobody gets it, and a refusal would only bring it back
                 settled = spoken and _settled(all_decisions(subject))
             if settled:
@@ -290,6 +293,10 @@ class Session:
         decision = refusal or next(iter(refused), None)
         self._record(CONTINUE if decision is None else decision.verdict)
         self.message = None
+
+
+def _is_dropped(recipient: Recipient) -> bool:
+    return any(one.counts and one.firm and one.verdict.action is Action.DISCARD for one in recipient.decisions)
 
 
 def _settled(decisions: Sequence[Decision]) -> bool:

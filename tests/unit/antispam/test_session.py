@@ -663,6 +663,16 @@ def test_what_nobody_is_to_get_is_not_refused_by_what_follows():
     assert outcome.verdict.action is Action.REJECT
 
 
+def test_who_is_dropped_twice_is_one_who_does_not_get_it():
+    """Another recipient's copy is examined to the end."""
+    twice = [for_each({"b@example.com": discard("learned")}) for _ in range(2)]
+    for number, (_, _, check) in enumerate(twice):
+        check.NAME = f"drops {number}"
+    checks = (*(firm(row) for row in twice), at_end(make_check("later", NO)))
+    _, outcome = send(session(*checks), "b@example.com", "c@example.com")
+    assert outcome.verdict.action is Action.REJECT
+
+
 def test_who_is_added_to_every_copy_gets_one_and_recipients_get_their_own():
     def act(finding, verdict, draft, services):
         draft.append_header("X-For", finding.who)
