@@ -117,7 +117,10 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
         return dataclasses.replace(finding, beyond=used)
     forwarded = reported(message.raw())
     # What brings nothing counts, too: to look for it costs as much.
-    feedback.count(store, finding.user, max(1, len(forwarded.reports)), now, services.deadline)
+    used = feedback.count(store, finding.user, max(1, len(forwarded.reports)), now, services.deadline)
+    if used >= allowed:
+        return dataclasses.replace(finding, beyond=used)
+    forwarded = forwarded.first(allowed - used)
     if not forwarded and finding.alone:
         return dataclasses.replace(finding, missing=1)
     teacher = services.dictionaries.make(finding.user)

@@ -26,9 +26,9 @@ def rate_name(user: str) -> str:
     return f"report {user}"[:255]
 
 
-def count(store: Store, user: str, messages: int, now: float, deadline: Deadline) -> None:
-    """Count what a user reports. Raises StoreError."""
-    rates.use(store, rate_name(user), messages, now, PERIOD, deadline)
+def count(store: Store, user: str, messages: int, now: float, deadline: Deadline) -> int:
+    """Count what a user reports; returns how many they had reported within the hour before. Raises StoreError."""
+    return -messages + rates.use(store, rate_name(user), messages, now, PERIOD, deadline)
 
 
 def too_many(user: str, used: int) -> Verdict:

@@ -96,6 +96,10 @@ class Forwarded:
     def __bool__(self) -> bool:
         return bool(self.reports)
 
+    def first(self, number: int) -> Forwarded:
+        """So many of the reports, and a word that there were more."""
+        return self if len(self.reports) <= number else Forwarded(self.reports[:number], more=True)
+
 
 _SIGNATURE_FIELD = b"x-dspam-signature"
 _ID = re.compile(rf"[0-9A-Za-z,._]{{1,{LONGEST_ID}}}")

@@ -99,3 +99,13 @@ def test_a_stranger_teaches_by_the_honeypot_no_more_than_a_user_may(tmp_path):
         for number in range(6):
             send(connected(app), [(b"From", b" x@example.net")], b"lunch %d\r\n" % number, recipients=[TRAP])
         assert totals(app, "site") == (8, 5)
+
+
+def test_a_report_of_many_messages_teaches_no_more_than_the_rate_allows(tmp_path):
+    """Not its last message alone, which the rate was passed with before."""
+    parts = b"".join(b"--b\r\nContent-Type: message/rfc822\r\n\r\n" + forward(number) for number in range(9))
+    headers = [*HEADERS[:2], (b"Content-Type", b" multipart/mixed; boundary=b")]
+    with started(tmp_path, "report_rate = 4\n") as app:
+        report(app, forward(100))
+        send(connected(app, COLLEAGUE), headers, parts + b"--b--\r\n", ANN, ("spam@example.com",))
+        assert totals(app) == (4, 0)
