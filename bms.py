@@ -149,7 +149,7 @@ JOURNEY = Journey([
     # Last, so that the archive has the message as it leaves.
     Row(Stage.END, MESSAGE, archive, needs=("own_mail",), accepted=Accepted.DECIDE,
         asks="is all mail kept, and can this message be?"),
-    Row(Stage.END, MESSAGE, srs_sign, needs=("connection", "auth", "own_mail"),
+    Row(Stage.END, RECIPIENT, srs_sign, needs=("connection", "auth", "own_mail"),
         asks="is its sender one of us, to be signed so that bounces can be told from forgeries?"),
 ])
 # fmt: on

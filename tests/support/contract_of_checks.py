@@ -99,7 +99,7 @@ ACT: list[Acts] = [
     srs_sign,
     wiretap,
 ]
-CONTENT: list[Divides] = [scrub, spam_action]
+CONTENT: list[Divides] = [scrub, spam_action, srs_sign]
 AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import ClassVar
 
 from antispam.checks._shared.srs import UNUSABLE, SrsSettings, signature_of
@@ -23,7 +24,7 @@ Settings = SrsSettings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """The signed sender."""
+    """The signed sender, for one recipient."""
 
     check: ClassVar[str] = NAME
     signed: str = ""
@@ -36,19 +37,27 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for every sender that stays as he is."""
+    """None for every sender that stays as he is, and for recipients of nosrs."""
     assert message is not None
+    assert recipient is not None
     if not of_our_users(message):
         return None
     try:
         signature = signature_of(services.settings[Settings], services.clock)
-        if signature is None:
+        if signature is None or signature.leaves_alone(recipient.address):
             return None
-        signed = signature.signed(message.mail_from, tuple(one.address for one in message.accepted_recipients))
+        if NAME not in message.memo:  # all recipients get the same signature, and so one message
+            message.memo[NAME] = signature.signed(message.mail_from)
+        signed: str = message.memo[NAME]
     except UNUSABLE as error:
         return Finding(error=f"srs: {error}")
     # Nor is one signed who can't be written down: his bounces would go to another.
     return Finding(signed=signed) if signed and from_wire(signed, 1100) == signed else None
+
+
+def content(finding: Finding) -> Hashable:
+    """Recipients of nosrs get a message of their own."""
+    return finding.signed
 
 
 def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:

@@ -49,7 +49,7 @@ def srs_command(program: Program) -> click.Group:
     def sign_command(config: Path | None, address: str) -> None:
         """Sign ADDRESS, a sender of ours, as it would leave."""
         with _signature(program, config) as signature:
-            signed = signature.signed(address, ())
+            signed = signature.signed(address)
         if not signed:
             raise click.ClickException(f"{for_log(address)} stays as it is: its domain is not in [srs] ses or sign")
         click.echo(signed)

@@ -147,13 +147,15 @@ class Signature:
         self._ses, self._sign = host_list(settings.ses), host_list(settings.sign)
         self._nosrs = host_list(settings.nosrs)
 
-    def signed(self, sender: str, recipients: tuple[str, ...]) -> str:
-        """The sender as he leaves; "" where he stays as he is: in another domain, signed already, for recipients of nosrs.
-        This and the others raise SRS.Unavailable where there is a database that fails."""
+    def leaves_alone(self, recipient: str) -> bool:
+        """Whether senders stay as they are for this recipient."""
+        return parse_mailbox(recipient).domain in self._nosrs
+
+    def signed(self, sender: str) -> str:
+        """The sender as he leaves; "" where he stays as he is: in another domain, or signed already. This and the others
+        raise SRS.Unavailable where there is a database that fails."""
         domain = parse_mailbox(sender).domain
-        if not domain or any(parse_mailbox(one).domain in self._nosrs for one in recipients):
-            return ""
-        if is_signed(sender):
+        if not domain or is_signed(sender):
             return ""
         try:
             if domain in self._ses:
@@ -169,7 +171,7 @@ class Signature:
         if not domain or host in self._nosrs:
             return ""
         if domain in self._ses or domain in self._sign:
-            return self.signed(sender, ())
+            return self.signed(sender)
         if domain in self.domains or not self.settings.fwdomain:
             return ""
         try:

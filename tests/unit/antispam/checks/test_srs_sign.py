@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from antispam.checks.srs_sign import Finding, Settings, act, collect, decide
+from antispam.checks.srs_sign import Finding, Settings, act, collect, content, decide
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.draft import ChangeSender, Draft
@@ -25,7 +25,7 @@ def message(sender: str, *findings: Any, to: str = "bob@example.org") -> Message
 
 
 def found(sent: Message, config: str = CONFIG) -> Finding | None:
-    return collect(Connection("c"), sent, None, services_of(Settings, "srs", config))
+    return collect(Connection("c"), sent, sent.recipients[0], services_of(Settings, "srs", config))
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,15 @@ def test_it_is_off_without_a_secret() -> None:
 
 def test_it_changes_nothing_else() -> None:
     assert decide(Finding(), Findings(), Settings(), EMPTY).action is Action.CONTINUE
+
+
+def test_a_recipient_of_nosrs_costs_nobody_else_the_signature() -> None:
+    """Each such group gets a message of its own; all others get one, though SES signs differently each time."""
+    sent = message("ann@example.com", OURS)
+    sent.recipients += [Recipient("x@braindead.example"), Recipient("carol@example.org")]
+    services = services_of(Settings, "srs", CONFIG)
+    bob, odd, carol = (collect(Connection("c"), sent, one, services) for one in sent.recipients)
+    assert bob is not None
+    assert carol is not None
+    assert content(bob) == content(carol)
+    assert odd is None
