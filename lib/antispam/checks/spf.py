@@ -9,7 +9,6 @@ import dataclasses
 import enum
 import functools
 import re
-import urllib.parse
 from collections.abc import Callable
 
 from antispam.journey.services import Services
@@ -106,7 +105,6 @@ class Settings(CheckSettings):
         check=_forwarders,
     )
     explain: bool = option(True, "put the domain owner's explanation (exp=) into the refusal")
-    errors_url: str = option("", "page that explains refusals, linked in the reply with result, domain and ip")
     supply_sender: bool = option(False, "add MAIL FROM as Sender where there is none and From has another domain")
 
 
@@ -197,8 +195,8 @@ def decide(finding: SpfFinding, findings: Findings, settings: Settings, policy: 
 def _decide_helo(outcome: SpfResult, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     entry = policy.policy(f"helo-{outcome.result}", outcome.domain or outcome.helo)
     if entry is not None:
-        return _obey(entry, outcome, outcome.result, settings)
-    return _refuse(outcome, outcome.result, settings) if outcome.result is Result.FAIL else _go_on(_found(outcome))
+        return _obey(entry, outcome, outcome.result)
+    return _refuse(outcome, outcome.result) if outcome.result is Result.FAIL else _go_on(_found(outcome))
 
 
 def _decide_mailfrom(
@@ -207,7 +205,7 @@ def _decide_mailfrom(
     result = outcome.effective
     entry = policy.policy(f"spf-{result}", _sender(outcome))
     if entry is not None:
-        return _obey(entry, outcome, result, settings)
+        return _obey(entry, outcome, result)
     domain = outcome.domain
     if result is Result.FAIL and finding.helo_valid and domain in host_list(settings.accept_fail):
         result = Result.SOFTFAIL
@@ -220,7 +218,7 @@ def _decide_mailfrom(
         refused = result in (Result.FAIL, Result.TEMPERROR)
         refused |= result is Result.PERMERROR and settings.reject_permerror
     if refused:
-        return _refuse(outcome, result, settings)
+        return _refuse(outcome, result)
     soft = result is Result.SOFTFAIL and domain not in host_list(settings.accept_softfail)
     verdict = _go_on(_found(outcome))
     if settings.doubtful is not Doubt.NOTHING and (unknown or soft):
@@ -249,16 +247,15 @@ def _found(outcome: SpfResult) -> str:
     )
 
 
-def _obey(entry: Policy, outcome: SpfResult, result: Result, settings: Settings) -> Verdict:
+def _obey(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
     """What an entry of the access map wants done about a result."""
     reason = f"{_found(outcome)}, access map {entry.key} {entry.action}"
-    return obey(entry, dataclasses.replace(_refuse(outcome, result, settings), reason=reason))
+    return obey(entry, dataclasses.replace(_refuse(outcome, result), reason=reason))
 
 
-def _refuse(outcome: SpfResult, result: Result, settings: Settings) -> Verdict:
+def _refuse(outcome: SpfResult, result: Result) -> Verdict:
     """A refusal that tells an honest sender what to do. A temporary error is never refused for good (RFC 7208 section 8.6)."""
-    lines = [*_told(outcome, result), *_link(outcome, result, settings)]
-    text = "\n".join(lines)
+    text = "\n".join(_told(outcome, result))
     match result:
         case Result.TEMPERROR:
             return tempfail(text, _found(outcome), enhanced="4.7.24")
@@ -311,13 +308,6 @@ def _told(outcome: SpfResult, result: Result) -> list[str]:
             ]
         case _:
             return [f"Mail from {domain} is not accepted here, although {ip} is permitted to send it."]
-
-
-def _link(outcome: SpfResult, result: Result, settings: Settings) -> list[str]:
-    if not settings.errors_url:
-        return []
-    details = urllib.parse.urlencode({"spf": result, "domain": outcome.domain, "ip": outcome.ip})
-    return [f"More about this: {settings.errors_url}?{details}"]
 
 
 def act(finding: SpfFinding, verdict: Verdict, draft: Draft, services: Services) -> None:

@@ -43,6 +43,7 @@ _BY_CHECK = {
     "greeting": "helofail",
     "banned": "banned",
     "sender_lists": "bandom",
+    "blacklisted": "bandom",
     "reputation": "illrepute",
     "reputation_signed": "illrepute",
     "srs": "dsnrefused",

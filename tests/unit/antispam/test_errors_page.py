@@ -39,6 +39,7 @@ def test_every_check_has_a_page(row) -> None:
         ("spf", "5.7.1", "spf-policy"),
         ("helo", "5.7.1", "helofail"),
         ("sender_lists", "5.7.1", "bandom"),
+        ("blacklisted", "5.7.1", "bandom"),
         ("srs", "5.7.1", "dsnrefused"),
         ("reputation", "5.7.1", "illrepute"),
         ("of tomorrow", "5.7.1", "refused"),

@@ -85,7 +85,7 @@ class GossipSettings(CheckSettings):
         check=_long,
     )  # fmt: skip
     learn: bool = option(True, "remember what becomes of each message; what users report corrects that")
-    header: bool = option(True, "write what was found into X-GOSSiP")
+    header: bool = option(False, "write what was found into X-GOSSiP: spammers read there how they stand")
     retain: float = option(180 * 86400.0, "how long a domain is remembered after its last message", parse=duration("d"))
     retain_rare: float = option(
         30 * 86400.0, "the same for a domain of which fewer than 5 messages came", parse=duration("d")
