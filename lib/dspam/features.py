@@ -44,7 +44,8 @@ _IS_NAME = np.array([65 <= c <= 90 or 97 <= c <= 122 or c >= 128 for c in range(
 # How many octets a character has that begins with this one.
 _CHARACTER = np.array([1 if c < 0xC0 else 2 if c < 0xE0 else 3 if c < 0xF0 else 4 for c in range(256)])
 _IS_HAN = np.array([0xE3 <= c <= 0xE9 for c in range(256)])  # the first octet of Chinese and Japanese characters
-_WITH_AT = re.compile(rb"(?<![@\w'$-])[\w'$\x80-\xff-]*+@[\w'$\x80-\xff@-]*+(?!\.\w)")
+_AT_SIGNS = re.compile(rb"@[\w'$\x80-\xff@-]*+(\.\w)?+")
+_BEFORE_AT = re.compile(rb"[\w'$\x80-\xff-]*+\Z")
 _MAX_SIGNS = 200
 Mask = npt.NDArray[np.bool_]
 _MAX_NEW_OCTETS = 1 << 14  # of words that are read out of others
@@ -202,13 +203,15 @@ class _Words:
         if b"@" not in self.text:
             return
         starts = self.starts.take(self.own)
-        for found in islice(_WITH_AT.finditer(self.text), _MAX_SIGNS):
-            first, last = starts.searchsorted(found.span()).tolist()
-            if first == last or found.end() - found.start() > 2 * MAX_LENGTH:
-                continue
-            self._replace(
-                first, last, self._add(joined(found[0], b"@"), int(self.owners[self.own[first]])), alone, paired
-            )
+        for found in islice(_AT_SIGNS.finditer(self.text), _MAX_SIGNS):
+            at, high = found.span()
+            before = _BEFORE_AT.search(self.text[max(0, at - 2 * MAX_LENGTH) : at])
+            low = at - len(before[0]) if before else at
+            first, last = starts.searchsorted((low, high)).tolist()
+            if found[1] or first == last or high - low > 2 * MAX_LENGTH:
+                continue  # an address, or nothing that could be a word
+            new = self._add(joined(self.text[low:high], b"@"), int(self.owners[self.own[first]]))
+            self._replace(first, last, new, alone, paired)
 
     def _replace(self, first: int, last: int, number: int, alone: Mask, paired: Mask) -> None:
         """Let a new word stand for some of the text, which are no words then."""
@@ -231,10 +234,7 @@ class _Words:
         starts, ends = self.starts.take(self.own), self.ends.take(self.own)
         sums = np.zeros(len(octets) + 1, dtype=np.intp)
         odd.cumsum(out=sums[1:])
-        some_odd = sums.take(ends) > sums.take(starts)
-        _IS_NAME.take(octets).cumsum(out=sums[1:])
-        some_name = sums.take(ends) > sums.take(starts)
-        candidates = (some_odd & some_name & alone.take(self.own)).nonzero()[0]
+        candidates = ((sums.take(ends) > sums.take(starts)) & alone.take(self.own)).nonzero()[0]
         for word in candidates[:_MAX_READ_ANEW].tolist():
             found = readings(self.text[starts[word] : ends[word]])
             if found:

@@ -32,6 +32,7 @@ _LIMITS = TreeLimits(max_parts=60, max_depth=12, max_encoded=2, max_misses=50_00
 
 # "http://", "https://" or "www.", written so that the search for it skips what begins with neither letter.
 _URL = re.compile(rb"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])[wW][wW]\.)[^\s<>\"')\]]{1,200}")
+_WIDE_GAP = re.compile(rb"[ \t\n\v\f]{3}")
 _GAP = re.compile(rb"[ \t\n\v\f]{2,}")
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "text/enriched", "text/richtext"})
 _HTML_NAMES = frozenset({b".html", b".htm", b".shtml", b".xhtml", b".svg", b".xht"})
@@ -64,7 +65,9 @@ class Document:
             shown, facts = without_invisible(text.decode("utf-8", "replace"))
             self.structure += facts + signs(shown)
             text = _SPACES.sub("  ", shown).encode("utf-8", "replace")
-        text = _shortened(_GAP.sub(b"  ", text), min(limit, self.text_left))
+        if _WIDE_GAP.search(text):
+            text = _GAP.sub(b"  ", text)
+        text = _shortened(text, min(limit, self.text_left))
         self.text_left -= len(text)
         if text:
             self.texts.append(

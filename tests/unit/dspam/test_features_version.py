@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 
+import alembic.script
 import pytest
 import sqlalchemy as sa
 
+from antispam import resources
 from antispam.learning.teacher import Teacher
 from antispam.store import Store, migrate
 from dspam.schema import dspam_signature, dspam_user
@@ -46,3 +48,9 @@ def test_an_empty_database_says_nothing(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         migrate(f"sqlite:///{tmp_path / 'db'}")
     assert not caplog.text
+
+
+def test_the_migrations_have_one_end():
+    """Two engineers who add one on the same day otherwise leave a database that can't be opened."""
+    scripts = alembic.script.ScriptDirectory(str(resources.folder("sql")))
+    assert len(scripts.get_heads()) == 1
