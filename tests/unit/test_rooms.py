@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +32,13 @@ def _modules() -> list[Path]:
     return sorted(ANTISPAM.rglob("*.py"))
 
 
-def _imports(file: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def _imports(file: Path) -> list[tuple[int, str]]:
     """Each module that the file imports, inside functions as well, with the line."""
+    return list(_found_imports(file))
+
+
+def _found_imports(file: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

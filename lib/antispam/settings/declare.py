@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
@@ -96,7 +97,8 @@ class Option:
     named_by: str = ""
 
 
-def options_of(cls: type) -> list[Option]:
+@functools.cache  # a hundred classes are asked at each load, and to evaluate their annotations takes milliseconds
+def options_of(cls: type) -> tuple[Option, ...]:
     """The options that a settings class declares, in order. Raises TypeError for a class without a section."""
     if not hasattr(cls, "SECTION"):
         raise TypeError(f"{cls.__name__} needs @section")
@@ -116,4 +118,4 @@ def options_of(cls: type) -> list[Option]:
                 named_by=meta["named_by"],
             )
         )
-    return found
+    return tuple(found)
