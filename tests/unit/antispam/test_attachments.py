@@ -314,6 +314,13 @@ class TestRewrite:
         assert {"$name", "$reason", "$reference"} <= set(NOTICE.split())
 
 
+@pytest.mark.parametrize(("more", "expected"), [(b"", set()), (b"<a onclick=x>", {LIMIT})])
+def test_tags_beyond_the_limit_count_only_where_they_must_be_looked_at(more: bytes, expected: set[str]) -> None:
+    body = b"<html>" + b"<td>x</td>" * 200 + more
+    found = inspect([("Content-Type", "text/html")], body, Rules(limits=Limits(max_html_tags=100)))
+    assert {item.reason for item in found} == expected
+
+
 def test_rules_can_ban_something_else() -> None:
     rules = replace(Rules(), banned=frozenset({"pdf"}))
     assert inspect(MIXED, parts(EXE), rules) == []

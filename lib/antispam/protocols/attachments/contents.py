@@ -185,7 +185,9 @@ class Looker:
         if not self.rules.scan_html:
             return
         limits = self.rules.limits
-        if len(file.octets) > limits.max_html_bytes or file.octets.count(b"<") > limits.max_html_tags:
+        if len(file.octets) > limits.max_html_bytes or markup.costs_too_much(
+            file.octets, file.charsets, limits.max_html_tags
+        ):
             yield Hit(LIMIT, f"{len(file.octets)} bytes of HTML")
             return
         charset = markup.script(file.octets, file.charsets, svg, self.budget.tick)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import _charsets
 import _mimetree
+from _htmlscripts import suspect
 from _mimetree import Part
 from _sgmlfilter import has_script
 
@@ -24,6 +25,13 @@ def script(content: bytes, labels: Iterable[str], xml: bool, tick: Callable[[], 
     if charset and has_script(_charsets.decode(content, charset), xml, tick):
         return charset
     return "" if has_script(content.decode("latin-1"), xml, tick) else None
+
+
+def costs_too_much(content: bytes, labels: Iterable[str], most: int) -> bool:
+    """Whether more than `most` tags would have to be looked at one by one; without anything suspect none have to."""
+    if content.count(b"<") <= most:
+        return False
+    return _wide_charset(labels, content) is not None or suspect(content.decode("latin-1"))
 
 
 def labels(part: Part) -> list[str]:
