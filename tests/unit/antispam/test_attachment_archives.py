@@ -140,6 +140,13 @@ def test_a_zip_with_a_password_is_told_from_one_that_is_damaged() -> None:
     assert reasons(encrypted_zip({"a.txt": b"x"})) == {ENCRYPTED}
 
 
+def test_a_program_behind_many_entries_that_are_only_reported_is_found() -> None:
+    hidden = encrypted_zip({f"{number}.txt": b"x" for number in range(60)})
+    assert reasons(hidden + zipped({"a.exe": b"MZ"})) >= {ENCRYPTED, "extension"}
+    many = tarred({f"{number}.zip": encrypted_zip({"a.txt": b"x"}) for number in range(60)} | {"a.exe": b"MZ"})
+    assert reasons(many, "a.tar") == {ENCRYPTED, "extension"}
+
+
 def test_a_program_in_half_a_winmail_dat_is_found() -> None:
     made = winmail({"a.exe": b"MZ" * 900})
     assert reasons(made[:-900], "winmail.dat") >= {"extension", UNREADABLE}

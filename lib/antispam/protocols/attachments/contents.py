@@ -109,18 +109,12 @@ class Looker:
             yield Hit(LIMIT, "archives nested too deep")
             return
         for kind in sorted(readable):
-            unique = dict.fromkeys(self._archive(file, kind))
-            yield from list(unique)[:_MAX_HITS]
+            yield from _bounded(self._archive(file, kind))
 
     def _archive(self, file: File, kind: str) -> Iterator[Hit]:
-        hits = 0
         macros = False
         for item in archives.items(kind, file.octets, self.budget):
-            if hits >= _MAX_HITS:
-                return
-            for hit in self._item(file, kind, item):
-                hits += _MAX_HITS if hit.reason == LIMIT else 1
-                yield hit
+            yield from self._item(file, kind, item)
             if not macros and item.reason == NAME and office.is_macro_entry(item.name):
                 macros = True
                 yield from self._macro(f"{item.name} in the document")
@@ -214,6 +208,22 @@ class Looker:
         """What follows from a name that is made for files with macros."""
         if _is_macro_name(name, self.rules):
             yield from self._macro("a name for documents with macros")
+
+
+def _bounded(hits: Iterator[Hit]) -> Iterator[Hit]:
+    """Each hit once, until there are enough that are dangerous; what is only reported never ends the search for these."""
+    told: set[Hit] = set()
+    dangerous = reported = 0
+    for hit in hits:
+        if hit.remedy == REPORT:
+            reported += 1
+        else:
+            dangerous += _MAX_HITS if hit.reason == LIMIT else 1
+        if hit not in told and (hit.remedy != REPORT or reported <= _MAX_HITS):
+            told.add(hit)
+            yield hit
+        if dangerous >= _MAX_HITS:
+            return
 
 
 def _is_macro_name(name: str, rules: Rules) -> bool:
