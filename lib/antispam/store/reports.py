@@ -25,7 +25,7 @@ from antispam.store.schema import history
 from dspam.schema import dspam_training
 
 PAGE = 500  # rows that one query reads
-LARGEST = 1 << 16  # characters of a field in such a page; a row with more is read alone
+LARGEST = 1 << 12  # characters, as stored, of a field in such a page; a row with more is read alone
 REMEMBERED = 20_000  # different names, of each kind
 MAX_DAYS = 3660
 
@@ -193,7 +193,8 @@ def _rows(store: Store, since: float, until: float) -> Iterator[Any]:
     """What the history has of that time, the oldest first."""
     table = history
     large = sa.or_(sa.func.length(table.c.recipients) > LARGEST, sa.func.length(table.c.decisions) > LARGEST)
-    short = {name: sa.case((large, ""), else_=table.c[name]).label(name) for name in ("recipients", "decisions")}
+    packed = {name: table.c[name] for name in ("recipients", "decisions")}
+    short = {name: sa.type_coerce(sa.case((large, ""), else_=of), of.type).label(name) for name, of in packed.items()}
     names = ("id", "received_at", "client_ip", "client_name", "helo", "mail_from", "action", "reason")
     query = (
         sa.select(*(table.c[name] for name in names), *short.values(), sa.case((large, 1), else_=0).label("large"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from antispam.store.packed import PackedJson
 from dspam.schema import exact_text
 from dspam.schema import metadata as dspam_metadata
 from gossip.schema import metadata as gossip_metadata
@@ -34,9 +35,9 @@ history = sa.Table(
     sa.Column("action", sa.String(16), nullable=False),
     sa.Column("code", sa.Integer, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("recipients", LongText, nullable=False),  # JSON: [{"address", "action", "reason"}]
-    sa.Column("findings", LongText, nullable=False),  # JSON: {check: finding}
-    sa.Column("decisions", LongText, nullable=False),  # JSON: [{"check", "action", ...}]
+    sa.Column("recipients", PackedJson, nullable=False),  # [{"address", "refused", "findings", "decisions"}]
+    sa.Column("findings", PackedJson, nullable=False),  # {check: finding}
+    sa.Column("decisions", PackedJson, nullable=False),  # [{"check", "action", ...}]
 )
 
 greylist = sa.Table(
