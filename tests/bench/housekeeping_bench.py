@@ -41,8 +41,8 @@ class Watched:
             self._table = words[2] if words[0] != "UPDATE" else words[1]
 
     @contextlib.contextmanager
-    def write(self, deadline: Any = None) -> Iterator[sa.Connection]:
-        transaction = self._write(deadline)
+    def write(self, *arguments: Any, **named: Any) -> Iterator[sa.Connection]:
+        transaction = self._write(*arguments, **named)
         connection = transaction.__enter__()
         began, worked = time.perf_counter(), time.thread_time()
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from antispam.store.packed import PackedJson
 from antispam.store.schema import metadata
 from dspam.schema import State
 from dspam.store.records import TOKEN, Deltas, Totals
@@ -53,6 +54,8 @@ def _value(column: sa.Column[Any], number: int) -> Any:
             return False
         case sa.Double():
             return 1.0 if number % _EVERY == 0 else NOW - 60.0
+        case PackedJson():
+            return "[]"
         case sa.LargeBinary():
             return b"x" * 100
         case sa.String():

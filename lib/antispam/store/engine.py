@@ -28,11 +28,13 @@ _DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 SLICE = 500  # rows that one transaction deletes at most
-HOLD = 0.01  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
+HOLD = (
+    0.005  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
+)
 WORK = 5.0  # seconds for which a database may work at what mail waits for, beside waiting for locks
 LONGEST = 300.0  # seconds for what nobody waits for
 _OVER = "the database did not answer in time"
-_BATCH = 25  # rows between two looks at the clock
+_BATCH = 10  # rows between two looks at the clock
 
 
 class StoreError(Exception):
@@ -115,18 +117,26 @@ class Store:
             yield connection
 
     @contextlib.contextmanager
-    def write(self, deadline: Deadline | None = None, patience: float | None = None) -> Iterator[sa.Connection]:
+    def write(
+        self, deadline: Deadline | None = None, patience: float | None = None, *, durable: bool = True
+    ) -> Iterator[sa.Connection]:
         """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
         that what it reads can't change before it writes. Raises StoreError where it could not be committed, StoreBusy where
         somebody else held the lock.
 
         Waits for a connection, and then for the lock, for busy_timeout or `patience` (seconds) each, but not beyond `deadline`.
-        With a deadline, a database that works at it for longer than WORK seconds more counts as dead.
+        With a deadline, a database that works at it for longer than WORK seconds more counts as dead. Under SQLite, what a
+        power cut may undo (durable=False) does not wait for the disk with the lock in hand.
         """
         self._writers.admit()
         with self._guard(deadline), self._free_connection(deadline, patience):
             wait = self._wait(deadline, patience)
-            options = {"bms_write": True, "bms_patience": wait, "bms_limit": self._work(deadline)}
+            options = {
+                "bms_write": True,
+                "bms_patience": wait,
+                "bms_durable": durable,
+                "bms_limit": self._work(deadline),
+            }
             with self._engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
         self._writers.succeeded()
@@ -201,7 +211,7 @@ class Store:
         if not found:
             return 0
         done = 0
-        with self.write() as connection:
+        with self.write(durable=False) as connection:
             ends = time.monotonic() + HOLD
             while done < len(found) and (not done or time.monotonic() < ends):
                 some = found[done : done + _BATCH]
@@ -300,6 +310,7 @@ def _sqlite_begin(connection: sa.Connection) -> None:
     write = options.get("bms_write")
     if write:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={int(options['bms_patience'] * 1000)}")
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options['bms_durable'] else 'NORMAL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 

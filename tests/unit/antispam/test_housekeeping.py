@@ -57,7 +57,7 @@ def test_a_round_forgets_old_history_old_triplets_and_old_originals(application,
     with store.write() as connection:
         connection.execute(sa.insert(history_table), [row("old", NOW - 31 * DAY), row("new", NOW - 29 * DAY)])
     limits = Limits(300.0, 21600.0, 36 * DAY)
-    attempt(store, Triplet("192.0.2.0/24", "old@example.org", "b@example.com"), NOW - DAY, limits)
+    attempt(store, Triplet("192.0.2.0/24", "old@example.org", "b@example.com"), NOW - 30 * DAY, limits)
     attempt(store, Triplet("192.0.2.0/24", "new@example.org", "b@example.com"), NOW - 60, limits)
     (tmp_path / "save").mkdir()
     for name, age in (("old.original.eml", 31 * DAY), ("new.original.eml", DAY), ("old.txt", 31 * DAY)):

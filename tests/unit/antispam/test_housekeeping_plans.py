@@ -62,7 +62,11 @@ def _plan(connection, statement, parameters):
     match connection.dialect.name:
         case "sqlite":
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-            return [row[3] for row in rows if row[3].startswith("SCAN ") and "CONSTANT ROW" not in row[3]]
+            return [
+                row[3]
+                for row in rows
+                if row[3].startswith("SCAN ") and "CONSTANT ROW" not in row[3] and "(subquery" not in row[3]
+            ]
         case "postgresql":
             connection.exec_driver_sql("SET enable_seqscan = off")  # of so small tables it would read all
             text = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar()
