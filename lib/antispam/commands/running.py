@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,10 +13,12 @@ import sqlalchemy as sa
 from antispam import __version__
 from antispam.checks._shared.callback.settings import CallbackSettings, doubts
 from antispam.mail.access_map import AccessMap, AccessSettings
-from antispam.net.sockets import SocketSpec
+from antispam.mail.access_map import Action as Wanted
+from antispam.net.sockets import SocketSpec, group_id
 from antispam.service import logs
 from antispam.service.application import ConfigError, Program, load_settings, process_plan
 from antispam.service.plan import ProcessPlan
+from antispam.service.privileges import UserError, find_user
 from antispam.service.supervisor import Supervisor
 from antispam.settings import Settings
 from antispam.settings.load import Origin
@@ -52,17 +55,37 @@ def check_config_command(program: Program) -> click.Command:
         problems = AccessMap.from_settings(settings[AccessSettings]).table.problems
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
-        for doubt in settings.doubts:
+        _demand_accounts(settings[ProgramSettings])
+        for doubt in (*settings.doubts, *_doubts_about_callbacks(settings, program.name)):
             click.echo(f"Warning: {doubt}", err=True)
-        if CallbackSettings in settings:
-            table = AccessMap.from_settings(settings[AccessSettings]).table
-            for doubt in doubts(table, settings[CallbackSettings]):
-                click.echo(f"Warning: {doubt}", err=True)
         if settings[ProgramSettings].observe:
             click.echo("[milter] observe is on: every check only says in the log what it would do.", err=True)
         click.echo("The configuration is correct.")
 
     return command
+
+
+def _demand_accounts(settings: ProgramSettings) -> None:
+    """What `run` needs to find on this machine. Raises ConfigError."""
+    try:
+        if settings.user:
+            find_user(settings.user)
+        if settings.socket_group:
+            group_id(settings.socket_group)
+    except (UserError, OSError) as error:
+        raise ConfigError(f"[milter]: {error.strerror if isinstance(error, OSError) else error}") from None
+
+
+def _doubts_about_callbacks(settings: Settings, name: str) -> Iterator[str]:
+    """Entries of the access map that ask for what is not done."""
+    table = AccessMap.from_settings(settings[AccessSettings]).table
+    if CallbackSettings in settings:
+        yield from doubts(table, settings[CallbackSettings])
+        return
+    asked = [f"{entry.key} {entry.action}" for entry in table.entries() if entry.action in (Wanted.CBV, Wanted.DSN)]
+    if asked:
+        more = ", ..." if len(asked) > 3 else ""
+        yield f"{name} calls nobody back, and lets mail go on where the access map says so: {', '.join(asked[:3])}{more}"
 
 
 def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:

@@ -130,7 +130,7 @@ class Listener:
         path = self.spec.path
         if not path:
             return
-        gid = _gid(group)
+        gid = group_id(group)
         try:
             if (owner, gid) != (-1, -1):
                 os.chown(path, owner, gid)
@@ -179,7 +179,8 @@ def open_listener(
         raise SocketUnavailable(error.errno, f"cannot listen on {spec}: {error.strerror or error}{hint}") from error
 
 
-def _gid(group: str | int) -> int:
+def group_id(group: str | int) -> int:
+    """The number of a group. Raises SocketUnavailable where there is none of that name."""
     if isinstance(group, int):
         return group
     try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import spfmilter
 from bms import main
 from click.testing import CliRunner, Result
 
@@ -377,3 +378,29 @@ def test_help_names_the_commands() -> None:
     done = CliRunner().invoke(main, ["-h"])
     assert done.exit_code == 0
     assert all(command in done.output for command in ("run", "check-config", "scan"))
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("user = nosuchuser", "there is no user 'nosuchuser' to run as"),
+        ("socket_group = nosuchgroup", "there is no group 'nosuchgroup' to own the socket"),
+    ],
+)
+def test_accounts_that_this_machine_does_not_have_are_told(shell: Shell, option: str, complaint: str) -> None:
+    shell.config.write_text(shell.config.read_text().replace("[milter]\n", f"[milter]\n{option}\n"))
+    done = shell.run("check-config")
+    assert done.exit_code == 78
+    assert complaint in " ".join(done.output.split())
+
+
+def test_a_program_that_calls_nobody_back_says_so_where_the_access_map_wants_it(tmp_path: Path) -> None:
+    (tmp_path / "access").write_text("spf-none:\tCBV\nspf-neutral:example.org DSN\nspf-fail:\tREJECT\n")
+    (tmp_path / "spfmilter.cfg").write_text(
+        f"[milter]\nsocket = local:{tmp_path}/sock\ndatadir = {tmp_path}/state\n[spf]\naccess_file = {tmp_path}/access\n"
+    )
+    done = CliRunner().invoke(spfmilter.main, ["--config", str(tmp_path / "spfmilter.cfg"), "check-config"])
+    assert done.exit_code == 0
+    said = " ".join(done.output.split())
+    assert "calls nobody back, and lets mail go on where the access map says so: spf-none: CBV, spf-neutral:" in said
+    assert "spf-fail" not in said
