@@ -140,7 +140,7 @@ class DspamSettings(CheckSettings):
     answers: bool = option(True, "answer a report by mail")
     report_rate: int = option(300, "messages that one user may report in an hour", check=not_negative)
     alarm: float = option(
-        14 * DAY, "warn once a day when nobody has taught anything for so long; 0 never", parse=duration("d")
+        14 * DAY, "warn once a day when no person has taught anything for so long; 0 never", parse=duration("d")
     )
     retain_signatures: float = option(
         30 * DAY, "how long a message can be reported by its signature", parse=duration("d"), check=positive

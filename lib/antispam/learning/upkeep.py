@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from antispam.chores import Chore
-from antispam.learning.settings import DspamSettings
+from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.store import Store
-from dspam.schema import dspam_training
+from dspam.schema import dspam_training, dspam_user
 from dspam.store import Folding, Forgetting
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def chores(settings: DspamSettings, store: Store, now: Callable[[], float]) -> l
         Chore(Forgetting(store, settings.retention, now=now), DAY),
     ]
     if settings.alarm:
-        found.append(Chore(lambda: _warn(store, settings.alarm, now()), DAY))
+        found.append(Chore(lambda: _warn(store, settings, now()), DAY))
     return found
 
 
@@ -39,9 +39,23 @@ def last_taught(store: Store, deadline: Any = None) -> float | None:
         return connection.scalar(newest.order_by(dspam_training.c.seq.desc()).limit(1))
 
 
-def _warn(store: Store, after: float, now: float) -> bool:
-    taught = last_taught(store)
-    if taught is not None and now - taught > after:
+def last_taught_by_people(store: Store, settings: DspamSettings) -> float | None:
+    """The same without what dictionaries with teft learn by themselves: of theirs only what a report corrected counts. Where
+    people taught nothing yet, when the first of these began. Raises StoreError."""
+    row, user = dspam_training.c, dspam_user.c
+    attended: sa.ColumnElement[bool] = user.name.in_(settings.dspam_screener[:1])  # to which every report is told, too
+    if settings.training_mode is not TrainingMode.TEFT:
+        attended = sa.or_(attended, user.name.not_in(settings.dspam_train))
+    by_people = row.sign == sa.case((row.user_id.in_(sa.select(user.id).where(attended)), 1), else_=-1)
+    with store.read() as connection:
+        newest = sa.select(row.trained_at).where(by_people).order_by(row.seq.desc()).limit(1)
+        found: float | None = connection.scalar(newest)
+        return connection.scalar(sa.select(sa.func.min(row.trained_at))) if found is None else found
+
+
+def _warn(store: Store, settings: DspamSettings, now: float) -> bool:
+    taught = last_taught_by_people(store, settings)
+    if taught is not None and now - taught > settings.alarm:
         log.warning(
             "nobody has taught the filter anything for %d days; what it knows of spam grows old (see [dspam] alarm)",
             (now - taught) / DAY,

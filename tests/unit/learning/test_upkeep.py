@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import sqlalchemy as sa
 
 from antispam.learning import upkeep
@@ -67,3 +68,19 @@ def test_what_was_taken_back_is_not_teaching(store):
     taught(store, NOW)
     TokenStore(store, now=lambda: NOW + DAY).undo(user_id(store, "ann"), "m")
     assert upkeep.last_taught(store) == NOW
+
+
+@pytest.mark.parametrize("config", ["training_mode = teft", "dspam_train = ann"])
+def test_what_the_filter_learns_by_itself_does_not_keep_the_alarm_quiet(store, caplog, config):
+    for day in range(20):
+        TokenStore(store, now=lambda day=day: NOW + day * DAY).train(
+            user_id(store, "ann"), f"m{day}", False, [5], [[0, 1, 0]]
+        )
+    at(store, NOW + 10 * DAY, config)
+    assert caplog.text == ""
+    at(store, NOW + 20 * DAY, config)
+    assert "nobody has taught the filter anything for 20 days" in caplog.text
+    caplog.clear()
+    TokenStore(store, now=lambda: NOW + 19 * DAY).train(user_id(store, "ann"), "m3", True, [5], [[1, 0, 0]])
+    at(store, NOW + 20 * DAY, config)
+    assert caplog.text == ""
