@@ -142,7 +142,7 @@ def _messages(count: int) -> str:
 def shown(foreign: str, limit: int = MAX_SUBJECT) -> str:
     """Foreign text on one line: no control or format characters (they could start a line or turn it round), none of our
     tags, no quotation marks that end ours, at most `limit` characters. Never raises."""
-    plain = extract_signature_tags(from_wire(foreign, 20 * limit))[0]
+    plain = extract_signature_tags(from_wire(foreign[: 20 * limit].replace("\0", " "), 20 * limit))[0]
     plain = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in plain)
     plain = " ".join(plain.replace('"', "'").split())
     return plain if len(plain) <= limit else plain[: limit - 3].rstrip() + "..."

@@ -303,19 +303,21 @@ def remove(store: Store, seen: Sequence[Entry]) -> Removed:
         refs = lock_messages(connection, {entry.ref for entry in seen})
         query = sa.select(table.c.id, table.c.size, table.c.outbox_id).where(table.c.id.in_(list(letters)))
         rows = connection.execute(query.order_by(table.c.id).with_for_update()).all()
-        due = set(
-            connection.scalars(
-                sa.select(outbox.c.id).where(
-                    outbox.c.id.in_({row.outbox_id for row in rows} - {None}), outbox.c.next_at.is_not(None)
-                )
-            )
-        )
+        due = _waiting(connection, {row.outbox_id for row in rows} - {None})
         going = [row for row in rows if row.outbox_id == letters[row.id] and row.outbox_id not in due]
         if going:
             connection.execute(sa.delete(table).where(table.c.id.in_([row.id for row in going])))
             removed.messages = remove_unused(connection, refs)
     removed.entries, removed.octets = len(going), sum(row.size for row in going)
     return removed
+
+
+def _waiting(connection: sa.Connection, letters: set[int]) -> set[int]:
+    """Which of these letters of the outbox have not been sent or given up."""
+    if not letters:
+        return set()
+    waiting = sa.and_(outbox.c.id.in_(letters), outbox.c.next_at.is_not(None))
+    return set(connection.scalars(sa.select(outbox.c.id).where(waiting)))
 
 
 def lock_messages(connection: sa.Connection, refs: set[str]) -> list[str]:

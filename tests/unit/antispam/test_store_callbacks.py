@@ -82,7 +82,7 @@ def test_purging_keeps_what_is_good_and_who_was_written_to(store):
     assert notice(store, "one", NOW, "written@example.org")
     assert callbacks.purge(store, NOW + 20) == 1
     assert not notice(store, "two", NOW + 20, "written@example.org")
-    assert callbacks.purge(store, NOW + 40 * DAY) == 2
+    assert [callbacks.purge(store, NOW + 40 * DAY) for _ in range(3)] == [1, 1, 0]
 
 
 @given(st.text(max_size=500))

@@ -226,7 +226,8 @@ def test_findings_can_be_read_back():
 def test_tidying_forgets_what_is_over(world, store):
     callbacks.remember(store, "old@example.org", Verification(Outcome.OK), NOW - 10, 5)
     callbacks.remember(store, "new@example.org", Verification(Outcome.OK), NOW - 10, 50)
-    assert tidy(world().services) is False
+    services = world().services
+    assert [tidy(services), tidy(services)] == [True, False]
     assert callbacks.recall(store, "old@example.org", NOW - 6) is None
     assert callbacks.recall(store, "new@example.org", NOW)
 

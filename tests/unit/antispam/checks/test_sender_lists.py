@@ -99,5 +99,6 @@ def test_without_a_database_a_finding_says_why(tmp_path) -> None:
 
 def test_expired_entries_are_tidied_away(store: Store) -> None:
     put(store, Kind.WHITELIST, "a@b.example", until=NOW)
-    assert not tidy(services_of(BanSettings, store=store))
+    services = services_of(BanSettings, store=store)
+    assert [tidy(services), tidy(services)] == [True, False]
     assert everything(store) == []
