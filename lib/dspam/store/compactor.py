@@ -23,7 +23,8 @@ from dspam.store.records import TOKEN, TOTALS, Deltas, Keys, Tokens, Totals, as_
 FOLD_ENTRIES = 500_000  # keys of pending trainings that one transaction folds: some 50 MB while it runs
 _FULLEST = 256  # tokens of a page; one that holds more is split,
 _HALF_FULL = 160  # into pages of no more than these
-_PAGES = 500  # that are in memory at once, and that one slice of a purge reads
+_PAGES = 500  # that are in memory at once
+_PURGED = 100  # pages that one slice of a purge reads, and rewrites at most with the lock in hand
 _IN = 500  # numbers in one list of a statement
 _DAY = 86_400.0  # seconds
 
@@ -84,11 +85,11 @@ def purging(database: Database, before: float, *, rare_before: float = 0.0) -> I
     with database.read() as connection:
         users = connection.scalars(sa.select(dspam_user.c.id).order_by(dspam_user.c.id)).all()
     for user_id in users:
-        yield from _purging_user(database, user_id, before, rare_before, _PAGES)
+        yield from _purging_user(database, user_id, before, rare_before, _PURGED)
 
 
 def purge_tokens(
-    database: Database, user_id: int, before: float, *, rare_before: float = 0.0, pages_per_slice: int = _PAGES
+    database: Database, user_id: int, before: float, *, rare_before: float = 0.0, pages_per_slice: int = _PURGED
 ) -> int:
     """Forget the user's tokens that were last taught before `before`, and those seen in a single message before `rare_before`
     (seconds since the epoch). Returns how many.

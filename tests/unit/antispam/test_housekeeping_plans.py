@@ -14,6 +14,8 @@ from antispam.settings import load_text
 from antispam.store import migrate
 from support.outdated import NOW, fill
 
+pytestmark = pytest.mark.every_database
+
 ROWS = 3000
 
 # Read from one end, outside of any lock: a handful of rows, or the last one, or once a day and page by page.

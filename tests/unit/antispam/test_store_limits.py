@@ -13,6 +13,8 @@ from antispam.store.greylist import Limits, Triplet, attempt
 from antispam.store.limits import Limit, Watch
 from support.frozen_path import frozen_path
 
+pytestmark = pytest.mark.every_database
+
 FOR_EVER = {
     "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n",
     "postgresql": "SELECT pg_sleep(600)",
