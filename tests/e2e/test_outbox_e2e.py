@@ -52,11 +52,11 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_letter_reaches_its_recipients_as_it_is(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
+def test_an_original_reaches_its_recipients_as_it_is(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
     with running(kind, world, workers=2) as (program, sink):
         store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
         with store.write() as connection:
-            outbox.post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+            outbox.post(store, connection, Letter(Kind.ORIGINAL, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
         deliveries = sink.wait(1)
         wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
         store.close()
@@ -68,8 +68,25 @@ def test_a_letter_reaches_its_recipients_as_it_is(kind: str, world: tuple[Privat
         assert delivery.values("X-BMS-Pass") == []
         assert delivery.values("Authentication-Results") == ["mail.example.test; spf=pass smtp.mailfrom=bank.example"]
         assert delivery.body == b"MZ\r\n.dot\r\n"
+    assert "ACCEPT own_mail: letter 1 of our outbox (original of abcdefghijkl)" in log
+    assert "[abcdefghijkl] SENT letter 1 (original)" in log
+    assert "Traceback" not in log
+
+
+def test_a_release_reaches_them_without_what_is_dangerous(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
+    with running(kind, world) as (program, sink):
+        store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
+        with store.write() as connection:
+            outbox.post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+        deliveries = sink.wait(1)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
+        store.close()
+        log = program.log()
+    for delivery in deliveries:
+        assert delivery.values("X-BMS-Pass") == []
+        assert b"MZ" not in delivery.body
+        assert b"virus.exe" in delivery.body
     assert "ACCEPT own_mail: letter 1 of our outbox (release of abcdefghijkl)" in log
-    assert "[abcdefghijkl] SENT letter 1 (release)" in log
     assert "Traceback" not in log
 
 
