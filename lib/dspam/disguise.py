@@ -24,7 +24,7 @@ _TWO_LETTERS = {"æ": "ae", "ӕ": "ae", "œ": "oe", "ᴁ": "ae", "ǆ": "dz", "ð
 _DIGITS = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g"}
 _SIGN_LETTERS = {"@": "a", "!": "i", "|": "il", "+": "t"}
 MAX_LENGTH = 24
-_MAX_READINGS = 4
+_MAX_READINGS = 3
 # In many fonts a capital I and a small l are one: "paypaI", "VlAGRA".
 _CAPITAL_I = re.compile(r"(?<=[a-z])I++(?![A-Z])")
 _SMALL_L = re.compile(r"(?<=[A-Z])l(?=[A-Z])")
@@ -81,10 +81,9 @@ def _readings(word: str) -> tuple[bytes, ...]:
 
 
 def _combinations(options: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """All ways to read, or only the first and the last of each letter where there are too many."""
-    if sum(len(one) > 1 for one in options) <= 2:
-        return list(product(*options))
-    return [tuple(one[0] for one in options), tuple(one[-1] for one in options)]
+    """All ways to read, first those that read a sign alike wherever it stands; only these where there are too many."""
+    alike = [tuple(one[0] for one in options), tuple(one[-1] for one in options)]
+    return [*alike, *product(*options)] if sum(len(one) > 1 for one in options) <= 2 else alike
 
 
 @lru_cache(maxsize=8192)
@@ -99,4 +98,4 @@ def joined(chain: bytes, sign: bytes) -> tuple[bytes, ...]:
         if 2 < len(word) <= MAX_LENGTH and any(map(str.isalpha, word)):
             plain = _readings(word)
             found.update(dict.fromkeys(plain or (word.encode("utf-8", "replace"),)))
-    return tuple(found)[:_MAX_READINGS]
+    return tuple(found)[: 2 * _MAX_READINGS]
