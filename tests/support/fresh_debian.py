@@ -163,7 +163,10 @@ class FreshDebian:
                 shutil.copy(REPOSITORY / name, target / name)
 
     def _hold(self) -> None:
-        archives, pip = CACHE / "debian" / "archives", CACHE / "debian" / "pip"
+        # One Debian at a time holds the lock of a folder of packages, and each release has its own packages.
+        release = re.search(r"^VERSION_CODENAME=(\w+)$", (self.root / "etc/os-release").read_text(), re.MULTILINE)
+        archives = CACHE / "debian" / "archives" / (release[1] if release else "unknown")
+        pip = CACHE / "debian" / "pip"
         (archives / "partial").mkdir(parents=True, exist_ok=True)
         pip.mkdir(parents=True, exist_ok=True)
         with self._network.entered():
