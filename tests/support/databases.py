@@ -13,13 +13,13 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from antispam.store import migrate
 from support.network import Network
-from support.processes import RunDirectory, wait_until
+from support.servers import Server
 
 
 class DatabaseServer(Protocol):
@@ -38,31 +38,19 @@ def _as_user(user: str, *argv: str | Path) -> list[str]:
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *map(str, argv)]
 
 
-class _Server:
-    """What both servers have in common: a folder, a port, a process, and numbered databases."""
+class _Database(Server):
+    """What both servers have in common: a user, a port, and numbered databases."""
 
     def __init__(self, name: str, user: str) -> None:
-        self._network = Network()
-        self.port = self._network.free_port()
+        super().__init__(Network(), name)
+        self.port = self.network.free_port()
         self._user = user
         self._numbers = itertools.count(1)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._directory = RunDirectory(name)
         account = pwd.getpwnam(user)
-        os.chown(self._directory.path, account.pw_uid, account.pw_gid)
-        self._log = self._directory.path / "server.log"
-        try:
+        os.chown(self._run.path, account.pw_uid, account.pw_gid)
+        with self._cleaning_up():
             self._create()
             self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _create(self) -> None:
         raise NotImplementedError
@@ -79,29 +67,22 @@ class _Server:
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
-    def _run(self, *argv: str | Path) -> None:
+    def _command(self, *argv: str | Path) -> None:
         done = subprocess.run(
             _as_user(self._user, *argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            cwd=self._directory.path,
+            cwd=self._run.path,
             check=False,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{argv[0]} ended with {done.returncode}: {done.stdout.decode(errors='replace')}")
 
-    def _serve(self, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
-        command = _as_user(self._user, *argv)
-        self._process = self._network.popen(command, output=self._log, cwd=self._directory.path)
-        wait_until(lambda: self._ended() or ready(), f"{argv[0]} accepts connections", 60)
-        if self._ended():
-            raise RuntimeError(f"{argv[0]} does not start: {self._log.read_text(errors='replace')}")
+    def _serve_as_user(self, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
+        self._serve(_as_user(self._user, *argv), ready, seconds=60, cwd=self._run.path)
 
-    def _ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
-
-    def close(self) -> None:
+    def _end(self) -> None:
         if self._process is not None:
             # Both read QUIT or TERM as "now"; their children end with them, in sessions of their own.
             self._process.send_signal(self._stop_signal)
@@ -111,12 +92,11 @@ class _Server:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        self._directory.remove()
 
     _stop_signal = signal.SIGTERM
 
 
-class PostgreSQL(_Server):
+class PostgreSQL(_Database):
     """The newest PostgreSQL that Debian's packages have installed here, run as user postgres."""
 
     _stop_signal = signal.SIGQUIT
@@ -130,18 +110,18 @@ class PostgreSQL(_Server):
         initdb: list[str | Path] = [
             self._bin / "initdb",
             "-D",
-            self._directory.path / "data",
+            self._run.path / "data",
             "-U",
             "bms",
             "-A",
             "trust",
         ]
-        self._run(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+        self._command(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 
     def _start(self) -> None:
         settings = {
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": self._directory.path,
+            "unix_socket_directories": self._run.path,
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
@@ -152,12 +132,12 @@ class PostgreSQL(_Server):
         command: list[str | Path] = [
             self._bin / "postgres",
             "-D",
-            self._directory.path / "data",
+            self._run.path / "data",
             "-p",
             str(self.port),
             *options,
         ]
-        self._serve(command, self._accepts_connections)
+        self._serve_as_user(command, self._accepts_connections)
 
     def _accepts_connections(self) -> bool:
         ask = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -184,18 +164,18 @@ class PostgreSQL(_Server):
     def by_socket(self, url: str) -> str:
         """The same database for programs in other networks, by the unix socket."""
         name = url.rpartition("/")[2]
-        return f"postgresql+psycopg://bms@/{name}?host={self._directory.path}&port={self.port}"
+        return f"postgresql+psycopg://bms@/{name}?host={self._run.path}&port={self.port}"
 
 
-class MariaDB(_Server):
+class MariaDB(_Database):
     """MariaDB, run as user mysql; root has no password."""
 
     def __init__(self) -> None:
         super().__init__("mariadb", "mysql")
 
     def _create(self) -> None:
-        data = self._directory.path / "data"
-        self._run(
+        data = self._run.path / "data"
+        self._command(
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={data}",
@@ -205,9 +185,9 @@ class MariaDB(_Server):
 
     def _start(self) -> None:
         settings = {
-            "datadir": self._directory.path / "data",
+            "datadir": self._run.path / "data",
             "socket": self._socket,
-            "pid-file": self._directory.path / "pid",
+            "pid-file": self._run.path / "pid",
             "port": self.port,
             "bind-address": "127.0.0.1",
             "innodb-flush-log-at-trx-commit": 0,
@@ -218,11 +198,11 @@ class MariaDB(_Server):
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         command = ["/usr/sbin/mariadbd", "--no-defaults", "--skip-name-resolve", *options]
-        self._serve(command, lambda: self._network.accepts("127.0.0.1", self.port))
+        self._serve_as_user(command, lambda: self.network.accepts("127.0.0.1", self.port))
 
     @property
     def _socket(self) -> Path:
-        return self._directory.path / "socket"
+        return self._run.path / "socket"
 
     def _url(self, database: str) -> str:
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}?charset=utf8mb4"

@@ -13,11 +13,12 @@ import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 from support.network import Network
 from support.places import POSTFIX, SENDMAIL
-from support.processes import RunDirectory, end_session, family, wait_until
+from support.processes import end_session, family, wait_until
+from support.servers import Server
 from support.sink import Sink
 from support.smtp_client import SmtpClient
 from support.zones import Zone
@@ -53,29 +54,18 @@ def _connect(network: Network, port: int, source: str) -> SmtpClient:
     return SmtpClient(network.connect(host, port, source))
 
 
-class NameServer:
+class NameServer(Server):
     """nsd on 127.0.0.1: port 53 in a private network, else a free one. load() replaces all zones (0.2 s)."""
 
     def __init__(self, network: Network, zones: Iterable[Zone] = ()) -> None:
-        self.network = network
+        super().__init__(network, "nsd")
         self.port = 53 if network.private else network.free_port()
-        self._run = RunDirectory("nsd")
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
+        with self._cleaning_up():
             self.load(zones)
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def load(self, zones: Iterable[Zone]) -> None:
-        """Serve these zones and no others. NotReadyError, with nsd's words, where a zone cannot be loaded."""
-        self._stop()
+        """Serve these zones and no others. RuntimeError, with nsd's words, where it can't."""
+        self._end()
         folder = self._run.folder("zones")
         for old in folder.iterdir():
             old.unlink()
@@ -86,12 +76,7 @@ class NameServer:
                 file.write_text(zone.text)
             declared.append(f'zone:\n  name: "{zone.name}."\n  zonefile: "{file}"\n')
         config = self._run.write("nsd.conf", self._settings() + "".join(declared))
-        log = self._run.path / "nsd.log"
-        log.unlink(missing_ok=True)
-        self._process = self.network.popen(["/usr/sbin/nsd", "-d", "-c", config], output=log)
-        wait_until(lambda: self._answers() or self._failed(), f"nsd answers ({log})")
-        if self._failed():
-            raise RuntimeError(f"nsd does not start: {log.read_text()}")
+        self._serve(["/usr/sbin/nsd", "-d", "-c", config], self._answers)
 
     def _settings(self) -> str:
         run = self._run.path
@@ -101,9 +86,6 @@ class NameServer:
             '  username: ""\n  chroot: ""\n  server-count: 1\n  rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\n'
             "remote-control:\n  control-enable: no\n"
         )
-
-    def _failed(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
 
     def _answers(self) -> bool:
         # A query for the root's SOA: any answer, REFUSED too, shows that nsd serves.
@@ -117,18 +99,9 @@ class NameServer:
             except OSError:
                 return False
 
-    def _stop(self) -> None:
-        if self._process is not None:
-            end_session(self._process.pid)
-            self._process.wait()
-            self._process = None
-
     def log(self) -> str:
-        return (self._run.path / "nsd.log").read_text(errors="replace")
-
-    def close(self) -> None:
-        self._stop()
-        self._run.remove()
+        log = self._run.path / "nsd.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
 
 class Syslog:
@@ -209,7 +182,7 @@ MAILER(`smtp')dnl
 """
 
 
-class Sendmail:
+class Sendmail(Server):
     """sendmail on 127.0.0.1 and ::1. milters are addresses in its own words: "local:/path", "inet:8891@127.0.0.1".
 
     extra_mc   further m4 lines, ahead of MAILER
@@ -232,25 +205,14 @@ class Sendmail:
         delivery: str = "background",
         files: Mapping[str, str] | None = None,
     ) -> None:
-        self.network = network
+        super().__init__(network, "sendmail")
         self._files = dict(files or {})
         self.sink = sink
         self.port = network.free_port()
-        self._run = RunDirectory("sendmail")
-        self._process: subprocess.Popen[bytes] | None = None
         self._syslog = Syslog(self._run.path / "log")
-        try:
+        with self._cleaning_up():
             self._configure(milters, extra_mc, fail, delivery)
             self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _configure(self, milters: Sequence[str], extra_mc: str, fail: str, delivery: str) -> None:
         run = self._run
@@ -298,18 +260,12 @@ class Sendmail:
 
     def _start(self) -> None:
         self.network.run(self._command("-bi"), hostname=HOSTNAME)
-        self._process = self.network.popen(
+        self._serve(
             self._command("-bD", "-q1s"),
+            lambda: self.network.accepts("127.0.0.1", self.port),
             hostname=HOSTNAME,
             syslog=self._syslog.path,
-            output=self._run.path / "output",
         )
-        wait_until(lambda: self._dead() or self.network.accepts("127.0.0.1", self.port), "sendmail listens", 20)
-        if self._dead():
-            raise RuntimeError(f"sendmail does not start: {(self._run.path / 'output').read_text()}{self.log()}")
-
-    def _dead(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
 
     def client(self, source: str = "") -> SmtpClient:
         return _connect(self.network, self.port, source)
@@ -328,10 +284,7 @@ class Sendmail:
         return self._syslog.text()
 
     def close(self) -> None:
-        if self._process is not None:
-            end_session(self._process.pid)
-            self._process.wait()
-            self._process = None
+        self._end()
         self._syslog.close()
         self._run.remove()
 
@@ -417,7 +370,7 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-class Postfix:
+class Postfix(Server):
     """Postfix on 127.0.0.1 and ::1. milters are addresses in its own words: "unix:/path", "inet:127.0.0.1:8891".
 
     extra           further main.cf lines; a later line overrides an earlier one
@@ -436,25 +389,15 @@ class Postfix:
         extra: Mapping[str, str] | None = None,
         default_action: str = "tempfail",
     ) -> None:
-        self.network = network
+        super().__init__(network, "postfix")
         self.sink = sink
         self.port = network.free_port()
-        self._run = RunDirectory("postfix")
         self._master = 0
         libraries = f"{POSTFIX}/usr/lib/postfix"
         self._env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": libraries, "LC_ALL": "C"}
-        try:
+        with self._cleaning_up():
             self._configure(milters, extra or {}, default_action)
             self._start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _configure(self, milters: Sequence[str], extra: Mapping[str, str], default_action: str) -> None:
         run = self._run

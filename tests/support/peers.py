@@ -14,12 +14,11 @@ import sys
 import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
 
 from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
 from support.places import CACHE
-from support.processes import RunDirectory, end_session, wait_until
+from support.servers import Server
 
 MILTERS = ("pymilter==1.0.5", "dkimpy-milter==1.2.3", "spf-engine==3.1.0")
 LIBRARIES = ("authres", "dkimpy", "dnspython", "PyNaCl", "pyspf", "setuptools")
@@ -135,13 +134,14 @@ def _python(program: str, conf: str, files: dict[str, str] | None = None) -> Rec
     return Recipe(command, conf, {"sitecustomize.py": _SITE, **(files or {})}, {"PYTHONPATH": "{dir}"})
 
 
-class Peer:
+class Peer(Server):
     """A peer that serves on a unix socket of its own."""
 
+    _patience = 0.0
+
     def __init__(self, recipe: Recipe, network: Network, nameserver_port: int = 53) -> None:
-        self._run = RunDirectory("peer")
+        super().__init__(network, "peer")
         self.socket = self._run.path / "peer.sock"
-        self._log = self._run.path / "log"
         filled = {"{dir}": self._run.path, "{socket}": self.socket, "{port}": nameserver_port}
         filled["{conf}"] = self._run.path / "peer.conf"
 
@@ -154,14 +154,8 @@ class Peer:
             self._run.write(name, fill(text)).chmod(0o600)
         environment = {**os.environ, **{name: fill(value) for name, value in recipe.environment.items()}}
         command = [fill(word) for word in recipe.command]
-        self._process = network.popen(command, output=self._log, env=environment, cwd=self._run.path)
-        try:
-            wait_until(lambda: self._process.poll() is not None or self._answers(), f"{command[0]} answers", 20)
-            if self._process.poll() is not None:
-                raise RuntimeError(f"{command[0]} does not start: {self.log()}")
-        except BaseException:
-            self.close()
-            raise
+        with self._cleaning_up():
+            self._serve(command, self._answers, env=environment, cwd=self._run.path)
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError, ProtocolError), MilterClient(str(self.socket), timeout=1) as client:
@@ -171,21 +165,11 @@ class Peer:
 
     @property
     def pid(self) -> int:
+        assert self._process is not None
         return self._process.pid
 
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        end_session(self._process.pid, polite=0.0)
-        self._process.wait()
-        self._run.remove()
+        return self._output.read_text(errors="replace")
 
 
 @contextlib.contextmanager
