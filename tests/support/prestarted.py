@@ -31,7 +31,7 @@ from support.processes import NotReadyError
 
 _LIMIT = 65536
 _MOST_DESCRIPTORS = 8
-_KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+_KEPT = ("PATH", "LANG", "LC_ALL", "PYTHONDONTWRITEBYTECODE")
 _PROGRAMS = ("bms.py", "spfmilter.py", "dkim-milter.py")
 
 
