@@ -16,8 +16,8 @@ from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import of_our_users
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import TrainingFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import TrainingFinding
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import parse_mailbox

@@ -12,8 +12,8 @@ from antispam.learning.teacher import Teacher
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import author_is_proved, is_whitelisted, of_our_users
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import Opinion, OpinionFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import Opinion, OpinionFinding
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
 from antispam.settings.metrics import MetricsSettings

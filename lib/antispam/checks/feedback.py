@@ -11,13 +11,14 @@ from antispam.checks._shared.bans import BanSettings, ban_reported, our_domains
 from antispam.checks._shared.reputation.asking import reported as told_to_reputation
 from antispam.journey.services import Services
 from antispam.learning import answers, feedback
-from antispam.learning.forwards import reported
+from antispam.learning.forwards import Forwarded, reported
 from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Teacher
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import TrainingFinding, Verb
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Verdict, discard, reject, tempfail
 from antispam.store import StoreError, outbox, rates
@@ -124,7 +125,30 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     if not forwarded and finding.alone:
         return dataclasses.replace(finding, missing=1)
     teacher = services.dictionaries.make(finding.user)
-    is_spam = finding.verb is not Verb.HAM
+    result = _learned(finding, forwarded, teacher, services)
+    banned = _banned(finding, result.refs, services)
+    spam, ham = teacher.totals(services.deadline)
+    if services.settings[Settings].answers:
+        least = services.settings[Settings].least
+        facts = _facts(finding, message, result, seen=_seen(spam, ham, least), needed=2 * least)
+        _answer(dataclasses.replace(facts, banned=banned, more=forwarded.more), message, recipient, services)
+    return dataclasses.replace(
+        finding,
+        learned=result.learned,
+        corrected=result.corrected,
+        known=result.known,
+        missing=result.missing,
+        released=len(result.released),
+        banned=banned,
+        seen=spam + ham,
+    )
+
+
+def _learned(finding: Finding, forwarded: Forwarded, teacher: Teacher, services: Services) -> feedback.Result:
+    """Teach the user's dictionary, and the one that lends to it. Raises StoreError."""
+    assert services.store is not None
+    assert services.dictionaries is not None
+    store, now, is_spam = services.store, services.clock(), finding.verb is not Verb.HAM
 
     def tell_reputation(ref: str) -> None:
         told_to_reputation(store, ref, SPAM if is_spam else HAM, now, services.deadline)
@@ -144,22 +168,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     )
     if not forwarded:
         result.missing = 1
-    banned = _banned(finding, result.refs, services)
-    spam, ham = teacher.totals(services.deadline)
-    if services.settings[Settings].answers:
-        least = services.settings[Settings].least
-        facts = _facts(finding, message, result, seen=_seen(spam, ham, least), needed=2 * least)
-        _answer(dataclasses.replace(facts, banned=banned, more=forwarded.more), message, recipient, services)
-    return dataclasses.replace(
-        finding,
-        learned=result.learned,
-        corrected=result.corrected,
-        known=result.known,
-        missing=result.missing,
-        released=len(result.released),
-        banned=banned,
-        seen=spam + ham,
-    )
+    return result
 
 
 def _facts(finding: Finding, message: Message, result: feedback.Result, *, seen: int, needed: int) -> answers.Facts:

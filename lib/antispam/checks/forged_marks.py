@@ -16,8 +16,9 @@ from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import of_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import OpinionFinding, OwnMailFinding
+from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Header, Message, Recipient
 from antispam.mail.own_fields import FIELDS, matcher
 from antispam.mail.verdicts import Action, Verdict

@@ -12,13 +12,7 @@ from antispam.checks._shared.reputation.fates import brought_trusted_mail
 from antispam.journey.services import Services
 from antispam.mail.authors import is_whitelisted
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import (
-    AuthFinding,
-    ClientClass,
-    ConnectionFinding,
-    ReputationFinding,
-    SpfFinding,
-)
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, ReputationFinding, SpfFinding
 from antispam.mail.findings import Finding as BaseFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient

@@ -12,8 +12,8 @@ from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import accepted_by
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import Opinion, OpinionFinding, SpamAction, SpamFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import Opinion, OpinionFinding, SpamAction, SpamFinding
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, discard, hold, quarantine, reject
 from antispam.store import StoreError

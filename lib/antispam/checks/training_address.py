@@ -12,8 +12,9 @@ from antispam.learning.people import address_list
 from antispam.learning.settings import DspamSettings
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, TrainingFinding, Verb
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, reject, tempfail
 from antispam.store import StoreError, rates

@@ -25,7 +25,7 @@ from antispam.learning.delivered import as_delivered
 from antispam.learning.teacher import Reasons
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
-from antispam.mail.evidence import OpinionFinding
+from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Message, split_message
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action, Verdict

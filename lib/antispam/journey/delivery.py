@@ -12,7 +12,7 @@ from antispam.journey.runner import Runner
 from antispam.journey.services import Services
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import Draft, Edit
-from antispam.mail.evidence import SpamFinding
+from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.message import Message, Recipient
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, quarantine, reject, tempfail

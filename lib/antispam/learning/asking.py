@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from antispam.deadline import Deadline
 from antispam.learning.teacher import Dictionaries, Score, Teacher
-from antispam.mail.evidence import Opinion
+from antispam.mail.learned_evidence import Opinion
 from dspam import learner
 from dspam.hashing import Keys
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from antispam.mail.evidence import SpamAction
+from antispam.mail.learned_evidence import SpamAction
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, lines_of, listed, names, not_negative, positive, size
 from dspam.store import Retention

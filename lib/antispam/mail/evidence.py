@@ -16,16 +16,6 @@ from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation
 from antispam.protocols.spf import Result, SpfResult
 
 
-class SpamAction(enum.StrEnum):
-    """What to do about spam for one user."""
-
-    DELIVER = "deliver"  # as if it were none, but for the X-DSPAM fields
-    TAG = "tag"  # with X-Spam-Flag, and spam_subject before the subject
-    QUARANTINE = "quarantine"
-    REJECT = "reject"
-    HOLD = "hold"  # in the MTA's queue
-
-
 class ClientClass(enum.StrEnum):
     """Who the client is to us."""
 
@@ -218,32 +208,6 @@ class AuthFinding(Finding):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Opinion:
-    """What one dictionary says.
-
-    dictionary   its name; of two that were joined, the user's own
-    lent         the name of the other one; "" where one was asked alone
-    own_part     how much of the say the own one had then, 0 to 1
-    users        for whom it was asked; "" is everybody who is no user of the filter
-    probability  0 to 1 that the message is spam
-    is_spam      whether that is enough to call it spam
-    spam, ham    messages of each kind that it had learned; of two, that which knows more of the rarer kind
-    author_spam, author_ham  of these, how many the same author had written, and people confirmed
-    """
-
-    dictionary: str
-    users: tuple[str, ...]
-    probability: float = 0.5
-    is_spam: bool = False
-    spam: int = 0
-    ham: int = 0
-    author_spam: int = 0
-    author_ham: int = 0
-    lent: str = ""
-    own_part: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnMailFinding(Finding):
     """What the pass is worth that the message carries.
 
@@ -259,58 +223,6 @@ class OwnMailFinding(Finding):
     kind: str = ""
     ref: str = ""
     as_it_is: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OpinionFinding(Finding):
-    """How likely the message is spam, found at its end, for each of the users it goes to.
-
-    opinions       one a dictionary; empty while nobody has taught anything
-    authenticated  SPF or DKIM prove who its author is
-    whitelisted    dspam_whitelist has the sender, who is proved
-    honeypot       it came to an address that nobody honest writes to
-    too_large      it is beyond dspam_sizelimit, and nobody was asked
-    """
-
-    check: ClassVar[str] = "dspam"
-    opinions: tuple[Opinion, ...] = ()
-    authenticated: bool = False
-    whitelisted: bool = False
-    honeypot: bool = False
-    too_large: bool = False
-
-    def of_user(self, user: str) -> Opinion | None:
-        """What was found for a user; "" is everybody else."""
-        return next((opinion for opinion in self.opinions if user in opinion.users), None)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SpamFinding(Finding):
-    """What the learning filter means for one recipient, found at the end of the message.
-
-    user          of the filter, "" for everybody else
-    action        what this user wants done about spam
-    subject       what is put before the subject then
-    in_text       the signature is put into the text, too
-    opinion       what was found for him, None where nothing was asked
-    is_spam       what follows from it
-    least         messages of each kind that must have been learned before more is done than to tag
-    because       what overrules the opinion, or makes it unnecessary; "" for nothing
-    """
-
-    check: ClassVar[str] = "spam_action"
-    user: str = ""
-    action: SpamAction = SpamAction.TAG
-    subject: str = ""
-    in_text: bool = False
-    opinion: Opinion | None = None
-    is_spam: bool = False
-    least: int = 0
-    because: str = ""
-
-    @property
-    def probability(self) -> float | None:
-        return None if self.opinion is None else self.opinion.probability
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -338,33 +250,6 @@ class AuthorFinding(Finding):
     sender: str = ""
     ip: str = ""
     becomes: str = ""
-
-
-class Verb(enum.StrEnum):
-    """What a report says of the messages that it brings."""
-
-    SPAM = "spam"
-    HAM = "ham"
-    BAN = "ban"  # spam, and its domain is not wanted any more
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingFinding(Finding):
-    """A recipient that teaches the filter, found at RCPT.
-
-    claimed      the login, or the envelope sender of an internal client; "" for a stranger
-    user         of the filter, who that is; "" for nobody
-    used         messages that he reported within the hour, of so many `allowed`
-    store_error  why that is not known
-    """
-
-    check: ClassVar[str] = "training_address"
-    verb: Verb = Verb.SPAM
-    claimed: str = ""
-    user: str = ""
-    used: int = 0
-    allowed: int = 0
-    store_error: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from antispam.commands.report import as_object, show
 from antispam.journey.history_row import row_for
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
-from antispam.mail.evidence import SpamAction, SpamFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import SpamAction, SpamFinding
 from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail

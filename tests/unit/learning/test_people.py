@@ -7,7 +7,7 @@ import pytest
 from antispam.learning.people import REMEMBERED, Addresses, AddressList, People
 from antispam.learning.preferences import read_preference
 from antispam.learning.settings import SignaturePlace, TrainingMode
-from antispam.mail.evidence import SpamAction
+from antispam.mail.learned_evidence import SpamAction
 from antispam.settings import SettingsError
 from antispam.store import preferences
 from antispam.store.preferences import Preference, Scope

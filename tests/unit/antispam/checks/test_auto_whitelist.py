@@ -10,8 +10,9 @@ import pytest
 from antispam.checks.auto_whitelist import MAX_RECIPIENTS, Finding, Settings, afterwards, collect, decide
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import ClientClass, ConnectionFinding, TrainingFinding, Verb
+from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.verdicts import Action
 from antispam.store import Store

@@ -19,11 +19,11 @@ from antispam.mail.evidence import (
     ClientClass,
     ConnectionFinding,
     DkimFinding,
-    Opinion,
     SenderListFinding,
     SpfFinding,
 )
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import Opinion
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
 from antispam.store import Store, StoreError

@@ -14,8 +14,8 @@ from antispam.journey.recorder import StoreRecorder
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
-from antispam.mail.evidence import TrainingFinding, Verb
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.verdicts import Action, quarantine
 from antispam.store import StoreError
 from antispam.store.history import HistoryWriter

@@ -10,8 +10,9 @@ from antispam.journey.services import Services
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, OpinionFinding, OwnMailFinding
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, OwnMailFinding
 from antispam.mail.findings import Finding, Findings
+from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Body, Header, Message
 from antispam.mail.own_fields import is_ours
 from antispam.mail.verdicts import CONTINUE, Action

@@ -14,8 +14,9 @@ from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import AuthFinding, OpinionFinding, ReputationFinding, SpamFinding, SpfFinding
+from antispam.mail.evidence import AuthFinding, ReputationFinding, SpfFinding
 from antispam.mail.findings import Finding, Findings
+from antispam.mail.learned_evidence import OpinionFinding, SpamFinding
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
 from antispam.protocols.spf import Result, SpfResult

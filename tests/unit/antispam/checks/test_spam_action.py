@@ -11,8 +11,8 @@ from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
-from antispam.mail.evidence import Opinion, OpinionFinding, SpamAction
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import Opinion, OpinionFinding, SpamAction
 from antispam.mail.verdicts import Action, accept
 from antispam.store import StoreError
 from dspam.learner import SPAM_AT

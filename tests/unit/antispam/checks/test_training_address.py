@@ -9,8 +9,9 @@ from antispam.checks.training_address import Finding, collect, decide, tidy
 from antispam.learning import feedback
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, Verb
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
+from antispam.mail.learned_evidence import Verb
 from antispam.mail.verdicts import Action
 from antispam.store import StoreError
 from antispam.store.schema import rate

@@ -6,7 +6,8 @@ from antispam.checks._shared.reputation.asking import node_of
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.journey.services import Services
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import OpinionFinding, ReputationFinding, SignedReputationFinding, SpamFinding
+from antispam.mail.evidence import ReputationFinding, SignedReputationFinding
+from antispam.mail.learned_evidence import OpinionFinding, SpamFinding
 from antispam.mail.message import Message
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action, Verdict
