@@ -67,6 +67,7 @@ def milter_class(
         def __init__(self) -> None:
             self.session = new_session()
             self.failed = ""  # the step before any message that ended in an exception while nobody waited for an answer
+            self.mail_came = False  # also where it failed, so that there is no message
             activity.session_opened(id(self))
 
         @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
@@ -91,6 +92,7 @@ def milter_class(
 
         @Milter.symlist("i", "{auth_authen}", "{auth_type}")
         def envfrom(self, f: str, *params: str) -> int:
+            self.mail_came = True
             if self.failed:
                 raise RuntimeError(f"{self.failed} failed: what it found out about the client is missing")
             activity.message_began(id(self))
@@ -145,6 +147,7 @@ def milter_class(
             finally:
                 # The message is answered in any case: after an exception libmilter says what the policy is.
                 activity.message_ended(id(self))
+                self.mail_came = False
             # CONTINUE lets the message pass here, as ACCEPT would; but after an ACCEPT libmilter ignores an MTA that goes on
             # with its next client on this socket (SMFIC_QUIT_NC), and we would take that one for the first.
             return result
@@ -153,6 +156,7 @@ def milter_class(
             with activity.callback():
                 self.session.abort()
             activity.message_ended(id(self))
+            self.mail_came = False
             return Milter.CONTINUE
 
         def close(self) -> int:
@@ -215,13 +219,17 @@ def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
 
 
 def _in_order(step: Callable[..., int]) -> Callable[..., int]:
-    """A step of a message, where there is none, has an answer and a line in the log; what needs no answer is dropped."""
+    """A step of a message, where there is none, has an answer and a line in the log; what needs no answer is dropped. After a
+    MAIL that failed it fails as well, so that the policy for exceptions holds for the whole message."""
 
     @functools.wraps(step)
     def ordered(self: Any, *arguments: Any) -> int:
+        mail_came = self.mail_came
         try:
             return step(self, *arguments)
         except OutOfOrder as error:
+            if mail_came:
+                raise
             log.warning("[%s] %s came out of order: %s", self.session.connection.ref, step.__name__, error)
             return Milter.TEMPFAIL if step.__name__ in ("envrcpt", "data", "eom") else Milter.CONTINUE
 
