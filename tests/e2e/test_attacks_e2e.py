@@ -83,7 +83,7 @@ def test_commands_in_any_order_harm_nobody() -> None:
 
 
 def test_replies_are_in_time_while_somebody_locks_the_database() -> None:
-    """Twenty clients at once; a step has two seconds. Strangers are asked to come again: a lock lets nobody pass who has to wait."""
+    """Twenty clients at once; a step has two seconds. Strangers are asked to come again: a lock lets nobody pass."""
     answers: list[tuple[float, str]] = []
 
     def one(program: FilterProcess) -> None:
