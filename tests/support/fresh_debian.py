@@ -177,8 +177,8 @@ class FreshDebian:
             )  # fmt: skip
         wait_until((self.root / "ready").exists, "the mounts of the fresh Debian", 20)
 
-    def type(self, block: Block, seconds: float = 300) -> str:
-        """Type the commands; their output. Raises AssertionError at the first that fails."""
+    def type(self, block: Block, seconds: float = 300, *, shown: bool = False) -> str:
+        """Type the commands; their output, unless that is `shown` as it comes. AssertionError at the first that fails."""
         assert self._holder is not None
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
         resolver = Path("/etc/resolv.conf").read_text() if block.download else "nameserver 127.0.0.1\n"
@@ -187,10 +187,11 @@ class FreshDebian:
         done = subprocess.run(
             ["nsenter", "--target", children[0], "--mount", "--pid", "--uts", "--ipc", *network, "--",
              "chroot", self.root, "sh", "-c", 'cd /usr/src/bms && exec bash -euo pipefail -x -c "$1"', "sh", block.commands],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False,
+            stdin=subprocess.DEVNULL, stdout=None if shown else subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
+            check=False,
             env=_environment(),
         )  # fmt: skip
-        output = done.stdout.decode(errors="replace")
+        output = (done.stdout or b"").decode(errors="replace")
         assert done.returncode == 0, f"{block.commands}\nended with {done.returncode}:\n{output[-6000:]}"
         return output
 
