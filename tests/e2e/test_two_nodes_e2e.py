@@ -163,9 +163,9 @@ def test_whom_one_node_bans_or_lists_the_other_one_refuses_until_it_is_taken_bac
             client.mail(SENDER)
             for user in (b"al", b"bea"):
                 assert b"There is no" in client.rcpt(b"<%s@example.com>" % user).text
-        assert b"shut out" in _send(one).text
+        assert b"temporarily blocked" in _send(one).text
         other.clock.advance(6)  # for so long it believes that there are no bans at all
-        assert b"shut out" in _send(other).text
+        assert b"temporarily blocked" in _send(other).text
         _bms(other, "lists", "remove", "banned-ip", "192.0.2.1")
         assert _send(one).action == "c"
         _bms(one, "lists", "add", "blacklist", "ann@example.org")
