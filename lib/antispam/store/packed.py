@@ -25,8 +25,7 @@ _DICTIONARY = b"""\
 "dspam":{"error":"","user":"","probability":0.0,"confidence":0.0,"signature":"","spam":false},"spam_action":{"error":"",\
 "is_spam":false,"action":"deliver"},"greylist":{"error":"","state":"known","wait":0.0,"exempt":"","client":"spf:",\
 "attempts":1},"author_domain":{"error":"","domains":[]},"defang":{"error":"","parts":[]},"scrub":{"error":""},\
-"archive":{"error":""},"sender_domain":{"error":"","domain":"","exists":true,"null_mx":false},"dmarc":{"error":"","result":"pass",\
-"domain":"","policy":"reject"},{"check":"greylist","action":"tempfail","code":451,"mode":"enforce","reason":"greylisted"}\
+"archive":{"error":""},"sender_domain":{"error":"","domain":"","exists":true,"null_mx":false},{"check":"greylist","action":"tempfail","code":451,"mode":"enforce","reason":"greylisted"}\
 {"check":"dspam","action":"continue","code":0,"mode":"log","reason":"\
 {"address":"@example.com","refused":null,"findings":{},"decisions":[]}\
 {"greeting":{"error":"","helos":1},"auth":{"error":"","login":"","mechanism":"","sender":"@"},"spf":{"error":"","mailfrom":{\
@@ -35,7 +34,9 @@ _DICTIONARY = b"""\
 },"sender_lists":{"error":"","sender":"@","whitelisted":"","blacklisted":"","banned":""},"reputation":{"error":"","domain":".com",\
 "how":"SPF","umis":"","reputation":0.0,"confidence":0.0,"spam":0,"ham":0,"peers":0,"trusted":false},"dkim":{"error":"",\
 "signatures":[{"result":"pass","domain":"","selector":"","algorithm":"rsa-sha256","bits":2048,"identity":"","problem":"","author":true}]\
-,"skipped":0,"author":"@","practice":""},"authentication_results":{"error":"","authserv_id":"mx.","aliases":[],"forged":0,"ip":"."},\
+,"skipped":0,"author":"@","practice":""},"dmarc":{"error":"","authors":[{"found":{"domain":".com","result":"none","asked":"none",\
+"tag":"","publisher":"","organizational":"","aligned":"","testing":false,"problem":""},"override":null,"because":""}],\
+"ambiguous":false,"unreadable":false},"authentication_results":{"error":"","authserv_id":"mx.","aliases":[],"forged":0,"ip":"."},\
 "connection":{"error":"","client":"external","iprev":"pass","dynamic":false,"ip":".","false_localhost":false},"banned":{"error":"",\
 "ip":"","reason":"","until":null},"helo":{"error":"","name":"mail.","form":"hostname","ip":".","own":["mx."]}}\
 [{"check":"connection","action":"continue","code":0,"mode":"enforce","reason":""},{"check":"banned","action":"continue","code":0,\
@@ -44,7 +45,8 @@ _DICTIONARY = b"""\
 "reason":""},\
 {"check":"spf","action":"continue","code":0,"mode":"enforce","reason":"SPF pass for "},{"check":"sender_lists",\
 "action":"continue","code":0,"mode":"enforce","reason":""},{"check":"reputation","action":"continue","code":0,"mode":"enforce",\
-"reason":""},{"check":"dkim","action":"continue","code":0,"mode":"enforce","reason":"DKIM pass for "},\
+"reason":""},{"check":"dkim","action":"continue","code":0,"mode":"enforce","reason":"DKIM pass for "},{"check":"dmarc",\
+"action":"continue","code":0,"mode":"enforce","reason":"DMARC pass of "},\
 {"check":"authentication_results","action":"continue","code":0,"mode":"enforce","reason":""}]"""
 
 

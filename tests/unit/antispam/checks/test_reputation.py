@@ -144,7 +144,7 @@ def test_a_good_reputation_is_trusted_only_where_the_domain_is_authenticated(sto
 
 def test_what_was_found_is_written(store):
     draft = Draft(message(PASSED), [])
-    act(BAD, CONTINUE, draft, services(store))
+    act(BAD, CONTINUE, draft, services(store, "header = yes"))
     assert ("X-GOSSiP", "u,-75,6") in [(edit.name, edit.value) for edit in draft.edits() if hasattr(edit, "name")]
 
 
