@@ -34,6 +34,10 @@ class Deadline:
     def expired(self) -> bool:
         return self.clock() >= self.ends
 
+    def at_least(self, seconds: float) -> Deadline:
+        """This deadline, or the one `seconds` from now if that comes later."""
+        return Deadline(max(self.ends, self.clock() + seconds), self.clock)
+
     def at_most(self, seconds: float) -> Deadline:
         """This deadline, or the one `seconds` from now if that comes sooner."""
         return Deadline(min(self.ends, self.clock() + seconds), self.clock)

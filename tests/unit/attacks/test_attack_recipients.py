@@ -23,6 +23,7 @@ dspam_users = ann, bob
 ann = {ANN}
 bob = {BOB}
 honeypot = {TRAP}
+signature_location = message
 """
 SPAM = [(b"From", b" Pills <win3@spam.example>"), (b"Subject", b" WIN 3")]
 TEXT = b"Buy cheap pills now, offer 3, click here!\r\n"

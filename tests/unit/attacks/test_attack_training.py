@@ -33,6 +33,7 @@ carol = @carol.example
 spam = spam@example.com
 ham = ham@example.com
 report_rate = 20
+signature_location = message
 """
 HONEST = "honesthonest"
 
@@ -82,7 +83,7 @@ def test_many_messages_in_one_report_use_the_rate_up(app: Application) -> None:
     session = connected(app, COLLEAGUE)
     mail = {"headers": headers, "body": f"{parts}--b--\r\n".encode(), "sender": "ann@example.com"}
     assert isinstance(send(session, **mail, recipients=["spam@example.com"]), Outcome)
-    assert learned(app) == (50, 0)
+    assert learned(app) == (20, 0)
     assert isinstance(send(session, **mail, recipients=["spam@example.com"]), Verdict)
 
 

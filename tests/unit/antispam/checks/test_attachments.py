@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import zipfile
 
 import bms
@@ -234,7 +235,14 @@ def test_what_can_not_be_opened_follows_a_setting_under_its_old_name_as_well(tmp
     assert judge(attached(b"a.rar", b"no archive"), given)[1].action is action
 
 
-def test_what_takes_longer_than_the_message_has_follows_on_error(tmp_path):
+def test_time_that_others_used_up_is_not_taken_from_it(tmp_path):
     given = dataclasses.replace(services(tmp_path), deadline=Deadline(0.0, lambda: 1.0))
+    finding = collect(Connection("c"), attached(b"a.zip", zipped("a.txt")), None, given)
+    assert finding is None or not finding.error
+
+
+def test_what_takes_longer_than_the_message_has_follows_on_error(tmp_path):
+    hours = itertools.count(1.0, 3600.0)
+    given = dataclasses.replace(services(tmp_path), deadline=Deadline(0.0, lambda: next(hours)))
     finding = collect(Connection("c"), attached(b"a.zip", zipped("a.txt")), None, given)
     assert finding.error
