@@ -26,7 +26,7 @@ SERVICES = Services(
     store=None,
     access=parse_text(""),
     clock=lambda: float(NOW),
-    deadline=Deadline.after(60),
+    deadline=Deadline(1.0, clock=lambda: 0.0),  # never over, however long the run lasts
 )
 
 

@@ -21,7 +21,7 @@ SERVICES = Services(
     store=None,
     access=AccessMap(),
     clock=lambda: 0.0,
-    deadline=Deadline.after(5),
+    deadline=Deadline(1.0, clock=lambda: 0.0),  # never over, however long the run lasts
 )
 
 
