@@ -166,9 +166,7 @@ def evaluate_command(program: Program) -> click.Command:
         """
         if plot is not None:
             _demand_matplotlib()  # before the work, not after it
-        console = Console(stderr=True)
-        run = evaluation.Run()
-        interrupted = False
+        console, run, interrupted = Console(stderr=True), evaluation.Run(), False
         try:
             entries = evaluation.read_index(index)
             with tempfile.TemporaryDirectory(prefix="bms-evaluate-") as scratch, _progress(console) as progress:

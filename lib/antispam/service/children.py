@@ -7,16 +7,19 @@ import fcntl
 import logging
 import math
 import os
+import selectors
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from antispam.net.sockets import Listener
+from antispam.net.sockets import Listener, open_listener
 from antispam.service.activity import Load, Pulse
 from antispam.service.channel import Channel
 from antispam.service.plan import PrepareFailed, ProcessPlan
+from antispam.service.privileges import find_user
 from antispam.service.signals import HEARD_SIGNALS
 from antispam.service.worker import WorkerContext, ignore_signals, leave, run_worker
 
@@ -55,6 +58,28 @@ class Generation:
         """A generation that has no workers yet."""
         backoffs = [Backoff(plan.limits.stable, plan.limits.backoff) for _ in range(plan.slots)]
         return cls(number, plan, listener, backoffs, [0.0] * plan.slots)
+
+    def take_over(self, old: Generation | None) -> None:
+        """What the parent itself does as the new plan wants it; a plan that is refused has changed nothing."""
+        plan = self.plan
+        try:
+            plan.open_logs()
+            if old is not None and old.listener is self.listener:
+                self.listener.protect(plan.socket_mode, group=-1 if plan.socket_group is None else plan.socket_group)
+        except OSError as error:
+            log.error("%s: the supervisor stays as it was: %s", plan.name, error)
+
+    def __str__(self) -> str:
+        return f"{self.plan.name} serves with {self.plan.workers} workers, generation {self.number}"
+
+
+def listen(plan: ProcessPlan) -> Listener:
+    """The socket that the plan wants, open. Raises SocketUnavailable and UserError."""
+    owner = find_user(plan.user).pw_uid if plan.user and os.geteuid() == 0 else -1
+    group = plan.socket_group if plan.socket_group is not None else -1
+    listener = open_listener(plan.socket, mode=plan.socket_mode, owner=owner, group=group, backlog=plan.backlog)
+    log.info("%s listens on %s", plan.name, listener.spec)
+    return listener
 
 
 @dataclass(eq=False)
@@ -97,6 +122,55 @@ class Child:
         name = side.name if side is not None else f"worker {self.slot}"
         what = "preparation" if self.slot is None else f"{name} of generation {self.generation.number}"
         return f"{what} (pid {self.pid})"
+
+
+class Children(dict[int, Child]):
+    """The processes that live, by pid, each heard through the selector."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        super().__init__()
+        self._selector = selector
+
+    def add(self, child: Child) -> None:
+        """A child that was just forked."""
+        self[child.pid] = child
+        self._selector.register(child.channel, selectors.EVENT_READ, child)
+        log.info("started %s", child)
+
+    def vacant(self, generation: Generation) -> list[int]:
+        """The slots of a generation that nobody has."""
+        taken = {child.slot for child in self.values() if child.generation is generation and not child.leaving}
+        return [slot for slot in range(generation.plan.slots) if slot not in taken]
+
+    def prepare(self, generation: Generation) -> bool:
+        """Whether the one that prepares for that generation is still at work."""
+        return any(child.slot is None and child.generation is generation for child in self.values())
+
+    def said(self, child: Child) -> Iterator[str]:
+        """The lines that it has said since it was last asked."""
+        while (line := child.channel.receive()) != "":
+            if line is None:
+                self._unregister(child)
+                return
+            child.heard = time.monotonic()
+            yield line
+
+    def dead(self) -> Iterator[tuple[Child, int]]:
+        """Those that ended, with their exit status; as process 1 of a container others are collected as well."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if (child := self.get(ended[0])) is not None:
+                    yield child, os.waitstatus_to_exitcode(ended[1])
+
+    def forget(self, child: Child) -> None:
+        """It is dead, and was heard to its end."""
+        self._unregister(child)
+        child.channel.close()
+        del self[child.pid]
+
+    def _unregister(self, child: Child) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(child.channel)
 
 
 def kill(child: Child, number: signal.Signals) -> None:

@@ -12,9 +12,7 @@ To a worker, QUIT writes the stack of every thread to stderr; it may be sent by 
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import selectors
 import signal
 import threading
@@ -23,20 +21,22 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from antispam.net.sd_notify import Notifier
-from antispam.net.sockets import Listener, SocketUnavailable, open_listener
+from antispam.net.sockets import Listener, SocketUnavailable
 from antispam.service import logs
 from antispam.service.activity import DrainUntil, Load, Pulse
 from antispam.service.channel import Channel
 from antispam.service.children import (
     Child,
+    Children,
     Generation,
     how_it_ended,
     kill,
     leave_the_parent,
+    listen,
     live,
 )
 from antispam.service.plan import ExitCode, ProcessPlan
-from antispam.service.privileges import UserError, become, find_user
+from antispam.service.privileges import UserError, become
 from antispam.service.signals import Wakeup, fork_with_signals_blocked
 from antispam.service.worker import reopen
 
@@ -63,7 +63,6 @@ class Supervisor:
         self._plan = plan
         self._reload = reload
         self._notifier = notifier or Notifier.from_environment()
-        self._children: dict[int, Child] = {}
         self._current: Generation | None = None
         self._pending: Generation | None = None
         self._generations = 0
@@ -73,6 +72,7 @@ class Supervisor:
         self._next_alive = 0.0
         self._exit_code = ExitCode.STOPPED
         self._selector = selectors.DefaultSelector()
+        self._children = Children(self._selector)
         self._wakeup = Wakeup()
 
     def run(self) -> ExitCode:
@@ -82,7 +82,7 @@ class Supervisor:
             raise RuntimeError("the supervisor must run in a process without threads")
         listener: Listener | None = None
         try:
-            listener = self._open(self._plan)
+            listener = listen(self._plan)
             become(self._plan.user, self._plan.group)
         except SocketUnavailable as error:
             log.error("%s", error.strerror)
@@ -100,13 +100,6 @@ class Supervisor:
         finally:
             self._end_all(listener)
         return self._exit_code
-
-    def _open(self, plan: ProcessPlan) -> Listener:
-        owner = find_user(plan.user).pw_uid if plan.user and os.geteuid() == 0 else -1
-        group = plan.socket_group if plan.socket_group is not None else -1
-        listener = open_listener(plan.socket, mode=plan.socket_mode, owner=owner, group=group, backlog=plan.backlog)
-        log.info("%s listens on %s", plan.name, listener.spec)
-        return listener
 
     def _is_over(self) -> bool:
         return not self._children and (self._stopping or (self._current is None and self._pending is None))
@@ -148,15 +141,11 @@ class Supervisor:
             ticks.append(self._notifier.watchdog / 4)
         if self._current is not None:
             now = time.monotonic()
-            ticks += [max(0.0, self._current.due[slot] - now) for slot in self._vacant(self._current)]
+            ticks += [max(0.0, self._current.due[slot] - now) for slot in self._children.vacant(self._current)]
         return min(ticks)
 
     def _hear(self, child: Child) -> None:
-        while (line := child.channel.receive()) != "":
-            if line is None:
-                self._unregister(child)
-                return
-            child.heard = time.monotonic()
+        for line in self._children.said(child):
             self._understand(child, line)
 
     def _understand(self, child: Child, line: str) -> None:
@@ -209,9 +198,7 @@ class Supervisor:
     def _condemn(self, child: Child, reason: str) -> None:
         """Kill a child in a moment; before that its stacks go to stderr, for whoever wants to know where it hung."""
         log.error("%s is killed: %s", child, reason)
-        child.reason = reason
-        child.condemned = True
-        child.kill_at = time.monotonic() + BUSY_TICK_SECONDS
+        child.reason, child.condemned, child.kill_at = reason, True, time.monotonic() + BUSY_TICK_SECONDS
         kill(child, signal.SIGQUIT)
 
     def _watchdog(self, now: float) -> None:
@@ -244,17 +231,7 @@ class Supervisor:
     def _listener_for(self, plan: ProcessPlan) -> Listener:
         """The current listener if the new plan wants the same socket, else a new one. Raises SocketUnavailable."""
         old = self._current
-        return self._open(plan) if old is None or plan.socket != old.plan.socket else old.listener
-
-    def _put_in_force(self, old: Generation | None, new: Generation) -> None:
-        """What the parent itself does as the new plan wants it; a plan that is refused has changed nothing."""
-        plan = new.plan
-        try:
-            plan.open_logs()
-            if old is not None and old.listener is new.listener:
-                new.listener.protect(plan.socket_mode, group=-1 if plan.socket_group is None else plan.socket_group)
-        except OSError as error:
-            log.error("%s: the supervisor stays as it was: %s", plan.name, error)
+        return listen(plan) if old is None or plan.socket != old.plan.socket else old.listener
 
     def _propose(self, plan: ProcessPlan, listener: Listener) -> None:
         """Begin a generation: its preparation first, then its workers, and when all of them are ready it takes over."""
@@ -262,9 +239,6 @@ class Supervisor:
         self._pending = Generation.of(self._generations, plan, listener)
         if plan.prepare is not None:
             self._fork(self._pending, None)
-
-    def _is_prepared(self, generation: Generation) -> bool:
-        return not any(child.slot is None and child.generation is generation for child in self._children.values())
 
     def _promote_if_ready(self) -> None:
         pending = self._pending
@@ -274,7 +248,7 @@ class Supervisor:
         if sum(pending.plan.side(child.slot) is None for child in ready) < pending.plan.workers:
             return
         old, self._current, self._pending = self._current, pending, None
-        self._put_in_force(old, pending)
+        pending.take_over(old)
         for child in self._children.values():
             limits = child.generation.plan.limits
             if child.generation is not pending and child.leaving:
@@ -300,10 +274,7 @@ class Supervisor:
             self._load_plan()
 
     def _status(self) -> str:
-        if self._current is None:
-            return "starting"
-        plan = self._current.plan
-        return f"{plan.name} serves with {plan.workers} workers, generation {self._current.number}"
+        return "starting" if self._current is None else str(self._current)
 
     def _refuse(self, generation: Generation, reason: str, code: ExitCode) -> None:
         """The new generation cannot start: keep the old one, or give up if there is none."""
@@ -321,17 +292,13 @@ class Supervisor:
             generation.listener.close()
         self._announce = True
 
-    def _vacant(self, generation: Generation) -> list[int]:
-        taken = {c.slot for c in self._children.values() if c.generation is generation and not c.leaving}
-        return [slot for slot in range(generation.plan.slots) if slot not in taken]
-
     def _fill(self, now: float) -> None:
         if self._stopping:
             return
         for generation in (self._current, self._pending):
-            if generation is None or not self._is_prepared(generation):
+            if generation is None or self._children.prepare(generation):
                 continue
-            for slot in self._vacant(generation):
+            for slot in self._children.vacant(generation):
                 if now >= generation.due[slot]:
                     self._fork(generation, slot)
 
@@ -382,10 +349,7 @@ class Supervisor:
             self._be_child(generation, slot, childs_end, pulse)
         childs_end.close()
         now = time.monotonic()
-        child = Child(pid, parents_end, generation, slot, now, now, pulse=pulse)
-        self._children[pid] = child
-        self._selector.register(parents_end, selectors.EVENT_READ, child)
-        log.info("started %s", child)
+        self._children.add(Child(pid, parents_end, generation, slot, now, now, pulse=pulse))
 
     def _cannot_fork(self, generation: Generation, slot: int | None, error: OSError) -> None:
         if generation is self._pending:
@@ -409,23 +373,10 @@ class Supervisor:
         live(generation, slot, channel, pulse)
 
     def _reap(self) -> None:
-        """Collect the dead; as process 1 of a container also those that are not ours."""
-        with contextlib.suppress(ChildProcessError):
-            while (dead := os.waitpid(-1, os.WNOHANG))[0]:
-                child = self._children.get(dead[0])
-                if child is not None:
-                    self._hear(child)
-                    self._forget(child)
-                    self._bury(child, os.waitstatus_to_exitcode(dead[1]))
-
-    def _forget(self, child: Child) -> None:
-        self._unregister(child)
-        child.channel.close()
-        del self._children[child.pid]
-
-    def _unregister(self, child: Child) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(child.channel)
+        for child, status in self._children.dead():
+            self._hear(child)
+            self._children.forget(child)
+            self._bury(child, status)
 
     def _bury(self, child: Child, status: int) -> None:
         how = child.reason or how_it_ended(status)
