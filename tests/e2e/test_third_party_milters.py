@@ -80,7 +80,8 @@ BODY = b"How are you?\r\n"
 
 
 def _pip(*arguments: str) -> str:
-    command = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    into = ["--python", str(ENVIRONMENT / "bin" / "python")]
+    command = [sys.executable, "-m", "pip", *into, "--quiet", "--disable-pip-version-check", "install"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=300)
     return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
 
@@ -92,7 +93,7 @@ def _install() -> str:
     if ready.exists() and ready.read_text() == wanted:
         return ""
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    venv.create(ENVIRONMENT, with_pip=True)
+    venv.create(ENVIRONMENT)
     problem = _pip("--no-deps", *MILTERS) or _pip(*LIBRARIES)
     if not problem:
         ready.write_text(wanted)

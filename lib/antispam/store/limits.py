@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -157,13 +158,17 @@ def _cut_for(dialect: str, connection: Any, record: Any) -> Callable[[], None]:
     """How a connection is cut off from another thread. By a second descriptor of its own: the driver may close the first one at
     any moment, and its number may be somebody else's then."""
     if dialect == "sqlite":
-        interrupt: Callable[[], None] = connection.interrupt
-        return interrupt
+        return lambda: _interrupt(connection)
     known = record.info.get("socket")
     if known is None:
         descriptor = connection.fileno() if dialect == "postgresql" else connection._sock.fileno()
         known = record.info["socket"] = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
     return lambda: _shut(known)
+
+
+def _interrupt(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+        connection.interrupt()
 
 
 def _shut(end: socket.socket) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 
 import pytest
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.store import Store, StoreError, migrate
+from antispam.store import Store, StoreError, limits, migrate
 from antispam.store.greylist import Limits, Triplet, attempt
 from antispam.store.limits import Limit, Watch
 from support.frozen_path import frozen_path
@@ -161,3 +162,10 @@ def test_a_connection_that_can_not_be_cut_off_keeps_no_other_from_it(watched, ca
     watch.sweep()
     assert cut == [2]
     assert "store-limits: unexpected" in caplog.text
+
+
+def test_a_connection_that_was_closed_meanwhile_is_cut_off_in_silence():
+    connection = sqlite3.connect(":memory:")
+    cut = limits._cut_for("sqlite", connection, None)
+    connection.close()
+    cut()
