@@ -16,7 +16,7 @@ from antispam.mail.evidence import WiretapFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
-from antispam.net.addresses import parse_mailbox
+from antispam.net.addresses import as_compared, parse_mailbox
 from antispam.settings import ANY, CheckSettings, option, section
 from antispam.settings.program import ProgramSettings
 from antispam.settings.values import names
@@ -81,15 +81,9 @@ _Key = tuple[str, str]  # sender and recipient
 def _table(aliases: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> dict[_Key, tuple[str, tuple[str, ...]]]:
     """By sender and recipient: the alias and its destinations. Of two for the same pair the later holds."""
     return {
-        (_as_compared(sender, fold), _as_compared(recipient, fold)): (name, tuple(destinations) or (name,))
+        (as_compared(sender, fold), as_compared(recipient, fold)): (name, tuple(destinations) or (name,))
         for name, (sender, recipient, *destinations) in aliases
     }
-
-
-def _as_compared(address: str, fold: bool) -> str:
-    mailbox = parse_mailbox(address)
-    local = mailbox.local.lower() if fold else mailbox.local
-    return f"{local}@{mailbox.domain}" if mailbox.domain else local
 
 
 def applies(settings: Settings) -> bool:
@@ -105,13 +99,13 @@ def collect(
     settings = services.settings[Settings]
     fold = not services.settings[ProgramSettings].case_sensitive_localpart
     table = _table((*settings.old_aliases.items(), *settings.aliases.items()), fold)
-    sender = _as_compared(message.mail_from, fold)
+    sender = as_compared(message.mail_from, fold)
     senders = [sender, f"@{parse_mailbox(message.mail_from).domain}"] if message.mail_from else [sender]
     tapped = message.findings.get(WiretapFinding)
     addresses = [*(one.address for one in message.accepted_recipients), *(tapped.copies if tapped else ())]
     redirects = []
     for address in dict.fromkeys(addresses):
-        found = [table[key] for one in senders if (key := (one, _as_compared(address, fold))) in table]
+        found = [table[key] for one in senders if (key := (one, as_compared(address, fold))) in table]
         if found:
             destinations = dict.fromkeys(destination for _, those in found for destination in those)
             redirects.append(

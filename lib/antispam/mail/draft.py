@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from antispam.mail.message import Header, Message, Recipient, as_octets
-from antispam.net.addresses import MAX_PATH, parse_mailbox
+from antispam.net.addresses import as_compared
 from antispam.protocols.dsn_parameters import of_mail, of_recipient
 from antispam.text import with_crlf
 
@@ -95,11 +95,7 @@ class Draft:
 
     def key(self, address: str) -> str:
         """What two spellings of one mailbox have in common."""
-        if len(address) > MAX_PATH:  # of which parse_mailbox() reads a part only
-            return address
-        mailbox = parse_mailbox(address)
-        local = mailbox.local.lower() if self._fold_case else mailbox.local
-        return f"{local}@{mailbox.domain}" if mailbox.domain else local
+        return as_compared(address, self._fold_case)
 
     @property
     def body_changed(self) -> bool:

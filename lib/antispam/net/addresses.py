@@ -137,6 +137,15 @@ def ascii_address(path: str) -> str:
     return f"{local}@{domain}" if local and local.isascii() else domain or path
 
 
+def as_compared(address: str, fold_case: bool) -> str:
+    """What two spellings of one mailbox have in common; fold_case says that Ann@example.com is ann@example.com."""
+    if len(address) > MAX_PATH:  # of which parse_mailbox() reads a part only
+        return address
+    mailbox = parse_mailbox(address)
+    local = mailbox.local.lower() if fold_case else mailbox.local
+    return f"{local}@{mailbox.domain}" if mailbox.domain else local
+
+
 def _dividing_at(text: str) -> int:
     """The last `@` that is not in a quoted string; where quotes never close, the last `@` of all."""
     if '"' not in text:
