@@ -52,6 +52,7 @@ def _group(item: pytest.Item) -> str:
     return "" if folder == "unit" else item.path.stem
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, which otherwise comes first, looks for groups only once
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put those that share something into groups, and skip what needs servers that this machine cannot have; under CI=true let
     it fail instead."""
