@@ -227,6 +227,7 @@ class InProcessWire:
         for at in range(0, len(body), _CHUNK):
             self._session.body(body[at : at + _CHUNK])
         outcome = self._session.end("inprocess")
+        self._session.taken()
         if not self._answer(outcome.verdict, Reply(250, "2.0.0", "Message accepted for delivery")):
             return
         if outcome.verdict.action is Action.HOLD:

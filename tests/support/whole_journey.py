@@ -72,7 +72,9 @@ def send(
     for name, value in headers:
         session.header(name, value)
     session.body(body)
-    return session.end("queue-id")
+    outcome = session.end("queue-id")
+    session.taken()
+    return outcome
 
 
 def _envelope(session: Session, sender: str, recipients: Sequence[str], login: str) -> Iterator[Verdict]:

@@ -81,6 +81,7 @@ def scan(application: Application, file: str, raw: bytes, envelope: Envelope) ->
             session.header(*header)
         session.body(body)
         outcome = session.end("scan")
+        session.taken()
         verdict, spoken_at, edits = outcome.verdict, "end of message", _describe_edits(outcome)
     report = Report(
         file=file,

@@ -94,7 +94,7 @@ class LearnsAfterwards(Check, Protocol):
     """A check that does something with a message that is taken: delivered, held or kept."""
 
     def afterwards(self, finding: Any, message: Any, services: Services) -> None:
-        """Called before the reply. What it raises is logged, and changes nothing for the mail."""
+        """Called before the reply, once the MTA took the edits. What it raises is logged, and changes nothing for the mail."""
 
 
 class CountsOffences(Check, Protocol):

@@ -1,4 +1,5 @@
-"""From what shall become of a message to what the MTA is told: what must be durable is stored first, then the edits follow."""
+"""From what shall become of a message to what the MTA is told: what must be durable is stored first, then the edits follow,
+and what is only true once the MTA took them comes last."""
 
 from __future__ import annotations
 
@@ -57,6 +58,19 @@ class Delivery:
         self._services = services
         self._settings = services().settings
         self._program = self._settings[ProgramSettings]
+        self._ends: list[Callable[[], None]] = []
+
+    def taken(self) -> None:
+        """The MTA took the edits of conclude(): say in the log what became of the message, and let checks do what follows."""
+        for end in self._ends:
+            end()
+
+    def refused(self, why: str) -> Verdict:
+        """The MTA did not take an edit, and must not pass the message without it: what the client is told instead."""
+        decision = _not_edited(why)
+        self._message.decisions.append(decision)
+        spoken.log_decision(decision, self._subject)
+        return spoken.worded(decision, self._subject, self._program.errors_url)
 
     def conclude(self, fate: Fate) -> Outcome:
         """Store what must be durable, and say what the MTA is told."""
@@ -70,7 +84,8 @@ class Delivery:
         return self._subject._replace(recipient=recipient)
 
     def _say(self, decision: Decision) -> Verdict:
-        return spoken.say(decision, self._subject, self._program.errors_url)
+        self._ends.append(lambda: spoken.log_decision(decision, self._subject))
+        return spoken.worded(decision, self._subject, self._program.errors_url)
 
     def _kept(self, fate: Fate) -> Decision:
         """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client
@@ -78,11 +93,11 @@ class Delivery:
         assert fate.decision is not None
         if not fate.kept:
             if fate.decision.verdict.action is Action.DISCARD:
-                self._afterwards()
+                self._ends.append(self._afterwards)
             return fate.decision
         if not self._store(fate.kept):
             return _not_stored(fate.kept[0][1])
-        self._afterwards()
+        self._ends.append(self._afterwards)
         # What each recipient's check wanted is in their entry; the client hears that the message was taken.
         return fate.decision._replace(verdict=quarantine(fate.decision.verdict.reason))
 
@@ -106,13 +121,16 @@ class Delivery:
         for recipient in self._message.accepted_recipients:
             if id(recipient) not in here:
                 first.delete_recipient(recipient.path)
-        self._afterwards()
+        self._ends.append(self._afterwards)
         if fate.decision is not None:
             return Outcome(self._say(fate.decision), tuple(first.edits()))
+        self._ends.append(lambda: self._log_delivery(fate))
+        return Outcome(CONTINUE, tuple(first.edits()))
+
+    def _log_delivery(self, fate: Fate) -> None:
         spoken.log_delivery(self._subject, fate.delivered)
         for one, decision in fate.kept:
             spoken.log_kept(decision, self._of(one))
-        return Outcome(CONTINUE, tuple(first.edits()))
 
     def _groups(self, fate: Fate, services: Services) -> list[list[Recipient]]:
         """The recipients who get the same message, the largest group first. A message that was not kept whole can't be written
@@ -184,6 +202,11 @@ def _too_large(decision: Decision) -> Decision:
     text = "The message would have to be examined by a person, and is too large to be kept for that."
     reason = f"too large for the quarantine; {decision.verdict.reason}"
     return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
+
+
+def _not_edited(why: str) -> Decision:
+    text = "The message can't be passed on right now; please try again later."
+    return Decision("edits", tempfail(text, why, enhanced="4.3.0"), firm=True)
 
 
 def _not_stored(decision: Decision | None) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import logging
@@ -22,7 +23,7 @@ from antispam.mail.message import Auth, Body, Header, Message, Recipient
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, reject, tempfail
 from antispam.references import new_reference
-from antispam.settings.program import ProgramSettings, RejectAt
+from antispam.settings.program import ProgramSettings, RejectAt, Untrapped
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class OutOfOrder(Exception):
 
 
 class Session:
-    """Call the methods in SMTP's order. connect, helo, mail, rcpt and data answer with the verdict to speak at that step."""
+    """Call the methods in SMTP's order. connect, helo, mail, rcpt and data answer with the verdict to speak at that step. After
+    end() the caller makes the edits, then says with taken() or refused() what came of them: only that records the message."""
 
     def __init__(self, runner: Runner, services: Services, recorder: Recorder | None = None) -> None:
         self._runner = runner
@@ -55,6 +57,7 @@ class Session:
         self._recorder = recorder
         self._program = services.settings[ProgramSettings]
         self._header_bytes = 0
+        self._ending: _Ending | None = None  # of the current message, once its end came
         self._offended: Verdict | None = None  # the last offence that nobody has counted yet
         self._mail_ends = self._mail_ended = 0.0  # of the last MAIL: its deadline and its end, in monotonic seconds
         self.connection = Connection(ref=new_reference())
@@ -177,11 +180,13 @@ class Session:
         self._current().body.write(chunk)
 
     def end(self, queue_id: str = "", tick: Callable[[], None] = _nothing) -> Outcome:
-        """The end of the message: run the last stage, then say what shall happen and which edits to make.
+        """The end of the message: run the last stage, then say what shall happen and which edits to make. taken() or
+        refused() must follow.
 
         tick is called every few seconds while the checks wait, to tell the MTA that work goes on.
         """
         message = self._current()
+        self._ending = _Ending()
         message.queue_id = queue_id or message.queue_id
         if self._headers_too_large():
             text = "The header section is larger than any mail needs; please send the message without it."
@@ -190,10 +195,23 @@ class Session:
             )
         if self._refusal() is None:
             self._run(Stage.END, tick=tick)
-        outcome = self._delivery().conclude(fate_of(self._subject()))
-        self._record(outcome.verdict)
-        self.message = None
+        delivery = self._delivery()
+        outcome = delivery.conclude(fate_of(self._subject()))
+        self._ending = _Ending(delivery, outcome.verdict)
         return outcome
+
+    def taken(self) -> None:
+        """The edits of end() were made: the message became what end() said."""
+        delivery, verdict = self._ended()
+        delivery.taken()
+        self._conclude(verdict)
+
+    def refused(self, why: str) -> Verdict:
+        """An edit of end() could not be made. Returns what the client is told: to bring the message again."""
+        delivery, _ = self._ended()
+        verdict = delivery.refused(why)
+        self._conclude(verdict)
+        return verdict
 
     def abort(self) -> None:
         """The client or the MTA gave the message up."""
@@ -270,6 +288,15 @@ class Session:
     def _delivery(self) -> Delivery:
         return Delivery(self._runner, self._recorder, self._subject(), lambda: self._services_for(Stage.END))
 
+    def _ended(self) -> tuple[Delivery, Verdict]:
+        if self._ending is None or self._ending.delivery is None:
+            raise OutOfOrder("no message has ended")
+        return self._ending.delivery, self._ending.verdict
+
+    def _conclude(self, verdict: Verdict) -> None:
+        self._record(verdict)
+        self.message = self._ending = None
+
     def _record(self, verdict: Verdict) -> None:
         if self._recorder is not None:
             self._recorder.record(self._subject(), verdict)
@@ -285,14 +312,37 @@ class Session:
             self._offended = None
 
     def _finish(self) -> None:
-        """Write down a message that ends without end(): refused at RCPT or DATA, aborted, or the client went away."""
+        """Write down a message that nobody told about the end of: refused at RCPT or DATA, aborted, or the client went away.
+        An exception at its end is answered by libmilter's binding, as untrapped_exception says."""
         if self.message is None:
+            return
+        if self._ending is not None:
+            self._conclude(_UNTRAPPED[self._program.untrapped_exception])
             return
         refusal = self._refusal()
         refused = [recipient.refused for recipient in self.message.recipients if recipient.refused is not None]
         decision = refusal or next(iter(refused), None)
-        self._record(CONTINUE if decision is None else decision.verdict)
-        self.message = None
+        self._conclude(_UNFINISHED if decision is None else decision.verdict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ending:
+    """A message at its end: before anything is decided, and after.
+
+    verdict  what the client will be told
+    """
+
+    delivery: Delivery | None = None
+    verdict: Verdict = CONTINUE
+
+
+_UNFINISHED = Verdict(Action.UNFINISHED, reason="given up before its end")
+_FAILED = "an internal error at the end of the message"
+_UNTRAPPED = {
+    Untrapped.CONTINUE: Verdict(Action.CONTINUE, reason=_FAILED),
+    Untrapped.TEMPFAIL: tempfail("", _FAILED, enhanced="4.3.0"),
+    Untrapped.REJECT: reject("", _FAILED, enhanced="5.3.0"),
+}
 
 
 def _is_dropped(recipient: Recipient) -> bool:

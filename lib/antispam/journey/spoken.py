@@ -19,8 +19,13 @@ _MAX_LOGGED = 20  # recipients
 
 
 def say(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
-    """Log a decision that the client will hear of. Returns the verdict with the reference that the sender will read, and with
-    a link to the page that explains it where there are such pages."""
+    """Log a decision that the client hears of now. Returns it worded()."""
+    log_decision(decision, subject)
+    return worded(decision, subject, errors_url)
+
+
+def log_decision(decision: Decision, subject: Subject) -> None:
+    """Log a decision about the whole subject."""
     verdict = decision.verdict
     log.info(
         "[%s] %s %s: %s;%s %s",
@@ -31,6 +36,12 @@ def say(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
         _to(_concerned(subject)),
         _who(subject),
     )
+
+
+def worded(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
+    """The verdict with the reference that the sender will read, and with a link to the page that explains it where there are
+    such pages."""
+    verdict = decision.verdict
     if more := link(decision, errors_url):
         verdict = dataclasses.replace(verdict, text=f"{verdict.text or verdict.reason}\n{more}")
     return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))

@@ -22,6 +22,7 @@ class Action(enum.StrEnum):
     DISCARD = "discard"
     QUARANTINE = "quarantine"  # kept in our store
     HOLD = "hold"  # kept in the MTA's queue
+    UNFINISHED = "unfinished"  # of a transaction that its client gave up; no check decides so
 
     @property
     def refuses(self) -> bool:

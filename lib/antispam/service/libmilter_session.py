@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import Milter
+from antispam.journey.delivery import Outcome
 from antispam.journey.session import OutOfOrder, Session
 from antispam.mail.draft import (
     AddRecipient,
@@ -139,11 +140,12 @@ def milter_class(
             try:
                 with activity.callback():
                     outcome = self.session.end(self._macro("i"), tick=self.progress)
-                    for edit in outcome.edits:
-                        self._send(edit)
-                    if outcome.verdict.action is Action.HOLD:
-                        self.quarantine(outcome.verdict.reason)
-                    result = self._reply(outcome.verdict)
+                    try:
+                        result = self._carry_out(outcome)
+                    except Milter.error as error:
+                        result = self._reply(self.session.refused(f"the MTA did not take a change: {error}"))
+                    else:
+                        self.session.taken()
             finally:
                 # The message is answered in any case: after an exception libmilter says what the policy is.
                 activity.message_ended(id(self))
@@ -184,6 +186,13 @@ def milter_class(
             if verdict.action.refuses:
                 activity.message_ended(id(self))
             return self._reply(verdict)
+
+        def _carry_out(self, outcome: Outcome) -> int:
+            for edit in outcome.edits:
+                self._send(edit)
+            if outcome.verdict.action is Action.HOLD:
+                self.quarantine(outcome.verdict.reason)
+            return self._reply(outcome.verdict)
 
         def _send(self, edit: Edit) -> None:
             space = " " if self._leading_space else ""

@@ -40,7 +40,7 @@ class Fate(enum.StrEnum):
     HELD = "held"  # in the MTA's queue
     DROPPED = "dropped"
     REPORTED = "reported"  # a user's report of spam or ham, which taught the filter and goes to nobody
-    UNFINISHED = "unfinished"  # the client went away before anything was decided, or had no recipient left
+    UNFINISHED = "unfinished"  # the client went away before the end, or had no recipient left
 
 
 _FATES = {
@@ -271,6 +271,8 @@ def _fate(action: str, decisions: Sequence[_Decision], recipients: Sequence[_Rec
         return Fate.REPORTED
     if action in _FATES:
         return _FATES[action]
+    if action == "unfinished":
+        return Fate.UNFINISHED
     return Fate.DELIVERED if any(one.refused is None for one in recipients) else Fate.UNFINISHED
 
 

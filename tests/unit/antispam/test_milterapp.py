@@ -7,8 +7,11 @@ import contextlib
 import pytest
 
 import Milter
+from antispam.journey.delivery import Outcome
 from antispam.journey.session import OutOfOrder
 from antispam.mail.connection import Connection
+from antispam.mail.draft import InsertHeader
+from antispam.mail.verdicts import CONTINUE, tempfail
 from antispam.service.activity import Activity
 from antispam.service.libmilter_session import milter_class
 from antispam.settings.program import RejectAt
@@ -140,3 +143,53 @@ class _Lost:
             raise OutOfOrder("no message is in progress")
 
         return fail
+
+
+class _Ending:
+    """A session whose message ends with one edit; notes what it hears of it."""
+
+    def __init__(self):
+        self.heard = []
+
+    def end(self, *arguments, **named):
+        return Outcome(CONTINUE, (InsertHeader("X-A", "1"), InsertHeader("X-B", "2")))
+
+    def taken(self):
+        self.heard.append("taken")
+
+    def refused(self, why):
+        self.heard.append(why)
+        return tempfail("Later.", why, enhanced="4.3.0")
+
+
+def _at_its_end(fails):
+    """The milter after the end of a message, what it answered, and what was asked of the MTA, which fails from there on."""
+    asked = []
+
+    class Mta(_Context):
+        def addheader(self, name, value, index=-1):
+            asked.append(name)
+            if name == fails:
+                raise Milter.error(f"cannot add {name}")
+
+        def setreply(self, *arguments):
+            asked.append(arguments)
+
+        def progress(self):
+            pass
+
+    session = _Ending()
+    made = milter_class(lambda: session, Activity(), RejectAt.RCPT)()
+    made._setctx(Mta())
+    made._protocol, made._actions = 0, Milter.CURR_ACTS
+    return session.heard, made.eom(), asked
+
+
+def test_the_session_hears_that_all_changes_were_made():
+    assert _at_its_end("") == (["taken"], Milter.CONTINUE, ["X-A", "X-B"])
+
+
+def test_a_change_that_the_mta_refuses_defers_the_message_and_the_session_hears_why():
+    why = "the MTA did not take a change: cannot add X-A"
+    reply = ("451", "4.3.0", "Later.")
+    assert _at_its_end("X-A") == ([why], Milter.TEMPFAIL, ["X-A", reply])

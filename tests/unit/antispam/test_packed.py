@@ -63,6 +63,7 @@ def test_a_usual_message_takes_no_more_than_600_octets(tmp_path):
         session.header(name.encode(), b" " + value.encode())
     session.body(b"Hello Bob\r\n")
     session.end("4fPq2Z1x8Bz9")
+    session.taken()
     application.history.flush()
     texts = [sa.cast(column, sa.Text) for column in history.columns]
     with application.store.read() as connection:

@@ -24,7 +24,7 @@ from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import SpamAction, SpamFinding
 from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
 from antispam.store import reports
 from antispam.store.reports import Fate, Offenders, midnights, report
@@ -119,6 +119,11 @@ def test_a_message_without_a_recipient_was_not_delivered(store, mail):
     mail(recipients=[])
     mail(recipients=[to(refused=no("known_user", reject("no", "no user")))])
     assert report(store, NOW, 1).days[0].fates == {Fate.UNFINISHED: 2}
+
+
+def test_a_message_that_its_client_gave_up_was_not_delivered(store, mail):
+    mail(Verdict(Action.UNFINISHED))
+    assert report(store, NOW, 1).days[0].fates == {Fate.UNFINISHED: 1}
 
 
 def test_recipients_refused_one_by_one_are_counted(store, mail):

@@ -20,7 +20,7 @@ from antispam.mail.draft import AddRecipient, AppendHeader, ChangeSender, Delete
 from antispam.mail.findings import Finding
 from antispam.mail.verdicts import CONTINUE, Action, accept, discard, hold, let_pass, quarantine, reject, tempfail
 from antispam.settings import CheckSettings, Mode, OnError, default_settings, section
-from antispam.settings.program import ProgramSettings, RejectAt
+from antispam.settings.program import ProgramSettings, RejectAt, Untrapped
 from support.dns import ScriptedResolver
 
 
@@ -134,7 +134,14 @@ def send(session, *recipients, mail_from="a@example.org"):
         return replies, None
     session.header(b"Subject", b" hi")
     session.body(b"text\r\n")
-    return replies, session.end()
+    return replies, ended(session)
+
+
+def ended(session):
+    """The end of a message whose edits the MTA takes."""
+    outcome = session.end()
+    session.taken()
+    return outcome
 
 
 NO = reject("Not welcome.", "test")
@@ -186,7 +193,7 @@ def test_reject_at_end_waits_for_the_message_and_asks_nothing_about_it():
     s = session(at_mail(make_check("m", NO)), at_end(content), reject_at=RejectAt.END, recorder=recorder)
     s.mail("a@example.org")
     assert [s.rcpt("b@example.com"), s.rcpt("c@example.com"), s.data()] == [CONTINUE] * 3
-    assert s.end().verdict.action is Action.REJECT
+    assert ended(s).verdict.action is Action.REJECT
     assert recorder.rows == [("a@example.org", ["b@example.com", "c@example.com"], Action.REJECT)]
     assert content.calls == []
 
@@ -203,7 +210,7 @@ def test_recipients_beyond_any_reason_are_refused_one_by_one_where_the_mta_liste
     s = session(at_rcpt(make_check("r")), reject_at=reject_at)
     s.mail("a@example.org")
     assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 452, 452]
-    assert s.end().verdict is CONTINUE
+    assert ended(s).verdict is CONTINUE
 
 
 def test_recipients_beyond_any_reason_cost_the_message_where_nobody_listens_before_its_end(monkeypatch):
@@ -211,7 +218,7 @@ def test_recipients_beyond_any_reason_cost_the_message_where_nobody_listens_befo
     s = session(reject_at=RejectAt.END)
     s.mail("a@example.org")
     assert [s.rcpt(f"r{number}@example.com").code for number in range(4)] == [0, 0, 0, 0]
-    verdict = s.end().verdict
+    verdict = ended(s).verdict
     assert (verdict.action, verdict.enhanced) == (Action.REJECT, "5.5.3")
 
 
@@ -223,7 +230,7 @@ def test_a_quarantine_does_not_swallow_the_mail_of_recipients_beyond_any_reason(
     s.mail("a@example.org")
     for number in range(3):
         s.rcpt(f"r{number}@example.com")
-    assert s.end().verdict.action is Action.REJECT
+    assert ended(s).verdict.action is Action.REJECT
     assert recorder.entries == []
 
 
@@ -407,8 +414,8 @@ def test_a_message_given_up_is_recorded_and_does_not_leak_into_the_next():
     s.mail("second@example.org")
     s.close()
     assert recorder.rows == [
-        ("first@example.org", ["b@example.com"], Action.CONTINUE),
-        ("second@example.org", [], Action.CONTINUE),
+        ("first@example.org", ["b@example.com"], Action.UNFINISHED),
+        ("second@example.org", [], Action.UNFINISHED),
     ]
 
 
@@ -438,7 +445,7 @@ def test_a_header_section_beyond_any_reason_is_refused():
     s.rcpt("b@example.com")
     for _ in range(3000):
         s.header(b"X", b" " + b"y" * 1000)
-    assert s.end().verdict.action is Action.REJECT
+    assert ended(s).verdict.action is Action.REJECT
     assert s.message is None
 
 
@@ -451,7 +458,7 @@ def test_header_fields_that_come_together_are_taken_as_one_by_one(count, octets)
         s.rcpt("b@example.com")
         s.headers([(b"First", b" 1")])
         give(s, [(b"X", b" " + b"y" * octets)] * count)
-        return s.message.headers, s.end().verdict.action
+        return s.message.headers, ended(s).verdict.action
 
     def one_by_one(s, fields):
         for field in fields:
@@ -611,7 +618,7 @@ def test_an_address_leaves_the_envelope_as_the_client_wrote_it():
     s.mail("a@example.org")
     s.rcpt("a@example.com")
     s.rcpt("b@example.com", (), "<@relay.example:b@example.com>")
-    assert s.end().edits == (DeleteRecipient("<@relay.example:b@example.com>"),)
+    assert ended(s).edits == (DeleteRecipient("<@relay.example:b@example.com>"),)
 
 
 def test_what_can_not_be_written_anew_is_the_same_for_all():
@@ -727,3 +734,53 @@ def test_what_protects_is_asked_of_what_passes_too_and_may_stop_it():
     assert send(session(own, *rows))[1].edits == (InsertHeader("X-Seen", "continue"),)
     rows = [Row(Stage.END, Scope.MESSAGE, make_check("e", NO), needs=("own",), accepted=Accepted.PROTECT)]
     assert send(session(own, *rows))[1].verdict.action is Action.REJECT
+
+
+def test_nothing_is_told_of_a_message_before_the_mta_took_its_edits(caplog):
+    """The history and the log said ACCEPT, and checks had learned, where the MTA then refused an edit."""
+    caplog.set_level("INFO")
+    recorder, done = Recorder(), []
+    check = make_check("e")
+    check.afterwards = staticmethod(lambda finding, message, services: done.append("afterwards"))
+    check.concluded = staticmethod(lambda finding, connection, message, verdict, services: done.append(verdict.action))
+    s = session(at_end(check), recorder=recorder)
+    s.mail("a@example.org")
+    s.rcpt("b@example.com")
+    assert s.end().verdict is CONTINUE
+    assert (recorder.rows, done, "ACCEPT" in caplog.text) == ([], [], False)
+    s.taken()
+    assert recorder.rows == [("a@example.org", ["b@example.com"], Action.CONTINUE)]
+    assert (done, "ACCEPT" in caplog.text) == (["afterwards", Action.CONTINUE], True)
+
+
+def test_a_message_whose_edits_the_mta_refused_is_told_as_deferred_with_the_reason(caplog):
+    caplog.set_level("INFO")
+    rows, done = [], []
+    recorder, check = Recorder(), make_check("e")
+    recorder.record = lambda subject, verdict: rows.append((verdict, [d.check for d in subject.message.decisions]))
+    check.afterwards = staticmethod(lambda *rest: done.append("afterwards"))
+    s = session(at_end(check), recorder=recorder)
+    s.mail("a@example.org")
+    s.rcpt("b@example.com")
+    s.end()
+    verdict = s.refused("the MTA did not take a change: cannot add header")
+    assert (verdict.action, verdict.code, verdict.enhanced) == (Action.TEMPFAIL, 451, "4.3.0")
+    assert rows == [(verdict, ["e", "edits"])]
+    assert "TEMPFAIL edits: the MTA did not take a change: cannot add header; to=<b@example.com>" in caplog.text
+    assert "ACCEPT" not in caplog.text
+    s.close()
+    assert (len(rows), done, s.message) == (1, [], None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "action"),
+    [("tempfail", Action.TEMPFAIL), ("reject", Action.REJECT), ("continue", Action.CONTINUE)],
+)
+def test_a_message_whose_end_raised_is_told_as_it_was_answered(policy, action):
+    recorder = Recorder()
+    s = session(recorder=recorder, untrapped_exception=Untrapped(policy))
+    s.mail("a@example.org")
+    s.rcpt("b@example.com")
+    s.end()
+    s.close()  # taken() did not come: the milter's callback ended in an exception
+    assert recorder.rows == [("a@example.org", ["b@example.com"], action)]

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from antispam.journey.delivery import Outcome
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.service.application import Application
-from antispam.store.schema import outbox, quarantine_entry, stored_message
+from antispam.store.schema import history, outbox, quarantine_entry, stored_message
 from dspam.schema import dspam_training, dspam_user
 from support.dns import ScriptedResolver
 from support.learning import SPAM, Learned
@@ -75,6 +75,13 @@ class Stored:
             "archived": self._archived(),
         }
 
+    def told(self) -> list[tuple[str, str]]:
+        """The actions and reasons of the history."""
+        self._app.history.flush()
+        with self._app.store.read() as connection:
+            rows = connection.execute(sa.select(history.c.action, history.c.reason).order_by(history.c.id)).all()
+        return [(row.action, row.reason) for row in rows]
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Application, Stored]]:
@@ -101,6 +108,26 @@ def test_what_was_stored_for_a_message_is_stored_once_however_often_it_comes(sit
     for _ in range(3):
         bring(app, b" <7@spam.example>")
         assert stored.numbers() == once
+
+
+def test_what_the_mta_refused_to_edit_is_stored_once_and_told_as_deferred(site) -> None:
+    """It was in the history as accepted, and had taught, once for each time the MTA refused."""
+    app, stored = site
+    for _ in range(3):
+        session = connected(app)
+        session.mail("ann@example.net")
+        for recipient in RECIPIENTS:
+            session.rcpt(recipient)
+        session.headers(headers(b" <7@spam.example>"))
+        session.body(BODY)
+        session.end("queue-id")
+        assert session.refused("the MTA did not take a change").code == 451
+        session.close()
+    refused = stored.numbers()
+    assert refused["lessons"] == 0
+    bring(app, b" <7@spam.example>")
+    assert stored.numbers() == refused | {"lessons": 1}
+    assert stored.told() == [*[("tempfail", "the MTA did not take a change")] * 3, ("continue", "")]
 
 
 def test_another_message_is_stored_whatever_it_looks_like(site) -> None:

@@ -208,6 +208,7 @@ def send(application, *first, ip="127.0.0.1"):
         session.header(name, value)
     session.body(b"text\r\n")
     outcome = session.end()
+    session.taken()
     session.close()
     return outcome
 
