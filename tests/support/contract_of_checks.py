@@ -15,6 +15,7 @@ from antispam.checks import (
     blacklisted,
     block_forward,
     callback,
+    connection,
     dkim,
     dkim_sign,
     dmarc,
@@ -49,11 +50,13 @@ from antispam.journey.contract import (
     Applies,
     Concludes,
     CountsOffences,
+    Declares,
     Divides,
     LearnsAfterwards,
     Performs,
     Readdresses,
     Ready,
+    Scores,
     Signs,
     Tidies,
 )
@@ -100,6 +103,8 @@ ACT: list[Acts] = [
     wiretap,
 ]
 CONTENT: list[Divides] = [scrub, spam_action, srs_sign]
+POINTS: list[Scores] = [connection, spf]
+DECLARES: list[Declares] = []
 AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]

@@ -9,6 +9,7 @@ from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.net.addresses import IPAddress, client_list, parse_ip
 from antispam.settings import CheckSettings, option, section
@@ -101,3 +102,14 @@ def decide(
         "Ask the administrator of the address to give it a proper host name."
     )
     return answered(settings.localhost_ptr, text, f"PTR of {finding.ip} is localhost")
+
+
+def points(finding: ConnectionFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """For strangers only: a computer of our users may have any address."""
+    if finding.client is not ClientClass.EXTERNAL or not finding.ip:
+        return ()
+    if finding.iprev in ("fail", "permerror"):
+        return (Hit("RDNS_NONE", f"The address {finding.ip} has no host name that leads back to it."),)
+    if finding.dynamic:
+        return (Hit("RDNS_DYNAMIC", f"The host name of {finding.ip} looks like one of a pool of homes or offices."),)
+    return ()

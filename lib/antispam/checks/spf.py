@@ -19,6 +19,7 @@ from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Callback, Verdict, reject, tempfail
 from antispam.net.addresses import Mailbox, host_list, is_hostname, normalize_domain, parents, parse_mailbox
 from antispam.protocols.spf import (
@@ -308,6 +309,26 @@ def _told(outcome: SpfResult, result: Result) -> list[str]:
             ]
         case _:
             return [f"Mail from {domain} is not accepted here, although {ip} is permitted to send it."]
+
+
+_TESTS = {
+    Result.FAIL: "SPF_FAIL",
+    Result.SOFTFAIL: "SPF_SOFTFAIL",
+    Result.NONE: "SPF_NONE",
+    Result.PERMERROR: "SPF_PERMERROR",
+}
+
+
+def points(finding: SpfFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """A trusted forwarder may use any sender; the null sender has no record of its own, its HELO name answers for it."""
+    hits = []
+    outcome = finding.mailfrom
+    result = outcome.effective if outcome is not None else Result.NEUTRAL
+    if outcome is not None and result in _TESTS and (outcome.mailfrom or result is not Result.NONE):
+        hits.append(Hit(_TESTS[result], f"{_found(outcome)}, asked about {outcome.ip}."))
+    if finding.helo is not None and finding.helo.result is Result.FAIL:
+        hits.append(Hit("SPF_HELO_FAIL", f"{_found(finding.helo)}, asked about {finding.helo.ip}."))
+    return tuple(hits)
 
 
 def act(finding: SpfFinding, verdict: Verdict, draft: Draft, services: Services) -> None:

@@ -25,6 +25,7 @@ from antispam.learning.delivered import as_delivered
 from antispam.learning.teacher import Reasons
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
+from antispam.mail.evidence import ScoreFinding
 from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Message, split_message
 from antispam.mail.subject import Subject, all_decisions
@@ -53,7 +54,7 @@ class Envelope:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What happened to one message; `features` by the dictionary that they spoke to."""
+    """What happened to one message; `features` by the dictionary that they spoke to, `scores` by the recipient."""
 
     file: str
     verdict: Verdict
@@ -62,6 +63,7 @@ class Report:
     findings: dict[str, Any]
     edits: tuple[str, ...]
     features: dict[str, Reasons]
+    scores: dict[str, ScoreFinding]
 
     @property
     def accepted(self) -> bool:
@@ -91,9 +93,15 @@ def scan(application: Application, file: str, raw: bytes, envelope: Envelope) ->
         findings=_findings(message),
         edits=edits,
         features=_features(application, session.connection, message),
+        scores=_scores(message),
     )
     session.close()
     return report
+
+
+def _scores(message: Message) -> dict[str, ScoreFinding]:
+    found = ((one.address, one.findings.get(ScoreFinding)) for one in message.recipients)
+    return {address: score for address, score in found if score is not None and not score.error}
 
 
 def _features(application: Application, connection: Connection, message: Message) -> dict[str, Reasons]:
@@ -164,6 +172,8 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
     if verdict.action.refuses:
         say(rich.markup.escape(f"    {verdict.code} {verdict.enhanced} " + " / ".join(verdict.reply_lines())))
     for name, finding in sorted(report.findings.items(), key=lambda item: list(asks).index(item[0])):
+        if name == ScoreFinding.check:
+            continue  # a table below
         decision = next((d for d in report.decisions if d.check == name), None)
         say(rich.markup.escape(f"  {name}: {asks.get(name, '')}"))
         say(rich.markup.escape(f"    found    {_short(finding)[1:-1] or 'nothing'}"))
@@ -171,11 +181,23 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
             mode = "" if decision.counts else " (mode log: has no effect)"
             reason = f": {for_log(decision.verdict.reason)}" if decision.verdict.reason else ""
             say(rich.markup.escape(f"    decided  {decision.verdict.action}{reason}{mode}"))
+    for line in _scored(report.scores):
+        say(rich.markup.escape(line))
     for name, reasons in report.features.items():
         for line in _told(name, reasons):
             say(rich.markup.escape(line))
     for edit in report.edits:
         say(rich.markup.escape(f"  edit: {edit}"))
+
+
+def _scored(scores: dict[str, ScoreFinding]) -> Iterator[str]:
+    """A table of the tests for each total that differs, with whom it is for."""
+    for score in dict.fromkeys(scores.values()):
+        whose = ", ".join(for_log(address) for address, one in scores.items() if one == score)
+        yield f"  score of the message for {whose}: {score.total:.1f}"
+        width = max((len(one.test) for one in score.tests), default=0)
+        for one in score.tests:
+            yield f"    {one.points:+6.2f}  {one.test:{width}}  {for_log(one.evidence, 300)}"
 
 
 def _told(name: str, reasons: Reasons) -> Iterator[str]:

@@ -15,6 +15,7 @@ from antispam.mail.draft import Draft
 from antispam.mail.findings import Finding as BaseFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import Hit, Test
 from antispam.mail.verdicts import Verdict
 from antispam.settings import CheckSettings
 
@@ -23,7 +24,8 @@ class Check(Protocol):
     """What every check has.
 
     A module may also have LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait beside others;
-    TIDY_EVERY, in seconds; and ALSO_READS, settings classes that a program with this check reads as well.
+    TIDY_EVERY, in seconds; ALSO_READS, settings classes that a program with this check reads as well; and READS_HITS = True
+    where its collect() reads the tests of the score that the rows above it have hit, so that it is asked after them all.
     """
 
     @property
@@ -90,6 +92,22 @@ class Divides(Check, Protocol):
         """Recipients for whom it is equal get the same message, and share one draft."""
 
 
+class Scores(Check, Protocol):
+    """A check whose evidence counts in the score."""
+
+    def points(self, finding: Any, findings: Findings, settings: Any) -> tuple[Hit, ...]:
+        """The tests that the message meets, by this check's evidence. Pure, as decide() is. Called once the message is here,
+        where the row is enforced, whatever was decided: for a row of an earlier stage that is when its end comes, so that
+        `findings` has all of the envelope. The points stand in antispam.mail.score_table."""
+
+
+class Declares(Check, Protocol):
+    """A check whose tests are named by the configuration, such as one for each zone that is asked."""
+
+    def declares(self, settings: Any) -> tuple[Test, ...]:
+        """These tests. [score] knows them then."""
+
+
 class LearnsAfterwards(Check, Protocol):
     """A check that does something with a message that is taken: delivered, held or kept."""
 
@@ -138,6 +156,8 @@ OPTIONAL: dict[str, type] = {
     "readdress": Readdresses,
     "act": Acts,
     "content": Divides,
+    "points": Scores,
+    "declares": Declares,
     "afterwards": LearnsAfterwards,
     "offended": CountsOffences,
     "concluded": Concludes,

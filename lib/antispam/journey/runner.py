@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
+from antispam.journey.plan import Plan
 from antispam.journey.services import Services
 from antispam.journey.table import Accepted, Journey, NotDone, Row, Scope, Stage
 from antispam.mail.decisions import Decision, accepted_by, passed_by
 from antispam.mail.draft import Draft
 from antispam.mail.findings import Finding, Findings
 from antispam.mail.message import Message
+from antispam.mail.score import Hit
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import CONTINUE, Verdict, reject, tempfail
 from antispam.settings import CheckSettings, Mode, OnError, Settings
@@ -24,53 +26,6 @@ from antispam.text import for_log
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
-
-
-class _Wave(NamedTuple):
-    """Rows that may run at the same time.
-
-    skips  whether some of them are left out once the message is accepted
-    """
-
-    rows: list[Row]
-    skips: bool
-
-
-class _Plan:
-    """The rows of a journey that are in force under some settings.
-
-    waves  by stage, in their order
-    """
-
-    def __init__(self, journey: Journey, settings: Settings) -> None:
-        self.settings = settings
-        self._rows = [row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE)]
-        self._having: dict[str, list[Row]] = {}
-        self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
-
-    def _grouped(self, journey: Journey, stage: Stage) -> list[_Wave]:
-        rows = [row for row in journey.at(stage) if _in_force(row, self.settings, Mode.ENFORCE, Mode.LOG)]
-        done: set[str] = {row.check.NAME for row in journey.rows} - {row.check.NAME for row in rows}
-        waves = []
-        while rows:
-            wave = _ready(rows, done)
-            waves.append(_Wave(wave, any(row.accepted is Accepted.SKIP for row in wave)))
-            done.update(row.check.NAME for row in wave)
-            rows = rows[len(wave) :]
-        return waves
-
-    def having(self, method: str) -> list[Row]:
-        """The rows that may do more than say what they would do, and whose check has that optional method."""
-        found = self._having.get(method)
-        if found is None:
-            found = self._having[method] = [row for row in self._rows if hasattr(row.check, method)]
-        return found
-
-
-def _in_force(row: Row, settings: Settings, *modes: Mode) -> bool:
-    own = settings[row.check.Settings]
-    applies: Callable[[CheckSettings], bool] | None = getattr(row.check, "applies", None)
-    return own.mode in modes and (applies is None or applies(own))
 
 
 class Runner:
@@ -94,7 +49,7 @@ class Runner:
         self._pool = pool
         self._slots = threading.BoundedSemaphore(slots)
         self._failed = failed
-        self._plan: _Plan | None = None
+        self._plan: Plan | None = None
 
     def run(
         self,
@@ -109,6 +64,8 @@ class Runner:
 
         tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
         """
+        if stage is Stage.END:
+            yield from self._score_envelope(subject, services)
         passed = passed_by(all_decisions(subject)) is not None
         for wave in self._planned(services.settings).waves[stage]:
             rows = wave.rows
@@ -126,11 +83,13 @@ class Runner:
                     _decisions(question).append(decision)
                     passed = passed or passed_by([decision]) is not None
                     yield decision
+                if stage is Stage.END:
+                    yield from self._score(question, services)
 
-    def _planned(self, settings: Settings) -> _Plan:
+    def _planned(self, settings: Settings) -> Plan:
         """The plan under these settings. They change with a new worker only, so that it is made once."""
         if self._plan is None or self._plan.settings is not settings:
-            self._plan = _Plan(self.journey, settings)
+            self._plan = Plan(self.journey, settings)
         return self._plan
 
     def _collect_all(
@@ -211,6 +170,32 @@ class Runner:
                 return decided(verdict)
         self._report(row.check.NAME, result, subject)
         return decided(_on_error(settings, "internal error"))
+
+    def _score_envelope(self, subject: Subject, services: Services) -> Iterator[Decision]:
+        """Ask the rows of earlier stages which tests the message meets, now that it is here."""
+        for row in self._planned(services.settings).having("points"):
+            if row.stage is not Stage.END:
+                for one in _subjects(row, subject):
+                    yield from self._score(_Question(row, one), services)
+
+    def _score(self, question: _Question, services: Services) -> Iterator[Decision]:
+        """Take down which tests of the score the message meets by a row's evidence. A decision follows from a defect only."""
+        row, subject = question.row, question.subject
+        points: Callable[..., tuple[Hit, ...]] | None = getattr(row.check, "points", None)
+        finding, settings = subject.findings.get(row.check.Finding), services.settings[row.check.Settings]
+        if points is None or settings.mode is not Mode.ENFORCE or finding is None or finding.error:
+            return
+        try:
+            # With the message, even where the evidence is of its connection: what a client's name is worth depends on
+            # whether it authenticated.
+            _of_message(question).note(row.check.NAME, points(finding, subject.findings, settings))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(row.check.NAME, error, subject)
+            verdict = _on_error(settings, "internal error")
+            if verdict is not CONTINUE:
+                decision = Decision(row.check.NAME, verdict)
+                _decisions(question).append(decision)
+                yield decision
 
     def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
         """In what the message that this recipient gets may differ from the one that others get. After a defect it is taken to
@@ -315,17 +300,6 @@ def _may_wait(question: _Question, services: Services) -> bool:
     return ready is None or message is None or not ready(message, services)
 
 
-def _ready(rows: list[Row], done: set[str]) -> list[Row]:
-    """The longest run of rows from the top whose needs are met: they may run at the same time, and the order in which
-    decisions are made stays that of the table."""
-    wave = []
-    for row in rows:
-        if not done.issuperset(row.needs):
-            break
-        wave.append(row)
-    return wave
-
-
 class _Question(NamedTuple):
     """A row, asked about a subject."""
 
@@ -357,6 +331,15 @@ def _home(question: _Question) -> Findings:
     if row.scope is not Scope.CONNECTION and subject.message is not None:
         return subject.message.findings
     return subject.connection.findings
+
+
+def _of_message(question: _Question) -> Findings:
+    """The findings of the recipient or message that a row was asked about at the end."""
+    subject = question.subject
+    assert subject.message is not None
+    if question.row.scope is Scope.RECIPIENT and subject.recipient is not None:
+        return subject.recipient.findings
+    return subject.message.findings
 
 
 def _decisions(question: _Question) -> list[Decision]:

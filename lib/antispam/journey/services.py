@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
+from antispam.mail.score import Test
+from antispam.mail.score_table import TABLE
 from antispam.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Services:
     sign      puts DKIM signatures on a letter of our own (all its octets), where we have a key for its author
     protect   takes what is dangerous or forged out of a whole message that was kept (journey/protection.py)
     write_later  takes a row for a table of the store; it is written after the reply, best effort
+    tests     those of the score by name, with the ones that the configuration declares
     people    whose mail is whose, and what they want; None where a program does not ask
     clock     seconds since the epoch
     deadline  by when this step of the message must have ended; pass it to every look-up
@@ -57,6 +60,7 @@ class Services:
     deadline: Deadline
     dictionaries: Dictionaries | None = None
     people: People | None = None
+    tests: Mapping[str, Test] = dataclasses.field(default_factory=lambda: TABLE)
     read_only: bool = False
     write_later: Callable[[sa.Table, Mapping[str, object]], None] = _forget
     sign: Callable[[bytes, Services], bytes] = _unsigned

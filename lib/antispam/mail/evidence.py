@@ -10,6 +10,7 @@ import enum
 from typing import ClassVar
 
 from antispam.mail.findings import Finding
+from antispam.mail.score import Counted
 from antispam.protocols.callback_dialogue import Outcome
 from antispam.protocols.dkim import SignatureResult
 from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation
@@ -333,3 +334,16 @@ class CallbackFinding(Finding):
     told: str = ""
     host: str = ""
     null_mx: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreFinding(Finding):
+    """What a message's tests add up to for one recipient, found at its end.
+
+    total  their points together, with one decimal place
+    tests  those that it meets, with the most points first
+    """
+
+    check: ClassVar[str] = "score"
+    total: float = 0.0
+    tests: tuple[Counted, ...] = ()

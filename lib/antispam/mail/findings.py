@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 
+from antispam.mail.score import Hit
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -38,20 +40,31 @@ F = TypeVar("F", bound=Finding)
 class Findings(Mapping[type[Finding], Finding]):
     """What is known so far, asked for by type: `findings.get(SpfFinding)`. Absent means that the check did not run.
 
-    Built over parents: a recipient's findings show those of its message, which show those of its connection.
+    Built over parents: a recipient's findings show those of its message, which show those of its connection. Beside them
+    stand the tests of the score that were hit.
     """
 
-    __slots__ = ("_own", "_parent")
+    __slots__ = ("_hits", "_own", "_parent")
 
     def __init__(self, parent: Findings | None = None, own: Iterable[Finding] = ()) -> None:
         self._parent = parent
         self._own: dict[type[Finding], Finding] = {type(finding): finding for finding in own}
+        self._hits: dict[str, tuple[Hit, ...]] = {}
 
     def add(self, finding: Finding) -> None:
         self._own[type(finding)] = finding
 
     def discard(self, kind: type[Finding]) -> None:
         self._own.pop(kind, None)
+
+    def note(self, check: str, hits: tuple[Hit, ...]) -> None:
+        """Take down the tests that a check found to be hit, instead of those that it found before."""
+        self._hits[check] = hits
+
+    def hits(self) -> tuple[Hit, ...]:
+        """The tests that were hit so far, the parents' first."""
+        own = tuple(hit for hits in self._hits.values() for hit in hits)
+        return own if self._parent is None else (*self._parent.hits(), *own)
 
     def own(self) -> tuple[Finding, ...]:
         """Those of this scope, without the parents'."""

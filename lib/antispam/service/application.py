@@ -23,6 +23,7 @@ from antispam.chores import EVERY, Chore, Pieces, Task
 from antispam.deadline import Deadline
 from antispam.journey import saved
 from antispam.journey.delivery import Recorder
+from antispam.journey.plan import known_tests
 from antispam.journey.protection import protector
 from antispam.journey.recorder import StoreRecorder
 from antispam.journey.runner import Runner
@@ -35,6 +36,7 @@ from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.mail.access_map import AccessMap, AccessSettings
 from antispam.mail.message import Message
+from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import Verdict
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
@@ -49,7 +51,7 @@ from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
 from antispam.service.worker import WorkerContext
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
-from antispam.settings.load import Defaults
+from antispam.settings.load import Defaults, nearest
 from antispam.settings.logs import LogSettings
 from antispam.settings.metrics import MetricsSettings
 from antispam.settings.outbox import OutboxSettings
@@ -117,7 +119,9 @@ class Program:
         paths = [given] if given is not None else [path for path in (self.config, common) if path.exists()][:1]
         dialect = dataclasses.replace(self.dialect, shared=given is None and paths == [common] != [self.config])
         defaults = {("milter", "socket"): self.socket, **self.defaults}
-        return observing(validated(load(paths, settings_classes(self.journey), defaults, dialect)))
+        settings = validated(load(paths, settings_classes(self.journey), defaults, dialect))
+        demand_known_tests(self.journey, settings)
+        return observing(settings)
 
 
 class ConfigError(click.ClickException):
@@ -178,6 +182,21 @@ def validated(settings: Settings) -> Settings:
     return settings
 
 
+def demand_known_tests(journey: Journey, settings: Settings) -> None:
+    """Raises SettingsError where [score] gives points to a test that does not exist: nobody would notice that they count
+    nothing."""
+    if ScoreSettings not in settings:
+        return
+    tests = known_tests(journey, settings)
+    for name in settings[ScoreSettings].points:
+        if name.upper() not in tests:
+            stands = [origin for origin in settings.origins if origin.section == ScoreSettings.SECTION]
+            where = next(origin.where for origin in stands if origin.option == name)
+            near = nearest(name, {*map(str.lower, tests), *(one.option for one in stands if one.option != name)})
+            advice = f"; did you mean {near.upper() if near.upper() in tests else near}?" if near else ""
+            raise SettingsError(f"{where}: [score] has no test {name.upper()}{advice}")
+
+
 class Application:
     """What one worker has: made after the fork, closed at its end. Sessions are made from it."""
 
@@ -219,6 +238,7 @@ class Application:
             read_only=not record,
             write_later=self.history.put if self.history is not None else _forget_row,
             protect=protector(journey, settings),
+            tests=known_tests(journey, settings),
             **_signing(journey),
         )
         self._runner = Runner(

@@ -201,13 +201,13 @@ def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> 
         return
     sections = {section for section, _ in known}
     if entry.section not in sections:
-        hint = _nearest(entry.section, sections)
+        hint = nearest(entry.section, sections)
         raise SettingsError(
             f"{entry.where}: there is no section [{entry.section}]{hint and f'; did you mean [{hint}]?'}"
         )
     here = {name for section, name in known if section == entry.section}
     elsewhere = sorted(f"[{section}]" for section, name in known if name == entry.option)
-    hint = _nearest(entry.option, here)
+    hint = nearest(entry.option, here)
     if elsewhere and (len(elsewhere) == 1 or not hint):  # the whole name of one is nearer than what only looks like it
         advice = f"; it belongs into {' or '.join(elsewhere)}"
     elif hint:
@@ -217,5 +217,6 @@ def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> 
     raise SettingsError(f"{entry.where}: [{entry.section}] has no option {entry.option}{advice}")
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Which of the names it is likely meant to be; "" for none."""
     return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)), "")

@@ -1,0 +1,79 @@
+"""Which rows of a journey are asked under some settings, and which of them at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from antispam.journey.table import Accepted, Journey, Row, Stage
+from antispam.mail.score import Test
+from antispam.mail.score_table import TABLE
+from antispam.settings import CheckSettings, Mode, Settings
+
+
+class Wave(NamedTuple):
+    """Rows that may run at the same time.
+
+    skips  whether some of them are left out once the message is accepted
+    """
+
+    rows: list[Row]
+    skips: bool
+
+
+class Plan:
+    """The rows of a journey that are in force under some settings.
+
+    waves  by stage, in their order
+    """
+
+    def __init__(self, journey: Journey, settings: Settings) -> None:
+        self.settings = settings
+        self._rows = [row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE)]
+        self._having: dict[str, list[Row]] = {}
+        self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
+
+    def _grouped(self, journey: Journey, stage: Stage) -> list[Wave]:
+        rows = [row for row in journey.at(stage) if _in_force(row, self.settings, Mode.ENFORCE, Mode.LOG)]
+        done: set[str] = {row.check.NAME for row in journey.rows} - {row.check.NAME for row in rows}
+        waves = []
+        while rows:
+            wave = _ready(rows, done)
+            waves.append(Wave(wave, any(row.accepted is Accepted.SKIP for row in wave)))
+            done.update(row.check.NAME for row in wave)
+            rows = rows[len(wave) :]
+        return waves
+
+    def having(self, method: str) -> list[Row]:
+        """The rows that may do more than say what they would do, and whose check has that optional method."""
+        found = self._having.get(method)
+        if found is None:
+            found = self._having[method] = [row for row in self._rows if hasattr(row.check, method)]
+        return found
+
+
+def _in_force(row: Row, settings: Settings, *modes: Mode) -> bool:
+    own = settings[row.check.Settings]
+    applies: Callable[[CheckSettings], bool] | None = getattr(row.check, "applies", None)
+    return own.mode in modes and (applies is None or applies(own))
+
+
+def _ready(rows: list[Row], done: set[str]) -> list[Row]:
+    """The longest run of rows from the top whose needs are met: they may run at the same time, and the order in which
+    decisions are made stays that of the table."""
+    wave: list[Row] = []
+    for row in rows:
+        if not done.issuperset(row.needs) or (wave and getattr(row.check, "READS_HITS", False)):
+            break
+        wave.append(row)
+    return wave
+
+
+def known_tests(journey: Journey, settings: Settings) -> Mapping[str, Test]:
+    """Every test of the score by name: those of the table, and those that the configuration declares."""
+    declared: dict[str, Test] = {}
+    for row in journey.rows:
+        declares: Callable[[CheckSettings], tuple[Test, ...]] | None = getattr(row.check, "declares", None)
+        if declares is not None:
+            declared |= {test.name: test for test in declares(settings[row.check.Settings])}
+    return {**TABLE, **declared}

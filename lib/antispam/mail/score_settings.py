@@ -1,0 +1,36 @@
+"""[score]: what each test counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings.declare import ANY
+from antispam.settings.values import number
+
+_MOST = 100.0  # points that one test may be given
+
+
+def _points(text: str) -> float:
+    points = number(text)
+    if not -_MOST <= points <= _MOST:  # a NaN is not, either
+        raise ValueError(f"expected points between {-_MOST:g} and {_MOST:g}; 0 switches the test off")
+    return points
+
+
+@section("score")
+class ScoreSettings(CheckSettings):
+    """[score]: what each test counts."""
+
+    SECTION: ClassVar[str]
+
+    on_error: OnError = option(
+        OnError.ACCEPT, "when the score can't be had: accept (without a score), tempfail or reject"
+    )
+    points: Mapping[str, float] = option(
+        {},
+        "a line `TEST = points` for each test that shall count otherwise than docs/score.md says; 0 switches it off",
+        parse=_points,
+        named_by=ANY,
+    )

@@ -1,0 +1,84 @@
+"""The score: hits become points, points a total."""
+
+from __future__ import annotations
+
+import pytest
+
+from antispam.checks import score
+from antispam.mail import score as sums  # not its Test by name, which pytest would take for one of its own
+from antispam.mail.access_map import EMPTY
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.score import Counted, Hit, counted, total
+from antispam.settings import SettingsError, load_text
+from support.checking import message, services
+
+TESTS = {name: sums.Test(name, points, "x", "why") for name, points in (("A", 2.0), ("B", -1.5), ("V", 8.0))}
+
+
+def found(*hits: Hit, config: str = "", login: str = ""):
+    it = message(login=login)
+    it.findings.note("x", hits)
+    return score.collect(Connection("c"), it, it.recipients[0], services(score, config, tests=TESTS))
+
+
+def test_each_test_counts_what_the_table_says():
+    finding = found(Hit("A", "seen"), Hit("B", "known"))
+    assert finding.total == 0.5
+    assert finding.tests == (Counted("A", 2.0, "seen"), Counted("B", -1.5, "known"))
+
+
+def test_a_test_that_is_met_twice_counts_once_with_its_strongest_evidence():
+    tests = counted([Hit("V", "a little", 1.0), Hit("V", "much", 4.0), Hit("V", "some", 2.0)], TESTS, {})
+    assert tests == (Counted("V", 4.0, "much"),)
+
+
+def test_the_administrator_gives_a_test_other_points():
+    assert found(Hit("A", ""), config="[score]\na = 0.7\n").total == 0.7
+
+
+def test_a_test_whose_points_vary_is_scaled_to_what_the_administrator_gives_it():
+    assert found(Hit("V", "", 4.0), config="[score]\nV = 4\n").total == 2.0
+
+
+def test_a_test_that_is_switched_off_counts_nothing():
+    assert found(Hit("V", "", 4.0), config="[score]\nV = 0\n").total == 0.0
+
+
+@pytest.mark.parametrize("value", ["", "nan", "inf", "101", "-1e9", "much"])
+def test_points_that_make_no_sense_are_an_error(value):
+    with pytest.raises(SettingsError, match="expected"):
+        load_text(f"[score]\nA = {value}\n", [score.Settings])
+
+
+def test_the_total_has_one_decimal_place():
+    assert total([Counted("A", 0.1), Counted("B", 0.2), Counted("C", 0.04)]) == 0.3
+
+
+def test_a_message_that_meets_nothing_has_nothing_to_say():
+    finding = found()
+    assert finding.total == 0.0
+    assert score.decide(finding, None, None, EMPTY).reason == ""
+
+
+def test_the_log_tells_the_total_and_every_test():
+    finding = found(Hit("A", "seen"), Hit("B", "known"))
+    assert score.decide(finding, None, None, EMPTY).reason == "0.5 (A=2, B=-1.5)"
+
+
+def test_mail_of_our_own_users_has_no_score():
+    assert found(Hit("A", ""), login="ann") is None
+
+
+def test_a_finding_can_be_stored_and_read_back():
+    finding = found(Hit("A", "seen"))
+    assert score.Finding.from_json(finding.to_json()) == finding
+
+
+def test_a_recipient_s_own_tests_count_for_them_alone():
+    it = message(to=("a@example.com", "b@example.com"), found=[ConnectionFinding(client=ClientClass.EXTERNAL)])
+    it.findings.note("x", (Hit("A", ""),))
+    it.recipients[0].findings.note("y", (Hit("V", "", 3.0),))
+    given = services(score, tests=TESTS)
+    totals = [score.collect(Connection("c"), it, one, given).total for one in it.recipients]
+    assert totals == [5.0, 2.0]
