@@ -11,6 +11,7 @@ if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a chec
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
 from antispam.checks import (
+    antivirus,
     archive,
     attachments,
     auth,
@@ -111,6 +112,8 @@ JOURNEY = Journey([
         asks="is its header one that a mail program writes?"),
     Row(Stage.END, RECIPIENT, block_forward, needs=("connection", "auth", "own_mail"), accepted=Accepted.SKIP,
         asks="does this recipient hate forwarded mail, and is it forwarded?"),
+    Row(Stage.END, MESSAGE, antivirus, needs=("own_mail",), accepted=Accepted.PROTECT,
+        asks="does the virus scanner know what is in it?"),
     Row(Stage.END, MESSAGE, dkim, needs=("connection", "auth", "own_mail"),
         asks="is the message signed, and as it was when it was signed?"),
     Row(Stage.END, MESSAGE, dmarc, needs=("connection", "auth", "spf", "own_mail", "dkim"),

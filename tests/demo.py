@@ -24,6 +24,7 @@ import rich.console
 import rich.markup
 import rich.table
 
+from support.clamd import Clamd, eicar_part
 from support.dialogue import Client, matches, reply_fits
 from support.filter_process import FilterProcess
 from support.learning import Learned
@@ -68,6 +69,8 @@ dspam_users = pat
 pat = pat-postfix@example.com, pat-sendmail@example.com
 dspam_screener =
 spam_subject = [SPAM]
+[antivirus]
+clamd = local:{clamd}
 """
 
 
@@ -95,6 +98,12 @@ def _with_program() -> bytes:
     )
     mime = ("MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="part"')
     return _letter("ann@partner.example", "Your invoice", *mime, text=text)
+
+
+def _with_virus() -> bytes:
+    """A letter that brings EICAR's test file along, which is harmless and counts as a virus everywhere."""
+    mime = ("MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="part"')
+    return _letter("ann@partner.example", "Our statement", *mime, text=f"--part\n{eicar_part()}\n--part--")
 
 
 _OFFER = PARTNER_KEY.sign(_letter("ann@partner.example", "Our offer", text="It costs 10 EUR."))
@@ -193,6 +202,16 @@ CASES = (
         "*invoice.exe replaced by *the original is kept*",
     ),
     Case(
+        "virus",
+        "It also sends a virus, in what is called a PDF (EICAR's harmless test file).",
+        "Refused under the virus's name, because this milter.cfg names the socket of a scanner (clamd).",
+        PARTNER,
+        "ann@partner.example",
+        _with_virus(),
+        "550 5.7.1 *Eicar*",
+        "nothing",
+    ),
+    Case(
         "forged-results",
         "A message that brings its own “checked by mx.example.test: all is well”.",
         "Removed the forged Authentication-Results, and wrote what it found itself.",
@@ -258,10 +277,13 @@ class Stage:
                 hosts = {client.address: client.name for client in (PARTNER, STRANGER, FORGER, COLLEAGUE)}
                 enter(NameServer(network, complete(_published(ZONES), hosts)))
                 self._socket = enter(RunDirectory("demo")).path / "bms.sock"
+            with tell("a virus scanner (clamd) that knows one virus"):
+                clamd = enter(Clamd(network))
             with tell("the filter (bms.py)"):
                 files = {"mail.example.com.private": OUR_KEY.private_pem}
                 learned = Learned(taught=(("pat", 120),))
-                self.program = enter(FilterProcess(network, CONFIG, files=files, socket=self._socket, learned=learned))
+                config = CONFIG.replace("{clamd}", str(clamd.socket))
+                self.program = enter(FilterProcess(network, config, files=files, socket=self._socket, learned=learned))
             self.mtas: list[Mta] = []
             with tell("Postfix"):
                 self.mtas.append(enter(Postfix(network, enter(Sink(network)), [f"unix:{self._socket}"])))

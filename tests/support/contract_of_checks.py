@@ -6,6 +6,7 @@ test_contract.py holds that these lists are complete.
 from __future__ import annotations
 
 from antispam.checks import (
+    antivirus,
     archive,
     attachments,
     authentication_results,
@@ -62,6 +63,7 @@ from antispam.journey.contract import (
 )
 
 APPLIES: list[Applies] = [
+    antivirus,
     archive,
     author_domain,
     auto_whitelist,

@@ -34,6 +34,7 @@ from antispam.mail.verdicts import Action, Verdict
 from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
 from antispam.store import outbox
+from support.clamd import FakeClamd
 from support.dialogue import Client, Dialogue, Scene
 from support.dns import loopback_nameserver
 from support.learning import Learned
@@ -433,6 +434,9 @@ class InProcessRunner:
                 run.write(name, text).chmod(0o600)
             (dialogue.learned or Learned()).put_into(f"sqlite:///{run.path}/bms.sqlite")
             config = f"[milter]\ndatadir = {run.path}\n[dns]\nnameservers = 127.0.0.1@{port}\n{dialogue.config}"
+            if "{clamd}" in config:
+                clamd = stack.enter_context(FakeClamd(run.path / "clamd.sock"))
+                config = config.replace("{clamd}", f"local:{clamd.socket}")
             for name, value in {"dir": str(run.path), "mta": "127.0.0.1:25", "mxport": str(mx_port)}.items():
                 config = config.replace(f"{{{name}}}", value)
             settings = load_text(config, settings_classes(self._journey))

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from antispam.store import Store
 from antispam.store.schema import outbox
+from support.clamd import Clamd
 from support.dialogue import Client, Dialogue, Scene
 from support.filter_process import FilterProcess
 from support.mta import Mta, NameServer, Postfix, Sendmail
@@ -89,10 +90,11 @@ class MtaRunner:
         self.mta.sink.clear()
         config = dialogue.config.replace("{mta}", f"127.0.0.1:{self.mta.port}")
         with (
+            Clamd(self._network) if "{clamd}" in config else contextlib.nullcontext() as clamd,
             dialogue.mail_exchangers(self._network) as mx_port,
             FilterProcess(
                 self._network,
-                config.replace("{mxport}", str(mx_port)),
+                config.replace("{mxport}", str(mx_port)).replace("{clamd}", f"local:{clamd.socket}" if clamd else ""),
                 files=dialogue.files,
                 socket=self._socket,
                 learned=dialogue.learned,

@@ -56,6 +56,7 @@ _BY_CHECK = {
     "private_relay": "relay",
     "known_user": "unknown-user",
     "attachments": "attachment",
+    "antivirus": "virus",
     "dkim": "dkim",
     "dmarc": "dmarc",
     "words": "content",
@@ -178,6 +179,13 @@ PAGES: Mapping[str, Page] = {
         "Programs, scripts and what may hide them are not accepted by mail, whoever sends them.",
         "Offer the file in another way (a download, say), or ask the recipient how.",
         "If nobody sent such a file on purpose, look for a computer that somebody broke into.",
+    ),
+    "virus": Page(
+        "The message contains a virus",
+        "A virus scanner recognised a part of the message, or the message is too large for it to look into.",
+        "Look for a virus on the computer that sent it. If it is a false alarm, offer the file in another way (a download, for "
+        "example), or ask the recipient how.",
+        "Scan the computer of the sender; the refusal names what was recognised.",
     ),
     "dkim": Page(
         "The signature of the message is missing or does not fit",

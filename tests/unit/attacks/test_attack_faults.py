@@ -27,6 +27,7 @@ from antispam.service.application import Application
 from antispam.settings import OnError
 from antispam.store.callbacks import remember
 from antispam.store.lists import Kind, add
+from support.clamd import FakeClamd
 from support.dns import ScriptedResolver
 from support.signing import SigningKey
 from support.whole_journey import COLLEAGUE, STRANGER, Clock, application, connected, send
@@ -124,6 +125,8 @@ other = client@client.example, bob@example.com
 access_file = {folder}/access
 [dkim_sign]
 keys = example.net s1 {folder}/key
+[antivirus]
+clamd = local:{folder}/clamd
 """
 ACCESS = "SPF-None:cbv.example  CBV\nSPF-None:dsn.example  DSN\n"
 FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
@@ -145,7 +148,8 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
     key.chmod(0o600)
     (tmp_path / "access").write_text(ACCESS)
     resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}})
-    with application(tmp_path, resolver, USERS.format(folder=tmp_path), clock) as made:
+    config = USERS.format(folder=tmp_path)
+    with FakeClamd(tmp_path / "clamd"), application(tmp_path, resolver, config, clock) as made:
         for sender in ("ann@cbv.example", "ann@dsn.example"):
             remember(made.store, sender, Verification(CallOutcome.OK, "250 ok", "mx.example", False), clock(), 86400.0)
         add(made.store, Kind.BLACKLIST, "win@spam.example", reason="why", by="test", now=clock())

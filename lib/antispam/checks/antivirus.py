@@ -1,0 +1,137 @@
+"""Viruses: what clamd recognises is refused. Off until [antivirus] clamd says where it listens."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import ClassVar
+
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import OwnMailFinding
+from antispam.mail.findings import Finding as BaseFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient, as_octets
+from antispam.mail.remedies import Answer, answered
+from antispam.mail.verdicts import CONTINUE, Verdict, reject
+from antispam.net.sockets import SocketSpec
+from antispam.protocols import clamd
+from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import duration, positive, size
+
+NAME = "antivirus"
+LOOKS_UP = True
+_LEAST_TIME = 5.0  # seconds
+
+
+def _check_socket(text: str) -> None:
+    spec = SocketSpec.parse(text) if text else None
+    if spec is not None and spec.path and not text.partition(":")[2].startswith("/") and not text.startswith("/"):
+        raise ValueError("expected local:/path or inet:port@host")
+
+
+@section("antivirus")
+class Settings(CheckSettings):
+    """[antivirus]: viruses, as clamd knows them."""
+
+    clamd: str = option(
+        "",
+        "where clamd listens: local:/run/clamav/clamd.ctl, or inet:3310@127.0.0.1; empty is off",
+        check=_check_socket,
+    )
+    timeout: float = option(20.0, "how long one message may take", parse=duration("s"), check=positive)
+    max_size: int = option(
+        25 << 20,
+        "octets of a message beyond which clamd is not asked; not more than its StreamMaxLength",
+        parse=size,
+        check=positive,
+    )
+    remedy: Answer = option(
+        Answer.REJECT, "a message with a virus: reject, quarantine, tempfail, or ignore (only say it in the log)"
+    )
+    too_large: Answer = option(
+        Answer.REJECT, "a message that is too large to be looked into: reject, quarantine, tempfail or ignore"
+    )
+
+    @functools.cached_property
+    def socket(self) -> SocketSpec:
+        return SocketSpec.parse(self.clamd)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding(BaseFinding):
+    """What clamd says of the message.
+
+    signature  the name of what it found, "" for nothing
+    too_large  why nobody knows: how large it is and how large it may be; "" where clamd looked into it
+    """
+
+    check: ClassVar[str] = NAME
+    signature: str = ""
+    too_large: str = ""
+
+
+def applies(settings: Settings) -> bool:
+    return bool(settings.clamd)
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for letters of ours that are to leave as they are."""
+    assert message is not None
+    settings = services.settings[Settings]
+    letter = message.findings.get(OwnMailFinding)
+    if not settings.clamd or (letter is not None and letter.as_it_is):
+        return None
+    octets = message.body.size + sum(len(header.name) + len(header.value) + 3 for header in message.headers)
+    if not message.body.complete:
+        return Finding(too_large=f"{octets} octets, of which [milter] max_message keeps {message.body.limit}")
+    if octets > settings.max_size:
+        return Finding(too_large=f"{octets} octets, [antivirus] max_size is {settings.max_size}")
+    # Look-ups beside it may have used up the message's time, for which clamd is not to blame.
+    deadline = services.deadline.at_least(_LEAST_TIME).at_most(settings.timeout)
+    try:
+        found = clamd.scan(settings.socket, _pieces(message), deadline)
+    except clamd.NotScanned as error:
+        return Finding(error=str(error))
+    if found.too_large:
+        return Finding(too_large=f"{octets} octets, which is more than StreamMaxLength of clamd.conf")
+    return Finding(signature=found.signature)
+
+
+def _pieces(message: Message) -> Iterator[bytes]:
+    """The message as it came, without a second copy of its body in memory."""
+    yield as_octets(message.headers, b"")
+    yield message.body.content()
+
+
+def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+    if finding.signature:
+        reason = f"virus: {finding.signature}"
+        text = (
+            f"The message contains what our virus scanner knows as {finding.signature}.\n"
+            "Please check the computer that sent it. If it is a false alarm, send the file in another way."
+        )
+        return _answered(settings.remedy, text, reason, findings)
+    if not finding.too_large:
+        return CONTINUE
+    reason = f"not searched for viruses: {finding.too_large}"
+    text = (
+        "The message is too large to be searched for viruses.\n"
+        "Please send a smaller one, or offer the file in another way."
+    )
+    if settings.too_large is Answer.REJECT:
+        return reject(text, reason, code=552, enhanced="5.3.4")
+    return _answered(settings.too_large, text, reason, findings)
+
+
+def _answered(answer: Answer, text: str, reason: str, findings: Findings) -> Verdict:
+    """What somebody releases from the quarantine is not kept once more: that would be a circle. An administrator can release
+    it as it is."""
+    letter = findings.get(OwnMailFinding)
+    if answer is Answer.QUARANTINE and letter is not None and letter.letter:
+        answer = Answer.REJECT
+    return answered(answer, text, reason)
