@@ -27,6 +27,7 @@ _MAX_UNREAD = 300
 UNSEEN = frozenset({b"unseen", b"unread", b"aside"})
 """Places of texts that are not in sight."""
 _MAX_LINKS = 40
+_MAX_TARGETS = 400
 _MAX_FACTS = 1000
 _LIMITS = TreeLimits(max_parts=60, max_depth=12, max_encoded=2, max_misses=50_000)
 
@@ -47,13 +48,19 @@ _CALENDAR_LINE = re.compile(
 
 @dataclass(slots=True)
 class Document:
-    """What is to be hashed: facts are one feature each, texts are cut into words. Each text has its place."""
+    """What is to be hashed: facts are one feature each, texts are cut into words. Each text has its place.
+
+    written  the texts in sight, the subject first, in UTF-8 with their letters as they were
+    targets  where links lead, as they are written, the first 400 octets of each
+    """
 
     header: list[bytes] = field(default_factory=list)
     structure: list[bytes] = field(default_factory=list)
     texts: list[tuple[bytes, bytes]] = field(default_factory=list)
     author: bytes = b""
     linked: list[bytes] = field(default_factory=list)
+    written: list[bytes] = field(default_factory=list)
+    targets: list[bytes] = field(default_factory=list)
     links: int = 0
     text_left: int = _MAX_ALL_TEXT
     raw_left: int = 2 * _MAX_RAW
@@ -69,6 +76,8 @@ class Document:
             text = _GAP.sub(b"  ", text)
         text = _shortened(text, min(limit, self.text_left))
         self.text_left -= len(text)
+        if text and place == b"text":
+            self.written.append(text)
         if text:
             self.texts.append(
                 (place, text if folded else plain(text.decode("utf-8", "ignore")).encode("utf-8", "replace"))
@@ -189,7 +198,7 @@ class _Body:
         if form == "html" or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
             raw = _read_html(raw, document)
         else:
-            for found in islice(_URL.finditer(raw), _MAX_LINKS):
+            for found in islice(_URL.finditer(raw), _MAX_TARGETS):
                 _link(b"text", found[0], document)
         text = document.text(b"text", raw)
         if text:
@@ -282,6 +291,8 @@ class _LinkRead(NamedTuple):
 
 
 def _link(place: bytes, target: bytes, document: Document) -> None:
+    if len(document.targets) < _MAX_TARGETS:
+        document.targets.append(target.strip()[:400])
     if document.links >= _MAX_LINKS:
         return
     document.links += 1

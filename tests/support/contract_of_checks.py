@@ -34,6 +34,7 @@ from antispam.checks import (
     private_relay,
     reputation,
     reputation_signed,
+    rules,
     scrub,
     sender_domain,
     sender_lists,
@@ -77,6 +78,7 @@ APPLIES: list[Applies] = [
     known_user,
     languages,
     private_relay,
+    rules,
     scrub,
     sender_domain,
     smart_alias,
@@ -105,8 +107,8 @@ ACT: list[Acts] = [
     wiretap,
 ]
 CONTENT: list[Divides] = [scrub, spam_action, srs_sign]
-POINTS: list[Scores] = [connection, spf]
-DECLARES: list[Declares] = []
+POINTS: list[Scores] = [connection, rules, spf]
+DECLARES: list[Declares] = [rules]
 AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]

@@ -1,0 +1,116 @@
+"""What of a message its reader sees: text, links, names of attachments; decoded as the learning filter decodes it.
+
+Bounded and made when it is asked for; several checks want it, so a message's is made once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+
+from _mimetree import Part, decode_transfer
+from antispam.mail.message import Message
+from antispam.protocols.attachments import parsing
+from antispam.protocols.attachments.names import of_part
+from antispam.protocols.attachments.rules import Limits
+from antispam.text import from_wire
+from dspam.disguise import readings
+from dspam.reading import Document, read
+
+_MEMO = "shown"
+_MAX_TEXT = 60_000  # characters; the reading of `dspam` keeps less
+_MAX_READ_ANEW = 2000  # words that may be disguised
+_MAX_NAMES = 500
+_MAX_FILES = 50
+_LEAST_FILE = 128  # octets: what is shorter is in thousands of honest messages
+_WORD = re.compile(r"[\w'$-]+")
+_LIMITS = Limits(max_parts=500, max_depth=20)
+
+
+class Shown:
+    """A message as its reader sees it; also what rules of the site test (protocols/site_rules)."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    @functools.cached_property
+    def _document(self) -> Document:
+        return read(self._message.raw())
+
+    @functools.cached_property
+    def _parts(self) -> list[Part]:
+        top = parsing.parsed(self._message.headers, self._message.body.content(), _LIMITS)
+        return [part for part in top.walk() if not part.children]
+
+    def header(self, name: str) -> tuple[str, ...]:
+        """The decoded values of the fields of a name; of very many the first and the last few."""
+        return tuple(field.decoded for field in self._message.shown(name.encode("ascii", "replace")))
+
+    def text(self) -> tuple[str, ...]:
+        """The subject and the text in sight, blanks and line ends as one blank; and the same with its words read as those that
+        they look like ("v1agra", Cyrillic letters in a Latin word), where that is another text."""
+        return self._texts
+
+    @functools.cached_property
+    def _texts(self) -> tuple[str, ...]:
+        read_as = [text for place, text in self._document.texts if place == b"text"]
+        return tuple(dict.fromkeys((_line(self._document.written), _undisguised(_line(read_as)))))
+
+    def links(self) -> tuple[str, ...]:
+        """Where links lead, as they are written, each once."""
+        return tuple(dict.fromkeys(from_wire(target, 400) for target in self._document.targets))
+
+    def attachments(self) -> tuple[str, ...]:
+        """Every name under which some reader may save a part."""
+        return self._names
+
+    @functools.cached_property
+    def _names(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for part in self._parts:
+            found |= dict.fromkeys(from_wire(name, 300) for name in of_part(part)[0])
+            if len(found) >= _MAX_NAMES:
+                break
+        return tuple(found)[:_MAX_NAMES]
+
+    def digests(self) -> tuple[bytes, ...]:
+        """SHA-256 of each attachment's decoded octets: of parts that have a name, or are no text."""
+        found: dict[bytes, None] = {}
+        for part in self._parts:
+            if part.media_type.startswith(("text/", "message/", "multipart/")) and not of_part(part)[0]:
+                continue
+            octets = decode_transfer(part.content, part.transfer_encoding)
+            if len(octets) >= _LEAST_FILE:
+                found[hashlib.sha256(octets).digest()] = None
+            if len(found) >= _MAX_FILES:
+                break
+        return tuple(found)
+
+
+def _line(texts: list[bytes]) -> str:
+    return from_wire(" ".join(b" ".join(texts).decode("utf-8", "replace").split()), _MAX_TEXT)
+
+
+def _undisguised(text: str) -> str:
+    """The text with each word that is written to look like another one as that one."""
+    left = _MAX_READ_ANEW
+
+    def read_anew(found: re.Match[str]) -> str:
+        nonlocal left
+        word = found[0]
+        if (word.isascii() and word.isalpha()) or left <= 0:
+            return word
+        left -= 1
+        meant = readings(word.encode("utf-8", "replace"))
+        return meant[0].decode() if meant else word
+
+    return _WORD.sub(read_anew, text)
+
+
+def shown(message: Message) -> Shown:
+    """The one of this message."""
+    known = message.memo.get(_MEMO)
+    if not isinstance(known, Shown):
+        known = message.memo[_MEMO] = Shown(message)
+    return known
