@@ -90,6 +90,21 @@ def test_a_release_reaches_them_without_what_is_dangerous(kind: str, world: tupl
     assert "Traceback" not in log
 
 
+def test_a_letter_is_delivered_although_loopback_is_not_internal(
+    kind: str, world: tuple[PrivateNetwork, NameServer]
+) -> None:
+    """Our own HELO name, from an address that is not internal, was refused as a forgery before the pass was seen."""
+    more = "[milter]\ninternal_connect = 192.0.2.1\n"
+    with running(kind, world, more) as (program, sink):
+        store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
+        with store.write() as connection:
+            outbox.post(store, connection, Letter(Kind.ANSWER, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+        deliveries = sink.wait(1)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
+        store.close()
+    assert sorted(address for one in deliveries for address in one.recipients) == list(ADDRESSES)
+
+
 def test_the_same_message_without_its_pass_is_refused(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
     """Here by switching off what would know it: the letter is given up, said, and kept."""
     with running(kind, world, "[own_mail]\nmode = off") as (program, sink):

@@ -136,8 +136,11 @@ def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
 
 
 def _is_ours(finding: Finding) -> bool:
-    """An unqualified own name such as "localhost" proves nothing; our own address may call itself by our name."""
-    address = parse_ip(finding.name)
+    """An unqualified own name such as "localhost" proves nothing; our own address, loopback among them, may call itself by our
+    name."""
+    client, address = parse_ip(finding.ip), parse_ip(finding.name)
+    if client is not None and client.is_loopback:
+        return False
     if address is not None:
         return finding.name != finding.ip and any(parse_ip(own) == address for own in finding.own)
     return "." in finding.name and finding.name in finding.own and finding.ip not in finding.own

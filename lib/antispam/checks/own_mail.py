@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from antispam.checks._shared.own_letters import OwnMailSettings, read_pass
 from antispam.journey.services import Services
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, let_pass
-from antispam.settings import CheckSettings, section
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import StoreError
 from antispam.store.outbox import PASS_FIELD, Kind, known_pass, purge, use_pass
 
 NAME = "own_mail"
 Finding = OwnMailFinding
+Settings = OwnMailSettings
 ALSO_READS = (OutboxSettings,)
 
 NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a letter that was sent keeps another one from being posted
 
 _AS_IT_IS = frozenset({Kind.REST, Kind.ORIGINAL})
 _FIELD = PASS_FIELD.encode()
-_PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
-
-
-@section("own_mail")
-class Settings(CheckSettings):
-    """[own_mail]: how the filter knows its own mail."""
 
 
 def collect(
@@ -45,20 +39,19 @@ def collect(
     if not fields:
         return None
     words = fields[0].value.split(maxsplit=1)
-    match = _PASS.fullmatch(words[0]) if words else None
-    if match is None:
+    shown = read_pass(words[0]) if words else None
+    if shown is None:
         return Finding()
     if services.store is None:
         return Finding(error="there is no store")
-    number, secret = int(match["letter"]), match["secret"].decode("ascii")
     try:
-        letter = known_pass(services.store, number, secret, services.clock(), services.deadline)
+        letter = known_pass(services.store, shown.letter, shown.secret, services.clock(), services.deadline)
     except StoreError as error:
         return Finding(error=f"outbox: {error}")
     if letter is None:
         return Finding()
-    message.memo[NAME] = secret
-    return Finding(letter=number, kind=letter.kind, ref=letter.ref, as_it_is=letter.kind in _AS_IT_IS)
+    message.memo[NAME] = shown.secret
+    return Finding(letter=shown.letter, kind=letter.kind, ref=letter.ref, as_it_is=letter.kind in _AS_IT_IS)
 
 
 def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
@@ -80,7 +73,7 @@ def tidy(services: Services) -> bool:
     return services.store is not None and purge(services.store, services.clock() - NAMES_KEPT) > 0
 
 
-def decide(finding: Finding, findings: Findings, settings: Settings, policy: Any) -> Verdict:
+def decide(finding: Finding, findings: Findings, settings: OwnMailSettings, policy: Any) -> Verdict:
     if not finding.letter:
         return Verdict(Action.CONTINUE, reason=f"{PASS_FIELD} of a stranger, or used before; removed")
     return let_pass(f"letter {finding.letter} of our outbox ({finding.kind} of {finding.ref})")

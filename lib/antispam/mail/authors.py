@@ -11,6 +11,7 @@ from antispam.mail.evidence import (
     ClientClass,
     ConnectionFinding,
     DkimFinding,
+    OwnEnvelopeFinding,
     SenderListFinding,
     SpfFinding,
 )
@@ -58,6 +59,12 @@ def of_our_users(message: Message) -> bool:
     auth = message.findings.get(AuthFinding)
     internal = client is not None and client.client is ClientClass.INTERNAL
     return internal or bool(message.auth) or (auth is not None and bool(auth.login))
+
+
+def of_our_outbox(message: Message) -> bool:
+    """Whether its envelope proves that it is a letter of our own outbox."""
+    envelope = message.findings.get(OwnEnvelopeFinding)
+    return envelope is not None and envelope.letter != 0
 
 
 def proved_domains(message: Message) -> set[str]:

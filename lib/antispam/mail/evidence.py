@@ -209,6 +209,16 @@ class AuthFinding(Finding):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnEnvelopeFinding(Finding):
+    """What the pass in the envelope is worth: the letter's number, 0 where it is none of ours; its kind and reference."""
+
+    check: ClassVar[str] = "own_envelope"
+    letter: int = 0
+    kind: str = ""
+    ref: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnMailFinding(Finding):
     """What the pass is worth that the message carries.
 

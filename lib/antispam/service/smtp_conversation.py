@@ -13,8 +13,9 @@ from typing import Any
 
 from antispam.deadline import Deadline
 from antispam.net.host_name import helo_name
+from antispam.protocols import dsn_parameters
 from antispam.settings.outbox import OutboxSettings
-from antispam.store.outbox import PASS_FIELD, Claimed
+from antispam.store.outbox import PASS_ENVID, PASS_FIELD, Claimed
 from antispam.text import for_log
 
 MAX_RECEIVED = 50  # RFC 5321 section 6.3: a letter that went round so often goes in a circle
@@ -264,10 +265,16 @@ def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list
 
 
 def _parameters(conversation: _Conversation, letter: Claimed) -> str:
-    """BODY and SMTPUTF8 where they are needed and offered. Without them the letter is sent all the same: it came to us that
+    """What the sender wants to hear, or the pass, by which the filter knows the letter before its header comes; and BODY and
+    SMTPUTF8 where they are needed and offered. Without them the letter is sent all the same: it came to us that
     way. Only addresses ask for SMTPUTF8 (RFC 6531): many a message has 8-bit header fields and was sent without it, and
     with it could not be passed on to a server that doesn't know it."""
-    words = f" {asked}" if (asked := letter.notify.get("", "")) and conversation.has_extn("dsn") else ""
+    words = ""
+    if conversation.has_extn("dsn"):
+        asked = letter.notify.get("", "")
+        words = f" {asked}" if asked else ""
+        if not dsn_parameters.value(asked, "ENVID"):  # the sender's own has to be passed on (RFC 3461 section 5.2.1)
+            words += f" ENVID={PASS_ENVID}{letter.pass_value}"
     if not letter.content.isascii() and conversation.has_extn("8bitmime"):
         words += " BODY=8BITMIME"
     if not "".join((letter.mail_from, *letter.recipients)).isascii() and conversation.has_extn("smtputf8"):

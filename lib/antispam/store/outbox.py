@@ -23,6 +23,7 @@ from antispam.store.schema import outbox, quarantine_entry
 from antispam.text import from_wire
 
 PASS_FIELD = "X-BMS-Pass"
+PASS_ENVID = "bms-"  # what an envelope identifier begins with that is a pass
 _MAX_SENDER = 320
 
 

@@ -93,8 +93,10 @@ def test_clients_inside_call_themselves_what_they_like(name: str, client: Client
     assert judge(name, client=client, hello_blacklist=("example.com",)).action is Action.CONTINUE
 
 
-def test_our_own_address_may_call_itself_by_our_name() -> None:
-    assert judge("mx.example.com", ip="192.0.2.25").action is Action.CONTINUE
+@pytest.mark.parametrize("ip", ["192.0.2.25", "127.0.0.1", "127.3.2.1", "::1"])
+def test_our_own_address_may_call_itself_by_our_name(ip: str) -> None:
+    """Loopback is our own machine, also where a site does not call it internal."""
+    assert judge("mx.example.com", ip=ip).action is Action.CONTINUE
 
 
 @pytest.mark.parametrize(

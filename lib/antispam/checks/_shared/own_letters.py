@@ -1,0 +1,28 @@
+"""The pass of a letter of our outbox, where it is shown, and the settings of both checks that look for it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from antispam.settings import CheckSettings, section
+
+_PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
+
+
+@section("own_mail")
+class OwnMailSettings(CheckSettings):
+    """[own_mail]: how the filter knows its own mail."""
+
+
+class Shown(NamedTuple):
+    """What somebody says is a pass: of which letter, and its secret."""
+
+    letter: int
+    secret: str
+
+
+def read_pass(text: bytes) -> Shown | None:
+    """None for what has not the form of a pass."""
+    match = _PASS.fullmatch(text)
+    return None if match is None else Shown(int(match["letter"]), match["secret"].decode("ascii"))

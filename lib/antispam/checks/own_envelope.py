@@ -1,0 +1,55 @@
+"""Mail of our own outbox, known by its envelope: before anything is refused, and before the header can say so.
+
+The pass travels as the envelope identifier (ENVID, RFC 3461 section 4.4), which filters see at MAIL. It is not used up here:
+own_mail does that at the end of the message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from antispam.checks._shared.own_letters import OwnMailSettings, Shown, read_pass
+from antispam.journey.services import Services
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import OwnEnvelopeFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, accept
+from antispam.protocols import dsn_parameters
+from antispam.store import StoreError
+from antispam.store.outbox import PASS_ENVID, known_pass
+
+NAME = "own_envelope"
+Finding = OwnEnvelopeFinding
+Settings = OwnMailSettings
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> Finding | None:
+    """None for an envelope without a pass."""
+    assert message is not None
+    shown = _shown(message.params)
+    if shown is None:
+        return None
+    if services.store is None:
+        return Finding(error="there is no store")
+    try:
+        letter = known_pass(services.store, shown.letter, shown.secret, services.clock(), services.deadline)
+    except StoreError as error:
+        return Finding(error=f"outbox: {error}")
+    return Finding() if letter is None else Finding(letter=shown.letter, kind=letter.kind, ref=letter.ref)
+
+
+def _shown(params: tuple[str, ...]) -> Shown | None:
+    for one in params:
+        identifier = dsn_parameters.value(one, "ENVID")
+        if identifier.startswith(PASS_ENVID):
+            return read_pass(identifier.removeprefix(PASS_ENVID).encode("utf-8", "surrogateescape"))
+    return None
+
+
+def decide(finding: Finding, findings: Findings, settings: OwnMailSettings, policy: Any) -> Verdict:
+    if not finding.letter:
+        return CONTINUE
+    return accept(f"letter {finding.letter} of our outbox ({finding.kind} of {finding.ref}), by its envelope")
