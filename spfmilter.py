@@ -10,7 +10,8 @@ from pathlib import Path
 if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
     sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 
-from antispam.checks import auth, authentication_results, connection, forged_marks, spf
+from antispam.checks import auth, authentication_results, connection, forged_marks, spf, spf_fail
+from antispam.checks._shared.spf.settings import Refuse
 from antispam.commands.program import make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
 from antispam.mail.remedies import Answer
@@ -24,6 +25,8 @@ JOURNEY = Journey([
         asks="did it authenticate, and may that login use this sender?"),
     Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
+    Row(Stage.END, Scope.MESSAGE, spf_fail, needs=("connection", "auth", "spf"), accepted=Accepted.SKIP,
+        asks="did the refusal of an SPF fail wait for the end of the message?"),
     Row(Stage.END, Scope.MESSAGE, forged_marks, needs=("connection", "auth"), accepted=Accepted.PROTECT,
         asks="does it bring a Received-SPF of somebody else?"),
     Row(Stage.END, Scope.MESSAGE, authentication_results, needs=("connection", "auth", "spf"),
@@ -36,6 +39,7 @@ main = make_group(
     config="/etc/mail/spfmilter.cfg", dialect=SPFMILTER,
     defaults={
         ("store", "history"): False,
+        ("spf", "refuse"): Refuse.AT_ONCE,
         ("connection", "localhost_ptr"): Answer.IGNORE,
         ("forged_marks", "fields"): ("Received-SPF",),
     },

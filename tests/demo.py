@@ -60,6 +60,8 @@ internal_connect = 10.0.0.0/8
 [greylist]
 time = 5m
 exempt_clients = 192.0.2.0/24
+[spf]
+refuse = at_once
 [dkim]
 fail = REJECT
 [dkim_sign]

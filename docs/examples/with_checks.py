@@ -6,7 +6,7 @@ python with_checks.py --config FILE
 import dataclasses
 from typing import ClassVar
 
-from antispam.checks import auth, connection, spf
+from antispam.checks import auth, connection, spf, spf_fail
 from antispam.commands.program import make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
 from antispam.mail import findings
@@ -52,6 +52,7 @@ JOURNEY = Journey(
         Row(Stage.CONNECT, Scope.CONNECTION, connection, asks="who is this client to us?"),
         Row(Stage.MAIL, Scope.MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE, asks="did it log in?"),
         Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"), asks="may it use this sender?"),
+        Row(Stage.END, Scope.MESSAGE, spf_fail, needs=("spf",), asks="does anything vouch for it all the same?"),
         Row(Stage.END, Scope.MESSAGE, display_name, needs=("spf",), asks="does it call itself by our name?"),
     ]
 )

@@ -164,7 +164,7 @@ def test_a_stop_in_the_middle_of_end_of_message_waits_for_the_reply() -> None:
 def test_a_stop_does_not_wait_for_a_refused_message(base: str, reject_at: str) -> None:
     """Not every MTA tells of the end of a transaction that the filter itself has refused."""
     with (
-        FilterProcess(Network(), f"reject_at = {reject_at}\n{base}") as program,
+        FilterProcess(Network(), f"reject_at = {reject_at}\n{base}[spf]\nrefuse = at_once\n") as program,
         MilterClient(str(program.socket)) as mta,
     ):
         mta.negotiate()

@@ -41,6 +41,7 @@ from antispam.checks import (
     smart_alias,
     spam_action,
     spf,
+    spf_fail,
     srs,
     srs_sign,
     training_address,
@@ -88,7 +89,7 @@ APPLIES: list[Applies] = [
     wiretap,
     words,
 ]
-READY: list[Ready] = [author_domain, callback, dkim, dmarc, reputation, reputation_signed]
+READY: list[Ready] = [author_domain, callback, dkim, dmarc, reputation, reputation_signed, spf_fail]
 PERFORM: list[Performs] = [feedback, own_mail]
 READDRESS: list[Readdresses] = [srs]
 ACT: list[Acts] = [

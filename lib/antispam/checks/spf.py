@@ -1,18 +1,21 @@
 """SPF: is this client allowed to use the domain of MAIL FROM, and the name it gave at HELO?
 
-What was found is judged by the access map (`spf-<result>:`, `helo-<result>:`) and, where that is silent, by [spf].
+What was found is judged by the access map (`spf-<result>:`, `helo-<result>:`) and, where that is silent, by [spf]. A fail
+usually waits for the end of the message, where checks/spf_fail.py decides.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
 import re
 from collections.abc import Callable
 
+from antispam.checks._shared.spf.judging import judge
+from antispam.checks._shared.spf.replies import found
+from antispam.checks._shared.spf.settings import SpfSettings
 from antispam.journey.services import Services
-from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey
+from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import authors
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
@@ -20,8 +23,8 @@ from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, 
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.score import Hit
-from antispam.mail.verdicts import Action, Callback, Verdict, reject, tempfail
-from antispam.net.addresses import Mailbox, host_list, is_hostname, normalize_domain, parents, parse_mailbox
+from antispam.mail.verdicts import Verdict
+from antispam.net.addresses import is_hostname, parents, parse_mailbox
 from antispam.protocols.spf import (
     BEST_GUESS,
     BEST_GUESS_DYNAMIC,
@@ -32,81 +35,13 @@ from antispam.protocols.spf import (
     check_host,
     received_spf,
 )
-from antispam.settings import CheckSettings, option, section
-from antispam.settings.values import boolean, not_negative
 
 NAME = "spf"
+Settings = SpfSettings
 Finding = SpfFinding
 LOOKS_UP = True
 
 _PLAIN = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")  # RFC 5322 section 3.2.3
-MAX_FORWARDERS = 20  # each costs an SPF check of its own
-
-
-def _guess(text: str) -> bool | str:
-    """Yes, no, or the record to assume."""
-    return " ".join(text.split()) if text.strip().lower().startswith("v=spf1") else boolean(text)
-
-
-def _forwarders(names: tuple[str, ...]) -> None:
-    if len(names) > MAX_FORWARDERS:
-        raise ValueError(f"at most {MAX_FORWARDERS}: each is checked for every message")
-    for name in names:
-        if not is_hostname(normalize_domain(name)):
-            raise ValueError(f"{name!r} is not a domain; its SPF record says which servers it has")
-
-
-class Doubt(enum.StrEnum):
-    """What to do about results that are neither good nor refused."""
-
-    NOTHING = "nothing"
-    CBV = "cbv"
-    DSN = "dsn"
-
-
-@section("spf")
-class Settings(CheckSettings):
-    """[spf]: Sender Policy Framework, RFC 7208."""
-
-    best_guess: bool | str = option(
-        False,
-        "assume 'v=spf1 a/24 mx/24 ptr', or the record given here, for domains that publish nothing; counts for, never against",
-        parse=_guess,
-    )
-    lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
-    reject_permerror: bool = option(
-        False, "refuse mail of domains whose record has an error, where nothing can be understood of it"
-    )
-    void_lookups: int = option(
-        2,
-        "how many terms of a record may name what does not exist, before that is an error; counts where lax_permerror does not",
-        check=not_negative,
-    )
-    delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
-    reject_neutral: tuple[str, ...] = option(
-        (), "domains whose mail must pass: refuse neutral and softfail", check=host_list
-    )
-    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is taken for good", check=host_list)
-    accept_fail: tuple[str, ...] = option(
-        (),
-        "domains whose fail counts as softfail if the client's HELO name is confirmed: their record is wrong",
-        check=host_list,
-    )
-    reject_noptr: bool = option(
-        False, "refuse clients that have neither a PTR record, nor a valid HELO name, nor an SPF record"
-    )
-    doubtful: Doubt = option(
-        Doubt.NOTHING,
-        "cbv or dsn, as in the access map, where the options above don't refuse: softfail that is not taken for good, fail "
-        "that counts as softfail, clients that reject_noptr would refuse; nothing goes on",
-    )
-    trusted_forwarder: tuple[str, ...] = option(
-        (),
-        "domains that forward mail without SRS: their servers, by their own SPF records, may use any MAIL FROM",
-        check=_forwarders,
-    )
-    explain: bool = option(True, "put the domain owner's explanation (exp=) into the refusal")
-    supply_sender: bool = option(False, "add MAIL FROM as Sender where there is none and From has another domain")
 
 
 def collect(
@@ -161,7 +96,7 @@ def _exempt(message: Message) -> bool:
     return known or bool(message.auth) or (auth is not None and bool(auth.login))
 
 
-def _forwarder(check: Callable[..., SpfResult], settings: Settings) -> str:
+def _forwarder(check: Callable[..., SpfResult], settings: SpfSettings) -> str:
     """The trusted forwarder to which the client belongs, by that domain's own record or a narrow guess."""
     options = SpfOptions(best_guess=BEST_GUESS_HELO)
     for domain in settings.trusted_forwarder:
@@ -178,137 +113,8 @@ def _vouched(mailfrom: SpfResult, helo: SpfResult) -> SpfResult:
     return mailfrom
 
 
-def decide(finding: SpfFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """The first that has something to say: the HELO name, then MAIL FROM."""
-    if finding.mailfrom is None:
-        return _go_on(f"trusted forwarder {finding.forwarder}")
-    callback = None
-    if finding.helo is not None:
-        verdict = _decide_helo(finding.helo, settings, policy)
-        if verdict.action is not Action.CONTINUE:
-            return verdict
-        callback = verdict.callback
-    verdict = _decide_mailfrom(finding, finding.mailfrom, settings, policy)
-    goes_on = verdict.action is Action.CONTINUE and verdict.callback is None
-    return dataclasses.replace(verdict, callback=callback) if callback and goes_on else verdict
-
-
-def _decide_helo(outcome: SpfResult, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    entry = policy.policy(f"helo-{outcome.result}", outcome.domain or outcome.helo)
-    if entry is not None:
-        return _obey(entry, outcome, outcome.result)
-    return _refuse(outcome, outcome.result) if outcome.result is Result.FAIL else _go_on(_found(outcome))
-
-
-def _decide_mailfrom(
-    finding: SpfFinding, outcome: SpfResult, settings: Settings, policy: AccessMap | AccessTable
-) -> Verdict:
-    result = outcome.effective
-    entry = policy.policy(f"spf-{result}", _sender(outcome))
-    if entry is not None:
-        return _obey(entry, outcome, result)
-    domain = outcome.domain
-    if result is Result.FAIL and finding.helo_valid and domain in host_list(settings.accept_fail):
-        result = Result.SOFTFAIL
-    unknown = result is Result.NONE and not finding.named and not finding.helo_valid
-    if result in (Result.SOFTFAIL, Result.NEUTRAL) and domain in host_list(settings.reject_neutral):
-        refused = result is Result.NEUTRAL or domain not in host_list(settings.accept_softfail)
-    elif result is Result.NONE:
-        refused = settings.reject_noptr and unknown
-    else:
-        refused = result in (Result.FAIL, Result.TEMPERROR)
-        refused |= result is Result.PERMERROR and settings.reject_permerror
-    if refused:
-        return _refuse(outcome, result)
-    soft = result is Result.SOFTFAIL and domain not in host_list(settings.accept_softfail)
-    verdict = _go_on(_found(outcome))
-    if settings.doubtful is not Doubt.NOTHING and (unknown or soft):
-        callback = Callback(settings.doubtful.upper(), f"spf-{outcome.effective}")
-        return dataclasses.replace(verdict, callback=callback)
-    return verdict
-
-
-def _sender(outcome: SpfResult) -> Mailbox:
-    local = parse_mailbox(outcome.mailfrom).local if outcome.mailfrom else "postmaster"
-    return Mailbox(local, outcome.domain)
-
-
-def _go_on(reason: str) -> Verdict:
-    return Verdict(Action.CONTINUE, reason=reason)
-
-
-def _found(outcome: SpfResult) -> str:
-    """The result in words for the log."""
-    notes = [f"lax {outcome.lax}"] if outcome.lax else []
-    notes += [f"guessed {outcome.guess}"] if outcome.guess else []
-    notes += [outcome.problem] if outcome.problem else []
-    identity = "HELO SPF" if outcome.identity == "helo" else "SPF"
-    return f"{identity} {outcome.result} for {outcome.domain or 'no domain'}" + (
-        f" ({', '.join(notes)})" if notes else ""
-    )
-
-
-def _obey(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
-    """What an entry of the access map wants done about a result."""
-    reason = f"{_found(outcome)}, access map {entry.key} {entry.action}"
-    return obey(entry, dataclasses.replace(_refuse(outcome, result), reason=reason))
-
-
-def _refuse(outcome: SpfResult, result: Result) -> Verdict:
-    """A refusal that tells an honest sender what to do. A temporary error is never refused for good (RFC 7208 section 8.6)."""
-    text = "\n".join(_told(outcome, result))
-    match result:
-        case Result.TEMPERROR:
-            return tempfail(text, _found(outcome), enhanced="4.7.24")
-        case Result.PERMERROR:
-            return reject(text, _found(outcome), enhanced="5.7.24")
-        case Result.FAIL:
-            return reject(text, _found(outcome), enhanced="5.7.23")
-        case Result.NONE:  # three strikes: no honest server has no name, no HELO name and no record
-            return reject(text, _found(outcome), enhanced="5.7.25", demerits=1)
-        case _:
-            return reject(text, _found(outcome))
-
-
-def _told(outcome: SpfResult, result: Result) -> list[str]:
-    """What was found and what can be done about it, in sentences of less than a line."""
-    domain, ip = outcome.domain or outcome.helo, outcome.ip
-    record = f"Ask the administrator of {domain} to add {ip} to its SPF record"
-    match result:
-        case Result.FAIL if outcome.identity == "helo":
-            return [
-                f"The mail server at {ip} calls itself {domain}, but the SPF record of {domain} does not permit that.",
-                f"{record}, or to correct the name that the server gives at HELO.",
-            ]
-        case Result.FAIL:
-            explained = [f"{domain} explains: {outcome.explanation}"] if outcome.explanation else []
-            return [
-                f"The SPF record of {domain} does not permit {ip} to send mail with that sender address.",
-                *explained,
-                f"If the message is yours, send it through the mail server that your provider gave you. {record}.",
-            ]
-        case Result.SOFTFAIL | Result.NEUTRAL:
-            return [
-                f"Mail from {domain} is forged often, so that it must pass SPF here; for {ip} the result is {result}.",
-                f"Send it through the mail server that your provider gave you. {record}.",
-            ]
-        case Result.PERMERROR:
-            return [
-                f"The SPF record of {domain} has an error: {outcome.problem or 'it cannot be understood'}.",
-                f"Ask the administrator of {domain} to correct it; until then its mail cannot be told from forgeries.",
-            ]
-        case Result.TEMPERROR:
-            return [
-                f"The SPF record of {domain} could not be looked up: {outcome.problem or 'no answer'}.",
-                f"The message will be accepted once the name servers of {domain} answer; your server tries again by itself.",
-            ]
-        case Result.NONE:
-            return [
-                f"The mail server at {ip} can't be identified: it has no host name that resolves back to it (PTR record),",
-                f"no valid HELO name, and {domain} publishes no SPF record. Any one of them would do.",
-            ]
-        case _:
-            return [f"Mail from {domain} is not accepted here, although {ip} is permitted to send it."]
+def decide(finding: SpfFinding, findings: Findings, settings: SpfSettings, policy: AccessMap | AccessTable) -> Verdict:
+    return judge(finding, settings, policy).verdict
 
 
 _TESTS = {
@@ -319,15 +125,15 @@ _TESTS = {
 }
 
 
-def points(finding: SpfFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+def points(finding: SpfFinding, findings: Findings, settings: SpfSettings) -> tuple[Hit, ...]:
     """A trusted forwarder may use any sender; the null sender has no record of its own, its HELO name answers for it."""
     hits = []
     outcome = finding.mailfrom
     result = outcome.effective if outcome is not None else Result.NEUTRAL
     if outcome is not None and result in _TESTS and (outcome.mailfrom or result is not Result.NONE):
-        hits.append(Hit(_TESTS[result], f"{_found(outcome)}, asked about {outcome.ip}."))
+        hits.append(Hit(_TESTS[result], f"{found(outcome)}, asked about {outcome.ip}."))
     if finding.helo is not None and finding.helo.result is Result.FAIL:
-        hits.append(Hit("SPF_HELO_FAIL", f"{_found(finding.helo)}, asked about {finding.helo.ip}."))
+        hits.append(Hit("SPF_HELO_FAIL", f"{found(finding.helo)}, asked about {finding.helo.ip}."))
     return tuple(hits)
 
 

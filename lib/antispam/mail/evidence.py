@@ -70,6 +70,17 @@ class SpfFinding(Finding):
         return self.helo_confirmed or (self.helo is not None and self.helo.effective is Result.PASS)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpfFailFinding(Finding):
+    """An SPF fail at the end of the message.
+
+    vouched  what speaks for the message all the same, "" for nothing
+    """
+
+    check: ClassVar[str] = "spf_fail"
+    vouched: str = ""
+
+
 class SenderFault(enum.StrEnum):
     """What is wrong with the envelope sender."""
 

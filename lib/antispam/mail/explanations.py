@@ -31,7 +31,7 @@ def link(decision: Decision, errors_url: str) -> str:
 
 def page_of(decision: Decision) -> str:
     """The name of the page that explains a refusal. Upstream's names where it has one."""
-    if decision.check == "spf":
+    if decision.check in ("spf", "spf_fail"):
         return _SPF.get(decision.verdict.enhanced, "spf-policy")
     return _BY_CHECK.get(decision.check, "refused")
 

@@ -289,6 +289,12 @@ def _judged(
     )
 
 
+def same_organization(domain: str, author: str, resolver: Lookup, deadline: Deadline) -> bool:
+    """Whether the two domains are aligned in relaxed mode (section 4.10.2), whatever policy is published. Nothing is asked
+    where the one is not at or below what could be the organizational domain of the other. Raises DNSTemporaryError."""
+    return _is_aligned(domain, walk(author, resolver, deadline), False, resolver, deadline)
+
+
 def _is_aligned(domain: str, walked: Walk, strict: bool, resolver: Lookup, deadline: Deadline) -> bool:
     """Section 4.10.2. A domain outside the author's organizational domain can't have the same one: of it nothing is asked,
     so that a message with many signatures costs nothing. Raises DNSTemporaryError."""

@@ -94,7 +94,7 @@ def test_an_accepted_message_is_explained_check_by_check(shell: Shell) -> None:
 def test_a_refusal_shows_the_reply_and_fails(shell: Shell) -> None:
     done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_FORGER)
     assert done.exit_code == 1
-    assert "reject at RCPT TO" in done.output
+    assert "reject at end of message" in done.output
     assert "550 5.7.23 The SPF record of partner.example does not permit" in done.output
 
 

@@ -34,6 +34,7 @@ def test_every_check_has_a_page(row) -> None:
     ("check", "enhanced", "page"),
     [
         ("spf", "5.7.23", "spf-fail"),
+        ("spf_fail", "5.7.23", "spf-fail"),
         ("spf", "5.7.24", "spf-error"),
         ("spf", "5.7.25", "anon"),
         ("spf", "5.7.1", "spf-policy"),

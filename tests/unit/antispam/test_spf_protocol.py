@@ -143,6 +143,24 @@ def test_the_problem_names_the_term() -> None:
 # Limits
 
 
+@pytest.mark.parametrize(
+    ("record", "nothing"),
+    [
+        ("v=spf1 -all", True),
+        ("v=spf1 -ALL exp=why.test", True),
+        ("v=spf1 -ip4:192.0.2.0/24 -all", True),
+        ("v=spf1 ip4:203.0.113.1 -all", False),
+        ("v=spf1 ?ip4:203.0.113.1 -all", False),
+        ("v=spf1 include:none.test -all", False),
+        ("v=spf1 redirect=none.test", False),
+    ],
+)
+def test_of_a_fail_it_is_told_whether_the_domain_sends_anything_at_all(record: str, nothing: bool) -> None:
+    """RFC 7208 section 10.1.2 has such a record for domains that send no mail."""
+    outcome = check({**publishing(record), "none.test": {"TXT": ["v=spf1 -all"]}})
+    assert (outcome.result, outcome.sends_nothing) == (Result.FAIL, nothing)
+
+
 def test_eleven_terms_that_ask_the_dns_are_permerror() -> None:
     names = [f"h{number}.example.org" for number in range(11)]
     zones = publishing("v=spf1 " + " ".join(f"a:{name}" for name in names) + " -all")

@@ -42,6 +42,7 @@ REPORT = {"headers": HEADERS[:1], "body": FORWARD, "recipients": ("spam@example.
 KEY = SigningKey.make("s1", "example.net", "rsa")
 # What the checks ask about that an ordinary message gives no reason to.
 SPECIAL: dict[str, dict[str, Any]] = {
+    "spf_fail": {"sender": "ann@elsewhere.example"},
     "forged_marks": {"headers": [(b"X-Spam-Flag", b" NO"), *HEADERS]},
     "own_mail": {"headers": [(b"X-BMS-Pass", b" 1.00"), *HEADERS]},
     "training_address": REPORT,
@@ -82,6 +83,7 @@ NOT_GREYLISTED = (
         "smart_alias",
     ),
     "reputation_signed",
+    "spf_fail",
 )
 EXEMPT = "198.51.100.99"
 USERS = """
@@ -147,7 +149,8 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
     key.write_text(KEY.private_pem)
     key.chmod(0o600)
     (tmp_path / "access").write_text(ACCESS)
-    resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}})
+    elsewhere = {"elsewhere.example": {"TXT": ("v=spf1 ip4:192.0.2.1 -all",)}}
+    resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}, **elsewhere})
     config = USERS.format(folder=tmp_path)
     with FakeClamd(tmp_path / "clamd"), application(tmp_path, resolver, config, clock) as made:
         for sender in ("ann@cbv.example", "ann@dsn.example"):

@@ -52,6 +52,7 @@ def check_host(
         lookups=found.lookups,
         lax=found.lax,
         guess=found.guess,
+        sends_nothing=found.sends_nothing,
     )
 
 
@@ -75,6 +76,7 @@ class _Outcome(NamedTuple):
     lookups: int
     lax: Result | None
     guess: Result | None
+    sends_nothing: bool
     personal: bool
 
 
@@ -111,6 +113,7 @@ def _evaluate(asked: Question, resolver: Lookup, deadline: Deadline) -> _Outcome
         query.lookups,
         lax,
         guess,
+        result is Result.FAIL and query.permits_nobody,
         query.personal,
     )
 

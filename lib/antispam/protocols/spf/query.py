@@ -21,6 +21,7 @@ MAX_QUESTIONS = 200  # DNS questions of one evaluation; ten terms of ten MX or P
 MAX_EXPLANATION = 1024  # octets of an explanation before its macros are expanded
 
 _BLANKS = re.compile(r"[\t\r\n]+")  # as pasted from a spreadsheet or a web page; RFC 7208 section 12 has spaces only
+_MODIFIER = re.compile(r"[a-z][a-z0-9_.-]*=", re.IGNORECASE)  # RFC 7208 section 4.6.1
 _MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?!0+\D)[0-9]*r?[-.+,/_=]*\})", re.IGNORECASE)  # RFC 7208 section 7.1
 
 
@@ -58,6 +59,7 @@ class Query(spf.query):  # type: ignore[misc]
         self._explanation_at: tuple[str, str] | None = None
         address: RdType = "AAAA" if asked.client.version == 6 else "A"
         self._ahead = Ahead(resolver, address, deadline) if isinstance(resolver, AsksAhead) else None
+        self.permits_nobody = False
         self._to_ask: tuple[str, str] | None = None  # the record, and its domain, until a term of it needs the DNS
 
     def forgiving(self) -> Query:
@@ -154,6 +156,8 @@ class Query(spf.query):  # type: ignore[misc]
             if not self.strict:
                 record = _BLANKS.sub(" ", record)
             _demand_sane(record)
+            if domain == self._asked.domain:
+                self.permits_nobody = _permits_nobody(record)
             self._to_ask = record, domain
         return record
 
@@ -220,6 +224,13 @@ def _demand_sane(record: str) -> None:
     if len(record) > MAX_RECORD or any(len(term) > MAX_TERM for term in record.split(" ")):
         raise spf.PermError("The SPF record is too long")
     _demand_macros(record)
+
+
+def _permits_nobody(record: str) -> bool:
+    """Whether every term says fail, whoever the client is: then nothing that the domain sends can be genuine. What a
+    modifier other than redirect says makes no difference (RFC 7208 section 6)."""
+    terms = [term for term in record.lower().split()[1:] if not _MODIFIER.match(term) or term.startswith("redirect=")]
+    return bool(terms) and all(term.startswith("-") for term in terms)
 
 
 def _demand_macros(text: str) -> None:

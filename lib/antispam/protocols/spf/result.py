@@ -69,6 +69,7 @@ class SpfResult:
     lookups      terms that asked the DNS
     lax          with permerror: the result of the forgiving reading
     guess        with none: pass or neutral by the record that was assumed
+    sends_nothing  with fail: the record permits no client at all, as `v=spf1 -all` does
     """
 
     result: Result
@@ -83,6 +84,7 @@ class SpfResult:
     lookups: int = 0
     lax: Result | None = None
     guess: Result | None = None
+    sends_nothing: bool = False
 
     @property
     def effective(self) -> Result:

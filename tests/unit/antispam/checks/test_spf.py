@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from antispam.checks import spf
-from antispam.checks.spf import Doubt
+from antispam.checks._shared.spf.settings import Doubt, Refuse
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import parse_text
@@ -34,6 +34,7 @@ ZONES: dict[str, Any] = {
     "mx.bare.test": {"A": [BAD]},
     "mx.client.test": {"TXT": [f"v=spf1 ip4:{GOOD} ip4:{BAD} -all"]},
     "forwarder.test": {"TXT": [f"v=spf1 ip4:{BAD} -all"]},
+    "parked.test": {"TXT": ["v=spf1 -all exp=why.example.org"]},
 }
 
 
@@ -52,7 +53,7 @@ class Case:
         headers: tuple[Header, ...] = (),
         **options: Any,
     ) -> None:
-        self.settings = spf.Settings(**options)
+        self.settings = spf.Settings(**{"refuse": Refuse.AT_ONCE, **options})
         self.connection = Connection("c", ip=ip, helo=helo, name=name, receiver="mx.example.com")
         findings = Findings(self.connection.findings, known)
         self.message = Message("m", mail_from, 0.0, Body(1000), auth=auth or Auth(), findings=findings)
@@ -141,6 +142,33 @@ def test_the_helo_name_is_not_asked_about_where_mail_from_passes_or_is_null() ->
 def test_defaults_refuse_fail_and_delay_temporary_errors(mail_from: str, ip: str, code: int, enhanced: str) -> None:
     verdict = Case(mail_from, ip).decide()
     assert (verdict.code, verdict.enhanced) == (code, enhanced)
+
+
+def test_as_shipped_a_fail_waits_for_the_end_of_the_message() -> None:
+    verdict = Case(refuse=Refuse.END).decide()
+    assert verdict.action is Action.CONTINUE
+    assert verdict.reason == "SPF fail for example.org, to be refused unless the message is vouched for"
+
+
+def test_a_helo_name_that_spf_denies_waits_as_well() -> None:
+    assert Case("joe@neutral.test", helo="example.org", refuse=Refuse.END).decide().action is Action.CONTINUE
+
+
+@pytest.mark.parametrize(("mail_from", "helo"), [("joe@parked.test", "x.test"), ("joe@neutral.test", "parked.test")])
+def test_a_domain_that_sends_nothing_is_refused_at_once(mail_from: str, helo: str) -> None:
+    assert Case(mail_from, helo=helo, refuse=Refuse.END).decide().enhanced == "5.7.23"
+
+
+@pytest.mark.parametrize(
+    ("entry", "action"), [("REJECT", Action.REJECT), ("BAN", Action.REJECT), ("QUARANTINE", Action.QUARANTINE)]
+)
+def test_an_entry_of_the_access_map_does_not_wait(entry: str, action: Action) -> None:
+    assert Case(refuse=Refuse.END, access=f"spf-fail:example.org {entry}").decide().action is action
+
+
+def test_what_else_is_refused_is_refused_at_once() -> None:
+    assert Case("joe@slow.test", refuse=Refuse.END).decide().code == 451
+    assert Case("joe@soft.test", refuse=Refuse.END, reject_neutral=("soft.test",)).decide().code == 550
 
 
 def test_a_permanent_error_goes_on_by_default() -> None:

@@ -1,0 +1,102 @@
+"""What follows from what SPF found: by the access map first, by [spf] where that is silent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.checks._shared.spf.replies import found, refusal
+from antispam.checks._shared.spf.settings import Doubt, Refuse, SpfSettings
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey
+from antispam.mail.evidence import SpfFinding
+from antispam.mail.verdicts import Action, Callback, Verdict
+from antispam.net.addresses import Mailbox, host_list, parse_mailbox
+from antispam.protocols.spf import Result, SpfResult
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is decided.
+
+    verdict  at MAIL FROM
+    waiting  the refusal that the end of the message brings unless something vouches for it; None for none
+    """
+
+    verdict: Verdict
+    waiting: Verdict | None = None
+
+
+def judge(finding: SpfFinding, settings: SpfSettings, policy: AccessMap | AccessTable) -> Judgement:
+    """The first that has something to say: the HELO name, then MAIL FROM. Pure, as decide() of a check is."""
+    if finding.mailfrom is None:
+        return Judgement(_go_on(f"trusted forwarder {finding.forwarder}"))
+    helo = Judgement(_go_on("")) if finding.helo is None else _of_helo(finding.helo, settings, policy)
+    if helo.verdict.action is not Action.CONTINUE:
+        return helo
+    mailfrom = _of_mailfrom(finding, finding.mailfrom, settings, policy)
+    verdict, callback = mailfrom.verdict, helo.verdict.callback
+    if callback and verdict.action is Action.CONTINUE and verdict.callback is None:
+        verdict = dataclasses.replace(verdict, callback=callback)
+    return Judgement(verdict, helo.waiting or mailfrom.waiting)
+
+
+def _of_helo(outcome: SpfResult, settings: SpfSettings, policy: AccessMap | AccessTable) -> Judgement:
+    entry = policy.policy(f"helo-{outcome.result}", outcome.domain or outcome.helo)
+    if entry is not None:
+        return Judgement(_obey(entry, outcome, outcome.result))
+    return _refused(outcome, outcome.result, settings) if outcome.result is Result.FAIL else _going_on(outcome)
+
+
+def _of_mailfrom(
+    finding: SpfFinding, outcome: SpfResult, settings: SpfSettings, policy: AccessMap | AccessTable
+) -> Judgement:
+    result = outcome.effective
+    entry = policy.policy(f"spf-{result}", _sender(outcome))
+    if entry is not None:
+        return Judgement(_obey(entry, outcome, result))
+    domain = outcome.domain
+    if result is Result.FAIL and finding.helo_valid and domain in host_list(settings.accept_fail):
+        result = Result.SOFTFAIL
+    unknown = result is Result.NONE and not finding.named and not finding.helo_valid
+    if result in (Result.SOFTFAIL, Result.NEUTRAL) and domain in host_list(settings.reject_neutral):
+        refused = result is Result.NEUTRAL or domain not in host_list(settings.accept_softfail)
+    elif result is Result.NONE:
+        refused = settings.reject_noptr and unknown
+    else:
+        refused = result in (Result.FAIL, Result.TEMPERROR)
+        refused |= result is Result.PERMERROR and settings.reject_permerror
+    if refused:
+        return _refused(outcome, result, settings)
+    soft = result is Result.SOFTFAIL and domain not in host_list(settings.accept_softfail)
+    verdict = _go_on(found(outcome))
+    if settings.doubtful is not Doubt.NOTHING and (unknown or soft):
+        callback = Callback(settings.doubtful.upper(), f"spf-{outcome.effective}")
+        verdict = dataclasses.replace(verdict, callback=callback)
+    return Judgement(verdict)
+
+
+def _refused(outcome: SpfResult, result: Result, settings: SpfSettings) -> Judgement:
+    """At once, or at the end of the message: a forwarder makes SPF fail, and leaves the signature as it was. Of a domain that
+    sends nothing there is no honest mail to forward."""
+    refused = refusal(outcome, result)
+    if result is Result.FAIL and settings.refuse is Refuse.END and not outcome.sends_nothing:
+        return Judgement(_go_on(f"{found(outcome)}, to be refused unless the message is vouched for"), refused)
+    return Judgement(refused)
+
+
+def _sender(outcome: SpfResult) -> Mailbox:
+    local = parse_mailbox(outcome.mailfrom).local if outcome.mailfrom else "postmaster"
+    return Mailbox(local, outcome.domain)
+
+
+def _going_on(outcome: SpfResult) -> Judgement:
+    return Judgement(_go_on(found(outcome)))
+
+
+def _go_on(reason: str) -> Verdict:
+    return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _obey(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
+    """What an entry of the access map wants done about a result."""
+    reason = f"{found(outcome)}, access map {entry.key} {entry.action}"
+    return obey(entry, dataclasses.replace(refusal(outcome, result), reason=reason))

@@ -1,0 +1,74 @@
+"""What an SPF result is called in the log, and what its sender is told."""
+
+from __future__ import annotations
+
+from antispam.mail.verdicts import Verdict, reject, tempfail
+from antispam.protocols.spf import Result, SpfResult
+
+
+def found(outcome: SpfResult) -> str:
+    """The result in words for the log."""
+    notes = [f"lax {outcome.lax}"] if outcome.lax else []
+    notes += [f"guessed {outcome.guess}"] if outcome.guess else []
+    notes += [outcome.problem] if outcome.problem else []
+    identity = "HELO SPF" if outcome.identity == "helo" else "SPF"
+    return f"{identity} {outcome.result} for {outcome.domain or 'no domain'}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
+
+
+def refusal(outcome: SpfResult, result: Result) -> Verdict:
+    """A refusal that tells an honest sender what to do. A temporary error is never refused for good (RFC 7208 section 8.6)."""
+    text = "\n".join(_told(outcome, result))
+    match result:
+        case Result.TEMPERROR:
+            return tempfail(text, found(outcome), enhanced="4.7.24")
+        case Result.PERMERROR:
+            return reject(text, found(outcome), enhanced="5.7.24")
+        case Result.FAIL:
+            return reject(text, found(outcome), enhanced="5.7.23")
+        case Result.NONE:  # three strikes: no honest server has no name, no HELO name and no record
+            return reject(text, found(outcome), enhanced="5.7.25", demerits=1)
+        case _:
+            return reject(text, found(outcome))
+
+
+def _told(outcome: SpfResult, result: Result) -> list[str]:
+    """What was found and what can be done about it, in sentences of less than a line."""
+    domain, ip = outcome.domain or outcome.helo, outcome.ip
+    record = f"Ask the administrator of {domain} to add {ip} to its SPF record"
+    match result:
+        case Result.FAIL if outcome.identity == "helo":
+            return [
+                f"The mail server at {ip} calls itself {domain}, but the SPF record of {domain} does not permit that.",
+                f"{record}, or to correct the name that the server gives at HELO.",
+            ]
+        case Result.FAIL:
+            explained = [f"{domain} explains: {outcome.explanation}"] if outcome.explanation else []
+            return [
+                f"The SPF record of {domain} does not permit {ip} to send mail with that sender address.",
+                *explained,
+                f"If the message is yours, send it through the mail server that your provider gave you. {record}.",
+            ]
+        case Result.SOFTFAIL | Result.NEUTRAL:
+            return [
+                f"Mail from {domain} is forged often, so that it must pass SPF here; for {ip} the result is {result}.",
+                f"Send it through the mail server that your provider gave you. {record}.",
+            ]
+        case Result.PERMERROR:
+            return [
+                f"The SPF record of {domain} has an error: {outcome.problem or 'it cannot be understood'}.",
+                f"Ask the administrator of {domain} to correct it; until then its mail cannot be told from forgeries.",
+            ]
+        case Result.TEMPERROR:
+            return [
+                f"The SPF record of {domain} could not be looked up: {outcome.problem or 'no answer'}.",
+                f"The message will be accepted once the name servers of {domain} answer; your server tries again by itself.",
+            ]
+        case Result.NONE:
+            return [
+                f"The mail server at {ip} can't be identified: it has no host name that resolves back to it (PTR record),",
+                f"no valid HELO name, and {domain} publishes no SPF record. Any one of them would do.",
+            ]
+        case _:
+            return [f"Mail from {domain} is not accepted here, although {ip} is permitted to send it."]

@@ -1,0 +1,89 @@
+"""[spf]: what is asked of SPF, and what follows from the answer."""
+
+from __future__ import annotations
+
+import enum
+
+from antispam.net.addresses import host_list, is_hostname, normalize_domain
+from antispam.settings import CheckSettings, option, section
+from antispam.settings.values import boolean, not_negative
+
+MAX_FORWARDERS = 20  # each costs an SPF check of its own
+
+
+def _guess(text: str) -> bool | str:
+    """Yes, no, or the record to assume."""
+    return " ".join(text.split()) if text.strip().lower().startswith("v=spf1") else boolean(text)
+
+
+def _forwarders(names: tuple[str, ...]) -> None:
+    if len(names) > MAX_FORWARDERS:
+        raise ValueError(f"at most {MAX_FORWARDERS}: each is checked for every message")
+    for name in names:
+        if not is_hostname(normalize_domain(name)):
+            raise ValueError(f"{name!r} is not a domain; its SPF record says which servers it has")
+
+
+class Doubt(enum.StrEnum):
+    """What to do about results that are neither good nor refused."""
+
+    NOTHING = "nothing"
+    CBV = "cbv"
+    DSN = "dsn"
+
+
+class Refuse(enum.StrEnum):
+    """When a fail is refused."""
+
+    END = "end"
+    AT_ONCE = "at_once"
+
+
+@section("spf")
+class SpfSettings(CheckSettings):
+    """[spf]: Sender Policy Framework, RFC 7208."""
+
+    refuse: Refuse = option(
+        Refuse.END,
+        "when a fail is refused: end, at the end of the message, unless a DKIM signature that goes with From or MAIL FROM "
+        "vouches for it (forwarders); at_once, at RCPT. Domains that send nothing (v=spf1 -all) are refused at once either way",
+    )
+    best_guess: bool | str = option(
+        False,
+        "assume 'v=spf1 a/24 mx/24 ptr', or the record given here, for domains that publish nothing; counts for, never against",
+        parse=_guess,
+    )
+    lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
+    reject_permerror: bool = option(
+        False, "refuse mail of domains whose record has an error, where nothing can be understood of it"
+    )
+    void_lookups: int = option(
+        2,
+        "how many terms of a record may name what does not exist, before that is an error; counts where lax_permerror does not",
+        check=not_negative,
+    )
+    delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
+    reject_neutral: tuple[str, ...] = option(
+        (), "domains whose mail must pass: refuse neutral and softfail", check=host_list
+    )
+    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is taken for good", check=host_list)
+    accept_fail: tuple[str, ...] = option(
+        (),
+        "domains whose fail counts as softfail if the client's HELO name is confirmed: their record is wrong",
+        check=host_list,
+    )
+    reject_noptr: bool = option(
+        False, "refuse clients that have neither a PTR record, nor a valid HELO name, nor an SPF record"
+    )
+    doubtful: Doubt = option(
+        Doubt.NOTHING,
+        "cbv or dsn, as in the access map, where the options above don't refuse: softfail that is not taken for good, fail "
+        "that counts as softfail, clients that reject_noptr would refuse; nothing goes on",
+    )
+    trusted_forwarder: tuple[str, ...] = option(
+        (),
+        "domains that forward mail without SRS: their servers, by their own SPF records, may use any MAIL FROM",
+        check=_forwarders,
+    )
+    explain: bool = option(True, "put the domain owner's explanation (exp=) into the refusal")
+    supply_sender: bool = option(False, "add MAIL FROM as Sender where there is none and From has another domain")

@@ -1,0 +1,105 @@
+"""An SPF fail, once the whole message is there: is it forged, or was it forwarded?
+
+A forwarder that keeps the envelope sender makes SPF fail, and a DKIM signature survives it. So a fail is refused only where no
+signature passes whose domain goes with From or MAIL FROM. Evidence and settings are those of checks/spf.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from antispam.checks._shared.spf.judging import judge
+from antispam.checks._shared.spf.settings import SpfSettings
+from antispam.deadline import Deadline
+from antispam.journey.services import Services
+from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import authors
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import DkimFinding, SpfFailFinding, SpfFinding
+from antispam.mail.findings import Findings
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Action, Verdict
+from antispam.net.addresses import is_hostname, normalize_domain, parents
+from antispam.net.resolver import DNSTemporaryError
+from antispam.protocols.dkim import DkimResult
+from antispam.protocols.dmarc import same_organization
+from antispam.text import for_log
+
+NAME = "spf_fail"
+Settings = SpfSettings
+Finding = SpfFailFinding
+LOOKS_UP = True
+
+
+def ready(message: Message, services: Services) -> bool:
+    """Whether nothing waits, or what decides is known: with no time left the resolver says only what it knows."""
+    return not _waits(message, services) or not _found(message, services, Deadline.after(0)).error
+
+
+def collect(
+    connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
+) -> SpfFailFinding | None:
+    """None where no refusal waits."""
+    if message is None or not _waits(message, services):
+        return None
+    return _found(message, services, services.deadline)
+
+
+def _waits(message: Message, services: Services) -> bool:
+    spf = message.findings.get(SpfFinding)
+    if spf is None or spf.error:
+        return False
+    return judge(spf, services.settings[Settings], services.access).waiting is not None
+
+
+def _found(message: Message, services: Services, deadline: Deadline) -> SpfFailFinding:
+    """What vouches. A signature whose key or alignment can't be looked up now may vouch later: that is an error."""
+    dkim = message.findings.get(DkimFinding)
+    signatures = dkim.signatures if dkim is not None else ()
+    if signatures and not message.body.complete:
+        return SpfFailFinding(vouched="the message is signed, and too large to be verified")
+    undecided = ""
+    for one in signatures:
+        if not one.domain or one.result not in (DkimResult.PASS, DkimResult.TEMPERROR):
+            continue
+        try:
+            identity = _identity_of(one.domain, message, services, deadline)
+        except DNSTemporaryError as error:
+            undecided = undecided or for_log(str(error), 200)
+            continue
+        if identity and one.result is DkimResult.PASS:
+            return SpfFailFinding(vouched=f"DKIM signature of {one.domain}, which goes with {identity}")
+        if identity:
+            undecided = undecided or f"DKIM of {one.domain}: {one.reason}"
+    return SpfFailFinding(error=undecided)
+
+
+def _identity_of(signer: str, message: Message, services: Services, deadline: Deadline) -> str:
+    """Which of the message's identities the signing domain answers for, "" for none: those of its own organization (RFC 9989
+    section 4.10.2), and those below it. Raises DNSTemporaryError."""
+    found = authors(message)
+    candidates = {"From": found[0].domain if len(found) == 1 else "", "MAIL FROM": _sender_domain(message)}
+    named = {name: domain for name, domain in candidates.items() if is_hostname(domain)}
+    for name, domain in named.items():
+        if signer in parents(domain) and "." in signer:
+            return name
+    for name, domain in named.items():
+        if same_organization(signer, domain, services.resolver, deadline):
+            return name
+    return ""
+
+
+def _sender_domain(message: Message) -> str:
+    return normalize_domain(message.mail_from.rpartition("@")[2])
+
+
+def decide(
+    finding: SpfFailFinding, findings: Findings, settings: SpfSettings, policy: AccessMap | AccessTable
+) -> Verdict:
+    spf = findings.get(SpfFinding)
+    waiting = judge(spf, settings, policy).waiting if spf is not None else None
+    if waiting is None:
+        return CONTINUE
+    if finding.vouched:
+        return Verdict(Action.CONTINUE, reason=f"{waiting.reason}, not refused: {finding.vouched}")
+    return dataclasses.replace(waiting, reason=f"{waiting.reason}, and no signature that vouches")
