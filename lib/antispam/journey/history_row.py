@@ -1,21 +1,30 @@
-"""From a finished transaction to its row of the history."""
+"""From a finished transaction to its rows of the history."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from antispam.mail.authors import authors
 from antispam.mail.decisions import Decision
+from antispam.mail.message import Message
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Verdict
+from antispam.net.addresses import parse_mailbox
+from antispam.store.history_search import Role
 from antispam.text import from_wire
 
+_MAX_ADDRESSES = 1000  # by which one message is found
 
-def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:
-    """The history row of a finished transaction."""
+
+def row_for(subject: Subject, verdict: Verdict, node: str, *, with_subject: bool = True) -> dict[str, Any]:
+    """The history row of a finished transaction; without what its Subject says where that is not to be stored."""
     message, connection = subject.message, subject.connection
     assert message is not None
+    author = next(iter(authors(message)), "")
     return {
         "ref": message.ref,
         "received_at": message.received_at,
@@ -25,6 +34,9 @@ def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:
         "client_name": from_wire(connection.name, 255),
         "helo": from_wire(connection.helo, 255),
         "mail_from": from_wire(message.mail_from, 320),
+        "message_id": from_wire(_first(message, b"message-id").strip("<> "), 255),
+        "author": from_wire(str(author), 320),
+        "subject": from_wire(_first(message, b"subject"), 255) if with_subject else "",
         "size": message.body.size,
         "action": str(verdict.action),
         "code": verdict.code,
@@ -33,6 +45,23 @@ def row_for(subject: Subject, verdict: Verdict, node: str) -> dict[str, Any]:
         "findings": _json(message.findings.to_builtins()),
         "decisions": _json([_decision(decision) for decision in all_decisions(subject)]),
     }
+
+
+def address_rows(message: Message) -> Iterator[dict[str, Any]]:
+    """The rows by which people find the message: its senders and recipients, those that were refused among them."""
+    named = itertools.chain(
+        [(Role.SENDER, parse_mailbox(message.mail_from))],
+        ((Role.AUTHOR, author) for author in authors(message)),
+        ((Role.RECIPIENT, parse_mailbox(recipient.address)) for recipient in message.recipients),
+    )
+    known = ((role, from_wire(one.domain, 255), from_wire(one.local.lower(), 255)) for role, one in named if one)
+    common = {"received_at": message.received_at, "ref": message.ref}
+    for role, domain, local in itertools.islice(dict.fromkeys(known), _MAX_ADDRESSES):
+        yield {"domain": domain, "local": local, "role": str(role)} | common
+
+
+def _first(message: Message, name: bytes) -> str:
+    return next((header.decoded.strip() for header in message.fields(name)), "")
 
 
 def _recipient(recipient: Any) -> dict[str, Any]:
@@ -46,13 +75,16 @@ def _recipient(recipient: Any) -> dict[str, Any]:
 
 def _decision(decision: Decision) -> dict[str, Any]:
     verdict = decision.verdict
-    return {
+    row: dict[str, Any] = {
         "check": decision.check,
         "action": str(verdict.action),
         "code": verdict.code,
         "mode": str(decision.mode),
         "reason": from_wire(verdict.reason),
     }
+    if verdict.action.refuses:
+        row |= {"enhanced": verdict.enhanced, "text": from_wire(verdict.text)}
+    return row
 
 
 def _json(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from antispam.journey.history_row import row_for
+from antispam.journey.history_row import address_rows, row_for
 from antispam.mail.message import Message
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import Verdict
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class StoreRecorder:
-    """The recorder over the store; one a worker. `posted` is set once there is a letter to send."""
+    """The recorder over the store; one a worker. `posted` is set once there is a letter to send; `subjects` says whether the
+    history keeps what Subject says."""
 
     def __init__(
         self,
@@ -30,15 +31,22 @@ class StoreRecorder:
         history: HistoryWriter,
         clock: Callable[[], float],
         posted: threading.Event | None = None,
+        *,
+        subjects: bool = True,
     ) -> None:
         self._store = store
         self._history = history
         self._clock = clock
         self._posted = posted
+        self._subjects = subjects
 
     def record(self, subject: Subject, verdict: Verdict) -> None:
         """The finished transaction, for the history; best effort."""
-        self._history.record(lambda node: row_for(subject, verdict, node))
+        message = subject.message
+        assert message is not None
+        self._history.record(
+            lambda node: row_for(subject, verdict, node, with_subject=self._subjects), lambda: address_rows(message)
+        )
 
     def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
         """What is kept from some users and what is sent to others by another way: all of it, or (False) nothing."""

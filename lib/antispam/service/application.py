@@ -223,7 +223,9 @@ class Application:
             self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
         self._recorder: Recorder = _NoTrace()
         if self.history is not None:
-            self._recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted)
+            self._recorder = StoreRecorder(
+                self.store, self.history, clock, posted=self._posted, subjects=settings[StoreSettings].history_subject
+            )
         self.dictionaries = Dictionaries(learned or self.store)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(

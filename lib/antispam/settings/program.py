@@ -97,6 +97,9 @@ class StoreSettings:
     )
     busy_timeout: float = option(5.0, "how long to wait for a lock", parse=duration("s"), check=positive)
     history: bool = option(True, "record every message's findings and verdict")
+    history_subject: bool = option(
+        True, "record what Subject says, so that people recognise their mail in the answers of `bms explain`"
+    )
     history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"), check=positive)
 
 

@@ -7,7 +7,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from antispam.chores import failed, steady
 from antispam.mail.findings import Finding, Findings
 from antispam.store.engine import SLICE, Store, StoreError
-from antispam.store.schema import history
+from antispam.store.schema import history, history_address
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
@@ -52,10 +52,17 @@ class HistoryWriter:
         self._thread = steady("history", self._write_all, self._stopping, pause=pause)
         self._thread.start()
 
-    def record(self, make_row: Callable[[str], Mapping[str, Any]]) -> None:
-        """A finished transaction. `make_row` is given our node's name; it is not called where no history is kept."""
+    def record(
+        self,
+        make_row: Callable[[str], Mapping[str, Any]],
+        make_addresses: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+    ) -> None:
+        """A finished transaction. `make_row` is given our node's name, `make_addresses` makes the rows of history_address; they
+        are not called where no history is kept."""
         if self._keep:
             self.put(history, make_row(self._node))
+            for row in make_addresses():
+                self.put(history_address, row)
 
     def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
         """Another row to write when there is time, best effort."""
@@ -153,4 +160,6 @@ def findings(store: Store, ref: str, *kinds: type[Finding]) -> Findings:
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
     """Forget a slice of the messages that came before that time (seconds since the epoch); call again while it returns
     any. Raises StoreError."""
-    return store.delete_slice(history, history.c.received_at < before, slice_size)
+    return sum(
+        store.delete_slice(table, table.c.received_at < before, slice_size) for table in (history_address, history)
+    )

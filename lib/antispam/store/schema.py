@@ -31,6 +31,9 @@ history = sa.Table(
     sa.Column("client_name", sa.String(255), nullable=False),
     sa.Column("helo", sa.String(255), nullable=False),
     sa.Column("mail_from", sa.String(320), nullable=False),
+    sa.Column("message_id", sa.String(255), nullable=False, server_default=""),  # without angle brackets
+    sa.Column("author", sa.String(320), nullable=False, server_default=""),  # the first address in From
+    sa.Column("subject", sa.String(255), nullable=False, server_default=""),  # [store] history_subject
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("action", sa.String(16), nullable=False),
     sa.Column("code", sa.Integer, nullable=False),
@@ -38,6 +41,21 @@ history = sa.Table(
     sa.Column("recipients", PackedJson, nullable=False),  # [{"address", "refused", "findings", "decisions"}]
     sa.Column("findings", PackedJson, nullable=False),  # {check: finding}
     sa.Column("decisions", PackedJson, nullable=False),  # [{"check", "action", ...}]
+    sa.Index("history_message_id", "message_id"),
+    sa.Index("history_queue_id", "queue_id"),
+)
+
+# Who had to do with a message, so that it is found by a person.
+history_address = sa.Table(
+    "history_address",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("domain", sa.String(255), nullable=False),
+    sa.Column("local", sa.String(255), nullable=False),  # in lower case
+    sa.Column("received_at", Seconds, nullable=False, index=True),
+    sa.Column("ref", sa.String(16), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Index("history_address_who", "domain", "local", "received_at"),
 )
 
 greylist = sa.Table(

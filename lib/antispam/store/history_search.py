@@ -1,0 +1,155 @@
+"""Finds messages in the history: by their reference, queue ID or Message-ID, and by the people who had to do with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from antispam.net.addresses import Mailbox, normalize_domain, parse_mailbox
+from antispam.store.engine import Store
+from antispam.store.schema import history, history_address
+
+
+class Role(enum.StrEnum):
+    """What somebody had to do with a message."""
+
+    SENDER = "sender"  # of the envelope
+    AUTHOR = "author"  # in From
+    RECIPIENT = "recipient"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for; "" and None leave it open. All that is given must hold.
+
+    name             the reference, or the MTA's queue ID
+    message_id       with or without angle brackets
+    sender           an address or a domain: of the envelope sender or the author
+    recipient        an address or a domain
+    since, until     seconds since the epoch
+    """
+
+    name: str = ""
+    message_id: str = ""
+    sender: str = ""
+    recipient: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+class Decision(msgspec.Struct):
+    """What a check decided, as it is stored. `text` is what a refusal said, `enhanced` its status code."""
+
+    check: str = ""
+    action: str = ""
+    code: int = 0
+    mode: str = ""
+    reason: str = ""
+    enhanced: str = ""
+    text: str = ""
+
+
+class Recipient(msgspec.Struct):
+    """A recipient with what concerned it alone."""
+
+    address: str = ""
+    refused: Decision | None = None
+    findings: dict[str, Any] = {}
+    decisions: list[Decision] = []
+
+
+class Transaction(msgspec.Struct, kw_only=True):
+    """A message of the history. Times in seconds since the epoch, size in octets."""
+
+    ref: str
+    received_at: float
+    node: str
+    queue_id: str
+    client_ip: str
+    client_name: str
+    helo: str
+    mail_from: str
+    message_id: str
+    author: str
+    subject: str
+    size: int
+    action: str
+    code: int
+    reason: str
+    recipients: list[Recipient]
+    findings: dict[str, Any]
+    decisions: list[Decision]
+
+
+_ROWS = 4  # that one message has for one domain, as a rule at most
+_PLAIN = ("recipients", "findings", "decisions")
+
+
+def search(store: Store, wanted: Search, limit: int) -> list[Transaction]:
+    """The newest that fit, the newest first, at most `limit`. Raises StoreError."""
+    found: dict[str, Transaction] = {}
+    with store.read() as connection:
+        for row in connection.execute(_query(wanted).limit(limit * _ROWS)).mappings():
+            if row["ref"] not in found:
+                found[row["ref"]] = _transaction(row)
+            if len(found) == limit:
+                break
+    return list(found.values())
+
+
+def _query(wanted: Search) -> sa.Select[Any]:
+    """Newest first, by an index that has them in that order: of the addresses where one is given."""
+    people = [
+        (history_address.alias(f"people{number}"), address, roles)
+        for number, (address, roles) in enumerate(
+            [(wanted.sender, (Role.SENDER, Role.AUTHOR)), (wanted.recipient, (Role.RECIPIENT,))]
+        )
+        if address
+    ]
+    query, at = sa.select(history), history.c.received_at
+    for table, address, roles in people:
+        same = sa.and_(table.c.ref == history.c.ref, table.c.received_at == at)
+        query = query.join(table, same).where(table.c.role.in_(map(str, roles)), *_is(table, address))
+    if people:
+        at = people[-1][0].c.received_at
+    if wanted.name:
+        # Two look-ups: an OR over two indexes is read row by row by some planners.
+        named = [sa.select(history.c.id).where(column == wanted.name) for column in (history.c.ref, history.c.queue_id)]
+        query = query.where(history.c.id.in_(sa.union(*named).scalar_subquery()))
+    if wanted.message_id:
+        query = query.where(history.c.message_id == wanted.message_id.strip().strip("<>")[:255])
+    return query.where(*_within(at, wanted)).order_by(at.desc(), history.c.id.desc())
+
+
+def _is(table: sa.FromClause, address: str) -> list[sa.ColumnElement[bool]]:
+    """The row names this address, or somebody in this domain."""
+    one = parse_mailbox(address) if "@" in address else Mailbox("", normalize_domain(address))
+    domain = [table.c.domain == one.domain[:255]]
+    return [*domain, table.c.local == one.local.lower()[:255]] if one.local else domain
+
+
+def _within(column: sa.ColumnElement[Any], wanted: Search) -> list[sa.ColumnElement[bool]]:
+    since = [] if wanted.since is None else [column >= wanted.since]
+    return since + ([] if wanted.until is None else [column < wanted.until])
+
+
+def _transaction(row: sa.RowMapping) -> Transaction:
+    plain = {name: row[name] for name in Transaction.__struct_fields__ if name not in _PLAIN}
+    return Transaction(
+        recipients=_decoded(row["recipients"], list[Recipient]),
+        findings=_decoded(row["findings"], dict[str, Any]),
+        decisions=_decoded(row["decisions"], list[Decision]),
+        **plain,
+    )
+
+
+def _decoded(stored: str, kind: Any) -> Any:
+    """What is damaged counts as empty: the rest of the row still answers the question."""
+    try:
+        return msgspec.json.decode(stored, type=kind)
+    except (msgspec.DecodeError, ValueError):
+        return kind()

@@ -1,0 +1,130 @@
+"""Messages are found in the history by what people know of them."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from antispam.journey.history_row import address_rows, row_for
+from antispam.mail.connection import Connection
+from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.subject import Subject
+from antispam.mail.verdicts import CONTINUE, reject
+from antispam.store.history import HistoryWriter, purge
+from antispam.store.history_search import Search, search
+from antispam.store.schema import history, history_address
+
+pytestmark = pytest.mark.every_database
+
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def write(store):
+    """Writes down a message, as the filter does."""
+    writer = HistoryWriter(store)
+
+    def write(ref, sender="ann@example.org", recipients=("bob@example.com",), at=NOW, verdict=CONTINUE, **fields):
+        message = Message(ref, sender, at, Body(1 << 10), queue_id=fields.pop("queue_id", ""))
+        message.headers.extend(Header(name.replace("_", "-").encode(), text.encode()) for name, text in fields.items())
+        message.recipients.extend(Recipient(address) for address in recipients)
+        subject = Subject(Connection(ref="c", ip="192.0.2.1"), message)
+        writer.record(lambda node: row_for(subject, verdict, node), lambda: address_rows(message))
+        writer.flush()
+
+    yield write
+    writer.close()
+
+
+def refs(store, limit=10, **wanted):
+    return [one.ref for one in search(store, Search(**wanted), limit)]
+
+
+def test_by_its_reference(store, write):
+    write("ref1")
+    write("ref2")
+    assert refs(store, name="ref2") == ["ref2"]
+
+
+def test_by_the_mtas_queue_id(store, write):
+    write("ref1", queue_id="4XyZ1")
+    assert refs(store, name="4XyZ1") == ["ref1"]
+
+
+def test_by_its_message_id_with_and_without_brackets(store, write):
+    write("ref1", Message_ID=" <a.b@example.org>")
+    assert refs(store, message_id="<a.b@example.org>") == refs(store, message_id="a.b@example.org") == ["ref1"]
+
+
+def test_by_the_envelope_sender_and_by_the_author(store, write):
+    write("ref1", sender="bounce@list.example", From="Ann <Ann@Example.ORG>")
+    assert refs(store, sender="bounce@list.example") == refs(store, sender="ann@example.org") == ["ref1"]
+
+
+def test_by_a_domain(store, write):
+    write("ref1", sender="ann@example.org", From="other@example.org")
+    write("ref2", sender="ann@sub.example.org")
+    assert refs(store, sender="example.org") == refs(store, sender="@EXAMPLE.org") == ["ref1"]
+
+
+def test_by_a_recipient_who_was_refused(store, write):
+    write("ref1", recipients=("bob@example.com", "nobody@example.com"))
+    assert refs(store, recipient="nobody@example.com") == ["ref1"]
+
+
+def test_all_that_is_given_must_hold(store, write):
+    write("ref1", sender="ann@example.org", recipients=("bob@example.com",))
+    write("ref2", sender="ann@example.org", recipients=("eve@example.com",))
+    assert refs(store, sender="ann@example.org", recipient="eve@example.com") == ["ref2"]
+
+
+def test_the_newest_come_first_and_no_more_than_asked_for(store, write):
+    for number in range(5):
+        write(f"ref{number}", at=NOW + number)
+    assert refs(store, sender="ann@example.org", limit=2) == ["ref4", "ref3"]
+
+
+def test_within_a_time(store, write):
+    for number in range(5):
+        write(f"ref{number}", at=NOW + number)
+    assert refs(store, recipient="bob@example.com", since=NOW + 1, until=NOW + 3) == ["ref2", "ref1"]
+
+
+def test_an_international_domain_has_one_form(store, write):
+    write("ref1", sender="jürgen@bücher.example")
+    assert refs(store, sender="jürgen@xn--bcher-kva.example") == ["ref1"]
+
+
+def test_what_a_refusal_said_is_kept(store, write):
+    write("ref1", verdict=reject("Please don't.", "it was bad"))
+    (found,) = search(store, Search(name="ref1"), 1)
+    assert (found.action, found.reason) == ("reject", "it was bad")
+
+
+def test_the_subject_is_decoded_and_short(store, write):
+    write("ref1", Subject=" =?utf-8?q?Gr=C3=BC=C3=9Fe?=" + " x" * 300)
+    (found,) = search(store, Search(name="ref1"), 1)
+    assert found.subject.startswith("Grüße x x")
+    assert len(found.subject) <= 255
+
+
+def test_the_subject_is_not_stored_where_that_is_not_wanted():
+    message = Message("ref1", "", NOW, Body(1))
+    message.headers.append(Header(b"Subject", b" secret"))
+    assert row_for(Subject(Connection(ref="c"), message), CONTINUE, "", with_subject=False)["subject"] == ""
+
+
+def test_what_is_forgotten_is_found_no_more(store, write):
+    write("old", at=NOW - 100)
+    write("new")
+    while purge(store, NOW - 50):
+        pass
+    with store.read() as connection:
+        left = connection.scalars(sa.select(history_address.c.ref).distinct()).all()
+        assert (left, connection.scalars(sa.select(history.c.ref)).all()) == (["new"], ["new"])
+
+
+def test_thousands_of_recipients_are_bounded(store, write):
+    message = Message("ref1", "", NOW, Body(1))
+    message.recipients.extend(Recipient(f"u{number}@example.com") for number in range(5000))
+    assert len(list(address_rows(message))) == 1000
