@@ -18,13 +18,14 @@ import msgspec
 import rich.console
 import sqlalchemy as sa
 
-from antispam.journey.delivery import Outcome
+from antispam.commands import scan_words
 from antispam.journey.session import Session
 from antispam.journey.table import Journey
 from antispam.learning.delivered import as_delivered
 from antispam.learning.teacher import Reasons
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
+from antispam.mail.draft import Edit
 from antispam.mail.evidence import ScoreFinding
 from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Message, split_message
@@ -62,6 +63,7 @@ class Report:
     decisions: tuple[Decision, ...]
     findings: dict[str, Any]
     edits: tuple[str, ...]
+    outcome: str
     features: dict[str, Reasons]
     scores: dict[str, ScoreFinding]
 
@@ -77,21 +79,23 @@ def scan(application: Application, file: str, raw: bytes, envelope: Envelope) ->
     verdict, spoken_at = _envelope(session, envelope)
     message = session.message
     assert message is not None
-    edits: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
     if verdict is None:
         for header in headers:
             session.header(*header)
         session.body(body)
         outcome = session.end("scan")
         session.taken()
-        verdict, spoken_at, edits = outcome.verdict, "end of message", _describe_edits(outcome)
+        verdict, spoken_at, edits = outcome.verdict, "end of message", outcome.edits
+    findings = _findings(message)
     report = Report(
         file=file,
         verdict=verdict,
         spoken_at=spoken_at,
         decisions=tuple(_decisions(session, message)),
-        findings=_findings(message),
-        edits=edits,
+        findings=findings,
+        edits=tuple(map(scan_words.told, edits)),
+        outcome=scan_words.outcome(verdict.action, edits, findings),
         features=_features(application, session.connection, message),
         scores=_scores(message),
     )
@@ -151,23 +155,14 @@ def _findings(message: Message) -> dict[str, Any]:
     return found
 
 
-def _describe_edits(outcome: Outcome) -> tuple[str, ...]:
-    def describe(edit: Any) -> str:
-        values = [f"{len(value)} octets" if isinstance(value, bytes) else for_log(str(value), 300) for value in edit]
-        return f"{type(edit).__name__} {' '.join(values)}"
-
-    return tuple(describe(edit) for edit in outcome.edits)
-
-
 def explain(report: Report, journey: Journey, console: rich.console.Console) -> None:
     """The outcome in sentences a person can follow, in the order of the journey."""
     verdict = report.verdict
-    outcome = "accepted" if verdict.action in (Action.CONTINUE, Action.ACCEPT) else str(verdict.action)
     asks = {row.check.NAME: row.asks for row in journey.rows}
     say = console.print
     say(
-        f"[bold]{rich.markup.escape(report.file)}[/]: [bold]{outcome}[/]"
-        + (f" at {report.spoken_at}" if report.spoken_at else "")
+        f"[bold]{rich.markup.escape(report.file)}[/]: [bold]{report.outcome}[/]"
+        + (f" (decided at {report.spoken_at})" if report.spoken_at else "")
     )
     if verdict.action.refuses:
         say(rich.markup.escape(f"    {verdict.code} {verdict.enhanced} " + " / ".join(verdict.reply_lines())))
@@ -187,7 +182,7 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
         for line in _told(name, reasons):
             say(rich.markup.escape(line))
     for edit in report.edits:
-        say(rich.markup.escape(f"  edit: {edit}"))
+        say(rich.markup.escape(f"  change: {edit}"))
 
 
 def _scored(scores: dict[str, ScoreFinding]) -> Iterator[str]:

@@ -62,4 +62,4 @@ def told(report: Report, envelope: Envelope) -> Iterable[str]:
     verdict = report.verdict
     if verdict.action.refuses:
         yield f"  {verdict.code} {verdict.enhanced} {' / '.join(verdict.reply_lines())}"
-    yield f"  {'accepted' if report.accepted else verdict.action}"
+    yield f"  {report.outcome}"

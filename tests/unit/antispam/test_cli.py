@@ -81,7 +81,7 @@ def test_an_accepted_message_is_explained_check_by_check(shell: Shell) -> None:
     done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_PARTNER)
     assert done.exit_code == 0, done.output
     first, *rest = done.output.splitlines()
-    assert first.endswith("letter.eml: accepted at end of message")
+    assert first.endswith("letter.eml: delivered (decided at end of message)")
     for expected in (
         "  spf: may this client",
         'result="pass"',
@@ -94,7 +94,7 @@ def test_an_accepted_message_is_explained_check_by_check(shell: Shell) -> None:
 def test_a_refusal_shows_the_reply_and_fails(shell: Shell) -> None:
     done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_FORGER)
     assert done.exit_code == 1
-    assert "reject at end of message" in done.output
+    assert "refused (decided at end of message)" in done.output
     assert "550 5.7.23 The SPF record of partner.example does not permit" in done.output
 
 
@@ -103,7 +103,8 @@ def test_what_would_be_changed_is_told(shell: Shell) -> None:
     assert done.exit_code == 0
     assert "attachments: " in done.output
     assert "game.exe" in done.output
-    assert "edit: ReplaceBody" in done.output
+    assert "program.eml: delivered with one attachment replaced" in done.output
+    assert "change: replace the body (by " in done.output
 
 
 def test_what_is_told_has_no_pictures(shell: Shell) -> None:
@@ -150,7 +151,7 @@ def test_hostile_text_cannot_reach_the_terminal(shell: Shell) -> None:
 def test_a_message_is_read_from_standard_input(shell: Shell) -> None:
     done = shell.run("scan", "-", *AS_PARTNER, given=LETTER)
     assert done.exit_code == 0
-    assert "accepted" in done.output
+    assert ": delivered (decided at end of message)" in done.output
 
 
 def _teach(shell: Shell) -> None:
@@ -254,7 +255,7 @@ def test_what_is_hardly_meant_is_asked_about_and_no_mistake(shell: Shell, text: 
 
 
 def test_an_option_that_two_checks_share_is_shown_once(shell: Shell) -> None:
-    helo = shell.run("check-config").output.partition("[helo]")[2].partition("[auth]")[0]
+    helo = shell.run("check-config").output.partition("[helo]")[2].partition("\n[")[0]
     assert helo.count("\nmode ") == 1
 
 
