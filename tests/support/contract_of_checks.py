@@ -27,6 +27,7 @@ from antispam.checks import (
     greylist,
     header_oddities,
     header_screen,
+    helo,
     internal_policy,
     known_user,
     languages,
@@ -73,11 +74,9 @@ APPLIES: list[Applies] = [
     block_forward,
     dkim_sign,
     feedback,
-    header_oddities,
     header_screen,
     internal_policy,
     known_user,
-    languages,
     private_relay,
     rules,
     scrub,
@@ -108,7 +107,21 @@ ACT: list[Acts] = [
     wiretap,
 ]
 CONTENT: list[Divides] = [scrub, spam_action, srs_sign]
-POINTS: list[Scores] = [connection, rules, spf]
+POINTS: list[Scores] = [
+    author_domain,
+    connection,
+    dkim,
+    dmarc,
+    header_oddities,
+    helo,
+    languages,
+    reputation,
+    reputation_signed,
+    rules,
+    sender_lists,
+    spf,
+    words,
+]
 DECLARES: list[Declares] = [rules]
 AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
 OFFENDED: list[CountsOffences] = [banned]

@@ -26,6 +26,7 @@ from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message, Recipient
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
 from antispam.net.addresses import Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
 from antispam.protocols.address_fields import has_address, mailboxes
@@ -344,6 +345,12 @@ def _remedied(remedy: Remedy, text: str, reason: str) -> Verdict:
         case Remedy.HOLD:
             return hold(reason)
     return reject(text, reason)  # what can't be fixed is refused, too
+
+
+def points(finding: AuthorFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    if finding.ours or not finding.foreign:
+        return ()
+    return (Hit("FROM_OURS", f"From {finding.foreign[0]} came from outside, from {finding.ip}, without proof."),)
 
 
 def act(finding: AuthorFinding, verdict: Verdict, draft: Draft, services: Services) -> None:

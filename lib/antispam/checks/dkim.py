@@ -21,6 +21,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import DkimFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict, reject, tempfail
 from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.net.resolver import DNSTemporaryError, Lookup
@@ -258,3 +259,16 @@ def _told(one: SignatureResult) -> str:
                 f"The DKIM signature of {domain} is not acceptable: {one.reason}.\n"
                 f"Please tell the administrator of {domain}."
             )
+
+
+_BROKEN = (DkimResult.FAIL, DkimResult.POLICY, DkimResult.PERMERROR, DkimResult.NEUTRAL)
+
+
+def points(finding: DkimFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """One signature that passes, or may yet pass, is enough (RFC 6376 section 6.1)."""
+    best = foremost(finding.signatures)
+    if best is None:
+        return (Hit("DKIM_NONE", "The message is not signed."),)
+    if best.result in _BROKEN:
+        return (Hit("DKIM_INVALID", f"{_found(best, finding)}."),)
+    return ()

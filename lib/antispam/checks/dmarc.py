@@ -17,6 +17,7 @@ from antispam.mail.evidence import AuthorPolicy, DkimFinding, DmarcFinding, Over
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import host_list, is_hostname
 from antispam.protocols.dkim import DkimResult
@@ -196,3 +197,24 @@ def _refusal(one: AuthorPolicy) -> str:
         f"If it came through a mailing list or a forwarder, write to the recipient directly. Administrators of {domain}:\n"
         f"sign all mail with DKIM as d={one.found.organizational or domain}, and name all your servers in SPF."
     )
+
+
+_TESTS = {
+    Disposition.REJECT: "DMARC_REJECT",
+    Disposition.QUARANTINE: "DMARC_QUAR",
+    Disposition.NONE: "DMARC_NONE",
+}
+
+
+def points(finding: DmarcFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """Nothing where a rule of this site goes before the policy of a domain."""
+    hits = []
+    worst = finding.worst
+    if worst is not None and worst.found.result is DmarcResult.FAIL and not worst.overridden:
+        hits.append(Hit(_TESTS[worst.applied], f"{_told(worst)}."))
+    if worst is not None and worst.found.result is DmarcResult.NONE and worst.override is None:
+        hits.append(Hit("DMARC_MISSING", f"{_told(worst)}."))
+    if finding.ambiguous or finding.unreadable:
+        told = "There are several From fields" if finding.ambiguous else "The From field can't be examined"
+        hits.append(Hit("FROM_AMBIGUOUS", f"{told}."))
+    return tuple(hits)

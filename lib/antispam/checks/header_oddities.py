@@ -18,8 +18,9 @@ from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
-from antispam.settings import CheckSettings, Mode, option, section
+from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import duration
 from antispam.text import from_wire
 
@@ -56,6 +57,21 @@ _FAULTS = {
     Oddity.INVALID_MESSAGE_ID: "its Message-ID field has no message identifier",
     Oddity.ADVERTISING: "its subject says that it is advertising",
     Oddity.BULK_MAILER: "it was written by a program that sends nothing but advertising",
+}
+
+_TESTS = {
+    Oddity.MISSING_FROM: "MISSING_FROM",
+    Oddity.MISSING_DATE: "MISSING_DATE",
+    Oddity.MISSING_MESSAGE_ID: "MISSING_MID",
+    Oddity.REPEATED: "REPEATED_FIELD",
+    Oddity.INVALID_NAME: "INVALID_FIELD_NAME",
+    Oddity.EIGHT_BIT: "HEADER_8BIT",
+    Oddity.INVALID_DATE: "INVALID_DATE",
+    Oddity.FUTURE_DATE: "DATE_IN_FUTURE",
+    Oddity.OLD_DATE: "DATE_IN_PAST",
+    Oddity.INVALID_MESSAGE_ID: "INVALID_MSGID",
+    Oddity.ADVERTISING: "SUBJECT_ADV",
+    Oddity.BULK_MAILER: "BULK_MAILER",
 }
 
 # RFC 5322 section 3.6.
@@ -114,12 +130,6 @@ class Finding(base.Finding):
     check: ClassVar[str] = NAME
     odd: tuple[Oddity, ...] = ()
     seen: tuple[str, ...] = ()
-
-
-def applies(settings: Settings) -> bool:
-    """While nothing follows from any fault, nobody waits for them to be looked for, unless the log is to tell of them."""
-    answers = (_answer(settings, oddity) for oddity in Oddity)
-    return settings.mode is Mode.LOG or any(answer is not Answer.IGNORE for answer in answers)
 
 
 def collect(
@@ -221,6 +231,15 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     _, odd, seen = min(asked, key=lambda one: one[0])
     text = f"The header of the message is not as RFC 5322 wants it: {_FAULTS[odd]}.\nPlease use a proper mail program."
     return answered(_answer(settings, odd), text, f"{told}: {seen}" if seen else told)
+
+
+def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """Each oddity, whatever is done about it."""
+    told = (
+        (odd, f"{_FAULTS[odd]}: {seen}" if seen else _FAULTS[odd])
+        for odd, seen in zip(finding.odd, finding.seen, strict=True)
+    )
+    return tuple(Hit(_TESTS[odd], f"{text[0].upper()}{text[1:]}.") for odd, text in told)
 
 
 _ORDER = {Answer.REJECT: 0, Answer.TEMPFAIL: 1, Answer.QUARANTINE: 2}

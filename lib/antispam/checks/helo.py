@@ -18,6 +18,7 @@ from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.net.addresses import client_list, is_hostname, normalize_domain, parse_ip
 from antispam.settings import CheckSettings, option, section
@@ -27,6 +28,10 @@ NAME = "helo"
 
 _BLACKLISTED = "that name is ours or otherwise none that you can have"
 _OWN_NAME = "that is our own name, not yours"
+_NUMERIC = "a bare IP address is no host name"
+_INVALID = "that is not a valid host name"
+_MISMATCH = "that is not the address that you connect from"
+_UNQUALIFIED = "the name has no domain"
 _LIES = (_BLACKLISTED, _OWN_NAME)
 LYING = 4  # demerits: no honest server says our name
 _ADVICE = "Ask the administrator of your mail server to set its HELO name to its own full host name."
@@ -117,6 +122,25 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     return CONTINUE
 
 
+_TESTS = {
+    _BLACKLISTED: "HELO_OURS",
+    _OWN_NAME: "HELO_OURS",
+    _NUMERIC: "HELO_NUMERIC",
+    _INVALID: "HELO_INVALID",
+    _MISMATCH: "HELO_LITERAL_MISMATCH",
+    _UNQUALIFIED: "HELO_NO_DOMAIN",
+}
+
+
+def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """Each rule that applies to a stranger, whether or not it is ignored."""
+    client = findings.get(ConnectionFinding)
+    if client is not None and client.client is not ClientClass.EXTERNAL:
+        return ()
+    said = f"The client said HELO {finding.name}"
+    return tuple(Hit(_TESTS[fault], f"{said}: {fault}.") for _, fault in _faults(finding, settings))
+
+
 def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
     """Every rule that applies: its setting, and the fault in words."""
     faults = []
@@ -125,13 +149,13 @@ def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
     if _is_ours(finding):
         faults.append((settings.own_name, _OWN_NAME))
     if finding.form is Form.NUMERIC:
-        faults.append((settings.numeric, "a bare IP address is no host name"))
+        faults.append((settings.numeric, _NUMERIC))
     if finding.form is Form.INVALID:
-        faults.append((settings.invalid, "that is not a valid host name"))
+        faults.append((settings.invalid, _INVALID))
     if finding.form is Form.LITERAL and finding.name != finding.ip:
-        faults.append((settings.literal_mismatch, "that is not the address that you connect from"))
+        faults.append((settings.literal_mismatch, _MISMATCH))
     if finding.form is Form.UNQUALIFIED:
-        faults.append((settings.unqualified, "the name has no domain"))
+        faults.append((settings.unqualified, _UNQUALIFIED))
     return faults
 
 

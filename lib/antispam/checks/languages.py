@@ -14,6 +14,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.protocols.encoded_words import decoded
 from antispam.protocols.scripts import SCRIPTS, letters_by_script, mixed_word
@@ -79,11 +80,6 @@ class Finding(base.Finding):
     mixed: str = ""
 
 
-def applies(settings: Settings) -> bool:
-    blocked = settings.block_chinese or settings.block_scripts or settings.block_charsets
-    return bool(blocked) or settings.lookalikes is not Answer.IGNORE
-
-
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -146,3 +142,14 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         text = "The subject or author of the message has a word that mixes look-alike letters from different alphabets."
         return answered(settings.lookalikes, text, f"mixed scripts in {finding.mixed!r}: {finding.text}")
     return CONTINUE
+
+
+def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    """Whatever is done about them."""
+    hits = []
+    if finding.charset or finding.share >= settings.share:
+        what = f"charset {finding.charset}" if finding.charset else f"{finding.share} % {', '.join(finding.scripts)}"
+        hits.append(Hit("UNREADABLE_SCRIPT", f'"{finding.text}": {what}.'))
+    if finding.mixed:
+        hits.append(Hit("MIXED_SCRIPTS", f'"{finding.mixed}" is written in letters of two alphabets that look alike.'))
+    return tuple(hits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from antispam.checks._shared.reputation import fates
 from antispam.checks._shared.reputation.asking import ask, asks_others, upkeep
 from antispam.checks._shared.reputation.settings import GossipSettings
-from antispam.checks._shared.reputation.telling import header, judged
+from antispam.checks._shared.reputation.telling import header, judged, scored
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import of_our_users
@@ -17,6 +17,7 @@ from antispam.mail.draft import Draft
 from antispam.mail.evidence import ReputationFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Verdict
 from antispam.protocols.spf import Result
 
@@ -66,6 +67,10 @@ def decide(
     finding: ReputationFinding, findings: Findings, settings: GossipSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
     return judged(finding, settings)
+
+
+def points(finding: ReputationFinding, findings: Findings, settings: GossipSettings) -> tuple[Hit, ...]:
+    return scored(finding)
 
 
 def act(finding: ReputationFinding, verdict: Verdict, draft: Draft, services: Services) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from antispam.checks._shared.reputation import fates
 from antispam.checks._shared.reputation.asking import ask, asks_others
 from antispam.checks._shared.reputation.settings import GossipSettings
-from antispam.checks._shared.reputation.telling import judged
+from antispam.checks._shared.reputation.telling import judged, scored
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import of_our_users
@@ -13,6 +13,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import DkimFinding, ReputationFinding, SignedReputationFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Verdict
 from antispam.net.addresses import parents, parse_mailbox
 from antispam.protocols.dkim import DkimResult
@@ -54,3 +55,7 @@ def decide(
     finding: ReputationFinding, findings: Findings, settings: GossipSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
     return judged(finding, settings)
+
+
+def points(finding: SignedReputationFinding, findings: Findings, settings: GossipSettings) -> tuple[Hit, ...]:
+    return scored(finding)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from antispam.checks._shared.bans import BanSettings, refusal_of_listed
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import is_proved_by, of_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import SenderListFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import parse_mailbox
 from antispam.store import StoreError
@@ -64,6 +65,13 @@ def decide(
     if finding.blacklisted and not settings.learn:  # else checks/blacklisted.py refuses him at the end of the message
         return refusal_of_listed("The sender", finding.sender, finding.blacklisted)
     return Verdict(Action.CONTINUE, reason=f"on the whitelist: {finding.whitelisted}" if finding.whitelisted else "")
+
+
+def points(finding: SenderListFinding, findings: Findings, settings: BanSettings) -> tuple[Hit, ...]:
+    """Worth something for a sender whom SPF or DKIM prove only."""
+    if not finding.whitelisted or not is_proved_by(findings, parse_mailbox(finding.sender).domain):
+        return ()
+    return (Hit("KNOWN_CORRESPONDENT", f"The sender {finding.sender} is on the whitelist: {finding.whitelisted}."),)
 
 
 def tidy(services: Services) -> bool:

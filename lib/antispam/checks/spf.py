@@ -16,7 +16,7 @@ from antispam.checks._shared.spf.replies import found
 from antispam.checks._shared.spf.settings import SpfSettings
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import authors
+from antispam.mail.authors import author_signed, authors
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
@@ -126,11 +126,14 @@ _TESTS = {
 
 
 def points(finding: SpfFinding, findings: Findings, settings: SpfSettings) -> tuple[Hit, ...]:
-    """A trusted forwarder may use any sender; the null sender has no record of its own, its HELO name answers for it."""
+    """A trusted forwarder may use any sender, and what its author's domain signed may have been forwarded by anybody; the null
+    sender has no record of its own, its HELO name answers for it."""
     hits = []
     outcome = finding.mailfrom
     result = outcome.effective if outcome is not None else Result.NEUTRAL
-    if outcome is not None and result in _TESTS and (outcome.mailfrom or result is not Result.NONE):
+    forwarded = result in (Result.FAIL, Result.SOFTFAIL) and author_signed(findings)
+    counts = result in _TESTS and not forwarded
+    if outcome is not None and counts and (outcome.mailfrom or result is not Result.NONE):
         hits.append(Hit(_TESTS[result], f"{found(outcome)}, asked about {outcome.ip}."))
     if finding.helo is not None and finding.helo.result is Result.FAIL:
         hits.append(Hit("SPF_HELO_FAIL", f"{found(finding.helo)}, asked about {finding.helo.ip}."))

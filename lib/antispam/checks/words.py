@@ -14,6 +14,7 @@ from antispam.mail.evidence import ReputationFinding, SpfFinding, WordsFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
+from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.encoded_words import decoded
 from antispam.protocols.spf import Result
@@ -108,3 +109,8 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     # A subject may be an accident; nobody is called Detox.
     offends = finding.where == "author" and settings.answer is not Answer.IGNORE
     return dataclasses.replace(verdict, demerits=1) if offends else verdict
+
+
+def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+    told = f'"{finding.word}" stands in "{finding.text}".'
+    return (Hit("SUBJECT_WORD", told),) if finding.where == "subject" else (Hit("FROM_WORD", told),)

@@ -96,9 +96,9 @@ class Scores(Check, Protocol):
     """A check whose evidence counts in the score."""
 
     def points(self, finding: Any, findings: Findings, settings: Any) -> tuple[Hit, ...]:
-        """The tests that the message meets, by this check's evidence. Pure, as decide() is. Called once the message is here,
-        where the row is enforced, whatever was decided: for a row of an earlier stage that is when its end comes, so that
-        `findings` has all of the envelope. The points stand in antispam.mail.score_table."""
+        """The tests that the message meets, by this check's evidence. Pure, as decide() is. Called at the end of the message,
+        where the row is enforced, whatever was decided: for rows of all stages before the first row below them that READS_HITS
+        is asked, so that `findings` has what all of these found. The points stand in antispam.mail.score_table."""
 
 
 class Declares(Check, Protocol):

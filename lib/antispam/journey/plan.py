@@ -14,11 +14,13 @@ from antispam.settings import CheckSettings, Mode, Settings
 class Wave(NamedTuple):
     """Rows that may run at the same time.
 
-    skips  whether some of them are left out once the message is accepted
+    skips       whether some of them are left out once the message is accepted
+    reads_hits  whether the first of them reads the tests of the score that the rows above have hit
     """
 
     rows: list[Row]
     skips: bool
+    reads_hits: bool
 
 
 class Plan:
@@ -39,7 +41,7 @@ class Plan:
         waves = []
         while rows:
             wave = _ready(rows, done)
-            waves.append(Wave(wave, any(row.accepted is Accepted.SKIP for row in wave)))
+            waves.append(Wave(wave, any(row.accepted is Accepted.SKIP for row in wave), _reads_hits(wave[0])))
             done.update(row.check.NAME for row in wave)
             rows = rows[len(wave) :]
         return waves
@@ -63,10 +65,14 @@ def _ready(rows: list[Row], done: set[str]) -> list[Row]:
     decisions are made stays that of the table."""
     wave: list[Row] = []
     for row in rows:
-        if not done.issuperset(row.needs) or (wave and getattr(row.check, "READS_HITS", False)):
+        if not done.issuperset(row.needs) or (wave and _reads_hits(row)):
             break
         wave.append(row)
     return wave
+
+
+def _reads_hits(row: Row) -> bool:
+    return bool(getattr(row.check, "READS_HITS", False))
 
 
 def known_tests(journey: Journey, settings: Settings) -> Mapping[str, Test]:

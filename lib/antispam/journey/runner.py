@@ -64,8 +64,6 @@ class Runner:
 
         tick  called every few seconds while look-ups are awaited, to tell the MTA that work goes on
         """
-        if stage is Stage.END:
-            yield from self._score_envelope(subject, services)
         passed = passed_by(all_decisions(subject)) is not None
         for wave in self._planned(services.settings).waves[stage]:
             rows = wave.rows
@@ -73,6 +71,8 @@ class Runner:
                 rows = [row for row in rows if row.accepted is Accepted.PROTECT]
             elif wave.skips and accepted_by(all_decisions(subject)) is not None:
                 rows = [row for row in rows if row.accepted is not Accepted.SKIP]
+            if wave.reads_hits and rows:
+                yield from self._gather(subject, services)
             questions = [_Question(row, one) for row in rows for one in _subjects(row, subject)]
             results = self._collect_all(questions, services, tick)
             for question, result in zip(questions, results, strict=True):
@@ -83,8 +83,6 @@ class Runner:
                     _decisions(question).append(decision)
                     passed = passed or passed_by([decision]) is not None
                     yield decision
-                if stage is Stage.END:
-                    yield from self._score(question, services)
 
     def _planned(self, settings: Settings) -> Plan:
         """The plan under these settings. They change with a new worker only, so that it is made once."""
@@ -171,24 +169,24 @@ class Runner:
         self._report(row.check.NAME, result, subject)
         return decided(_on_error(settings, "internal error"))
 
-    def _score_envelope(self, subject: Subject, services: Services) -> Iterator[Decision]:
-        """Ask the rows of earlier stages which tests the message meets, now that it is here."""
+    def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
+        """Ask every row that has found something, of whatever stage, which tests of the score the message meets by it; each
+        once."""
         for row in self._planned(services.settings).having("points"):
-            if row.stage is not Stage.END:
-                for one in _subjects(row, subject):
-                    yield from self._score(_Question(row, one), services)
+            for one in _subjects(row, subject):
+                yield from self._score(_Question(row, one), services)
 
     def _score(self, question: _Question, services: Services) -> Iterator[Decision]:
         """Take down which tests of the score the message meets by a row's evidence. A decision follows from a defect only."""
         row, subject = question.row, question.subject
-        points: Callable[..., tuple[Hit, ...]] | None = getattr(row.check, "points", None)
+        points: Callable[..., tuple[Hit, ...]] = row.check.points  # type: ignore[attr-defined]
         finding, settings = subject.findings.get(row.check.Finding), services.settings[row.check.Settings]
-        if points is None or settings.mode is not Mode.ENFORCE or finding is None or finding.error:
+        # With the message, even where the evidence is of its connection: what that is worth depends on the rest.
+        home = _of_message(question)
+        if finding is None or finding.error or home.noted(row.check.NAME):
             return
         try:
-            # With the message, even where the evidence is of its connection: what a client's name is worth depends on
-            # whether it authenticated.
-            _of_message(question).note(row.check.NAME, points(finding, subject.findings, settings))
+            home.note(row.check.NAME, points(finding, subject.findings, settings))
         except Exception as error:  # noqa: BLE001 - as above
             self._report(row.check.NAME, error, subject)
             verdict = _on_error(settings, "internal error")

@@ -15,6 +15,7 @@ from antispam.mail.evidence import (
     SenderListFinding,
     SpfFinding,
 )
+from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message
 from antispam.net.addresses import Mailbox, parents, parse_mailbox
 from antispam.protocols.address_fields import mailboxes
@@ -69,7 +70,12 @@ def of_our_outbox(message: Message) -> bool:
 
 def proved_domains(message: Message) -> set[str]:
     """The domains that SPF and DKIM vouch for, as far as they were asked."""
-    dkim, spf = message.findings.get(DkimFinding), message.findings.get(SpfFinding)
+    return domains_proved_by(message.findings)
+
+
+def domains_proved_by(findings: Findings) -> set[str]:
+    """The same by a message's evidence."""
+    dkim, spf = findings.get(DkimFinding), findings.get(SpfFinding)
     domains = {one.domain for one in dkim.signatures if one.result is DkimResult.PASS} if dkim is not None else set()
     if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
         domains.add(spf.mailfrom.domain)
@@ -78,7 +84,25 @@ def proved_domains(message: Message) -> set[str]:
 
 def is_proved(message: Message, domain: str) -> bool:
     """Whether SPF or DKIM vouch for the domain, or for one above it that is no top-level domain."""
-    return not proved_domains(message).isdisjoint(name for name in parents(domain) if "." in name)
+    return _covers(proved_domains(message), domain)
+
+
+def is_proved_by(findings: Findings, domain: str) -> bool:
+    """The same by a message's evidence."""
+    return _covers(domains_proved_by(findings), domain)
+
+
+def author_signed(findings: Findings) -> bool:
+    """Whether the author's domain, or one above it, signed the message: it may have been forwarded by whomever then."""
+    dkim = findings.get(DkimFinding)
+    if dkim is None or not dkim.author:
+        return False
+    signed = {one.domain for one in dkim.signatures if one.result is DkimResult.PASS}
+    return _covers(signed, parse_mailbox(dkim.author).domain)
+
+
+def _covers(domains: set[str], domain: str) -> bool:
+    return not domains.isdisjoint(name for name in parents(domain) if "." in name)
 
 
 def author_is_proved(message: Message) -> bool:

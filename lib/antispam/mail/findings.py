@@ -58,8 +58,12 @@ class Findings(Mapping[type[Finding], Finding]):
         self._own.pop(kind, None)
 
     def note(self, check: str, hits: tuple[Hit, ...]) -> None:
-        """Take down the tests that a check found to be hit, instead of those that it found before."""
+        """Take down the tests that a check found to be hit."""
         self._hits[check] = hits
+
+    def noted(self, check: str) -> bool:
+        """Whether a check's tests were taken down here."""
+        return check in self._hits
 
     def hits(self) -> tuple[Hit, ...]:
         """The tests that were hit so far, the parents' first."""

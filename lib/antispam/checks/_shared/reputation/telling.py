@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.mail.evidence import ReputationFinding
+from antispam.mail.score import Hit
+from antispam.mail.score_table import TABLE
 from antispam.mail.verdicts import Action, Verdict, reject
 
+_LEAST = 0.1  # points worth mentioning
 _PROVED_BY = {
     "SPF": "its SPF record permits your server",
     "DKIM": "it signed the message",
@@ -32,6 +35,20 @@ def told(finding: ReputationFinding) -> str:
         f"{finding.how} {finding.domain} has reputation {finding.reputation:.0f}, confidence {finding.confidence:.0f} "
         f"({finding.spam} spam, {finding.ham} ham{peers})"
     )
+
+
+def scored(finding: ReputationFinding) -> tuple[Hit, ...]:
+    """The better it is known, the more it counts; a good one only where the domain is proved to be the sender's."""
+    sure = min(max(finding.confidence, 0.0), 100.0) / 100
+    good = min(max(finding.reputation, -100.0), 100.0) / 100
+    if good < 0:
+        test = "REPUTATION_BAD"
+    elif finding.how in ("SPF", "DKIM"):
+        test = "REPUTATION_GOOD"
+    else:
+        return ()
+    points = round(abs(good) * sure * TABLE[test].points, 2)
+    return (Hit(test, f"{told(finding)}.", points),) if abs(points) >= _LEAST else ()
 
 
 def _explained(finding: ReputationFinding) -> list[str]:
