@@ -76,7 +76,7 @@ clamd = local:{clamd}
 """
 
 
-def _letter(sender: str, subject: str, *more: str, text: str = "Hello Bob") -> bytes:
+def _mail(sender: str, subject: str, *more: str, text: str = "Hello Bob") -> bytes:
     """A small message to bob@example.com; `more` are further header fields."""
     fields = (
         f"From: {sender}",
@@ -90,7 +90,7 @@ def _letter(sender: str, subject: str, *more: str, text: str = "Hello Bob") -> b
 
 
 def _with_program() -> bytes:
-    """A letter that brings a Windows program along."""
+    """A message that brings a Windows program along."""
     program = base64.b64encode(b"MZ\x90\0 a program for Windows, or so it says").decode()
     text = (
         "--part\nContent-Type: text/plain\n\nPlease pay at once.\n"
@@ -99,16 +99,16 @@ def _with_program() -> bytes:
         f"{program}\n--part--"
     )
     mime = ("MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="part"')
-    return _letter("ann@partner.example", "Your invoice", *mime, text=text)
+    return _mail("ann@partner.example", "Your invoice", *mime, text=text)
 
 
 def _with_virus() -> bytes:
-    """A letter that brings EICAR's test file along, which is harmless and counts as a virus everywhere."""
+    """A message that brings EICAR's test file along, which is harmless and counts as a virus everywhere."""
     mime = ("MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="part"')
-    return _letter("ann@partner.example", "Our statement", *mime, text=f"--part\n{eicar_part()}\n--part--")
+    return _mail("ann@partner.example", "Our statement", *mime, text=f"--part\n{eicar_part()}\n--part--")
 
 
-_OFFER = PARTNER_KEY.sign(_letter("ann@partner.example", "Our offer", text="It costs 10 EUR."))
+_OFFER = PARTNER_KEY.sign(_mail("ann@partner.example", "Our offer", text="It costs 10 EUR."))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Case:
     to: str = "bob"
 
 
-_GREYLISTED = _letter("carl@stranger.example", "We have not met")
+_GREYLISTED = _mail("carl@stranger.example", "We have not met")
 
 CASES = (
     Case(
@@ -158,7 +158,7 @@ CASES = (
         "Refused before the content was sent. The reply tells an honest sender what to do.",
         FORGER,
         "ceo@bank.example",
-        _letter("ceo@bank.example", "Confirm your account"),
+        _mail("ceo@bank.example", "Confirm your account"),
         "550 5.7.23 *bank.example*",
         "nothing",
     ),
@@ -219,7 +219,7 @@ CASES = (
         "Removed the forged Authentication-Results, and wrote what it found itself.",
         PARTNER,
         "ann@partner.example",
-        _letter("ann@partner.example", "Trust me", "Authentication-Results: mx.example.test; dkim=pass header.d=bank.example"),
+        _mail("ann@partner.example", "Trust me", "Authentication-Results: mx.example.test; dkim=pass header.d=bank.example"),
         "250",
         "*- Authentication-Results: mx.example.test; dkim=pass\n*+ Authentication-Results: *dkim=none*",
     ),
@@ -229,7 +229,7 @@ CASES = (
         "Her dictionary knows them: marked it, as she wishes. A signature lets her report it if that was wrong.",
         PARTNER,
         "ann@partner.example",
-        _letter("win@partner.example", "WIN 999", text="Buy cheap pills now, offer 999, click here!"),
+        _mail("win@partner.example", "WIN 999", text="Buy cheap pills now, offer 999, click here!"),
         "250",
         "*the message, its text unchanged*+ Subject: [SPAM] WIN 999*+ X-DSPAM-Result: Spam*+ X-Spam-Flag: YES*",
         to="pat",
@@ -240,7 +240,7 @@ CASES = (
         "Signed it with our DKIM key, so that others can tell it from a forgery.",
         COLLEAGUE,
         "bob@example.com",
-        _letter("bob@example.com", "Lunch"),
+        _mail("bob@example.com", "Lunch"),
         "250",
         "*unchanged*+ DKIM-Signature: d=example.com (valid)*",
     ),

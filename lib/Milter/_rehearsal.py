@@ -25,7 +25,7 @@ from Milter import (
     SKIP,
 )
 
-__all__ = ["M_CONNECT", "M_DATA", "M_ENVFROM", "M_ENVRCPT", "M_EOH", "M_EOM", "M_HELO", "Letter", "Rehearsal"]
+__all__ = ["M_CONNECT", "M_DATA", "M_ENVFROM", "M_ENVRCPT", "M_EOH", "M_EOM", "M_HELO", "RawMessage", "Rehearsal"]
 
 _CHUNK = 8192
 # One field with its line end, RFC 5322 2.2 and 4.5: folded lines begin with white space.
@@ -56,7 +56,7 @@ class Field(NamedTuple):
     raw: bytes
 
 
-class Letter:
+class RawMessage:
     """A message: header fields, an empty line and the body. What is not changed is written as it came."""
 
     def __init__(self, raw: bytes) -> None:
@@ -120,7 +120,7 @@ class Rehearsal:
     def _begin_message(self, sender: str | None = None) -> None:
         self._sender = sender
         self._body = None
-        self._letter = Letter(b"")
+        self._received = RawMessage(b"")
         self._bodyreplaced = False
         self._headerschanged = False
         self._envfromchanged = False
@@ -129,13 +129,13 @@ class Rehearsal:
         self._addrcpt: list[Any] = []
         self._delrcpt: list[str] = []
 
-    def _take(self, fp: BinaryIO) -> Letter:
+    def _take(self, fp: BinaryIO) -> RawMessage:
         import mime  # it imports Milter, whose part this is
 
         raw = octets(fp.read())
-        self._letter = Letter(raw)
+        self._received = RawMessage(raw)
         self._msg = mime.message_from_file(BytesIO(raw))
-        return self._letter
+        return self._received
 
     @contextlib.contextmanager
     def _at(self, stage: int | None) -> Iterator[None]:
@@ -166,8 +166,8 @@ class Rehearsal:
         """Make ``_body`` the message as the MTA would deliver it, and ``_msg`` the same, parsed."""
         import mime
 
-        replaced = self._body.getvalue() if self._body is not None and self._bodyreplaced else self._letter.body
-        message = self._letter.with_body(replaced)
+        replaced = self._body.getvalue() if self._body is not None and self._bodyreplaced else self._received.body
+        message = self._received.with_body(replaced)
         self._body = BytesIO()
         self._body.write(message)
         if self._headerschanged or self._bodyreplaced:
@@ -177,12 +177,12 @@ class Rehearsal:
 
     def _add_header(self, field: str, value: str | bytes, idx: int) -> None:
         self._only_in_eom("addheader")
-        self._letter.add(field, value, idx)
+        self._received.add(field, value, idx)
         self._headerschanged = True
 
     def _change_header(self, field: str, idx: int, value: str | bytes | None) -> None:
         self._only_in_eom("chgheader")
-        self._letter.change(field, idx, value)
+        self._received.change(field, idx, value)
         self._headerschanged = True
 
     def _replace_body(self, chunk: str | bytes) -> None:

@@ -150,15 +150,15 @@ class TestBase(Rehearsal):
         if rc != Milter.CONTINUE:
             return rc
         milter: Any = self
-        letter = self._take(fp)
-        for name, value in letter.values(bool(milter._protocol & P_HDR_LEADSPC)):
+        received = self._take(fp)
+        for name, value in received.values(bool(milter._protocol & P_HDR_LEADSPC)):
             rc = answer(milter.header_bytes(name, value))
             if rc != Milter.CONTINUE:
                 return rc
         with self._at(M_EOH):
             rc = answer(milter.eoh())
         if rc == Milter.CONTINUE:
-            rc = feed_body(letter.body, milter.body)
+            rc = feed_body(received.body, milter.body)
         return self._finish() if rc == Milter.CONTINUE else rc
 
     def _envelope(self, sender: str, recipients: list[str]) -> int:

@@ -216,14 +216,14 @@ class TestCtx(Rehearsal):
             rc = self._data()
         if rc != Milter.CONTINUE:
             return rc
-        letter = self._take(fp)
-        for name, value in letter.values(bool(self._protocol & P_HDR_LEADSPC)):
+        received = self._take(fp)
+        for name, value in received.values(bool(self._protocol & P_HDR_LEADSPC)):
             rc = self._header(name, value)
             if rc != Milter.CONTINUE:
                 return rc
         rc = self._eoh()
         if rc == Milter.CONTINUE:
-            rc = self._feed_body(BytesIO(letter.body))
+            rc = self._feed_body(BytesIO(received.body))
         return self._eom() if rc == Milter.CONTINUE else rc
 
     def _feedMsg(self, fname: str, sender: str = "spam@adv.com", *rcpts: str) -> int:

@@ -162,7 +162,7 @@ class Gossip:
         self.voted(name, vote)
 
     def note(self, umis: str, id: str, qual: str) -> None:
-        """Remember which identity a message is of, for whoever will tell its fate."""
+        """Remember which identity a message is of, for whoever will vote on it."""
         self._write(vote_row(umis, identity(id, qual), self._clock()))
 
     def feedback(self, umis: str, vote: int) -> bool:

@@ -1,8 +1,8 @@
 """What is remembered of identities, in SQL.
 
-A message's fate is one row of a log, which costs an insert and never waits for another. Now and then the log is folded into
-the rings: the first statement for each identity is an upsert that locks its row, so that two nodes may do it at once. Until
-then a reader adds what the log has.
+The vote on a message is one row of a log, which costs an insert and never waits for another. Now and then the log is
+folded into the rings: the first statement for each identity is an upsert that locks its row, so that two nodes may do it
+at once. Until then a reader adds what the log has.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Server:
     """Listens from its making on; serve() answers until close().
 
     admits   whether an address may ask
-    key      who proves to know it may also tell fates and reset, as may programs on this machine
+    key      who proves to know it may also vote and reset, as may programs on this machine
     rejects  whether an opinion is worth the word REJECT
     failed   exceptions of the node that cost a client its answer and nothing else (those of the database)
     """
@@ -175,11 +175,11 @@ class Server:
                 self._node.note(request.umis, request.id, request.qualifier)
             return write_answer(request.umis, answer.opinion, reject=self._rejects(*answer.opinion))
         if not known:
-            raise BadLine("only programs on this machine, and those with the key, may tell fates or reset")
-        self._obey(request)
+            raise BadLine("only programs on this machine, and those with the key, may vote or reset")
+        self._execute(request)
         return ""
 
-    def _obey(self, request: Request) -> None:
+    def _execute(self, request: Request) -> None:
         match request:
             case Feedback(umis, vote):
                 self._node.feedback(umis, vote)

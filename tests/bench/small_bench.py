@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from antispam.mail.message import split_message  # noqa: E402
-from bench.core.load import Letter, Measured, measure, send_messages  # noqa: E402 - needs the path above
+from bench.core.load import Measured, Sample, measure, send_messages  # noqa: E402 - needs the path above
 from bench.core_bench import progress_bar  # noqa: E402
 from support import corpus, peers  # noqa: E402
 from support.dns import loopback_nameserver  # noqa: E402
@@ -35,7 +35,7 @@ from support.signing import SigningKey  # noqa: E402
 from support.zone_server import ZoneResponder  # noqa: E402
 from support.zones import Zone, complete, quoted_text  # noqa: E402
 
-LETTERS = 300
+SAMPLES = 300
 SIGNED = 0.3
 LARGEST = 20_000  # octets; a few huge messages would measure the memory bus
 ROUNDS = 5
@@ -71,20 +71,20 @@ class Contest:
     peers: dict[str, tuple[Running, Goal]]
 
 
-def letters() -> list[Letter]:
+def samples() -> list[Sample]:
     """Real messages, three of ten signed, from senders at DOMAINS domains."""
     contents = (message.content for message in corpus.read_messages(corpus.fetch()))
     found = [content for content in contents if len(content) <= LARGEST and content.isascii()]
-    step = len(found) // LETTERS
-    return [_letter(number, content) for number, content in enumerate(found[::step][:LETTERS])]
+    step = len(found) // SAMPLES
+    return [_sample(number, content) for number, content in enumerate(found[::step][:SAMPLES])]
 
 
-def _letter(number: int, content: bytes) -> Letter:
+def _sample(number: int, content: bytes) -> Sample:
     if number % 10 < 10 * SIGNED:
         content = KEY.sign(content)
     headers, body = split_message(content)
     fields = [(header.name, header.value.removeprefix(b" ")) for header in headers]
-    return Letter(fields, body, b"sender%d@domain%d.example" % (number, number % DOMAINS))
+    return Sample(fields, body, b"sender%d@domain%d.example" % (number, number % DOMAINS))
 
 
 def zones() -> list[Zone]:
@@ -140,7 +140,7 @@ CONTESTS = {
 }
 
 
-def hold(contest: Contest, port: int, mail: Sequence[Letter], messages: int, connections: Sequence[int]) -> list[str]:
+def hold(contest: Contest, port: int, mail: Sequence[Sample], messages: int, connections: Sequence[int]) -> list[str]:
     """Print the table of a contest; the goals that were missed."""
     runners = {contest.name: contest.ours, **{name: running for name, (running, _) in contest.peers.items()}}
     missed = []
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 4, 16])
     options, _ = parser.parse_known_args(arguments)
     messages = 300 if options.short else 3_000
-    mail = letters()
+    mail = samples()
     missed = []
     with nameserver() as port:
         for part in options.part or CONTESTS:

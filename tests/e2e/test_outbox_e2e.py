@@ -1,4 +1,4 @@
-"""A letter's whole way: out of the store, through a real MTA and the real filter beside it, to its recipient; and only once."""
+"""A queued message's way out of the store, through a real MTA with the real filter, to its recipient, and only once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from antispam.store import Store, outbox
-from antispam.store.outbox import Kind, Letter
+from antispam.store.outbox import Kind, QueuedMessage
 from support.filter_process import FilterProcess
 from support.mta import NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
@@ -56,9 +56,11 @@ def test_an_original_reaches_its_recipients_as_it_is(kind: str, world: tuple[Pri
     with running(kind, world, workers=2) as (program, sink):
         store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
         with store.write() as connection:
-            outbox.post(store, connection, Letter(Kind.ORIGINAL, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+            outbox.post(
+                store, connection, QueuedMessage(Kind.ORIGINAL, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
+            )
         deliveries = sink.wait(1)
-        wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done", 20)
         store.close()
         log = program.log()
     recipients = sorted(address for delivery in deliveries for address in delivery.recipients)
@@ -68,8 +70,8 @@ def test_an_original_reaches_its_recipients_as_it_is(kind: str, world: tuple[Pri
         assert delivery.values("X-BMS-Pass") == []
         assert delivery.values("Authentication-Results") == ["mail.example.test; spf=pass smtp.mailfrom=bank.example"]
         assert delivery.body == b"MZ\r\n.dot\r\n"
-    assert "ACCEPT own_mail: letter 1 of our outbox (original of abcdefghijkl)" in log
-    assert "[abcdefghijkl] SENT letter 1 (original)" in log
+    assert "ACCEPT own_mail: message 1 of our outbox (original of abcdefghijkl)" in log
+    assert "[abcdefghijkl] SENT message 1 (original)" in log
     assert "Traceback" not in log
 
 
@@ -77,20 +79,22 @@ def test_a_release_reaches_them_without_what_is_dangerous(kind: str, world: tupl
     with running(kind, world) as (program, sink):
         store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
         with store.write() as connection:
-            outbox.post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+            outbox.post(
+                store, connection, QueuedMessage(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
+            )
         deliveries = sink.wait(1)
-        wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done", 20)
         store.close()
         log = program.log()
     for delivery in deliveries:
         assert delivery.values("X-BMS-Pass") == []
         assert b"MZ" not in delivery.body
         assert b"virus.exe" in delivery.body
-    assert "ACCEPT own_mail: letter 1 of our outbox (release of abcdefghijkl)" in log
+    assert "ACCEPT own_mail: message 1 of our outbox (release of abcdefghijkl)" in log
     assert "Traceback" not in log
 
 
-def test_a_letter_is_delivered_although_loopback_is_not_internal(
+def test_a_message_is_delivered_although_loopback_is_not_internal(
     kind: str, world: tuple[PrivateNetwork, NameServer]
 ) -> None:
     """Our own HELO name, from an address that is not internal, was refused as a forgery before the pass was seen."""
@@ -98,22 +102,26 @@ def test_a_letter_is_delivered_although_loopback_is_not_internal(
     with running(kind, world, more) as (program, sink):
         store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
         with store.write() as connection:
-            outbox.post(store, connection, Letter(Kind.ANSWER, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
+            outbox.post(
+                store, connection, QueuedMessage(Kind.ANSWER, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
+            )
         deliveries = sink.wait(1)
-        wait_until(lambda: not outbox.entries(store, time.time()), "the letter is done", 20)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done", 20)
         store.close()
     assert sorted(address for one in deliveries for address in one.recipients) == list(ADDRESSES)
 
 
 def test_the_same_message_without_its_pass_is_refused(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
-    """Here by switching off what would know it: the letter is given up, said, and kept."""
+    """Here by switching off what would know it: the message is given up, said, and kept."""
     with running(kind, world, "[own_mail]\nmode = off") as (program, sink):
         store = Store(f"sqlite:///{program.directory}/state/bms.sqlite")
         with store.write() as connection:
-            outbox.post(store, connection, Letter(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time())
-        wait_until(lambda: outbox.counts(store, time.time()) == {"failed": 1}, "the letter is given up", 20)
+            outbox.post(
+                store, connection, QueuedMessage(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
+            )
+        wait_until(lambda: outbox.counts(store, time.time()) == {"failed": 1}, "the message is given up", 20)
         (entry,) = outbox.entries(store, time.time())
         store.close()
         assert "550 5.7.1" in entry.last_error
         assert sink.deliveries == []
-        assert "ERROR letter 1 (release) can't be sent and is given up" in program.log()
+        assert "ERROR message 1 (release) can't be sent and is given up" in program.log()

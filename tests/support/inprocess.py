@@ -239,19 +239,19 @@ class InProcessWire:
     def _deliver(self, fields: list[tuple[bytes, bytes]], body: bytes, outcome: Outcome) -> None:
         assert self._sender is not None
         client = f"{self._helo} ({self._names.verified or 'unknown'} [{self._client.address}])"
-        letter = _Letter(fields, body, self._sender[0], dict(self._recipients))
-        letter.fields.insert(0, (b"Received", f" from {client} by {HOSTNAME}; {time.ctime()}".encode()))
+        queued = _InFlight(fields, body, self._sender[0], dict(self._recipients))
+        queued.fields.insert(0, (b"Received", f" from {client} by {HOSTNAME}; {time.ctime()}".encode()))
         for edit in outcome.edits:
-            letter.apply(edit)
-        if not letter.recipients:
+            queued.apply(edit)
+        if not queued.recipients:
             return
         self._mailbox.delivered.append(
             Delivery(
-                sender=letter.sender,
+                sender=queued.sender,
                 sender_parameters=self._sender[1],
-                recipients=tuple(letter.recipients),
-                recipient_parameters=tuple(letter.recipients.values()),
-                raw=letter.raw(),
+                recipients=tuple(queued.recipients),
+                recipient_parameters=tuple(queued.recipients.values()),
+                raw=queued.raw(),
             )
         )
 
@@ -287,7 +287,7 @@ def split_message(raw: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     return fields, b""
 
 
-class _Letter:
+class _InFlight:
     """A message on its way out, to which edits are applied."""
 
     def __init__(
@@ -378,23 +378,23 @@ class _InProcessScene:
     def deliveries(self) -> list[Delivery]:
         if self._application.history is not None:
             self._application.history.flush()  # nobody reports a message within milliseconds
-        while letter := outbox.claim(self._application.store, self._clock(), 60.0):
-            self._send(letter)
+        while queued := outbox.claim(self._application.store, self._clock(), 60.0):
+            self._send(queued)
         return self._mailbox.delivered
 
-    def _send(self, letter: outbox.Claimed) -> None:
-        """Take a letter of our own to the stand-in, as the courier does to a real MTA."""
+    def _send(self, queued: outbox.Claimed) -> None:
+        """Take a message of our own to the stand-in, as the courier does to a real MTA."""
         wire = self.connect(Client("127.0.0.1", "localhost"))
-        wire.send(b"EHLO localhost\r\n" + f"MAIL FROM:<{letter.mail_from}>\r\n".encode())
-        for recipient in letter.recipients:
+        wire.send(b"EHLO localhost\r\n" + f"MAIL FROM:<{queued.mail_from}>\r\n".encode())
+        for recipient in queued.recipients:
             wire.send(f"RCPT TO:<{recipient}>\r\n".encode())
         wire.send(b"DATA\r\n")
-        wire.send(to_content(f"{outbox.PASS_FIELD}: {letter.pass_value}\r\n".encode() + letter.content))
-        replies = [wire.read_reply().code for _ in range(5 + len(letter.recipients))]
+        wire.send(to_content(f"{outbox.PASS_FIELD}: {queued.pass_value}\r\n".encode() + queued.content))
+        replies = [wire.read_reply().code for _ in range(5 + len(queued.recipients))]
         if replies[-1] != 250:
-            raise AssertionError(f"a letter of our own was not taken: {replies}")
+            raise AssertionError(f"a message of our own was not taken: {replies}")
         wire.hang_up()
-        outbox.delivered(self._application.store, letter, letter.recipients, self._clock())
+        outbox.delivered(self._application.store, queued, queued.recipients, self._clock())
 
     def held(self) -> int:
         return self._mailbox.held

@@ -41,13 +41,13 @@ class _MtaScene:
 
     def deliveries(self) -> list[Delivery]:
         self._mta.wait_idle()
-        if self._letters():
-            wait_until(lambda: not self._letters(), "the outbox is empty", 20.0)
+        if self._queued():
+            wait_until(lambda: not self._queued(), "the outbox is empty", 20.0)
             self._mta.wait_idle()
         return self._mta.sink.deliveries
 
-    def _letters(self) -> int:
-        """How many letters wait in the filter's outbox."""
+    def _queued(self) -> int:
+        """How many messages wait in the filter's outbox."""
         with self._store.read() as connection:
             due = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.next_at.is_not(None))
             return int(connection.scalar(due) or 0)

@@ -1,4 +1,4 @@
-"""Messages in the quarantine, as the filter puts them there, and letters as the outbox leaves them."""
+"""Messages in the quarantine, as the filter puts them there, and messages as the outbox leaves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from antispam.mail.message import Body, Header, Message
 from antispam.mail.verdicts import quarantine
 from antispam.store import Store
 from antispam.store.outbox import claim, delivered, given_up
-from antispam.store.quarantine import Kept, insert
+from antispam.store.quarantine import NewEntry, insert
 from antispam.store.schema import outbox, quarantine_entry, stored_message
 
 DAY = 86_400.0
@@ -34,26 +34,28 @@ def keep(
     message.headers += [Header(b"Subject", b" " + subject), *(Header(*header) for header in headers)]
     message.body.write(body)
     decision = Decision(check, quarantine("probability 0.9900"))
-    kept = [Kept(user, (user if "@" in user else f"{user}@example.com",), decision, 0.99) for user in users or ("bob",)]
+    kept = [
+        NewEntry(user, (user if "@" in user else f"{user}@example.com",), decision, 0.99) for user in users or ("bob",)
+    ]
     with store.write() as connection:
         insert(connection, message, kept)
 
 
-def mark_sent(store: Store, letter: int, now: float) -> None:
-    """What the outbox does once the MTA has taken a letter."""
-    claimed = claim(store, now, 60.0, letter)
+def mark_sent(store: Store, queued: int, now: float) -> None:
+    """What the outbox does once the MTA has taken a message."""
+    claimed = claim(store, now, 60.0, queued)
     assert claimed is not None
     assert delivered(store, claimed, claimed.recipients, now) == ()
 
 
-def mark_failed(store: Store, letter: int, now: float, error: str = "550 no such user") -> None:
+def mark_failed(store: Store, queued: int, now: float, error: str = "550 no such user") -> None:
     """What it does with one that it gives up."""
-    claimed = claim(store, now, 60.0, letter)
+    claimed = claim(store, now, 60.0, queued)
     assert claimed is not None
     assert given_up(store, claimed, error, now)
 
 
-def letters(store: Store) -> list[sa.Row[Any]]:
+def queued_messages(store: Store) -> list[sa.Row[Any]]:
     with store.read() as connection:
         return list(connection.execute(sa.select(outbox).order_by(outbox.c.id)))
 

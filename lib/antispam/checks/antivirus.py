@@ -80,11 +80,11 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for letters of ours that are to leave as they are."""
+    """None for messages of ours that are to leave as they are."""
     assert message is not None
     settings = services.settings[Settings]
-    letter = message.findings.get(OwnMailFinding)
-    if not settings.clamd or (letter is not None and letter.as_it_is):
+    own = message.findings.get(OwnMailFinding)
+    if not settings.clamd or (own is not None and own.unmodified):
         return None
     octets = message.body.size + sum(len(header.name) + len(header.value) + 3 for header in message.headers)
     if not message.body.complete:
@@ -131,7 +131,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 def _answered(answer: Answer, text: str, reason: str, findings: Findings) -> Verdict:
     """What somebody releases from the quarantine is not kept once more: that would be a circle. An administrator can release
     it as it is."""
-    letter = findings.get(OwnMailFinding)
-    if answer is Answer.QUARANTINE and letter is not None and letter.letter:
+    own = findings.get(OwnMailFinding)
+    if answer is Answer.QUARANTINE and own is not None and own.outbox_id:
         answer = Answer.REJECT
     return answered(answer, text, reason)

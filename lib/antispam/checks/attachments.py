@@ -132,8 +132,8 @@ def collect(
     """None where nothing is attached that could be dangerous, which is most mail."""
     assert message is not None
     settings = services.settings[Settings]
-    letter = message.findings.get(OwnMailFinding)
-    if letter is not None and letter.as_it_is:
+    own = message.findings.get(OwnMailFinding)
+    if own is not None and own.unmodified:
         return None
     if not message.body.complete:
         return Finding(too_large=True)
@@ -149,11 +149,11 @@ def collect(
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     if finding.too_large:
         return _too_large(settings)
-    reason = _told(finding)
+    reason = _reason(finding)
     if not finding.dangerous:
         return Verdict(Action.CONTINUE, reason=reason)
-    letter = findings.get(OwnMailFinding)
-    if letter is not None and letter.letter:
+    own = findings.get(OwnMailFinding)
+    if own is not None and own.outbox_id:
         return Verdict(Action.CONTINUE, reason=reason)  # somebody released it: they get it without what is dangerous
     remedy = settings.remedy
     if remedy is Remedy.REPLACE and finding.sender in host_list(settings.reject_virus_from):
@@ -185,12 +185,12 @@ def _too_large(settings: Settings) -> Verdict:
     return reject(text, reason, code=552, enhanced="5.3.4")
 
 
-def _told(finding: Finding) -> str:
+def _reason(finding: Finding) -> str:
     """For the log: what was found, and in which part."""
     done = {engine.REPLACE: "dangerous", engine.STRIP: "scripts removed", engine.REPORT: "noticed"}
-    told = [f"{done[one.remedy]}: {one.name or 'part'} ({one.detail or one.reason})" for one in finding.found[:10]]
-    more = len(finding.found) - len(told)
-    return "; ".join(told) + (f"; {more} more" if more > 0 else "")
+    described = [f"{done[one.remedy]}: {one.name or 'part'} ({one.detail or one.reason})" for one in finding.found[:10]]
+    more = len(finding.found) - len(described)
+    return "; ".join(described) + (f"; {more} more" if more > 0 else "")
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:

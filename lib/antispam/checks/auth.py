@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from antispam.journey.services import Services
-from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, apply_entry
 from antispam.mail.access_map import Action as Wanted
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import AuthFinding
@@ -51,12 +51,12 @@ def decide(finding: AuthFinding, findings: Findings, settings: Settings, policy:
     authenticated = f"authenticated as {finding.login}"
     if entry is None:
         return accept(authenticated)
-    return _obey(
+    return _apply_entry(
         entry, finding, f"{authenticated}, MAIL FROM <{finding.sender}>: access map {entry.key} {entry.action}"
     )
 
 
-def _obey(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
+def _apply_entry(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
     """Calling a user of our own back would prove nothing: CBV and DSN forbid the sender, as upstream has it."""
     text = (
         f"The login {finding.login} is not authorised to send as {finding.sender}.\n"
@@ -66,4 +66,4 @@ def _obey(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
         return accept(reason)
     if entry.action in (Wanted.CBV, Wanted.DSN):
         entry = dataclasses.replace(entry, action=Wanted.REJECT)
-    return obey(entry, reject(text, reason))
+    return apply_entry(entry, reject(text, reason))

@@ -93,8 +93,8 @@ def collect(
 ) -> Finding | None:
     if message is None:
         return None
-    letter = message.findings.get(OwnMailFinding)
-    if letter is not None and letter.as_it_is:
+    own = message.findings.get(OwnMailFinding)
+    if own is not None and own.unmodified:
         return None
     settings = services.settings[Settings]
     name = settings.authserv_id or own_host_name(connection.receiver)
@@ -117,8 +117,8 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
         domains = ", ".join(dict.fromkeys(one.domain for one in broken))
         log.warning("[%s] our changes break the DKIM signature of %s", draft.message.ref, domains)
     settings = services.settings[Settings]
-    letter = draft.message.findings.get(OwnMailFinding)
-    if settings.write and (letter is None or not letter.letter):  # of a letter of ours there is nothing to tell
+    own = draft.message.findings.get(OwnMailFinding)
+    if settings.write and (own is None or not own.outbox_id):  # there is nothing to say about our own
         results = _results(finding, draft.message.findings, settings, broken)
         draft.insert_header(FIELD_NAME, field_value(finding.authserv_id, results))
 

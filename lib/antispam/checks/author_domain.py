@@ -18,9 +18,9 @@ from pathlib import Path
 from antispam.checks._shared.author_directories import DirectoryError, LdapPlace, Question, SqlPlace, directory
 from antispam.checks._shared.author_list import Alignment, AuthorList, aligned, author_list
 from antispam.journey.services import Services
-from antispam.mail.access_map import AUTHOR, AccessMap, AccessTable, Policy, obey
+from antispam.mail.access_map import AUTHOR, AccessMap, AccessTable, Policy, apply_entry
 from antispam.mail.access_map import Action as Wanted
-from antispam.mail.authors import authors, every_author, is_overlong, is_proved, of_our_users, proved_domains
+from antispam.mail.authors import authors, every_author, from_our_users, is_overlong, is_proved, proved_domains
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
@@ -142,7 +142,7 @@ class Settings(CheckSettings):
 
 def ready(message: Message, services: Services) -> bool:
     """Only directories have to be waited for, and they are asked about our own users only."""
-    return not services.settings[Settings].places or not of_our_users(message)
+    return not services.settings[Settings].places or not from_our_users(message)
 
 
 def applies(settings: Settings) -> bool:
@@ -156,7 +156,7 @@ def collect(
     """None where the configuration has nothing to say about the message's authors."""
     assert message is not None
     settings = services.settings[Settings]
-    if of_our_users(message):
+    if from_our_users(message):
         return _of_ours(connection, message, settings, services)
     return _from_outside(connection, message, settings)
 
@@ -182,9 +182,9 @@ def _of_ours(connection: Connection, message: Message, settings: Settings, servi
         becomes = _becomes(message, sender, settings, services)
     return AuthorFinding(
         ours=True,
-        authors=_told(found),
-        foreign=_told(foreign),
-        unaligned=_told(unaligned),
+        authors=_shown(found),
+        foreign=_shown(foreign),
+        unaligned=_shown(unaligned),
         unreadable=unreadable,
         vouched=vouched,
         sender=from_wire(message.mail_from, 320),
@@ -193,7 +193,7 @@ def _of_ours(connection: Connection, message: Message, settings: Settings, servi
     )
 
 
-def _told(found: Sequence[Mailbox]) -> tuple[str, ...]:
+def _shown(found: Sequence[Mailbox]) -> tuple[str, ...]:
     return tuple(from_wire(str(author), 320) for author in found)
 
 
@@ -259,8 +259,8 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
     if not ours and not endless:
         return None
     return AuthorFinding(
-        authors=_told(authors(message)[:MAX_ASKED]),
-        foreign=_told([author for author in ours if not is_proved(message, author.domain)][:MAX_ASKED]),
+        authors=_shown(authors(message)[:MAX_ASKED]),
+        foreign=_shown([author for author in ours if not is_proved(message, author.domain)][:MAX_ASKED]),
         unreadable=endless,
         sender=from_wire(message.mail_from, 320),
         ip=from_wire(connection.ip, 100),
@@ -275,7 +275,7 @@ def decide(finding: AuthorFinding, findings: Findings, settings: Settings, polic
     for author, entry in entries.items():
         if entry is not None and not _permits(entry):
             reason = f"From {author}: access map {entry.key} {entry.action}"
-            return obey(_without_callback(entry), reject(_not_yours(author, finding), reason))
+            return apply_entry(_without_callback(entry), reject(_not_yours(author, finding), reason))
     problem = next(_problems(finding, entries), None)
     if problem is None:
         return CONTINUE

@@ -14,7 +14,7 @@ from antispam.learning.people import address_list
 from antispam.learning.settings import DspamSettings
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import TrainingFinding
@@ -87,7 +87,7 @@ def collect(
     """None for every other sender."""
     assert message is not None
     senders = services.settings[Settings].whitelist_senders
-    if not of_our_users(message) or message.mail_from not in address_list(senders):
+    if not from_our_users(message) or message.mail_from not in address_list(senders):
         return None
     addresses = (one.address for one in message.accepted_recipients)
     # Without a name before the @ it would be the whole domain.

@@ -9,7 +9,7 @@ from antispam.checks._shared.bans import BanSettings, ban_client, is_shared
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_outbox, of_our_users
+from antispam.mail.authors import from_our_outbox, from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.evidence import ClientClass, ConnectionFinding
@@ -75,7 +75,7 @@ def offended(
         return
     if connection.demerits < BAN and message is not None and is_shared(connection, message, settings):
         return
-    if message is not None and (of_our_users(message) or of_our_outbox(message)):
+    if message is not None and (from_our_users(message) or from_our_outbox(message)):
         return
     demerits = connection.demerits
     reason = "the access map says so" if demerits >= BAN else f"{demerits} offences: {from_wire(verdict.reason, 200)}"

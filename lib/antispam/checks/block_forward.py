@@ -9,7 +9,7 @@ from antispam.journey.services import Services
 from antispam.learning.people import address_list
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -56,7 +56,7 @@ def collect(
     assert message is not None
     assert recipient is not None
     haters = services.settings[Settings].block_forward
-    if of_our_users(message):
+    if from_our_users(message):
         return None
     if NAME not in message.memo:  # of thousands of recipients, each asks
         message.memo[NAME] = (_forwarded(message), address_list(haters))

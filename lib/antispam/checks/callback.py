@@ -64,7 +64,7 @@ def collect(
     except StoreError as error:
         return dataclasses.replace(finding, error=f"callback: {error}")
     return dataclasses.replace(
-        finding, outcome=found.outcome, told=found.told, host=from_wire(found.host, 255), null_mx=found.null_mx
+        finding, outcome=found.outcome, detail=found.detail, host=from_wire(found.host, 255), null_mx=found.null_mx
     )
 
 
@@ -128,7 +128,7 @@ def _remember(store: Store, message: Message, found: Verification, services: Ser
                 store,
                 lists.Kind.BLACKLIST,
                 sender,
-                reason=f"the address takes no bounces: {found.told}",
+                reason=f"the address takes no bounces: {found.detail}",
                 by=NAME,
                 now=now,
                 expires_at=now + settings.blacklist,
@@ -159,7 +159,7 @@ def decide(
     wanted = f"{finding.word} for {finding.tag}"
     if finding.skipped:
         return Verdict(Action.CONTINUE, reason=f"{wanted}: not called back: {finding.skipped}")
-    said = f"{finding.host}: {finding.told}" if finding.host else finding.told
+    said = f"{finding.host}: {finding.detail}" if finding.host else finding.detail
     reason = f"{wanted}: {finding.sender} {finding.outcome} ({said})"
     match finding.outcome:
         case Outcome.FAILED:

@@ -15,8 +15,8 @@ from typing import TypeVar
 from antispam.checks._shared.dkim_keys.lookup import key_lookup
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
-from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey, parse_policy
-from antispam.mail.authors import authors, of_our_users
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, apply_entry, parse_policy
+from antispam.mail.authors import authors, from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import DkimFinding
 from antispam.mail.findings import Findings
@@ -104,7 +104,7 @@ def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> DkimFinding | None:
     """Nothing to ask of internal clients and authenticated senders: their mail is signed, not verified."""
-    if message is None or of_our_users(message):
+    if message is None or from_our_users(message):
         return None
     author = authors(message)
     who = str(author[0]) if len(author) == 1 else ""
@@ -173,24 +173,24 @@ def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy:
     where it passes (RFC 6376 section 3.6.1)."""
     serious = tuple(one for one in finding.signatures if one.result is DkimResult.PASS or not one.testing)
     best = foremost(serious) or SignatureResult(result=DkimResult.NONE)
-    told = _found(best, finding)
+    reason = _found(best, finding)
     for one in (one for one in (*serious, best) if one.result is best.result):
         entry = policy.policy(f"dkim-{one.result}", _sender(one, finding))
         if entry is not None:
-            return _obey(entry, one, finding, f"{_found(one, finding)}, access map {entry.key} {entry.action}")
-    refusal = _by_practice(finding, settings, told)
+            return _apply_entry(entry, one, finding, f"{_found(one, finding)}, access map {entry.key} {entry.action}")
+    refusal = _by_practice(finding, settings, reason)
     default: Policy | None = None if best.result is DkimResult.PASS else getattr(settings, best.result.value)
     if default is None:
-        return refusal or Verdict(Action.CONTINUE, reason=told)
-    return _obey(default, best, finding, told)
+        return refusal or Verdict(Action.CONTINUE, reason=reason)
+    return _apply_entry(default, best, finding, reason)
 
 
-def _by_practice(finding: DkimFinding, settings: Settings, told: str) -> Verdict | None:
+def _by_practice(finding: DkimFinding, settings: Settings, reason: str) -> Verdict | None:
     """Upstream's [dkim] reject: what follows from the author domain's own word."""
     domain = parse_mailbox(finding.author).domain
     if settings.reject is None or not finding.practice:
         return None
-    reason = f"{told}; ADSP of {domain}: {finding.practice}"
+    reason = f"{reason}; ADSP of {domain}: {finding.practice}"
     if finding.practice == "temperror":
         return tempfail(f"The signing practice of {domain} could not be looked up; please try again later.", reason)
     if finding.practice != Practice.DISCARDABLE and finding.practice != settings.reject:
@@ -219,8 +219,8 @@ def _found(one: SignatureResult, finding: DkimFinding) -> str:
     return f"DKIM {one.result}{of}" + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _obey(entry: Policy, one: SignatureResult, finding: DkimFinding, reason: str) -> Verdict:
-    return obey(entry, reject(_told(one), reason, enhanced=_enhanced(one, finding)))
+def _apply_entry(entry: Policy, one: SignatureResult, finding: DkimFinding, reason: str) -> Verdict:
+    return apply_entry(entry, reject(_reply_text(one), reason, enhanced=_enhanced(one, finding)))
 
 
 def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
@@ -233,7 +233,7 @@ def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
     return "5.7.21" if matched else "5.7.22"
 
 
-def _told(one: SignatureResult) -> str:
+def _reply_text(one: SignatureResult) -> str:
     """What was found and what can be done about it, for the human who reads the bounce."""
     domain = one.domain or "the sender"
     match one.result:

@@ -16,7 +16,7 @@ from antispam.checks._shared.sendmail_cf import quoted_by
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import authors, authors_in, of_our_users
+from antispam.mail.authors import authors, authors_in, from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthorFinding
@@ -200,7 +200,7 @@ class Settings(CheckSettings):
         _ = self.tables, self.signers  # what can't be used is told now, not at the first message
 
     @property
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What is allowed and yet hardly meant, in sentences for the administrator."""
         keyless = "[dkim] domain is set, but no privkey: nothing is signed by it"
         found = [keyless] if self.domain and not self.privkey else []
@@ -265,7 +265,7 @@ def collect(
 ) -> Finding | None:
     """Only what internal clients and authenticated senders send is ours to sign."""
     settings = services.settings[Settings]
-    if message is None or not applies(settings) or not of_our_users(message):
+    if message is None or not applies(settings) or not from_our_users(message):
         return None
     try:
         signers = settings.signers_of(_authors(message))
@@ -303,22 +303,22 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
         draft.insert_header("DKIM-Signature", value)
 
 
-_LETTER_FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n]|\r\n[ \t])*)\r\n")
+_OWN_FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n]|\r\n[ \t])*)\r\n")
 
 
-def sign_letter(letter: bytes, services: Services) -> bytes:
-    """A letter of our own (all its octets, with CRLF) with the signatures that its author has; unsigned where that can't be
+def sign_own(queued: bytes, services: Services) -> bytes:
+    """A message of our own (all its octets, with CRLF) with the signatures that its author has; unsigned where that can't be
     done. It is delivered as it is posted (checks/own_mail.py), so that nobody signs it later."""
     settings = services.settings[Settings]
     if settings.mode is not Mode.ENFORCE:
-        return letter
-    head, _, body = letter.partition(b"\r\n\r\n")
-    fields = [Header(name, value) for name, value in _LETTER_FIELD.findall(head + b"\r\n")]
+        return queued
+    head, _, body = queued.partition(b"\r\n\r\n")
+    fields = [Header(name, value) for name, value in _OWN_FIELD.findall(head + b"\r\n")]
     try:
         signers = settings.signers_of(authors_in(header for header in fields if header.key == b"from"))
     except UnusablePrivateKey as error:
-        log.warning("a letter of ours is not signed: %s", for_log(str(error)))
-        return letter
+        log.warning("a message of ours is not signed: %s", for_log(str(error)))
+        return queued
     values = sign(fields, body, signers, now=int(services.clock()), policy=settings.policy) if signers else ()
     folded = (value.replace("\r\n", "\n").replace("\n", "\r\n") for value in values)
-    return "".join(f"DKIM-Signature: {value}\r\n" for value in folded).encode("ascii") + letter
+    return "".join(f"DKIM-Signature: {value}\r\n" for value in folded).encode("ascii") + queued

@@ -11,7 +11,7 @@ import dataclasses
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import every_author, is_overlong, of_our_users, proved_domains
+from antispam.mail.authors import every_author, from_our_users, is_overlong, proved_domains
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import AuthorPolicy, DkimFinding, DmarcFinding, Override, SpfFinding
 from antispam.mail.findings import Findings
@@ -73,7 +73,7 @@ def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> DmarcFinding | None:
     """Nothing to ask of internal clients and authenticated senders, and of a message without From."""
-    if message is None or of_our_users(message) or not message.fields(b"from"):
+    if message is None or from_our_users(message) or not message.fields(b"from"):
         return None
     settings = services.settings[Settings]
     found = tuple(_under_rules(one, message, settings) for one in _evaluations(message, services, services.deadline))
@@ -160,21 +160,21 @@ def decide(finding: DmarcFinding, findings: Findings, settings: Settings, policy
     """The author domain of which the severest is to be done decides."""
     worst = finding.worst
     if worst is not None:
-        told = _told(worst)
+        reason = _reason(worst)
         if worst.applied is Disposition.REJECT:
-            return answered(settings.reject, _refusal(worst), told, status="7.26")
+            return answered(settings.reject, _refusal(worst), reason, status="7.26")
         if worst.applied is Disposition.QUARANTINE:
-            return answered(settings.quarantine, _refusal(worst), told, status="7.26")
+            return answered(settings.quarantine, _refusal(worst), reason, status="7.26")
     if finding.unreadable:
         text = (
             "The From field names more authors than can be looked at, or is longer than mail programs can show.\n"
             "Send the message again with a single address in From."
         )
         return answered(settings.reject, text, "From can't be examined")
-    return Verdict(Action.CONTINUE, reason="" if worst is None else _told(worst))
+    return Verdict(Action.CONTINUE, reason="" if worst is None else _reason(worst))
 
 
-def _told(one: AuthorPolicy) -> str:
+def _reason(one: AuthorPolicy) -> str:
     """The result in words for the log."""
     found = one.found
     notes = [found.aligned] if found.aligned else []
@@ -211,10 +211,10 @@ def points(finding: DmarcFinding, findings: Findings, settings: Settings) -> tup
     hits = []
     worst = finding.worst
     if worst is not None and worst.found.result is DmarcResult.FAIL and not worst.overridden:
-        hits.append(Hit(_TESTS[worst.applied], f"{_told(worst)}."))
+        hits.append(Hit(_TESTS[worst.applied], f"{_reason(worst)}."))
     if worst is not None and worst.found.result is DmarcResult.NONE and worst.override is None:
-        hits.append(Hit("DMARC_MISSING", f"{_told(worst)}."))
+        hits.append(Hit("DMARC_MISSING", f"{_reason(worst)}."))
     if finding.ambiguous or finding.unreadable:
-        told = "There are several From fields" if finding.ambiguous else "The From field can't be examined"
-        hits.append(Hit("FROM_AMBIGUOUS", f"{told}."))
+        reason = "There are several From fields" if finding.ambiguous else "The From field can't be examined"
+        hits.append(Hit("FROM_AMBIGUOUS", f"{reason}."))
     return tuple(hits)

@@ -21,7 +21,7 @@ from antispam.journey.services import Services
 from antispam.learning.answers import should_answer, shown
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import is_proved, of_our_users
+from antispam.mail.authors import from_our_users, is_proved
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import ruling
 from antispam.mail.evidence import CallbackFinding, DkimFinding, SpfFinding
@@ -34,7 +34,7 @@ from antispam.protocols import notice_id
 from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store, StoreError, callbacks, lists, outbox
-from antispam.store.outbox import Kind, Letter
+from antispam.store.outbox import Kind, QueuedMessage
 from antispam.text import for_log, from_wire
 
 NAME = "dsn"
@@ -76,7 +76,7 @@ def collect(
 ) -> Finding | None:
     """None where there is nothing to write, and nothing came back."""
     assert message is not None
-    if services.store is None or of_our_users(message):
+    if services.store is None or from_our_users(message):
         return None
     try:
         failed = _failure_of(message, services.store, services)
@@ -156,14 +156,14 @@ def _note_failure(address: str, store: Store, services: Services) -> None:
     settings, now = services.settings[Settings], services.clock()
     if not settings.blacklist:
         return
-    told = "a notice to it could not be delivered"
-    callbacks.remember(store, address, Verification(Outcome.FAILED, told), now, settings.blacklist, services.deadline)
+    detail = "a notice to it could not be delivered"
+    callbacks.remember(store, address, Verification(Outcome.FAILED, detail), now, settings.blacklist, services.deadline)
     try:
         lists.add(
             store,
             lists.Kind.BLACKLIST,
             address,
-            reason=told,
+            reason=detail,
             by=NAME,
             now=now,
             expires_at=now + settings.blacklist,
@@ -176,8 +176,8 @@ def _note_failure(address: str, store: Store, services: Services) -> None:
 def _write(finding: Finding, message: Message, store: Store, services: Services) -> None:
     """Post the notice, if it is this sender's turn: both in one transaction."""
     settings, now = services.settings[Settings], services.clock()
-    template, about = finding.template, _fated(message, None, Action.HOLD)
-    kept = _fated(message, Action.QUARANTINE)
+    template, about = finding.template, _with_action(message, None, Action.HOLD)
+    kept = _with_action(message, Action.QUARANTINE)
     if kept and settings.quarantine and finding.proved:
         template, about = QUARANTINE, kept
     if not template or not about:
@@ -196,11 +196,11 @@ def _write(finding: Finding, message: Message, store: Store, services: Services)
         message_id=name,
     )
     signed = services.sign(content, services)
-    letter = Letter(Kind.DSN, message.ref, "", (message.mail_from,), signed, once=f"dsn {message.ref}")
+    queued = QueuedMessage(Kind.DSN, message.ref, "", (message.mail_from,), signed, once=f"dsn {message.ref}")
     with store.write(services.deadline) as connection:
         due = callbacks.may_notice(store, connection, message.mail_from, message.ref, now, settings.every)
         if due:
-            outbox.post(store, connection, letter, now)
+            outbox.post(store, connection, queued, now)
     if due:
         log.info("[%s] NOTICE %s to <%s>", message.ref, template, for_log(message.mail_from))
 
@@ -210,10 +210,10 @@ def _shipped() -> Templates:
     return Templates()
 
 
-def _fated(message: Message, *fates: Action | None) -> list[str]:
+def _with_action(message: Message, *actions: Action | None) -> list[str]:
     """The recipients for whom one of these holds; None: he gets the message."""
     ruled = [(one.address, ruling([*message.decisions, *one.decisions])) for one in message.accepted_recipients]
-    return [address for address, decision in ruled if (decision and decision.verdict.action) in fates]
+    return [address for address, decision in ruled if (decision and decision.verdict.action) in actions]
 
 
 def facts_of(finding: Finding, message: Message, about: list[str], now: float) -> Facts:

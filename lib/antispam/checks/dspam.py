@@ -10,7 +10,7 @@ from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import author_is_proved, is_whitelisted, of_our_users
+from antispam.mail.authors import author_is_proved, from_our_users, is_whitelisted
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import Opinion, OpinionFinding
@@ -38,7 +38,7 @@ def collect(
     settings = services.settings[Settings]
     if message is None or services.dictionaries is None or services.people is None:
         return None
-    if of_our_users(message) and not settings.dspam_internal:
+    if from_our_users(message) and not settings.dspam_internal:
         return None
     honeypots = address_list(settings.honeypot)
     honeypot = any(one.address in honeypots for one in message.accepted_recipients)
@@ -99,11 +99,11 @@ def decide(
     """What is done about it is each recipient's own question, below."""
     if finding.too_large:
         return Verdict(Action.CONTINUE, reason="not classified: it is larger than dspam_sizelimit")
-    told = (
+    reasons = (
         f"{'spam' if one.is_spam else 'not spam'}, probability {one.probability:.4f} ({_whose(one)})"
         for one in finding.opinions
     )
-    return Verdict(Action.CONTINUE, reason="; ".join(told))
+    return Verdict(Action.CONTINUE, reason="; ".join(reasons))
 
 
 def _whose(opinion: Opinion) -> str:

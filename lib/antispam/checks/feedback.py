@@ -22,7 +22,7 @@ from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Verdict, discard, reject, tempfail
 from antispam.store import StoreError, outbox, rates
-from antispam.store.outbox import Kind, Letter
+from antispam.store.outbox import Kind, QueuedMessage
 from antispam.text import for_log, from_wire
 from gossip import HAM, SPAM
 
@@ -225,9 +225,11 @@ def _answer(facts: answers.Facts, message: Message, recipient: Recipient, servic
         log.warning("[%s] the report is not answered: %s", message.ref, for_log(str(error)))
         return
     report = from_wire(identifier.strip() or message.ref, 500)
-    letter = Letter(Kind.ANSWER, message.ref, "", (to,), content, once=f"answer {facts.user} {facts.is_spam} {report}")
+    queued = QueuedMessage(
+        Kind.ANSWER, message.ref, "", (to,), content, once=f"answer {facts.user} {facts.is_spam} {report}"
+    )
     with services.store.write(services.deadline) as transaction:
-        outbox.post(services.store, transaction, letter, services.clock())
+        outbox.post(services.store, transaction, queued, services.clock())
 
 
 def _reporter(user: str, mail_from: str, services: Services) -> str:
@@ -244,20 +246,20 @@ def _first(message: Message, name: bytes) -> bytes:
 
 def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable) -> Verdict:
     """Nobody gets a report: it is dropped once it has taught."""
-    told = f"{finding.user} reports {finding.verb}"
+    reason = f"{finding.user} reports {finding.verb}"
     if finding.contradicts:
-        return reject(_CONTRADICTION, f"{told} and the opposite")
+        return reject(_CONTRADICTION, f"{reason} and the opposite")
     if finding.too_large:
-        return reject(_TOO_LARGE, f"{told}: larger than max_message", code=552, enhanced="5.3.4")
+        return reject(_TOO_LARGE, f"{reason}: larger than max_message", code=552, enhanced="5.3.4")
     if finding.store_error:
-        return tempfail(_LATER, f"{told}: {finding.store_error}", enhanced="4.3.0")
+        return tempfail(_LATER, f"{reason}: {finding.store_error}", enhanced="4.3.0")
     if finding.beyond:
         return feedback.too_many(finding.user, finding.beyond)
     if not finding.taught:
-        return discard(f"{told}: would teach")
+        return discard(f"{reason}: would teach")
     if not finding.found and finding.alone:
         text = "No forwarded message was found in your mail.\n" + "\n".join(answers.HOW_TO_FORWARD)
-        return reject(text, f"{told}: nothing that could be found")
+        return reject(text, f"{reason}: nothing that could be found")
     counts = {
         "learned": finding.learned,
         "corrected": finding.corrected,
@@ -268,4 +270,4 @@ def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy
     parts = [f"{number} {what}" for what, number in counts.items() if number]
     if finding.banned:
         parts.append(f"banned {', '.join(finding.banned)}")
-    return discard(f"{told}: " + ", ".join(parts))
+    return discard(f"{reason}: " + ", ".join(parts))

@@ -13,7 +13,7 @@ from typing import ClassVar
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import OwnMailFinding
@@ -74,13 +74,13 @@ def collect(
 
 
 def _forged(message: Message, settings: Settings) -> list[Header]:
-    letter = message.findings.get(OwnMailFinding)
-    if letter is not None and letter.as_it_is:
+    own = message.findings.get(OwnMailFinding)
+    if own is not None and own.unmodified:
         wanted = _PASSES  # the marks are ours; nobody's pass travels on
-    elif (letter is None or not letter.letter) and of_our_users(message):
+    elif (own is None or not own.outbox_id) and from_our_users(message):
         # Another filter of ours may have marked it on its way; where we judge it, the marks are ours to write.
         judged = message.findings.get(OpinionFinding) is not None
-        wanted = matcher(settings.fields) if judged else _PASSES if letter is not None else matcher(())
+        wanted = matcher(settings.fields) if judged else _PASSES if own is not None else matcher(())
     else:
         wanted = matcher(("X-BMS-*", *settings.fields))
     return [header for header in message.headers if wanted(header.name)]

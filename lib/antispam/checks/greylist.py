@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from antispam.checks._shared.reputation.fates import brought_trusted_mail
+from antispam.checks._shared.reputation.votes import brought_trusted_mail
 from antispam.journey.services import Services
 from antispam.mail.authors import is_whitelisted
 from antispam.mail.connection import Connection

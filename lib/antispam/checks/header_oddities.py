@@ -13,7 +13,7 @@ from typing import ClassVar
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -138,7 +138,7 @@ def collect(
     """None for a header without fault, and for mail of our own users, whose programs write what they like."""
     assert message is not None
     settings = services.settings[Settings]
-    if of_our_users(message):
+    if from_our_users(message):
         return None
     found = dict([*_of_fields(message), *_of_date(message, settings), *_of_rest(message)])
     return Finding(odd=tuple(found), seen=tuple(found.values())) if found else None
@@ -225,21 +225,21 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     """The strictest answer that any of them has, with the first oddity that has it."""
     asked = [(_ORDER[answer], odd, seen) for odd, seen in zip(finding.odd, finding.seen, strict=True)
              if (answer := _answer(settings, odd)) is not Answer.IGNORE]  # fmt: skip
-    told = ", ".join(finding.odd)
+    reason = ", ".join(finding.odd)
     if not asked:
-        return dataclasses.replace(CONTINUE, reason=told)
+        return dataclasses.replace(CONTINUE, reason=reason)
     _, odd, seen = min(asked, key=lambda one: one[0])
     text = f"The header of the message is not as RFC 5322 wants it: {_FAULTS[odd]}.\nPlease use a proper mail program."
-    return answered(_answer(settings, odd), text, f"{told}: {seen}" if seen else told)
+    return answered(_answer(settings, odd), text, f"{reason}: {seen}" if seen else reason)
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
     """Each oddity, whatever is done about it."""
-    told = (
+    reason = (
         (odd, f"{_FAULTS[odd]}: {seen}" if seen else _FAULTS[odd])
         for odd, seen in zip(finding.odd, finding.seen, strict=True)
     )
-    return tuple(Hit(_TESTS[odd], f"{text[0].upper()}{text[1:]}.") for odd, text in told)
+    return tuple(Hit(_TESTS[odd], f"{text[0].upper()}{text[1:]}.") for odd, text in reason)
 
 
 _ORDER = {Answer.REJECT: 0, Answer.TEMPFAIL: 1, Answer.QUARANTINE: 2}

@@ -11,7 +11,7 @@ from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import is_whitelisted, of_our_users
+from antispam.mail.authors import from_our_users, is_whitelisted
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -52,7 +52,7 @@ def collect(
 ) -> Finding | None:
     """None without dspam_dict, for our own users' mail, and for senders of dspam_whitelist."""
     settings = services.settings[Settings]
-    if message is None or not applies(settings) or services.dictionaries is None or of_our_users(message):
+    if message is None or not applies(settings) or services.dictionaries is None or from_our_users(message):
         return None
     if is_listed(message, address_list(settings.dspam_whitelist)) or is_whitelisted(message):
         return None

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from antispam.journey.services import Services
 from antispam.mail import findings as base
-from antispam.mail.access_map import AccessMap, AccessTable, obey
-from antispam.mail.authors import of_our_users
+from antispam.mail.access_map import AccessMap, AccessTable, apply_entry
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -50,7 +50,7 @@ def collect(
 ) -> Finding | None:
     """None for mail from outside, and for the null sender, who is nobody."""
     assert message is not None
-    wanted = services.settings[Settings].internal_policy and of_our_users(message)
+    wanted = services.settings[Settings].internal_policy and from_our_users(message)
     return Finding(sender=from_wire(message.mail_from, 1000)) if wanted and message.mail_from else None
 
 
@@ -63,4 +63,6 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         f"Mail from {sender.domain} is not accepted from inside: our own computers may not use that sender.\n"
         "Choose your own address as sender, or ask your mail administrator to permit this one."
     )
-    return obey(entry, reject(text, f"internal MAIL FROM <{finding.sender}>, access map {entry.key} {entry.action}"))
+    return apply_entry(
+        entry, reject(text, f"internal MAIL FROM <{finding.sender}>, access map {entry.key} {entry.action}")
+    )

@@ -9,7 +9,7 @@ import _charsets
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import name_in, of_our_users
+from antispam.mail.authors import from_our_users, name_in
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -87,7 +87,7 @@ def collect(
     assert message is not None
     settings = services.settings[Settings]
     scripts, charsets = _blocked(settings)
-    if of_our_users(message):
+    if from_our_users(message):
         return None
     fields = [decoded(header.text) for header in message.shown(b"Subject")]
     names = [decoded(name_in(header.text)) for header in message.shown(b"From")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from antispam.checks._shared.own_letters import OwnMailSettings, Shown, read_pass
+from antispam.checks._shared.outbox_pass import OwnMailSettings, Shown, read_pass
 from antispam.journey.services import Services
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import OwnEnvelopeFinding
@@ -35,10 +35,10 @@ def collect(
     if services.store is None:
         return Finding(error="there is no store")
     try:
-        letter = known_pass(services.store, shown.letter, shown.secret, services.clock(), services.deadline)
+        queued = known_pass(services.store, shown.outbox_id, shown.secret, services.clock(), services.deadline)
     except StoreError as error:
         return Finding(error=f"outbox: {error}")
-    return Finding() if letter is None else Finding(letter=shown.letter, kind=letter.kind, ref=letter.ref)
+    return Finding() if queued is None else Finding(outbox_id=shown.outbox_id, kind=queued.kind, ref=queued.ref)
 
 
 def _shown(params: tuple[str, ...]) -> Shown | None:
@@ -50,6 +50,6 @@ def _shown(params: tuple[str, ...]) -> Shown | None:
 
 
 def decide(finding: Finding, findings: Findings, settings: OwnMailSettings, policy: Any) -> Verdict:
-    if not finding.letter:
+    if not finding.outbox_id:
         return CONTINUE
-    return accept(f"letter {finding.letter} of our outbox ({finding.kind} of {finding.ref}), by its envelope")
+    return accept(f"message {finding.outbox_id} of our outbox ({finding.kind} of {finding.ref}), by its envelope")

@@ -5,13 +5,13 @@ A domain that is authenticated has another reputation than one that is merely na
 
 from __future__ import annotations
 
-from antispam.checks._shared.reputation import fates
+from antispam.checks._shared.reputation import votes
 from antispam.checks._shared.reputation.asking import ask, asks_others, upkeep
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.checks._shared.reputation.telling import header, judged, scored
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import ReputationFinding, SpfFinding
@@ -27,7 +27,7 @@ Finding = ReputationFinding
 LOOKS_UP = True
 
 FIELD = "X-GOSSiP"
-concluded = fates.remember
+concluded = votes.remember
 tidy = upkeep
 TIDY_EVERY = 15.0  # of a busy domain, much would wait in the log otherwise
 
@@ -43,7 +43,7 @@ def collect(
     """None for whom SPF is not asked: our own users, relays, trusted forwarders; and where there is no domain."""
     assert message is not None
     spf = message.findings.get(SpfFinding)
-    if spf is None or spf.error or of_our_users(message):
+    if spf is None or spf.error or from_our_users(message):
         return None
     domain, how = identified(spf)
     return ask(Finding, domain, how, message, services) if domain else None

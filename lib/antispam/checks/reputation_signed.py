@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from antispam.checks._shared.reputation import fates
+from antispam.checks._shared.reputation import votes
 from antispam.checks._shared.reputation.asking import ask, asks_others
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.checks._shared.reputation.telling import judged, scored
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import DkimFinding, ReputationFinding, SignedReputationFinding
 from antispam.mail.findings import Findings
@@ -23,7 +23,7 @@ Settings = GossipSettings
 Finding = SignedReputationFinding
 LOOKS_UP = True
 
-concluded = fates.remember
+concluded = votes.remember
 
 
 def ready(message: Message, services: Services) -> bool:
@@ -36,9 +36,9 @@ def collect(
 ) -> SignedReputationFinding | None:
     """None where nobody signed it."""
     assert message is not None
-    message.memo[fates.REACHED_END] = True
+    message.memo[votes.REACHED_END] = True
     dkim = message.findings.get(DkimFinding)
-    if dkim is None or dkim.error or of_our_users(message):
+    if dkim is None or dkim.error or from_our_users(message):
         return None
     domain = signer(dkim)
     return ask(Finding, domain, "DKIM", message, services) if domain else None

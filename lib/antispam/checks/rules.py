@@ -9,7 +9,7 @@ from typing import ClassVar
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -85,7 +85,7 @@ def collect(
 ) -> Finding | None:
     """None where none is met, and for mail of our own users."""
     assert message is not None
-    if of_our_users(message):
+    if from_our_users(message):
         return None
     rules = services.settings[Settings].file
     try:

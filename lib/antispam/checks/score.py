@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import ScoreFinding
 from antispam.mail.findings import Findings
@@ -29,7 +29,7 @@ def collect(
     """None for mail of our own users."""
     assert message is not None
     assert recipient is not None
-    if of_our_users(message):
+    if from_our_users(message):
         return None
     changes = {name.upper(): points for name, points in services.settings[Settings].points.items()}
     tests = counted(recipient.findings.hits(), services.tests, changes)

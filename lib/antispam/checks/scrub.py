@@ -13,7 +13,7 @@ from typing import ClassVar
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.findings import Findings
@@ -58,7 +58,7 @@ def collect(
     domains = services.settings[Settings].hide_path
     assert message is not None
     assert recipient is not None
-    if parse_mailbox(recipient.address).domain not in host_list(domains) or not of_our_users(message):
+    if parse_mailbox(recipient.address).domain not in host_list(domains) or not from_our_users(message):
         return None
     if NAME not in message.memo:  # of thousands of recipients, each asks
         message.memo[NAME] = len(_fields(message))

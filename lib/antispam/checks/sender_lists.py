@@ -8,7 +8,7 @@ from __future__ import annotations
 from antispam.checks._shared.bans import BanSettings, refusal_of_listed
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import is_proved_by, of_our_users
+from antispam.mail.authors import from_our_users, is_proved_by
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import SenderListFinding
 from antispam.mail.findings import Findings
@@ -31,7 +31,7 @@ def collect(
     """None for our own users, and for the null sender."""
     assert message is not None
     mailbox = parse_mailbox(message.mail_from)
-    if services.store is None or not mailbox.domain or of_our_users(message):
+    if services.store is None or not mailbox.domain or from_our_users(message):
         return None
     sender = from_wire(message.mail_from, 320)
     wanted = [

@@ -115,9 +115,9 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    told = [f"<{one.recipient}> to {', '.join(one.destinations)}" for one in finding.redirects[:_MOST_LOGGED]]
-    more = len(finding.redirects) - len(told)
-    return Verdict(Action.CONTINUE, reason="; ".join(told) + (f"; {more} more" if more else ""))
+    described = [f"<{one.recipient}> to {', '.join(one.destinations)}" for one in finding.redirects[:_MOST_LOGGED]]
+    more = len(finding.redirects) - len(described)
+    return Verdict(Action.CONTINUE, reason="; ".join(described) + (f"; {more} more" if more else ""))
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:

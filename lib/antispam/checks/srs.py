@@ -84,11 +84,11 @@ def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: 
     """No offence: whoever bounces mail that was forged in our name is an honest server, and sends many of them."""
     if finding.state is State.VALID or not finding.bounce:
         return CONTINUE
-    told = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"
+    reason = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"
     if not settings.reject_spoofed:
-        return Verdict(Action.CONTINUE, reason=f"{told}; reject_spoofed is off")
+        return Verdict(Action.CONTINUE, reason=f"{reason}; reject_spoofed is off")
     if finding.state is State.EXPIRED:
-        return reject("This bounce comes too late: we have sent no such message for days.", told)
+        return reject("This bounce comes too late: we have sent no such message for days.", reason)
     text = (
         "We did not send the message that this bounce answers: its sender was forged.\n"
         "Please refuse such mail instead of bouncing it; SPF (RFC 7208) tells you who may send as us."
@@ -98,7 +98,7 @@ def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: 
             f"Mail from {finding.sender} counts as a bounce here, and this one answers nothing that we sent.\n"
             "Please send from another address, and bounces from the null sender (MAIL FROM:<>)."
         )
-    return reject(text, told)
+    return reject(text, reason)
 
 
 def readdress(finding: Finding) -> str:

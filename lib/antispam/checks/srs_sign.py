@@ -10,7 +10,7 @@ from antispam.checks._shared.srs import UNUSABLE, SrsSettings, signature_of
 from antispam.journey.services import Services
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import of_our_users
+from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.findings import Findings
@@ -40,7 +40,7 @@ def collect(
     """None for every sender that stays as he is, and for recipients of nosrs."""
     assert message is not None
     assert recipient is not None
-    if not of_our_users(message):
+    if not from_our_users(message):
         return None
     try:
         signature = signature_of(services.settings[Settings], services.clock)

@@ -76,8 +76,8 @@ def _is_one_of(addresses: tuple[str, ...], message: Message) -> bool:
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     if finding.discard and not finding.copies:
         return discard("mail of a sender in [wiretap] discard")
-    told = f"copied to {', '.join(finding.copies)}"
-    return Verdict(Action.CONTINUE, reason=f"{told}, and to nobody else" if finding.discard else told)
+    reason = f"copied to {', '.join(finding.copies)}"
+    return Verdict(Action.CONTINUE, reason=f"{reason}, and to nobody else" if finding.discard else reason)
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:

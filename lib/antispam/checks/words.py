@@ -8,7 +8,7 @@ import functools
 from antispam.checks._shared.bans import BanSettings, ban_sender
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import name_in, of_our_users
+from antispam.mail.authors import from_our_users, name_in
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import ReputationFinding, SpfFinding, WordsFinding
 from antispam.mail.findings import Findings
@@ -67,7 +67,7 @@ def collect(
     whole = settings.whole_words
     general = (_list(settings.spam_words, False, whole), _list(settings.porn_words, True, whole))
     of_names = (*general, _list(settings.from_words, False, whole))
-    if of_our_users(message):
+    if from_our_users(message):
         return None
     for header in message.shown(b"Subject"):
         if finding := _found(general, decoded(header.text).text, "subject"):

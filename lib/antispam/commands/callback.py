@@ -42,11 +42,11 @@ def cbv_command(program: Program) -> click.Command:
             raise click.ClickException(f"nothing is remembered of {for_log(address)}")
         if as_json:
             click.echo(
-                json.dumps({"address": address, "outcome": found.outcome, "told": found.told, "host": found.host})
+                json.dumps({"address": address, "outcome": found.outcome, "detail": found.detail, "host": found.host})
             )
         else:
             host = f" {found.host}:" if found.host else ""
-            click.echo(f"{for_log(address)}: {found.outcome}.{host} {found.told}".rstrip())
+            click.echo(f"{for_log(address)}: {found.outcome}.{host} {found.detail}".rstrip())
         sys.exit(_STATUS[found.outcome])
 
     return command

@@ -245,7 +245,7 @@ def _advance(folder: KeyFolder, domain: str, resolver: Resolver, pace: Pace) -> 
             folder.file(domain, step.before.selector).unlink(missing_ok=True)
     for key in after:
         click.echo(
-            f"{key_name(key.selector, domain)}: {key.stage}; {_told(folder, domain, key, seen[key.selector], pace)}"
+            f"{key_name(key.selector, domain)}: {key.stage}; {_state(folder, domain, key, seen[key.selector], pace)}"
         )
     for step in steps:
         if step.now is None:
@@ -262,7 +262,7 @@ def _seen(folder: KeyFolder, domain: str, key: Key, resolver: Resolver) -> Publi
     return look_up(key_name(key.selector, domain), private, resolver, Deadline.after(LOOKUP_SECONDS))
 
 
-def _told(folder: KeyFolder, domain: str, key: Key, seen: Published, pace: Pace) -> str:
+def _state(folder: KeyFolder, domain: str, key: Key, seen: Published, pace: Pace) -> str:
     """What the administrator should know or do about a key."""
     trouble = f"DNS: {seen.state}, {seen.detail}" if seen.state is not State.RIGHT else "DNS: right"
     match key.stage:

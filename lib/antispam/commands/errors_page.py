@@ -55,8 +55,8 @@ def explanation(page: Page) -> str:
         ("What you can do", f"{page.you} {LAST_RESORT}"),
         ("What the administrator of your mail server can do", page.administrator),
     )
-    told = "".join(f"<h2>{html.escape(heading)}</h2>\n<p>{html.escape(text)}</p>\n" for heading, text in parts)
-    return f'{told}<p><a href="../">Other reasons</a></p>\n'
+    sections = "".join(f"<h2>{html.escape(heading)}</h2>\n<p>{html.escape(text)}</p>\n" for heading, text in parts)
+    return f'{sections}<p><a href="../">Other reasons</a></p>\n'
 
 
 def overview() -> str:

@@ -83,17 +83,19 @@ def train_command(program: Program) -> click.Command:
                 training.train(teacher, found, verdict == "spam", undo=undo, result=result, done=done)
                 spam, ham = teacher.totals()
         except KeyboardInterrupt:
-            click.echo(f"stopped; {_told(result)}. The same command goes on from here.", err=True)
+            click.echo(f"stopped; {_summary(result)}. The same command goes on from here.", err=True)
             sys.exit(INTERRUPTED)
         except (MailboxError, LookupError, ValueError) as error:
             raise click.ClickException(for_log(str(error))) from error
         except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
-            raise click.ClickException(f"the database: {for_log(str(error))}; {_told(result)} before that") from error
+            raise click.ClickException(
+                f"the database: {for_log(str(error))}; {_summary(result)} before that"
+            ) from error
         finally:
             stack.close()
         for problem in result.unreadable:
             click.echo(for_log(problem), err=True)
-        click.echo(f"{_told(result)}; {for_log(user)} has learned {spam} spam and {ham} ham messages")
+        click.echo(f"{_summary(result)}; {for_log(user)} has learned {spam} spam and {ham} ham messages")
         sys.exit(1 if result.unreadable else 0)
 
     return command
@@ -119,7 +121,7 @@ def _warn_if_unknown(settings: DspamSettings, user: str) -> None:
         )
 
 
-def _told(result: training.Result) -> str:
+def _summary(result: training.Result) -> str:
     counts = {
         "learned": result.learned,
         "corrected": result.corrected,

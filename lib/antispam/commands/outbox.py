@@ -34,11 +34,11 @@ def outbox_command(program: Program) -> click.Command:
         """The mail that the filter sends itself: what waits, and what could not be sent."""
 
     @group.command("list")
-    @click.option("--failed", is_flag=True, help="only letters that were given up")
+    @click.option("--failed", is_flag=True, help="only messages that were given up")
     @click.option("--json", "as_json", is_flag=True, help="one JSON object a line instead of the table")
     @click.pass_obj
     def list_command(config: Path | None, failed: bool, as_json: bool) -> None:
-        """List the letters: first those that were given up, then by the time of their next try."""
+        """List the messages: first those that were given up, then by the time of their next try."""
         with opened_store(load_settings(program, config)) as store:
             found = outbox.entries(store, time.time(), _LISTED)
         shown = [entry for entry in found if entry.failed_at is not None or not failed]
@@ -54,14 +54,14 @@ def outbox_command(program: Program) -> click.Command:
 
     @group.command("show")
     @click.argument("number", type=int)
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object, without the letter itself")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object, without the message itself")
     @click.pass_obj
     def show_command(config: Path | None, number: int, as_json: bool) -> None:
-        """Tell everything about letter NUMBER, and print it."""
+        """Tell everything about message NUMBER, and print it."""
         with opened_store(load_settings(program, config)) as store:
             entry = outbox.entry(store, number, time.time())
         if entry is None:
-            raise click.ClickException(f"there is no letter {number} in the outbox")
+            raise click.ClickException(f"there is no message {number} in the outbox")
         if as_json:
             click.echo(json.dumps(_values(entry)))
             return
@@ -74,11 +74,11 @@ def outbox_command(program: Program) -> click.Command:
 
     @group.command("retry")
     @click.argument("numbers", nargs=-1, type=int)
-    @click.option("--failed", is_flag=True, help="all letters that were given up")
+    @click.option("--failed", is_flag=True, help="all messages that were given up")
     @click.option("--now", is_flag=True, help="send them from here, and tell what the MTA says")
     @click.pass_obj
     def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
-        """Send the letters of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
+        """Send the messages of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
         _demand_either(numbers, failed)
         with opened_store(load_settings(program, config)) as store:
             chosen = _chosen(store, numbers, failed)
@@ -89,29 +89,29 @@ def outbox_command(program: Program) -> click.Command:
 
     @group.command("delete")
     @click.argument("numbers", nargs=-1, type=int)
-    @click.option("--failed", is_flag=True, help="all letters that were given up")
+    @click.option("--failed", is_flag=True, help="all messages that were given up")
     @click.option("--yes", is_flag=True, help="don't ask")
     @click.pass_obj
     def delete_command(config: Path | None, numbers: tuple[int, ...], failed: bool, yes: bool) -> None:
-        """Forget the letters of these NUMBERS: they will not be sent. What a letter would have released from the quarantine
+        """Forget the messages of these NUMBERS: they will not be sent. What a message would have released from the quarantine
         stays there."""
         _demand_either(numbers, failed)
         with opened_store(load_settings(program, config)) as store:
             chosen = _chosen(store, numbers, failed)
             if chosen and not yes:
-                click.confirm(f"Delete {_letters(chosen)} for good?", abort=True, err=True)
+                click.confirm(f"Delete {_queued(chosen)} for good?", abort=True, err=True)
             _change(store, chosen, outbox.delete, "is deleted")
 
     return group
 
 
-def _letters(numbers: list[int]) -> str:
-    return f"letter {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} letters"
+def _queued(numbers: list[int]) -> str:
+    return f"message {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} messages"
 
 
 def _demand_either(numbers: tuple[int, ...], failed: bool) -> None:
     if bool(numbers) is failed:
-        raise click.UsageError("give the numbers of letters, or --failed")
+        raise click.UsageError("give the numbers of messages, or --failed")
 
 
 def _chosen(store: Store, numbers: tuple[int, ...], failed: bool) -> list[int]:
@@ -125,12 +125,12 @@ def _change(store: Store, numbers: list[int], change: Callable[[Store, int, floa
     missed = False
     for number in numbers:
         if change(store, number, time.time()):
-            click.echo(f"letter {number} {done}")
+            click.echo(f"message {number} {done}")
         else:
             missed = True
-            click.echo(f"letter {number}: there is none that waits or failed; it may be under way", err=True)
+            click.echo(f"message {number}: there is none that waits or failed; it may be under way", err=True)
     if not numbers:
-        click.echo("no letters")
+        click.echo("no messages")
     if missed:
         sys.exit(1)
 
@@ -143,11 +143,11 @@ def _send(store: Store, settings: OutboxSettings, numbers: list[int]) -> None:
             result = send_now(store, settings, number)
         except NotWaiting as error:
             missed = True
-            click.echo(f"letter {number}: {error}", err=True)
+            click.echo(f"message {number}: {error}", err=True)
             continue
         entry = outbox.entry(store, number, time.time())
         left = entry is not None and entry.sent_at is None
-        click.echo(f"letter {number}: {for_log(result.answer)}", err=left)
+        click.echo(f"message {number}: {for_log(result.answer)}", err=left)
         missed = missed or left
     if missed:
         sys.exit(1)
@@ -173,7 +173,7 @@ def _values(entry: Entry) -> dict[str, Any]:
 
 
 def _table(entries: list[Entry]) -> Table:
-    table = Table("letter", "state", "what", "message", "to", "tries", "next try", "last error")
+    table = Table("number", "state", "kind", "reference", "to", "tries", "next try", "last error")
     for entry in entries:
         cells = (
             str(entry.id),

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from antispam.service.application import Program, load_settings, opened_store
-from antispam.store.reports import MAX_DAYS, Day, Fate, Offender, Offenders, Report, report
+from antispam.store.reports import MAX_DAYS, Day, Disposition, Offender, Offenders, Report, report
 from antispam.text import for_log, local_time
 
 _WIDE = 160  # columns where nobody looks at a screen
@@ -24,7 +24,7 @@ _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NAME = 320  # characters: names are shown whole
 _ROOM_FOR_HOSTS = 120  # columns
-_STOPPED = (Fate.REFUSED, Fate.KEPT, Fate.DROPPED)
+_STOPPED = (Disposition.REJECTED, Disposition.QUARANTINED, Disposition.DISCARDED)
 
 
 def report_command(program: Program) -> click.Command:
@@ -118,10 +118,10 @@ def _print_days(console: Console, days: Sequence[Day], bars: _Bars) -> None:
 def _columns(days: Sequence[Day]) -> list[tuple[str, list[int]]]:
     """What is counted, by day; what has no number in it is left out."""
     columns: list[tuple[str, list[int]]] = [("MESSAGES", [day.messages for day in days])]
-    columns += [(fate.upper(), [day.fates[fate] for day in days]) for fate in Fate]
+    columns += [(disposition.upper(), [day.dispositions[disposition] for day in days]) for disposition in Disposition]
     columns += [
         ("TAGGED", [day.tagged for day in days]),
-        ("KEPT FROM SOME", [day.parted for day in days]),
+        ("QUARANTINED FOR SOME", [day.parted for day in days]),
         ("RECIPIENTS REFUSED", [day.recipients for day in days]),
         ("SPAM LEARNED", [day.spam for day in days]),
         ("HAM LEARNED", [day.ham for day in days]),
@@ -130,9 +130,9 @@ def _columns(days: Sequence[Day]) -> list[tuple[str, list[int]]]:
 
 
 def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
-    """The bar is what was refused, kept or dropped."""
+    """The bar is what was rejected, quarantined or discarded."""
     shown = _columns(days)
-    stopped = [sum(day.fates[fate] for fate in _STOPPED) for day in days]
+    stopped = [sum(day.dispositions[disposition] for disposition in _STOPPED) for day in days]
     table = _table("DAY", *(name for name, _ in shown), "STOPPED", left=("DAY", "STOPPED"))
     for number, day in enumerate(days):
         cells = [str(values[number]) for _, values in shown]
@@ -142,8 +142,8 @@ def _per_day(days: Sequence[Day], bars: _Bars) -> Table:
     return table
 
 
-def _why(counted: Counter[tuple[Fate, str]]) -> list[tuple[str, int]]:
-    return [(f"{fate:8} {check}", number) for (fate, check), number in counted.most_common()]
+def _why(counted: Counter[tuple[Disposition, str]]) -> list[tuple[str, int]]:
+    return [(f"{disposition:11} {check}", number) for (disposition, check), number in counted.most_common()]
 
 
 def _print_counts(console: Console, title: str, counts: Sequence[tuple[str, int]], bars: _Bars) -> None:
@@ -188,7 +188,8 @@ def as_object(made: Report, top: int) -> dict[str, Any]:
     return {
         "days": [_day(day) for day in made.days],
         "not_delivered": [
-            {"what": str(fate), "check": check, "messages": number} for (fate, check), number in made.why.most_common()
+            {"what": str(disposition), "check": check, "messages": number}
+            for (disposition, check), number in made.why.most_common()
         ],
         "recipients_refused": dict(made.recipients.most_common()),
         "would_have_stopped": dict(made.would.most_common()),
@@ -202,7 +203,7 @@ def _day(day: Day) -> dict[str, Any]:
     return {
         "day": _date(day.begins),
         "messages": day.messages,
-        **{str(fate): day.fates[fate] for fate in Fate},
+        **{str(disposition): day.dispositions[disposition] for disposition in Disposition},
         "tagged": day.tagged,
         "kept_from_some": day.parted,
         "recipients_refused": day.recipients,

@@ -77,15 +77,15 @@ def _counted(number: int, what: str) -> str:
 def _doubts(rules: RuleSet) -> list[Mistake]:
     """What is allowed and yet hardly meant."""
     asked = {name for rule in rules.rules for name in rule.asks}
-    doubts = []
+    warnings = []
     for rule in rules.rules:
         if rule.pattern is not None and rule.pattern.fits_nothing:
-            doubts.append(Mistake(rule.line, f"[{rule.name}] fits every text, the empty one too"))
+            warnings.append(Mistake(rule.line, f"[{rule.name}] fits every text, the empty one too"))
         if rule.points is None and rule.name not in asked:
-            doubts.append(
+            warnings.append(
                 Mistake(rule.line, f"[{rule.name}] has no points, and no other rule asks for it: it does nothing")
             )
-    return doubts
+    return warnings
 
 
 def _try(rules: RuleSet, mail: Sequence[Path]) -> None:

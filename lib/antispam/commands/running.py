@@ -11,7 +11,7 @@ import rich.console
 import sqlalchemy as sa
 
 from antispam import __version__
-from antispam.checks._shared.callback.settings import CallbackSettings, doubts
+from antispam.checks._shared.callback.settings import CallbackSettings, warnings
 from antispam.mail.access_map import AccessMap, AccessSettings
 from antispam.mail.access_map import Action as Wanted
 from antispam.net.sockets import SocketSpec, group_id
@@ -56,8 +56,8 @@ def check_config_command(program: Program) -> click.Command:
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         _demand_accounts(settings[ProgramSettings])
-        for doubt in (*settings.doubts, *_doubts_about_callbacks(settings, program.name)):
-            click.echo(f"Warning: {doubt}", err=True)
+        for warning in (*settings.warnings, *_callback_warnings(settings, program.name)):
+            click.echo(f"Warning: {warning}", err=True)
         if settings[ProgramSettings].observe:
             click.echo("[milter] observe is on: every check only says in the log what it would do.", err=True)
         click.echo("The configuration is correct.")
@@ -76,11 +76,11 @@ def _demand_accounts(settings: ProgramSettings) -> None:
         raise ConfigError(f"[milter]: {error.strerror if isinstance(error, OSError) else error}") from None
 
 
-def _doubts_about_callbacks(settings: Settings, name: str) -> Iterator[str]:
+def _callback_warnings(settings: Settings, name: str) -> Iterator[str]:
     """Entries of the access map that ask for what is not done."""
     table = AccessMap.from_settings(settings[AccessSettings]).table
     if CallbackSettings in settings:
-        yield from doubts(table, settings[CallbackSettings])
+        yield from warnings(table, settings[CallbackSettings])
         return
     asked = [f"{entry.key} {entry.action}" for entry in table.entries() if entry.action in (Wanted.CBV, Wanted.DSN)]
     if asked:

@@ -179,7 +179,7 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
     for line in _scored(report.scores):
         say(rich.markup.escape(line))
     for name, reasons in report.features.items():
-        for line in _told(name, reasons):
+        for line in _reason_lines(name, reasons):
             say(rich.markup.escape(line))
     for edit in report.edits:
         say(rich.markup.escape(f"  change: {edit}"))
@@ -195,11 +195,11 @@ def _scored(scores: dict[str, ScoreFinding]) -> Iterator[str]:
             yield f"    {one.points:+6.2f}  {one.test:{width}}  {for_log(one.evidence, 300)}"
 
 
-def _told(name: str, reasons: Reasons) -> Iterator[str]:
+def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
     """The strongest reasons on both sides, and how the weights of all add up to the probability."""
     for kind, features in (("spam", reasons.spam), ("honest mail", reasons.ham)):
-        told = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
-        yield f"  for {kind}, by the dictionary of {name}: {told or 'nothing'}"
+        listed = "; ".join(f"{for_log(feature, 80)} {value:+.2f}" for feature, value in features)
+        yield f"  for {kind}, by the dictionary of {name}: {listed or 'nothing'}"
     spam, ham = (sum(value for _, value in features) for features in (reasons.spam, reasons.ham))
     logit = min(max(reasons.logit, -700.0), 700.0)
     yield (

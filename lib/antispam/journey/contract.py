@@ -145,7 +145,7 @@ class Tidies(Check, Protocol):
 class Signs(Check, Protocol):
     """The one check that signs."""
 
-    def sign_letter(self, letter: bytes, services: Services) -> bytes:
+    def sign_own(self, queued: bytes, services: Services) -> bytes:
         """A message of our own (all its octets), signed where we have a key for its author."""
 
 
@@ -162,6 +162,6 @@ OPTIONAL: dict[str, type] = {
     "offended": CountsOffences,
     "concluded": Concludes,
     "tidy": Tidies,
-    "sign_letter": Signs,
+    "sign_own": Signs,
 }
 """By the name of the function."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 from antispam.journey import spoken
-from antispam.journey.fate import Fate
+from antispam.journey.disposition import Disposition
 from antispam.journey.runner import Runner
 from antispam.journey.services import Services
 from antispam.mail.decisions import Decision
@@ -18,8 +18,8 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, quarantine, reject, tempfail
 from antispam.settings.program import ProgramSettings
-from antispam.store.outbox import Kind, Letter
-from antispam.store.quarantine import Kept
+from antispam.store.outbox import Kind, QueuedMessage
+from antispam.store.quarantine import NewEntry
 
 
 class Recorder(Protocol):
@@ -28,7 +28,9 @@ class Recorder(Protocol):
     def record(self, subject: Subject, verdict: Verdict) -> None:
         """Best effort, after the reply: must not block and not raise."""
 
-    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+    def store(
+        self, message: Message, quarantined: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
+    ) -> bool:
         """Keep the message from some, send it to others by another way: durably, before the reply. False where that was not
         possible; then nothing of it is done."""
 
@@ -72,13 +74,13 @@ class Delivery:
         spoken.log_decision(decision, self._subject)
         return spoken.worded(decision, self._subject, self._program.errors_url)
 
-    def conclude(self, fate: Fate) -> Outcome:
+    def conclude(self, disposition: Disposition) -> Outcome:
         """Store what must be durable, and say what the MTA is told."""
-        if fate.kept and not self._message.body.complete:
-            return Outcome(self._say(_too_large(fate.kept[0][1])))
-        if not fate.delivered:
-            return Outcome(self._say(self._kept(fate)))
-        return self._delivered(fate)
+        if disposition.quarantined and not self._message.body.complete:
+            return Outcome(self._say(_too_large(disposition.quarantined[0][1])))
+        if not disposition.delivered:
+            return Outcome(self._say(self._delivered_to_nobody(disposition)))
+        return self._delivered(disposition)
 
     def _of(self, recipient: Recipient) -> Subject:
         return self._subject._replace(recipient=recipient)
@@ -87,25 +89,25 @@ class Delivery:
         self._ends.append(lambda: spoken.log_decision(decision, self._subject))
         return spoken.worded(decision, self._subject, self._program.errors_url)
 
-    def _kept(self, fate: Fate) -> Decision:
+    def _delivered_to_nobody(self, disposition: Disposition) -> Decision:
         """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client
         keeps it."""
-        assert fate.decision is not None
-        if not fate.kept:
-            if fate.decision.verdict.action is Action.DISCARD:
+        assert disposition.decision is not None
+        if not disposition.quarantined:
+            if disposition.decision.verdict.action is Action.DISCARD:
                 self._ends.append(self._afterwards)
-            return fate.decision
-        if not self._store(fate.kept):
-            return _not_stored(fate.kept[0][1])
+            return disposition.decision
+        if not self._store(disposition.quarantined):
+            return _not_stored(disposition.quarantined[0][1])
         self._ends.append(self._afterwards)
         # What each recipient's check wanted is in their entry; the client hears that the message was taken.
-        return fate.decision._replace(verdict=quarantine(fate.decision.verdict.reason))
+        return disposition.decision._replace(verdict=quarantine(disposition.decision.verdict.reason))
 
-    def _delivered(self, fate: Fate) -> Outcome:
+    def _delivered(self, disposition: Disposition) -> Outcome:
         """Some get the message, or all. Those who get another content than most get it by another way."""
         services = self._services()
         drafts = []
-        for recipients in self._groups(fate, services):
+        for recipients in self._groups(disposition, services):
             draft = Draft(self._message, recipients, fold_case=not self._program.case_sensitive_localpart)
             failure = self._runner.act(self._of(recipients[0]), draft, services)
             if failure is not None:
@@ -115,62 +117,62 @@ class Delivery:
             _share_out(drafts)
         first, *others = drafts
         others = [draft for draft in others if draft.addresses]
-        if (fate.kept or others) and not self._store(fate.kept, others):
-            return Outcome(self._say(_not_stored(fate.kept[0][1] if fate.kept else None)))
+        if (disposition.quarantined or others) and not self._store(disposition.quarantined, others):
+            return Outcome(self._say(_not_stored(disposition.quarantined[0][1] if disposition.quarantined else None)))
         here = {id(recipient) for recipient in first.recipients}
         for recipient in self._message.accepted_recipients:
             if id(recipient) not in here:
                 first.delete_recipient(recipient.path)
         self._ends.append(self._afterwards)
-        if fate.decision is not None:
-            return Outcome(self._say(fate.decision), tuple(first.edits()))
-        self._ends.append(lambda: self._log_delivery(fate))
+        if disposition.decision is not None:
+            return Outcome(self._say(disposition.decision), tuple(first.edits()))
+        self._ends.append(lambda: self._log_delivery(disposition))
         return Outcome(CONTINUE, tuple(first.edits()))
 
-    def _log_delivery(self, fate: Fate) -> None:
-        spoken.log_delivery(self._subject, fate.delivered)
-        for one, decision in fate.kept:
-            spoken.log_kept(decision, self._of(one))
+    def _log_delivery(self, disposition: Disposition) -> None:
+        spoken.log_delivery(self._subject, disposition.delivered)
+        for one, decision in disposition.quarantined:
+            spoken.log_quarantined(decision, self._of(one))
 
-    def _groups(self, fate: Fate, services: Services) -> list[list[Recipient]]:
+    def _groups(self, disposition: Disposition, services: Services) -> list[list[Recipient]]:
         """The recipients who get the same message, the largest group first. A message that was not kept whole can't be written
         anew, so that all get the same; of one that is held, so does everybody: a copy that went by another way would not be."""
-        apart = self._message.body.complete and fate.decision is None
+        apart = self._message.body.complete and disposition.decision is None
         if not apart or not self._runner.has("content", self._settings):
-            return [list(fate.delivered)]
+            return [list(disposition.delivered)]
         groups: dict[Hashable, list[Recipient]] = {}
-        for recipient in fate.delivered:
+        for recipient in disposition.delivered:
             groups.setdefault(self._runner.contents(self._of(recipient), services), []).append(recipient)
         return sorted(groups.values(), key=len, reverse=True)
 
-    def _store(self, kept: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
+    def _store(self, quarantined: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
         """Keep the message from some, and what others get; false where that was not possible."""
         message = self._message
         identity = message.identity() if others else ""
-        letters = [
-            Letter(
+        queued_messages = [
+            QueuedMessage(
                 Kind.REST,
                 message.ref,
                 draft.sender,
                 draft.addresses,
-                draft.letter(),
+                draft.to_bytes(),
                 once=_once(identity, draft),
                 notify=draft.notify,
             )
             for draft in others
         ]
-        return self._recorder is not None and self._recorder.keep(message, self._entries(kept), letters)
+        return self._recorder is not None and self._recorder.store(message, self._entries(quarantined), queued_messages)
 
-    def _entries(self, kept: Sequence[tuple[Recipient, Decision]]) -> list[Kept]:
+    def _entries(self, quarantined: Sequence[tuple[Recipient, Decision]]) -> list[NewEntry]:
         """What is kept, by user: their addresses, and the first reason."""
         people = self._services().people
         by_user: dict[str, tuple[list[str], Recipient, Decision]] = {}
-        for recipient, decision in kept:
+        for recipient, decision in quarantined:
             user = (people and people.user_of(recipient.address)) or recipient.address.lower()
             addresses, *_ = by_user.setdefault(user, ([], recipient, decision))
             addresses.append(recipient.address)
         return [
-            Kept(user, tuple(addresses), decision, _score(recipient))
+            NewEntry(user, tuple(addresses), decision, _score(recipient))
             for user, (addresses, recipient, decision) in by_user.items()
         ]
 

@@ -51,7 +51,7 @@ def _protected(raw: bytes, ref: str, runner: Runner, services: Services) -> byte
     headers, content = split_message(raw)
     message = Message(ref, "", services.clock(), Body(len(content)), headers=headers, findings=Findings())
     message.body.write(content)
-    message.findings.add(OwnMailFinding(letter=1, kind="release", ref=ref))
+    message.findings.add(OwnMailFinding(outbox_id=1, kind="release", ref=ref))
     message.decisions.append(Decision("own_mail", let_pass(f"release of {ref}")))
     subject = Subject(Connection(ref, findings=message.findings), message, None)
     services = services.until(Deadline.after(services.settings[ProgramSettings].message_timeout))
@@ -61,4 +61,4 @@ def _protected(raw: bytes, ref: str, runner: Runner, services: Services) -> byte
     failure = ruling(all_decisions(subject)) or runner.act(subject, draft, services)
     if failure is not None:
         raise NotProtected(f"{ref} can't be released now: {failure.check}: {failure.verdict.reason}")
-    return draft.letter()
+    return draft.to_bytes()

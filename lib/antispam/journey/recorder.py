@@ -14,15 +14,15 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import Verdict
 from antispam.store import Store, StoreError, attempts, outbox, quarantine
 from antispam.store.history import HistoryWriter
-from antispam.store.outbox import Letter
-from antispam.store.quarantine import Kept
+from antispam.store.outbox import QueuedMessage
+from antispam.store.quarantine import NewEntry
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
 
 class StoreRecorder:
-    """The recorder over the store; one a worker. `posted` is set once there is a letter to send; `subjects` says whether the
+    """The recorder over the store; one a worker. `posted` is set once there is a message to send; `subjects` says whether the
     history keeps what Subject says."""
 
     def __init__(
@@ -48,18 +48,20 @@ class StoreRecorder:
             lambda node: row_for(subject, verdict, node, with_subject=self._subjects), lambda: address_rows(message)
         )
 
-    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+    def store(
+        self, message: Message, entries: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
+    ) -> bool:
         """What is kept from some users and what is sent to others by another way: all of it, or (False) nothing."""
         try:
             with self._store.write() as connection:
-                if kept:
-                    quarantine.insert(connection, message, kept, self._earlier(connection, message))
-                for letter in letters:
-                    outbox.post(self._store, connection, letter, self._clock())
+                if entries:
+                    quarantine.insert(connection, message, entries, self._earlier(connection, message))
+                for queued in queued_messages:
+                    outbox.post(self._store, connection, queued, self._clock())
         except (StoreError, sa.exc.SQLAlchemyError) as error:
             log.error("[%s] ERROR the message can't be stored: %s", message.ref, for_log(str(error)))
             return False
-        if letters and self._posted is not None:
+        if queued_messages and self._posted is not None:
             self._posted.set()
         return True
 

@@ -25,8 +25,8 @@ def _forget(table: sa.Table, row: Mapping[str, object]) -> None:
     pass
 
 
-def _unsigned(letter: bytes, services: Services) -> bytes:
-    return letter
+def _unsigned(queued: bytes, services: Services) -> bytes:
+    return queued
 
 
 def _unchanged(raw: bytes, ref: str) -> bytes:
@@ -43,7 +43,7 @@ class Services:
     access    the administrator's access map as it stood when the session began (empty where none is configured)
     dictionaries  what was learned, None where a program doesn't learn
     read_only    nothing may be learned, posted or remembered: somebody only wants to know what would happen
-    sign      puts DKIM signatures on a letter of our own (all its octets), where we have a key for its author
+    sign      puts DKIM signatures on a message of our own (all its octets), where we have a key for its author
     protect   takes what is dangerous or forged out of a whole message that was kept (journey/protection.py)
     write_later  takes a row for a table of the store; it is written after the reply, best effort
     tests     those of the score by name, with the ones that the configuration declares

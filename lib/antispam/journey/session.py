@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from antispam.deadline import Deadline
 from antispam.journey import spoken
 from antispam.journey.delivery import Delivery, Outcome, Recorder
-from antispam.journey.fate import fate_of
+from antispam.journey.disposition import disposition_of
 from antispam.journey.runner import Runner
 from antispam.journey.services import Services
 from antispam.journey.table import Stage
@@ -23,7 +23,7 @@ from antispam.mail.message import Auth, Body, Header, Message, Recipient
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, reject, tempfail
 from antispam.references import new_reference
-from antispam.settings.program import ProgramSettings, RejectAt, Untrapped
+from antispam.settings.program import ExceptionPolicy, ProgramSettings, RejectAt
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Session:
         if self._refusal() is None:
             self._run(Stage.END, tick=tick)
         delivery = self._delivery()
-        outcome = delivery.conclude(fate_of(self._subject()))
+        outcome = delivery.conclude(disposition_of(self._subject()))
         self._ending = _Ending(delivery, outcome.verdict)
         return outcome
 
@@ -339,9 +339,9 @@ class _Ending:
 _UNFINISHED = Verdict(Action.UNFINISHED, reason="given up before its end")
 _FAILED = "an internal error at the end of the message"
 _UNTRAPPED = {
-    Untrapped.CONTINUE: Verdict(Action.CONTINUE, reason=_FAILED),
-    Untrapped.TEMPFAIL: tempfail("", _FAILED, enhanced="4.3.0"),
-    Untrapped.REJECT: reject("", _FAILED, enhanced="5.3.0"),
+    ExceptionPolicy.CONTINUE: Verdict(Action.CONTINUE, reason=_FAILED),
+    ExceptionPolicy.TEMPFAIL: tempfail("", _FAILED, enhanced="4.3.0"),
+    ExceptionPolicy.REJECT: reject("", _FAILED, enhanced="5.3.0"),
 }
 
 

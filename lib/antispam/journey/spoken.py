@@ -47,7 +47,7 @@ def worded(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
     return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))
 
 
-def log_kept(decision: Decision, subject: Subject) -> None:
+def log_quarantined(decision: Decision, subject: Subject) -> None:
     """Log that the message is kept from one recipient while others get it."""
     log.info(
         "[%s] QUARANTINE %s: %s;%s %s",
@@ -69,7 +69,7 @@ def log_delivery(subject: Subject, recipients: Sequence[Recipient]) -> None:
     by = accepted_by(decisions)
     why = f" {by.check}: {for_log(by.verdict.reason)};" if by else ""
     decisions += [decision for recipient in recipients for decision in recipient.decisions]
-    told = "; ".join(
+    reasons = "; ".join(
         dict.fromkeys(f"{d.check}: {d.verdict.reason}" for d in decisions if d.verdict.reason and d is not by)
     )
     log.info(
@@ -80,7 +80,7 @@ def log_delivery(subject: Subject, recipients: Sequence[Recipient]) -> None:
         _who(subject),
         message.body.size,
         for_log(message.queue_id),
-        for_log(told, 1000),
+        for_log(reasons, 1000),
     )
 
 

@@ -134,7 +134,7 @@ def _kept(store: Store, ref: str, user: str) -> bytes | None:
     """The message, if it is kept from the user: a signature is written after the reply, and forgotten sooner."""
     try:
         return quarantine.read(store, ref, user)[1]
-    except (quarantine.NotKept, quarantine.BadName):
+    except (quarantine.NoEntry, quarantine.BadName):
         return None
 
 
@@ -146,5 +146,5 @@ def _release(store: Store, ref: str, user: str, now: float, protect: release.Pro
             return ()
         released = release.release(store, entry, now, protect=protect)
         return tuple(from_wire(one) for one in released.recipients)
-    except (quarantine.NotKept, quarantine.BadName):
+    except (quarantine.NoEntry, quarantine.BadName):
         return ()

@@ -159,7 +159,7 @@ class DspamSettings(CheckSettings):
     )
 
     @property
-    def doubts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What is allowed and yet hardly meant, in sentences for the administrator."""
         nobody = [name for name, addresses in self.users.items() if not addresses]
         found = [

@@ -54,7 +54,7 @@ def is_overlong(message: Message) -> bool:
     return any(len(field.value) > MAX_READ for field in message.fields(b"from"))
 
 
-def of_our_users(message: Message) -> bool:
+def from_our_users(message: Message) -> bool:
     """Whether an internal client or an authenticated sender sent it: such mail is signed, and not verified."""
     client = message.findings.get(ConnectionFinding)
     auth = message.findings.get(AuthFinding)
@@ -62,10 +62,10 @@ def of_our_users(message: Message) -> bool:
     return internal or bool(message.auth) or (auth is not None and bool(auth.login))
 
 
-def of_our_outbox(message: Message) -> bool:
-    """Whether its envelope proves that it is a letter of our own outbox."""
+def from_our_outbox(message: Message) -> bool:
+    """Whether its envelope proves that it is a message of our own outbox."""
     envelope = message.findings.get(OwnEnvelopeFinding)
-    return envelope is not None and envelope.letter != 0
+    return envelope is not None and envelope.outbox_id != 0
 
 
 def proved_domains(message: Message) -> set[str]:

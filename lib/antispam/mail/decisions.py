@@ -17,7 +17,7 @@ class Decision(NamedTuple):
 
     mode  in mode log the verdict is only said
     firm  holds for accepted messages too: what the check looks for is dangerous whoever sent it
-    protects  holds for our own letters as well, which may carry what strangers wrote
+    protects  holds for our own messages as well, which may carry what strangers wrote
     """
 
     check: str
@@ -48,9 +48,9 @@ def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
 
 
 def ruling(decisions: Sequence[Decision]) -> Decision | None:
-    """The decision that the message must obey: the first firm one that stops it; without one, the first that stops it, unless
-    another one accepted it. A message that passes is stopped only by what protects. First means first in the table, which is
-    read top to bottom. None lets the message pass."""
+    """The decision that holds for the message: the first firm one that stops it; without one, the first that stops it,
+    unless another one accepted it. A message that passes is stopped only by what protects. First means first in the table,
+    which is read top to bottom. None lets the message pass."""
     if not any(decision.verdict.action in _STOPPING for decision in decisions):
         return None  # as for nearly every message, at every step
     stopping = [decision for decision in decisions if decision.stops]

@@ -135,7 +135,7 @@ class Draft:
         """The whole message as it will leave, with CRLF between the header fields."""
         return as_octets(self.headers, self.body)
 
-    def letter(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """The same as we send it ourselves: a line ends with CRLF and nothing else. MTAs refuse a bare LF or CR from a client,
         and no server on the way may see a line end where another sees none."""
         head = (

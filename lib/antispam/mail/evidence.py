@@ -221,10 +221,10 @@ class AuthFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnEnvelopeFinding(Finding):
-    """What the pass in the envelope is worth: the letter's number, 0 where it is none of ours; its kind and reference."""
+    """What the pass in the envelope is worth: the message's number, 0 where it is none of ours; its kind and reference."""
 
     check: ClassVar[str] = "own_envelope"
-    letter: int = 0
+    outbox_id: int = 0
     kind: str = ""
     ref: str = ""
 
@@ -233,18 +233,18 @@ class OwnEnvelopeFinding(Finding):
 class OwnMailFinding(Finding):
     """What the pass is worth that the message carries.
 
-    letter    the number of the letter in the outbox; 0 where the pass is not ours, or was used before
-    kind      what the letter is: "rest", "release", "original", "answer" or "dsn"
-    ref       of the message that it is about
-    as_it_is  nothing in it is to be changed: it left us with our own marks and without what is dangerous, or an administrator
-              wanted it so
+    outbox_id   the number of the message in the outbox; 0 where the pass is not ours, or was used before
+    kind        what the message is: "rest", "release", "original", "answer" or "dsn"
+    ref         of the message that it is about
+    unmodified  nothing in it is to be changed: it left us with our own marks and without what is dangerous, or an
+                administrator wanted it so
     """
 
     check: ClassVar[str] = "own_mail"
-    letter: int = 0
+    outbox_id: int = 0
     kind: str = ""
     ref: str = ""
-    as_it_is: bool = False
+    unmodified: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -309,7 +309,7 @@ class ReputationFinding(Finding):
 
     domain      the domain
     how         how it was authenticated: "SPF", "GUESS", "HELO", "DKIM"; or the SPF result that proves nothing
-    umis        the message's name among nodes, under which its fate is told; "" where nobody was asked
+    umis        the message's name among nodes, under which its vote is sent; "" where nobody was asked
     reputation  -100 to 100
     confidence  0 to 100
     spam, ham   of the messages that we remember, how many were what
@@ -343,7 +343,7 @@ class CallbackFinding(Finding):
     word     of the access map, "CBV" or "DSN"
     tag      what was found there: "spf-neutral"
     skipped  why nobody was called, "" where somebody was, now or lately
-    told     the server's reply, or why there is none
+    detail   the server's reply, or why there is none
     """
 
     check: ClassVar[str] = "callback"
@@ -352,7 +352,7 @@ class CallbackFinding(Finding):
     sender: str = ""
     skipped: str = ""
     outcome: Outcome = Outcome.UNKNOWN
-    told: str = ""
+    detail: str = ""
     host: str = ""
     null_mx: bool = False
 

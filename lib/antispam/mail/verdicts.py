@@ -12,7 +12,7 @@ MAX_REPLY_LINES = 32  # libmilter's limit for smfi_setmlreply
 
 class Action(enum.StrEnum):
     """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed. PASS ends
-    policy for a letter of our own: whatever was found before, only the rows that protect its readers are still asked."""
+    policy for a message of our own: whatever was found before, only the rows that protect its readers are still asked."""
 
     CONTINUE = "continue"
     ACCEPT = "accept"

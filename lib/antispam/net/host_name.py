@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from antispam.net.addresses import is_hostname, normalize_domain
 
 
-def own_host_name(told: str = "") -> str:
-    """The name that our MTA told, or else the machine's own, in lower case; "localhost" where neither is a host name."""
-    return next(_usable(told), "localhost")
+def own_host_name(announced: str = "") -> str:
+    """The name that our MTA announced, or else the machine's own, in lower case; "localhost" if neither is a host
+    name."""
+    return next(_usable(announced), "localhost")
 
 
-def helo_name(told: str = "") -> str:
+def helo_name(announced: str = "") -> str:
     """The same for HELO (RFC 5321 section 4.1.3): a full name, or else an address literal."""
-    return next((name for name in _usable(told) if "." in name), "[127.0.0.1]")
+    return next((name for name in _usable(announced) if "." in name), "[127.0.0.1]")
 
 
-def _usable(told: str) -> Iterator[str]:
-    for name in map(normalize_domain, (told, socket.gethostname())):
+def _usable(announced: str) -> Iterator[str]:
+    for name in map(normalize_domain, (announced, socket.gethostname())):
         if is_hostname(name):
             yield name

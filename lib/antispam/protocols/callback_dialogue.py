@@ -45,7 +45,7 @@ class Verification:
     """
 
     outcome: Outcome
-    told: str = ""
+    detail: str = ""
     host: str = ""
     null_mx: bool = False
 

@@ -55,13 +55,13 @@ from antispam.settings.load import Defaults, nearest
 from antispam.settings.logs import LogSettings
 from antispam.settings.metrics import MetricsSettings
 from antispam.settings.outbox import OutboxSettings
-from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, StoreSettings, Untrapped
+from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, ProgramSettings, StoreSettings
 from antispam.store import Store, StoreError, attempts, history, migrate
 from antispam.store.engine import demand_driver, url_from
 from antispam.store.history import HistoryWriter
-from antispam.store.outbox import Letter
+from antispam.store.outbox import QueuedMessage
 from antispam.store.outbox_upkeep import purge_failed
-from antispam.store.quarantine import Kept
+from antispam.store.quarantine import NewEntry
 from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.store.retention import Cleaned, cleaning
 from antispam.text import for_log
@@ -71,9 +71,9 @@ log = logging.getLogger(__name__)
 CLEAN_EVERY = 6 * 3600.0  # seconds; the quarantine
 
 UNTRAPPED = {
-    Untrapped.CONTINUE: Milter.CONTINUE,
-    Untrapped.TEMPFAIL: Milter.TEMPFAIL,
-    Untrapped.REJECT: Milter.REJECT,
+    ExceptionPolicy.CONTINUE: Milter.CONTINUE,
+    ExceptionPolicy.TEMPFAIL: Milter.TEMPFAIL,
+    ExceptionPolicy.REJECT: Milter.REJECT,
 }
 
 
@@ -278,14 +278,14 @@ class Application:
             limits = releases.limits(settings, self.store)
             found.append(Chore(Pieces(lambda: cleaning(self.store, services.clock(), limits, Cleaned())), CLEAN_EVERY))
         if OutboxSettings in settings:
-            found.append(Chore(self._forget_failed_letters))
+            found.append(Chore(self._forget_failed_messages))
         if DspamSettings in settings:
             found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
         if MetricsSettings in settings and (file := settings[MetricsSettings].file):
             found.append(Chore(Metrics(self.store, file, lost=self._lost, clock=services.clock), metrics.EVERY))
         return found
 
-    def _forget_failed_letters(self) -> bool:
+    def _forget_failed_messages(self) -> bool:
         outbox = self.settings[OutboxSettings]
         return purge_failed(self.store, self._services.clock(), outbox.keep_failed, outbox.failed_size) > 0
 
@@ -321,8 +321,8 @@ def _forget_row(table: sa.Table, row: Mapping[str, object]) -> None:
 
 
 def _signing(journey: Journey) -> dict[str, Any]:
-    """Who signs letters of our own, if a check does."""
-    found = [row.check.sign_letter for row in journey.rows if hasattr(row.check, "sign_letter")]
+    """Who signs messages of our own, if a check does."""
+    found = [row.check.sign_own for row in journey.rows if hasattr(row.check, "sign_own")]
     return {"sign": found[0]} if found else {}
 
 
@@ -332,7 +332,9 @@ class _NoTrace:
     def record(self, subject: Subject, verdict: Verdict) -> None:
         pass
 
-    def keep(self, message: Message, kept: Sequence[Kept], letters: Sequence[Letter] = ()) -> bool:
+    def store(
+        self, message: Message, entries: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
+    ) -> bool:
         return True
 
 
@@ -385,6 +387,6 @@ def process_plan(program: Program, settings: Settings) -> ProcessPlan:
         socket_group=options.socket_group or None,
         user=options.user or None,
         limits=Limits(messages=options.drain_timeout),
-        sides=gossip_server.sides(settings),
+        side_servers=gossip_server.side_servers(settings),
     )
     return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

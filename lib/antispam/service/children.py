@@ -118,8 +118,8 @@ class Child:
         return ""
 
     def __str__(self) -> str:
-        side = self.generation.plan.side(self.slot)
-        name = side.name if side is not None else f"worker {self.slot}"
+        side_server = self.generation.plan.side_server(self.slot)
+        name = side_server.name if side_server is not None else f"worker {self.slot}"
         what = "preparation" if self.slot is None else f"{name} of generation {self.generation.number}"
         return f"{what} (pid {self.pid})"
 
@@ -244,5 +244,5 @@ def live(generation: Generation, slot: int | None, channel: Channel, pulse: Puls
         reopen_logs=plan.reopen_logs,
         pulse=pulse,
     )
-    side = plan.side(slot)
-    run_worker(plan.serve if side is None else side.serve, context)
+    side_server = plan.side_server(slot)
+    run_worker(plan.serve if side_server is None else side_server.serve, context)

@@ -1,6 +1,6 @@
-"""Takes the letters of the outbox to the MTA, one after the other, until each is taken or given up.
+"""Takes the messages of the outbox to the MTA, one after the other, until each is taken or given up.
 
-A letter is done once the MTA has said 250 and the store has noted it; between the two lies a moment in which a crash
+A message is done once the MTA has said 250 and the store has noted it; between the two lies a moment in which a crash
 makes a second copy. Delivery is at least once, so that nothing is lost.
 """
 
@@ -26,16 +26,16 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-EVERY = 1.0  # seconds between two looks into the outbox: other processes and nodes post letters, too
-_NOTING = 10  # how often to try to note what became of a letter
+EVERY = 1.0  # seconds between two looks into the outbox: other processes and nodes post messages, too
+_NOTING = 10  # how often to try to note what became of a message
 _MAX_LOGGED = 20  # recipients
-UNREACHABLE_PAUSE = 15.0  # while the MTA is down, not every letter need find that out
+UNREACHABLE_PAUSE = 15.0  # while the MTA is down, not every message need find that out
 
 
 class Courier:
     """Sends what is due, in a thread of its own, until close(). Several are harmless, on one node or on many.
 
-    posted  set by whoever has just posted a letter, so that it need not wait for the next look
+    posted  set when a message has just been posted, so that it need not wait for the next look
     chance  a number from 0 to 1, by which the times of the next tries are spread
     """
 
@@ -64,7 +64,7 @@ class Courier:
         self._thread.start()
 
     def close(self, grace: float = 2.0) -> None:
-        """Stop after the letter at hand; an MTA that takes longer than `grace` seconds is not waited for, and the letter will
+        """Stop after the message at hand; an MTA that takes longer than `grace` seconds is not waited for, and the message will
         be sent again."""
         self._closing.set()
         self._posted.set()
@@ -76,16 +76,16 @@ class Courier:
             self._carrier.close()
 
     def round(self) -> bool:
-        """Every letter that is due; false where the MTA or the store can't be reached, so that more haste is of no use."""
+        """Every message that is due; false where the MTA or the store can't be reached, so that more haste is of no use."""
         try:
             while not self._closing.is_set():
-                letter = outbox.claim(
+                queued = outbox.claim(
                     self._store, self._clock(), self._settings.lease, farthest=self._settings.farthest
                 )
-                if letter is None:
+                if queued is None:
                     self._complaint = ""
                     return True
-                if not self.send(letter).reachable:
+                if not self.send(queued).reachable:
                     return False
         except (StoreError, sa.exc.SQLAlchemyError) as error:
             self._complain(str(error))
@@ -94,46 +94,46 @@ class Courier:
             self._carrier.close()
         return True
 
-    def send(self, letter: Claimed) -> Result:
-        """Try to send a letter that was claimed, and note what became of it. Raises StoreError where that can't be noted."""
-        result = self._carrier.send(letter, self._clock())
+    def send(self, queued: Claimed) -> Result:
+        """Try to send a message that was claimed, and note what became of it. Raises StoreError where that can't be noted."""
+        result = self._carrier.send(queued, self._clock())
         for attempt in range(_NOTING):
             try:
-                self._note(letter, result)
+                self._note(queued, result)
                 break
             except (StoreError, sa.exc.SQLAlchemyError) as error:
                 if attempt == _NOTING - 1 or self._closing.wait(self._every):
                     if result.taken:
                         log.error("[%s] ERROR %s was sent, which can't be noted: it may be sent a second time: %s",
-                                  letter.ref, _named(letter), for_log(str(error)))  # fmt: skip
+                                  queued.ref, _named(queued), for_log(str(error)))  # fmt: skip
                     raise
         return result
 
-    def _note(self, letter: Claimed, result: Result) -> None:
+    def _note(self, queued: Claimed, result: Result) -> None:
         now = self._clock()
-        left = letter.recipients
+        left = queued.recipients
         if result.taken:
-            left = outbox.delivered(self._store, letter, result.taken, now)
-            log.info("[%s] SENT %s;%s %s", letter.ref, _named(letter), _to(result.taken), for_log(result.answer))
+            left = outbox.delivered(self._store, queued, result.taken, now)
+            log.info("[%s] SENT %s;%s %s", queued.ref, _named(queued), _to(result.taken), for_log(result.answer))
         if not left:
             return
         if result.more and result.taken:
-            outbox.deferred(self._store, letter, result.answer, now)
-        elif result.for_good or now - letter.created_at >= self._settings.give_up:
-            self._tell_sender(letter, left, result.answer, now)
-            outbox.given_up(self._store, letter, result.answer, now)
-            log.error("[%s] ERROR %s can't be sent and is given up;%s %s", letter.ref, _named(letter), _to(left),
+            outbox.deferred(self._store, queued, result.answer, now)
+        elif result.for_good or now - queued.created_at >= self._settings.give_up:
+            self._tell_sender(queued, left, result.answer, now)
+            outbox.given_up(self._store, queued, result.answer, now)
+            log.error("[%s] ERROR %s can't be sent and is given up;%s %s", queued.ref, _named(queued), _to(left),
                       for_log(result.answer))  # fmt: skip
         else:
-            pause = self._settings.pause(letter.tries, self._chance())
-            outbox.deferred(self._store, letter, result.answer, now + pause)
-            log.warning("[%s] %s waits, next try in %d s;%s %s", letter.ref, _named(letter), pause, _to(left),
+            pause = self._settings.pause(queued.tries, self._chance())
+            outbox.deferred(self._store, queued, result.answer, now + pause)
+            log.warning("[%s] %s waits, next try in %d s;%s %s", queued.ref, _named(queued), pause, _to(left),
                         for_log(result.answer))  # fmt: skip
 
-    def _tell_sender(self, letter: Claimed, left: Sequence[str], answer: str, now: float) -> None:
+    def _tell_sender(self, queued: Claimed, left: Sequence[str], answer: str, now: float) -> None:
         """Who sent us the message heard that we took it. Raises StoreError."""
         reporter = self._settings.helo or helo_name(socket.getfqdn())
-        report = report_of(letter, left, answer, reporter=reporter, now=now)
+        report = report_of(queued, left, answer, reporter=reporter, now=now)
         if report is not None:
             with self._store.write() as connection:
                 outbox.post(self._store, connection, report, now)
@@ -153,8 +153,8 @@ class Courier:
             (self._posted if pause == self._every else self._closing).wait(pause)
 
 
-def _named(letter: Claimed) -> str:
-    return f"letter {letter.id} ({for_log(letter.kind)})"
+def _named(queued: Claimed) -> str:
+    return f"message {queued.id} ({for_log(queued.kind)})"
 
 
 def _to(recipients: Sequence[str]) -> str:
@@ -164,26 +164,26 @@ def _to(recipients: Sequence[str]) -> str:
 
 
 class NotWaiting(LookupError):
-    """There is no such letter, or somebody is just sending it, or it was sent."""
+    """There is no such message, or somebody is just sending it, or it was sent."""
 
 
 def send_now(
     store: Store,
     settings: OutboxSettings,
-    letter_id: int,
+    outbox_id: int,
     *,
     clock: Callable[[], float] = time.time,
     chance: Callable[[], float] = random.random,
 ) -> Result:
-    """Send one letter at once, whenever its next try would be and even if it was given up, and return what the MTA said.
+    """Send one message at once, whenever its next try would be and even if it was given up, and return what the MTA said.
 
     Raises NotWaiting and StoreError.
     """
-    letter = outbox.claim(store, clock(), settings.lease, letter_id)
-    if letter is None:
-        raise NotWaiting(f"there is no letter {letter_id} in the outbox that waits to be sent")
+    queued = outbox.claim(store, clock(), settings.lease, outbox_id)
+    if queued is None:
+        raise NotWaiting(f"there is no message {outbox_id} in the outbox that waits to be sent")
     courier = Courier(store, settings, clock=clock, chance=chance)
     try:
-        return courier.send(letter)
+        return courier.send(queued)
     finally:
         courier.close()

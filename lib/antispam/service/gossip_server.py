@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from antispam.checks._shared.reputation.asking import peers_of
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.net.addresses import ClientList, parse_ip
-from antispam.service.plan import Side
+from antispam.service.plan import SideServer
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.store import Store, StoreError
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 TRY_AGAIN = 5.0  # seconds
 
 
-def sides(settings: Settings) -> tuple[Side, ...]:
+def side_servers(settings: Settings) -> tuple[SideServer, ...]:
     """The server that runs beside the workers; none where it shall not."""
     if GossipSettings not in settings or not settings[GossipSettings].listen:
         return ()
@@ -40,7 +40,7 @@ def sides(settings: Settings) -> tuple[Side, ...]:
                 log.error("gossip: cannot listen on %s: %s", settings[GossipSettings].listen, error)
                 time.sleep(TRY_AGAIN)
 
-    return (Side("GOSSiP server", serve),)
+    return (SideServer("GOSSiP server", serve),)
 
 
 @contextlib.contextmanager

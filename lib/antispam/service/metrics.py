@@ -74,12 +74,12 @@ class Metrics:
             of = ("dictionary", user.name)
             yield Figure("bms_dictionary_tokens", "tokens of a dictionary, without what is pending", user.tokens, (of,))
             for kind, learned in (("spam", user.spam_learned), ("ham", user.ham_learned)):
-                told = "messages a dictionary learned, without what is pending"
-                yield Figure("bms_dictionary_messages", told, learned, (of, ("kind", kind)))
-        letters = {"waiting": 0, "failed": 0} | outbox.counts(self._store, self._clock())
-        for state, number in letters.items():
+                help_text = "messages a dictionary learned, without what is pending"
+                yield Figure("bms_dictionary_messages", help_text, learned, (of, ("kind", kind)))
+        queued_messages = {"waiting": 0, "failed": 0} | outbox.counts(self._store, self._clock())
+        for state, number in queued_messages.items():
             yield Figure(
-                "bms_outbox_letters", "letters of the filter's own that are not sent", number, (("state", state),)
+                "bms_outbox_messages", "messages of the filter's own that are not sent", number, (("state", state),)
             )
 
     def _write(self, figures: Iterable[Figure]) -> None:
@@ -94,11 +94,11 @@ class Metrics:
 
 def _of_process() -> Iterator[Figure]:
     """Of the worker that writes the file."""
-    told = "lines of the log that the worker which writes this could not write"
-    yield Figure("bms_log_lines_dropped", told, logs.dropped())
+    help_text = "lines of the log that the worker which writes this could not write"
+    yield Figure("bms_log_lines_dropped", help_text, logs.dropped())
     for name in sorted({*_THREADS, *failures}):
-        told = "exceptions that nobody expected, in the threads beside the mail of the worker which writes this"
-        yield Figure("bms_thread_failures", told, failures[name], (("thread", name),))
+        help_text = "exceptions that nobody expected, in the threads beside the mail of the worker which writes this"
+        yield Figure("bms_thread_failures", help_text, failures[name], (("thread", name),))
 
 
 def _up(value: int) -> Figure:

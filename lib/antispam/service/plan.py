@@ -62,7 +62,7 @@ def _keep_logs() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SideServer:
     """A server beside the workers, in a process of its own: it is replaced like a worker, but mail never waits for it, nor
     does a start or a reload. `serve` calls context.ready() first; told to leave, its process ends at once, wherever it is.
     """
@@ -97,13 +97,13 @@ class ProcessPlan:
     open_logs: Callable[[], None] = _keep_logs
     reopen_logs: Callable[[], None] = logs.reopen_files
     limits: Limits = field(default_factory=Limits)
-    sides: tuple[Side, ...] = ()
+    side_servers: tuple[SideServer, ...] = ()
 
     @property
     def slots(self) -> int:
         """One for each worker, then one for each server beside them."""
-        return self.workers + len(self.sides)
+        return self.workers + len(self.side_servers)
 
-    def side(self, slot: int | None) -> Side | None:
+    def side_server(self, slot: int | None) -> SideServer | None:
         """Which of the servers has that slot; None for a worker."""
-        return self.sides[slot - self.workers] if slot is not None and slot >= self.workers else None
+        return self.side_servers[slot - self.workers] if slot is not None and slot >= self.workers else None

@@ -1,4 +1,4 @@
-"""One letter over one SMTP conversation with our own MTA: every reply has its deadline and its size."""
+"""One message over one SMTP conversation with our own MTA: every reply has its deadline and its size."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from antispam.settings.outbox import OutboxSettings
 from antispam.store.outbox import PASS_ENVID, PASS_FIELD, Claimed
 from antispam.text import for_log
 
-MAX_RECEIVED = 50  # RFC 5321 section 6.3: a letter that went round so often goes in a circle
-PER_CONNECTION = 50  # letters; MTAs grow tired of a client that never leaves
+MAX_RECEIVED = 50  # RFC 5321 section 6.3: a message that went round so often goes in a circle
+PER_CONNECTION = 50  # messages; MTAs grow tired of a client that never leaves
 MAX_REPLY = 1 << 16  # octets
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BREAKS_LINE = re.compile(r"[\r\n\0]")
@@ -29,7 +29,7 @@ _BREAKS_LINE = re.compile(r"[\r\n\0]")
 class Result:
     """What became of a try.
 
-    taken      the recipients for whom the MTA took the letter
+    taken      the recipients for whom the MTA took the message
     for_good   all others were refused for good, so that another try makes no sense
     more       there was no room for all recipients in one transaction: the others' turn is now
     reachable  false where there was no MTA to talk to
@@ -44,10 +44,10 @@ class Result:
 
 
 class _Refused(Exception):
-    """The MTA did not take a letter, for anybody."""
+    """The MTA did not take a message, for anybody."""
 
     def __init__(self, step: str, code: int, text: bytes) -> None:
-        super().__init__(_told(step, code, text))
+        super().__init__(_described(step, code, text))
         self.for_good = 500 <= code <= 599
         self.still_talking = 400 <= code <= 599 and code != 421
 
@@ -97,7 +97,7 @@ class _Conversation(smtplib.SMTP):
 
     def __init__(self, settings: OutboxSettings, helo: str, deadline: Deadline) -> None:
         super().__init__(local_hostname=helo, timeout=settings.timeout)
-        self.letters = 0
+        self.sent = 0
         self._patience = settings.timeout
         self._replies: _Replies | None = None
         self.deadline = deadline
@@ -115,7 +115,7 @@ class _Conversation(smtplib.SMTP):
                 return
         except (OSError, smtplib.SMTPException) as error:
             raise _Unreachable(_words(error)) from error
-        raise _Unreachable(_told("greeting", code, text))
+        raise _Unreachable(_described("greeting", code, text))
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None and self.sock is not None:
@@ -150,18 +150,18 @@ class _Conversation(smtplib.SMTP):
 
 
 class Carrier:
-    """Sends letters, several over one connection. It keeps nothing and knows nothing of the store."""
+    """Sends messages, several over one connection. It keeps nothing and knows nothing of the store."""
 
     def __init__(self, settings: OutboxSettings) -> None:
         self._settings = settings
         self._helo = settings.helo
         self._conversation: _Conversation | None = None
 
-    def send(self, letter: Claimed, now: float) -> Result:
+    def send(self, queued: Claimed, now: float) -> Result:
         """One try, at `now` (seconds since the epoch). Whatever the MTA says or doesn't is in the result."""
-        if not letter.recipients:
+        if not queued.recipients:
             return Result(for_good=True, answer="it is addressed to nobody")
-        if len(_RECEIVED.findall(_header_section(letter.content))) > MAX_RECEIVED:
+        if len(_RECEIVED.findall(_header_section(queued.content))) > MAX_RECEIVED:
             return Result(for_good=True, answer=f"it goes in a circle: more than {MAX_RECEIVED} Received fields")
         try:
             conversation = self._open(Deadline.after(self._settings.patience))
@@ -169,7 +169,7 @@ class Carrier:
             self.close()
             return Result(reachable=False, answer=str(error))
         try:
-            return _transaction(conversation, letter, self._settings, now)
+            return _transaction(conversation, queued, self._settings, now)
         except _Refused as error:
             if not error.still_talking:
                 self._drop()
@@ -181,7 +181,7 @@ class Carrier:
     def _open(self, deadline: Deadline) -> _Conversation:
         """The conversation at hand, if the MTA still wants it, or a new one. Raises _Unreachable."""
         current = self._conversation
-        if current is not None and current.letters < PER_CONNECTION:
+        if current is not None and current.sent < PER_CONNECTION:
             current.deadline = deadline
             current.wait_longer(self._settings.timeout)
             with contextlib.suppress(OSError, smtplib.SMTPException):
@@ -216,42 +216,42 @@ class Carrier:
             current.abandon()
 
 
-def _transaction(conversation: _Conversation, letter: Claimed, settings: OutboxSettings, now: float) -> Result:
-    """Raises _Refused where the MTA takes the letter for nobody, and smtplib's errors."""
-    conversation.letters += 1
+def _transaction(conversation: _Conversation, queued: Claimed, settings: OutboxSettings, now: float) -> Result:
+    """Raises _Refused where the MTA takes the message for nobody, and smtplib's errors."""
+    conversation.sent += 1
     conversation.wait_longer(settings.timeout)
-    code, text = conversation.path("MAIL FROM", letter.mail_from, _parameters(conversation, letter))
+    code, text = conversation.path("MAIL FROM", queued.mail_from, _parameters(conversation, queued))
     if code != 250:
         raise _Refused("MAIL FROM", code, text)
-    taken, refused, more = _name_recipients(conversation, letter)
+    taken, refused, more = _name_recipients(conversation, queued)
     if not taken:
         for_good = all(error.for_good for error in refused)
         return Result(for_good=for_good, answer=str(refused[0]))
     conversation.wait_longer(5 * settings.timeout)  # RFC 5321 section 4.5.3.2.6: filters work now, ours among them
     try:
-        code, text = conversation.data(_on_top(letter, conversation.local_hostname, now) + letter.content)
+        code, text = conversation.data(_on_top(queued, conversation.local_hostname, now) + queued.content)
     except smtplib.SMTPDataError as error:
         raise _Refused("DATA", error.smtp_code, _octets(error.smtp_error)) from error
     if code != 250:
         raise _Refused("end of message", code, text)
     for_good = bool(refused) and not more and all(error.for_good for error in refused)
-    answer = str(refused[0]) if refused else _told("", code, text)
+    answer = str(refused[0]) if refused else _described("", code, text)
     return Result(taken=tuple(taken), for_good=for_good, more=more, answer=answer)
 
 
-def _on_top(letter: Claimed, name: str, now: float) -> bytes:
+def _on_top(queued: Claimed, name: str, now: float) -> bytes:
     """The pass, and a trace of us. A filter does not see the Received field of its own MTA: without ours, the fields of a
-    letter that goes in a circle would never grow."""
-    trace = f"Received: by {name} id {letter.ref}.{letter.id}; {email.utils.formatdate(now)}"
-    return f"{PASS_FIELD}: {letter.pass_value}\r\n{trace}\r\n".encode("ascii", "replace")
+    message that goes in a circle would never grow."""
+    trace = f"Received: by {name} id {queued.ref}.{queued.id}; {email.utils.formatdate(now)}"
+    return f"{PASS_FIELD}: {queued.pass_value}\r\n{trace}\r\n".encode("ascii", "replace")
 
 
-def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list[str], list[_Refused], bool]:
+def _name_recipients(conversation: _Conversation, queued: Claimed) -> tuple[list[str], list[_Refused], bool]:
     """Who was taken, the refusals of others, and whether the rest was not asked for want of room."""
     taken: list[str] = []
     refused: list[_Refused] = []
-    for address in letter.recipients:
-        asked = letter.notify.get(address, "") if conversation.has_extn("dsn") else ""
+    for address in queued.recipients:
+        asked = queued.notify.get(address, "") if conversation.has_extn("dsn") else ""
         code, text = conversation.path("RCPT TO", address, f" {asked}" if asked else "")
         if code in (250, 251, 252):
             taken.append(address)
@@ -264,20 +264,20 @@ def _name_recipients(conversation: _Conversation, letter: Claimed) -> tuple[list
     return taken, refused, False
 
 
-def _parameters(conversation: _Conversation, letter: Claimed) -> str:
-    """What the sender wants to hear, or the pass, by which the filter knows the letter before its header comes; and BODY and
-    SMTPUTF8 where they are needed and offered. Without them the letter is sent all the same: it came to us that
+def _parameters(conversation: _Conversation, queued: Claimed) -> str:
+    """What the sender wants to hear, or the pass, by which the filter knows the message before its header comes; and BODY and
+    SMTPUTF8 where they are needed and offered. Without them the message is sent all the same: it came to us that
     way. Only addresses ask for SMTPUTF8 (RFC 6531): many a message has 8-bit header fields and was sent without it, and
     with it could not be passed on to a server that doesn't know it."""
     words = ""
     if conversation.has_extn("dsn"):
-        asked = letter.notify.get("", "")
+        asked = queued.notify.get("", "")
         words = f" {asked}" if asked else ""
         if not dsn_parameters.value(asked, "ENVID"):  # the sender's own has to be passed on (RFC 3461 section 5.2.1)
-            words += f" ENVID={PASS_ENVID}{letter.pass_value}"
-    if not letter.content.isascii() and conversation.has_extn("8bitmime"):
+            words += f" ENVID={PASS_ENVID}{queued.pass_value}"
+    if not queued.content.isascii() and conversation.has_extn("8bitmime"):
         words += " BODY=8BITMIME"
-    if not "".join((letter.mail_from, *letter.recipients)).isascii() and conversation.has_extn("smtputf8"):
+    if not "".join((queued.mail_from, *queued.recipients)).isascii() and conversation.has_extn("smtputf8"):
         words += " SMTPUTF8"
     return words
 
@@ -287,7 +287,7 @@ def _header_section(content: bytes) -> bytes:
     return b"" if content.startswith(b"\r\n") else content.partition(b"\r\n\r\n")[0]
 
 
-def _told(step: str, code: int, text: bytes) -> str:
+def _described(step: str, code: int, text: bytes) -> str:
     text = text.replace(b"\n", b" ")
     said = for_log(text, 400) if code < 0 else f"{code} {for_log(text, 400)}".rstrip()
     return f"{for_log(step)}: {said or 'no reply that can be understood'}" if step else said

@@ -124,7 +124,7 @@ class Supervisor:
             else:
                 self._hear(key.data)
         for number in signals:
-            self._obey(number)
+            self._handle_signal(number)
         self._reap()
         now = time.monotonic()
         for child in list(self._children.values()):
@@ -163,7 +163,7 @@ class Supervisor:
             case ["failed", *_]:
                 child.reason = line.removeprefix("failed ")
 
-    def _obey(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number == signal.SIGINT and self._stopping:
             self._hurry()
         elif number in (signal.SIGTERM, signal.SIGINT):
@@ -245,7 +245,7 @@ class Supervisor:
         if pending is None or self._stopping:
             return
         ready = [child for child in self._children.values() if child.generation is pending and child.ready]
-        if sum(pending.plan.side(child.slot) is None for child in ready) < pending.plan.workers:
+        if sum(pending.plan.side_server(child.slot) is None for child in ready) < pending.plan.workers:
             return
         old, self._current, self._pending = self._current, pending, None
         pending.take_over(old)
@@ -366,7 +366,7 @@ class Supervisor:
         self._wakeup.close()
         for other in self._children.values():
             other.channel.close()
-        beside = generation.plan.side(slot) is not None
+        beside = generation.plan.side_server(slot) is not None
         for known in (self._current, self._pending, generation):
             if known is not None and (slot is None or beside or known.listener is not generation.listener):
                 known.listener.socket.close()
@@ -385,7 +385,7 @@ class Supervisor:
         elif child.slot is None:
             if status:
                 self._refuse(child.generation, f"preparation failed: {how}", ExitCode.PREPARE_FAILED)
-        elif child.generation is self._pending and child.generation.plan.side(child.slot) is None:
+        elif child.generation is self._pending and child.generation.plan.side_server(child.slot) is None:
             self._refuse(child.generation, f"{child}: {how}", ExitCode.WORKERS_FAILED)
         else:
             lived = time.monotonic() - child.started

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from email.utils import formatdate
 
 from antispam.protocols.dsn_parameters import from_xtext, value, wants_failures
-from antispam.store.outbox import Claimed, Kind, Letter
+from antispam.store.outbox import Claimed, Kind, QueuedMessage
 from antispam.text import for_reply
 
 MAX_LISTED = 100  # recipients
@@ -19,35 +19,35 @@ MAX_RETURNED = 50_000  # octets of the message
 _STATUS = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
 
 
-def report_of(letter: Claimed, left: Sequence[str], answer: str, *, reporter: str, now: float) -> Letter | None:
-    """The report about a letter that is given up for the recipients `left`; None where nobody is to be told: it was not the
+def report_of(queued: Claimed, left: Sequence[str], answer: str, *, reporter: str, now: float) -> QueuedMessage | None:
+    """The report about a message that is given up for the recipients `left`; None where nobody is to be told: it was not the
     sender who sent it to us, the sender is the null path, or did not want to hear of failures.
 
     answer    what the MTA said last
     reporter  our host name
     """
-    told = [one for one in left if wants_failures(letter.notify.get(one, ""))]
-    if letter.kind != Kind.REST or not letter.mail_from or not told:
+    notified = [one for one in left if wants_failures(queued.notify.get(one, ""))]
+    if queued.kind != Kind.REST or not queued.mail_from or not notified:
         return None
-    content = compose(letter, told[:MAX_LISTED], answer, reporter=reporter, now=now)
-    return Letter(Kind.DSN, letter.ref, "", (letter.mail_from,), content, once=f"undelivered {letter.id}")
+    content = compose(queued, notified[:MAX_LISTED], answer, reporter=reporter, now=now)
+    return QueuedMessage(Kind.DSN, queued.ref, "", (queued.mail_from,), content, once=f"undelivered {queued.id}")
 
 
-def compose(letter: Claimed, recipients: Sequence[str], answer: str, *, reporter: str, now: float) -> bytes:
+def compose(queued: Claimed, recipients: Sequence[str], answer: str, *, reporter: str, now: float) -> bytes:
     """A delivery status notification of RFC 3464: words for a person, fields for programs, and what was sent."""
     boundary = f"=_{secrets.token_hex(12)}"
-    whole = value(letter.notify.get("", ""), "RET").upper() == "FULL"
-    returned, kind = _returned(letter.content, whole)
+    whole = value(queued.notify.get("", ""), "RET").upper() == "FULL"
+    returned, kind = _returned(queued.content, whole)
     parts = [
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{_words(recipients, answer)}",
-        f"Content-Type: message/delivery-status\r\n\r\n{_fields(letter, recipients, answer, reporter)}",
+        f"Content-Type: message/delivery-status\r\n\r\n{_fields(queued, recipients, answer, reporter)}",
     ]
     head = [
         f"From: Mail Delivery System <MAILER-DAEMON@{reporter}>",
-        f"To: <{_printable(letter.mail_from)}>",
+        f"To: <{_printable(queued.mail_from)}>",
         "Subject: Your message could not be delivered",
         f"Date: {formatdate(now)}",
-        f"Message-ID: <undelivered.{letter.id}.{secrets.token_hex(8)}@{reporter}>",
+        f"Message-ID: <undelivered.{queued.id}.{secrets.token_hex(8)}@{reporter}>",
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
         f'Content-Type: multipart/report; report-type=delivery-status; boundary="{boundary}"',
@@ -69,14 +69,14 @@ def _words(recipients: Sequence[str], answer: str) -> str:
     )
 
 
-def _fields(letter: Claimed, recipients: Sequence[str], answer: str, reporter: str) -> str:
+def _fields(queued: Claimed, recipients: Sequence[str], answer: str, reporter: str) -> str:
     status = _STATUS.search(answer)
-    envelope = value(letter.notify.get("", ""), "ENVID")
-    blocks = [f"Reporting-MTA: dns; {reporter}\r\nArrival-Date: {formatdate(letter.created_at)}\r\n"]
+    envelope = value(queued.notify.get("", ""), "ENVID")
+    blocks = [f"Reporting-MTA: dns; {reporter}\r\nArrival-Date: {formatdate(queued.created_at)}\r\n"]
     if envelope:
         blocks[0] += f"Original-Envelope-Id: {for_reply(from_xtext(envelope))}\r\n"
     for one in recipients:
-        original = value(letter.notify.get(one, ""), "ORCPT").partition(";")
+        original = value(queued.notify.get(one, ""), "ORCPT").partition(";")
         block = f"Original-Recipient: {original[0]}; {for_reply(from_xtext(original[2]))}\r\n" if original[1] else ""
         kind = "rfc822" if one.isascii() else "utf-8"  # RFC 6533 section 3
         block += f"Final-Recipient: {kind}; {_printable(one)}\r\nAction: failed\r\n"

@@ -169,16 +169,16 @@ class WorkerContext:
             if line is None:
                 self._mourn()
                 return
-            self._obey(line.split())
+            self._follow(line.split())
 
     def _mourn(self) -> None:
         """The parent died: nobody would replace us or end us, so finish what is in flight and leave."""
         self._orphaned = True
         if self._drain is None:
             log.warning("the supervisor is gone; worker %d finishes its messages and leaves", self.slot)
-            self._obey(["drain", "messages", str(self._orphan_limit)])
+            self._follow(["drain", "messages", str(self._orphan_limit)])
 
-    def _obey(self, words: list[str]) -> None:
+    def _follow(self, words: list[str]) -> None:
         match words:
             case ["drain", "sessions" | "messages" as until, seconds]:
                 self._stop_listening()

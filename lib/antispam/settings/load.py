@@ -69,9 +69,9 @@ class Settings:
         return tuple(item for items in lists for item in items)
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """What is allowed and yet hardly meant, in sentences for the administrator: `doubts` of the classes that have them."""
-        return tuple(doubt for value in self._by_class.values() for doubt in getattr(value, "doubts", ()))
+    def warnings(self) -> tuple[str, ...]:
+        """Settings that are valid but probably a mistake, as sentences for the administrator: `warnings` of each class."""
+        return tuple(warning for value in self._by_class.values() for warning in getattr(value, "warnings", ()))
 
     @property
     def values(self) -> tuple[Any, ...]:

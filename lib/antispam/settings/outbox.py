@@ -57,13 +57,13 @@ class OutboxSettings:
     retry_longest: float = option(3600.0, "but never longer than that", parse=duration("s"), check=positive)
     give_up: float = option(
         5 * 86400.0,
-        "how long to try; a letter that is given up stays, for you to look at",
+        "how long to try; a message that is given up stays, for you to look at",
         parse=duration("d"),
         check=positive,
     )
     keep_failed: float = option(30 * 86400.0, "for how long it stays; 0 for ever", parse=duration("d"))
     failed_size: int = option(
-        100 << 20, "octets of all letters that were given up, beyond which the oldest go; 0 without limit", parse=size
+        100 << 20, "octets of all messages that were given up, beyond which the oldest go; 0 without limit", parse=size
     )
 
     @property
@@ -77,7 +77,7 @@ class OutboxSettings:
 
     @property
     def lease(self) -> float:
-        """How long a letter belongs to who tries to send it."""
+        """How long a claim on a message lasts, in seconds."""
         return 10 * self.timeout
 
     @property
@@ -86,7 +86,7 @@ class OutboxSettings:
         return max(self.lease, 1.25 * self.retry_longest) + 600.0
 
     def pause(self, tries: int, chance: float) -> float:
-        """Seconds until the try after the `tries`-th; `chance` (0 to 1) spreads them over a quarter more, so that letters which
-        failed together don't come back together."""
+        """Seconds until the try after the `tries`-th; `chance` (0 to 1) adds up to a quarter, so that messages which failed
+        together are not retried together."""
         doubled = self.retry_first * 2.0 ** min(max(tries, 1) - 1, 60)
         return min(self.retry_longest, doubled) * (1 + chance / 4)

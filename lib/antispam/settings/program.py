@@ -18,7 +18,7 @@ class RejectAt(enum.StrEnum):
     END = "end"  # once the message was received
 
 
-class Untrapped(enum.StrEnum):
+class ExceptionPolicy(enum.StrEnum):
     """What the MTA hears of a step in which an exception was raised that nothing caught."""
 
     CONTINUE = "continue"
@@ -76,8 +76,8 @@ class ProgramSettings:
         False,
         "tell Ann@example.com from ann@example.com in check_user and [smart_alias]; no, as nearly all sites want it",
     )
-    untrapped_exception: Untrapped = option(
-        Untrapped.TEMPFAIL,
+    untrapped_exception: ExceptionPolicy = option(
+        ExceptionPolicy.TEMPFAIL,
         "when something goes wrong outside of the checks: continue (pass mail unchecked), tempfail or reject",
     )
     observe: bool = option(

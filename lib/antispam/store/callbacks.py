@@ -29,7 +29,7 @@ def remember(
     """Note what was found, for `keep` seconds, in one statement. Raises StoreError."""
     result = {
         "outcome": found.outcome.value,
-        "told": from_wire(found.told, 500),
+        "told": from_wire(found.detail, 500),
         "host": from_wire(found.host, 255),
         "null_mx": found.null_mx,
         "asked_at": now,

@@ -1,6 +1,6 @@
 """The mail that we send ourselves, kept until the MTA has taken it.
 
-A letter is sent by whoever claims it: claiming moves the time of its next try ahead by a lease, in one conditional UPDATE, so
+A message is sent by whoever claims it: claiming moves the time of its next try ahead by a lease, in one conditional UPDATE, so
 that of several nodes one has it, and it is due again when a node dies with it. Until then `next_at` is the end of the lease,
 by which one claim is told from the next.
 """
@@ -28,7 +28,7 @@ _MAX_SENDER = 320
 
 
 class Kind(enum.StrEnum):
-    """What a letter is."""
+    """What a message is."""
 
     REST = "rest"  # a message as some of its recipients want it, whom the others' copy could not serve
     RELEASE = "release"  # a message out of the quarantine
@@ -38,7 +38,7 @@ class Kind(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """Where a letter stands."""
+    """Where a message stands."""
 
     WAITING = "waiting"  # for its first or next try
     UNDER_WAY = "under way"  # being sent; or the node that did died, and it waits until the lease ends
@@ -47,13 +47,13 @@ class State(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Letter:
+class QueuedMessage:
     """Something to be sent.
 
     ref         of the message that it is about
     mail_from   the envelope sender; "" is the null reverse path
     content     the whole message, lines ended by CRLF
-    once        where it is not empty, no second letter of this name is taken
+    once        where it is not empty, no second message of this name is taken
     notify      what the client asked for (RFC 3461): NOTIFY and ORCPT by recipient, RET and ENVID under ""
     """
 
@@ -68,12 +68,12 @@ class Letter:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claimed:
-    """A letter that is ours to send until the lease ends.
+    """A message that is ours to send until the lease ends.
 
     tries   how often it was claimed, this time included
     secret  of the pass that is good for this try
     ends    when the lease ends, in seconds since the epoch
-    notify  as in Letter
+    notify  as in QueuedMessage
     """
 
     id: int
@@ -96,7 +96,7 @@ class Claimed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A letter as a person wants to see it; times in seconds since the epoch. `content` is empty in lists."""
+    """A message as a person wants to see it; times in seconds since the epoch. `content` is empty in lists."""
 
     id: int
     kind: str
@@ -116,31 +116,31 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passed:
-    """A letter that the MTA has shown us, known by its pass: what it is, and of which message."""
+    """A queued message that the MTA has shown us, known by its pass: its kind, and the message it is about."""
 
     kind: str
     ref: str
 
 
-def post(store: Store, connection: sa.Connection, letter: Letter, now: float) -> int | None:
-    """Take a letter, within the caller's transaction: it will be sent if that is committed. Returns its number; None for one
+def post(store: Store, connection: sa.Connection, queued: QueuedMessage, now: float) -> int | None:
+    """Take a message, within the caller's transaction: it will be sent if that is committed. Returns its number; None for one
     with `once`, which may have been there. Raises ValueError for one that is addressed to nobody."""
-    if not letter.recipients:
-        raise ValueError("a letter needs a recipient")
+    if not queued.recipients:
+        raise ValueError("a message needs a recipient")
     values = {
-        "kind": str(letter.kind),
-        "ref": letter.ref,
+        "kind": str(queued.kind),
+        "ref": queued.ref,
         "created_at": now,
-        "mail_from": _reverse_path(letter.mail_from),
-        "recipients": _list(letter.recipients),
-        "content": letter.content,
-        "once": hashlib.sha256(letter.once.encode("utf-8", "surrogatepass")).hexdigest() if letter.once else None,
+        "mail_from": _reverse_path(queued.mail_from),
+        "recipients": _list(queued.recipients),
+        "content": queued.content,
+        "once": hashlib.sha256(queued.once.encode("utf-8", "surrogatepass")).hexdigest() if queued.once else None,
         "next_at": now,
         "tries": 0,
         "last_error": "",
-        "notify": json.dumps(dict(letter.notify)) if letter.notify else None,
+        "notify": json.dumps(dict(queued.notify)) if queued.notify else None,
     }
-    if letter.once:
+    if queued.once:
         connection.execute(store.upsert(outbox, values, key=("once",), update=None))
         return None
     (number,) = connection.execute(sa.insert(outbox).values(values)).inserted_primary_key or (None,)
@@ -160,24 +160,24 @@ def _list(addresses: Sequence[str]) -> str:
 
 
 def _under_way(now: float) -> sa.ColumnElement[bool]:
-    """Only a claim leaves a letter without a word on how its last try ended."""
+    """Only a claim leaves a message without a word on how its last try ended."""
     return sa.and_(outbox.c.tries > 0, outbox.c.last_error == "", outbox.c.next_at > now)
 
 
 def claim(
-    store: Store, now: float, lease: float, letter_id: int | None = None, *, farthest: float | None = None
+    store: Store, now: float, lease: float, outbox_id: int | None = None, *, farthest: float | None = None
 ) -> Claimed | None:
-    """A letter that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None where
+    """A message that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None where
     there is none, or it is under way already. Raises StoreError.
 
     farthest  seconds beyond which no next try is ever planned: one that is was planned by a clock that was wrong, and is due
     """
-    if letter_id is None:
+    if outbox_id is None:
         free = outbox.c.next_at <= now
         if farthest is not None:
             free = sa.or_(free, outbox.c.next_at > now + farthest)
     else:
-        free = sa.and_(outbox.c.id == letter_id, outbox.c.sent_at.is_(None), sa.not_(_under_way(now)))
+        free = sa.and_(outbox.c.id == outbox_id, outbox.c.sent_at.is_(None), sa.not_(_under_way(now)))
     while True:
         with store.read() as connection:
             found = connection.scalar(
@@ -186,7 +186,7 @@ def claim(
         if found is None:
             return None
         claimed = _take(store, found, free, now, lease)
-        if claimed is not None or letter_id is not None:
+        if claimed is not None or outbox_id is not None:
             return claimed
 
 
@@ -221,21 +221,21 @@ def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, l
     )
 
 
-def delivered(store: Store, letter: Claimed, taken: Collection[str], now: float) -> tuple[str, ...]:
-    """Note that the MTA took a letter for these recipients; returns those who have not got it yet. Where none is left, the
-    letter is done: it goes, and what it released from the quarantine is released. Raises StoreError.
+def delivered(store: Store, queued: Claimed, taken: Collection[str], now: float) -> tuple[str, ...]:
+    """Note that the MTA took a message for these recipients; returns those who have not got it yet. Where none is left, the
+    message is done: it goes, and what it released from the quarantine is released. Raises StoreError.
 
-    It holds whoever has claimed the letter meanwhile: what was sent must not be sent again.
+    It holds whoever has claimed the message meanwhile: what was sent must not be sent again.
     """
     with store.write() as connection:
         row = connection.execute(
-            sa.select(outbox.c.recipients, outbox.c.once).where(outbox.c.id == letter.id).with_for_update()
+            sa.select(outbox.c.recipients, outbox.c.once).where(outbox.c.id == queued.id).with_for_update()
         ).one_or_none()
         left = tuple(address for address in json.loads(row.recipients) if address not in taken) if row else ()
         if row and left:
-            connection.execute(sa.update(outbox).where(outbox.c.id == letter.id).values(recipients=_list(left)))
+            connection.execute(sa.update(outbox).where(outbox.c.id == queued.id).values(recipients=_list(left)))
         elif row:
-            _finish(connection, letter.id, row.once is not None, now)
+            _finish(connection, queued.id, row.once is not None, now)
     return left
 
 
@@ -260,25 +260,25 @@ def _unreleased_by(number: int) -> sa.ColumnElement[bool]:
     return sa.and_(quarantine_entry.c.outbox_id == number, quarantine_entry.c.released_at.is_(None))
 
 
-def deferred(store: Store, letter: Claimed, error: str, next_at: float) -> bool:
+def deferred(store: Store, queued: Claimed, error: str, next_at: float) -> bool:
     """Note that a try failed, and when the next one is due; false where the claim had ended. The pass stays good until then:
-    an MTA that did not answer in time may still be about to show us the letter. Raises StoreError."""
-    return _end_try(store, letter, {"next_at": next_at, "last_error": _told(error)})
+    an MTA that did not answer in time may still be about to show us the message. Raises StoreError."""
+    return _end_try(store, queued, {"next_at": next_at, "last_error": _error_text(error)})
 
 
-def given_up(store: Store, letter: Claimed, error: str, now: float) -> bool:
-    """Note that a letter won't be tried again; it is kept. False where the claim had ended. Raises StoreError."""
-    values = {"next_at": None, "last_error": _told(error), "pass_digest": None, "failed_at": now}
-    return _end_try(store, letter, values)
+def given_up(store: Store, queued: Claimed, error: str, now: float) -> bool:
+    """Note that a message won't be tried again; it is kept. False where the claim had ended. Raises StoreError."""
+    values = {"next_at": None, "last_error": _error_text(error), "pass_digest": None, "failed_at": now}
+    return _end_try(store, queued, values)
 
 
-def _told(error: str) -> str:
+def _error_text(error: str) -> str:
     """Never empty, nor what a database takes for empty: blanks."""
     return from_wire(error, 1000).replace("\0", "\\x00").strip() or "no reason was given"
 
 
-def _end_try(store: Store, letter: Claimed, values: dict[str, Any]) -> bool:
-    ours = sa.and_(outbox.c.id == letter.id, outbox.c.next_at == letter.ends)
+def _end_try(store: Store, queued: Claimed, values: dict[str, Any]) -> bool:
+    ours = sa.and_(outbox.c.id == queued.id, outbox.c.next_at == queued.ends)
     with store.write() as connection:
         return connection.execute(sa.update(outbox).where(ours).values(values)).rowcount == 1
 
@@ -289,39 +289,39 @@ def pass_digest(secret: str) -> str:
 
 
 def known_pass(
-    store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None
+    store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None
 ) -> Passed | None:
-    """The letter whose pass this is; None for one that is not valid: forged, used before, of another letter, or of a try that
+    """The message whose pass this is; None for one that is not valid: forged, used before, of another message, or of a try that
     is over. A stranger's costs no lock. Raises StoreError, at the `deadline` at the latest."""
     with store.read(deadline) as connection:
-        query = sa.select(outbox.c.kind, outbox.c.ref).where(_valid(letter_id, secret, now))
+        query = sa.select(outbox.c.kind, outbox.c.ref).where(_valid(outbox_id, secret, now))
         found = connection.execute(query).one_or_none()
     return None if found is None else Passed(*found)
 
 
-def use_pass(store: Store, letter_id: int, secret: str, now: float, deadline: Deadline | None = None) -> bool:
+def use_pass(store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None) -> bool:
     """Use up a valid pass, which is worth nothing from now on; false where it is not valid (any more). Raises StoreError."""
     with store.write(deadline) as connection:
-        used = connection.execute(sa.update(outbox).where(_valid(letter_id, secret, now)).values(pass_digest=None))
+        used = connection.execute(sa.update(outbox).where(_valid(outbox_id, secret, now)).values(pass_digest=None))
     return used.rowcount == 1
 
 
-def _valid(letter_id: int, secret: str, now: float) -> sa.ColumnElement[bool]:
-    return sa.and_(outbox.c.id == letter_id, outbox.c.pass_digest == pass_digest(secret), outbox.c.next_at > now)
+def _valid(outbox_id: int, secret: str, now: float) -> sa.ColumnElement[bool]:
+    return sa.and_(outbox.c.id == outbox_id, outbox.c.pass_digest == pass_digest(secret), outbox.c.next_at > now)
 
 
 def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
-    """The letters, without their content: failed ones first, then by the time of their next try. Raises StoreError."""
+    """The messages, without their content: failed ones first, then by the time of their next try. Raises StoreError."""
     order = (outbox.c.failed_at.is_(None), outbox.c.sent_at.is_not(None), outbox.c.next_at, outbox.c.id)
     with store.read() as connection:
         rows = connection.execute(_entry_columns().order_by(*order).limit(limit)).all()
     return [_entry(row, now) for row in rows]
 
 
-def entry(store: Store, letter_id: int, now: float) -> Entry | None:
-    """One letter, with its content; None where there is none of that number. Raises StoreError."""
+def entry(store: Store, outbox_id: int, now: float) -> Entry | None:
+    """One message, with its content; None where there is none of that number. Raises StoreError."""
     with store.read() as connection:
-        row = connection.execute(_entry_columns(outbox.c.content).where(outbox.c.id == letter_id)).one_or_none()
+        row = connection.execute(_entry_columns(outbox.c.content).where(outbox.c.id == outbox_id)).one_or_none()
     return None if row is None else dataclasses.replace(_entry(row, now), content=row.content)
 
 
@@ -355,37 +355,37 @@ def _entry(row: Any, now: float) -> Entry:
     )
 
 
-def retry(store: Store, letter_id: int, now: float) -> bool:
-    """Let a letter be due now, even a failed one, with as much time for it as for a new one; false where there is none of that
+def retry(store: Store, outbox_id: int, now: float) -> bool:
+    """Let a message be due now, even a failed one, with as much time for it as for a new one; false where there is none of that
     number, or it is under way or sent. Raises StoreError."""
     values = {"next_at": now, "created_at": now, "tries": 0, "failed_at": None}
-    return _change(store, letter_id, now, sa.update(outbox).values(values), outbox.c.sent_at.is_(None))
+    return _change(store, outbox_id, now, sa.update(outbox).values(values), outbox.c.sent_at.is_(None))
 
 
-def delete(store: Store, letter_id: int, now: float) -> bool:
-    """Forget a letter; what it would have released stays in the quarantine. False as at retry(). Raises StoreError."""
-    return _change(store, letter_id, now, sa.delete(outbox))
+def delete(store: Store, outbox_id: int, now: float) -> bool:
+    """Forget a message; what it would have released stays in the quarantine. False as at retry(). Raises StoreError."""
+    return _change(store, outbox_id, now, sa.delete(outbox))
 
 
 def _change(
-    store: Store, letter_id: int, now: float, statement: sa.Update | sa.Delete, *conditions: sa.ColumnElement[bool]
+    store: Store, outbox_id: int, now: float, statement: sa.Update | sa.Delete, *conditions: sa.ColumnElement[bool]
 ) -> bool:
-    free = sa.and_(outbox.c.id == letter_id, sa.or_(outbox.c.next_at.is_(None), sa.not_(_under_way(now))), *conditions)
+    free = sa.and_(outbox.c.id == outbox_id, sa.or_(outbox.c.next_at.is_(None), sa.not_(_under_way(now))), *conditions)
     with store.write() as connection:
         changed = connection.execute(statement.where(free)).rowcount == 1
         if changed and isinstance(statement, sa.Delete):
-            connection.execute(sa.update(quarantine_entry).where(_unreleased_by(letter_id)).values(outbox_id=None))
+            connection.execute(sa.update(quarantine_entry).where(_unreleased_by(outbox_id)).values(outbox_id=None))
     return changed
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of the names of letters that were sent before that time (seconds since the epoch); call again while it
+    """Forget a slice of the names of messages that were sent before that time (seconds since the epoch); call again while it
     returns any. What was not sent is never forgotten. Raises StoreError."""
     return store.delete_slice(outbox, outbox.c.sent_at < before, slice_size)
 
 
 def counts(store: Store, now: float) -> dict[str, int]:
-    """How many letters wait (are due or will be) and how many failed. Raises StoreError."""
+    """How many messages wait (are due or will be) and how many failed. Raises StoreError."""
     state = sa.case((outbox.c.failed_at.is_not(None), "failed"), else_="waiting")
     query = sa.select(state, sa.func.count()).where(outbox.c.sent_at.is_(None)).group_by(state)
     with store.read() as connection:

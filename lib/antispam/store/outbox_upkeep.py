@@ -1,4 +1,4 @@
-"""Letters that were given up: they stay for somebody to look at, but not for ever, and not without limit."""
+"""Messages that were given up: they stay for somebody to look at, but not for ever, and not without limit."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ import sqlalchemy as sa
 
 from antispam.store import outbox
 from antispam.store.engine import Store
-from antispam.store.schema import outbox as letters
+from antispam.store.schema import outbox as queued_messages
 
 log = logging.getLogger(__name__)
 
-_SLICE = 20  # letters of one call, each in a transaction of its own: they may be large
+_SLICE = 20  # messages of one call, each in a transaction of its own: they may be large
 _ALL = 100_000  # that are measured
 
 
 def purge_failed(store: Store, now: float, keep: float, size: int) -> int:
-    """Delete a slice of the letters that were given up more than `keep` seconds ago, and of the oldest while all of them
-    together have more than `size` octets; 0 is without limit. Returns how many; call again while it returns any. What a letter
+    """Delete a slice of the messages that were given up more than `keep` seconds ago, and of the oldest while all of them
+    together have more than `size` octets; 0 is without limit. Returns how many; call again while it returns any. What a message
     would have released stays in the quarantine. Raises StoreError."""
     going = _surplus(store, now - keep if keep else 0.0, size)[:_SLICE]
     for number, ref in going:
         if outbox.delete(store, number, now):
-            log.warning("[%s] letter %d, which could not be sent, is deleted (see [outbox] keep_failed)", ref, number)
+            log.warning("[%s] message %d, which could not be sent, is deleted (see [outbox] keep_failed)", ref, number)
     return len(going)
 
 
 def _surplus(store: Store, before: float, size: int) -> list[tuple[int, str]]:
-    """Number and reference of the letters that don't stay, the oldest first."""
-    octets = sa.func.length(letters.c.content)
-    query = sa.select(letters.c.id, letters.c.ref, letters.c.failed_at, octets.label("octets"))
+    """Number and reference of the messages that don't stay, the oldest first."""
+    octets = sa.func.length(queued_messages.c.content)
+    query = sa.select(queued_messages.c.id, queued_messages.c.ref, queued_messages.c.failed_at, octets.label("octets"))
     with store.read() as connection:
         rows = connection.execute(
-            query.where(letters.c.failed_at > 0).order_by(letters.c.failed_at, letters.c.id).limit(_ALL)
+            query.where(queued_messages.c.failed_at > 0)
+            .order_by(queued_messages.c.failed_at, queued_messages.c.id)
+            .limit(_ALL)
         ).all()
     left = sum(row.octets for row in rows)
     going = []

@@ -28,12 +28,12 @@ class BadName(ValueError):
     """A reference, user or search text that can't be one; its text says why, and holds no character that would do harm."""
 
 
-class NotKept(LookupError):
+class NoEntry(LookupError):
     """No entry is there under that reference and user."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kept:
+class NewEntry:
     """What is kept from one user.
 
     user        of the filter; where the recipient is none of its users, his address in lower case
@@ -48,7 +48,7 @@ class Kept:
     score: float | None = None
 
 
-def insert(connection: sa.Connection, message: Message, kept: Sequence[Kept], ref: str = "") -> None:
+def insert(connection: sa.Connection, message: Message, kept: Sequence[NewEntry], ref: str = "") -> None:
     """Write the message and its entries, within the caller's transaction. The message must have been kept whole.
 
     ref  the reference under which an earlier attempt at this message was kept, "" for none: what it left is not written again
@@ -73,14 +73,14 @@ def insert(connection: sa.Connection, message: Message, kept: Sequence[Kept], re
     connection.execute(sa.insert(quarantine_entry), [common | _values(one) for one in kept])
 
 
-def _still_missing(connection: sa.Connection, ref: str, kept: Sequence[Kept]) -> list[Kept]:
+def _still_missing(connection: sa.Connection, ref: str, kept: Sequence[NewEntry]) -> list[NewEntry]:
     """Those for whom there is no entry under that reference."""
     users = connection.scalars(sa.select(quarantine_entry.c.user_name).where(quarantine_entry.c.ref == ref))
     known = set(users)
     return [one for one in kept if from_wire(one.user, 320) not in known]
 
 
-def _values(kept: Kept) -> dict[str, object]:
+def _values(kept: NewEntry) -> dict[str, object]:
     return {
         "user_name": from_wire(kept.user, 320),
         "recipients": msgspec.json.encode([from_wire(address, 320) for address in kept.recipients]).decode(),
@@ -141,8 +141,8 @@ class Entry:
     """What is kept from one user, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
 
     number      of the row
-    outbox_id   of the letter that releases it, None where nobody did
-    error       why that letter has not been taken yet, or never was
+    outbox_id   of the queued message that releases it, None where nobody did
+    error       why the MTA has not taken that yet, or never did
     """
 
     number: int
@@ -205,29 +205,29 @@ def page(
 
 
 def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
-    """The entries of a message, one for each user, or that of the one user. Raises NotKept, BadName and StoreError."""
+    """The entries of a message, one for each user, or that of the one user. Raises NoEntry, BadName and StoreError."""
     conditions = _conditions(Search(ref=checked_ref(ref), user=user))
     with store.read() as connection:
         rows = connection.execute(_entries().where(*conditions).order_by(quarantine_entry.c.id))
         entries = [_entry(row) for row in rows]
     if not entries:
-        raise NotKept(f"nothing is kept under {checked_ref(ref)}" + (f" from {for_log(user, 60)}" if user else ""))
+        raise NoEntry(f"nothing is kept under {checked_ref(ref)}" + (f" from {for_log(user, 60)}" if user else ""))
     return entries
 
 
 def read(store: Store, ref: str, user: str) -> tuple[Entry, bytes]:
-    """A user's entry with the message. Raises NotKept, BadName and StoreError."""
+    """A user's entry with the message. Raises NoEntry, BadName and StoreError."""
     (entry,) = of_ref(store, ref, checked_user(user))
     return entry, content(store, entry.ref)
 
 
 def content(store: Store, ref: str) -> bytes:
-    """The message as it came. Raises NotKept, BadName and StoreError."""
+    """The message as it came. Raises NoEntry, BadName and StoreError."""
     query = sa.select(stored_message.c.content).where(stored_message.c.ref == checked_ref(ref))
     with store.read() as connection:
         found = connection.scalar(query)
     if found is None:
-        raise NotKept(f"nothing is kept under {checked_ref(ref)}")
+        raise NoEntry(f"nothing is kept under {checked_ref(ref)}")
     return bytes(found)
 
 
@@ -250,12 +250,12 @@ def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
 
 
 def _entries() -> sa.Select[tuple[object, ...]]:
-    letter = (outbox.c.next_at, outbox.c.last_error)
-    return sa.select(quarantine_entry, *letter).outerjoin(outbox, outbox.c.id == quarantine_entry.c.outbox_id)
+    release = (outbox.c.next_at, outbox.c.last_error)
+    return sa.select(quarantine_entry, *release).outerjoin(outbox, outbox.c.id == quarantine_entry.c.outbox_id)
 
 
 def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
-    """A letter that is due says more than one that was sent before: somebody sends the message once more."""
+    """A release that is due says more than one that was sent before: somebody sends the message once more."""
     if row.next_at is not None:
         state = State.UNDER_WAY
     elif row.released_at is not None:
@@ -298,13 +298,13 @@ def remove(store: Store, seen: Sequence[Entry]) -> Removed:
     Raises StoreError.
     """
     table, removed = quarantine_entry, Removed()
-    letters = {entry.number: entry.outbox_id for entry in seen}
+    outbox_ids = {entry.number: entry.outbox_id for entry in seen}
     with store.write() as connection:
         refs = lock_messages(connection, {entry.ref for entry in seen})
-        query = sa.select(table.c.id, table.c.size, table.c.outbox_id).where(table.c.id.in_(list(letters)))
+        query = sa.select(table.c.id, table.c.size, table.c.outbox_id).where(table.c.id.in_(list(outbox_ids)))
         rows = connection.execute(query.order_by(table.c.id).with_for_update()).all()
         due = _waiting(connection, {row.outbox_id for row in rows} - {None})
-        going = [row for row in rows if row.outbox_id == letters[row.id] and row.outbox_id not in due]
+        going = [row for row in rows if row.outbox_id == outbox_ids[row.id] and row.outbox_id not in due]
         if going:
             connection.execute(sa.delete(table).where(table.c.id.in_([row.id for row in going])))
             removed.messages = remove_unused(connection, refs)
@@ -312,11 +312,11 @@ def remove(store: Store, seen: Sequence[Entry]) -> Removed:
     return removed
 
 
-def _waiting(connection: sa.Connection, letters: set[int]) -> set[int]:
-    """Which of these letters of the outbox have not been sent or given up."""
-    if not letters:
+def _waiting(connection: sa.Connection, outbox_ids: set[int]) -> set[int]:
+    """Which of these messages of the outbox have not been sent or given up."""
+    if not outbox_ids:
         return set()
-    waiting = sa.and_(outbox.c.id.in_(letters), outbox.c.next_at.is_not(None))
+    waiting = sa.and_(outbox.c.id.in_(outbox_ids), outbox.c.next_at.is_not(None))
     return set(connection.scalars(sa.select(outbox.c.id).where(waiting)))
 
 

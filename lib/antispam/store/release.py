@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from antispam.mail.own_fields import is_ours
 from antispam.store.engine import Store, StoreError
-from antispam.store.outbox import Kind, Letter, post, retry
-from antispam.store.quarantine import BadName, Entry, NotKept, content
+from antispam.store.outbox import Kind, QueuedMessage, post, retry
+from antispam.store.quarantine import BadName, Entry, NoEntry, content
 from antispam.store.schema import outbox, quarantine_entry
 from antispam.text import for_log, with_crlf
 
@@ -38,10 +38,10 @@ class Outcome(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Released:
-    """The outcome, the number of the letter that carries the message, and to whom."""
+    """The outcome, the number of the queued message in the outbox, and its recipients."""
 
     outcome: Outcome
-    letter: int | None
+    outbox_id: int | None
     recipients: tuple[str, ...]
 
 
@@ -53,47 +53,47 @@ def release(
     protect  takes what is dangerous or forged out of it (journey/protection.py); None sends the original, because an
              administrator said so
 
-    Where that is under way or done, nothing happens without `force`; a letter that was given up is tried again, for those who
-    have not got it. Safe from several processes at once. Raises NotKept where the entry is gone, BadName where it has no
+    Where that is under way or done, nothing happens without `force`; a message that was given up is tried again, for those who
+    have not got it. Safe from several processes at once. Raises NoEntry where the entry is gone, BadName where it has no
     recipient that mail could be sent to, StoreError where nothing was done.
     """
     recipients = tuple(checked_address(address) for address in to) or usable(entry)
     original = for_delivery(content(store, entry.ref), with_marks=protect is None)
     content_now = original if protect is None else protect(original, entry.ref)
     kind = Kind.ORIGINAL if protect is None else Kind.RELEASE
-    letter = Letter(kind, entry.ref, _sender(entry), recipients, content_now)
+    queued = QueuedMessage(kind, entry.ref, _sender(entry), recipients, content_now)
     for _ in range(_LOOKS):
-        released, failed = _post(store, entry, letter, now, force=force, instead=bool(to) or protect is None)
+        released, failed = _post(store, entry, queued, now, force=force, instead=bool(to) or protect is None)
         if released is not None:
             return released
         if failed is not None and retry(store, failed, now):
             return Released(Outcome.POSTED, failed, recipients)
         # Between the two somebody else tried it again or deleted it.
-    raise StoreError(f"the letter that releases {entry.ref} changes all the time")
+    raise StoreError(f"the release of {entry.ref} keeps changing")
 
 
 def _post(
-    store: Store, entry: Entry, letter: Letter, now: float, *, force: bool, instead: bool
+    store: Store, entry: Entry, queued: QueuedMessage, now: float, *, force: bool, instead: bool
 ) -> tuple[Released | None, int | None]:
-    """What became of it; or the number of the letter that failed before, which shall be tried again."""
+    """What became of it; or the number of the queued message that failed before and is to be tried again."""
     table = quarantine_entry
     with store.write() as connection:
-        # The lock of the row: of two that come at once the second one sees the letter of the first.
+        # The lock of the row: of two that come at once the second one sees the queued message of the first.
         query = sa.select(table.c.outbox_id, table.c.released_at).where(table.c.id == entry.number).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
-            raise NotKept(f"{entry.ref} is no longer kept")
+            raise NoEntry(f"{entry.ref} is no longer kept")
         if not force:
             before = connection.execute(sa.select(outbox.c.next_at).where(outbox.c.id == row.outbox_id)).one_or_none()
             if before is not None and before.next_at is not None:
-                return Released(Outcome.UNDER_WAY, row.outbox_id, letter.recipients), None
+                return Released(Outcome.UNDER_WAY, row.outbox_id, queued.recipients), None
             if row.released_at is not None:
-                return Released(Outcome.RELEASED, row.outbox_id, letter.recipients), None
+                return Released(Outcome.RELEASED, row.outbox_id, queued.recipients), None
             if before is not None and not instead:
                 return None, row.outbox_id
-        number = post(store, connection, letter, now)
+        number = post(store, connection, queued, now)
         connection.execute(sa.update(table).where(table.c.id == entry.number).values(outbox_id=number))
-    return Released(Outcome.POSTED, number, letter.recipients), None
+    return Released(Outcome.POSTED, number, queued.recipients), None
 
 
 def checked_address(text: str) -> str:

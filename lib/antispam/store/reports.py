@@ -30,42 +30,42 @@ REMEMBERED = 20_000  # different names, of each kind
 MAX_DAYS = 3660
 
 
-class Fate(enum.StrEnum):
+class Disposition(enum.StrEnum):
     """What became of a message."""
 
     DELIVERED = "delivered"
-    REFUSED = "refused"
-    LATER = "later"  # the client was asked to come again: the greylist, or an error
-    KEPT = "kept"  # in the quarantine, from all of its recipients
+    REJECTED = "rejected"
+    DEFERRED = "deferred"  # the client was asked to come again: the greylist, or an error
+    QUARANTINED = "quarantined"  # in the quarantine, from all of its recipients
     HELD = "held"  # in the MTA's queue
-    DROPPED = "dropped"
+    DISCARDED = "discarded"
     REPORTED = "reported"  # a user's report of spam or ham, which taught the filter and goes to nobody
     UNFINISHED = "unfinished"  # the client went away before the end, or had no recipient left
 
 
-_FATES = {
-    "reject": Fate.REFUSED,
-    "tempfail": Fate.LATER,
-    "quarantine": Fate.KEPT,
-    "hold": Fate.HELD,
-    "discard": Fate.DROPPED,
+_DISPOSITIONS = {
+    "reject": Disposition.REJECTED,
+    "tempfail": Disposition.DEFERRED,
+    "quarantine": Disposition.QUARANTINED,
+    "hold": Disposition.HELD,
+    "discard": Disposition.DISCARDED,
 }
-_STOPPED = frozenset({Fate.REFUSED, Fate.KEPT, Fate.DROPPED})
+_STOPPED = frozenset({Disposition.REJECTED, Disposition.QUARANTINED, Disposition.DISCARDED})
 
 
 @dataclasses.dataclass(slots=True)
 class Day:
     """One day, from midnight to midnight where the program runs.
 
-    fates       messages, by what became of them
-    recipients  that were refused for good one by one, such as users who do not exist
-    tagged      delivered, but called spam for somebody
-    parted      delivered to some and kept from others
-    spam, ham   messages that were learned
+    dispositions  messages, by what became of them
+    recipients    refused for good one by one, such as users who do not exist
+    tagged        delivered, but called spam for at least one recipient
+    parted        delivered to some recipients and not to others
+    spam, ham     messages that were learned
     """
 
     begins: float
-    fates: Counter[Fate] = dataclasses.field(default_factory=Counter)
+    dispositions: Counter[Disposition] = dataclasses.field(default_factory=Counter)
     recipients: int = 0
     tagged: int = 0
     parted: int = 0
@@ -74,7 +74,7 @@ class Day:
 
     @property
     def messages(self) -> int:
-        return self.fates.total()
+        return self.dispositions.total()
 
 
 @dataclasses.dataclass(slots=True)
@@ -126,7 +126,7 @@ class Report:
     """
 
     days: list[Day]
-    why: Counter[tuple[Fate, str]] = dataclasses.field(default_factory=Counter)
+    why: Counter[tuple[Disposition, str]] = dataclasses.field(default_factory=Counter)
     recipients: Counter[str] = dataclasses.field(default_factory=Counter)
     would: Counter[str] = dataclasses.field(default_factory=Counter)
     clients: Offenders = dataclasses.field(default_factory=Offenders)
@@ -152,7 +152,7 @@ class _Decision(msgspec.Struct):
 
     @property
     def stops(self) -> bool:
-        return self.action in _FATES
+        return self.action in _DISPOSITIONS
 
 
 class _Spam(msgspec.Struct):
@@ -240,19 +240,19 @@ def _learned(store: Store, since: float, until: float) -> Iterator[tuple[float, 
 def _add(made: Report, row: Any) -> None:
     day = made.day_of(row.received_at)
     decisions, recipients = _decoded(_decisions, row.decisions), _decoded(_recipients, row.recipients)
-    fate = _fate(row.action, decisions, recipients)
-    day.fates[fate] += 1
+    disposition = _disposition(row.action, decisions, recipients)
+    day.dispositions[disposition] += 1
     refused = [said for one in recipients if (said := _refused_alone(one)) is not None]
     day.recipients += len(refused)
     made.recipients.update(refused)
-    if fate in _FATES.values():
-        made.why[fate, _who_said(row, decisions, recipients)] += 1
-    if fate is Fate.DELIVERED:
+    if disposition in _DISPOSITIONS.values():
+        made.why[disposition, _who_said(row, decisions, recipients)] += 1
+    if disposition is Disposition.DELIVERED:
         day.tagged += any(_called_spam(one) for one in recipients)
         day.parted += any(_kept(one) for one in recipients)
     of_recipients = [one for recipient in recipients for one in recipient.decisions]
     made.would.update({one.check for one in (*decisions, *of_recipients) if one.mode == "log" and one.stops})
-    if fate in _STOPPED:
+    if disposition in _STOPPED:
         _count_offenders(made, row)
 
 
@@ -265,15 +265,15 @@ def _count_offenders(made: Report, row: Any) -> None:
         made.helos.count(row.helo.lower(), row.received_at, row.reason)
 
 
-def _fate(action: str, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> Fate:
+def _disposition(action: str, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> Disposition:
     of_all = itertools.chain(decisions, *(one.decisions for one in recipients))
     if action == "discard" and any(one.check == "feedback" and one.action == "discard" for one in of_all):
-        return Fate.REPORTED
-    if action in _FATES:
-        return _FATES[action]
+        return Disposition.REPORTED
+    if action in _DISPOSITIONS:
+        return _DISPOSITIONS[action]
     if action == "unfinished":
-        return Fate.UNFINISHED
-    return Fate.DELIVERED if any(one.refused is None for one in recipients) else Fate.UNFINISHED
+        return Disposition.UNFINISHED
+    return Disposition.DELIVERED if any(one.refused is None for one in recipients) else Disposition.UNFINISHED
 
 
 def _who_said(row: Any, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> str:

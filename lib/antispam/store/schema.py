@@ -99,15 +99,15 @@ quarantine_entry = sa.Table(
     sa.Column("action", sa.String(16), nullable=False),  # what that check wanted: to quarantine, or to refuse
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("score", sa.Double, nullable=True),  # probability of spam; NULL where nobody classified it
-    sa.Column("outbox_id", Number, nullable=True),  # of the letter that releases it
-    sa.Column("released_at", Seconds, nullable=True),  # when the MTA had taken that letter
+    sa.Column("outbox_id", Number, nullable=True),  # of the message that releases it
+    sa.Column("released_at", Seconds, nullable=True),  # when the MTA had taken that message
     sa.UniqueConstraint("ref", "user_name", name="quarantine_entry_once"),
     sa.Index("quarantine_entry_of", "user_name", "received_at"),
     sa.Index("quarantine_entry_outbox", "outbox_id"),
     sa.Index("quarantine_entry_released", "released_at", "size"),
 )
 
-# What we send ourselves. A letter stays until the MTA has taken it.
+# What we send ourselves. A message stays until the MTA has taken it.
 outbox = sa.Table(
     "outbox",
     metadata,
@@ -118,11 +118,11 @@ outbox = sa.Table(
     sa.Column("mail_from", sa.String(320), nullable=False),
     sa.Column("recipients", LongText, nullable=False),  # JSON list of addresses: those who have not got it yet
     sa.Column("content", LongBlob, nullable=False),
-    sa.Column("once", sa.String(64), nullable=True, unique=True),  # no second letter of this name
+    sa.Column("once", sa.String(64), nullable=True, unique=True),  # no second message of this name
     sa.Column("next_at", Seconds, nullable=True, index=True),  # of the next try; NULL once it is sent or given up
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("last_error", sa.Text, nullable=False),
-    # SHA-256 of the pass by which the filter knows this letter when the MTA shows it; NULL when it was used.
+    # SHA-256 of the pass by which the filter knows this message when the MTA shows it; NULL when it was used.
     sa.Column("pass_digest", sa.String(64), nullable=True),
     sa.Column("sent_at", Seconds, nullable=True),
     sa.Column("failed_at", Seconds, nullable=True),

@@ -30,7 +30,7 @@ MESSAGES_PER_CONNECTION = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Sample:
     """A message to send: header fields as libmilter hands them over, body with CRLF, envelope sender without brackets."""
 
     headers: Sequence[tuple[bytes, bytes]]
@@ -38,7 +38,7 @@ class Letter:
     sender: bytes = b"sender@example.org"
 
 
-ORDINARY = (Letter(HEADERS, BODY),)
+ORDINARY = (Sample(HEADERS, BODY),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ def _packet(command: bytes, payload: bytes) -> bytes:
     return struct.pack("!I", 1 + len(payload)) + command + payload
 
 
-def layout(steps: int, letter: Letter = ORDINARY[0]) -> list[bytes]:
+def layout(steps: int, sample: Sample = ORDINARY[0]) -> list[bytes]:
     """A message in pieces to send, each ending with a command that the milter with these negotiated steps answers."""
-    commands = [(b"M", b"<%s>\0SIZE=4000\0" % letter.sender), (b"R", b"<recipient@example.com>\0"), (b"T", b"")]
-    commands += [(b"L", name + b"\0" + value + b"\0") for name, value in letter.headers]
+    commands = [(b"M", b"<%s>\0SIZE=4000\0" % sample.sender), (b"R", b"<recipient@example.com>\0"), (b"T", b"")]
+    commands += [(b"L", name + b"\0" + value + b"\0") for name, value in sample.headers]
     commands += [(b"N", b"")]
-    commands += [(b"B", letter.body[start : start + CHUNK]) for start in range(0, len(letter.body), CHUNK)]
+    commands += [(b"B", sample.body[start : start + CHUNK]) for start in range(0, len(sample.body), CHUNK)]
     commands += [(b"E", b"")]
     pieces: list[bytes] = []
     pending = _packet(b"D", b"Mi\0ABC123\0")
@@ -88,15 +88,15 @@ def send_messages(
     address: Address,
     messages: int,
     done: Callable[[int], object] = lambda count: None,
-    letters: Iterator[Letter] | None = None,
+    samples: Iterator[Sample] | None = None,
     strict: bool = True,
 ) -> None:
     """Send messages, a fresh connection for every fifty; raises ProtocolError unless each is let through.
 
-    letters  what to send, without end; the same ordinary message over and over by default
+    messages  what to send, without end; the same ordinary message over and over by default
     strict   a refusal is a failure; else it is taken as an MTA would
     """
-    letters = letters or itertools.cycle(ORDINARY)
+    samples = samples or itertools.cycle(ORDINARY)
     while messages > 0:
         batch = min(messages, MESSAGES_PER_CONNECTION)
         with MilterClient(address, 60) as client:
@@ -105,8 +105,8 @@ def send_messages(
             client.connect()
             client.helo()
             client.flush()
-            for letter in itertools.islice(letters, batch):
-                pieces = _pieces(client.negotiated.steps, letter)
+            for sample in itertools.islice(samples, batch):
+                pieces = _pieces(client.negotiated.steps, sample)
                 for piece in pieces:
                     client.socket.sendall(piece)
                     while (packet := client.get())[0] not in FINAL:
@@ -124,15 +124,15 @@ def send_messages(
         done(batch)
 
 
-_laid_out: dict[tuple[int, int], list[bytes]] = {}  # by steps and the letter's identity
+_laid_out: dict[tuple[int, int], list[bytes]] = {}  # by steps and the message's identity
 
 
-def _pieces(steps: int, letter: Letter) -> list[bytes]:
-    """The pieces of a letter, laid out the first time."""
-    key = steps, id(letter)
+def _pieces(steps: int, sample: Sample) -> list[bytes]:
+    """The pieces of a message, laid out the first time."""
+    key = steps, id(sample)
     found = _laid_out.get(key)
     if found is None:
-        found = _laid_out[key] = layout(steps, letter)
+        found = _laid_out[key] = layout(steps, sample)
     return found
 
 
@@ -157,10 +157,10 @@ def measure(
     processes: list[int],
     messages: int,
     connections: int = 1,
-    letters: Sequence[Letter] = ORDINARY,
+    samples: Sequence[Sample] = ORDINARY,
     strict: bool = True,
 ) -> Measured:
-    """Send messages over several connections at once, each from a process of its own, which goes through all `letters`.
+    """Send messages over several connections at once, each from a process of its own, which goes through all `messages`.
 
     The senders share the work as they go: with a fixed share each, those whose connections share a busy worker would go on
     alone at the end, and the other worker's idle time would be measured.
@@ -169,8 +169,8 @@ def measure(
     left = context.Value("i", messages)
     pairs = [context.Pipe() for _ in range(connections)]
     senders = [
-        context.Process(target=_sender, args=(address, left, far, [*letters[start:], *letters[:start]], strict))
-        for start, (_, far) in zip(_starts(len(letters), connections), pairs, strict=True)
+        context.Process(target=_sender, args=(address, left, far, [*samples[start:], *samples[:start]], strict))
+        for start, (_, far) in zip(_starts(len(samples), connections), pairs, strict=True)
     ]
     for sender in senders:
         sender.start()
@@ -189,20 +189,20 @@ def measure(
     return measured
 
 
-def _starts(letters: int, connections: int) -> list[int]:
-    """Where each sender begins, so that they do not all send the same letter at the same time."""
-    return [number * letters // connections for number in range(connections)]
+def _starts(samples: int, connections: int) -> list[int]:
+    """Where each sender begins, so that they do not all send the same message at the same time."""
+    return [number * samples // connections for number in range(connections)]
 
 
 def _sender(
-    address: Address, left: Synchronized[int], control: Connection, letters: Sequence[Letter], strict: bool
+    address: Address, left: Synchronized[int], control: Connection, samples: Sequence[Sample], strict: bool
 ) -> None:
-    endless = itertools.cycle(letters)
+    endless = itertools.cycle(samples)
     control.send("ready")
     control.recv()
     try:
         while batch := _take(left):
-            send_messages(address, batch, letters=endless, strict=strict)
+            send_messages(address, batch, samples=endless, strict=strict)
     except (OSError, ProtocolError) as failure:
         control.send(str(failure))
     else:

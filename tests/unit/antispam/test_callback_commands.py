@@ -63,7 +63,7 @@ def test_a_program_gets_json(bms):
     assert found == {
         "address": "bob@example.org",
         "outcome": "failed",
-        "told": "550 5.1.1 no such user",
+        "detail": "550 5.1.1 no such user",
         "host": "mx.example.org",
     }
 
@@ -82,8 +82,8 @@ def test_what_is_remembered_can_be_seen(bms, tmp_path):
 def test_an_entry_that_calls_nobody_is_told(bms, tmp_path):
     (tmp_path / "access").write_text("SPF-Softfail: DSN\nSPF-Neutral: CBV\nHelo-Fail:x.org CBV\nSPF-Fail: REJECT\n")
     spf = f"[spf]\naccess_file = {tmp_path}/access\n"
-    told = [line for line in bms("check-config", config=spf).output.splitlines() if "Warning:" in line]
-    assert [line.split()[1:3] for line in told] == [["spf-softfail:", "DSN:"], ["helo-fail:x.org", "CBV:"]]
+    warned = [line for line in bms("check-config", config=spf).output.splitlines() if "Warning:" in line]
+    assert [line.split()[1:3] for line in warned] == [["spf-softfail:", "DSN:"], ["helo-fail:x.org", "CBV:"]]
     assert "Warning:" not in bms("check-config", config=f"forged = yes\n{spf}").output
 
 

@@ -170,8 +170,8 @@ def test_an_address_in_utf_8_needs_a_server_that_knows_it():
 
 def test_what_was_told_is_short_and_printable():
     found, _ = asked(HELLO + b"550 \x1b[31m" + b"\xff" * 3000 + b"\r\n")
-    assert len(found.told) <= 310
-    assert found.told.isprintable()
+    assert len(found.detail) <= 310
+    assert found.detail.isprintable()
 
 
 @given(st.lists(st.binary(max_size=200), max_size=30))
@@ -180,11 +180,11 @@ def test_whatever_a_server_says_ends_in_an_outcome(pieces):
     try:
         found, wire = asked(*pieces)
     except Unreachable as error:
-        told = str(error)
+        detail = str(error)
     else:
-        told = found.told
+        detail = found.detail
         assert b"DATA" not in wire.sent
-    assert told.isprintable()
+    assert detail.isprintable()
 
 
 # --- which servers -----------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_all_down_is_temporary():
     zones = {"example.org": {"MX": [(10, "a")]}, "a": {"A": [PUBLIC]}}
     found = verify(zones, Internet())
     assert found.outcome is Outcome.TEMPORARY
-    assert "refused" in found.told
+    assert "refused" in found.detail
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The courier: a letter is done once the MTA has said 250, is kept whatever else it says, and nothing it does hurts."""
+"""The courier: a message is done once the MTA has said 250, is kept whatever else it says, and nothing it does hurts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from antispam.service.courier import Courier, NotWaiting, send_now
 from antispam.settings import SettingsError, load_text
 from antispam.settings.outbox import OutboxSettings, parse_host
 from antispam.store import Store, StoreError, outbox
-from antispam.store.outbox import Kind, Letter, State
+from antispam.store.outbox import Kind, QueuedMessage, State
 from antispam.store.schema import outbox as table
 from support.network import Network
 from support.scripted_mta import HANG, HANG_UP, ScriptedMta
@@ -31,7 +31,7 @@ from support.sink import Sink
 NOW = 1_700_000_000.0
 DAY = 86400.0
 CONTENT = b"Received: from a\r\nSubject: hi\r\n\r\ntext\r\n"
-LETTER = Letter(Kind.RELEASE, "abcdefghijkl", "a@example.org", ("b@example.com", "c@example.com"), CONTENT)
+QUEUED = QueuedMessage(Kind.RELEASE, "abcdefghijkl", "a@example.org", ("b@example.com", "c@example.com"), CONTENT)
 LATER = "450 4.2.0 later"
 ODD = "999 odd"
 NONSENSE = b"\x00\xff nonsense\r\n"
@@ -46,7 +46,7 @@ def _log(caplog):
 
 def post(store, **changes):
     with store.write() as connection:
-        outbox.post(store, connection, dataclasses.replace(LETTER, **changes), NOW)
+        outbox.post(store, connection, dataclasses.replace(QUEUED, **changes), NOW)
         return connection.scalar(sa.select(sa.func.max(table.c.id)))
 
 
@@ -63,7 +63,7 @@ def entry(store, number=1):
 # What is sent
 
 
-def test_a_letter_arrives_as_it_is_with_its_pass_on_top(store):
+def test_a_message_arrives_as_it_is_with_its_pass_on_top(store):
     with Sink(Network()) as sink:
         number = post(store, content=b"Subject: \xe4\r\n\r\n.\r\n..dots\r\nlast line without an end")
         assert courier(store, f"127.0.0.1:{sink.port}").round()
@@ -72,7 +72,7 @@ def test_a_letter_arrives_as_it_is_with_its_pass_on_top(store):
     assert top.startswith(b"X-BMS-Pass: %d." % number)
     assert trace == b"Received: by filter.example.test id abcdefghijkl.1; Tue, 14 Nov 2023 22:13:20 -0000"
     assert rest == b"Subject: \xe4\r\n\r\n.\r\n..dots\r\nlast line without an end\r\n"
-    assert (delivery.sender, delivery.recipients) == ("a@example.org", LETTER.recipients)
+    assert (delivery.sender, delivery.recipients) == ("a@example.org", QUEUED.recipients)
     shown = top.split(b": ")[1].decode()
     assert delivery.sender_parameters == (f"ENVID=bms-{shown}", "BODY=8BITMIME")
     assert entry(store) is None
@@ -124,7 +124,7 @@ def test_an_mta_that_knows_no_ehlo_is_asked_with_helo(store):
     assert len(mta.transactions) == 1
 
 
-def test_several_letters_go_over_one_connection(store):
+def test_several_messages_go_over_one_connection(store):
     with ScriptedMta() as mta:
         for _ in range(3):
             post(store)
@@ -142,7 +142,7 @@ def test_an_mta_is_not_held_for_ever(store, monkeypatch):
     assert (mta.connections, len(mta.transactions)) == (3, 5)
 
 
-def test_an_mta_that_wants_no_further_letter_on_a_connection_gets_it_on_another(store):
+def test_an_mta_that_wants_no_further_message_on_a_connection_gets_it_on_another(store):
     with ScriptedMta(RSET=["421 enough", HANG_UP]) as mta:
         for _ in range(3):
             post(store)
@@ -154,7 +154,7 @@ def test_the_log_says_who_took_what(store, caplog):
     with ScriptedMta(END=["250 2.0.0 queued as 4Xy"]) as mta:
         post(store)
         courier(store, mta).round()
-    assert "[abcdefghijkl] SENT letter 1 (release); to=<b@example.com>,<c@example.com>: 250 2.0.0 queued as 4Xy" in (
+    assert "[abcdefghijkl] SENT message 1 (release); to=<b@example.com>,<c@example.com>: 250 2.0.0 queued as 4Xy" in (
         caplog.text
     )
 
@@ -173,7 +173,7 @@ def test_a_try_that_fails_for_now_is_followed_by_another(store, step, answer):
         sender = courier(store, mta, timeout=0.05 if answer in (HANG, ENDLESS) else 20.0)
         sender.round()
         found = entry(store)
-        assert (found.state, found.next_at, found.recipients) == (State.WAITING, NOW + 60, LETTER.recipients)
+        assert (found.state, found.next_at, found.recipients) == (State.WAITING, NOW + 60, QUEUED.recipients)
         assert found.last_error
         assert found.content == CONTENT
         courier(store, mta, NOW + 60).round()
@@ -190,7 +190,7 @@ def test_what_is_refused_for_good_is_given_up_kept_and_said(store, step, caplog)
     assert "550 5.1.1 no" in found.last_error
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert (
-        "ERROR letter 1 (release) can't be sent and is given up; to=<b@example.com>,<c@example.com>:"
+        "ERROR message 1 (release) can't be sent and is given up; to=<b@example.com>,<c@example.com>:"
         in record.getMessage()
     )
     assert "\x1b" not in caplog.text
@@ -201,14 +201,14 @@ def test_what_is_refused_for_good_is_given_up_kept_and_said(store, step, caplog)
     [{"connect": ["554 go away"]}, {"EHLO": ["550 go away"], "HELO": ["550 go away"]}],
     ids=["greeting", "EHLO"],
 )
-def test_an_mta_that_wants_nobody_s_mail_is_no_fault_of_the_letter(store, script):
+def test_an_mta_that_wants_nobody_s_mail_is_no_fault_of_the_message(store, script):
     with ScriptedMta(**script) as mta:
         post(store)
         assert not courier(store, mta).round()
     assert entry(store).state is State.WAITING
 
 
-def test_an_mta_that_is_down_is_not_asked_by_every_letter(store):
+def test_an_mta_that_is_down_is_not_asked_by_every_message(store):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         host = f"127.0.0.1:{closed.getsockname()[1]}"
     first, second = post(store), post(store)
@@ -231,7 +231,7 @@ def test_who_was_taken_is_not_sent_to_again(store):
     assert entry(store) is None
 
 
-def test_a_letter_fails_for_those_who_were_refused_for_good_and_only_for_them(store):
+def test_a_message_fails_for_those_who_were_refused_for_good_and_only_for_them(store):
     with ScriptedMta(RCPT=["550 unknown", "250 ok"]) as mta:
         post(store)
         courier(store, mta).round()
@@ -251,7 +251,7 @@ def test_when_those_who_were_taken_do_not_get_it_nobody_is_crossed_off(store):
     with ScriptedMta(RCPT=["250 ok", "550 unknown"], END=["450 later"]) as mta:
         post(store)
         courier(store, mta).round()
-    assert entry(store).recipients == LETTER.recipients
+    assert entry(store).recipients == QUEUED.recipients
 
 
 def test_more_recipients_than_the_mta_takes_at_once_come_in_several_transactions(store):
@@ -304,7 +304,7 @@ def test_the_lease_outlasts_the_longest_try():
     assert SETTINGS.lease > SETTINGS.patience >= 6 * SETTINGS.timeout
 
 
-def test_a_letter_that_goes_in_a_circle_is_given_up_unsent(store):
+def test_a_message_that_goes_in_a_circle_is_given_up_unsent(store):
     with ScriptedMta() as mta:
         post(store, content=b"RECEIVED : x\r\n" * 51 + b"\r\n")
         post(store, content=b"Received: x\r\n" * 50 + b"\r\nReceived: in the text\r\n")
@@ -314,7 +314,7 @@ def test_a_letter_that_goes_in_a_circle_is_given_up_unsent(store):
     assert len(mta.transactions) == 1
 
 
-def test_a_letter_that_comes_back_and_is_posted_again_has_one_field_more_each_time(store):
+def test_a_message_that_comes_back_and_is_posted_again_has_one_field_more_each_time(store):
     """So that a circle ends even where the filter doesn't know its own mail; it sees no field that its own MTA added."""
     content = CONTENT
     with ScriptedMta() as mta:
@@ -338,7 +338,7 @@ def test_tries_are_spread_over_a_quarter_more():
     assert OutboxSettings().pause(1, 1.0) == 75
 
 
-def test_after_five_days_a_letter_is_given_up(store):
+def test_after_five_days_a_message_is_given_up(store):
     with ScriptedMta(MAIL=["450 later", "450 still later"]) as mta:
         post(store)
         courier(store, mta, NOW + 5 * DAY - 1).round()
@@ -363,7 +363,7 @@ def test_a_program_without_an_outbox_has_no_courier(tmp_path):
 # Crashes and company
 
 
-def test_a_crash_after_the_250_sends_the_letter_twice_and_not_never(store, monkeypatch):
+def test_a_crash_after_the_250_sends_the_message_twice_and_not_never(store, monkeypatch):
     class Killed(BaseException):
         """Nothing that the code could catch."""
 
@@ -393,8 +393,8 @@ Courier(store, OutboxSettings(host=sys.argv[2], helo="a.example"), clock=lambda:
 
 
 @pytest.mark.parametrize("step", ["connect", "MAIL", "RCPT", "DATA", "END"])
-def test_a_process_that_is_killed_loses_no_letter(store, tmp_path, step):
-    """The MTA kills it before it answers, and takes the letter all the same where it has it."""
+def test_a_process_that_is_killed_loses_no_message(store, tmp_path, step):
+    """The MTA kills it before it answers, and takes the message all the same where it has it."""
     child, started = None, threading.Event()
 
     def kill():
@@ -420,7 +420,7 @@ def test_a_process_that_is_killed_loses_no_letter(store, tmp_path, step):
     assert len(mta.transactions) == (2 if step == "END" else 1)
 
 
-def test_a_store_that_is_locked_for_a_moment_does_not_send_a_letter_twice(store, monkeypatch):
+def test_a_store_that_is_locked_for_a_moment_does_not_send_a_message_twice(store, monkeypatch):
     original, failures = outbox.delivered, [1, 2, 3]
 
     def locked(*args):
@@ -443,7 +443,7 @@ def test_a_store_that_fails_after_the_250_is_said_to_make_a_second_copy(store, m
         post(store)
         assert not courier(store, mta).round()
     assert (
-        "ERROR letter 1 (release) was sent, which can't be noted: it may be sent a second time: disk full"
+        "ERROR message 1 (release) was sent, which can't be noted: it may be sent a second time: disk full"
         in caplog.text
     )
 
@@ -456,8 +456,8 @@ def test_a_store_that_is_down_is_said_once(store, monkeypatch, caplog):
     assert caplog.text.count("outbox: gone") == 1
 
 
-def test_two_couriers_send_each_letter_once(store, tmp_path):
-    """Both may even be in the middle of a letter at the same moment."""
+def test_two_couriers_send_each_message_once(store, tmp_path):
+    """Both may even be in the middle of a message at the same moment."""
     meet = threading.Barrier(2, timeout=20)
 
     def both():
@@ -473,11 +473,11 @@ def test_two_couriers_send_each_letter_once(store, tmp_path):
         for thread in threads:
             thread.join(30)
         others.close()
-    letters = [transaction.content.partition(b".")[0] for transaction in mta.transactions]
-    assert sorted(letters) == sorted(b"X-BMS-Pass: %d" % number for number in numbers)
+    queued_messages = [transaction.content.partition(b".")[0] for transaction in mta.transactions]
+    assert sorted(queued_messages) == sorted(b"X-BMS-Pass: %d" % number for number in numbers)
 
 
-def test_a_letter_of_this_process_does_not_wait_for_the_next_look(store):
+def test_a_message_of_this_process_does_not_wait_for_the_next_look(store):
     posted, taken = threading.Event(), threading.Event()
 
     def end():
@@ -539,7 +539,7 @@ def test_a_defect_does_not_end_the_courier(store, monkeypatch, caplog):
 
 
 def test_what_stands_in_the_store_after_a_kill_is_whole(store, tmp_path):
-    """What another process sees while a letter is under way is a letter that waits."""
+    """What another process sees while a message is under way is a message that waits."""
     seen = []
 
     def look():
@@ -562,15 +562,15 @@ def now(store, mta, number, at=NOW):
     return send_now(store, settings, number, clock=lambda: at, chance=lambda: 0.0)
 
 
-def test_a_letter_can_be_sent_at_once_and_the_answer_is_told(store):
+def test_a_message_can_be_sent_at_once_and_the_answer_is_told(store):
     with ScriptedMta(END=["250 2.0.0 queued as 4Xy"]) as mta:
         post(store)
         result = now(store, mta, post(store))
-        assert (result.taken, result.answer) == (LETTER.recipients, "250 2.0.0 queued as 4Xy")
+        assert (result.taken, result.answer) == (QUEUED.recipients, "250 2.0.0 queued as 4Xy")
     assert [one.id for one in outbox.entries(store, NOW)] == [1]
 
 
-def test_a_letter_that_waits_or_failed_can_be_sent_at_once(store):
+def test_a_message_that_waits_or_failed_can_be_sent_at_once(store):
     with ScriptedMta(MAIL=["450 later", "550 no"]) as mta:
         number = post(store)
         assert now(store, mta, number).answer == "MAIL FROM: 450 later"
@@ -579,10 +579,10 @@ def test_a_letter_that_waits_or_failed_can_be_sent_at_once(store):
         assert now(store, mta, number).taken
 
 
-def test_a_letter_that_is_under_way_is_not_sent_beside(store):
+def test_a_message_that_is_under_way_is_not_sent_beside(store):
     number = post(store)
     outbox.claim(store, NOW, 600.0)
-    with ScriptedMta() as mta, pytest.raises(NotWaiting, match="letter 1"):
+    with ScriptedMta() as mta, pytest.raises(NotWaiting, match="message 1"):
         now(store, mta, number)
     assert not mta.transactions
 

@@ -15,7 +15,7 @@ from antispam.service.application import ConfigError, Program, load_settings, se
 from antispam.settings import Mode, OnError, Settings, SettingsError, load_text
 from antispam.settings.dialects import BMS, DKIM_MILTER, SPFMILTER, Dialect
 from antispam.settings.logs import Level, LogSettings, LogTo
-from antispam.settings.program import PROGRAM_SETTINGS, ProgramSettings, Untrapped
+from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, ProgramSettings
 
 CLASSES = [
     *PROGRAM_SETTINGS,
@@ -93,7 +93,7 @@ def test_upstreams_spfmilter_cfg_means_what_it_meant() -> None:
 
 def test_untrapped_exception_is_what_every_check_does_when_it_fails() -> None:
     settings = for_spf(UPSTREAMS_SPFMILTER_CFG)
-    assert settings[ProgramSettings].untrapped_exception is Untrapped.CONTINUE
+    assert settings[ProgramSettings].untrapped_exception is ExceptionPolicy.CONTINUE
     assert settings[spf.Settings].on_error is OnError.ACCEPT
     assert for_spf("[milter]\nuntrapped_exception = REJECT\n")[spf.Settings].on_error is OnError.REJECT
 
@@ -105,7 +105,7 @@ def test_a_check_that_says_for_itself_what_it_does_is_left_alone() -> None:
 
 def test_nothing_fails_open_by_default() -> None:
     settings = for_spf("")
-    assert settings[ProgramSettings].untrapped_exception is Untrapped.TEMPFAIL
+    assert settings[ProgramSettings].untrapped_exception is ExceptionPolicy.TEMPFAIL
     assert settings[spf.Settings].on_error is OnError.TEMPFAIL
 
 

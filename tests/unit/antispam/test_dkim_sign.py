@@ -194,6 +194,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         (pem(ec.generate_private_key(ec.SECP256R1())), "neither an RSA nor an Ed25519 key"),  # type: ignore[arg-type]
         (b"A" * 70000, "too large"),
     ],
+    ids=["empty", "not text", "cut short", "encrypted", "elliptic curve", "too large"],
 )
 def test_what_is_no_usable_key_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(UnusablePrivateKey, match=message):

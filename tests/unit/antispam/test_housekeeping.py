@@ -20,7 +20,7 @@ from antispam.settings.program import ProgramSettings
 from antispam.store import StoreError, history
 from antispam.store.engine import url_from
 from antispam.store.greylist import Limits, Triplet, attempt, counts
-from antispam.store.outbox import Kind, Letter, post
+from antispam.store.outbox import Kind, QueuedMessage, post
 from antispam.store.outbox_upkeep import purge_failed
 from antispam.store.schema import history as history_table
 from antispam.store.schema import outbox as outbox_table
@@ -179,9 +179,9 @@ def test_the_quarantine_is_cleaned_without_cron(application):
 
 
 def give_up(store, ref, age, octets):
-    letter = Letter(Kind.REST, ref, "a@example.org", ("b@example.com",), b"x" * octets)
+    queued = QueuedMessage(Kind.REST, ref, "a@example.org", ("b@example.com",), b"x" * octets)
     with store.write() as connection:
-        number = post(store, connection, letter, NOW - age)
+        number = post(store, connection, queued, NOW - age)
     with store.write() as connection:
         values = {"failed_at": NOW - age, "next_at": None}
         connection.execute(sa.update(outbox_table).where(outbox_table.c.id == number).values(values))
@@ -198,7 +198,7 @@ def give_up(store, ref, age, octets):
         (DAY, 0, []),
     ],
 )
-def test_letters_that_were_given_up_have_limits_of_age_and_size(application, keep, size, stay):
+def test_messages_that_were_given_up_have_limits_of_age_and_size(application, keep, size, stay):
     for ref, days in (("a", 20), ("b", 5), ("c", 2)):
         give_up(application.store, ref, days * DAY, 100)
     while purge_failed(application.store, NOW, keep, size):

@@ -13,7 +13,7 @@ from antispam.service.metrics import EVERY, Metrics
 from antispam.settings import SettingsError, load_text
 from antispam.store import Store, StoreError
 from antispam.store.engine import url_from
-from antispam.store.outbox import Kind, Letter, post
+from antispam.store.outbox import Kind, QueuedMessage, post
 from antispam.store.schema import quarantine_entry, stored_message
 from dspam.store import TokenStore
 from support.stores import make_store
@@ -41,7 +41,7 @@ def test_an_empty_store_has_figures_too(store, tmp_path):
     assert (
         found["bms_trainings_pending",]
         == found["bms_quarantine_messages",]
-        == found["bms_outbox_letters", "failed"]
+        == found["bms_outbox_messages", "failed"]
         == 0
     )
     assert ("bms_last_training_timestamp_seconds",) not in found
@@ -67,10 +67,10 @@ def test_what_waits_in_quarantine_and_outbox_is_counted(store, tmp_path):
         for ref, released_at in (("one", None), ("two", NOW)):
             connection.execute(sa.insert(stored_message).values(ref=ref, stored_at=NOW, content=b""))
             connection.execute(sa.insert(quarantine_entry).values(ref=ref, released_at=released_at, **entry))
-        post(store, connection, Letter(Kind.ANSWER, "one", "", ("bob@example.com",), MAIL), NOW)
+        post(store, connection, QueuedMessage(Kind.ANSWER, "one", "", ("bob@example.com",), MAIL), NOW)
     found = written(store, tmp_path)
     assert (found["bms_quarantine_messages",], found["bms_quarantine_bytes",]) == (1, 700)
-    assert (found["bms_outbox_letters", "waiting"], found["bms_outbox_letters", "failed"]) == (1, 0)
+    assert (found["bms_outbox_messages", "waiting"], found["bms_outbox_messages", "failed"]) == (1, 0)
 
 
 def test_a_database_that_is_gone_is_what_the_file_tells(tmp_path):

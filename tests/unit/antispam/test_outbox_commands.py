@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from bms import main
 
 from antispam.store import outbox
-from antispam.store.outbox import Kind, Letter, State
+from antispam.store.outbox import Kind, QueuedMessage, State
 from antispam.store.schema import outbox as table
 from support.scripted_mta import ScriptedMta
 
@@ -32,9 +32,9 @@ def bms(tmp_path):
 
 
 def post(store, *recipients, once=""):
-    letter = Letter(Kind.ANSWER, "abcdefghijkl", "", recipients or ("b@example.com",), CONTENT, once)
+    queued = QueuedMessage(Kind.ANSWER, "abcdefghijkl", "", recipients or ("b@example.com",), CONTENT, once)
     with store.write() as connection:
-        outbox.post(store, connection, letter, time.time())
+        outbox.post(store, connection, queued, time.time())
         return connection.scalar(sa.select(sa.func.max(table.c.id)))
 
 
@@ -74,7 +74,7 @@ def test_the_list_for_programs_has_one_object_a_line(store, bms):
     )
 
 
-def test_a_letter_is_shown_with_its_octets(store, bms):
+def test_a_message_is_shown_with_its_octets(store, bms):
     number = post(store)
     fail(store, number)
     shown = bms("show", str(number)).stdout_bytes
@@ -93,38 +93,38 @@ def test_a_terminal_is_told_no_escapes(store, bms, monkeypatch):
     assert "\x1b" not in shown
 
 
-def test_a_letter_that_is_not_there_is_an_error_with_a_sentence(store, bms):
+def test_a_message_that_is_not_there_is_an_error_with_a_sentence(store, bms):
     result = bms("show", "7")
     assert result.exit_code == 1
-    assert "there is no letter 7 in the outbox" in result.output
+    assert "there is no message 7 in the outbox" in result.output
 
 
-def test_a_failed_letter_can_be_sent_again(store, bms):
+def test_a_failed_message_can_be_sent_again(store, bms):
     number = post(store)
     fail(store, number)
     assert bms("retry", str(number)).exit_code == 0
     assert state(store, number) is State.WAITING
 
 
-def test_a_letter_can_be_sent_at_once_and_the_answer_is_printed(store, bms):
+def test_a_message_can_be_sent_at_once_and_the_answer_is_printed(store, bms):
     number = post(store)
     with ScriptedMta(END=["451 4.3.0 \x1b[31mlater", "250 2.0.0 queued as 4Xy"]) as mta:
         refused = bms("retry", "--now", str(number), host=mta.host)
         assert (refused.exit_code, state(store, number)) == (1, State.WAITING)
-        assert f"letter {number}: end of message: 451 4.3.0 \\x1b[31mlater\n" in refused.output
+        assert f"message {number}: end of message: 451 4.3.0 \\x1b[31mlater\n" in refused.output
         taken = bms("retry", "--now", str(number), host=mta.host)
-    assert (taken.exit_code, taken.output) == (0, f"letter {number}: 250 2.0.0 queued as 4Xy\n")
+    assert (taken.exit_code, taken.output) == (0, f"message {number}: 250 2.0.0 queued as 4Xy\n")
     assert bms("retry", "--now", str(number)).exit_code == 1
 
 
-def test_all_failed_letters_can_be_sent_again_or_deleted_at_once(store, bms):
+def test_all_failed_messages_can_be_sent_again_or_deleted_at_once(store, bms):
     numbers = [post(store) for _ in range(3)]
     for number in numbers[:2]:
         fail(store, number)
-    assert bms("retry", "--failed").output == "letter 1 will be sent\nletter 2 will be sent\n"
+    assert bms("retry", "--failed").output == "message 1 will be sent\nmessage 2 will be sent\n"
     fail(store, numbers[0])
-    assert bms("delete", "--failed", "--yes").output == "letter 1 is deleted\n"
-    assert bms("delete", "--failed").output == "no letters\n"
+    assert bms("delete", "--failed", "--yes").output == "message 1 is deleted\n"
+    assert bms("delete", "--failed").output == "no messages\n"
     assert {one.id for one in outbox.entries(store, time.time())} == set(numbers[1:])
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_deleted_without_a_yes(store, bms):
     assert outbox.entry(store, number, time.time()) is None
 
 
-def test_a_letter_under_way_is_left_alone_and_the_exit_status_says_so(store, bms):
+def test_a_message_under_way_is_left_alone_and_the_exit_status_says_so(store, bms):
     number = post(store)
     outbox.claim(store, time.time(), 600.0)
     for command in (("retry", str(number)), ("delete", "--yes", str(number))):
@@ -148,7 +148,7 @@ def test_a_letter_under_way_is_left_alone_and_the_exit_status_says_so(store, bms
 
 @pytest.mark.parametrize("arguments", [(), ("1", "--failed")])
 @pytest.mark.parametrize("command", ["retry", "delete"])
-def test_letters_are_named_by_number_or_by_having_failed(store, bms, command, arguments):
+def test_messages_are_named_by_number_or_by_having_failed(store, bms, command, arguments):
     assert bms(command, *arguments).exit_code == 2
 
 

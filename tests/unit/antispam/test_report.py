@@ -27,7 +27,7 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
 from antispam.store import reports
-from antispam.store.reports import Fate, Offenders, midnights, report
+from antispam.store.reports import Disposition, Offenders, midnights, report
 from antispam.store.schema import history
 from dspam.schema import dspam_training, dspam_user
 
@@ -78,21 +78,21 @@ SPF = reject("no", "fail for example.org")
 
 
 @pytest.mark.parametrize(
-    ("verdict", "fate"),
+    ("verdict", "disposition"),
     [
-        (CONTINUE, Fate.DELIVERED),
-        (SPF, Fate.REFUSED),
-        (tempfail("later", "new"), Fate.LATER),
-        (quarantine("spam"), Fate.KEPT),
-        (hold("look"), Fate.HELD),
-        (discard("honeypot"), Fate.DROPPED),
+        (CONTINUE, Disposition.DELIVERED),
+        (SPF, Disposition.REJECTED),
+        (tempfail("later", "new"), Disposition.DEFERRED),
+        (quarantine("spam"), Disposition.QUARANTINED),
+        (hold("look"), Disposition.HELD),
+        (discard("honeypot"), Disposition.DISCARDED),
     ],
 )
-def test_a_message_counts_for_what_became_of_it(store, mail, verdict, fate):
+def test_a_message_counts_for_what_became_of_it(store, mail, verdict, disposition):
     mail(verdict, [no("spf", verdict)])
     made = report(store, NOW, 1)
-    assert made.days[0].fates == {fate: 1}
-    assert made.why == ({} if fate is Fate.DELIVERED else {(fate, "spf"): 1})
+    assert made.days[0].dispositions == {disposition: 1}
+    assert made.why == ({} if disposition is Disposition.DELIVERED else {(disposition, "spf"): 1})
 
 
 def test_each_message_counts_on_its_day(store, mail):
@@ -118,12 +118,12 @@ def test_days_begin_at_midnight_when_the_clocks_change(monkeypatch):
 def test_a_message_without_a_recipient_was_not_delivered(store, mail):
     mail(recipients=[])
     mail(recipients=[to(refused=no("known_user", reject("no", "no user")))])
-    assert report(store, NOW, 1).days[0].fates == {Fate.UNFINISHED: 2}
+    assert report(store, NOW, 1).days[0].dispositions == {Disposition.UNFINISHED: 2}
 
 
 def test_a_message_that_its_client_gave_up_was_not_delivered(store, mail):
     mail(Verdict(Action.UNFINISHED))
-    assert report(store, NOW, 1).days[0].fates == {Fate.UNFINISHED: 1}
+    assert report(store, NOW, 1).days[0].dispositions == {Disposition.UNFINISHED: 1}
 
 
 def test_recipients_refused_one_by_one_are_counted(store, mail):
@@ -147,9 +147,9 @@ def test_the_check_is_named_whose_words_the_row_has(store, mail):
     mail(unknown.verdict, [], [to("x@example.com", unknown, refused=unknown)])
     mail(reject("no", "words of nobody"), [])
     assert report(store, NOW, 1).why == {
-        (Fate.REFUSED, "spf"): 1,
-        (Fate.REFUSED, "known_user"): 1,
-        (Fate.REFUSED, "other"): 1,
+        (Disposition.REJECTED, "spf"): 1,
+        (Disposition.REJECTED, "known_user"): 1,
+        (Disposition.REJECTED, "other"): 1,
     }
 
 
@@ -166,7 +166,7 @@ def test_spam_that_is_delivered_and_mail_kept_from_some(store, mail):
     mail(recipients=[to(spam=SpamAction.DELIVER)])
     mail(recipients=[to("c@example.com", kept), to()])
     day = report(store, NOW, 1).days[0]
-    assert (day.fates[Fate.DELIVERED], day.tagged, day.parted) == (3, 1, 1)
+    assert (day.dispositions[Disposition.DELIVERED], day.tagged, day.parted) == (3, 1, 1)
 
 
 def test_offenders_are_those_whose_mail_was_stopped(store, mail):
@@ -208,7 +208,7 @@ def test_pages_lose_and_repeat_nothing(store, mail, monkeypatch):
     for number in range(10):
         mail(SPF, [no("spf", SPF)], [to()] * (30 if number % 4 == 0 else 1), at=NOW - number // 5)
     made = report(store, NOW, 1)
-    assert made.why == {(Fate.REFUSED, "spf"): 10}
+    assert made.why == {(Disposition.REJECTED, "spf"): 10}
     assert made.clients.top(1)[0].stopped == 10
 
 
@@ -218,7 +218,7 @@ def test_damaged_rows_harm_nothing(store, mail):
         text = broken if "\x00" not in broken or store.dialect != "postgresql" else "x"
         with store.write() as connection:
             connection.execute(sa.update(history).values(recipients=text, decisions=text))
-        assert report(store, NOW, 1).why == {(Fate.REFUSED, "other"): 1}
+        assert report(store, NOW, 1).why == {(Disposition.REJECTED, "other"): 1}
 
 
 def test_of_many_names_the_worst_are_remembered():
@@ -236,9 +236,9 @@ def test_of_many_names_the_worst_are_remembered():
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_names_from_outside_rule_no_terminal(name, reason):
     made = reports.Report([reports.Day(NOW)])
-    made.days[0].fates[Fate.REFUSED] = 1
+    made.days[0].dispositions[Disposition.REJECTED] = 1
     made.clients.count(name, NOW, reason, called=name)
-    made.why[Fate.REFUSED, name] += 1
+    made.why[Disposition.REJECTED, name] += 1
     console = Console(width=200, record=True, file=io.StringIO(), markup=False)
     show(made, 10, console)
     printed = console.export_text()
@@ -259,7 +259,7 @@ def test_the_command_shows_days_reasons_and_offenders(bms, sqlite_store):
     Mail(sqlite_store)(SPF, [no("spf", SPF)], at=time.time(), ip="192.0.2.66", name="bad.example")
     result = bms()
     assert result.exit_code == 0, result.output
-    for expected in (time.strftime("%Y-%m-%d"), "REFUSED", "spf", "█", "192.0.2.66", "bad.example", SPF.reason):
+    for expected in (time.strftime("%Y-%m-%d"), "REJECTED", "spf", "█", "192.0.2.66", "bad.example", SPF.reason):
         assert expected in result.output
 
 
@@ -267,7 +267,7 @@ def test_json_is_one_object(bms, sqlite_store):
     Mail(sqlite_store)(SPF, [no("spf", SPF)], at=time.time())
     found = json.loads(bms("--json", "--days", "2").output)
     assert [day["messages"] for day in found["days"]] == [0, 1]
-    assert found["not_delivered"] == [{"what": "refused", "check": "spf", "messages": 1}]
+    assert found["not_delivered"] == [{"what": "rejected", "check": "spf", "messages": 1}]
     assert found["clients"]["worst"][0]["name"] == "192.0.2.1"
 
 
@@ -286,7 +286,7 @@ def test_a_report_that_taught_is_no_mail_that_was_stopped(store, mail):
     taught = discard("ann reports spam: 1 learned")
     mail(taught, recipients=[to("spam@example.com", no("feedback", taught))], ip="192.0.2.9")
     made = report(store, NOW, 1)
-    assert made.days[0].fates == {Fate.REPORTED: 1}
+    assert made.days[0].dispositions == {Disposition.REPORTED: 1}
     assert made.why == {}
     assert made.clients.top(10) == made.domains.top(10) == made.helos.top(10) == []
 
@@ -303,7 +303,7 @@ def test_every_number_is_shown_on_a_terminal_of_any_width(store, mail, width):
         mail(discard("trap"), [no("dspam", discard("trap"))], at=at)
     shown = text_of(report(store, NOW, 7), width)
     assert "…" not in shown
-    for heading in ("MESSAGES", "DELIVERED", "REFUSED", "LATER", "KEPT", "HELD", "DROPPED"):
+    for heading in ("MESSAGES", "DELIVERED", "REJECTED", "DEFERRED", "QUARANTINED", "HELD", "DISCARDED"):
         assert heading in shown
     assert sum(line.split().count("42") for line in shown.splitlines()) == 1  # messages, in all
     assert max(map(len, shown.splitlines())) <= width

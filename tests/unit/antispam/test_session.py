@@ -20,7 +20,7 @@ from antispam.mail.draft import AddRecipient, AppendHeader, ChangeSender, Delete
 from antispam.mail.findings import Finding
 from antispam.mail.verdicts import CONTINUE, Action, accept, discard, hold, let_pass, quarantine, reject, tempfail
 from antispam.settings import CheckSettings, Mode, OnError, default_settings, section
-from antispam.settings.program import ProgramSettings, RejectAt, Untrapped
+from antispam.settings.program import ExceptionPolicy, ProgramSettings, RejectAt
 from support.dns import ScriptedResolver
 
 
@@ -61,16 +61,16 @@ def make_check(
 class Recorder:
     def __init__(self, store_works=True):
         self.rows = []
-        self.kept, self.entries, self.letters = [], [], []
+        self.kept, self.entries, self.queued_messages = [], [], []
         self._store_works = store_works
 
     def record(self, subject, verdict):
         self.rows.append((subject.message.mail_from, [r.address for r in subject.message.recipients], verdict.action))
 
-    def keep(self, message, kept, letters=()):
-        self.kept += [one.decision.check for one in kept]
-        self.entries += kept
-        self.letters += letters
+    def store(self, message, entries, queued_messages=()):
+        self.kept += [one.decision.check for one in entries]
+        self.entries += entries
+        self.queued_messages += queued_messages
         return self._store_works
 
 
@@ -598,9 +598,9 @@ def test_who_wants_another_content_gets_it_by_another_way():
     row = for_each({}, content=lambda who: who == "b@example.com", act=act)
     _, outcome = send(session(row, recorder=recorder), *THREE)
     assert outcome.edits == (AppendHeader("X-For", "a,c"), DeleteRecipient("<b@example.com>"))
-    (letter,) = recorder.letters
-    assert (letter.mail_from, letter.recipients) == ("a@example.org", ("b@example.com",))
-    assert letter.content == b"Subject: hi\r\nX-For: b\r\n\r\ntext\r\n"
+    (queued,) = recorder.queued_messages
+    assert (queued.mail_from, queued.recipients) == ("a@example.org", ("b@example.com",))
+    assert queued.content == b"Subject: hi\r\nX-For: b\r\n\r\ntext\r\n"
 
 
 def test_what_goes_by_another_way_has_the_same_sender():
@@ -610,7 +610,7 @@ def test_what_goes_by_another_way_has_the_same_sender():
     )
     _, outcome = send(session(row, recorder=recorder), "b@example.com", "c@example.com")
     assert ChangeSender("signed@x.example") in outcome.edits
-    assert [letter.mail_from for letter in recorder.letters] == ["signed@x.example"]
+    assert [queued.mail_from for queued in recorder.queued_messages] == ["signed@x.example"]
 
 
 def test_an_address_leaves_the_envelope_as_the_client_wrote_it():
@@ -626,7 +626,7 @@ def test_what_can_not_be_written_anew_is_the_same_for_all():
     s = session(for_each({}, content=lambda who: who), recorder=recorder)
     s._program = dataclasses.replace(s._program, max_message=3)
     _, outcome = send(s, *THREE)
-    assert (outcome.verdict, outcome.edits, recorder.letters) == (CONTINUE, (), [])
+    assert (outcome.verdict, outcome.edits, recorder.queued_messages) == (CONTINUE, (), [])
 
 
 def test_what_is_too_large_to_be_kept_from_one_is_refused_for_all():
@@ -694,7 +694,7 @@ def test_who_is_added_to_every_copy_gets_one_and_recipients_get_their_own():
         AddRecipient("spy@example.com"),
         DeleteRecipient("<c@example.com>"),
     )
-    assert [letter.recipients for letter in recorder.letters] == [("c@example.com",)]
+    assert [queued.recipients for queued in recorder.queued_messages] == [("c@example.com",)]
 
 
 def test_a_copy_for_nobody_is_not_sent():
@@ -706,7 +706,7 @@ def test_a_copy_for_nobody_is_not_sent():
     s = session(for_each({}, content=lambda who: who == "c@example.com", act=act), recorder=recorder)
     _, outcome = send(s, "a@example.com", "b@example.com", "c@example.com")
     assert outcome.edits == (AddRecipient("d@example.com"), DeleteRecipient("<c@example.com>"))
-    assert recorder.letters == []
+    assert recorder.queued_messages == []
 
 
 @pytest.mark.parametrize(
@@ -778,7 +778,7 @@ def test_a_message_whose_edits_the_mta_refused_is_told_as_deferred_with_the_reas
 )
 def test_a_message_whose_end_raised_is_told_as_it_was_answered(policy, action):
     recorder = Recorder()
-    s = session(recorder=recorder, untrapped_exception=Untrapped(policy))
+    s = session(recorder=recorder, untrapped_exception=ExceptionPolicy(policy))
     s.mail("a@example.org")
     s.rcpt("b@example.com")
     s.end()

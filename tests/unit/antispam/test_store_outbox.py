@@ -1,4 +1,4 @@
-"""The outbox in the store: one courier a letter, none lost, none sent again once it is noted; on every database."""
+"""The outbox in the store: one courier a message, none lost, none sent again once it is noted; on every database."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from antispam.mail.decisions import Decision
 from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import quarantine
 from antispam.store import outbox
-from antispam.store.outbox import Kind, Letter, State
-from antispam.store.quarantine import Kept, insert
+from antispam.store.outbox import Kind, QueuedMessage, State
+from antispam.store.quarantine import NewEntry, insert
 from antispam.store.schema import outbox as table
 from antispam.store.schema import quarantine_entry
 
@@ -22,20 +22,20 @@ pytestmark = pytest.mark.every_database
 
 NOW = 1_700_000_000.125
 LEASE = 600.0
-LETTER = Letter(
+QUEUED = QueuedMessage(
     Kind.RELEASE, "abcdefghijkl", "a@example.org", ("b@example.com", "c@example.com"), b"Subject: \xff\0\r\n\r\nhi\r\n"
 )
 
 
 def post(store, now=NOW, **changes):
-    """The number of a new letter."""
+    """The number of a new message."""
     with store.write() as connection:
-        outbox.post(store, connection, dataclasses.replace(LETTER, **changes), now)
+        outbox.post(store, connection, dataclasses.replace(QUEUED, **changes), now)
         return connection.scalar(sa.select(sa.func.max(table.c.id)))
 
 
-def claim(store, now=NOW, letter_id=None):
-    return outbox.claim(store, now, LEASE, letter_id)
+def claim(store, now=NOW, outbox_id=None):
+    return outbox.claim(store, now, LEASE, outbox_id)
 
 
 def entry(store, number, now=NOW):
@@ -43,10 +43,10 @@ def entry(store, number, now=NOW):
 
 
 def quarantined(store, number):
-    """An entry of the quarantine that this letter releases."""
+    """An entry of the quarantine that this message releases."""
     message = Message("abcdefghijkl", "a@example.org", NOW, Body(1 << 20))
     with store.write() as connection:
-        insert(connection, message, [Kept("bob", ("b@example.com",), Decision("dspam", quarantine("spam")))])
+        insert(connection, message, [NewEntry("bob", ("b@example.com",), Decision("dspam", quarantine("spam")))])
         connection.execute(sa.update(quarantine_entry).values(outbox_id=number))
 
 
@@ -55,12 +55,12 @@ def release(store):
         return connection.execute(sa.select(quarantine_entry.c.outbox_id, quarantine_entry.c.released_at)).one()
 
 
-def test_a_letter_comes_out_as_it_was_put_in(store):
+def test_a_message_comes_out_as_it_was_put_in(store):
     number = post(store)
-    letter = claim(store)
-    assert (letter.id, letter.kind, letter.ref) == (number, "release", "abcdefghijkl")
-    assert (letter.mail_from, letter.recipients) == ("a@example.org", LETTER.recipients)
-    assert (letter.content, letter.created_at, letter.tries, letter.ends) == (LETTER.content, NOW, 1, NOW + LEASE)
+    queued = claim(store)
+    assert (queued.id, queued.kind, queued.ref) == (number, "release", "abcdefghijkl")
+    assert (queued.mail_from, queued.recipients) == ("a@example.org", QUEUED.recipients)
+    assert (queued.content, queued.created_at, queued.tries, queued.ends) == (QUEUED.content, NOW, 1, NOW + LEASE)
 
 
 @pytest.mark.parametrize(
@@ -86,31 +86,31 @@ def test_a_sender_that_can_not_be_kept_as_it_is_gets_no_bounces(store, sender, k
     assert claim(store).mail_from == kept
 
 
-def test_a_letter_to_nobody_is_a_mistake(store):
+def test_a_message_to_nobody_is_a_mistake(store):
     with pytest.raises(ValueError, match="recipient"):
         post(store, recipients=())
 
 
-def test_a_letter_that_is_claimed_is_nobody_else_s_until_the_lease_ends(store):
+def test_a_message_that_is_claimed_is_nobody_else_s_until_the_lease_ends(store):
     number = post(store)
     assert claim(store).id == number
     assert claim(store) is None
-    assert claim(store, letter_id=number) is None
+    assert claim(store, outbox_id=number) is None
     assert entry(store, number).state is State.UNDER_WAY
     assert claim(store, NOW + LEASE - 1) is None
     again = claim(store, NOW + LEASE)
     assert (again.id, again.tries) == (number, 2)
 
 
-def test_of_many_couriers_each_letter_has_one(store):
+def test_of_many_couriers_each_message_has_one(store):
     numbers = {post(store) for _ in range(12)}
     together = threading.Barrier(4)
 
     def many():
         together.wait()
         claimed = []
-        while (letter := claim(store)) is not None:
-            claimed.append(letter.id)
+        while (queued := claim(store)) is not None:
+            claimed.append(queued.id)
         return claimed
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -137,10 +137,10 @@ def test_each_claim_has_a_pass_of_its_own_of_which_only_a_digest_is_stored(store
     assert outbox.use_pass(store, number, second.secret, NOW + LEASE)
 
 
-def test_a_letter_that_all_have_got_is_gone_and_has_released_what_it_released(store):
+def test_a_message_that_all_have_got_is_gone_and_has_released_what_it_released(store):
     number = post(store)
     quarantined(store, number)
-    assert outbox.delivered(store, claim(store), LETTER.recipients, NOW + 5) == ()
+    assert outbox.delivered(store, claim(store), QUEUED.recipients, NOW + 5) == ()
     assert entry(store, number) is None
     assert release(store) == (number, NOW + 5)
 
@@ -148,36 +148,36 @@ def test_a_letter_that_all_have_got_is_gone_and_has_released_what_it_released(st
 def test_what_some_have_not_got_waits_for_them_alone_and_releases_nothing_yet(store):
     number = post(store)
     quarantined(store, number)
-    letter = claim(store)
-    assert outbox.delivered(store, letter, ("b@example.com",), NOW) == ("c@example.com",)
-    assert outbox.deferred(store, letter, "450 later", NOW + 60)
+    queued = claim(store)
+    assert outbox.delivered(store, queued, ("b@example.com",), NOW) == ("c@example.com",)
+    assert outbox.deferred(store, queued, "450 later", NOW + 60)
     assert entry(store, number).recipients == ("c@example.com",)
     assert release(store).released_at is None
     assert outbox.delivered(store, claim(store, NOW + 60), ("c@example.com",), NOW + 61) == ()
     assert release(store).released_at == NOW + 61
 
 
-def test_a_pass_is_worth_nothing_once_the_letter_was_sent_or_given_up(store):
+def test_a_pass_is_worth_nothing_once_the_message_was_sent_or_given_up(store):
     number = post(store, once="a")
-    letter = claim(store)
-    outbox.delivered(store, letter, LETTER.recipients, NOW)
-    assert not outbox.use_pass(store, number, letter.secret, NOW)
+    queued = claim(store)
+    outbox.delivered(store, queued, QUEUED.recipients, NOW)
+    assert not outbox.use_pass(store, number, queued.secret, NOW)
     number = post(store)
-    letter = claim(store)
-    outbox.given_up(store, letter, "550 no", NOW)
-    assert not outbox.use_pass(store, number, letter.secret, NOW)
+    queued = claim(store)
+    outbox.given_up(store, queued, "550 no", NOW)
+    assert not outbox.use_pass(store, number, queued.secret, NOW)
 
 
 def test_a_pass_outlives_a_try_without_an_answer_until_the_next_try(store):
-    """An MTA that did not answer in time may be about to show us the letter."""
+    """An MTA that did not answer in time may be about to show us the message."""
     number = post(store)
-    letter = claim(store)
-    outbox.deferred(store, letter, "timed out", NOW + 60)
-    assert not outbox.use_pass(store, number, letter.secret, NOW + 60)
-    assert outbox.use_pass(store, number, letter.secret, NOW + 59)
+    queued = claim(store)
+    outbox.deferred(store, queued, "timed out", NOW + 60)
+    assert not outbox.use_pass(store, number, queued.secret, NOW + 60)
+    assert outbox.use_pass(store, number, queued.secret, NOW + 59)
 
 
-def test_a_letter_that_failed_is_due_again_at_its_time(store):
+def test_a_message_that_failed_is_due_again_at_its_time(store):
     number = post(store)
     assert outbox.deferred(store, claim(store), "450 later", NOW + 60)
     found = entry(store, number)
@@ -186,11 +186,11 @@ def test_a_letter_that_failed_is_due_again_at_its_time(store):
     assert claim(store, NOW + 60).tries == 2
 
 
-def test_a_letter_that_is_given_up_is_kept_and_not_tried_again(store):
+def test_a_message_that_is_given_up_is_kept_and_not_tried_again(store):
     number = post(store)
     assert outbox.given_up(store, claim(store), "550 no\0such user", NOW + 1)
     found = entry(store, number)
-    assert (found.state, found.failed_at, found.content) == (State.FAILED, NOW + 1, LETTER.content)
+    assert (found.state, found.failed_at, found.content) == (State.FAILED, NOW + 1, QUEUED.content)
     assert found.last_error == "550 no\\x00such user"
     assert claim(store, NOW + 1e9) is None
 
@@ -199,10 +199,10 @@ def test_a_failure_without_a_reason_is_a_failure(store):
     number = post(store)
     outbox.deferred(store, claim(store), "  ", NOW + 60)
     assert entry(store, number).state is State.WAITING
-    assert claim(store, letter_id=number).tries == 2
+    assert claim(store, outbox_id=number).tries == 2
 
 
-def test_who_lost_his_claim_can_not_say_that_the_letter_failed(store):
+def test_who_lost_his_claim_can_not_say_that_the_message_failed(store):
     number = post(store)
     slow = claim(store)
     quick = claim(store, NOW + LEASE)
@@ -212,13 +212,13 @@ def test_who_lost_his_claim_can_not_say_that_the_letter_failed(store):
     assert outbox.deferred(store, quick, "450", NOW + LEASE + 60)
 
 
-def test_who_lost_his_claim_can_say_that_the_letter_was_sent(store):
+def test_who_lost_his_claim_can_say_that_the_message_was_sent(store):
     number = post(store)
     slow = claim(store)
     quick = claim(store, NOW + LEASE)
-    assert outbox.delivered(store, slow, LETTER.recipients, NOW + LEASE) == ()
+    assert outbox.delivered(store, slow, QUEUED.recipients, NOW + LEASE) == ()
     assert entry(store, number) is None
-    assert outbox.delivered(store, quick, LETTER.recipients, NOW + LEASE) == ()
+    assert outbox.delivered(store, quick, QUEUED.recipients, NOW + LEASE) == ()
     assert not outbox.deferred(store, quick, "450", NOW)
 
 
@@ -231,9 +231,9 @@ def test_two_who_delivered_to_different_recipients_have_delivered_to_both(store)
     assert entry(store, number) is None
 
 
-def test_a_name_outlives_its_letter_without_the_content(store):
+def test_a_name_outlives_its_message_without_the_content(store):
     number = post(store, once="answer")
-    outbox.delivered(store, claim(store), LETTER.recipients, NOW + 1)
+    outbox.delivered(store, claim(store), QUEUED.recipients, NOW + 1)
     found = entry(store, number)
     assert (found.state, found.size, found.recipients, found.sent_at) == (State.SENT, 0, (), NOW + 1)
     post(store, NOW + 2, once="answer")
@@ -244,38 +244,38 @@ def test_a_name_outlives_its_letter_without_the_content(store):
 def test_the_purge_forgets_names_in_slices_and_nothing_that_was_not_sent(store):
     for name in "abcde":
         post(store, once=name)
-        outbox.delivered(store, claim(store), LETTER.recipients, NOW)
+        outbox.delivered(store, claim(store), QUEUED.recipients, NOW)
     waiting, failed = post(store), post(store)
-    outbox.given_up(store, claim(store, letter_id=failed), "550", NOW)
+    outbox.given_up(store, claim(store, outbox_id=failed), "550", NOW)
     assert [outbox.purge(store, NOW + 1, slice_size=3) for _ in range(3)] == [3, 2, 0]
     assert {one.id for one in outbox.entries(store, NOW)} == {waiting, failed}
     assert outbox.counts(store, NOW) == {"waiting": 1, "failed": 1}
 
 
-def test_a_list_shows_failed_letters_first_and_no_content(store):
+def test_a_list_shows_failed_messages_first_and_no_content(store):
     waiting, failed = post(store), post(store)
-    outbox.given_up(store, claim(store, letter_id=failed), "550", NOW)
+    outbox.given_up(store, claim(store, outbox_id=failed), "550", NOW)
     found = outbox.entries(store, NOW)
     assert [(one.id, one.state) for one in found] == [(failed, State.FAILED), (waiting, State.WAITING)]
-    assert {(one.size, one.content) for one in found} == {(len(LETTER.content), b"")}
+    assert {(one.size, one.content) for one in found} == {(len(QUEUED.content), b"")}
     assert len(outbox.entries(store, NOW, limit=1)) == 1
 
 
-def test_a_letter_that_was_given_up_can_be_tried_again_as_if_it_were_new(store):
+def test_a_message_that_was_given_up_can_be_tried_again_as_if_it_were_new(store):
     number = post(store)
     outbox.given_up(store, claim(store), "550 no", NOW)
     assert outbox.retry(store, number, NOW + 1e6)
-    letter = claim(store, NOW + 1e6)
-    assert (letter.id, letter.tries, letter.created_at) == (number, 1, NOW + 1e6)
+    queued = claim(store, NOW + 1e6)
+    assert (queued.id, queued.tries, queued.created_at) == (number, 1, NOW + 1e6)
 
 
-def test_one_letter_can_be_claimed_before_its_time_and_after_it_was_given_up(store):
+def test_one_message_can_be_claimed_before_its_time_and_after_it_was_given_up(store):
     number = post(store)
     outbox.deferred(store, claim(store), "450", NOW + 60)
-    assert claim(store, letter_id=number).tries == 2
+    assert claim(store, outbox_id=number).tries == 2
     number = post(store)
-    outbox.given_up(store, claim(store, letter_id=number), "550", NOW)
-    assert claim(store, letter_id=number).id == number
+    outbox.given_up(store, claim(store, outbox_id=number), "550", NOW)
+    assert claim(store, outbox_id=number).id == number
     assert entry(store, number).state is State.UNDER_WAY
 
 
@@ -288,30 +288,30 @@ def test_what_is_under_way_is_neither_retried_nor_deleted(store):
 
 
 @pytest.mark.parametrize("change", [outbox.retry, outbox.delete])
-def test_a_letter_that_is_not_there_is_neither_retried_nor_deleted(store, change):
+def test_a_message_that_is_not_there_is_neither_retried_nor_deleted(store, change):
     assert not change(store, 7, NOW)
 
 
-def test_a_sent_letter_is_not_retried(store):
+def test_a_sent_message_is_not_retried(store):
     number = post(store, once="x")
-    outbox.delivered(store, claim(store), LETTER.recipients, NOW)
+    outbox.delivered(store, claim(store), QUEUED.recipients, NOW)
     assert not outbox.retry(store, number, NOW)
 
 
-def test_a_letter_that_is_deleted_leaves_what_it_would_have_released_in_the_quarantine(store):
+def test_a_message_that_is_deleted_leaves_what_it_would_have_released_in_the_quarantine(store):
     number = post(store)
     quarantined(store, number)
     assert outbox.delete(store, number, NOW)
     assert release(store) == (None, None)
 
 
-def test_the_number_of_a_letter_is_never_given_to_another(store):
+def test_the_number_of_a_message_is_never_given_to_another(store):
     number = post(store)
     outbox.delete(store, number, NOW)
     assert post(store) > number
 
 
-def test_a_clock_that_was_ahead_for_a_while_delays_no_letter(store):
+def test_a_clock_that_was_ahead_for_a_while_delays_no_message(store):
     """The next try of what was posted and tried then would come in years."""
     number = post(store, NOW + 1e8)
     assert outbox.claim(store, NOW, LEASE) is None

@@ -20,12 +20,12 @@ from antispam.service.courier import Courier
 from antispam.service.undelivered import report_of
 from antispam.settings.outbox import OutboxSettings
 from antispam.store import Store, migrate, outbox
-from antispam.store.outbox import Claimed, Kind, Letter, State
+from antispam.store.outbox import Claimed, Kind, QueuedMessage, State
 from support.scripted_mta import ScriptedMta
 
 NOW = 1_700_000_000.0
 CONTENT = b"From: ann@example.org\r\nSubject: hi\r\n\r\nsecret words\r\n"
-LETTER = Letter(Kind.REST, "abcdefghijkl", "ann@example.org", ("b@example.com", "c@example.com"), CONTENT)
+QUEUED = QueuedMessage(Kind.REST, "abcdefghijkl", "ann@example.org", ("b@example.com", "c@example.com"), CONTENT)
 
 
 def claimed(**changes: object) -> Claimed:
@@ -45,13 +45,13 @@ def claimed(**changes: object) -> Claimed:
     return Claimed(**(values | changes))  # type: ignore[arg-type]
 
 
-def report(answer: str = "550 5.1.1 no such user", **changes: object) -> Letter | None:
-    letter = claimed(**changes)
-    return report_of(letter, letter.recipients, answer, reporter="mx.example.com", now=NOW)
+def report(answer: str = "550 5.1.1 no such user", **changes: object) -> QueuedMessage | None:
+    queued = claimed(**changes)
+    return report_of(queued, queued.recipients, answer, reporter="mx.example.com", now=NOW)
 
 
-def status_of(letter: Letter) -> list[dict[str, str]]:
-    parsed = email.message_from_bytes(letter.content, policy=email.policy.default)
+def status_of(queued: QueuedMessage) -> list[dict[str, str]]:
+    parsed = email.message_from_bytes(queued.content, policy=email.policy.default)
     assert parsed.get_content_type() == "multipart/report"
     assert [part.get_content_type() for part in parsed.iter_parts()][:2] == ["text/plain", "message/delivery-status"]
     return [dict(block.items()) for block in list(parsed.iter_parts())[1].get_payload()]
@@ -136,9 +136,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield made
 
 
-def sent(store: Store, letter: Letter, **script: object) -> ScriptedMta:
+def sent(store: Store, queued: QueuedMessage, **script: object) -> ScriptedMta:
     with store.write() as connection:
-        outbox.post(store, connection, letter, NOW)
+        outbox.post(store, connection, queued, NOW)
     with ScriptedMta(**script) as mta:  # type: ignore[arg-type]
         settings = OutboxSettings(host=mta.host, helo="mx.example.com")
         Courier(store, settings, clock=lambda: NOW, chance=lambda: 0.0, every=0.0).round()
@@ -146,7 +146,7 @@ def sent(store: Store, letter: Letter, **script: object) -> ScriptedMta:
 
 
 def test_a_copy_that_is_refused_for_good_is_reported_before_it_is_given_up(store) -> None:
-    mta = sent(store, LETTER, RCPT=["550 5.1.1 no such user", "550 5.1.1 no such user"])
+    mta = sent(store, QUEUED, RCPT=["550 5.1.1 no such user", "550 5.1.1 no such user"])
     found = {entry.kind: entry.state for entry in outbox.entries(store, NOW)}
     assert found == {Kind.REST: State.FAILED, Kind.DSN: State.SENT}
     (report,) = mta.transactions
@@ -155,20 +155,20 @@ def test_a_copy_that_is_refused_for_good_is_reported_before_it_is_given_up(store
 
 def test_what_the_client_asked_for_is_passed_on_to_an_mta_that_understands_it(store) -> None:
     asked = {"": "RET=HDRS ENVID=1", "b@example.com": "NOTIFY=NEVER"}
-    letter = dataclasses.replace(LETTER, notify=asked)
-    (taken,) = sent(store, letter, EHLO=["250-mta.example\r\n250 DSN"]).transactions
+    queued = dataclasses.replace(QUEUED, notify=asked)
+    (taken,) = sent(store, queued, EHLO=["250-mta.example\r\n250 DSN"]).transactions
     assert taken.mail == "MAIL FROM:<ann@example.org> RET=HDRS ENVID=1"
     assert taken.recipients == ["RCPT TO:<b@example.com> NOTIFY=NEVER", "RCPT TO:<c@example.com>"]
 
 
 def test_an_mta_that_does_not_understand_it_is_not_told(store) -> None:
-    letter = dataclasses.replace(LETTER, notify={"": "RET=HDRS", "b@example.com": "NOTIFY=NEVER"})
-    (taken,) = sent(store, letter).transactions
+    queued = dataclasses.replace(QUEUED, notify={"": "RET=HDRS", "b@example.com": "NOTIFY=NEVER"})
+    (taken,) = sent(store, queued).transactions
     assert taken.mail == "MAIL FROM:<ann@example.org>"
     assert taken.recipients == ["RCPT TO:<b@example.com>", "RCPT TO:<c@example.com>"]
 
 
 def test_a_release_that_is_refused_stays_in_the_quarantine_and_is_not_reported(store) -> None:
-    released = Letter(Kind.RELEASE, "abcdefghijkl", "ann@example.org", ("b@example.com",), CONTENT)
+    released = QueuedMessage(Kind.RELEASE, "abcdefghijkl", "ann@example.org", ("b@example.com",), CONTENT)
     sent(store, released, RCPT=["550 5.1.1 no such user"])
     assert [entry.kind for entry in outbox.entries(store, NOW)] == [Kind.RELEASE]

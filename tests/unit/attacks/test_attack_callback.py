@@ -133,8 +133,8 @@ def test_no_server_keeps_a_caller_longer_than_it_may(behave):
         found = caller(server.port).verify("ann@example.org", Deadline.after(30))
         assert found.outcome is Outcome.TEMPORARY
         assert time.monotonic() - started < TIMEOUT + 1.0
-        assert found.told.isprintable()
-        assert len(found.told) <= 500
+        assert found.detail.isprintable()
+        assert len(found.detail) <= 500
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Stored:
         return {
             "entries": self._count(sa.select(count).select_from(quarantine_entry)),
             "messages": self._count(sa.select(count).select_from(stored_message)),
-            "letters": self._count(sa.select(count).select_from(outbox)),
+            "queued": self._count(sa.select(count).select_from(outbox)),
             "lessons": self._count(taught.where(dspam_training.c.user_id == tina)),
             "archived": self._archived(),
         }
@@ -104,7 +104,7 @@ def test_what_was_stored_for_a_message_is_stored_once_however_often_it_comes(sit
     assert once["entries"] == 2
     assert once["messages"] == 1
     assert once["lessons"] == 1
-    assert min(once["letters"], once["archived"]) >= 1
+    assert min(once["queued"], once["archived"]) >= 1
     for _ in range(3):
         bring(app, b" <7@spam.example>")
         assert stored.numbers() == once

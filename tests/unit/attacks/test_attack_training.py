@@ -158,7 +158,7 @@ def test_thousands_of_recipients_with_different_wishes_take_bounded_time(app: Ap
     assert isinstance(outcome, Outcome)
     assert outcome.verdict.action is Action.CONTINUE
     with app.store.read() as connection:
-        (letter,) = connection.scalars(sa.select(outbox.c.recipients)).all()
+        (queued,) = connection.scalars(sa.select(outbox.c.recipients)).all()
         assert connection.scalar(sa.select(sa.func.count()).select_from(quarantine_entry)) == 1
-    assert len(json.loads(letter)) == 1500
+    assert len(json.loads(queued)) == 1500
     assert spent < 20

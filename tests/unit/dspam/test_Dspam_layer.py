@@ -40,7 +40,7 @@ def storage(request, tmp_path: Path) -> Iterator[object]:
     store.close()
 
 
-class Kept:
+class NewEntry:
     """A quarantine that a test can look into."""
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ class Kept:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def kept() -> NewEntry:
+    return NewEntry()
 
 
 @pytest.fixture
-def directory(tmp_path: Path, storage, kept: Kept) -> Dspam.DSpamDirectory:
+def directory(tmp_path: Path, storage, kept: NewEntry) -> Dspam.DSpamDirectory:
     home = tmp_path / "dspam"
     home.mkdir()
     (home / "group").write_text("bms:stuart,ed,alb,dmm\nunilit:sil,larry\n")
@@ -134,7 +134,7 @@ def test_text_comes_back_as_text(directory: Dspam.DSpamDirectory) -> None:
     assert "caf\udce9\n" in tagged
 
 
-def test_spam_is_quarantined_with_its_recipients(directory: Dspam.DSpamDirectory, kept: Kept) -> None:
+def test_spam_is_quarantined_with_its_recipients(directory: Dspam.DSpamDirectory, kept: NewEntry) -> None:
     learn(directory, "tonto")
     assert directory.check_spam("tonto", SPAM, ["tonto@example.org", "b\n@example.org"]) is None
     [(user, message)] = kept.messages
@@ -145,14 +145,14 @@ def test_spam_is_quarantined_with_its_recipients(directory: Dspam.DSpamDirectory
 
 @pytest.mark.parametrize("recipients", [None, ["tonto@example.org"]])
 def test_recipients_that_a_spammer_wrote_are_not_kept(
-    directory: Dspam.DSpamDirectory, kept: Kept, recipients: list[str] | None
+    directory: Dspam.DSpamDirectory, kept: NewEntry, recipients: list[str] | None
 ) -> None:
     learn(directory, "tonto")
     directory.check_spam("tonto", b"X-DSPAM-Recipients: victim@example.net\n" + SPAM, recipients)
     assert b"victim" not in kept.messages[0][1]
 
 
-def test_without_quarantine_spam_is_only_found(directory: Dspam.DSpamDirectory, kept: Kept) -> None:
+def test_without_quarantine_spam_is_only_found(directory: Dspam.DSpamDirectory, kept: NewEntry) -> None:
     learn(directory, "tonto")
     assert directory.check_spam("tonto", SPAM, quarantine=False) is None
     assert kept.messages == []
@@ -166,7 +166,7 @@ def test_classify_leaves_innocent_mail_as_it_is_and_learns_nothing(directory: Ds
 
 
 def test_classify_learns_nothing_of_spam_that_is_only_found(
-    directory: Dspam.DSpamDirectory, storage, kept: Kept
+    directory: Dspam.DSpamDirectory, storage, kept: NewEntry
 ) -> None:
     learn(directory, "tonto")
     assert directory.check_spam("tonto", SPAM, classify=True, quarantine=False) is None
@@ -175,7 +175,7 @@ def test_classify_learns_nothing_of_spam_that_is_only_found(
     assert kept.messages == []
 
 
-def test_classify_learns_spam_that_is_quarantined(directory: Dspam.DSpamDirectory, storage, kept: Kept) -> None:
+def test_classify_learns_spam_that_is_quarantined(directory: Dspam.DSpamDirectory, storage, kept: NewEntry) -> None:
     """As pydspam: what is kept can be released, and so needs a signature."""
     learn(directory, "tonto")
     assert directory.check_spam("tonto", SPAM, classify=True) is None
@@ -183,7 +183,7 @@ def test_classify_learns_spam_that_is_quarantined(directory: Dspam.DSpamDirector
     assert len(Dspam.extract_signature_tags(kept.messages[0][1])[1]) == 1
 
 
-def test_a_forced_result_is_learned(directory: Dspam.DSpamDirectory, storage, kept: Kept) -> None:
+def test_a_forced_result_is_learned(directory: Dspam.DSpamDirectory, storage, kept: NewEntry) -> None:
     assert directory.check_spam("tonto", SPAM, force_result=dspam.DSR_ISSPAM) is None
     assert storage.totals("tonto") == Totals(spam_learned=1, spam_misclassified=1)
     assert len(kept.messages) == 1
@@ -199,7 +199,7 @@ def test_the_header_changes_are_told(directory: Dspam.DSpamDirectory) -> None:
 # --- feedback ---
 
 
-def test_the_story_of_pydspams_own_test(directory: Dspam.DSpamDirectory, kept: Kept) -> None:
+def test_the_story_of_pydspams_own_test(directory: Dspam.DSpamDirectory, kept: NewEntry) -> None:
     """Receive and report until a spam is quarantined; its false positive releases it, and the next one passes."""
     for _ in range(40):
         tagged = directory.check_spam("tonto", SPAM)
@@ -307,14 +307,14 @@ def test_a_report_waits_in_a_file_while_the_store_is_away(tmp_path: Path) -> Non
 # --- groups ---
 
 
-def test_members_of_a_shared_group_learn_together(directory: Dspam.DSpamDirectory, storage, kept: Kept) -> None:
+def test_members_of_a_shared_group_learn_together(directory: Dspam.DSpamDirectory, storage, kept: NewEntry) -> None:
     learn(directory, "stuart")
     assert storage.totals("bms").spam_learned == 12
     assert directory.check_spam("ed", SPAM) is None
     assert [user for user, _ in kept.messages] == ["ed"]
 
 
-def test_a_managed_group_has_one_quarantine(directory: Dspam.DSpamDirectory, kept: Kept) -> None:
+def test_a_managed_group_has_one_quarantine(directory: Dspam.DSpamDirectory, kept: NewEntry) -> None:
     groups(directory, "help:shared,managed:ann,bob")
     learn(directory, "ann")
     assert directory.check_spam("bob", SPAM) is None

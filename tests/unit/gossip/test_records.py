@@ -46,7 +46,7 @@ def test_what_the_log_has_counts_before_it_is_folded_and_after(store):
     assert (before.spam_count, before.ham_count, before.first_seen, before.last_seen) == (2, 1, 99.0, 102.0)
 
 
-def test_a_message_counts_once_however_often_its_fate_is_told(store):
+def test_a_message_counts_once_however_often_its_vote_comes(store):
     voted(store, "u", HAM)
     voted(store, "u", HAM)
     Records(store).fold(200.0)
@@ -68,12 +68,12 @@ def test_the_last_word_on_a_message_counts(store, folded):
     assert counts(store) == (0, 2)
 
 
-def test_the_fate_of_an_unknown_message_says_nothing(store):
+def test_the_vote_on_an_unknown_message_says_nothing(store):
     assert not Records(store).feedback("nobody", SPAM, 100.0)
     assert counts(store) == (0, 0)
 
 
-def test_a_message_that_was_only_asked_about_counts_once_its_fate_is_told(store):
+def test_a_message_that_was_only_asked_about_counts_once_its_vote_comes(store):
     voted(store, "u", None)
     assert counts(store) == (0, 0)
     assert Records(store).feedback("u", SPAM, 150.0)

@@ -14,7 +14,7 @@ from antispam.mail.verdicts import quarantine as quarantined
 from antispam.settings import default_settings
 from antispam.store import Store, preferences, quarantine
 from antispam.store.preferences import Preference, Scope
-from antispam.store.quarantine import Kept
+from antispam.store.quarantine import NewEntry
 from antispam.store.quarantine_settings import QuarantineSettings
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
@@ -31,7 +31,10 @@ def store(tmp_path):
     store = Store(url)
     decision = Decision("spam_action", quarantined("0.99"))
     with store.write() as connection:
-        kept = [Kept("ann", ("ann@example.com",), decision), Kept("x@example.com", ("x@example.com",), decision)]
+        kept = [
+            NewEntry("ann", ("ann@example.com",), decision),
+            NewEntry("x@example.com", ("x@example.com",), decision),
+        ]
         quarantine.insert(connection, message(HAM, ["ann@example.com", "x@example.com"]), kept)
     yield store
     store.close()

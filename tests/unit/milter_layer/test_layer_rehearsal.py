@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import Milter
-from Milter._rehearsal import Letter
+from Milter._rehearsal import RawMessage
 from Milter.test import TestBase
 from Milter.testctx import TestCtx
 
@@ -95,9 +95,9 @@ def test_what_is_not_changed_is_delivered_as_it_came() -> None:
 @given(st.binary() | st.text(alphabet=" \t\r\nab:").map(str.encode))
 def test_taking_a_message_apart_loses_no_octet(raw: bytes) -> None:
     """Whatever it looks like, it can be put together again (the first line of an mbox file apart)."""
-    letter = Letter(raw)
-    assert raw.endswith(letter.with_body(letter.body))
-    assert raw.startswith(b"From ") or letter.with_body(letter.body) == raw
+    received = RawMessage(raw)
+    assert raw.endswith(received.with_body(received.body))
+    assert raw.startswith(b"From ") or received.with_body(received.body) == raw
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from antispam.store import Store, StoreError, retention
 from antispam.store.quarantine import of_ref
 from antispam.store.retention import Limits
 from support.places import REPOSITORY
-from support.quarantined import DAY, contents, entries, keep, letters, mark_failed, mark_sent
+from support.quarantined import DAY, contents, entries, keep, mark_failed, mark_sent, queued_messages
 from support.stores import make_store
 
 CRON = REPOSITORY / "cron" / "bms-quarantine"
@@ -173,11 +173,11 @@ def test_show_tells_what_became_of_a_release(site):
     keep(site.store, "abc")
     site.run("release", "abc")
     assert "state       being released" in site.run("show", "abc").stdout
-    mark_failed(site.store, letters(site.store)[0].id, 1.0, "550 no")
+    mark_failed(site.store, queued_messages(site.store)[0].id, 1.0, "550 no")
     assert "its release failed: 550 no; it may be released again" in site.run("show", "abc").stdout
     site.run("release", "abc")
     assert "state       being released; not taken yet: 550 no" in site.run("show", "abc").stdout
-    mark_sent(site.store, letters(site.store)[0].id, 1.0)
+    mark_sent(site.store, queued_messages(site.store)[0].id, 1.0)
     assert "released; the mail server took it 1970-01-01" in site.run("show", "abc").stdout
 
 
@@ -207,13 +207,13 @@ def test_release_posts_the_message(site):
     keep(site.store, "abc")
     done = site.run("release", "abc")
     assert (done.exit_code, done.stdout) == (0, "abc for bob: will be sent to bob@example.com\n")
-    assert len(letters(site.store)) == 1
+    assert len(queued_messages(site.store)) == 1
     assert site.run("release", "abc").stdout == "abc for bob: is being released already\n"
-    mark_sent(site.store, letters(site.store)[0].id, time.time())
+    mark_sent(site.store, queued_messages(site.store)[0].id, time.time())
     assert "--force sends it once more" in site.run("release", "abc").stdout
-    assert letters(site.store) == []
+    assert queued_messages(site.store) == []
     site.run("release", "abc", "--force", "--to", "carl@example.net")
-    assert letters(site.store)[0].recipients == '["carl@example.net"]'
+    assert queued_messages(site.store)[0].recipients == '["carl@example.net"]'
 
 
 HARMFUL = (
@@ -230,12 +230,12 @@ def test_what_is_released_has_lost_what_would_harm_its_readers(site):
         file.write("[authentication_results]\nauthserv_id = mx.example.com\n[defang]\nremedy = quarantine\n")
     keep(site.store, "abc", headers=HARMFUL, body=b"MZ this would run\r\n")
     assert site.run("release", "abc").exit_code == 0
-    (letter,) = letters(site.store)
-    assert letter.kind == "release"
+    (queued,) = queued_messages(site.store)
+    assert queued.kind == "release"
     for gone in (b"MZ this would run", b"bank.example", b"X-Spam-Flag"):
-        assert gone not in letter.content
+        assert gone not in queued.content
     for kept in (b"Subject: lunch\r\n", b"Authentication-Results: other.example;", b"x.exe"):
-        assert kept in letter.content
+        assert kept in queued.content
     assert b"MZ this would run" in site.run("show", "abc", "--raw").stdout_bytes
 
 
@@ -243,17 +243,17 @@ def test_an_administrator_who_says_so_gets_the_original_out(site):
     keep(site.store, "abc", headers=HARMFUL, body=b"MZ this would run\r\n")
     site.run("release", "abc")
     assert site.run("release", "abc", "--original", "--to", "admin@example.com", "--force").exit_code == 0
-    letter = letters(site.store)[-1]
-    assert letter.kind == "original"
+    queued = queued_messages(site.store)[-1]
+    assert queued.kind == "original"
     for kept in (b"MZ this would run", b"bank.example", b"X-Spam-Flag: NO\r\n"):
-        assert kept in letter.content
+        assert kept in queued.content
 
 
 def test_nothing_is_released_while_what_protects_can_not_work(site, monkeypatch):
     keep(site.store, "abc", headers=HARMFUL)
     monkeypatch.setattr("antispam.checks.attachments.engine.inspect", lambda *_: 1 / 0)
     done = site.run("release", "abc")
-    assert (done.exit_code, letters(site.store)) == (1, [])
+    assert (done.exit_code, queued_messages(site.store)) == (1, [])
     assert "abc can't be released now: attachments: internal error" in done.stderr
 
 
@@ -262,10 +262,13 @@ def test_release_of_what_several_users_have_asks_for_whom(site):
     keep(site.store, "abd", "bob")
     asked = site.run("release", "abd", "abc")
     assert (asked.exit_code, "kept from several users (bob, ann)" in asked.output) == (2, True)
-    assert letters(site.store) == [], "before anything is done"
+    assert queued_messages(site.store) == [], "before anything is done"
     site.run("release", "abc", "--user", "ann")
     site.run("release", "abc", "--all-users")
-    assert [letter.recipients for letter in letters(site.store)] == ['["ann@example.com"]', '["bob@example.com"]']
+    assert [queued.recipients for queued in queued_messages(site.store)] == [
+        '["ann@example.com"]',
+        '["bob@example.com"]',
+    ]
 
 
 def test_release_teaches_what_was_released(site_with):
@@ -286,18 +289,18 @@ def test_a_teacher_that_fails_costs_the_release_nothing(site_with):
     site = site_with(teaching=lambda settings, store: fail)
     keep(site.store, "abc")
     done = site.run("release", "abc")
-    assert (done.exit_code, len(letters(site.store))) == (1, 1)
+    assert (done.exit_code, len(queued_messages(site.store))) == (1, 1)
     assert "released, but nothing was learned from it: locked" in done.stderr
 
 
 def test_release_wait_says_whether_the_mail_server_took_it(site_with):
-    def send_now(store, settings, letter):
-        outcomes.pop(0)(store, letter)
+    def send_now(store, settings, queued):
+        outcomes.pop(0)(store, queued)
 
     outcomes = [
-        lambda store, letter: mark_sent(store, letter, time.time()),
-        lambda store, letter: None,
-        lambda store, letter: mark_failed(store, letter, time.time(), "550 no\x1b"),
+        lambda store, queued: mark_sent(store, queued, time.time()),
+        lambda store, queued: None,
+        lambda store, queued: mark_failed(store, queued, time.time(), "550 no\x1b"),
     ]
     site = site_with(send_now=send_now)
     for ref in ("a", "b", "c"):
@@ -310,14 +313,14 @@ def test_release_wait_says_whether_the_mail_server_took_it(site_with):
 
 
 def test_release_wait_waits_for_the_filter_where_that_is_sending_it(site_with, monkeypatch):
-    def send_now(store, settings, letter):
+    def send_now(store, settings, queued):
         raise LookupError
 
     site = site_with(send_now=send_now)
     keep(site.store, "abc")
 
     def sleep(seconds):
-        mark_sent(site.store, letters(site.store)[0].id, time.time())
+        mark_sent(site.store, queued_messages(site.store)[0].id, time.time())
 
     monkeypatch.setattr("antispam.commands.quarantine.commands.time.sleep", sleep)
     done = site.run("release", "--wait", "abc")
@@ -331,7 +334,7 @@ def test_release_wait_tells_that_no_mail_server_answers(site):
         site.config.write_text(site.config.read_text() + f"[outbox]\nhost = 127.0.0.1:{port}\n")
         keep(site.store, "abc")
         done = site.run("release", "--wait", "abc")
-    assert (done.exit_code, len(letters(site.store))) == (1, 1)
+    assert (done.exit_code, len(queued_messages(site.store))) == (1, 1)
     assert re.search(r"did not take it \(.*refused.*\); the filter goes on trying", done.stderr)
 
 
@@ -349,7 +352,7 @@ def test_ctrl_c_leaves_released_what_was_released(site_with):
     done = site.run("release", "a", "b", "c")
     assert done.exit_code == 130
     assert "stopped" in done.stderr
-    assert [letter.ref for letter in letters(site.store)] == ["a", "b"]
+    assert [queued.ref for queued in queued_messages(site.store)] == ["a", "b"]
 
 
 # delete
@@ -509,7 +512,7 @@ def test_a_mistake_is_an_error_that_says_what_is_wrong(site, words, said):
     done = site.run(*words)
     assert done.exit_code in (1, 2)
     assert said in done.output
-    assert (letters(site.store), entries(site.store)) == ([], [("abc", "bob")])
+    assert (queued_messages(site.store), entries(site.store)) == ([], [("abc", "bob")])
 
 
 @pytest.mark.parametrize("words", [["clean"], ["release", "abc"], ["delete", "abc"]])

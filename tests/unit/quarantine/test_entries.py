@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from antispam.store.quarantine import (
     BadName,
-    NotKept,
+    NoEntry,
     Removed,
     Search,
     State,
@@ -26,7 +26,7 @@ from antispam.store.quarantine import (
 )
 from antispam.store.release import release as release_to
 from antispam.store.schema import quarantine_entry
-from support.quarantined import DAY, NOW, contents, entries, keep, letters, mark_failed, mark_sent
+from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
 
 pytestmark = pytest.mark.every_database
 release = functools.partial(release_to, protect=lambda raw, ref: raw)
@@ -86,7 +86,7 @@ def test_an_entry_comes_with_everything_and_its_message(store):
     assert raw == b"Subject: caf\xc3\xa9 \x1b[31m\r\n\r\na\x00\xff\r\n"
 
 
-def test_the_state_follows_the_letter(store):
+def test_the_state_follows_the_message(store):
     keep(store, "abc")
     found = []
 
@@ -95,11 +95,11 @@ def test_the_state_follows_the_letter(store):
         found.append((entry.state, entry.error))
         return entry
 
-    letter = release(store, look(), NOW).letter
+    queued = release(store, look(), NOW).outbox_id
     look()
-    mark_failed(store, letter, NOW, "550 5.1.1 no such user")
-    letter = release(store, look(), NOW).letter
-    mark_sent(store, letter, NOW)
+    mark_failed(store, queued, NOW, "550 5.1.1 no such user")
+    queued = release(store, look(), NOW).outbox_id
+    mark_sent(store, queued, NOW)
     release(store, look(), NOW, force=True)
     look()
     assert found == [
@@ -118,7 +118,7 @@ def test_what_is_not_there_is_said(store):
         lambda: read(store, "abc", "ann"),
         lambda: content(store, "xyz"),
     ):
-        with pytest.raises(NotKept, match="nothing is kept under"):
+        with pytest.raises(NoEntry, match="nothing is kept under"):
             ask()
 
 
@@ -141,12 +141,12 @@ def test_deleting_again_deletes_nothing(store):
 def test_what_is_being_released_can_not_be_deleted(store):
     keep(store, "abc")
     (before,) = of_ref(store, "abc")
-    letter = release(store, before, NOW).letter
+    queued = release(store, before, NOW).outbox_id
     (entry,) = of_ref(store, "abc")
     for seen in (before, entry):
         assert remove(store, [seen]).entries == 0
-    assert len(letters(store)) == 1
-    mark_sent(store, letter, NOW)
+    assert len(queued_messages(store)) == 1
+    mark_sent(store, queued, NOW)
     assert remove(store, [before]).entries == 0, "it changed since it was looked at"
     assert remove(store, of_ref(store, "abc")).entries == 1
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.store import Store, outbox
-from antispam.store.quarantine import BadName, NotKept, State, of_ref, remove
+from antispam.store.quarantine import BadName, NoEntry, State, of_ref, remove
 from antispam.store.release import Outcome, Released, checked_address, for_delivery
 from antispam.store.release import release as release_to
-from support.quarantined import NOW, entries, keep, letters, mark_failed, mark_sent
+from support.quarantined import NOW, entries, keep, mark_failed, mark_sent, queued_messages
 
 pytestmark = pytest.mark.every_database
 release = functools.partial(release_to, protect=lambda raw, ref: raw)
@@ -28,75 +28,75 @@ def entry(store, ref="abc", user=""):
 def test_the_original_goes_to_the_recipients_with_its_sender(store):
     keep(store, "abc", "bob", body=b"caf\xe9 \x00\r\n.\r\nend\r\n")
     released = release(store, entry(store), NOW)
-    (letter,) = letters(store)
-    assert released == Released(Outcome.POSTED, letter.id, ("bob@example.com",))
-    assert (letter.kind, letter.ref, letter.mail_from) == ("release", "abc", "ann@example.org")
-    assert json.loads(letter.recipients) == ["bob@example.com"]
-    assert letter.content == b"Subject: lunch\r\n\r\ncaf\xe9 \x00\r\n.\r\nend\r\n"
-    assert (letter.created_at, letter.next_at, letter.sent_at) == (NOW, NOW, None)
-    assert entry(store).outbox_id == letter.id
+    (queued,) = queued_messages(store)
+    assert released == Released(Outcome.POSTED, queued.id, ("bob@example.com",))
+    assert (queued.kind, queued.ref, queued.mail_from) == ("release", "abc", "ann@example.org")
+    assert json.loads(queued.recipients) == ["bob@example.com"]
+    assert queued.content == b"Subject: lunch\r\n\r\ncaf\xe9 \x00\r\n.\r\nend\r\n"
+    assert (queued.created_at, queued.next_at, queued.sent_at) == (NOW, NOW, None)
+    assert entry(store).outbox_id == queued.id
 
 
 def test_only_the_entry_s_own_recipients_get_it(store):
     keep(store, "abc", "bob", "eve")
     release(store, entry(store, user="eve"), NOW)
-    (letter,) = letters(store)
-    assert json.loads(letter.recipients) == ["eve@example.com"]
+    (queued,) = queued_messages(store)
+    assert json.loads(queued.recipients) == ["eve@example.com"]
     assert entry(store, user="bob").outbox_id is None
 
 
 def test_other_recipients_may_be_named(store):
     keep(store, "abc")
     release(store, entry(store), NOW, to=["carl@example.net"])
-    assert json.loads(letters(store)[0].recipients) == ["carl@example.net"]
+    assert json.loads(queued_messages(store)[0].recipients) == ["carl@example.net"]
 
 
 def test_a_null_sender_stays_the_null_sender(store):
     keep(store, "abc", mail_from="")
     release(store, entry(store), NOW)
-    assert letters(store)[0].mail_from == ""
+    assert queued_messages(store)[0].mail_from == ""
 
 
 def test_a_second_release_does_nothing(store):
     keep(store, "abc")
     seen = entry(store)
-    letter = release(store, seen, NOW).letter
+    queued = release(store, seen, NOW).outbox_id
     again = release(store, seen, NOW + 1)
-    assert (again.outcome, again.letter) == (Outcome.UNDER_WAY, letter)
-    mark_sent(store, letter, NOW + 2)
+    assert (again.outcome, again.outbox_id) == (Outcome.UNDER_WAY, queued)
+    mark_sent(store, queued, NOW + 2)
     again = release(store, seen, NOW + 3)
-    assert (again.outcome, again.letter) == (Outcome.RELEASED, letter)
-    assert letters(store) == []
+    assert (again.outcome, again.outbox_id) == (Outcome.RELEASED, queued)
+    assert queued_messages(store) == []
 
 
 def test_force_sends_it_once_more(store):
     keep(store, "abc")
     release(store, entry(store), NOW)
     assert release(store, entry(store), NOW, force=True).outcome is Outcome.POSTED
-    assert len(letters(store)) == 2
-    assert entry(store).outbox_id == letters(store)[1].id
+    assert len(queued_messages(store)) == 2
+    assert entry(store).outbox_id == queued_messages(store)[1].id
 
 
-def test_a_letter_that_was_given_up_is_tried_again(store):
+def test_a_message_that_was_given_up_is_tried_again(store):
     keep(store, "abc")
-    letter = release(store, entry(store), NOW).letter
-    mark_failed(store, letter, NOW)
+    queued = release(store, entry(store), NOW).outbox_id
+    mark_failed(store, queued, NOW)
     again = release(store, entry(store), NOW + 1)
-    assert (again.outcome, again.letter) == (Outcome.POSTED, letter)
-    (row,) = letters(store)
+    assert (again.outcome, again.outbox_id) == (Outcome.POSTED, queued)
+    (row,) = queued_messages(store)
     assert (row.next_at, row.failed_at) == (NOW + 1, None)
 
 
 def test_others_may_get_what_was_given_up(store):
     keep(store, "abc")
-    mark_failed(store, release(store, entry(store), NOW).letter, NOW)
+    mark_failed(store, release(store, entry(store), NOW).outbox_id, NOW)
     assert release(store, entry(store), NOW, to=["carl@example.net"]).outcome is Outcome.POSTED
-    assert [json.loads(row.recipients) for row in letters(store)] == [["bob@example.com"], ["carl@example.net"]]
+    assert [json.loads(row.recipients) for row in queued_messages(store)] == [["bob@example.com"], ["carl@example.net"]]
 
 
 def test_what_an_administrator_deleted_from_the_outbox_can_be_released(store):
     keep(store, "abc")
-    first = release(store, entry(store), NOW).letter
+    first = release(store, entry(store), NOW).outbox_id
     assert outbox.delete(store, first, NOW)
     assert entry(store).state is State.KEPT
     assert release(store, entry(store), NOW).outcome is Outcome.POSTED
@@ -108,9 +108,9 @@ def test_what_is_gone_is_not_released(store):
     gone, shared = entry(store), entry(store, "abd", "eve")
     remove(store, [gone, shared])
     for seen in (gone, shared):
-        with pytest.raises(NotKept):
+        with pytest.raises(NoEntry):
             release(store, seen, NOW)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_nothing_is_sent_where_one_of_the_addresses_can_not_be(store):
     keep(store, "abc")
     with pytest.raises(BadName, match="is no address"):
         release(store, entry(store), NOW, to=["carl@example.net", "a@x\r\nDATA"])
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_an_entry_without_usable_recipients_says_so(store):
@@ -139,7 +139,7 @@ def test_an_entry_without_usable_recipients_says_so(store):
 def test_a_sender_that_can_not_be_said_again_as_it_was_becomes_the_null_sender(store, sender):
     keep(store, "abc", mail_from=sender)
     release(store, entry(store), NOW)
-    assert letters(store)[0].mail_from == ""
+    assert queued_messages(store)[0].mail_from == ""
 
 
 def _release_together(url, barrier, outcomes):
@@ -150,7 +150,7 @@ def _release_together(url, barrier, outcomes):
     store.close()
 
 
-def test_two_processes_at_once_post_one_letter(database_url):
+def test_two_processes_at_once_post_one_message(database_url):
     store = Store(database_url)
     keep(store, "abc")
     store.close()  # nothing of it may live on in a child
@@ -164,8 +164,8 @@ def test_two_processes_at_once_post_one_letter(database_url):
         process.join(60)
     assert found == ["posted", "under way", "under way", "under way"]
     store = Store(database_url)
-    assert len(letters(store)) == 1
-    assert entry(store).outbox_id == letters(store)[0].id
+    assert len(queued_messages(store)) == 1
+    assert entry(store).outbox_id == queued_messages(store)[0].id
     store.close()
 
 
@@ -183,7 +183,7 @@ def test_a_release_that_can_not_be_committed_leaves_nothing(store, monkeypatch):
     with pytest.raises(Gone):
         release(store, seen, NOW)
     monkeypatch.undo()
-    assert (letters(store), entry(store).outbox_id, entries(store)) == ([], None, [("abc", "bob")])
+    assert (queued_messages(store), entry(store).outbox_id, entries(store)) == ([], None, [("abc", "bob")])
 
 
 @pytest.mark.parametrize(

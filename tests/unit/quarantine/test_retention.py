@@ -16,7 +16,7 @@ from antispam.store.quarantine import of_ref
 from antispam.store.release import release as release_to
 from antispam.store.retention import Cleaned, Limits, Why, clean, surplus
 from antispam.store.schema import quarantine_entry, stored_message
-from support.quarantined import DAY, NOW, contents, entries, keep, letters, mark_failed, mark_sent
+from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
 from support.stores import make_store
 
 pytestmark = pytest.mark.every_database
@@ -38,7 +38,7 @@ def went(cleaned):
 
 def let_go(store, ref, now=NOW, user=""):
     (entry,) = of_ref(store, ref, user)
-    return release(store, entry, now).letter
+    return release(store, entry, now).outbox_id
 
 
 def test_what_is_too_old_goes_with_its_message(store):
@@ -107,11 +107,11 @@ def test_released_ones_go_a_while_after_their_release(store):
 def test_what_is_being_released_stays_whatever_the_limits(store):
     keep(store, "abc", at=NOW - 90 * DAY)
     keep(store, "abd", at=NOW - 80 * DAY)
-    letter = let_go(store, "abc")
+    queued = let_go(store, "abc")
     everything = limits(keep=DAY, size=1, messages=1, released=DAY)
     clean(store, NOW, everything)
     assert entries(store) == [("abc", "bob")]
-    mark_failed(store, letter, NOW)
+    mark_failed(store, queued, NOW)
     clean(store, NOW, everything)
     assert entries(store) == []
 
@@ -289,7 +289,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_nothing_for_good(tmp_path
         assert set(LEFT) <= set(entries(store))
         clean(store, NOW, LIMITS)
         assert (entries(store), contents(store)) == (LEFT, ["new0", "new1", "old0"])
-        assert len(letters(store)) == 1
+        assert len(queued_messages(store)) == 1
         store.close()
         at += 1
     assert (at > 20, code) == (True, 0)

@@ -35,7 +35,7 @@ from antispam.store.release import Outcome, Protect, checked_address, release
 from antispam.text import for_log, local_time
 
 SCREEN = 500  # entries that are listed together
-LOOK_AGAIN = 0.2  # seconds until it is looked again what became of a letter
+LOOK_AGAIN = 0.2  # seconds between two looks at a queued message
 
 Teach = Callable[[str, str], object]
 """teach(user, ref): the user says that the message is honest mail."""
@@ -43,8 +43,8 @@ Teach = Callable[[str, str], object]
 Teaching = Callable[[Settings, Store], Teach]
 
 SendNow = Callable[[Store, OutboxSettings, int], object]
-"""send_now(store, settings, letter): offers a letter of the outbox to the MTA at once. Raises LookupError where somebody else
-is doing that."""
+"""send_now(store, settings, outbox_id): offers a message of the outbox to the MTA at once. Raises LookupError if
+another process is sending it."""
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -199,7 +199,7 @@ _all_users_option = click.option("--all-users", is_flag=True, help="for all user
 
 
 def _chosen(store: Store, refs: Sequence[str], user: str, all_users: bool) -> list[Entry]:
-    """The entries meant, each once, before anything is done to any. Raises NotKept, BadName, StoreError, and UsageError where
+    """The entries meant, each once, before anything is done to any. Raises NoEntry, BadName, StoreError, and UsageError where
     several users may be meant."""
     if user and all_users:
         raise click.UsageError("Either --user or --all-users.")

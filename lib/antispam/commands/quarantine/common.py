@@ -12,7 +12,7 @@ from antispam.protocols.mailboxes import MailboxError
 from antispam.service.application import Program, load_settings, opened_store
 from antispam.settings import Settings
 from antispam.store import Store
-from antispam.store.quarantine import BadName, NotKept
+from antispam.store.quarantine import BadName, NoEntry
 from antispam.store.retention import LimitsOf
 from antispam.text import for_log
 
@@ -28,5 +28,5 @@ def opened(program: Program, config: Path | None) -> Iterator[tuple[Settings, St
     with opened_store(settings) as store:
         try:
             yield settings, store
-        except (BadName, NotKept, MailboxError) as error:
+        except (BadName, NoEntry, MailboxError) as error:
             raise click.ClickException(for_log(str(error), 2000)) from error

@@ -61,12 +61,12 @@ def clean_command(program: Program, limits: LimitsFrom) -> click.Command:
 
                     clean(store, time.time(), limits_of, dry_run=dry_run, cleaned=cleaned, rest=rest)
             except KeyboardInterrupt:
-                click.echo(f"stopped; {_told(cleaned, dry_run)}. The next run goes on from here.", err=True)
+                click.echo(f"stopped; {_summary(cleaned, dry_run)}. The next run goes on from here.", err=True)
                 sys.exit(INTERRUPTED)
         if as_json:
             click.echo(json.dumps(_counts(cleaned, dry_run)))
         elif not quiet:
-            click.echo(_told(cleaned, dry_run))
+            click.echo(_summary(cleaned, dry_run))
 
     return command
 
@@ -99,7 +99,7 @@ def _counts(cleaned: Cleaned, dry_run: bool) -> dict[str, object]:
     }
 
 
-def _told(cleaned: Cleaned, dry_run: bool) -> str:
+def _summary(cleaned: Cleaned, dry_run: bool) -> str:
     parts = [
         f"{removed.entries} {why} ({show.octets(removed.octets)})"
         for why, removed in cleaned.by_reason.items()

@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from antispam.mail.access_map.apply import apply_entry
 from antispam.mail.access_map.files import AccessMapError, MapFile, Signature, signature
-from antispam.mail.access_map.obey import obey
 from antispam.mail.access_map.policy import Action, Policy, parse_policy
 from antispam.mail.access_map.table import AUTHOR, EMPTY, SMTP_AUTH, TAGS, AccessTable, Problem, from_pairs, parse_text
 from antispam.net.addresses import Mailbox
@@ -41,8 +41,8 @@ __all__ = [
     "MapFile",
     "Policy",
     "Problem",
+    "apply_entry",
     "from_pairs",
-    "obey",
     "parse_policy",
     "parse_text",
 ]

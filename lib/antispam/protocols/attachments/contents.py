@@ -159,8 +159,8 @@ class Looker:
         inner = File(octets, names, where=where, depth=depth, unwrapped=item.unwrapped)
         prefix = f"in the archive: {'/'.join(where)}: "
         for hit in self.look(inner):
-            told = hit.detail if hit.detail.startswith("in the archive: ") else prefix + (hit.detail or hit.reason)
-            yield replace(hit, detail=told, remedy=REPORT if hit.remedy == REPORT else REPLACE)
+            detail = hit.detail if hit.detail.startswith("in the archive: ") else prefix + (hit.detail or hit.reason)
+            yield replace(hit, detail=detail, remedy=REPORT if hit.remedy == REPORT else REPLACE)
 
     def _closed(self, reason: str, detail: str) -> Hit:
         return Hit(reason, detail, REPLACE if self.rules.unreadable is Answer.BAN else REPORT)
@@ -212,15 +212,15 @@ class Looker:
 
 def _bounded(hits: Iterator[Hit]) -> Iterator[Hit]:
     """Each hit once, until there are enough that are dangerous; what is only reported never ends the search for these."""
-    told: set[Hit] = set()
+    seen: set[Hit] = set()
     dangerous = reported = 0
     for hit in hits:
         if hit.remedy == REPORT:
             reported += 1
         else:
             dangerous += _MAX_HITS if hit.reason == LIMIT else 1
-        if hit not in told and (hit.remedy != REPORT or reported <= _MAX_HITS):
-            told.add(hit)
+        if hit not in seen and (hit.remedy != REPORT or reported <= _MAX_HITS):
+            seen.add(hit)
             yield hit
         if dangerous >= _MAX_HITS:
             return

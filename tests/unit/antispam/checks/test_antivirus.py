@@ -105,13 +105,13 @@ def test_the_remedy_decides(answer, action, enhanced):
 
 
 def test_what_is_released_from_the_quarantine_is_not_kept_once_more():
-    released = Findings(None, [OwnMailFinding(letter=1, kind="release")])
+    released = Findings(None, [OwnMailFinding(outbox_id=1, kind="release")])
     settings = dataclasses.replace(Settings(), remedy=Answer.QUARANTINE)
     assert decide(Finding(signature="X"), released, settings, EMPTY).action is Action.REJECT
 
 
 def test_what_an_administrator_releases_as_it_is_is_not_asked_about(clamd):
-    it = infected(found=[OwnMailFinding(letter=1, kind="original", as_it_is=True)])
+    it = infected(found=[OwnMailFinding(outbox_id=1, kind="original", as_it_is=True)])
     assert judge(antivirus, it, config(clamd)) == (None, None)
 
 

@@ -219,7 +219,7 @@ def test_a_null_mx_has_a_code_of_its_own():
 
 
 def test_findings_can_be_read_back():
-    finding = Finding(word="CBV", tag="spf-none", outcome=Outcome.FAILED, told="550", null_mx=True)
+    finding = Finding(word="CBV", tag="spf-none", outcome=Outcome.FAILED, detail="550", null_mx=True)
     assert Finding.from_json(finding.to_json()) == finding
 
 
@@ -233,8 +233,8 @@ def test_tidying_forgets_what_is_over(world, store):
 
 
 def test_an_entry_of_the_access_map_says_what_is_wanted():
-    from antispam.mail.access_map import obey
+    from antispam.mail.access_map import apply_entry
     from antispam.mail.verdicts import reject
 
     policy = parse_text("SPF-Neutral:example.org DSN").policy("spf-neutral", "ann@example.org")
-    assert obey(policy, reject("no", "why")).callback == Callback("DSN", "spf-neutral")
+    assert apply_entry(policy, reject("no", "why")).callback == Callback("DSN", "spf-neutral")

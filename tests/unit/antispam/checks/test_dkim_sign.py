@@ -177,37 +177,37 @@ def test_a_weak_key_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "1024 bits is weak" in caplog.text
 
 
-# --- letters of our own ---
+# --- messages of our own ---
 
-LETTER = b"From: Mail <postmaster@example.com>\r\nTo: ann@example.org\r\nSubject: a\r\n b\r\n\r\nHello\r\n\r\n--x\r\n"
-
-
-def signed_letter(letter: bytes, **options: Any) -> bytes:
-    return dkim_sign.sign_letter(letter, services_with(**{"keys": BOTH, **options}))
+QUEUED = b"From: Mail <postmaster@example.com>\r\nTo: ann@example.org\r\nSubject: a\r\n b\r\n\r\nHello\r\n\r\n--x\r\n"
 
 
-def test_a_letter_of_our_own_is_signed_by_its_author() -> None:
-    letter = signed_letter(LETTER)
-    assert letter.endswith(LETTER)
-    assert letter.count(b"\n") == letter.count(b"\r\n")
-    head, _, body = letter.partition(b"\r\n\r\n")
-    fields = [Header(name, value) for name, value in dkim_sign._LETTER_FIELD.findall(head + b"\r\n")]
+def signed_own(queued: bytes, **options: Any) -> bytes:
+    return dkim_sign.sign_own(queued, services_with(**{"keys": BOTH, **options}))
+
+
+def test_a_message_of_our_own_is_signed_by_its_author() -> None:
+    queued = signed_own(QUEUED)
+    assert queued.endswith(QUEUED)
+    assert queued.count(b"\n") == queued.count(b"\r\n")
+    head, _, body = queued.partition(b"\r\n\r\n")
+    fields = [Header(name, value) for name, value in dkim_sign._OWN_FIELD.findall(head + b"\r\n")]
     found = verify([Header(f.name, f.value.replace(b"\r\n", b"\n")) for f in fields], body, ZONE, now=NOW)
     assert [(one.result, one.domain) for one in found.signatures] == [(DkimResult.PASS, "example.com")] * 2
 
 
 @pytest.mark.parametrize(
-    ("letter", "options"),
+    ("queued", "options"),
     [
-        (LETTER.replace(b"example.com", b"example.org"), {}),
-        (LETTER, {"keys": ()}),
-        (LETTER, {"mode": "off"}),
+        (QUEUED.replace(b"example.com", b"example.org"), {}),
+        (QUEUED, {"keys": ()}),
+        (QUEUED, {"mode": "off"}),
         (b"no header at all", {}),
         (b"", {}),
     ],
 )
-def test_other_letters_stay_as_they_are(letter: bytes, options: dict[str, Any]) -> None:
-    assert signed_letter(letter, **options) == letter
+def test_other_messages_stay_as_they_are(queued: bytes, options: dict[str, Any]) -> None:
+    assert signed_own(queued, **options) == queued
 
 
 def test_long_header_lines_are_folded_before_they_are_signed():
@@ -237,7 +237,7 @@ def test_check_config_reminds_of_names_that_sendmail_quotes_after_signing(tmp_pa
     if cf is not None:
         file.write_text(cf)
     monkeypatch.setattr(dkim_sign, "SENDMAIL_CF", file)
-    doubts = dkim_sign.Settings(keys=BOTH).doubts
-    assert any("confMUST_QUOTE_CHARS" in doubt for doubt in doubts) == bool(quoted)
-    assert all(f"one of {quoted} into" in doubt for doubt in doubts)
-    assert dkim_sign.Settings().doubts == ()
+    warnings = dkim_sign.Settings(keys=BOTH).warnings
+    assert any("confMUST_QUOTE_CHARS" in warning for warning in warnings) == bool(quoted)
+    assert all(f"one of {quoted} into" in warning for warning in warnings)
+    assert dkim_sign.Settings().warnings == ()

@@ -69,7 +69,7 @@ def collected(store, it, **settings):
     return collect(connection, it, None, services(store, **settings))
 
 
-def letters(store):
+def queued_messages(store):
     return outbox.entries(store, NOW)
 
 
@@ -82,9 +82,9 @@ def take(store, it, now=NOW, sign=None, **settings):
 
 def test_a_sender_who_exists_is_written_to(store):
     assert take(store, message()).template == "neutral"
-    (letter,) = letters(store)
-    assert (letter.kind, letter.mail_from, letter.recipients, letter.ref) == ("dsn", "", ("ann@example.org",), "ref")
-    content = outbox.entry(store, letter.id, NOW).content
+    (queued,) = queued_messages(store)
+    assert (queued.kind, queued.mail_from, queued.recipients, queued.ref) == ("dsn", "", ("ann@example.org",), "ref")
+    content = outbox.entry(store, queued.id, NOW).content
     assert b"From: Mail Delivery System <postmaster@mx.example.com>\r\n" in content
     assert notice_id.find(content, callbacks.secret(store, SECRET, NOW), NOW) == "ann@example.org"
 
@@ -102,7 +102,7 @@ def test_a_sender_who_exists_is_written_to(store):
 )
 def test_nobody_else_is(store, found):
     assert take(store, message(found=found)) is None
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 @pytest.mark.parametrize(
@@ -146,21 +146,21 @@ def test_one_a_day(store):
     other = message()
     other.ref = "other"
     take(store, other, now=NOW + 86399)
-    assert len(letters(store)) == 1
+    assert len(queued_messages(store)) == 1
     third = message()
     third.ref = "third"
     take(store, third, now=NOW + 86400)
-    assert len(letters(store)) == 2
+    assert len(queued_messages(store)) == 2
 
 
 def test_a_notice_is_signed(store):
-    take(store, message(), sign=lambda letter, services: b"DKIM-Signature: x\r\n" + letter)
-    assert outbox.entry(store, letters(store)[0].id, NOW).content.startswith(b"DKIM-Signature: x\r\n")
+    take(store, message(), sign=lambda queued, services: b"DKIM-Signature: x\r\n" + queued)
+    assert outbox.entry(store, queued_messages(store)[0].id, NOW).content.startswith(b"DKIM-Signature: x\r\n")
 
 
 def test_it_may_be_from_somebody_else(store):
     take(store, message(), sender="helpdesk@example.com")
-    assert b"<helpdesk@example.com>" in outbox.entry(store, letters(store)[0].id, NOW).content
+    assert b"<helpdesk@example.com>" in outbox.entry(store, queued_messages(store)[0].id, NOW).content
 
 
 # --- the quarantine ---
@@ -174,24 +174,24 @@ def quarantined(**more):
 
 def test_a_proved_sender_may_be_told_of_the_quarantine(store):
     take(store, quarantined(result="pass"), quarantine=True)
-    (letter,) = letters(store)
-    assert b"quarantine" in outbox.entry(store, letter.id, NOW).content
+    (queued,) = queued_messages(store)
+    assert b"quarantine" in outbox.entry(store, queued.id, NOW).content
 
 
 def test_by_default_he_is_not(store):
     take(store, quarantined(result="pass"))
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_who_is_not_proved_never_is(store):
     for result in ("none", "neutral", "softfail", "fail"):
         take(store, quarantined(result=result), quarantine=True)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_who_is_delivered_is_no_reason_to_write(store):
     take(store, message(found=None, result="pass"), quarantine=True)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_nobody_is_told_of_a_message_that_was_dropped(store):
@@ -201,7 +201,7 @@ def test_nobody_is_told_of_a_message_that_was_dropped(store):
     other = message()
     other.decisions.append(Decision("wiretap", discard("discard_users")))
     take(store, other, quarantine=True)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_a_notice_names_those_who_get_the_message(store):
@@ -209,7 +209,7 @@ def test_a_notice_names_those_who_get_the_message(store):
     it.recipients.append(Recipient("carol@example.com"))
     it.recipients[0].decisions.append(Decision("spam_action", quarantine("spam")))
     take(store, it)
-    content = outbox.entry(store, letters(store)[0].id, NOW).content
+    content = outbox.entry(store, queued_messages(store)[0].id, NOW).content
     assert b"carol@example.com" in content
     assert b"bob@example.com" not in content
 
@@ -218,7 +218,7 @@ def test_a_notice_that_says_the_message_was_taken_is_not_sent_where_it_was_kept_
     it = quarantined()
     it.findings.add(EXISTS)
     take(store, it)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 # --- what comes back ---
@@ -312,12 +312,12 @@ def test_whatever_a_message_contains_a_notice_of_it_is_one(store, headers, body)
         if finding is not None:
             assert finding.failed == finding.error == ""
             afterwards(finding, it, services(store, NOW + random.randrange(10**9)))
-    for letter in letters(store):
-        content = outbox.entry(store, letter.id, NOW).content
+    for queued in queued_messages(store):
+        content = outbox.entry(store, queued.id, NOW).content
         assert content.isascii()
         assert content.count(b"\n") == content.count(b"\r\n") == content.count(b"\r")
         assert content.partition(b"\r\n\r\n")[0].count(b"\r\n") == 8
-        outbox.delete(store, letter.id, NOW)
+        outbox.delete(store, queued.id, NOW)
 
 
 def test_findings_can_be_read_back():

@@ -19,7 +19,7 @@ from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.verdicts import Action, quarantine
 from antispam.store import StoreError
 from antispam.store.history import HistoryWriter
-from antispam.store.quarantine import Kept
+from antispam.store.quarantine import NewEntry
 from antispam.store.schema import outbox, quarantine_entry
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
@@ -79,7 +79,7 @@ def verdict(finding):
     return decide(finding, Findings(), dspam_settings(CONFIG), EMPTY)
 
 
-def letters(store):
+def queued_messages(store):
     with store.read() as connection:
         return connection.execute(sa.select(outbox)).all()
 
@@ -149,9 +149,9 @@ def test_the_opposite_corrects(store):
 
 def test_the_answer_says_what_was_learned_and_how_much_is_needed(store):
     report(store, attached(SPAM.format(1), SPAM.format(2)))
-    (letter,) = letters(store)
-    answer = email.message_from_bytes(letter.content)
-    assert (letter.mail_from, json.loads(letter.recipients)) == ("", ["ann@example.com"])
+    (queued,) = queued_messages(store)
+    answer = email.message_from_bytes(queued.content)
+    assert (queued.mail_from, json.loads(queued.recipients)) == ("", ["ann@example.com"])
     assert answer["Subject"] == "learned as spam; 2 of 200 messages seen"
     assert (answer["From"], answer["In-Reply-To"]) == ("spam@example.com", "<1@example.com>")
 
@@ -159,17 +159,17 @@ def test_the_answer_says_what_was_learned_and_how_much_is_needed(store):
 def test_a_report_that_comes_twice_is_answered_once(store):
     report(store, attached(SPAM))
     report(store, attached(SPAM))
-    assert len(letters(store)) == 1
+    assert len(queued_messages(store)) == 1
 
 
 def test_answers_can_be_turned_off(store):
     report(store, attached(SPAM), config=CONFIG + "answers = no\n")
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_programs_are_not_answered(store):
     report(store, attached(SPAM, top="From: ann@example.com\r\nAuto-Submitted: auto-generated\r\n"))
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_a_login_that_uses_another_sender_is_answered_at_an_address_of_the_user(store):
@@ -177,8 +177,8 @@ def test_a_login_that_uses_another_sender_is_answered_at_an_address_of_the_user(
     it.mail_from = "stranger@example.org"
     it.recipients[0].findings.add(SPAM_REPORT)
     taught(it, it.recipients[0], services(store, dspam_settings(CONFIG)))
-    (letter,) = letters(store)
-    assert json.loads(letter.recipients) == ["ann@example.com"]
+    (queued,) = queued_messages(store)
+    assert json.loads(queued.recipients) == ["ann@example.com"]
 
 
 def test_where_nothing_is_found_the_sender_is_told_how_to_forward(store):
@@ -187,14 +187,14 @@ def test_where_nothing_is_found_the_sender_is_told_how_to_forward(store):
     assert (refused.action, refused.code) == (Action.REJECT, 550)
     assert "as an attachment" in refused.text
     assert totals(given) == (0, 0)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def test_where_others_get_the_message_too_he_is_told_by_mail(store):
     finding, _ = report(store, "From: ann@example.com\r\nSubject: hello\r\n\r\nSpam!\r\n", others=["boss@example.com"])
     assert verdict(finding).action is Action.DISCARD
-    (letter,) = letters(store)
-    assert b"Subject: not found" in letter.content
+    (queued,) = queued_messages(store)
+    assert b"Subject: not found" in queued.content
 
 
 def test_who_says_both_is_asked_which(store):
@@ -246,14 +246,14 @@ def test_after_an_error_half_way_the_next_try_goes_on(store, monkeypatch):
 def test_to_look_what_would_happen_teaches_nothing(store):
     _, given = report(store, attached(SPAM), read_only=True)
     assert totals(given) == (0, 0)
-    assert letters(store) == []
+    assert queued_messages(store) == []
 
 
 def kept(store, check="spam_action"):
     history = HistoryWriter(store)
     it = dataclasses.replace(message(HAM, ["ann@example.com"]), ref=REF)
     decision = Decision(check, quarantine("probability 0.99"))
-    assert StoreRecorder(store, history, lambda: 1.0).keep(it, [Kept("ann", ("ann@example.com",), decision, 0.99)])
+    assert StoreRecorder(store, history, lambda: 1.0).store(it, [NewEntry("ann", ("ann@example.com",), decision, 0.99)])
     history.close()
 
 
@@ -262,10 +262,10 @@ def test_a_false_positive_is_released_to_its_recipients_and_teaches(store):
     remember(store, text=HAM)
     finding, given = report(store, attached(signed(HAM)), training=HAM_REPORT, to=("ham@example.com",))
     assert (finding.released, totals(given)) == (1, (0, 1))
-    letter = next(one for one in letters(store) if one.kind == "release")
-    assert (letter.mail_from, json.loads(letter.recipients)) == ("a@example.org", ["ann@example.com"])
-    assert letter.content == HAM.encode()
-    answer = next(one for one in letters(store) if one.kind == "answer")
+    queued = next(one for one in queued_messages(store) if one.kind == "release")
+    assert (queued.mail_from, json.loads(queued.recipients)) == ("a@example.org", ["ann@example.com"])
+    assert queued.content == HAM.encode()
+    answer = next(one for one in queued_messages(store) if one.kind == "answer")
     assert b"Released to ann@example.com" in answer.content
 
 
@@ -281,7 +281,7 @@ def test_a_report_that_comes_twice_releases_once(store):
     remember(store, text=HAM)
     for _ in range(2):
         report(store, attached(signed(HAM)), training=HAM_REPORT, to=("ham@example.com",))
-    assert [one.kind for one in letters(store)].count("release") == 1
+    assert [one.kind for one in queued_messages(store)].count("release") == 1
 
 
 def test_what_another_check_kept_is_for_an_administrator_to_release(store):

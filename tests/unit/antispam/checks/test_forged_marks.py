@@ -72,8 +72,8 @@ KEPT = [name for name, _ in HONEST]
         (RELAY,),
         (OUTSIDE, OpinionFinding(error="the store is down")),
         (OUTSIDE, OwnMailFinding()),
-        (INSIDE, OwnMailFinding(letter=1, kind="release")),
-        (INSIDE, OwnMailFinding(letter=1, kind="answer")),
+        (INSIDE, OwnMailFinding(outbox_id=1, kind="release")),
+        (INSIDE, OwnMailFinding(outbox_id=1, kind="answer")),
     ],
 )
 def test_marks_from_outside_go_whatever_else_is_known(known: tuple[Finding, ...]) -> None:
@@ -86,7 +86,7 @@ def test_marks_of_our_own_network_stay_unless_we_judge_the_message_again(known: 
     assert left(*known, OpinionFinding()) == KEPT
 
 
-@pytest.mark.parametrize("known", [OwnMailFinding(letter=1, kind="rest", as_it_is=True), OwnMailFinding()])
+@pytest.mark.parametrize("known", [OwnMailFinding(outbox_id=1, kind="rest", unmodified=True), OwnMailFinding()])
 def test_nobodys_pass_travels_on(known: OwnMailFinding) -> None:
     assert left(INSIDE, known) == [*NAMES[:-1], *KEPT]
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from antispam.checks import greylist
-from antispam.checks._shared.reputation.fates import REACHED_END
+from antispam.checks._shared.reputation.votes import REACHED_END
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap

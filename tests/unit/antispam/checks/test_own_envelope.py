@@ -1,4 +1,4 @@
-"""Our own letters are known before anything is refused, by the pass in their envelope; nobody else's are."""
+"""Our own messages are known before anything is refused, by the pass in their envelope; nobody else's are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from antispam.net.resolver import Lookup
 from antispam.store import outbox
 from antispam.store.lists import Kind as ListKind
 from antispam.store.lists import find as listed
-from antispam.store.outbox import Kind, Letter
+from antispam.store.outbox import Kind, QueuedMessage
 from support.checking import services_of
 from support.dns import ScriptedResolver
 from support.whole_journey import Clock, application
@@ -62,10 +62,10 @@ def app(tmp_path):
 
 
 def brought(app, *, identifier: bool):
-    """What becomes of a letter of ours that our MTA shows us, from its claim to its end."""
+    """What becomes of a message of ours that our MTA shows us, from its claim to its end."""
     with app.store.write() as connection:
-        letter = Letter(Kind.ANSWER, "abcdefghijkl", "bms@example.com", ("bob@example.com",), b"\r\n")
-        outbox.post(app.store, connection, letter, time.time())
+        queued = QueuedMessage(Kind.ANSWER, "abcdefghijkl", "bms@example.com", ("bob@example.com",), b"\r\n")
+        outbox.post(app.store, connection, queued, time.time())
     claimed = outbox.claim(app.store, time.time(), 600.0)
     session = app.session()
     session.connect("127.0.0.1", name="localhost", ptr="localhost", resolve="OK", receiver="mx.example.test")
@@ -82,16 +82,16 @@ def brought(app, *, identifier: bool):
     return outcome.verdict.action
 
 
-def test_our_letter_is_taken_although_loopback_is_not_internal(app):
+def test_our_message_is_taken_although_loopback_is_not_internal(app):
     assert brought(app, identifier=True) is Action.CONTINUE
 
 
-def test_without_its_identifier_the_same_letter_is_judged_as_a_stranger_s(app):
+def test_without_its_identifier_the_same_message_is_judged_as_a_stranger_s(app):
     assert brought(app, identifier=False) is Action.REJECT
 
 
-def test_our_letters_ban_nobody(app):
-    """Saying our own name is an offence, and our MTA was banned by its fourth letter."""
+def test_our_messages_ban_nobody(app):
+    """Saying our own name is an offence, and our MTA was banned by its fourth message."""
     assert [brought(app, identifier=True) for _ in range(4)] == [Action.CONTINUE] * 4
     assert listed(app.store, [(ListKind.BANNED_IP, "127.0.0.1")], time.time()) == []
 

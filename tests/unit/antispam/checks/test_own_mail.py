@@ -1,4 +1,4 @@
-"""Our own letters come back through the filter and pass, once; nobody else's do."""
+"""Our own messages come back through the filter and pass, once; nobody else's do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from antispam.service.application import Application, settings_classes
 from antispam.settings import default_settings, load_text
 from antispam.store import StoreError
 from antispam.store.engine import url_from
-from antispam.store.outbox import Kind, Letter, pass_digest, post
+from antispam.store.outbox import Kind, QueuedMessage, pass_digest, post
 from antispam.store.schema import history, outbox
 from support.dns import ScriptedResolver
 from support.stores import make_store
@@ -38,9 +38,9 @@ OTHER = "f" * 32
 
 
 def under_way(store, secret=SECRET, until=NOW + 60.0, kind=Kind.RELEASE):
-    """The number of a letter that is being sent with that pass."""
+    """The number of a message that is being sent with that pass."""
     with store.write() as connection:
-        post(store, connection, Letter(kind, "abcdefghijkl", "", ("b@example.com",), b"\r\n"), NOW)
+        post(store, connection, QueuedMessage(kind, "abcdefghijkl", "", ("b@example.com",), b"\r\n"), NOW)
         number = connection.scalar(sa.select(sa.func.max(outbox.c.id)))
         values = {"pass_digest": pass_digest(secret), "next_at": until}
         connection.execute(sa.update(outbox).where(outbox.c.id == number).values(values))
@@ -80,19 +80,19 @@ def test_a_message_without_the_field_is_not_asked_about(store):
     assert find(store) is None
 
 
-def test_a_letter_is_known_by_its_pass(store):
+def test_a_message_is_known_by_its_pass(store):
     number = under_way(store)
     found = find(store, carried(number))
-    assert found == Finding(letter=number, kind="release", ref="abcdefghijkl")
+    assert found == Finding(outbox_id=number, kind="release", ref="abcdefghijkl")
     verdict = decided(found)
     assert verdict.action is Action.PASS
-    assert verdict.reason == f"letter {number} of our outbox (release of abcdefghijkl)"
+    assert verdict.reason == f"message {number} of our outbox (release of abcdefghijkl)"
 
 
 def test_a_pass_is_good_for_one_message(store):
     number = under_way(store)
-    assert find(store, carried(number)).letter
-    assert not find(store, carried(number)).letter
+    assert find(store, carried(number)).outbox_id
+    assert not find(store, carried(number)).outbox_id
 
 
 def test_of_many_who_show_a_pass_at_the_same_moment_one_passes(store):
@@ -101,29 +101,29 @@ def test_of_many_who_show_a_pass_at_the_same_moment_one_passes(store):
 
     def show():
         together.wait()
-        return find(store, carried(number)).letter
+        return find(store, carried(number)).outbox_id
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        letters = [future.result() for future in [pool.submit(show) for _ in range(4)]]
-    assert sorted(letters) == [0, 0, 0, number]
+        queued_messages = [future.result() for future in [pool.submit(show) for _ in range(4)]]
+    assert sorted(queued_messages) == [0, 0, 0, number]
 
 
 def test_the_pass_of_a_try_that_is_over_is_worth_nothing(store):
     number = under_way(store, until=NOW)
-    assert not find(store, carried(number)).letter
+    assert not find(store, carried(number)).outbox_id
 
 
-def test_a_letter_that_waits_for_its_first_try_has_no_pass(store):
+def test_a_message_that_waits_for_its_first_try_has_no_pass(store):
     number = under_way(store)
     with store.write() as connection:
         connection.execute(sa.update(outbox).values(pass_digest=None))
-    assert not find(store, carried(number)).letter
+    assert not find(store, carried(number)).outbox_id
 
 
-def test_the_pass_of_another_letter_is_worth_nothing_and_stays_good_for_its_own(store):
+def test_the_pass_of_another_message_is_worth_nothing_and_stays_good_for_its_own(store):
     number, other = under_way(store), under_way(store, OTHER)
-    assert not find(store, carried(other)).letter
-    assert find(store, carried(number)).letter == number
+    assert not find(store, carried(other)).outbox_id
+    assert find(store, carried(number)).outbox_id == number
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_whatever_the_field_holds_a_stranger_s_is_a_stranger_s(value):
     assert found == Finding() or found.error
 
 
-def test_a_stranger_s_fields_below_do_not_keep_a_letter_from_passing(store):
+def test_a_stranger_s_fields_below_do_not_keep_a_message_from_passing(store):
     """A message that is released may have come with such fields, in any number."""
     number = under_way(store)
-    assert find(store, carried(number) + b"\n folded", b" 1.x", b" " + OTHER.encode()).letter == number
+    assert find(store, carried(number) + b"\n folded", b" 1.x", b" " + OTHER.encode()).outbox_id == number
 
 
 def test_a_pass_below_another_field_is_not_ours(store):
@@ -181,7 +181,7 @@ def test_a_database_that_is_down_is_not_asked_about_what_is_no_pass():
 
 
 def test_every_row_below_waits_for_the_answer():
-    """Whichever rows are switched off, none looks at a letter of ours beside this one."""
+    """Whichever rows are switched off, none looks at a message of ours beside this one."""
     first, *others = JOURNEY.at(Stage.END)
     assert first.check.NAME == NAME
     assert [row.check.NAME for row in others if NAME not in row.needs] == []
@@ -214,13 +214,13 @@ def send(application, *first, ip="127.0.0.1"):
 
 
 @pytest.mark.parametrize("kind", [Kind.REST, Kind.ORIGINAL])
-def test_a_letter_that_was_examined_is_delivered_as_it_is(application, kind, caplog):
+def test_a_message_that_was_examined_is_delivered_as_it_is(application, kind, caplog):
     number = under_way(application.store, kind=kind)
     caplog.set_level("INFO")
     outcome = send(application, (b"X-Spam-Flag", b" YES"), (b"X-BMS-Pass", carried(number)))
     assert not outcome.verdict.action.refuses
     assert outcome.edits == (ChangeHeader("X-BMS-Pass", 1, None),)
-    assert f"own_mail: letter {number} of our outbox ({kind} of abcdefghijkl)" in caplog.text
+    assert f"own_mail: message {number} of our outbox ({kind} of abcdefghijkl)" in caplog.text
     application.history.close()
     with application.store.read() as connection:
         row = connection.execute(sa.select(history)).one()
@@ -230,7 +230,7 @@ def test_a_letter_that_was_examined_is_delivered_as_it_is(application, kind, cap
 
 @pytest.mark.parametrize("remedy", ["replace", "reject", "quarantine", "hold"])
 @pytest.mark.parametrize("kind", [Kind.RELEASE, Kind.ANSWER])
-def test_a_letter_that_may_be_a_stranger_s_loses_what_is_dangerous_and_forged(tmp_path, kind, remedy):
+def test_a_message_that_may_be_a_stranger_s_loses_what_is_dangerous_and_forged(tmp_path, kind, remedy):
     """However dangerous attachments are answered otherwise: who released it wants it delivered."""
     config = f"[milter]\ndatadir = {tmp_path}\n[defang]\nremedy = {remedy}\n"
     settings = load_text(config, settings_classes(JOURNEY))
@@ -248,7 +248,7 @@ def test_a_letter_that_may_be_a_stranger_s_loses_what_is_dangerous_and_forged(tm
     application.close()
 
 
-def test_a_letter_waits_while_what_protects_can_not_work(tmp_path, monkeypatch):
+def test_a_message_waits_while_what_protects_can_not_work(tmp_path, monkeypatch):
     settings = load_text(f"[milter]\ndatadir = {tmp_path}\n", settings_classes(JOURNEY))
     make_store(url_from(settings))
     application = Application(JOURNEY, settings, resolver=ScriptedResolver({}), clock=lambda: NOW)
@@ -267,7 +267,7 @@ def test_with_a_pass_that_was_used_it_is_a_message_like_any_other(application):
     assert "ReplaceBody" in {kind for kind, _ in kinds}
 
 
-def test_a_letter_is_asked_for_again_while_the_store_is_down(application, monkeypatch):
+def test_a_message_is_asked_for_again_while_the_store_is_down(application, monkeypatch):
     number = under_way(application.store)
     monkeypatch.setattr(application.store, "read", lambda deadline=None: (_ for _ in ()).throw(StoreError("gone")))
     assert send(application, (b"X-BMS-Pass", carried(number))).verdict.action is Action.TEMPFAIL

@@ -1,4 +1,4 @@
-"""Reputation: whom it blames, what follows, and what a message's fate says."""
+"""Reputation: whom it blames, what follows, and what a message's outcome says of its sender."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from bms import JOURNEY
 
-from antispam.checks._shared.reputation.fates import _SILENT, REACHED_END, vote_of
 from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.checks._shared.reputation.votes import _SILENT, REACHED_END, vote_of
 from antispam.checks.reputation import act, collect, concluded, decide, identified
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
@@ -148,7 +148,7 @@ def test_what_was_found_is_written(store):
     assert ("X-GOSSiP", "u,-75,6") in [(edit.name, edit.value) for edit in draft.edits() if hasattr(edit, "name")]
 
 
-def fate(
+def outcome(
     verdict: Verdict, *, check: str = "spam_action", is_spam: bool = False, ended: bool = True, honeypot: bool = False
 ) -> int | None:
     mail = message(OpinionFinding(honeypot=honeypot))
@@ -163,24 +163,24 @@ def fate(
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (fate(CONTINUE), HAM),
-        (fate(CONTINUE, is_spam=True), SPAM),
-        (fate(CONTINUE, honeypot=True), SPAM),
-        (fate(CONTINUE, ended=False), None),  # given up by the client
-        (fate(reject("No.", "spam")), SPAM),
-        (fate(quarantine("spam")), SPAM),
-        (fate(discard("honeypot")), SPAM),
-        (fate(reject("No.", "bad"), check="reputation"), None),
-        (fate(reject("No.", "altered"), check="dkim"), None),
-        (fate(discard("a report"), check="feedback"), None),
-        (fate(tempfail("Later.", "greylisted"), check="greylist", ended=False), None),
-        (fate(reject("No.", "no PTR"), check="spf", ended=False), None),
-        (fate(reject("No.", "no such user", demerits=1), check="known_user", ended=False), None),
-        (fate(reject("No.", "blacklisted", demerits=1), check="sender_lists", ended=False), SPAM),
-        (fate(discard("listed"), check="wiretap"), None),
+        (outcome(CONTINUE), HAM),
+        (outcome(CONTINUE, is_spam=True), SPAM),
+        (outcome(CONTINUE, honeypot=True), SPAM),
+        (outcome(CONTINUE, ended=False), None),  # given up by the client
+        (outcome(reject("No.", "spam")), SPAM),
+        (outcome(quarantine("spam")), SPAM),
+        (outcome(discard("honeypot")), SPAM),
+        (outcome(reject("No.", "bad"), check="reputation"), None),
+        (outcome(reject("No.", "altered"), check="dkim"), None),
+        (outcome(discard("a report"), check="feedback"), None),
+        (outcome(tempfail("Later.", "greylisted"), check="greylist", ended=False), None),
+        (outcome(reject("No.", "no PTR"), check="spf", ended=False), None),
+        (outcome(reject("No.", "no such user", demerits=1), check="known_user", ended=False), None),
+        (outcome(reject("No.", "blacklisted", demerits=1), check="sender_lists", ended=False), SPAM),
+        (outcome(discard("listed"), check="wiretap"), None),
     ],
 )
-def test_the_fate_of_a_message_says_something_of_its_sender_or_nothing(said, expected):
+def test_the_outcome_of_a_message_says_something_of_its_sender_or_nothing(said, expected):
     assert said == expected
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.checks._shared.reputation.fates import REACHED_END
 from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.checks._shared.reputation.votes import REACHED_END
 from antispam.checks.reputation_signed import collect, signer
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import DkimFinding

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from antispam.checks import spf
-from antispam.checks._shared.spf.settings import Doubt, Refuse
+from antispam.checks._shared.spf.settings import DoubtfulAction, Refuse
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import parse_text
@@ -275,19 +275,27 @@ def test_the_access_map_can_forgive_a_helo_name() -> None:
 @pytest.mark.parametrize(
     ("mail_from", "options", "callback"),
     [
-        ("joe@soft.test", {"doubtful": Doubt.CBV}, Callback("CBV", "spf-softfail")),
-        ("joe@soft.test", {"doubtful": Doubt.DSN}, Callback("DSN", "spf-softfail")),
+        ("joe@soft.test", {"doubtful": DoubtfulAction.CBV}, Callback("CBV", "spf-softfail")),
+        ("joe@soft.test", {"doubtful": DoubtfulAction.DSN}, Callback("DSN", "spf-softfail")),
         ("joe@soft.test", {}, None),
-        ("joe@soft.test", {"doubtful": Doubt.CBV, "accept_softfail": ("soft.test",)}, None),
-        ("joe@soft.test", {"doubtful": Doubt.CBV, "access": "spf-softfail: OK"}, None),
+        ("joe@soft.test", {"doubtful": DoubtfulAction.CBV, "accept_softfail": ("soft.test",)}, None),
+        ("joe@soft.test", {"doubtful": DoubtfulAction.CBV, "access": "spf-softfail: OK"}, None),
         ("joe@soft.test", {"access": "spf-softfail:test DSN"}, Callback("DSN", "spf-softfail")),
-        ("joe@neutral.test", {"doubtful": Doubt.CBV}, None),
+        ("joe@neutral.test", {"doubtful": DoubtfulAction.CBV}, None),
         ("joe@neutral.test", {"access": "helo-pass: CBV"}, Callback("CBV", "helo-pass")),
         ("joe@neutral.test", {"access": "helo-pass: CBV\nspf-neutral: DSN"}, Callback("DSN", "spf-neutral")),
-        ("joe@bare.test", {"doubtful": Doubt.CBV, "name": "", "helo": "nonsense"}, Callback("CBV", "spf-none")),
-        ("joe@bare.test", {"doubtful": Doubt.CBV}, None),
-        ("joe@example.org", {"doubtful": Doubt.CBV, "accept_fail": ("example.org",)}, Callback("CBV", "spf-fail")),
-        ("joe@example.org", {"ip": GOOD, "doubtful": Doubt.CBV}, None),
+        (
+            "joe@bare.test",
+            {"doubtful": DoubtfulAction.CBV, "name": "", "helo": "nonsense"},
+            Callback("CBV", "spf-none"),
+        ),
+        ("joe@bare.test", {"doubtful": DoubtfulAction.CBV}, None),
+        (
+            "joe@example.org",
+            {"doubtful": DoubtfulAction.CBV, "accept_fail": ("example.org",)},
+            Callback("CBV", "spf-fail"),
+        ),
+        ("joe@example.org", {"ip": GOOD, "doubtful": DoubtfulAction.CBV}, None),
     ],
 )
 def test_a_callback_is_asked_for_by_the_map_or_in_doubt(
@@ -298,7 +306,7 @@ def test_a_callback_is_asked_for_by_the_map_or_in_doubt(
 
 
 def test_what_is_refused_is_not_called_back() -> None:
-    refused = Case("joe@bare.test", name="", helo="nonsense", doubtful=Doubt.CBV, reject_noptr=True).decide()
+    refused = Case("joe@bare.test", name="", helo="nonsense", doubtful=DoubtfulAction.CBV, reject_noptr=True).decide()
     assert (refused.action, refused.callback) == (Action.REJECT, None)
 
 

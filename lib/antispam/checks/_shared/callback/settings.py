@@ -77,7 +77,7 @@ class CallbackSettings(CheckSettings):
 _FORGED = frozenset(f"{kind}-{result}" for kind in ("spf", "helo") for result in ("fail", "softfail"))
 
 
-def doubts(table: AccessTable, settings: CallbackSettings) -> Iterator[str]:
+def warnings(table: AccessTable, settings: CallbackSettings) -> Iterator[str]:
     """Entries of the access map that ask for what is not done."""
     for entry in table.entries():
         if not settings.forged and entry.action in (Wanted.CBV, Wanted.DSN) and entry.key.partition(":")[0] in _FORGED:

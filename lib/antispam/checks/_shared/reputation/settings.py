@@ -81,7 +81,7 @@ class GossipSettings(CheckSettings):
         ("127.*", "::1"), "who may ask: addresses and networks; add those of your peers", check=client_list
     )
     key: str = option(
-        "", "a secret that nodes share: who has it may tell a message's fate and reset; without, this machine only",
+        "", "a secret that nodes share: who has it may vote on messages and reset; without, this machine only",
         check=_long,
     )  # fmt: skip
     learn: bool = option(True, "remember what becomes of each message; what users report corrects that")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from antispam.checks._shared.spf.replies import found, refusal
-from antispam.checks._shared.spf.settings import Doubt, Refuse, SpfSettings
-from antispam.mail.access_map import AccessMap, AccessTable, Policy, obey
+from antispam.checks._shared.spf.settings import DoubtfulAction, Refuse, SpfSettings
+from antispam.mail.access_map import AccessMap, AccessTable, Policy, apply_entry
 from antispam.mail.evidence import SpfFinding
 from antispam.mail.verdicts import Action, Callback, Verdict
 from antispam.net.addresses import Mailbox, host_list, parse_mailbox
@@ -42,7 +42,7 @@ def judge(finding: SpfFinding, settings: SpfSettings, policy: AccessMap | Access
 def _of_helo(outcome: SpfResult, settings: SpfSettings, policy: AccessMap | AccessTable) -> Judgement:
     entry = policy.policy(f"helo-{outcome.result}", outcome.domain or outcome.helo)
     if entry is not None:
-        return Judgement(_obey(entry, outcome, outcome.result))
+        return Judgement(_apply_entry(entry, outcome, outcome.result))
     return _refused(outcome, outcome.result, settings) if outcome.result is Result.FAIL else _going_on(outcome)
 
 
@@ -52,7 +52,7 @@ def _of_mailfrom(
     result = outcome.effective
     entry = policy.policy(f"spf-{result}", _sender(outcome))
     if entry is not None:
-        return Judgement(_obey(entry, outcome, result))
+        return Judgement(_apply_entry(entry, outcome, result))
     domain = outcome.domain
     if result is Result.FAIL and finding.helo_valid and domain in host_list(settings.accept_fail):
         result = Result.SOFTFAIL
@@ -68,7 +68,7 @@ def _of_mailfrom(
         return _refused(outcome, result, settings)
     soft = result is Result.SOFTFAIL and domain not in host_list(settings.accept_softfail)
     verdict = _go_on(found(outcome))
-    if settings.doubtful is not Doubt.NOTHING and (unknown or soft):
+    if settings.doubtful is not DoubtfulAction.NOTHING and (unknown or soft):
         callback = Callback(settings.doubtful.upper(), f"spf-{outcome.effective}")
         verdict = dataclasses.replace(verdict, callback=callback)
     return Judgement(verdict)
@@ -96,7 +96,7 @@ def _go_on(reason: str) -> Verdict:
     return Verdict(Action.CONTINUE, reason=reason)
 
 
-def _obey(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
+def _apply_entry(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
     """What an entry of the access map wants done about a result."""
     reason = f"{found(outcome)}, access map {entry.key} {entry.action}"
-    return obey(entry, dataclasses.replace(refusal(outcome, result), reason=reason))
+    return apply_entry(entry, dataclasses.replace(refusal(outcome, result), reason=reason))

@@ -19,7 +19,7 @@ def found(outcome: SpfResult) -> str:
 
 def refusal(outcome: SpfResult, result: Result) -> Verdict:
     """A refusal that tells an honest sender what to do. A temporary error is never refused for good (RFC 7208 section 8.6)."""
-    text = "\n".join(_told(outcome, result))
+    text = "\n".join(_reply_text(outcome, result))
     match result:
         case Result.TEMPERROR:
             return tempfail(text, found(outcome), enhanced="4.7.24")
@@ -33,7 +33,7 @@ def refusal(outcome: SpfResult, result: Result) -> Verdict:
             return reject(text, found(outcome))
 
 
-def _told(outcome: SpfResult, result: Result) -> list[str]:
+def _reply_text(outcome: SpfResult, result: Result) -> list[str]:
     """What was found and what can be done about it, in sentences of less than a line."""
     domain, ip = outcome.domain or outcome.helo, outcome.ip
     record = f"Ask the administrator of {domain} to add {ip} to its SPF record"

@@ -24,7 +24,7 @@ def _forwarders(names: tuple[str, ...]) -> None:
             raise ValueError(f"{name!r} is not a domain; its SPF record says which servers it has")
 
 
-class Doubt(enum.StrEnum):
+class DoubtfulAction(enum.StrEnum):
     """What to do about results that are neither good nor refused."""
 
     NOTHING = "nothing"
@@ -75,8 +75,8 @@ class SpfSettings(CheckSettings):
     reject_noptr: bool = option(
         False, "refuse clients that have neither a PTR record, nor a valid HELO name, nor an SPF record"
     )
-    doubtful: Doubt = option(
-        Doubt.NOTHING,
+    doubtful: DoubtfulAction = option(
+        DoubtfulAction.NOTHING,
         "cbv or dsn, as in the access map, where the options above don't refuse: softfail that is not taken for good, fail "
         "that counts as softfail, clients that reject_noptr would refuse; nothing goes on",
     )

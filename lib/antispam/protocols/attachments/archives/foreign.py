@@ -63,13 +63,13 @@ def items(kind: str, content: bytes, budget: Budget) -> Iterator[Item]:
             yield Item(LIMIT, detail="too many archives at a time")
             return
     try:
-        told, fault = _told(form, filters, content, budget)
+        output, fault = _unpack(form, filters, content, budget)
     finally:
         _seats.release()
-    yield from _read(told, fault, budget)
+    yield from _read(output, fault, budget)
 
 
-def _told(form: str, filters: str, content: bytes, budget: Budget) -> tuple[bytes, Item | None]:
+def _unpack(form: str, filters: str, content: bytes, budget: Budget) -> tuple[bytes, Item | None]:
     """All that the unpacker says about the archive, and why that is not all."""
     most = max(0, budget.unpacked)
     command = [sys.executable, "-I", str(_PROGRAM), form, filters, str(max(0, budget.entries)), str(most)]
@@ -96,7 +96,7 @@ def _told(form: str, filters: str, content: bytes, budget: Budget) -> tuple[byte
 
 def _listen(child: subprocess.Popen[bytes], most: int, budget: Budget) -> tuple[bytes, Item | None]:
     assert child.stdout is not None
-    told = bytearray()
+    output = bytearray()
     deadline = Deadline.after(_SECONDS)
     descriptor = child.stdout.fileno()
     poll = select.poll()
@@ -104,15 +104,15 @@ def _listen(child: subprocess.Popen[bytes], most: int, budget: Budget) -> tuple[
     while True:
         budget.tick()
         if deadline.expired:
-            return bytes(told), Item(LIMIT, detail="the archive takes too long to unpack")
+            return bytes(output), Item(LIMIT, detail="the archive takes too long to unpack")
         if not poll.poll(100):
             continue
         piece = os.read(descriptor, 1 << 16)
         if not piece:
-            return bytes(told), None
-        told += piece
-        if len(told) > most:
-            return bytes(told), Item(LIMIT, detail="too many bytes in archives")
+            return bytes(output), None
+        output += piece
+        if len(output) > most:
+            return bytes(output), Item(LIMIT, detail="too many bytes in archives")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -123,12 +123,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _read(told: bytes, fault: Item | None, budget: Budget) -> Iterator[Item]:
+def _read(output: bytes, fault: Item | None, budget: Budget) -> Iterator[Item]:
     """The records of the unpacker as items."""
     name = ""
     pieces: list[bytes] | None = None
     faulty = False
-    for letter, value in _records(told):
+    for letter, value in _records(output):
         if letter == b"D" and pieces is not None:
             pieces.append(value)
             budget.unpacked -= len(value)
@@ -153,15 +153,15 @@ def _read(told: bytes, fault: Item | None, budget: Budget) -> Iterator[Item]:
         yield Item(UNREADABLE, detail="the unpacker gave up")
 
 
-def _records(told: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _records(output: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(letter, value); no more than an unpacker that works writes, since one that was taken over may write anything."""
     at = 0
     for _ in range(_MAX_RECORDS):
-        if at + _RECORD.size > len(told):
+        if at + _RECORD.size > len(output):
             return
-        letter, length = _RECORD.unpack_from(told, at)
+        letter, length = _RECORD.unpack_from(output, at)
         at += _RECORD.size
-        yield letter, told[at : at + length]
+        yield letter, output[at : at + length]
         at += length
 
 

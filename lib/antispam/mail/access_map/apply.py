@@ -9,7 +9,7 @@ from antispam.mail.access_map.policy import Policy
 from antispam.mail.verdicts import BAN, Action, Callback, Verdict, accept, discard, quarantine
 
 
-def obey(entry: Policy, refusal: Verdict) -> Verdict:
+def apply_entry(entry: Policy, refusal: Verdict) -> Verdict:
     """What `entry` wants done about a message that would, if refused, be refused with `refusal`.
 
     The entry's own reply code, enhanced code and text go before those of `refusal`, and its code decides whether the refusal is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.journey.fate import fate_of
+from antispam.journey.disposition import disposition_of
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.findings import Findings
@@ -21,17 +21,17 @@ NO, KEEP, DROP, LATER, HOLD = (
 )
 
 
-def fate(*verdicts, message=()):
+def disposition(*verdicts, message=()):
     """What becomes of a message to as many recipients, a, b, c ..., as there are verdicts."""
     it = Message("ref", "x@example.org", 0.0, Body(100))
     it.decisions += [Decision("m", verdict) for verdict in message]
     for name, verdict in zip("abcdef", verdicts, strict=False):
         it.recipients.append(Recipient(name, (), f"<{name}>", Findings(it.findings), [Decision("r", verdict)]))
-    found = fate_of(Subject(Connection("c"), it))
+    found = disposition_of(Subject(Connection("c"), it))
     return (
         found.decision and found.decision.verdict,
         "".join(one.address for one in found.delivered),
-        "".join(one.address for one, _ in found.kept),
+        "".join(one.address for one, _ in found.quarantined),
     )
 
 
@@ -57,13 +57,13 @@ def fate(*verdicts, message=()):
     ],
 )
 def test_each_recipient_gets_what_he_wants_as_far_as_one_transaction_goes(verdicts, spoken, delivered, kept):
-    assert fate(*verdicts) == (spoken, delivered, kept)
+    assert disposition(*verdicts) == (spoken, delivered, kept)
 
 
 def test_what_holds_for_the_message_holds_for_everybody():
-    assert fate(CONTINUE, KEEP, message=[NO]) == (NO, "", "")
-    assert fate(CONTINUE, NO, message=[KEEP]) == (KEEP, "", "ab")
+    assert disposition(CONTINUE, KEEP, message=[NO]) == (NO, "", "")
+    assert disposition(CONTINUE, NO, message=[KEEP]) == (KEEP, "", "ab")
 
 
 def test_an_accepted_message_is_everybody_s():
-    assert fate(CONTINUE, KEEP, NO, message=[accept("friend")]) == (None, "abc", "")
+    assert disposition(CONTINUE, KEEP, NO, message=[accept("friend")]) == (None, "abc", "")

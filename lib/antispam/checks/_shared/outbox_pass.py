@@ -1,4 +1,4 @@
-"""The pass of a letter of our outbox, where it is shown, and the settings of both checks that look for it."""
+"""The pass of a message of our outbox, where it is shown, and the settings of both checks that look for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from antispam.settings import CheckSettings, section
 
-_PASS = re.compile(rb"(?P<letter>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
+_PASS = re.compile(rb"(?P<outbox_id>[1-9][0-9]{0,17})\.(?P<secret>[0-9a-f]{32})")
 
 
 @section("own_mail")
@@ -16,13 +16,13 @@ class OwnMailSettings(CheckSettings):
 
 
 class Shown(NamedTuple):
-    """What somebody says is a pass: of which letter, and its secret."""
+    """What somebody says is a pass: of which message, and its secret."""
 
-    letter: int
+    outbox_id: int
     secret: str
 
 
 def read_pass(text: bytes) -> Shown | None:
     """None for what has not the form of a pass."""
     match = _PASS.fullmatch(text)
-    return None if match is None else Shown(int(match["letter"]), match["secret"].decode("ascii"))
+    return None if match is None else Shown(int(match["outbox_id"]), match["secret"].decode("ascii"))

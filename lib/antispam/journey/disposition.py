@@ -12,22 +12,22 @@ from antispam.mail.verdicts import Action
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fate:
+class Disposition:
     """What becomes of a message.
 
-    decision  what holds for the transaction as a whole, and is spoken: a refusal, HOLD, DISCARD, QUARANTINE (then all of the
-              recipients are in `kept` or dropped); None delivers it to `delivered`
-    delivered who gets it now
-    kept      from whom it is kept, and why: a quarantine, and refusals that can't be spoken since others get the message (to
-              bounce it afterwards would hit whoever's address was forged)
+    decision     what holds for the transaction as a whole, and is spoken: a refusal, HOLD, DISCARD, QUARANTINE (then all
+                 recipients are in `quarantined` or their message is discarded); None delivers it to `delivered`
+    delivered    who gets it now
+    quarantined  who gets an entry in the quarantine instead, and why: it was decided so, or they refused what others get (a
+                 bounce afterwards would hit the owner of a forged address)
     """
 
     decision: Decision | None
     delivered: tuple[Recipient, ...] = ()
-    kept: tuple[tuple[Recipient, Decision], ...] = ()
+    quarantined: tuple[tuple[Recipient, Decision], ...] = ()
 
 
-def fate_of(subject: Subject) -> Fate:
+def disposition_of(subject: Subject) -> Disposition:
     """What becomes of the subject's message, once the last stage has run."""
     assert subject.message is not None
     recipients = subject.message.accepted_recipients
@@ -39,22 +39,22 @@ def fate_of(subject: Subject) -> Fate:
     stopped = [(one, decision) for one, decision in ruled if decision is not None]
     later = next((decision for _, decision in stopped if decision.verdict.action is Action.TEMPFAIL), None)
     if later is not None:  # the client keeps the message for all of them, and nobody gets it twice
-        return Fate(later)
-    kept = [(one, decision) for one, decision in stopped if decision.verdict.action is not Action.DISCARD]
+        return Disposition(later)
+    quarantined = [(one, decision) for one, decision in stopped if decision.verdict.action is not Action.DISCARD]
     if delivered or not stopped:
-        return Fate(None, delivered, tuple(kept))
-    if not kept:
-        return Fate(stopped[0][1])
-    if len({decision.verdict.action for _, decision in kept}) == 1:
-        return _alike(kept, kept[0][1])
-    return Fate(kept[0][1], (), tuple(kept))
+        return Disposition(None, delivered, tuple(quarantined))
+    if not quarantined:
+        return Disposition(stopped[0][1])
+    if len({decision.verdict.action for _, decision in quarantined}) == 1:
+        return _alike(quarantined, quarantined[0][1])
+    return Disposition(quarantined[0][1], (), tuple(quarantined))
 
 
-def _alike(stopped: list[tuple[Recipient, Decision]], decision: Decision) -> Fate:
+def _alike(stopped: list[tuple[Recipient, Decision]], decision: Decision) -> Disposition:
     """All recipients want the same."""
     match decision.verdict.action:
         case Action.QUARANTINE:
-            return Fate(decision, (), tuple(stopped))
+            return Disposition(decision, (), tuple(stopped))
         case Action.HOLD:
-            return Fate(decision, tuple(one for one, _ in stopped))
-    return Fate(decision)
+            return Disposition(decision, tuple(one for one, _ in stopped))
+    return Disposition(decision)
