@@ -175,6 +175,11 @@ main = make_group(
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
     commands=(
         Command(
+            "explain",
+            "explain:explain_command",
+            "Tell what became of a message, and why: by its reference, its queue ID, its Message-ID, or its people.",
+        ),
+        Command(
             "train",
             "learning:train_command",
             "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.",

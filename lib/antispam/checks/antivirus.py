@@ -22,6 +22,10 @@ from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import duration, positive, size
 
 NAME = "antivirus"
+OTHERWISE = (
+    "Add a signature that is wrong to clamd's local allow list (an .ign2 file); `[antivirus] remedy` says what "
+    "a virus leads to."
+)
 LOOKS_UP = True
 _LEAST_TIME = 5.0  # seconds
 

@@ -25,6 +25,7 @@ from antispam.settings.program import ProgramSettings
 from antispam.text import from_wire
 
 NAME = "attachments"
+OTHERWISE = "`[defang] banned_exts` and its other options say what counts as dangerous, `remedy` what is done about it."
 _LEAST_TIME = 5.0  # seconds
 
 log = logging.getLogger(__name__)

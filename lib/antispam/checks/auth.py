@@ -21,6 +21,7 @@ from antispam.settings import CheckSettings, section
 from antispam.text import from_wire
 
 NAME = "auth"
+OTHERWISE = "`SMTP-Auth:` entries of the access map say which login may use which sender."
 Finding = AuthFinding
 
 

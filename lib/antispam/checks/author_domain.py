@@ -35,6 +35,10 @@ from antispam.settings.values import duration, listed
 from antispam.text import from_wire
 
 NAME = "author_domain"
+OTHERWISE = (
+    "An `Author:` entry of the access map permits an author; `[author_domain] mailing_lists` names lists that "
+    "bring your own users' mail back."
+)
 Finding = AuthorFinding
 LOOKS_UP = True
 

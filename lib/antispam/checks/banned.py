@@ -21,6 +21,10 @@ from antispam.store.lists import Kind, find
 from antispam.text import from_wire
 
 NAME = "banned"
+OTHERWISE = (
+    "`bms lists remove` ends a ban; `[milter] max_demerits` and `[bans] ban_client` say how easily and for how "
+    "long clients are banned."
+)
 Settings = BanSettings
 
 

@@ -17,6 +17,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Verdict
 
 NAME = "blacklisted"
+OTHERWISE = "`bms lists` shows and changes the blacklist."
 Settings = BanSettings
 
 

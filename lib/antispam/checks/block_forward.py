@@ -22,6 +22,7 @@ from antispam.settings.values import listed
 from antispam.text import from_wire
 
 NAME = "block_forward"
+OTHERWISE = "`[defang] block_forward` lists the users who do not want forwarded mail."
 
 # What mail programs put before the subject: fwd and [fw upstream; fw Outlook, wg, tr, rv and the others in other languages.
 _PREFIXES = ("fwd:", "[fw", "fw:", "wg:", "tr:", "tr :", "rv:", "转发:", "轉寄:", "転送:")

@@ -32,6 +32,10 @@ from antispam.store import Store, StoreError, callbacks, lists, rates
 from antispam.text import for_log, from_wire
 
 NAME = "callback"
+OTHERWISE = (
+    "The access map's CBV and DSN entries say who is called back; `[callback] temporary` and `unknown` what an "
+    "unclear answer leads to."
+)
 Settings = CallbackSettings
 Finding = CallbackFinding
 LOOKS_UP = True

@@ -17,6 +17,10 @@ from antispam.text import from_wire
 from Milter.dynip import is_dynip
 
 NAME = "connection"
+OTHERWISE = (
+    "`[milter] internal_connect` and `trusted_relay` say which clients are ours; `[connection] localhost_ptr` "
+    "what a PTR record that says localhost leads to."
+)
 Finding = ConnectionFinding
 
 _IPREV = {"OK": "pass", "FORGED": "fail", "TEMP": "temperror", "FAIL": "permerror"}  # {client_resolve}: RFC 8601 2.7.3

@@ -29,6 +29,10 @@ from antispam.protocols.dkim import DkimResult, Limits, SignatureResult, Verific
 from antispam.settings import CheckSettings, option, section
 
 NAME = "dkim"
+OTHERWISE = (
+    "A `DKIM-Fail:example.org OK` entry of the access map decides for one domain; the options of `[dkim]` "
+    "(`fail`, `none`, ...) for all."
+)
 Finding = DkimFinding
 LOOKS_UP = True
 

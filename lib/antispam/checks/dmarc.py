@@ -26,6 +26,10 @@ from antispam.protocols.spf import Result
 from antispam.settings import CheckSettings, OnError, option, section
 
 NAME = "dmarc"
+OTHERWISE = (
+    "`[dmarc] never` exempts an author domain, `mailing_lists` a list that breaks signatures, `[spf] "
+    "trusted_forwarder` a forwarder."
+)
 Finding = DmarcFinding
 LOOKS_UP = True
 

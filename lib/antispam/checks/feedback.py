@@ -27,6 +27,7 @@ from antispam.text import for_log, from_wire
 from gossip import HAM, SPAM
 
 NAME = "feedback"
+OTHERWISE = "`[dspam] dspam_users` says whose reports teach the filter."
 Settings = DspamSettings
 ALSO_READS = (BanSettings,)
 

@@ -17,6 +17,7 @@ from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.settings import CheckSettings, option, section
 
 NAME = "greeting"
+OTHERWISE = "`[helo] missing = ignore` lets clients pass that say no HELO."
 
 
 @section("helo")

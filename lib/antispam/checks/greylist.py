@@ -26,6 +26,9 @@ from antispam.store.greylist import Limits, State, Triplet, attempt, came_back, 
 from antispam.text import from_wire
 
 NAME = "greylist"
+OTHERWISE = (
+    "Nothing, if the client tries again. `[greylist] exempt_clients` and `exempt_recipients` name who never waits."
+)
 
 _VOUCHED = "greylist: the client's network is noted"  # in memo
 

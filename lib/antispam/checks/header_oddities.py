@@ -25,6 +25,7 @@ from antispam.settings.values import duration
 from antispam.text import from_wire
 
 NAME = "header_oddities"
+OTHERWISE = "Each oddity has its option in `[header_oddities]` (ignore, quarantine, tempfail, reject)."
 
 
 class Oddity(enum.StrEnum):

@@ -20,6 +20,7 @@ from antispam.store import StoreError
 from dspam.features import extract
 
 NAME = "header_screen"
+OTHERWISE = "Teaching the dictionary that `[dspam] dspam_dict` names (`bms train --user NAME ham`)."
 Settings = DspamSettings
 
 _REFUSAL = (

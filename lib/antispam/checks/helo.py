@@ -25,6 +25,10 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "helo"
+OTHERWISE = (
+    "Each kind of wrong name has its option in `[helo]` (ignore, quarantine, tempfail, reject); `[milter] "
+    "internal_connect` exempts your own clients."
+)
 
 _BLACKLISTED = "that name is ours or otherwise none that you can have"
 _OWN_NAME = "that is our own name, not yours"

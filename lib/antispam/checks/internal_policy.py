@@ -21,6 +21,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "internal_policy"
+OTHERWISE = "An `SPF-Pass:` entry of the access map lets your own clients use a sender domain."
 
 
 @section("scrub")

@@ -23,6 +23,7 @@ from antispam.settings.values import items_of, names
 from antispam.text import from_wire
 
 NAME = "known_user"
+OTHERWISE = "`[milter] check_user` lists the addresses that exist."
 
 
 def addresses(text: str) -> tuple[str, ...]:

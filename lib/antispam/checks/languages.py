@@ -23,6 +23,9 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "languages"
+OTHERWISE = (
+    "`[languages] block_scripts`, `block_charsets` and `share` say what is not read here; `answer` what that leads to."
+)
 
 # What block_chinese stands for.
 _ASIAN_SCRIPTS = ("han", "hangul", "hiragana", "katakana", "bopomofo")

@@ -19,6 +19,7 @@ from antispam.mail.verdicts import Verdict, reject
 from antispam.settings import CheckSettings, section
 
 NAME = "login_domain"
+OTHERWISE = "An `SMTP-Auth:` entry of the access map lets a login use a domain that is not yours."
 
 
 @section("sender_domain")

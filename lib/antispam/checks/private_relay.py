@@ -18,6 +18,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "private_relay"
+OTHERWISE = "`[milter] private_relay` lists the domains to which strangers may not send through this server."
 
 
 @section("private_relay")

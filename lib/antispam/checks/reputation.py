@@ -22,6 +22,10 @@ from antispam.mail.verdicts import Verdict
 from antispam.protocols.spf import Result
 
 NAME = "reputation"
+OTHERWISE = (
+    "`[gossip] reject_below` is the reputation below which mail is refused; `bms reputation` shows and corrects"
+    " what a domain is known for."
+)
 Settings = GossipSettings
 Finding = ReputationFinding
 LOOKS_UP = True

@@ -19,6 +19,10 @@ from antispam.net.addresses import parents, parse_mailbox
 from antispam.protocols.dkim import DkimResult
 
 NAME = "reputation_signed"
+OTHERWISE = (
+    "`[gossip] reject_below` is the reputation below which mail is refused; `bms reputation` shows and corrects"
+    " what a domain is known for."
+)
 Settings = GossipSettings
 Finding = SignedReputationFinding
 LOOKS_UP = True

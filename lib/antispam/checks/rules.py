@@ -22,6 +22,7 @@ from antispam.protocols.site_rules import NO_RULES, Met, Mistake, OutOfTime, Rul
 from antispam.settings import CheckSettings, OnError, option, section
 
 NAME = "rules"
+OTHERWISE = "The file that `[rules] file` names."
 _TIME = 2.0  # seconds for all rules
 
 

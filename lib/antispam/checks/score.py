@@ -18,6 +18,7 @@ from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.verdicts import Action, Verdict
 
 NAME = "score"
+OTHERWISE = "`TEST = points` in `[score]` changes what a test counts."
 Finding = ScoreFinding
 Settings = ScoreSettings
 READS_HITS = True

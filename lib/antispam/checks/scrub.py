@@ -23,6 +23,7 @@ from antispam.net.addresses import host_list, parse_mailbox
 from antispam.settings import CheckSettings, option, section
 
 NAME = "scrub"
+OTHERWISE = "`[scrub] reject_virus_from` and `hide_path` name the domains."
 
 _TELLTALE = (b"x-originating-ip", b"x-sender-ip", b"x-client-ip")
 

@@ -19,6 +19,10 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "sender_domain"
+OTHERWISE = (
+    "`[milter] internal_domains` lists your domains, `internal_mta` the servers inside that may use others; the"
+    " domain's own SPF record lets a server outside use it."
+)
 Finding = SenderDomainFinding
 
 

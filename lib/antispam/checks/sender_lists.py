@@ -21,6 +21,7 @@ from antispam.store.lists import Entry, Kind, find, purge
 from antispam.text import from_wire
 
 NAME = "sender_lists"
+OTHERWISE = "`bms lists` shows and changes the whitelist, the blacklist and the banned domains."
 Settings = BanSettings
 Finding = SenderListFinding
 

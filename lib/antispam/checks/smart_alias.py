@@ -23,6 +23,7 @@ from antispam.settings.values import names
 from antispam.text import from_wire
 
 NAME = "smart_alias"
+OTHERWISE = "The entries of `[smart_alias]`."
 
 _MOST_LOGGED = 10
 

@@ -21,6 +21,10 @@ from dspam.learner import SPAM_AT
 from dspam.tags import with_tag
 
 NAME = "spam_action"
+OTHERWISE = (
+    "Teaching the filter changes its opinion (`bms quarantine release` does, forwarding, or `bms train`); `bms "
+    "preferences` what it does with spam for this user."
+)
 Finding = SpamFinding
 Settings = DspamSettings
 

@@ -26,6 +26,10 @@ from antispam.protocols.dmarc import same_organization
 from antispam.text import for_log
 
 NAME = "spf_fail"
+OTHERWISE = (
+    "An entry of the access map such as `SPF-Fail:example.org OK` decides for one domain; `[spf] "
+    "trusted_forwarder` names servers that forward without rewriting the sender."
+)
 Settings = SpfSettings
 Finding = SpfFailFinding
 LOOKS_UP = True

@@ -21,6 +21,7 @@ from antispam.net.addresses import parse_mailbox
 from antispam.text import from_wire
 
 NAME = "srs"
+OTHERWISE = "`[srs] reject_spoofed = no` lets bounces pass that answer no signed sender."
 Settings = SrsSettings
 
 _LONGEST = 1000  # characters, of an address that srs.py verifies

@@ -21,6 +21,7 @@ from antispam.store import StoreError, rates
 from antispam.text import from_wire
 
 NAME = "training_address"
+OTHERWISE = "`[dspam] dspam_users` says who may teach the filter by mail."
 Finding = TrainingFinding
 Settings = DspamSettings
 

@@ -16,6 +16,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import listed
 
 NAME = "wiretap"
+OTHERWISE = "`[wiretap] discard` lists whose mail goes nowhere else."
 Finding = WiretapFinding
 
 # A bounce of the copy (a full mailbox) would go to the sender, and tell him of it.

@@ -23,6 +23,10 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "words"
+OTHERWISE = (
+    "`[defang] spam_words`, `porn_words` and `from_words` are the lists; `[words] answer` says what a word on "
+    "them leads to."
+)
 Finding = WordsFinding
 ALSO_READS = (BanSettings,)
 

@@ -318,6 +318,13 @@ def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
     return [_entry(row, now) for row in rows]
 
 
+def of_ref(store: Store, ref: str, now: float) -> list[Entry]:
+    """What is about the message of that reference, without the content, the oldest first. Raises StoreError."""
+    with store.read() as connection:
+        rows = connection.execute(_entry_columns().where(outbox.c.ref == ref).order_by(outbox.c.id)).all()
+    return [_entry(row, now) for row in rows]
+
+
 def entry(store: Store, outbox_id: int, now: float) -> Entry | None:
     """One message, with its content; None where there is none of that number. Raises StoreError."""
     with store.read() as connection:

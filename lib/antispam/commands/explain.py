@@ -1,0 +1,152 @@
+"""The command `explain`: what became of a message, for whoever is asked "where is my mail?"."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from antispam.journey.account import Account, Score, account
+from antispam.service.application import Program, load_settings, opened_store
+from antispam.settings.values import duration
+from antispam.store.history_search import Search, Transaction, search
+from antispam.text import for_log, local_time
+
+_MOST = 1000
+_WIDE = 160  # columns where nobody looks at a screen
+_REF = re.compile(r"\(ref ([0-9a-z]{1,16})\)")
+
+
+def explain_command(program: Program) -> click.Command:
+    """`explain`, for the commands of a program."""
+
+    @click.command("explain")
+    @click.argument("names", metavar="[REF]...", nargs=-1)
+    @click.option("--message-id", default="", help="the Message-ID, with or without <>")
+    @click.option("--from", "sender", default="", metavar="ADDRESS", help="sender or author: an address or a domain")
+    @click.option("--to", "recipient", default="", metavar="ADDRESS", help="a recipient: an address or a domain")
+    @click.option("--since", callback=_ago, metavar="AGE", help="not older than this: 2h, 7d")
+    @click.option("--until", callback=_ago, metavar="AGE", help="older than this: 1h")
+    @click.option("--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="list so many at most")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object a message, with everything that was found")
+    @click.pass_obj
+    def command(
+        config: Path | None, names: tuple[str, ...], message_id: str, sender: str, recipient: str, since: float | None,
+        until: float | None, limit: int, as_json: bool,
+    ) -> None:  # fmt: skip
+        """Tell what became of a message: who sent it, what each check found, what decided, which reply was given, where it is
+        now, and what would make it different.
+
+        REF is the reference at the end of a refusal (paste the whole reply if you like), which also stands in the log, or the
+        mail server's queue ID. Without it, the newest messages that fit are listed; a single one is explained. The history goes
+        back as far as [store] history_retain says.
+
+        \b
+            bms explain 7h2k9m3p5q8r
+            bms explain --from ann@example.org --to bob@example.com --since 2d
+        """
+        now = time.time()
+        common = Search("", message_id, sender, recipient, since and now - since, until and now - until)
+        if not names and common == Search():
+            raise click.UsageError("Give a reference, a queue ID, or one of --message-id, --from, --to and --since.")
+        searches = [dataclasses.replace(common, name=_reference(name)) for name in names] or [common]
+        missed = False
+        with opened_store(load_settings(program, config)) as store:
+            for wanted in searches:
+                found = search(store, wanted, limit)
+                missed = missed or not found
+                if as_json:
+                    for one in found:
+                        click.echo(msgspec.json.encode(one))
+                    continue
+                if len(found) == 1:
+                    _print("\n".join(lines(account(store, program.journey, found[0], now))))
+                elif found:
+                    _list(found, limit)
+                else:
+                    _print(_nothing(wanted))
+        sys.exit(1 if missed else 0)
+
+    return command
+
+
+def _ago(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else float(duration("d")(value))
+    except ValueError as error:
+        raise click.BadParameter(f"'{for_log(value or '', 60)}': {error}") from None
+
+
+def _reference(name: str) -> str:
+    """What a person pasted: a reference, a queue ID, or a reply with the reference at its end."""
+    found = _REF.search(name)
+    return found[1] if found else name.strip()
+
+
+def _nothing(wanted: Search) -> str:
+    what = f"{for_log(wanted.name)} is not in the history." if wanted.name else "The history has no such message."
+    return f"{what} It goes back as far as [store] history_retain says; a client that left before RCPT leaves no trace."
+
+
+def _print(text: str) -> None:
+    Console(highlight=False, emoji=False, markup=False, soft_wrap=True).print(text)
+
+
+def _list(found: Sequence[Transaction], limit: int) -> None:
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, emoji=False, markup=False, width=_WIDE)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("REFERENCE", "RECEIVED", "BECAME"):
+        table.add_column(name, no_wrap=True)
+    for name in ("FROM", "TO", "SUBJECT", "WHY"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        to = one.recipients[0].address if one.recipients else ""
+        more = f" +{len(one.recipients) - 1}" if len(one.recipients) > 1 else ""
+        cells = [one.ref, local_time(one.received_at), one.action, for_log(one.mail_from or "<>"), for_log(to) + more]
+        table.add_row(*map(Text, [*cells, for_log(one.subject, 80), for_log(one.reason, 120)]))
+    console.print(table)
+    if len(found) == limit:
+        click.echo(f"There may be more than these {limit}: --limit, or --since.", err=True)
+
+
+def lines(told: Account) -> Iterator[str]:
+    """The account for a terminal, everything that mail wrote escaped."""
+    yield f"Message {told.ref}: {for_log(told.became, 2000)}"
+    yield from (f"  {label:11} {for_log(text, 2000)}" for label, text in told.facts)
+    for number, line in enumerate(told.reply):
+        yield f"  {'' if number else 'reply':11} {for_log(line)}"
+    if told.recipients:
+        yield "Recipients apart"
+        yield from (f"  {for_log(address)}: {for_log(said, 2000)}" for address, said in told.recipients)
+    yield "What the checks said"
+    width = max((len(step.check) for step in told.steps), default=0)
+    for step in told.steps:
+        effect = "" if step.effect else " (mode log: no effect)"
+        action = "" if step.action == "continue" else f"{step.action}: "
+        yield f"  {step.check:{width}}  {for_log(action + step.said, 2000)}{effect}"
+    for score in told.scores:
+        yield from _table(score)
+    if told.now:
+        yield "Where it is now"
+        yield from (f"  {for_log(text, 2000)}" for text in told.now)
+    if told.otherwise:
+        yield "What would make it different"
+        yield from (f"  {check + ': ' if check else ''}{text}" for check, text in told.otherwise)
+
+
+def _table(score: Score) -> Iterator[str]:
+    yield f"Score {score.total:.1f} for {', '.join(map(for_log, score.recipients[:10]))}"
+    width = max((len(one.test) for one in score.tests), default=0)
+    for one in score.tests:
+        yield f"  {one.points:+6.2f}  {one.test:{width}}  {for_log(one.evidence, 300)}"

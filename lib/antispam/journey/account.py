@@ -1,0 +1,226 @@
+"""One message's way in plain sentences: who sent it, what each check found, what decided, where it is now.
+
+Made of its row in the history, of what the store has of it elsewhere, and of the table of checks. What mail wrote stands in it
+as it is stored: whoever shows an account escapes it for where it is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from antispam.journey.table import Journey
+from antispam.mail.evidence import ScoreFinding
+from antispam.mail.score import Counted
+from antispam.settings import Mode
+from antispam.store import Store, outbox, quarantine
+from antispam.store.history_search import Decision, Recipient, Transaction
+from antispam.store.quarantine import State
+from antispam.text import local_time
+
+_PASSES = ("continue", "accept", "pass")
+_BECAME = {
+    "continue": "delivered",
+    "accept": "delivered",
+    "pass": "delivered",
+    "reject": "refused",
+    "tempfail": "the client was asked to come again",
+    "quarantine": "quarantined",
+    "hold": "held in the mail server's queue",
+    "discard": "dropped",
+}
+_TEACH = (
+    "If it is spam: forward it to the training address, or teach it with `bms train spam`. `bms lists add blacklist` "
+    "refuses the sender from now on."
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """What a check said. `asks` is its question; `effect` is False for a check in mode log."""
+
+    check: str
+    asks: str
+    action: str
+    said: str
+    effect: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Score:
+    """What the tests add up to, for these recipients."""
+
+    recipients: tuple[str, ...]
+    total: float
+    tests: tuple[Counted, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """A message's way.
+
+    facts      label and text, for the head
+    became     what became of it, a sentence
+    reply      what the client was told where it was refused, line by line
+    recipients of each recipient whose mail went another way, the address and a sentence
+    steps      what the checks said, those that said nothing left out
+    scores     a table for each total
+    now        where it is now, sentences
+    otherwise  the check that decided, and what would make it decide otherwise
+    """
+
+    ref: str
+    facts: tuple[tuple[str, str], ...]
+    became: str
+    reply: tuple[str, ...]
+    recipients: tuple[tuple[str, str], ...]
+    steps: tuple[Step, ...]
+    scores: tuple[Score, ...]
+    now: tuple[str, ...]
+    otherwise: tuple[tuple[str, str], ...]
+
+
+def account(store: Store, journey: Journey, found: Transaction, now: float) -> Account:
+    """The account of a message of the history; `now` in seconds since the epoch. Raises StoreError."""
+    asks = {row.check.NAME: row.asks for row in journey.rows}
+    stopping = list(_stopping(found))
+    return Account(
+        ref=found.ref,
+        facts=tuple(_facts(found)),
+        became=_became(found),
+        reply=_reply(found),
+        recipients=tuple(_apart(found)),
+        steps=tuple(_steps(found, asks)),
+        scores=tuple(_scores(found)),
+        now=tuple(_now(store, found, now)),
+        otherwise=tuple(_otherwise(journey, found, stopping)),
+    )
+
+
+def _facts(found: Transaction) -> Iterator[tuple[str, str]]:
+    where = [f"taken by {found.node}"] if found.node else []
+    where += [f"queue ID {found.queue_id}"] if found.queue_id else []
+    yield "received", ", ".join([local_time(found.received_at), *where, f"{found.size} octets"])
+    yield "client", f"{found.client_name or 'no confirmed host name'} [{found.client_ip}], HELO {found.helo or 'none'}"
+    yield "envelope", f"<{found.mail_from}> to {_some([f'<{one.address}>' for one in found.recipients])}"
+    for label, text in (("author", found.author), ("subject", found.subject), ("Message-ID", found.message_id)):
+        if text:
+            yield label, text
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    """The names, the first of them where there are many."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more]) or "nobody"
+
+
+def _became(found: Transaction) -> str:
+    became = _BECAME.get(found.action, found.action)
+    if found.action in _PASSES and not any(one.refused is None for one in found.recipients):
+        became = "given up by its client before it was taken" if not found.recipients else "refused for every recipient"
+    status = f" with {found.code}" if found.code else ""
+    return f"{became}{status}" + (f": {found.reason}" if found.reason else "")
+
+
+def _stopping(found: Transaction) -> Iterator[Decision]:
+    """The decisions that kept it from somebody."""
+    decisions = [*found.decisions, *(one for recipient in found.recipients for one in _of(recipient))]
+    return (one for one in decisions if one.action not in _PASSES and one.mode == Mode.ENFORCE)
+
+
+def _of(recipient: Recipient) -> list[Decision]:
+    refused = [recipient.refused] if recipient.refused is not None else []
+    return [one for one in [*refused, *recipient.decisions] if one is not None]
+
+
+def _reply(found: Transaction) -> tuple[str, ...]:
+    """The text of the refusal for all; the reference stood at the end of its last line."""
+    spoken = next((one for one in _stopping(found) if one.text and one.reason == found.reason), None)
+    if spoken is None:
+        return ()
+    first, *rest = spoken.text.splitlines()
+    return (" ".join(filter(None, [str(spoken.code), spoken.enhanced, first])), *rest)
+
+
+def _apart(found: Transaction) -> Iterator[tuple[str, str]]:
+    """Of recipients who were treated otherwise than the message as a whole."""
+    for one in found.recipients:
+        decision = next((d for d in _of(one) if d.action not in _PASSES and d.mode == Mode.ENFORCE), None)
+        if decision is not None and (decision.action, decision.reason) != (found.action, found.reason):
+            became = _BECAME.get(decision.action, decision.action)
+            yield one.address, f"{became} by {decision.check}: {decision.reason or 'it gave no reason'}"
+
+
+def _steps(found: Transaction, asks: dict[str, str]) -> Iterator[Step]:
+    """In the order of the journey, those of recipients last; what several said alike stands once."""
+    decisions = [*found.decisions, *(one for recipient in found.recipients for one in _of(recipient))]
+    known = dict.fromkeys((one.check, one.action, one.reason, one.mode) for one in decisions)
+    for check, action, reason, mode in known:
+        if reason or action not in _PASSES:
+            yield Step(check, asks.get(check, ""), action, reason, mode != Mode.LOG)
+
+
+def _scores(found: Transaction) -> Iterator[Score]:
+    of: dict[tuple[float, tuple[Counted, ...]], list[str]] = {}
+    for recipient in found.recipients:
+        stored = recipient.findings.get(ScoreFinding.check)
+        if isinstance(stored, dict):
+            tests = tuple(
+                Counted(str(one.get("test", "")), float(one.get("points", 0.0)), str(one.get("evidence", "")))
+                for one in stored.get("tests", ())
+            )
+            of.setdefault((float(stored.get("total", 0.0)), tests), []).append(recipient.address)
+    for (total, tests), addresses in of.items():
+        yield Score(tuple(addresses), total, tests)
+
+
+_STATES = {
+    State.KEPT: "in the quarantine of {user}; `bms quarantine release {ref}` delivers it",
+    State.UNDER_WAY: "released to {user}, and on its way",
+    State.RELEASED: "released to {user}; the mail server took it",
+    State.FAILED: "in the quarantine of {user}; the mail server did not take what was released",
+}
+
+
+_KINDS = {
+    outbox.Kind.REST: "the copy for {to}",
+    outbox.Kind.RELEASE: "the released message for {to}",
+    outbox.Kind.ORIGINAL: "the released message, unchanged, for {to}",
+    outbox.Kind.ANSWER: "an answer to {to}",
+    outbox.Kind.DSN: "a notice to {to}",
+}
+
+
+def _queued(entry: outbox.Entry) -> str:
+    """What the outbox has about it, in a sentence."""
+    kind = _KINDS.get(outbox.Kind(entry.kind), entry.kind) if entry.kind in set(outbox.Kind) else entry.kind
+    what = kind.format(to=_some(entry.recipients, 3))
+    match entry.state:
+        case outbox.State.SENT:
+            return f"{what} was taken by the mail server"
+        case outbox.State.FAILED:
+            return f"{what} could not be sent: {entry.last_error}; `bms outbox retry {entry.id}` tries again"
+    return f"{what} waits in the outbox (number {entry.id})" + (f": {entry.last_error}" if entry.last_error else "")
+
+
+def _now(store: Store, found: Transaction, now: float) -> Iterator[str]:
+    try:
+        entries = quarantine.of_ref(store, found.ref)
+    except quarantine.NoEntry:
+        entries = []
+    for entry in entries:
+        yield _STATES[entry.state].format(user=entry.user, ref=found.ref)
+    for queued in outbox.of_ref(store, found.ref, now):
+        yield _queued(queued)
+    kept = any(one.action == "quarantine" for one in _stopping(found))
+    if kept and not entries:
+        yield "no longer in the quarantine: it was deleted, or its time was up"
+
+
+def _otherwise(journey: Journey, found: Transaction, stopping: Sequence[Decision]) -> Iterator[tuple[str, str]]:
+    texts = {row.check.NAME: getattr(row.check, "OTHERWISE", "") for row in journey.rows}
+    for check in dict.fromkeys(one.check for one in stopping):
+        if texts.get(check):
+            yield check, texts[check]
+    if not stopping and found.action in _PASSES:
+        yield "", _TEACH
