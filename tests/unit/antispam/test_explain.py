@@ -52,7 +52,7 @@ def write(store, ref="0123456789ab", verdict=CONTINUE, decisions=(), recipients=
     subject = Subject(Connection(ref="c", ip="192.0.2.1", name="mx.example.org", helo="mx.example.org"), message)
     writer = HistoryWriter(store)
     if keep:
-        assert StoreRecorder(store, writer, lambda: NOW).keep(message, keep)
+        assert StoreRecorder(store, writer, lambda: NOW).store(message, keep)
     writer.record(lambda node: row_for(subject, verdict, node), lambda: address_rows(message))
     writer.close()
 
