@@ -260,7 +260,12 @@ def _in_pieces(chain: bytes, sign: int) -> bool:
 
 def extract(message: bytes) -> Keys:
     """The features of a message (headers, an empty line, body; any bytes): its keys, each once, in ascending order."""
-    keys = _Cut(read(message)).keys()
+    return keys_of(read(message))
+
+
+def keys_of(document: Document) -> Keys:
+    """The same of a message that was read already."""
+    keys = _Cut(document).keys()
     keys.sort()
     fresh = np.empty(len(keys), dtype=bool)
     fresh[:1] = True

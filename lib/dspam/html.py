@@ -75,10 +75,16 @@ _LINK_BLUE = ("color", "#0000ee", False)
 @dataclass(slots=True)
 class Reading:
     """A document, reduced: the text in sight, the text out of sight, link targets by element, how many images and comments, and
-    whether there is more of it than is read."""
+    whether there is more of it than is read.
+
+    hidden   of the text out of sight what an author hid by its look; scripts and style sheets are no text
+    severed  words in sight that hidden text cuts in two
+    """
 
     seen: bytes = b""
     unseen: bytes = b""
+    hidden: bytes = b""
+    severed: int = 0
     asides: bytes = b""
     links: list[tuple[bytes, bytes]] = field(default_factory=list)
     anchors: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -189,10 +195,18 @@ class _Reader:
         self.open: list[_Open] = []
         self.counts: dict[bytes, int] = {}
         self.look = Look()
+        self.cut_at = -1  # how much was in sight when hidden text began right behind a letter
         self.anchor: tuple[bytes, int] | None = None  # where the open link leads, and where its text begins
 
     def text(self, text: bytes) -> None:
-        (self.seen if self.look.seen else self.unseen).append(text)
+        if not self.look.seen:
+            self.unseen.append(text)
+            if self.seen and _ENDS_IN_LETTER(self.seen[-1]) and not text.isspace():
+                self.cut_at = len(self.seen)
+            return
+        if self.cut_at == len(self.seen) and text[:1].isalpha():
+            self.reading.severed += 1
+        self.seen.append(text)
 
     def start(self, tag: _Tag) -> None:
         name = tag.name
@@ -280,6 +294,7 @@ class _Reader:
 
 
 _P = frozenset({b"p"})
+_ENDS_IN_LETTER = re.compile(rb"[A-Za-z]\Z").search
 
 
 def read(source: bytes) -> Reading:
@@ -312,6 +327,7 @@ def read(source: bytes) -> Reading:
         reading.cut = True
     reading.seen = _unescape(b" ".join(b"".join(reader.seen).split()))
     reading.unseen = _unescape(b" ".join(b"".join(reader.unseen + reader.code).split()))
+    reading.hidden = _unescape(b" ".join(b"".join(reader.unseen).split())) if reader.code else reading.unseen
     reading.asides = _unescape(b" ".join(b"".join(reader.asides).split()))
     return reading
 

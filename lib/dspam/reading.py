@@ -7,7 +7,7 @@ characters are gone, so that nobody can push his text out of sight of the filter
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from _mimetree import Part, TreeLimits, decode_transfer, parameter, parse
 from dspam import html
 from dspam.headers import HeaderFacts, content_type, owner, parents
 from dspam.letters import plain, signs, without_invisible
+from dspam.sight import Sight
 
 MAX_SOURCE = 1 << 24
 MAX_TEXT = 10_000
@@ -28,6 +29,8 @@ UNSEEN = frozenset({b"unseen", b"unread", b"aside"})
 """Places of texts that are not in sight."""
 _MAX_LINKS = 40
 _MAX_TARGETS = 400
+_MAX_TARGET = 1000
+_MAX_HIDDEN = 10_000
 _MAX_FACTS = 1000
 _LIMITS = TreeLimits(max_parts=60, max_depth=12, max_encoded=2, max_misses=50_000)
 
@@ -52,6 +55,7 @@ class Document:
 
     written  the texts in sight, the subject first, in UTF-8 with their letters as they were
     targets  where links lead, as they are written, the first 400 octets of each
+    sight    what else people see of the message, for those who judge without having learned
     """
 
     header: list[bytes] = field(default_factory=list)
@@ -64,6 +68,7 @@ class Document:
     links: int = 0
     text_left: int = _MAX_ALL_TEXT
     raw_left: int = 2 * _MAX_RAW
+    sight: Sight = field(default_factory=Sight)
 
     def text(self, place: bytes, text: bytes, limit: int = MAX_TEXT) -> bytes:
         """Add a text in UTF-8, of a long one the beginning and the end; returns what was added, its letters as they were."""
@@ -105,6 +110,13 @@ def read(message: bytes) -> Document:
     return document
 
 
+def under(header: bytes, document: Document) -> Document:
+    """A document as it would be under another header (fields and the empty line) with the same subject and author: one that
+    begins with the trace field that our MTA will write. The two share their parts, which must not be changed."""
+    facts = HeaderFacts(parse(header[:MAX_SOURCE], _LIMITS).fields).facts
+    return replace(document, header=facts[:_MAX_FACTS])
+
+
 class _Body:
     """Reads the parts of a message into a document."""
 
@@ -139,6 +151,7 @@ class _Body:
             return
         if not part.media_type.startswith(("text/", "message/", "multipart/")):
             self.document.structure.append(b"attached " + kind)
+        self.document.sight.note(part)
         if (form := _form(part, extensions)) is not None:
             raw = self.content(part, form)
             self.show(part, form, raw)
@@ -195,6 +208,7 @@ class _Body:
     def show(self, part: Part, form: str, raw: bytes) -> None:
         """Take in a text that people see."""
         document, facts = self.document, self.document.structure
+        document.sight.invitation |= form == "calendar"
         if form == "html" or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
             raw = _read_html(raw, document)
         else:
@@ -202,6 +216,7 @@ class _Body:
                 _link(b"text", found[0], document)
         text = document.text(b"text", raw)
         if text:
+            document.sight.texts.append(text)
             kind = part.media_type.encode("ascii", "replace")[:30]
             capitals = len(text) - len(text.translate(None, b"AEIORSTNL"))
             facts.append(b"capitals %d" % (capitals * 40 // len(text)))
@@ -252,6 +267,12 @@ def _calendar(raw: bytes) -> bytes:
 
 def _read_html(source: bytes, document: Document) -> bytes:
     reading = html.read(source)
+    sight = document.sight
+    sight.html = True
+    sight.images += reading.images
+    sight.severed += reading.severed
+    sight.hidden.append(reading.hidden[:_MAX_HIDDEN])
+    sight.anchors += reading.anchors[: _MAX_LINKS - len(sight.anchors)]
     for name, target in reading.links:
         _link(name, target, document)
     for target, text in reading.anchors:
@@ -293,6 +314,8 @@ class _LinkRead(NamedTuple):
 def _link(place: bytes, target: bytes, document: Document) -> None:
     if len(document.targets) < _MAX_TARGETS:
         document.targets.append(target.strip()[:400])
+    if len(document.sight.links) < _MAX_TARGETS:
+        document.sight.links.append((place, target.strip()[:_MAX_TARGET]))
     if document.links >= _MAX_LINKS:
         return
     document.links += 1

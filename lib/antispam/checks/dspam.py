@@ -15,11 +15,13 @@ from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import Opinion, OpinionFinding
 from antispam.mail.message import Message, Recipient
+from antispam.mail.shown import shown
 from antispam.mail.verdicts import Action, Verdict
 from antispam.settings.metrics import MetricsSettings
 from antispam.store import StoreError
-from dspam.features import extract
+from dspam.features import keys_of
 from dspam.hashing import Keys
+from dspam.reading import under
 from dspam.schema import dspam_signature
 from dspam.store import pack_keys
 
@@ -52,7 +54,8 @@ def collect(
             return None
         if settings.dspam_sizelimit and message.body.size >= settings.dspam_sizelimit:
             return Finding(too_large=True, honeypot=honeypot)
-        keys = extract(as_delivered(connection, message))
+        # Other checks look at the same reading, under the header as it came.
+        keys = keys_of(under(as_delivered(connection, message, body=False), shown(message).document))
         message.memo[NAME] = keys, _reporters(users, settings)
         return Finding(
             opinions=_opinions(users, message, keys, services),

@@ -35,7 +35,8 @@ class Shown:
         self._message = message
 
     @functools.cached_property
-    def _document(self) -> Document:
+    def document(self) -> Document:
+        """All that the learning filter reads in it, by its header as it came; to be looked at only."""
         return read(self._message.raw())
 
     @functools.cached_property
@@ -54,12 +55,12 @@ class Shown:
 
     @functools.cached_property
     def _texts(self) -> tuple[str, ...]:
-        read_as = [text for place, text in self._document.texts if place == b"text"]
-        return tuple(dict.fromkeys((_line(self._document.written), _undisguised(_line(read_as)))))
+        read_as = [text for place, text in self.document.texts if place == b"text"]
+        return tuple(dict.fromkeys((_line(self.document.written), _undisguised(_line(read_as)))))
 
     def links(self) -> tuple[str, ...]:
         """Where links lead, as they are written, each once."""
-        return tuple(dict.fromkeys(from_wire(target, 400) for target in self._document.targets))
+        return tuple(dict.fromkeys(from_wire(target, 400) for target in self.document.targets))
 
     def attachments(self) -> tuple[str, ...]:
         """Every name under which some reader may save a part."""

@@ -180,7 +180,7 @@ def test_a_dictionary_that_comes_into_being_is_noticed(store):
 
 def test_the_dictionary_sees_where_the_message_comes_from_as_in_a_mailbox(taught, monkeypatch):
     seen = []
-    monkeypatch.setattr("antispam.checks.dspam.extract", lambda raw: seen.append(raw) or [1])
+    monkeypatch.setattr("antispam.checks.dspam.under", lambda header, document: seen.append(header) or document)
     connection = Connection("c", ip="192.0.2.1", name="mx.example.org", helo="a\r\nb\udcff", receiver="mx.example.com")
     collect(connection, message(SPAM), None, services(taught))
     assert seen[0].startswith(b"Received: from a b\xff (mx.example.org [192.0.2.1])\r\n\tby mx.example.com\r\nFrom: ")
