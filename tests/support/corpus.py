@@ -12,6 +12,7 @@ from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 
+from antispam.mail.own_fields import is_ours
 from support.mta import Mta
 from support.places import CACHE
 from support.sink import Delivery
@@ -188,11 +189,16 @@ def header_difference(control: list[Field], filtered: list[Field], ours: Iterabl
     return f"missing: {due[1]!r}" if due else ""
 
 
+def marked(delivery: Delivery) -> bool:
+    """Whether it has fields that only this filter may write: here other filters wrote them."""
+    return any(is_ours(name) for name, _ in raw_fields(delivery.header_block))
+
+
 def compare(
     messages: Sequence[CorpusMessage], control: Run, filtered: Run, ours: frozenset[bytes], notice: bytes
 ) -> Iterator[tuple[str, str, str]]:
     """(name, kind, details) for each message. kind is one of: identical, replaced (an attachment, by our notice),
-    refused (by the MTA itself, in both runs alike), different.
+    refused (by the MTA itself, in both runs alike), different. Marks that are ours to write must be gone.
     """
     for message in messages:
         yield (message.name, *_compare_one(message, control, filtered, ours, notice))
@@ -213,6 +219,10 @@ def _compare_one(
     if (sent.sender, sent.recipients) != (got.sender, got.recipients):
         return "different", f"envelope: {got.sender} {got.recipients}"
     sent_fields, got_fields = _comparable(sent, message), _comparable(got, message)
+    forged = [text for name, text in sent_fields if is_ours(name)]
+    if kept := set(forged).intersection(text for _, text in got_fields):
+        return "different", f"a mark that only the filter may write came in: {min(kept)!r}"
+    sent_fields = [field for field in sent_fields if field[1] not in forged]
     if _is_notice(got, notice):
         # The message as a whole was what had to be replaced: then its own description of its content changes, too.
         sent_fields, got_fields = (

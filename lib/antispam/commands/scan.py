@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -210,11 +210,13 @@ def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
 
 def _short(finding: Any) -> str:
     """Evidence on one line; what is empty, false or nought is left out."""
-    if isinstance(finding, dict):
-        parts = (f"{key}={_short(value)}" for key, value in finding.items() if value)
+    if isinstance(finding, Mapping):
+        parts = (f"{for_log(str(key))}={_short(value)}" for key, value in finding.items() if value)
         return "(" + ", ".join(parts) + ")"
-    if isinstance(finding, list):
+    if isinstance(finding, (list, tuple, set, frozenset)):
         return "[" + ", ".join(_short(item) for item in finding) + "]"
+    if isinstance(finding, bool):
+        return "yes" if finding else "no"
     return f'"{for_log(finding, 2000)}"' if isinstance(finding, str) else str(finding)
 
 

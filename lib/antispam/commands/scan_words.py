@@ -47,7 +47,7 @@ def _changed(findings: Mapping[str, Any]) -> str:
     if replaced:
         words.append("one attachment replaced" if replaced == 1 else f"{replaced} attachments replaced")
     if any(one["remedy"] == "strip" for one in found):
-        words.append("scripts removed from its HTML")
+        words.append("scripts removed")
     return " and ".join(words)
 
 

@@ -9,11 +9,14 @@ import gzip
 import lzma
 import quopri
 import zipfile
+from collections.abc import Iterator
 
 import pytest
 
 from _sgmlfilter import has_script
+from antispam.journey.delivery import Outcome
 from antispam.protocols.attachments import DEFAULT_BANNED, REPLACE, Answer, Rules, inspect, rewrite
+from antispam.service.application import Application
 from support.archives import (
     ARCHIVES,
     PROGRAM,
@@ -24,6 +27,8 @@ from support.archives import (
     zip_with_unicode_path,
     zipped,
 )
+from support.dns import ScriptedResolver
+from support.whole_journey import application, connected, send
 
 MIXED = [("Subject", "s"), ("Content-Type", "multipart/mixed; boundary=x")]
 TEXT = b"Content-Type: text/plain\n\nhello\n"
@@ -246,3 +251,20 @@ def test_scripts_leave_whatever_type_hides_them(fields: str, content: bytes, enc
     decode = {"base64": base64.b64decode, "quoted-printable": quopri.decodestring}.get(encoding, bytes)
     assert not has_script(decode(content).decode("latin-1"))
     assert b"evil" not in decode(content) or b"<x:x-script>" in decode(content)
+
+
+@pytest.fixture(scope="module")
+def filter_of_a_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    config = "[greylist]\nmode = off\n[defang]\nremedy = reject\nunreadable_archives = yes\nmacros = ban\n"
+    with application(tmp_path_factory.mktemp("site"), ScriptedResolver(), config) as made:
+        yield made
+
+
+@pytest.mark.parametrize("content", PARTS.values(), ids=PARTS)
+def test_the_whole_filter_refuses_it(content: bytes, filter_of_a_site: Application) -> None:
+    body = b"--x\n" + b"\n--x\n".join((TEXT, content)) + b"\n--x--\n"
+    fields = [(name.encode(), f" {value}".encode()) for name, value in [("From", "ann@example.net"), *MIXED]]
+    outcome = send(connected(filter_of_a_site), fields, body.replace(b"\n", b"\r\n"))
+    assert isinstance(outcome, Outcome)
+    assert (outcome.verdict.code, outcome.verdict.enhanced) == (550, "5.7.1")
+    assert "attachment that is not accepted" in outcome.verdict.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,13 @@ def test_what_would_be_changed_is_told(shell: Shell) -> None:
     assert "game.exe" in done.output
     assert "program.eml: delivered with one attachment replaced" in done.output
     assert "change: replace the body (by " in done.output
+
+
+def test_what_was_found_is_told_without_python_s_own_words(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("program.eml", PROGRAM), *AS_PARTNER[:2], *AS_PARTNER[4:])
+    assert "found=[(path=[" in done.output
+    assert "dynamic=yes" in done.output
+    assert not re.search(r"\b(True|False|None)\b|\{'|\('", done.output)
 
 
 def test_what_is_told_has_no_pictures(shell: Shell) -> None:
