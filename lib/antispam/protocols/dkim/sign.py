@@ -155,7 +155,7 @@ def _sign_once(
         tags.append(b"x=%d;" % (now + policy.lifetime))
     if signer.identity:
         tags.append(b"i=%s;" % signer.identity.encode("ascii"))
-    value = _fold([*tags, *_h_tag(names), b"bh=%s;" % body_hash]) + b"\n\tb="
+    value = folded([*tags, *names_tag(names), b"bh=%s;" % body_hash]) + b"\n\tb="
     canonical = relaxed_field if policy.relaxed_header else simple_field
     digest = hashlib.sha256(covered + canonical(FIELD_NAME, b" " + value)[:-2]).digest()
     signature = base64.b64encode(signer.key.sign(digest))
@@ -163,13 +163,13 @@ def _sign_once(
     return (value + b"\n\t ".join(lines)).decode("ascii")
 
 
-def _h_tag(names: Sequence[bytes]) -> list[bytes]:
+def names_tag(names: Sequence[bytes]) -> list[bytes]:
     """h= in pieces between which a line may be folded."""
     pieces = [name + b":" for name in names]
     return [b"h=" + pieces[0], *pieces[1:-1], pieces[-1][:-1] + b";"]
 
 
-def _fold(pieces: Iterable[bytes]) -> bytes:
+def folded(pieces: Iterable[bytes]) -> bytes:
     """Pieces set in lines of at most WIDTH columns where they fit; within h= they are joined without a blank."""
     lines = [b""]
     column = len(FIELD_NAME) + 1

@@ -15,11 +15,11 @@ from antispam.protocols.dkim.records import DkimResult
 
 MAX_FIELD = 16384
 _BLANKS = re.compile(rb"[ \t\r\n]+")
-_HOSTNAME = re.compile(rb"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
+HOSTNAME = re.compile(rb"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
 _NUMBER = re.compile(rb"[0-9]{1,76}")
 _REQUIRED = (b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
 _CANONICALIZATIONS = {b"simple": False, b"relaxed": True}
-_ALGORITHMS = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
+ALGORITHMS = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
 
 
 class UnusableSignature(Exception):
@@ -83,10 +83,10 @@ def read_tags(value: bytes) -> dict[bytes, bytes]:
 
 def labels(tags: dict[bytes, bytes]) -> Labels:
     """What the field calls itself; parts that are not plain printable ASCII stay empty."""
-    domain = _ascii_domain(tags.get(b"d", b""))
+    domain = signing_domain(tags.get(b"d", b""))
     return Labels(
         domain=domain,
-        selector=_printable(tags.get(b"s", b"")) if _HOSTNAME.fullmatch(tags.get(b"s", b"")) else "",
+        selector=_printable(tags.get(b"s", b"")) if HOSTNAME.fullmatch(tags.get(b"s", b"")) else "",
         algorithm=_printable(tags.get(b"a", b""), 32),
         identity=_printable(_without_blanks(tags.get(b"i", b""))),
         prefix=_printable(_without_blanks(tags.get(b"b", b""))[:8]),
@@ -103,26 +103,26 @@ def parse_signature(name: bytes, value: bytes, tags: dict[bytes, bytes], now: in
     algorithm = tags[b"a"].lower()
     if algorithm == b"rsa-sha1":
         raise UnusableSignature(DkimResult.PERMERROR, "rsa-sha1 is no longer accepted (RFC 8301)")
-    if algorithm not in _ALGORITHMS:
+    if algorithm not in ALGORITHMS:
         raise UnusableSignature(DkimResult.NEUTRAL, "unknown signature algorithm")
-    domain = _ascii_domain(tags[b"d"])
-    if not domain or not _HOSTNAME.fullmatch(tags[b"s"]) or len(tags[b"s"]) + len(domain) > 230:
+    domain = signing_domain(tags[b"d"])
+    if not domain or not HOSTNAME.fullmatch(tags[b"s"]) or len(tags[b"s"]) + len(domain) > 230:
         raise UnusableSignature(DkimResult.NEUTRAL, "malformed domain or selector")
     names = tuple(name.strip().lower() for name in tags[b"h"].split(b":"))
     if b"from" not in names:
         raise UnusableSignature(DkimResult.PERMERROR, "From field not signed")
-    _check_times(tags, now, skew)
-    relaxed_header, relaxed_body = _canonicalization(tags.get(b"c", b"simple/simple"))
+    check_times(tags, now, skew)
+    relaxed_header, relaxed_body = canonicalization(tags.get(b"c", b"simple/simple"))
     return Signature(
         domain=domain,
         selector=tags[b"s"].decode("ascii").lower(),
-        key_type=_ALGORITHMS[algorithm],
-        signature=_base64(tags[b"b"]),
-        body_hash=_base64(tags[b"bh"]),
+        key_type=ALGORITHMS[algorithm],
+        signature=decoded_base64(tags[b"b"]),
+        body_hash=decoded_base64(tags[b"bh"]),
         signed_names=names,
         relaxed_header=relaxed_header,
         relaxed_body=relaxed_body,
-        body_limit=_number(tags[b"l"]) if b"l" in tags else None,
+        body_limit=number(tags[b"l"]) if b"l" in tags else None,
         identity_domain=_identity_domain(tags, domain),
         own_field=(relaxed_field if relaxed_header else simple_field)(name, without_signature(value))[:-2],
     )
@@ -150,20 +150,20 @@ def _check_required(tags: dict[bytes, bytes]) -> None:
         raise UnusableSignature(DkimResult.NEUTRAL, "unknown key query method")
 
 
-def _check_times(tags: dict[bytes, bytes], now: int, skew: int) -> None:
-    signed_at = _number(tags[b"t"]) if b"t" in tags else None
+def check_times(tags: dict[bytes, bytes], now: int, skew: int) -> None:
+    signed_at = number(tags[b"t"]) if b"t" in tags else None
     if signed_at is not None and signed_at > now + skew:
         raise UnusableSignature(DkimResult.PERMERROR, "signature time is in the future")
     if b"x" not in tags:
         return
-    expires = _number(tags[b"x"])
+    expires = number(tags[b"x"])
     if signed_at is not None and expires < signed_at:
         raise UnusableSignature(DkimResult.PERMERROR, "signature expires before it was made")
     if expires < now - skew:
         raise UnusableSignature(DkimResult.PERMERROR, "signature expired", expired=True)
 
 
-def _canonicalization(c: bytes) -> tuple[bool, bool]:
+def canonicalization(c: bytes) -> tuple[bool, bool]:
     header, _, body = c.lower().partition(b"/")
     try:
         return _CANONICALIZATIONS[header.strip()], _CANONICALIZATIONS[body.strip() or b"simple"]
@@ -175,27 +175,27 @@ def _identity_domain(tags: dict[bytes, bytes], domain: str) -> str:
     """The domain of i=, which must be that of d= or below it (RFC 6376 section 3.5)."""
     if b"i" not in tags:
         return domain
-    found = _ascii_domain(_without_blanks(tags[b"i"]).rpartition(b"@")[2])
+    found = signing_domain(_without_blanks(tags[b"i"]).rpartition(b"@")[2])
     if found != domain and not found.endswith("." + domain):
         raise UnusableSignature(DkimResult.PERMERROR, "i= is outside of d=")
     return found
 
 
-def _ascii_domain(raw: bytes) -> str:
+def signing_domain(raw: bytes) -> str:
     """A domain name in lower-case A-labels, "" where it is none. U-labels (RFC 8616) are converted."""
     if not raw.isascii():
         name = ascii_domain(raw[:1000].decode("utf-8", "surrogateescape"))
         raw = name.encode("ascii") if name else b""
-    return raw.decode("ascii").lower() if len(raw) <= 253 and _HOSTNAME.fullmatch(raw) else ""
+    return raw.decode("ascii").lower() if len(raw) <= 253 and HOSTNAME.fullmatch(raw) else ""
 
 
-def _number(digits: bytes) -> int:
+def number(digits: bytes) -> int:
     if not _NUMBER.fullmatch(digits):
         raise UnusableSignature(DkimResult.NEUTRAL, "signature syntax error: not a number")
     return int(digits)
 
 
-def _base64(text: bytes) -> bytes:
+def decoded_base64(text: bytes) -> bytes:
     try:
         return base64.b64decode(_without_blanks(text), validate=True)
     except binascii.Error:

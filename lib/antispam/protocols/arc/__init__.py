@@ -1,0 +1,21 @@
+"""ARC (RFC 8617): what servers on the way say of the authentication that they saw, sealed so that nobody can change it later.
+
+Pure, as the DKIM code on which it stands: look-ups and the time are arguments.
+"""
+
+from antispam.protocols.arc.chain import MAX_SETS, ArcResult, Chain, Hop
+from antispam.protocols.arc.reported import Reported, reported
+from antispam.protocols.arc.seal import SealingPolicy, seal
+from antispam.protocols.arc.verify import verify_chain
+
+__all__ = [
+    "MAX_SETS",
+    "ArcResult",
+    "Chain",
+    "Hop",
+    "Reported",
+    "SealingPolicy",
+    "reported",
+    "seal",
+    "verify_chain",
+]
