@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from antispam.checks import (
     antivirus,
+    arc,
+    arc_seal,
     archive,
     attachments,
     authentication_results,
@@ -67,6 +69,7 @@ from antispam.journey.contract import (
 
 APPLIES: list[Applies] = [
     antivirus,
+    arc_seal,
     archive,
     author_domain,
     auto_whitelist,
@@ -88,10 +91,11 @@ APPLIES: list[Applies] = [
     wiretap,
     words,
 ]
-READY: list[Ready] = [author_domain, callback, dkim, dmarc, reputation, reputation_signed, spf_fail]
+READY: list[Ready] = [arc, author_domain, callback, dkim, dmarc, reputation, reputation_signed, spf_fail]
 PERFORM: list[Performs] = [feedback, own_mail]
 READDRESS: list[Readdresses] = [srs]
 ACT: list[Acts] = [
+    arc_seal,
     archive,
     attachments,
     authentication_results,
@@ -108,6 +112,7 @@ ACT: list[Acts] = [
 ]
 CONTENT: list[Divides] = [scrub, spam_action, srs_sign]
 POINTS: list[Scores] = [
+    arc,
     author_domain,
     connection,
     dkim,

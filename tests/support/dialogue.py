@@ -479,20 +479,27 @@ class Player:
 
 _PREPARE = re.compile(
     r"(?:signed by (?P<selector>\S+) of (?P<domain>[^\s,]+)(?P<length> with length)?)?(?:, then )?"
-    r'(?:"(?P<old>[^"]*)" changed to "(?P<new>[^"]*)")?'
+    r'(?:"(?P<old>[^"]*)" changed to "(?P<new>[^"]*)")?(?:, then )?'
+    r'(?P<seals>(?:sealed by \S+ of \S+ saying "[^"]*"(?:, then )?)*)'
 )
+_SEAL = re.compile(r'sealed by (\S+) of (\S+) saying "([^"]*)"')
 
 
 def _prepared(message: bytes, how: str, dialogue: Dialogue) -> bytes:
     found = _PREPARE.fullmatch(how)
     if found is None:
-        raise ValueError('message [signed by SELECTOR of DOMAIN [with length]][, then "OLD" changed to "NEW"]:')
+        raise ValueError(
+            'message [signed by SELECTOR of DOMAIN [with length]][, then "OLD" changed to "NEW"]'
+            '[, then sealed by SELECTOR of DOMAIN saying "RESULTS"]...:'
+        )
     if found["selector"]:
         message = dialogue.keys[found["selector"], found["domain"]].sign(message, length=bool(found["length"]))
     if found["old"]:
         if found["old"].encode() not in message:
             raise ValueError(f"the message does not contain {found['old']!r}")
         message = message.replace(found["old"].encode(), found["new"].replace("\\r\\n", "\r\n").encode())
+    for selector, domain, results in _SEAL.findall(found["seals"]):
+        message = dialogue.keys[selector, domain].seal(message, results)
     return message
 
 

@@ -66,6 +66,18 @@ class SigningKey:
         )
         return bytes(field) + message
 
+    def seal(self, message: bytes, results: str) -> bytes:
+        """The message with an ARC set on top (RFC 8617) that reports `results`, which begin with the name of who saw them. To
+        go on with a chain they must say what state it is in: `arc=pass`."""
+        reported = f"Authentication-Results: {results}\r\n".encode()
+        server = results.partition(";")[0].strip().encode()
+        fields = dkim.arc_sign(
+            reported + message, self.selector.encode(), self.domain.encode(), self._dkimpy_key, server
+        )
+        if not fields:
+            raise ValueError(f"dkimpy seals nothing for {results!r}")
+        return b"".join(fields) + message
+
 
 def _pem(private: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey, form: serialization.PrivateFormat) -> bytes:
     return private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

@@ -13,6 +13,7 @@ from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import (
+    ArcFinding,
     AuthFinding,
     ClientClass,
     ConnectionFinding,
@@ -25,8 +26,10 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.host_name import own_host_name
+from antispam.protocols.arc import ArcResult
 from antispam.protocols.authentication_results import (
     FIELD_NAME,
+    arc_clause,
     auth_result,
     check_authserv_id,
     dkim_results,
@@ -139,6 +142,9 @@ def _results(
     dkim = findings.get(DkimFinding)
     if dkim is not None and not dkim.error:
         results += dkim_results(dkim.signatures, broken)
+    arc = findings.get(ArcFinding)
+    if arc is not None and not arc.error:
+        results.append(arc_clause("pass" if arc.result is ArcResult.PASS else "fail", reason=arc.reason))
     dmarc = findings.get(DmarcFinding)
     if dmarc is not None:
         results.append(_dmarc(dmarc))

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-from antispam.checks._shared.dkim_keys.lookup import key_lookup
-from antispam.deadline import Deadline
+from antispam.checks._shared.dkim_keys.lookup import BesideOneAnother, is_known, key_lookup
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable, Policy, apply_entry, parse_policy
 from antispam.mail.authors import authors, from_our_users
@@ -24,7 +20,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict, reject, tempfail
 from antispam.net.addresses import Mailbox, parse_mailbox
-from antispam.net.resolver import DNSTemporaryError, Lookup
+from antispam.net.resolver import DNSTemporaryError
 from antispam.protocols.dkim import DkimResult, Limits, SignatureResult, Verification, foremost, verify
 from antispam.settings import CheckSettings, option, section
 
@@ -35,8 +31,6 @@ OTHERWISE = (
 )
 Finding = DkimFinding
 LOOKS_UP = True
-
-T = TypeVar("T")
 
 # A guess at what the tags say, good enough to know whether their key was asked for before.
 _DOMAIN = re.compile(rb"(?:^|;)\s*d\s*=\s*([^;\s]+)")
@@ -99,7 +93,7 @@ def ready(message: Message, services: Services) -> bool:
         if domain is None or selector is None:
             return False
         name = f"{selector[1].decode('ascii', 'replace')}._domainkey.{domain[1].decode('ascii', 'replace')}"
-        if not _known(services.resolver, name.lower()):
+        if not is_known(services.resolver, name.lower()):
             return False
     return True
 
@@ -131,7 +125,7 @@ def _verified(message: Message, services: Services) -> Verification:
         key_lookup(services.resolver, services.deadline),
         now=int(services.clock()),
         limits=Limits(max_signatures=settings.max_signatures, min_rsa_bits=settings.min_key),
-        run_lookups=_BesideOneAnother(services.resolver),
+        run_lookups=BesideOneAnother(services.resolver),
     )
 
 
@@ -145,31 +139,6 @@ def _practice(domain: str, services: Services) -> str:
         return "temperror"
     match = _PRACTICE.match(texts[0]) if len(texts) == 1 else None
     return match[1].decode("ascii") if match else "unknown"
-
-
-class _BesideOneAnother:
-    """Runs look-ups at the same time, in threads of this message alone: a sender with ten slow name servers must not
-    make other messages wait for a shared pool. Answers that the resolver already has cost no thread."""
-
-    def __init__(self, resolver: Lookup) -> None:
-        self._resolver = resolver
-
-    def __call__(self, fetch: Callable[[str], T], names: Sequence[str]) -> Iterable[T]:
-        waiting = [name for name in names if not _known(self._resolver, name)] if len(names) > 1 else []
-        if len(waiting) < 2:
-            return map(fetch, names)
-        with ThreadPoolExecutor(len(waiting), thread_name_prefix="dkim-key") as pool:
-            pending = {name: pool.submit(fetch, name) for name in waiting}
-            return [pending[name].result() if name in pending else fetch(name) for name in names]
-
-
-def _known(resolver: Lookup, name: str) -> bool:
-    """Whether the answer is in the cache: with no time left the resolver says only what it knows."""
-    try:
-        resolver.lookup(name, "TXT", Deadline.after(0))
-    except DNSTemporaryError:
-        return False
-    return True
 
 
 def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

@@ -13,7 +13,7 @@ from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import every_author, from_our_users, is_overlong, proved_domains
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import AuthorPolicy, DkimFinding, DmarcFinding, Override, SpfFinding
+from antispam.mail.evidence import ArcFinding, AuthorPolicy, DkimFinding, DmarcFinding, Override, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.remedies import Answer, answered
@@ -157,6 +157,9 @@ def _under_rules(found: Evaluation, message: Message, settings: Settings) -> Aut
     by = next((domain for domain in sorted(proved_domains(message)) if domain in lists), "")
     if by:
         return AuthorPolicy(found=found, override=Override.MAILING_LIST, because=by)
+    arc = message.findings.get(ArcFinding)
+    if arc is not None and found.domain in arc.authors:
+        return AuthorPolicy(found=found, override=Override.ARC, because=arc.trusted)
     return AuthorPolicy(found=found)
 
 

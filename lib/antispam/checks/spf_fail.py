@@ -1,7 +1,8 @@
 """An SPF fail, once the whole message is there: is it forged, or was it forwarded?
 
 A forwarder that keeps the envelope sender makes SPF fail, and a DKIM signature survives it. So a fail is refused only where no
-signature passes whose domain goes with From or MAIL FROM. Evidence and settings are those of checks/spf.py.
+signature passes whose domain goes with From or MAIL FROM, and no trusted sealer (checks/arc.py) saw the sender proved. Evidence
+and settings are those of checks/spf.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import authors
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import DkimFinding, SpfFailFinding, SpfFinding
+from antispam.mail.evidence import ArcFinding, DkimFinding, SpfFailFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Action, Verdict
@@ -62,6 +63,9 @@ def _found(message: Message, services: Services, deadline: Deadline) -> SpfFailF
     signatures = dkim.signatures if dkim is not None else ()
     if signatures and not message.body.complete:
         return SpfFailFinding(vouched="the message is signed, and too large to be verified")
+    arc = message.findings.get(ArcFinding)
+    if arc is not None and (arc.authors or arc.sender):
+        return SpfFailFinding(vouched=f"ARC seal of {arc.trusted}, which saw {arc.sender or arc.authors[0]} proved")
     undecided = ""
     for one in signatures:
         if not one.domain or one.result not in (DkimResult.PASS, DkimResult.TEMPERROR):
@@ -106,4 +110,4 @@ def decide(
         return CONTINUE
     if finding.vouched:
         return Verdict(Action.CONTINUE, reason=f"{waiting.reason}, not refused: {finding.vouched}")
-    return dataclasses.replace(waiting, reason=f"{waiting.reason}, and no signature that vouches")
+    return dataclasses.replace(waiting, reason=f"{waiting.reason}, and nothing that vouches")

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from antispam.mail.findings import Finding
 from antispam.mail.score import Counted
+from antispam.protocols.arc import ArcResult
 from antispam.protocols.callback_dialogue import Outcome
 from antispam.protocols.dkim import SignatureResult
 from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation
@@ -138,6 +139,31 @@ class DkimFinding(Finding):
     practice: str = ""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArcFinding(Finding):
+    """The chain of seals that servers on the way put on the message (RFC 8617), found at its end.
+
+    result    the state of the chain
+    reason    in words, "" with a pass
+    sealers   the domains that sealed, the newest first
+    trusted   the sealer whose word counts here: of the trusted ones at the end of the way the first; "" for none
+    authors   author domains that this sealer saw proved
+    sender    the domain of MAIL FROM that it saw pass SPF, if that is the one of this message; "" for none
+    instances how many sets there are, 0 where they can't be counted
+    ended     an earlier server found the chain broken
+    """
+
+    check: ClassVar[str] = "arc"
+    result: ArcResult = ArcResult.NONE
+    reason: str = ""
+    sealers: tuple[str, ...] = ()
+    trusted: str = ""
+    authors: tuple[str, ...] = ()
+    sender: str = ""
+    instances: int = 0
+    ended: bool = False
+
+
 class Override(enum.StrEnum):
     """Why this site does not do what the owner of an author domain asks for; the words stand in the results."""
 
@@ -145,6 +171,7 @@ class Override(enum.StrEnum):
     NEVER = "exempt here"
     FORWARDER = "trusted forwarder"
     MAILING_LIST = "mailing list"
+    ARC = "arc"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,7 +180,7 @@ class AuthorPolicy:
 
     found     what the standard says of it
     override  the rule of this site that goes before, None for none
-    because   the forwarder or the list, "" where the rule names the author domain
+    because   the forwarder, list or sealer, "" where the rule names the author domain
     """
 
     found: Evaluation

@@ -66,6 +66,10 @@ TESTS: tuple[Test, ...] = (
     # dkim
     Test("DKIM_INVALID", 0.5, "dkim", "Lists and forwarders break signatures, too, so that this says little."),
     Test("DKIM_NONE", 0.2, "dkim", "Nearly all mail is signed today."),
+    # arc
+    Test(
+        "ARC_TRUSTED", -1.0, "arc", "A forwarder that this site trusts saw the author proved, and nobody changed that."
+    ),
     # dmarc
     Test("DMARC_REJECT", 4.0, "dmarc", "The owner of the author's domain asks to refuse such mail as forged."),
     Test("DMARC_QUAR", 3.0, "dmarc", "The owner of the author's domain asks to put such mail aside as forged."),

@@ -69,6 +69,12 @@ def dkim_results(signatures: Sequence[SignatureResult], broken: Collection[Signa
     return [dkim_result(one, BROKEN if one in broken else "") for one in signatures] or ["dkim=none"]
 
 
+def arc_clause(result: str, *, reason: str = "") -> str:
+    """The state of the chain of seals (RFC 8617 section 10.1, which knows none, pass and fail)."""
+    clause = core.AuthenticationResult("arc", result=_checked(result), reason=_value(reason) or None)
+    return str(clause)
+
+
 def dmarc_result(result: str, *, author: str = "", policy: str = "", reason: str = "") -> Result:
     """What DMARC says of one author domain (RFC 9989): the domain in From, and the policy that was applied."""
     clause = dmarc.DMARCAuthenticationResult(result=_checked(result), reason=_value(reason) or None)

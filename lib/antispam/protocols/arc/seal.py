@@ -36,7 +36,7 @@ def seal(
     policy: SealingPolicy = DEFAULT_POLICY,
 ) -> tuple[tuple[str, str], ...]:
     """The fields of a new set, name and value, in the order in which they are put on top one after the other; none where the
-    chain can't be gone on with: it has ended, is full, or its sets can't be counted.
+    chain can't be gone on with: it has ended, is full, its state isn't known, or its sets can't be counted.
 
     headers  (name, value) as the message will leave, all other edits included
     results  the value of our Authentication-Results for the message as it came, authserv-id first
@@ -45,7 +45,9 @@ def seal(
 
     Values are folded by LF and TAB, as libmilter takes them.
     """
-    if chain.ended or chain.instances >= MAX_SETS or not any(name.strip().lower() == b"from" for name, _ in headers):
+    if chain.ended or chain.result is ArcResult.TEMPERROR or chain.instances >= MAX_SETS:
+        return ()
+    if not any(name.strip().lower() == b"from" for name, _ in headers):
         return ()
     sets = fields_of_chain(headers)
     if sets and not chain.instances:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from antispam.checks import dkim as dkim_check
 from antispam.checks import dkim_sign
+from antispam.checks._shared.dkim_keys import signing
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import parse_text
@@ -236,7 +237,7 @@ def test_check_config_reminds_of_names_that_sendmail_quotes_after_signing(tmp_pa
     file = tmp_path / "sendmail.cf"
     if cf is not None:
         file.write_text(cf)
-    monkeypatch.setattr(dkim_sign, "SENDMAIL_CF", file)
+    monkeypatch.setattr(signing, "SENDMAIL_CF", file)
     warnings = dkim_sign.Settings(keys=BOTH).warnings
     assert any("confMUST_QUOTE_CHARS" in warning for warning in warnings) == bool(quoted)
     assert all(f"one of {quoted} into" in warning for warning in warnings)
