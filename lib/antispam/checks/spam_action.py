@@ -1,4 +1,7 @@
-"""What does this recipient want done, if it is spam? And what do mail programs hear of it?"""
+"""What does this recipient want done, if it is spam? And what do mail programs hear of it?
+
+The one place for what happens to spam: from `[score] mark` on, spam_action of [dspam] is done; the thresholds above it do more.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ import math
 from collections.abc import Hashable
 
 from antispam.journey.services import Services
-from antispam.learning.people import address_list
+from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, SignaturePlace
 from antispam.mail.access_map import AccessMap, AccessTable
+from antispam.mail.authors import is_whitelisted
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import accepted_by
 from antispam.mail.draft import Draft
+from antispam.mail.evidence import ScoreFinding
 from antispam.mail.findings import Findings
-from antispam.mail.learned_evidence import Opinion, OpinionFinding, SpamAction, SpamFinding
+from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached, SpamAction, SpamFinding
 from antispam.mail.message import Message, Recipient
+from antispam.mail.score import told
+from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.verdicts import Action, Verdict, discard, hold, quarantine, reject
+from antispam.settings import Mode
 from antispam.store import StoreError
-from dspam.learner import SPAM_AT
 from dspam.tags import with_tag
 
 NAME = "spam_action"
@@ -26,14 +33,14 @@ OTHERWISE = (
     "preferences` what it does with spam for this user."
 )
 Finding = SpamFinding
-Settings = DspamSettings
+Settings = ScoreSettings
+ALSO_READS = (DspamSettings,)
 
-# SpamAssassin's scale, which webmails know: 5 is where spam begins.
-REQUIRED = 5.0
-_MAX_SCORE = 99.9
+_MAX_LEVEL = 50  # stars
+_FOLD_AT = 62  # octets of a line of a field; its name stands before the first
 _HONEYPOT = "honeypot"
 _REFUSAL = (
-    "The message looks like spam to a filter that learns from what people here report.\n"
+    "The message looks like spam to the filter here.\n"
     "If it is not, please tell the recipient in another way, and quote the reference."
 )
 
@@ -44,8 +51,9 @@ def collect(
     """None where the message was not looked at."""
     if message is None or recipient is None or services.people is None:
         return None
-    found = message.findings.get(OpinionFinding)
-    if found is None or found.error:
+    found = _classified(message, services)
+    score = recipient.findings.get(ScoreFinding)
+    if found is None and (score is None or score.error):
         return None
     try:
         user = services.people.user_of(recipient.address)
@@ -55,12 +63,10 @@ def collect(
         return Finding(error=f"preferences: {error}")
     if settings.opt_out or recipient.address in address_list(settings.dspam_exempt):
         return Finding(user=user or "", in_text=in_text, because="not to be filtered")
-    opinion = found.of_user(user or "") or found.of_user("")  # beyond the first hundred users, that of everybody else
-    accepted = accepted_by(message.decisions)
-    is_spam, because = _judged(found, opinion, settings)
-    if accepted is not None:
-        is_spam, because = False, f"accepted: {accepted.verdict.reason}"
-    if recipient.address in address_list(settings.honeypot):
+    opinion = _opinion(found, user)
+    reached = _reached(score.total, settings) if score is not None and not score.error else Reached.NONE
+    reached, because = _judged(message, found, opinion, settings, reached)
+    if found is not None and recipient.address in address_list(settings.honeypot):
         because = _HONEYPOT
     refused = recipient.address in address_list(settings.dspam_reject)
     return Finding(
@@ -69,10 +75,24 @@ def collect(
         subject=settings.spam_subject,
         in_text=in_text if user is None else settings.signature_location is SignaturePlace.MESSAGE,
         opinion=opinion,
-        is_spam=is_spam,
-        least=settings.least,
+        is_spam=reached is not Reached.NONE,
+        reached=reached,
+        required=None if math.isinf(settings.mark) else settings.mark,
         because=because,
     )
+
+
+def _classified(message: Message, services: Services) -> OpinionFinding | None:
+    """What the learner found, where more than the log is to hear of it."""
+    found = message.findings.get(OpinionFinding)
+    enforced = services.settings[DspamSettings].mode is Mode.ENFORCE
+    return found if found is not None and not found.error and enforced else None
+
+
+def _opinion(found: OpinionFinding | None, user: str | None) -> Opinion | None:
+    if found is None:
+        return None
+    return found.of_user(user or "") or found.of_user("")  # beyond the first hundred users, that of everybody else
 
 
 def _in_text(message: Message, services: Services) -> bool:
@@ -90,44 +110,68 @@ def _in_text(message: Message, services: Services) -> bool:
     return bool(message.memo[NAME])
 
 
-def _judged(found: OpinionFinding, opinion: Opinion | None, settings: DspamSettings) -> tuple[bool, str]:
-    """Whether it is spam, and what says so where it is not the dictionary."""
-    if found.whitelisted:
-        return False, "the sender is in dspam_whitelist"
-    if found.honeypot:
-        return True, "it went to a honeypot, too"
-    if opinion is None:
-        return False, ""
+def _reached(points: float, settings: DspamSettings) -> Reached:
+    """The highest threshold: the figure that is written is the one that counts."""
+    thresholds = (
+        (Reached.DISCARD, settings.discard),
+        (Reached.REFUSE, settings.refuse),
+        (Reached.QUARANTINE, settings.quarantine),
+        (Reached.MARK, settings.mark),
+    )
+    return next((reached for reached, least in thresholds if points >= least), Reached.NONE)
+
+
+def _judged(
+    message: Message, found: OpinionFinding | None, opinion: Opinion | None, settings: DspamSettings, reached: Reached
+) -> tuple[Reached, str]:
+    """What counts in the end, and what says so where it is not the score."""
+    accepted = accepted_by(message.decisions)
+    if accepted is not None:
+        return Reached.NONE, f"accepted: {accepted.verdict.reason}"
+    if _is_trusted(message, found, settings):
+        return Reached.NONE, "the sender is in dspam_whitelist"
+    if found is not None and found.honeypot:
+        return max(reached, Reached.MARK, key=list(Reached).index), "it went to a honeypot, too"
     known = settings.whitelist_threshold
-    if known and found.authenticated and opinion.author_ham >= known and not opinion.author_spam:
-        return False, f"the author is known from {opinion.author_ham} honest messages"
-    return opinion.is_spam, ""
+    proved = opinion if found is not None and found.authenticated else None
+    if proved is not None and known and proved.author_ham >= known and not proved.author_spam:
+        return Reached.NONE, f"the author is known from {proved.author_ham} honest messages"
+    return reached, ""
+
+
+def _is_trusted(message: Message, found: OpinionFinding | None, settings: DspamSettings) -> bool:
+    if found is not None:
+        return found.whitelisted
+    return is_whitelisted(message) or is_listed(message, address_list(settings.dspam_whitelist))
 
 
 def decide(
-    finding: SpamFinding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable
+    finding: SpamFinding, findings: Findings, settings: ScoreSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
-    """Until enough was learned nothing worse than tagging happens."""
+    """The thresholds above `mark` do more than spam_action, never less."""
     if finding.because == _HONEYPOT:
         return discard("sent to a honeypot")
     whose = f" for {finding.user}" if finding.user else ""
     because = f": {finding.because}" if finding.because else ""
     if not finding.is_spam:
         return Verdict(Action.CONTINUE, reason=f"not spam{whose}{because}" if finding.because else "")
-    if finding.probability is not None and not finding.because:
-        because = f", probability {finding.probability:.4f}"
-    reason = f"spam{whose}{because}"
-    opinion = finding.opinion
-    if opinion is None or min(opinion.spam, opinion.ham) < finding.least:
-        return Verdict(Action.CONTINUE, reason=f"{reason}; too little was learned to do more than tag it")
-    match finding.action:
-        case SpamAction.REJECT:
-            return reject(_REFUSAL, reason)
-        case SpamAction.QUARANTINE:
-            return quarantine(reason)
-        case SpamAction.HOLD:
-            return hold(reason)
+    probability = f", probability {finding.probability:.4f}" if finding.probability is not None else ""
+    reason = f"spam{whose}{because or probability}"
+    stopped = reason if because else f"{reason}{_score_of(findings)}"  # a refusal's line in the log has nothing else
+    if finding.reached is Reached.DISCARD:
+        return discard(stopped)
+    if finding.reached is Reached.REFUSE or finding.action is SpamAction.REJECT:
+        return reject(_REFUSAL, stopped)
+    if finding.action is SpamAction.HOLD:
+        return hold(stopped)
+    if finding.reached is Reached.QUARANTINE or finding.action is SpamAction.QUARANTINE:
+        return quarantine(stopped)
     return Verdict(Action.CONTINUE, reason=reason)
+
+
+def _score_of(findings: Findings) -> str:
+    score = findings.get(ScoreFinding)
+    return "" if score is None else f", score {told(score.total, score.tests)}"
 
 
 def content(finding: SpamFinding) -> Hashable:
@@ -147,45 +191,58 @@ def _is_tagged(finding: SpamFinding) -> bool:
 
 def _result(finding: SpamFinding) -> str:
     """In DSPAM's words; "" where nobody had an opinion."""
+    if finding.opinion is None and not (finding.is_spam and finding.because):
+        return ""
     if finding.is_spam:
         return "Spam"
-    if finding.opinion is None:
-        return ""
     return "Whitelisted" if finding.because else "Innocent"
 
 
 def act(finding: SpamFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Write what was found for mail programs and people."""
-    opinions = {one.findings[Finding].opinion for one in draft.recipients}  # type: ignore[attr-defined]
+    """Write what was found for mail programs and people. What concerns one recipient alone is no business of another: it is
+    written only where all who get this copy share it."""
     if result := _result(finding):
         draft.append_header("X-DSPAM-Result", result)
+    opinions = {one.findings[Finding].opinion for one in draft.recipients}  # type: ignore[attr-defined]
     if len(opinions) == 1 and finding.opinion is not None:
-        _write_score(finding, finding.opinion, draft)  # what one user's dictionary says is no business of another's
+        probability = finding.opinion.probability
+        draft.append_header("X-DSPAM-Confidence", f"{abs(2 * probability - 1):.4f}")
+        draft.append_header("X-DSPAM-Probability", f"{probability:.4f}")
+    if finding.because != "not to be filtered":
+        _write_score(finding, draft)
     if _is_tagged(finding):
         draft.append_header("X-Spam-Flag", "YES")
         _tag_subject(finding.subject, draft)
     _, reporters = draft.message.memo.get(OpinionFinding.check, (None, ()))
-    if reporters:
+    if reporters and _classified(draft.message, services) is not None:
         draft.append_header("X-DSPAM-Signature", draft.message.ref)
         if finding.in_text and draft.message.body.complete:
             draft.replace_body(with_tag(draft.raw(), draft.message.ref))
 
 
-def _write_score(finding: SpamFinding, opinion: Opinion, draft: Draft) -> None:
-    score = score_of(opinion.probability)
-    draft.append_header("X-DSPAM-Confidence", f"{abs(2 * opinion.probability - 1):.4f}")
-    draft.append_header("X-DSPAM-Probability", f"{opinion.probability:.4f}")
+def _write_score(finding: SpamFinding, draft: Draft) -> None:
+    """In the form of SpamAssassin, which webmails parse."""
+    scores = [one.findings.get(ScoreFinding) for one in draft.recipients]
+    required = {one.findings[Finding].required for one in draft.recipients}  # type: ignore[attr-defined]
+    score = scores[0]
+    if score is None or finding.required is None or len(required) > 1 or any(one != score for one in scores):
+        return
     yes = "Yes" if _is_tagged(finding) else "No"
-    draft.append_header("X-Spam-Status", f"{yes}, score={score:.1f} required={REQUIRED:.1f} tests=DSPAM")
-    if score >= 1:
-        draft.append_header("X-Spam-Level", "*" * min(int(score), 50))
+    begin = f"{yes}, score={score.total:.1f} required={finding.required:.1f} tests="
+    draft.append_header("X-Spam-Status", _folded(begin, [one.test for one in score.tests] or ["none"]))
+    if score.total >= 1:
+        draft.append_header("X-Spam-Level", "*" * min(int(score.total), _MAX_LEVEL))
 
 
-def score_of(probability: float) -> float:
-    """On SpamAssassin's scale: REQUIRED where the probability is SPAM_AT, 0 at even odds."""
-    sure = min(max(probability, 1e-9), 1 - 1e-9)
-    score = REQUIRED * math.log(sure / (1 - sure)) / math.log(SPAM_AT / (1 - SPAM_AT))
-    return min(max(score, -_MAX_SCORE), _MAX_SCORE)
+def _folded(begin: str, tests: list[str]) -> str:
+    """A list without blanks behind its beginning, in lines of a usual length."""
+    lines = [begin]
+    for number, test in enumerate(tests):
+        item = test if number == len(tests) - 1 else f"{test},"
+        if number and len(lines[-1]) + len(item) > _FOLD_AT:
+            lines.append("")
+        lines[-1] += item
+    return "\n\t".join(lines)
 
 
 def _tag_subject(prefix: str, draft: Draft) -> None:

@@ -31,6 +31,10 @@ def _option(settings: type, field: str) -> Preferable:
 
 PREFERENCES: Mapping[str, Preferable] = {
     "spamAction": _option(DspamSettings, "spam_action"),
+    "scoreMark": _option(DspamSettings, "mark"),
+    "scoreQuarantine": _option(DspamSettings, "quarantine"),
+    "scoreRefuse": _option(DspamSettings, "refuse"),
+    "scoreDiscard": _option(DspamSettings, "discard"),
     "spamSubject": _option(DspamSettings, "spam_subject"),
     "signatureLocation": _option(DspamSettings, "signature_location"),
     "optOut": _option(DspamSettings, "opt_out"),

@@ -1,15 +1,17 @@
-"""[dspam]: who the filter's users are, and what is done for each. Several checks read it; users may override a part."""
+"""[dspam]: who the filter's users are, and what is done for each, with the thresholds of [score]. Several checks read it; users
+may override a part."""
 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from antispam.mail.learned_evidence import SpamAction
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.values import duration, lines_of, listed, names, not_negative, positive, size
+from antispam.settings.values import duration, lines_of, listed, names, not_negative, positive, size, threshold
 from dspam.store import Retention
 
 DEFAULT_USER = "site"
@@ -87,10 +89,26 @@ class DspamSettings(CheckSettings):
         "learned enough. What users report teaches the first of them, too",
     )
     least: int = option(
-        100, "messages of each kind that a dictionary must have learned before anything is done about spam"
+        100, "messages of each kind that a dictionary must have learned before its opinion counts in the score"
     )
     spam_action: SpamAction = option(
         SpamAction.TAG, "about spam: deliver, tag (with X-Spam-Flag), quarantine, reject or hold"
+    )
+    mark: float = option(
+        6.0,
+        "from how many points on a message is spam, and [dspam] spam_action is done",
+        section="score",
+        parse=threshold,
+    )
+    quarantine: float = option(
+        math.inf,
+        "from how many points on it is quarantined whatever spam_action says",
+        section="score",
+        parse=threshold,
+    )
+    refuse: float = option(15.0, "from how many points on it is refused", section="score", parse=threshold)
+    discard: float = option(
+        math.inf, "from how many points on it is taken and dropped, unseen", section="score", parse=threshold
     )
     spam_subject: str = option("", "what tag puts before the subject of spam, [SPAM] say", parse=_one_line)
     signature_location: SignaturePlace = option(

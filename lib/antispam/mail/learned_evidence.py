@@ -68,18 +68,29 @@ class OpinionFinding(Finding):
         return next((opinion for opinion in self.opinions if user in opinion.users), None)
 
 
+class Reached(enum.StrEnum):
+    """The highest threshold of [score] that a message reached."""
+
+    NONE = ""
+    MARK = "mark"
+    QUARANTINE = "quarantine"
+    REFUSE = "refuse"
+    DISCARD = "discard"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpamFinding(Finding):
-    """What the learning filter means for one recipient, found at the end of the message.
+    """What a message is to one recipient, found at its end.
 
     user          of the filter, "" for everybody else
     action        what this user wants done about spam
     subject       what is put before the subject then
     in_text       the signature is put into the text, too
-    opinion       what was found for him, None where nothing was asked
-    is_spam       what follows from it
-    least         messages of each kind that must have been learned before more is done than to tag
-    because       what overrules the opinion, or makes it unnecessary; "" for nothing
+    opinion       of the learning filter, None where nothing was asked
+    is_spam       what follows from the score
+    reached       the highest threshold that it reached
+    required      points from which on this user calls a message spam; None for never
+    because       what overrules the score, or makes it unnecessary; "" for nothing
     """
 
     check: ClassVar[str] = "spam_action"
@@ -89,7 +100,8 @@ class SpamFinding(Finding):
     in_text: bool = False
     opinion: Opinion | None = None
     is_spam: bool = False
-    least: int = 0
+    reached: Reached = Reached.NONE
+    required: float | None = None
     because: str = ""
 
     @property

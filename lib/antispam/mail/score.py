@@ -73,3 +73,9 @@ def _points(hit: Hit, test: Test | None, changes: Mapping[str, float]) -> float:
 def total(tests: Iterable[Counted]) -> float:
     """The score, as it is written: with one decimal place."""
     return round(sum(one.points for one in tests), 1)
+
+
+def told(points: float, tests: Iterable[Counted]) -> str:
+    """A score in words, with the tests that it consists of: "7.3 (SPF_FAIL=1.5, BAYES_SPAM=5.8)"."""
+    parts = ", ".join(f"{one.test}={one.points:g}" for one in tests)
+    return f"{points:.1f} ({parts})" if parts else f"{points:.1f}"

@@ -78,6 +78,14 @@ TESTS: tuple[Test, ...] = (
     Test("FROM_AMBIGUOUS", 2.0, "dmarc", "Several From fields, or one that no program can show, hide who writes."),
     # author_domain
     Test("FROM_OURS", 4.0, "author_domain", "The author is one of ours, and neither SPF nor DKIM prove it."),
+    # score
+    Test(
+        "BAYES_SPAM",
+        9.0,
+        "score",
+        "The user's dictionary learned that such mail is spam; called so, it gets 6 or more.",
+    ),
+    Test("BAYES_HAM", -3.0, "score", "The user's dictionary has learned that such mail is honest."),
 )
 
 TABLE: Mapping[str, Test] = MappingProxyType({test.name: test for test in TESTS})

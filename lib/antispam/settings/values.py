@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 import types
 import typing
@@ -164,6 +165,24 @@ def check_url(url: str) -> None:
     """Raises ValueError for what can't be a link in a reply."""
     if url and not _URL.fullmatch(url):
         raise ValueError("expected the address of a page, such as https://mail.example.com/refused")
+
+
+class _Threshold:
+    def __call__(self, text: str) -> float:
+        if text.strip().lower() == "never":
+            return math.inf
+        value = number(text)
+        if not 0 <= value < math.inf:  # a NaN is not, either
+            raise ValueError("expected a number from 0 on; 0 or never switches it off")
+        return value or math.inf
+
+    @staticmethod
+    def show(value: float) -> str:
+        return "never" if math.isinf(value) else f"{value:g}"
+
+
+threshold: Reader = _Threshold()
+"""From how many points on something is done; infinity for 0 and `never`."""
 
 
 _READERS: dict[Any, Reader] = {

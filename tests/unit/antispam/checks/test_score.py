@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from antispam.checks import score
+from antispam.learning.settings import DspamSettings
 from antispam.mail import score as sums  # not its Test by name, which pytest would take for one of its own
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import ClientClass, ConnectionFinding
+from antispam.mail.learned_evidence import Opinion, OpinionFinding
 from antispam.mail.score import Counted, Hit, counted, total
+from antispam.mail.score_table import TABLE
 from antispam.settings import SettingsError, load_text
+from antispam.settings.program import ProgramSettings
+from dspam.learner import SPAM_AT
 from support.checking import message, services
+from support.learning import SPAM
+from support.learning import message as letter
+from support.learning import services as taught
 
 TESTS = {name: sums.Test(name, points, "x", "why") for name, points in (("A", 2.0), ("B", -1.5), ("V", 8.0))}
 
@@ -82,3 +92,39 @@ def test_a_recipient_s_own_tests_count_for_them_alone():
     given = services(score, tests=TESTS)
     totals = [score.collect(Connection("c"), it, one, given).total for one in it.recipients]
     assert totals == [5.0, 2.0]
+
+
+def learned(probability, spam=100, ham=100, config=""):
+    opinion = Opinion(dictionary="site", users=("",), probability=probability, spam=spam, ham=ham)
+    it = letter(SPAM, ["b@example.com"], OpinionFinding(opinions=(opinion,)))
+    settings = load_text(f"[dspam]\n{config}\n", [ProgramSettings, DspamSettings, score.Settings])
+    given = dataclasses.replace(taught(None, settings[DspamSettings]), settings=settings)
+    return score.collect(Connection("c"), it, it.recipients[0], given)
+
+
+def test_what_the_dictionary_just_calls_spam_gets_the_points_of_mark():
+    assert score.points_of(SPAM_AT) == score.CALLED_SPAM
+    assert score.points_of(0.5) == 0
+
+
+@pytest.mark.parametrize(("probability", "most"), [(1.0, "BAYES_SPAM"), (0.0, "BAYES_HAM")])
+def test_its_opinion_is_bounded(probability, most):
+    (one,) = learned(probability).tests
+    assert (one.test, one.points) == (most, TABLE[most].points)
+
+
+@pytest.mark.parametrize(("spam", "ham"), [(99, 100), (100, 99), (0, 0)])
+def test_a_dictionary_that_has_learned_too_little_has_no_opinion(spam, ham):
+    assert learned(0.9999, spam, ham).tests == ()
+
+
+def test_a_user_may_ask_for_less():
+    assert learned(0.9999, 20, 20, "least = 20").total == 9.0
+
+
+def test_even_odds_say_nothing():
+    assert learned(0.5).tests == ()
+
+
+def test_an_opinion_that_is_only_logged_counts_nothing():
+    assert learned(0.9999, config="mode = log").tests == ()

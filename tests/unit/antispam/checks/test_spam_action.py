@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
-from antispam.checks.spam_action import REQUIRED, Finding, act, collect, content, decide, score_of
+from antispam.checks.score import points_of
+from antispam.checks.spam_action import Finding, act, collect, content, decide
+from antispam.learning.settings import DspamSettings
 from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
+from antispam.mail.evidence import ScoreFinding
 from antispam.mail.findings import Findings
-from antispam.mail.learned_evidence import Opinion, OpinionFinding, SpamAction
+from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached, SpamAction
+from antispam.mail.score import Counted
+from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.verdicts import Action, accept
+from antispam.settings import load_text
 from antispam.store import StoreError
-from dspam.learner import SPAM_AT
 from support.learning import HAM, SPAM, dspam_settings, message, services
 
 USERS = "dspam_users = ann\nann = ann@example.com\n"
@@ -26,15 +32,25 @@ def opinion(**changes):
     return Opinion(**(given | changes))
 
 
-def find(config="", to="b@example.com", accepted=None, **found):
-    it = message(SPAM, [to], OpinionFinding(**({"opinions": (opinion(),)} | found)))
+def find(config="", to="b@example.com", accepted=None, points=None, learned=True, thresholds="", **found):
+    """The finding for one recipient; the score is what the opinion counts, unless `points` says otherwise."""
+    opinions = OpinionFinding(**({"opinions": (opinion(),)} | found))
+    it = message(SPAM, [to], *([opinions] if learned else []))
+    if points is None:
+        points = max((points_of(one.probability) for one in opinions.opinions), default=0.0)
+    it.recipients[0].findings.add(scored(points))
     if accepted:
         it.decisions.append(accepted)
-    return collect(Connection("c"), it, it.recipients[0], services(None, dspam_settings(config)))
+    settings = load_text(f"[dspam]\n{config}\n[score]\n{thresholds}", [DspamSettings])[DspamSettings]
+    return collect(Connection("c"), it, it.recipients[0], services(None, settings))
 
 
-def verdict(finding):
-    return decide(finding, Findings(), dspam_settings(), EMPTY)
+def verdict(finding, score=None):
+    return decide(finding, Findings(own=[score] if score else []), ScoreSettings(), EMPTY)
+
+
+def scored(points):
+    return ScoreFinding(total=points, tests=(Counted("BAYES_SPAM", points, "seen"),))
 
 
 def test_a_message_that_was_not_looked_at_is_no_question():
@@ -61,10 +77,47 @@ def test_honest_mail_passes_whatever_is_done_about_spam():
     assert verdict(finding).action is Action.CONTINUE
 
 
-def test_nobody_is_refused_on_the_word_of_a_beginner():
-    finding = find("spam_action = reject", opinions=(opinion(ham=99),))
-    assert verdict(finding).action is Action.CONTINUE
-    assert "too little was learned" in verdict(finding).reason
+@pytest.mark.parametrize(
+    ("points", "thresholds", "action"),
+    [
+        (5.9, "", Action.CONTINUE),
+        (14.9, "", Action.CONTINUE),
+        (15.0, "", Action.REJECT),
+        (99.0, "refuse = never", Action.CONTINUE),
+        (99.0, "refuse = 0", Action.CONTINUE),
+        (8.0, "quarantine = 8", Action.QUARANTINE),
+        (7.9, "quarantine = 8", Action.CONTINUE),
+        (20.0, "discard = 20", Action.DISCARD),
+        (19.9, "discard = 20", Action.REJECT),
+        (5.0, "mark = never\nquarantine = 5", Action.QUARANTINE),
+    ],
+)
+def test_the_thresholds_above_mark_do_more(points, thresholds, action):
+    assert verdict(find(points=points, thresholds=thresholds, learned=False)).action is action
+
+
+@pytest.mark.parametrize(
+    ("wanted", "action"), [("reject", Action.REJECT), ("hold", Action.HOLD), ("deliver", Action.QUARANTINE)]
+)
+def test_a_threshold_does_no_less_than_spam_action(wanted, action):
+    finding = find(f"spam_action = {wanted}", points=9.0, thresholds="quarantine = 8")
+    assert verdict(finding).action is action
+
+
+def test_what_is_refused_names_its_tests_in_the_log_and_not_to_the_sender():
+    found = verdict(find(points=15.0, learned=False), scored(15.0))
+    assert found.reason == "spam, score 15.0 (BAYES_SPAM=15)"
+    assert "15" not in found.text
+
+
+def test_what_nobody_classified_is_judged_by_its_score_alone():
+    assert find(points=6.0, learned=False).is_spam
+    assert not find(points=5.9, learned=False).is_spam
+
+
+def test_a_dictionary_whose_opinion_is_only_logged_counts_nothing():
+    finding = find("mode = log", points=2.0)
+    assert (finding.opinion, finding.is_spam) == (None, False)
 
 
 def test_spam_to_the_domains_of_dspam_reject_is_refused():
@@ -115,10 +168,12 @@ def test_a_store_that_is_gone_is_evidence():
     assert found.error == "preferences: locked"
 
 
-def edits(finding, text=SPAM, remembered=False, others=()):
+def edits(finding, text=SPAM, remembered=False, others=(), scores=()):
     it = message(text, ["b@example.com", *(f"c{number}@example.com" for number, _ in enumerate(others))])
-    for one, its in zip(it.recipients, [finding, *others], strict=True):
+    it.findings.add(OpinionFinding())
+    for number, (one, its) in enumerate(zip(it.recipients, [finding, *others], strict=True)):
         one.findings.add(its)
+        one.findings.add(scores[min(number, len(scores) - 1)] if scores else scored(6.4))
     if remembered:
         it.memo["dspam"] = ((), ("ann",))
     draft = Draft(it)
@@ -135,15 +190,16 @@ def test_the_fields_have_the_form_that_webmails_parse():
         "X-DSPAM-Result": "Spam",
         "X-DSPAM-Confidence": "0.9800",
         "X-DSPAM-Probability": "0.9900",
-        "X-Spam-Status": f"Yes, score={score_of(0.99):.1f} required=5.0 tests=DSPAM",
+        "X-Spam-Status": "Yes, score=6.4 required=6.0 tests=BAYES_SPAM",
         "X-Spam-Flag": "YES",
-        "X-Spam-Level": "*" * int(score_of(0.99)),
+        "X-Spam-Level": "******",
     }
 
 
 def test_honest_mail_carries_no_flag():
-    found = appended(edits(find(opinions=(opinion(is_spam=False, probability=0.01),))))
+    found = appended(edits(find(opinions=(opinion(is_spam=False, probability=0.01),)), scores=[ScoreFinding()]))
     assert found["X-DSPAM-Result"] == "Innocent"
+    assert found["X-Spam-Status"] == "No, score=0.0 required=6.0 tests=none"
     assert not {"X-Spam-Flag", "X-Spam-Level"} & set(found)
 
 
@@ -159,7 +215,8 @@ def test_a_whitelisted_message_is_called_that():
 
 def test_of_several_dictionaries_nobody_reads_another_s_score():
     other = dataclasses.replace(find(), opinion=opinion(dictionary="ann", probability=0.97))
-    assert appended(edits(find(), others=[other])) == {"X-DSPAM-Result": "Spam", "X-Spam-Flag": "YES"}
+    found = edits(find(), others=[other], scores=[scored(6.4), scored(7.0)])
+    assert appended(found) == {"X-DSPAM-Result": "Spam", "X-Spam-Flag": "YES"}
 
 
 def test_the_subject_of_spam_gets_the_prefix_once():
@@ -195,14 +252,30 @@ def test_who_is_no_user_gets_the_copy_that_users_get():
 def test_who_wants_another_action_gets_another_copy():
     assert content(find("spam_action = deliver")) != content(find("spam_action = tag"))
     assert content(find("spam_subject = [SPAM]")) != content(find())
-    honest = {"opinions": (opinion(is_spam=False),)}
+    honest = {"opinions": (opinion(is_spam=False, probability=0.5),)}
     assert content(find("spam_action = deliver", **honest)) == content(find("spam_subject = [SPAM]", **honest))
 
 
-def test_the_score_is_required_where_spam_begins():
-    assert score_of(SPAM_AT) == pytest.approx(REQUIRED)
-    assert score_of(0.5) == 0
-    assert (score_of(0.0), score_of(1.0)) == pytest.approx((-score_of(1.0), score_of(1.0)))
+def test_a_long_list_of_tests_is_folded_behind_commas():
+    tests = tuple(Counted(f"TEST_WITH_A_LONG_NAME_{number:02}", 1.0) for number in range(12))
+    value = appended(edits(find(), scores=[ScoreFinding(total=12.0, tests=tests)]))["X-Spam-Status"]
+    assert max(map(len, value.split("\n"))) <= 78
+    assert value.replace("\n\t", "").endswith(",".join(one.test for one in tests))
+    assert re.match(r"Yes, score=12\.0 required=6\.0 tests=TEST", value)
+
+
+def test_users_with_other_thresholds_do_not_read_each_other_s():
+    other = dataclasses.replace(find(), required=3.0)
+    assert "X-Spam-Status" not in appended(edits(find(), others=[other]))
+
+
+def test_who_calls_nothing_spam_gets_no_score_written():
+    assert "X-Spam-Status" not in appended(edits(find(thresholds="mark = never")))
+
+
+def test_the_highest_threshold_is_remembered():
+    assert find(points=15.0).reached is Reached.REFUSE
+    assert find(points=6.0).reached is Reached.MARK
 
 
 def test_the_finding_can_be_stored_and_read_again():
