@@ -111,7 +111,7 @@ def test_what_is_released_from_the_quarantine_is_not_kept_once_more():
 
 
 def test_what_an_administrator_releases_as_it_is_is_not_asked_about(clamd):
-    it = infected(found=[OwnMailFinding(outbox_id=1, kind="original", as_it_is=True)])
+    it = infected(found=[OwnMailFinding(outbox_id=1, kind="original", unmodified=True)])
     assert judge(antivirus, it, config(clamd)) == (None, None)
 
 
