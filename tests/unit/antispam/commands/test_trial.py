@@ -18,7 +18,7 @@ from support.dns import loopback_nameserver
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 POSTFIX = "from mx.example.org (mail.example.org [192.0.2.1])\n\tby mx.example.com (Postfix) with ESMTP id A for <b@b.example>"
 SENDMAIL = "from mx.example.org ([IPv6:2001:db8::1]) by mx.example.com (8.17.1/8.17.1) with ESMTP id x"
 LETTER = "Return-Path: <ann@partner.example>\nReceived: {}\nFrom: boss@partner.example\nSubject: Lunch\n\nShall we?\n"

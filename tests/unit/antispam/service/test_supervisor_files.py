@@ -9,7 +9,7 @@ import pytest
 from antispam.service.plan import ExitCode, Limits
 from antispam.service.supervisor import GRACE_SECONDS
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module", params=["bms", "spfmilter", "dkim-milter"])

@@ -19,7 +19,7 @@ from antispam.settings import CheckSettings, default_settings, load, load_text
 from support import contract_of_checks
 from support.checking import message, services_of
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 CONFIG = (TOP / "milter.cfg").read_text()
 # An option as milter.cfg shows it: commented out with `;`, on one line or with continuation lines `;\t...`.
 _SHOWN = re.compile(r"^;(?=[a-z_0-9]+ ?=|\t)", re.MULTILINE)

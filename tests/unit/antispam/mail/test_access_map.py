@@ -408,7 +408,7 @@ def test_mistakes_are_logged_when_the_map_is_loaded(path: Path, caplog: pytest.L
     assert warnings[-1] == "access map: 10 more problems"
 
 
-SERVERS = Path(__file__).parents[3] / ".cache" / "servers"
+SERVERS = Path(__file__).parents[4] / ".cache" / "servers"
 
 
 @pytest.mark.servers

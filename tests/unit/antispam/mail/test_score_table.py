@@ -10,7 +10,7 @@ from bms import JOURNEY
 
 from antispam.mail.score_table import TABLE, TESTS
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 HEAD = "| test | points | check | why |\n|---|---|---|---|\n"
 MARK = 6.0
 

@@ -15,7 +15,7 @@ from antispam.protocols.dkim import DkimResult
 from antispam.settings import load_text
 from support.dkim_mail import ED25519, RAW_RSA, pem
 
-TEXT = (Path(__file__).resolve().parents[3] / "docs" / "dkim.md").read_text()
+TEXT = (Path(__file__).resolve().parents[4] / "docs" / "dkim.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
 
 

@@ -176,7 +176,7 @@ def test_damage_anywhere_ends_in_an_answer_or_a_clear_error(tmp_path: Path, dama
         assert sum(len(value) for _, value in read_hash(path)) <= len(content)
 
 
-SERVERS = Path(__file__).parents[3] / ".cache" / "servers"
+SERVERS = Path(__file__).parents[4] / ".cache" / "servers"
 MAKEMAP = SERVERS / "sendmail/usr/libexec/sendmail/makemap"
 POSTMAP = SERVERS / "postfix/usr/sbin/postmap"
 LINES = {f"spf-fail:user{i}@dom{i % 97}.example": f"REJECT text {i}" for i in range(3000)} | {"spf-pass:": "x" * 900}

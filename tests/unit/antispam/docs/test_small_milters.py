@@ -17,7 +17,7 @@ from antispam.settings.dialects import DKIM_MILTER, SPFMILTER
 from antispam.settings.program import ProgramSettings
 from support.dkim_mail import RAW_RSA, pem
 
-TOP = Path(__file__).resolve().parents[3]
+TOP = Path(__file__).resolve().parents[4]
 TEXT = (TOP / "docs" / "small-milters.md").read_text()
 SHARED, OPENDKIM = re.findall(r"```ini\n(.*?)```", TEXT, re.DOTALL)
 

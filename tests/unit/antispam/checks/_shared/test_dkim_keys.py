@@ -32,7 +32,7 @@ from support.dns import TIMEOUT, ScriptedResolver, loopback_nameserver
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[5]
 NAME = "s._domainkey.example.com"
 DAY = 86400.0
 PACE = Pace(wait=DAY, keep=7 * DAY)

@@ -20,7 +20,7 @@ from antispam.settings import load_text
 from antispam.settings.program import PROGRAM_SETTINGS
 from support.dns import ScriptedResolver
 
-GUIDE = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text()
+GUIDE = (Path(__file__).parents[4] / "CONTRIBUTING.md").read_text()
 
 
 @pytest.fixture

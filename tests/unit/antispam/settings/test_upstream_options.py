@@ -21,7 +21,7 @@ from antispam.settings.logs import Level, LogSettings, LogTo
 from antispam.settings.program import ProgramSettings
 from support.dkim_mail import RAW_RSA, pem
 
-TOP = Path(__file__).resolve().parents[3]
+TOP = Path(__file__).resolve().parents[4]
 Key = tuple[str, str]
 
 # Section and option -> a value in the form that upstream's sample or code has. TMP stands for a folder of the test.

@@ -15,7 +15,7 @@ from support.dns import loopback_nameserver
 from support.zone_server import ZoneResponder
 from support.zones import Zone, complete
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[4]
 ZONES = [Zone("partner.example", '@ TXT "v=spf1 ip4:192.0.2.1 -all"')]
 
 
