@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -18,6 +19,9 @@ import dns.rdata
 from antispam.deadline import Deadline
 
 RdType = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "TXT"]
+
+Question = tuple[str, RdType]
+"""A name and the type of record that is wanted of it."""
 
 EDNS_PAYLOAD = 1232  # octets; what passes everywhere without fragments (DNS flag day 2020)
 MAX_TTL = 86_400.0  # seconds; RFC 8767 section 4 warns of larger ones
@@ -68,6 +72,19 @@ class Lookup(Protocol):
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """Raises DNSTemporaryError, and only that."""
         ...  # pragma: no cover
+
+
+def lookup_all(resolver: Lookup, questions: Sequence[Question], deadline: Deadline) -> dict[Question, Answer]:
+    """What it says to all of these: at once where it can (net/resolver.py), one after another where it can't. What is not known
+    in time is left out."""
+    at_once = getattr(resolver, "lookup_all", None)
+    if at_once is not None:
+        return at_once(questions, deadline)  # type: ignore[no-any-return]
+    found = {}
+    for question in dict.fromkeys(questions):
+        with contextlib.suppress(DNSTemporaryError):
+            found[question] = resolver.lookup(*question, deadline)
+    return found
 
 
 class Recorder:

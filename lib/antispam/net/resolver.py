@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import dns.exception
@@ -27,10 +27,12 @@ import dns.rdatatype
 from antispam.deadline import Clock, Deadline
 from antispam.memory import Memory
 from antispam.net.addresses import ascii_domain
+from antispam.net.all_at_once import exchange_all_over_network, one_after_another
 from antispam.net.dns_answers import (
     Answer,
     DNSTemporaryError,
     Lookup,
+    Question,
     RdType,
     Recorder,
     Status,
@@ -54,6 +56,7 @@ __all__ = [
     "DNSTemporaryError",
     "DnsSettings",
     "Lookup",
+    "Question",
     "RdType",
     "Recorder",
     "Resolver",
@@ -74,7 +77,7 @@ class _Failure:
 
 
 _Outcome = Answer | _Failure
-_Key = tuple[str, RdType]
+_Key = Question
 
 
 class _Cache:
@@ -167,6 +170,8 @@ class Resolver:
         self._rounds = rounds
         self._clock = clock
         self._exchange = exchange
+        together = exchange is exchange_over_network
+        self._exchange_all = exchange_all_over_network if together else one_after_another(exchange)
         self._lock = threading.Lock()
         self._cache = _Cache(cache_size)
         self._flights: dict[_Key, _Flight] = {}
@@ -196,6 +201,36 @@ class Resolver:
         if isinstance(outcome, _Failure):
             raise DNSTemporaryError(outcome.reason)
         return outcome
+
+    def lookup_all(self, questions: Iterable[Question], deadline: Deadline) -> dict[Question, Answer]:
+        """What the DNS says to these questions, which take as long as the slowest of them alone. What can't be known now or
+        before `deadline` is left out."""
+        found: dict[Question, _Outcome] = {}
+        asked: dict[_Key, list[Question]] = {}
+        with self._lock:
+            now = self._clock()
+            for question in dict.fromkeys(questions):
+                outcome = self._cache.get(question, now)
+                name = question[0] if outcome else ascii_domain(question[0])
+                if outcome is None and name is None:
+                    outcome = Answer(*question, Status.INVALID_NAME, expires=math.inf)
+                if outcome is not None:
+                    found[question] = outcome
+                elif name is not None:
+                    asked.setdefault((name, question[1]), []).append(question)
+        for key, outcome in self._ask_all_once(list(asked), deadline).items():
+            found |= dict.fromkeys(asked[key], outcome)
+        return {question: outcome for question, outcome in found.items() if isinstance(outcome, Answer)}
+
+    def ask_all_ahead(self, questions: Sequence[Question], deadline: Deadline) -> None:
+        """Look them up in a thread of the resolver's, so that the answers are there, or under way, when somebody wants them.
+        Nothing happens where too much is asked already."""
+        with self._lock:
+            now = self._clock()
+            left = [question for question in questions if self._cache.get(question, now) is None]
+        if left and self._room_ahead.acquire(blocking=False):
+            done = self._ahead.submit(self.lookup_all, left, deadline)
+            done.add_done_callback(lambda _: self._room_ahead.release())
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
         """Look it up in a thread of the resolver's, so that the answer is there, or under way, when somebody wants it. `then`
@@ -240,6 +275,66 @@ class Resolver:
             own.landed.set()
         return own.outcome or _Failure(f"no answer in time for {key[1]} {key[0]}")
 
+    def _ask_all_once(self, keys: list[_Key], deadline: Deadline) -> dict[_Key, _Outcome]:
+        """The same for many: those that nobody asks yet are asked together, the others' outcomes are awaited."""
+        found: dict[_Key, _Outcome] = {}
+        own: dict[_Key, _Flight] = {}
+        others: dict[_Key, _Flight] = {}
+        with self._lock:
+            for key in keys:
+                outcome = self._cache.get(key, self._clock())
+                if outcome is not None:
+                    found[key] = outcome
+                elif key in self._flights:
+                    others[key] = self._flights[key]
+                else:
+                    own[key] = self._flights[key] = _Flight()
+        try:
+            for key, outcome in self._ask_all(list(own), deadline).items():
+                found[key] = own[key].outcome = outcome
+        finally:
+            with self._lock:
+                for key in own:
+                    del self._flights[key]
+            for flight in own.values():
+                flight.landed.set()
+        for key, flight in others.items():
+            flight.landed.wait(deadline.remaining())
+            if flight.outcome is not None:
+                found[key] = flight.outcome
+        return found
+
+    def _ask_all(self, keys: list[_Key], deadline: Deadline) -> dict[_Key, _Outcome]:
+        """Ask the servers in turn, all that is left at once. What has no outcome was limited by the deadline."""
+        servers = self._servers.for_a_question(deadline.remaining()) if keys else []
+        found: dict[_Key, _Outcome] = {}
+        left, began = keys, self._clock()
+        refused = dict.fromkeys(keys, 0)  # by so many servers
+        waits = [self._query_timeout / FIRST_WAIT] + [self._query_timeout] * (self._rounds - 1)
+        for timeout, server in ((timeout, server) for timeout in waits for server in servers):
+            if deadline.expired or not left:
+                break
+            responses = self._exchange_all([query(*key) for key in left], *server, min(timeout, deadline.remaining()))
+            for key, response in zip(left, responses, strict=True):
+                if response is not None:
+                    found[key] = self._judged(key, response, server)
+                    refused[key] += 1
+            left = [key for key in left if not isinstance(found.get(key), Answer) and refused[key] < len(servers)]
+        if servers and left and not found and self._clock() - began >= waits[0]:
+            self._servers.lost(servers[0], deadline.remaining())
+        for key in keys:
+            if isinstance(found.get(key), Answer):
+                continue
+            if key in found or not deadline.expired:
+                silent = _Failure(f"no answer for {key[1]} {key[0]}")
+                found[key] = self._remember(key, found.get(key, silent), FAILURE_TTL)
+        return found
+
+    def _judged(self, key: _Key, response: dns.message.Message, server: Server) -> _Outcome:
+        """What a response says; an answer is remembered."""
+        outcome, _ = self._read(key, response, server)
+        return self._remember(key, outcome, outcome.expires - self._clock()) if isinstance(outcome, Answer) else outcome
+
     def _ask(self, key: _Key, deadline: Deadline) -> _Outcome | None:
         """Ask the servers in turn and remember the outcome. None where the deadline, not the servers, was the limit."""
         servers = self._servers.for_a_question(deadline.remaining())
@@ -270,6 +365,14 @@ class Resolver:
         name, rdtype = key
         try:
             response = self._exchange(query(name, rdtype), *server, timeout)
+        except (OSError, EOFError, dns.exception.DNSException) as error:
+            return _Failure(f"{explain(error)} for {rdtype} {name}"), True
+        return self._read(key, response, server)
+
+    def _read(self, key: _Key, response: dns.message.Message, server: Server) -> tuple[_Outcome, bool]:
+        """What a response says, and whether it is none at all."""
+        name, rdtype = key
+        try:
             if response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
                 self._servers.answered(server, well=False)
                 return _Failure(f"{dns.rcode.to_text(response.rcode())} for {rdtype} {name}"), False
