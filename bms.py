@@ -28,6 +28,8 @@ from antispam.checks import (
     dkim,
     dkim_sign,
     dmarc,
+    dnsbl,
+    dnsbl_client,
     dsn,
     dspam,
     feedback,
@@ -72,6 +74,8 @@ JOURNEY = Journey([
         asks="who is this client to us, and does its host name hold?"),
     Row(Stage.CONNECT, CONNECTION, banned, needs=("connection",),
         asks="has it been shut out, or has it done enough to be?"),
+    Row(Stage.CONNECT, CONNECTION, dnsbl_client, needs=("connection",),
+        asks="do lists have it that are trusted to refuse?"),
     Row(Stage.HELO, CONNECTION, helo, needs=("connection",),
         asks="does it give a name that an honest server would give?"),
     Row(Stage.MAIL, MESSAGE, own_envelope,
@@ -131,6 +135,8 @@ JOURNEY = Journey([
         asks="SPF failed: does a signature or a seal vouch for the message all the same?"),
     Row(Stage.END, MESSAGE, dmarc, needs=("connection", "auth", "spf", "own_mail", "dkim", "arc"),
         asks="does it prove that it may use the domain in From, and what does that domain want if not?"),
+    Row(Stage.END, MESSAGE, dnsbl, needs=("connection", "auth", "own_mail", "dkim"), accepted=Accepted.SKIP,
+        asks="do lists know the client, a domain or a mailbox in it?"),
     Row(Stage.END, MESSAGE, author_domain, needs=("connection", "auth", "spf", "own_mail", "dkim"), accepted=Accepted.DECIDE,
         asks="does From name somebody whom this sender may name?"),
     Row(Stage.END, MESSAGE, callback, needs=("connection", "auth", "spf", "sender_lists", "own_mail", "dkim"),
@@ -244,6 +250,9 @@ main = make_group(
         ),
         Command("reputation", "reputation:reputation_command", "What senders' domains are known for."),
         Command("rules", "rules:rules_command", "The site's own tests of mail ([rules] file, docs/rules.md)."),
+        Command(
+            "dnsbl", "dnsbl:dnsbl_command", "The lists in the DNS that are asked about mail ([dnsbl], docs/dnsbl.md)."
+        ),
         Command("dkim", "dkim:dkim_command", "Make, publish, check and rotate the keys that sign."),
         Command(
             "errors-page",

@@ -22,6 +22,8 @@ from antispam.checks import (
     dkim,
     dkim_sign,
     dmarc,
+    dnsbl,
+    dnsbl_client,
     dsn,
     dspam,
     feedback,
@@ -76,6 +78,8 @@ APPLIES: list[Applies] = [
     blacklisted,
     block_forward,
     dkim_sign,
+    dnsbl,
+    dnsbl_client,
     feedback,
     header_screen,
     internal_policy,
@@ -117,6 +121,7 @@ POINTS: list[Scores] = [
     connection,
     dkim,
     dmarc,
+    dnsbl,
     header_oddities,
     helo,
     languages,
@@ -127,7 +132,7 @@ POINTS: list[Scores] = [
     spf,
     words,
 ]
-DECLARES: list[Declares] = [rules]
+DECLARES: list[Declares] = [dnsbl, rules]
 AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]

@@ -12,6 +12,7 @@ from typing import Self
 from support import prestarted
 from support.clocked import Offset
 from support.learning import Learned
+from support.lists import without_lists
 from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
 from support.places import REPOSITORY
@@ -62,7 +63,9 @@ class FilterProcess:
             f"socket = local:{self.socket}\nsocket_mode = 0666\nworkers = {workers}\ndatadir = {self._run.path}/state"
         )
         store = f"[store]\nurl = {database}\n" if database else ""
-        whole = f"{store}[milter]\n{listen}\n{config}".replace("{dir}", str(self._run.path))
+        # The small programs know no lists.
+        own = without_lists(config) if program == "bms.py" else config
+        whole = f"{store}[milter]\n{listen}\n{own}".replace("{dir}", str(self._run.path))
         self.config = self._run.write("milter.cfg", whole)
         self._program = program
         self._clocked = clocked

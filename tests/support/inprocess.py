@@ -38,6 +38,7 @@ from support.clamd import FakeClamd
 from support.dialogue import Client, Dialogue, Scene
 from support.dns import loopback_nameserver
 from support.learning import Learned
+from support.lists import without_lists
 from support.network import Network
 from support.processes import RunDirectory
 from support.sink import Delivery, envelope_path, unstuffed
@@ -433,7 +434,7 @@ class InProcessRunner:
             for name, text in dialogue.files.items():
                 run.write(name, text).chmod(0o600)
             (dialogue.learned or Learned()).put_into(f"sqlite:///{run.path}/bms.sqlite")
-            config = f"[milter]\ndatadir = {run.path}\n[dns]\nnameservers = 127.0.0.1@{port}\n{dialogue.config}"
+            config = f"[milter]\ndatadir = {run.path}\n[dns]\nnameservers = 127.0.0.1@{port}\n{without_lists(dialogue.config)}"
             if "{clamd}" in config:
                 clamd = stack.enter_context(FakeClamd(run.path / "clamd.sock"))
                 config = config.replace("{clamd}", f"local:{clamd.socket}")

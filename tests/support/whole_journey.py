@@ -17,6 +17,7 @@ from antispam.net.resolver import Lookup
 from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
 from antispam.store.engine import url_from
+from support.lists import without_lists
 from support.stores import make_store
 
 STRANGER, COLLEAGUE = "198.51.100.7", "10.1.2.3"
@@ -37,7 +38,7 @@ def application(
     folder: Path, resolver: Lookup | None, config: str = "", clock: Clock | None = None
 ) -> Iterator[Application]:
     """bms.py's application; config is further text of milter.cfg."""
-    text = f"[milter]\ndatadir = {folder}\ninternal_connect = 10.0.0.0/8\n{config}"
+    text = f"[milter]\ndatadir = {folder}\ninternal_connect = 10.0.0.0/8\n{without_lists(config)}"
     settings = load_text(text, settings_classes(JOURNEY))
     make_store(url_from(settings))
     made = Application(JOURNEY, settings, resolver=resolver, clock=clock or Clock())

@@ -1,12 +1,13 @@
 """Settings are a value: `load(paths, classes) -> Settings`, typed, frozen, strict, without side effects."""
 
-from antispam.settings.declare import ANY, CheckSettings, Mode, OnError, option, section
-from antispam.settings.errors import SettingsError
+from antispam.settings.declare import ANY, CheckSettings, Mode, OnError, option, section, sections
+from antispam.settings.errors import Contradiction, SettingsError
 from antispam.settings.load import Origin, Settings, default_settings, load, load_text
 
 __all__ = [
     "ANY",
     "CheckSettings",
+    "Contradiction",
     "Mode",
     "OnError",
     "Origin",
@@ -17,4 +18,5 @@ __all__ = [
     "load_text",
     "option",
     "section",
+    "sections",
 ]

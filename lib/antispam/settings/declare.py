@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from antispam.settings.values import Reader, reader_for
@@ -58,10 +58,22 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def sections(of: type, help: str, shipped: Mapping[str, Any]) -> Any:
+    """An option that is made of sections: each [SECTION NAME] of the file makes one of the settings class `of`, under its name.
+
+    What such a section doesn't say it has from the one that is `shipped` under that name, or from the defaults of the class.
+    The value has all of them by name, those that are shipped and that the file does not mention as well.
+    """
+    metadata = {"help": help, "parse": str.strip, "section": "", "name": "", "check": None, "named_by": ""}
+    return dataclasses.field(
+        default_factory=lambda: dict(shipped), metadata={**metadata, "sections_of": of, "shipped": shipped}
+    )
+
+
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, sections))
 def section(name: str) -> Callable[[type[T]], type[T]]:
     """Class decorator: makes it a frozen dataclass whose options stand in [name]."""
 
@@ -95,6 +107,8 @@ class Option:
     default: Any
     help: str
     named_by: str = ""
+    sections_of: type | None = None
+    shipped: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @functools.cache  # a hundred classes are asked at each load, and to evaluate their annotations takes milliseconds
@@ -113,9 +127,11 @@ def options_of(cls: type) -> tuple[Option, ...]:
                 field=field.name,
                 read=meta["parse"] or reader_for(hints[field.name]),
                 check=meta["check"],
-                default={} if meta["named_by"] else field.default,
+                default={} if meta["named_by"] or "sections_of" in meta else field.default,
                 help=meta["help"],
                 named_by=meta["named_by"],
+                sections_of=meta.get("sections_of"),
+                shipped=meta.get("shipped", {}),
             )
         )
     return tuple(found)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from antispam.settings import ini
 from antispam.settings.declare import ANY, Option, options_of
-from antispam.settings.errors import SettingsError
+from antispam.settings.errors import Contradiction, SettingsError
 from antispam.settings.values import names, show
 
 T = TypeVar("T")
@@ -116,9 +116,12 @@ def _build(
     translate: Translation = _as_written,
 ) -> Settings:
     options = [option for cls in classes for option in options_of(cls)]
-    known = {(option.section, option.name): option for option in options if not option.named_by}
+    known = {
+        (option.section, option.name): option for option in options if not option.named_by and not option.sections_of
+    }
     entries = translate(entries, known)
     declared = _declared(entries, [option for option in options if option.named_by], known)
+    declared |= _in_sections(entries, [option for option in options if option.sections_of])
     given: dict[tuple[str, str], ini.Entry] = {}
     for entry in entries:
         if (entry.section, entry.option) not in declared:
@@ -129,6 +132,10 @@ def _build(
     for cls in classes:
         values = {}
         for option in options_of(cls):
+            if option.sections_of:
+                values[option.field], found = _sections(option, given)
+                origins += found
+                continue
             if option.named_by:
                 values[option.field], found = _values(option, declared, given)
                 origins += found
@@ -136,7 +143,7 @@ def _build(
             key = option.section, option.name
             values[option.field], origin = _value(option, given.get(key), defaults.get(key, option.default))
             origins.append(origin)
-        by_class[cls] = cls(**values)
+        by_class[cls] = _made(cls, getattr(cls, "SECTION", ""), values, given)
     return Settings(by_class, tuple(origins))
 
 
@@ -156,6 +163,49 @@ def _declared(
                 continue
             found |= {key: dataclasses.replace(option, name=key[1]) for key in keys if key not in known}
     return found
+
+
+def _in_sections(entries: Iterable[ini.Entry], options: Iterable[Option]) -> dict[tuple[str, str], Option]:
+    """The options of the sections [SECTION NAME] that the configuration has."""
+    found: dict[tuple[str, str], Option] = {}
+    for option in options:
+        names = {entry.section for entry in entries if _name_in(entry.section, option)}
+        for section in names:
+            assert option.sections_of is not None
+            found |= {(section, one.name): one for one in options_of(option.sections_of)}
+    return found
+
+
+def _name_in(section: str, option: Option) -> str:
+    """The NAME of a section [SECTION NAME] of this option, "" where it is another one."""
+    head, _, name = section.partition(" ")
+    return name.strip() if head == option.section else ""
+
+
+def _sections(option: Option, given: Mapping[tuple[str, str], ini.Entry]) -> tuple[dict[str, Any], list[Origin]]:
+    """All of an option that is made of sections, by name, and where what the file says of them comes from."""
+    values, origins = dict(option.shipped), []
+    assert option.sections_of is not None
+    for section in dict.fromkeys(section for section, _ in given if _name_in(section, option)):
+        name = _name_in(section, option)
+        fields = {}
+        for one in options_of(option.sections_of):
+            default = getattr(option.shipped[name], one.field) if name in option.shipped else one.default
+            entry = given.get((section, one.name))
+            fields[one.field], origin = _value(dataclasses.replace(one, section=section), entry, default)
+            origins.append(origin)
+        values[name] = _made(option.sections_of, section, fields, given)
+    return values, origins
+
+
+def _made(cls: type[T], section: str, values: Mapping[str, Any], given: Mapping[tuple[str, str], ini.Entry]) -> T:
+    """The settings with these values. Raises SettingsError where they don't go together."""
+    try:
+        return cls(**values)
+    except Contradiction as error:
+        entry = given.get((section, error.option))
+        where = entry or next((entry for (one, _), entry in given.items() if one == section), None)
+        raise SettingsError(f"{where.where + ': ' if where else ''}[{section}] {error.option}: {error}") from error
 
 
 def _values(

@@ -132,6 +132,12 @@ keys = example.net s1 {folder}/key
 seal = all
 [antivirus]
 clamd = local:{folder}/clamd
+[dnsbl]
+zones = list
+[dnsbl list]
+zone = bl.example
+codes = 127.0.0.2 LISTED 0
+refuse = yes
 """
 ACCESS = "SPF-None:cbv.example  CBV\nSPF-None:dsn.example  DSN\n"
 FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
@@ -153,7 +159,8 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
     key.chmod(0o600)
     (tmp_path / "access").write_text(ACCESS)
     elsewhere = {"elsewhere.example": {"TXT": ("v=spf1 ip4:192.0.2.1 -all",)}}
-    resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}, **elsewhere})
+    listed = {f"{octets}.bl.example": {"A": ("127.0.0.2",)} for octets in ("7.100.51.198", "99.100.51.198")}
+    resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}, **elsewhere, **listed})
     config = USERS.format(folder=tmp_path)
     with FakeClamd(tmp_path / "clamd"), application(tmp_path, resolver, config, clock) as made:
         for sender in ("ann@cbv.example", "ann@dsn.example"):

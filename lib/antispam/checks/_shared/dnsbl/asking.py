@@ -1,0 +1,198 @@
+"""Asking the lists, all at once: which questions a message costs, and what came of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from antispam.checks._shared.dnsbl.settings import DnsblSettings, DnsList
+from antispam.checks._shared.dnsbl.subjects import Subject, Wanted
+from antispam.checks._shared.dnsbl.zone import About
+from antispam.journey.services import Services
+from antispam.memory import Memory
+from antispam.net.addresses import IPAddress, client_list, host_list
+from antispam.net.dns_answers import Answer, Question, lookup_all
+from antispam.net.resolver import Lookup
+from antispam.protocols.dnsbl import read_answer
+from antispam.store import StoreError, rates
+
+_DAY = 86400.0
+_PAUSE = 60.0  # seconds for which a silent list is not asked
+_SILENCES = 3  # messages in a row of whose questions it answers none, before it has its pause
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list answered about a subject.
+
+    list     the list's name in the configuration
+    about    what the subject is
+    subject  as people read it
+    answers  the addresses
+    """
+
+    list: str
+    about: str
+    subject: str
+    answers: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answers:
+    """What all lists said of a message.
+
+    listed   subjects that a list has
+    blocked  the names of lists that don't serve us
+    silent   the names of lists that were asked and said nothing in time
+    """
+
+    listed: tuple[Listed, ...] = ()
+    blocked: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+def wanted(services: Services, lists: Iterable[DnsList]) -> Wanted:
+    """What these lists are to be asked about, under the settings."""
+    settings = services.settings[DnsblSettings]
+    lists = tuple(lists)
+    about = frozenset(about for one in lists for about in one.zone.about)
+    domains = services.settings.listed("milter", "internal_domains")
+    return Wanted(
+        about=about,
+        hashes=frozenset(one.zone.hash for one in lists if About.EMAILS in one.zone.about),
+        hops=settings.hops if about & {About.HOPS} else 0,
+        ours=_ours(services.settings.listed("milter", "internal_connect", "trusted_relay")),
+        skipped=host_list(_with_all_below((*settings.except_domains, *domains))),
+        own=host_list(_with_all_below(tuple(domains))),
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _with_all_below(domains: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for name in domains for one in (name, name if "*" in name else f"*.{name}")))
+
+
+def _ours(patterns: tuple[str, ...]) -> Callable[[IPAddress], bool]:
+    clients = client_list(patterns)
+    return lambda address: clients.match(address)
+
+
+def questions(
+    lists: Sequence[DnsList], subjects: Iterable[Subject], most: int
+) -> dict[Question, list[tuple[DnsList, Subject]]]:
+    """What to ask, and for whom. Two lists under one domain share their questions."""
+    asked: dict[Question, list[tuple[DnsList, Subject]]] = {}
+    for subject in subjects:
+        for one in lists:
+            if subject.about not in one.zone.about:
+                continue
+            label = subject.label
+            if subject.about is About.EMAILS:
+                form, _, label = subject.label.partition(":")
+                if form != one.zone.hash:
+                    continue
+            question: Question = (f"{label}.{one.domain}", "A")
+            if question in asked or len(asked) < most:
+                asked.setdefault(question, []).append((one, subject))
+    return asked
+
+
+def ask_ahead(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> None:
+    """Ask, and go on: the answers are there when somebody wants them."""
+    settings = services.settings[DnsblSettings]
+    ahead = getattr(services.resolver, "ask_all_ahead", None)
+    asked = questions(_awake(lists, services), subjects, settings.max_queries)
+    if ahead is not None and asked:
+        # Longer than the step that we are at: the message is still to come.
+        ahead(list(asked), services.deadline.at_least(settings.timeout))
+
+
+def ask(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> Answers:
+    """What the lists say, as far as they do in time."""
+    settings = services.settings[DnsblSettings]
+    asked = questions(_awake(lists, services), subjects, settings.max_queries)
+    if not asked:
+        return Answers()
+    found = lookup_all(services.resolver, list(asked), services.deadline.at_most(settings.timeout))
+    listed: list[Listed] = []
+    blocked: dict[str, None] = {}
+    spoke: dict[str, bool] = {}
+    for question, those in asked.items():
+        answer = found.get(question)
+        for one, subject in those:
+            spoke[one.name] = spoke.get(one.name, False) or answer is not None
+            if answer is None or not answer.found:
+                continue
+            if read_answer(answer.addresses, (), one.zone.refusals).blocked:
+                blocked[one.name] = None
+            else:
+                listed += _listed(one, subject, answer)
+    silent = tuple(name for name, answered in spoke.items() if not answered)
+    _note(lists, silent, tuple(spoke), services.resolver)
+    for name in blocked:
+        _warn(settings.by_name[name], services)
+    return Answers(tuple(listed), tuple(blocked), silent)
+
+
+def _listed(one: DnsList, subject: Subject, answer: Answer) -> list[Listed]:
+    """One entry, if the answers mean anything: those of a resolver that knows every name don't."""
+    if not read_answer(answer.addresses, one.codes, one.zone.refusals).codes:
+        return []
+    return [Listed(one.name, subject.about, subject.shown, answer.addresses[:10])]
+
+
+def _memory(resolver: Lookup) -> Memory | None:
+    found: Any = getattr(resolver, "conclusions", None)
+    return found if isinstance(found, Memory) else None
+
+
+def _awake(lists: Sequence[DnsList], services: Services) -> list[DnsList]:
+    """Without those that have been silent lately: nobody waits for them."""
+    memory = _memory(services.resolver)
+    if memory is None:
+        return list(lists)
+    now = services.resolver.now()  # type: ignore[attr-defined] # who has conclusions has a clock
+    return [one for one in lists if (memory.get(("dnsbl silent", one.domain), now) or 0) < _SILENCES]
+
+
+def _note(lists: Sequence[DnsList], silent: Sequence[str], asked: Sequence[str], resolver: Lookup) -> None:
+    memory = _memory(resolver)
+    if memory is None:
+        return
+    now = resolver.now()  # type: ignore[attr-defined] # as above
+    for one in lists:
+        key = ("dnsbl silent", one.domain)
+        before = memory.get(key, now) or 0
+        if one.name in silent:
+            memory.put(key, before + 1, now + _PAUSE)
+            if before + 1 == _SILENCES:
+                log.warning("[dnsbl %s]: %s does not answer; it is not asked for a minute", one.name, one.domain)
+        elif before and one.name in asked:
+            memory.put(key, 0, now + _PAUSE)
+
+
+def _warn(one: DnsList, services: Services) -> None:
+    """Tell the administrator once a day, whichever worker and node notices, that a list does not serve us."""
+    memory = _memory(services.resolver)
+    key, now = ("dnsbl blocked", one.domain), services.clock()
+    if memory is not None:
+        if memory.get(key, now) is not None:
+            return
+        memory.put(key, True, now + _DAY)
+    if services.store is not None and not services.read_only:
+        try:
+            if rates.use(services.store, f"dnsbl blocked {one.domain}", 1, now, _DAY, services.deadline) > 1:
+                return
+        except StoreError as error:
+            log.debug("whether others know it already can't be found out: %s", error)
+    log.warning(
+        "[dnsbl %s]: %s does not answer our questions (too many, or by way of a public name server): it gives no points; "
+        "read its terms in docs/dnsbl.md",
+        one.name,
+        one.domain,
+    )
