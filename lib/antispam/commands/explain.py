@@ -43,8 +43,10 @@ def explain_command(program: Program) -> click.Command:
         config: Path | None, names: tuple[str, ...], message_id: str, sender: str, recipient: str, since: float | None,
         until: float | None, limit: int, as_json: bool,
     ) -> None:  # fmt: skip
-        """Tell what became of a message: who sent it, what each check found, what decided, which reply was given, where it is
-        now, and what would make it different.
+        """Tell what became of a message, and why: by its reference, its queue ID, its Message-ID, or its people.
+
+        It says who sent the message, what each check found, what decided, which reply was given, where the message is now, and
+        what would have made it different.
 
         REF is the reference at the end of a refusal (paste the whole reply if you like), which also stands in the log, or the
         mail server's queue ID. Without it, the newest messages that fit are listed; a single one is explained. The history goes
