@@ -27,6 +27,7 @@ from antispam.checks import (
     dsn,
     dspam,
     feedback,
+    fingerprints,
     forged_marks,
     greylist,
     header_oddities,
@@ -122,6 +123,7 @@ POINTS: list[Scores] = [
     dkim,
     dmarc,
     dnsbl,
+    fingerprints,
     header_oddities,
     helo,
     languages,
@@ -133,8 +135,8 @@ POINTS: list[Scores] = [
     words,
 ]
 DECLARES: list[Declares] = [dnsbl, rules]
-AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam]
+AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam, fingerprints]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]
-TIDY: list[Tidies] = [callback, greylist, own_mail, reputation, sender_lists, training_address]
+TIDY: list[Tidies] = [callback, fingerprints, greylist, own_mail, reputation, sender_lists, training_address]
 SIGN_OWN: list[Signs] = [dkim_sign]

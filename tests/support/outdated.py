@@ -120,4 +120,6 @@ _EXACT: dict[str, Any] = {
     },
     "reputation": lambda number: {"size": 1024, "total": number % 50, "ham": b"\0" * 128, "unsure": b"\0" * 128},
     "reputation_vote": _vote,
+    "fingerprint_report": lambda number: {"message": number, "trusted": False},
+    "fingerprint_common": lambda number: {"mark": number},
 }

@@ -11,6 +11,7 @@ from antispam.checks._shared.bans import BanSettings, ban_reported, our_domains
 from antispam.checks._shared.reputation.asking import reported as told_to_reputation
 from antispam.journey.services import Services
 from antispam.learning import answers, feedback
+from antispam.learning.fingerprinting import Fingerprinter, FingerprintSettings
 from antispam.learning.forwards import Forwarded, reported
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Teacher
@@ -21,6 +22,7 @@ from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Verdict, discard, reject, tempfail
+from antispam.settings import Mode
 from antispam.store import StoreError, outbox, rates
 from antispam.store.outbox import Kind, QueuedMessage
 from antispam.text import for_log, from_wire
@@ -29,7 +31,7 @@ from gossip import HAM, SPAM
 NAME = "feedback"
 OTHERWISE = "`[dspam] dspam_users` says whose reports teach the filter."
 Settings = DspamSettings
-ALSO_READS = (BanSettings,)
+ALSO_READS = (BanSettings, FingerprintSettings)
 
 _CONTRADICTION = "You sent this to the address for spam and to the one for honest mail; please send it to one of them."
 _TOO_LARGE = "The message is too large to be read here; please report fewer messages at once."
@@ -166,10 +168,20 @@ def _learned(finding: Finding, forwarded: Forwarded, teacher: Teacher, services:
         tell_reputation,
         services.protect,
         others=[services.dictionaries.make(name) for name in lending],
+        octets=lambda raw: _fingerprint(raw, is_spam, finding.user, services),
     )
     if not forwarded:
         result.missing = 1
     return result
+
+
+def _fingerprint(raw: bytes, is_spam: bool, user: str, services: Services) -> None:
+    """Let near copies of spam be known to everybody; honest mail takes back what the user said. Raises StoreError."""
+    settings = services.settings[FingerprintSettings]
+    if settings.mode is Mode.OFF or services.store is None:
+        return
+    said = Fingerprinter(services.store, settings, user, services.clock())
+    (said.spam if is_spam else said.ham)(raw, services.deadline)
 
 
 def _facts(finding: Finding, message: Message, result: feedback.Result, *, seen: int, needed: int) -> answers.Facts:

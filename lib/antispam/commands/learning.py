@@ -10,7 +10,8 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from rich.table import Table
 
 from antispam.learning import evaluation, robustness, training
 from antispam.learning.figures import Figures, Judged, figures
+from antispam.learning.fingerprinting import ADMINISTRATOR, Fingerprinter, FingerprintSettings, date_of
 from antispam.learning.robustness import DELAY, Condition
 from antispam.learning.settings import DEFAULT_USER, DspamSettings
 from antispam.learning.teacher import Teacher
-from antispam.protocols.mailboxes import MailboxError, files
+from antispam.protocols.mailboxes import MailboxError, Stored, files
 from antispam.service.application import Program, load_settings
+from antispam.settings import Mode, Settings
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import url_from
 from antispam.text import for_log
@@ -80,7 +83,10 @@ def train_command(program: Program) -> click.Command:
                     # Mail in files not yet read is counted as one message each: the total is known for sure at the end only.
                     progress.update(task, total=result.seen + len(found) - len(reached), completed=result.seen)
 
-                training.train(teacher, found, verdict == "spam", undo=undo, result=result, done=done)
+                fingerprint = _fingerprint(store, settings, verdict == "spam", undo)
+                training.train(
+                    teacher, found, verdict == "spam", undo=undo, result=result, done=done, fingerprint=fingerprint
+                )
                 spam, ham = teacher.totals()
         except KeyboardInterrupt:
             click.echo(f"stopped; {_summary(result)}. The same command goes on from here.", err=True)
@@ -108,6 +114,20 @@ def _standard_input() -> Iterator[Path]:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
         yield Path(file.name)
+
+
+def _fingerprint(store: Store, settings: Settings, is_spam: bool, undo: bool) -> Callable[[Stored], object]:
+    """What is done with each message for [fingerprints]; old spam is not worth it: its copies have gone by."""
+    own = settings[FingerprintSettings]
+    if own.mode is Mode.OFF:
+        return lambda stored: None
+    now = time.time()
+    said, oldest = Fingerprinter(store, own, ADMINISTRATOR, now), now - own.keep
+    if undo:
+        return lambda stored: said.forget(stored.raw)
+    if is_spam:
+        return lambda stored: date_of(stored.raw, now) >= oldest and said.spam(stored.raw)
+    return lambda stored: said.ham(stored.raw)
 
 
 def _warn_if_unknown(settings: DspamSettings, user: str) -> None:

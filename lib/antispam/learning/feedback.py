@@ -79,12 +79,14 @@ def take(
     reported: Callable[[str], None],
     protect: release.Protect,
     others: Sequence[Teacher] = (),
+    octets: Callable[[bytes], object] = lambda raw: None,
 ) -> Result:
     """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
     again after an error goes on where it stopped. What was kept from them as spam and is none is released.
 
     others    dictionaries that are taught the same: those that lend to the user's
     reported  called with our reference of each message that the store knows
+    octets    called with those of each message that came with its octets
     protect   takes what is dangerous or forged out of a message that is released
 
     Raises StoreError where the database can't do so before the deadline."""
@@ -100,6 +102,8 @@ def take(
         result.learned += taught is Taught.LEARNED
         result.corrected += taught is Taught.RETRAINED
         result.known += taught is Taught.REPLAY
+        if report.octets:
+            octets(report.octets)
         if lesson.ref:
             reported(lesson.ref)
         if report.subject:

@@ -46,8 +46,10 @@ def train(
     undo: bool = False,
     result: Result | None = None,
     done: Callable[[Stored], None] = lambda stored: None,
+    fingerprint: Callable[[Stored], object] = lambda stored: None,
 ) -> Result:
-    """Teach (or take back) every message of the files. `result` is filled as it goes, for whoever interrupts."""
+    """Teach (or take back) every message of the files. `result` is filled as it goes, for whoever interrupts; `fingerprint` is
+    called for each message that taught something, or whose lesson was taken back."""
     result = result or Result()
     for stored in read_all(files, result.unreadable):
         if not stored.raw.strip():
@@ -57,6 +59,7 @@ def train(
         elif undo:
             if teacher.take_back(stored.raw):
                 result.taken_back += 1
+                fingerprint(stored)
             else:
                 result.known += 1
         else:
@@ -64,6 +67,8 @@ def train(
             result.learned += taught is Taught.LEARNED
             result.known += taught is Taught.REPLAY
             result.corrected += taught is Taught.RETRAINED
+            if taught is not Taught.REPLAY:
+                fingerprint(stored)
         done(stored)
         if result.seen % FOLD_EVERY == 0:
             teacher.fold()

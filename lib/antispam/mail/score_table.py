@@ -86,6 +86,17 @@ TESTS: tuple[Test, ...] = (
         "The user's dictionary learned that such mail is spam; called so, it gets 6 or more.",
     ),
     Test("BAYES_HAM", -3.0, "score", "The user's dictionary has learned that such mail is honest."),
+    # fingerprints
+    Test(
+        "FINGERPRINT_TEXT",
+        4.5,
+        "fingerprints",
+        "Three people reported this text; one counts a quarter, two count 60 %.",
+    ),
+    Test(
+        "FINGERPRINT_LINK", 2.5, "fingerprints", "Three people reported mail with this link; decoys are linked as well."
+    ),
+    Test("FINGERPRINT_FILE", 4.0, "fingerprints", "Three people reported mail with this very attachment."),
 )
 
 TABLE: Mapping[str, Test] = MappingProxyType({test.name: test for test in TESTS})

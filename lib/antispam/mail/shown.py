@@ -24,6 +24,7 @@ _MAX_READ_ANEW = 2000  # words that may be disguised
 _MAX_NAMES = 500
 _MAX_FILES = 50
 _LEAST_FILE = 128  # octets: what is shorter is in thousands of honest messages
+_QUOTED = re.compile(rb"^[ \t]*+>.*+$", re.MULTILINE)
 _WORD = re.compile(r"[\w'$-]+")
 _LIMITS = Limits(max_parts=500, max_depth=20)
 
@@ -57,6 +58,13 @@ class Shown:
     def _texts(self) -> tuple[str, ...]:
         read_as = [text for place, text in self.document.texts if place == b"text"]
         return tuple(dict.fromkeys((_line(self.document.written), _undisguised(_line(read_as)))))
+
+    @functools.cached_property
+    def unquoted(self) -> str:
+        """The last reading of the text without the lines that answers quote with ">"."""
+        read_as = [text for place, text in self.document.texts if place == b"text"]
+        own = [_QUOTED.sub(b"", text) for text in read_as]
+        return self._texts[-1] if own == read_as else _undisguised(_line(own))
 
     def links(self) -> tuple[str, ...]:
         """Where links lead, as they are written, each once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -81,15 +82,25 @@ def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, 
 
 def secret(store: Store, name: str, now: float, deadline: Deadline | None = None) -> bytes:
     """The secret of that name, which all nodes share; made by who asks first. Raises StoreError."""
-    value = sa.select(shared_secret.c.value).where(shared_secret.c.name == name)
-    with store.read(deadline) as connection:
-        found = connection.scalar(value)
+    found = known_secret(store, name, deadline)
     if found is None:
+        value = _secret(name)
         values = {"name": name, "value": secrets.token_hex(32), "created_at": now}
         with store.write(deadline) as connection:
             connection.execute(store.upsert(shared_secret, values, key=("name",), update=None))
-            found = connection.scalars(value).one()
-    return bytes.fromhex(found)
+            found = bytes.fromhex(connection.scalars(value).one())
+    return found
+
+
+def known_secret(store: Store, name: str, deadline: Deadline | None = None) -> bytes | None:
+    """The same, None where nobody has made it yet. Raises StoreError."""
+    with store.read(deadline) as connection:
+        found = connection.scalar(_secret(name))
+    return None if found is None else bytes.fromhex(found)
+
+
+def _secret(name: str) -> sa.Select[Any]:
+    return sa.select(shared_secret.c.value).where(shared_secret.c.name == name)
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:

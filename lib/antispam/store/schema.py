@@ -210,3 +210,41 @@ shared_secret = sa.Table(
     sa.Column("value", sa.String(64), nullable=False),
     sa.Column("created_at", Seconds, nullable=False),
 )
+
+# Who called which message spam; both are keyed hashes. texts is -1 until the marks are written.
+fingerprint_report = sa.Table(
+    "fingerprint_report",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("message", sa.BigInteger, nullable=False),
+    sa.Column("reporter", sa.BigInteger, nullable=False),
+    sa.Column("trusted", sa.Boolean, nullable=False),
+    sa.Column("texts", sa.Integer, nullable=False),  # how many marks of the text are kept
+    sa.Column("ceiling", sa.BigInteger, nullable=False),  # no hash of the text above it was kept
+    sa.Column("expires_at", Seconds, nullable=False, index=True),
+    sa.UniqueConstraint("message", "reporter", name="fingerprint_report_once"),
+    sqlite_autoincrement=True,  # marks of a report that has gone must never be another one's
+)
+
+# The marks of reported messages: keyed hashes of shingles, links and attachments.
+fingerprint = sa.Table(
+    "fingerprint",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("mark", sa.BigInteger, nullable=False, index=True),
+    sa.Column("kind", sa.SmallInteger, nullable=False),
+    sa.Column("report_id", Number, nullable=False, index=True),
+    sa.Column("expires_at", Seconds, nullable=False, index=True),
+)
+
+# Marks that honest mail has, too, each with who was seen with it.
+fingerprint_common = sa.Table(
+    "fingerprint_common",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("mark", sa.BigInteger, nullable=False),
+    sa.Column("witness", sa.BigInteger, nullable=False, index=True),
+    sa.Column("weight", sa.Integer, nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False, index=True),
+    sa.UniqueConstraint("mark", "witness", name="fingerprint_common_once"),
+)

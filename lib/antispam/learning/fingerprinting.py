@@ -1,0 +1,148 @@
+"""Fingerprints from what people say: spam leaves marks by which its near copies are known, honest mail takes them away.
+
+Reports come from users (by forwarding), from honeypots, and from the administrator (`bms train`).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import weakref
+
+from antispam.deadline import Deadline
+from antispam.mail.message import Body, Message, split_message
+from antispam.mail.shown import Shown, shown
+from antispam.protocols import fingerprints as marking
+from antispam.protocols.fingerprints import Kind, Marks
+from antispam.protocols.mailboxes import MAX_MESSAGE, identity
+from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings.values import duration, positive
+from antispam.store import Store, callbacks
+from antispam.store import fingerprints as stored
+
+SECRET = "fingerprints"
+HONEYPOT = "honeypot"
+ADMINISTRATOR = "administrator"
+_keys: weakref.WeakKeyDictionary[Store, bytes] = weakref.WeakKeyDictionary()
+
+
+@section("fingerprints")
+class FingerprintSettings(CheckSettings):
+    """[fingerprints]: near copies of reported spam."""
+
+    on_error: OnError = option(
+        OnError.ACCEPT, "when the store can't answer: accept (go on without them), tempfail or reject"
+    )
+    keep: float = option(
+        30 * 86400.0, "how long a report is remembered, and its copies get points", parse=duration("d"), check=positive
+    )
+    common: int = option(
+        5,
+        "from how many different proved senders on a piece of text or a link, in delivered mail that is no copy of spam, tells "
+        "nothing; one message that somebody taught as honest is enough, too",
+        check=positive,
+    )
+
+
+def key_of(store: Store, now: float, deadline: Deadline | None = None) -> bytes:
+    """The site's key for marks, which all nodes share; made at the first report. Raises StoreError."""
+    key = known_key(store, deadline)
+    if key is None:
+        key = _keys[store] = callbacks.secret(store, SECRET, now, deadline)
+    return key
+
+
+def known_key(store: Store, deadline: Deadline | None = None) -> bytes | None:
+    """The same; None where nobody has reported anything yet. Raises StoreError."""
+    key = _keys.get(store) or callbacks.known_secret(store, SECRET, deadline)
+    if key is not None:
+        _keys[store] = key
+    return key
+
+
+def marks_of(seen: Shown, key: bytes) -> Marks:
+    """The marks of a message."""
+    return marking.marks(seen.text()[-1], seen.unquoted, seen.links(), seen.digests(), key)
+
+
+def marks_of_message(message: Message, key: bytes) -> Marks:
+    """The same, made once for each message."""
+    known = message.memo.get(SECRET)
+    if not isinstance(known, Marks):
+        known = message.memo[SECRET] = marks_of(shown(message), key)
+    return known
+
+
+def _marks_of_octets(raw: bytes, key: bytes) -> Marks:
+    headers, content = split_message(raw)
+    body = Body(MAX_MESSAGE)
+    body.write(content)
+    return marks_of(Shown(Message("", "", 0.0, body, headers=headers)), key)
+
+
+def date_of(raw: bytes, now: float) -> float:
+    """When a message says that it was written, in seconds since the epoch; `now` where it does not say."""
+    dates = [header.text[:200] for header in split_message(raw)[0] if header.key == b"date"]
+    try:
+        return email.utils.parsedate_to_datetime(dates[0]).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return now
+
+
+class Fingerprinter:
+    """Takes down what one reporter says. What the database can't do raises StoreError.
+
+    reporter  the user, HONEYPOT, or ADMINISTRATOR, whose word counts as that of three
+    """
+
+    def __init__(self, store: Store, settings: FingerprintSettings, reporter: str, now: float) -> None:
+        self._store = store
+        self._settings = settings
+        self._reporter = reporter
+        self._now = now
+
+    def spam(self, raw: bytes, deadline: Deadline | None = None) -> bool:
+        """Whether it was new."""
+        key = key_of(self._store, self._now, deadline)
+        return self.spam_of(_marks_of_octets(raw, key), identity(raw), deadline)
+
+    def spam_of(self, marks: Marks, name: str, deadline: Deadline | None = None) -> bool:
+        """The same of a message whose marks are known; `name` is what it is recognised by."""
+        key = key_of(self._store, self._now, deadline)
+        if not marks:
+            return False
+        stored.without(self._store, marking.name_mark(name, key), deadline)
+        return stored.report(
+            self._store,
+            marks,
+            marking.name_mark(name, key),
+            marking.name_mark(self._reporter, key),
+            self._now,
+            self._settings.keep,
+            common=self._settings.common,
+            trusted=self._reporter == ADMINISTRATOR,
+            deadline=deadline,
+        )
+
+    def ham(self, raw: bytes, deadline: Deadline | None = None) -> int:
+        """The message is honest: this reporter's reports of it and of its copies are taken back, and what it says is common
+        from now on. Returns how many reports were taken back."""
+        key = key_of(self._store, self._now, deadline)
+        marks = _marks_of_octets(raw, key)
+        who = marking.name_mark(self._reporter, key)
+        found = stored.matching(self._store, marks.texts, self._now, stored.TAUGHT, deadline)
+        copies = {
+            number
+            for number in {one.report for one in found if one.reporter == who and one.kind is Kind.TEXT}
+            if stored.same_text(marking.contained(marks, [one for one in found if one.report == number]))
+        }
+        name = marking.name_mark(identity(raw), key)
+        taken = stored.take_back(self._store, name, who, copies, deadline)
+        stored.witness(self._store, stored.of_ham(marks), name, stored.TAUGHT, self._now, deadline)
+        return taken
+
+    def forget(self, raw: bytes, deadline: Deadline | None = None) -> None:
+        """What this reporter said about the message was a mistake, either way."""
+        key = key_of(self._store, self._now, deadline)
+        name = marking.name_mark(identity(raw), key)
+        stored.take_back(self._store, name, marking.name_mark(self._reporter, key), (), deadline)
+        stored.without(self._store, name, deadline)

@@ -1,0 +1,250 @@
+"""Marks of a message by which near copies of it are known: of its text, its links and its attachments. Pure.
+
+A mark is a keyed hash in 63 bits: without the key nobody can tell what it stands for, or try guesses. Text is marked by its
+shingles, every four words in a row: a changed name spoils four of them and no more. Of many only those with the smallest
+hashes are kept, so that two copies keep the same ones (Broder 1997, "On the resemblance and containment of documents"). What
+counts is containment, how much of a reported message is in this one: honest text around it changes nothing in that.
+
+Numbers and words with digits are left out, because each copy has its own. Time and memory are bounded, and nothing raises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+SHINGLE = 4  # words
+REPORTED = 64  # marks of a text that are stored
+ASKED = 256  # marks of a text that are looked for
+HAM = 32  # marks of an honest text that are remembered
+LINKS = 30
+FILES = 20
+NEAR = 0.5  # of a reported text must be in a message
+_LEAST = 12  # shingles that make a text: of shorter ones there are too many that say the same
+_LEAST_COMMON = 5  # marks that must be found
+_WORDS = 8000
+_ALL = (1 << 63) - 1
+_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_DIGIT = re.compile(r"\d")
+_DIGITS = re.compile(r"\d+")
+_LINK = re.compile(r"(?:(https?):)?/{0,3}([^/?#\\]{1,300})([^?#]{0,400})", re.IGNORECASE)
+_TOKEN = re.compile(r"(?=.*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z])).{8,}|.{40,}")
+_VOICES = {0: 0.0, 1: 0.25, 2: 0.6}
+
+
+class Kind(enum.IntEnum):
+    """What a mark is of. The numbers stand in the store."""
+
+    TEXT = 1
+    LINK = 2
+    FILE = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Marks:
+    """The marks of one message.
+
+    texts  of its text, ascending: at most ASKED, those with the smallest hashes
+    own    those of these that stand outside of quoted lines, too
+    total  how many there are in all
+    """
+
+    texts: tuple[int, ...] = ()
+    own: frozenset[int] = frozenset()
+    total: int = 0
+    links: tuple[int, ...] = ()
+    files: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.links or self.files)
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        return (*self.texts, *self.links, *self.files)
+
+    @property
+    def ceiling(self) -> int:
+        """No hash above it was kept."""
+        return self.texts[-1] if self.total > len(self.texts) else _ALL
+
+    def sample(self, size: int) -> Marks:
+        """The same with fewer marks of the text."""
+        return dataclasses.replace(self, texts=self.texts[:size])
+
+
+def marks(text: str, own: str, links: Iterable[str], digests: Iterable[bytes], key: bytes) -> Marks:
+    """The marks of a message.
+
+    text     what its reader sees, disguises undone
+    own      the same without quoted lines
+    links    where its links lead, as they are written
+    digests  hashes of its attachments
+    key      the secret of the site, 16 to 64 octets
+    """
+    shingles = _shingles(text, key)
+    if len(shingles) < _LEAST:
+        shingles = set()
+    mine = shingles if own == text else shingles & _shingles(own, key)
+    kept = tuple(sorted(shingles)[:ASKED])
+    normal = dict.fromkeys(filter(None, map(normal_link, links)))
+    return Marks(
+        kept,
+        frozenset(kept) & mine,
+        len(shingles),
+        tuple(_mark(key, b"link", one.encode("utf-8", "replace")) for one in list(normal)[:LINKS]),
+        tuple(_mark(key, b"file", one) for one in list(dict.fromkeys(digests))[:FILES]),
+    )
+
+
+def name_mark(name: str, key: bytes) -> int:
+    """A keyed hash of the name of a message, a reporter or a sender."""
+    return _mark(key, b"name", name.encode("utf-8", "surrogateescape"))
+
+
+def _shingles(text: str, key: bytes) -> set[int]:
+    words = _WORD.findall(_URL.sub(" ", text[: 40 * _WORDS]).lower())[:_WORDS]
+    words = [word for word in words if not _DIGIT.search(word)]
+    joined = {" ".join(words[at : at + SHINGLE]) for at in range(len(words) - SHINGLE + 1)}
+    return {_mark(key, b"text", one.encode("utf-8", "replace")) for one in joined}
+
+
+def _mark(key: bytes, kind: bytes, content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8, key=key, person=kind).digest(), "big") & _ALL
+
+
+def normal_link(link: str) -> str:
+    """A link as its copies have it in common: host and path without what is another one in each message; "" for none."""
+    link = link.strip()
+    if link[:7].lower() == "mailto:":
+        address = link[7:].partition("?")[0].strip().lower()
+        return f"mailto:{address}" if "@" in address else ""
+    found = _LINK.match(link)
+    if not found or not (found[1] or link[:4].lower() == "www."):
+        return ""
+    host = found[2].rpartition("@")[2].lower()
+    host = host if host.startswith("[") else host.partition(":")[0].rstrip(".").removeprefix("www.")
+    if "." not in host and ":" not in host:
+        return ""
+    if not host.replace(".", "").isdecimal() and not host.startswith("["):
+        host = _DIGITS.sub("0", host)
+    path = "/".join(map(_segment, found[3].replace("\\", "/").strip("/").split("/")[:12]))
+    return f"{host}/{path}"
+
+
+def _segment(segment: str) -> str:
+    return "*" if _TOKEN.fullmatch(segment) else _DIGITS.sub("0", segment.lower())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """A mark of a report, as the store has it.
+
+    reporter  the mark of who reported
+    trusted   the administrator's word, which counts as that of several users
+    texts     how many marks of the text were stored with the report
+    ceiling   no mark above it was
+    """
+
+    mark: int
+    kind: Kind
+    report: int
+    reporter: int
+    trusted: bool
+    texts: int
+    ceiling: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Near:
+    """What a message has in common with reported spam.
+
+    similarity  of the reported text, how much is in this message; of this message's links, how many were reported
+    share       how much of this message's text that is
+    quoted      it stands in quoted lines only
+    voices      how many people reported it; the administrator counts as three
+    """
+
+    kind: Kind
+    similarity: float
+    share: float = 1.0
+    quoted: bool = False
+    voices: int = 1
+
+    @property
+    def weight(self) -> float:
+        """How much of the full points it is worth, 0 to 1.
+
+        One person's report must not decide for everybody, as one's newsletter is another's spam. Text that is a small part of a
+        message may be quoted by somebody honest, or padded by somebody who is not: it counts less, and not nothing.
+        """
+        weight = _VOICES.get(self.voices, 1.0)
+        if self.kind is Kind.LINK:
+            return weight * (1.0 if self.similarity >= 0.3 else 0.5)
+        if self.kind is Kind.FILE:
+            return weight
+        weight *= min(1.0, 0.5 + (self.similarity - NEAR) / 0.7)
+        weight *= 1.0 if self.share >= 0.5 else 0.8 if self.share >= 0.2 else 0.6
+        return weight * (0.4 if self.quoted else 1.0)
+
+
+def near(own: Marks, found: Sequence[Stored]) -> tuple[Near, ...]:
+    """What a message has in common with the reports whose marks were found among its own, each kind once."""
+    by_kind: defaultdict[Kind, list[Stored]] = defaultdict(list)
+    for one in found:
+        by_kind[one.kind].append(one)
+    told = (_near_text(own, by_kind[Kind.TEXT]), _near_links(own, by_kind[Kind.LINK]), _near_files(by_kind[Kind.FILE]))
+    return tuple(one for one in told if one is not None)
+
+
+def _near_text(own: Marks, found: Sequence[Stored]) -> Near | None:
+    reports: defaultdict[int, list[Stored]] = defaultdict(list)
+    for one in found:
+        reports[one.report].append(one)
+    copies = {report: kept for report, ones in reports.items() if (kept := contained(own, ones)) >= NEAR}
+    if not copies:
+        return None
+    best = max(copies, key=lambda report: copies[report])
+    common = {one.mark for one in reports[best]}
+    comparable = bisect_right(own.texts, reports[best][0].ceiling)
+    unquoted = [one for one in reports[best] if one.mark in own.own]
+    return Near(
+        Kind.TEXT,
+        copies[best],
+        share=round(len(common) / max(1, comparable), 3),
+        quoted=contained(own, unquoted) < NEAR,
+        voices=_voices(one for report in copies for one in reports[report]),
+    )
+
+
+def contained(own: Marks, found: Sequence[Stored]) -> float:
+    """How much of a reported text is in this message, 0 to 1: of the marks that both would have kept. `found` are the marks of
+    one report; 0 where they are too few to tell."""
+    if len(found) < _LEAST_COMMON:
+        return 0.0
+    expected = found[0].texts * min(1.0, own.ceiling / max(1, found[0].ceiling))
+    return round(min(1.0, len(found) / max(expected, _LEAST_COMMON)), 3)
+
+
+def _near_links(own: Marks, found: Sequence[Stored]) -> Near | None:
+    by_mark: defaultdict[int, list[Stored]] = defaultdict(list)
+    for one in found:
+        by_mark[one.mark].append(one)
+    if not by_mark:
+        return None
+    similarity = round(len(by_mark) / max(1, len(own.links)), 3)
+    return Near(Kind.LINK, similarity, voices=max(map(_voices, by_mark.values())))
+
+
+def _near_files(found: Sequence[Stored]) -> Near | None:
+    return Near(Kind.FILE, 1.0, voices=_voices(found)) if found else None
+
+
+def _voices(found: Iterable[Stored]) -> int:
+    reporters = {one.reporter: one.trusted for one in found}
+    return sum(3 if trusted else 1 for trusted in reporters.values())

@@ -1,0 +1,185 @@
+"""What reported spam has in common with its copies: keyed marks (protocols/fingerprints.py), and which marks are too common to
+tell anything. No text is here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+
+from antispam.deadline import Deadline
+from antispam.protocols.fingerprints import HAM, LINKS, REPORTED, Kind, Marks, Stored
+from antispam.store.engine import SLICE, Store
+from antispam.store.schema import fingerprint, fingerprint_common, fingerprint_report
+
+TAUGHT = 1000
+"""The weight of honest mail that somebody taught, in fingerprint_common: one such message makes a mark common."""
+COMMON_KEPT = 180 * 86400.0  # seconds
+_PER_MARK = 8  # reports that hold the same mark, and of one reporter
+_PER_REPORTER = 2
+_MOST_FOUND = 5000  # rows of one look-up
+_SAME = 0.8  # of a text, where its reporter takes it back
+
+
+def report(
+    store: Store,
+    marks: Marks,
+    message: int,
+    reporter: int,
+    now: float,
+    keep: float,
+    *,
+    common: int,
+    trusted: bool = False,
+    deadline: Deadline | None = None,
+) -> bool:
+    """Note that this reporter calls the message spam; false where they did before. Marks that are common, or that many reports
+    hold already, are left out. Raises StoreError.
+
+    message, reporter  their marks
+    keep    seconds
+    common  how many witnesses make a mark common
+    """
+    marks = marks.sample(REPORTED)
+    with store.write(deadline) as connection:
+        number = _new_report(store, connection, marks, message, reporter, now + keep, trusted)
+        if number is None:
+            return False
+        useless = _common(connection, marks.all, common) | _crowded(connection, marks.all, reporter)
+        by_kind = ((Kind.TEXT, marks.texts), (Kind.LINK, marks.links), (Kind.FILE, marks.files))
+        rows = [
+            {"mark": mark, "kind": int(kind), "report_id": number, "expires_at": now + keep}
+            for kind, ones in by_kind
+            for mark in ones
+            if mark not in useless
+        ]
+        if rows:
+            connection.execute(sa.insert(fingerprint), rows)
+        texts = sum(row["kind"] == Kind.TEXT for row in rows)
+        update = sa.update(fingerprint_report).where(fingerprint_report.c.id == number)
+        connection.execute(update.values(texts=texts))
+    return True
+
+
+def _new_report(
+    store: Store, connection: sa.Connection, marks: Marks, message: int, reporter: int, expires: float, trusted: bool
+) -> int | None:
+    """The number of a report that is new; None for one that was made before."""
+    table = fingerprint_report
+    values = {
+        "message": message,
+        "reporter": reporter,
+        "trusted": trusted,
+        "texts": -1,
+        "ceiling": marks.ceiling,
+        "expires_at": expires,
+    }
+    connection.execute(store.upsert(table, values, key=("message", "reporter"), update=None))
+    known = sa.select(table.c.id, table.c.texts).where(table.c.message == message, table.c.reporter == reporter)
+    row = connection.execute(known).one()
+    return int(row.id) if row.texts < 0 else None
+
+
+def _common(connection: sa.Connection, marks: Sequence[int], enough: int) -> set[int]:
+    """Those that so many witnesses were seen with."""
+    table = fingerprint_common
+    query = sa.select(table.c.mark).where(table.c.mark.in_(marks)).group_by(table.c.mark)
+    return set(connection.scalars(query.having(sa.func.sum(table.c.weight) >= enough)))
+
+
+def _crowded(connection: sa.Connection, marks: Sequence[int], reporter: int) -> set[int]:
+    """Those that so many reports hold that one more tells nothing: a message would have to read them all."""
+    joined = sa.join(fingerprint, fingerprint_report, fingerprint.c.report_id == fingerprint_report.c.id)
+    query = sa.select(fingerprint.c.mark, fingerprint_report.c.reporter).select_from(joined)
+    rows = connection.execute(query.where(fingerprint.c.mark.in_(marks)).limit(_MOST_FOUND)).all()
+    held = Counter(row.mark for row in rows)
+    mine = Counter(row.mark for row in rows if row.reporter == reporter)
+    return {mark for mark in held if held[mark] >= _PER_MARK or mine[mark] >= _PER_REPORTER}
+
+
+def matching(
+    store: Store, marks: Collection[int], now: float, common: int, deadline: Deadline | None = None
+) -> list[Stored]:
+    """The marks of reports that are in force among these, without those that became common. Raises StoreError."""
+    if not marks:
+        return []
+    joined = sa.join(fingerprint, fingerprint_report, fingerprint.c.report_id == fingerprint_report.c.id)
+    report = fingerprint_report.c
+    query = (
+        sa.select(
+            fingerprint.c.mark,
+            fingerprint.c.kind,
+            fingerprint.c.report_id,
+            report.reporter,
+            report.trusted,
+            report.texts,
+            report.ceiling,
+        )
+        .select_from(joined)
+        .where(fingerprint.c.mark.in_(marks), report.expires_at > now)
+        .limit(_MOST_FOUND)
+    )
+    with store.read(deadline) as connection:
+        rows = connection.execute(query).all()
+        useless = _common(connection, list({row.mark for row in rows}), common) if rows else set()
+    return [Stored(row[0], Kind(row[1]), *row[2:]) for row in rows if row.mark not in useless]
+
+
+def take_back(
+    store: Store, message: int, reporter: int, reports: Collection[int] = (), deadline: Deadline | None = None
+) -> int:
+    """Forget this reporter's report of the message, and those with these numbers that are theirs, too; returns how many there
+    were. Raises StoreError."""
+    table = fingerprint_report
+    with store.write(deadline) as connection:
+        same = sa.and_(table.c.message == message, table.c.reporter == reporter)
+        found = list(connection.scalars(sa.select(table.c.id).where(same)))
+        theirs = sa.and_(table.c.id.in_(list(reports)), table.c.reporter == reporter)
+        found += [number for number in connection.scalars(sa.select(table.c.id).where(theirs)) if number not in found]
+        if found:
+            connection.execute(sa.delete(fingerprint).where(fingerprint.c.report_id.in_(found)))
+            connection.execute(sa.delete(table).where(table.c.id.in_(found)))
+    return len(found)
+
+
+def witness(
+    store: Store, marks: Sequence[int], who: int, weight: int, now: float, deadline: Deadline | None = None
+) -> None:
+    """Note that honest mail has these marks.
+
+    who     the mark of its sender, or of the message where somebody taught it: each counts once
+    weight  1, or TAUGHT
+    Raises StoreError.
+    """
+    table = fingerprint_common
+    update = {"weight": weight, "seen_at": now}
+    with store.write(deadline) as connection:
+        for mark in sorted(set(marks)):
+            values = {"mark": mark, "witness": who, **update}
+            connection.execute(store.upsert(table, values, key=("mark", "witness"), update=update))
+
+
+def without(store: Store, who: int, deadline: Deadline | None = None) -> None:
+    """Take back what that witness said. Raises StoreError."""
+    with store.write(deadline) as connection:
+        connection.execute(sa.delete(fingerprint_common).where(fingerprint_common.c.witness == who))
+
+
+def of_ham(marks: Marks) -> tuple[int, ...]:
+    """The marks of honest mail that are worth remembering."""
+    return (*marks.texts[:HAM], *marks.links[:LINKS], *marks.files)
+
+
+def same_text(stored: float) -> bool:
+    """Whether a text of which so much is in another one is that one, for whoever takes it back."""
+    return stored >= _SAME
+
+
+def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of what has expired; call again while it returns any. Raises StoreError."""
+    return (
+        store.delete_slice(fingerprint, fingerprint.c.expires_at <= now, slice_size)
+        or store.delete_slice(fingerprint_report, fingerprint_report.c.expires_at <= now, slice_size)
+        or store.delete_slice(fingerprint_common, fingerprint_common.c.seen_at <= now - COMMON_KEPT, slice_size)
+    )
