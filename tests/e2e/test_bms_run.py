@@ -325,6 +325,7 @@ def test_make_run_s_configuration(base: str) -> None:
         assert program.returncode == 0, output
         assert "INPUT_MAIL_FILTER(`bms', `S=inet:8899@127.0.0.1, " in output
         assert "smtpd_milters = inet:127.0.0.1:8899" in output
+        assert "bms -c run.cfg report\n" in output
         assert "Traceback" not in output
 
 

@@ -62,7 +62,7 @@ def explain_command(program: Program) -> click.Command:
             raise click.UsageError("Give a reference, a queue ID, or one of --message-id, --from, --to and --since.")
         searches = [dataclasses.replace(common, name=_reference(name)) for name in names] or [common]
         missed = False
-        with opened_store(load_settings(program, config)) as store:
+        with opened_store(load_settings(program, config), existing=True) as store:
             for wanted in searches:
                 found = search(store, wanted, limit)
                 missed = missed or not found

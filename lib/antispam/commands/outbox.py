@@ -39,7 +39,7 @@ def outbox_command(program: Program) -> click.Command:
     @click.pass_obj
     def list_command(config: Path | None, failed: bool, as_json: bool) -> None:
         """List the messages: first those that were given up, then by the time of their next try."""
-        with opened_store(load_settings(program, config)) as store:
+        with opened_store(load_settings(program, config), existing=True) as store:
             found = outbox.entries(store, time.time(), _LISTED)
         shown = [entry for entry in found if entry.failed_at is not None or not failed]
         if as_json:
@@ -58,7 +58,7 @@ def outbox_command(program: Program) -> click.Command:
     @click.pass_obj
     def show_command(config: Path | None, number: int, as_json: bool) -> None:
         """Tell everything about message NUMBER, and print it."""
-        with opened_store(load_settings(program, config)) as store:
+        with opened_store(load_settings(program, config), existing=True) as store:
             entry = outbox.entry(store, number, time.time())
         if entry is None:
             raise click.ClickException(f"there is no message {number} in the outbox")
@@ -80,7 +80,7 @@ def outbox_command(program: Program) -> click.Command:
     def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
         """Send the messages of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
         _demand_either(numbers, failed)
-        with opened_store(load_settings(program, config)) as store:
+        with opened_store(load_settings(program, config), existing=True) as store:
             chosen = _chosen(store, numbers, failed)
             if now:
                 _send(store, load_settings(program, config)[OutboxSettings], chosen)
@@ -96,7 +96,7 @@ def outbox_command(program: Program) -> click.Command:
         """Forget the messages of these NUMBERS: they will not be sent. What a message would have released from the quarantine
         stays there."""
         _demand_either(numbers, failed)
-        with opened_store(load_settings(program, config)) as store:
+        with opened_store(load_settings(program, config), existing=True) as store:
             chosen = _chosen(store, numbers, failed)
             if chosen and not yes:
                 click.confirm(f"Delete {_queued(chosen)} for good?", abort=True, err=True)

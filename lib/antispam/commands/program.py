@@ -107,7 +107,13 @@ def make_group(
 
     @functools.cache
     def program() -> Program:
-        from antispam.service.application import Program
+        try:
+            from antispam.service.application import Program
+        except ModuleNotFoundError as error:  # a checkout, started with a Python that has not what it needs
+            raise click.ClickException(
+                f"this Python ({sys.executable}) lacks the package {error.name}. `make run` installs all into .venv: "
+                f"start .venv/bin/{name}"
+            ) from error
         from antispam.settings.dialects import BMS
 
         return Program(name, journey, Path(config), dialect or BMS, defaults or {})

@@ -44,7 +44,7 @@ def report_command(program: Program) -> click.Command:
 
         It reads the history, which keeps what [store] history_retain says.
         """
-        with opened_store(load_settings(program, config)) as store:
+        with opened_store(load_settings(program, config), existing=True) as store:
             made = report(store, time.time(), days)
         if as_json:
             click.echo(json.dumps(as_object(made, top)))

@@ -96,7 +96,7 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
     except OSError as error:
         raise ConfigError(f"the log can't be opened: {error}") from error
     if show_mta_lines:
-        click.echo(mta_lines(settings, program.name))
+        click.echo(first_lines(settings, program.name, config))
 
     def reload() -> ProcessPlan:
         return process_plan(program, program.read_settings(config))
@@ -104,8 +104,8 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
     return int(Supervisor(process_plan(program, settings), reload).run())
 
 
-def mta_lines(settings: Settings, name: str) -> str:
-    """What to paste into sendmail.mc and main.cf so that the MTA finds us."""
+def first_lines(settings: Settings, name: str, config: Path | None) -> str:
+    """What to paste into sendmail.mc and main.cf so that the MTA finds us, and how to ask about the mail that comes."""
     spec = SocketSpec.parse(settings[ProgramSettings].socket)
     called = settings[ProgramSettings].name or name
     return "\n".join(
@@ -119,10 +119,22 @@ def mta_lines(settings: Settings, name: str) -> str:
             f"    smtpd_milters = {spec.postfix}",
             "    milter_default_action = tempfail",
             "",
+            "  in another terminal   (--help lists all commands)",
+            f"    {_typed(name)}{f' -c {config}' if config is not None else ''} report",
+            "",
             "Ctrl-C stops it.",
             "",
         )
     )
+
+
+def _typed(name: str) -> str:
+    """How a person calls this program: beside the Python that runs it there is one that finds its packages."""
+    beside = Path(sys.executable).with_name(name)
+    if not beside.exists():
+        return sys.argv[0]
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 def print_settings(settings: Settings, *, only_changed: bool = False) -> None:

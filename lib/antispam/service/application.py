@@ -139,8 +139,15 @@ def load_settings(program: Program, config: Path | None) -> Settings:
 
 
 @contextlib.contextmanager
-def opened_store(settings: Settings) -> Iterator[Store]:
-    """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException)."""
+def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Store]:
+    """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException).
+
+    existing  the command only tells what is there: it makes no database where there is none, which is the wrong place to look
+    """
+    if existing and (absent := _absent_file(settings)) is not None:
+        raise click.ClickException(
+            f"there is no database at {absent}: the filter makes it when it starts. -c FILE names another configuration"
+        )
     try:
         migrate(url_from(settings))
         store = Store.from_settings(settings)
@@ -148,6 +155,18 @@ def opened_store(settings: Settings) -> Iterator[Store]:
         raise click.ClickException(f"the database: {for_log(str(error))}") from error
     with contextlib.closing(store), blaming():
         yield store
+
+
+def _absent_file(settings: Settings) -> Path | None:
+    """SQLite's file, where it does not exist."""
+    url = sa.engine.make_url(url_from(settings))
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    path = Path(url.database)
+    try:
+        return None if path.exists() else path
+    except OSError:  # in a folder that we may not enter: to open it says so
+        return None
 
 
 @contextlib.contextmanager

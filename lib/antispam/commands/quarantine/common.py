@@ -25,7 +25,7 @@ LimitsFrom = Callable[[Settings, Store], LimitsOf]
 def opened(program: Program, config: Path | None) -> Iterator[tuple[Settings, Store]]:
     """The settings and the store; what can go wrong with them ends the command with a sentence."""
     settings = load_settings(program, config)
-    with opened_store(settings) as store:
+    with opened_store(settings, existing=True) as store:
         try:
             yield settings, store
         except (BadName, NoEntry, MailboxError) as error:

@@ -14,6 +14,7 @@ from antispam.store import outbox
 from antispam.store.outbox import Kind, QueuedMessage, State
 from antispam.store.schema import outbox as table
 from support.scripted_mta import ScriptedMta
+from support.stores import make_store
 
 CONTENT = b"Subject: \x1b[31m\xff\r\n\r\nhi\r\n"
 
@@ -165,6 +166,7 @@ def test_what_fails_beside_the_database_is_not_blamed_on_it(tmp_path, monkeypatc
 
     config = tmp_path / "milter.cfg"
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    make_store(f"sqlite:///{tmp_path}/bms.sqlite")
     monkeypatch.setattr("antispam.commands.outbox.outbox.entries", unreadable)
     said = click.testing.CliRunner().invoke(main, ["--config", str(config), "outbox", "list"]).output
     assert said == "Error: /var/mail/ann: Permission denied\n"

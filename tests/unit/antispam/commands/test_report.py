@@ -271,7 +271,15 @@ def test_json_is_one_object(bms, sqlite_store):
     assert found["clients"]["worst"][0]["name"] == "192.0.2.1"
 
 
-def test_an_empty_history_says_so(bms):
+def test_where_there_is_no_database_it_says_so_and_makes_none(bms, tmp_path):
+    """Under another configuration than the filter's, it told of an empty history."""
+    told = bms()
+    assert told.exit_code == 1
+    assert f"there is no database at {tmp_path}/bms.sqlite" in told.output
+    assert [path.name for path in tmp_path.iterdir()] == ["milter.cfg"]
+
+
+def test_an_empty_history_says_so(bms, sqlite_store):
     assert "No mail since" in bms().output
     assert bms("--days", "0").exit_code == 2
 

@@ -37,6 +37,16 @@ def test_nothing_heavy_is_imported_to_say_it(option: str) -> None:
     assert HEAVY & set(shown.splitlines()[-1].split()) == set()
 
 
+def test_a_python_without_the_packages_is_told_what_to_do() -> None:
+    """`./bms.py` in a checkout, by the Python of the system, ended in a traceback."""
+    code = "import sys, bms; sys.modules['alembic'] = None; bms.main(['report'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "lacks the package alembic" in done.stderr
+    assert ".venv/bin/bms" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("command", bms.main.listed.values(), ids=lambda command: command.name)
 def test_a_command_says_of_itself_what_the_list_says_of_it(command: Command) -> None:
     made = command.make(PROGRAM)
