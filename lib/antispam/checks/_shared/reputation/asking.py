@@ -133,7 +133,7 @@ def upkeep(services: Services) -> bool:
     more = Records(services.store).fold(now)
     if settings.server and settings.learn:
         _tell(services.store, server_of(settings), now)
-    return _forget(services.store, settings, now) or more
+    return more or _forget(services.store, settings, now)  # a vote that is not folded yet must count before it goes
 
 
 def _tell(store: Store, server: Client, now: float) -> None:
