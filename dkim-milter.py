@@ -13,7 +13,7 @@ if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a chec
 from antispam.checks import auth, authentication_results, connection, dkim, dkim_sign
 from antispam.commands.program import Command, make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy
 from antispam.settings.dialects import DKIM_MILTER
 from antispam.settings.program import RejectAt
 
@@ -39,7 +39,7 @@ main = make_group(
     defaults={
         ("store", "history"): False,
         ("milter", "reject_at"): RejectAt.END,
-        ("connection", "localhost_ptr"): Answer.IGNORE,
+        ("connection", "localhost_ptr"): Remedy.IGNORE,
     },
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from antispam.checks import auth, authentication_results, connection, forged_mar
 from antispam.checks._shared.spf.settings import Refuse
 from antispam.commands.program import make_group
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy
 from antispam.settings.dialects import SPFMILTER
 
 # fmt: off
@@ -40,7 +40,7 @@ main = make_group(
     defaults={
         ("store", "history"): False,
         ("spf", "refuse"): Refuse.AT_ONCE,
-        ("connection", "localhost_ptr"): Answer.IGNORE,
+        ("connection", "localhost_ptr"): Remedy.IGNORE,
         ("forged_marks", "fields"): ("Received-SPF",),
     },
 )  # fmt: skip

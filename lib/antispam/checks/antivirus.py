@@ -14,7 +14,7 @@ from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Finding as BaseFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient, as_octets
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.verdicts import CONTINUE, Verdict, reject
 from antispam.net.sockets import SocketSpec
 from antispam.protocols import clamd
@@ -52,11 +52,11 @@ class Settings(CheckSettings):
         parse=size,
         check=positive,
     )
-    remedy: Answer = option(
-        Answer.REJECT, "a message with a virus: reject, quarantine, tempfail, or ignore (only say it in the log)"
+    remedy: Remedy = remedy_option(
+        Remedy.REJECT, "a message with a virus: reject, quarantine, tempfail, or ignore (only say it in the log)"
     )
-    too_large: Answer = option(
-        Answer.REJECT, "a message that is too large to be looked into: reject, quarantine, tempfail or ignore"
+    too_large: Remedy = remedy_option(
+        Remedy.REJECT, "a message that is too large to be looked into: reject, quarantine, tempfail or ignore"
     )
 
     @functools.cached_property
@@ -127,15 +127,15 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         "The message is too large to be searched for viruses.\n"
         "Please send a smaller one, or offer the file in another way."
     )
-    if settings.too_large is Answer.REJECT:
+    if settings.too_large is Remedy.REJECT:
         return reject(text, reason, code=552, enhanced="5.3.4")
     return _answered(settings.too_large, text, reason, findings)
 
 
-def _answered(answer: Answer, text: str, reason: str, findings: Findings) -> Verdict:
+def _answered(answer: Remedy, text: str, reason: str, findings: Findings) -> Verdict:
     """What somebody releases from the quarantine is not kept once more: that would be a circle. An administrator can release
     it as it is."""
     own = findings.get(OwnMailFinding)
-    if answer is Answer.QUARANTINE and own is not None and own.outbox_id:
-        answer = Answer.REJECT
-    return answered(answer, text, reason)
+    if answer is Remedy.QUARANTINE and own is not None and own.outbox_id:
+        answer = Remedy.REJECT
+    return verdict_for(answer, text, reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
 import logging
 from typing import ClassVar
@@ -17,7 +16,8 @@ from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Finding as BaseFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message, Recipient
-from antispam.mail.verdicts import Action, Verdict, hold, quarantine, reject
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
+from antispam.mail.verdicts import Action, Verdict, hold, reject
 from antispam.net.addresses import host_list, parse_mailbox
 from antispam.protocols import attachments as engine
 from antispam.settings import CheckSettings, option, section
@@ -29,15 +29,6 @@ OTHERWISE = "`[defang] banned_exts` and its other options say what counts as dan
 _LEAST_TIME = 5.0  # seconds
 
 log = logging.getLogger(__name__)
-
-
-class Remedy(enum.StrEnum):
-    """What to do about a message with a dangerous attachment."""
-
-    REPLACE = "replace"
-    REJECT = "reject"
-    QUARANTINE = "quarantine"
-    HOLD = "hold"
 
 
 def _extensions(names: tuple[str, ...]) -> None:
@@ -69,17 +60,18 @@ class Settings(CheckSettings):
         "archive), or ban it as banned_exts",
     )
     svg_attachments: engine.Markup = option(engine.Markup.CLEAN, "the same for pictures in SVG, which may hold scripts")
-    macros: engine.Answer = option(
-        engine.Answer.REPORT,
+    macros: engine.Treatment = option(
+        engine.Treatment.REPORT,
         "documents with macros, by what is in them or by macro_exts: accept, report (deliver them, and say so in the log), or "
         "ban them as banned_exts",
     )
     macro_exts: tuple[str, ...] = option(
         tuple(sorted(engine.DEFAULT_MACRO)), "extensions of documents that are made to hold macros", check=_extensions
     )
-    remedy: Remedy = option(
+    remedy: Remedy = remedy_option(
         Remedy.REPLACE,
-        "replace the attachment by a notice (the original is kept in tempdir), reject, quarantine, or hold",
+        "replace the attachment with a notice (the original is kept in tempdir), reject, quarantine, or hold",
+        allowed=(Remedy.REPLACE, Remedy.REJECT, Remedy.QUARANTINE, Remedy.HOLD),
     )
     reject_virus_from: tuple[str, ...] = option(
         (),
@@ -105,7 +97,7 @@ class Settings(CheckSettings):
             html=self.html_attachments,
             svg=self.svg_attachments,
             macros=self.macros,
-            unreadable=engine.Answer.BAN if self.unreadable_archives else engine.Answer.REPORT,
+            unreadable=engine.Treatment.BAN if self.unreadable_archives else engine.Treatment.REPORT,
         )
 
 
@@ -159,19 +151,12 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     remedy = settings.remedy
     if remedy is Remedy.REPLACE and finding.sender in host_list(settings.reject_virus_from):
         remedy = Remedy.REJECT
-    match remedy:
-        case Remedy.REJECT:
-            names = ", ".join(dict.fromkeys(one.name or "without a name" for one in finding.dangerous[:5]))
-            text = (
-                f"The message has an attachment that is not accepted here because it may be dangerous: {names}.\n"
-                "Please send the file in another way, or ask the recipient how."
-            )
-            return reject(text, reason)
-        case Remedy.QUARANTINE:
-            return quarantine(reason)
-        case Remedy.HOLD:
-            return hold(reason)
-    return Verdict(Action.CONTINUE, reason=reason)
+    names = ", ".join(dict.fromkeys(one.name or "without a name" for one in finding.dangerous[:5]))
+    text = (
+        f"The message has an attachment that is not accepted here because it may be dangerous: {names}.\n"
+        "Please send the file in another way, or ask the recipient how."
+    )
+    return verdict_for(remedy, text, reason)
 
 
 def _too_large(settings: Settings) -> Verdict:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import email.header
-import enum
 import functools
 import re
 from collections.abc import Iterator, Sequence
@@ -26,8 +25,9 @@ from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, AuthorFinding, ClientClass, ConnectionFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message, Recipient
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
-from antispam.mail.verdicts import CONTINUE, Action, Verdict, hold, quarantine, reject
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, reject
 from antispam.net.addresses import Mailbox, client_list, host_list, is_hostname, parse_ip, parse_mailbox
 from antispam.protocols.address_fields import has_address, mailboxes
 from antispam.settings import CheckSettings, Mode, option, section
@@ -45,24 +45,11 @@ LOOKS_UP = True
 MAX_ASKED = 10  # authors of a message; each may cost a question to a directory
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322 section 3.2.3
 _MAX_NAME = 200
-
-
-class Remedy(enum.StrEnum):
-    """What to do about a message with an author that its sender may not use."""
-
-    REJECT = "reject"
-    QUARANTINE = "quarantine"
-    HOLD = "hold"
-    FIX = "fix"
+_REMEDIES = (Remedy.REJECT, Remedy.QUARANTINE, Remedy.HOLD)
 
 
 def _authors(items: tuple[str, ...]) -> None:
     AuthorList(items)
-
-
-def _not_fixed(remedy: Remedy) -> None:
-    if remedy is Remedy.FIX:
-        raise ValueError("expected one of reject, quarantine, hold: a stranger's envelope sender is no better author")
 
 
 def _file(text: str) -> Path | None:
@@ -101,8 +88,10 @@ class Settings(CheckSettings):
         "address (the same address)",
     )
     honour_sender: bool = option(False, "an author that is not ours is fine where Sender is")
-    remedy: Remedy = option(
-        Remedy.REJECT, "reject, quarantine, hold, or fix: From becomes MAIL FROM, and the author moves to Reply-To"
+    remedy: Remedy = remedy_option(
+        Remedy.REJECT,
+        "reject, quarantine, hold, or fix: From becomes MAIL FROM, and the author moves to Reply-To",
+        allowed=(*_REMEDIES, Remedy.FIX),
     )
     exempt_clients: tuple[str, ...] = option(
         (), "internal clients that pass on what others wrote: mail servers, list servers", check=client_list
@@ -117,7 +106,8 @@ class Settings(CheckSettings):
     mailing_lists: tuple[str, ...] = option(
         (), "domains of mailing lists that bring our users' own mail back, proved by SPF or DKIM", check=host_list
     )
-    forged: Remedy = option(Remedy.REJECT, "what to do then: reject, quarantine or hold", check=_not_fixed)
+    # Not FIX: a stranger's envelope sender is no better author.
+    forged: Remedy = remedy_option(Remedy.REJECT, "what to do then: reject, quarantine or hold", allowed=_REMEDIES)
 
     def __post_init__(self) -> None:
         for place in self.places:
@@ -286,7 +276,8 @@ def decide(finding: AuthorFinding, findings: Findings, settings: Settings, polic
     reason, text = problem
     if settings.remedy is Remedy.FIX and finding.becomes:
         return Verdict(Action.CONTINUE, reason=f"{reason}: From becomes {finding.becomes}")
-    return _remedied(settings.remedy, text, reason)
+    remedy = Remedy.REJECT if settings.remedy is Remedy.FIX else settings.remedy  # what can't be fixed is refused
+    return verdict_for(remedy, text, reason)
 
 
 def _permits(entry: Policy) -> bool:
@@ -339,16 +330,7 @@ def _decide_outside(finding: AuthorFinding, settings: Settings, policy: AccessMa
         reason = "From is too long to be looked at"
     else:
         return CONTINUE
-    return _remedied(settings.forged, text, reason)  # no offence: mailing lists bring back what our users wrote
-
-
-def _remedied(remedy: Remedy, text: str, reason: str) -> Verdict:
-    match remedy:
-        case Remedy.QUARANTINE:
-            return quarantine(reason)
-        case Remedy.HOLD:
-            return hold(reason)
-    return reject(text, reason)  # what can't be fixed is refused, too
+    return verdict_for(settings.forged, text, reason)  # no offence: mailing lists bring back what our users wrote
 
 
 def points(finding: AuthorFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:

@@ -13,7 +13,7 @@ from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.verdicts import Verdict
 from antispam.protocols.encoded_words import decoded
 from antispam.protocols.word_lists import as_shown
@@ -35,7 +35,9 @@ class Settings(CheckSettings):
     block_forward: tuple[str, ...] = option(
         (), "users who do not want forwarded mail: addresses, @domains, or file:PATH", section="defang", parse=listed
     )
-    answer: Answer = option(Answer.REJECT, "what becomes of such mail for them: ignore, quarantine, tempfail or reject")
+    answer: Remedy = remedy_option(
+        Remedy.REJECT, "what becomes of such mail for them: ignore, quarantine, tempfail or reject"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,4 +78,4 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         "The recipient does not want forwarded mail. Please write yourself what you want to say,\n"
         "with no more of the other message than is needed, and another subject."
     )
-    return answered(settings.answer, text, f"forwarded: {finding.subject}")
+    return verdict_for(settings.answer, text, f"forwarded: {finding.subject}")

@@ -21,7 +21,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import CallbackFinding, DkimFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import answered
+from antispam.mail.remedies import verdict_for
 from antispam.mail.verdicts import Action, Callback, Verdict, reject
 from antispam.net.addresses import normalize_domain
 from antispam.protocols.callback_dialogue import Outcome, Verification
@@ -180,8 +180,8 @@ def decide(
                 f"{said}\n"
                 "Your server will try again by itself."
             )
-            return answered(settings.temporary, text, reason)
+            return verdict_for(settings.temporary, text, reason)
         case Outcome.UNKNOWN:
             text = f"Your address {finding.sender} can't be verified here:\n{said}"
-            return answered(settings.unknown, text, reason)
+            return verdict_for(settings.unknown, text, reason)
     return Verdict(Action.CONTINUE, reason=reason)

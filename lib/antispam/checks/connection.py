@@ -8,7 +8,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.net.addresses import IPAddress, client_list, parse_ip
@@ -44,8 +44,8 @@ class Settings(CheckSettings):
         section="milter",
         check=client_list,
     )
-    localhost_ptr: Answer = option(
-        Answer.REJECT, "a client elsewhere whose PTR record says localhost: ignore, quarantine, tempfail or reject"
+    localhost_ptr: Remedy = remedy_option(
+        Remedy.REJECT, "a client elsewhere whose PTR record says localhost: ignore, quarantine, tempfail or reject"
     )
 
 
@@ -105,7 +105,7 @@ def decide(
         f"The reverse DNS (PTR) record of {finding.ip} says localhost, which it is not.\n"
         "Ask the administrator of the address to give it a proper host name."
     )
-    return answered(settings.localhost_ptr, text, f"PTR of {finding.ip} is localhost")
+    return verdict_for(settings.localhost_ptr, text, f"PTR of {finding.ip} is localhost")
 
 
 def points(finding: ConnectionFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:

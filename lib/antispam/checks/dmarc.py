@@ -16,7 +16,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import ArcFinding, AuthorPolicy, DkimFinding, DmarcFinding, Override, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import host_list, is_hostname
@@ -44,11 +44,11 @@ class Settings(CheckSettings):
         OnError.ACCEPT,
         "when the policy, or what could prove the message, can't be looked up: accept (go on without it), tempfail or reject",
     )
-    reject: Answer = option(
-        Answer.REJECT, "what p=reject does to a message that fails: reject, tempfail, quarantine or ignore"
+    reject: Remedy = remedy_option(
+        Remedy.REJECT, "what p=reject does to a message that fails: reject, tempfail, quarantine or ignore"
     )
-    quarantine: Answer = option(
-        Answer.QUARANTINE, "what p=quarantine does to a message that fails: quarantine, reject, tempfail or ignore"
+    quarantine: Remedy = remedy_option(
+        Remedy.QUARANTINE, "what p=quarantine does to a message that fails: quarantine, reject, tempfail or ignore"
     )
     always: tuple[str, ...] = option(
         (),
@@ -169,15 +169,15 @@ def decide(finding: DmarcFinding, findings: Findings, settings: Settings, policy
     if worst is not None:
         reason = _reason(worst)
         if worst.applied is Disposition.REJECT:
-            return answered(settings.reject, _refusal(worst), reason, status="7.26")
+            return verdict_for(settings.reject, _refusal(worst), reason, status="7.26")
         if worst.applied is Disposition.QUARANTINE:
-            return answered(settings.quarantine, _refusal(worst), reason, status="7.26")
+            return verdict_for(settings.quarantine, _refusal(worst), reason, status="7.26")
     if finding.unreadable:
         text = (
             "The From field names more authors than can be looked at, or is longer than mail programs can show.\n"
             "Send the message again with a single address in From."
         )
-        return answered(settings.reject, text, "From can't be examined")
+        return verdict_for(settings.reject, text, "From can't be examined")
     return Verdict(Action.CONTINUE, reason="" if worst is None else _reason(worst))
 
 

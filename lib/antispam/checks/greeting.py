@@ -12,9 +12,9 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.verdicts import CONTINUE, Verdict
-from antispam.settings import CheckSettings, option, section
+from antispam.settings import CheckSettings, section
 
 NAME = "greeting"
 OTHERWISE = "`[helo] missing = ignore` lets clients pass that say no HELO."
@@ -24,7 +24,7 @@ OTHERWISE = "`[helo] missing = ignore` lets clients pass that say no HELO."
 class Settings(CheckSettings):
     """[helo]: shares mode and on_error with the rules for the name itself."""
 
-    missing: Answer = option(Answer.REJECT, "no HELO at all before MAIL FROM")
+    missing: Remedy = remedy_option(Remedy.REJECT, "no HELO at all before MAIL FROM")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,4 +50,4 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         "Your mail server did not say HELO or EHLO before MAIL FROM, as SMTP (RFC 5321) demands.\n"
         "Ask its administrator to correct or update its software."
     )
-    return answered(settings.missing, text, "no HELO")
+    return verdict_for(settings.missing, text, "no HELO")

@@ -17,7 +17,7 @@ from antispam.mail.authors import from_our_users
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.settings import CheckSettings, option, section
@@ -101,25 +101,25 @@ _MAILERS = ("direct email", "calypso", "mail bomber")
 class Settings(CheckSettings):
     """[header_oddities]: each is ignore, quarantine, tempfail or reject."""
 
-    missing_from: Answer = option(Answer.IGNORE, "no From field (RFC 5322 section 3.6)")
-    missing_date: Answer = option(Answer.IGNORE, "no Date field; common among scripts, printers and machines")
-    missing_message_id: Answer = option(Answer.IGNORE, "no Message-ID field; common, and allowed")
-    repeated: Answer = option(
-        Answer.IGNORE,
+    missing_from: Remedy = remedy_option(Remedy.IGNORE, "no From field (RFC 5322 section 3.6)")
+    missing_date: Remedy = remedy_option(Remedy.IGNORE, "no Date field; common among scripts, printers and machines")
+    missing_message_id: Remedy = remedy_option(Remedy.IGNORE, "no Message-ID field; common, and allowed")
+    repeated: Remedy = remedy_option(
+        Remedy.IGNORE,
         "several From, To, Cc, Subject, Date, Message-ID ... fields; common among mailing lists and tickets",
     )
-    invalid_name: Answer = option(Answer.IGNORE, "field names with blanks, control or 8-bit characters")
-    eight_bit: Answer = option(
-        Answer.IGNORE, "fields with octets that are no UTF-8: old programs, and spam in strange charsets"
+    invalid_name: Remedy = remedy_option(Remedy.IGNORE, "field names with blanks, control or 8-bit characters")
+    eight_bit: Remedy = remedy_option(
+        Remedy.IGNORE, "fields with octets that are no UTF-8: old programs, and spam in strange charsets"
     )
-    invalid_date: Answer = option(Answer.IGNORE, "a date that is none")
-    future_date: Answer = option(Answer.IGNORE, "a date further in the future than `ahead`")
-    old_date: Answer = option(Answer.IGNORE, "a date further in the past than `behind`")
-    invalid_message_id: Answer = option(
-        Answer.IGNORE, "a Message-ID without <left@right>; common among large companies"
+    invalid_date: Remedy = remedy_option(Remedy.IGNORE, "a date that is none")
+    future_date: Remedy = remedy_option(Remedy.IGNORE, "a date further in the future than `ahead`")
+    old_date: Remedy = remedy_option(Remedy.IGNORE, "a date further in the past than `behind`")
+    invalid_message_id: Remedy = remedy_option(
+        Remedy.IGNORE, "a Message-ID without <left@right>; common among large companies"
     )
-    advertising: Answer = option(Answer.IGNORE, "a subject that says so: ADV:, [adv] ...; upstream refused it")
-    bulk_mailer: Answer = option(Answer.IGNORE, "an X-Mailer that upstream refused")
+    advertising: Remedy = remedy_option(Remedy.IGNORE, "a subject that says so: ADV:, [adv] ...; upstream refused it")
+    bulk_mailer: Remedy = remedy_option(Remedy.IGNORE, "an X-Mailer that upstream refused")
     ahead: float = option(2 * 86400.0, "how far clocks may be ahead", parse=duration("d"))
     behind: float = option(60 * 86400.0, "how long a message may have been on its way", parse=duration("d"))
 
@@ -225,13 +225,13 @@ def _of_rest(message: Message) -> list[tuple[Oddity, str]]:
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     """The strictest answer that any of them has, with the first oddity that has it."""
     asked = [(_ORDER[answer], odd, seen) for odd, seen in zip(finding.odd, finding.seen, strict=True)
-             if (answer := _answer(settings, odd)) is not Answer.IGNORE]  # fmt: skip
+             if (answer := _answer(settings, odd)) is not Remedy.IGNORE]  # fmt: skip
     reason = ", ".join(finding.odd)
     if not asked:
         return dataclasses.replace(CONTINUE, reason=reason)
     _, odd, seen = min(asked, key=lambda one: one[0])
     text = f"The header of the message is not as RFC 5322 wants it: {_FAULTS[odd]}.\nPlease use a proper mail program."
-    return answered(_answer(settings, odd), text, f"{reason}: {seen}" if seen else reason)
+    return verdict_for(_answer(settings, odd), text, f"{reason}: {seen}" if seen else reason)
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
@@ -243,9 +243,9 @@ def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hi
     return tuple(Hit(_TESTS[odd], f"{text[0].upper()}{text[1:]}.") for odd, text in reason)
 
 
-_ORDER = {Answer.REJECT: 0, Answer.TEMPFAIL: 1, Answer.QUARANTINE: 2}
+_ORDER = {Remedy.REJECT: 0, Remedy.TEMPFAIL: 1, Remedy.QUARANTINE: 2}
 
 
-def _answer(settings: Settings, oddity: Oddity) -> Answer:
-    answer: Answer = getattr(settings, oddity)
+def _answer(settings: Settings, oddity: Oddity) -> Remedy:
+    answer: Remedy = getattr(settings, oddity)
     return answer

@@ -17,7 +17,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.net.addresses import client_list, is_hostname, normalize_domain, parse_ip
@@ -51,14 +51,18 @@ class Settings(CheckSettings):
         section="milter",
         check=client_list,
     )
-    blacklisted: Answer = option(Answer.REJECT, "a name of hello_blacklist")
-    own_name: Answer = option(Answer.REJECT, "the name or address of our own mail server, said by somebody else")
-    numeric: Answer = option(Answer.REJECT, "an address without brackets, which is no name (RFC 5321 section 4.1.3)")
-    invalid: Answer = option(Answer.REJECT, "characters that no host name has, such as spaces or empty labels")
-    literal_mismatch: Answer = option(
-        Answer.IGNORE, "an address in brackets that is not the client's; common behind NAT"
+    blacklisted: Remedy = remedy_option(Remedy.REJECT, "a name of hello_blacklist")
+    own_name: Remedy = remedy_option(Remedy.REJECT, "the name or address of our own mail server, said by somebody else")
+    numeric: Remedy = remedy_option(
+        Remedy.REJECT, "an address without brackets, which is no name (RFC 5321 section 4.1.3)"
     )
-    unqualified: Answer = option(Answer.IGNORE, "a name without a dot; common among badly set up but honest servers")
+    invalid: Remedy = remedy_option(Remedy.REJECT, "characters that no host name has, such as spaces or empty labels")
+    literal_mismatch: Remedy = remedy_option(
+        Remedy.IGNORE, "an address in brackets that is not the client's; common behind NAT"
+    )
+    unqualified: Remedy = remedy_option(
+        Remedy.IGNORE, "a name without a dot; common among badly set up but honest servers"
+    )
 
 
 class Form(enum.StrEnum):
@@ -119,9 +123,9 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if client is not None and client.client is not ClientClass.EXTERNAL:
         return CONTINUE
     for answer, fault in _faults(finding, settings):
-        if answer is not Answer.IGNORE:
+        if answer is not Remedy.IGNORE:
             text = f"Your mail server ({finding.ip}) said HELO {finding.name}: {fault}.\n{_ADVICE}"
-            verdict = answered(answer, text, f"HELO {finding.name}: {fault}")
+            verdict = verdict_for(answer, text, f"HELO {finding.name}: {fault}")
             return dataclasses.replace(verdict, demerits=LYING if fault in _LIES else 0)
     return CONTINUE
 
@@ -145,7 +149,7 @@ def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hi
     return tuple(Hit(_TESTS[fault], f"{said}: {fault}.") for _, fault in _faults(finding, settings))
 
 
-def _faults(finding: Finding, settings: Settings) -> list[tuple[Answer, str]]:
+def _faults(finding: Finding, settings: Settings) -> list[tuple[Remedy, str]]:
     """Every rule that applies: its setting, and the fault in words."""
     faults = []
     if client_list(settings.hello_blacklist).match(parse_ip(finding.name), finding.name):

@@ -13,7 +13,7 @@ from antispam.mail.authors import from_our_users, name_in
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.protocols.encoded_words import decoded
@@ -60,9 +60,9 @@ class Settings(CheckSettings):
     share: int = option(
         30, "percent of a subject's letters from which on it counts as written in these", check=_percent
     )
-    answer: Answer = option(Answer.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
-    lookalikes: Answer = option(
-        Answer.IGNORE, "of mail with a word of Latin letters and others that look like them (Cyrillic, Greek)"
+    answer: Remedy = remedy_option(Remedy.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
+    lookalikes: Remedy = remedy_option(
+        Remedy.IGNORE, "of mail with a word of Latin letters and others that look like them (Cyrillic, Greek)"
     )
 
 
@@ -136,14 +136,14 @@ def _share(text: str, scripts: frozenset[str]) -> tuple[int, tuple[str, ...]]:
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     if finding.charset:
         text = f"Mail with a subject or sender name in character set {finding.charset} is not accepted here."
-        return answered(settings.answer, text, f"charset {finding.charset}: {finding.text}")
+        return verdict_for(settings.answer, text, f"charset {finding.charset}: {finding.text}")
     if finding.share >= settings.share:
         names = ", ".join(finding.scripts)
         text = f"Nobody here can read the script in which the message's subject is written ({names})."
-        return answered(settings.answer, text, f"{finding.share} % {names}: {finding.text}")
-    if finding.mixed and settings.lookalikes is not Answer.IGNORE:
+        return verdict_for(settings.answer, text, f"{finding.share} % {names}: {finding.text}")
+    if finding.mixed and settings.lookalikes is not Remedy.IGNORE:
         text = "The subject or author of the message has a word that mixes look-alike letters from different alphabets."
-        return answered(settings.lookalikes, text, f"mixed scripts in {finding.mixed!r}: {finding.text}")
+        return verdict_for(settings.lookalikes, text, f"mixed scripts in {finding.mixed!r}: {finding.text}")
     return CONTINUE
 
 

@@ -18,11 +18,12 @@ from antispam.mail.decisions import accepted_by
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import ScoreFinding
 from antispam.mail.findings import Findings
-from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached, SpamAction, SpamFinding
+from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached, SpamFinding
 from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Remedy, verdict_for
 from antispam.mail.score import told
 from antispam.mail.score_settings import ScoreSettings
-from antispam.mail.verdicts import Action, Verdict, discard, hold, quarantine, reject
+from antispam.mail.verdicts import Action, Verdict, discard
 from antispam.settings import Mode
 from antispam.store import StoreError
 from dspam.tags import with_tag
@@ -71,7 +72,7 @@ def collect(
     refused = recipient.address in address_list(settings.dspam_reject)
     return Finding(
         user=user or "",
-        action=SpamAction.REJECT if refused else settings.spam_action,
+        action=Remedy.REJECT if refused else settings.spam_action,
         subject=settings.spam_subject,
         in_text=in_text if user is None else settings.signature_location is SignaturePlace.MESSAGE,
         opinion=opinion,
@@ -160,13 +161,16 @@ def decide(
     stopped = reason if because else f"{reason}{_score_of(findings)}"  # a refusal's line in the log has nothing else
     if finding.reached is Reached.DISCARD:
         return discard(stopped)
-    if finding.reached is Reached.REFUSE or finding.action is SpamAction.REJECT:
-        return reject(_REFUSAL, stopped)
-    if finding.action is SpamAction.HOLD:
-        return hold(stopped)
-    if finding.reached is Reached.QUARANTINE or finding.action is SpamAction.QUARANTINE:
-        return quarantine(stopped)
-    return Verdict(Action.CONTINUE, reason=reason)
+    remedy = _remedy(finding)
+    return verdict_for(remedy, _REFUSAL, reason if remedy in (Remedy.DELIVER, Remedy.TAG) else stopped)
+
+
+def _remedy(finding: SpamFinding) -> Remedy:
+    if finding.reached is Reached.REFUSE:
+        return Remedy.REJECT
+    if finding.reached is Reached.QUARANTINE and finding.action in (Remedy.DELIVER, Remedy.TAG):
+        return Remedy.QUARANTINE
+    return finding.action
 
 
 def _score_of(findings: Findings) -> str:
@@ -186,7 +190,7 @@ def content(finding: SpamFinding) -> Hashable:
 
 
 def _is_tagged(finding: SpamFinding) -> bool:
-    return finding.is_spam and finding.action is not SpamAction.DELIVER
+    return finding.is_spam and finding.action is not Remedy.DELIVER
 
 
 def _result(finding: SpamFinding) -> str:

@@ -13,7 +13,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import ReputationFinding, SpfFinding, WordsFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.encoded_words import decoded
@@ -50,7 +50,7 @@ class Settings(CheckSettings):
     whole_words: bool = option(
         False, "only whole words; without it cialis is found in specialist, and with it p0rn not in p0rno"
     )
-    answer: Answer = option(Answer.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
+    answer: Remedy = remedy_option(Remedy.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
 
 
 @functools.lru_cache(maxsize=16)
@@ -107,11 +107,11 @@ def concluded(
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     where = "subject" if finding.where == "subject" else "author's name"
-    verdict = answered(
+    verdict = verdict_for(
         settings.answer, _REFUSAL.format(where=where), f"{finding.word!r} in the {where}: {finding.text}"
     )
     # A subject may be an accident; nobody is called Detox.
-    offends = finding.where == "author" and settings.answer is not Answer.IGNORE
+    offends = finding.where == "author" and settings.answer is not Remedy.IGNORE
     return dataclasses.replace(verdict, demerits=1) if offends else verdict
 
 

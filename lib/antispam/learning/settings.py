@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from antispam.mail.learned_evidence import SpamAction
+from antispam.mail.remedies import Remedy, remedy_option
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, lines_of, listed, names, not_negative, positive, size, threshold
 from dspam.store import Retention
@@ -91,8 +91,10 @@ class DspamSettings(CheckSettings):
     least: int = option(
         100, "messages of each kind that a dictionary must have learned before its opinion counts in the score"
     )
-    spam_action: SpamAction = option(
-        SpamAction.TAG, "about spam: deliver, tag (with X-Spam-Flag), quarantine, reject or hold"
+    spam_action: Remedy = remedy_option(
+        Remedy.TAG,
+        "about spam: deliver (only with the X-DSPAM fields), tag (with X-Spam-Flag), quarantine, reject or hold",
+        allowed=(Remedy.DELIVER, Remedy.TAG, Remedy.QUARANTINE, Remedy.REJECT, Remedy.HOLD),
     )
     mark: float = option(
         6.0,

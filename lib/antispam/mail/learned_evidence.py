@@ -7,16 +7,7 @@ import enum
 from typing import ClassVar
 
 from antispam.mail.findings import Finding
-
-
-class SpamAction(enum.StrEnum):
-    """What to do about spam for one user."""
-
-    DELIVER = "deliver"  # as if it were none, but for the X-DSPAM fields
-    TAG = "tag"  # with X-Spam-Flag, and spam_subject before the subject
-    QUARANTINE = "quarantine"
-    REJECT = "reject"
-    HOLD = "hold"  # in the MTA's queue
+from antispam.mail.remedies import Remedy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,7 +86,7 @@ class SpamFinding(Finding):
 
     check: ClassVar[str] = "spam_action"
     user: str = ""
-    action: SpamAction = SpamAction.TAG
+    action: Remedy = Remedy.TAG
     subject: str = ""
     in_text: bool = False
     opinion: Opinion | None = None

@@ -1,29 +1,54 @@
-"""What an administrator can have done about one particular fault, where a whole check has several."""
+"""What an administrator can have done about a fault. Every setting that decides about one uses these words."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from typing import Any
 
-from antispam.mail.verdicts import Action, Verdict, quarantine, reject, tempfail
+from antispam.mail.verdicts import Action, Verdict, hold, quarantine, reject, tempfail
+from antispam.settings import option
+from antispam.settings.values import choice
 
 
-class Answer(enum.StrEnum):
-    """The setting of one rule. IGNORE still leaves the evidence in the history and the log."""
+class Remedy(enum.StrEnum):
+    """What to do about a fault. A setting offers some of these: see remedy_option()."""
 
-    IGNORE = "ignore"
-    QUARANTINE = "quarantine"
+    IGNORE = "ignore"  # deliver; the evidence still stands in the history and the log
+    DELIVER = "deliver"  # the same for spam: mail like any other, but for fields that say so
+    TAG = "tag"  # deliver, marked as spam
+    REPLACE = "replace"  # deliver, with a notice in place of what is dangerous
+    FIX = "fix"  # deliver, with the fault corrected
     TEMPFAIL = "tempfail"
+    QUARANTINE = "quarantine"
+    HOLD = "hold"
     REJECT = "reject"
 
 
-def answered(answer: Answer, text: str, reason: str, *, status: str = "7.1") -> Verdict:
-    """The verdict that `answer` asks for; `text` is for the sender and `reason` for the log. `status` is the enhanced status
-    code behind its class: "7.26" becomes 5.7.26 or 4.7.26."""
-    match answer:
-        case Answer.REJECT:
+USUAL = (Remedy.IGNORE, Remedy.QUARANTINE, Remedy.TEMPFAIL, Remedy.REJECT)
+
+
+def remedy_option(
+    default: Remedy, help: str, *, allowed: tuple[Remedy, ...] = USUAL, check: Callable[[Any], object] | None = None
+) -> Any:
+    """An option whose value is one of the `allowed` remedies; for others the error names these. The rest is as in option()."""
+    return option(default, help, parse=choice(Remedy, allowed), check=check)
+
+
+def verdict_for(remedy: Remedy, text: str, reason: str, *, status: str = "7.1") -> Verdict:
+    """The verdict that a remedy asks for; CONTINUE for those that deliver.
+
+    text    for the sender
+    reason  for the log
+    status  the enhanced status code behind its class: "7.26" becomes 5.7.26 or 4.7.26
+    """
+    match remedy:
+        case Remedy.REJECT:
             return reject(text, reason, enhanced=f"5.{status}")
-        case Answer.TEMPFAIL:
+        case Remedy.TEMPFAIL:
             return tempfail(text, reason, enhanced=f"4.{status}")
-        case Answer.QUARANTINE:
+        case Remedy.QUARANTINE:
             return quarantine(reason)
+        case Remedy.HOLD:
+            return hold(reason)
     return Verdict(Action.CONTINUE, reason=reason)

@@ -7,7 +7,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,9 @@ mode_bits: Reader = _ModeBits()
 """File permissions in octal, such as 0660."""
 
 
-def choice(kind: type[enum.Enum]) -> Reader:
-    words = {str(member.value).lower(): member for member in kind}
+def choice(kind: type[enum.Enum], allowed: Collection[enum.Enum] = ()) -> Reader:
+    """Reads one of the members of an enumeration; of those that are `allowed`, if any are given."""
+    words = {str(member.value).lower(): member for member in allowed or kind}
 
     def read(text: str) -> enum.Enum:
         try:

@@ -40,7 +40,7 @@ from antispam.protocols.attachments.findings import (
 from antispam.protocols.attachments.names import dangerous_name
 from antispam.protocols.attachments.parsing import Headers
 from antispam.protocols.attachments.rewriting import NOTICE, HeaderChange, Rewritten, rewrite
-from antispam.protocols.attachments.rules import DEFAULT_BANNED, DEFAULT_MACRO, Answer, Limits, Markup, Rules
+from antispam.protocols.attachments.rules import DEFAULT_BANNED, DEFAULT_MACRO, Limits, Markup, Rules, Treatment
 from antispam.protocols.attachments.search import OutOfTime, inspect
 
 __all__ = [
@@ -62,7 +62,6 @@ __all__ = [
     "SCRIPT",
     "STRIP",
     "UNREADABLE",
-    "Answer",
     "Finding",
     "HeaderChange",
     "Headers",
@@ -71,6 +70,7 @@ __all__ = [
     "OutOfTime",
     "Rewritten",
     "Rules",
+    "Treatment",
     "dangerous_name",
     "inspect",
     "rewrite",

@@ -21,7 +21,7 @@ from antispam.protocols.attachments.findings import (
     UNREADABLE,
 )
 from antispam.protocols.attachments.names import dangerous_name, extensions
-from antispam.protocols.attachments.rules import Answer, Markup, Rules
+from antispam.protocols.attachments.rules import Markup, Rules, Treatment
 
 _MAX_HITS = 20
 _INTERESTING = kinds.ARCHIVES | {kinds.OLE, kinds.HTML, kinds.SVG, kinds.MESSAGE}
@@ -133,7 +133,7 @@ class Looker:
         for name in names:
             if verdict := dangerous_name(name, self.rules.banned):
                 yield Hit(verdict[0], f"in the archive: {inside or name}: {verdict[1]}")
-            elif self.rules.macros is not Answer.ACCEPT and _is_macro_name(name, self.rules):
+            elif self.rules.macros is not Treatment.ACCEPT and _is_macro_name(name, self.rules):
                 yield from self._macro(f"in the archive: {inside or name}")
         yield from self._member(file, kind, item, names, where)
 
@@ -163,7 +163,7 @@ class Looker:
             yield replace(hit, detail=detail, remedy=REPORT if hit.remedy == REPORT else REPLACE)
 
     def _closed(self, reason: str, detail: str) -> Hit:
-        return Hit(reason, detail, REPLACE if self.rules.unreadable is Answer.BAN else REPORT)
+        return Hit(reason, detail, REPLACE if self.rules.unreadable is Treatment.BAN else REPORT)
 
     # ---- documents
 
@@ -201,8 +201,8 @@ class Looker:
             yield self._closed(ENCRYPTED, "a document with a password")
 
     def _macro(self, detail: str) -> Iterator[Hit]:
-        if self.rules.macros is not Answer.ACCEPT:
-            yield Hit(MACRO, detail, REPLACE if self.rules.macros is Answer.BAN else REPORT)
+        if self.rules.macros is not Treatment.ACCEPT:
+            yield Hit(MACRO, detail, REPLACE if self.rules.macros is Treatment.BAN else REPORT)
 
     def macro_name(self, name: str) -> Iterator[Hit]:
         """What follows from a name that is made for files with macros."""

@@ -24,7 +24,7 @@ _MACRO = "docm dotm ppa ppam potm ppsm pptm sldm wiz xla xlam xlm xlsb xlsm xltm
 DEFAULT_MACRO = frozenset(_MACRO.split())
 
 
-class Answer(enum.StrEnum):
+class Treatment(enum.StrEnum):
     """What follows from a file that may be meant honestly."""
 
     ACCEPT = "accept"
@@ -73,6 +73,6 @@ class Rules:
     scan_html: bool = True
     html: Markup = Markup.CLEAN
     svg: Markup = Markup.CLEAN
-    macros: Answer = Answer.REPORT
-    unreadable: Answer = Answer.REPORT
+    macros: Treatment = Treatment.REPORT
+    unreadable: Treatment = Treatment.REPORT
     limits: Limits = field(default_factory=Limits)

@@ -13,7 +13,7 @@ from antispam.mail.access_map import EMPTY
 from antispam.mail.evidence import OwnMailFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy
 from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, load_text
 from support.checking import judge, message
@@ -92,10 +92,10 @@ def test_what_is_too_large_for_clamd_is_said_to_be(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "action", "enhanced"),
     [
-        (Answer.REJECT, Action.REJECT, "5.7.1"),
-        (Answer.TEMPFAIL, Action.TEMPFAIL, "4.7.1"),
-        (Answer.QUARANTINE, Action.QUARANTINE, ""),
-        (Answer.IGNORE, Action.CONTINUE, ""),
+        (Remedy.REJECT, Action.REJECT, "5.7.1"),
+        (Remedy.TEMPFAIL, Action.TEMPFAIL, "4.7.1"),
+        (Remedy.QUARANTINE, Action.QUARANTINE, ""),
+        (Remedy.IGNORE, Action.CONTINUE, ""),
     ],
 )
 def test_the_remedy_decides(answer, action, enhanced):
@@ -106,7 +106,7 @@ def test_the_remedy_decides(answer, action, enhanced):
 
 def test_what_is_released_from_the_quarantine_is_not_kept_once_more():
     released = Findings(None, [OwnMailFinding(outbox_id=1, kind="release")])
-    settings = dataclasses.replace(Settings(), remedy=Answer.QUARANTINE)
+    settings = dataclasses.replace(Settings(), remedy=Remedy.QUARANTINE)
     assert decide(Finding(signature="X"), released, settings, EMPTY).action is Action.REJECT
 
 

@@ -11,7 +11,7 @@ import bms
 import pytest
 
 from antispam.checks import attachments
-from antispam.checks.attachments import Finding, Remedy, Settings, act, collect, decide
+from antispam.checks.attachments import Finding, Settings, act, collect, decide
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import EMPTY
@@ -19,8 +19,9 @@ from antispam.mail.connection import Connection
 from antispam.mail.draft import ChangeHeader, Draft
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.remedies import Remedy
 from antispam.mail.verdicts import Action
-from antispam.protocols.attachments import Answer, Markup
+from antispam.protocols.attachments import Markup, Treatment
 from antispam.service.application import settings_classes
 from antispam.settings import SettingsError, default_settings, load_text
 from antispam.settings.dialects import BMS
@@ -144,7 +145,7 @@ def test_a_held_message_is_held_as_it_came(tmp_path):
     assert leaves(message(PART % (b"run.exe", b"MZ")), services(tmp_path, remedy=Remedy.HOLD)).edits() == []
 
 
-@pytest.mark.parametrize("remedy", Remedy)
+@pytest.mark.parametrize("remedy", [Remedy.REPLACE, Remedy.REJECT, Remedy.QUARANTINE, Remedy.HOLD])
 def test_a_message_too_large_to_keep_is_not_waved_through(tmp_path, remedy):
     """Nor is it tried again for days: it will not be smaller tomorrow."""
     _, verdict = judge(message(b"x" * 100, limit=10), services(tmp_path, remedy=remedy))
@@ -206,7 +207,7 @@ def macros():
 
 @pytest.mark.parametrize(
     ("answer", "action"),
-    [(Answer.ACCEPT, None), (Answer.REPORT, Action.CONTINUE), (Answer.BAN, Action.REJECT)],
+    [(Treatment.ACCEPT, None), (Treatment.REPORT, Action.CONTINUE), (Treatment.BAN, Action.REJECT)],
 )
 @pytest.mark.parametrize("name", [b"a.docx", b"a.docm"])
 def test_what_follows_from_macros_is_a_setting(tmp_path, answer, action, name):

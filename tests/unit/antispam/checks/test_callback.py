@@ -16,7 +16,7 @@ from antispam.mail.decisions import Decision
 from antispam.mail.evidence import DkimFinding, SenderListFinding, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Message
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy
 from antispam.mail.verdicts import Action, Callback, Verdict
 from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.protocols.dkim import DkimResult, SignatureResult
@@ -204,9 +204,9 @@ def test_without_a_store_it_is_asked_each_time(world):
     [
         (Outcome.OK, CallbackSettings(), Action.CONTINUE),
         (Outcome.TEMPORARY, CallbackSettings(), Action.TEMPFAIL),
-        (Outcome.TEMPORARY, CallbackSettings(temporary=Answer.IGNORE), Action.CONTINUE),
+        (Outcome.TEMPORARY, CallbackSettings(temporary=Remedy.IGNORE), Action.CONTINUE),
         (Outcome.UNKNOWN, CallbackSettings(), Action.CONTINUE),
-        (Outcome.UNKNOWN, CallbackSettings(unknown=Answer.QUARANTINE), Action.QUARANTINE),
+        (Outcome.UNKNOWN, CallbackSettings(unknown=Remedy.QUARANTINE), Action.QUARANTINE),
         (Outcome.FAILED, CallbackSettings(), Action.REJECT),
     ],
 )

@@ -121,7 +121,7 @@ def test_the_refusal_tells_what_to_do() -> None:
 def test_the_real_localhost_and_an_administrator_who_does_not_mind_are_not() -> None:
     assert decide(Connection("c", ip="127.0.0.1", ptr="localhost")) is Action.CONTINUE
     stranger = Connection("c", ip="203.0.113.9", ptr="localhost")
-    assert decide(stranger, localhost_ptr=connection_check.Answer.IGNORE) is Action.CONTINUE
+    assert decide(stranger, localhost_ptr=connection_check.Remedy.IGNORE) is Action.CONTINUE
 
 
 def test_everybody_else_goes_on() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from antispam.checks import header_oddities
 from antispam.checks.header_oddities import Oddity, Settings
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy
 from antispam.mail.verdicts import Action
 from support.checking import judge, message
 
@@ -71,7 +71,7 @@ def test_each_oddity_is_found_and_follows_its_option(fields, oddity):
 
 def test_each_oddity_is_an_option_which_ignores_it_at_first():
     options = {field.name: field.default for field in dataclasses.fields(Settings)}
-    assert {options[oddity] for oddity in Oddity} == {Answer.IGNORE}
+    assert {options[oddity] for oddity in Oddity} == {Remedy.IGNORE}
 
 
 def test_the_strictest_answer_counts():

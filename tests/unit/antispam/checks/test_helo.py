@@ -17,7 +17,7 @@ from antispam.mail.access_map import EMPTY, AccessMap
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import ClientClass, ConnectionFinding
 from antispam.mail.findings import Findings
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy
 from antispam.mail.verdicts import Action, Verdict
 from antispam.settings import default_settings, load_text
 from support.dns import ScriptedResolver
@@ -82,7 +82,7 @@ def test_names_that_honest_servers_say_pass_by_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["example.com", "EXAMPLE.com.", "any.sub.example.net", "[66.12.34.56]", "66.12.34.56"])
 def test_nobody_outside_has_a_name_of_the_blacklist(name: str) -> None:
-    verdict = judge(name, hello_blacklist=("example.com", "*.example.net", "66.12.34.56"), numeric=Answer.IGNORE)
+    verdict = judge(name, hello_blacklist=("example.com", "*.example.net", "66.12.34.56"), numeric=Remedy.IGNORE)
     assert verdict.action is Action.REJECT
     assert "none that you can have" in verdict.text
 
@@ -112,18 +112,18 @@ def test_our_own_address_may_call_itself_by_our_name(ip: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "action"),
     [
-        (Answer.IGNORE, Action.CONTINUE),
-        (Answer.QUARANTINE, Action.QUARANTINE),
-        (Answer.TEMPFAIL, Action.TEMPFAIL),
-        (Answer.REJECT, Action.REJECT),
+        (Remedy.IGNORE, Action.CONTINUE),
+        (Remedy.QUARANTINE, Action.QUARANTINE),
+        (Remedy.TEMPFAIL, Action.TEMPFAIL),
+        (Remedy.REJECT, Action.REJECT),
     ],
 )
-def test_each_rule_has_its_own_answer(rule: str, name: str, answer: Answer, action: Action) -> None:
+def test_each_rule_has_its_own_answer(rule: str, name: str, answer: Remedy, action: Action) -> None:
     assert judge(name, **{rule: answer}).action is action
 
 
 def test_an_ignored_rule_leaves_the_next_one_its_say() -> None:
-    verdict = judge("66.12.34.56", hello_blacklist=("66.12.34.56",), blacklisted=Answer.IGNORE)
+    verdict = judge("66.12.34.56", hello_blacklist=("66.12.34.56",), blacklisted=Remedy.IGNORE)
     assert "bare IP address" in verdict.text
 
 
@@ -135,7 +135,7 @@ def test_the_refusal_names_what_was_said_and_what_to_do() -> None:
 
 
 def test_a_mapped_client_address_matches_its_own_literal() -> None:
-    assert judge("[203.0.113.9]", ip="::ffff:203.0.113.9", literal_mismatch=Answer.REJECT).action is Action.CONTINUE
+    assert judge("[203.0.113.9]", ip="::ffff:203.0.113.9", literal_mismatch=Remedy.REJECT).action is Action.CONTINUE
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=2000))
@@ -155,4 +155,4 @@ def test_upstreams_hello_blacklist_is_read_from_milter() -> None:
     text = "[milter]\nhello_blacklist = mycorp.com, 66.12.34.56\n[helo]\nunqualified = reject\n"
     settings = load_text(text, [helo.Settings, greeting.Settings])[helo.Settings]
     assert settings.hello_blacklist == ("mycorp.com", "66.12.34.56")
-    assert settings.unqualified is Answer.REJECT
+    assert settings.unqualified is Remedy.REJECT

@@ -16,7 +16,8 @@ from antispam.mail.decisions import Decision
 from antispam.mail.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
 from antispam.mail.evidence import ScoreFinding
 from antispam.mail.findings import Findings
-from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached, SpamAction
+from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached
+from antispam.mail.remedies import Remedy
 from antispam.mail.score import Counted
 from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.verdicts import Action, accept
@@ -280,4 +281,4 @@ def test_the_highest_threshold_is_remembered():
 
 def test_the_finding_can_be_stored_and_read_again():
     assert Finding.from_json(find().to_json()) == find()
-    assert find().action is SpamAction.TAG
+    assert find().action is Remedy.TAG

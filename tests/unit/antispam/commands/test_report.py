@@ -21,8 +21,9 @@ from antispam.journey.history_row import row_for
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.findings import Findings
-from antispam.mail.learned_evidence import SpamAction, SpamFinding
+from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.remedies import Remedy
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
@@ -162,8 +163,8 @@ def test_mode_log_says_what_it_would_have_stopped(store, mail):
 
 def test_spam_that_is_delivered_and_mail_kept_from_some(store, mail):
     kept = no("spam_action", quarantine("spam"))
-    mail(recipients=[to(spam=SpamAction.TAG), to("c@example.com")])
-    mail(recipients=[to(spam=SpamAction.DELIVER)])
+    mail(recipients=[to(spam=Remedy.TAG), to("c@example.com")])
+    mail(recipients=[to(spam=Remedy.DELIVER)])
     mail(recipients=[to("c@example.com", kept), to()])
     day = report(store, NOW, 1).days[0]
     assert (day.dispositions[Disposition.DELIVERED], day.tagged, day.parted) == (3, 1, 1)

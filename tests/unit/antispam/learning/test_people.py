@@ -7,7 +7,7 @@ import pytest
 from antispam.learning.people import REMEMBERED, Addresses, AddressList, People
 from antispam.learning.preferences import read_preference
 from antispam.learning.settings import SignaturePlace, TrainingMode
-from antispam.mail.learned_evidence import SpamAction
+from antispam.mail.remedies import Remedy
 from antispam.settings import SettingsError
 from antispam.store import preferences
 from antispam.store.preferences import Preference, Scope
@@ -70,19 +70,19 @@ def test_a_list_has_addresses_and_domains():
 
 def test_a_user_s_preference_wins_over_his_group_s_and_that_over_the_site_s(store):
     people = People(dspam_settings(USERS), store, clock=iter(range(0, 1000, 10)).__next__)
-    assert people.settings_for("ann").spam_action is SpamAction.TAG
+    assert people.settings_for("ann").spam_action is Remedy.TAG
     for scope, owner, value in (("site", "", "deliver"), ("group", "sales", "reject"), ("user", "ann", "quarantine")):
         preferences.put(store, Preference(Scope(scope), owner, "spamAction", value))
         if scope == "group":
-            assert people.settings_for("ann").spam_action is SpamAction.DELIVER
+            assert people.settings_for("ann").spam_action is Remedy.DELIVER
             preferences.join(store, "ann", "sales")
-            assert people.settings_for("ann").spam_action is SpamAction.REJECT
-    assert people.settings_for("ann").spam_action is SpamAction.QUARANTINE
-    assert people.settings_for("bob").spam_action is SpamAction.DELIVER
-    assert people.settings_for(None).spam_action is SpamAction.DELIVER
+            assert people.settings_for("ann").spam_action is Remedy.REJECT
+    assert people.settings_for("ann").spam_action is Remedy.QUARANTINE
+    assert people.settings_for("bob").spam_action is Remedy.DELIVER
+    assert people.settings_for(None).spam_action is Remedy.DELIVER
     assert preferences.remove(store, Scope.USER, "ann", "spamAction")
     preferences.join(store, "ann", None)
-    assert people.settings_for("ann").spam_action is SpamAction.DELIVER
+    assert people.settings_for("ann").spam_action is Remedy.DELIVER
 
 
 def test_what_is_set_is_heeded_within_seconds_and_not_asked_for_with_each_message(store):
@@ -98,7 +98,7 @@ def test_what_is_set_is_heeded_within_seconds_and_not_asked_for_with_each_messag
 def test_what_another_version_wrote_does_not_hold_and_costs_no_mail(store, caplog):
     preferences.put(store, Preference(Scope.SITE, "", "spamAction", "incinerate"))
     preferences.put(store, Preference(Scope.SITE, "", "spamColour", "red"))
-    assert People(dspam_settings(USERS), store).settings_for("ann").spam_action is SpamAction.TAG
+    assert People(dspam_settings(USERS), store).settings_for("ann").spam_action is Remedy.TAG
     assert "expected one of deliver, tag" in caplog.text
 
 

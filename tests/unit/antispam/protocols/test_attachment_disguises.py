@@ -15,7 +15,7 @@ import pytest
 
 from _sgmlfilter import has_script
 from antispam.journey.delivery import Outcome
-from antispam.protocols.attachments import DEFAULT_BANNED, REPLACE, Answer, Rules, inspect, rewrite
+from antispam.protocols.attachments import DEFAULT_BANNED, REPLACE, Rules, Treatment, inspect, rewrite
 from antispam.service.application import Application
 from support.archives import (
     ARCHIVES,
@@ -32,7 +32,7 @@ from support.whole_journey import application, connected, send
 
 MIXED = [("Subject", "s"), ("Content-Type", "multipart/mixed; boundary=x")]
 TEXT = b"Content-Type: text/plain\n\nhello\n"
-RULES = Rules(unreadable=Answer.BAN, macros=Answer.BAN)
+RULES = Rules(unreadable=Treatment.BAN, macros=Treatment.BAN)
 EXE = {"a.exe": b"MZ"}
 MESSAGE = b"From: a@b.example\nSubject: x\nMIME-Version: 1.0\nContent-Type: a/b; name=a.exe\n\nMZ\n"
 SCRIPT = b"<html><script>evil()</script></html>"

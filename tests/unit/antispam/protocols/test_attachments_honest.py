@@ -10,11 +10,11 @@ import zipfile
 
 import pytest
 
-from antispam.protocols.attachments import DEFAULT_BANNED, REPORT, Answer, Rules, inspect
+from antispam.protocols.attachments import DEFAULT_BANNED, REPORT, Rules, Treatment, inspect
 from support.archives import ARCHIVES, tarred, winmail, written, zipped
 
 MIXED = [("Subject", "s"), ("Content-Type", "multipart/mixed; boundary=x")]
-RULES = Rules(unreadable=Answer.BAN, macros=Answer.BAN)
+RULES = Rules(unreadable=Treatment.BAN, macros=Treatment.BAN)
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1500)
 DOCX = zipped({"[Content_Types].xml": b"<Types/>", "_rels/.rels": b"<r/>", "word/document.xml": b"<w:document/>"})
 MAIL = b"Received: x\nFrom: a@b.example\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/plain\n\nHello, .exe here.\n"
@@ -123,7 +123,7 @@ def test_a_text_passes(fields: str, content: bytes) -> None:
 
 
 def test_images_of_disks_and_cabinets_pass_where_they_are_not_banned() -> None:
-    rules = Rules(banned=DEFAULT_BANNED - {"iso", "cab"}, unreadable=Answer.BAN)
+    rules = Rules(banned=DEFAULT_BANNED - {"iso", "cab"}, unreadable=Treatment.BAN)
     for kind in ("iso", "cab"):
         body = base64.encodebytes(ARCHIVES[kind]({"a.txt": b"x"}))
         head = [("Content-Type", f"a/b; name=a.{kind}"), ("Content-Transfer-Encoding", "base64")]

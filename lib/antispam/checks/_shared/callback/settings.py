@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from antispam.checks._shared.callback.notice import Templates, sendable
 from antispam.mail.access_map import AccessTable
 from antispam.mail.access_map.policy import Action as Wanted
-from antispam.mail.remedies import Answer
+from antispam.mail.remedies import Remedy, remedy_option
 from antispam.net.addresses import ClientList
 from antispam.settings import CheckSettings, option, section
 from antispam.settings.values import duration, not_negative, path, positive
@@ -43,11 +43,11 @@ class CallbackSettings(CheckSettings):
         "call back, and write to, senders whose SPF or DKIM failed as well: most of them never wrote, and their servers "
         "are bothered",
     )
-    temporary: Answer = option(
-        Answer.TEMPFAIL, "where it can't be known now: ignore (go on), quarantine, tempfail or reject"
+    temporary: Remedy = remedy_option(
+        Remedy.TEMPFAIL, "where it can't be known now: ignore (go on), quarantine, tempfail or reject"
     )
-    unknown: Answer = option(
-        Answer.IGNORE,
+    unknown: Remedy = remedy_option(
+        Remedy.IGNORE,
         "where it can't be found out: the domain's mail comes to us, or its server does not talk to us; in the same words",
     )
     timeout: float = option(
