@@ -33,6 +33,7 @@ from antispam.checks import (
     header_oddities,
     header_screen,
     helo,
+    impersonation,
     internal_policy,
     known_user,
     languages,
@@ -100,6 +101,7 @@ READY: list[Ready] = [arc, author_domain, callback, dkim, dmarc, reputation, rep
 PERFORM: list[Performs] = [feedback, own_mail]
 READDRESS: list[Readdresses] = [srs]
 ACT: list[Acts] = [
+    impersonation,
     arc_seal,
     archive,
     attachments,
@@ -117,6 +119,7 @@ ACT: list[Acts] = [
 ]
 CONTENT: list[Divides] = [scrub, spam_action, srs_sign]
 POINTS: list[Scores] = [
+    impersonation,
     arc,
     author_domain,
     connection,
@@ -135,8 +138,17 @@ POINTS: list[Scores] = [
     words,
 ]
 DECLARES: list[Declares] = [dnsbl, rules]
-AFTERWARDS: list[LearnsAfterwards] = [auto_whitelist, dsn, dspam, fingerprints]
+AFTERWARDS: list[LearnsAfterwards] = [impersonation, auto_whitelist, dsn, dspam, fingerprints]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]
-TIDY: list[Tidies] = [callback, fingerprints, greylist, own_mail, reputation, sender_lists, training_address]
+TIDY: list[Tidies] = [
+    impersonation,
+    callback,
+    fingerprints,
+    greylist,
+    own_mail,
+    reputation,
+    sender_lists,
+    training_address,
+]
 SIGN_OWN: list[Signs] = [dkim_sign]

@@ -216,7 +216,8 @@ def act(finding: SpamFinding, verdict: Verdict, draft: Draft, services: Services
         _write_score(finding, draft)
     if _is_tagged(finding):
         draft.append_header("X-Spam-Flag", "YES")
-        _tag_subject(finding.subject, draft)
+        if finding.subject:
+            draft.tag_subject(finding.subject)
     _, reporters = draft.message.memo.get(OpinionFinding.check, (None, ()))
     if reporters and _classified(draft.message, services) is not None:
         draft.append_header("X-DSPAM-Signature", draft.message.ref)
@@ -247,15 +248,3 @@ def _folded(begin: str, tests: list[str]) -> str:
             lines.append("")
         lines[-1] += item
     return "\n\t".join(lines)
-
-
-def _tag_subject(prefix: str, draft: Draft) -> None:
-    if not prefix:
-        return
-    subject = next(iter(draft.message.fields(b"subject")), None)
-    if subject is None:
-        draft.append_header("Subject", prefix)
-        return
-    text = subject.value.decode("utf-8", "surrogateescape").strip()
-    if not text.startswith(prefix):
-        draft.change_header(subject, f"{prefix} {text}")

@@ -157,6 +157,19 @@ class Draft:
             raise ValueError(f"{header.name!r} is not a field of this message, or was changed before")
         self._changed[place] = value
 
+    def tag_subject(self, prefix: str) -> None:
+        """Put `prefix` before the subject, also where it was changed before; nothing where it stands there already."""
+        subject = next(iter(self.message.fields(b"subject")), None)
+        if subject is None:
+            if not any(edit.name == "Subject" for edit in self._appended):
+                self.append_header("Subject", prefix)
+            return
+        place = self._places[id(subject)]
+        changed = self._changed.get(place)
+        text = subject.value.decode("utf-8", "surrogateescape").strip() if changed is None else changed
+        if not text.startswith(prefix):
+            self._changed[place] = f"{prefix} {text}"
+
     def fold_long_lines(self) -> None:
         """Fold every header line of more than LONGEST_LINE octets, at a blank where there is one: MTAs break longer ones
         wherever they like (RFC 5322 section 2.1.1 allows 998)."""

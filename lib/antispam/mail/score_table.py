@@ -78,6 +78,24 @@ TESTS: tuple[Test, ...] = (
     Test("FROM_AMBIGUOUS", 2.0, "dmarc", "Several From fields, or one that no program can show, hide who writes."),
     # author_domain
     Test("FROM_OURS", 4.0, "author_domain", "The author is one of ours, and neither SPF nor DKIM prove it."),
+    # impersonation
+    Test(
+        "OUR_ADDRESS_UNPROVED",
+        1.5,
+        "impersonation",
+        "Web services write in the name of our users, too, and prove nothing.",
+    ),
+    Test("DOMAIN_LOOKALIKE", 4.0, "impersonation", "Nobody registers a domain that looks like ours by chance."),
+    Test("DOMAIN_ONE_LETTER", 1.5, "impersonation", "Another honest domain may be one letter away from ours."),
+    Test(
+        "OUR_NAME_OUTSIDE", 1.5, "impersonation", "Our users write from home, too, and some people have the same name."
+    ),
+    Test(
+        "PROTECTED_NAME", 4.0, "impersonation", "The administrator says that this person does not write from elsewhere."
+    ),
+    Test(
+        "OUR_NAME_VIA_LIST", 0.2, "impersonation", "Our users write to lists, which pass on their names and addresses."
+    ),
     # score
     Test(
         "BAYES_SPAM",

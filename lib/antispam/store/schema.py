@@ -248,3 +248,14 @@ fingerprint_common = sa.Table(
     sa.Column("seen_at", Seconds, nullable=False, index=True),
     sa.UniqueConstraint("mark", "witness", name="fingerprint_common_once"),
 )
+
+# Full names of our users, learned from what they send.
+own_name = sa.Table(
+    "own_name",
+    metadata,
+    # SHA-256 of the name, in hexadecimal.
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False, index=True),
+)

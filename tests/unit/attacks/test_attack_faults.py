@@ -43,6 +43,7 @@ KEY = SigningKey.make("s1", "example.net", "rsa")
 # What the checks ask about that an ordinary message gives no reason to.
 SPECIAL: dict[str, dict[str, Any]] = {
     "spf_fail": {"sender": "ann@elsewhere.example"},
+    "impersonation": {"headers": [(b"From", b" ann@examp1e.com")]},
     "arc": {"headers": [(b"ARC-Seal", b" i=1"), *HEADERS]},
     "forged_marks": {"headers": [(b"X-Spam-Flag", b" NO"), *HEADERS]},
     "own_mail": {"headers": [(b"X-BMS-Pass", b" 1.00"), *HEADERS]},
