@@ -22,7 +22,7 @@ from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthorFinding, OwnMailFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Answer, answered
+from antispam.mail.remedies import Remedy, remedy_option, verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import CONTINUE, Action, Verdict
 from antispam.net.addresses import Mailbox, host_list, is_hostname, parse_mailbox
@@ -72,8 +72,8 @@ class Settings(CheckSettings):
         "provider of our newsletter. What SPF or DKIM prove to come from there is not looked at",
         parse=listed,
     )
-    protected: Answer = option(
-        Answer.IGNORE,
+    protected: Remedy = remedy_option(
+        Remedy.IGNORE,
         "what becomes of a message with a protected name and a foreign address: ignore, quarantine, tempfail, reject",
     )
     subject: str = option("", "a word that is put before the subject of such a message: [OUTSIDE]; empty puts none")
@@ -206,7 +206,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         f"{finding.meant} is one of us, and does not write to us from {finding.author}.\n"
         "If this is you, write from your address here, or ask the administrator to list the other one."
     )
-    return answered(settings.protected, text, reason)
+    return verdict_for(settings.protected, text, reason)
 
 
 def _told(finding: Finding) -> str:
