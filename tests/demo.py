@@ -58,6 +58,7 @@ CONFIG = """\
 [milter]
 internal_connect = 10.0.0.0/8
 [greylist]
+when = always
 time = 5m
 exempt_clients = 192.0.2.0/24
 [spf]

@@ -91,7 +91,7 @@ def test_replies_are_in_time_while_somebody_locks_the_database() -> None:
         reply = send(program)
         answers.append((time.monotonic() - began, reply.action))
 
-    with running("step_timeout = 2s") as program:
+    with running("step_timeout = 2s\n[greylist]\nwhen = always") as program:
         database = sqlite3.connect(_database(program), isolation_level=None)
         database.execute("BEGIN EXCLUSIVE")
         threads = [threading.Thread(target=one, args=(program,)) for _ in range(20)]

@@ -201,7 +201,7 @@ def test_a_reload_of_a_mistaken_configuration_changes_nothing_and_says_why(progr
 
 # What is appended to the configuration, and whether a reply shows that it holds. What the options do is tested elsewhere.
 APPLIED: dict[str, Callable[[Reply], bool]] = {
-    "[greylist]\nmode = enforce\n": lambda reply: reply.text.startswith(b"451-4.7.1"),
+    "[greylist]\nmode = enforce\nwhen = always\n": lambda reply: reply.text.startswith(b"451-4.7.1"),
     "[milter]\nhello_blacklist = mail.example.org\n": lambda reply: reply.action == "y",
     "[milter]\ninternal_connect = 192.0.2.1\n": lambda reply: not _field(reply, b"Received-SPF"),
     "[spf]\nmode = off\n": lambda reply: not _field(reply, b"Received-SPF"),

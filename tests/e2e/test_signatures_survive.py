@@ -92,15 +92,13 @@ def _through(
 
 
 def _passed(kind: str, world: tuple[PrivateNetwork, NameServer]) -> Sequence[Delivery]:
-    """What arrives of SENT, after the greylist had it come again."""
-    with _through(kind, world, "") as (program, mta):
-        for code in (451, 250):
-            with mta.client(CLIENT) as client:
-                client.greet()
-                client.command(f"EHLO {HELO}")
-                replies = [client.message(SENDER, ["bob@example.com"], one, "BODY=8BITMIME") for one in SENT]
-                assert [reply.code for reply in replies] == [code] * len(SENT), replies
-            program.clock.advance(3600)
+    """What arrives of SENT."""
+    with _through(kind, world, "") as (_, mta):
+        with mta.client(CLIENT) as client:
+            client.greet()
+            client.command(f"EHLO {HELO}")
+            replies = [client.message(SENDER, ["bob@example.com"], one, "BODY=8BITMIME") for one in SENT]
+            assert [reply.code for reply in replies] == [250] * len(SENT), replies
         return mta.sink.wait(len(SENT))
 
 

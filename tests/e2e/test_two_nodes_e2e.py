@@ -30,6 +30,7 @@ from support.processes import wait_until
 pytestmark = pytest.mark.servers
 
 CONFIG = "[helo]\nmode = off\n[spf]\nmode = off\n[defang]\nremedy = quarantine\n"
+GREYLIST = CONFIG + "[greylist]\nwhen = always\n"
 WITHOUT_GREYLIST = CONFIG + "[greylist]\nmode = off\n"
 USERS = "[dspam]\ndspam_users = bob\nbob = bob@example.com\n"
 PROGRAM = [(b"MIME-Version", b" 1.0"), (b"Content-Type", b' application/octet-stream; name="game.exe"')]
@@ -81,7 +82,7 @@ def _kept(node: FilterProcess) -> list[str]:
 
 
 def test_who_was_asked_to_wait_at_one_node_may_come_back_to_the_other(database: str) -> None:
-    with _nodes(database, CONFIG) as (one, other):
+    with _nodes(database, GREYLIST) as (one, other):
         assert _send(one).text.startswith(b"451-4.7.1")
         assert _send(other).text.startswith(b"451-4.7.1"), "too early for both"
         for node in (one, other):

@@ -30,6 +30,7 @@ from antispam.checks import (
     fingerprints,
     forged_marks,
     greylist,
+    greylist_suspicious,
     header_oddities,
     header_screen,
     helo,
@@ -83,6 +84,8 @@ APPLIES: list[Applies] = [
     dnsbl,
     dnsbl_client,
     feedback,
+    greylist,
+    greylist_suspicious,
     header_screen,
     internal_policy,
     known_user,
@@ -140,12 +143,13 @@ POINTS: list[Scores] = [
 DECLARES: list[Declares] = [dnsbl, rules]
 AFTERWARDS: list[LearnsAfterwards] = [impersonation, auto_whitelist, dsn, dspam, fingerprints]
 OFFENDED: list[CountsOffences] = [banned]
-CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, reputation, reputation_signed, words]
+CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, greylist_suspicious, reputation, reputation_signed, words]
 TIDY: list[Tidies] = [
     impersonation,
     callback,
     fingerprints,
     greylist,
+    greylist_suspicious,
     own_mail,
     reputation,
     sender_lists,

@@ -39,7 +39,7 @@ from antispam.store.engine import url_from
 from antispam.text import for_log
 
 # Their answer depends on what came before: asked with an empty store they'd refuse everything, so they only say so.
-_REMEMBERING = ("greylist",)
+_REMEMBERING = ("greylist", "greylist_suspicious")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def _option(settings: type, field: str) -> Preferable:
 PREFERENCES: Mapping[str, Preferable] = {
     "spamAction": _option(DspamSettings, "spam_action"),
     "scoreMark": _option(DspamSettings, "mark"),
+    "scoreGreylist": _option(DspamSettings, "greylist"),
     "scoreQuarantine": _option(DspamSettings, "quarantine"),
     "scoreRefuse": _option(DspamSettings, "refuse"),
     "scoreDiscard": _option(DspamSettings, "discard"),

@@ -102,6 +102,12 @@ class DspamSettings(CheckSettings):
         section="score",
         parse=threshold,
     )
+    greylist: float = option(
+        4.0,
+        "from how many points on its client is asked to come again, where [greylist] when = suspicious",
+        section="score",
+        parse=threshold,
+    )
     quarantine: float = option(
         math.inf,
         "from how many points on it is quarantined whatever spam_action says",

@@ -61,7 +61,12 @@ TESTS: tuple[Test, ...] = (
         "DATE_IN_PAST", 0.8, "header_oddities", "Programs that send spam repeat old dates; some queues are slow, too."
     ),
     Test("INVALID_MSGID", 0.4, "header_oddities", "Some large companies write such message identifiers as well."),
-    Test("SUBJECT_ADV", 2.5, "header_oddities", "The subject says that the message is advertising."),
+    Test(
+        "SUBJECT_ADV",
+        1.5,
+        "header_oddities",
+        "The subject says that it is advertising, or another filter called it spam.",
+    ),
     Test("BULK_MAILER", 2.0, "header_oddities", "The program that wrote it sends nothing but advertising."),
     # dkim
     Test("DKIM_INVALID", 0.5, "dkim", "Lists and forwarders break signatures, too, so that this says little."),

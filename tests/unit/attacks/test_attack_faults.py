@@ -140,6 +140,11 @@ zone = bl.example
 codes = 127.0.0.2 LISTED 0
 refuse = yes
 """
+# What a row needs to be in force, or to have something to find.
+MORE = {
+    "greylist": "[greylist]\nwhen = always\n",
+    "greylist_suspicious": "[score]\ngreylist = 1\n",
+}
 ACCESS = "SPF-None:cbv.example  CBV\nSPF-None:dsn.example  DSN\n"
 FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
 
@@ -154,7 +159,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
+def app(tmp_path: Path, clock: Clock, request: pytest.FixtureRequest) -> Iterator[Application]:
     key = tmp_path / "key"
     key.write_text(KEY.private_pem)
     key.chmod(0o600)
@@ -162,7 +167,8 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[Application]:
     elsewhere = {"elsewhere.example": {"TXT": ("v=spf1 ip4:192.0.2.1 -all",)}}
     listed = {f"{octets}.bl.example": {"A": ("127.0.0.2",)} for octets in ("7.100.51.198", "99.100.51.198")}
     resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}, **elsewhere, **listed})
-    config = USERS.format(folder=tmp_path)
+    row = request.node.callspec.params.get("row") if hasattr(request.node, "callspec") else None
+    config = USERS.format(folder=tmp_path) + (MORE.get(row.check.NAME, "") if row else "")
     with FakeClamd(tmp_path / "clamd"), application(tmp_path, resolver, config, clock) as made:
         for sender in ("ann@cbv.example", "ann@dsn.example"):
             remember(made.store, sender, Verification(CallOutcome.OK, "250 ok", "mx.example", False), clock(), 86400.0)

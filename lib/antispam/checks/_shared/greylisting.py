@@ -1,0 +1,186 @@
+"""Greylisting (RFC 6647), as the checks that ask clients to come again share it: one at RCPT, one at the end of a message."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from antispam.checks._shared.reputation.votes import brought_trusted_mail
+from antispam.journey.services import Services
+from antispam.mail.authors import is_whitelisted
+from antispam.mail.connection import Connection
+from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, SpfFinding
+from antispam.mail.message import Message, Recipient
+from antispam.mail.verdicts import CONTINUE, Verdict, tempfail
+from antispam.net.addresses import client_list, parse_ip, parse_mailbox
+from antispam.protocols.spf import Result
+from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings.values import duration, not_negative
+from antispam.store import Store
+from antispam.store.greylist import Limits, State, Triplet, attempt, came_back, is_known, purge, vouch
+
+_VOUCHED = "greylist: the client's network is noted"  # in memo
+
+
+class When(enum.StrEnum):
+    """Whom greylisting asks to come again."""
+
+    SUSPICIOUS = "suspicious"  # at the end of the message: where its score or its client gives reason to
+    ALWAYS = "always"  # at RCPT: whoever is new
+    NEVER = "never"
+
+
+def _prefix(longest: int) -> Any:
+    def check(value: int) -> None:
+        if not 8 <= value <= longest:
+            raise ValueError(f"expected a prefix length between 8 and {longest}")
+
+    return check
+
+
+@section("greylist")
+class GreylistSettings(CheckSettings):
+    """[greylist]: who has to wait, and for how long."""
+
+    on_error: OnError = option(
+        OnError.ACCEPT,
+        "when the store can't answer, though nobody merely holds its lock: accept (do not greylist), tempfail or reject",
+    )
+    when: When = option(
+        When.SUSPICIOUS,
+        "suspicious: at the end of the message, from [score] greylist points on, or where nothing proves who the client is; "
+        "always: at RCPT, whoever is new; never",
+    )
+    time: float = option(
+        300.0, "how long a new client has to wait; a bare number counts in minutes", parse=duration("m")
+    )
+    expire: float = option(
+        2 * 86400.0, "until when it must be back; a bare number counts in hours", parse=duration("h")
+    )
+    retain: float = option(
+        36 * 86400.0, "how long one that came back is remembered after its last mail; in days", parse=duration("d")
+    )
+    ipv4_prefix: int = option(24, "clients of the same IPv4 network of this size count as one", check=_prefix(32))
+    ipv6_prefix: int = option(64, "the same for IPv6", check=_prefix(128))
+    known_client: int = option(
+        5,
+        "a network that came back so often, counted once an hour, waits no more, whoever the sender is; nor does one that "
+        "brought mail of a domain with a good reputation. 0: each sender and recipient waits for itself",
+        check=not_negative,
+    )
+    exempt_clients: tuple[str, ...] = option(
+        (), "clients that never wait: addresses, networks, host names with wildcards", check=client_list
+    )
+    exempt_recipients: tuple[str, ...] = option(
+        ("postmaster",), "recipients whose mail never waits: addresses, domains, or mailbox names of any domain"
+    )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.time, self.expire, self.retain, self.known_client)
+
+
+class Answer(NamedTuple):
+    """Where a client stands: `client` as it was looked up; `state` of its triplet, or "client" where its network is known; how
+    many seconds are left."""
+
+    client: str
+    state: str
+    wait: float = 0.0
+
+
+def ask(store: Store, connection: Connection, message: Message, recipient: Recipient, services: Services) -> Answer:
+    """Note an attempt, and say where the client stands. Raises StoreError."""
+    settings = services.settings[GreylistSettings]
+    network, limits, now = network_of(connection, settings), settings.limits, services.clock()
+    if is_known(store, network, now, limits, services.deadline):
+        return Answer(network, "client")
+    triplet = Triplet(client_of(connection, message, settings), message.mail_from, recipient.address)
+    standing = attempt(store, triplet, now, limits, services.deadline)
+    if standing.state is State.PASSED and limits.returns:
+        came_back(store, network, now, limits, services.deadline)
+    return Answer(triplet.client, str(standing.state), standing.wait)
+
+
+def is_exempt(connection: Connection, message: Message, recipient: Recipient, settings: GreylistSettings) -> bool:
+    """Whether nobody has to wait: our own clients, authenticated ones, exempt ones, and clients without an address."""
+    if parse_ip(connection.ip) is None:
+        return True
+    found = message.findings.get(ConnectionFinding)
+    if found is not None and found.client is not ClientClass.EXTERNAL:
+        return True
+    auth = message.findings.get(AuthFinding)
+    if auth is not None and auth.login:
+        return True
+    if is_whitelisted(message):
+        return True
+    if client_list(settings.exempt_clients).match(parse_ip(connection.ip), connection.name):
+        return True
+    return _named(recipient.address, settings.exempt_recipients)
+
+
+def _named(address: str, names: Iterable[str]) -> bool:
+    """Whether a list of addresses, domains and bare mailbox names has this address."""
+    mailbox = parse_mailbox(address)
+    wanted = {str(mailbox).lower(), mailbox.domain.lower(), mailbox.local.lower()}
+    return any(name.lower() in wanted for name in names)
+
+
+def client_of(connection: Connection, message: Message, settings: GreylistSettings) -> str:
+    """The first part of the triplet: the domain where SPF vouches for it, otherwise the client's network. For the null
+    sender SPF vouches for one host by its name (RFC 7208 section 2.4), and the next attempt may come from its neighbour."""
+    spf = message.findings.get(SpfFinding)
+    if message.mail_from and spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
+        return f"spf:{spf.mailfrom.domain}"
+    return network_of(connection, settings)
+
+
+def network_of(connection: Connection, settings: GreylistSettings) -> str:
+    """The network that counts as one client, of a connection with an address."""
+    address = parse_ip(connection.ip)
+    assert address is not None
+    prefix = settings.ipv4_prefix if address.version == 4 else settings.ipv6_prefix
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def vouch_for(connection: Connection, message: Message | None, verdict: Verdict, services: Services) -> None:
+    """The network of a client that brought mail of a domain with a good reputation is known from then on: by SPF, or by DKIM,
+    of which nothing is known when the recipients are named. Raises StoreError."""
+    settings = services.settings[GreylistSettings]
+    if message is None or services.store is None or not settings.known_client:
+        return
+    if message.memo.get(_VOUCHED) or not brought_trusted_mail(message, verdict):
+        return
+    message.memo[_VOUCHED] = True
+    network, now = network_of(connection, settings), services.clock()
+    if not is_known(services.store, network, now, settings.limits, services.deadline):
+        vouch(services.store, network, now, settings.limits, services.deadline)
+
+
+def forget(services: Services) -> bool:
+    """Forget triplets that no longer count, a slice of them."""
+    if services.store is None:
+        return False
+    return purge(services.store, services.clock(), services.settings[GreylistSettings].limits) > 0
+
+
+def answered(client: str, state: str, seconds: float, why: str, reason: str = "") -> Verdict:
+    """What the client hears: nothing unless it has to wait.
+
+    why     a clause for people
+    reason  more for the log
+    """
+    if state not in ("new", "early"):
+        return CONTINUE
+    wait = max(1, math.ceil(seconds / 60))
+    minutes = "a minute" if wait == 1 else f"{wait} minutes"
+    if state == "early":
+        why = "your server came back earlier than it was asked to"
+    text = (
+        f"Greylisted: {why}. Please try again in {minutes}.\n"
+        "Mail servers do this by themselves; nobody has to send the message again."
+    )
+    return tempfail(text, f"{state} triplet for {client}, {round(seconds)} s left{reason}")
