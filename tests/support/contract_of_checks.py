@@ -143,7 +143,15 @@ POINTS: list[Scores] = [
 DECLARES: list[Declares] = [dnsbl, rules]
 AFTERWARDS: list[LearnsAfterwards] = [impersonation, auto_whitelist, dsn, dspam, fingerprints]
 OFFENDED: list[CountsOffences] = [banned]
-CONCLUDED: list[Concludes] = [blacklisted, callback, greylist, greylist_suspicious, reputation, reputation_signed, words]
+CONCLUDED: list[Concludes] = [
+    blacklisted,
+    callback,
+    greylist,
+    greylist_suspicious,
+    reputation,
+    reputation_signed,
+    words,
+]
 TIDY: list[Tidies] = [
     impersonation,
     callback,
