@@ -4,8 +4,11 @@
 
 Each message makes five questions that do not depend on one another (five lists about its author's domain, which is another
 one each time) and nothing else waits. Figures to reach, with one connection and with fifty: where each answer takes 100 ms, a
-message takes at most 250 ms longer; where there is no answer at all, none takes longer than its deadline and what it takes
-without DNS. The exit status says whether they were reached.
+message takes at most 250 ms longer; where there is no answer at all, the end of none takes longer than its deadline and what
+the processor needs for fifty at once. The exit status says whether they were reached.
+
+Only the end of a message is measured there, the step that asks. Beside it, libmilter lets commands that come at the same moment
+wait for one of its threads: it counts an idle thread for each of them before that one has begun.
 """
 
 from __future__ import annotations
@@ -125,8 +128,8 @@ def _sample() -> Sample:
     )
 
 
-def send(socket: str, messages: int, start: threading.Barrier) -> list[float]:
-    """Send so many messages over one connection; how many seconds each took. All begin together."""
+def send(socket: str, messages: int, start: threading.Barrier) -> list[tuple[float, float]]:
+    """Send so many messages over one connection; how many seconds each took, and its end. All begin together."""
     took = []
     with MilterClient(socket, 60) as client:
         client.negotiate()
@@ -137,17 +140,18 @@ def send(socket: str, messages: int, start: threading.Barrier) -> list[float]:
         for _ in range(messages):
             began = time.monotonic()
             for piece in layout(client.negotiated.steps, _sample()):
+                last = time.monotonic()
                 client.socket.sendall(piece)
                 while client.get()[0] not in FINAL:
                     pass
-            took.append(time.monotonic() - began)
+            took.append((time.monotonic() - began, time.monotonic() - last))
         client.put(b"Q")
         client.flush()
     return took
 
 
-def measure(socket: str, connections: int, messages: int) -> list[float]:
-    """How many seconds each message took, over so many connections at once."""
+def measure(socket: str, connections: int, messages: int) -> list[tuple[float, float]]:
+    """How many seconds each message took, and its end, over so many connections at once."""
     start = threading.Barrier(connections)
     with concurrent.futures.ThreadPoolExecutor(connections) as pool:
         done = [pool.submit(send, socket, messages, start) for _ in range(connections)]
@@ -155,7 +159,8 @@ def measure(socket: str, connections: int, messages: int) -> list[float]:
 
 
 class Row(NamedTuple):
-    """What was measured with so many connections: seconds of each message, by what the name server does."""
+    """What was measured with so many connections: seconds of each message, by what the name server does; where it is silent, of
+    its end."""
 
     connections: int
     at_once: list[float]
@@ -170,7 +175,7 @@ class Row(NamedTuple):
 
     @property
     def reached(self) -> bool:
-        return max(self.added) <= MOST_ADDED and max(self.silent) <= DEADLINE + SLACK + _high(self.at_once)
+        return max(self.added) <= MOST_ADDED and max(self.silent) <= DEADLINE + SLACK
 
 
 def _high(seconds: list[float]) -> float:
@@ -188,8 +193,8 @@ def main(arguments: list[str] | None = None) -> int:
             measure(socket, 4, 3)  # the workers have read the public suffix list then
         for connections in CONNECTIONS:
             messages = max(2, (20 if options.short else 200) // connections)
-            measured = [measure(socket, connections, messages) for socket in (at_once, slow)]
-            rows.append(Row(connections, *measured, measure(silent, connections, 2)))
+            measured = [[whole for whole, _ in measure(one, connections, messages)] for one in (at_once, slow)]
+            rows.append(Row(connections, *measured, [end for _, end in measure(silent, connections, 2)]))
     _print(rows)
     return 0 if all(row.reached for row in rows) else 1
 
