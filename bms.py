@@ -205,6 +205,11 @@ main = make_group(
             "Tell what became of a message, and why: by its reference, its queue ID, its Message-ID, or its people.",
         ),
         Command(
+            "web",
+            "web:web_command",
+            "The console: the quarantine in a browser, and who may log in.",
+        ),
+        Command(
             "train",
             "learning:train_command",
             "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.",

@@ -18,6 +18,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.shown import shown
 from antispam.mail.verdicts import Action, Verdict
 from antispam.settings.metrics import MetricsSettings
+from antispam.settings.web import WebSettings
 from antispam.store import StoreError
 from dspam.features import keys_of
 from dspam.hashing import Keys
@@ -29,7 +30,7 @@ NAME = "dspam"
 OTHERWISE = "Teaching the filter: forward the message to the training address, or `bms train`."
 Finding = OpinionFinding
 Settings = DspamSettings
-ALSO_READS = (MetricsSettings,)
+ALSO_READS = (MetricsSettings, WebSettings)
 
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,11 @@ from antispam.service.application import ConfigError, Program, load_settings, pr
 from antispam.service.plan import ProcessPlan
 from antispam.service.privileges import UserError, find_user
 from antispam.service.supervisor import Supervisor
-from antispam.settings import Settings
+from antispam.settings import Settings, SettingsError
 from antispam.settings.load import Origin
 from antispam.settings.logs import LogSettings
 from antispam.settings.program import ProgramSettings
+from antispam.settings.web import WebSettings
 
 _SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}  # their passwords are not shown
 _SECRETS = {("gossip", "key"), ("srs", "secret")}
@@ -98,10 +100,24 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
     if show_mta_lines:
         click.echo(first_lines(settings, program.name, config))
 
-    def reload() -> ProcessPlan:
-        return process_plan(program, program.read_settings(config))
+    try:
+        plan = _plan(program, settings)
+    except SettingsError as error:
+        raise ConfigError(str(error)) from error
+    return int(Supervisor(plan, lambda: _plan(program, program.read_settings(config))).run())
 
-    return int(Supervisor(process_plan(program, settings), reload).run())
+
+def _plan(program: Program, settings: Settings) -> ProcessPlan:
+    """What the supervisor runs: the workers, and the console where [web] listen says so. Raises SettingsError."""
+    plan = process_plan(program, settings)
+    if WebSettings not in settings or not settings[WebSettings].listen:
+        return plan
+    try:
+        from antispam.web.server import side_server
+    except ImportError as error:
+        text = f"[web] listen: the console needs more packages, pip install 'bms-antispam[web]' ({error})"
+        raise SettingsError(text) from error
+    return dataclasses.replace(plan, side_servers=(*plan.side_servers, side_server(program.journey, settings)))
 
 
 def first_lines(settings: Settings, name: str, config: Path | None) -> str:

@@ -215,6 +215,13 @@ def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
     return entries
 
 
+def of_number(store: Store, number: int) -> Entry | None:
+    """The entry of that number; None where it is gone. Raises StoreError."""
+    with store.read() as connection:
+        row = connection.execute(_entries().where(quarantine_entry.c.id == number)).one_or_none()
+    return None if row is None else _entry(row)
+
+
 def read(store: Store, ref: str, user: str) -> tuple[Entry, bytes]:
     """A user's entry with the message. Raises NoEntry, BadName and StoreError."""
     (entry,) = of_ref(store, ref, checked_user(user))

@@ -259,3 +259,25 @@ own_name = sa.Table(
     sa.Column("address", sa.String(320), nullable=False),
     sa.Column("seen_at", Seconds, nullable=False, index=True),
 )
+
+# Who may log in to the console.
+web_account = sa.Table(
+    "web_account",
+    metadata,
+    sa.Column("name", exact_text(255), primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("password", sa.String(255), nullable=False),  # its hash
+    sa.Column("mailboxes", sa.Text, nullable=False),  # JSON list of users of the filter
+    sa.Column("created_at", Seconds, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failed_at", Seconds, nullable=False),
+)
+
+# Who is logged in.
+web_session = sa.Table(
+    "web_session",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of what the cookie holds
+    sa.Column("account", exact_text(255), nullable=False, index=True),
+    sa.Column("expires_at", Seconds, nullable=False, index=True),
+)

@@ -10,20 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-import _charsets
-import _mimetree
+from antispam.mail.reading import readable
 from antispam.store.quarantine import Entry, State
 from antispam.text import for_log, local_time, utc_time
-from dspam import html
 
 WIDE = 240  # columns of a table that nobody looks at on a screen
 _NARROW = 110
 _EXCERPT = 2_000  # characters
-_READ = 1 << 16  # octets of a part
 _WRAP = 110
-_MAX_FIELD = 8_192  # octets
-_MAX_FIELDS = 50
-_HEADER = ("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "list-id")
 _MAX_SHOWN = 20  # recipients
 _UNITS = ("", "k", "M", "G", "T")
 
@@ -103,35 +97,14 @@ def _state(entry: Entry) -> str:
 
 def excerpt(raw: bytes) -> list[str]:
     """Some header fields and the beginning of the text, decoded, each line safe for a terminal. Never raises."""
-    top = _mimetree.parse(raw)
-    lines = [
-        f"  {name}: {for_log(_mimetree.decode_words(_mimetree.header_text(field.value[:_MAX_FIELD])).strip())}"
-        for field in top.fields
-        if (name := field.name.decode("ascii", "replace").strip()).lower() in _HEADER
-    ][:_MAX_FIELDS]
-    text = _text(top)
-    for line in text[:_EXCERPT].splitlines():
+    message = readable(raw)
+    lines = [f"  {name}: {for_log(value)}" for name, value in message.fields]
+    for line in message.text[:_EXCERPT].splitlines():
         lines += textwrap.wrap(for_log(line.strip()), _WRAP, initial_indent="  | ", subsequent_indent="  | ") or ["  |"]
-    if len(text) > _EXCERPT:
+    if len(message.text) > _EXCERPT:
         lines.append("  ...")
+    lines += [f"  attached: {for_log(name)}" for name in message.attachments]
     return lines
-
-
-def _text(top: _mimetree.Part) -> str:
-    """The first text part that says something, plain text before HTML, as its reader would see it."""
-    found: dict[str, str] = {}
-    for part in top.walk():
-        if part.children or part.media_type not in ("text/plain", "text/html") or part.media_type in found:
-            continue
-        content = _mimetree.decode_transfer(part.content[: 2 * _READ], part.transfer_encoding)[:_READ]
-        types = part.values(b"content-type")
-        charset = _mimetree.parameter(types[0][:_MAX_FIELD], "charset") if types else None
-        text = _charsets.decode(content, charset)
-        if part.media_type == "text/html":
-            text = html.read(text.encode("utf-8", "replace")).seen.decode("utf-8", "replace")
-        if text.strip():
-            found[part.media_type] = text.strip()
-    return found.get("text/plain") or found.get("text/html", "")
 
 
 def as_object(entry: Entry) -> dict[str, Any]:

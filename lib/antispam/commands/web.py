@@ -1,0 +1,128 @@
+"""The commands `web serve` and `web account`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from antispam.service.application import ConfigError, Program, load_settings, opened_store
+from antispam.settings.web import WebSettings
+from antispam.store import accounts
+from antispam.store.accounts import Account, BadAccount, Role
+from antispam.text import for_log
+
+_NEEDS = "The console needs more packages: pip install 'bms-antispam[web]'"
+
+
+def web_command(program: Program) -> click.Command:
+    """`web`, for the commands of a program."""
+
+    @click.group("web")
+    def group() -> None:
+        """The console: the quarantine in a browser. [web] listen says where; docs/web.md tells how to put it behind TLS.
+
+        \b
+            bms web account add ann --role administrator
+            bms web serve
+        """
+
+    @group.command("serve")
+    @click.pass_obj
+    def serve_command(config: Path | None) -> None:
+        """Serve the console in the foreground until TERM or Ctrl-C. `bms run` does it beside the filter where [web] listen is
+        set."""
+        settings = load_settings(program, config)
+        if not settings[WebSettings].listen:
+            raise ConfigError("[web] listen is empty: write an address and a port there, 127.0.0.1:8025")
+        try:
+            from antispam.web.server import serve
+        except ImportError as error:
+            raise click.ClickException(f"{_NEEDS} ({error})") from error
+        with opened_store(settings):
+            pass  # the tables are up to date
+        serve(program.journey, settings)
+
+    group.add_command(_account_group(program))
+    return group
+
+
+def _account_group(program: Program) -> click.Group:
+    @click.group("account")
+    def group() -> None:
+        """Who may log in."""
+
+    @group.command("add")
+    @click.argument("name")
+    @click.option("--role", type=click.Choice([str(role) for role in Role]), default=str(Role.USER), show_default=True)
+    @click.option(
+        "--mailbox",
+        "mailboxes",
+        multiple=True,
+        help="a user of the filter whose quarantine it sees; default: NAME itself",
+    )
+    @click.pass_obj
+    def add(config: Path | None, name: str, role: str, mailboxes: tuple[str, ...]) -> None:
+        """Make an account. The password is asked for, or read from standard input where that is no terminal."""
+        account = Account(name, Role(role), _hashed(), mailboxes or (name,))
+        with opened_store(load_settings(program, config)) as store:
+            try:
+                accounts.add(store, account, time.time())
+            except BadAccount as error:
+                raise click.ClickException(for_log(str(error))) from error
+        click.echo(f"{for_log(name)} may log in as {role}.")
+
+    @group.command("password")
+    @click.argument("name")
+    @click.pass_obj
+    def password_command(config: Path | None, name: str) -> None:
+        """Give an account another password; whoever is logged in with it is logged out."""
+        hashed = _hashed()
+        with opened_store(load_settings(program, config)) as store:
+            _demand(accounts.set_password(store, name, hashed), name)
+        click.echo(f"{for_log(name)} has another password.")
+
+    @group.command("remove")
+    @click.argument("name")
+    @click.pass_obj
+    def remove(config: Path | None, name: str) -> None:
+        """Delete an account; whoever is logged in with it is logged out."""
+        with opened_store(load_settings(program, config)) as store:
+            _demand(accounts.remove(store, name), name)
+        click.echo(f"{for_log(name)} may no longer log in.")
+
+    @group.command("list")
+    @click.pass_obj
+    def list_command(config: Path | None) -> None:
+        """List the accounts: name, role, mailboxes."""
+        with opened_store(load_settings(program, config)) as store:
+            for one in accounts.every(store):
+                click.echo(f"{for_log(one.name)}\t{one.role}\t{', '.join(map(for_log, one.mailboxes))}")
+
+    return group
+
+
+def _read() -> str:
+    """The password: typed twice, or the first line of standard input where that is no terminal."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _hashed() -> str:
+    """The hash of the password that is asked for."""
+    try:
+        from antispam.web.passwords import BadPassword, hashed
+    except ImportError as error:
+        raise click.ClickException(f"{_NEEDS} ({error})") from error
+    try:
+        return hashed(_read())
+    except BadPassword as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _demand(done: bool, name: str) -> None:
+    if not done:
+        raise click.ClickException(f"there is no account {for_log(name)}")

@@ -1,0 +1,83 @@
+"""A stored message as a person reads it: the fields that matter, its text, its HTML, attachment names. Never raises."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import _charsets
+import _mimetree
+from dspam import html
+
+_FIELDS = ("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "list-id")
+_MAX_FIELD = 8_192  # octets
+_MAX_FIELDS = 50
+_MAX_PARTS = 200
+_READ = 1 << 16  # octets of a part
+_TEXTS = ("text/plain", "text/html")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Readable:
+    """What a person sees of a message. Text as mail wrote it, decoded: whoever shows it escapes it for where it is shown.
+
+    fields       name and value, in the order of the header
+    text         of the first text part that says something; of HTML what its reader would see
+    html         the first HTML part as it came, "" where there is none
+    attachments  names of the other parts
+    """
+
+    fields: tuple[tuple[str, str], ...]
+    text: str
+    html: str
+    attachments: tuple[str, ...]
+
+
+def readable(raw: bytes) -> Readable:
+    """The message `raw`, header and body."""
+    top = _mimetree.parse(raw)
+    fields = [
+        (name, _mimetree.decode_words(_mimetree.header_text(field.value[:_MAX_FIELD])).strip())
+        for field in top.fields
+        if (name := field.name.decode("ascii", "replace").strip()).lower() in _FIELDS
+    ][:_MAX_FIELDS]
+    texts, attachments = _parts(top)
+    seen = html.read(texts["text/html"].encode("utf-8", "replace")).seen if "text/html" in texts else b""
+    return Readable(
+        fields=tuple(fields),
+        text=texts.get("text/plain") or seen.decode("utf-8", "replace").strip(),
+        html=texts.get("text/html", ""),
+        attachments=tuple(attachments),
+    )
+
+
+def _parts(top: _mimetree.Part) -> tuple[dict[str, str], list[str]]:
+    """The first part of each kind of text that says something, by its type; and what the others are called."""
+    texts: dict[str, str] = {}
+    attachments: list[str] = []
+    for part in top.walk():
+        if part.children:
+            continue
+        name = _name(part)
+        if part.media_type in _TEXTS and part.media_type not in texts and not name:
+            if text := _decoded(part):
+                texts[part.media_type] = text
+        elif len(attachments) < _MAX_PARTS and (name or part.media_type not in _TEXTS):
+            attachments.append(name or part.media_type)
+    return texts, attachments
+
+
+def _decoded(part: _mimetree.Part) -> str:
+    content = _mimetree.decode_transfer(part.content[: 2 * _READ], part.transfer_encoding)[:_READ]
+    types = part.values(b"content-type")
+    charset = _mimetree.parameter(types[0][:_MAX_FIELD], "charset") if types else None
+    return _charsets.decode(content, charset).strip()
+
+
+def _name(part: _mimetree.Part) -> str:
+    """The file name of a part, by Content-Disposition or Content-Type."""
+    for field, parameter in ((b"content-disposition", "filename"), (b"content-type", "name")):
+        for value in part.values(field)[:1]:
+            name = _mimetree.parameter(value[:_MAX_FIELD], parameter)
+            if name:
+                return _mimetree.decode_words(name).strip()
+    return ""

@@ -1,0 +1,98 @@
+"""The console as an ASGI application: its addresses, what every answer carries, and who may ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from antispam.store import StoreError
+from antispam.store.quarantine import BadName, NoEntry
+from antispam.text import for_log
+from antispam.web import pages
+from antispam.web.console import Console
+
+log = logging.getLogger(__name__)
+
+MAX_FORM = 64 << 10  # octets of a request
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; frame-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+
+def application(console: Console) -> Starlette:
+    """The console."""
+    made = Starlette(
+        routes=[
+            Route("/", pages.quarantine_page, name="quarantine"),
+            Route("/login", pages.login_page, methods=["GET"], name="login"),
+            Route("/login", pages.login, methods=["POST"]),
+            Route("/logout", pages.logout, methods=["POST"], name="logout"),
+            Route("/messages/{ref}", pages.message_page, name="message"),
+            Route("/messages/{ref}/html", pages.message_html, name="message_html"),
+            Route("/quarantine", pages.act, methods=["POST"], name="act"),
+            Route("/explain", pages.explain_page, name="explain"),
+            Mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static"),
+        ],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
+        exception_handlers={
+            StoreError: _store_failed,
+            NoEntry: pages.not_found,
+            BadName: pages.not_found,
+            404: pages.not_found,
+            pages.NotLoggedIn: pages.to_login,
+            pages.Forbidden: pages.forbidden,
+        },
+    )
+    made.state.console = console
+    return made
+
+
+async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+    """No request that is too large, none that another site sent for its visitor; the same headers on every answer."""
+    if request.method == "POST" and (problem := _foreign(request)):
+        log.warning("web: %s from %s", problem, for_log(request.client.host if request.client else "", 60))
+        answer: Response = Response(problem, 403, media_type="text/plain")
+    else:
+        answer = await proceed(request)
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
+
+
+def _foreign(request: Request) -> str:
+    """Why a form is not taken; "" where it is."""
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > MAX_FORM:
+        return "the form is too large"
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "the form was sent by another site"
+    origin = request.headers.get("origin", "")
+    if origin and origin.partition("://")[2] != request.headers.get("host", ""):
+        return "the form was sent by another site"
+    return ""
+
+
+async def _store_failed(request: Request, error: Exception) -> Response:
+    log.error("web: %s", for_log(str(error)))
+    return pages.shown(
+        request, "problem.html", status=503, title="The database does not answer", text="Try again soon."
+    )

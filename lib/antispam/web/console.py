@@ -1,0 +1,85 @@
+"""What the console works with: the store, the settings, the journey, the clock; and who is logged in."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import secrets
+from collections.abc import Callable
+
+import itsdangerous
+
+from antispam.journey.table import Journey
+from antispam.settings import Settings
+from antispam.settings.web import WebSettings
+from antispam.store import Store, accounts
+from antispam.store.accounts import Account
+from antispam.store.release import Protect
+from antispam.web import passwords
+
+Teach = Callable[[str, str], None]
+"""teach(user, ref): the user says that the message is honest mail. Raises StoreError and LookupError."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who is logged in, with the secret that the cookie holds."""
+
+    account: Account
+    secret: str
+
+    @property
+    def token(self) -> str:
+        """What every form of this session carries, so that no other site can send one."""
+        return itsdangerous.Signer(self.secret, salt="form").get_signature(self.account.name).decode()
+
+    def sent(self, token: str) -> bool:
+        """Whether a form with that token is ours."""
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """A login that failed; `wait` is how many seconds must pass before the next try, 0 where a password was wrong."""
+
+    wait: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The means of the console; tests give it a clock.
+
+    protect  takes what is dangerous or forged out of what is released
+    teach    what a release teaches by
+    """
+
+    settings: Settings
+    store: Store
+    journey: Journey
+    clock: Callable[[], float]
+    protect: Protect
+    teach: Teach
+
+    @property
+    def options(self) -> WebSettings:
+        return self.settings[WebSettings]
+
+    def login(self, name: str, password: str) -> Session | Refused:
+        """Raises StoreError. Says nothing of whether there is such an account, and takes as long without one."""
+        now = self.clock()
+        account = accounts.get(self.store, name)
+        if account is not None and (wait := account.waits(now, self.options.attempts)) > 0:
+            return Refused(wait)
+        if not passwords.fits(account.password if account is not None else None, password) or account is None:
+            if account is not None:
+                accounts.count_failure(self.store, name, now)
+            return Refused()
+        session = Session(account, secrets.token_urlsafe(32))
+        accounts.purge(self.store, now)
+        accounts.begin(self.store, account.name, session.secret, now, self.options.session)
+        return session
+
+    def session(self, secret: str) -> Session | None:
+        """The session of a cookie; None where it is over. Raises StoreError."""
+        account = accounts.of_session(self.store, secret, self.clock()) if secret else None
+        return None if account is None else Session(account, secret)
