@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from antispam.journey.account import Account, Score, account
+from antispam.journey.account import Account, Score, account, became
 from antispam.service.application import Program, load_settings, opened_store
 from antispam.settings.values import duration
+from antispam.store import Store
 from antispam.store.history_search import Search, Transaction, search
 from antispam.text import for_log, local_time
 
@@ -48,9 +49,9 @@ def explain_command(program: Program) -> click.Command:
         It says who sent the message, what each check found, what decided, which reply was given, where the message is now, and
         what would have made it different.
 
-        REF is the reference at the end of a refusal (paste the whole reply if you like), which also stands in the log, or the
-        mail server's queue ID. Without it, the newest messages that fit are listed; a single one is explained. The history goes
-        back as far as [store] history_retain says.
+        REF is the reference at the end of a refusal (paste the whole reply if you like), which also stands in the log, the mail
+        server's queue ID, a Message-ID, or an address: of a sender, author or recipient. Without it, the newest messages that
+        fit are listed; a single one is explained. The history goes back as far as [store] history_retain says.
 
         \b
             bms explain 7h2k9m3p5q8r
@@ -60,11 +61,11 @@ def explain_command(program: Program) -> click.Command:
         common = Search("", message_id, sender, recipient, since and now - since, until and now - until)
         if not names and common == Search():
             raise click.UsageError("Give a reference, a queue ID, or one of --message-id, --from, --to and --since.")
-        searches = [dataclasses.replace(common, name=_reference(name)) for name in names] or [common]
+        searches = [_meant(common, _reference(name)) for name in names] or [[common]]
         missed = False
         with opened_store(load_settings(program, config), existing=True) as store:
             for wanted in searches:
-                found = search(store, wanted, limit)
+                found = _found(store, wanted, limit)
                 missed = missed or not found
                 if as_json:
                     for one in found:
@@ -75,7 +76,7 @@ def explain_command(program: Program) -> click.Command:
                 elif found:
                     _list(found, limit)
                 else:
-                    _print(_nothing(wanted))
+                    _print(_nothing(wanted[0]))
         sys.exit(1 if missed else 0)
 
     return command
@@ -94,8 +95,28 @@ def _reference(name: str) -> str:
     return found[1] if found else name.strip()
 
 
+def _meant(common: Search, name: str) -> list[Search]:
+    """What a name without an option may mean: with an @ in it, it is no reference and no queue ID."""
+    if "@" not in name:
+        return [dataclasses.replace(common, name=name)]
+    replace = dataclasses.replace
+    asked = (
+        (common.message_id, replace(common, message_id=name)),
+        (common.sender, replace(common, sender=name)),
+        (common.recipient, replace(common, recipient=name)),
+    )
+    return [meant for given, meant in asked if not given] or [replace(common, name=name)]
+
+
+def _found(store: Store, wanted: Sequence[Search], limit: int) -> list[Transaction]:
+    """What any of the searches finds, the newest first."""
+    found = {one.ref: one for search_ in wanted for one in search(store, search_, limit)}
+    return sorted(found.values(), key=lambda one: one.received_at, reverse=True)[:limit]
+
+
 def _nothing(wanted: Search) -> str:
-    what = f"{for_log(wanted.name)} is not in the history." if wanted.name else "The history has no such message."
+    name = wanted.name or wanted.message_id
+    what = f"{for_log(name)} is not in the history." if name else "The history has no such message."
     return f"{what} It goes back as far as [store] history_retain says; a client that left before RCPT leaves no trace."
 
 
@@ -115,7 +136,7 @@ def _list(found: Sequence[Transaction], limit: int) -> None:
     for one in found:
         to = one.recipients[0].address if one.recipients else ""
         more = f" +{len(one.recipients) - 1}" if len(one.recipients) > 1 else ""
-        cells = [one.ref, local_time(one.received_at), one.action, for_log(one.mail_from or "<>"), for_log(to) + more]
+        cells = [one.ref, local_time(one.received_at), became(one), for_log(one.mail_from or "<>"), for_log(to) + more]
         table.add_row(*map(Text, [*cells, for_log(one.subject, 80), for_log(one.reason, 120)]))
     console.print(table)
     if len(found) == limit:

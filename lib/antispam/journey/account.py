@@ -28,6 +28,7 @@ _BECAME = {
     "quarantine": "quarantined",
     "hold": "held in the mail server's queue",
     "discard": "dropped",
+    "unfinished": "given up by its client",
 }
 _TEACH = (
     "If it is spam: forward it to the training address, or teach it with `bms train spam`. `bms lists add blacklist` "
@@ -87,7 +88,7 @@ def account(store: Store, journey: Journey, found: Transaction, now: float) -> A
     return Account(
         ref=found.ref,
         facts=tuple(_facts(found)),
-        became=_became(found),
+        became=_sentence(found),
         reply=_reply(found),
         recipients=tuple(_apart(found)),
         steps=tuple(_steps(found, asks)),
@@ -114,12 +115,16 @@ def _some(names: Sequence[str], most: int = 10) -> str:
     return ", ".join([*names[:most], *more]) or "nobody"
 
 
-def _became(found: Transaction) -> str:
-    became = _BECAME.get(found.action, found.action)
+def became(found: Transaction) -> str:
+    """What became of a message, in a few words."""
     if found.action in _PASSES and not any(one.refused is None for one in found.recipients):
-        became = "given up by its client before it was taken" if not found.recipients else "refused for every recipient"
+        return "given up by its client before it was taken" if not found.recipients else "refused for every recipient"
+    return _BECAME.get(found.action, found.action)
+
+
+def _sentence(found: Transaction) -> str:
     status = f" with {found.code}" if found.code else ""
-    return f"{became}{status}" + (f": {found.reason}" if found.reason else "")
+    return f"{became(found)}{status}" + (f": {found.reason}" if found.reason else "")
 
 
 def _stopping(found: Transaction) -> Iterator[Decision]:
@@ -147,8 +152,8 @@ def _apart(found: Transaction) -> Iterator[tuple[str, str]]:
     for one in found.recipients:
         decision = next((d for d in _of(one) if d.action not in _PASSES and d.mode == Mode.ENFORCE), None)
         if decision is not None and (decision.action, decision.reason) != (found.action, found.reason):
-            became = _BECAME.get(decision.action, decision.action)
-            yield one.address, f"{became} by {decision.check}: {decision.reason or 'it gave no reason'}"
+            done = _BECAME.get(decision.action, decision.action)
+            yield one.address, f"{done} by {decision.check}: {decision.reason or 'it gave no reason'}"
 
 
 def _steps(found: Transaction, asks: dict[str, str]) -> Iterator[Step]:

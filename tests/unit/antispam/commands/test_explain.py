@@ -18,7 +18,7 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.score import Counted
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import CONTINUE, quarantine, reject
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, quarantine, reject
 from antispam.settings import Mode
 from antispam.store import Store, migrate
 from antispam.store.history import HistoryWriter
@@ -132,10 +132,21 @@ def test_the_command_explains_the_one_that_fits(place):
         assert part in done.output
 
 
-@pytest.mark.parametrize("name", ["0123456789ab", "4Xyz", "550 5.7.26 Sign it. (ref 0123456789ab)"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "0123456789ab",
+        "4Xyz",
+        "550 5.7.26 Sign it. (ref 0123456789ab)",
+        "ann@example.org",
+        "bob@example.com",
+        "<1@example.org>",
+        "1@example.org",
+    ],
+)
 def test_a_person_may_give_what_they_have(place, name):
     store, config = place
-    write(store)
+    write(store, Message_ID="<1@example.org>")
     assert "Message 0123456789ab: delivered" in run(config, name).output
 
 
@@ -144,7 +155,30 @@ def test_several_are_listed(place):
     write(store, "0123456789aa", Subject="first")
     write(store, "0123456789ab", Subject="second")
     done = run(config, "--from", "example.org")
-    assert [line.split()[0] for line in done.output.splitlines()] == ["REFERENCE", "0123456789ab", "0123456789aa"]
+    _, *rows = done.output.splitlines()
+    assert [line.split()[0] for line in rows] == ["0123456789ab", "0123456789aa"]
+    assert all("delivered" in line for line in rows)
+
+
+def test_a_message_that_its_client_gave_up_was_not_delivered(place):
+    store, config = place
+    write(store, verdict=Verdict(Action.UNFINISHED))
+    assert "Message 0123456789ab: given up by its client\n" in run(config, "0123456789ab").output
+
+
+def test_an_address_lists_what_it_sent_and_got(place):
+    store, config = place
+    write(store, "0123456789aa", Subject="to bob")
+    write(store, "0123456789ab", Subject="nobody's", recipients=[Recipient("eve@example.com")])
+    done = run(config, "bob@example.com", "ann@example.org")
+    assert done.output.count("0123456789aa") == 2
+    assert done.output.count("0123456789ab") == 1
+
+
+def test_an_address_without_mail_is_said_and_fails(place):
+    _, config = place
+    done = run(config, "nobody@example.com")
+    assert (done.exit_code, "nobody@example.com is not in the history" in done.output) == (1, True)
 
 
 def test_nothing_found_is_said_and_fails(place):
