@@ -56,5 +56,6 @@ def serve(journey: Journey, settings: Settings) -> None:
             application(console), host=host, port=port, log_config=None, access_log=False, server_header=False,
             limit_concurrency=64, timeout_keep_alive=5,
         )  # fmt: skip
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of each of its steps
         log.info("console: listening on %s", settings[WebSettings].listen)
         uvicorn.Server(config).run()

@@ -1,0 +1,64 @@
+"""The console as people start it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import urllib.request
+
+from support.places import REPOSITORY
+from support.processes import wait_until
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return b"Log in" in answer.read()
+    except OSError:
+        return False
+
+
+def _bms(config, *arguments, **more):
+    command = [sys.executable, REPOSITORY / "bms.py", "-c", config, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **more)
+
+
+def test_it_serves_where_the_configuration_says(tmp_path):
+    port = _free_port()
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n[web]\nlisten = 127.0.0.1:{port}\n")
+    serving = subprocess.Popen([sys.executable, REPOSITORY / "bms.py", "-c", config, "web", "serve"])
+    try:
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/login"), "the console", 60)
+    finally:
+        serving.terminate()
+        assert serving.wait(20) in (0, -15)
+
+
+def test_without_a_place_it_says_what_to_write(tmp_path):
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    done = _bms(config, "web", "serve")
+    assert (done.returncode, "[web] listen is empty" in done.stderr) == (78, True)
+
+
+def test_an_account_is_made_with_a_password_from_standard_input(tmp_path):
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    done = _bms(config, "web", "account", "add", "ann", "--role", "helpdesk", input="a long password\n")
+    assert (done.returncode, done.stdout) == (0, "ann may log in as helpdesk.\n")
+    assert _bms(config, "web", "account", "list").stdout == "ann\thelpdesk\tann\n"
+
+
+def test_a_short_password_is_refused(tmp_path):
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    done = _bms(config, "web", "account", "add", "ann", input="short\n")
+    assert (done.returncode, "10 to 1024 characters" in done.stderr) == (1, True)
