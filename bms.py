@@ -200,6 +200,9 @@ main = make_group(
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
     commands=(
         Command(
+            "init", "init:init_command", "Ask five questions, and write a configuration that says only what differs."
+        ),
+        Command(
             "explain",
             "explain:explain_command",
             "Tell what became of a message, and why: by its reference, its queue ID, its Message-ID, or its people.",

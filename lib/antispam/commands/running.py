@@ -122,18 +122,13 @@ def _plan(program: Program, settings: Settings) -> ProcessPlan:
 
 def first_lines(settings: Settings, name: str, config: Path | None) -> str:
     """What to paste into sendmail.mc and main.cf so that the MTA finds us, and how to ask about the mail that comes."""
-    spec = SocketSpec.parse(settings[ProgramSettings].socket)
-    called = settings[ProgramSettings].name or name
     return "\n".join(
         (
             f"{name} {__version__} filters mail as soon as an MTA sends it here. Paste one of these:",
             "",
-            "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
-            f"    INPUT_MAIL_FILTER(`{called}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
+            *sendmail_lines(settings, name),
             "",
-            "  main.cf       (then postfix reload)",
-            f"    smtpd_milters = {spec.postfix}",
-            "    milter_default_action = tempfail",
+            *postfix_lines(settings),
             "",
             "  in another terminal   (--help lists all commands)",
             f"    {_typed(name)}{f' -c {config}' if config is not None else ''} report",
@@ -151,6 +146,27 @@ def _typed(name: str) -> str:
         return sys.argv[0]
     here = Path.cwd()
     return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
+
+
+def sendmail_lines(settings: Settings, name: str) -> list[str]:
+    """What to paste into sendmail.mc."""
+    spec, called = SocketSpec.parse(settings[ProgramSettings].socket), settings[ProgramSettings].name or name
+    return [
+        "  sendmail.mc   (then make -C /etc/mail, and restart sendmail)",
+        f"    INPUT_MAIL_FILTER(`{called}', `S={spec.sendmail}, F=T, T=C:10s;S:10s;R:30s;E:5m')dnl",
+    ]
+
+
+def postfix_lines(settings: Settings, chroot: str = "") -> list[str]:
+    """What to paste into main.cf; of a socket below `chroot` Postfix sees the rest of the path only."""
+    shown = SocketSpec.parse(settings[ProgramSettings].socket).postfix
+    if chroot and shown.startswith(f"unix:{chroot}/"):
+        shown = f"unix:{shown.removeprefix(f'unix:{chroot}/')}"
+    return [
+        "  main.cf       (then postfix reload)",
+        f"    smtpd_milters = {shown}",
+        "    milter_default_action = tempfail",
+    ]
 
 
 def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
