@@ -49,6 +49,7 @@ from antispam.checks import (
     own_envelope,
     own_mail,
     private_relay,
+    rates,
     reputation,
     reputation_signed,
     rules,
@@ -114,6 +115,8 @@ JOURNEY = Journey([
     # Those below need it only so that none of them is asked before it has answered.
     Row(Stage.END, MESSAGE, own_mail, accepted=Accepted.DECIDE,
         asks="did we send it ourselves, as a letter of our outbox?"),
+    Row(Stage.END, MESSAGE, rates, needs=("connection", "auth", "own_mail"), accepted=Accepted.DECIDE,
+        asks="does somebody send much more than is usual?"),
     Row(Stage.END, RECIPIENT, feedback, needs=("own_mail", "training_address"), accepted=Accepted.DECIDE,
         asks="what does a user report, and what does the filter learn of it?"),
     Row(Stage.END, MESSAGE, blacklisted, needs=("sender_lists", "own_mail"), accepted=Accepted.SKIP,
@@ -268,6 +271,9 @@ main = make_group(
             "report",
             "report:report_command",
             "Tell what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.",
+        ),
+        Command(
+            "rates", "rates:rates_command", "Who sends much, and the logins that were stopped ([rates], docs/rates.md)."
         ),
         Command("reputation", "reputation:reputation_command", "What senders' domains are known for."),
         Command("rules", "rules:rules_command", "The site's own tests of mail ([rules] file, docs/rules.md)."),

@@ -40,6 +40,7 @@ from antispam.checks import (
     languages,
     own_mail,
     private_relay,
+    rates,
     reputation,
     reputation_signed,
     rules,
@@ -90,6 +91,7 @@ APPLIES: list[Applies] = [
     internal_policy,
     known_user,
     private_relay,
+    rates,
     rules,
     scrub,
     sender_domain,
@@ -101,7 +103,7 @@ APPLIES: list[Applies] = [
     words,
 ]
 READY: list[Ready] = [arc, author_domain, callback, dkim, dmarc, reputation, reputation_signed, spf_fail]
-PERFORM: list[Performs] = [feedback, own_mail]
+PERFORM: list[Performs] = [feedback, own_mail, rates]
 READDRESS: list[Readdresses] = [srs]
 ACT: list[Acts] = [
     impersonation,
@@ -159,6 +161,7 @@ TIDY: list[Tidies] = [
     greylist,
     greylist_suspicious,
     own_mail,
+    rates,
     reputation,
     sender_lists,
     training_address,

@@ -169,6 +169,25 @@ rate = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False),
 )
 
+# How much was done in the period `slot` (since the epoch, in periods), and in the one before it.
+rate_window = sa.Table(
+    "rate_window",
+    metadata,
+    sa.Column("name", exact_text(255), primary_key=True),
+    sa.Column("slot", sa.BigInteger, nullable=False),
+    sa.Column("used", sa.BigInteger, nullable=False),
+    sa.Column("earlier", sa.BigInteger, nullable=False),
+    sa.Column("used_at", Seconds, nullable=False, index=True),
+)
+
+stopped_login = sa.Table(
+    "stopped_login",
+    metadata,
+    sa.Column("login", exact_text(255), primary_key=True),
+    sa.Column("stopped_at", Seconds, nullable=False),
+    sa.Column("reason", sa.String(255), nullable=False),
+)
+
 sender_list = sa.Table(
     "sender_list",
     metadata,

@@ -51,6 +51,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "feedback": REPORT,
     "blacklisted": {"sender": "win@spam.example"},
     "login_domain": {"login": "ann"},
+    "rates": {"login": "ann"},
     "srs": {"sender": "", "recipients": ("bob@signed.example",)},
     "private_relay": {"recipients": ("x@private.example",)},
     "known_user": {"recipients": ("carl@known.example",)},

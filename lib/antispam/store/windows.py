@@ -1,0 +1,115 @@
+"""How much somebody did in the last hour, say, in windows that slide; and logins that were stopped because of it.
+
+A period is counted from its beginning on, and of the one before as much as the window still covers: somebody who did 100 in the
+last period counts 75 a quarter of a period later. That takes one row a name, and one statement a use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from antispam.store.engine import SLICE, Store
+from antispam.store.schema import rate_window, stopped_login
+from antispam.text import from_wire
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stopped:
+    """A login that may not send: since when (seconds since the epoch), and why."""
+
+    login: str
+    stopped_at: float
+    reason: str
+
+
+def use(store: Store, amounts: Mapping[str, int], now: float, period: float, deadline: Any = None) -> dict[str, float]:
+    """Count so much more under each of these names; returns how much there is in the last `period` seconds, this included. An
+    amount less than 0 gives some back. A clock that was put back begins anew. Raises StoreError."""
+    slot = int(now // period)
+    table = rate_window
+    with store.write(deadline) as connection:
+        for name, amount in sorted(
+            amounts.items()
+        ):  # in one order everywhere: two must not wait for each other for ever
+            values = {"name": name, "slot": slot, "used": amount, "earlier": 0, "used_at": now}
+            # MariaDB assigns from left to right: what is compared comes last.
+            update = {
+                "earlier": sa.case(
+                    (table.c.slot == slot, table.c.earlier), (table.c.slot == slot - 1, table.c.used), else_=0
+                ),
+                "used": sa.case((table.c.slot == slot, table.c.used + amount), else_=amount),
+                "slot": slot,
+                "used_at": now,
+            }
+            connection.execute(store.upsert(table, values, key=("name",), update=update))
+        return _used(connection, amounts, now, period)
+
+
+def used(store: Store, names: Iterable[str], now: float, period: float, deadline: Any = None) -> dict[str, float]:
+    """How much there is under each of these names in the last `period` seconds. Raises StoreError."""
+    with store.read(deadline) as connection:
+        return _used(connection, names, now, period)
+
+
+def busiest(store: Store, prefix: str, now: float, period: float, most: int = 20) -> list[tuple[str, float]]:
+    """The names with this prefix under which there is most now, without it. Raises StoreError."""
+    recent = sa.and_(rate_window.c.used_at > now - 2 * period, rate_window.c.name.startswith(prefix, autoescape=True))
+    with store.read() as connection:
+        rows = connection.execute(sa.select(rate_window).where(recent)).all()
+    found = ((row.name.removeprefix(prefix), _in_window(row, now, period)) for row in rows)
+    return sorted((one for one in found if one[1] > 0), key=lambda one: (-one[1], one[0]))[:most]
+
+
+def _used(connection: sa.Connection, names: Iterable[str], now: float, period: float) -> dict[str, float]:
+    wanted = list(names)
+    rows = connection.execute(sa.select(rate_window).where(rate_window.c.name.in_(wanted)))
+    return dict.fromkeys(wanted, 0.0) | {row.name: _in_window(row, now, period) for row in rows}
+
+
+def _in_window(row: Any, now: float, period: float) -> float:
+    slot, into = divmod(now, period)
+    left = 1.0 - into / period  # of the period before
+    if row.slot == slot:
+        return float(row.used + row.earlier * left)
+    return float(row.used * left) if row.slot == slot - 1 else 0.0
+
+
+def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
+    """Forget a slice of what was last used before that time; call again while it returns any. Raises StoreError."""
+    return store.delete_slice(rate_window, rate_window.c.used_at < before, slice_size)
+
+
+def stop(store: Store, connection: sa.Connection, login: str, reason: str, now: float) -> float:
+    """Stop a login, within the caller's transaction; returns since when it is stopped, which may be longer than now."""
+    values = {"login": login, "stopped_at": now, "reason": from_wire(reason, 255)}
+    connection.execute(store.upsert(stopped_login, values, key=("login",), update=None))
+    since = sa.select(stopped_login.c.stopped_at).where(stopped_login.c.login == login)
+    return float(connection.scalars(since).one())
+
+
+def find_stopped(store: Store, login: str, deadline: Any = None) -> Stopped | None:
+    """Whether a login is stopped. Raises StoreError."""
+    with store.read(deadline) as connection:
+        row = connection.execute(sa.select(stopped_login).where(stopped_login.c.login == login)).first()
+    return None if row is None else Stopped(row.login, row.stopped_at, row.reason)
+
+
+def all_stopped(store: Store) -> list[Stopped]:
+    """All logins that are stopped, the latest first. Raises StoreError."""
+    with store.read() as connection:
+        rows = connection.execute(sa.select(stopped_login).order_by(stopped_login.c.stopped_at.desc())).all()
+    return [Stopped(row.login, row.stopped_at, row.reason) for row in rows]
+
+
+def release(store: Store, login: str, name: str) -> bool:
+    """Let a login send again, and forget what it sent, which is counted under `name`; false if it was not stopped. Raises
+    StoreError."""
+    with store.write() as connection:
+        gone = connection.execute(sa.delete(stopped_login).where(stopped_login.c.login == login)).rowcount
+        if gone:
+            connection.execute(sa.delete(rate_window).where(rate_window.c.name == name))
+    return bool(gone)
