@@ -11,6 +11,7 @@ The opinions (docs/learning.md tells where they come from and how they were chos
 - naive Bayes over words and pairs, all of them: it only counts, so it learns fast from little;
 - the same evidence, of the strongest few words and of the strongest few header facts on both sides: what is plain is not
   outvoted by the many that say little.
+What was never taught, and what both kinds of mail have alike, dilutes nothing: anybody can fill a message with it.
 Each is wrong about other messages than the others.
 
 People press the wrong button.  A lesson that contradicts everything that is known is learned less: it moves the weights by the
@@ -35,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
-SPAM_AT = 0.987
+SPAM_AT = 0.972
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
 MARKS: Keys = np.arange(-5, 0, dtype=np.int64)
@@ -94,33 +95,38 @@ class Regression:
         return change
 
 
-_HEADER_REGRESSION = Regression(rate=15.0, margin=0.02, steps=2)
-_TEXT_REGRESSION = Regression(rate=15.0, margin=0.05, steps=2)
+_HEADER_REGRESSION = Regression(rate=10.0, margin=0.05, steps=2)
+_TEXT_REGRESSION = Regression(rate=15.0, margin=0.1, steps=2)
 _HEARD = (
-    0.15  # how much of all opinions' logit a regression hears before it learns: what is clear already needs no learning
+    0.2  # how much of all opinions' logit a regression hears before it learns: what is clear already needs no learning
 )
 _WRONG = 0.01  # one label in a hundred is wrong, before anything is known of the message
 _COUNTED = 0.3  # a lesson that is less plausible is not counted for words and structure
 _NOVEL = 1  # that were in more messages of the other kind than this
 _AT_LEAST = 0.3  # so much of a step the others take
-_UNSEEN = 0.01  # what a feature is counted for in a class where it never was
-_SHY = 0.5  # a feature seen n times has n / (n + _SHY) of its say
+_UNSEEN = 0.005  # what a feature is counted for in a class where it never was
+_SHY = 0.3  # a feature seen n times has n / (n + _SHY) of its say
 _LENGTH = 0.85  # features of one message repeat one another: their sum is divided by their number to this power
 _BEND = 1.3  # an opinion that is sure counts more than in proportion
+_TELLING = 10.0  # a header fact that both kinds have alike has no say: its weight only shows what was taught last
 _STRONGEST_WORDS = 15  # on each side
-_STRONGEST_FACTS = 10
+_STRONGEST_FACTS = 8
 # What each opinion is divided by: its spread on mail, which counts for so many lessons beside the measured one. And its say.
-_SCALES = (4.8, 3.1, 3.2, 78.0, 62.0)
+_SCALES = (4.8, 3.2, 7.4, 72.0, 68.0)
 _SCALES_KNOWN_FROM = 50.0
-_SAY = (1.0, 1.0, 1.0, 1.0, 1.8)
+_SAY = (1.2, 0.7, 0.85, 1.2, 2.1)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
 _OWN_FROM = 40.0
-_CAUTION = 2.0  # so many messages of the rarer kind give half of the say
+_CAUTION = 4.0  # so many messages of the rarer kind give half of the say
 _STEEP = 2.37  # logit per unit: the slope that makes the probability true on mail not learned yet
 # What is taught more often wins more often, by this logit for each logarithm of the ratio; it is taken back.
 _BALANCE = 1.5
 _MAX_RATIO = 10.0
 _FEW = 10.0  # messages that are added to both sides before their ratio is taken
+# A young dictionary calls no honest mail spam, but misses spam: it knows too few words to be sure. It gets this logit, half
+# of it with so many messages of the rarer kind.
+_YOUNG = 1.8
+_YOUNG_UNTIL = 40.0
 
 
 class Opinions(NamedTuple):
@@ -163,19 +169,31 @@ def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
     header, text = (kinds == HEADER).nonzero()[0], (kinds != HEADER).nonzero()[0]
     words = ((kinds == WORD) | (kinds == PAIR)).nonzero()[0]
     weights = counts[:, 2] / WEIGHT_UNIT
-    evidence = _evidence(counts, totals)
-    of_words = evidence.take(words)
+    evidence, uneven = _evidence(counts, totals)
+    telling = weights.take(header) * np.minimum(uneven.take(header) * _TELLING, 1.0)
     return Opinions(
-        _HEADER_REGRESSION.output(weights.take(header)),
-        _TEXT_REGRESSION.output(weights.take(text)),
-        _bayes(of_words),
-        _strongest(of_words, _STRONGEST_WORDS),
+        _HEADER_REGRESSION.output(telling),
+        float(weights.take(text).sum()) / math.sqrt(1 + _known_of(counts, text)),
+        float(evidence.take(words).sum()) / _said_by(uneven.take(words)),
+        _strongest(evidence[kinds == WORD], _STRONGEST_WORDS),
         _strongest(evidence.take(header), _STRONGEST_FACTS),
     )
 
 
-def _evidence(counts: Counts, totals: Totals) -> Floats:
-    """Each feature's log-odds; less for one that was seen seldom, or about as often on both sides."""
+def _known_of(counts: Counts, features: npt.NDArray[np.intp]) -> int:
+    """How many of these features were ever taught. A word that nobody knows does not dilute those that are known."""
+    return int(np.count_nonzero(counts[:, :2].any(axis=1).take(features)))
+
+
+def _said_by(uneven: Floats) -> float:
+    """What the sum of words' evidence is divided by. Words that both kinds of mail have hardly count: a spammer could
+    fill his mail with them."""
+    return float((1.0 + np.square(uneven).sum()) ** _LENGTH)
+
+
+def _evidence(counts: Counts, totals: Totals) -> tuple[Floats, Floats]:
+    """Each feature's log-odds, less for one that was seen seldom, or about as often on both sides; and how uneven the sides
+    are, 0 to 1."""
     # A training whose counts were aged out meanwhile leaves less than nothing when it is taken back.
     spam, ham = np.maximum(counts[:, 0], 0).astype(np.float64), np.maximum(counts[:, 1], 0).astype(np.float64)
     hits = spam + ham
@@ -183,22 +201,20 @@ def _evidence(counts: Counts, totals: Totals) -> Floats:
     in_spam, in_ham = spam / all_spam, ham / all_ham
     evidence: Floats = np.log((spam + _UNSEEN) / (ham + _UNSEEN))
     evidence += math.log(all_ham / all_spam)
-    evidence *= np.abs(in_spam - in_ham)  # how uneven:
-    evidence /= in_spam + in_ham + 1e-12
+    uneven: Floats = np.abs(in_spam - in_ham)
+    uneven /= in_spam + in_ham + 1e-12
+    evidence *= uneven
     evidence *= hits / (hits + _SHY)
-    return evidence
-
-
-def _bayes(evidence: Floats) -> float:
-    return float(evidence.sum()) / len(evidence) ** _LENGTH if len(evidence) else 0.0
+    return evidence, uneven
 
 
 def _strongest(evidence: Floats, number: int) -> float:
+    """The sum of the strongest on each side; the evidence is put into another order."""
     if len(evidence) > 2 * number:
         evidence.partition((number, len(evidence) - number))
-        return float(evidence[:number].sum() + evidence[-number:].sum())
-    ordered = np.sort(evidence)
-    return float(ordered[:number].sum() + ordered[-number:].sum())
+    else:
+        evidence.sort()
+    return float(np.minimum(evidence[:number], 0.0).sum() + np.maximum(evidence[-number:], 0.0).sum())
 
 
 def margin(found: Opinions, totals: Totals, spreads: tuple[float, ...] = _SCALES) -> float:
@@ -241,10 +257,12 @@ def _logit_of(probability: float) -> float:
 
 
 def habit(totals: Totals) -> float:
-    """The logit that messages of either kind get because one kind was taught more often than the other."""
+    """The logit that messages of either kind get because one kind was taught more often than the other, less what is added
+    while little was taught."""
     spam, ham = max(totals.spam, 0), max(totals.ham, 0)
     ratio = min(max((spam + _FEW) / (ham + _FEW), 1 / _MAX_RATIO), _MAX_RATIO)
-    return _BALANCE * math.log(ratio) * _known(totals)
+    young = _YOUNG * math.exp2(-min(spam, ham) / _YOUNG_UNTIL)
+    return (_BALANCE * math.log(ratio) - young) * _known(totals)
 
 
 def _known(totals: Totals) -> float:
@@ -311,14 +329,15 @@ def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
     score(). One value for each key but MARKS."""
     known = _read(keys, counts)
     keys, counts = known.keys, known.counts
-    kinds, weights, evidence = kinds_of(keys), counts[:, 2] / WEIGHT_UNIT, _evidence(counts, totals)
-    header, words = np.flatnonzero(kinds == HEADER), np.flatnonzero((kinds == WORD) | (kinds == PAIR))
-    text = np.flatnonzero(kinds != HEADER)
+    kinds, weights = kinds_of(keys), counts[:, 2] / WEIGHT_UNIT
+    evidence, uneven = _evidence(counts, totals)
+    header, text, single = (np.flatnonzero(one) for one in (kinds == HEADER, kinds != HEADER, kinds == WORD))
+    words = np.flatnonzero((kinds == WORD) | (kinds == PAIR))
     parts = (
-        (header, weights[header] / math.sqrt(max(1, len(header)))),
-        (text, weights[text] / math.sqrt(max(1, len(text)))),
-        (words, evidence[words] / max(1, len(words)) ** _LENGTH),
-        (words, _strongest_parts(evidence[words], _STRONGEST_WORDS)),
+        (header, weights[header] * np.minimum(uneven[header] * _TELLING, 1.0) / math.sqrt(max(1, len(header)))),
+        (text, weights[text] / math.sqrt(1 + _known_of(counts, text))),
+        (words, evidence[words] / _said_by(uneven[words])),
+        (single, _strongest_parts(evidence[single], _STRONGEST_WORDS)),
         (header, _strongest_parts(evidence[header], _STRONGEST_FACTS)),
     )
     spoken = np.zeros(len(keys))
@@ -332,8 +351,8 @@ def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
 def _strongest_parts(evidence: Floats, number: int) -> Floats:
     """What each feature adds to _strongest()."""
     order, parts = np.argsort(evidence), np.zeros(len(evidence))
-    np.add.at(parts, order[:number], evidence[order[:number]])
-    np.add.at(parts, order[-number:], evidence[order[-number:]])
+    parts[order[:number]] = np.minimum(evidence[order[:number]], 0.0)
+    parts[order[-number:]] += np.maximum(evidence[order[-number:]], 0.0)
     return parts
 
 

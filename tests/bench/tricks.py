@@ -13,7 +13,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.tricks import TRICKS, Trained, neutral, page
+from support.tricks import TRICKS, Trained, diluted
 
 
 def main() -> None:
@@ -23,8 +23,7 @@ def main() -> None:
     table.add_row("without a trick", str(trained.caught(None, messages)), style="bold")
     for name, trick in TRICKS.items():
         table.add_row(name, str(trained.caught(trick, messages)))
-    diluted = trained.caught(lambda said, source: page(f"<p>{said}</p><p>{neutral(source, 2_000)}</p>"), messages)
-    table.add_row("2,000 octets of words that both kinds have, in sight", str(diluted))
+    table.add_row("2,000 octets of words that both kinds have, in sight", str(trained.caught(diluted, messages)))
     Console(width=100).print(table)
 
 

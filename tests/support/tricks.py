@@ -47,6 +47,11 @@ def page(body: str, head: str = "") -> bytes:
     return mail(f"<html><head>{head}</head><body>{body}</body></html>")
 
 
+def diluted(said: str, source: random.Random) -> bytes:
+    """The text, and 2,000 octets of words that both kinds have, all of it in sight."""
+    return page(f"<p>{said}</p><p>{neutral(source, 2_000)}</p>")
+
+
 def _attached(kind: str, body: str, first: str = "") -> bytes:
     return mail(
         f"--b\nContent-Type: text/plain\n\n{first}\n--b\nContent-Type: {kind}\n\n{body}\n--b--",

@@ -203,7 +203,7 @@ def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
     spam, ham = (sum(value for _, value in features) for features in (reasons.spam, reasons.ham))
     logit = min(max(reasons.logit, -700.0), 700.0)
     yield (
-        f"  together {spam:+.2f} {ham:+.2f}, all else {reasons.others:+.2f}, one kind was taught more often "
+        f"  together {spam:+.2f} {ham:+.2f}, all else {reasons.others:+.2f}, how much was taught of each kind "
         f"{reasons.habit:+.2f}: {logit:+.2f} is probability {1 / (1 + math.exp(-logit)):.4f}"
     )
 

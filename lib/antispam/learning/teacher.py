@@ -37,7 +37,7 @@ class Reasons(NamedTuple):
     and add up to that of the probability.
 
     others  what all features say that are not named
-    habit   what is taken back because one kind was taught more often
+    habit   what is taken back because one kind was taught more often, and what is added while little was taught
     """
 
     spam: tuple[tuple[str, float], ...]

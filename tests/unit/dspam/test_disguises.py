@@ -15,7 +15,7 @@ from dspam import html, letters
 from dspam.disguise import joined, readings
 from dspam.features import extract, names
 from dspam.learner import Memory
-from support.tricks import TRICKS, Trained, page, text
+from support.tricks import TRICKS, Trained, diluted, page, text
 
 HEAD = "From: Ann <ann@example.org>\nTo: bob@example.net\nMIME-Version: 1.0\n"
 
@@ -399,6 +399,11 @@ def trained():
 def test_a_trick_saves_no_spam(trained, trick):
     """The figures for 200 messages each: python -m tests.bench.tricks."""
     assert trained.caught(TRICKS[trick], 20) >= 17
+
+
+def test_words_that_both_kinds_have_dilute_no_spam(trained):
+    """2,000 octets of them, in sight."""
+    assert trained.caught(diluted, 20) >= 19
 
 
 def test_padding_and_invisible_characters_leave_the_probability_as_it_is():
