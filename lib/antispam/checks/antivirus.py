@@ -23,8 +23,8 @@ from antispam.settings.values import duration, positive, size
 
 NAME = "antivirus"
 OTHERWISE = (
-    "Add a signature that is wrong to clamd's local allow list (an .ign2 file); `[antivirus] remedy` says what "
-    "a virus leads to."
+    "Add the wrong signature to clamd's local allow list (an .ign2 file); `[antivirus] remedy` says what a "
+    "virus leads to."
 )
 LOOKS_UP = True
 _LEAST_TIME = 5.0  # seconds
@@ -48,15 +48,16 @@ class Settings(CheckSettings):
     timeout: float = option(20.0, "how long one message may take", parse=duration("s"), check=positive)
     max_size: int = option(
         25 << 20,
-        "octets of a message beyond which clamd is not asked; not more than its StreamMaxLength",
+        "messages with more octets are not sent to clamd; at most its StreamMaxLength",
         parse=size,
         check=positive,
     )
     remedy: Remedy = remedy_option(
-        Remedy.REJECT, "a message with a virus: reject, quarantine, tempfail, or ignore (only say it in the log)"
+        Remedy.REJECT, "what happens to a message with a virus: reject, quarantine, tempfail, or ignore (only log it)"
     )
     too_large: Remedy = remedy_option(
-        Remedy.REJECT, "a message that is too large to be looked into: reject, quarantine, tempfail or ignore"
+        Remedy.REJECT,
+        "what happens to a message that is too large to be scanned: reject, quarantine, tempfail or ignore",
     )
 
     @functools.cached_property
@@ -116,16 +117,16 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if finding.signature:
         reason = f"virus: {finding.signature}"
         text = (
-            f"The message contains what our virus scanner knows as {finding.signature}.\n"
-            "Please check the computer that sent it. If it is a false alarm, send the file in another way."
+            f"Our virus scanner found {finding.signature} in the message.\n"
+            "Please check the computer that sent it. If this is a false alarm, send the file in another way."
         )
         return _answered(settings.remedy, text, reason, findings)
     if not finding.too_large:
         return CONTINUE
-    reason = f"not searched for viruses: {finding.too_large}"
+    reason = f"not scanned for viruses: {finding.too_large}"
     text = (
-        "The message is too large to be searched for viruses.\n"
-        "Please send a smaller one, or offer the file in another way."
+        "The message is too large to be scanned for viruses.\n"
+        "Please send a smaller one, or share the file in another way."
     )
     if settings.too_large is Remedy.REJECT:
         return reject(text, reason, code=552, enhanced="5.3.4")

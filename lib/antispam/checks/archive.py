@@ -36,7 +36,7 @@ class Settings(CheckSettings):
 
     archive: str = option(
         "",
-        "a file (mbox) or a folder (maildir, its name ends in /) that gets a copy of all mail that is delivered; empty is off "
+        "a file (mbox) or folder (maildir; its name ends in /) that gets a copy of all delivered mail; empty is off "
         "(also: mail_archive)",
         check=_path,
     )
@@ -67,7 +67,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     """What can't be archived is refused for good, since it will be as large the next time."""
     if not finding.too_large:
         return CONTINUE
-    reason = "larger than [milter] max_message: can't be archived"
+    reason = "larger than [milter] max_message: cannot be archived"
     if settings.on_error is OnError.ACCEPT:
         return dataclasses.replace(CONTINUE, reason=reason)
     return reject("The message is larger than what is accepted here.", reason, code=552, enhanced="5.3.4")

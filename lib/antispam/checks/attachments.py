@@ -46,27 +46,28 @@ class Settings(CheckSettings):
     )
     scan_zip: bool = option(
         True,
-        "look into archives of all kinds (zip, tar, gz, bz2, xz, 7z, rar, cab, iso, winmail.dat), and archives inside them",
+        "look into archives of all kinds (zip, tar, gz, bz2, xz, 7z, rar, cab, iso, winmail.dat), and into archives "
+        "inside them",
     )
     scan_rfc822: bool = option(True, "look into attached messages")
     scan_html: bool = option(
         True,
-        "take scripts, event handlers and javascript: links out of HTML; left alone in signed parts, where that would break "
-        "the signature",
+        "remove scripts, event handlers and javascript: links from HTML; signed parts are left alone, because a change "
+        "would break the signature",
     )
     html_attachments: engine.Markup = option(
         engine.Markup.CLEAN,
-        "HTML that is attached as a file: accept, clean (as scan_html; dangerous where scripts can't be cut out, as in an "
-        "archive), or ban it as banned_exts",
+        "HTML attached as a file: accept, clean (as scan_html does; dangerous if the scripts cannot be removed, as in an "
+        "archive), or ban (treat it like banned_exts)",
     )
-    svg_attachments: engine.Markup = option(engine.Markup.CLEAN, "the same for pictures in SVG, which may hold scripts")
+    svg_attachments: engine.Markup = option(engine.Markup.CLEAN, "the same for SVG images, which can hold scripts")
     macros: engine.Treatment = option(
         engine.Treatment.REPORT,
-        "documents with macros, by what is in them or by macro_exts: accept, report (deliver them, and say so in the log), or "
-        "ban them as banned_exts",
+        "documents with macros, recognised by content or by macro_exts: accept, report (deliver and log), or ban (treat "
+        "them like banned_exts)",
     )
     macro_exts: tuple[str, ...] = option(
-        tuple(sorted(engine.DEFAULT_MACRO)), "extensions of documents that are made to hold macros", check=_extensions
+        tuple(sorted(engine.DEFAULT_MACRO)), "extensions of documents that exist to hold macros", check=_extensions
     )
     remedy: Remedy = remedy_option(
         Remedy.REPLACE,
@@ -75,15 +76,15 @@ class Settings(CheckSettings):
     )
     reject_virus_from: tuple[str, ...] = option(
         (),
-        "domains of MAIL FROM, example.com or *.example.com, whose dangerous attachments are refused, not replaced: our "
-        "own users shall learn of it",
+        "domains of MAIL FROM (example.com or *.example.com) whose dangerous attachments are refused instead of "
+        "replaced: our own users should learn of them",
         section="scrub",
         check=host_list,
     )
     unreadable_archives: bool = option(
         False,
-        "treat archives and documents that can't be looked into (a password, damage, a format unknown here) like dangerous "
-        "attachments; encrypted_zip is an older name of this",
+        "treat archives and documents that cannot be examined (password, damage, unknown format) like dangerous "
+        "attachments; encrypted_zip is an older name of this option",
     )
 
     @functools.cached_property
@@ -135,7 +136,7 @@ def collect(
         deadline = services.deadline.at_least(_LEAST_TIME)
         found = engine.inspect(message.headers, message.body.content(), settings.rules, deadline)
     except engine.OutOfTime:
-        return Finding(error="looking into the attachments takes too long")
+        return Finding(error="examining the attachments took too long")
     return Finding(found=tuple(found), sender=from_wire(parse_mailbox(message.mail_from).domain)) if found else None
 
 
@@ -154,19 +155,19 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     names = ", ".join(dict.fromkeys(one.name or "without a name" for one in finding.dangerous[:5]))
     text = (
         f"The message has an attachment that is not accepted here because it may be dangerous: {names}.\n"
-        "Please send the file in another way, or ask the recipient how."
+        "Please send the file in another way, or ask the recipient for one."
     )
     return verdict_for(remedy, text, reason)
 
 
 def _too_large(settings: Settings) -> Verdict:
     """For good: it will be as large the next time. Only the MTA's queue has room for it."""
-    reason = "larger than [milter] max_message: not looked into"
+    reason = "larger than [milter] max_message: not examined"
     if settings.remedy is Remedy.HOLD:
         return hold(reason)
     text = (
-        "The message is too large to be searched for dangerous attachments.\n"
-        "Please send a smaller one, or offer the file in another way."
+        "The message is too large to be checked for dangerous attachments.\n"
+        "Please send a smaller one, or share the file in another way."
     )
     return reject(text, reason, code=552, enhanced="5.3.4")
 

@@ -21,7 +21,7 @@ from antispam.settings import CheckSettings, section
 from antispam.text import from_wire
 
 NAME = "auth"
-OTHERWISE = "`SMTP-Auth:` entries of the access map say which login may use which sender."
+OTHERWISE = "`SMTP-Auth:` entries of the access map say which sender addresses a login may use."
 Finding = AuthFinding
 
 
@@ -61,7 +61,7 @@ def _apply_entry(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
     """Calling a user of our own back would prove nothing: CBV and DSN forbid the sender, as upstream has it."""
     text = (
         f"The login {finding.login} is not authorised to send as {finding.sender}.\n"
-        "Choose a sender address of your own, or ask your mail administrator to permit this one."
+        "Please use a sender address of your own, or ask your mail administrator to allow this one."
     )
     if entry.action in (Wanted.OK, Wanted.WHITELIST):
         return accept(reason)

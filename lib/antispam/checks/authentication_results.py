@@ -82,13 +82,15 @@ class Settings(CheckSettings):
     """[authentication_results]: the Authentication-Results field, RFC 8601."""
 
     authserv_id: str = option(
-        "", "our name in the field; empty takes the MTA's own name (macro j)", check=_optional_name
+        "", "our name in the field; empty uses the MTA's own name (macro j)", check=_optional_name
     )
     aliases: tuple[str, ...] = option(
-        (), "other names of ours (of other MX hosts, or former ones), under which fields are removed too", check=_names
+        (),
+        "other names of ours (of other MX hosts, or former ones); fields under these names are removed, too",
+        check=_names,
     )
-    write: bool = option(True, "write the field; no only removes forged ones")
-    show_login: bool = option(False, "name the login of authenticated senders, which all recipients will read")
+    write: bool = option(True, "write the field; with no, forged fields are still removed")
+    show_login: bool = option(False, "include the login of authenticated senders, which all recipients can read")
 
 
 def collect(
@@ -159,7 +161,7 @@ def _dmarc(finding: DmarcFinding) -> Any:
     found = worst.found
     reason = worst.overridden or found.problem
     if not reason and finding.result is not found.result:
-        reason = "several From fields" if finding.ambiguous else "From can't be examined"
+        reason = "several From fields" if finding.ambiguous else "From cannot be examined"
     policy = worst.applied if finding.result is DmarcResult.FAIL else ""
     return dmarc_result(finding.result, author=found.domain, policy=policy, reason=reason)
 

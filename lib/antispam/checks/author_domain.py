@@ -36,8 +36,8 @@ from antispam.text import from_wire
 
 NAME = "author_domain"
 OTHERWISE = (
-    "An `Author:` entry of the access map permits an author; `[author_domain] mailing_lists` names lists that "
-    "bring your own users' mail back."
+    "An `Author:` entry of the access map allows an author; `[author_domain] mailing_lists` names lists that return your "
+    "own users' mail."
 )
 Finding = AuthorFinding
 LOOKS_UP = True
@@ -62,52 +62,54 @@ class Settings(CheckSettings):
 
     domains: tuple[str, ...] = option(
         (),
-        "what internal and authenticated senders may have in From: domains, *.example.com, whole addresses, or file:PATH. "
-        "Empty, with no database below either: anything",
+        "what internal and authenticated senders may use in From: domains, *.example.com, full addresses, or file:PATH. "
+        "Empty, with no directory below: anything",
         parse=listed,
         check=_authors,
     )
-    sql_url: str = option("", "SQLAlchemy address of a database that is asked about authors that are not in the list")
+    sql_url: str = option("", "SQLAlchemy URL of a database that is asked about authors that are not in the list")
     sql_query: str = option(
         "SELECT 1 FROM domains WHERE name = :domain",
-        "what to ask it: a row means yes. :address, :local, :domain are of the author, :sender and :login of who sends",
+        "the query; a row means yes. :address, :local and :domain are the author's, :sender and :login are those of "
+        "the sender",
     )
-    ldap_url: str = option("", "the same of an LDAP directory: ldap://host or ldaps://host; needs bms-antispam[ldap]")
-    ldap_base: str = option("", "where the search begins")
-    ldap_filter: str = option("(associatedDomain=%d)", "an entry means yes; %s is the address, %u and %d its two parts")
-    ldap_bind_dn: str = option("", "who asks; empty is anonymous")
+    ldap_url: str = option("", "the same for an LDAP directory: ldap://host or ldaps://host; needs bms-antispam[ldap]")
+    ldap_base: str = option("", "base DN of the search")
+    ldap_filter: str = option(
+        "(associatedDomain=%d)", "search filter; an entry means yes. %s is the address, %u and %d are its two parts"
+    )
+    ldap_bind_dn: str = option("", "DN to bind as; empty binds anonymously")
     ldap_password_file: Path | None = option(None, "file whose first line is the password", parse=_file)
-    ldap_starttls: bool = option(False, "encrypt ldap:// by StartTLS; certificates are always verified")
-    ldap_ca_file: Path | None = option(
-        None, "certificates of authorities, where the system does not know them", parse=_file
-    )
-    lookup_timeout: float = option(5.0, "how long a directory may take", parse=duration("s"))
+    ldap_starttls: bool = option(False, "encrypt ldap:// with StartTLS; certificates are always verified")
+    ldap_ca_file: Path | None = option(None, "CA certificates, if the system does not have them", parse=_file)
+    lookup_timeout: float = option(5.0, "how long a directory may take to answer", parse=duration("s"))
     align: Alignment = option(
         Alignment.OFF,
-        "how From must go with MAIL FROM: off, relaxed (one domain is or is below the other), strict (the same domain) or "
-        "address (the same address)",
+        "how From must match MAIL FROM: off, relaxed (one domain equals or is below the other), strict (the same domain) "
+        "or address (the same address)",
     )
-    honour_sender: bool = option(False, "an author that is not ours is fine where Sender is")
+    honour_sender: bool = option(False, "accept an author that is not ours if the Sender field names one of ours")
     remedy: Remedy = remedy_option(
         Remedy.REJECT,
         "reject, quarantine, hold, or fix: From becomes MAIL FROM, and the author moves to Reply-To",
         allowed=(*_REMEDIES, Remedy.FIX),
     )
     exempt_clients: tuple[str, ...] = option(
-        (), "internal clients that pass on what others wrote: mail servers, list servers", check=client_list
+        (), "internal clients that pass on other people's mail: mail servers, list servers", check=client_list
     )
     protected: tuple[str, ...] = option(
         (),
-        "the other way round: what mail from outside may not have in From, unless SPF or DKIM prove that domain. In the "
-        "form of domains",
+        "for mail from outside: authors that it may not use unless SPF or DKIM prove their domain. Same form as domains",
         parse=listed,
         check=_authors,
     )
     mailing_lists: tuple[str, ...] = option(
-        (), "domains of mailing lists that bring our users' own mail back, proved by SPF or DKIM", check=host_list
+        (), "domains of mailing lists, proved by SPF or DKIM, that return our users' own mail", check=host_list
     )
     # Not FIX: a stranger's envelope sender is no better author.
-    forged: Remedy = remedy_option(Remedy.REJECT, "what to do then: reject, quarantine or hold", allowed=_REMEDIES)
+    forged: Remedy = remedy_option(
+        Remedy.REJECT, "what to do with such mail: reject, quarantine or hold", allowed=_REMEDIES
+    )
 
     def __post_init__(self) -> None:
         for place in self.places:
@@ -293,17 +295,17 @@ def _problems(finding: AuthorFinding, entries: dict[str, Policy | None]) -> Iter
     """What is wrong, in words for the log and for the sender."""
     if finding.unreadable:
         text = (
-            "The author (From) of the message can't be understood: it has no address, or far too many.\n"
-            "Please enter your own address as sender in your mail program."
+            "The author (From) of the message cannot be read: it has no address, or far too many.\n"
+            "Please set your own address as the sender in your mail program."
         )
-        yield "From can't be understood", text
+        yield "From cannot be read", text
     for author in () if finding.vouched else finding.foreign:
         if entries.get(author) is None:
             yield f"From {author} is not ours", _not_yours(author, finding)
     for author in finding.unaligned:
         if entries.get(author) is None:
             text = (
-                f"The author (From) {author} does not go with the sender of the envelope, {finding.sender}.\n"
+                f"The author (From) {author} does not match the envelope sender {finding.sender}.\n"
                 "Please use the same address for both in your mail program."
             )
             yield f"From {author} is not aligned with MAIL FROM <{finding.sender}>", text
@@ -312,8 +314,8 @@ def _problems(finding: AuthorFinding, entries: dict[str, Policy | None]) -> Iter
 def _not_yours(author: str, finding: AuthorFinding) -> str:
     return (
         f"The author (From) {author} may not be used through this server ({finding.ip}, {finding.sender}).\n"
-        "Please choose one of your own addresses here as sender, or ask your mail administrator to permit this one. "
-        "A web form should put the visitor's address into Reply-To."
+        "Please use one of your own addresses as the sender, or ask your mail administrator to allow this one. A web "
+        "form should put the visitor's address into Reply-To."
     )
 
 
@@ -321,13 +323,13 @@ def _decide_outside(finding: AuthorFinding, settings: Settings, policy: AccessMa
     if finding.foreign:
         author = finding.foreign[0]
         text = (
-            f"The author (From) {author} is one of ours, but neither SPF nor DKIM prove that the message comes from us.\n"
-            "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
+            f"The author (From) {author} is one of ours, but neither SPF nor DKIM proves that the message came from us.\n"
+            "If this is your address, send through our own mail server, with your user name and password (SMTP AUTH)."
         )
         reason = f"From {author} from outside, not proved"
     elif finding.unreadable:
-        text = "The author (From) of the message is far too long to be looked at.\nPlease send it with a single author."
-        reason = "From is too long to be looked at"
+        text = "The From field of the message is too long to be checked.\nPlease send the message with a single author."
+        reason = "From is too long to be checked"
     else:
         return CONTINUE
     return verdict_for(settings.forged, text, reason)  # no offence: mailing lists bring back what our users wrote

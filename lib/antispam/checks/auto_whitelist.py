@@ -51,17 +51,17 @@ class Settings(CheckSettings):
     """[auto_whitelist]: whose correspondents get through. The list stands in [dspam], where upstream has it."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the store can't answer: accept (nobody is noted), tempfail or reject"
+        OnError.ACCEPT, "when the store cannot answer: accept (nobody is recorded), tempfail or reject"
     )
     whitelist_senders: tuple[str, ...] = option(
         (),
-        "our users, as addresses, domains (@example.com) or file:PATH: whom they write to is put on the whitelist. The mail of "
-        "its senders, where SPF or DKIM prove them, is neither greylisted nor called spam",
+        "our users, as addresses, domains (@example.com) or file:PATH: people they write to are whitelisted. Mail from "
+        "whitelisted senders, if SPF or DKIM proves them, is neither greylisted nor treated as spam",
         section="dspam",
         parse=listed,
     )
     keep: float = option(
-        60 * 86400.0, "how long somebody stays on the whitelist after he was last written to", parse=duration("d")
+        60 * 86400.0, "how long people stay on the whitelist after the last message to them", parse=duration("d")
     )
 
 
@@ -117,7 +117,7 @@ def _by_program(message: Message) -> bool:
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     """It changes nothing for the message itself."""
-    return Verdict(Action.CONTINUE, reason="automatic: nobody is whitelisted" if finding.automatic else "")
+    return Verdict(Action.CONTINUE, reason="automatic message: nobody is whitelisted" if finding.automatic else "")
 
 
 def afterwards(finding: Finding, message: Message, services: Services) -> None:

@@ -22,8 +22,8 @@ from antispam.text import from_wire
 
 NAME = "banned"
 OTHERWISE = (
-    "`bms lists remove` ends a ban; `[milter] max_demerits` and `[bans] ban_client` say how easily and for how "
-    "long clients are banned."
+    "`bms lists remove` lifts a ban; `[milter] max_demerits` and `[bans] ban_client` say when and for how long clients "
+    "are banned."
 )
 Settings = BanSettings
 
@@ -64,7 +64,7 @@ def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: 
 def _refusal(finding: Finding) -> Verdict:
     text = (
         f"Connections from {finding.ip} are temporarily blocked: {finding.reason}.\n"
-        "Its administrator can ask our postmaster, from another server, to have that ended."
+        "The administrator of that server can ask our postmaster, from another server, to lift the block."
     )
     return reject(text, f"{finding.ip} is banned: {finding.reason}")
 

@@ -36,7 +36,7 @@ class Settings(CheckSettings):
         (), "users who do not want forwarded mail: addresses, @domains, or file:PATH", section="defang", parse=listed
     )
     answer: Remedy = remedy_option(
-        Remedy.REJECT, "what becomes of such mail for them: ignore, quarantine, tempfail or reject"
+        Remedy.REJECT, "what happens to such mail for them: ignore, quarantine, tempfail or reject"
     )
 
 
@@ -75,7 +75,7 @@ def _forwarded(message: Message) -> str:
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     text = (
-        "The recipient does not want forwarded mail. Please write yourself what you want to say,\n"
-        "with no more of the other message than is needed, and another subject."
+        "The recipient does not want forwarded mail. Please write a message of your own,\n"
+        "quote no more of the other one than you need, and use another subject."
     )
     return verdict_for(settings.answer, text, f"forwarded: {finding.subject}")

@@ -33,7 +33,7 @@ from antispam.text import for_log, from_wire
 
 NAME = "callback"
 OTHERWISE = (
-    "The access map's CBV and DSN entries say who is called back; `[callback] temporary` and `unknown` what an "
+    "The access map's CBV and DSN entries say who is called back; `[callback] temporary` and `unknown` say what an "
     "unclear answer leads to."
 )
 Settings = CallbackSettings
@@ -106,12 +106,12 @@ def _known(connection: Connection, message: Message, services: Services) -> Veri
         if known is not None:
             return known
     if services.read_only:
-        return Verification(Outcome.UNKNOWN, "nobody is called while a message is only tried")
+        return Verification(Outcome.UNKNOWN, "no callback is made for a message that is only being tried")
     if store is not None and settings.per_domain:
         domain = normalize_domain(sender.rpartition("@")[2])
         name = f"callback:{hashlib.sha256(domain.encode('utf-8', 'surrogatepass')).hexdigest()}"
         if rates.use(store, name, 1, now, HOUR, services.deadline) > settings.per_domain:
-            return Verification(Outcome.TEMPORARY, f"{for_log(domain, 100)} was asked too often within the hour")
+            return Verification(Outcome.TEMPORARY, f"{for_log(domain, 100)} was asked too often in the last hour")
     caller = make_caller(services.resolver, services.settings, settings, connection.receiver)
     found = caller.verify(sender, services.deadline)
     if store is not None:
@@ -132,7 +132,7 @@ def _remember(store: Store, message: Message, found: Verification, services: Ser
                 store,
                 lists.Kind.BLACKLIST,
                 sender,
-                reason=f"the address takes no bounces: {found.detail}",
+                reason=f"the address does not accept bounces: {found.detail}",
                 by=NAME,
                 now=now,
                 expires_at=now + settings.blacklist,
@@ -141,7 +141,7 @@ def _remember(store: Store, message: Message, found: Verification, services: Ser
     except lists.BadName:
         pass  # a domain that can't be listed can't send twice either
     except StoreError as error:
-        log.warning("[%s] what a callback found can't be remembered: %s", message.ref, for_log(str(error)))
+        log.warning("[%s] the result of the callback cannot be stored: %s", message.ref, for_log(str(error)))
 
 
 def concluded(
@@ -168,20 +168,21 @@ def decide(
     match finding.outcome:
         case Outcome.FAILED:
             text = (
-                f"Your address {finding.sender} does not accept the bounce that we might have to send you:\n"
+                f"Your address {finding.sender} does not accept bounces, so we could not tell you about a failed delivery:\n"
                 f"{said}\n"
-                "Mail is only taken from addresses that can be answered. Ask the administrator of your mail server."
+                "Mail is only accepted from addresses that can receive a reply. Please ask the administrator of your "
+                "mail server."
             )
             refusal = reject(text, reason, enhanced="5.7.27" if finding.null_mx else "5.1.8")
             return dataclasses.replace(refusal, demerits=1)
         case Outcome.TEMPORARY:
             text = (
-                f"We could not find out whether your address {finding.sender} accepts bounces:\n"
+                f"We could not verify that your address {finding.sender} accepts bounces:\n"
                 f"{said}\n"
                 "Your server will try again by itself."
             )
             return verdict_for(settings.temporary, text, reason)
         case Outcome.UNKNOWN:
-            text = f"Your address {finding.sender} can't be verified here:\n{said}"
+            text = f"Your address {finding.sender} cannot be verified here:\n{said}"
             return verdict_for(settings.unknown, text, reason)
     return Verdict(Action.CONTINUE, reason=reason)

@@ -18,8 +18,8 @@ from Milter.dynip import is_dynip
 
 NAME = "connection"
 OTHERWISE = (
-    "`[milter] internal_connect` and `trusted_relay` say which clients are ours; `[connection] localhost_ptr` "
-    "what a PTR record that says localhost leads to."
+    "`[milter] internal_connect` and `trusted_relay` say which clients are ours; `[connection] localhost_ptr` says what "
+    "a PTR record of localhost leads to."
 )
 Finding = ConnectionFinding
 
@@ -32,20 +32,20 @@ class Settings(CheckSettings):
 
     internal_connect: tuple[str, ...] = option(
         ("127.*", "::1"),
-        "our own clients: addresses, networks (192.168.0.0/16), globs (127.*) and host names (*.example.com). Their mail is "
-        "outgoing: not checked against SPF, not greylisted, signed",
+        "our own clients: addresses, networks (192.168.0.0/16), globs (127.*) and host names (*.example.com). Their mail "
+        "is outgoing: it is signed, and neither checked against SPF nor greylisted",
         section="milter",
         check=client_list,
     )
     trusted_relay: tuple[str, ...] = option(
         (),
-        "hosts that take mail for us, such as a backup MX: their mail is neither checked against SPF nor greylisted, for they "
-        "saw the client and we don't. Wins over internal_connect",
+        "hosts that accept mail for us, such as a backup MX: their mail is neither checked against SPF nor greylisted, "
+        "because we do not see the original client. Takes precedence over internal_connect",
         section="milter",
         check=client_list,
     )
     localhost_ptr: Remedy = remedy_option(
-        Remedy.REJECT, "a client elsewhere whose PTR record says localhost: ignore, quarantine, tempfail or reject"
+        Remedy.REJECT, "a remote client whose PTR record says localhost: ignore, quarantine, tempfail or reject"
     )
 
 
@@ -102,8 +102,8 @@ def decide(
     if not finding.false_localhost or finding.client is not ClientClass.EXTERNAL:
         return CONTINUE
     text = (
-        f"The reverse DNS (PTR) record of {finding.ip} says localhost, which it is not.\n"
-        "Ask the administrator of the address to give it a proper host name."
+        f"The reverse DNS (PTR) record of {finding.ip} says localhost, which is wrong.\n"
+        "Please ask the administrator of that address to set a proper host name."
     )
     return verdict_for(settings.localhost_ptr, text, f"PTR of {finding.ip} is localhost")
 
@@ -113,7 +113,12 @@ def points(finding: ConnectionFinding, findings: Findings, settings: Settings) -
     if finding.client is not ClientClass.EXTERNAL or not finding.ip:
         return ()
     if finding.iprev in ("fail", "permerror"):
-        return (Hit("RDNS_NONE", f"The address {finding.ip} has no host name that leads back to it."),)
+        return (Hit("RDNS_NONE", f"The address {finding.ip} has no host name that resolves back to it."),)
     if finding.dynamic:
-        return (Hit("RDNS_DYNAMIC", f"The host name of {finding.ip} looks like one of a pool of homes or offices."),)
+        return (
+            Hit(
+                "RDNS_DYNAMIC",
+                f"The host name of {finding.ip} looks dynamic, as in a pool of home or office connections.",
+            ),
+        )
     return ()

@@ -26,8 +26,8 @@ from antispam.settings import CheckSettings, option, section
 
 NAME = "dkim"
 OTHERWISE = (
-    "A `DKIM-Fail:example.org OK` entry of the access map decides for one domain; the options of `[dkim]` "
-    "(`fail`, `none`, ...) for all."
+    "A `DKIM-Fail:example.org OK` entry of the access map decides for one domain; the options of `[dkim]` (`fail`, "
+    "`none` and so on) decide for all."
 )
 Finding = DkimFinding
 LOOKS_UP = True
@@ -69,19 +69,19 @@ def _enough_bits(number: int) -> None:
 class Settings(CheckSettings):
     """[dkim]: verifying DKIM signatures, RFC 6376."""
 
-    fail: Policy | None = _on("a message that was altered after it was signed")
+    fail: Policy | None = _on("a message that was changed after it was signed")
     none: Policy | None = _on("a message that is not signed")
-    policy: Policy | None = _on("signatures with too short a key, or which leave part of the body open (l=)")
-    neutral: Policy | None = _on("signatures that can't be understood")
-    permerror: Policy | None = _on("signatures without a usable key, and expired ones")
-    temperror: Policy | None = _on("keys that can't be looked up now (TEMPFAIL lets the sender try again)")
+    policy: Policy | None = _on("signatures with a key that is too short, or that leave part of the body unsigned (l=)")
+    neutral: Policy | None = _on("signatures that cannot be parsed")
+    permerror: Policy | None = _on("expired signatures, and those without a usable key")
+    temperror: Policy | None = _on("keys that cannot be looked up at the moment (TEMPFAIL lets the sender try again)")
     reject: Practice | None = option(
         None,
-        "refuse mail without a passing signature where the author's domain says (ADSP, RFC 5617) that it signs all its mail: "
-        "all, or only where it says that such mail may be discarded: discardable; empty asks nobody",
+        "refuse mail without a passing signature if the author's domain says (ADSP, RFC 5617) that it signs all its "
+        "mail: all, or only if it says that such mail may be discarded: discardable; empty asks nobody",
     )
-    max_signatures: int = option(10, "signatures of a message that are looked at", check=_at_least_one)
-    min_key: int = option(1024, "bits of an RSA key below which a signature does not pass", check=_enough_bits)
+    max_signatures: int = option(10, "how many signatures of a message are verified", check=_at_least_one)
+    min_key: int = option(1024, "RSA keys with fewer bits do not pass", check=_enough_bits)
 
 
 def ready(message: Message, services: Services) -> bool:
@@ -169,8 +169,8 @@ def _by_practice(finding: DkimFinding, settings: Settings, reason: str) -> Verdi
     if finding.practice != Practice.DISCARDABLE and finding.practice != settings.reject:
         return None
     text = (
-        f"{domain} says that it signs all its mail, and this message has no DKIM signature that passes.\n"
-        "If it is yours, send it through the mail server that your provider gave you, not through a list or a forwarder."
+        f"{domain} says that it signs all its mail, and this message has no valid DKIM signature.\n"
+        "If you sent it, use the mail server of the provider of that address, not a mailing list or a forwarder."
     )
     return reject(text, reason, enhanced="5.7.20")
 
@@ -213,17 +213,18 @@ def _reply_text(one: SignatureResult) -> str:
         case DkimResult.FAIL:
             return (
                 f"The message does not match the DKIM signature of {domain}: {one.reason}.\n"
-                "Something on its way changed it. If it is yours, send it again, not through a list or a forwarder."
+                "It was changed on the way. If you sent it, send it again directly, not through a mailing list or a "
+                "forwarder."
             )
         case DkimResult.NONE:
             return (
-                "Mail from this sender must carry a DKIM signature here, and the message has none.\n"
-                "If it is yours, send it through the mail server that your provider gave you."
+                "Mail from this sender must carry a DKIM signature, and the message has none.\n"
+                "If you sent it, use the mail server of the provider of that address."
             )
         case DkimResult.TEMPERROR:
             return (
                 f"The DKIM key of {domain} could not be looked up.\n"
-                f"The message can be accepted once the name servers of {domain} answer; your server tries again by itself."
+                f"The message can be accepted once the name servers of {domain} answer; your server will try again by itself."
             )
         case DkimResult.PASS:
             return f"Mail signed by {domain} is not accepted here."

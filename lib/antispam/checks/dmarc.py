@@ -27,7 +27,7 @@ from antispam.settings import CheckSettings, OnError, option, section
 
 NAME = "dmarc"
 OTHERWISE = (
-    "`[dmarc] never` exempts an author domain, `mailing_lists` a list that breaks signatures, `[spf] "
+    "`[dmarc] never` exempts an author domain, `mailing_lists` a list that breaks signatures, and `[spf] "
     "trusted_forwarder` a forwarder."
 )
 Finding = DmarcFinding
@@ -42,7 +42,8 @@ class Settings(CheckSettings):
 
     on_error: OnError = option(
         OnError.ACCEPT,
-        "when the policy, or what could prove the message, can't be looked up: accept (go on without it), tempfail or reject",
+        "when the policy, or what could prove the message, cannot be looked up: accept (go on without it), tempfail "
+        "or reject",
     )
     reject: Remedy = remedy_option(
         Remedy.REJECT, "what p=reject does to a message that fails: reject, tempfail, quarantine or ignore"
@@ -52,15 +53,15 @@ class Settings(CheckSettings):
     )
     always: tuple[str, ...] = option(
         (),
-        "author domains whose mail must pass here, whatever they publish; *.example.com is all below it",
+        "author domains whose mail must pass, whatever they publish; *.example.com covers all subdomains",
         check=host_list,
     )
     never: tuple[str, ...] = option(
-        (), "author domains whose policy is not applied here, because it harms their honest mail", check=host_list
+        (), "author domains whose policy is not applied, because it harms their honest mail", check=host_list
     )
     mailing_lists: tuple[str, ...] = option(
         (),
-        "domains of mailing lists that leave From as it is and break signatures: what SPF or DKIM prove to come from there is "
+        "domains of mailing lists that keep From and break signatures: mail that SPF or DKIM proves to come from them is "
         "not refused",
         check=host_list,
     )
@@ -174,10 +175,10 @@ def decide(finding: DmarcFinding, findings: Findings, settings: Settings, policy
             return verdict_for(settings.quarantine, _refusal(worst), reason, status="7.26")
     if finding.unreadable:
         text = (
-            "The From field names more authors than can be looked at, or is longer than mail programs can show.\n"
-            "Send the message again with a single address in From."
+            "The From field has more authors than can be checked, or is longer than mail programs can show.\n"
+            "Please send the message again with a single address in From."
         )
-        return verdict_for(settings.reject, text, "From can't be examined")
+        return verdict_for(settings.reject, text, "From cannot be examined")
     return Verdict(Action.CONTINUE, reason="" if worst is None else _reason(worst))
 
 
@@ -195,14 +196,16 @@ def _refusal(one: AuthorPolicy) -> str:
     """What was found and what can be done about it, for the human who reads the bounce."""
     domain = one.found.domain
     if one.override is Override.ALWAYS:
-        why = f"Mail from {domain} is accepted here only with proof that it comes from {domain}"
+        why = f"Mail from {domain} is only accepted with proof that it comes from {domain}"
     else:
-        why = f"{one.found.publisher} asks receivers not to accept mail in the name of {domain} without proof (DMARC)"
+        why = (
+            f"{one.found.publisher} asks receivers not to accept mail that uses the name {domain} without proof (DMARC)"
+        )
     return (
-        f"{why}, and neither SPF nor DKIM gives that proof for this message.\n"
-        "If it is yours, send it through the mail server that your provider gave you for this address.\n"
+        f"{why}, and neither SPF nor DKIM proves this message.\n"
+        "If you sent it, use the mail server of the provider of that address.\n"
         f"If it came through a mailing list or a forwarder, write to the recipient directly. Administrators of {domain}:\n"
-        f"sign all mail with DKIM as d={one.found.organizational or domain}, and name all your servers in SPF."
+        f"please sign all mail with DKIM as d={one.found.organizational or domain}, and list all your servers in SPF."
     )
 
 
@@ -222,6 +225,6 @@ def points(finding: DmarcFinding, findings: Findings, settings: Settings) -> tup
     if worst is not None and worst.found.result is DmarcResult.NONE and worst.override is None:
         hits.append(Hit("DMARC_MISSING", f"{_reason(worst)}."))
     if finding.ambiguous or finding.unreadable:
-        reason = "There are several From fields" if finding.ambiguous else "The From field can't be examined"
+        reason = "There are several From fields" if finding.ambiguous else "The From field cannot be examined"
         hits.append(Hit("FROM_AMBIGUOUS", f"{reason}."))
     return tuple(hits)

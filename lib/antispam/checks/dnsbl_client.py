@@ -58,8 +58,8 @@ def decide(finding: Finding, findings: Findings, settings: DnsblSettings, policy
         tests = [code.test for code in read_answer(one.answers, known.codes).codes if code.points > 0]
         if tests:
             text = (
-                f"Your mail server {one.subject} is on the list {known.domain}.\n"
-                "Please ask whoever runs it to have it taken off that list."
+                f"Your mail server {one.subject} is on the block list {known.domain}.\n"
+                "Please ask its administrator to have it removed from that list."
             )
             return reject(text, f"{one.subject} is on {known.domain} ({', '.join(tests)})")
     return CONTINUE

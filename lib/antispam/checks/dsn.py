@@ -148,7 +148,7 @@ def afterwards(finding: Finding, message: Message, services: Services) -> None:
         else:
             _write(finding, message, services.store, services)
     except StoreError as error:
-        log.warning("[%s] no notice can be posted or noted: %s", message.ref, for_log(str(error)))
+        log.warning("[%s] the notice cannot be queued: %s", message.ref, for_log(str(error)))
 
 
 def _note_failure(address: str, store: Store, services: Services) -> None:
@@ -184,7 +184,7 @@ def _write(finding: Finding, message: Message, store: Store, services: Services)
         return  # of a message that nobody gets, a notice would not be true
     sender = settings.sender or f"postmaster@{finding.receiver}"
     if not sendable(sender):
-        log.warning("[%s] no notice is sent: set [dsn] sender, the MTA tells no name", message.ref)
+        log.warning("[%s] no notice is sent: set [dsn] sender, because the MTA gives no name", message.ref)
         return
     secret = callbacks.secret(store, SECRET, now, services.deadline)
     name = notice_id.signed(message.mail_from, sender.rpartition("@")[2], secret, now)

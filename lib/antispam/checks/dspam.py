@@ -27,7 +27,7 @@ from dspam.schema import dspam_signature
 from dspam.store import pack_keys
 
 NAME = "dspam"
-OTHERWISE = "Teaching the filter: forward the message to the training address, or `bms train`."
+OTHERWISE = "Train the filter: forward the message to the training address, or use `bms train`."
 Finding = OpinionFinding
 Settings = DspamSettings
 ALSO_READS = (MetricsSettings, WebSettings)

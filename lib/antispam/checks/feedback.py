@@ -29,13 +29,15 @@ from antispam.text import for_log, from_wire
 from gossip import HAM, SPAM
 
 NAME = "feedback"
-OTHERWISE = "`[dspam] dspam_users` says whose reports teach the filter."
+OTHERWISE = "`[dspam] dspam_users` says whose reports train the filter."
 Settings = DspamSettings
 ALSO_READS = (BanSettings, FingerprintSettings)
 
-_CONTRADICTION = "You sent this to the address for spam and to the one for honest mail; please send it to one of them."
-_TOO_LARGE = "The message is too large to be read here; please report fewer messages at once."
-_LATER = "The report can't be learned right now; please try again later."
+_CONTRADICTION = (
+    "You sent this both to the address for spam and to the one for honest mail; please send it to one of them."
+)
+_TOO_LARGE = "The report is too large; please report fewer messages at once."
+_LATER = "The report cannot be processed at the moment; please try again later."
 
 log = logging.getLogger(__name__)
 

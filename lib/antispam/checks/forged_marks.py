@@ -38,7 +38,9 @@ _PATTERN = re.compile(r"[!-)+-9;-~]+\*?")  # RFC 5322 section 3.6.8
 def _names(patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
-            raise ValueError(f"{pattern!r} is no name of a header field, and no beginning of one with * after it")
+            raise ValueError(
+                f"{pattern!r} is neither the name of a header field nor the beginning of one followed by *"
+            )
 
 
 @section("forged_marks")
@@ -47,8 +49,8 @@ class Settings(CheckSettings):
 
     fields: tuple[str, ...] = option(
         FIELDS,
-        "which fields are removed from mail that comes from outside: names, or beginnings of names with * after them. Take "
-        "those out that another filter of yours writes before this one",
+        "header fields that are removed from mail from outside: names, or beginnings of names followed by *. Remove "
+        "those from this list that another filter of yours writes before this one",
         parse=listed,
         check=_names,
     )

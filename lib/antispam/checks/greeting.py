@@ -17,7 +17,7 @@ from antispam.mail.verdicts import CONTINUE, Verdict
 from antispam.settings import CheckSettings, section
 
 NAME = "greeting"
-OTHERWISE = "`[helo] missing = ignore` lets clients pass that say no HELO."
+OTHERWISE = "`[helo] missing = ignore` accepts clients that send no HELO."
 
 
 @section("helo")
@@ -47,7 +47,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if finding.helos or (client is not None and client.client is not ClientClass.EXTERNAL):
         return CONTINUE
     text = (
-        "Your mail server did not say HELO or EHLO before MAIL FROM, as SMTP (RFC 5321) demands.\n"
-        "Ask its administrator to correct or update its software."
+        "Your mail server did not send HELO or EHLO before MAIL FROM, as SMTP (RFC 5321) requires.\n"
+        "Please ask its administrator to correct or update its software."
     )
     return verdict_for(settings.missing, text, "no HELO")

@@ -30,7 +30,7 @@ from antispam.text import from_wire
 
 NAME = "greylist"
 OTHERWISE = (
-    "Nothing, if the client tries again. `[greylist] exempt_clients` and `exempt_recipients` name who never waits."
+    "Nothing, if the client tries again. `[greylist] exempt_clients` and `exempt_recipients` name those who never wait."
 )
 Settings = GreylistSettings
 tidy = forget
@@ -87,5 +87,5 @@ def concluded(
 
 
 def decide(finding: Finding, findings: Findings, settings: GreylistSettings, policy: Any) -> Verdict:
-    why = "your server has not lately brought mail of this sender to this recipient"
+    why = "your server has not recently sent mail from this sender to this recipient"
     return answered(finding.client, finding.state, finding.wait, why)

@@ -49,15 +49,15 @@ _FAULTS = {
     Oddity.MISSING_FROM: "it has no From field",
     Oddity.MISSING_DATE: "it has no Date field",
     Oddity.MISSING_MESSAGE_ID: "it has no Message-ID field",
-    Oddity.REPEATED: "it has a field more than once that may be there only once",
-    Oddity.INVALID_NAME: "the name of a field has characters that no name has",
-    Oddity.EIGHT_BIT: "a field has characters that are neither ASCII nor UTF-8",
-    Oddity.INVALID_DATE: "its Date field has no date",
-    Oddity.FUTURE_DATE: "its date lies in the future",
-    Oddity.OLD_DATE: "its date is long past",
-    Oddity.INVALID_MESSAGE_ID: "its Message-ID field has no message identifier",
+    Oddity.REPEATED: "it repeats a field that may occur only once",
+    Oddity.INVALID_NAME: "the name of a field contains invalid characters",
+    Oddity.EIGHT_BIT: "a field contains characters that are neither ASCII nor UTF-8",
+    Oddity.INVALID_DATE: "its Date field has no valid date",
+    Oddity.FUTURE_DATE: "its date is in the future",
+    Oddity.OLD_DATE: "its date is too far in the past",
+    Oddity.INVALID_MESSAGE_ID: "its Message-ID field has no valid identifier",
     Oddity.ADVERTISING: "its subject says that it is advertising",
-    Oddity.BULK_MAILER: "it was written by a program that sends nothing but advertising",
+    Oddity.BULK_MAILER: "it was written by a program that is used for advertising only",
 }
 
 _TESTS = {
@@ -102,26 +102,28 @@ class Settings(CheckSettings):
     """[header_oddities]: each is ignore, quarantine, tempfail or reject."""
 
     missing_from: Remedy = remedy_option(Remedy.IGNORE, "no From field (RFC 5322 section 3.6)")
-    missing_date: Remedy = remedy_option(Remedy.IGNORE, "no Date field; common among scripts, printers and machines")
+    missing_date: Remedy = remedy_option(Remedy.IGNORE, "no Date field; common with scripts, printers and appliances")
     missing_message_id: Remedy = remedy_option(Remedy.IGNORE, "no Message-ID field; common, and allowed")
     repeated: Remedy = remedy_option(
         Remedy.IGNORE,
-        "several From, To, Cc, Subject, Date, Message-ID ... fields; common among mailing lists and tickets",
+        "repeated From, To, Cc, Subject, Date, Message-ID and similar fields; common with mailing lists and ticket systems",
     )
-    invalid_name: Remedy = remedy_option(Remedy.IGNORE, "field names with blanks, control or 8-bit characters")
+    invalid_name: Remedy = remedy_option(Remedy.IGNORE, "field names with spaces, control or 8-bit characters")
     eight_bit: Remedy = remedy_option(
-        Remedy.IGNORE, "fields with octets that are no UTF-8: old programs, and spam in strange charsets"
+        Remedy.IGNORE, "fields with octets that are not UTF-8: old programs, and spam in unusual charsets"
     )
-    invalid_date: Remedy = remedy_option(Remedy.IGNORE, "a date that is none")
+    invalid_date: Remedy = remedy_option(Remedy.IGNORE, "an invalid date")
     future_date: Remedy = remedy_option(Remedy.IGNORE, "a date further in the future than `ahead`")
     old_date: Remedy = remedy_option(Remedy.IGNORE, "a date further in the past than `behind`")
     invalid_message_id: Remedy = remedy_option(
-        Remedy.IGNORE, "a Message-ID without <left@right>; common among large companies"
+        Remedy.IGNORE, "a Message-ID without <left@right>; common with large companies"
     )
-    advertising: Remedy = remedy_option(Remedy.IGNORE, "a subject that says so: ADV:, [adv] ...; upstream refused it")
+    advertising: Remedy = remedy_option(
+        Remedy.IGNORE, "a subject that announces advertising: ADV:, [adv] and so on; upstream refused it"
+    )
     bulk_mailer: Remedy = remedy_option(Remedy.IGNORE, "an X-Mailer that upstream refused")
-    ahead: float = option(2 * 86400.0, "how far clocks may be ahead", parse=duration("d"))
-    behind: float = option(60 * 86400.0, "how long a message may have been on its way", parse=duration("d"))
+    ahead: float = option(2 * 86400.0, "how far in the future a date may be", parse=duration("d"))
+    behind: float = option(60 * 86400.0, "how far in the past a date may be", parse=duration("d"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -230,7 +232,10 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if not asked:
         return dataclasses.replace(CONTINUE, reason=reason)
     _, odd, seen = min(asked, key=lambda one: one[0])
-    text = f"The header of the message is not as RFC 5322 wants it: {_FAULTS[odd]}.\nPlease use a proper mail program."
+    text = (
+        f"The message header does not follow RFC 5322: {_FAULTS[odd]}.\n"
+        "Please use a mail program that follows the standard."
+    )
     return verdict_for(_answer(settings, odd), text, f"{reason}: {seen}" if seen else reason)
 
 

@@ -20,12 +20,12 @@ from antispam.store import StoreError
 from dspam.features import extract
 
 NAME = "header_screen"
-OTHERWISE = "Teaching the dictionary that `[dspam] dspam_dict` names (`bms train --user NAME ham`)."
+OTHERWISE = "Train the dictionary named by `[dspam] dspam_dict` (`bms train --user NAME ham`)."
 Settings = DspamSettings
 
 _REFUSAL = (
-    "The header of the message looks like that of spam, and of nothing else, to a filter that learns.\n"
-    "If it is honest, please tell the recipient in another way, and quote the reference."
+    "The message header looks like that of spam to our learning filter.\n"
+    "If your message is honest, please tell the recipient in another way and quote the reference."
 )
 
 

@@ -30,15 +30,15 @@ OTHERWISE = (
     "internal_connect` exempts your own clients."
 )
 
-_BLACKLISTED = "that name is ours or otherwise none that you can have"
+_BLACKLISTED = "that name is ours, or another that your server cannot have"
 _OWN_NAME = "that is our own name, not yours"
-_NUMERIC = "a bare IP address is no host name"
+_NUMERIC = "a bare IP address is not a host name"
 _INVALID = "that is not a valid host name"
-_MISMATCH = "that is not the address that you connect from"
+_MISMATCH = "that is not the address you connect from"
 _UNQUALIFIED = "the name has no domain"
 _LIES = (_BLACKLISTED, _OWN_NAME)
 LYING = 4  # demerits: no honest server says our name
-_ADVICE = "Ask the administrator of your mail server to set its HELO name to its own full host name."
+_ADVICE = "Please ask the administrator of your mail server to set its HELO name to its own full host name."
 
 
 @section("helo")
@@ -47,21 +47,21 @@ class Settings(CheckSettings):
 
     hello_blacklist: tuple[str, ...] = option(
         (),
-        "names and addresses that no client outside can have, our own above all: example.com, *.example.com, 192.0.2.25",
+        "names and addresses that no outside client can have, above all our own: example.com, *.example.com, 192.0.2.25",
         section="milter",
         check=client_list,
     )
     blacklisted: Remedy = remedy_option(Remedy.REJECT, "a name of hello_blacklist")
-    own_name: Remedy = remedy_option(Remedy.REJECT, "the name or address of our own mail server, said by somebody else")
+    own_name: Remedy = remedy_option(Remedy.REJECT, "the name or address of our own mail server, sent by another host")
     numeric: Remedy = remedy_option(
-        Remedy.REJECT, "an address without brackets, which is no name (RFC 5321 section 4.1.3)"
+        Remedy.REJECT, "an address without brackets, which is not a name (RFC 5321 section 4.1.3)"
     )
-    invalid: Remedy = remedy_option(Remedy.REJECT, "characters that no host name has, such as spaces or empty labels")
+    invalid: Remedy = remedy_option(Remedy.REJECT, "characters that no host name has, such as spaces, or empty labels")
     literal_mismatch: Remedy = remedy_option(
         Remedy.IGNORE, "an address in brackets that is not the client's; common behind NAT"
     )
     unqualified: Remedy = remedy_option(
-        Remedy.IGNORE, "a name without a dot; common among badly set up but honest servers"
+        Remedy.IGNORE, "a name without a dot; common with badly configured but honest servers"
     )
 
 

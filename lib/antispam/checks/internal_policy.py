@@ -21,7 +21,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "internal_policy"
-OTHERWISE = "An `SPF-Pass:` entry of the access map lets your own clients use a sender domain."
+OTHERWISE = "An `SPF-Pass:` entry of the access map allows your own clients to use a sender domain."
 
 
 @section("scrub")
@@ -30,7 +30,7 @@ class Settings(CheckSettings):
 
     internal_policy: bool = option(
         False,
-        "what the access map says of senders whose SPF passes (SPF-Pass:) holds for internal and authenticated mail",
+        "apply the access map's entries for senders that pass SPF (SPF-Pass:) to internal and authenticated mail",
     )
 
 
@@ -62,7 +62,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         return CONTINUE
     text = (
         f"Mail from {sender.domain} is not accepted from inside: our own computers may not use that sender.\n"
-        "Choose your own address as sender, or ask your mail administrator to permit this one."
+        "Please use your own address as the sender, or ask your mail administrator to allow this one."
     )
     return apply_entry(
         entry, reject(text, f"internal MAIL FROM <{finding.sender}>, access map {entry.key} {entry.action}")

@@ -53,8 +53,9 @@ class Settings(CheckSettings):
 
     check_user: tuple[str, ...] = option(
         (),
-        "all addresses of the domains that occur here; mail from outside to any other address of these domains is refused. Or "
-        "file:PATH, whose name is the domain of the users in it: file:/etc/mail/users/example.com",
+        "all addresses of the domains that occur in this list; mail from outside to any other address of these domains "
+        "is refused. file:PATH reads a file; if it is named after a domain, as file:/etc/mail/users/example.com, it may "
+        "list users without a domain",
         section="milter",
         parse=addresses,
     )
@@ -109,5 +110,5 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     """Who tries one address after the other collects demerits."""
     if finding.known:
         return CONTINUE
-    text = f"There is no {finding.address} here.\nPlease look for a spelling mistake, or ask the person in another way."
+    text = f"There is no {finding.address} here.\nPlease check the spelling, or ask the person in another way."
     return reject(text, f"no user {finding.address}", enhanced="5.1.1", demerits=1)

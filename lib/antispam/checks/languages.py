@@ -24,7 +24,8 @@ from antispam.text import from_wire
 
 NAME = "languages"
 OTHERWISE = (
-    "`[languages] block_scripts`, `block_charsets` and `share` say what is not read here; `answer` what that leads to."
+    "`[languages] block_scripts`, `block_charsets` and `share` say what is not accepted; `answer` says what "
+    "that leads to."
 )
 
 # What block_chinese stands for.
@@ -38,7 +39,7 @@ _ASIAN_CHARSETS = (
 def _scripts(names: tuple[str, ...]) -> None:
     for name in names:
         if name.lower() not in SCRIPTS:
-            raise ValueError(f"{name!r} is no script that is known here: {', '.join(sorted(SCRIPTS))}")
+            raise ValueError(f"{name!r} is not a known script: {', '.join(sorted(SCRIPTS))}")
 
 
 def _percent(value: int) -> None:
@@ -51,18 +52,21 @@ class Settings(CheckSettings):
     """[languages]: scripts and charsets that nobody here can read."""
 
     block_chinese: bool = option(
-        False, "Chinese, Japanese and Korean, in whatever charset; block_scripts says it more exactly", section="defang"
+        False, "Chinese, Japanese and Korean, in any charset; block_scripts is more precise", section="defang"
     )
     block_scripts: tuple[str, ...] = option((), "scripts such as han, hangul, cyrillic, arabic", check=_scripts)
     block_charsets: tuple[str, ...] = option(
-        (), "charsets of encoded words such as gb2312, big5, koi8-r, whatever is written in them"
+        (), "charsets of encoded words such as gb2312, big5, koi8-r, whatever text they encode"
     )
     share: int = option(
-        30, "percent of a subject's letters from which on it counts as written in these", check=_percent
+        30,
+        "a subject counts as written in these scripts if they make up this percentage of its letters",
+        check=_percent,
     )
-    answer: Remedy = remedy_option(Remedy.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
+    answer: Remedy = remedy_option(Remedy.REJECT, "what happens to such mail: ignore, quarantine, tempfail or reject")
     lookalikes: Remedy = remedy_option(
-        Remedy.IGNORE, "of mail with a word of Latin letters and others that look like them (Cyrillic, Greek)"
+        Remedy.IGNORE,
+        "the same for mail with a word that mixes Latin letters with look-alikes from other alphabets (Cyrillic, Greek)",
     )
 
 
@@ -139,7 +143,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         return verdict_for(settings.answer, text, f"charset {finding.charset}: {finding.text}")
     if finding.share >= settings.share:
         names = ", ".join(finding.scripts)
-        text = f"Nobody here can read the script in which the message's subject is written ({names})."
+        text = f"Mail with a subject in this script is not accepted here: {names}."
         return verdict_for(settings.answer, text, f"{finding.share} % {names}: {finding.text}")
     if finding.mixed and settings.lookalikes is not Remedy.IGNORE:
         text = "The subject or author of the message has a word that mixes look-alike letters from different alphabets."
@@ -154,5 +158,5 @@ def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hi
         what = f"charset {finding.charset}" if finding.charset else f"{finding.share} % {', '.join(finding.scripts)}"
         hits.append(Hit("UNREADABLE_SCRIPT", f'"{finding.text}": {what}.'))
     if finding.mixed:
-        hits.append(Hit("MIXED_SCRIPTS", f'"{finding.mixed}" is written in letters of two alphabets that look alike.'))
+        hits.append(Hit("MIXED_SCRIPTS", f'"{finding.mixed}" mixes look-alike letters from two alphabets.'))
     return tuple(hits)

@@ -19,7 +19,7 @@ from antispam.mail.verdicts import Verdict, reject
 from antispam.settings import CheckSettings, section
 
 NAME = "login_domain"
-OTHERWISE = "An `SMTP-Auth:` entry of the access map lets a login use a domain that is not yours."
+OTHERWISE = "An `SMTP-Auth:` entry of the access map allows a login to use a domain that is not yours."
 
 
 @section("sender_domain")
@@ -49,7 +49,7 @@ def collect(
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
     text = (
-        f"The login {finding.login} may not send as {finding.sender}: that is no address of ours.\n"
-        "Choose your own address as sender, or ask your mail administrator to permit this one."
+        f"The login {finding.login} may not send as {finding.sender}, which is not one of our addresses.\n"
+        "Please use your own address as the sender, or ask your mail administrator to allow this one."
     )
     return reject(text, f"MAIL FROM <{finding.sender}>, authenticated as {finding.login}")

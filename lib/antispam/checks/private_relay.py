@@ -18,7 +18,7 @@ from antispam.settings import CheckSettings, option, section
 from antispam.text import from_wire
 
 NAME = "private_relay"
-OTHERWISE = "`[milter] private_relay` lists the domains to which strangers may not send through this server."
+OTHERWISE = "`[milter] private_relay` lists the domains to which outsiders may not send through this server."
 
 
 @section("private_relay")
@@ -65,7 +65,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     if finding.ours:
         return CONTINUE
     text = (
-        f"Mail to {finding.domain} is passed on for our own users only.\n"
-        f"Please send it to the mail servers of {finding.domain} directly."
+        f"Mail to {finding.domain} is relayed for our own users only.\n"
+        f"Please send it directly to the mail servers of {finding.domain}."
     )
     return reject(text, f"relaying to {finding.domain} from outside")

@@ -23,8 +23,8 @@ from antispam.protocols.spf import Result
 
 NAME = "reputation"
 OTHERWISE = (
-    "`[gossip] reject_below` is the reputation below which mail is refused; `bms reputation` shows and corrects"
-    " what a domain is known for."
+    "`[gossip] reject_below` is the reputation below which mail is refused; `bms reputation` shows and corrects the "
+    "reputation of a domain."
 )
 Settings = GossipSettings
 Finding = ReputationFinding

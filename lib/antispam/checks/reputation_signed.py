@@ -20,8 +20,8 @@ from antispam.protocols.dkim import DkimResult
 
 NAME = "reputation_signed"
 OTHERWISE = (
-    "`[gossip] reject_below` is the reputation below which mail is refused; `bms reputation` shows and corrects"
-    " what a domain is known for."
+    "`[gossip] reject_below` is the reputation below which mail is refused; `bms reputation` shows and corrects the "
+    "reputation of a domain."
 )
 Settings = GossipSettings
 Finding = SignedReputationFinding

@@ -30,7 +30,7 @@ def rules_in(file: Path) -> tuple[RuleSet, tuple[Mistake, ...]]:
     """The rules of a file, and its mistakes; the name of a test that ships with the program is one."""
     rules, mistakes = site_rules.read(file)
     taken = [
-        Mistake(rule.line, f"[{rule.name}] is the name of a test of the program (docs/score.md); take another one")
+        Mistake(rule.line, f"[{rule.name}] is the name of a built-in test (docs/score.md); please use another one")
         for rule in rules.rules
         if rule.name in TABLE
     ]
@@ -92,7 +92,7 @@ def collect(
     try:
         met = tuple(rules.met(shown(message), services.deadline.at_most(_TIME)))
     except OutOfTime:
-        return Finding(error="the rules of the site take too long")
+        return Finding(error="the site's own rules took too long")
     return Finding(met=met) if met else None
 
 

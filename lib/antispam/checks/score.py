@@ -27,7 +27,7 @@ from antispam.store import StoreError
 from dspam.learner import SPAM_AT
 
 NAME = "score"
-OTHERWISE = "`TEST = points` in `[score]` changes what a test counts."
+OTHERWISE = "`TEST = points` in `[score]` changes the points of a test."
 Finding = ScoreFinding
 Settings = ScoreSettings
 ALSO_READS = (DspamSettings,)
@@ -74,7 +74,7 @@ def _learned(message: Message, recipient: Recipient, services: Services) -> tupl
     if min(opinion.spam, opinion.ham) < least or abs(points) < _LEAST:
         return ()
     test = "BAYES_SPAM" if points > 0 else "BAYES_HAM"
-    said = f"The dictionary of {opinion.dictionary} holds it for spam with a probability of {opinion.probability:.4f}."
+    said = f"The dictionary of {opinion.dictionary} rates it as spam with a probability of {opinion.probability:.4f}."
     return (Hit(test, said, points),)
 
 

@@ -34,8 +34,8 @@ class Settings(CheckSettings):
 
     hide_path: tuple[str, ...] = option(
         (),
-        "domains, example.org or *.example.org, whose recipients don't see which way our users' mail went before it came "
-        "here: what Received fields say is taken out",
+        "recipients' domains, example.org or *.example.org, that do not see the path of our users' mail before it "
+        "reached this server: the details are removed from Received fields",
         check=host_list,
     )
 

@@ -20,8 +20,8 @@ from antispam.text import from_wire
 
 NAME = "sender_domain"
 OTHERWISE = (
-    "`[milter] internal_domains` lists your domains, `internal_mta` the servers inside that may use others; the"
-    " domain's own SPF record lets a server outside use it."
+    "`[milter] internal_domains` lists your domains, and `internal_mta` the internal servers that may use others; a "
+    "domain's own SPF record allows a server outside to use it."
 )
 Finding = SenderDomainFinding
 
@@ -32,15 +32,15 @@ class Settings(CheckSettings):
 
     internal_domains: tuple[str, ...] = option(
         (),
-        "our own domains: example.com, *.example.com. Mail from outside that claims one of them in MAIL FROM is refused, "
-        "unless SPF permits its client; so is mail of internal clients that claims any other. Empty is off",
+        "our own domains: example.com, *.example.com. Mail from outside with one of them in MAIL FROM is refused unless "
+        "SPF permits the client; mail of internal clients with any other domain is refused, too. Empty is off",
         section="milter",
         check=host_list,
     )
     internal_mta: tuple[str, ...] = option(
         (),
-        "internal clients that are mail servers: only they may send bounces (MAIL FROM:<>), and pass on what others sent. "
-        "Empty: every internal client may send bounces",
+        "internal clients that are mail servers: only they may send bounces (MAIL FROM:<>) and pass on other people's "
+        "mail. Empty: every internal client may send bounces",
         section="milter",
         check=client_list,
     )
@@ -105,21 +105,21 @@ def decide(
     match finding.fault:
         case Fault.FORGED:
             text = (
-                f"The sender {finding.sender} is one of ours, and your server ({finding.ip}) is none of ours.\n"
-                "If this is your address, send through our own mail server, with your name and password (SMTP AUTH)."
+                f"The sender {finding.sender} is one of ours, but your server ({finding.ip}) is not.\n"
+                "If this is your address, send through our own mail server, with your user name and password (SMTP AUTH)."
             )
             return reject(text, f"MAIL FROM <{finding.sender}> from outside", demerits=1)
         case Fault.FOREIGN:
             text = (
-                f"This computer ({finding.ip}) may not send as {finding.sender}: that is no address of ours.\n"
-                "Choose your own address as sender. "
-                "If you did not send this, the computer may be infected: tell your administrator."
+                f"This computer ({finding.ip}) may not send as {finding.sender}, which is not one of our addresses.\n"
+                "Please use your own address as the sender. If you did not send this message, the computer may be "
+                "infected: tell your administrator."
             )
             return reject(text, f"MAIL FROM <{finding.sender}> by an internal client")
         case Fault.BOUNCE:
             text = (
-                f"This computer ({finding.ip}) is no mail server, and sends a bounce (MAIL FROM:<>).\n"
-                "If your mail program asks for or sends read receipts this way, turn that off, or ask your administrator."
+                f"This computer ({finding.ip}) is not a mail server, but sends a bounce (MAIL FROM:<>).\n"
+                "If your mail program sends read receipts this way, turn that off, or ask your administrator."
             )
             return reject(text, "a bounce by an internal client that is not in internal_mta")
     return CONTINUE

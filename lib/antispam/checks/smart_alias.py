@@ -44,13 +44,13 @@ class Settings(CheckSettings):
 
     aliases: Mapping[str, tuple[str, ...]] = option(
         {},
-        "what this sender (an address, or @domain) sends to this recipient goes to the destinations instead; "
-        "without any, to NAME",
+        "mail from this sender (an address, or @domain) to this recipient goes to the destinations instead, or to NAME "
+        "if there are none",
         parse=_alias,
         named_by=ANY,
     )
     old_names: tuple[str, ...] = option(
-        (), "the names of smart aliases that stand here, as old configurations have them", section="wiretap",
+        (), "the names of the smart aliases in this section, as in older configurations", section="wiretap",
         name="smart_alias",
     )  # fmt: skip
     old_aliases: Mapping[str, tuple[str, ...]] = option(

@@ -30,8 +30,8 @@ from dspam.tags import with_tag
 
 NAME = "spam_action"
 OTHERWISE = (
-    "Teaching the filter changes its opinion (`bms quarantine release` does, forwarding, or `bms train`); `bms "
-    "preferences` what it does with spam for this user."
+    "Training changes the filter's opinion (forward the message, release it with `bms quarantine release`, or use `bms "
+    "train`); `bms preferences` says what happens to spam for this user."
 )
 Finding = SpamFinding
 Settings = ScoreSettings
@@ -41,8 +41,8 @@ _MAX_LEVEL = 50  # stars
 _FOLD_AT = 62  # octets of a line of a field; its name stands before the first
 _HONEYPOT = "honeypot"
 _REFUSAL = (
-    "The message looks like spam to the filter here.\n"
-    "If it is not, please tell the recipient in another way, and quote the reference."
+    "The message looks like spam to our filter.\n"
+    "If it is not, please tell the recipient in another way and quote the reference."
 )
 
 
@@ -132,7 +132,7 @@ def _judged(
     if _is_trusted(message, found, settings):
         return Reached.NONE, "the sender is in dspam_whitelist"
     if found is not None and found.honeypot:
-        return max(reached, Reached.MARK, key=list(Reached).index), "it went to a honeypot, too"
+        return max(reached, Reached.MARK, key=list(Reached).index), "it also went to a honeypot"
     known = settings.whitelist_threshold
     proved = opinion if found is not None and found.authenticated else None
     if proved is not None and known and proved.author_ham >= known and not proved.author_spam:

@@ -38,8 +38,8 @@ from antispam.protocols.spf import (
 
 NAME = "spf"
 OTHERWISE = (
-    "An entry of the access map such as `SPF-Fail:example.org OK` decides for one domain; `[spf] "
-    "trusted_forwarder` names servers that forward without rewriting the sender."
+    "An access map entry such as `SPF-Fail:example.org OK` decides for one domain; `[spf] trusted_forwarder` names "
+    "servers that forward without rewriting the sender."
 )
 Settings = SpfSettings
 Finding = SpfFinding

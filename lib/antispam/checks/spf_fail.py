@@ -28,8 +28,8 @@ from antispam.text import for_log
 
 NAME = "spf_fail"
 OTHERWISE = (
-    "An entry of the access map such as `SPF-Fail:example.org OK` decides for one domain; `[spf] "
-    "trusted_forwarder` names servers that forward without rewriting the sender."
+    "An access map entry such as `SPF-Fail:example.org OK` decides for one domain; `[spf] trusted_forwarder` names "
+    "servers that forward without rewriting the sender."
 )
 Settings = SpfSettings
 Finding = SpfFailFinding
@@ -62,7 +62,7 @@ def _found(message: Message, services: Services, deadline: Deadline) -> SpfFailF
     dkim = message.findings.get(DkimFinding)
     signatures = dkim.signatures if dkim is not None else ()
     if signatures and not message.body.complete:
-        return SpfFailFinding(vouched="the message is signed, and too large to be verified")
+        return SpfFailFinding(vouched="the message is signed, but too large to be verified")
     arc = message.findings.get(ArcFinding)
     if arc is not None and (arc.authors or arc.sender):
         return SpfFailFinding(vouched=f"ARC seal of {arc.trusted}, which saw {arc.sender or arc.authors[0]} proved")
@@ -76,7 +76,7 @@ def _found(message: Message, services: Services, deadline: Deadline) -> SpfFailF
             undecided = undecided or for_log(str(error), 200)
             continue
         if identity and one.result is DkimResult.PASS:
-            return SpfFailFinding(vouched=f"DKIM signature of {one.domain}, which goes with {identity}")
+            return SpfFailFinding(vouched=f"DKIM signature of {one.domain}, which matches {identity}")
         if identity:
             undecided = undecided or f"DKIM of {one.domain}: {one.reason}"
     return SpfFailFinding(error=undecided)
@@ -110,4 +110,4 @@ def decide(
         return CONTINUE
     if finding.vouched:
         return Verdict(Action.CONTINUE, reason=f"{waiting.reason}, not refused: {finding.vouched}")
-    return dataclasses.replace(waiting, reason=f"{waiting.reason}, and nothing that vouches")
+    return dataclasses.replace(waiting, reason=f"{waiting.reason}, and nothing vouches for it")

@@ -21,7 +21,7 @@ from antispam.net.addresses import parse_mailbox
 from antispam.text import from_wire
 
 NAME = "srs"
-OTHERWISE = "`[srs] reject_spoofed = no` lets bounces pass that answer no signed sender."
+OTHERWISE = "`[srs] reject_spoofed = no` accepts bounces to senders that we did not sign."
 Settings = SrsSettings
 
 _LONGEST = 1000  # characters, of an address that srs.py verifies
@@ -89,15 +89,15 @@ def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: 
     if not settings.reject_spoofed:
         return Verdict(Action.CONTINUE, reason=f"{reason}; reject_spoofed is off")
     if finding.state is State.EXPIRED:
-        return reject("This bounce comes too late: we have sent no such message for days.", reason)
+        return reject("This bounce is too late: we have not sent such a message for days.", reason)
     text = (
-        "We did not send the message that this bounce answers: its sender was forged.\n"
-        "Please refuse such mail instead of bouncing it; SPF (RFC 7208) tells you who may send as us."
+        "We did not send the message that this bounce is about: its sender was forged.\n"
+        "Please refuse such mail instead of bouncing it; SPF (RFC 7208) says which servers may send for us."
     )
     if finding.sender:
         text = (
-            f"Mail from {finding.sender} counts as a bounce here, and this one answers nothing that we sent.\n"
-            "Please send from another address, and bounces from the null sender (MAIL FROM:<>)."
+            f"Mail from {finding.sender} counts as a bounce, and this one is not about a message of ours.\n"
+            "Please send it from another address; send bounces with the null sender (MAIL FROM:<>)."
         )
     return reject(text, reason)
 

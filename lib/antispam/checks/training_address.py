@@ -21,17 +21,17 @@ from antispam.store import StoreError, rates
 from antispam.text import from_wire
 
 NAME = "training_address"
-OTHERWISE = "`[dspam] dspam_users` says who may teach the filter by mail."
+OTHERWISE = "`[dspam] dspam_users` says who may train the filter by mail."
 Finding = TrainingFinding
 Settings = DspamSettings
 
 _STRANGER = (
-    "Mail to this address teaches our spam filter, so only our own users may send any.\n"
-    "If you are one: send it with your mail program set up to authenticate (SMTP AUTH), as for all your mail."
+    "Mail to this address trains our spam filter, so only our own users may send to it.\n"
+    "If you are one of them, set up your mail program to authenticate (SMTP AUTH), as for all your mail."
 )
 _UNKNOWN = (
     "This address is for reporting spam; the filter has no profile for {who} yet.\n"
-    "Ask your mail administrator for one: it takes a line in [dspam] dspam_users."
+    "Please ask your mail administrator to add one in [dspam] dspam_users."
 )
 
 
@@ -82,14 +82,14 @@ def decide(
     finding: TrainingFinding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
     if not finding.claimed and not finding.user:
-        return reject(_STRANGER, "a stranger wants to teach the filter")
+        return reject(_STRANGER, "an outsider tried to train the filter")
     if not finding.user:
         return reject(
-            _UNKNOWN.format(who=finding.claimed), f"{finding.claimed} is nobody whom dspam_users has", enhanced="5.7.1"
+            _UNKNOWN.format(who=finding.claimed), f"{finding.claimed} is not in dspam_users", enhanced="5.7.1"
         )
     if finding.store_error:
         return tempfail(
-            "Reports can't be taken right now; please try again later.", finding.store_error, enhanced="4.3.0"
+            "Reports cannot be accepted at the moment; please try again later.", finding.store_error, enhanced="4.3.0"
         )
     if finding.used >= finding.allowed:
         return too_many(finding.user, finding.used)

@@ -26,7 +26,7 @@ UNNOTICED = "NOTIFY=NEVER"
 def _addresses(addresses: tuple[str, ...]) -> None:
     for address in addresses:
         if not address.isprintable() or not address.isascii() or any(char in address for char in ' <>,"'):
-            raise ValueError(f"{address!r} is no address")
+            raise ValueError(f"{address!r} is not an address")
 
 
 @section("wiretap")
@@ -36,11 +36,11 @@ class Settings(CheckSettings):
     users: tuple[str, ...] = option(
         (), "senders and logins whose mail is copied to dest: addresses, @domains, or file:PATH", parse=listed
     )
-    dest: tuple[str, ...] = option((), "who gets the copies", check=_addresses)
-    blind: bool = option(True, "without a Cc field that tells all recipients of the copy")
+    dest: tuple[str, ...] = option((), "address that receives the copies", check=_addresses)
+    blind: bool = option(True, "do not add a Cc field, which would tell all recipients about the copy")
     discard: tuple[str, ...] = option(
         (),
-        "senders and logins whose mail nobody gets but dest, and they are not told (also: discard_users)",
+        "senders and logins whose mail is delivered to dest only, without telling them (also: discard_users)",
         parse=listed,
     )
 

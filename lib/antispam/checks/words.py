@@ -24,15 +24,15 @@ from antispam.text import from_wire
 
 NAME = "words"
 OTHERWISE = (
-    "`[defang] spam_words`, `porn_words` and `from_words` are the lists; `[words] answer` says what a word on "
-    "them leads to."
+    "`[defang] spam_words`, `porn_words` and `from_words` are the lists; `[words] answer` says what a listed "
+    "word leads to."
 )
 Finding = WordsFinding
 ALSO_READS = (BanSettings,)
 
 _REFUSAL = (
-    "The {where} of the message has a word that is not accepted here, because most mail with it is spam.\n"
-    "If yours is honest, please send it again with another {where}."
+    "The {where} of the message contains a word that is not accepted here, because nearly all mail with it is spam.\n"
+    "If your message is honest, please send it again with another {where}."
 )
 
 
@@ -41,16 +41,16 @@ class Settings(CheckSettings):
     """[words]: what the lists of words in [defang] lead to."""
 
     spam_words: tuple[str, ...] = option(
-        (), "not in a subject or an author's name; capitals matter", section="defang", parse=phrases
+        (), "words that may not occur in a subject or an author's name; case matters", section="defang", parse=phrases
     )
-    porn_words: tuple[str, ...] = option((), "the same; capitals do not matter", section="defang", parse=phrases)
+    porn_words: tuple[str, ...] = option((), "the same; case does not matter", section="defang", parse=phrases)
     from_words: tuple[str, ...] = option(
-        (), "not in an author's name; capitals matter", section="defang", parse=phrases
+        (), "words that may not occur in an author's name; case matters", section="defang", parse=phrases
     )
     whole_words: bool = option(
-        False, "only whole words; without it cialis is found in specialist, and with it p0rn not in p0rno"
+        False, "match whole words only; otherwise cialis is found in specialist, but p0rn no longer in p0rno"
     )
-    answer: Remedy = remedy_option(Remedy.REJECT, "what becomes of such mail: ignore, quarantine, tempfail or reject")
+    answer: Remedy = remedy_option(Remedy.REJECT, "what happens to such mail: ignore, quarantine, tempfail or reject")
 
 
 @functools.lru_cache(maxsize=16)

@@ -26,17 +26,17 @@ class ArcSettings(CheckSettings):
     """[arc]: seals of servers that a message came through, RFC 8617. docs/arc.md tells more."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the chain can't be looked at: accept (go on without it), tempfail or reject"
+        OnError.ACCEPT, "when the chain cannot be examined: accept (go on without it), tempfail or reject"
     )
     trusted_sealers: tuple[str, ...] = option(
         (),
-        "domains whose seals are believed: what they saw proved is not refused for SPF or DMARC. Name those whose users' mail "
-        "is forwarded to yours, and who keep their own house clean",
+        "domains whose seals are trusted: mail they saw proved is not refused for SPF or DMARC. Name forwarders of your "
+        "users' mail that check what they forward",
         check=host_list,
     )
     seal: Seal = option(
         Seal.NO,
-        "yes seals what we change, send elsewhere, or pass on for our own list server; all seals every message that comes in, "
-        "for MTAs whose aliases lead elsewhere. The keys are those of [dkim_sign]",
+        "yes seals mail that we change, send elsewhere, or pass on for our own list server; all seals every incoming "
+        "message, for MTAs whose aliases lead elsewhere. The keys are those of [dkim_sign]",
     )
-    domain: str = option("", "whose key of [dkim_sign] seals; empty takes the first that is there", check=_domain)
+    domain: str = option("", "the domain whose key of [dkim_sign] seals; empty uses the first one", check=_domain)

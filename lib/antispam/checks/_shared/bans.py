@@ -55,43 +55,43 @@ class BanSettings(CheckSettings):
     """[bans]: clients and domains that are shut out. `bms lists` shows and changes them."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the store can't answer: accept (banned clients get in), tempfail or reject"
+        OnError.ACCEPT, "when the store cannot answer: accept (banned clients get in), tempfail or reject"
     )
     max_demerits: int = option(
         0,
-        "offences on one connection (unknown users, our own name or domain) after which its address is banned; 0 bans nobody. "
-        "3 is a good value",
+        "offences on one connection (unknown users, our own name or domain) after which the client's address is banned; "
+        "0 bans nobody, 3 is a good value",
         section="milter",
         check=not_negative,
     )
     email_providers: tuple[str, ...] = option(
         PROVIDERS,
-        "domains where everybody can have an address: a report to bandom blacklists the mailbox, not the domain; and their "
-        "servers are not banned for offences",
+        "domains in which anybody can have an address: a report to bandom blacklists the mailbox instead of the domain, "
+        "and their servers are not banned for offences",
         section="milter",
         check=host_list,
     )
     ban_client: float = option(
         DAY,
-        "how long a client is banned the first time; twice as long each time again, up to 8 times",
+        "how long a client is banned the first time; the time doubles with each further ban, up to 8 times the first",
         parse=duration("d"),
         check=positive,
     )
     ban_domain: float = option(
-        90 * DAY, "how long a domain that users reported is banned", parse=duration("d"), check=positive
+        90 * DAY, "how long a domain reported by users is banned", parse=duration("d"), check=positive
     )
     throwaway: bool = option(
         False,
-        "ban a domain that SPF proves, and of which nothing is known yet ([gossip]), for a word in the author's name "
-        "([defang] from_words)",
+        "ban a domain proved by SPF that has no reputation yet ([gossip]) for a word in the author's name ([defang] "
+        "from_words)",
     )
     learn: bool = option(
         False,
-        "read what blacklisted senders write before they are refused, and teach the screener that it is spam; so with senders "
-        "whom their server does not know ([callback])",
+        "read the mail of blacklisted senders before it is refused, and train the screener with it as spam; the same for "
+        "senders that do not exist ([callback])",
     )
     blacklist: float = option(
-        30 * DAY, "how long a mailbox that users reported is blacklisted", parse=duration("d"), check=positive
+        30 * DAY, "how long a mailbox reported by users is blacklisted", parse=duration("d"), check=positive
     )
 
 
@@ -117,7 +117,7 @@ def ban_client(
     """Ban a client's address for a time that doubles with each ban; with `once` not while it is banned already. False for what
     is no address, or one of a private network: that may stand for everybody. Raises StoreError."""
     if parse_ip(ip) in _SHARED:
-        log.warning("not banned, since it is no public address: %s: %s", for_log(ip), for_log(reason))
+        log.warning("not banned, because it is not a public address: %s: %s", for_log(ip), for_log(reason))
         return False
     try:
         add(

@@ -47,7 +47,8 @@ class GreylistSettings(CheckSettings):
 
     on_error: OnError = option(
         OnError.ACCEPT,
-        "when the store can't answer, though nobody merely holds its lock: accept (do not greylist), tempfail or reject",
+        "when the store cannot answer (a database that is only locked for a moment is waited for): accept (do not "
+        "greylist), tempfail or reject",
     )
     when: When = option(
         When.SUSPICIOUS,
@@ -58,24 +59,26 @@ class GreylistSettings(CheckSettings):
         300.0, "how long a new client has to wait; a bare number counts in minutes", parse=duration("m")
     )
     expire: float = option(
-        2 * 86400.0, "until when it must be back; a bare number counts in hours", parse=duration("h")
+        2 * 86400.0, "how long it may take to come back; a bare number counts in hours", parse=duration("h")
     )
     retain: float = option(
-        36 * 86400.0, "how long one that came back is remembered after its last mail; in days", parse=duration("d")
+        36 * 86400.0,
+        "how long a client that came back is remembered after its last mail; a bare number counts in days",
+        parse=duration("d"),
     )
-    ipv4_prefix: int = option(24, "clients of the same IPv4 network of this size count as one", check=_prefix(32))
+    ipv4_prefix: int = option(24, "prefix length: clients in the same IPv4 network count as one", check=_prefix(32))
     ipv6_prefix: int = option(64, "the same for IPv6", check=_prefix(128))
     known_client: int = option(
         5,
-        "a network that came back so often, counted once an hour, waits no more, whoever the sender is; nor does one that "
-        "brought mail of a domain with a good reputation. 0: each sender and recipient waits for itself",
+        "a network that came back this often, counted at most once an hour, no longer waits, whoever the sender is; nor "
+        "does one that brought mail of a domain with a good reputation. 0: every sender and recipient waits",
         check=not_negative,
     )
     exempt_clients: tuple[str, ...] = option(
         (), "clients that never wait: addresses, networks, host names with wildcards", check=client_list
     )
     exempt_recipients: tuple[str, ...] = option(
-        ("postmaster",), "recipients whose mail never waits: addresses, domains, or mailbox names of any domain"
+        ("postmaster",), "recipients whose mail never waits: addresses, domains, or local parts in any domain"
     )
 
     @property
@@ -181,6 +184,6 @@ def answered(client: str, state: str, seconds: float, why: str, reason: str = ""
         why = "your server came back earlier than it was asked to"
     text = (
         f"Greylisted: {why}. Please try again in {minutes}.\n"
-        "Mail servers do this by themselves; nobody has to send the message again."
+        "Mail servers do this by themselves; you do not need to send the message again."
     )
     return tempfail(text, f"{state} triplet for {client}, {round(seconds)} s left{reason}")

@@ -56,26 +56,26 @@ class SrsSettings(CheckSettings):
 
     config: Path | None = option(
         None,
-        "a file with a section [srs] as pysrs has it; what stands here wins over it",
+        "a file with a section [srs] in pysrs's format; settings here take precedence",
         check=lambda file: _sound(file),
     )
     secret: tuple[str, ...] = option(
         (),
         "the secret that addresses are signed with; several, separated by commas, while it changes: the first signs, all "
-        "verify. Better kept in secret_file",
+        "verify. secret_file keeps it safer",
         parse=_secret,
     )
     secret_file: Path | None = option(
         None,
-        "a file with a secret a line, which others may not read; those of `secret` come first",
+        "a file with one secret per line, which others may not read; those of secret come first",
         check=lambda file: _usable(file),
     )
-    maxage: int = option(8, "days for which bounces to a signed sender are let in", check=_days)
-    hashlength: int = option(8, "characters of the hash in an SRS address", check=_characters)
-    separator: str = option("=", "what stands behind SRS0: =, + or -", check=_separator)
+    maxage: int = option(8, "how many days bounces to a signed sender are accepted", check=_days)
+    hashlength: int = option(8, "length of the hash in an SRS address, in characters", check=_characters)
+    separator: str = option("=", "the separator after SRS0: =, + or -", check=_separator)
     database: Path | None = option(
         None,
-        "an SQLite file: SRS addresses are then short, and mean nothing without it",
+        "an SQLite file; SRS addresses are then short, and cannot be reversed without it",
         check=lambda file: _sqlite(file),
     )
     ses: tuple[str, ...] = option(
@@ -86,19 +86,21 @@ class SrsSettings(CheckSettings):
     )
     srs: tuple[str, ...] = option(
         (),
-        "domains of ours that another program rewrites forwarded mail to: bounces to them are verified, too",
+        "our domains that another program rewrites forwarded mail to; bounces to them are verified, too",
         parse=listed,
     )
     fwdomain: str = option("", "the domain that forwarded mail is rewritten to")
     nosrs: tuple[str, ...] = option(
-        (), "domains of recipients to whom senders are left as they are", parse=listed, check=host_list
+        (), "recipients' domains for which senders are not rewritten", parse=listed, check=host_list
     )
     reject_spoofed: bool = option(
-        False, "refuse bounces to our domains that don't answer a signed sender; first sign for maxage days"
+        False, "refuse bounces to our domains that are not addressed to a signed sender; first sign for maxage days"
     )
-    socket: Path = option(Path("/run/milter/srs.sock"), "where `bms srs serve` answers the MTA")
+    socket: Path = option(Path("/run/milter/srs.sock"), "socket on which `bms srs serve` answers the MTA")
     banned_users: tuple[str, ...] = option(
-        (), "mailbox names whose mail counts as a bounce, since servers send bounces so: postmaster, mailer-daemon"
+        (),
+        "local parts whose mail counts as a bounce, because some servers send bounces from them: postmaster, "
+        "mailer-daemon",
     )
 
     @property

@@ -86,7 +86,7 @@ def test_what_is_too_large_for_clamd_is_said_to_be(tmp_path):
         finding, verdict = judge(antivirus, infected(), config(clamd, "too_large = ignore"))
     assert "StreamMaxLength" in finding.too_large
     assert verdict.action is Action.CONTINUE
-    assert "not searched for viruses" in verdict.reason
+    assert "not scanned for viruses" in verdict.reason
 
 
 @pytest.mark.parametrize(

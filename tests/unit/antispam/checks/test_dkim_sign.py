@@ -240,5 +240,5 @@ def test_check_config_reminds_of_names_that_sendmail_quotes_after_signing(tmp_pa
     monkeypatch.setattr(signing, "SENDMAIL_CF", file)
     warnings = dkim_sign.Settings(keys=BOTH).warnings
     assert any("confMUST_QUOTE_CHARS" in warning for warning in warnings) == bool(quoted)
-    assert all(f"one of {quoted} into" in warning for warning in warnings)
+    assert all(f"one of {quoted} after" in warning for warning in warnings)
     assert dkim_sign.Settings().warnings == ()

@@ -67,7 +67,9 @@ def test_a_forged_author_whose_domain_says_reject_is_refused_in_words_that_help(
     finding, verdict = judged("ceo@bank.example")
     assert finding.result is DmarcResult.FAIL
     assert (verdict.action, verdict.code, verdict.enhanced) == (Action.REJECT, 550, "5.7.26")
-    assert "bank.example asks receivers not to accept mail in the name of bank.example without proof" in verdict.text
+    assert (
+        "bank.example asks receivers not to accept mail that uses the name bank.example without proof" in verdict.text
+    )
     assert "sign all mail with DKIM as d=bank.example" in verdict.text
     assert verdict.reason == "DMARC fail of bank.example (p of bank.example asks for reject)"
 
@@ -269,7 +271,7 @@ def test_a_domain_that_must_pass_here_whatever_it_publishes(domain: str) -> None
     finding, verdict = judged(f"a@{domain}", config=config)
     assert only(finding).overridden == "must pass here"
     assert (verdict.action, verdict.enhanced) == (Action.REJECT, "5.7.26")
-    assert f"Mail from {domain} is accepted here only with proof" in verdict.text
+    assert f"Mail from {domain} is only accepted with proof" in verdict.text
     assert judged(f"a@{domain}", config=config, dkim=dkim_of(domain))[1].action is Action.CONTINUE
 
 

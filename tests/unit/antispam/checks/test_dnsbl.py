@@ -303,7 +303,7 @@ def test_empty_is_off():
         ("[dnsbl]\nzones = mine", r":2: .*describe it in a section \[dnsbl mine\]"),
         ("[dnsbl x]\nabout = client", r":2: \[dnsbl x\] zone: is missing"),
         ("[dnsbl x]\nzone = a.example\nrefus = yes", r":3: .*did you mean refuse\?"),
-        ("[dnsbl x]\nzone = a.example\nabout = link", r":3: .*'link' is none of client, sender"),
+        ("[dnsbl x]\nzone = a.example\nabout = link", r":3: .*'link' is not one of client, sender"),
         ("[dnsbl x]\nzone = a.example\ncodes = 127.0.0.2 y 1", r":3: .*name of a test"),
         ("[dnsbl x]\nzone = a.example\nabout = links\nrefuse = yes", r":4: .*only clients can be refused"),
         ("[dnsbl x]\nzone = nodots", r":2: .*expected the domain of a list"),

@@ -54,7 +54,7 @@ def judged(zones, client=ClientClass.EXTERNAL, ip="198.51.100.7", config=CONFIG)
 def test_a_client_on_a_list_that_refuses_is_refused_with_its_name():
     _, verdict = judged({"7.100.51.198.hard.example": {"A": ["127.0.0.2"]}})
     assert (verdict.action, verdict.code, verdict.enhanced) == (Action.REJECT, 550, "5.7.1")
-    assert "198.51.100.7 is on the list hard.example" in verdict.text
+    assert "198.51.100.7 is on the block list hard.example" in verdict.text
     assert verdict.reason == "198.51.100.7 is on hard.example (HARD)"
 
 

@@ -213,7 +213,7 @@ def test_a_retry_after_a_day_is_in_time(store):
 def test_the_reply_says_why_and_claims_nothing_that_need_not_be_so(store):
     """The server may be known for years; only this triplet is not."""
     new = decide(collect(services(store))).text
-    assert "not lately brought mail of this sender to this recipient" in new
+    assert "not recently sent mail from this sender to this recipient" in new
     early = decide(collect(services(store, T0 + 60))).text
     assert re.search(r"came back earlier .* in 4 minutes", early)
     assert not re.search(r"don't know your server|[Ee]very mail server", new + early)

@@ -63,6 +63,6 @@ def test_the_refusal_tells_what_can_be_done() -> None:
     verdict = decide(Finding(sender="ann@example.com"), Findings(), Settings(), parse_text("SPF-Pass: REJECT"))
     assert verdict.reply_lines() == (
         "Mail from example.com is not accepted from inside: our own computers may not use that sender.",
-        "Choose your own address as sender, or ask your mail administrator to permit this one.",
+        "Please use your own address as the sender, or ask your mail administrator to allow this one.",
     )
     assert verdict.reason == "internal MAIL FROM <ann@example.com>, access map spf-pass: REJECT"

@@ -89,7 +89,7 @@ def test_our_own_users_write_in_any_language():
 
 @pytest.mark.parametrize("config", ["block_scripts = klingon", "share = 0", "share = 101"])
 def test_what_makes_no_sense_is_an_error(config):
-    with pytest.raises(SettingsError, match=r"is no script|1 to 100"):
+    with pytest.raises(SettingsError, match=r"is not a known script|1 to 100"):
         load_text(f"[languages]\n{config}\n", [languages.Settings])
 
 

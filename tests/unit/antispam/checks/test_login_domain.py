@@ -67,8 +67,8 @@ def test_a_webmail_on_this_machine_is_no_exception() -> None:
     found = verdict("joe@gmail.example", client=ClientClass.INTERNAL, ip="127.0.0.1")
     assert found is not None
     assert found.reply_lines() == (
-        "The login joe may not send as joe@gmail.example: that is no address of ours.",
-        "Choose your own address as sender, or ask your mail administrator to permit this one.",
+        "The login joe may not send as joe@gmail.example, which is not one of our addresses.",
+        "Please use your own address as the sender, or ask your mail administrator to allow this one.",
     )
 
 

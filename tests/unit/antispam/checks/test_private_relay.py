@@ -49,4 +49,4 @@ def test_only_our_own_may_send_there(to: str, finding: Any, ours: bool) -> None:
 def test_a_stranger_is_told_where_to_send(ours: bool, action: Action) -> None:
     verdict = decide(Finding(domain="aol.example", ours=ours), Findings(), Settings(), EMPTY)
     assert verdict.action is action
-    assert ours or "mail servers of aol.example directly" in verdict.text
+    assert ours or "directly to the mail servers of aol.example" in verdict.text

@@ -118,7 +118,7 @@ def test_a_bad_reputation_is_refused_where_the_thresholds_say_so(config, finding
 def test_the_refusal_tells_an_honest_sender_what_to_do():
     settings = GossipSettings(reject_below=-70.0)
     said = decide(BAD, Findings(), settings, EMPTY).text
-    assert "mail of example.org" in said
+    assert "mail from example.org" in said
     assert "SPF record permits your server" in said
     unproved = ReputationFinding(domain="example.org", how="none", reputation=-75.0, confidence=6.0)
     assert "publish an SPF record" in decide(unproved, Findings(), settings, EMPTY).text

@@ -65,7 +65,7 @@ def test_a_rule_counts_in_the_score_and_its_points_can_be_changed_there(config):
 
 
 def test_a_rule_can_not_take_the_name_of_a_test_of_the_program(config):
-    with pytest.raises(SettingsError, match=r"rules:1: \[SPF_FAIL\] is the name of a test"):
+    with pytest.raises(SettingsError, match=r"rules:1: \[SPF_FAIL\] is the name of a built-in test"):
         services(rules, config("[SPF_FAIL]\npoints = 1\ntext = /a/\n"))
 
 
@@ -104,7 +104,7 @@ def test_a_reload_reads_the_file_anew(config):
 def test_what_takes_too_long_is_an_error_of_the_check(config):
     over = Deadline(0.0, lambda: 1.0)
     finding, _ = judge(rules, message("Subject: a"), config("[RULE]\npoints = 1\ntext = /a/\n"), deadline=over)
-    assert finding.error == "the rules of the site take too long"
+    assert finding.error == "the site's own rules took too long"
 
 
 def test_a_rule_that_the_file_has_no_more_counts_nothing_when_a_message_is_decided_again(config):

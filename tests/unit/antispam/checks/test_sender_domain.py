@@ -112,7 +112,7 @@ def test_without_lists_nothing_is_asked() -> None:
     ("fault", "demerits", "words"),
     [
         (Fault.FORGED, 1, "SMTP AUTH"),
-        (Fault.FOREIGN, 0, "Choose your own address"),
+        (Fault.FOREIGN, 0, "use your own address"),
         (Fault.BOUNCE, 0, "read receipts"),
     ],
 )

@@ -342,8 +342,8 @@ def test_a_refusal_tells_what_was_found_and_what_to_do() -> None:
     assert verdict.reply_lines() == (
         "The SPF record of example.org does not permit 198.51.100.9 to send mail with that sender address.",
         "example.org explains: 198.51.100.9 is a stranger to us",
-        "If the message is yours, send it through the mail server that your provider gave you. "
-        "Ask the administrator of example.org to add 198.51.100.9 to its SPF record.",
+        "If you sent the message, use the mail server of the provider of that address. "
+        "Please ask the administrator of example.org to add 198.51.100.9 to its SPF record.",
     )
 
 

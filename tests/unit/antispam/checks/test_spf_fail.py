@@ -53,7 +53,7 @@ def test_an_unsigned_forgery_is_refused_in_the_words_of_spf(dkim: DkimFinding | 
     assert verdict is not None
     assert (verdict.action, verdict.code, verdict.enhanced) == (Action.REJECT, 550, "5.7.23")
     assert "The SPF record of bank.example does not permit 192.0.2.1" in verdict.text
-    assert verdict.reason.endswith("and nothing that vouches")
+    assert verdict.reason.endswith("and nothing vouches for it")
 
 
 @pytest.mark.parametrize(

@@ -70,5 +70,5 @@ def test_dropped_mail_goes_to_who_listens():
 
 @pytest.mark.parametrize("dest", ["<spy@example.com>", "a b@example.com", "spy\u20ac@example.com"])
 def test_what_is_no_address_is_an_error(dest):
-    with pytest.raises(SettingsError, match="is no address"):
+    with pytest.raises(SettingsError, match="is not an address"):
         load_text(f"[wiretap]\ndest = {dest}\n", [wiretap.Settings])

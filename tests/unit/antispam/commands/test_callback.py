@@ -83,7 +83,7 @@ def test_an_entry_that_calls_nobody_is_told(bms, tmp_path):
     (tmp_path / "access").write_text("SPF-Softfail: DSN\nSPF-Neutral: CBV\nHelo-Fail:x.org CBV\nSPF-Fail: REJECT\n")
     spf = f"[spf]\naccess_file = {tmp_path}/access\n"
     warned = [line for line in bms("check-config", config=spf).output.splitlines() if "Warning:" in line]
-    assert [line.split()[1:3] for line in warned] == [["spf-softfail:", "DSN:"], ["helo-fail:x.org", "CBV:"]]
+    assert [line.split()[1:3] for line in warned] == [["spf-softfail:", "DSN"], ["helo-fail:x.org", "CBV"]]
     assert "Warning:" not in bms("check-config", config=f"forged = yes\n{spf}").output
 
 

@@ -40,35 +40,36 @@ class CallbackSettings(CheckSettings):
 
     forged: bool = option(
         False,
-        "call back, and write to, senders whose SPF or DKIM failed as well: most of them never wrote, and their servers "
-        "are bothered",
+        "call back, and notify, senders whose SPF or DKIM failed as well; most of them never sent the message, so this "
+        "bothers innocent servers",
     )
     temporary: Remedy = remedy_option(
-        Remedy.TEMPFAIL, "where it can't be known now: ignore (go on), quarantine, tempfail or reject"
+        Remedy.TEMPFAIL, "when the answer is not available now: ignore (go on), quarantine, tempfail or reject"
     )
     unknown: Remedy = remedy_option(
         Remedy.IGNORE,
-        "where it can't be found out: the domain's mail comes to us, or its server does not talk to us; in the same words",
+        "when it cannot be found out, because the domain's mail comes to us or its server does not talk to us; same values",
     )
     timeout: float = option(
-        20.0, "how long the servers of one address may take altogether", parse=duration("s"), check=positive
+        20.0, "how long all servers of one address may take together", parse=duration("s"), check=positive
     )
-    at_once: int = option(8, "addresses that one worker asks for at the same time", check=_at_least_one)
-    per_domain: int = option(60, "calls an hour to the servers of one domain; 0 is without limit", check=not_negative)
-    keep_ok: float = option(7 * 86400.0, "how long it is remembered that an address exists", parse=duration("d"))
-    keep_failed: float = option(86400.0, "that it does not", parse=duration("d"))
-    keep_temporary: float = option(300.0, "that it could not be known", parse=duration("m"))
+    at_once: int = option(8, "how many addresses one worker verifies at the same time", check=_at_least_one)
+    per_domain: int = option(60, "calls per hour to the servers of one domain; 0 means no limit", check=not_negative)
+    keep_ok: float = option(7 * 86400.0, "how long an address that exists is remembered", parse=duration("d"))
+    keep_failed: float = option(86400.0, "how long an address that does not exist is remembered", parse=duration("d"))
+    keep_temporary: float = option(300.0, "how long an unclear answer is remembered", parse=duration("m"))
     blacklist: float = option(
         7 * 86400.0,
-        "how long a sender stays on the blacklist whose address does not exist; 0 puts nobody there",
+        "how long a sender whose address does not exist stays on the blacklist; 0 blacklists nobody",
         parse=duration("d"),
         check=not_negative,
     )
-    helo: str = option("", "the name that we say; empty takes our MTA's", check=_name)
-    port: int = option(25, "where their servers listen; another one for a relay that passes calls on", check=_port)
+    helo: str = option("", "our HELO name; empty uses our MTA's", check=_name)
+    port: int = option(25, "port of the servers; another one for a relay that passes calls on", check=_port)
     also_call: tuple[str, ...] = option(
         (),
-        "networks that are called although they are private or ours: other addresses inside never are, whatever DNS says",
+        "networks that may be called although they are private or ours; other internal addresses never are, whatever "
+        "DNS says",
         check=_sensible,
     )
 
@@ -81,7 +82,7 @@ def warnings(table: AccessTable, settings: CallbackSettings) -> Iterator[str]:
     """Entries of the access map that ask for what is not done."""
     for entry in table.entries():
         if not settings.forged and entry.action in (Wanted.CBV, Wanted.DSN) and entry.key.partition(":")[0] in _FORGED:
-            yield f"{entry.key} {entry.action}: nobody is called about these while [callback] forged = no"
+            yield f"{entry.key} {entry.action} has no effect while [callback] forged = no"
 
 
 def _templates(text: str) -> Templates | None:
@@ -97,20 +98,18 @@ def _address(text: str) -> None:
 class DsnSettings(CheckSettings):
     """[dsn]: writing to senders what is wrong with their mail, where the access map says DSN, and knowing what comes back."""
 
-    sender: str = option("", "from whom these notices are; empty is postmaster at our MTA's name", check=_address)
-    every: float = option(
-        86400.0, "one sender gets at most one notice in that time", parse=duration("d"), check=positive
-    )
+    sender: str = option("", "the author of these notices; empty is postmaster at our MTA's name", check=_address)
+    every: float = option(86400.0, "a sender gets at most one notice in this time", parse=duration("d"), check=positive)
     templates: Templates | None = option(
         None,
-        "folder of texts of your own: softfail.txt, fail.txt, neutral.txt, permerror.txt, temperror.txt, none.txt, helo.txt, "
-        "dkim.txt, quarantine.txt; ours stand for those that are missing",
+        "folder with texts of your own: softfail.txt, fail.txt, neutral.txt, permerror.txt, temperror.txt, none.txt, "
+        "helo.txt, dkim.txt, quarantine.txt; ours are used for those that are missing",
         parse=_templates,
     )
-    quarantine: bool = option(False, "tell senders whom SPF or DKIM prove that their message waits in the quarantine")
+    quarantine: bool = option(False, "tell senders proved by SPF or DKIM that their message is in the quarantine")
     blacklist: float = option(
         30 * 86400.0,
-        "how long a sender stays on the blacklist to whom a notice could not be delivered; 0 puts nobody there",
+        "how long a sender whose notice could not be delivered stays on the blacklist; 0 blacklists nobody",
         parse=duration("d"),
         check=not_negative,
     )

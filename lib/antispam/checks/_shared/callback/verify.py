@@ -126,10 +126,10 @@ class Caller:
         local, _, domain = address.rpartition("@")
         name = ascii_domain(domain)
         if name is None or "." not in name or not is_hostname(name):
-            return Verification(Outcome.FAILED, f"{for_log(domain, 100)} is no domain that takes mail")
+            return Verification(Outcome.FAILED, f"{for_log(domain, 100)} is not a domain that accepts mail")
         path = f"{local}@{name}"
         if not _SAYABLE.fullmatch(path) or not _is_unicode(path):
-            return Verification(Outcome.UNKNOWN, "the address is too odd to be asked for")
+            return Verification(Outcome.UNKNOWN, "the address is too unusual to ask about")
         try:
             hosts = self._hosts(name, deadline)
         except DNSTemporaryError as error:
@@ -147,7 +147,7 @@ class Caller:
             return [domain]
         hosts = [host for _, host in answer.exchanges if host]
         if not hosts:
-            return Verification(Outcome.FAILED, f"{domain} takes no mail (null MX)", null_mx=True)
+            return Verification(Outcome.FAILED, f"{domain} accepts no mail (null MX)", null_mx=True)
         return hosts[:MAX_HOSTS]
 
     def _ask_all(self, path: str, hosts: list[str], deadline: Deadline) -> Verification:
@@ -159,7 +159,7 @@ class Caller:
                 if self._reach.is_ours(address) and not self._reach.allows(address):
                     return Verification(Outcome.UNKNOWN, f"{host} is one of our own", host)
                 if not self._reach.allows(address):
-                    self._listen("*", f"{host} [{address}] is no public address")
+                    self._listen("*", f"{host} [{address}] is not a public address")
                     last = Verification(Outcome.FAILED, f"{host} has no public address", host)
                     continue
                 if asked >= MAX_ADDRESSES or deadline.expired:
@@ -176,7 +176,7 @@ class Caller:
         """None where this server can't be asked: one that is down must leave time for the next."""
         share = deadline.at_most(max(1.0, deadline.remaining() / 2))
         if not self._slots.acquire(timeout=share.remaining()):
-            return Verification(Outcome.TEMPORARY, "too many addresses are being asked for at the same time")
+            return Verification(Outcome.TEMPORARY, "too many callbacks are under way at the same time")
         try:
             found = ask(
                 path,

@@ -116,53 +116,56 @@ def _policy(sealed: tuple[str, ...], present: tuple[str, ...], **more: Any) -> S
 class SigningSettings(CheckSettings):
     """[dkim_sign]: signing what internal and authenticated senders send. Upstream's names for a single key stand in [dkim]."""
 
-    on_error: OnError = option(OnError.ACCEPT, "when a message can't be signed: accept sends it unsigned")
+    on_error: OnError = option(OnError.ACCEPT, "when a message cannot be signed: accept sends it unsigned")
     keys: tuple[Signer, ...] = option(
         (),
-        "one line a key: domain, selector, file. Several lines for a domain give several signatures: RSA and Ed25519, say",
+        "one key per line: domain, selector, file. Several lines for a domain give several signatures, for example "
+        "RSA and Ed25519",
         parse=_signers,
     )
     key_table: KeyTable | None = option(
-        None, "opendkim's KeyTable: a text, file:/path, with lines `name domain:selector:/key/file`", parse=_key_table
+        None,
+        "opendkim's KeyTable: a text file, file:/path, with lines `name domain:selector:/key/file`",
+        parse=_key_table,
     )
     signing_table: SigningTable | None = option(
         None,
         "opendkim's SigningTable: refile:/path with lines `*@example.com name`, or file:/path without patterns",
         parse=_signing_table,
     )
-    multiple_signatures: bool = option(False, "sign with all lines of the signing table that fit, not only the first")
+    multiple_signatures: bool = option(False, "sign with all matching lines of the signing table, not only the first")
     key_folder: KeyFolder | None = option(
         None,
-        "folder of the keys that `dkim rotate` takes care of: those that sign are known from it",
+        "folder of the keys that `dkim rotate` manages; it says which of them sign",
         parse=_key_folder,
     )
     domain: str = option("", "the domain that [dkim] privkey signs for", parse=_domain, section="dkim")
     selector: str = option("default", "the selector of [dkim] privkey", parse=_selector, section="dkim")
     privkey: PrivateKey | None = option(None, "file of a private key", parse=_private_key, section="dkim")
-    subdomains: bool = option(True, "sign for authors in subdomains too, where these have no key of their own")
+    subdomains: bool = option(True, "also sign for authors in subdomains that have no key of their own")
     relaxed: bool | str = option(
         True,
-        "yes survives refolded lines and changed blanks on the way, header does so for the header fields only; no is "
-        "'simple' for both parts",
+        "yes survives refolded lines and changed white space, header does so for header fields only; no is 'simple' for "
+        "both parts",
         parse=_relaxed,
     )
-    expire: float = option(0.0, "how long a signature is valid; 0 for ever", parse=duration("d"))
+    expire: float = option(0.0, "how long a signature is valid; 0 means for ever", parse=duration("d"))
     oversign: tuple[str, ...] = option(
         tuple(name.decode("ascii") for name in SEALED),
-        "header fields signed once more than they are there, so that nobody can add one; From always is, and * stands for "
-        "these defaults",
+        "header fields that are signed once more than they occur, so that nobody can add one; From always is, and * "
+        "stands for these defaults",
         parse=_names(SEALED),
     )
     sign_headers: tuple[str, ...] = option(
         tuple(name.decode("ascii") for name in SIGNED_IF_PRESENT),
-        "further header fields that are signed where they are present; * stands for these defaults",
+        "further header fields that are signed if present; * stands for these defaults",
         parse=_names(SIGNED_IF_PRESENT),
     )
 
     def __post_init__(self) -> None:
         if self.privkey is not None:
             if not self.domain:
-                raise ValueError("[dkim] privkey needs [dkim] domain: whose signature shall it be?")
+                raise ValueError("[dkim] privkey needs [dkim] domain, the domain that it signs for")
             try:
                 Signer(self.domain, self.selector, self.privkey)
             except ValueError as error:
@@ -174,12 +177,12 @@ class SigningSettings(CheckSettings):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and yet hardly meant, in sentences for the administrator."""
-        keyless = "[dkim] domain is set, but no privkey: nothing is signed by it"
+        keyless = "[dkim] domain is set, but privkey is not: nothing is signed with it"
         found = [keyless] if self.domain and not self.privkey else []
         if self.can_sign and (quoted := quoted_by(SENDMAIL_CF)):
             found.append(
-                f"{SENDMAIL_CF}: sendmail puts names with one of {quoted} into quotes after we have signed, which breaks our "
-                "signatures. Put define(`confMUST_QUOTE_CHARS', `@')dnl into sendmail.mc (docs/dkim.md)"
+                f"{SENDMAIL_CF}: sendmail quotes names that contain one of {quoted} after we have signed, which breaks "
+                "our signatures. Put define(`confMUST_QUOTE_CHARS', `@')dnl into sendmail.mc (docs/dkim.md)"
             )
         return tuple(found)
 

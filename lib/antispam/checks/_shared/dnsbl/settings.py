@@ -38,17 +38,17 @@ class DnsblSettings(CheckSettings):
 
     zones: tuple[str, ...] = option(
         (_DEFAULT,),
-        "the lists to ask, by name: those of a section [dnsbl NAME], and shipped ones (docs/dnsbl.md); `default` stands for "
-        "the shipped ones that need no registration; empty is off",
+        "the lists to ask, by name: those with a section [dnsbl NAME], and shipped ones (docs/dnsbl.md); default stands "
+        "for the shipped ones that need no registration; empty is off",
     )
     timeout: float = option(
-        2.0, "how long the answers to all questions about one message may take", parse=duration("s"), check=positive
+        2.0, "how long the answers for one message may take, all together", parse=duration("s"), check=positive
     )
-    max_queries: int = option(60, "questions that one message may cost", check=positive)
-    hops: int = option(3, "Received fields before the client's own that are looked at", check=not_negative)
+    max_queries: int = option(60, "how many questions one message may cost", check=positive)
+    hops: int = option(3, "how many Received fields before the client's own are examined", check=not_negative)
     except_domains: tuple[str, ...] = option(
         ("w3.org", "gmail.com", "google.com", "outlook.com", "microsoft.com", "apple.com", "yahoo.com", "facebook.com"),
-        "domains that nobody is asked about, besides our own ([milter] internal_domains): everybody links to them",
+        "domains that are never asked about, besides our own ([milter] internal_domains), because everybody links to them",
         check=host_list,
     )
     on_error: OnError = option(

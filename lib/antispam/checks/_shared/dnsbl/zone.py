@@ -30,7 +30,7 @@ def _about(text: str) -> tuple[About, ...]:
     words = {about.value: about for about in About}
     for name in names(text):
         if name.lower() not in words:
-            raise ValueError(f"{name!r} is none of {', '.join(words)}")
+            raise ValueError(f"{name!r} is not one of {', '.join(words)}")
     return tuple(dict.fromkeys(words[name.lower()] for name in names(text)))
 
 
@@ -65,13 +65,15 @@ class Zone:
         parse=_codes,
     )
     blocked: tuple[str, ...] = option(
-        (), "answers by which it says that we are not served, beside 127.0.0.1 and 127.255.255.*", check=_check_answers
+        (),
+        "answers by which it says that it does not serve us, besides 127.0.0.1 and 127.255.255.*",
+        check=_check_answers,
     )
-    hash: Hash = option(Hash.SHA1, "how it wants mailboxes: sha1, sha256 or md5")
-    refuse: bool = option(False, "refuse clients for whom it gives more than 0 points, before the message is sent")
+    hash: Hash = option(Hash.SHA1, "how mailboxes are hashed: sha1, sha256 or md5")
+    refuse: bool = option(False, "refuse clients for which it gives more than 0 points, before the message is sent")
     listed: str = option(
         "",
-        "what it lists for tests, in front of its domain; empty takes what RFC 5782 wants: 2.0.0.127, or TEST for domains",
+        "the entry it lists for tests, in front of its domain; empty uses that of RFC 5782: 2.0.0.127, or TEST for domains",
     )
 
     def __post_init__(self) -> None:

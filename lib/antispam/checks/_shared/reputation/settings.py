@@ -54,42 +54,43 @@ class GossipSettings(CheckSettings):
     """[gossip]: reputation of senders' domains, and the GOSSiP protocol."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the store can't answer: accept (go on without an opinion), tempfail or reject"
+        OnError.ACCEPT, "when the store cannot answer: accept (go on without an opinion), tempfail or reject"
     )
     reject_below: float | None = option(
-        None, "refuse mail of a domain with a lower reputation than this (-100 to 100), -70 say; empty refuses none",
+        None,
+            "refuse mail of a domain whose reputation is lower than this (-100 to 100; for example, -70); empty refuses none",
         parse=_threshold,
     )  # fmt: skip
-    reject_confidence: float = option(5.0, "but only with more confidence than this (0 to 100)", check=_percent)
+    reject_confidence: float = option(5.0, "but only with a confidence of more than this (0 to 100)", check=_percent)
     trust_above: float | None = option(
-        40.0, "don't greylist an authenticated domain with a higher reputation than this; empty trusts none",
+        40.0, "do not greylist an authenticated domain whose reputation is higher than this; empty trusts none",
         parse=_threshold,
     )  # fmt: skip
-    trust_confidence: float = option(1.0, "but only with more confidence than this", check=_percent)
+    trust_confidence: float = option(1.0, "but only with a confidence of more than this", check=_percent)
     peers: tuple[str, ...] = option(
-        (), "nodes that are asked what they think of a domain, host or host:port", check=_peers
+        (), "nodes that are asked for their opinion of a domain: host or host:port", check=_peers
     )
-    ttl: int = option(1, "over how many hops: 1 asks the peers, 2 makes them ask theirs", check=_hops)
+    ttl: int = option(1, "how many hops a question may go: 1 asks the peers, 2 lets them ask theirs", check=_hops)
     server: str = option(
-        "", "a GOSSiP server that remembers for us, host:port: it is asked and told, instead of peers", check=_address
+        "", "a GOSSiP server, host:port, that keeps the reputations for us and is used instead of peers", check=_address
     )
-    timeout: float = option(2.0, "how long peers and server may take, all together", parse=duration("s"))
+    timeout: float = option(2.0, "how long peers and the server may take, all together", parse=duration("s"))
     listen: str = option(
-        "", "where we answer other nodes: 11900, or address:port; empty answers nobody", check=_address
+        "", "where we answer other nodes: a port such as 11900, or address:port; empty answers nobody", check=_address
     )
     askers: tuple[str, ...] = option(
         ("127.*", "::1"), "who may ask: addresses and networks; add those of your peers", check=client_list
     )
     key: str = option(
-        "", "a secret that nodes share: who has it may vote on messages and reset; without, this machine only",
+        "",
+            "a secret shared by nodes: programs that have it may vote on messages and reset reputations; without it, "
+            "only programs on this machine may",
         check=_long,
     )  # fmt: skip
-    learn: bool = option(True, "remember what becomes of each message; what users report corrects that")
-    header: bool = option(False, "write what was found into X-GOSSiP: spammers read there how they stand")
+    learn: bool = option(True, "record what becomes of each message; users' reports correct that")
+    header: bool = option(False, "write the result into X-GOSSiP; spammers can read their reputation there")
     retain: float = option(180 * 86400.0, "how long a domain is remembered after its last message", parse=duration("d"))
-    retain_rare: float = option(
-        30 * 86400.0, "the same for a domain of which fewer than 5 messages came", parse=duration("d")
-    )
+    retain_rare: float = option(30 * 86400.0, "the same for a domain with fewer than 5 messages", parse=duration("d"))
     retain_messages: float = option(
         30 * 86400.0, "how long a report can correct what became of a message", parse=duration("d")
     )

@@ -12,8 +12,8 @@ _LEAST = 0.1  # points worth mentioning
 _PROVED_BY = {
     "SPF": "its SPF record permits your server",
     "DKIM": "it signed the message",
-    "GUESS": "your server seems to be its own",
-    "HELO": "your server calls itself so at HELO",
+    "GUESS": "your server appears to belong to it",
+    "HELO": "your server uses that name at HELO",
 }
 
 
@@ -53,20 +53,19 @@ def scored(finding: ReputationFinding) -> tuple[Hit, ...]:
 
 def _explained(finding: ReputationFinding) -> list[str]:
     domain = finding.domain
-    lines = [
-        f"Nearly all mail of {domain} that came here lately was spam "
-        f"(reputation {finding.reputation:.0f} of -100 to 100)."
-    ]
+    lines = [f"Nearly all recent mail from {domain} was spam (reputation {finding.reputation:.0f} of -100 to 100)."]
     if finding.how in _PROVED_BY:
         return [
             *lines,
-            f"It is known by this: {_PROVED_BY[finding.how]}. Please ask the administrator of {domain} to stop the spam;",
-            "the reputation mends by itself once less of it comes.",
+            f"We know that it came from there, because {_PROVED_BY[finding.how]}. Please ask its administrator to "
+            "stop the spam;",
+            "the reputation recovers by itself once less spam comes from there.",
         ]
     return [
         *lines,
-        f"Nothing proves that it came from {domain} (SPF {finding.how}), so that forgeries count, too. Ask its administrator",
-        "to publish an SPF record that passes: then it is judged by its own mail alone.",
+        f"Nothing proves that the mail came from {domain} (SPF {finding.how}), so forgeries count as well. Please ask "
+        "its administrator",
+        "to publish an SPF record that passes; then only its own mail counts.",
     ]
 
 

@@ -36,39 +36,40 @@ def refusal(outcome: SpfResult, result: Result) -> Verdict:
 def _reply_text(outcome: SpfResult, result: Result) -> list[str]:
     """What was found and what can be done about it, in sentences of less than a line."""
     domain, ip = outcome.domain or outcome.helo, outcome.ip
-    record = f"Ask the administrator of {domain} to add {ip} to its SPF record"
+    record = f"Please ask the administrator of {domain} to add {ip} to its SPF record"
     match result:
         case Result.FAIL if outcome.identity == "helo":
             return [
                 f"The mail server at {ip} calls itself {domain}, but the SPF record of {domain} does not permit that.",
-                f"{record}, or to correct the name that the server gives at HELO.",
+                f"{record}, or to correct the name that the server sends at HELO.",
             ]
         case Result.FAIL:
             explained = [f"{domain} explains: {outcome.explanation}"] if outcome.explanation else []
             return [
                 f"The SPF record of {domain} does not permit {ip} to send mail with that sender address.",
                 *explained,
-                f"If the message is yours, send it through the mail server that your provider gave you. {record}.",
+                f"If you sent the message, use the mail server of the provider of that address. {record}.",
             ]
         case Result.SOFTFAIL | Result.NEUTRAL:
             return [
-                f"Mail from {domain} is forged often, so that it must pass SPF here; for {ip} the result is {result}.",
-                f"Send it through the mail server that your provider gave you. {record}.",
+                f"Mail from {domain} is often forged, so it must pass SPF here; for {ip} the result is {result}.",
+                f"Please use the mail server of the provider of that address. {record}.",
             ]
         case Result.PERMERROR:
             return [
-                f"The SPF record of {domain} has an error: {outcome.problem or 'it cannot be understood'}.",
-                f"Ask the administrator of {domain} to correct it; until then its mail cannot be told from forgeries.",
+                f"The SPF record of {domain} has an error: {outcome.problem or 'it cannot be parsed'}.",
+                f"Please ask the administrator of {domain} to correct it; until then its mail cannot be told from forgeries.",
             ]
         case Result.TEMPERROR:
             return [
                 f"The SPF record of {domain} could not be looked up: {outcome.problem or 'no answer'}.",
-                f"The message will be accepted once the name servers of {domain} answer; your server tries again by itself.",
+                f"The message can be accepted once the name servers of {domain} answer; your server will try again by "
+                "itself.",
             ]
         case Result.NONE:
             return [
-                f"The mail server at {ip} can't be identified: it has no host name that resolves back to it (PTR record),",
-                f"no valid HELO name, and {domain} publishes no SPF record. Any one of them would do.",
+                f"The mail server at {ip} cannot be identified: it has no host name that resolves back to it (PTR record),",
+                f"no valid HELO name, and {domain} publishes no SPF record. Any one of these would be enough.",
             ]
         case _:
             return [f"Mail from {domain} is not accepted here, although {ip} is permitted to send it."]

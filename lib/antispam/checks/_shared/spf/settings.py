@@ -45,31 +45,32 @@ class SpfSettings(CheckSettings):
 
     refuse: Refuse = option(
         Refuse.END,
-        "when a fail is refused: end, at the end of the message, unless a DKIM signature that goes with From or MAIL FROM "
-        "vouches for it (forwarders); at_once, at RCPT. Domains that send nothing (v=spf1 -all) are refused at once either way",
+        "end or at_once. end refuses a fail at the end of the message, unless a DKIM signature that matches From or MAIL "
+        "FROM vouches for it (forwarders); at_once refuses it at RCPT. Domains that send no mail (v=spf1 -all) are "
+        "refused at once either way",
     )
     best_guess: bool | str = option(
         False,
-        "assume 'v=spf1 a/24 mx/24 ptr', or the record given here, for domains that publish nothing; counts for, never against",
+        "assume 'v=spf1 a/24 mx/24 ptr', or the record given here, for domains without a record; it only counts in favour",
         parse=_guess,
     )
-    lax_permerror: bool = option(True, "judge a record with an error by what can be understood of it")
+    lax_permerror: bool = option(True, "evaluate as much as possible of a record with an error")
     reject_permerror: bool = option(
-        False, "refuse mail of domains whose record has an error, where nothing can be understood of it"
+        False, "refuse mail of domains whose record has an error and cannot be evaluated at all"
     )
     void_lookups: int = option(
         2,
-        "how many terms of a record may name what does not exist, before that is an error; counts where lax_permerror does not",
+        "how many terms of a record may lead to nothing before that counts as an error; applies where lax_permerror does not",
         check=not_negative,
     )
-    delegate: str = option("", "our domain that has records for others without one, at THEIRS._spf.OURS")
+    delegate: str = option("", "our domain that publishes records for domains without one, at THEIRS._spf.OURS")
     reject_neutral: tuple[str, ...] = option(
         (), "domains whose mail must pass: refuse neutral and softfail", check=host_list
     )
-    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is taken for good", check=host_list)
+    accept_softfail: tuple[str, ...] = option((), "domains whose softfail is accepted as good", check=host_list)
     accept_fail: tuple[str, ...] = option(
         (),
-        "domains whose fail counts as softfail if the client's HELO name is confirmed: their record is wrong",
+        "domains with a wrong record: their fail counts as softfail if the client's HELO name is confirmed",
         check=host_list,
     )
     reject_noptr: bool = option(
@@ -77,13 +78,13 @@ class SpfSettings(CheckSettings):
     )
     doubtful: DoubtfulAction = option(
         DoubtfulAction.NOTHING,
-        "cbv or dsn, as in the access map, where the options above don't refuse: softfail that is not taken for good, fail "
-        "that counts as softfail, clients that reject_noptr would refuse; nothing goes on",
+        "cbv or dsn, as in the access map, for results that the options above do not refuse: softfail that is not "
+        "accepted as good, fail that counts as softfail, and clients that reject_noptr would refuse; nothing goes on",
     )
     trusted_forwarder: tuple[str, ...] = option(
         (),
-        "domains that forward mail without SRS: their servers, by their own SPF records, may use any MAIL FROM",
+        "domains that forward mail without SRS: the servers in their SPF records may use any MAIL FROM",
         check=_forwarders,
     )
-    explain: bool = option(True, "put the domain owner's explanation (exp=) into the refusal")
-    supply_sender: bool = option(False, "add MAIL FROM as Sender where there is none and From has another domain")
+    explain: bool = option(True, "include the domain owner's explanation (exp=) in the refusal")
+    supply_sender: bool = option(False, "add MAIL FROM as Sender if there is none and From has another domain")
