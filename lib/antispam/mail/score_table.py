@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from antispam.mail.score import Test
+from antispam.mail.score_signs import SIGNS
 
 TESTS: tuple[Test, ...] = (
     # connection
@@ -120,6 +121,7 @@ TESTS: tuple[Test, ...] = (
         "FINGERPRINT_LINK", 2.5, "fingerprints", "Three people reported mail with this link; decoys are linked as well."
     ),
     Test("FINGERPRINT_FILE", 4.0, "fingerprints", "Three people reported mail with this very attachment."),
+    *SIGNS,
 )
 
 TABLE: Mapping[str, Test] = MappingProxyType({test.name: test for test in TESTS})

@@ -1,0 +1,129 @@
+"""The lists that are shipped beside this module: brands, shorteners, free mailers, domains of tenants, each with its date."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from antispam.net.addresses import HostList, normalize_domain, parents
+from antispam.protocols.signs.words import words_of
+from dspam import headers
+
+_HERE = Path(__file__).resolve().parent
+_WEAK = "~"
+
+
+def owner(host: str) -> str:
+    """A guess at the organizational domain of a host, without a public suffix list: two labels, three below such as co.uk."""
+    return headers.owner(host.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+
+def is_below(host: str, domains: frozenset[str]) -> str:
+    """The domain of the list that the host is or is below, "" for none."""
+    return next((one for one in parents(host) if one in domains), "")
+
+
+def lines(name: str) -> Iterator[str]:
+    """The lines of a shipped list without comments and empty ones."""
+    for line in (_HERE / name).read_text().splitlines():
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield text
+
+
+@functools.cache
+def shorteners() -> frozenset[str]:
+    return frozenset(word for line in lines("shorteners.txt") for word in line.split())
+
+
+@functools.cache
+def free_mailers() -> frozenset[str]:
+    return frozenset(word for line in lines("free_mailers.txt") for word in line.split())
+
+
+@functools.cache
+def picture_hosts() -> frozenset[str]:
+    return frozenset(word for line in lines("picture_hosts.txt") for word in line.split())
+
+
+@functools.cache
+def cheap() -> frozenset[str]:
+    """Top-level domains, and domains that are sold like these, in which a name costs nearly nothing."""
+    return frozenset(word for line in lines("cheap_domains.txt") for word in line.split())
+
+
+@functools.cache
+def tenants(kind: str) -> frozenset[str]:
+    """Domains under which anybody gets a name: kind is "mail", "page" or "gateway"."""
+    found = (line.partition(":") for line in lines("tenants.txt"))
+    return frozenset(word for name, _, rest in found if name == kind for word in rest.split())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Brand:
+    """A brand: its name as it is told, as words, whether these are usual words, and from where its mail comes."""
+
+    name: str
+    words: tuple[str, ...]
+    weak: bool
+    domains: frozenset[str]
+    labels: frozenset[str]
+    patterns: HostList
+
+    def owns(self, domain: str) -> bool:
+        """Whether a domain is one of the brand's: in the list, below one of it, or the brand's own label under a country."""
+        organization = owner(domain)
+        if is_below(domain, self.domains) or organization in self.patterns:
+            return True
+        label, _, suffix = organization.partition(".")
+        return label in self.labels and _is_national(suffix)
+
+
+def _is_national(suffix: str) -> bool:
+    """Whether it is the top-level domain of a country or one that is as hard to get for others: "de", "co.uk", "com"."""
+    last = suffix.rpartition(".")[2]
+    return suffix in ("com", "eu") or (
+        len(last) == 2 and suffix not in ("tk", "ml", "ga", "cf", "gq", "su", "ws", "cc")
+    )
+
+
+class Brands:
+    """Brands by the first word of their names. Raises ValueError where a line is none."""
+
+    def __init__(self, described: Iterable[str]) -> None:
+        self._by_first: dict[str, list[Brand]] = {}
+        for text in described:
+            names, colon, domains = text.partition(":")
+            if not colon or not domains.split():
+                raise ValueError(f"{text!r}: expected NAME, NAME: DOMAIN DOMAIN")
+            listed = domains.split()
+            own = frozenset(normalize_domain(one) for one in listed if "*" not in one)
+            patterns = HostList(one for one in listed if "*" in one and not re.fullmatch(r"[^*]+\.\*", one))
+            labels = frozenset(one[:-2].lower() for one in listed if re.fullmatch(r"[^*]+\.\*", one))
+            for name in names.split(","):
+                words = words_of(name.strip().removeprefix(_WEAK))
+                if not words:
+                    raise ValueError(f"{text!r}: a brand without a name")
+                shown = name.strip().removeprefix(_WEAK)
+                brand = Brand(shown, words, name.strip().startswith(_WEAK), own, labels, patterns)
+                self._by_first.setdefault(words[0], []).append(brand)
+
+    def named_in(self, words: tuple[str, ...]) -> Iterator[Brand]:
+        """The brands whose names stand in a text, in the order of the text."""
+        for at, word in enumerate(words):
+            for brand in self._by_first.get(word, ()):
+                if words[at : at + len(brand.words)] == brand.words:
+                    yield brand
+
+    def of_domain(self, domain: str) -> Brand | None:
+        """The brand that a domain belongs to, if any."""
+        return next((one for some in self._by_first.values() for one in some if one.owns(domain)), None)
+
+
+@functools.lru_cache(maxsize=8)
+def brands(more: tuple[str, ...] = ()) -> Brands:
+    """The shipped brands and those of the site, which are written in the same way. Raises ValueError."""
+    return Brands([*lines("brands.txt"), *more])

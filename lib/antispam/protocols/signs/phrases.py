@@ -1,0 +1,144 @@
+"""Phrases of fraud: which families of them a text uses, and how many of each.
+
+Patterns are words, not regular expressions: each place of a text is compared with the few patterns that may begin there, and
+each comparison is bounded, so that the time is linear in the length of the text whatever it says.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from antispam.protocols.signs.lists import lines
+
+MAX_GAP = 3
+_PREFIX = 3  # letters by which patterns are found whose first word is the beginning of one
+
+
+class _Place(NamedTuple):
+    """What may stand at one place of a pattern: words, beginnings of words, a number; nothing; after a gap or not."""
+
+    words: frozenset[str]
+    beginnings: tuple[str, ...]
+    number: bool
+    gap: bool
+
+    def fits(self, word: str) -> bool:
+        return word in self.words or (self.number and word.isdecimal()) or word.startswith(self.beginnings or "\0")
+
+
+class _Pattern(NamedTuple):
+    """One way to say a phrase: family and line say which it is."""
+
+    family: str
+    line: int
+    rest: tuple[_Place, ...]
+
+
+class Found(NamedTuple):
+    """What was met of a family: how many of its phrases, and the first few as they stand in the text."""
+
+    family: str
+    number: int
+    said: tuple[str, ...]
+
+
+class Phrases:
+    """Families of phrases, compiled. Raises ValueError for a phrase that can't be one."""
+
+    def __init__(self, described: Iterable[str]) -> None:
+        self._by_word: dict[str, list[_Pattern]] = {}
+        self._by_beginning: dict[str, list[tuple[str, _Pattern]]] = {}
+        self._numbers: list[_Pattern] = []
+        self.families: list[str] = []
+        for line, text in enumerate(described):
+            if text.startswith("["):
+                self.families.append(text.strip("[]"))
+            else:
+                for words in _expanded(text):
+                    self._add(self.families[-1], line, words)
+
+    def _add(self, family: str, line: int, words: Sequence[str]) -> None:
+        places = list(_places(words))
+        if len(places) < 1 or places[0].gap:
+            raise ValueError(f"{' '.join(words)!r} is no phrase")
+        pattern = _Pattern(family, line, tuple(places[1:]))
+        for word in places[0].words:
+            self._by_word.setdefault(word, []).append(pattern)
+        for beginning in places[0].beginnings:
+            self._by_beginning.setdefault(beginning[:_PREFIX], []).append((beginning, pattern))
+        if places[0].number:
+            self._numbers.append(pattern)
+
+    def found_in(self, words: Sequence[str]) -> list[Found]:
+        """The families that a text uses, in the order of the file."""
+        met: dict[str, dict[int, str]] = {}
+        for at, word in enumerate(words):
+            for pattern in self._beginning(word):
+                lines_met = met.setdefault(pattern.family, {})
+                if pattern.line not in lines_met:
+                    end = _end(pattern.rest, words, at + 1)
+                    if end:
+                        lines_met[pattern.line] = " ".join(words[at:end])
+        return [
+            Found(family, len(met[family]), tuple(met[family].values())[:3])
+            for family in self.families
+            if met.get(family)
+        ]
+
+    def _beginning(self, word: str) -> Iterator[_Pattern]:
+        yield from self._by_word.get(word, ())
+        for beginning, pattern in self._by_beginning.get(word[:_PREFIX], ()):
+            if word.startswith(beginning):
+                yield pattern
+        if word.isdecimal():
+            yield from self._numbers
+
+
+def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:
+    """Where a pattern ends whose first words were met, 0 where the others do not follow. After a gap the nearest word that
+    fits is taken, so that each word is looked at once for each place."""
+    for place in rest:
+        last = min(len(words), at + (MAX_GAP if place.gap else 0) + 1)
+        at = next((here + 1 for here in range(at, last) if place.fits(words[here])), 0)
+        if not at:
+            return 0
+    return at
+
+
+def _expanded(text: str) -> Iterator[tuple[str, ...]]:
+    """A phrase without the alternatives that are nothing: each way to leave them out."""
+    ways = []
+    for word in text.split():
+        choices = word.split("/")
+        kept = "/".join(one for one in choices if one != "-")
+        ways.append([kept, ""] if "-" in choices and kept else [kept])
+    for way in itertools.product(*ways):
+        words = tuple(word for word in way if word)
+        while words and words[-1] == "...":
+            words = words[:-1]
+        yield words
+
+
+def _places(words: Sequence[str]) -> Iterator[_Place]:
+    gap = False
+    for word in words:
+        if word == "...":
+            gap = True
+            continue
+        choices = word.split("/")
+        yield _Place(
+            frozenset(one for one in choices if not one.endswith("*") and one != "#"),
+            tuple(one[:-1] for one in choices if one.endswith("*")),
+            "#" in choices,
+            gap,
+        )
+        gap = False
+
+
+@functools.cache
+def shipped() -> Phrases:
+    """The phrases of phrases.txt."""
+    return Phrases(lines("phrases.txt"))

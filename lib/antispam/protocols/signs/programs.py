@@ -1,0 +1,86 @@
+"""Signs of the program that wrote a message: what it calls itself, and what it would have written then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from antispam.protocols.signs.sign import Sign, shown
+from antispam.protocols.signs.trace import Fields, hops, related
+
+_IDENTIFIER = re.compile(r"<?([^<>@]{0,300})@([^<>@]{0,200})>?")
+_DOLLARS = re.compile(r"[0-9a-f]{4,14}\$[0-9a-f]{7,9}\$[0-9a-f]{7,9}", re.IGNORECASE)
+# The third to sixth octets begin with the high half of a FILETIME: 01bf was 2000, 01ee will be 2043.
+_OUTLOOK_TIME = re.compile(r"[0-9a-f]{4}01[b-e][0-9a-f]{5}\$", re.IGNORECASE)
+_OUTLOOK_EXPRESS = re.compile(r"Microsoft Outlook Express", re.IGNORECASE)
+_OLD_OUTLOOK = re.compile(r"Microsoft Outlook(?:,| IMO| CWS| 8|[ ,]+Build (?:9|10)\.)", re.IGNORECASE)
+_EUDORA = re.compile(r"QUALCOMM|Eudora", re.IGNORECASE)
+_EUDORA_ID = re.compile(r"[\d.]{5,}\.\d{10,}\.[0-9a-f]{6,}|v?[0-9a-z]{10,}\[?", re.IGNORECASE)
+_BULK = re.compile(
+    r"(?:mass|bulk|group|advanced|prospect|stealth|desktop)[- ]?(?:mail|email|mailer|sender|server|bomber)|achi-kochi"
+    r"|avalanche|aureate|calypso|dm mailer|emagic|enterprise mailer|floodgate|gammadyne|geomailer|internet marketing"
+    r"|jixing|ktmail|lmailer|maillist king|masterlist|mmailer|oeminfo|postmaster general|quick ?shot|ready aim fire"
+    r"|v?rs-mail|worldmerge|zanziplus|dsmailer|leaf php|king ?sender|atomic mail|turbo-?mailer|sendblaster|mach ?10",
+    re.IGNORECASE,
+)
+_GIBBERISH = re.compile(
+    r"^[A-Za-z0-9]{16,}$|^(?=[A-Za-z]*\d)(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{9,}$|[$%]rnd|%[A-Z]{3,}|\{%|\[\[|\{rand"
+)
+_MAILERS = (b"x-mailer", b"user-agent")
+_OF_LISTS = frozenset({b"list-id", b"sender", b"mailing-list", b"x-mailing-list", b"resent-message-id"})
+
+
+def signs(fields: Fields, author: str) -> Iterator[Sign]:
+    """The signs of the program and of the Message-ID. `author` is the domain in From, "" where there is not one."""
+    identifier = _first(fields, b"message-id")
+    found = _IDENTIFIER.fullmatch(identifier)
+    left, domain = (found[1], found[2].lower()) if found else ("", "")
+    if found:
+        yield from _of_identifier(identifier, left, domain, fields, author)
+    mailer = next((text for name in _MAILERS if (text := _first(fields, name))), "")
+    if mailer:
+        yield from _of_mailer(mailer, left, fields)
+
+
+def _first(fields: Fields, name: bytes) -> str:
+    found = fields.get(name)
+    return " ".join(found[0][:2000].decode("utf-8", "replace").split()) if found else ""
+
+
+def _of_identifier(identifier: str, left: str, domain: str, fields: Fields, author: str) -> Iterator[Sign]:
+    if "." not in domain and domain != "localhost":
+        yield Sign("MSGID_NO_DOMAIN", f"the Message-ID has no domain: {shown(identifier)}")
+    elif domain.replace(".", "").isdigit() or domain.startswith("["):
+        yield Sign("MSGID_NUMERIC", f"the Message-ID has an address for a domain: {shown(identifier)}")
+    if _DOLLARS.fullmatch(left) and not _OUTLOOK_TIME.match(left):
+        evidence = f"the Message-ID has Outlook's form with an impossible time: {shown(identifier)}"
+        yield Sign("MSGID_OUTLOOK_INVALID", evidence)
+    if _by_receiver(domain, fields, author):
+        yield Sign("MSGID_FROM_MTA", f"the sender gave it no Message-ID, and {shown(domain)} had to")
+
+
+def _by_receiver(domain: str, fields: Fields, author: str) -> bool:
+    """Whether the organisation wrote the Message-ID that took the message from another one."""
+    inside = [hop for hop in hops(fields) if related(hop.by, domain)]
+    if not inside or related(author, domain):
+        return False
+    first = inside[-1]  # the oldest
+    return not first.submitted and "." in first.sender and not related(first.sender, domain)
+
+
+def _of_mailer(mailer: str, left: str, fields: Fields) -> Iterator[Sign]:
+    named = shown(mailer)
+    if _OUTLOOK_EXPRESS.search(mailer) and "Mac" not in mailer:
+        if b"x-mimeole" not in fields:
+            yield Sign("FORGED_MUA", f"it does not look as {named} writes: there is no X-MimeOLE")
+        elif left and not _DOLLARS.fullmatch(left) and not _OF_LISTS & set(fields):
+            yield Sign("FORGED_MUA_MSGID", f"the Message-ID is none of {named}: {shown(left)}")
+    elif _OLD_OUTLOOK.search(mailer):
+        if b"x-mimeole" not in fields:
+            yield Sign("FORGED_MUA", f"it does not look as {named} writes: there is no X-MimeOLE")
+    elif _EUDORA.search(mailer) and left and not _EUDORA_ID.match(left):
+        yield Sign("FORGED_MUA", f"the Message-ID is none of {named}: {shown(left)}")
+    if _BULK.search(mailer):
+        yield Sign("BULK_PROGRAM", f"a program for mass mailings wrote it: {named}")
+    elif _GIBBERISH.search(mailer):
+        yield Sign("MAILER_GIBBERISH", f"the name of its program is none: {named}")

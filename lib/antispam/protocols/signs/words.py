@@ -1,0 +1,36 @@
+"""The words of a text for comparing: small letters, no accents, no apostrophes, whatever alphabet they were drawn with."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Cyrillic and Greek letters that are drawn as Latin ones.
+_ALIKE = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0456\u0458\u0455\u0501\u04bb\u04cf\u043a\u043c\u0442"
+    "\u03b1\u03bf\u03b5\u03c1\u03bd\u03b9\u03ba\u03c4\u03c5\u03c7",
+    "aeopcxyijsdhlkmtaoepviktux",
+)
+_TOKEN = re.compile(r"[^\W_]+|[%$€£#&+]")
+_APOSTROPHES = re.compile("['\u2019\u2018\u02bc\u00b4`]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+)
+
+
+def folded(text: str) -> str:
+    """Small letters without accents; letters that Unicode has in another design (mathematics, full width) as usual ones."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text)).casefold()
+    return "".join(char for char in text if not unicodedata.combining(char))
+
+
+def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
+    """The words of a text, the first `limit` of them; currencies, %, # and & are words."""
+    found = _TOKEN.findall(_APOSTROPHES.sub("", folded(text)))[:limit]
+    return tuple(found) if text.isascii() else tuple(_latin(word) for word in found)
+
+
+def _latin(word: str) -> str:
+    return word if word.isascii() else word.translate(_ALIKE)

@@ -1,0 +1,95 @@
+"""The lists and phrases of signs: their form, their order, and what the matching promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.mail.score_table import TABLE
+from antispam.protocols import signs
+from antispam.protocols.signs import phrases
+from antispam.protocols.signs.lists import Brands, brands, lines
+from antispam.protocols.signs.phrases import Phrases
+from antispam.protocols.signs.words import words_of
+
+FOLDER = Path(signs.__file__).parent
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.txt")), ids=lambda file: file.name)
+def test_a_shipped_list_has_a_date(file):
+    assert re.search(r"as of 20\d\d-\d\d", file.read_text()[:400])
+
+
+def test_every_sign_has_points():
+    named = {name for file in FOLDER.glob("*.py") for name in re.findall(r'Sign\(\s*"([A-Z_]+)"', file.read_text())}
+    named |= {f"FRAUD_{family}" for family in phrases.shipped().families}
+    assert named <= set(TABLE)
+
+
+def test_every_test_of_a_sign_can_be_met():
+    checks = {"link_signs", "author_signs", "header_signs", "content_signs"}
+    sources = "".join(
+        file.read_text() for file in [*FOLDER.glob("*.py"), *(FOLDER.parents[1] / "checks").glob("*_signs.py")]
+    )
+    families = {f"FRAUD_{family}" for family in phrases.shipped().families}
+    missing = {name for name, one in TABLE.items() if one.check in checks and f'"{name}"' not in sources}
+    assert missing <= families
+
+
+def test_brands_own_their_domains_under_every_country_only():
+    (brand,) = Brands(["Shop: shop.*"]).named_in(("shop",))
+    assert brand.owns("shop.de")
+    assert brand.owns("mail.shop.co.uk")
+    assert not brand.owns("shop.xyz")
+    assert not brand.owns("shop.evil.example")
+
+
+@pytest.mark.parametrize("line", ["", "Shop", "Shop:", ": shop.example"])
+def test_a_brand_that_is_none(line):
+    with pytest.raises(ValueError, match=r"brand|expected"):
+        Brands([line])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "met"),
+    [
+        ("verify your account", "please VERIFY your Account!", True),
+        ("verify your account", "verify your bank account", False),
+        ("verify ... account", "verify your own bank account", True),
+        ("verify ... account", "verify that you own this bank account", False),
+        ("your/the parcel", "the parcel", True),
+        ("not/- paid", "paid", True),
+        ("# hours", "24 hours", True),
+        ("# hours", "many hours", False),
+        ("verif* now", "verification now", True),
+        ("dont delete", "don\u2019t delete", True),
+        ("konto bestatigen", "Konto best\u00e4tigen", True),
+        ("free money", "\U0001d41f\U0001d42b\U0001d41e\U0001d41e money", True),
+        ("your account", "y\u043eur acc\u043eunt", True),
+    ],
+)
+def test_a_phrase(pattern, text, met):
+    found = Phrases(["[KIND]", pattern]).found_in(words_of(text))
+    assert bool(found) is met
+
+
+def test_each_line_counts_once():
+    (found,) = Phrases(["[KIND]", "free money"]).found_in(words_of("free money, free money, free money"))
+    assert found.number == 1
+
+
+@given(st.text(max_size=300))
+def test_no_text_raises(text):
+    words = words_of(text)
+    phrases.shipped().found_in(words)
+    list(brands().named_in(words))
+
+
+def test_lists_have_no_line_twice():
+    for name in ("brands.txt", "phrases.txt"):
+        found = [line for line in lines(name) if not line.startswith("[")]
+        assert len(found) == len(set(found))
