@@ -19,7 +19,7 @@ from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Message, Recipient
 from antispam.mail.score import Hit, counted, told, total
-from antispam.mail.score_settings import ScoreSettings
+from antispam.mail.score_settings import Counts, ScoreSettings
 from antispam.mail.score_table import TABLE
 from antispam.mail.verdicts import Action, Verdict
 from antispam.settings import Mode
@@ -46,7 +46,8 @@ def collect(
     if from_our_users(message) and message.findings.get(OpinionFinding) is None:
         return None
     try:
-        hits = (*recipient.findings.hits(), *_learned(message, recipient, services))
+        others = recipient.findings.hits() if services.settings[Settings].counts is Counts.ALL else ()
+        hits = (*others, *_learned(message, recipient, services))
     except StoreError as error:
         return Finding(error=f"preferences: {error}")
     changes = {name.upper(): points for name, points in services.settings[Settings].points.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -19,6 +20,13 @@ def _points(text: str) -> float:
     return points
 
 
+class Counts(enum.StrEnum):
+    """Which tests count."""
+
+    ALL = "all"
+    LEARNER = "learner"
+
+
 @section("score")
 class ScoreSettings(CheckSettings):
     """[score]: what each test counts."""
@@ -27,6 +35,9 @@ class ScoreSettings(CheckSettings):
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the score can't be had: accept (without a score), tempfail or reject"
+    )
+    counts: Counts = option(
+        Counts.ALL, "which tests count: all, or learner (its opinion only, as before there was a score)"
     )
     points: Mapping[str, float] = option(
         {},

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from antispam.settings import ini
 from antispam.settings.declare import ANY, Option, options_of
 from antispam.settings.errors import Contradiction, SettingsError
+from antispam.settings.manners import defaults_of
 from antispam.settings.values import names, show
 
 T = TypeVar("T")
@@ -127,6 +128,8 @@ def _build(
         if (entry.section, entry.option) not in declared:
             _demand_known(entry, {**known, **declared})
         given[entry.section, entry.option] = entry
+    manner = given.get(("milter", "manner"))
+    otherwise = defaults_of(manner.value if manner is not None else "")
     by_class: dict[type, Any] = {}
     origins: list[Origin] = []
     for cls in classes:
@@ -141,7 +144,8 @@ def _build(
                 origins += found
                 continue
             key = option.section, option.name
-            values[option.field], origin = _value(option, given.get(key), defaults.get(key, option.default))
+            usual = option.read(otherwise[key]) if key in otherwise else option.default
+            values[option.field], origin = _value(option, given.get(key), defaults.get(key, usual))
             origins.append(origin)
         by_class[cls] = _made(cls, getattr(cls, "SECTION", ""), values, given)
     return Settings(by_class, tuple(origins))

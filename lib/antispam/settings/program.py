@@ -6,6 +6,7 @@ import enum
 from pathlib import Path
 
 from antispam.settings import option, section
+from antispam.settings.manners import Manner
 from antispam.settings.values import check_url, duration, mode_bits, positive, size
 
 
@@ -79,6 +80,11 @@ class ProgramSettings:
     untrapped_exception: ExceptionPolicy = option(
         ExceptionPolicy.TEMPFAIL,
         "when something goes wrong outside of the checks: continue (pass mail unchecked), tempfail or reject",
+    )
+    manner: Manner = option(
+        Manner.TODAY,
+        "which defaults hold for what the configuration does not say: today (docs/defaults.md), or bms (those of the original "
+        "and of version 0.2)",
     )
     observe: bool = option(
         False,

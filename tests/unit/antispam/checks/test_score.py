@@ -51,6 +51,10 @@ def test_a_test_whose_points_vary_is_scaled_to_what_the_administrator_gives_it()
     assert found(Hit("V", "", 4.0), config="[score]\nV = 4\n").total == 2.0
 
 
+def test_where_only_the_learner_counts_other_tests_are_left_out():
+    assert found(Hit("A", "seen"), config="[score]\ncounts = learner\n").tests == ()
+
+
 def test_a_test_that_is_switched_off_counts_nothing():
     assert found(Hit("V", "", 4.0), config="[score]\nV = 0\n").total == 0.0
 
