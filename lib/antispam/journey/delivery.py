@@ -72,7 +72,10 @@ class Delivery:
         decision = _not_edited(why)
         self._message.decisions.append(decision)
         spoken.log_decision(decision, self._subject)
-        return spoken.worded(decision, self._subject, self._program.errors_url)
+        return spoken.worded(decision, self._subject, self._errors_url(decision))
+
+    def _errors_url(self, decision: Decision) -> str:
+        return spoken.errors_url(decision, self._runner.journey, self._settings)
 
     def conclude(self, disposition: Disposition) -> Outcome:
         """Store what must be durable, and say what the MTA is told."""
@@ -87,7 +90,7 @@ class Delivery:
 
     def _say(self, decision: Decision) -> Verdict:
         self._ends.append(lambda: spoken.log_decision(decision, self._subject))
-        return spoken.worded(decision, self._subject, self._program.errors_url)
+        return spoken.worded(decision, self._subject, self._errors_url(decision))
 
     def _delivered_to_nobody(self, disposition: Disposition) -> Decision:
         """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client

@@ -283,7 +283,8 @@ class Session:
         return CONTINUE if refusal is None else self._say(refusal)
 
     def _say(self, decision: Decision, recipient: Recipient | None = None) -> Verdict:
-        return spoken.say(decision, self._subject(recipient), self._program.errors_url)
+        pages = spoken.errors_url(decision, self._runner.journey, self._services.settings)
+        return spoken.say(decision, self._subject(recipient), pages)
 
     def _delivery(self) -> Delivery:
         return Delivery(self._runner, self._recorder, self._subject(), lambda: self._services_for(Stage.END))

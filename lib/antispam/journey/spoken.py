@@ -6,16 +6,26 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+from antispam.journey.table import Journey
 from antispam.mail.decisions import Decision, accepted_by
 from antispam.mail.explanations import link
 from antispam.mail.message import Recipient
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Verdict
+from antispam.settings import Settings
+from antispam.settings.program import ProgramSettings
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
 _MAX_LOGGED = 20  # recipients
+
+
+def errors_url(decision: Decision, journey: Journey, settings: Settings) -> str:
+    """Where the pages are that explain refusals: a check may have its own, the rest have those of [milter]."""
+    row = journey.named(decision.check)
+    own = getattr(settings[row.check.Settings], "errors_url", "") if row is not None else ""
+    return str(own) or settings[ProgramSettings].errors_url
 
 
 def say(decision: Decision, subject: Subject, errors_url: str) -> Verdict:

@@ -93,7 +93,12 @@ class Journey:
             names.add(name)
             stage = row.stage
         self.rows = tuple(rows)
+        self._by_name = {_name(row.check): row for row in rows}
         self._by_stage = {stage: tuple(row for row in rows if row.stage is stage) for stage in Stage}
+
+    def named(self, name: str) -> Row | None:
+        """The row of that check; None for what decides without one."""
+        return self._by_name.get(name)
 
     def at(self, stage: Stage) -> tuple[Row, ...]:
         return self._by_stage[stage]

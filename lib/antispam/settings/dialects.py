@@ -328,7 +328,6 @@ BMS = Dialect(
         ("milter", "logdir"): "[logging] says where the log goes",
         ("greylist", "dbfile"): "the greylist is in the store; [greylist] mode = off switches it off",
         ("dspam", "whitelist_mx"): "servers that share a store know whom users write to",
-        ("spf", "errors_url"): "[milter] errors_url is for all refusals",
         ("gossip", "rep_db"): "reputations are in the store; `bms reputation import` reads the file",
         ("gossip", "qsize"): "messages are remembered for as long as [gossip] retain_messages says",
         ("gossip", "datadir"): "reputations are in the store",

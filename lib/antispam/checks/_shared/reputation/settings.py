@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from antispam.net.addresses import client_list
 from antispam.settings import CheckSettings, OnError, option, section
-from antispam.settings.values import duration, number
+from antispam.settings.values import check_url, duration, number
 from gossip import split_address
 
 MAX_PEERS = 8
@@ -55,6 +55,11 @@ class GossipSettings(CheckSettings):
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the store cannot answer: accept (go on without an opinion), tempfail or reject"
+    )
+    errors_url: str = option(
+        "",
+        "pages that explain refusals by reputation, if they are not those of [milter] errors_url",
+        check=check_url,
     )
     reject_below: float | None = option(
         None,

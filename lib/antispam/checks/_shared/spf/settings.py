@@ -6,7 +6,7 @@ import enum
 
 from antispam.net.addresses import host_list, is_hostname, normalize_domain
 from antispam.settings import CheckSettings, option, section
-from antispam.settings.values import boolean, not_negative
+from antispam.settings.values import boolean, check_url, not_negative
 
 MAX_FORWARDERS = 20  # each costs an SPF check of its own
 
@@ -48,6 +48,11 @@ class SpfSettings(CheckSettings):
         "end or at_once. end refuses a fail at the end of the message, unless a DKIM signature that matches From or MAIL "
         "FROM vouches for it (forwarders); at_once refuses it at RCPT. Domains that send no mail (v=spf1 -all) are "
         "refused at once either way",
+    )
+    errors_url: str = option(
+        "",
+        "pages that explain refusals by SPF, if they are not those of [milter] errors_url",
+        check=check_url,
     )
     best_guess: bool | str = option(
         False,
