@@ -145,12 +145,12 @@ JOURNEY = Journey([
         asks="is the message signed, and as it was when it was signed?"),
     Row(Stage.END, MESSAGE, arc, needs=("connection", "auth", "own_mail"),
         asks="is it sealed by servers that it came through, and did one whose word counts here see its author proved?"),
-    Row(Stage.END, MESSAGE, spf_fail, needs=("connection", "auth", "spf", "own_mail", "dkim", "arc"), accepted=Accepted.SKIP,
-        asks="SPF failed: does a signature or a seal vouch for the message all the same?"),
     Row(Stage.END, MESSAGE, dmarc, needs=("connection", "auth", "spf", "own_mail", "dkim", "arc"),
         asks="does it prove that it may use the domain in From, and what does that domain want if not?"),
     Row(Stage.END, MESSAGE, dnsbl, needs=("connection", "auth", "own_mail", "dkim"), accepted=Accepted.SKIP,
         asks="do lists know the client, a domain or a mailbox in it?"),
+    Row(Stage.END, MESSAGE, spf_fail, needs=("connection", "auth", "spf", "own_mail", "dkim", "arc"), accepted=Accepted.SKIP,
+        asks="SPF failed: does a signature or a seal vouch for the message all the same?"),
     Row(Stage.END, MESSAGE, author_domain, needs=("connection", "auth", "spf", "own_mail", "dkim"), accepted=Accepted.DECIDE,
         asks="does From name somebody whom this sender may name?"),
     Row(Stage.END, MESSAGE, impersonation,
@@ -292,6 +292,11 @@ main = make_group(
         Command("rules", "rules:rules_command", "The site's own tests of mail ([rules] file, docs/rules.md)."),
         Command(
             "dnsbl", "dnsbl:dnsbl_command", "The lists in the DNS that are asked about mail ([dnsbl], docs/dnsbl.md)."
+        ),
+        Command(
+            "dmarc",
+            "dmarc:dmarc_command",
+            "Aggregate reports of DMARC: post ours to the domains that want them, show those of others about ours.",
         ),
         Command("dkim", "dkim:dkim_command", "Make, publish, check and rotate the keys that sign."),
         Command(

@@ -154,6 +154,7 @@ DECLARES: list[Declares] = [dnsbl, rules]
 AFTERWARDS: list[LearnsAfterwards] = [impersonation, auto_whitelist, dsn, dspam, fingerprints]
 OFFENDED: list[CountsOffences] = [banned]
 CONCLUDED: list[Concludes] = [
+    dmarc,
     blacklisted,
     callback,
     greylist,
@@ -163,6 +164,7 @@ CONCLUDED: list[Concludes] = [
     words,
 ]
 TIDY: list[Tidies] = [
+    dmarc,
     impersonation,
     callback,
     fingerprints,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from antispam.checks._shared.dmarc_reports import DmarcReportSettings
+from antispam.checks._shared.dmarc_row import note_for_report
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
@@ -24,8 +26,10 @@ from antispam.protocols.dkim import DkimResult
 from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation, Identifier, evaluate
 from antispam.protocols.spf import Result
 from antispam.settings import CheckSettings, OnError, option, section
+from antispam.store.dmarc_results import DAY, purge
 
 NAME = "dmarc"
+ALSO_READS = (DmarcReportSettings,)
 OTHERWISE = (
     "`[dmarc] never` exempts an author domain, `mailing_lists` a list that breaks signatures, and `[spf] "
     "trusted_forwarder` a forwarder."
@@ -33,6 +37,7 @@ OTHERWISE = (
 Finding = DmarcFinding
 LOOKS_UP = True
 
+KEEP_DAYS = 7  # that results wait for `bms dmarc report`
 MAX_DOMAINS = 10  # of authors; people write one, and each costs up to eight look-ups
 
 
@@ -214,6 +219,21 @@ _TESTS = {
     Disposition.QUARANTINE: "DMARC_QUAR",
     Disposition.NONE: "DMARC_NONE",
 }
+
+
+def concluded(
+    finding: DmarcFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Whatever became of it is part of the aggregate report."""
+    if message is not None:
+        note_for_report(finding, connection, message, verdict, services)
+
+
+def tidy(services: Services) -> bool:
+    """Forget what nobody has reported for a week, a slice of it."""
+    if services.store is None:
+        return False
+    return purge(services.store, int(services.clock()) // DAY - KEEP_DAYS) > 0
 
 
 def points(finding: DmarcFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:

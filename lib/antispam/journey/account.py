@@ -193,6 +193,7 @@ _KINDS = {
     outbox.Kind.ORIGINAL: "the released message, unchanged, for {to}",
     outbox.Kind.ANSWER: "an answer to {to}",
     outbox.Kind.DSN: "a notice to {to}",
+    outbox.Kind.REPORT: "a DMARC report to {to}",
 }
 
 

@@ -11,6 +11,7 @@ import enum
 import re
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+from urllib.parse import unquote
 
 from antispam.deadline import Deadline
 from antispam.net.resolver import DNSTemporaryError, Lookup, RdType
@@ -21,6 +22,11 @@ _EXISTENCE: tuple[RdType, ...] = ("A", "AAAA", "MX")
 _TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=([\t\x20-\x7e]+)")
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _REPORT_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,!]+")
+_MAILTO = re.compile(r"mailto:([^?!\s]+)(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9#$&'*+/=^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}"
+)  # that needs no quotes in a header or at SMTP
+MAX_DESTINATIONS = 5
 E = TypeVar("E", bound=enum.StrEnum)
 
 
@@ -71,7 +77,7 @@ class _Testing(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a DMARC record says; the tags that RFC 9989 removed (pct, rf, ri) and those of reports are not kept.
+    """What a DMARC record says; the tags that RFC 9989 removed (pct, rf, ri) and those of failure reports are not kept.
 
     policy       p
     subdomains   sp, None where it is absent
@@ -80,6 +86,7 @@ class Record:
     strict_spf   aspf=s
     suffix       psd
     testing      t=y
+    rua          where aggregate reports are wanted: addresses of mailto URIs, the first MAX_DESTINATIONS
     problem      why the record's policy cannot be used, "" where it can
     """
 
@@ -90,6 +97,7 @@ class Record:
     strict_spf: bool = False
     suffix: Suffix = Suffix.UNKNOWN
     testing: bool = False
+    rua: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -114,6 +122,7 @@ def parse_record(text: bytes) -> Record | None:
         strict_spf=_one_of(_Alignment, tags.get("aspf")) is _Alignment.STRICT,
         suffix=_one_of(Suffix, tags.get("psd")) or Suffix.UNKNOWN,
         testing=_one_of(_Testing, tags.get("t")) is _Testing.YES,
+        rua=_destinations(tags.get("rua", "")),
     )
     if not wrong:
         return record
@@ -121,6 +130,14 @@ def parse_record(text: bytes) -> Record | None:
     usable = any(_REPORT_URI.match(uri.strip()) for uri in tags.get("rua", "").split(","))
     problem = "" if usable else f"the tag {wrong} has none of the values none, quarantine and reject"
     return dataclasses.replace(record, policy=Disposition.NONE, subdomains=None, missing=None, problem=problem)
+
+
+def _destinations(uris: str) -> tuple[str, ...]:
+    """The addresses of a list of URIs: mailto is the only scheme that is defined. A limit of the size behind `!`, which RFC
+    7489 had, is ignored."""
+    found = (_MAILTO.fullmatch(uri.strip()) for uri in uris.split(","))
+    addresses = (unquote(match[1], errors="replace") for match in found if match is not None)
+    return tuple(dict.fromkeys(one for one in addresses if _ADDRESS.fullmatch(one)))[:MAX_DESTINATIONS]
 
 
 def _one_of(kind: type[E], text: str | None) -> E | None:
@@ -287,6 +304,22 @@ def _judged(
         asked=asked.milder if record.testing else asked,
         testing=record.testing and asked is not Disposition.NONE,
     )
+
+
+def aligned_methods(
+    domain: str, identifiers: Iterable[Identifier], resolver: Lookup, deadline: Deadline
+) -> tuple[Found | None, frozenset[str]]:
+    """The record that holds for an author domain, and which of "spf" and "dkim" passed and are aligned with it. Raises
+    DNSTemporaryError."""
+    walked = walk(domain, resolver, deadline)
+    policy = walked.policy
+    record = policy.record if policy is not None else Record()
+    methods = set()
+    for one in identifiers:
+        strict = record.strict_spf if one.method == "spf" else record.strict_dkim
+        if one.passed and one.method not in methods and _is_aligned(one.domain, walked, strict, resolver, deadline):
+            methods.add(one.method)
+    return policy, frozenset(methods)
 
 
 def same_organization(domain: str, author: str, resolver: Lookup, deadline: Deadline) -> bool:

@@ -35,6 +35,7 @@ class Kind(enum.StrEnum):
     ORIGINAL = "original"  # the same with all that is dangerous in it, as an administrator wanted it
     ANSWER = "answer"  # what we say to one of our users
     DSN = "dsn"  # what we say to a stranger about his mail
+    REPORT = "report"  # an aggregate report of DMARC
 
 
 class State(enum.StrEnum):

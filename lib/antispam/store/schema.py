@@ -300,3 +300,15 @@ web_session = sa.Table(
     sa.Column("account", exact_text(255), nullable=False, index=True),
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
+
+# One message under DMARC, for the aggregate report of the day to the domain that published the policy.
+dmarc_result = sa.Table(
+    "dmarc_result",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("day", sa.Integer, nullable=False),  # since the epoch, in UTC
+    sa.Column("domain", sa.String(255), nullable=False),
+    sa.Column("published", sa.Text, nullable=False),  # JSON
+    sa.Column("record", sa.Text, nullable=False),  # JSON
+    sa.Index("dmarc_result_report", "day", "domain"),
+)

@@ -65,10 +65,10 @@ def dkim(domain: str, passed: bool = True) -> Identifier:
         (b"v=DMARC1; p=reject; pct=0; rf=afrf; ri=3600; unknown=x", Record(policy=REJECT)),
         (b"v=DMARC1; p=reject; p=none", Record(policy=REJECT)),
         (b"v=DMARC1; p=reject; broken; =; sp; \x00=\xff; t=\xff", Record(policy=REJECT)),
-        (b"v=DMARC1; rua=mailto:a@example.org", Record()),
+        (b"v=DMARC1; rua=mailto:a@example.org", Record(rua=("a@example.org",))),
         # Policies that can't be understood ask for nothing where there is an address for reports (section 4.10.1).
-        (b"v=DMARC1; p=rejct; rua=mailto:a@example.org", Record()),
-        (b"v=DMARC1; p=reject; sp=x; rua=nonsense,mailto:a@example.org!10m", Record()),
+        (b"v=DMARC1; p=rejct; rua=mailto:a@example.org", Record(rua=("a@example.org",))),
+        (b"v=DMARC1; p=reject; sp=x; rua=nonsense,mailto:a@example.org!10m", Record(rua=("a@example.org",))),
     ],
 )
 def test_a_record_says_what_its_tags_say(text: bytes, expected: Record) -> None:

@@ -1,0 +1,184 @@
+"""Reports that others sent: zip, gzip, XML, or whole messages; of RFC 9990 and of the older form (RFC 7489 appendix C).
+
+They come from strangers: sizes are bounded, and a document with entities or a DTD is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import email
+import email.policy
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from email.message import EmailMessage
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from antispam.text import from_wire
+
+MAX_FILE = 20 << 20  # octets of a file
+MAX_XML = 64 << 20  # octets of a document, unpacked
+MAX_DOCUMENTS = 100  # of a file
+MAX_ROWS = 500_000
+_CHUNK = 1 << 20
+
+
+class UnreadableReport(ValueError):
+    """The file is no report, or one that isn't safe to read; the text says why and is safe to print."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """A row. `disposition`, `dkim` and `spf` as the reporter evaluated them; the last two with alignment."""
+
+    ip: str
+    count: int
+    disposition: str
+    dkim: str
+    spf: str
+    header_from: str
+    envelope_from: str
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        return "pass" in (self.dkim, self.spf)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Received:
+    """A report. `begin` and `end` in seconds since the epoch; 0 where they can't be read."""
+
+    org_name: str
+    report_id: str
+    domain: str
+    policy: str
+    begin: int
+    end: int
+    sources: tuple[Source, ...]
+
+
+def read_file(content: bytes) -> tuple[Received, ...]:
+    """All reports in a file, whatever its name is. Raises UnreadableReport."""
+    if len(content) > MAX_FILE:
+        raise UnreadableReport(f"larger than {MAX_FILE >> 20} MB")
+    found: list[Received] = []
+    for document in _documents(content):
+        if len(found) >= MAX_DOCUMENTS:
+            raise UnreadableReport(f"more than {MAX_DOCUMENTS} reports in it")
+        found.append(_report(document))
+    if not found:
+        raise UnreadableReport("there is no report in it")
+    return tuple(found)
+
+
+def _documents(content: bytes) -> Iterator[bytes]:
+    if content.startswith(b"\x1f\x8b"):
+        yield _gunzipped(content)
+    elif content.startswith(b"PK\x03\x04"):
+        yield from _unzipped(content)
+    elif content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        yield content
+    else:
+        yield from _attached(content)
+
+
+def _gunzipped(content: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        text = unpacker.decompress(content, MAX_XML + 1)
+    except zlib.error:
+        raise UnreadableReport("damaged gzip") from None
+    if len(text) > MAX_XML or not unpacker.eof:
+        raise UnreadableReport(f"larger than {MAX_XML >> 20} MB unpacked" if len(text) > MAX_XML else "damaged gzip")
+    return text
+
+
+def _unzipped(content: bytes) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for entry in archive.infolist()[: MAX_DOCUMENTS + 1]:
+                if entry.is_dir():
+                    continue
+                with archive.open(entry) as file:
+                    text = file.read(MAX_XML + 1)
+                if len(text) > MAX_XML:
+                    raise UnreadableReport(f"larger than {MAX_XML >> 20} MB unpacked")
+                yield text
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise UnreadableReport(f"damaged or encrypted zip: {from_wire(str(error), 100)}") from None
+
+
+def _attached(content: bytes) -> Iterator[bytes]:
+    message = email.message_from_bytes(content, _class=EmailMessage, policy=email.policy.SMTP)
+    for part in message.walk():
+        if part.is_multipart():
+            continue
+        payload = part.get_payload(decode=True)
+        if isinstance(payload, bytes) and payload.startswith((b"\x1f\x8b", b"PK\x03\x04")):
+            yield from _documents(payload)
+        elif isinstance(payload, bytes) and part.get_content_subtype() == "xml":
+            yield payload
+
+
+def _report(document: bytes) -> Received:
+    try:
+        root = fromstring(document, forbid_dtd=True)
+    except DefusedXmlException:
+        raise UnreadableReport("the document has a DTD or entities, which no honest report has") from None
+    except (ParseError, ValueError, LookupError, RecursionError) as error:
+        raise UnreadableReport(f"not well-formed XML: {from_wire(str(error), 100)}") from None
+    if _name(root) != "feedback":
+        raise UnreadableReport("no DMARC report: the document is no feedback")
+    meta, policy = _child(root, "report_metadata"), _child(root, "policy_published")
+    dates = _child(meta, "date_range")
+    rows = [one for one in root if _name(one) == "record"]
+    if len(rows) > MAX_ROWS:
+        raise UnreadableReport(f"more than {MAX_ROWS} rows")
+    return Received(
+        org_name=_said(meta, "org_name"),
+        report_id=_said(meta, "report_id"),
+        domain=_said(policy, "domain"),
+        policy=_said(policy, "p"),
+        begin=_number(dates, "begin"),
+        end=_number(dates, "end"),
+        sources=tuple(map(_source, rows)),
+    )
+
+
+def _source(record: Element) -> Source:
+    row, identifiers = _child(record, "row"), _child(record, "identifiers")
+    evaluated = _child(row, "policy_evaluated")
+    return Source(
+        ip=_said(row, "source_ip"),
+        count=_number(row, "count"),
+        disposition=_said(evaluated, "disposition"),
+        dkim=_said(evaluated, "dkim"),
+        spf=_said(evaluated, "spf"),
+        header_from=_said(identifiers, "header_from"),
+        envelope_from=_said(identifiers, "envelope_from"),
+        reason=_said(_child(evaluated, "reason"), "type"),
+    )
+
+
+def _name(element: Element) -> str:
+    """Without its namespace: the older form has none, and some reporters write another one."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _child(element: Element | None, name: str) -> Element | None:
+    return next((one for one in (element if element is not None else ()) if _name(one) == name), None)
+
+
+def _said(element: Element | None, name: str) -> str:
+    child = _child(element, name)
+    return from_wire((child.text or "").strip(), 255) if child is not None else ""
+
+
+def _number(element: Element | None, name: str) -> int:
+    text = _said(element, name)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0
