@@ -51,7 +51,6 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "feedback": REPORT,
     "blacklisted": {"sender": "win@spam.example"},
     "login_domain": {"login": "ann"},
-    "rates": {"login": "ann"},
     "srs": {"sender": "", "recipients": ("bob@signed.example",)},
     "private_relay": {"recipients": ("x@private.example",)},
     "known_user": {"recipients": ("carl@known.example",)},
@@ -134,6 +133,8 @@ keys = example.net s1 {folder}/key
 seal = all
 [antivirus]
 clamd = local:{folder}/clamd
+[rates]
+client = 100000
 [dnsbl]
 zones = list
 [dnsbl list]
