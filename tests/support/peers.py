@@ -34,15 +34,23 @@ class UnavailableError(Exception):
     """A peer can't be had on this machine; the text says why."""
 
 
+OPENDMARC = ("opendmarc", "libopendmarc2", "libspf2-2", "libbsd0", "libmd0", "libmilter1.0.1", "publicsuffix")
+
+
 def opendkim_folder() -> Path:
     """The folder with Debian's opendkim, unpacked. Raises UnavailableError."""
-    folder = CACHE / "opendkim"
+    return _unpacked("opendkim", PACKAGES)
+
+
+def _unpacked(name: str, packages: Sequence[str]) -> Path:
+    """The folder with Debian's packages, unpacked. Raises UnavailableError."""
+    folder = CACHE / name
     if not (folder / "ready").exists():
         if shutil.which("apt-get") is None:
-            raise UnavailableError("opendkim is fetched with apt-get, which this system has not")
+            raise UnavailableError(f"{name} is fetched with apt-get, which this system has not")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *PACKAGES], folder)
+        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages], folder)
         for package in folder.glob("*.deb"):
             _run(["dpkg", "-x", str(package), str(folder)], folder)
             package.unlink()
@@ -98,6 +106,20 @@ def opendkim(options: str, files: dict[str, str] | None = None) -> Recipe:
         files or {},
         {"LD_LIBRARY_PATH": f"{library}:{folder}/usr/lib"},
     )
+
+
+def opendmarc() -> Recipe:
+    """opendmarc, which believes the results of mx.example.test and only says what it finds. It asks the name server of
+    /etc/resolv.conf, so it needs a private network. Raises UnavailableError."""
+    folder = _unpacked("opendmarc", OPENDMARC)
+    (library,) = folder.glob("usr/lib/*-linux-gnu")
+    conf = (
+        "Socket local:{socket}\nUMask 000\nBackground no\nSyslog no\nPidFile {dir}/pid\nAuthservID mx.example.test\n"
+        "TrustedAuthservIDs mx.example.test\nRejectFailures no\nSPFSelfValidate no\n"
+        f"PublicSuffixList {folder}/usr/share/publicsuffix/public_suffix_list.dat\n"
+    )
+    command = (str(folder / "usr/sbin/opendmarc"), "-f", "-c", "{conf}")
+    return Recipe(command, conf, {}, {"LD_LIBRARY_PATH": f"{library}:{folder}/usr/lib:{folder}/lib/{library.name}"})
 
 
 # What a real machine would have: a name server (in /etc/resolv.conf), and a syslog that takes messages.
