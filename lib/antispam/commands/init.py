@@ -219,6 +219,8 @@ def configuration(answers: Answers, now: float) -> str:
     if answers.strictness is Strictness.OBSERVE:
         sections["milter"] += ["# Nothing is refused, delayed or changed: the log says what would be.", "observe = yes"]
     sections["dsn"] = [f"sender = {answers.postmaster}"]
+    sections["impersonation"] = [f"domains = {', '.join(answers.domains)}"]
+    sections["rates"] = ["# Who hears of a login that was stopped.", f"postmaster = {answers.postmaster}"]
     if answers.quarantine != MAILBOX:
         sections["dspam"] = ["spam_action = quarantine"]
     if answers.quarantine not in (MAILBOX, STORE):

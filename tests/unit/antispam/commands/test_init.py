@@ -51,6 +51,8 @@ def test_only_what_differs_from_the_defaults_is_written(bms):
         ("milter", "internal_domains"): "example.com, example.org",
         ("milter", "socket"): "local:/var/spool/postfix/bms/bms.sock",
         ("dsn", "sender"): "pm@example.com",
+        ("impersonation", "domains"): "example.com, example.org",
+        ("rates", "postmaster"): "pm@example.com",
     }
     assert len(bms.file.read_text().splitlines()) < 20
 
