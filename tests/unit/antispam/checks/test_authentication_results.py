@@ -13,6 +13,7 @@ from antispam.mail.access_map import parse_text
 from antispam.mail.connection import Connection
 from antispam.mail.draft import ChangeHeader, Draft, Edit, InsertHeader
 from antispam.mail.evidence import (
+    ArcFinding,
     AuthFinding,
     AuthorPolicy,
     ClientClass,
@@ -24,6 +25,7 @@ from antispam.mail.evidence import (
 )
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message
+from antispam.protocols.arc import ArcResult
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation
 from antispam.protocols.spf import Result, SpfResult
@@ -92,6 +94,27 @@ def test_the_null_reverse_path_is_reported_by_its_helo_name() -> None:
 
 def test_an_unsigned_message_is_dkim_none() -> None:
     assert written(DkimFinding()) == ["mx.example.com;", "dkim=none"]
+
+
+@pytest.mark.parametrize("result", ["pass", "fail", "temperror", "permerror"])
+def test_iprev_is_told_with_the_address_of_the_client(result: str) -> None:
+    assert written(ConnectionFinding(iprev=result)) == ["mx.example.com;", f"iprev={result} policy.iprev=192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (ArcFinding(result=ArcResult.PASS), "arc=pass"),
+        (
+            ArcFinding(result=ArcResult.FAIL, reason='a "seal" does not fit'),
+            'arc=fail reason="a \\"seal\\" does not fit"',
+        ),
+        (ArcFinding(result=ArcResult.TEMPERROR, reason="key look-up failed"), 'arc=fail reason="key look-up failed"'),
+    ],
+)
+def test_the_state_of_a_chain_is_told_in_the_words_of_the_standard(finding: ArcFinding, expected: str) -> None:
+    """RFC 8617 section 10.1 knows none, pass and fail."""
+    assert written(finding) == ["mx.example.com;", expected]
 
 
 def dmarc_of(*authors: AuthorPolicy, **more: Any) -> DmarcFinding:

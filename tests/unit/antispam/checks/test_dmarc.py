@@ -9,6 +9,7 @@ import pytest
 from antispam.checks import dmarc
 from antispam.deadline import Deadline
 from antispam.mail.evidence import (
+    ArcFinding,
     AuthFinding,
     ClientClass,
     ConnectionFinding,
@@ -19,6 +20,7 @@ from antispam.mail.evidence import (
 )
 from antispam.mail.message import Body
 from antispam.mail.verdicts import Action, Verdict
+from antispam.protocols.arc import ArcResult
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.dmarc import Disposition, DmarcResult
 from antispam.protocols.spf import Result, SpfResult
@@ -297,6 +299,15 @@ def test_a_mailing_list_that_is_proved_may_break_signatures(proof: Any) -> None:
 def test_a_mailing_list_that_is_only_claimed_opens_no_door() -> None:
     claimed = spf_of("lists.example", "softfail")
     assert judged("a@bank.example", spf=claimed, config="mailing_lists = lists.example")[1].action is Action.REJECT
+
+
+def test_what_a_trusted_sealer_saw_proved_is_not_refused() -> None:
+    seen = ArcFinding(result=ArcResult.PASS, trusted="lists.example", authors=("bank.example",))
+    finding, verdict = judged("a@bank.example", found=[seen])
+    assert (only(finding).overridden, verdict.action) == ("arc lists.example", Action.CONTINUE)
+    other = ArcFinding(result=ArcResult.PASS, trusted="lists.example", authors=("other.example",))
+    assert judged("a@bank.example", found=[other])[1].action is Action.REJECT
+    assert judged("a@bank.example", found=[seen], config="always = bank.example")[1].action is Action.REJECT
 
 
 def test_a_rule_for_the_author_goes_before_one_for_the_way() -> None:

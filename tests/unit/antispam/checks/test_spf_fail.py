@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from antispam.checks import spf_fail
-from antispam.mail.evidence import DkimFinding, SpfFailFinding, SpfFinding
+from antispam.mail.evidence import ArcFinding, DkimFinding, SpfFailFinding, SpfFinding
 from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import Action, Verdict
+from antispam.protocols.arc import ArcResult
 from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
 from support import checking
@@ -86,6 +87,23 @@ def test_a_signature_that_does_not_pass_vouches_for_nothing(result: str) -> None
     verdict = judged(letter(signed("bank.example", result)))
     assert verdict is not None
     assert verdict.action is Action.REJECT
+
+
+@pytest.mark.parametrize(
+    ("arc", "action"),
+    [
+        (ArcFinding(result=ArcResult.PASS, trusted="lists.example", sender="bank.example"), Action.CONTINUE),
+        (ArcFinding(result=ArcResult.PASS, trusted="lists.example", authors=("bank.example",)), Action.CONTINUE),
+        (ArcFinding(result=ArcResult.PASS, trusted="lists.example"), Action.REJECT),
+        (ArcFinding(result=ArcResult.PASS, sealers=("evil.example",)), Action.REJECT),
+    ],
+)
+def test_a_trusted_sealer_vouches_for_what_it_saw_proved(arc: ArcFinding, action: Action) -> None:
+    it = letter(DkimFinding())
+    it.findings.add(arc)
+    verdict = judged(it)
+    assert verdict is not None
+    assert verdict.action is action
 
 
 def test_of_several_authors_a_signature_of_one_is_not_enough() -> None:
