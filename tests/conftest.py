@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from support.mta_runner import MtaRunner
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--mutations", type=int, default=1500, help="messages on which compiled code is compared with its reference"
+    )
+
+
 def pytest_configure() -> None:
     _work_in_memory()
     # A shell that runs the tests in the background has them, and every program that they start, ignore Ctrl-C.

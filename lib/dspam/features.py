@@ -11,14 +11,21 @@ Time and memory stay bounded whatever is sent, and nothing raises on any input.
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_right
 from itertools import accumulate, islice
 
 import numpy as np
 import numpy.typing as npt
 
 from dspam.disguise import MAX_LENGTH, joined, readings
-from dspam.hashing import MAX_BUFFER, Keys, mix, salt, slice_hashes, to_keys
+from dspam.hashing import BASE, MAX_BUFFER, TABLE, Keys, mix, salt, slice_hashes, to_keys
 from dspam.reading import UNSEEN, Document, read
+
+try:
+    from dspam import _cutting
+except ImportError:  # it could not be compiled here: all is done in Python, more slowly
+    _cutting = None  # type: ignore[assignment]
 
 HEADER, WORD, PAIR, STRUCTURE = range(4)
 VERSION = 2
@@ -55,6 +62,11 @@ _ONE, _THREE, _NO_KIND = np.uint64(1), np.uint64(3), np.int64(-4)
 _KINDS, _PAIR = np.array([HEADER, STRUCTURE], dtype=np.int64), np.array([PAIR], dtype=np.int64)
 
 
+TABLES = (TABLE.tobytes(), BASE, _CLASS, _FOLD, _IS_ODD.tobytes())
+if _cutting:
+    _cutting.prepare(*TABLES)
+
+
 class _Cut:
     """A document cut into what is hashed: facts of the header, facts of the structure, words, pairs of words.
 
@@ -64,15 +76,11 @@ class _Cut:
     """
 
     def __init__(self, document: Document) -> None:
-        self.facts = [*document.header, *document.structure]
+        self.facts, self.headers = _facts(document)
         fact_ends = np.fromiter(map(len, self.facts), dtype=np.intp, count=len(self.facts)).cumsum()
-        if self.facts and fact_ends[-1] > _MAX_FACT_OCTETS:
-            fact_ends = fact_ends[: int(fact_ends.searchsorted(_MAX_FACT_OCTETS, side="right"))]
-            del self.facts[len(fact_ends) :]
-        self.headers = min(len(document.header), len(self.facts))
         told = b"".join(self.facts)
         texts = document.texts
-        text = (b"\n".join([text for _, text in texts]) + b"\n")[: MAX_BUFFER - _MAX_NEW_OCTETS - len(told)]
+        text = _text(texts, len(told))
         words = _Words(text, [len(text) for _, text in texts])
         self.buffer = told + text.translate(_FOLD) + b"".join(words.new)
         self.starts = words.starts + len(told)
@@ -200,16 +208,11 @@ class _Words:
 
     def _read_signs(self, alone: Mask, paired: Mask) -> None:
         """Find words with "@" for "a"; addresses are none."""
-        if b"@" not in self.text:
-            return
         starts = self.starts.take(self.own)
-        for found in islice(_AT_SIGNS.finditer(self.text), _MAX_SIGNS):
-            at, high = found.span()
-            before = _BEFORE_AT.search(self.text[max(0, at - 2 * MAX_LENGTH) : at])
-            low = at - len(before[0]) if before else at
+        for low, high in _signs(self.text):
             first, last = starts.searchsorted((low, high)).tolist()
-            if found[1] or first == last or high - low > 2 * MAX_LENGTH:
-                continue  # an address, or nothing that could be a word
+            if first == last:
+                continue  # nothing that could be a word
             new = self._add(joined(self.text[low:high], b"@"), int(self.owners[self.own[first]]))
             self._replace(first, last, new, alone, paired)
 
@@ -253,6 +256,31 @@ class _Words:
             self.ends[word] = end
 
 
+def _facts(document: Document) -> tuple[list[bytes], int]:
+    """The facts that are hashed, and how many of them are of the header."""
+    facts = [*document.header, *document.structure]
+    if sum(map(len, facts)) > _MAX_FACT_OCTETS:
+        del facts[bisect_right(list(accumulate(map(len, facts))), _MAX_FACT_OCTETS) :]
+    return facts, min(len(document.header), len(facts))
+
+
+def _text(texts: list[tuple[bytes, bytes]], told: int) -> bytes:
+    """All texts, with a line feed behind each, as far as they fit beside the octets of the facts."""
+    return (b"\n".join([text for _, text in texts]) + b"\n")[: MAX_BUFFER - _MAX_NEW_OCTETS - told]
+
+
+def _signs(text: bytes) -> list[tuple[int, int]]:
+    """Where words stand that have "@" for "a": start and end. Addresses are none."""
+    found = []
+    for sign in islice(_AT_SIGNS.finditer(text), _MAX_SIGNS) if b"@" in text else ():
+        at, high = sign.span()
+        before = _BEFORE_AT.search(text[max(0, at - 2 * MAX_LENGTH) : at])
+        low = at - len(before[0]) if before else at
+        if not sign[1] and high - low <= 2 * MAX_LENGTH:
+            found.append((low, high))
+    return found
+
+
 def _in_pieces(chain: bytes, sign: int) -> bool:
     pieces = chain.split(bytes([sign]))
     return len(pieces) <= 12 and min(map(len, pieces)) <= 3
@@ -265,6 +293,23 @@ def extract(message: bytes) -> Keys:
 
 def keys_of(document: Document) -> Keys:
     """The same of a message that was read already."""
+    return compiled_keys_of(document) if _cutting else reference_keys_of(document)
+
+
+def compiled_keys_of(document: Document) -> Keys:
+    """The same by _cutting.c."""
+    facts, headers = _facts(document)
+    places = [place for place, _ in document.texts]
+    text = _text(document.texts, sum(map(len, facts)))
+    lengths = array("q", [len(text) for _, text in document.texts])
+    beside = bytes([place in UNSEEN for place in places])
+    salts = array("Q", map(salt, places))
+    found = _cutting.keys(facts, headers, text, lengths, salts, beside, _signs(text), _MAX_NEW_OCTETS, readings, joined)
+    return np.frombuffer(found, dtype=np.int64)
+
+
+def reference_keys_of(document: Document) -> Keys:
+    """The same in Python: what a message's keys are is said here."""
     keys = _Cut(document).keys()
     keys.sort()
     fresh = np.empty(len(keys), dtype=bool)
@@ -275,7 +320,9 @@ def keys_of(document: Document) -> Keys:
 
 def author_key(address: str) -> int:
     """The key of the fact that a message is from this address, as extract() has it."""
-    return int(_Cut(Document(header=[b"from " + address.lower().encode("utf-8", "surrogateescape")])).keys()[0])
+    fact = (b"from " + address.lower().encode("utf-8", "surrogateescape"))[:_MAX_FACT_OCTETS]
+    hashed = slice_hashes(np.frombuffer(fact, dtype=np.uint8), _FIRST, _FIRST + len(fact))
+    return int((to_keys(hashed) & _NO_KIND | HEADER)[0])
 
 
 def names(message: bytes) -> dict[int, str]:

@@ -23,8 +23,8 @@ Positions = npt.NDArray[np.intp]
 MAX_BUFFER = 1 << 17
 _27, _30, _31 = np.uint64(27), np.uint64(30), np.uint64(31)
 _FIRST_FACTOR, _SECOND_FACTOR = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_BASE = 0x9E3779B97F4A7C15 | 1
-_INVERSE = pow(_BASE, -1, 1 << 64)
+BASE = 0x9E3779B97F4A7C15 | 1
+_INVERSE = pow(BASE, -1, 1 << 64)
 
 
 def _powers(base: int) -> Words:
@@ -43,9 +43,9 @@ def salt(name: bytes) -> int:
     return int.from_bytes(blake2b(name, digest_size=8).digest(), "little")
 
 
-_POWERS = _powers(_BASE)
+_POWERS = _powers(BASE)
 _INVERSES = _powers(_INVERSE)
-_TABLE = _random_table()
+TABLE = _random_table()
 
 
 def mix(words: Words) -> Words:
@@ -61,7 +61,7 @@ def mix(words: Words) -> Words:
 def slice_hashes(buffer: npt.NDArray[np.uint8], starts: Positions, ends: Positions) -> Words:
     """The hash of each buffer[start:end]; the buffer has at most MAX_BUFFER bytes."""
     sums = np.zeros(len(buffer) + 1, dtype=np.uint64)
-    terms = _TABLE.take(buffer)
+    terms = TABLE.take(buffer)
     terms *= _POWERS[: len(buffer)]
     terms.cumsum(out=sums[1:])
     hashes: Words = sums.take(ends)

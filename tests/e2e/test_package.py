@@ -83,12 +83,17 @@ def test_the_wheel_holds_all_of_lib_the_program_and_its_data(sources: Path, whee
     """A module added to lib, or a migration to sql, is in the wheel without being named anywhere."""
     with zipfile.ZipFile(wheel) as opened:
         packed = set(opened.namelist())
-    building = {"_libmilter/build.py", "_libmilter/hatch_build.py"}
+    building = {"_libmilter/build.py", "_libmilter/hatch_build.py", "dspam/build.py"}
     assert _files_below(sources / "lib") - packed == building
     assert _files_below(sources / "sql", "antispam/shipped/sql/") <= packed
-    compiled = "_libmilter/_binding" + sysconfig.get_config_var("EXT_SUFFIX")
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
     programs = {"bms.py", "spfmilter.py", "dkim_milter.py"}
-    assert {*programs, "antispam/shipped/milter.cfg", compiled} <= packed
+    assert {
+        *programs,
+        "antispam/shipped/milter.cfg",
+        "_libmilter/_binding" + suffix,
+        "dspam/_cutting" + suffix,
+    } <= packed
     top = {name.partition("/")[0] for name in packed}
     assert top == {path.name for path in (sources / "lib").iterdir()} | {*programs, _metadata_folder(packed)}
 

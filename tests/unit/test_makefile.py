@@ -33,6 +33,9 @@ case "$*" in
     --version) echo "Python 3.11.2" ;;
 esac
 """
+COMPILED = (
+    "pyproject.toml", "lib/_libmilter/build.py", "lib/_libmilter/trampolines.c", "lib/dspam/build.py", "lib/dspam/_cutting.c"
+)  # fmt: skip
 TOOLS = ["sh", "cat", "cksum", "cp", "dirname", "flock", "grep", "head", "ls", "mkdir", "rm", "tail", "touch"]
 
 
@@ -46,7 +49,7 @@ class Checkout:
             (self._bin / tool).symlink_to(str(shutil.which(tool)))
         self.command("id", "echo 1000")
         self.command("apt-get", 'echo "apt-get $*" >>asked')
-        for name in ("scripts/setup", "pyproject.toml", "lib/_libmilter/build.py", "lib/_libmilter/trampolines.c"):
+        for name in ("scripts/setup", *COMPILED):
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, target)
@@ -139,7 +142,7 @@ def test_what_pip_comes_to_is_shown_while_it_works(machine: Checkout) -> None:
     assert " cffi" in machine.setup().stderr
 
 
-@pytest.mark.parametrize("changed", ["pyproject.toml", "lib/_libmilter/build.py", "lib/_libmilter/trampolines.c"])
+@pytest.mark.parametrize("changed", COMPILED)
 def test_a_change_of_what_is_installed_or_compiled_installs_again(machine: Checkout, changed: str) -> None:
     machine.asked()
     path = machine.path / changed

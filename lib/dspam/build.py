@@ -1,0 +1,30 @@
+"""How _cutting.c is compiled: as setuptools compiles any extension module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+
+SOURCE = Path(__file__).parent / "_cutting.c"
+
+
+def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:
+    """Compile below `folder`, with more flags for compiler and linker, and return the shared object.
+
+    Raises what setuptools raises where there is no compiler, or no Python.h.
+    """
+    module = Extension(
+        "dspam._cutting", [str(SOURCE)], extra_compile_args=["-O2", "-std=c11", *flags], extra_link_args=list(flags)
+    )
+    command = build_ext(Distribution({"name": "dspam", "ext_modules": [module]}))
+    command.build_lib = str(folder / "built")
+    command.build_temp = str(folder / "temporary")
+    command.ensure_finalized()
+    command.run()
+    return Path(command.get_ext_fullpath("dspam._cutting"))
+
+
+if __name__ == "__main__":
+    print(compile_cutting(Path(__file__).parent))
