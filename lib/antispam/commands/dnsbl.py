@@ -10,9 +10,9 @@ from typing import NamedTuple
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from antispam.checks._shared.dnsbl.settings import About, DnsblSettings, DnsList
+from antispam.commands.tables import table_of
 from antispam.deadline import Deadline
 from antispam.net.addresses import parse_ip
 from antispam.net.dns_answers import Answer, Lookup, Question, lookup_all
@@ -100,7 +100,7 @@ def _judged(one: DnsList, found: Mapping[Question, Answer]) -> tuple[bool, str]:
 
 
 def _show(tried: Sequence[Tried]) -> None:
-    table = Table("list", "zone", "asked about", "")
+    table = table_of("list", "zone", "asked about", "")
     for one in tried:
         about = ", ".join(one.list.zone.about)
         told = escape(one.told)

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from antispam.commands import list_files
 from antispam.commands.list_files import GREYLIST
+from antispam.commands.tables import table_of
 from antispam.net.addresses import is_hostname, normalize_domain
 from antispam.service.application import Program, load_settings, opened_store
 from antispam.settings.values import duration
@@ -182,7 +183,7 @@ def _values(entry: Entry) -> dict[str, Any]:
 
 
 def _table(entries: Iterable[Entry]) -> Table:
-    table = Table("kind", "name", "reason", "by", "since", "until", "times")
+    table = table_of("kind", "name", "reason", "by", "since", "until", "times")
     for entry in entries:
         cells = (
             entry.kind.value,

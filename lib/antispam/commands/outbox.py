@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from antispam.commands.tables import table_of
 from antispam.service.application import Program, load_settings, opened_store
 from antispam.service.courier import NotWaiting, send_now
 from antispam.settings.outbox import OutboxSettings
@@ -173,7 +174,7 @@ def _values(entry: Entry) -> dict[str, Any]:
 
 
 def _table(entries: list[Entry]) -> Table:
-    table = Table("number", "state", "kind", "reference", "to", "tries", "next try", "last error")
+    table = table_of("number", "state", "kind", "reference", "to", "tries", "next try", "last error")
     for entry in entries:
         cells = (
             str(entry.id),

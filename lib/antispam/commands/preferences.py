@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from antispam.commands.tables import table_of
 from antispam.learning.people import People
 from antispam.learning.preferences import PREFERENCES, read_preference, resolved, spelling
 from antispam.learning.settings import DspamSettings
@@ -83,7 +83,7 @@ def preferences_command(program: Program) -> click.Group:
         if not found and not groups:
             click.echo("Nothing was set: what milter.cfg says holds for everybody.")
             return
-        table = Table("for", "preference", "value")
+        table = table_of("for", "preference", "value")
         for one in found:
             table.add_row(*(for_log(text) for text in (f"{one.scope} {one.owner}".strip(), one.name, one.value)))
         for user, name in sorted(groups.items()):
@@ -104,7 +104,7 @@ def preferences_command(program: Program) -> click.Group:
                 QuarantineSettings: resolved(settings[QuarantineSettings], found),
             }
         where = {one.name: f"{one.scope} {one.owner}".strip() for one in found}
-        table = Table("preference", "value", "from")
+        table = table_of("preference", "value", "from")
         for preference, (cls, option) in PREFERENCES.items():
             value = show(getattr(effective[cls], option.field), option.read)
             table.add_row(preference, for_log(value), for_log(where.get(preference, "milter.cfg")))

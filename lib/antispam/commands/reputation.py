@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from antispam.checks._shared.reputation.settings import GossipSettings
+from antispam.commands.tables import table_of
 from antispam.net.addresses import normalize_domain
 from antispam.service import logs
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
@@ -228,7 +229,9 @@ def _values(name: str, made: Observations, now: float) -> dict[str, Any]:
 
 
 def _table(chosen: list[tuple[str, Observations]], now: float) -> Table:
-    table = Table("identity", "reputation", "confidence", "spam", "ham", "honest share, oldest to newest", "last seen")
+    table = table_of(
+        "identity", "reputation", "confidence", "spam", "ham", "honest share, oldest to newest", "last seen"
+    )
     for name, made in chosen:
         cells = (
             for_log(name),
