@@ -45,8 +45,9 @@ def collect(
     assert recipient is not None
     if from_our_users(message) and message.findings.get(OpinionFinding) is None:
         return None
+    only_said = services.settings[Settings].mode is Mode.LOG
     try:
-        others = recipient.findings.hits() if services.settings[Settings].counts is Counts.ALL else ()
+        others = recipient.findings.hits(said=only_said) if services.settings[Settings].counts is Counts.ALL else ()
         hits = (*others, *_learned(message, recipient, services))
     except StoreError as error:
         return Finding(error=f"preferences: {error}")

@@ -98,8 +98,9 @@ class Scores(Check, Protocol):
 
     def points(self, finding: Any, findings: Findings, settings: Any) -> tuple[Hit, ...]:
         """The tests that the message meets, by this check's evidence. Pure, as decide() is. Called at the end of the message,
-        where the row is enforced, whatever was decided: for rows of all stages before the first row below them that READS_HITS
-        is asked, so that `findings` has what all of these found. The points stand in antispam.mail.score_table."""
+        whatever was decided: for rows of all stages before the first row below them that READS_HITS
+        is asked, so that `findings` has what all of these found. The points stand in antispam.mail.score_table; those of
+        a row in mode log are only said."""
 
 
 class Declares(Check, Protocol):

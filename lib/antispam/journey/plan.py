@@ -26,7 +26,8 @@ class Wave(NamedTuple):
 class Plan:
     """The rows of a journey that are in force under some settings.
 
-    waves  by stage, in their order
+    waves    by stage, in their order
+    scoring  those that may say which tests of the score a message meets
     """
 
     def __init__(self, journey: Journey, settings: Settings) -> None:
@@ -34,6 +35,8 @@ class Plan:
         self._rows = [row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE)]
         self._having: dict[str, list[Row]] = {}
         self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
+        asked = (row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE, Mode.LOG))
+        self.scoring = [row for row in asked if hasattr(row.check, "points")]
 
     def _grouped(self, journey: Journey, stage: Stage) -> list[Wave]:
         rows = [row for row in journey.at(stage) if _in_force(row, self.settings, Mode.ENFORCE, Mode.LOG)]

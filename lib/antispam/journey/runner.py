@@ -172,7 +172,7 @@ class Runner:
     def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
         """Ask every row that has found something, of whatever stage, which tests of the score the message meets by it; each
         once."""
-        for row in self._planned(services.settings).having("points"):
+        for row in self._planned(services.settings).scoring:
             for one in _subjects(row, subject):
                 yield from self._score(_Question(row, one), services)
 
@@ -186,7 +186,8 @@ class Runner:
         if finding is None or finding.error or home.noted(row.check.NAME):
             return
         try:
-            home.note(row.check.NAME, points(finding, subject.findings, settings))
+            hits = points(finding, subject.findings, settings)
+            home.note(row.check.NAME, hits, counts=settings.mode is Mode.ENFORCE)
         except Exception as error:  # noqa: BLE001 - as above
             self._report(row.check.NAME, error, subject)
             verdict = _on_error(settings, "internal error")

@@ -49,7 +49,7 @@ class Findings(Mapping[type[Finding], Finding]):
     def __init__(self, parent: Findings | None = None, own: Iterable[Finding] = ()) -> None:
         self._parent = parent
         self._own: dict[type[Finding], Finding] = {type(finding): finding for finding in own}
-        self._hits: dict[str, tuple[Hit, ...]] = {}
+        self._hits: dict[str, tuple[bool, tuple[Hit, ...]]] = {}
 
     def add(self, finding: Finding) -> None:
         self._own[type(finding)] = finding
@@ -57,18 +57,21 @@ class Findings(Mapping[type[Finding], Finding]):
     def discard(self, kind: type[Finding]) -> None:
         self._own.pop(kind, None)
 
-    def note(self, check: str, hits: tuple[Hit, ...]) -> None:
-        """Take down the tests that a check found to be hit."""
-        self._hits[check] = hits
+    def note(self, check: str, hits: tuple[Hit, ...], *, counts: bool = True) -> None:
+        """Take down the tests that a check found to be hit. They do not count where its row only says what it would do."""
+        self._hits[check] = counts, hits
 
     def noted(self, check: str) -> bool:
         """Whether a check's tests were taken down here."""
         return check in self._hits
 
-    def hits(self) -> tuple[Hit, ...]:
-        """The tests that were hit so far, the parents' first."""
-        own = tuple(hit for hits in self._hits.values() for hit in hits)
-        return own if self._parent is None else (*self._parent.hits(), *own)
+    def hits(self, *, said: bool = False) -> tuple[Hit, ...]:
+        """The tests that were hit so far, the parents' first.
+
+        said  with those that do not count: for who only says what would be done
+        """
+        own = tuple(hit for counts, hits in self._hits.values() if counts or said for hit in hits)
+        return own if self._parent is None else (*self._parent.hits(said=said), *own)
 
     def own(self) -> tuple[Finding, ...]:
         """Those of this scope, without the parents'."""

@@ -51,7 +51,7 @@ def check(name, *, points, error="", mode=Mode.ENFORCE, on_error=OnError.ACCEPT,
     return module, Settings(mode=mode, on_error=on_error)
 
 
-def played(*checks, rows=None):
+def played(*checks, rows=None, score_mode=Mode.ENFORCE):
     """The session after a message through these checks, which stand at the end unless `rows` says otherwise."""
     modules = [module for module, _ in checks]
     journey = Journey(
@@ -59,7 +59,7 @@ def played(*checks, rows=None):
     )
     settings = default_settings([*PROGRAM_SETTINGS, *journey.settings_classes()])
     services = Services(
-        settings=settings.replaced(*(one for _, one in checks)),
+        settings=settings.replaced(score.Settings(mode=score_mode), *(one for _, one in checks)),
         resolver=ScriptedResolver({}),
         store=None,
         access=EMPTY,
@@ -120,6 +120,12 @@ def test_what_a_recipient_meets_is_not_what_the_message_meets():
 def test_a_row_in_mode_log_gives_none():
     message, _ = played(check("one", points=hits("A"), mode=Mode.LOG))
     assert met_by(message) == []
+
+
+def test_a_score_that_is_only_said_counts_what_rows_in_mode_log_find():
+    """Who only observes wants to see what the score would be."""
+    message, _ = played(check("one", points=hits("A"), mode=Mode.LOG), score_mode=Mode.LOG)
+    assert met_by(message) == ["A"]
 
 
 def test_evidence_that_could_not_be_had_gives_none():
