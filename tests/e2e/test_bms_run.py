@@ -265,6 +265,7 @@ UNUSABLE = {
     "[dkim_sign]\nkeys = example.com s1 /dev/null/key\n": "/dev/null/key",
     "[milter]\ncheck_user = file:/dev/null/example.com\n": "/dev/null/example.com can't be read",
     "[logging]\nto = file\nfile = /dev/null/log\n": "/dev/null/log",
+    "[rules]\nfile = /dev/null/rules\n": "/dev/null/rules:0: can't be read",
 }
 
 

@@ -123,9 +123,9 @@ class Fingerprinter:
             deadline=deadline,
         )
 
-    def ham(self, raw: bytes, deadline: Deadline | None = None) -> int:
+    def ham(self, raw: bytes, deadline: Deadline | None = None, *, weight: int = stored.TAUGHT) -> int:
         """The message is honest: this reporter's reports of it and of its copies are taken back, and what it says is common
-        from now on. Returns how many reports were taken back."""
+        from now on; with a weight of 1, once others say so, too. Returns how many reports were taken back."""
         key = key_of(self._store, self._now, deadline)
         marks = _marks_of_octets(raw, key)
         who = marking.name_mark(self._reporter, key)
@@ -137,7 +137,7 @@ class Fingerprinter:
         }
         name = marking.name_mark(identity(raw), key)
         taken = stored.take_back(self._store, name, who, copies, deadline)
-        stored.witness(self._store, stored.of_ham(marks), name, stored.TAUGHT, self._now, deadline)
+        stored.witness(self._store, stored.of_ham(marks), name, weight, self._now, deadline)
         return taken
 
     def forget(self, raw: bytes, deadline: Deadline | None = None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from antispam.learning.fingerprinting import Fingerprinter, FingerprintSettings
 from antispam.learning.preferences import resolved
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
-from antispam.settings import Settings
+from antispam.settings import Mode, Settings
 from antispam.store import Store, quarantine
 from antispam.store.preferences import of_user
 from antispam.store.quarantine_settings import QuarantineSettings
@@ -23,6 +24,7 @@ def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
     filter; to the screener's; and to the reputation of its sender. It raises StoreError, and LookupError where neither
     dictionary is there."""
     dspam = settings[DspamSettings]
+    fingerprints = settings[FingerprintSettings] if FingerprintSettings in settings else None  # noqa: SIM401 - not a dict
     dictionaries = Dictionaries(store)
 
     def teach(user: str, ref: str) -> None:
@@ -35,6 +37,10 @@ def teaching(settings: Settings, store: Store) -> Callable[[str, str], None]:
         for one in (teacher, *map(dictionaries.make, (name for name in dspam.dspam_screener[:1] if name != owner))):
             one.learn(ref, keys, False)
         Records(store).report(ref, HAM, time.time())
+        if fingerprints is not None and fingerprints.mode is not Mode.OFF:
+            # To release a message is less than to call it honest: people are curious.
+            said = Fingerprinter(store, fingerprints, user, time.time())
+            said.ham(quarantine.content(store, ref), weight=1)
 
     return teach
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
 
 from antispam.learning import releases
+from antispam.learning.fingerprinting import Fingerprinter, FingerprintSettings, key_of, marks_of
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.mail.decisions import Decision
+from antispam.mail.shown import Shown
 from antispam.mail.verdicts import quarantine as quarantined
+from antispam.protocols.fingerprints import name_mark
 from antispam.settings import default_settings
-from antispam.store import Store, preferences, quarantine
+from antispam.store import Store, fingerprints, preferences, quarantine
 from antispam.store.preferences import Preference, Scope
 from antispam.store.quarantine import NewEntry
 from antispam.store.quarantine_settings import QuarantineSettings
@@ -85,3 +89,25 @@ def test_a_user_may_keep_more_or_less_by_preference(store):
     site = dataclasses.replace(given[QuarantineSettings], keep=10 * 86400.0)
     assert limits_of("bob") == site.limits
     assert limits_of("ann") == dataclasses.replace(site, user_size=1 << 20).limits
+
+
+def test_a_release_takes_back_what_its_user_reported_and_is_no_word_for_everybody(store):
+    """People release out of curiosity, too."""
+    text = " ".join(
+        f"{letter}{'abcdefghijklmnop'[at % 16] * (at % 7 + 2)}" for at, letter in enumerate("qrstuvwxyz" * 6)
+    )
+    raw = f"From: win@spam.example\r\nSubject: x\r\n\r\n{text}\r\n"
+    decision = Decision("spam_action", quarantined("0.99"))
+    kept = dataclasses.replace(message(raw, ["ann@example.com"]), ref="bbbbbbbbbbbb")
+    with store.write() as connection:
+        quarantine.insert(connection, kept, [NewEntry("ann", ("ann@example.com",), decision)])
+    own = FingerprintSettings()
+    for reporter in ("ann", "carl"):
+        Fingerprinter(store, own, reporter, time.time()).spam(raw.encode())
+    classes = [DspamSettings, QuarantineSettings, FingerprintSettings]
+    releases.teaching(default_settings(classes).replaced(dspam_settings("dspam_users = ann")), store)(
+        "ann", "bbbbbbbbbbbb"
+    )
+    key = key_of(store, time.time())
+    found = fingerprints.matching(store, marks_of(Shown(kept), key).all, time.time(), own.common)
+    assert {one.reporter for one in found} == {name_mark("carl", key)}
