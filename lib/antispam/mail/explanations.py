@@ -53,6 +53,7 @@ _BY_CHECK = {
     "internal_policy": "sender",
     "auth": "sender",
     "author_domain": "author",
+    "impersonation": "author",
     "private_relay": "relay",
     "known_user": "unknown-user",
     "attachments": "attachment",
@@ -158,7 +159,8 @@ PAGES: Mapping[str, Page] = {
     "author": Page(
         "The author in From may not be used",
         "People read the author in From. Either it is one of ours, and nothing (SPF, DKIM) proves that the message came "
-        "from us; or it was sent through our server with an author who is none of our users.",
+        "from us; or it bears the name of one of ours with a foreign address; or it was sent through our server with an "
+        "author who is none of our users.",
         "Choose your own address as sender in your mail program.",
         "Let web forms put the visitor's address into Reply-To, and an address of their own domain into From.",
     ),

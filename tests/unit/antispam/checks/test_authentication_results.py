@@ -153,7 +153,7 @@ def author(result: str, domain: str = "bank.example", override: Override | None 
         ),
         (
             dmarc_of(author("pass"), unreadable=True),
-            'dmarc=permerror reason="From can\'t be examined" header.from=bank.example',
+            'dmarc=permerror reason="From cannot be examined" header.from=bank.example',
         ),
         (dmarc_of(), 'dmarc=permerror reason="no author domain in From"'),
     ],

@@ -16,13 +16,16 @@ from bms import main
 from click.testing import CliRunner, Result
 
 from antispam.commands import dmarc as commands
+from antispam.mail.message import split_message
 from antispam.net.resolver import Resolver
 from antispam.protocols.dmarc_reports import Published, Record, read_file
 from antispam.store import outbox
 from antispam.store.schema import dmarc_result
 from support.dns import TIMEOUT, ScriptedResolver
 from support.signing import SigningKey
+from support.whole_journey import application, connected, send
 
+GREYLIST = "[greylist]\nmode = off\n"
 KEY = SigningKey.make("k", "example.com", "rsa")
 ZONES: dict[str, Any] = {
     "_dmarc.bank.example": {
@@ -78,6 +81,25 @@ def test_a_day_is_reported_once_to_those_who_may_get_it_and_signed(store: Any, c
     assert [(row.ip, row.count, row.disposition) for row in report.sources] == [("192.0.2.1", 3, "reject")]
     assert run(config, "report").output == ""
     assert len(posted(store)) == 1
+
+
+def test_what_the_filter_sees_is_what_is_reported(store: Any, config: Path, tmp_path: Path) -> None:
+    """From the message to the letter: a forged one, refused, and one that the bank signed."""
+    bank = SigningKey.make("b", "bank.example", "rsa")
+    zones = {**ZONES, "b._domainkey.bank.example": {"TXT": [bank.record]}}
+    with application(tmp_path, ScriptedResolver(zones), config.read_text().split("\n", 2)[2] + GREYLIST) as app:
+        forged = send(connected(app), [(b"From", b" ceo@bank.example")])
+        headers, body = split_message(bank.sign(b"From: ceo@bank.example\r\nSubject: x\r\n\r\nHello\r\n"))
+        honest = send(connected(app), [(one.name, one.value) for one in headers], body)
+    assert (forged.verdict.enhanced, honest.verdict.action) == ("5.7.26", "continue")  # type: ignore[union-attr]
+    with store.write() as connection:
+        connection.execute(sa.update(dmarc_result).values(day=YESTERDAY))
+    assert run(config, "report").exit_code == 0
+    (report,) = read_file(posted(store)[0].content)
+    assert sorted((row.disposition, row.dkim, row.spf, row.count) for row in report.sources) == [
+        ("pass", "pass", "fail", 1),
+        ("reject", "fail", "fail", 1),
+    ]
 
 
 def test_today_is_not_over(store: Any, config: Path) -> None:
