@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from antispam.checks import dnsbl
 from antispam.checks._shared.dnsbl.asking import Listed
 from antispam.checks._shared.dnsbl.settings import DnsblSettings
-from antispam.checks._shared.dnsbl.subjects import owned
+from antispam.checks._shared.dnsbl.subjects import owned, seen_by_server
 from antispam.checks.connection import Settings as ConnectionSettings
 from antispam.checks.dnsbl import Finding, applies, declares, points
 from antispam.checks.sender_domain import Settings as SenderDomainSettings
@@ -186,6 +186,27 @@ def test_what_a_trusted_relay_saw_is_the_client():
     assert asked(it, "client", config=config) == ["9.113.0.203"]
     (hop,) = asked(it, "hops", config=config)
     assert hop.endswith(".8.b.d.0.1.0.0.2")
+
+
+@pytest.mark.parametrize(
+    ("received", "address"),
+    [
+        ("from mail.example.org (mail.example.org [192.0.2.1]) by mx; x", "192.0.2.1"),
+        ("from x (IDENT:ann@host.example [192.0.2.1] (may be forged)) by mx (8.17/8.17) with ESMTP; x", "192.0.2.1"),
+        ("from [203.0.113.66] (unknown [192.0.2.1]) by mx (Postfix) with ESMTP; x", "192.0.2.1"),
+        ("from x([203.0.113.66]) (host [192.0.2.1])\n\t(using TLSv1.3) by mx; x", "192.0.2.1"),
+        ("from [192.0.2.1] (helo=[203.0.113.66]) by mx with esmtp; x", "192.0.2.1"),
+        ("from host.example ([192.0.2.1] helo=x) by mx; x", "192.0.2.1"),
+        ("from x (h [IPv6:2001:db8::1]) by mx; x", "2001:db8::1"),
+        ("from x by mx (proxy [203.0.113.66]); x", None),
+        ("by mx (proxy [203.0.113.66]); x", None),
+        ("from unknown (HELO x) (192.0.2.1) by mx; x", None),
+        ("", None),
+    ],
+)
+def test_the_address_that_a_server_saw_is_not_what_its_client_said(received, address):
+    found = seen_by_server(" ".join(received.split()))
+    assert (str(found) if found else None) == address
 
 
 def test_our_own_domains_and_those_of_everybody_are_not_asked_about():

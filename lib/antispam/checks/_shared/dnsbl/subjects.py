@@ -27,8 +27,11 @@ from antispam.text import from_wire
 MOST = 20  # subjects of one kind
 _MAX_RECEIVED = 2000  # octets of a Received field that are read
 _MAX_TEXT = 20_000
-# "from helo (name [192.0.2.1])" as sendmail, Postfix, Exim and others write it: the address in brackets is what the server saw.
-_SEEN = re.compile(r"^\s*from\s[^;]{0,500}?\[(?:IPv6:)?([0-9A-Fa-f:.]{3,45})\]", re.IGNORECASE)
+# "from HELO (name [192.0.2.1])": what the server saw stands in brackets in the comment (sendmail, Postfix), or in the first
+# brackets of all (Exim). A HELO name may be an address in brackets, too.
+_FROM = re.compile(r"from\s(.{0,600}?)(?:\sby\s|;|$)", re.IGNORECASE | re.DOTALL)
+_IN_COMMENT = re.compile(r"\((?:[^()\[\]\s]{0,300}\s)?\[(?:IPv6:)?([0-9a-f:.]{3,45})\]", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9a-f:.]{3,45})\]", re.IGNORECASE)
 _MAILBOX = re.compile(
     r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}(?![\w-])", re.ASCII
 )
@@ -141,13 +144,18 @@ def _path(connection: Connection, message: Message, wanted: Wanted) -> tuple[IPA
 
 def _received(message: Message, most: int) -> list[IPAddress]:
     """The addresses in Received, the last hop first."""
-    found = []
-    for field in itertools.islice(message.fields(b"received"), most):
-        match = _SEEN.match(b" ".join(field.value[:_MAX_RECEIVED].split()).decode("ascii", "replace"))
-        address = parse_ip(match[1]) if match else None
-        if address is not None:
-            found.append(address)
-    return found
+    fields = itertools.islice(message.fields(b"received"), most)
+    texts = (b" ".join(field.value[:_MAX_RECEIVED].split()).decode("ascii", "replace") for field in fields)
+    return [address for text in texts if (address := seen_by_server(text)) is not None]
+
+
+def seen_by_server(received: str) -> IPAddress | None:
+    """The address of the client in the value of a Received field, as the server saw it; None where it says none."""
+    match = _FROM.match(received.strip())
+    if match is None:
+        return None
+    found = _IN_COMMENT.findall(match[1])[-1:] or _IN_BRACKETS.findall(match[1])[:1]
+    return parse_ip(found[0]) if found else None
 
 
 def _domains(about: About, domains: Iterable[str], wanted: Wanted) -> Iterator[Subject]:
