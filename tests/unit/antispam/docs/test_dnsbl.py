@@ -31,6 +31,12 @@ def test_the_table_has_every_shipped_list_with_its_zone_and_subjects():
     assert told == {name: (zone.zone, ", ".join(zone.about), name in DEFAULT) for name, zone in ZONES.items()}
 
 
+def test_each_test_of_a_shipped_list_is_named_with_its_points():
+    for name, zone in ZONES.items():
+        tests = ", ".join(f"`{code.test}` {code.points:g}" for code in zone.codes)
+        assert f"| `{name}` | {tests} |" in TEXT
+
+
 def test_the_terms_of_every_list_can_be_looked_up():
     named = [line for line in TEXT.splitlines() if ROW.match(line)]
     assert all("](http" in line or "the same" in line for line in named)
