@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate, islice
 
 import numpy as np
@@ -320,9 +321,24 @@ def reference_keys_of(document: Document) -> Keys:
 
 def author_key(address: str) -> int:
     """The key of the fact that a message is from this address, as extract() has it."""
-    fact = (b"from " + address.lower().encode("utf-8", "surrogateescape"))[:_MAX_FACT_OCTETS]
+    return _header_key(b"from " + address.lower().encode("utf-8", "surrogateescape"))
+
+
+def facts_of_tests(tests: Iterable[str]) -> dict[int, str]:
+    """The keys of facts that were found outside of the message: that it was tested (TESTED), and which named tests it meets;
+    with what each stands for, as names() has it. They are counted as facts of the header are."""
+    facts = ["tested", *(f"test {name}" for name in sorted(set(tests)))]
+    return {_header_key(fact.encode("utf-8", "replace")): f"header: {fact}" for fact in facts}
+
+
+def _header_key(fact: bytes) -> int:
+    fact = fact[:_MAX_FACT_OCTETS]
     hashed = slice_hashes(np.frombuffer(fact, dtype=np.uint8), _FIRST, _FIRST + len(fact))
     return int((to_keys(hashed) & _NO_KIND | HEADER)[0])
+
+
+TESTED = _header_key(b"tested")
+"""The key of the fact that it is known which tests a message meets."""
 
 
 def names(message: bytes) -> dict[int, str]:

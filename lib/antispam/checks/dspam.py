@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from antispam.checks._shared.lessons import author_of, learn, learn_some, may_teach, wants_ham
 from antispam.journey.services import Services
 from antispam.learning.asking import Asking
@@ -20,7 +22,7 @@ from antispam.mail.verdicts import Action, Verdict
 from antispam.settings.metrics import MetricsSettings
 from antispam.settings.web import WebSettings
 from antispam.store import StoreError
-from dspam.features import keys_of
+from dspam.features import facts_of_tests, keys_of
 from dspam.hashing import Keys
 from dspam.reading import under
 from dspam.schema import dspam_signature
@@ -31,6 +33,7 @@ OTHERWISE = "Train the filter: forward the message to the training address, or u
 Finding = OpinionFinding
 Settings = DspamSettings
 ALSO_READS = (MetricsSettings, WebSettings)
+READS_HITS = True
 
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion
 
@@ -57,9 +60,11 @@ def collect(
             return Finding(too_large=True, honeypot=honeypot)
         # Other checks look at the same reading, under the header as it came.
         keys = keys_of(under(as_delivered(connection, message, body=False), shown(message).document))
-        message.memo[NAME] = keys, _reporters(users, settings)
+        # What the rows above found is a fact like others: what it is worth here, the dictionary learns.
+        tests = np.sort(np.array(list(facts_of_tests(hit.test for hit in message.findings.hits())), dtype=np.int64))
+        message.memo[NAME] = np.union1d(keys, tests), _reporters(users, settings)
         return Finding(
-            opinions=_opinions(users, message, keys, services),
+            opinions=_opinions(users, message, keys, tests, services),
             authenticated=author_is_proved(message),
             whitelisted=is_listed(message, address_list(settings.dspam_whitelist)) or is_whitelisted(message),
             honeypot=honeypot,
@@ -91,10 +96,10 @@ def _reporters(users: list[str], settings: DspamSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(owner for owner in owners if owner in settings.users))
 
 
-def _opinions(users: list[str], message: Message, keys: Keys, services: Services) -> tuple[Opinion, ...]:
+def _opinions(users: list[str], message: Message, keys: Keys, tests: Keys, services: Services) -> tuple[Opinion, ...]:
     assert services.dictionaries is not None
     settings = services.settings[Settings]
-    asking = Asking(services.dictionaries, keys, author_of(message), services.deadline)
+    asking = Asking(services.dictionaries, keys, author_of(message), services.deadline, tests)
     return asking.opinions(users, settings.dspam_screener, settings.least)
 
 

@@ -37,6 +37,7 @@ from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import Store, StoreError, migrate, preferences
 from antispam.store.engine import url_from
 from antispam.text import for_log
+from dspam.features import facts_of_tests
 
 # Their answer depends on what came before: asked with an empty store they'd refuse everything, so they only say so.
 _REMEMBERING = ("greylist", "greylist_suspicious")
@@ -118,8 +119,16 @@ def _features(application: Application, connection: Connection, message: Message
     for name in dict.fromkeys(names):
         teacher = application.dictionaries.get(name)
         if teacher is not None:
-            reasons[name] = teacher.reasons(as_delivered(connection, message))
+            reasons[name] = teacher.reasons(as_delivered(connection, message), tests=_known_tests(message))
     return reasons
+
+
+def _known_tests(message: Message) -> dict[int, str]:
+    """The tests that the learner was told of, by the keys of these facts: those that the rows above it had found."""
+    keys, _ = message.memo.get(OpinionFinding.check, ((), ()))
+    told = set(map(int, keys))
+    facts = facts_of_tests(hit.test for hit in message.findings.hits())
+    return {key: name for key, name in facts.items() if key in told}
 
 
 def _envelope(session: Session, envelope: Envelope) -> tuple[Verdict | None, str]:

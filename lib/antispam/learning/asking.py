@@ -29,11 +29,20 @@ class Asking:
     """The opinions of one message. Each dictionary is asked once, for however many users.
 
     author  the key of the message's author; None without one
+    tests   keys of the tests of the score that it meets
     """
 
-    def __init__(self, dictionaries: Dictionaries, keys: Keys, author: int | None, deadline: Deadline | None) -> None:
+    def __init__(
+        self,
+        dictionaries: Dictionaries,
+        keys: Keys,
+        author: int | None,
+        deadline: Deadline | None,
+        tests: Keys | None = None,
+    ) -> None:
         self._dictionaries = dictionaries
         self._keys = keys
+        self._tests = tests
         self._author = author
         self._deadline = deadline
         self._answers: dict[str, _Answer] = {}
@@ -74,7 +83,7 @@ class Asking:
             teacher: Teacher | None = self._dictionaries.get(name)
             if teacher is None:
                 return None
-            score = teacher.judge(self._keys, self._deadline)
+            score = teacher.judge(self._keys, self._deadline, self._tests)
             written = teacher.written(self._author, self._deadline) if self._author is not None else (0, 0)
             self._answers[name] = _Answer(name, score, written)
         return self._answers[name]

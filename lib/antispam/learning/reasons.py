@@ -36,6 +36,8 @@ _SENTENCES = tuple(
         (r"structure: parts (.+)", "its parts are {}"),
         (r"structure: defect (.+)", "broken MIME: {}"),
         (r"structure: unseen \d+", "text that nobody can see"),
+        (r"header: test (\S+)", "it meets the test {}"),
+        (r"header: tested", "it was tested"),
         (r"header: has (.+)", "there is a field {}"),
         (r"header: no (.+)", "there is no field {}"),
         (r"header: then (\S+) (\S+)", "the field {} is followed by {}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +14,12 @@ from antispam.learning.settings import DEFAULT_USER
 from antispam.protocols.mailboxes import identity
 from antispam.store import Store
 from dspam import learner
-from dspam.features import extract, names
+from dspam.features import TESTED, extract, names
 from dspam.hashing import Keys
 from dspam.sqlstorage import PREFIX
 from dspam.store import Counts, Taught, TokenStore, Totals, compact, find_user, user_id
 
+TESTED_LEAST = 20  # messages of each kind of which it must be known which tests they meet
 ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
 
 
@@ -76,13 +77,26 @@ class Teacher:
         """Raises StoreError where the database can't answer before the deadline."""
         return self.judge(extract(raw), deadline)
 
-    def judge(self, keys: Keys, deadline: Deadline | None = None) -> Score:
-        """The same for a message's features."""
+    def judge(self, keys: Keys, deadline: Deadline | None = None, tests: Keys | None = None) -> Score:
+        """The same for a message's features.
+
+        tests  keys of the tests that it meets (dspam.features.facts_of_tests), which count where knows_tests()
+        """
+        if tests is not None and self.knows_tests(deadline):
+            keys = np.union1d(keys, tests)
         keys = learner.with_marks(keys)
         counts = self._tokens.counts(self._user, keys, deadline)
         learned = self._totals(deadline)
         probability = learner.score(keys, counts, learned)
         return Score(probability, probability >= learner.SPAM_AT, learned.spam, learned.ham)
+
+    def knows_tests(self, deadline: Deadline | None = None) -> bool:
+        """Whether it has learned from both kinds of mail alike which tests they meet. Of mail that was taught from a mailbox,
+        nobody knows: if only spam were reported with its tests, each of them would seem to be spam. Raises StoreError."""
+        ((spam, ham, _),) = self._tokens.counts(self._user, [TESTED], deadline).tolist()
+        learned = self._totals(deadline)
+        shares = spam * learned.ham, ham * learned.spam
+        return bool(min(spam, ham) >= TESTED_LEAST and max(shares) <= 2 * min(shares))
 
     def teach(self, raw: bytes, is_spam: bool) -> Taught:
         """Learn a message, or correct what was learned of it; committed when this returns. A replay teaches nothing."""
@@ -135,13 +149,16 @@ class Teacher:
         known = self._totals(deadline)
         return known.spam, known.ham
 
-    def reasons(self, raw: bytes, count: int = 5) -> Reasons:
-        """Why the message has its probability, in words. Raises StoreError."""
+    def reasons(self, raw: bytes, count: int = 5, tests: Mapping[int, str] | None = None) -> Reasons:
+        """Why the message has its probability, in words; `tests` as facts_of_tests() has them. Raises StoreError."""
         keys = extract(raw)
+        facts: Mapping[int, str] = {}
+        if tests and self.knows_tests():
+            keys, facts = np.union1d(keys, np.array(list(tests), dtype=np.int64)), tests
         marked = learner.with_marks(keys)
         totals = self._totals()
         said = learner.contributions(marked, self._tokens.counts(self._user, marked), totals)
-        named = names(raw)
+        named = names(raw) | dict(facts)
         ranked = sorted(zip(keys.tolist(), said.tolist(), strict=True), key=lambda pair: pair[1])
         ham = tuple((in_words(named.get(key, "?")), value) for key, value in ranked[:count] if value < 0)
         spam = tuple((in_words(named.get(key, "?")), value) for key, value in reversed(ranked[-count:]) if value > 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from antispam.checks._shared.bans import BanSettings
 from antispam.journey.services import Services
 from antispam.learning.delivered import as_delivered
@@ -10,7 +12,7 @@ from antispam.learning.settings import DspamSettings
 from antispam.mail.connection import Connection
 from antispam.mail.message import Message
 from antispam.store import rates
-from dspam.features import extract
+from dspam.features import extract, facts_of_tests
 
 
 def learn_refused(connection: Connection, message: Message, services: Services) -> bool:
@@ -26,6 +28,7 @@ def learn_refused(connection: Connection, message: Message, services: Services) 
     used = rates.use(services.store, f"refused {name}"[:255], 1, services.clock(), PERIOD, services.deadline)
     if used > settings.report_rate:
         return False
-    keys = extract(as_delivered(connection, message))
+    tests = list(facts_of_tests(hit.test for hit in message.findings.hits()))
+    keys = np.union1d(extract(as_delivered(connection, message)), np.array(tests, dtype=np.int64))
     services.dictionaries.make(name).learn(message.ref, keys, True, services.deadline)
     return True
