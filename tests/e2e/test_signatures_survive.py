@@ -142,3 +142,22 @@ def test_our_signature_survives_what_the_mta_does_after_the_filter(
         assert [reply.code for reply in replies] == [250] * len(OURS), program.log()
         arrived = mta.sink.wait(len(OURS))
     assert [_verified(delivery, 1) for delivery in arrived] == [[True]] * len(OURS)
+
+
+@pytest.mark.parametrize("kind", ["postfix", "sendmail"])
+def test_our_seal_holds_for_whoever_gets_the_message_next(kind: str, world: tuple[PrivateNetwork, NameServer]) -> None:
+    """On a message that came without a chain, and on one that a list had sealed (RFC 8617)."""
+    config = "[greylist]\nmode = off\n[dkim_sign]\nkeys = news.example r {dir}/r.private\n[arc]\nseal = all\n"
+    sent = [SENT[0], KEYS[0].seal(SENT[2], "mx.lists.example; arc=none; spf=pass smtp.mailfrom=ann@news.example")]
+    with _through(kind, world, config, {"r.private": KEYS[0].private_pem}) as (program, mta):
+        with mta.client(CLIENT) as client:
+            client.greet()
+            client.command(f"EHLO {HELO}")
+            replies = [client.message(SENDER, ["bob@example.com"], one, "BODY=8BITMIME") for one in sent]
+        assert [reply.code for reply in replies] == [250, 250], program.log()
+        arrived = mta.sink.wait(len(sent))
+    chains = [dkim.arc_verify(one.raw, dnsfunc=lambda name, timeout=5: KEYS[0].record.encode()) for one in arrived]
+    assert [(state, [one["instance"] for one in sets]) for state, sets, _ in chains] == [
+        (b"pass", [1]),
+        (b"pass", [2, 1]),
+    ]

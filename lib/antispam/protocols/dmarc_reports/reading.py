@@ -16,7 +16,7 @@ from email.message import EmailMessage
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import iterparse
 
 from antispam.text import from_wire
 
@@ -24,7 +24,8 @@ MAX_FILE = 20 << 20  # octets of a file
 MAX_XML = 64 << 20  # octets of a document, unpacked
 MAX_DOCUMENTS = 100  # of a file
 MAX_ROWS = 500_000
-_CHUNK = 1 << 20
+MAX_DEPTH = 20
+MAX_ELEMENTS = 5_000  # of a child of the root
 
 
 class UnreadableReport(ValueError):
@@ -126,19 +127,24 @@ def _attached(content: bytes) -> Iterator[bytes]:
 
 
 def _report(document: bytes) -> Received:
+    """Read child by child, so that a document takes no more memory than what is kept of it."""
+    kept: dict[str, Element] = {}
+    sources: list[Source] = []
     try:
-        root = fromstring(document, forbid_dtd=True)
+        for child in _children(document):
+            name = _name(child)
+            if name == "record":
+                sources.append(_source(child))
+            elif name in ("report_metadata", "policy_published"):
+                kept.setdefault(name, child)
+            if len(sources) > MAX_ROWS:
+                raise UnreadableReport(f"more than {MAX_ROWS} rows")
     except DefusedXmlException:
         raise UnreadableReport("the document has a DTD or entities, which no honest report has") from None
-    except (ParseError, ValueError, LookupError, RecursionError) as error:
+    except (ParseError, LookupError, RecursionError) as error:
         raise UnreadableReport(f"not well-formed XML: {from_wire(str(error), 100)}") from None
-    if _name(root) != "feedback":
-        raise UnreadableReport("no DMARC report: the document is no feedback")
-    meta, policy = _child(root, "report_metadata"), _child(root, "policy_published")
+    meta, policy = kept.get("report_metadata"), kept.get("policy_published")
     dates = _child(meta, "date_range")
-    rows = [one for one in root if _name(one) == "record"]
-    if len(rows) > MAX_ROWS:
-        raise UnreadableReport(f"more than {MAX_ROWS} rows")
     return Received(
         org_name=_said(meta, "org_name"),
         report_id=_said(meta, "report_id"),
@@ -146,8 +152,31 @@ def _report(document: bytes) -> Received:
         policy=_said(policy, "p"),
         begin=_number(dates, "begin"),
         end=_number(dates, "end"),
-        sources=tuple(map(_source, rows)),
+        sources=tuple(sources),
     )
+
+
+def _children(document: bytes) -> Iterator[Element]:
+    """The children of the root, each whole, once. Raises UnreadableReport for another root, and for a child that is deeper or
+    has more elements than any honest one."""
+    root: Element | None = None
+    depth = elements = 0
+    for event, element in iterparse(io.BytesIO(document), events=("start", "end"), forbid_dtd=True):
+        if event == "start":
+            depth += 1
+            elements += 1
+            if root is None:
+                root = element
+                if _name(root) != "feedback":
+                    raise UnreadableReport("no DMARC report: the document is no feedback")
+            if depth > MAX_DEPTH or elements > MAX_ELEMENTS:
+                raise UnreadableReport("no DMARC report: it has more elements than any")
+        else:
+            depth -= 1
+            if depth == 1 and root is not None:
+                yield element
+                del root[:]
+                elements = 0
 
 
 def _source(record: Element) -> Source:

@@ -22,9 +22,11 @@ from antispam.protocols.dmarc_reports import Published, Record, read_file
 from antispam.store import outbox
 from antispam.store.schema import dmarc_result
 from support.dns import TIMEOUT, ScriptedResolver
+from support.places import REPOSITORY
 from support.signing import SigningKey
 from support.whole_journey import application, connected, send
 
+CRON = REPOSITORY / "cron" / "bms-dmarc"
 GREYLIST = "[greylist]\nmode = off\n"
 KEY = SigningKey.make("k", "example.com", "rsa")
 ZONES: dict[str, Any] = {
@@ -138,6 +140,16 @@ def test_without_a_key_nothing_is_sent(store: Any, config: Path) -> None:
     assert done.exit_code == 1
     assert "reports must be signed" in done.output
     assert posted(store) == []
+
+
+def test_the_job_of_cron_reports_and_is_silent(store: Any, config: Path) -> None:
+    note(store)
+    (job,) = [line for line in CRON.read_text().splitlines() if line[:1].isdigit()]
+    *when, user, flock, once, lock, program, command = job.split()[:11]
+    assert (len(when), user, flock, once, lock) == (5, "milter", "flock", "-n", "/var/lib/milter/dmarc.lock")
+    assert (program, command) == ("bms", "dmarc")
+    done = run(config, *job.split()[11:])
+    assert (done.exit_code, done.output, len(posted(store))) == (0, "", 1)
 
 
 def test_what_is_not_noted_cannot_be_sent(config: Path) -> None:

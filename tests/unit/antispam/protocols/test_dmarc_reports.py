@@ -267,6 +267,16 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.Monk
         read_file(OLD)
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [b"<a>" * 30 + b"</a>" * 30, b"<record>" + b"<a/>" * 6000 + b"</record>"],
+    ids=["deep", "wide"],
+)
+def test_a_document_that_is_deeper_or_wider_than_any_report_is_refused(inside: bytes) -> None:
+    with pytest.raises(UnreadableReport, match="more elements"):
+        read_file(b"<feedback>" + inside + b"</feedback>")
+
+
 def test_more_reports_than_anybody_sends_in_a_file_are_refused() -> None:
     with pytest.raises(UnreadableReport, match="more than 100"):
         read_file(zipped(*[OLD] * 101))
