@@ -1,0 +1,91 @@
+"""What the checks of the first day cost: bms.py with them beside itself without, in the same run.
+
+    python tests/bench/day_one_bench.py [--short]
+
+With: DMARC, ARC, block lists (a name server on loopback answers for every zone, from the cache after the first messages), signs
+of fraud, fingerprints, impersonation and the score, as shipped. Without: SPF, DKIM, the learner and the rest of the journey.
+Both get the same real messages. The figure to reach: at most 40 % more processor time. The exit status says whether it was
+reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from bench.core.load import Measured, measure, send_messages  # noqa: E402 - needs the path above
+from bench.core_bench import ROUNDS, progress_bar  # noqa: E402
+from bench.small_bench import nameserver, samples  # noqa: E402
+from support.filter_process import FilterProcess  # noqa: E402
+from support.network import Network  # noqa: E402
+
+CONNECTIONS = (1, 4)
+MOST = 1.4  # times the processor time
+CHECKS = (
+    "arc", "dmarc", "dnsbl", "header_signs", "link_signs", "author_signs", "content_signs", "fingerprints",
+    "impersonation", "score",
+)  # fmt: skip
+COMMON = """
+[dns]
+nameservers = 127.0.0.1@{port}
+[greylist]
+mode = off
+[logging]
+level = warning
+"""
+WITHOUT = COMMON + "".join(f"[{check}]\nmode = off\n" for check in CHECKS)
+console = Console()
+
+
+@contextlib.contextmanager
+def running(config: str) -> Iterator[tuple[str, list[int]]]:
+    """bms.py with one worker; its socket, and the processes that count."""
+    with FilterProcess(Network(), config, clocked=False) as program:
+        send_messages(str(program.socket), 1)  # served, hence prepared: from now on its children are workers
+        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text()
+        yield str(program.socket), [int(pid) for pid in children.split()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; 1 where the figure was missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="a tenth of the messages: for a look, not for a figure")
+    options, _ = parser.parse_known_args(arguments)
+    mail, messages = samples(), 300 if options.short else 3_000
+    missed = False
+    table = Table("connections", "without: CPU ms", "with: CPU ms", "ratio", "goal")
+    with contextlib.ExitStack() as stack, progress_bar() as progress:
+        port = stack.enter_context(nameserver())
+        places = [stack.enter_context(running(text.replace("{port}", str(port)))) for text in (WITHOUT, COMMON)]
+        task = progress.add_task("rounds", total=ROUNDS * len(CONNECTIONS))
+        for count in CONNECTIONS:
+            runs: list[list[Measured]] = [[], []]
+            for address, processes in places:
+                measure(address, processes, len(mail), count, mail, False)
+            for _ in range(ROUNDS):
+                for (address, processes), run in zip(places, runs, strict=True):
+                    run.append(measure(address, processes, messages, count, mail, False))
+                progress.advance(task)
+            ratio = statistics.median(
+                more.cpu_per_thousand / less.cpu_per_thousand for less, more in zip(*runs, strict=True)
+            )
+            missed = missed or ratio > MOST
+            cells = [f"{statistics.median(one.cpu_per_thousand for one in run):.2f}" for run in runs]
+            colour = "red" if ratio > MOST else "green"
+            table.add_row(str(count), *cells, f"{ratio:.2f}", f"[{colour}]<= {MOST}[/]")
+    console.print(table)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
