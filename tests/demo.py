@@ -49,7 +49,8 @@ OUR_KEY = SigningKey.make("mail", "example.com", "rsa")
 
 ZONES = [
     Zone("partner.example", '@ TXT "v=spf1 ip4:192.0.2.0/24 -all"'),
-    Zone("bank.example", '@ TXT "v=spf1 ip4:192.0.2.50 -all"'),
+    Zone("bank.example", '@ TXT "v=spf1 ip4:192.0.2.50 -all"\n_dmarc TXT "v=DMARC1; p=reject"'),
+    Zone("evil.example", '@ TXT "v=spf1 ip4:203.0.113.66 -all"'),
     Zone("stranger.example", "mail A 198.51.100.7"),
     Zone("example.com", '@ TXT "v=spf1 ip4:10.0.0.0/8 -all"'),
 ]
@@ -60,9 +61,9 @@ internal_connect = 10.0.0.0/8
 [greylist]
 when = always
 time = 5m
-exempt_clients = 192.0.2.0/24
-[spf]
-refuse = at_once
+exempt_clients = 192.0.2.0/24, 203.0.113.66
+[impersonation]
+protected_names = Bea Boss
 [dkim]
 fail = REJECT
 [dkim_sign]
@@ -154,14 +155,24 @@ CASES = (
         "*unchanged*+ Authentication-Results: mx.example.test; *spf=pass; dkim=pass*",
     ),
     Case(
-        "spf-forged",
-        "Somebody pretends to be ceo@bank.example, from a server that the bank does not use.",
-        "Refused before the content was sent. The reply tells an honest sender what to do.",
+        "forged",
+        "Somebody with a domain of their own, and a proof of that (SPF), writes ceo@bank.example into From.",
+        "The bank asks to refuse what it did not send (DMARC). The reply tells an honest sender what to do.",
         FORGER,
-        "ceo@bank.example",
+        "news@evil.example",
         _mail("ceo@bank.example", "Confirm your account"),
-        "550 5.7.23 *bank.example*",
+        "550 5.7.26 *bank.example*",
         "nothing",
+    ),
+    Case(
+        "impersonated",
+        "The same, with a clean address, under the name of our director.",
+        "Let in, for somebody else may have that name; marked, and with points towards spam.",
+        FORGER,
+        "office@evil.example",
+        _mail("Bea Boss <office@evil.example>", "Are you at your desk?", text="I need gift cards."),
+        "250",
+        "*unchanged*+ X-BMS-Impersonation: protected; Bea Boss is one of us*+ X-Spam-Status: *PROTECTED_NAME*",
     ),
     Case(
         "dkim-altered",
