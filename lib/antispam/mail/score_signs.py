@@ -12,7 +12,7 @@ SIGNS: tuple[Test, ...] = (
     # link_signs
     Test(
         "NUMERIC_HTTP_ADDR",
-        2.5,
+        2.8,
         "link_signs",
         "Web sites have names; pages on computers that were taken over have only an address.",
     ),
@@ -162,11 +162,11 @@ SIGNS: tuple[Test, ...] = (
     Test("MISSING_SUBJECT", 0.6, "header_signs", "Most mail programs write the field even if it is empty."),
     Test("SUBJ_ALL_CAPS", 1.3, "header_signs", "Honest subjects are seldom shouted; some machines and offices do it."),
     Test("SUBJECT_GAPPY", 2.0, "header_signs", "Words are written in pieces to get past filters."),
-    Test("SUBJECT_MONEY", 0.8, "header_signs", "Invoices name a sum in the subject, and so does fraud."),
-    Test("SUBJECT_FREE", 0.5, "header_signs", "Honest shops offer things for nothing as well."),
+    Test("SUBJECT_MONEY", 0.5, "header_signs", "Invoices name a sum in the subject, and so does fraud."),
+    Test("SUBJECT_FREE", 0.3, "header_signs", "Honest shops offer things for nothing as well."),
     Test(
         "SUBJECT_SHOUTS",
-        0.8,
+        0.6,
         "header_signs",
         "Several exclamation marks are rare in letters, and frequent in advertising.",
     ),
@@ -178,7 +178,7 @@ SIGNS: tuple[Test, ...] = (
     ),
     Test("SUBJECT_PICTURES", 0.5, "header_signs", "Honest newsletters have pictures in the subject, too."),
     Test("SUBJECT_PLACEHOLDER", 1.5, "header_signs", "A program for mass mailings did not fill in what it should."),
-    Test("INVALID_TZ", 3.2, "header_signs", "No clock on earth has that time zone: a program made the date up."),
+    Test("INVALID_TZ", 3.5, "header_signs", "No clock on earth has that time zone: a program made the date up."),
     Test("FROM_MISSPACED", 1.5, "header_signs", "Mail programs do not write From that way."),
     Test("FROM_GLUED", 0.5, "header_signs", "Mail programs write a blank before the address; some scripts do not."),
     Test(
@@ -192,12 +192,12 @@ SIGNS: tuple[Test, ...] = (
     Test("MSGID_NUMERIC", 0.3, "header_signs", "Mail programs write a name there; a few write an address."),
     Test(
         "MSGID_OUTLOOK_INVALID",
-        3.2,
+        3.5,
         "header_signs",
         "The identifier has the form of Outlook's, with a time that has never been.",
     ),
     Test("MSGID_FROM_MTA", 1.0, "header_signs", "Mail programs write a Message-ID; here the first server had to."),
-    Test("FORGED_MUA", 2.8, "header_signs", "The program that it names would have written another header."),
+    Test("FORGED_MUA", 3.0, "header_signs", "The program that it names would have written another header."),
     Test(
         "FORGED_MUA_MSGID",
         1.2,
@@ -254,7 +254,7 @@ SIGNS: tuple[Test, ...] = (
     ),
     Test(
         "FRAUD_PRIZE",
-        3.2,
+        3.0,
         "content_signs",
         "Phrases of prizes, bonuses and surveys; loyalty programmes of honest shops use one or two of them.",
     ),
@@ -271,7 +271,7 @@ SIGNS: tuple[Test, ...] = (
         "content_signs",
         "Phrases of spam about itself: no spam, one mailing only, how to be removed.",
     ),
-    Test("FRAUD_RETAIL", 0.8, "content_signs", "Phrases of advertising, honest or not."),
+    Test("FRAUD_RETAIL", 0.5, "content_signs", "Phrases of advertising, honest or not."),
     Test("FRAUD_URGENCY", 1.0, "content_signs", "Phrases that press for time, as some honest mail has to."),
     Test("BITCOIN_THREAT", 3.0, "content_signs", "A threat, and an address of bitcoin to pay to."),
     Test("STRANGER_URGENT", 0.8, "content_signs", "Somebody whom nobody here knows presses for time."),
@@ -323,7 +323,7 @@ SIGNS: tuple[Test, ...] = (
         "Words of a subject or a name have characters in them that show nothing.",
     ),
     Test("BODY_HIDDEN_IN_WORDS", 1.5, "content_signs", "Words of the text have characters in them that show nothing."),
-    Test("BODY_SHOUTS", 0.8, "content_signs", "It has more exclamation marks than letters of people have."),
+    Test("BODY_SHOUTS", 0.6, "content_signs", "It has more exclamation marks than letters of people have."),
     Test("BODY_CAPITALS", 1.0, "content_signs", "Much of it is in capitals."),
     Test(
         "ARCHIVE_PASSWORD",

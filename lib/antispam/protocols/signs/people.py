@@ -113,7 +113,7 @@ def _of_replies(who: Identity) -> Iterator[Sign]:
     for one in who.replies:
         if not one.domain or str(one).lower() == str(who.author).lower():
             continue
-        if owner(one.domain) in _RESERVED:
+        if owner(one.domain) in _RESERVED and owner(own) not in _RESERVED:
             yield Sign("REPLYTO_NOBODY", f"answers go to {shown(one.domain)}, which is nobody's (RFC 2606)")
             return
         if one.domain in free and own in free:
