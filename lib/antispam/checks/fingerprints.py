@@ -11,6 +11,7 @@ from antispam.learning.fingerprinting import (
     HONEYPOT,
     Fingerprinter,
     FingerprintSettings,
+    filter_of,
     key_of,
     known_key,
     marks_of_message,
@@ -64,9 +65,11 @@ def collect(
     honeypot = opinion is not None and opinion.honeypot
     now, deadline = services.clock(), services.deadline
     try:
-        key = known_key(services.store, deadline)
+        reported = filter_of(services.store)
+        key = None if reported.is_empty(deadline) else known_key(services.store, deadline)
         marks = marks_of_message(message, key) if key is not None else Marks()
-        found = stored.matching(services.store, marks.all, now, services.settings[Settings].common, deadline)
+        possible = reported.possible(marks.all, deadline)
+        found = stored.matching(services.store, possible, now, services.settings[Settings].common, deadline)
     except StoreError as error:
         return Finding(error=f"fingerprints: {error}")
     message.memo[_FOUND] = [one.mark for one in found]

@@ -18,11 +18,13 @@ from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, positive
 from antispam.store import Store, callbacks
 from antispam.store import fingerprints as stored
+from antispam.store.fingerprint_filter import MarkFilter
 
 SECRET = "fingerprints"
 HONEYPOT = "honeypot"
 ADMINISTRATOR = "administrator"
 _keys: weakref.WeakKeyDictionary[Store, bytes] = weakref.WeakKeyDictionary()
+_filters: weakref.WeakKeyDictionary[Store, MarkFilter] = weakref.WeakKeyDictionary()
 
 
 @section("fingerprints")
@@ -57,6 +59,12 @@ def known_key(store: Store, deadline: Deadline | None = None) -> bytes | None:
     if key is not None:
         _keys[store] = key
     return key
+
+
+def filter_of(store: Store) -> MarkFilter:
+    """Which marks reports hold, as this process knows it."""
+    found = _filters.get(store)
+    return found if found is not None else _filters.setdefault(store, MarkFilter(store))
 
 
 def marks_of(seen: Shown, key: bytes) -> Marks:
@@ -111,7 +119,7 @@ class Fingerprinter:
         if not marks:
             return False
         stored.without(self._store, marking.name_mark(name, key), deadline)
-        return stored.report(
+        is_new = stored.report(
             self._store,
             marks,
             marking.name_mark(name, key),
@@ -122,6 +130,8 @@ class Fingerprinter:
             trusted=self._reporter == ADMINISTRATOR,
             deadline=deadline,
         )
+        filter_of(self._store).note(marks.all)
+        return is_new
 
     def ham(self, raw: bytes, deadline: Deadline | None = None, *, weight: int = stored.TAUGHT) -> int:
         """The message is honest: this reporter's reports of it and of its copies are taken back, and what it says is common

@@ -1,0 +1,90 @@
+"""Which marks any report holds, in memory: nearly all mail has none, and need not ask the database about its hundreds.
+
+It may say yes where it is no: marks of reports that expired or were taken back stay until all are read anew. It says no where
+it is yes for a second only, until it has read the report of another worker. Whoever hears yes asks the database.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from antispam.deadline import Deadline
+from antispam.store.engine import Store
+from antispam.store.schema import fingerprint
+
+REFRESH = 1.0  # seconds until it is looked for new reports
+RELOAD = 6 * 3600.0  # seconds until all are read anew
+_CHUNK = 50_000  # rows that one message reads
+# Two transactions may commit in another order than their rows are numbered: so many are read once more.
+_OVERLAP = 1000
+_MOST = 4_000_000  # marks, 32 MB; beyond that the database is asked about all
+Marks = npt.NDArray[np.int64]
+_NONE: Marks = np.array([], dtype=np.int64)
+
+
+class MarkFilter:
+    """One a worker. Safe from any thread.
+
+    clock  seconds that never run backwards
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._marks = _NONE
+        self._last = 0  # the highest number of a row that was read
+        self._complete = False
+        self._next = 0.0
+        self._reload = self._clock() + RELOAD
+
+    def is_empty(self, deadline: Deadline | None = None) -> bool:
+        """Whether no report is there. Raises StoreError."""
+        self._refresh(deadline)
+        return self._complete and not len(self._marks)
+
+    def possible(self, marks: Sequence[int], deadline: Deadline | None = None) -> list[int]:
+        """Those of the marks that a report may hold. Raises StoreError."""
+        self._refresh(deadline)
+        known = self._marks
+        if not self._complete or len(known) > _MOST:
+            return list(marks)
+        if not len(known) or not marks:
+            return []
+        asked = np.array(marks, dtype=np.int64)
+        at = known.searchsorted(asked)
+        return [int(mark) for mark in asked[known[np.minimum(at, len(known) - 1)] == asked]]
+
+    def note(self, marks: Iterable[int]) -> None:
+        """A report of this worker holds these: they count at once."""
+        with self._lock:
+            self._marks = np.union1d(self._marks, np.fromiter(marks, dtype=np.int64))
+
+    def _refresh(self, deadline: Deadline | None) -> None:
+        """Read the next rows, where it is time to. Somebody else who is at it is not waited for."""
+        if self._clock() < self._next or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._clock() >= self._reload:
+                self._forget()
+            since = max(0, self._last - _OVERLAP)
+            table = fingerprint.c
+            query = sa.select(table.id, table.mark).where(table.id > since).order_by(table.id).limit(_CHUNK)
+            with self._store.read(deadline) as connection:
+                rows = connection.execute(query).all()
+            if rows:
+                self._last = rows[-1].id
+                self._marks = np.union1d(self._marks, np.fromiter((row.mark for row in rows), np.int64, len(rows)))
+            self._complete = self._complete or len(rows) < _CHUNK
+            self._next = self._clock() + REFRESH if len(rows) < _CHUNK else 0.0
+        finally:
+            self._lock.release()
