@@ -193,6 +193,11 @@ class DspamSettings(CheckSettings):
         ]
         if self.taught_by_mail and not self.users:
             found.append("[dspam] there are addresses to report to, but no dspam_users who may do so")
+        found += [
+            f"[score] {name} = {value:g} is below mark = {self.mark:g}: mail that nobody calls spam would be gone"
+            for name, value in (("quarantine", self.quarantine), ("refuse", self.refuse), ("discard", self.discard))
+            if value < self.mark < math.inf
+        ]
         return tuple(found)
 
     @property

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+_MAX_EVIDENCE = 300  # characters that are kept with each message
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Test:
@@ -55,7 +57,7 @@ def counted(hits: Iterable[Hit], tests: Mapping[str, Test], changes: Mapping[str
     """
     found: dict[str, Counted] = {}
     for hit in hits:
-        one = Counted(hit.test, round(_points(hit, tests.get(hit.test), changes), 2), hit.evidence)
+        one = Counted(hit.test, round(_points(hit, tests.get(hit.test), changes), 2), hit.evidence[:_MAX_EVIDENCE])
         before = found.get(hit.test)
         if before is None or abs(one.points) > abs(before.points):
             found[hit.test] = one

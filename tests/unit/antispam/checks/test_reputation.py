@@ -14,10 +14,11 @@ from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import Draft
-from antispam.mail.evidence import AuthFinding, ReputationFinding, SpfFinding
+from antispam.mail.evidence import AuthFinding, ReputationFinding, ScoreFinding, SpfFinding
 from antispam.mail.findings import Finding, Findings
 from antispam.mail.learned_evidence import OpinionFinding, SpamFinding
 from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.score import Counted
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, quarantine, reject, tempfail
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import OnError, SettingsError
@@ -158,6 +159,25 @@ def outcome(
         mail.memo[REACHED_END] = True
         mail.headers = [Header(b"From", b" ann@example.org")]
     return vote_of(Connection("c"), mail, verdict)
+
+
+def scored(verdict: Verdict, reputation: float, others: float) -> int | None:
+    """The vote on a message that is spam by these points."""
+    mail = message(OpinionFinding())
+    tests = (Counted("REPUTATION_BAD", reputation), Counted("RDNS_NONE", others))
+    found = [SpamFinding(is_spam=True, required=6.0), ScoreFinding(total=reputation + others, tests=tests)]
+    mail.recipients = [Recipient("bob@example.com", findings=Findings(mail.findings, found))]
+    mail.recipients[0].decisions.append(Decision("spam_action", verdict))
+    mail.memo[REACHED_END] = True
+    mail.headers = [Header(b"From", b" ann@example.org")]
+    return vote_of(Connection("c"), mail, verdict)
+
+
+def test_a_reputation_does_not_get_worse_by_its_own_word() -> None:
+    assert scored(CONTINUE, 2.0, 4.0) == HAM
+    assert scored(quarantine("spam"), 2.0, 4.0) is None
+    assert scored(CONTINUE, 2.0, 6.0) == SPAM
+    assert scored(quarantine("spam"), 2.0, 6.0) == SPAM
 
 
 @pytest.mark.parametrize(

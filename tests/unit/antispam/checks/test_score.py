@@ -43,6 +43,11 @@ def test_a_test_that_is_met_twice_counts_once_with_its_strongest_evidence():
     assert tests == (Counted("V", 4.0, "much"),)
 
 
+def test_evidence_is_kept_in_a_sentence_and_no_more():
+    (one,) = counted([Hit("A", "x" * 1000)], TESTS, {})
+    assert len(one.evidence) == 300
+
+
 def test_the_administrator_gives_a_test_other_points():
     assert found(Hit("A", ""), config="[score]\na = 0.7\n").total == 0.7
 

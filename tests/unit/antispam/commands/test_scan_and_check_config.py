@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -72,6 +73,7 @@ def shell(tmp_path: Path, nameserver: int) -> Shell:
 
 AS_PARTNER = ("--ip", PARTNER, "--name", "mail.partner.example", "--helo", "mail.partner.example",
               "--from", "ann@partner.example", "--rcpt", "bob@example.com")  # fmt: skip
+AS_STRANGER = ("--ip", FORGER, "--helo", "host66.evil.example", "--from", "x@evil.example")
 AS_FORGER = ("--ip", FORGER, "--helo", "host66.evil.example", "--from", "ann@partner.example")
 
 
@@ -180,6 +182,26 @@ def test_a_score_is_explained_by_the_features_that_spoke_most(shell: Shell) -> N
     assert "an address at spam.example in from" not in ham
 
 
+def test_a_table_shows_every_test_its_points_and_its_evidence(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("hello.eml", b"From: x@evil.example\n\nhello\n"), *AS_STRANGER)
+    lines = done.output.splitlines()
+    start = next(
+        at for at, line in enumerate(lines) if line.startswith("  score of the message for postmaster@localhost:")
+    )
+    table = list(itertools.takewhile(lambda line: line.startswith("    "), lines[start + 1 :]))
+    assert any(
+        re.fullmatch(r" +\+1\.20  RDNS_NONE +The address 203\.0\.113\.66 has no host name .*", line) for line in table
+    )
+    told = sum(float(line.split()[0]) for line in table)
+    assert lines[start].endswith(f": {told:.1f}")
+
+
+def test_programs_read_the_score_as_json(shell: Shell) -> None:
+    done = shell.run("scan", shell.write("x.eml", b"From: x@evil.example\n\nhello\n"), *AS_STRANGER, "--json")
+    (score,) = json.loads(done.stdout)["scores"].values()
+    assert {"RDNS_NONE", "MISSING_DATE"} <= {one["test"] for one in score["tests"]}
+
+
 def test_programs_read_the_features_as_json(shell: Shell) -> None:
     _teach(shell)
     done = shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER, "--json")
@@ -250,9 +272,10 @@ def test_an_address_that_is_none_is_told(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[dkim]\ndomain = example.com\nselector = r2026\n", "[dkim] domain is set, but no privkey"),
+        ("[dkim]\ndomain = example.com\nselector = r2026\n", "[dkim] domain is set, but privkey is not"),
         ("[dspam]\ndspam_users = ann, bob\nann = ann@example.com\n", "bob is in dspam_users, but no address is"),
         ("[dspam]\nspam = spam@example.com\n", "no dspam_users who may do so"),
+        ("[score]\nrefuse = 5\n", "[score] refuse = 5 is below mark = 6"),
     ],
 )
 def test_what_is_hardly_meant_is_asked_about_and_no_mistake(shell: Shell, text: str, told: str) -> None:

@@ -6,9 +6,9 @@ from antispam.checks._shared.reputation.asking import node_of
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.journey.services import Services
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import ReputationFinding, SignedReputationFinding
+from antispam.mail.evidence import ReputationFinding, ScoreFinding, SignedReputationFinding
 from antispam.mail.learned_evidence import OpinionFinding, SpamFinding
-from antispam.mail.message import Message
+from antispam.mail.message import Message, Recipient
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action, Verdict
 from gossip import HAM, SPAM
@@ -39,7 +39,12 @@ def vote_of(connection: Connection, message: Message, verdict: Verdict) -> int |
     if verdict.action not in _AWAY:
         return None
     decisions = all_decisions(Subject(connection, message))
-    decisions += [decision for one in message.recipients for decision in one.decisions]
+    decisions += [
+        decision
+        for one in message.recipients
+        for decision in one.decisions
+        if decision.check != SpamFinding.check or not _by_reputation(one)
+    ]
     for decision in decisions:
         seen = bool(message.headers) or decision.verdict.demerits > 0
         if decision.stops and decision.verdict.action in _AWAY and seen and decision.check not in _SILENT:
@@ -59,8 +64,18 @@ def _called_spam(message: Message) -> bool:
     opinion = message.findings.get(OpinionFinding)
     if opinion is not None and opinion.honeypot:
         return True
-    found = [one.findings.get(SpamFinding) for one in message.recipients]
+    found = [one.findings.get(SpamFinding) for one in message.recipients if not _by_reputation(one)]
     return any(one.is_spam for one in found if one is not None)
+
+
+def _by_reputation(recipient: Recipient) -> bool:
+    """Whether the message would be no spam to this recipient but for its sender's reputation, which must not get worse by its
+    own word."""
+    found, score = recipient.findings.get(SpamFinding), recipient.findings.get(ScoreFinding)
+    if found is None or score is None or found.required is None or found.because:
+        return False
+    own = sum(one.points for one in score.tests if one.test == "REPUTATION_BAD")
+    return own > 0 and round(score.total - own, 1) < found.required
 
 
 def remember(
