@@ -8,7 +8,7 @@ from typing import NamedTuple
 from antispam.journey.table import Accepted, Journey, Row, Stage
 from antispam.mail.score import Test
 from antispam.mail.score_table import TABLE
-from antispam.settings import CheckSettings, Mode, Settings
+from antispam.settings import CheckSettings, Mode, Settings, SettingsError
 
 
 class Wave(NamedTuple):
@@ -79,10 +79,15 @@ def _reads_hits(row: Row) -> bool:
 
 
 def known_tests(journey: Journey, settings: Settings) -> Mapping[str, Test]:
-    """Every test of the score by name: those of the table, and those that the configuration declares."""
+    """Every test of the score by name: those of the table, and those that the configuration declares.
+
+    Raises SettingsError where two checks declare the same name: one would count what the other found."""
     declared: dict[str, Test] = {}
     for row in journey.rows:
         declares: Callable[[CheckSettings], tuple[Test, ...]] | None = getattr(row.check, "declares", None)
         if declares is not None:
-            declared |= {test.name: test for test in declares(settings[row.check.Settings])}
+            for test in declares(settings[row.check.Settings]):
+                other = declared.setdefault(test.name, test)
+                if other.check != test.check:
+                    raise SettingsError(f"[{other.check}] and [{test.check}] both have a test {test.name}; rename one")
     return {**TABLE, **declared}

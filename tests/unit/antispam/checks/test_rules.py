@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 
 import pytest
+from bms import JOURNEY
 
 from antispam.checks import rules
 from antispam.deadline import Deadline
+from antispam.journey.plan import known_tests
 from antispam.mail.score import counted
 from antispam.mail.verdicts import Action
-from antispam.settings import SettingsError
+from antispam.service.application import settings_classes
+from antispam.settings import SettingsError, load_text
 from support.checking import judge, message, services
 
 
@@ -67,6 +70,12 @@ def test_a_rule_counts_in_the_score_and_its_points_can_be_changed_there(config):
 def test_a_rule_can_not_take_the_name_of_a_test_of_the_program(config):
     with pytest.raises(SettingsError, match=r"rules:1: \[SPF_FAIL\] is the name of a built-in test"):
         services(rules, config("[SPF_FAIL]\npoints = 1\ntext = /a/\n"))
+
+
+def test_a_rule_can_not_take_the_name_of_a_test_of_a_list_either(config):
+    settings = load_text(config("[RCVD_IN_PBL]\npoints = 1\ntext = /a/\n"), settings_classes(JOURNEY))
+    with pytest.raises(SettingsError, match="both have a test RCVD_IN_PBL"):
+        known_tests(JOURNEY, settings)
 
 
 def test_what_is_hidden_is_no_text(config):
