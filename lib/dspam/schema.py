@@ -26,6 +26,7 @@ class State(enum.IntEnum):
     PENDING = 0  # in the log only
     FOLDED = 1  # in the pages, too
     SPENT = 2  # in the pages only: remembered, so that a replay teaches nothing, but no longer to be taken back
+    FOLDING = 3  # in the log, and in the pages as far as dspam_fold says
 
 
 dspam_user = sa.Table(
@@ -67,6 +68,15 @@ dspam_training = sa.Table(
     sa.Index("dspam_training_age", "state", "trained_at"),
     sa.Index("dspam_training_of", "user_id", "state", "trained_at"),
     sqlite_autoincrement=True,  # a number that was given once is never given again: who tails the log relies on it
+)
+
+# A fold of many pages that is under way: it takes several short transactions.
+dspam_fold = sa.Table(
+    "dspam_fold",
+    metadata,
+    sa.Column("user_id", Number, sa.ForeignKey("dspam_user.id", ondelete="CASCADE"), primary_key=True),
+    # What trainings in state FOLDING say of keys below it is in the pages; their totals come last.
+    sa.Column("border", sa.BigInteger, nullable=False),
 )
 
 dspam_page = sa.Table(

@@ -27,7 +27,7 @@ def fill(engine: sa.Engine, rows: int, tables: tuple[str, ...] = ()) -> None:
         if tables and table.name not in tables:
             continue
         made = _users() if table.name == "dspam_user" else (_row(table, number) for number in range(rows))
-        if table.name in ("preference", "preference_group", "shared_secret"):
+        if table.name in ("preference", "preference_group", "shared_secret", "dspam_fold"):
             continue
         rest = iter(made)
         while batch := list(itertools.islice(rest, _BATCH)):

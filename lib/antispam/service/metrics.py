@@ -60,7 +60,7 @@ class Metrics:
         """Raises StoreError."""
         if (last := last_taught(self._store)) is not None:
             yield Figure("bms_last_training_timestamp_seconds", "when the filter was last taught", last)
-        pending = sa.select(sa.func.count()).where(dspam_training.c.state == State.PENDING)
+        pending = sa.select(sa.func.count()).where(dspam_training.c.state.in_((State.PENDING, State.FOLDING)))
         size = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
         kept = sa.select(sa.func.count(), size).where(quarantine_entry.c.released_at.is_(None))
         with self._store.read() as connection:

@@ -1,6 +1,7 @@
 """Folds the log of trainings into the pages of tokens, and forgets what is too old. Any node may run it at any time, several
-at once, and it may be killed at any moment: every change is one transaction, which only counts if nobody else changed the
-user's pages since they were read (dspam_user.generation)."""
+at once, and it may be killed at any moment: every change is one short transaction, which only counts if nobody else changed
+the user's pages since they were read (dspam_user.generation). A fold is several, and anybody goes on with one that ended
+halfway."""
 
 from __future__ import annotations
 
@@ -15,18 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from dspam.schema import State, dspam_page, dspam_training, dspam_user
+from dspam.schema import State, dspam_fold, dspam_page, dspam_training, dspam_user
 from dspam.store.database import Database
-from dspam.store.dictionary import page_numbers, page_slices, pages, pending_slices, starts_of
-from dspam.store.records import TOKEN, TOTALS, Deltas, Keys, Tokens, Totals, as_tokens, merge
+from dspam.store.dictionary import border_of, logged_slices, page_numbers, page_slices, pages, starts_of
+from dspam.store.records import TOTALS, Deltas, Keys, Tokens, Totals, as_tokens, merge
 
-FOLD_ENTRIES = 500_000  # keys of pending trainings that one transaction folds: some 50 MB while it runs
+FOLD_ENTRIES = 500_000  # keys of pending trainings that are folded together: some 50 MB while it runs
+_FOLD_ROWS = 200  # trainings that are folded together
+_FOLD_KEYS, _FOLD_PAGES = 6_000, 40  # that one transaction folds, and rewrites, at most
 _FULLEST = 256  # tokens of a page; one that holds more is split,
 _HALF_FULL = 160  # into pages of no more than these
-_PAGES = 500  # that are in memory at once
 _PURGED = 100  # pages that one slice of a purge reads, and rewrites at most with the lock in hand
 _IN = 500  # numbers in one list of a statement
 _DAY = 86_400.0  # seconds
+_NO_DAYS = np.empty(0, dtype=np.uint16)
 
 
 def compact(database: Database, *, rows: int = 200, before: float = math.inf) -> int:
@@ -37,24 +40,30 @@ def compact(database: Database, *, rows: int = 200, before: float = math.inf) ->
 def compacting(database: Database, *, rows: int = 200, before: float = math.inf) -> Iterator[int]:
     """Fold, of every user who has `rows` pending trainings or one from before that time (seconds since the epoch), all of them.
 
-    Yields after each transaction how many it folded: whoever does this beside the mail can rest between two, or stop. A fold
-    rewrites the pages it touches, so rare and large ones are cheaper than frequent small ones; workers know of pending
-    trainings all the same, but a worker that starts has to read them. A training that a newer version wrote keeps its
-    own user's dictionary from being folded, and no other; it raises ValueError at the end.
+    Yields after each transaction how many trainings it finished: whoever does this beside the mail can rest between two, or
+    stop. A fold rewrites the pages it touches, so rare and large ones are cheaper than frequent small ones; workers know of
+    pending trainings all the same, but a worker that starts has to read them. A training that a newer version wrote keeps
+    its own user's dictionary from being folded, and no other; it raises ValueError at the end.
     """
     training = dspam_training.c
     due = sa.select(training.user_id, sa.func.count()).where(training.state == State.PENDING).group_by(training.user_id)
     if before < math.inf:
         due = due.having(sa.or_(sa.func.count() >= rows, sa.func.min(training.trained_at) < before))
+    halfway = sa.select(training.user_id).where(training.state == State.FOLDING).distinct()
     with database.read() as connection:
-        waiting = connection.execute(due).all()
+        waiting = [(user_id, 1) for user_id in connection.scalars(halfway)]
+        waiting += [(row[0], row[1]) for row in connection.execute(due)]
     unreadable: ValueError | None = None
     for user_id, left in waiting:
         try:
             # Those that come meanwhile wait for the next time, or this would never end on a busy node.
-            while left > 0 and (folded := fold(database, user_id)):
-                left -= folded
-                yield folded
+            while left > 0:
+                before_batch = left
+                for folded in folding(database, user_id):
+                    left -= folded
+                    yield folded
+                if left == before_batch:
+                    break
         except ValueError as error:
             unreadable = error
     if unreadable is not None:
@@ -62,22 +71,31 @@ def compacting(database: Database, *, rows: int = 200, before: float = math.inf)
 
 
 def fold(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> int:
-    """Fold the user's oldest pending trainings, with some `entries` keys in all, in one transaction. Returns how many; 0 where
-    none is pending, or somebody else folds at this moment."""
+    """Do all that folding() does. Returns how many trainings were folded; 0 where none is pending, or somebody else changes
+    the user's pages at this moment."""
+    return sum(folding(database, user_id, entries))
+
+
+def folding(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> Iterator[int]:
+    """Fold the user's oldest pending trainings, with some `entries` keys in all, or go on with those that a fold left halfway.
+
+    One short transaction a slice of the keys: until the last, the trainings are FOLDING, and dspam_fold tells how far they are
+    in the pages, so that everybody counts each of their keys once. Yields after each how many trainings are folded now: all
+    of them at the last, none before.
+    """
     with database.read() as connection:
         user = _user(connection, user_id)
-        batch = _read_batch(connection, user_id, entries) if user else None
-        if user is None or batch is None:
-            return 0
-        rewritten = _rewrite(connection, user_id, batch)
-    try:
-        with database.write() as connection:
-            _claim(connection, user, rewritten, batch.totals, purge=False)
-            rewritten.write(connection, user_id)
-            _mark_folded(connection, batch.seqs)
-    except _OvertakenError:
-        return 0
-    return len(batch.seqs)
+        border = border_of(connection, user_id)
+        batch = _read_batch(connection, user_id, entries, begun=border is not None) if user else None
+    if user is None or batch is None:
+        return
+    place: int | None = 0 if border is None else int(np.searchsorted(batch.keys, border))
+    generation, begun = user.generation, border is not None
+    with contextlib.suppress(_OvertakenError):
+        while place is not None:
+            place = _fold_slice(database, user_id, generation, batch, place, begun=begun)
+            generation, begun = generation + 1, True
+            yield len(batch.seqs) if place is None else 0
 
 
 def purging(database: Database, before: float, *, rare_before: float = 0.0) -> Iterator[int]:
@@ -170,11 +188,12 @@ def _user(connection: sa.Connection, user_id: int) -> sa.Row[Any] | None:
     return connection.execute(sa.select(dspam_user).where(dspam_user.c.id == user_id)).one_or_none()
 
 
-def _read_batch(connection: sa.Connection, user_id: int, entries: int) -> _Batch | None:
-    """The user's oldest pending trainings, added up; None where there is none."""
-    seqs, keys, counts, days = [], [], [], []
+def _read_batch(connection: sa.Connection, user_id: int, entries: int, *, begun: bool) -> _Batch | None:
+    """The trainings that are being folded, or else the user's oldest pending ones, added up; None where there is none."""
+    seqs, keys, counts, days = [], [np.empty(0, dtype=np.int64)], [np.empty((0, 3), dtype=np.int32)], [_NO_DAYS]
     totals, size = Totals(), 0
-    for seq, sign, trained_at, content in itertools.chain.from_iterable(pending_slices(connection, user_id)):
+    slices = logged_slices(connection, user_id, State.FOLDING if begun else State.PENDING)
+    for seq, sign, trained_at, content in itertools.chain.from_iterable(slices):
         deltas = Deltas.unpack(content)
         seqs.append(seq)
         keys.append(deltas.keys)
@@ -182,9 +201,9 @@ def _read_batch(connection: sa.Connection, user_id: int, entries: int) -> _Batch
         days.append(np.full(len(deltas.keys), min(max(trained_at // _DAY, 0), 65_535), dtype=np.uint16))
         totals = totals.plus(deltas.totals, sign)
         size += len(deltas.keys)
-        if size >= entries:
+        if not begun and (size >= entries or len(seqs) >= _FOLD_ROWS):
             break
-    if not seqs:
+    if not seqs and not begun:
         return None
     return _Batch(seqs, *_add_up(np.concatenate(keys), np.concatenate(counts), np.concatenate(days)), totals)
 
@@ -202,23 +221,49 @@ def _add_up(
     return keys[first], sums, np.maximum.reduceat(days[order], first)
 
 
-def _rewrite(connection: sa.Connection, user_id: int, batch: _Batch) -> _Rewritten:
-    """The pages that the batch touches, with it."""
-    starts = starts_of(connection, user_id)
+def _fold_slice(
+    database: Database, user_id: int, generation: int, batch: _Batch, place: int, *, begun: bool
+) -> int | None:
+    """Fold the batch's keys from `place` on, as many as one short transaction may. Returns where to go on, None at the end.
+    Raises _OvertakenError.
+
+    begun  a slice was folded before, so that the trainings are FOLDING
+    """
+    with database.read() as connection:
+        user = _user(connection, user_id)
+        if user is None or user.generation != generation:
+            raise _OvertakenError
+        starts = starts_of(connection, user_id)
+        end = _slice_end(starts, batch.keys, place)
+        rewritten = _rewrite(connection, user_id, starts, batch, slice(place, end))
+    last = end == len(batch.keys)
+    with database.write() as connection:
+        _claim(connection, user, rewritten, batch.totals if last else Totals(), purge=False)
+        rewritten.write(connection, user_id)
+        if last or not begun:
+            _mark(connection, batch.seqs, State.FOLDED if last else State.FOLDING)
+        _note_border(connection, user_id, None if last else int(batch.keys[end]), begun=begun)
+    return None if last else end
+
+
+def _slice_end(starts: npt.NDArray[np.int64], keys: Keys, place: int) -> int:
+    """Up to which of the keys one transaction folds."""
+    end = min(place + _FOLD_KEYS, len(keys))
+    turns = np.flatnonzero(np.diff(page_numbers(starts, keys[place:end]))) + 1  # where the next page begins
+    return end if len(turns) < _FOLD_PAGES else place + int(turns[_FOLD_PAGES - 1])
+
+
+def _rewrite(
+    connection: sa.Connection, user_id: int, starts: npt.NDArray[np.int64], batch: _Batch, part: slice
+) -> _Rewritten:
+    """The pages that this part of the batch touches, with it."""
+    keys, counts, days = batch.keys[part], batch.counts[part], batch.days[part]
+    touched = np.unique(page_numbers(starts, keys))
+    found = list(pages(connection, user_id, starts[touched].tolist()))
     rewritten = _Rewritten()
-    if not len(starts):
-        empty: Tokens = np.empty(0, dtype=TOKEN)
-        rewritten.replace(user_id, [], empty, merge(empty, batch.keys, batch.counts, batch.days))
-        return rewritten
-    numbers = page_numbers(starts, batch.keys)
-    touched = np.unique(numbers)
-    for begin in range(0, len(touched), _PAGES):
-        some = touched[begin : begin + _PAGES]
-        low, high = np.searchsorted(numbers, some[0], "left"), np.searchsorted(numbers, some[-1], "right")
-        found = list(pages(connection, user_id, starts[some].tolist()))
+    if len(keys):
         old = as_tokens(b"".join(content for _, content in found))
-        new = merge(old, batch.keys[low:high], batch.counts[low:high], batch.days[low:high])
-        rewritten.replace(user_id, [start for start, _ in found], old, new)
+        rewritten.replace(user_id, [start for start, _ in found], old, merge(old, keys, counts, days))
     return rewritten
 
 
@@ -241,12 +286,22 @@ def _claim(connection: sa.Connection, user: sa.Row[Any], rewritten: _Rewritten, 
         raise _OvertakenError
 
 
-def _mark_folded(connection: sa.Connection, seqs: Sequence[int]) -> None:
+def _mark(connection: sa.Connection, seqs: Sequence[int], state: State) -> None:
+    unfolded = dspam_training.c.state.in_((State.PENDING, State.FOLDING))
     for begin in range(0, len(seqs), _IN):
         some = dspam_training.c.seq.in_(seqs[begin : begin + _IN])
-        connection.execute(
-            sa.update(dspam_training).where(some, dspam_training.c.state == State.PENDING).values(state=State.FOLDED)
-        )
+        connection.execute(sa.update(dspam_training).where(some, unfolded).values(state=state))
+
+
+def _note_border(connection: sa.Connection, user_id: int, border: int | None, *, begun: bool) -> None:
+    """How far the fold is; None ends it."""
+    mine = dspam_fold.c.user_id == user_id
+    if border is None:
+        connection.execute(sa.delete(dspam_fold).where(mine))
+    elif begun:
+        connection.execute(sa.update(dspam_fold).where(mine).values(border=border))
+    else:
+        connection.execute(sa.insert(dspam_fold).values(user_id=user_id, border=border))
 
 
 def _oldest_training(database: Database, user_id: int) -> float:
@@ -254,7 +309,8 @@ def _oldest_training(database: Database, user_id: int) -> float:
     training = dspam_training.c
     oldest = sa.select(sa.func.min(training.trained_at)).where(training.user_id == user_id)
     with database.read() as connection:  # one state at a time: then an index has the answer in front
-        found = [connection.scalar(oldest.where(training.state == state)) for state in (State.PENDING, State.FOLDED)]
+        states = (State.PENDING, State.FOLDING, State.FOLDED)
+        found = [connection.scalar(oldest.where(training.state == state)) for state in states]
     return min((float(at) for at in found if at is not None), default=math.inf)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from dspam.schema import State, dspam_page, dspam_training, dspam_user
+from dspam.schema import State, dspam_fold, dspam_page, dspam_training, dspam_user
 from dspam.store.database import Database
 from dspam.store.records import TOTALS, Counts, Deltas, Keys, Totals, as_tokens, counts_of
 from dspam.store.table import Table, table_bytes
@@ -30,11 +30,13 @@ _OVERLAP_ROWS = 10_000  # where nobody knows yet which numbers are how old
 # Built once, for building them takes longer than SQLite takes to answer.
 _training = dspam_training.c
 _LOGGED = sa.select(_training.seq, _training.sign, _training.trained_at, _training.content).order_by(_training.seq)
-_PENDING = _LOGGED.where(
-    _training.state == State.PENDING, _training.user_id == sa.bindparam("of"), _training.seq > sa.bindparam("after")
+_IN_STATE = _LOGGED.where(
+    _training.state == sa.bindparam("state"),
+    _training.user_id == sa.bindparam("of"),
+    _training.seq > sa.bindparam("after"),
 ).limit(_ROWS)
 _SINCE = sa.select(_training.seq).where(
-    _training.state.in_((State.PENDING, State.FOLDED)),
+    _training.state.in_((State.PENDING, State.FOLDING, State.FOLDED)),
     _training.user_id == sa.bindparam("of"),
     _training.seq > sa.bindparam("after"),
 )
@@ -43,6 +45,7 @@ _SOME_PAGES = (
     .where(dspam_page.c.user_id == sa.bindparam("of"), dspam_page.c.start.in_(sa.bindparam("starts", expanding=True)))
     .order_by(dspam_page.c.start)
 )
+_BORDER = sa.select(dspam_fold.c.border).where(dspam_fold.c.user_id == sa.bindparam("of"))
 _USER = sa.select(dspam_user).where(dspam_user.c.id == sa.bindparam("of"))
 
 
@@ -210,8 +213,11 @@ class Dictionary:
 
     def _read_log(self, connection: sa.Connection, room: int) -> bool:
         """False if it doesn't fit into memory beside all the tokens."""
-        for rows in pending_slices(connection, self._user_id):
+        border = border_of(connection, self._user_id)
+        for state, rows in unfolded_slices(connection, self._user_id):
             lessons = [(sign, Deltas.unpack(content)) for _, sign, _, content in rows]
+            if state is State.FOLDING and border is not None:
+                lessons = [(sign, deltas.from_key(border)) for sign, deltas in lessons]
             keys = np.concatenate([deltas.keys for _, deltas in lessons])
             if self.whole and self._table.would_take(len(keys)) > room:
                 return False
@@ -277,11 +283,26 @@ def page_slices(
         after = rows[-1].start
 
 
-def pending_slices(connection: sa.Connection, user_id: int) -> Iterator[list[tuple[int, int, float, bytes]]]:
-    """(seq, sign, trained_at, content) of what the compactor has not folded yet, oldest first, in lists of some length."""
+Logged = tuple[int, int, float, bytes]
+"""seq, sign, trained_at, content"""
+
+
+def border_of(connection: sa.Connection, user_id: int) -> int | None:
+    """Below which key the trainings in state FOLDING are in the pages; None where no fold is under way."""
+    return connection.scalar(_BORDER, {"of": user_id})
+
+
+def unfolded_slices(connection: sa.Connection, user_id: int) -> Iterator[tuple[State, list[Logged]]]:
+    """What the compactor has not folded yet, or not all of it, in lists of some length."""
+    for state in (State.FOLDING, State.PENDING):
+        yield from ((state, rows) for rows in logged_slices(connection, user_id, state))
+
+
+def logged_slices(connection: sa.Connection, user_id: int, state: State) -> Iterator[list[Logged]]:
+    """The user's trainings in that state, oldest first, in lists of some length."""
     after = 0
     while True:
-        rows = connection.execute(_PENDING, {"of": user_id, "after": after}).all()
+        rows = connection.execute(_IN_STATE, {"of": user_id, "after": after, "state": state}).all()
         if rows:
             yield [(row.seq, row.sign, row.trained_at, row.content) for row in rows]
         if len(rows) < _ROWS:

@@ -73,6 +73,11 @@ class Deltas:
         if self.counts.shape != (len(self.keys), 3):
             raise ValueError(f"{len(self.keys)} keys, but deltas of shape {self.counts.shape}")
 
+    def from_key(self, border: int) -> Self:
+        """What it adds to the keys that are not below the border, and to the totals."""
+        above = self.keys >= border
+        return dataclasses.replace(self, keys=self.keys[above], counts=self.counts[above])
+
     def pack(self) -> bytes:
         """A version, the number of keys, the totals; the keys; then each column as narrow as it can be, after a code: 0 for a
         column that is the same all the way down, else octets a number."""

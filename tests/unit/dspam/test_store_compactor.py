@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.store import Store
-from dspam.schema import State, dspam_page, dspam_training, dspam_user
+from dspam.schema import State, dspam_fold, dspam_page, dspam_training, dspam_user
 from dspam.store import (
     Deltas,
     Taught,
@@ -27,7 +27,7 @@ from dspam.store import (
     purging,
     user_id,
 )
-from dspam.store.compactor import fold
+from dspam.store.compactor import fold, folding
 
 pytestmark = pytest.mark.every_database
 
@@ -97,6 +97,88 @@ def test_many_folds_split_pages_and_lose_nothing(store):
     assert 1 < max(sizes) <= 256
 
 
+@pytest.fixture
+def slices(monkeypatch):
+    """A fold of a few thousand keys takes many transactions."""
+    monkeypatch.setattr("dspam.store.compactor._FOLD_KEYS", 500)
+    monkeypatch.setattr("dspam.store.compactor._FOLD_PAGES", 3)
+
+
+@pytest.mark.usefixtures("slices")
+def test_at_every_moment_of_a_fold_in_slices_everything_counts_once(store):
+    user = user_id(store, "bob")
+    keys, counts = teach(store, user, 3)
+    compact(store)
+    more, added = teach(store, user, 3, seed=2)
+    every = np.union1d(keys, more)
+    expected = np.zeros((len(every), 3), dtype=np.int64)
+    expected[np.searchsorted(every, keys)] += counts
+    expected[np.searchsorted(every, more)] += added
+    old = [TokenStore(store, cache=cache, poll=0.0) for cache in (64 << 20, 1)]
+    transactions = 0
+    for folded in folding(store, user):
+        transactions += 1
+        assert folded == (3 if not rows(store, dspam_fold) else 0)
+        for tokens in (*old, TokenStore(store), TokenStore(store, cache=1)):
+            assert (tokens.counts(user, every) == expected).all()
+            assert tokens.totals(user) == Totals(spam_learned=6)
+    assert transactions > 5
+    assert rows(store, dspam_training, dspam_training.c.state == State.FOLDED) == 6
+
+
+@pytest.mark.usefixtures("slices")
+def test_a_fold_that_ended_halfway_is_finished_and_what_came_meanwhile_is_kept(store):
+    user = user_id(store, "bob")
+    keys, counts = teach(store, user, 2)
+    halfway = folding(store, user)
+    assert [next(halfway), next(halfway)] == [0, 0]
+    halfway.close()
+    tokens = TokenStore(store)
+    tokens.train(user, "meanwhile", True, keys[:1], ONE)
+    assert tokens.undo(user, "1-0")
+    expected = tokens.counts(user, keys)
+    assert (expected[1:, 0] <= counts[1:, 0]).all()
+    assert expected[:, 0].sum() < counts[:, 0].sum()
+    assert compact(store, rows=1000, before=0.0) == 2  # however few there are
+    assert compact(store) == 2  # the lesson, and what takes one back
+    for cache in (64 << 20, 1):
+        assert (TokenStore(store, cache=cache).counts(user, keys) == expected).all()
+    assert TokenStore(store).totals(user) == Totals(spam_learned=2)
+    assert rows(store, dspam_fold) == 0
+
+
+@pytest.mark.usefixtures("slices")
+def test_a_purge_stops_a_fold_which_goes_on_later(store):
+    user = user_id(store, "bob")
+    teach(store, user, 2)
+    compact(store)
+    more, _ = teach(store, user, 1, seed=2)
+    halfway = folding(store, user)
+    assert next(halfway) == 0
+    with store.write() as connection:
+        connection.execute(sa.update(dspam_user).values(generation=dspam_user.c.generation + 1))
+    assert list(halfway) == []
+    assert compact(store) == 1
+    assert TokenStore(store).counts(user, more)[:, 0].sum() >= len(more)
+    assert TokenStore(store).totals(user) == Totals(spam_learned=3)
+
+
+@pytest.mark.usefixtures("slices")
+def test_no_transaction_of_a_fold_rewrites_many_pages(store):
+    """One message with many words, in a dictionary of a million, held the lock for half a second."""
+    user = user_id(store, "bob")
+    teach(store, user, 4)
+    compact(store)
+    with store.read() as connection:
+        before = {row.start: row.content for row in connection.execute(sa.select(dspam_page))}
+    teach(store, user, 2, seed=2)
+    for _ in folding(store, user):
+        with store.read() as connection:
+            after = {row.start: row.content for row in connection.execute(sa.select(dspam_page))}
+        assert sum(after.get(start) != content for start, content in before.items()) <= 3
+        before = after
+
+
 def test_a_few_pending_trainings_wait_until_they_are_old(store):
     user, clock = user_id(store, "bob"), Clock()
     TokenStore(store, now=clock).train(user, "m1", True, [1], ONE)
@@ -124,9 +206,10 @@ def test_compactors_at_once_fold_each_training_once(database_url):
 COMPACT_FOR_EVER = """
     import sys
     from antispam.store import Store
-    from dspam.store.compactor import fold
-    from dspam.store import TokenStore
+    from dspam.store.compactor import fold, folding
+    from dspam.store import TokenStore, compactor
     import numpy as np
+    compactor._FOLD_KEYS = 300  # a fold is killed halfway, too
     store = Store(sys.argv[1], busy_timeout=30.0)
     tokens = TokenStore(store)
     print("ready", flush=True)
