@@ -29,7 +29,9 @@ _MAX_READINGS = 3
 _CAPITAL_I = re.compile(r"(?<=[a-z])I++(?![A-Z])")
 _SMALL_L = re.compile(r"(?<=[A-Z])l(?=[A-Z])")
 _STRETCHED = re.compile(r"(.)\1{2,}")
+_STRETCHED_ASCII = re.compile(rb"(.)\1{2,}")
 _ELISION = re.compile(r"[a-z]+'(?:s|t|d|m|re|ve|ll|em)")
+_ELISION_ASCII = re.compile(_ELISION.pattern.encode())
 
 
 def _meanings() -> dict[str, tuple[str, ...]]:
@@ -42,6 +44,12 @@ def _meanings() -> dict[str, tuple[str, ...]]:
 
 
 _MEANINGS = _meanings()
+# The same for words in ASCII, which most are; "1" alone has two meanings there.
+_SMALL, _NUMERALS = b"abcdefghijklmnopqrstuvwxyz", b"0123456789"
+_IN_ASCII = {char: meanings[0] for char, meanings in _MEANINGS.items() if char.isascii()}
+_SILENT = "".join(char for char, letter in _IN_ASCII.items() if not letter).encode()
+_READABLE = _SMALL + "".join(_IN_ASCII).encode()
+_AS_LETTERS = bytes(ord(_IN_ASCII.get(chr(code)) or chr(code)) for code in range(256))
 
 
 @lru_cache(maxsize=8192)
@@ -54,11 +62,12 @@ def readings(word: bytes) -> tuple[bytes, ...]:
 
 
 def _readings(word: str) -> tuple[bytes, ...]:
-    if "I" in word or "l" in word:
+    if ("I" in word or "l" in word) and not word.islower():
         word = _SMALL_L.sub("i", _CAPITAL_I.sub(lambda found: "l" * len(found[0]), word))
     word = word.lower()
-    if not word.isascii():
-        word = "".join([char for char in unicodedata.normalize("NFD", word) if not unicodedata.combining(char)])
+    if word.isascii():
+        return _readings_in_ascii(word.encode())
+    word = "".join([char for char in unicodedata.normalize("NFD", word) if not unicodedata.combining(char)])
     digits = sum(map(str.isdecimal, word))
     letters = sum(map(str.isalpha, word))
     if letters < 2 or digits > letters or len(word) > MAX_LENGTH or _ELISION.fullmatch(word):
@@ -78,6 +87,29 @@ def _readings(word: str) -> tuple[bytes, ...]:
         else:
             found[spelt] = None
     return tuple([one.encode() for one in found if len(one) > 1][:_MAX_READINGS])
+
+
+def _readings_in_ascii(word: bytes) -> tuple[bytes, ...]:
+    """What _readings() finds for a word in ASCII and small letters, in a third of the time."""
+    letters, digits = (len(word) - len(word.translate(None, kind)) for kind in (_SMALL, _NUMERALS))
+    if letters < 2 or digits > letters or len(word) > MAX_LENGTH or word.translate(None, _READABLE):
+        return ()
+    if b"'" in word and _ELISION_ASCII.fullmatch(word):
+        return ()
+    ambiguous = [word]
+    if (ones := word.count(b"1")) > 0:
+        ambiguous = [word, word.replace(b"1", b"l")]
+        if ones == 2:
+            ambiguous += [word.replace(b"1", b"i", 1).replace(b"1", b"l"), word.replace(b"1", b"l", 1)]
+    found: dict[bytes, None] = {}
+    for one in ambiguous:
+        spelt = one.translate(_AS_LETTERS, _SILENT)
+        if _STRETCHED_ASCII.search(spelt):
+            found[_STRETCHED_ASCII.sub(rb"\1", spelt)] = None
+            found[_STRETCHED_ASCII.sub(rb"\1\1", spelt)] = None
+        else:
+            found[spelt] = None
+    return tuple([one for one in found if len(one) > 1][:_MAX_READINGS])
 
 
 def _combinations(options: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
