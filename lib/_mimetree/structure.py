@@ -95,7 +95,8 @@ class Part:
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of all fields of this (lower case) name, in order."""
-        return [value for field_name, value, _ in self.fields if field_name.lower() == name]
+        size = len(name)  # looked at first: most names have another, and making them small takes longer
+        return [value for found, value, _ in self.fields if len(found) == size and found.lower() == name]
 
     @property
     def transfer_encoding(self) -> str:

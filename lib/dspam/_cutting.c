@@ -18,9 +18,9 @@ enum { HEADER, WORD, PAIR, STRUCTURE };
 #define MAX_READ_ANEW 2000
 #define MAX_PIECES 12
 
-static uint64_t hash_table[256];
+static uint64_t hash_table[256], folded_table[256];
 static uint64_t hash_base;
-static unsigned char class_of[256], fold_of[256], is_odd[256];
+static unsigned char class_of[256], is_odd[256];
 
 typedef struct {
     int32_t start, end; /* in the text, or in the new words */
@@ -55,11 +55,11 @@ static uint64_t mix(uint64_t word)
     return word ^ (word >> 31);
 }
 
-static uint64_t hash_of(const unsigned char *octets, int32_t size, int folded)
+static uint64_t hash_of(const unsigned char *octets, int32_t size, const uint64_t *table)
 {
     uint64_t sum = 0, power = 1;
     for (int32_t at = 0; at < size; at++) {
-        sum += hash_table[folded ? fold_of[octets[at]] : octets[at]] * power;
+        sum += table[octets[at]] * power;
         power *= hash_base;
     }
     return mix(sum);
@@ -357,22 +357,37 @@ static void shorten(cut_t *cut)
     }
 }
 
-static int ascending(const void *one, const void *other)
+/* Sort by the octets of the keys, the lowest first: linear, whatever is sent. The result is in `keys`, as 8 is even. */
+static void sort(uint64_t *keys, uint64_t *other, size_t count)
 {
-    int64_t a = *(const int64_t *)one, b = *(const int64_t *)other;
-    return (a > b) - (a < b);
+    for (int shift = 0; shift < 64; shift += 8) {
+        size_t places[256] = {0}, before = 0;
+        for (size_t at = 0; at < count; at++)
+            places[keys[at] >> shift & 255]++;
+        for (int octet = 0; octet < 256; octet++) {
+            size_t here = places[octet];
+            places[octet] = before;
+            before += here;
+        }
+        for (size_t at = 0; at < count; at++)
+            other[places[keys[at] >> shift & 255]++] = keys[at];
+        uint64_t *sorted = other;
+        other = keys;
+        keys = sorted;
+    }
 }
 
-static int64_t key_of(uint64_t hash, int kind) { return (int64_t)((mix(hash) >> 1) & ~UINT64_C(3)) | kind; }
+static uint64_t key_of(uint64_t hash, unsigned kind) { return ((mix(hash) >> 1) & ~UINT64_C(3)) | kind; }
 
 /* The keys of words and pairs, behind those of the facts; returns how many there are. */
 static Py_ssize_t word_keys(
-    const cut_t *cut, const uint64_t *places, const unsigned char *beside, uint64_t *hashes, int64_t *keys)
+    const cut_t *cut, const uint64_t *places, const unsigned char *beside, uint64_t *hashes, uint64_t *keys)
 {
     Py_ssize_t count = 0;
     for (int32_t at = 0; at < cut->count; at++) {
         const word_t *word = &cut->words[at];
-        hashes[at] = hash_of((word->fresh ? cut->fresh : cut->text) + word->start, word->end - word->start, !word->fresh);
+        hashes[at] = hash_of((word->fresh ? cut->fresh : cut->text) + word->start, word->end - word->start,
+            word->fresh ? hash_table : folded_table);
         if (word->alone)
             keys[count++] = key_of(
                 hashes[at] ^ places[word->owner], word->spelt || beside[word->owner] ? STRUCTURE : WORD);
@@ -396,7 +411,7 @@ static Py_ssize_t word_keys(
 }
 
 /* The keys of facts; of a list of bytes objects, as many as `count`. -1 for an exception. */
-static Py_ssize_t fact_keys(PyObject *facts, Py_ssize_t headers, int64_t *keys)
+static Py_ssize_t fact_keys(PyObject *facts, Py_ssize_t headers, uint64_t *keys)
 {
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(facts); at++) {
         PyObject *fact = PyList_GET_ITEM(facts, at);
@@ -405,16 +420,16 @@ static Py_ssize_t fact_keys(PyObject *facts, Py_ssize_t headers, int64_t *keys)
             return -1;
         }
         keys[at] = key_of(
-            hash_of((const unsigned char *)PyBytes_AS_STRING(fact), (int32_t)PyBytes_GET_SIZE(fact), 0),
+            hash_of((const unsigned char *)PyBytes_AS_STRING(fact), (int32_t)PyBytes_GET_SIZE(fact), hash_table),
             at < headers ? HEADER : STRUCTURE);
     }
     return PyList_GET_SIZE(facts);
 }
 
-/* A sorted array without what it has twice, as bytes. */
-static PyObject *unique(int64_t *keys, Py_ssize_t count)
+/* The keys in ascending order, each once, as bytes. */
+static PyObject *unique(uint64_t *keys, uint64_t *other, Py_ssize_t count)
 {
-    qsort(keys, (size_t)count, sizeof *keys, ascending);
+    sort(keys, other, (size_t)count);
     Py_ssize_t kept = 0;
     for (Py_ssize_t at = 0; at < count; at++)
         if (kept == 0 || keys[kept - 1] != keys[at])
@@ -425,18 +440,18 @@ static PyObject *unique(int64_t *keys, Py_ssize_t count)
 static PyObject *all_keys(cut_t *cut, PyObject *facts, Py_ssize_t headers, const uint64_t *places, const unsigned char *beside)
 {
     size_t most = (size_t)PyList_GET_SIZE(facts) + (size_t)cut->count + (size_t)cut->own_count + 1;
-    int64_t *keys = PyMem_Malloc(most * sizeof *keys);
-    uint64_t *hashes = PyMem_Malloc(((size_t)cut->count + 1) * sizeof *hashes);
+    uint64_t *keys = PyMem_Malloc(most * sizeof *keys);
+    uint64_t *other = PyMem_Malloc(most * sizeof *other); /* at first the hashes of words, which are no more */
     PyObject *found = NULL;
-    if (keys == NULL || hashes == NULL)
+    if (keys == NULL || other == NULL)
         PyErr_NoMemory();
     else {
         Py_ssize_t count = fact_keys(facts, headers, keys);
         if (count >= 0)
-            found = unique(keys, count + word_keys(cut, places, beside, hashes, keys + count));
+            found = unique(keys, other, count + word_keys(cut, places, beside, other, keys + count));
     }
     PyMem_Free(keys);
-    PyMem_Free(hashes);
+    PyMem_Free(other);
     return found;
 }
 
@@ -510,7 +525,8 @@ static PyObject *prepare(PyObject *module, PyObject *arguments)
     else {
         memcpy(hash_table, table.buf, sizeof hash_table);
         memcpy(class_of, classes.buf, 256);
-        memcpy(fold_of, fold.buf, 256);
+        for (int octet = 0; octet < 256; octet++)
+            folded_table[octet] = hash_table[((const unsigned char *)fold.buf)[octet]];
         memcpy(is_odd, odd.buf, 256);
         hash_base = base;
         done = Py_NewRef(Py_None);

@@ -94,13 +94,14 @@ class Reading:
 
 
 class _Tag(NamedTuple):
-    """What a tag says by itself: its name, whether it closes an element, whether it ends a word, what it is called in style
-    sheets, what it declares there (weak, as attributes do, and strong); link targets, texts in sight and out of sight in its
-    attributes; and its style where there is no sheet."""
+    """What a tag says by itself: its name, whether it closes an element, whether it ends a word, which open elements end where
+    it begins and which keep them, what it is called in style sheets, what it declares there (weak as attributes, and strong);
+    link targets, texts in sight and out of sight in its attributes; and its style where there is no sheet."""
 
     name: bytes
     closing: bool
     breaks: bool
+    ends: tuple[frozenset[bytes], frozenset[bytes]] | None = None
     names: tuple[str, ...] = ()
     weak: tuple[Declaration, ...] = ()
     strong: tuple[Declaration, ...] = ()
@@ -117,11 +118,12 @@ def _read_new_tag(inner: bytes) -> _Tag:
     breaks = name in _BLOCKS
     if head[1]:
         return _Tag(name, True, breaks)
+    ends = (_ENDS[name], _FENCES.get(name, _CELLS)) if name in _ENDS else None
     found: dict[bytes, bytes] = {}
     for key, a, b, c in _ATTRIBUTE.findall(inner, head.end()):
         found.setdefault(key.lower(), a or b or c)
     if not found:
-        return _Tag(name, False, breaks, style=style(_GONE_BY_NAME) if name in _GONE else NO_STYLE)
+        return _Tag(name, False, breaks, ends, style=style(_GONE_BY_NAME) if name in _GONE else NO_STYLE)
     links = tuple([(name, value) for key, value in found.items() if key in _LINKS])
     texts, asides = _texts(name, found)
     if name == b"img":
@@ -130,7 +132,7 @@ def _read_new_tag(inner: bytes) -> _Tag:
     names = [f".{one}" for one in _said(found, b"class").lower().split()[:20]]
     if b"id" in found:
         names.append("#" + _said(found, b"id").strip().lower())
-    return _Tag(name, False, breaks, tuple(names), weak, strong, links, texts, asides, style(weak + strong))
+    return _Tag(name, False, breaks, ends, tuple(names), weak, strong, links, texts, asides, style(weak + strong))
 
 
 _read_tag = lru_cache(maxsize=4096)(_read_new_tag)
@@ -190,6 +192,7 @@ class _Reader:
         self.code: list[bytes] = []
         self.asides: list[bytes] = []
         self.sheet = Sheet()
+        self.ruled = False  # whether the sheet has rules
         self.sheet_left = _MAX_SHEET
         self.styles: dict[_Tag, Style] = {}
         self.open: list[_Open] = []
@@ -210,18 +213,22 @@ class _Reader:
 
     def start(self, tag: _Tag) -> None:
         name = tag.name
-        if name in _ENDS:
-            self.end_implied(_ENDS[name], _FENCES.get(name, _CELLS))
+        if tag.ends is not None:
+            self.end_implied(*tag.ends)
         elif name in _PARAGRAPH_ENDS and self.counts.get(b"p"):
             self.end_implied(_P, _CELLS)
-        found = self.style(tag)
-        inside = look(self.look, found) if found is not NO_STYLE else self.look
-        breaks = tag.breaks if found.inline is None else not found.inline
+        found = self.style(tag) if self.ruled else tag.style
+        breaks, inside = tag.breaks, self.look
+        if found is not NO_STYLE:
+            inside = look(inside, found)
+            if found.inline is not None:
+                breaks = not found.inline
+        shown = self.seen if inside.seen else self.unseen
         if breaks:
-            (self.seen if inside.seen else self.unseen).append(b" ")
-        self.reading.links += tag.links
-        for shown in tag.texts:
-            (self.seen if inside.seen else self.unseen).append(shown)
+            shown.append(b" ")
+        if tag.links:
+            self.reading.links += tag.links
+        shown += tag.texts
         self.asides += tag.asides
         if name in _VOID or len(self.open) >= _MAX_DEPTH:
             self.reading.images += name == b"img"
@@ -235,8 +242,7 @@ class _Reader:
         self.look = inside
 
     def style(self, tag: _Tag) -> Style:
-        if not self.sheet:
-            return tag.style
+        """By the rules of the sheet, too."""
         found = self.styles.get(tag)
         if found is None:
             declared = self.sheet.declared(tag.name.decode("latin-1"), tag.names)
@@ -268,17 +274,17 @@ class _Reader:
             self.close_to(found)
 
     def close_to(self, at: int) -> None:
-        for one in reversed(self.open[at:]):
-            self.counts[one.name] -= 1
-            if one.name == b"a" and self.anchor:
+        for name, before, breaks in reversed(self.open[at:]):
+            self.counts[name] -= 1
+            if name == b"a" and self.anchor:
                 target, start = self.anchor
                 self.reading.anchors.append((target, b"".join(self.seen[start : start + 10])[:200]))
                 self.anchor = None
-            if self.look.reversed and not one.look.reversed:
+            if self.look.reversed and not before.reversed:
                 self.seen.append(b"\xe2\x80\xac")
-            if one.breaks:
+            if breaks:
                 self.text(b" ")
-            self.look = one.look
+            self.look = before
         del self.open[at:]
 
     def raw(self, name: bytes, content: bytes) -> None:
@@ -287,6 +293,7 @@ class _Reader:
             self.sheet.add(content[: self.sheet_left].decode("latin-1"))
             self.sheet_left -= len(content)
             self.styles.clear()
+            self.ruled = bool(self.sheet)
         if name in _UNSEEN_RAW:
             self.code += (b" ", content)
         else:
@@ -306,12 +313,12 @@ def read(source: bytes) -> Reading:
         if found is None:
             reader.text(source[at:])
             break
-        if found.start() > at:
-            reader.text(source[at : found.start()])
-        at = found.end()
-        inner = found[1]
+        begin, end = found.span()
+        if begin > at:
+            reader.text(source[at:begin])
+        at, inner = end, found[1]
         if inner is None:
-            reading.comments += source.startswith(b"<!--", found.start())
+            reading.comments += source.startswith(b"<!--", begin)
             continue
         tag = _read_tag(inner) if len(inner) <= _REMEMBERED else _read_new_tag(inner)
         if tag.closing:
@@ -319,8 +326,8 @@ def read(source: bytes) -> Reading:
             continue
         reader.start(tag)
         if tag.name in _RAW:
-            end = _RAW[tag.name].search(source, at)
-            stop = end.start() if end else len(source)
+            close = _RAW[tag.name].search(source, at)
+            stop = close.start() if close else len(source)
             reader.raw(tag.name, source[at:stop])
             at = stop
     else:
