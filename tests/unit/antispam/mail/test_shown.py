@@ -1,0 +1,97 @@
+"""A message as its reader sees it: what checks test that judge by content, whatever mail brings."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antispam.mail.shown import Shown, shown
+from support.checking import message
+
+FILE = b"%PDF-1.7 " + b"x" * 500
+
+
+def seen(*fields, body=b""):
+    return Shown(message(*fields, body=body))
+
+
+def test_a_message_is_read_once():
+    it = message("Subject: x")
+    assert shown(it) is shown(it)
+
+
+def test_text_is_one_line_with_the_subject_first():
+    assert seen("Subject: Hello\n there", body=b"How  are\r\nyou?").text() == ("Hello there How are you?",)
+
+
+def test_a_disguised_word_is_read_both_ways():
+    assert seen("Subject: buy v1agra now").text() == ("buy v1agra now", "buy viagra now")
+
+
+def test_quoted_lines_are_no_text_of_the_author():
+    it = seen("Subject: Re: x", body=b"No.\r\n> Do you want it?\r\n>> really\r\nBye\r\n")
+    assert it.unquoted == "Re: x No. Bye"
+    assert it.text()[-1] == "Re: x No. > Do you want it? >> really Bye"
+
+
+def test_links_are_told_each_once_wherever_they_stand():
+    html = b'<a href="http://a.example/1">x</a><img src=http://b.example/2><a href="http://a.example/1">y</a>'
+    assert seen("Content-Type: text/html", body=html).links() == ("http://a.example/1", "http://b.example/2")
+    assert seen(body=b"see http://c.example/3 and www.d.example").links() == ("http://c.example/3", "www.d.example")
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "base64"])
+def test_an_attachment_has_the_same_digest_in_every_transfer_encoding(encoding):
+    octets = FILE if encoding == "7bit" else base64.encodebytes(FILE)
+    it = seen("Content-Type: application/pdf; name=a.pdf", f"Content-Transfer-Encoding: {encoding}", body=octets)
+    assert it.digests() == (hashlib.sha256(FILE).digest(),)
+    assert it.attachments() == ("a.pdf",)
+
+
+def test_text_and_tiny_files_have_no_digest():
+    assert seen("Content-Type: text/plain", body=FILE).digests() == ()
+    assert seen("Content-Type: image/gif", body=b"GIF89a").digests() == ()
+
+
+_TYPES = st.sampled_from(
+    [
+        "text/plain",
+        "text/html; charset=utf-16",
+        "text/html; charset=utf-7",
+        "multipart/mixed; boundary=b",
+        "message/rfc822",
+        "application/pdf; name*=utf-16''%d8%00",
+        'image/png; name="\xff\xfe"',
+        "text/calendar",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_TYPES, st.sampled_from(["7bit", "base64", "quoted-printable", "x-uuencode"]), st.binary(max_size=2000))
+def test_whatever_mail_brings_can_be_read_and_written_again(kind, encoding, body):
+    fields = (
+        f"Content-Type: {kind}".encode("latin-1"),
+        f"Content-Transfer-Encoding: {encoding}",
+        b"Subject: " + body[:50],
+    )
+    it = seen(*fields, body=b"--b\r\n" + body + b"\r\n--b--\r\n")
+    for text in (*it.text(), it.unquoted, *it.links(), *it.attachments(), *it.header("Subject")):
+        text.encode()
+    it.digests()
+
+
+@pytest.mark.parametrize(
+    "piece", [b"<a href=x>", b"a1 ", b"> ", b"--b\r\n", b"\xd0\xb0b ", b"<p>p\xd0\xb0ypal</p>\r\n> "]
+)
+def test_a_large_message_takes_bounded_time(piece):
+    it = seen("Content-Type: text/html; charset=utf-8", body=(piece * 500_000)[:1_000_000])
+    before = time.process_time()
+    made = it.text(), it.unquoted, it.links(), it.attachments(), it.digests()
+    assert time.process_time() - before < 5
+    assert len(made[1]) < 100_000
