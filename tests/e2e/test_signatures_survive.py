@@ -111,7 +111,8 @@ def test_a_signature_still_verifies_behind_the_filter_as_shipped(
         above, _, below = _around(delivery.header_block)
         assert [line for line in above.split(b"\r\n") if line.startswith(b"Authentication-Results: ")]
         # Our marks, of names that nobody signs, may stand below; a second field of a signed name there would be read first.
-        assert {line.partition(b"-")[0] for line in below.splitlines()} <= {b"X"}
+        names = [line for line in below.splitlines() if not line[:1].isspace()]  # the rest of a folded field has none
+        assert {name.partition(b"-")[0] for name in names} <= {b"X"}
 
 
 def _around(header: bytes) -> tuple[bytes, bytes, bytes]:
