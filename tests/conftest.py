@@ -73,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long octets name no test: they may hold the time, or noise, and two test processes must collect the same names. Pytest
+    numbers what has the same name."""
+    return argname if isinstance(val, bytes) and len(val) > 60 else None
+
+
 def pytest_collection_finish() -> None:
     """What stays for the whole run is no garbage: looking through it, in the midst of tests, took up to half a second."""
     gc.collect()
