@@ -81,7 +81,7 @@ JOURNEY = Journey([
     Row(Stage.CONNECT, CONNECTION, connection,
         asks="who is this client to us, and does its host name hold?"),
     Row(Stage.CONNECT, CONNECTION, banned, needs=("connection",),
-        asks="has it been shut out, or has it done enough to be?"),
+        asks="is it banned, or has it committed enough offences to be?"),
     Row(Stage.CONNECT, CONNECTION, dnsbl_client, needs=("connection",),
         asks="do lists have it that are trusted to refuse?"),
     Row(Stage.HELO, CONNECTION, helo, needs=("connection",),
@@ -160,7 +160,7 @@ JOURNEY = Journey([
         asks="is it from whom it seems to be from, and do answers go there?"),
     Row(Stage.END, MESSAGE, callback, needs=("connection", "auth", "spf", "sender_lists", "own_mail", "dkim"),
         accepted=Accepted.SKIP,
-        asks="does the sender's mail server take bounces for him, where the access map wants to know?"),
+        asks="does the sender's mail server accept bounces, if the access map wants to know?"),
     Row(Stage.END, MESSAGE, reputation_signed, needs=("connection", "auth", "own_mail", "dkim"),
         asks="and the mail that its signer signed?"),
     Row(Stage.END, MESSAGE, dsn, needs=("connection", "auth", "spf", "own_mail", "dkim", "callback"),
@@ -216,7 +216,9 @@ main = make_group(
     "The anti-spam filter for sendmail and Postfix. Without a command it runs in the foreground.",
     commands=(
         Command(
-            "init", "init:init_command", "Ask five questions, and write a configuration that says only what differs."
+            "init",
+            "init:init_command",
+            "Ask five questions, and write a configuration that says only what differs from the defaults.",
         ),
         Command(
             "explain",
@@ -226,7 +228,7 @@ main = make_group(
         Command(
             "web",
             "web:web_command",
-            "The console: the quarantine in a browser, and who may log in.",
+            "The console: the quarantine in a browser.",
         ),
         Command(
             "train",
@@ -241,7 +243,7 @@ main = make_group(
         Command(
             "preferences",
             "preferences:preferences_command",
-            "What users, their groups and the site want otherwise than [dspam] of milter.cfg has it.",
+            "Preferences of users, groups and the site that differ from [dspam] in milter.cfg.",
         ),
         Command(
             "quarantine",
@@ -286,7 +288,9 @@ main = make_group(
             "Tell what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.",
         ),
         Command(
-            "rates", "rates:rates_command", "Who sends much, and the logins that were stopped ([rates], docs/rates.md)."
+            "rates",
+            "rates:rates_command",
+            "How much logins, networks and senders send, and the logins that were stopped ([rates], docs/rates.md).",
         ),
         Command("reputation", "reputation:reputation_command", "What senders' domains are known for."),
         Command("rules", "rules:rules_command", "The site's own tests of mail ([rules] file, docs/rules.md)."),
@@ -296,7 +300,7 @@ main = make_group(
         Command(
             "dmarc",
             "dmarc:dmarc_command",
-            "Aggregate reports of DMARC: post ours to the domains that want them, show those of others about ours.",
+            "Aggregate reports of DMARC: those that we send, and those that we get.",
         ),
         Command("dkim", "dkim:dkim_command", "Make, publish, check and rotate the keys that sign."),
         Command(

@@ -1,6 +1,6 @@
 """What runs in HTML and SVG besides script elements: event handlers, links that are programs, entities that hide tags.
 
-Readers differ on where tags are (in a style element, say, there are none for HTML, and there are for SVG), so that every
+Readers differ on where tags are (for example, in a style element there are none for HTML, and there are for SVG), so that every
 document is read both ways.  HTML standard, sections 4.12.1 (data blocks), 8.1.8.1 (event handlers), 13.2.5 (tokens).
 """
 

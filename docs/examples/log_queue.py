@@ -20,7 +20,7 @@ def write_log(queue, path):
 
 
 class Logging(Milter.Base):
-    id = 0  # close() comes for a connection, too, on which nobody ever said who he is
+    id = 0  # close() is also called for a connection whose client never identified itself
 
     def log(self, *words):
         QUEUE.put((time.time(), self.id, [str(word) for word in words]))

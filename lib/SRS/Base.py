@@ -94,7 +94,7 @@ class Base(ABC):
         return f"{quote}{self.compile(host, user)}{quote}@{domain}"
 
     def sign(self, sender: str) -> str:
-        """The sender with a hash and a date in his own domain: to that address only bounces to our own mail come. Raises
+        """The sender with a hash and a date, in the same domain: to that address only bounces to our own mail come. Raises
         SrsError."""
         quote, user, host = self._parts(sender)
         return f"{quote}{self.compile(host, user, host)}{quote}@{host}"

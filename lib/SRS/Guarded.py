@@ -1,4 +1,4 @@
-"""The SRS to use: what another forwarder rewrote becomes SRS1, which leads back to that forwarder, who checks his own hash."""
+"""The SRS to use: SRS1 for what another forwarder rewrote; it leads back to that forwarder, who checks their own hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Guarded(Shortcut):
         tag = self.tag_of(senduser)
         if not tag:
             return self._compiled(sendhost, senduser, srshost)
-        # What stands in it was hashed by somebody else. The separator behind his SRS0 belongs to it.
+        # What stands in it was hashed by somebody else. The separator after the other's SRS0 belongs to it.
         forwarder, rest = sendhost, senduser[4:]
         if tag == "SRS1":
             fields = senduser[5:].split("=", 2)

@@ -4,8 +4,8 @@ A string's hash is the polynomial  sum of TABLE[byte] * B**position  modulo 2**6
 gives the hash of any slice of it; a finalizer (splitmix64, Steele et al. 2014) then spreads it over all bits.  The same bytes
 give the same key on every machine and with every version of Python and numpy: keys are stored, and shared by nodes.
 
-It is no secret hash: somebody who reads this can compute strings whose keys collide.  All that he wins is that some words
-of his own mail count as one another, which writing those words would have done as well.
+It is no secret hash: somebody who reads this can compute strings whose keys collide.  All they gain is that some words
+of their own mail count as one another, which writing those words would have done as well.
 """
 
 from __future__ import annotations

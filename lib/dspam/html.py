@@ -1,4 +1,4 @@
-"""What a reader sees of an HTML document, and what its author hid from him.  Linear in time, never raises.
+"""What a reader sees of an HTML document, and what its author hid from them.  Linear in time, never raises.
 
 Tags are cut as the HTML standard cuts them (section 13.2.5), so that no quote, comment or unfinished tag makes the filter read
 another text than people do.

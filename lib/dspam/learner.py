@@ -187,7 +187,7 @@ def _known_of(counts: Counts, features: npt.NDArray[np.intp]) -> int:
 
 def _said_by(uneven: Floats) -> float:
     """What the sum of words' evidence is divided by. Words that both kinds of mail have hardly count: a spammer could
-    fill his mail with them."""
+    fill mail with them."""
     return float((1.0 + np.square(uneven).sum()) ** _LENGTH)
 
 

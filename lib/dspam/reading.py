@@ -1,7 +1,7 @@
 """A message as its reader would see it: facts of its structure, texts with the places they stand in, and where its links lead.
 
 Budgets are for text in sight.  Each alternative and each part has its own, and it is spent after markup, spaces and invisible
-characters are gone, so that nobody can push his text out of sight of the filter and keep it in sight of people.
+characters are gone, so that nobody can push text out of sight of the filter and keep it in sight of people.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class _Body:
             self.show(part, form, raw)
 
     def alternatives(self, children: list[Part]) -> None:
-        """Of several ways to say the same a reader is shown the last that his program knows, which is HTML if there is any."""
+        """Of alternatives, readers are shown the last that their program knows, which is HTML if there is any."""
         shown = max((number for number, child in enumerate(children) if _has_html(child)), default=len(children) - 1)
         others = []
         before = len(self.document.texts)

@@ -17,7 +17,7 @@ from gossip.observations import Observations, Opinion, aggregate, agreement, wei
 from gossip.protocol import MAX_TTL
 from gossip.records import PEER, Records, identity, vote_row
 
-LEAST = 0.01  # seconds: in less nobody answers, and silence would be held against him
+LEAST = 0.01  # seconds: in less nobody answers, and silence would count against it
 REMEMBERED = 1.0  # seconds for which what the database said is believed: a busy domain is asked about all the time
 _RECENT = 10_000  # messages of which it is known that they were asked about
 

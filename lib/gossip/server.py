@@ -115,7 +115,7 @@ class Server:
             except OSError as error:
                 if not self._closing:
                     log.error("gossip: cannot accept: %s", error)
-                    time.sleep(0.5)  # no descriptors, say
+                    time.sleep(0.5)  # for example no descriptors
                 continue
             client = _plain(str(address[0]))
             if self._enter(client):

@@ -124,4 +124,4 @@ def test_the_same_message_without_its_pass_is_refused(kind: str, world: tuple[Pr
         store.close()
         assert "550 5.7.1" in entry.last_error
         assert sink.deliveries == []
-        assert "ERROR message 1 (release) can't be sent and is given up" in program.log()
+        assert "ERROR message 1 (release) cannot be sent and is given up" in program.log()

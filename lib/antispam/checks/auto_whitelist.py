@@ -1,4 +1,4 @@
-"""Whom our users write to is waited for: his answer shall get through."""
+"""People our users write to are whitelisted, so that their replies get through."""
 
 from __future__ import annotations
 

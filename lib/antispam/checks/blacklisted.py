@@ -1,4 +1,4 @@
-"""A blacklisted sender whose message was read, so that the screener learns from it what his spam looks like."""
+"""Mail of a blacklisted sender that was read first, so that the screener learns it as spam."""
 
 from __future__ import annotations
 

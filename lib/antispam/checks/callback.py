@@ -1,4 +1,4 @@
-"""Call-back verification: does the sender's own mail server take bounces for him?
+"""Call-back verification: does the sender's own mail server accept bounces?
 
 It is asked where an entry of the access map says CBV or DSN about what another check found, at the end of the message: by
 then the greylist has let the client through and a whitelist has had its say, so that as few strangers as possible are
@@ -83,7 +83,7 @@ def _wanted(message: Message) -> Callback | None:
 
 
 def _failed(message: Message, tag: str) -> str:
-    """Which authentication of the sender failed, so that he is likely somebody else; "" for none. What SPF proves is proved."""
+    """The failed authentication that shows a forged sender; "" for none. A sender proved by SPF is proved."""
     spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
     result = spf.mailfrom.effective if spf is not None and spf.mailfrom is not None else None
     if result is Result.PASS:

@@ -139,7 +139,7 @@ def decide(finding: Finding, findings: Findings, settings: DsnSettings, policy: 
 
 
 def afterwards(finding: Finding, message: Message, services: Services) -> None:
-    """The message is taken: write to its sender; or note that he can't be written to."""
+    """The message is accepted: write to its sender, or note that this is impossible."""
     if services.store is None:
         return
     try:
@@ -211,7 +211,7 @@ def _shipped() -> Templates:
 
 
 def _with_action(message: Message, *actions: Action | None) -> list[str]:
-    """The recipients for whom one of these holds; None: he gets the message."""
+    """The recipients for whom one of these actions holds; None stands for delivery."""
     ruled = [(one.address, ruling([*message.decisions, *one.decisions])) for one in message.accepted_recipients]
     return [address for address, decision in ruled if (decision and decision.verdict.action) in actions]
 

@@ -48,7 +48,7 @@ class Finding(base.Finding):
 
     alone        nobody else is to get this message
     taught       it was done; in mode log nothing is, and the counts are of no report
-    banned       the domains and mailboxes that are shut out from now on
+    banned       the domains and mailboxes that are banned from now on
     seen         messages that the user's dictionary was taught
     beyond       how many messages the user has reported within the hour, where that is more than is taken
     store_error  why nothing, or not all, was learned
@@ -248,7 +248,7 @@ def _answer(facts: answers.Facts, message: Message, recipient: Recipient, servic
 
 
 def _reporter(user: str, mail_from: str, services: Services) -> str:
-    """Where the answer goes: to the envelope sender if that is the user's, else to his first address; "" for nowhere."""
+    """Where the answer goes: to the envelope sender if that is the user's, else to their first address; "" for nowhere."""
     assert services.people is not None
     if services.people.user_of(mail_from) == user:
         return mail_from

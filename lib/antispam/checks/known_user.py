@@ -63,7 +63,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """A recipient in such a domain, and whether the list has him."""
+    """A recipient in such a domain, and whether it is in the list."""
 
     check: ClassVar[str] = NAME
     address: str = ""

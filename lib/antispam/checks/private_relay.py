@@ -1,4 +1,4 @@
-"""Domains to which mail goes out from our own clients only: nobody shall forward his spam to them by way of us."""
+"""Domains to which only our own clients may send: spammers must not use us as a relay to them."""
 
 from __future__ import annotations
 

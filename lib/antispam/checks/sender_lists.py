@@ -63,7 +63,7 @@ def decide(
     """A blacklisted sender's demerit is one for the client, too."""
     if finding.banned:
         return refusal_of_listed("The domain of", finding.sender, finding.banned)
-    if finding.blacklisted and not settings.learn:  # else checks/blacklisted.py refuses him at the end of the message
+    if finding.blacklisted and not settings.learn:  # else checks/blacklisted.py refuses the message at its end
         return refusal_of_listed("The sender", finding.sender, finding.blacklisted)
     return Verdict(Action.CONTINUE, reason=f"on the whitelist: {finding.whitelisted}" if finding.whitelisted else "")
 

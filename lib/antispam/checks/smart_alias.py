@@ -60,7 +60,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Redirect:
-    """One recipient of whom an alias speaks, and where his mail goes."""
+    """A recipient that an alias names, and where their mail goes."""
 
     alias: str
     recipient: str

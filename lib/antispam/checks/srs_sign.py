@@ -37,7 +37,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for every sender that stays as he is, and for recipients of nosrs."""
+    """None for a sender that does not change, and for recipients of nosrs."""
     assert message is not None
     assert recipient is not None
     if not from_our_users(message):
@@ -51,7 +51,7 @@ def collect(
         signed: str = message.memo[NAME]
     except UNUSABLE as error:
         return Finding(error=f"srs: {error}")
-    # Nor is one signed who can't be written down: his bounces would go to another.
+    # A sender that cannot be encoded is not signed either: the bounces would go to another address.
     return Finding(signed=signed) if signed and from_wire(signed, 1100) == signed else None
 
 

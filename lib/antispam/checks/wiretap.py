@@ -19,7 +19,7 @@ NAME = "wiretap"
 OTHERWISE = "`[wiretap] discard` lists whose mail goes nowhere else."
 Finding = WiretapFinding
 
-# A bounce of the copy (a full mailbox) would go to the sender, and tell him of it.
+# A bounce of the copy (a full mailbox) would go to the sender, and reveal the copy.
 UNNOTICED = "NOTIFY=NEVER"
 
 
@@ -52,7 +52,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for everybody who is in no list. Who gets the copies is not listened to himself."""
+    """None for senders in no list. Mail of the one who gets the copies is not copied."""
     assert message is not None
     settings = services.settings[Settings]
     tapped = bool(settings.dest) and _is_in(settings.users, message) and not _is_one_of(settings.dest, message)

@@ -60,13 +60,15 @@ def restore_command(program: Program) -> click.Command:
         with _explained():
             backup.check(file, revisions())
         if database.exists() and not yes:
-            click.confirm(f"Replace everything in {database} by what is in {file}?", abort=True, err=True)
+            click.confirm(f"Replace everything in {database} with the contents of {file}?", abort=True, err=True)
         with _explained():
             migrate(str(url))  # refuses where root would leave files that the filter can't write
             with _bar("Restoring") as progress:
                 backup.put_back(file, database, progress)
             migrate(str(url))  # the backup may be of an older version
-        click.echo(f"{database} is as it was in {file}. Please reload the filter now: systemctl reload {program.name}")
+        click.echo(
+            f"{database} has been restored from {file}. Please reload the filter now: systemctl reload {program.name}"
+        )
 
     return command
 

@@ -28,8 +28,8 @@ def cbv_command(program: Program) -> click.Command:
 
     @click.command("cbv")
     @click.argument("address")
-    @click.option("--known", is_flag=True, help="only what is remembered; nobody is asked")
-    @click.option("--helo", default="", help="the name to say  [default: that of the configuration]")
+    @click.option("--known", is_flag=True, help="show only what is remembered; ask no server")
+    @click.option("--helo", default="", help="our HELO name  [default: the configured one]")
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the dialogue")
     @click.pass_obj
     def command(config: Path | None, address: str, known: bool, helo: str, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def cbv_command(program: Program) -> click.Command:
         75 not known now, 69 can't be found out."""
         found = _remembered(program, config, address) if known else _asked(program, config, address, helo, as_json)
         if found is None:
-            raise click.ClickException(f"nothing is remembered of {for_log(address)}")
+            raise click.ClickException(f"nothing is remembered about {for_log(address)}")
         if as_json:
             click.echo(
                 json.dumps({"address": address, "outcome": found.outcome, "detail": found.detail, "host": found.host})

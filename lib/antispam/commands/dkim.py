@@ -52,7 +52,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 _ALGORITHM = click.Choice([algorithm.value for algorithm in Algorithm])
-_bits = click.option("--bits", default=files.RSA_BITS, show_default=True, help="of an RSA key")
+_bits = click.option("--bits", default=files.RSA_BITS, show_default=True, help="size of an RSA key")
 
 
 def dkim_command(program: Program) -> click.Group:
@@ -82,20 +82,22 @@ def _keygen(program: Program) -> click.Command:
         except FileExistsError:
             raise click.ClickException(f"{file} exists already; a key is never overwritten") from None
         except OSError as error:
-            raise click.ClickException(f"{file.parent} can't be written to: {error.strerror}") from error
+            raise click.ClickException(f"{file.parent} is not writable: {error.strerror}") from error
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"The private key is in {file}. Publish this record:\n")
         click.echo(zone_lines(key_name(selector, domain), key.dns_record))
         click.echo(
-            f"\nand when `dkim check {domain} {selector} {file}` finds it right, let the key sign,"
-            " by this line of [dkim_sign] keys, and reload the filter:\n"
+            "\n"
+            f"Once `dkim check {domain} {selector} {file}` says that it is right, let the key sign: add this line to "
+            "[dkim_sign] keys, and reload the filter:\n"
         )
         click.echo(f"{domain} {selector} {file.absolute()}")
         if file.stat().st_uid == 0:
             click.echo(
-                "\nThe key is root's, so that a filter that runs as another user can't read it: give it that user's group by"
-                f" `chgrp`, and `chmod 640 {file}`."
+                "\n"
+                "The key belongs to root, so a filter that runs as another user cannot read it: run `chgrp` with that "
+                f"user's group, and `chmod 640 {file}`."
             )
 
     return command
@@ -106,7 +108,7 @@ def _record(program: Program) -> click.Command:
     @click.argument("domain", callback=_domain)
     @click.argument("selector", callback=_domain)
     @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-    @click.option("--plain", is_flag=True, help="the bare text in one piece, as web forms want it")
+    @click.option("--plain", is_flag=True, help="the bare text in one line, as web forms want it")
     @click.pass_obj
     def command(config: Path | None, domain: str, selector: str, file: Path | None, plain: bool) -> None:
         """Print the TXT record of a key: of FILE, or of the configured key of that DOMAIN and SELECTOR."""
@@ -165,20 +167,26 @@ def _report(signer: Signer, resolver: Resolver, every_server: bool) -> bool:
 def _rotate(program: Program) -> click.Command:
     @click.command("rotate")
     @click.argument("domain", callback=_domain, required=False)
-    @click.option(
-        "--start", type=_ALGORITHM, multiple=True, help="make a new key that shall take the signing one's place"
-    )
+    @click.option("--start", type=_ALGORITHM, multiple=True, help="make a new key to replace the signing one")
     @_bits
     @click.option(
-        "--wait", callback=_seconds, default="1d", show_default=True, help="from being seen in DNS to signing"
+        "--wait",
+        callback=_seconds,
+        default="1d",
+        show_default=True,
+        help="time between a key's appearance in DNS and its first signature",
     )
     @click.option(
-        "--keep", callback=_seconds, default="7d", show_default=True, help="from signing no more to withdrawal"
+        "--keep",
+        callback=_seconds,
+        default="7d",
+        show_default=True,
+        help="time between a key's last signature and its withdrawal",
     )
     @click.option(
         "--folder", type=click.Path(file_okay=False, path_type=Path), help="instead of [dkim_sign] key_folder"
     )
-    @click.option("--on-change", metavar="COMMAND", help="run this once other keys sign, to reload the filter")
+    @click.option("--on-change", metavar="COMMAND", help="command to run when other keys sign, to reload the filter")
     @click.pass_obj
     def command(
         config: Path | None,
@@ -204,10 +212,10 @@ def _rotate(program: Program) -> click.Command:
         resolver = Resolver.from_settings(settings[DnsSettings])
         changed = False
         if not keys.path.is_dir():
-            raise click.ClickException(f"{keys}: there is no such folder; make it, and give it to the filter's user")
+            raise click.ClickException(f"{keys}: no such folder; create it, and give it to the filter's user")
         if not start and not (keys.domains() if domain is None else keys.keys(domain)):
             whose = f" of {domain}" if domain is not None else ""
-            click.echo(f"No keys{whose} are under rotation in {keys}: `rotate DOMAIN --start rsa` begins with one.")
+            click.echo(f"No keys{whose} are in rotation in {keys}: `rotate DOMAIN --start rsa` starts one.")
             sys.exit(0 if domain is None else 1)
         try:
             for name in [domain] if domain is not None else keys.domains():
@@ -218,9 +226,9 @@ def _rotate(program: Program) -> click.Command:
         except (OSError, RotationError, UnusablePrivateKey, ValueError) as error:
             raise click.ClickException(str(error)) from error
         if changed:
-            click.echo("Other keys sign from the next reload of the filter on.")
+            click.echo("Other keys sign once the filter has been reloaded.")
             if on_change is not None and subprocess.run(on_change, shell=True, check=False).returncode != 0:
-                raise click.ClickException(f"{on_change!r} failed: the filter still signs with the keys of before")
+                raise click.ClickException(f"{on_change!r} failed: the filter still signs with the previous keys")
 
     return command
 

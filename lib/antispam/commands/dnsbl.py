@@ -89,9 +89,9 @@ def _judged(one: DnsList, found: Mapping[Question, Answer]) -> tuple[bool, str]:
     if read_answer(listed.addresses, (), one.zone.refusals).blocked:
         return False, f"does not serve us ({', '.join(listed.addresses)}): read its terms in docs/dnsbl.md"
     if any(not address.startswith("127.") for address in answers):
-        return False, f"somebody on the way answers for it ({', '.join(answers)}): ask a name server of your own"
+        return False, f"another server answers in its place ({', '.join(answers)}): ask a name server of your own"
     if unlisted.found:
-        return False, "lists everything: it has been shut down, or is no list"
+        return False, "lists everything: it has been shut down, or is not a list"
     if _labels(one)[0] == _labels(one)[1]:
         return True, "answers; it has no test entry"
     if not listed.found:

@@ -61,7 +61,7 @@ def explanation(page: Page) -> str:
 
 def overview() -> str:
     items = "".join(f'<li><a href="{name}/">{html.escape(page.title)}</a></li>\n' for name, page in PAGES.items())
-    return f"<p>The reply that you got links to one of these:</p>\n<ul>\n{items}</ul>\n"
+    return f"<p>The reply that you received links to one of these:</p>\n<ul>\n{items}</ul>\n"
 
 
 def pages(site: str, contact: str) -> dict[str, str]:
@@ -78,7 +78,7 @@ def errors_page_command(program: Program) -> click.Command:
     @click.command("errors-page")
     @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
     @click.option("--site", default="", help="the name of your site, at the foot of each page")
-    @click.option("--contact", default="", help="how people reach you: a mail address, a telephone number")
+    @click.option("--contact", default="", help="how people can reach you: a mail address, a telephone number")
     def command(folder: Path, site: str, contact: str) -> None:
         """Write the pages that explain refusals into FOLDER, which a web server shows: [milter] errors_url is its address.
 
@@ -94,8 +94,6 @@ def errors_page_command(program: Program) -> click.Command:
                 path.write_text(text, "utf-8")
         except OSError as error:
             raise click.ClickException(f"{error.filename}: {error.strerror}") from error
-        click.echo(
-            f"{len(files)} pages are in {folder}. Set [milter] errors_url to the address at which they are shown."
-        )
+        click.echo(f"{len(files)} pages are in {folder}. Set [milter] errors_url to their public URL.")
 
     return command

@@ -1,4 +1,4 @@
-"""The command `explain`: what became of a message, for whoever is asked "where is my mail?"."""
+"""The command `explain`: what became of a message: the answer to "where is my mail?"."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ def explain_command(program: Program) -> click.Command:
     @click.option("--to", "recipient", default="", metavar="ADDRESS", help="a recipient: an address or a domain")
     @click.option("--since", callback=_ago, metavar="AGE", help="not older than this: 2h, 7d")
     @click.option("--until", callback=_ago, metavar="AGE", help="older than this: 1h")
-    @click.option("--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="list so many at most")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object a message, with everything that was found")
+    @click.option(
+        "--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="list at most this many"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object per message, with everything that was found")
     @click.pass_obj
     def command(
         config: Path | None, names: tuple[str, ...], message_id: str, sender: str, recipient: str, since: float | None,

@@ -57,7 +57,7 @@ def train_command(program: Program) -> click.Command:
     @click.argument("verdict", type=click.Choice(["spam", "ham"]))
     @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
     @click.option("--user", default=DEFAULT_USER, show_default=True, help="whose dictionary learns")
-    @click.option("--undo", is_flag=True, help="take back exactly what these messages taught")
+    @click.option("--undo", is_flag=True, help="undo exactly what these messages taught")
     @click.pass_obj
     def command(config: Path | None, verdict: str, paths: tuple[Path, ...], user: str, undo: bool) -> None:
         """Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.
@@ -135,8 +135,8 @@ def _warn_if_unknown(settings: DspamSettings, user: str) -> None:
     named = {*settings.users, *(name.lower() for name in (DEFAULT_USER, *settings.dspam_screener, settings.dspam_dict))}
     if user.lower() not in named:
         click.echo(
-            f"[dspam] names no {for_log(user, 60)} in dspam_users, dspam_screener or dspam_dict, so nothing asks this "
-            "dictionary yet. Is that a typo? The same command with --undo takes it back.",
+            f"[dspam] dspam_users, dspam_screener and dspam_dict do not name {for_log(user, 60)}, so nothing uses this "
+            "dictionary yet. If the name is a typo, the same command with --undo takes the training back.",
             err=True,
         )
 
@@ -163,13 +163,13 @@ def evaluate_command(program: Program) -> click.Command:
     )
     @click.option("--plot", type=click.Path(path_type=Path), help="write a ROC curve and a learning curve here, as PNG")
     @click.option(
-        "--noise", type=click.FloatRange(0, 50), default=0.0, help="once more with so many percent of wrong labels"
+        "--noise", type=click.FloatRange(0, 50), default=0.0, help="run again with this percentage of wrong labels"
     )
-    @click.option("--delay", is_flag=True, help=f"once more, each message taught {DELAY} messages after it came")
+    @click.option("--delay", is_flag=True, help=f"run again, each message taught {DELAY} messages after it came")
     @click.option(
-        "--drift", is_flag=True, help="once more in the order of the messages' dates: kinds of mail come and go"
+        "--drift", is_flag=True, help="run again in the order of the messages' dates: kinds of mail come and go"
     )
-    @click.option("--errors", is_flag=True, help="once more, taught by reports of what was judged wrongly only")
+    @click.option("--errors", is_flag=True, help="run again, taught only by reports of wrong decisions")
     def command(
         index: Path,
         as_json: bool,
@@ -292,7 +292,7 @@ def _report(run: evaluation.Run, as_json: bool, tried: Sequence[tuple[str, Figur
 
 
 def _print_conditions(found: Sequence[tuple[str, Figures]]) -> None:
-    table = Table(title="When mail and people are less kind")
+    table = Table(title="Under less favourable conditions")
     table.add_column("", no_wrap=True)
     for heading in ("ham lost %", "spam missed %", "missed at 0.1 %", "1 - ROCA %"):
         table.add_column(heading, justify="right")

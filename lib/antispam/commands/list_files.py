@@ -84,7 +84,7 @@ def import_greylist(store: Store, settings: Settings, path: Path, now: float) ->
             continue
         triplets = one.triplets(chosen.ipv4_prefix, chosen.ipv6_prefix)
         if not triplets:
-            done.complain(f"{one.where}: {one.client} is no IP address")
+            done.complain(f"{one.where}: {one.client} is not an IP address")
         elif one.last_seen < now - (chosen.retain if one.count else chosen.expire):
             done.expired += 1
         else:

@@ -59,8 +59,8 @@ def lists_command(program: Program) -> click.Group:
     @group.command("show")
     @click.argument("kind", type=_KINDS, required=False, callback=_kind)
     @click.argument("name", required=False)
-    @click.option("--expired", is_flag=True, help="also entries that no longer count")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object a line instead of the table")
+    @click.option("--expired", is_flag=True, help="also show entries that no longer count")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object per line instead of the table")
     @click.pass_obj
     def show_command(config: Path | None, kind: Kind | None, name: str | None, expired: bool, as_json: bool) -> None:
         """Show all entries, those of a KIND, or those that cover NAME: `lists show banned-domain mx1.spam.example`."""
@@ -203,7 +203,7 @@ def bans_command(program: Program) -> click.Command:
 
     @click.command("bans")
     @click.option("--zone", "origin", metavar="ORIGIN", required=True, help="the zone's name: bans.example.com")
-    @click.option("--output", type=click.Path(path_type=Path), help="write this file, whole or not at all")
+    @click.option("--output", type=click.Path(path_type=Path), help="write this file, atomically")
     @click.option("--domains", is_flag=True, help="a zone of banned domains (RHSBL) instead of addresses (DNSBL)")
     @click.pass_obj
     def command(config: Path | None, origin: str, output: Path | None, domains: bool) -> None:
@@ -213,7 +213,7 @@ def bans_command(program: Program) -> click.Command:
         """
         name = normalize_domain(origin)
         if not is_hostname(name) or "." not in name:
-            raise click.ClickException(f"{for_log(origin)} is no name of a zone")
+            raise click.ClickException(f"{for_log(origin)} is not the name of a zone")
         now = time.time()
         kind = Kind.BANNED_DOMAIN if domains else Kind.BANNED_IP
         with opened_store(load_settings(program, config)) as store:

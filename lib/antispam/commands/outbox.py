@@ -36,7 +36,7 @@ def outbox_command(program: Program) -> click.Command:
 
     @group.command("list")
     @click.option("--failed", is_flag=True, help="only messages that were given up")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object a line instead of the table")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object per line instead of the table")
     @click.pass_obj
     def list_command(config: Path | None, failed: bool, as_json: bool) -> None:
         """List the messages: first those that were given up, then by the time of their next try."""
@@ -48,10 +48,10 @@ def outbox_command(program: Program) -> click.Command:
                 click.echo(json.dumps(_values(entry)))
         else:
             Console().print(
-                _table(shown) if shown else "Nothing was given up." if failed else "Nothing waits to be sent."
+                _table(shown) if shown else "No message was given up." if failed else "No message waits to be sent."
             )
         if len(found) == _LISTED:
-            click.echo(f"There are more than these {_LISTED}.", err=True)
+            click.echo(f"Only the first {_LISTED} are listed.", err=True)
 
     @group.command("show")
     @click.argument("number", type=int)
@@ -76,7 +76,7 @@ def outbox_command(program: Program) -> click.Command:
     @group.command("retry")
     @click.argument("numbers", nargs=-1, type=int)
     @click.option("--failed", is_flag=True, help="all messages that were given up")
-    @click.option("--now", is_flag=True, help="send them from here, and tell what the MTA says")
+    @click.option("--now", is_flag=True, help="send them now, and show what the MTA says")
     @click.pass_obj
     def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
         """Send the messages of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
@@ -112,7 +112,7 @@ def _queued(numbers: list[int]) -> str:
 
 def _demand_either(numbers: tuple[int, ...], failed: bool) -> None:
     if bool(numbers) is failed:
-        raise click.UsageError("give the numbers of messages, or --failed")
+        raise click.UsageError("give message numbers, or --failed")
 
 
 def _chosen(store: Store, numbers: tuple[int, ...], failed: bool) -> list[int]:
@@ -129,7 +129,7 @@ def _change(store: Store, numbers: list[int], change: Callable[[Store, int, floa
             click.echo(f"message {number} {done}")
         else:
             missed = True
-            click.echo(f"message {number}: there is none that waits or failed; it may be under way", err=True)
+            click.echo(f"message {number}: no such message waits or failed; it may be being sent", err=True)
     if not numbers:
         click.echo("no messages")
     if missed:

@@ -34,7 +34,7 @@ def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
 def _scope(settings: Settings, user: str | None, group: str | None, site: bool) -> tuple[Scope, str]:
     given = [name for name, value in (("--user", user), ("--group", group), ("--site", site)) if value]
     if len(given) != 1:
-        raise click.UsageError("say for whom: one of --user USER, --group GROUP and --site")
+        raise click.UsageError("say whose: one of --user USER, --group GROUP and --site")
     if site:
         return Scope.SITE, ""
     return (Scope.GROUP, _group(group)) if group else (Scope.USER, _user(settings, user or ""))
@@ -42,7 +42,7 @@ def _scope(settings: Settings, user: str | None, group: str | None, site: bool) 
 
 def _group(name: str | None) -> str:
     if not name or len(name) > 255 or not name.isprintable():
-        raise click.ClickException(f"{for_log(name or '', 60)!r} can't be the name of a group")
+        raise click.ClickException(f"{for_log(name or '', 60)!r} cannot be the name of a group")
     return name.lower()
 
 
@@ -62,14 +62,17 @@ def preferences_command(program: Program) -> click.Group:
 
     @click.group(
         "preferences",
-        help="What users, their groups and the site want otherwise than [dspam] of milter.cfg has it. A user's own preference "
-        f"wins over his group's, that over the site's, that over the file. The filter heeds it within seconds.\n\n{known}",
+        help="Preferences of users, groups and the site that differ from [dspam] in milter.cfg. A user's own preference "
+        "takes precedence over the group's, the group's over the site's, and the site's over the file. Changes take "
+        "effect within seconds.\n"
+        "\n"
+        f"{known}",
     )
     def group() -> None:
         pass
 
     @group.command("list")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object a preference")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object per preference")
     @click.pass_obj
     def list_command(config: Path | None, as_json: bool) -> None:
         """All that was set."""
@@ -81,7 +84,7 @@ def preferences_command(program: Program) -> click.Group:
                 click.echo(json.dumps(one._asdict()))
             return
         if not found and not groups:
-            click.echo("Nothing was set: what milter.cfg says holds for everybody.")
+            click.echo("No preferences are set: milter.cfg applies to everybody.")
             return
         table = table_of("for", "preference", "value")
         for one in found:
@@ -150,7 +153,7 @@ def preferences_command(program: Program) -> click.Group:
     @click.argument("group", required=False)
     @click.pass_obj
     def join_command(config: Path | None, user: str, group: str | None) -> None:
-        """Put USER into GROUP, out of the one that he was in; without GROUP, only out of that."""
+        """Move USER into GROUP, out of the previous group; without GROUP, only out of that."""
         settings = load_settings(program, config)
         with opened_store(settings) as store:
             preferences.join(store, _user(settings, user), _group(group) if group else None)

@@ -111,8 +111,8 @@ def make_group(
             from antispam.service.application import Program
         except ModuleNotFoundError as error:  # a checkout, started with a Python that has not what it needs
             raise click.ClickException(
-                f"this Python ({sys.executable}) lacks the package {error.name}. `make run` installs all into .venv: "
-                f"start .venv/bin/{name}"
+                f"this Python ({sys.executable}) lacks the package {error.name}. `make run` installs everything into "
+                f".venv: run .venv/bin/{name}"
             ) from error
         from antispam.settings.dialects import BMS
 
@@ -139,7 +139,7 @@ def make_group(
         multiple=True,
         type=click.File("rb"),
         metavar="FILE",
-        help="say in short what would become of a message, and exit; `scan` tells more",
+        help="say briefly what would become of a message, and exit; `scan` shows more",
     )
     @click.version_option(__version__, prog_name=name)
     @click.pass_context

@@ -1,4 +1,4 @@
-"""The command `report`: what happened to the mail of the last days, for whoever answers for it."""
+"""The command `report`: what happened to the mail of the last days."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def report_command(program: Program) -> click.Command:
 
     @click.command("report")
     @click.option(
-        "--days", type=click.IntRange(1, MAX_DAYS), default=7, show_default=True, help="today and those before"
+        "--days", type=click.IntRange(1, MAX_DAYS), default=7, show_default=True, help="number of days, today included"
     )
     @click.option(
-        "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="how many offenders to name"
+        "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="number of offenders to list"
     )
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the tables")
     @click.pass_obj
@@ -62,12 +62,12 @@ def _console() -> Console:
 def show(made: Report, top: int, console: Console) -> None:
     """The report as tables."""
     if not any(day.messages or day.spam or day.ham for day in made.days):
-        console.print(f"No mail since {_date(made.days[0].begins)}, as far as the history knows.")
+        console.print(f"No mail since {_date(made.days[0].begins)}, according to the history.")
         return
     bars = _Bars(console.encoding)
     _print_days(console, made.days, bars)
     _print_counts(console, "What was not delivered, and why (messages)", _why(made.why), bars)
-    _print_counts(console, "Recipients refused one by one", made.recipients.most_common(), bars)
+    _print_counts(console, "Recipients refused individually", made.recipients.most_common(), bars)
     _print_counts(console, "What checks in mode log would have stopped (messages)", made.would.most_common(), bars)
     for title, offenders in _offenders(made):
         _print_offenders(console, title, offenders, top)
@@ -169,9 +169,7 @@ def _print_offenders(console: Console, title: str, offenders: Offenders, top: in
     found = offenders.top(top)
     if not found:
         return
-    console.print(
-        f"\n{title}" + ("" if offenders.complete else " (there are too many to count all: at least so often)")
-    )
+    console.print(f"\n{title}" + ("" if offenders.complete else " (too many to count exactly: at least this often)"))
     with_host = any(one.called for one in found) and console.width >= _ROOM_FOR_HOSTS
     names = ["  NAME", "STOPPED", "LAST", *(["HOST"] if with_host else []), "WHY, THE LAST TIME"]
     table = _table(*names[:-1], left=("  NAME", "LAST", "HOST"))

@@ -61,9 +61,9 @@ def reputation_command(program: Program) -> click.Command:
 
     @group.command("show")
     @click.argument("names", nargs=-1)
-    @click.option("--best", is_flag=True, help="those of the best reputation first, not the worst")
-    @click.option("--limit", default=50, show_default=True, help="so many, where no names are given")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object a line instead of the table")
+    @click.option("--best", is_flag=True, help="list the best reputations first, not the worst")
+    @click.option("--limit", default=50, show_default=True, help="how many to list if no names are given")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object per line instead of the table")
     @click.pass_obj
     def show_command(config: Path | None, names: tuple[str, ...], best: bool, limit: int, as_json: bool) -> None:
         """Show identities, the worst first: NAMES are domains, or identities.
@@ -89,7 +89,7 @@ def reputation_command(program: Program) -> click.Command:
         elif chosen:
             Console().print(_table(chosen, now))
         else:
-            click.echo("Nothing is known." if not names else "Nothing is known of that name.")
+            click.echo("Nothing is known." if not names else "Nothing is known about that name.")
         if names and not chosen:
             sys.exit(1)
 
@@ -111,7 +111,7 @@ def reputation_command(program: Program) -> click.Command:
                     click.echo(f"{for_log(one)} is forgotten")
                 if not found:
                     missed = True
-                    click.echo(f"{for_log(name)}: nothing is known of it", err=True)
+                    click.echo(f"{for_log(name)}: nothing is known about it", err=True)
         if missed:
             sys.exit(1)
 
@@ -152,7 +152,7 @@ def reputation_command(program: Program) -> click.Command:
 
     @group.command("import")
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-    @click.option("--replace", is_flag=True, help="what is known already, too; without, it stays as it is")
+    @click.option("--replace", is_flag=True, help="also replace what is already known")
     @click.pass_obj
     def import_command(config: Path | None, file: Path, replace: bool) -> None:
         """Read identities from FILE: what `export` wrote, or the database of pygossip (gossip4.db, a Berkeley DB).
@@ -174,7 +174,7 @@ def reputation_command(program: Program) -> click.Command:
         click.echo(f"{taken} identities were taken" + (f", {kept} were known and stay" if kept else ""))
 
     @group.command("serve")
-    @click.option("--listen", help="where, instead of [gossip] listen: 11900, or address:port")
+    @click.option("--listen", help="where to listen, instead of [gossip] listen: 11900, or address:port")
     @click.pass_obj
     def serve_command(config: Path | None, listen: str | None) -> None:
         """Answer other nodes without filtering mail, in the foreground until TERM or Ctrl-C; [gossip] and [store] tell how."""

@@ -48,7 +48,7 @@ def check_config_command(program: Program) -> click.Command:
     """`check-config`, for the commands of a program."""
 
     @click.command("check-config")
-    @click.option("--changed", is_flag=True, help="only what differs from the defaults")
+    @click.option("--changed", is_flag=True, help="show only what differs from the defaults")
     @click.pass_obj
     def command(config: Path | None, changed: bool) -> None:
         """Print the effective settings and where each comes from; fail on the first that is wrong."""
@@ -61,7 +61,7 @@ def check_config_command(program: Program) -> click.Command:
         for warning in (*settings.warnings, *_callback_warnings(settings, program.name)):
             click.echo(f"Warning: {warning}", err=True)
         if settings[ProgramSettings].observe:
-            click.echo("[milter] observe is on: every check only says in the log what it would do.", err=True)
+            click.echo("[milter] observe is on: every check only logs what it would do.", err=True)
         click.echo("The configuration is correct.")
 
     return command
@@ -87,7 +87,7 @@ def _callback_warnings(settings: Settings, name: str) -> Iterator[str]:
     asked = [f"{entry.key} {entry.action}" for entry in table.entries() if entry.action in (Wanted.CBV, Wanted.DSN)]
     if asked:
         more = ", ..." if len(asked) > 3 else ""
-        yield f"{name} calls nobody back, and lets mail go on where the access map says so: {', '.join(asked[:3])}{more}"
+        yield f"{name} makes no callbacks, and accepts mail where the access map asks for one: {', '.join(asked[:3])}{more}"
 
 
 def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:
@@ -96,7 +96,7 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
     try:
         logs.configure(settings[LogSettings], program.name, settings[ProgramSettings].user)
     except OSError as error:
-        raise ConfigError(f"the log can't be opened: {error}") from error
+        raise ConfigError(f"the log cannot be opened: {error}") from error
     if show_mta_lines:
         click.echo(first_lines(settings, program.name, config))
 

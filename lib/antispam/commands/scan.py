@@ -212,7 +212,7 @@ def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
     spam, ham = (sum(value for _, value in features) for features in (reasons.spam, reasons.ham))
     logit = min(max(reasons.logit, -700.0), 700.0)
     yield (
-        f"  together {spam:+.2f} {ham:+.2f}, all else {reasons.others:+.2f}, how much was taught of each kind "
+        f"  together {spam:+.2f} {ham:+.2f}, everything else {reasons.others:+.2f}, how much was taught of each kind "
         f"{reasons.habit:+.2f}: {logit:+.2f} is probability {1 / (1 + math.exp(-logit)):.4f}"
     )
 
@@ -305,16 +305,16 @@ def scan_command(program: Program) -> click.Command:
     @click.argument("files", nargs=-1, required=True, type=click.File("rb"))
     @click.option("--ip", required=True, callback=_address, help="the client's address")
     @click.option("--name", default="", help="the client's verified host name, if any")
-    @click.option("--helo", default="localhost.localdomain", show_default=True, help="what it said at HELO")
+    @click.option("--helo", default="localhost.localdomain", show_default=True, help="the name it sends at HELO")
     @click.option("--from", "mail_from", default="", help="the envelope sender; empty is the null reverse path")
     @click.option(
         "--rcpt", "recipients", multiple=True, default=["postmaster@localhost"], help="a recipient; may be repeated"
     )
-    @click.option("--json", "json_output", is_flag=True, help="one JSON object a message")
+    @click.option("--json", "json_output", is_flag=True, help="one JSON object per message")
     @click.option(
         "--live",
         is_flag=True,
-        help="use the configured database instead of an empty one; its greylist takes note of the attempt",
+        help="use the configured database instead of an empty one; its greylist records the attempt",
     )
     @click.pass_obj
     def command(

@@ -28,7 +28,7 @@ def _signature(program: Program, config: Path | None) -> Iterator[Signature]:
     try:
         signature = signature_of(load_settings(program, config)[SrsSettings])
         if signature is None:
-            raise click.ClickException("[srs] has no secret: docs/srs.md tells how to make one")
+            raise click.ClickException("[srs] has no secret: docs/srs.md says how to make one")
         yield signature
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
@@ -51,7 +51,7 @@ def srs_command(program: Program) -> click.Group:
         with _signature(program, config) as signature:
             signed = signature.signed(address)
         if not signed:
-            raise click.ClickException(f"{for_log(address)} stays as it is: its domain is not in [srs] ses or sign")
+            raise click.ClickException(f"{for_log(address)} is not rewritten: its domain is not in [srs] ses or sign")
         click.echo(signed)
 
     @group.command("forward")
@@ -62,7 +62,7 @@ def srs_command(program: Program) -> click.Group:
         with _signature(program, config) as signature:
             rewritten = signature.rewritten(address)
         if not rewritten:
-            raise click.ClickException(f"{for_log(address)} stays as it is, or [srs] fwdomain is not set")
+            raise click.ClickException(f"{for_log(address)} is not rewritten, or [srs] fwdomain is not set")
         click.echo(rewritten)
 
     @group.command("reverse")
@@ -117,7 +117,7 @@ def srs_command(program: Program) -> click.Group:
                 with _signature(program, config) as renewed:
                     maps = maps_of(renewed)
             except click.ClickException as error:
-                log.error("not reloaded, the old settings stay: %s", error.message)
+                log.error("not reloaded, the old settings stay in force: %s", error.message)
                 return None
             log.info("reloaded")
             return maps
@@ -134,7 +134,7 @@ _DIVIDER = b"\x9b".decode("utf-8", "surrogateescape")  # how sendmail writes $| 
 
 
 def maps_of(signature: Signature) -> dict[str, Lookup]:
-    """The maps by their names: ours, and those of pysrs's m4 files, which expect that a sender who stays as he is is the
+    """The maps by their names: ours, and those of pysrs's m4 files, which expect that a sender that does not change is the
     answer, too."""
 
     def forward(key: str) -> str:

@@ -78,7 +78,7 @@ def _account_group(program: Program) -> click.Group:
     @click.argument("name")
     @click.pass_obj
     def password_command(config: Path | None, name: str) -> None:
-        """Give an account another password; whoever is logged in with it is logged out."""
+        """Change the password of an account; its sessions are logged out."""
         hashed = _hashed()
         with opened_store(load_settings(program, config)) as store:
             _demand(accounts.set_password(store, name, hashed), name)
@@ -88,7 +88,7 @@ def _account_group(program: Program) -> click.Group:
     @click.argument("name")
     @click.pass_obj
     def remove(config: Path | None, name: str) -> None:
-        """Delete an account; whoever is logged in with it is logged out."""
+        """Delete an account; its sessions are logged out."""
         with opened_store(load_settings(program, config)) as store:
             _demand(accounts.remove(store, name), name)
         click.echo(f"{for_log(name)} may no longer log in.")

@@ -204,17 +204,17 @@ def _share_out(drafts: Sequence[Draft]) -> None:
 
 
 def _too_large(decision: Decision) -> Decision:
-    text = "The message would have to be examined by a person, and is too large to be kept for that."
+    text = "The message would have to be reviewed by a person, but is too large to be stored for that."
     reason = f"too large for the quarantine; {decision.verdict.reason}"
     return Decision(decision.check, reject(text, reason, code=552, enhanced="5.3.4"))
 
 
 def _not_edited(why: str) -> Decision:
-    text = "The message can't be passed on right now; please try again later."
+    text = "The message cannot be processed at the moment; please try again later."
     return Decision("edits", tempfail(text, why, enhanced="4.3.0"), firm=True)
 
 
 def _not_stored(decision: Decision | None) -> Decision:
-    text = "The message can't be stored right now; please try again later."
+    text = "The message cannot be stored at the moment; please try again later."
     check, why = (decision.check, f"; {decision.verdict.reason}") if decision is not None else ("outbox", "")
     return Decision(check, tempfail(text, f"the store failed{why}", enhanced="4.3.0"))

@@ -60,5 +60,5 @@ def _protected(raw: bytes, ref: str, runner: Runner, services: Services) -> byte
     draft = Draft(message, ())
     failure = ruling(all_decisions(subject)) or runner.act(subject, draft, services)
     if failure is not None:
-        raise NotProtected(f"{ref} can't be released now: {failure.check}: {failure.verdict.reason}")
+        raise NotProtected(f"{ref} cannot be released now: {failure.check}: {failure.verdict.reason}")
     return draft.to_bytes()

@@ -59,7 +59,7 @@ class StoreRecorder:
                 for queued in queued_messages:
                     outbox.post(self._store, connection, queued, self._clock())
         except (StoreError, sa.exc.SQLAlchemyError) as error:
-            log.error("[%s] ERROR the message can't be stored: %s", message.ref, for_log(str(error)))
+            log.error("[%s] ERROR the message cannot be stored: %s", message.ref, for_log(str(error)))
             return False
         if queued_messages and self._posted is not None:
             self._posted.set()
@@ -73,5 +73,5 @@ class StoreRecorder:
         ref = attempts.first(self._store, connection, "quarantine", identity, message.ref, self._clock())
         if ref == message.ref:
             return ""
-        log.info("[%s] the client brings again what is kept as [%s]", message.ref, ref)
+        log.info("[%s] the client sent a message again that is in the quarantine as [%s]", message.ref, ref)
         return ref

@@ -44,7 +44,7 @@ def _nothing() -> None:
 
 
 class OutOfOrder(Exception):
-    """A step came that only a message has, and there is none: whoever speaks to us is no MTA, or a broken one."""
+    """A step came that only a message has, and there is none: the client is not an MTA, or a broken one."""
 
 
 class Session:
@@ -89,7 +89,7 @@ class Session:
         return self._speak(RejectAt.NOW)
 
     def helo(self, name: str) -> Verdict:
-        """HELO or EHLO. A second one (after STARTTLS, say) starts the HELO checks afresh and ends a message in progress."""
+        """HELO or EHLO. A second one, as after STARTTLS, starts the HELO checks afresh and ends a message in progress."""
         self._finish()
         connection = self.connection
         for row in self._runner.journey.at(Stage.HELO):
@@ -138,7 +138,7 @@ class Session:
 
     def _too_many(self) -> Verdict:
         """A recipient who is not taken any more. Where nobody may be listening at RCPT, the message can't be sent on either:
-        he would get it without having been looked at."""
+        they would get it unchecked."""
         if self._program.reject_at is not RejectAt.END or self._asks(Stage.RCPT):
             return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
                             enhanced="4.5.3")  # fmt: skip
@@ -189,7 +189,7 @@ class Session:
         self._ending = _Ending()
         message.queue_id = queue_id or message.queue_id
         if self._headers_too_large():
-            text = "The header section is larger than any mail needs; please send the message without it."
+            text = "The header section is larger than any message needs; please send the message with a smaller header."
             message.decisions.append(
                 Decision("limits", reject(text, "too many header fields", enhanced="5.3.4"), firm=True)
             )
@@ -268,7 +268,7 @@ class Session:
                     if dropped >= len(recipients):  # one recipient may have been dropped by two checks
                         dropped = sum(map(_is_dropped, recipients))
                     if dropped == len(recipients):
-                        return  # a report, say, that has taught: nobody gets it, and a refusal would only bring it back
+                        return  # for example a report that has taught: nobody gets it, and a refusal would only bring it back
                 settled = spoken and _settled(all_decisions(subject))
             if settled:
                 return

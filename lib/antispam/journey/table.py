@@ -31,7 +31,7 @@ class Scope(enum.StrEnum):
 
 
 class Accepted(enum.StrEnum):
-    """What a row still does once an earlier one has accepted the message (a whitelist, say)."""
+    """What a row still does once an earlier one has accepted the message (for example a whitelist)."""
 
     SKIP = "skip"  # its evidence is of no use then
     RECORD = "record"  # evidence and header fields are written; it can't refuse any more

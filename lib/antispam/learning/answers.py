@@ -33,7 +33,7 @@ HOW_TO_FORWARD = (
     " Outlook: More, Forward as Attachment; Gmail: More, Forward as attachment; Apple Mail: Message, Forward as Attachment)."
     " Several messages can be attached to one mail.",
     '- redirected: "Redirect", "Resend" or "Bounce", which sends it on as it came.',
-    '- forwarded in the text: leave everything below "Forwarded message" or "From:" as your mail program puts it there.',
+    '- forwarded in the text: leave everything below "Forwarded message" or "From:" as your mail program inserts it.',
 )
 
 
@@ -47,7 +47,7 @@ class Facts:
     missing    messages that were reported but not found, or 1 where none could be recognised in the report
     released   the recipients to whom what was held back is on its way
     subjects   of the reported messages, as they were received
-    banned     the domains and mailboxes that are shut out from now on
+    banned     the domains and mailboxes that are banned from now on
     more       whether the report held more messages than are looked at in one
     seen       messages that the user's dictionary was taught, of the `needed` ones from which on it decides
     reference  of the report, as it is in the log
@@ -77,7 +77,7 @@ def headline(facts: Facts) -> str:
         return f"already learned as {verdict}; {_seen(facts)}"
     if facts.released:
         return f"released; {_seen(facts)}"
-    return "not found: how to forward so that we find it"
+    return "not found: how to forward a message so that we recognise it"
 
 
 def text(facts: Facts) -> str:
@@ -108,11 +108,11 @@ def _results(facts: Facts) -> list[str]:
         names = ", ".join(shown(one) for one in facts.released[:MAX_LISTED])
         lines.append(f"Released to {names}{f' and {left} more' if left > 0 else ''}.")
     if facts.banned:
-        lines.append(f"Shut out from now on: {', '.join(shown(one) for one in facts.banned[:MAX_LISTED])}.")
+        lines.append(f"Banned from now on: {', '.join(shown(one) for one in facts.banned[:MAX_LISTED])}.")
     if facts.missing:
         lines.append(f"Not found: {_messages(facts.missing)}.")
     if facts.more:
-        lines.append("There were more than are looked at in one mail: please send the rest in another one.")
+        lines.append("Your mail contained more messages than we process at once: please send the rest in another mail.")
     return lines or ["We could not find a forwarded message in your mail."]
 
 
@@ -166,7 +166,7 @@ def compose(
     """The answer as octets with CRLF.
 
     training_address  where the report went to, from where the answer comes
-    reporter          who gets it, as the envelope or the login names him
+    reporter          the recipient, as the envelope or the login names them
     now               seconds since the epoch
     message_id        the report's Message-ID field, and its References, as they came; what is no identifier is left out
 
@@ -197,7 +197,7 @@ def _checked(address: str) -> str:
     """The domain of an address."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
-        raise ValueError(f"no address that a header can hold: {shown(address)}")
+        raise ValueError(f"not an address that a header can hold: {shown(address)}")
     return found[1]
 
 
@@ -218,7 +218,7 @@ def should_answer(mail_from: str, headers: Iterable[tuple[bytes, bytes]]) -> boo
 
     mail_from  the envelope sender without brackets, "" for the null path
     headers    names and values, top first. Of a message that was resent, only what its resender added counts: the rest
-               belongs to the message that he reports
+               belongs to the reported message
     """
     local = mail_from.rpartition("@")[0][:300]
     if not mail_from or _NOBODY.fullmatch(local or mail_from[:300]):

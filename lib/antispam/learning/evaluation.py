@@ -51,7 +51,7 @@ def read_index(index: Path) -> list[Entry]:
     try:
         lines = index.read_text("utf-8", "surrogateescape").splitlines()
     except OSError as error:
-        raise IndexMistake(f"{index}: can't be read: {error.strerror}") from error
+        raise IndexMistake(f"{index}: cannot be read: {error.strerror}") from error
     return [_entry(index, number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
 
 

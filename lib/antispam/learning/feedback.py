@@ -17,7 +17,7 @@ from dspam.hashing import Keys
 from dspam.store import Taught, find_signature, unpack_keys
 
 PERIOD = 3600.0  # seconds, of report_rate
-_TOO_MANY = "You have reported {used} messages within an hour, which is all that is taken; please try again later."
+_TOO_MANY = "You have reported {used} messages in the last hour, which is the limit; please try again later."
 RELEASED_BY_USERS = "spam_action"  # the check of whose verdicts a user may be the judge
 
 
@@ -81,7 +81,7 @@ def take(
     others: Sequence[Teacher] = (),
     octets: Callable[[bytes], object] = lambda raw: None,
 ) -> Result:
-    """Teach the user's dictionary all that he reports, each message committed before the next, so that a report that comes
+    """Teach the user's dictionary everything in the report, each message committed before the next, so that a report that comes
     again after an error goes on where it stopped. What was kept from them as spam and is none is released.
 
     others    dictionaries that are taught the same: those that lend to the user's
@@ -116,12 +116,12 @@ def take(
 
 
 def lesson_of(report: Report, user: str, number: int, store: Store) -> Lesson | None:
-    """What there is to learn: the message as it came, which the user's signature stands for, or which is kept from him; else
-    what he sent along; else what another user's copy of it consisted of. None where there is none of it. `number` is the
-    user's in the store. Raises StoreError.
+    """What there is to learn: the message as it came, named by the user's signature or in their quarantine; else what they
+    sent along; else what another user's copy of it consisted of. None if there is nothing. `number` is the user's in the
+    store. Raises StoreError.
 
-    Of several signatures of the user's the newest is the message's: a sender can write older ones into it, of answers that he
-    got, so that a report of his spam would teach that honest mail was spam."""
+    Of several signatures of the user the newest is the message's: a sender can copy older ones from replies into it, so that
+    a report of spam would teach that honest mail was spam."""
     found = [one for name in report.signatures for one in find_signature(store, name)]
     own = max((one for one in found if one.user_id == number), key=lambda one: one.created_at, default=None)
     if own is not None:

@@ -32,10 +32,10 @@ class FingerprintSettings(CheckSettings):
     """[fingerprints]: near copies of reported spam."""
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the store can't answer: accept (go on without them), tempfail or reject"
+        OnError.ACCEPT, "when the store cannot answer: accept (go on without them), tempfail or reject"
     )
     keep: float = option(
-        30 * 86400.0, "how long a report is remembered, and its copies get points", parse=duration("d"), check=positive
+        30 * 86400.0, "how long a report is remembered and gives points to copies", parse=duration("d"), check=positive
     )
     common: int = option(
         5,

@@ -1,8 +1,8 @@
-"""What a user reports when he sends mail to a training address: which messages, and the ids of our signatures on them.
+"""What a user reports with mail to a training address: which messages, and the ids of our signatures on them.
 
 Users send what they report as their client can: as an attachment (or several), in the text of a mail of their own, or
 resent as it is. Of each reported message come the ids that were found with it, and its octets where there are any. What the
-user wrote himself is no part of a report, and neither is the signature of his own outgoing mail.
+user wrote is no part of a report, and neither is the signature of their own outgoing mail.
 
 Anybody can send such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here is a
 claim. Whoever acts on it must ask the store whose message it names.

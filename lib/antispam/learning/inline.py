@@ -7,7 +7,7 @@
 
     Hello,                                        the body, up to the end of the text
 
-All of it may be quoted with "> ", or be HTML. What the user wrote above is his and no part of it. Everything after a block
+All of it may be quoted with "> ", or be HTML. What the user wrote above is no part of it. Everything after a block
 belongs to what is forwarded, other blocks too (a forward of a forward), unless it can be seen where it ends: at an end marker,
 as mutt writes it, where quoting ends, or at our own tag.
 
@@ -211,7 +211,7 @@ class _Cutter:
 
 
 def _quoting_ends(lines: list[Line], at: int, level: int) -> bool:
-    """Whether the author speaks again himself. A line that goes on where a quoted one ends was only wrapped."""
+    """Whether the author speaks again. A line that goes on where a quoted one ends was only wrapped."""
     return lines[at].level < level and not lines[at].blank and at > 0 and lines[at - 1].blank
 
 

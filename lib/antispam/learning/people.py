@@ -112,7 +112,7 @@ class People:
         return self.addresses.user_of(address)
 
     def settings_for(self, user: str | None, deadline: Any = None) -> DspamSettings:
-        """[dspam] as it holds for this user: the configuration, overruled by the site's preferences, his group's and his own.
+        """[dspam] as it holds for this user: the configuration with the preferences of the site, the group and the user.
         What is set is known here within a few seconds. Raises StoreError."""
         until, known = self._known.get(user, (0.0, self._settings))
         if self._clock() < until:

@@ -73,61 +73,64 @@ def _one_line(text: str) -> str:
 class DspamSettings(CheckSettings):
     """[dspam]: the learning filter. It has no opinion until somebody has taught it: `bms train spam|ham PATH...`."""
 
-    on_error: OnError = option(OnError.ACCEPT, "when the store can't answer: accept (unclassified), tempfail or reject")
+    on_error: OnError = option(
+        OnError.ACCEPT, "when the store cannot answer: accept (unclassified), tempfail or reject"
+    )
     dspam_users: UserList = option(
         UserList(),
-        "the users with a dictionary of their own; for each a line `NAME = addresses` below, or file:PATH with lines "
-        "`name: address, address`",
+        "users with a dictionary (token database) of their own; each needs a line `NAME = addresses` below. Or file:PATH "
+        "with lines `name: address, address`",
         parse=_UserListReader(),
     )
     addresses: Mapping[str, tuple[str, ...]] = option(
-        {}, "addresses and domains (@example.com) whose mail this user gets", parse=listed, named_by="dspam_users"
+        {}, "addresses and domains (@example.com) of this user", parse=listed, named_by="dspam_users"
     )
     dspam_screener: tuple[str, ...] = option(
         (DEFAULT_USER,),
-        "whose dictionaries classify for everybody else, and lend to users' own while these are young: the first that has "
-        "learned enough. What users report teaches the first of them, too",
+        "users whose dictionaries classify for everybody else, and support users' own while these are young: the first "
+        "that has learned enough is used. Users' reports also train the first of them",
     )
     least: int = option(
-        100, "messages of each kind that a dictionary must have learned before its opinion counts in the score"
+        100, "how many messages of each kind a dictionary must have learned before its opinion counts in the score"
     )
     spam_action: Remedy = remedy_option(
         Remedy.TAG,
-        "about spam: deliver (only with the X-DSPAM fields), tag (with X-Spam-Flag), quarantine, reject or hold",
+        "what to do with spam: deliver (with the X-DSPAM fields only), tag (with X-Spam-Flag), quarantine, reject or hold",
         allowed=(Remedy.DELIVER, Remedy.TAG, Remedy.QUARANTINE, Remedy.REJECT, Remedy.HOLD),
     )
     mark: float = option(
         6.0,
-        "from how many points on a message is spam, and [dspam] spam_action is done",
+        "a message with this many points is spam, and [dspam] spam_action applies",
         section="score",
         parse=threshold,
     )
     greylist: float = option(
         4.0,
-        "from how many points on its client is asked to come again, where [greylist] when = suspicious",
+        "the client of a message with this many points is asked to come back, if [greylist] when = suspicious",
         section="score",
         parse=threshold,
     )
     quarantine: float = option(
         math.inf,
-        "from how many points on it is quarantined whatever spam_action says",
+        "a message with this many points is quarantined, whatever spam_action says",
         section="score",
         parse=threshold,
     )
-    refuse: float = option(15.0, "from how many points on it is refused", section="score", parse=threshold)
+    refuse: float = option(15.0, "a message with this many points is refused", section="score", parse=threshold)
     discard: float = option(
-        math.inf, "from how many points on it is taken and dropped, unseen", section="score", parse=threshold
+        math.inf, "a message with this many points is accepted and discarded unseen", section="score", parse=threshold
     )
-    spam_subject: str = option("", "what tag puts before the subject of spam, [SPAM] say", parse=_one_line)
+    spam_subject: str = option("", "what tag puts before the subject of spam, for example [SPAM]", parse=_one_line)
     signature_location: SignaturePlace = option(
         SignaturePlace.HEADERS,
-        "where the signature goes by which a forwarded message is found: headers, or message (header and text, which breaks "
-        "DKIM signatures). In the text only for dspam_users, who can report",
+        "where to put the signature by which a forwarded message is recognised: headers, or message (header and text, "
+        "which breaks DKIM signatures; in the text only for dspam_users, who can report)",
     )
-    opt_out: bool = option(False, "do not filter; with yes for the site, users can opt in by preference")
+    opt_out: bool = option(False, "do not filter; if the site says yes, users can opt in by preference")
     whitelist_threshold: int = option(
         10,
-        "an authenticated author of whom so many honest messages were taught by people, and no spam, is never spam; 0 is off",
+        "an authenticated author with this many messages taught as honest by people, and none as spam, is never "
+        "spam; 0 is off",
         check=not_negative,
     )
     training_mode: TrainingMode = option(
@@ -135,45 +138,45 @@ class DspamSettings(CheckSettings):
         "toe learns from reports only, teft from each message as it was classified, until it is reported",
     )
     dspam_train: tuple[str, ...] = option(
-        (), "users with teft: whose dictionary learns each message as it was classified, not reports only"
+        (), "users with teft: their dictionaries learn each message as it was classified, not only reports"
     )
     dspam_exempt: tuple[str, ...] = option(
         (), "recipients whose mail is not classified: addresses and domains (@example.com), or file:PATH", parse=listed
     )
     dspam_whitelist: tuple[str, ...] = option(
         (),
-        "senders whose mail is not spam where SPF or DKIM prove them: addresses, domains, or file:PATH",
+        "senders whose mail is not spam if SPF or DKIM proves them: addresses, domains, or file:PATH",
         parse=listed,
     )
     dspam_reject: tuple[str, ...] = option(
-        (), "recipients, mostly domains, to whom spam is refused whatever spam_action says", parse=listed
+        (), "recipients, usually domains, for whom spam is refused, whatever spam_action says", parse=listed
     )
-    dspam_internal: bool = option(False, "classify mail of internal clients and authenticated senders too")
-    dspam_sizelimit: int = option(0, "octets from which on a message is not classified; 0 classifies all", parse=size)
-    dspam_dict: str = option("", "a dictionary by which mail is refused on its header alone; empty is off")
-    dspam_userdir: str = option("", "of no effect: dictionaries are in the store. Kept for old configurations")
+    dspam_internal: bool = option(False, "also classify mail of internal clients and authenticated senders")
+    dspam_sizelimit: int = option(0, "messages of this size or larger are not classified; 0 classifies all", parse=size)
+    dspam_dict: str = option("", "a dictionary that refuses mail by its header alone; empty is off")
+    dspam_userdir: str = option("", "no effect: dictionaries are in the store. Kept for old configurations")
     spam: tuple[str, ...] = option((), "addresses to which users forward spam", parse=listed)
-    ham: tuple[str, ...] = option((), "addresses to which they forward what was wrongly called spam", parse=listed)
-    falsepositive: tuple[str, ...] = option((), "the same, as upstream names it", parse=listed)
+    ham: tuple[str, ...] = option((), "addresses to which they forward mail wrongly called spam", parse=listed)
+    falsepositive: tuple[str, ...] = option((), "the same; upstream's name of the option", parse=listed)
     bandom: tuple[str, ...] = option(
         (), "addresses to which they forward spam whose domain they want banned", parse=listed
     )
     honeypot: tuple[str, ...] = option(
         (),
-        "addresses that nobody honest writes to: what comes is learned as spam (report_rate an hour) and dropped",
+        "addresses that no honest sender uses: mail to them is learned as spam (at most report_rate an hour) and discarded",
         parse=listed,
     )
-    answers: bool = option(True, "answer a report by mail")
-    report_rate: int = option(300, "messages that one user may report in an hour", check=not_negative)
+    answers: bool = option(True, "answer reports by mail")
+    report_rate: int = option(300, "how many messages one user may report per hour", check=not_negative)
     alarm: float = option(
-        14 * DAY, "warn once a day when no person has taught anything for so long; 0 never", parse=duration("d")
+        14 * DAY, "warn once a day when nobody has taught anything for this long; 0 never warns", parse=duration("d")
     )
     retain_signatures: float = option(
         30 * DAY, "how long a message can be reported by its signature", parse=duration("d"), check=positive
     )
     retain_undo: float = option(
         30 * DAY,
-        "how long a training can be taken back or corrected; it takes some 10 kB a message",
+        "how long a training can be undone or corrected; this takes about 10 kB per message",
         parse=duration("d"),
         check=positive,
     )
@@ -181,7 +184,7 @@ class DspamSettings(CheckSettings):
         365 * DAY, "how long a token is kept after it was last taught", parse=duration("d"), check=positive
     )
     retain_rare: float = option(
-        120 * DAY, "the same for a token that was in one message only", parse=duration("d"), check=positive
+        120 * DAY, "the same for a token that occurred in one message only", parse=duration("d"), check=positive
     )
 
     @property
@@ -218,7 +221,7 @@ class DspamSettings(CheckSettings):
             for address in addresses:
                 other = owners.setdefault(address.lower().removeprefix("@"), user)
                 if other != user:
-                    raise ValueError(f"[dspam] {address} belongs to {other} and to {user}: whose mail is it?")
+                    raise ValueError(f"[dspam] {address} belongs to both {other} and {user}")
 
     @property
     def users(self) -> dict[str, tuple[str, ...]]:

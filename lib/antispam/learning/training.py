@@ -55,7 +55,7 @@ def train(
         if not stored.raw.strip():
             result.known += 1
         elif not undo and not stored.from_line and not is_mail(stored.raw):
-            result.unreadable.append(f"{stored.name}: this is no mail, and teaches nothing")
+            result.unreadable.append(f"{stored.name}: not a mail message; nothing learned")
         elif undo:
             if teacher.take_back(stored.raw):
                 result.taken_back += 1

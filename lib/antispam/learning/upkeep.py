@@ -57,7 +57,7 @@ def _warn(store: Store, settings: DspamSettings, now: float) -> bool:
     taught = last_taught_by_people(store, settings)
     if taught is not None and now - taught > settings.alarm:
         log.warning(
-            "nobody has taught the filter anything for %d days; what it knows of spam grows old (see [dspam] alarm)",
+            "nobody has trained the filter for %d days; its knowledge of spam is getting old (see [dspam] alarm)",
             (now - taught) / DAY,
         )
     return False

@@ -112,7 +112,7 @@ def author_is_proved(message: Message) -> bool:
 
 
 def is_whitelisted(message: Message) -> bool:
-    """Whether the envelope sender is on the site's whitelist (checks/sender_lists.py), and SPF or DKIM prove him."""
+    """Whether the envelope sender is on the site's whitelist (checks/sender_lists.py), and SPF or DKIM proves it."""
     listed = message.findings.get(SenderListFinding)
     if listed is None or not listed.whitelisted:
         return False

@@ -188,7 +188,7 @@ class Draft:
         self._envelope.append(ChangeSender(address))
 
     def add_recipient(self, address: str, params: str = "") -> None:
-        """Somebody gets it whom nobody named at RCPT: once, and only where he does not get it anyway."""
+        """Add a recipient who was not named at RCPT: once, and only if they do not get the message anyway."""
         self._added.setdefault(self.key(address), AddRecipient(address, params))
 
     def redirect(self, address: str, destinations: Sequence[str]) -> None:

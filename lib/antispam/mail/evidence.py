@@ -365,7 +365,7 @@ class SignedReputationFinding(ReputationFinding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CallbackFinding(Finding):
-    """What was found about the sender by calling him back, and why anybody wanted to know; found at the end of the message.
+    """What a callback to the sender found, and why it was made; found at the end of the message.
 
     word     of the access map, "CBV" or "DSN"
     tag      what was found there: "spf-neutral"

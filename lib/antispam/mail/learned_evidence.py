@@ -114,7 +114,7 @@ class TrainingFinding(Finding):
 
     claimed      the login, or the envelope sender of an internal client; "" for a stranger
     user         of the filter, who that is; "" for nobody
-    used         messages that he reported within the hour, of so many `allowed`
+    used         messages that the user reported within the hour, of so many `allowed`
     store_error  why that is not known
     """
 

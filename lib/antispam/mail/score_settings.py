@@ -34,14 +34,14 @@ class ScoreSettings(CheckSettings):
     SECTION: ClassVar[str]
 
     on_error: OnError = option(
-        OnError.ACCEPT, "when the score can't be had: accept (without a score), tempfail or reject"
+        OnError.ACCEPT, "when the score cannot be computed: accept (without a score), tempfail or reject"
     )
     counts: Counts = option(
         Counts.ALL, "which tests count: all, or learner (its opinion only, as before there was a score)"
     )
     points: Mapping[str, float] = option(
         {},
-        "a line `TEST = points` for each test that shall count otherwise than docs/score.md says; 0 switches it off",
+        "a line `TEST = points` for each test whose points should differ from docs/score.md; 0 switches a test off",
         parse=_points,
         named_by=ANY,
     )

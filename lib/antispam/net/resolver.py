@@ -136,10 +136,10 @@ class DnsSettings:
     """[dns]: the resolver."""
 
     nameservers: tuple[str, ...] = option(
-        (), "addresses to ask, with @port where it is not 53; empty takes /etc/resolv.conf"
+        (), "addresses of the name servers, with @port if it is not 53; empty uses /etc/resolv.conf"
     )
     timeout: float = option(3.0, "how long one query may take", parse=duration("s"), check=positive)
-    cache: int = option(20_000, "answers that one worker remembers", check=positive)
+    cache: int = option(20_000, "how many answers one worker caches", check=positive)
 
 
 class Resolver:

@@ -3,7 +3,7 @@
     <dsn.mfxg4q...sw.20774.k3v...q@mx.example.com>
 
 They hold the address that the notice went to, the day, and a keyed digest of both. Nobody can make one up: who knows one has
-got a notice himself.
+got a notice too.
 """
 
 from __future__ import annotations

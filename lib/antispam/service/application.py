@@ -146,7 +146,7 @@ def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Stor
     """
     if existing and (absent := _absent_file(settings)) is not None:
         raise click.ClickException(
-            f"there is no database at {absent}: the filter makes it when it starts. -c FILE names another configuration"
+            f"there is no database at {absent}: the filter creates it when it starts. -c FILE selects another configuration"
         )
     try:
         migrate(url_from(settings))
@@ -394,7 +394,7 @@ def process_plan(program: Program, settings: Settings) -> ProcessPlan:
             options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
             migrate(url_from(settings))
         except (OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
-            raise PrepareFailed(f"the store or the data folder can't be used: {error}") from error
+            raise PrepareFailed(f"the store or the data folder cannot be used: {error}") from error
 
     plan = ProcessPlan(
         name=program.name,

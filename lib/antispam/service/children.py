@@ -67,7 +67,7 @@ class Generation:
             if old is not None and old.listener is self.listener:
                 self.listener.protect(plan.socket_mode, group=-1 if plan.socket_group is None else plan.socket_group)
         except OSError as error:
-            log.error("%s: the supervisor stays as it was: %s", plan.name, error)
+            log.error("%s: the supervisor keeps its settings: %s", plan.name, error)
 
     def __str__(self) -> str:
         return f"{self.plan.name} serves with {self.plan.workers} workers, generation {self.number}"
@@ -112,7 +112,7 @@ class Child:
         if (count := self.pulse.count()) != self.counted:
             self.counted, self.heard = count, now
         if now - self.heard > limits.silence:
-            return f"it hung, nothing was heard of it for {limits.silence:g} s"
+            return f"it hung: nothing was heard from it for {limits.silence:g} s"
         if not self.ready and now - self.started > limits.start:
             return f"it was not ready after {limits.start:g} s"
         return ""
@@ -230,7 +230,7 @@ def live(generation: Generation, slot: int | None, channel: Channel, pulse: Puls
     try:
         plan.open_logs()
     except OSError as error:
-        channel.send("failed", f"the log can't be opened: {error}")
+        channel.send("failed", f"the log cannot be opened: {error}")
         leave(os.EX_CANTCREAT)
     if slot is None:
         run_prepare(plan, channel)

@@ -104,7 +104,7 @@ class Courier:
             except (StoreError, sa.exc.SQLAlchemyError) as error:
                 if attempt == _NOTING - 1 or self._closing.wait(self._every):
                     if result.taken:
-                        log.error("[%s] ERROR %s was sent, which can't be noted: it may be sent a second time: %s",
+                        log.error("[%s] ERROR %s was sent, but this cannot be recorded: it may be sent a second time: %s",
                                   queued.ref, _named(queued), for_log(str(error)))  # fmt: skip
                     raise
         return result
@@ -122,7 +122,7 @@ class Courier:
         elif result.for_good or now - queued.created_at >= self._settings.give_up:
             self._tell_sender(queued, left, result.answer, now)
             outbox.given_up(self._store, queued, result.answer, now)
-            log.error("[%s] ERROR %s can't be sent and is given up;%s %s", queued.ref, _named(queued), _to(left),
+            log.error("[%s] ERROR %s cannot be sent and is given up;%s %s", queued.ref, _named(queued), _to(left),
                       for_log(result.answer))  # fmt: skip
         else:
             pause = self._settings.pause(queued.tries, self._chance())
@@ -181,7 +181,7 @@ def send_now(
     """
     queued = outbox.claim(store, clock(), settings.lease, outbox_id)
     if queued is None:
-        raise NotWaiting(f"there is no message {outbox_id} in the outbox that waits to be sent")
+        raise NotWaiting(f"message {outbox_id} is not waiting to be sent")
     courier = Courier(store, settings, clock=clock, chance=chance)
     try:
         return courier.send(queued)

@@ -143,7 +143,7 @@ def milter_class(
                     try:
                         result = self._carry_out(outcome)
                     except Milter.error as error:
-                        result = self._reply(self.session.refused(f"the MTA did not take a change: {error}"))
+                        result = self._reply(self.session.refused(f"the MTA did not accept a change: {error}"))
                     else:
                         self.session.taken()
             finally:

@@ -102,7 +102,7 @@ class StderrSink:
         return os.write(self._descriptor, octets[: select.PIPE_BUF])
 
     def renew(self) -> None:
-        raise OSError(errno.EBADF, "standard error can't be opened again")
+        raise OSError(errno.EBADF, "standard error cannot be opened again")
 
     def close(self) -> None:
         if self._own >= 0:

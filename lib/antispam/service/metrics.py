@@ -45,7 +45,7 @@ class Metrics:
     def __call__(self) -> bool:
         """Raises OSError where it can't be written, StoreError where the database gave no figures; then the file says so."""
         lost = Figure(
-            "bms_history_rows_lost", "history rows that the worker which writes this had to drop", self._lost()
+            "bms_history_rows_lost", "history rows that the worker writing this file had to drop", self._lost()
         )
         own = [lost, *_of_process()]
         try:
@@ -67,19 +67,19 @@ class Metrics:
             count, octets = connection.execute(kept).one()
             waiting = connection.scalar(pending) or 0
             users = connection.execute(sa.select(dspam_user)).all()
-        yield Figure("bms_trainings_pending", "trainings that are not folded into the tokens yet", waiting)
+        yield Figure("bms_trainings_pending", "trainings not yet folded into the tokens", waiting)
         yield Figure("bms_quarantine_messages", "messages in the quarantine that were not released", count)
         yield Figure("bms_quarantine_bytes", "their size", float(octets))
         for user in users:
             of = ("dictionary", user.name)
-            yield Figure("bms_dictionary_tokens", "tokens of a dictionary, without what is pending", user.tokens, (of,))
+            yield Figure("bms_dictionary_tokens", "tokens of a dictionary, without pending ones", user.tokens, (of,))
             for kind, learned in (("spam", user.spam_learned), ("ham", user.ham_learned)):
-                help_text = "messages a dictionary learned, without what is pending"
+                help_text = "messages that a dictionary has learned, without pending ones"
                 yield Figure("bms_dictionary_messages", help_text, learned, (of, ("kind", kind)))
         queued_messages = {"waiting": 0, "failed": 0} | outbox.counts(self._store, self._clock())
         for state, number in queued_messages.items():
             yield Figure(
-                "bms_outbox_messages", "messages of the filter's own that are not sent", number, (("state", state),)
+                "bms_outbox_messages", "the filter's own messages that are not sent yet", number, (("state", state),)
             )
 
     def _write(self, figures: Iterable[Figure]) -> None:
@@ -94,12 +94,12 @@ class Metrics:
 
 def _of_process() -> Iterator[Figure]:
     """Of the worker that writes the file."""
-    help_text = "lines of the log that the worker which writes this could not write"
+    help_text = "log lines that the worker writing this file could not write"
     yield Figure("bms_log_lines_dropped", help_text, logs.dropped())
     for name in sorted({*_THREADS, *failures}):
-        help_text = "exceptions that nobody expected, in the threads beside the mail of the worker which writes this"
+        help_text = "unexpected exceptions in the background threads of the worker writing this file"
         yield Figure("bms_thread_failures", help_text, failures[name], (("thread", name),))
 
 
 def _up(value: int) -> Figure:
-    return Figure("bms_store_up", "1 where the database answered", value)
+    return Figure("bms_store_up", "1 if the database answered", value)

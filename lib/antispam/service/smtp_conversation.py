@@ -129,7 +129,7 @@ class _Conversation(smtplib.SMTP):
         """What the MTA said unasked must not be taken for the answer to what comes now."""
         if self.file is not None and self._replies is not None and self._replies.pending:
             self.close()
-            raise smtplib.SMTPServerDisconnected("it answers what was not asked")
+            raise smtplib.SMTPServerDisconnected("it sent a reply that was not asked for")
         if self.sock is not None:
             self.sock.settimeout(max(min(self._patience, self.deadline.remaining()), 0.001))
         super().send(s)
@@ -160,9 +160,9 @@ class Carrier:
     def send(self, queued: Claimed, now: float) -> Result:
         """One try, at `now` (seconds since the epoch). Whatever the MTA says or doesn't is in the result."""
         if not queued.recipients:
-            return Result(for_good=True, answer="it is addressed to nobody")
+            return Result(for_good=True, answer="it has no recipients")
         if len(_RECEIVED.findall(_header_section(queued.content))) > MAX_RECEIVED:
-            return Result(for_good=True, answer=f"it goes in a circle: more than {MAX_RECEIVED} Received fields")
+            return Result(for_good=True, answer=f"mail loop: more than {MAX_RECEIVED} Received fields")
         try:
             conversation = self._open(Deadline.after(self._settings.patience))
         except _Unreachable as error:
@@ -290,7 +290,7 @@ def _header_section(content: bytes) -> bytes:
 def _described(step: str, code: int, text: bytes) -> str:
     text = text.replace(b"\n", b" ")
     said = for_log(text, 400) if code < 0 else f"{code} {for_log(text, 400)}".rstrip()
-    return f"{for_log(step)}: {said or 'no reply that can be understood'}" if step else said
+    return f"{for_log(step)}: {said or 'no valid reply'}" if step else said
 
 
 def _words(error: Exception) -> str:

@@ -222,7 +222,7 @@ class Supervisor:
         except (ValueError, OSError) as error:
             log.error("the reload is refused, the old settings stay: %s", error)
         except Exception:  # whatever is wrong with the new settings, mail goes on under the old ones
-            log.exception("the reload failed, the old settings stay")
+            log.exception("the reload failed, the old settings stay in force")
         if listener is None:
             self._notifier.ready(self._status())
         else:

@@ -62,7 +62,7 @@ def compose(queued: Claimed, recipients: Sequence[str], answer: str, *, reporter
 def _words(recipients: Sequence[str], answer: str) -> str:
     listed = "\r\n".join(f"    {for_reply(one)}" for one in recipients)
     return (
-        "Your message was accepted here, but it could not be delivered to:\r\n\r\n"
+        "Your message was accepted here, but could not be delivered to:\r\n\r\n"
         f"{listed}\r\n\r\n"
         f"The mail server said: {for_reply(answer)}\r\n\r\n"
         "It will not be tried again. Please contact these people in another way.\r\n"

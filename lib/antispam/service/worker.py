@@ -175,7 +175,7 @@ class WorkerContext:
         """The parent died: nobody would replace us or end us, so finish what is in flight and leave."""
         self._orphaned = True
         if self._drain is None:
-            log.warning("the supervisor is gone; worker %d finishes its messages and leaves", self.slot)
+            log.warning("the supervisor is gone; worker %d finishes its messages and stops", self.slot)
             self._follow(["drain", "messages", str(self._orphan_limit)])
 
     def _follow(self, words: list[str]) -> None:
@@ -191,7 +191,7 @@ class WorkerContext:
     def _stop_listening(self) -> None:
         """Put a socket that nobody can reach in the listening one's place: open sessions go on, no new one comes."""
         if self._milter is None:
-            log.info("worker %d is told to leave before it began", self.slot)
+            log.info("worker %d was told to stop before it started", self.slot)
             leave(0)
         if self._silent is not None:
             os.dup2(self._silent.fileno(), self._listening_at, inheritable=False)
@@ -217,7 +217,7 @@ class WorkerContext:
             self._over_since = now
         if now - self._over_since >= SETTLE_SECONDS or now >= self._drain.deadline:
             if load.messages:
-                log.warning("worker %d cuts off %d messages; the MTA will retry them", self.slot, load.messages)
+                log.warning("worker %d cuts off %d messages; the MTA will try them again", self.slot, load.messages)
             # It waits for a lock that libmilter's poll() holds, which _interrupt_libmilter() then frees.
             threading.Thread(target=self._milter.stop, name="stop", daemon=True).start()
             self._stop_deadline = now + STOP_SECONDS
@@ -287,7 +287,7 @@ def reopen(logs: Callable[[], None]) -> None:
     try:
         logs()
     except OSError as error:
-        log.error("the log files cannot be opened again, the old ones are written on: %s", error)
+        log.error("the log files cannot be reopened, the old ones stay in use: %s", error)
     except Exception:  # another milter's own way to do it: mail goes on
         log.exception("the log files cannot be opened again")
 

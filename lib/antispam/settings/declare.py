@@ -89,9 +89,9 @@ def section(name: str) -> Callable[[type[T]], type[T]]:
 class CheckSettings:
     """What every check has. A subclass may give `mode` and `on_error` other defaults by declaring them again."""
 
-    mode: Mode = option(Mode.ENFORCE, "off, log (only say what it would do) or enforce")
+    mode: Mode = option(Mode.ENFORCE, "off, log (only log what it would do) or enforce")
     on_error: OnError = option(
-        OnError.TEMPFAIL, "when the check can't do its work: accept (go on without it), tempfail or reject"
+        OnError.TEMPFAIL, "when the check cannot do its work: accept (go on without it), tempfail or reject"
     )
 
 

@@ -174,9 +174,7 @@ def _logging(entries: list[Entry], names: Sequence[str]) -> Iterator[Entry]:
         to = "syslog" if name == "SysLogHandler" else "stderr"
         yield dataclasses.replace(kind, section="logging", option="to", value=to)
     else:
-        raise SettingsError(
-            f"{kind.where}: {kind.value} can't be used here; write [logging] to = stderr, syslog or file"
-        )
+        raise SettingsError(f"{kind.where}: {kind.value} is not supported; write [logging] to = stderr, syslog or file")
     level = by_key.get((logger, "level"))
     if level is not None:
         words = {"notset": "debug", "critical": "error", "warn": "warning"}
@@ -193,7 +191,7 @@ def _file(arguments: Entry | None, kind: Entry) -> Entry:
     if not isinstance(found, tuple) or not found or not isinstance(found[0], str):
         where = arguments or kind
         raise SettingsError(
-            f"{where.where}: the log's path can't be made out; write [logging] to = file and file = PATH"
+            f"{where.where}: the path of the log cannot be determined; write [logging] to = file and file = PATH"
         )
     return dataclasses.replace(arguments or kind, section="logging", option="file", value=found[0])
 
@@ -271,15 +269,15 @@ _OPENDKIM_ADVICE = {
     ),
     "alwaysaddarheader": f"{_NEEDLESS}Authentication-Results is always written",
     "basedirectory": "write paths that begin with /",
-    "externalignorelist": f"{_NEEDLESS}of clients outside nothing is said; who may sign is in InternalHosts",
-    "ondefault": "say On-BadSignature, On-NoSignature, On-KeyNotFound and On-DNSError",
+    "externalignorelist": f"{_NEEDLESS}outside clients are not reported; InternalHosts says whose mail is signed",
+    "ondefault": "use On-BadSignature, On-NoSignature, On-KeyNotFound and On-DNSError",
     "oninternalerror": "write on_error = tempfail, reject or accept in [dkim] and [dkim_sign]",
-    "onsecurity": "write policy = TEMPFAIL: what to do about short keys and l=",
+    "onsecurity": "write policy = TEMPFAIL, which applies to short keys and l=",
     "peerlist": f"{_NEEDLESS}or name such clients in the MTA's configuration",
     "requiresafekeys": f"{_NEEDLESS}keys that others can read are always refused",
     "signaturealgorithm": f"{_NEEDLESS}the key says it",
-    "temporarydirectory": f"{_NEEDLESS}nothing is written for a signature",
-    "userid": "write user = NAME, or User=NAME in the unit of systemd",
+    "temporarydirectory": f"{_NEEDLESS}nothing is recorded for a signature",
+    "userid": "write user = NAME, or User=NAME in the systemd unit",
 }
 
 DKIM_MILTER = Dialect(
@@ -327,11 +325,11 @@ BMS = Dialect(
     dropped={
         ("milter", "logdir"): "[logging] says where the log goes",
         ("greylist", "dbfile"): "the greylist is in the store; [greylist] mode = off switches it off",
-        ("dspam", "whitelist_mx"): "servers that share a store know whom users write to",
+        ("dspam", "whitelist_mx"): "servers that share a store share the list of people that users write to",
         ("gossip", "rep_db"): "reputations are in the store; `bms reputation import` reads the file",
-        ("gossip", "qsize"): "messages are remembered for as long as [gossip] retain_messages says",
+        ("gossip", "qsize"): "[gossip] retain_messages says how long messages are remembered",
         ("gossip", "datadir"): "reputations are in the store",
-        ("gossip", "port"): "upstream never read it; the port stands in [gossip] listen",
+        ("gossip", "port"): "upstream never read it; [gossip] listen sets the port",
     },
     loggers=("milter",),
 )

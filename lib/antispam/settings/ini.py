@@ -36,7 +36,7 @@ def read(path: Path) -> list[Entry]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise SettingsError(f"{path}: can't be read: {error.strerror}") from error
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -26,5 +26,5 @@ class LogSettings:
     """[logging]: one line for each decision, `[reference] ACTION check: reason`."""
 
     to: LogTo = option(LogTo.STDERR, "stderr, syslog (facility mail) or file")
-    file: Path = option(Path("/var/log/milter/bms.log"), "the file, with to = file; reopened on USR1")
+    file: Path = option(Path("/var/log/milter/bms.log"), "the log file, with to = file; reopened on USR1")
     level: Level = option(Level.INFO, "debug, info, warning or error")

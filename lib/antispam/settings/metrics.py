@@ -18,7 +18,7 @@ class MetricsSettings:
 
     file: Path | None = option(
         None,
-        "a file in Prometheus's text format (NAME.prom), written anew every minute, for node_exporter's textfile collector; "
+        "a file in Prometheus's text format (NAME.prom), rewritten every minute, for node_exporter's textfile collector; "
         "empty is off",
         check=_named_for_the_collector,
     )

@@ -38,32 +38,34 @@ class OutboxSettings:
 
     host: str = option(
         "localhost:25",
-        "the MTA that takes mail for our users from this machine: host:port, an IPv6 address in brackets",
+        "the MTA that accepts mail for our users from this machine: host:port, an IPv6 address in brackets",
         check=_host,
     )
-    helo: str = option("", "the name that we say to it; empty takes this machine's", check=_name)
+    helo: str = option("", "our HELO name for it; empty uses this machine's", check=_name)
     timeout: float = option(
         60.0,
-        "how long to wait for one of its answers; five times as long for the last",
+        "how long to wait for each of its answers; the last one may take five times as long",
         parse=duration("s"),
         check=positive,
     )
     retry_first: float = option(
         60.0,
-        "how long to wait after a first try that failed; then twice as long each time",
+        "how long to wait after the first failed try; the time doubles with each further try",
         parse=duration("s"),
         check=positive,
     )
-    retry_longest: float = option(3600.0, "but never longer than that", parse=duration("s"), check=positive)
+    retry_longest: float = option(3600.0, "upper limit of that time", parse=duration("s"), check=positive)
     give_up: float = option(
         5 * 86400.0,
-        "how long to try; a message that is given up stays, for you to look at",
+        "how long to keep trying; a message that is given up stays for you to examine",
         parse=duration("d"),
         check=positive,
     )
-    keep_failed: float = option(30 * 86400.0, "for how long it stays; 0 for ever", parse=duration("d"))
+    keep_failed: float = option(30 * 86400.0, "how long it stays; 0 means for ever", parse=duration("d"))
     failed_size: int = option(
-        100 << 20, "octets of all messages that were given up, beyond which the oldest go; 0 without limit", parse=size
+        100 << 20,
+        "total size of the messages that were given up; beyond it the oldest are deleted; 0 means no limit",
+        parse=size,
     )
 
     @property

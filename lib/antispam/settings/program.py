@@ -32,22 +32,26 @@ class ProgramSettings:
     """[milter]: the process and its limits."""
 
     socket: str = option(
-        "local:/run/milter/bms.sock", "where the MTA finds us: local:/path, unix:/path or inet:port@host"
+        "local:/run/milter/bms.sock", "where the MTA connects to us: local:/path, unix:/path or inet:port@host"
     )
     socket_mode: int = option(0o660, "permissions of a unix socket", parse=mode_bits)
-    socket_group: str = option("", "group of a unix socket (postfix, say); empty keeps ours")
-    name: str = option("", "what the MTA calls us, in the lines to paste; empty is the program's own name")
-    user: str = option("", "user to become when started as root; empty stays")
-    datadir: Path = option(Path("/var/lib/milter"), "folder of everything that must survive a restart")
-    tempdir: Path | None = option(
-        None, "where originals of changed and failed messages are kept; empty means datadir/save"
+    socket_group: str = option("", "group of a unix socket, for example postfix; empty keeps our own group")
+    name: str = option(
+        "", "the filter's name in the lines to paste into the MTA's configuration; empty uses the program's own name"
     )
-    keep_saved: float = option(30 * 86400.0, "how long those are kept", parse=duration("d"))
-    saved_size: int = option(1 << 30, "octets of all of them, beyond which the oldest go; 0 without limit", parse=size)
-    workers: int = option(0, "worker processes; 0 takes one a processor", check=lambda n: positive(n + 1))
-    lookups: int = option(32, "look-ups that one worker may wait for at the same time", check=positive)
+    user: str = option("", "user to run as when started as root; empty does not change the user")
+    datadir: Path = option(Path("/var/lib/milter"), "folder for everything that must survive a restart")
+    tempdir: Path | None = option(
+        None, "folder for the originals of changed and failed messages; empty means datadir/save"
+    )
+    keep_saved: float = option(30 * 86400.0, "how long these originals are kept", parse=duration("d"))
+    saved_size: int = option(
+        1 << 30, "total size of these originals; beyond it the oldest are deleted; 0 means no limit", parse=size
+    )
+    workers: int = option(0, "number of worker processes; 0 starts one per processor", check=lambda n: positive(n + 1))
+    lookups: int = option(32, "how many look-ups one worker may wait for at the same time", check=positive)
     timeout: float = option(
-        7200.0, "seconds without a word from the MTA after which a connection is given up", parse=duration("s")
+        7200.0, "a connection is given up after this many seconds without a word from the MTA", parse=duration("s")
     )
     step_timeout: float = option(
         8.0,
@@ -58,28 +62,28 @@ class ProgramSettings:
     message_timeout: float = option(
         45.0, "how long the checks at the end of a message may take", parse=duration("s"), check=positive
     )
-    drain_timeout: float = option(
-        60.0, "how long to wait for messages in flight at a stop or reload", parse=duration("s")
-    )
+    drain_timeout: float = option(60.0, "how long a stop or reload waits for messages in flight", parse=duration("s"))
     reject_at: RejectAt = option(
         RejectAt.RCPT,
-        "when to speak a refusal found before RCPT: now, rcpt, data, or end (of the message). Where no check asks about "
-        "recipients, the MTA need not wait for us at RCPT then",
+        "when to send a refusal found before RCPT: now, rcpt, data, or end (of the message). If no check examines "
+        "recipients, the MTA then need not wait for us at RCPT",
     )
-    max_message: int = option(100 << 20, "octets of a message that are kept for the checks", parse=size, check=positive)
+    max_message: int = option(
+        100 << 20, "how many octets of a message are kept for the checks", parse=size, check=positive
+    )
     errors_url: str = option(
         "",
-        "where the pages of `bms errors-page` are shown, https://mail.example.com/refused: each refusal links to the one "
-        "that explains it",
+        "URL of the pages that `bms errors-page` writes, for example https://mail.example.com/refused: each refusal then "
+        "links to the page that explains it",
         check=check_url,
     )
     case_sensitive_localpart: bool = option(
         False,
-        "tell Ann@example.com from ann@example.com in check_user and [smart_alias]; no, as nearly all sites want it",
+        "treat Ann@example.com and ann@example.com as different in check_user and [smart_alias]; nearly all sites want no",
     )
     untrapped_exception: ExceptionPolicy = option(
         ExceptionPolicy.TEMPFAIL,
-        "when something goes wrong outside of the checks: continue (pass mail unchecked), tempfail or reject",
+        "what to do when something goes wrong outside the checks: continue (pass mail unchecked), tempfail or reject",
     )
     manner: Manner = option(
         Manner.TODAY,
@@ -88,7 +92,8 @@ class ProgramSettings:
     )
     observe: bool = option(
         False,
-        "every check that would be enforced is in mode log: the log says what the filter would do, and mail passes unchanged",
+        "run every check that would be enforced in mode log: the log says what the filter would do, and mail passes "
+        "unchanged",
     )
     log_headers: bool = option(False, "write all header fields to the log")
 
@@ -97,14 +102,16 @@ class ProgramSettings:
 class StoreSettings:
     """[store]: the SQL database."""
 
-    url: str = option("", "SQLAlchemy address of the database; empty means an SQLite file in datadir")
+    url: str = option("", "SQLAlchemy URL of the database; empty means an SQLite file in datadir")
     pool: int = option(
-        4, "connections that one worker may hold; times workers, below the server's limit", check=positive
+        4,
+        "how many connections one worker may hold; times the number of workers, this must stay below the server's limit",
+        check=positive,
     )
     busy_timeout: float = option(5.0, "how long to wait for a lock", parse=duration("s"), check=positive)
     history: bool = option(True, "record every message's findings and verdict")
     history_subject: bool = option(
-        True, "record what Subject says, so that people recognise their mail in the answers of `bms explain`"
+        True, "record the Subject, so that people recognise their mail in the answers of `bms explain`"
     )
     history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"), check=positive)
 

@@ -165,7 +165,7 @@ def not_negative(value: float) -> None:
 def check_url(url: str) -> None:
     """Raises ValueError for what can't be a link in a reply."""
     if url and not _URL.fullmatch(url):
-        raise ValueError("expected the address of a page, such as https://mail.example.com/refused")
+        raise ValueError("expected a URL such as https://mail.example.com/refused")
 
 
 class _Threshold:

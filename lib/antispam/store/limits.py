@@ -18,7 +18,7 @@ from sqlalchemy import event
 from antispam.chores import failed, steady
 from antispam.deadline import Clock
 
-EVERY = 0.1  # seconds between two looks at who is over his time
+EVERY = 0.1  # seconds between two looks for statements that take too long
 _SHORTEST_CONNECT = 1.0  # seconds; psycopg takes 2 for anything less
 
 
@@ -73,7 +73,7 @@ class Watch:
             self._watched.pop(key, None)
 
     def sweep(self) -> bool:
-        """Cut off who is over his time now; whether anybody is left to watch."""
+        """Cut off what is over its time now; returns whether anything is left to watch."""
         with self._lock:
             now = self._clock()
             over = [key for key, (limit, _) in self._watched.items() if now >= limit.ends]

@@ -79,7 +79,7 @@ def normalized(kind: Kind, name: str) -> str:
     if "." not in mailbox.domain or not is_hostname(mailbox.domain) or len(exact) > 320 or not exact.isprintable():
         raise BadName(f"{from_wire(text, 60)} is no mail address")
     if not mailbox.local and "@" in text:
-        # Whoever gets ""@example.com on a list by what he sends would hit all of example.com.
+        # A sender who could put ""@example.com on a list by what they send would hit all of example.com.
         raise BadName(f"{from_wire(text, 60)} has nothing before the @; {mailbox.domain} is the whole domain")
     return exact
 

@@ -34,7 +34,7 @@ class Kind(enum.StrEnum):
     RELEASE = "release"  # a message out of the quarantine
     ORIGINAL = "original"  # the same with all that is dangerous in it, as an administrator wanted it
     ANSWER = "answer"  # what we say to one of our users
-    DSN = "dsn"  # what we say to a stranger about his mail
+    DSN = "dsn"  # what we say to a stranger about their mail
     REPORT = "report"  # an aggregate report of DMARC
 
 

@@ -98,7 +98,7 @@ def remove(store: Store, scope: Scope, owner: str, name: str) -> bool:
 
 
 def join(store: Store, user: str, group: str | None) -> None:
-    """Put a user into a group, out of the one that he was in; None takes him out. Raises StoreError."""
+    """Move a user into a group, out of the previous one; None only removes them. Raises StoreError."""
     table = preference_group
     with store.write() as connection:
         if group is None:

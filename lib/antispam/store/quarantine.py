@@ -36,9 +36,9 @@ class NoEntry(LookupError):
 class NewEntry:
     """What is kept from one user.
 
-    user        of the filter; where the recipient is none of its users, his address in lower case
-    recipients  the addresses under which he would have got it
-    decision    what kept it from him, and why
+    user        of the filter; if the recipient is none of its users, the address in lower case
+    recipients  the addresses under which they would have got it
+    decision    what quarantined it, and why
     score       the probability that it is spam, None where nobody classified it
     """
 

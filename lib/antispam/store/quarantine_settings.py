@@ -11,18 +11,18 @@ from antispam.store.retention import Limits
 class QuarantineSettings:
     """[quarantine]: what is kept from people, and for how long."""
 
-    keep: float = option(
-        30 * 86400.0, "how long a message waits for somebody to look at it; 0 for ever", parse=duration("d")
-    )
+    keep: float = option(30 * 86400.0, "how long a message waits for a decision; 0 means for ever", parse=duration("d"))
     keep_released: float = option(
-        7 * 86400.0, "how long one stays after it was released; 0 for ever", parse=duration("d")
+        7 * 86400.0, "how long a message stays after its release; 0 means for ever", parse=duration("d")
     )
-    user_size: int = option(200 << 20, "octets that are kept from one user, the newest; 0 without limit", parse=size)
+    user_size: int = option(
+        200 << 20, "total size of the messages kept for one user; the newest stay; 0 means no limit", parse=size
+    )
     user_messages: int = option(
-        10_000, "messages that are kept from one user, the newest; 0 without limit", check=not_negative
+        10_000, "number of messages kept for one user; the newest stay; 0 means no limit", check=not_negative
     )
 
     @property
     def limits(self) -> Limits:
-        """Those of a user who has none of his own."""
+        """Those of a user without their own."""
         return Limits(self.keep, self.user_size, self.user_messages, self.keep_released)

@@ -82,13 +82,13 @@ stored_message = sa.Table(
     sa.Column("content", LongBlob, nullable=False),
 )
 
-# What is kept from one user: several recipients of a message may be several users, and each decides for himself.
+# What is kept from one user: several recipients of a message may be several users, and each decides for themselves.
 quarantine_entry = sa.Table(
     "quarantine_entry",
     metadata,
     sa.Column("id", Number, primary_key=True, autoincrement=True),
     sa.Column("ref", sa.String(16), sa.ForeignKey("stored_message.ref"), nullable=False),
-    # Of the filter, or the recipient's address where he is none of its users.
+    # Of the filter, or the recipient's address if they are none of its users.
     sa.Column("user_name", exact_text(320), nullable=False),
     sa.Column("received_at", Seconds, nullable=False, index=True),
     sa.Column("mail_from", sa.String(320), nullable=False),
@@ -203,7 +203,7 @@ sender_list = sa.Table(
     sa.Index("sender_list_end", "kind", "expires_at"),
 )
 
-# What was found when a sender's mail server was asked whether it takes bounces for him, and when he was last written to.
+# What was found when a sender's mail server was asked whether it accepts bounces, and when the sender was last written to.
 callback = sa.Table(
     "callback",
     metadata,
@@ -217,7 +217,7 @@ callback = sa.Table(
     sa.Column("asked_at", Seconds, nullable=False),
     sa.Column("expires_at", Seconds, nullable=False),
     sa.Column("noticed_at", Seconds, nullable=True),
-    sa.Column("notice_ref", sa.String(16), nullable=True),  # of the message that he was written to about
+    sa.Column("notice_ref", sa.String(16), nullable=True),  # of the message that the notice was about
     sa.Index("callback_end", "noticed_at", "expires_at"),
 )
 

@@ -1,4 +1,4 @@
-"""How much somebody did in the last hour, say, in windows that slide; and logins that were stopped because of it.
+"""How much somebody did lately, for example in the last hour, in sliding windows; and logins that were stopped because of it.
 
 A period is counted from its beginning on, and of the one before as much as the window still covers: somebody who did 100 in the
 last period counts 75 a quarter of a period later. That takes one row a name, and one statement a use.

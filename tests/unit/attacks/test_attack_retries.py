@@ -121,13 +121,13 @@ def test_what_the_mta_refused_to_edit_is_stored_once_and_told_as_deferred(site) 
         session.headers(headers(b" <7@spam.example>"))
         session.body(BODY)
         session.end("queue-id")
-        assert session.refused("the MTA did not take a change").code == 451
+        assert session.refused("the MTA did not accept a change").code == 451
         session.close()
     refused = stored.numbers()
     assert refused["lessons"] == 0
     bring(app, b" <7@spam.example>")
     assert stored.numbers() == refused | {"lessons": 1}
-    assert stored.told() == [*[("tempfail", "the MTA did not take a change")] * 3, ("continue", "")]
+    assert stored.told() == [*[("tempfail", "the MTA did not accept a change")] * 3, ("continue", "")]
 
 
 def test_another_message_is_stored_whatever_it_looks_like(site) -> None:

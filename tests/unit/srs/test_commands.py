@@ -61,7 +61,7 @@ def test_what_is_not_valid(tmp_path: Path, address: str, state: str) -> None:
 def test_who_stays_as_he_is(tmp_path: Path, command: str, address: str) -> None:
     result = run(tmp_path, command, address)
     assert result.exit_code == 1
-    assert "stays as it is" in result.output
+    assert "is not rewritten" in result.output
 
 
 @pytest.mark.parametrize("command", ["sign", "forward", "reverse", "verify"])

@@ -1,4 +1,4 @@
-"""Bans: which clients and domains are shut out, and for how long; the one place that puts them on the list."""
+"""Bans: which clients and domains are banned, and for how long; the only place that bans them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ONE_OF_MANY = re.compile(r"(?:mail|smtp|mx)\d{1,3}\.(?=.+\.)")
 
 @section("bans")
 class BanSettings(CheckSettings):
-    """[bans]: clients and domains that are shut out. `bms lists` shows and changes them."""
+    """[bans]: banned clients and domains. `bms lists` shows and changes them."""
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the store cannot answer: accept (banned clients get in), tempfail or reject"
@@ -96,7 +96,7 @@ class BanSettings(CheckSettings):
 
 
 def refusal_of_listed(what: str, sender: str, why: str) -> Verdict:
-    """The refusal of a sender who is on a list; a demerit for his client, too."""
+    """The refusal of a listed sender; also a demerit for the client."""
     text = (
         f"{what} {sender} is on our blacklist: {why}.\n"
         "If that is a mistake, please write to our postmaster from another address."
@@ -162,7 +162,7 @@ def ban_sender(
     if any(
         entry.expires_at is None for entry in find(store, [(Kind.WHITELIST, author), (Kind.WHITELIST, proved)], now)
     ):
-        return ""  # an administrator wrote that; a user can't overrule him
+        return ""  # an administrator wrote that; a user cannot override it
     until = now + (settings.blacklist if provider else settings.ban_domain)
     try:
         add(store, kind, name, reason=reason, by=by, now=now, expires_at=until, deadline=deadline)
@@ -196,7 +196,7 @@ def our_domains(settings: Settings) -> tuple[str, ...]:
 
 def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float, ours: Collection[str] = ()) -> str:
     """Shut out the sender of a message that a user reported to bandom, as far as SPF or DKIM proved who that was; `ours` are
-    domains that nobody may shut out. Returns what was banned, "" for nothing. Raises StoreError."""
+    domains that must not be banned. Returns what was banned, "" for nothing. Raises StoreError."""
     found = history.findings(store, ref, SpfFinding, DkimFinding)
     spf, dkim = found.get(SpfFinding), found.get(DkimFinding)
     if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
@@ -216,6 +216,6 @@ def _signed(dkim: DkimFinding) -> set[str]:
 
 def widened(domain: str) -> str:
     """`mx3.spam.example` is one of many servers of `*.spam.example`; every other domain is meant as it stands. `mx1.co.uk` is
-    somebody's domain: its registry is not to be shut out for it."""
+    somebody's domain: its registry must not be banned for it."""
     bare = _ONE_OF_MANY.sub("", domain, count=1)
     return domain if bare == domain or _REGISTRY.fullmatch(bare) else f"*.{bare}"

@@ -31,7 +31,7 @@ def wants_ham(name: str, services: Services) -> bool:
 
 
 def may_teach(message: Message, services: Services) -> bool:
-    """Whether one sender has not had his share yet: to be written to once is cheap, and he may have all names of his domain."""
+    """Whether a sender has a share left: being written to once is cheap, and one sender can own all names of a domain."""
     assert services.store is not None
     name = f"whitelisted sender {parse_mailbox(message.mail_from).domain}"[:255]
     return rates.use(services.store, name, 1, services.clock(), PERIOD, services.deadline) <= SENDERS_SHARE

@@ -154,7 +154,7 @@ class Signature:
         return parse_mailbox(recipient).domain in self._nosrs
 
     def signed(self, sender: str) -> str:
-        """The sender as he leaves; "" where he stays as he is: in another domain, or signed already. This and the others
+        """The sender as it leaves; "" if it does not change: it is in another domain, or signed already. This and the others
         raise SRS.Unavailable where there is a database that fails."""
         domain = parse_mailbox(sender).domain
         if not domain or is_signed(sender):
@@ -167,8 +167,8 @@ class Signature:
             return ""
 
     def rewritten(self, sender: str, host: str = "") -> str:
-        """The sender of mail that we forward, in the domain fwdomain, or signed if he is one of ours; "" where he stays as
-        he is: null, rewritten before, or on his way to `host`, if that is known, in nosrs."""
+        """The sender of mail that we forward, in the domain fwdomain, or signed if it is one of ours; "" if it does not
+        change: null, rewritten before, or on its way to `host`, if that is known, in nosrs."""
         domain = parse_mailbox(sender).domain
         if not domain or host in self._nosrs:
             return ""

@@ -70,7 +70,7 @@ def quarantine_commands(
             """Look into the mail that was kept from people; release it, delete it, clean up.
 
             Every message has a reference, which also stands in the log. If several users have a message in their quarantine,
-            each has an entry of his own: --user names one.
+            each has their own entry: --user names one.
 
             \b
                 bms quarantine list --user ann --since 7d
@@ -99,18 +99,24 @@ def _print_objects(entries: Sequence[Entry]) -> None:
         click.echo(json.dumps(show.as_object(entry)))
 
 
-_user_option = click.option("--user", default="", help="only what is kept from this user")
-_json_option = click.option("--json", "as_json", is_flag=True, help="one JSON object a line, for programs")
+_user_option = click.option("--user", default="", help="only this user's quarantine")
+_json_option = click.option("--json", "as_json", is_flag=True, help="one JSON object per line, for programs")
 
 
 def _list_command(program: Program) -> click.Command:
     @click.command("list")
     @_user_option
-    @click.option("--search", "text", default="", help="what has this in subject, sender, recipient or reason")
-    @click.option("--check", default="", help="what this check kept: spam_action, attachments, spf ...")
-    @click.option("--since", callback=_duration, metavar="DURATION", help="what came in the last ... (12h, 7d, 2w)")
     @click.option(
-        "--limit", type=click.IntRange(min=0), default=PAGE, show_default=True, help="at most so many; 0 lists all"
+        "--search", "text", default="", help="messages with this text in subject, sender, recipient or reason"
+    )
+    @click.option(
+        "--check", default="", help="messages quarantined by this check: spam_action, attachments, spf and so on"
+    )
+    @click.option(
+        "--since", callback=_duration, metavar="DURATION", help="messages that came in this time: 12h, 7d, 2w"
+    )
+    @click.option(
+        "--limit", type=click.IntRange(min=0), default=PAGE, show_default=True, help="at most this many; 0 lists all"
     )
     @_json_option
     @click.pass_obj
@@ -137,7 +143,7 @@ def _list_command(program: Program) -> click.Command:
             if not listed:
                 click.echo("The quarantine is empty." if search == Search() else "No quarantined message matches.")
             elif listed == limit and find(store, search, 1, after=last):
-                said = f"These are the newest {listed}; --limit 0 lists all, --search and --since choose."
+                said = f"Only the newest {listed} are listed; --limit 0 lists all, --search and --since select."
                 click.echo(said, err=True)
 
     return command
@@ -161,7 +167,7 @@ def _show_command(program: Program) -> click.Command:
     @click.command("show")
     @click.argument("ref")
     @_user_option
-    @click.option("--raw", is_flag=True, help="the message as it came, octet by octet; not to a terminal")
+    @click.option("--raw", is_flag=True, help="print the message exactly as it came; not to a terminal")
     @_json_option
     @click.pass_obj
     def command(config: Path | None, ref: str, user: str, raw: bool, as_json: bool) -> None:
@@ -171,7 +177,7 @@ def _show_command(program: Program) -> click.Command:
         file or a pipe, because it may hold what a terminal obeys.
         """
         if raw and _is_terminal():
-            raise click.UsageError("The original may hold what a terminal obeys: send it into a file or a pipe.")
+            raise click.UsageError("The original may contain control sequences: redirect it to a file or a pipe.")
         with opened(program, config) as (_, store):
             entries = of_ref(store, ref, user)
             if raw:
@@ -195,20 +201,22 @@ def _is_terminal() -> bool:
 
 
 _refs_argument = click.argument("refs", metavar="REF...", nargs=-1, required=True)
-_all_users_option = click.option("--all-users", is_flag=True, help="for all users from whom it is kept")
+_all_users_option = click.option("--all-users", is_flag=True, help="for all users who have it in their quarantine")
 
 
 def _chosen(store: Store, refs: Sequence[str], user: str, all_users: bool) -> list[Entry]:
     """The entries meant, each once, before anything is done to any. Raises NoEntry, BadName, StoreError, and UsageError where
     several users may be meant."""
     if user and all_users:
-        raise click.UsageError("Either --user or --all-users.")
+        raise click.UsageError("Give either --user or --all-users.")
     chosen: dict[int, Entry] = {}
     for ref in refs:
         entries = of_ref(store, ref, user)
         if len(entries) > 1 and not all_users:
             names = ", ".join(for_log(entry.user) for entry in entries[:20])
-            raise click.UsageError(f"{entries[0].ref} is kept from several users ({names}): say --user or --all-users.")
+            raise click.UsageError(
+                f"{entries[0].ref} is in the quarantine of several users ({names}): give --user or --all-users."
+            )
         chosen |= {entry.number: entry for entry in entries}
     return list(chosen.values())
 
@@ -219,10 +227,10 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
     @click.option("--user", default="", help="for this user only")
     @_all_users_option
     @click.option("--to", multiple=True, metavar="ADDRESS", help="send it there instead; may be repeated")
-    @click.option("--wait", is_flag=True, help="send it now, and say whether the mail server took it")
-    @click.option("--teach/--no-teach", default=True, show_default=True, help="learn that it is honest mail")
-    @click.option("--original", is_flag=True, help="as it came, with dangerous attachments and all")
-    @click.option("--force", is_flag=True, help="once more, though that was done or is under way")
+    @click.option("--wait", is_flag=True, help="send it now, and say whether the mail server accepted it")
+    @click.option("--teach/--no-teach", default=True, show_default=True, help="also learn it as honest mail")
+    @click.option("--original", is_flag=True, help="release it as it came, dangerous attachments included")
+    @click.option("--force", is_flag=True, help="release it again, even if that was done or is under way")
     @click.pass_obj
     def command(
         config: Path | None, refs: tuple[str, ...], user: str, all_users: bool, to: tuple[str, ...], wait: bool,
@@ -262,10 +270,10 @@ def _release_one(
     released = release(store, entry, time.time(), protect=protect, to=to, force=force)
     name = f"{entry.ref} for {for_log(entry.user)}"
     if released.outcome is Outcome.UNDER_WAY:
-        click.echo(f"{name}: is being released already")
+        click.echo(f"{name}: is already being released")
         return True
     if released.outcome is Outcome.RELEASED:
-        click.echo(f"{name}: was released {local_time(entry.released_at or time.time())}; --force sends it once more")
+        click.echo(f"{name}: was released {local_time(entry.released_at or time.time())}; --force sends it again")
         return True
     click.echo(f"{name}: will be sent to {', '.join(map(for_log, released.recipients[:20]))}")
     if teach is None:
@@ -292,7 +300,11 @@ def _sent(store: Store, settings: OutboxSettings, entry: Entry, send_now: SendNo
     if now.state is State.RELEASED:
         click.echo(f"{entry.ref} for {for_log(entry.user)}: the mail server took it")
         return True
-    rest = "the filter goes on trying" if now.state is State.UNDER_WAY else "it was given up, and is still kept"
+    rest = (
+        "the filter goes on trying"
+        if now.state is State.UNDER_WAY
+        else "it was given up, and is still in the quarantine"
+    )
     said = for_log(now.error) or "no answer yet"
     click.echo(f"{entry.ref} for {for_log(entry.user)}: the mail server did not take it ({said}); {rest}", err=True)
     return False
@@ -317,7 +329,7 @@ def _delete_command(program: Program) -> click.Command:
                     click.echo(f"{name}: deleted")
                 else:
                     stayed += 1
-                    click.echo(f"{name}: is being released, and stays until the mail server has taken it", err=True)
+                    click.echo(f"{name}: is being released, and stays until the mail server has accepted it", err=True)
             sys.exit(1 if stayed else 0)
 
     return command

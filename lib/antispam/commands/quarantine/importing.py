@@ -86,7 +86,7 @@ def import_mailbox(
             result.problems.append(f"{stored.name}: larger than a message may be; not imported")
         elif not _FIELD.match(stored.raw):
             result.problems.append(
-                f"{stored.name}: no message, for it does not start with a header field; not imported"
+                f"{stored.name}: not a message, because it does not start with a header field; not imported"
             )
         else:
             found = read_message(stored, user, now)

@@ -87,7 +87,7 @@ def explanation(entry: Entry, decisions: Sequence[dict[str, Any]] = ()) -> list[
 def _state(entry: Entry) -> str:
     match entry.state:
         case State.KEPT:
-            return f"kept; `bms quarantine release {entry.ref}` sends it to the recipients"
+            return f"quarantined; `bms quarantine release {entry.ref}` sends it to the recipients"
         case State.UNDER_WAY:
             return f"being released{entry.error and f'; not taken yet: {for_log(entry.error)}'}"
         case State.RELEASED:

@@ -37,8 +37,8 @@ def clean_command(program: Program, limits: LimitsFrom) -> click.Command:
     """`clean`, for the group."""
 
     @click.command("clean")
-    @click.option("--dry-run", is_flag=True, help="only say what would go")
-    @click.option("--quiet", is_flag=True, help="say nothing unless something is wrong: for cron")
+    @click.option("--dry-run", is_flag=True, help="only say what would be deleted")
+    @click.option("--quiet", is_flag=True, help="print nothing unless something is wrong, for cron")
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of a sentence")
     @click.pass_obj
     def command(config: Path | None, dry_run: bool, quiet: bool, as_json: bool) -> None:
@@ -61,7 +61,7 @@ def clean_command(program: Program, limits: LimitsFrom) -> click.Command:
 
                     clean(store, time.time(), limits_of, dry_run=dry_run, cleaned=cleaned, rest=rest)
             except KeyboardInterrupt:
-                click.echo(f"stopped; {_summary(cleaned, dry_run)}. The next run goes on from here.", err=True)
+                click.echo(f"stopped; {_summary(cleaned, dry_run)}. The next run continues from here.", err=True)
                 sys.exit(INTERRUPTED)
         if as_json:
             click.echo(json.dumps(_counts(cleaned, dry_run)))
@@ -116,7 +116,7 @@ def import_command(program: Program) -> click.Command:
     """`import`, for the group."""
 
     @click.command("import")
-    @click.option("--user", required=True, help="whose quarantine they were")
+    @click.option("--user", required=True, help="the user whose quarantine they were in")
     @click.argument("mailboxes", metavar="MBOX...", nargs=-1, required=True, type=click.Path(path_type=Path))
     @click.pass_obj
     def command(config: Path | None, user: str, mailboxes: tuple[Path, ...]) -> None:
@@ -141,7 +141,7 @@ def import_command(program: Program) -> click.Command:
                         except MailboxError as error:
                             unreadable.append(str(error))
             except KeyboardInterrupt:
-                click.echo(f"stopped; {_imported(result)}. The same command goes on from here.", err=True)
+                click.echo(f"stopped; {_imported(result)}. The same command continues from here.", err=True)
                 sys.exit(INTERRUPTED)
         for problem in [*result.problems, *unreadable]:
             click.echo(for_log(problem), err=True)

@@ -64,15 +64,15 @@ class AccessSettings:
 
     access_file: str = option(
         "",
-        "The access map: a text file, a .db as makemap or postmap builds it, a .lmdb, or hash:/etc/mail/access as MTAs "
-        "write it. Its entries overrule the defaults of the checks. A changed file is noticed within seconds.",
+        "The access map: a text file, a .db file as built by makemap or postmap, an .lmdb file, or hash:/etc/mail/access "
+        "as MTAs write it. Its entries override the defaults of the checks. A changed file takes effect within seconds.",
         check=_demand_known_form,
     )
     access_file_nulls: bool = option(
-        False, "Of no effect: whether keys end with a NUL is recognised. Kept for old configurations."
+        False, "No effect: whether keys end with a NUL is detected. Kept for old configurations."
     )
     access_file_colon: bool = option(
-        True, "Of no effect: `:` and `!` are both understood after a tag. Kept for old configurations."
+        True, "No effect: both `:` and `!` are understood after a tag. Kept for old configurations."
     )
 
 
@@ -134,7 +134,7 @@ class AccessMap:
         except AccessMapError as error:
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                log.error("access map not reloaded, the one read before stays in force: %s", for_log(str(error)))
+                log.error("access map not reloaded, the previous one stays in force: %s", for_log(str(error)))
             return
         self._seen, self._complaint, self._table = status, "", table
         self._announce(file, table)

@@ -29,7 +29,7 @@ def tried(zones, more=""):
         ([], [], False, "does not have the test entry"),
         (["127.0.0.2"], ["127.0.0.2"], False, "lists everything"),
         (["127.255.255.254"], ["127.255.255.254"], False, "does not serve us"),
-        (["192.0.2.66"], ["192.0.2.66"], False, "somebody on the way answers"),
+        (["192.0.2.66"], ["192.0.2.66"], False, "another server answers in its place"),
         (TIMEOUT, [], False, "does not answer"),
     ],
 )

@@ -321,7 +321,7 @@ def test_what_is_no_mail_is_refused(site):
     (site / "mail").write_text(SPAM[0])
     result = bms(site, "train", "spam", site / "passwd", site / "mail")
     assert result.exit_code == 1
-    assert "passwd: this is no mail" in result.output
+    assert "passwd: not a mail message" in result.output
     assert "1 learned" in result.output
 
 

@@ -53,7 +53,7 @@ def test_what_is_unset_holds_no_more(bms):
         (("set", "spamAction", "tag"), "say for whom"),
         (("set", "spamAction", "tag", "--site", "--user", "ann"), "say for whom"),
         (("unset", "spamColour", "--site"), "there is no preference 'spamColour'"),
-        (("set", "spamAction", "tag", "--group", "a\x1bb"), "can't be the name of a group"),
+        (("set", "spamAction", "tag", "--group", "a\x1bb"), "cannot be the name of a group"),
         (("show", "nobody"), "has no user nobody"),
     ],
 )

@@ -159,7 +159,7 @@ def test_show_explains_and_shows_the_text(site):
         "score       0.9900",
         "from        <ann@example.org>",
         "recipients  bob@example.com",
-        "state       kept; `bms quarantine release abc` sends it",
+        "state       quarantined; `bms quarantine release abc` sends it",
         "  Subject: caf\xe9",
         "  From: Ann <ann@example.org>",
         "| Shall we & how?",
@@ -190,7 +190,7 @@ def test_show_raw_is_not_for_a_terminal(site, monkeypatch):
     keep(site.store, "abc")
     monkeypatch.setattr("antispam.commands.quarantine.commands._is_terminal", lambda: True)
     shown = site.run("show", "abc", "--raw")
-    assert (shown.exit_code, "into a file or a pipe" in shown.output) == (2, True)
+    assert (shown.exit_code, "to a file or a pipe" in shown.output) == (2, True)
 
 
 def test_show_tells_each_user_s_entry(site):
@@ -208,9 +208,9 @@ def test_release_posts_the_message(site):
     done = site.run("release", "abc")
     assert (done.exit_code, done.stdout) == (0, "abc for bob: will be sent to bob@example.com\n")
     assert len(queued_messages(site.store)) == 1
-    assert site.run("release", "abc").stdout == "abc for bob: is being released already\n"
+    assert site.run("release", "abc").stdout == "abc for bob: is already being released\n"
     mark_sent(site.store, queued_messages(site.store)[0].id, time.time())
-    assert "--force sends it once more" in site.run("release", "abc").stdout
+    assert "--force sends it again" in site.run("release", "abc").stdout
     assert queued_messages(site.store) == []
     site.run("release", "abc", "--force", "--to", "carl@example.net")
     assert queued_messages(site.store)[0].recipients == '["carl@example.net"]'
@@ -254,14 +254,14 @@ def test_nothing_is_released_while_what_protects_can_not_work(site, monkeypatch)
     monkeypatch.setattr("antispam.checks.attachments.engine.inspect", lambda *_: 1 / 0)
     done = site.run("release", "abc")
     assert (done.exit_code, queued_messages(site.store)) == (1, [])
-    assert "abc can't be released now: attachments: internal error" in done.stderr
+    assert "abc cannot be released now: attachments: internal error" in done.stderr
 
 
 def test_release_of_what_several_users_have_asks_for_whom(site):
     keep(site.store, "abc", "bob", "ann")
     keep(site.store, "abd", "bob")
     asked = site.run("release", "abd", "abc")
-    assert (asked.exit_code, "kept from several users (bob, ann)" in asked.output) == (2, True)
+    assert (asked.exit_code, "in the quarantine of several users (bob, ann)" in asked.output) == (2, True)
     assert queued_messages(site.store) == [], "before anything is done"
     site.run("release", "abc", "--user", "ann")
     site.run("release", "abc", "--all-users")
@@ -309,7 +309,7 @@ def test_release_wait_says_whether_the_mail_server_took_it(site_with):
     assert [one.exit_code for one in done] == [0, 1, 1]
     assert "a for bob: the mail server took it" in done[0].stdout
     assert "did not take it (no answer yet); the filter goes on trying" in done[1].stderr
-    assert "did not take it (550 no\\x1b); it was given up, and is still kept" in done[2].stderr
+    assert "did not take it (550 no\\x1b); it was given up, and is still in the quarantine" in done[2].stderr
 
 
 def test_release_wait_waits_for_the_filter_where_that_is_sending_it(site_with, monkeypatch):
@@ -465,7 +465,7 @@ def test_import_tells_what_is_broken_and_takes_the_rest(site):
     done = site.run("import", "--user", "bob", site.folder / "none", site.folder / "bad", site.folder / "good")
     assert done.exit_code == 1
     assert "none: can't be read: No such file" in done.stderr
-    assert "bad: no message" in done.stderr
+    assert "bad: not a message" in done.stderr
     assert "1 imported, 1 not imported" in done.stdout
 
 
@@ -499,7 +499,7 @@ def test_import_stopped_by_ctrl_c_goes_on_where_it_was(site, monkeypatch):
         (["release", "abc", "xyz"], "nothing is kept under xyz"),
         (["release", "abc", "--user", "b%"], "'b%' is no user"),
         (["release", "abc", "--to", "a b"], "'a b' is no address"),
-        (["release", "abc", "--user", "bob", "--all-users"], "Either --user or --all-users"),
+        (["release", "abc", "--user", "bob", "--all-users"], "Give either --user or --all-users"),
         (["delete", "ab\x1bc"], "'ab\\x1bc' is not a valid reference"),
         (["list", "--user", "../../x"], "is no user"),
         (["list", "--since", "soon"], "expected a duration"),

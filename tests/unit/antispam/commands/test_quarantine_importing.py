@@ -131,7 +131,7 @@ def test_what_is_no_message_is_told_and_the_others_are_taken(store, box):
 def test_a_file_that_is_no_mailbox_is_told(store, box, raw):
     result = import_mailbox(store, "bob", box(raw), NOW)
     assert (result.new, len(result.problems)) == (0, 1)
-    assert "no message, for it does not start with a header field" in result.problems[0]
+    assert "not a message, because it does not start with a header field" in result.problems[0]
 
 
 def test_an_empty_mailbox_has_no_messages(store, box):

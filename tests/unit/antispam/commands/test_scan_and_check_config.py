@@ -370,7 +370,7 @@ def test_a_missing_file_is_told(shell: Shell) -> None:
     shell.config.unlink()
     done = shell.run("check-config")
     assert done.exit_code == 78
-    assert "milter.cfg: can't be read: No such file or directory" in " ".join(done.output.split())
+    assert "milter.cfg: cannot be read: No such file or directory" in " ".join(done.output.split())
 
 
 def test_the_password_of_the_database_is_not_shown(shell: Shell) -> None:
@@ -434,5 +434,5 @@ def test_a_program_that_calls_nobody_back_says_so_where_the_access_map_wants_it(
     done = CliRunner().invoke(spfmilter.main, ["--config", str(tmp_path / "spfmilter.cfg"), "check-config"])
     assert done.exit_code == 0
     said = " ".join(done.output.split())
-    assert "calls nobody back, and lets mail go on where the access map says so: spf-none: CBV, spf-neutral:" in said
+    assert "makes no callbacks, and accepts mail where the access map asks for one: spf-none: CBV, spf-neutral:" in said
     assert "spf-fail" not in said

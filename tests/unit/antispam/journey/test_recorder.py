@@ -86,7 +86,7 @@ def test_a_message_that_can_not_be_kept_is_not_sent_either(store, recorder):
 def test_a_database_that_is_gone_is_said(store, recorder, monkeypatch, caplog):
     monkeypatch.setattr(store, "write", lambda: (_ for _ in ()).throw(StoreError("disk full")))
     assert not recorder.store(message(), [NewEntry("ann", ("ann@example.com",), SPAM)])
-    assert "[0123456789ab] ERROR the message can't be stored: disk full" in caplog.text
+    assert "[0123456789ab] ERROR the message cannot be stored: disk full" in caplog.text
 
 
 def test_of_messages_that_may_be_sent_once_the_second_is_dropped(store, recorder):

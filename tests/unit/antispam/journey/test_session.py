@@ -763,10 +763,10 @@ def test_a_message_whose_edits_the_mta_refused_is_told_as_deferred_with_the_reas
     s.mail("a@example.org")
     s.rcpt("b@example.com")
     s.end()
-    verdict = s.refused("the MTA did not take a change: cannot add header")
+    verdict = s.refused("the MTA did not accept a change: cannot add header")
     assert (verdict.action, verdict.code, verdict.enhanced) == (Action.TEMPFAIL, 451, "4.3.0")
     assert rows == [(verdict, ["e", "edits"])]
-    assert "TEMPFAIL edits: the MTA did not take a change: cannot add header; to=<b@example.com>" in caplog.text
+    assert "TEMPFAIL edits: the MTA did not accept a change: cannot add header; to=<b@example.com>" in caplog.text
     assert "ACCEPT" not in caplog.text
     s.close()
     assert (len(rows), done, s.message) == (1, [], None)

@@ -37,8 +37,8 @@ def parsed(facts: Facts = FACTS, **changes: bytes | str | float) -> email.messag
         ({"learned": 0, "known": 1}, "already learned as spam; 37 of 200 messages seen"),
         ({"seen": 200}, "learned as spam; 200 messages seen"),
         ({"seen": 1, "needed": 0}, "learned as spam; 1 message seen"),
-        ({"learned": 0, "missing": 1}, "not found: how to forward so that we find it"),
-        ({"learned": 0}, "not found: how to forward so that we find it"),
+        ({"learned": 0, "missing": 1}, "not found: how to forward a message so that we recognise it"),
+        ({"learned": 0}, "not found: how to forward a message so that we recognise it"),
         ({"learned": 0, "released": ["a@example.org"]}, "released; 37 of 200 messages seen"),
     ],
 )
@@ -132,7 +132,7 @@ def test_no_identifier_of_a_report_adds_a_field(message_id, references):
 )
 @pytest.mark.parametrize("place", ["training_address", "reporter"])
 def test_an_address_that_no_header_can_hold_is_refused(address, place):
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="not an address"):
         composed(**{place: address})
 
 

@@ -58,7 +58,7 @@ def test_a_line_of_that_file_that_can_not_be_read_is_a_mistake(tmp_path):
 
 
 def test_an_address_of_two_users_is_a_mistake():
-    with pytest.raises(ValueError, match=r"X@example\.com belongs to ann and to bob"):
+    with pytest.raises(ValueError, match=r"X@example\.com belongs to both ann and bob"):
         dspam_settings("dspam_users = ann, bob\nann = x@example.com\nbob = X@example.com\n")
 
 

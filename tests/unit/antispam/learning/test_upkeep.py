@@ -58,7 +58,7 @@ def test_when_nobody_teaches_any_more_the_log_says_so(store, caplog):
     at(store, NOW + 14 * DAY)
     assert caplog.text == ""
     at(store, NOW + 15 * DAY)
-    assert "nobody has taught the filter anything for 15 days" in caplog.text
+    assert "nobody has trained the filter for 15 days" in caplog.text
     caplog.clear()
     at(store, NOW + 15 * DAY, "alarm = 0")
     assert caplog.text == ""
@@ -79,7 +79,7 @@ def test_what_the_filter_learns_by_itself_does_not_keep_the_alarm_quiet(store, c
     at(store, NOW + 10 * DAY, config)
     assert caplog.text == ""
     at(store, NOW + 20 * DAY, config)
-    assert "nobody has taught the filter anything for 20 days" in caplog.text
+    assert "nobody has trained the filter for 20 days" in caplog.text
     caplog.clear()
     TokenStore(store, now=lambda: NOW + 19 * DAY).train(user_id(store, "ann"), "m3", True, [5], [[1, 0, 0]])
     at(store, NOW + 20 * DAY, config)

@@ -190,7 +190,7 @@ def test_what_is_refused_for_good_is_given_up_kept_and_said(store, step, caplog)
     assert "550 5.1.1 no" in found.last_error
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert (
-        "ERROR message 1 (release) can't be sent and is given up; to=<b@example.com>,<c@example.com>:"
+        "ERROR message 1 (release) cannot be sent and is given up; to=<b@example.com>,<c@example.com>:"
         in record.getMessage()
     )
     assert "\x1b" not in caplog.text
@@ -278,7 +278,7 @@ def test_an_answer_to_a_question_that_was_not_asked_yet_is_no_answer(store):
     with ScriptedMta(DATA=[b"354 go on\r\n250 taken\r\n"]) as mta:
         post(store)
         courier(store, mta).round()
-    assert entry(store).last_error == "it answers what was not asked"
+    assert entry(store).last_error == "it sent a reply that was not asked for"
 
 
 def test_an_mta_that_never_ends_its_reply_is_left(store):
@@ -310,7 +310,7 @@ def test_a_message_that_goes_in_a_circle_is_given_up_unsent(store):
         post(store, content=b"Received: x\r\n" * 50 + b"\r\nReceived: in the text\r\n")
         courier(store, mta).round()
     assert entry(store).state is State.FAILED
-    assert entry(store).last_error == "it goes in a circle: more than 50 Received fields"
+    assert entry(store).last_error == "mail loop: more than 50 Received fields"
     assert len(mta.transactions) == 1
 
 
@@ -443,7 +443,7 @@ def test_a_store_that_fails_after_the_250_is_said_to_make_a_second_copy(store, m
         post(store)
         assert not courier(store, mta).round()
     assert (
-        "ERROR message 1 (release) was sent, which can't be noted: it may be sent a second time: disk full"
+        "ERROR message 1 (release) was sent, but this cannot be recorded: it may be sent a second time: disk full"
         in caplog.text
     )
 

@@ -190,6 +190,6 @@ def test_the_session_hears_that_all_changes_were_made():
 
 
 def test_a_change_that_the_mta_refuses_defers_the_message_and_the_session_hears_why():
-    why = "the MTA did not take a change: cannot add X-A"
+    why = "the MTA did not accept a change: cannot add X-A"
     reply = ("451", "4.3.0", "Later.")
     assert _at_its_end("X-A") == ([why], Milter.TEMPFAIL, ["X-A", reply])

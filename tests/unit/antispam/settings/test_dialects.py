@@ -178,8 +178,11 @@ def test_our_own_section_for_logging_wins() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("class=FileHandler", "class=handlers.SMTPHandler"), r"handlers\.SMTPHandler can't be used here"),
-        (("args=('/var/log/milter/dkim-milter.log', 'a')", "args=(open('x'),)"), "the log's path can't be made out"),
+        (("class=FileHandler", "class=handlers.SMTPHandler"), r"handlers\.SMTPHandler is not supported"),
+        (
+            ("args=('/var/log/milter/dkim-milter.log', 'a')", "args=(open('x'),)"),
+            "the path of the log cannot be determined",
+        ),
         (
             ("[handler_fileHandler]\nclass=FileHandler", "[handler_other]\nclass=FileHandler"),
             r"no \[handler_fileHandler\]",
@@ -234,7 +237,7 @@ def test_opendkims_internal_hosts_may_stand_in_a_file(tmp_path: Path, value: str
             "InternalHosts = 192.0.2.0/24, !192.0.2.1",
             r"internal_connect = .*!192\.0\.2\.1: exceptions are not understood",
         ),
-        ("InternalHosts = refile:/nowhere", r"/nowhere can't be read: No such file"),
+        ("InternalHosts = refile:/nowhere", r"/nowhere cannot be read: No such file"),
         ("Syslog = yes", r":2: \[dkim-milter\] has no option syslog: write to = syslog"),
         ("UserID = opendkim", r"has no option userid: write user = NAME"),
         ("On-InternalError = tempfail", r"has no option on-internalerror: write on_error"),

@@ -116,7 +116,7 @@ def test_a_latin_1_file_is_read_with_a_warning(tmp_path, caplog):
 
 
 def test_a_file_that_is_not_there_is_an_error_and_not_the_defaults(tmp_path):
-    with pytest.raises(SettingsError, match="can't be read: No such file"):
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load([tmp_path / "none"], CLASSES)
 
 
@@ -174,5 +174,5 @@ def test_a_list_may_stand_in_a_file(tmp_path):
 
 
 def test_a_list_in_a_file_that_is_not_there_is_a_mistake_of_its_line(tmp_path):
-    with pytest.raises(SettingsError, match=r"milter.cfg:3: .*no-such-file can't be read: No such file"):
+    with pytest.raises(SettingsError, match=r"milter.cfg:3: .*no-such-file cannot be read: No such file"):
         load_text(f"[people]\nusers = ann\nann = file:{tmp_path}/no-such-file\n", [People])

@@ -36,7 +36,7 @@ def _port(number: int) -> None:
 
 @section("callback")
 class CallbackSettings(CheckSettings):
-    """[callback]: asking a sender's mail server whether his address exists, where the access map says CBV or DSN."""
+    """[callback]: asking a sender's mail server whether the address exists, if the access map says CBV or DSN."""
 
     forged: bool = option(
         False,

@@ -17,7 +17,7 @@ from gossip.schema import reputation_vote
 
 REACHED_END = "reputation: the message came to its end"  # in memo
 
-# Whose refusals say nothing of a message: our own first, for who is refused by his reputation would never get a better
+# Checks whose refusals say nothing about a message: our own first, because a refused reputation would never get better
 # one; those that any honest sender may meet, by a typing error say; and what is dropped for other reasons than what it is.
 _SILENT = frozenset(
     {"reputation", "reputation_signed", "known_user", "private_relay", "dkim", "block_forward", "limits"}
