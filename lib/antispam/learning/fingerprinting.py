@@ -139,7 +139,8 @@ class Fingerprinter:
         key = key_of(self._store, self._now, deadline)
         marks = _marks_of_octets(raw, key)
         who = marking.name_mark(self._reporter, key)
-        found = stored.matching(self._store, marks.texts, self._now, stored.TAUGHT, deadline)
+        possible = filter_of(self._store).possible(marks.texts, deadline)
+        found = stored.matching(self._store, possible, self._now, stored.TAUGHT, deadline)
         copies = {
             number
             for number in {one.report for one in found if one.reporter == who and one.kind is Kind.TEXT}

@@ -23,6 +23,7 @@ RELOAD = 6 * 3600.0  # seconds until all are read anew
 _CHUNK = 50_000  # rows that one message reads
 # Two transactions may commit in another order than their rows are numbered: so many are read once more.
 _OVERLAP = 1000
+_RECENT = 20_000
 _MOST = 4_000_000  # marks, 32 MB; beyond that the database is asked about all
 Marks = npt.NDArray[np.int64]
 _NONE: Marks = np.array([], dtype=np.int64)
@@ -42,6 +43,7 @@ class MarkFilter:
 
     def _forget(self) -> None:
         self._marks = _NONE
+        self._recent: set[int] = set()  # those that are not among them yet: to sort a million anew takes long
         self._last = 0  # the highest number of a row that was read
         self._complete = False
         self._next = 0.0
@@ -50,24 +52,32 @@ class MarkFilter:
     def is_empty(self, deadline: Deadline | None = None) -> bool:
         """Whether no report is there. Raises StoreError."""
         self._refresh(deadline)
-        return self._complete and not len(self._marks)
+        return self._complete and not len(self._marks) and not self._recent
 
     def possible(self, marks: Sequence[int], deadline: Deadline | None = None) -> list[int]:
         """Those of the marks that a report may hold. Raises StoreError."""
         self._refresh(deadline)
+        recent = self._recent  # first: what has left it stands in the other already
         known = self._marks
         if not self._complete or len(known) > _MOST:
             return list(marks)
-        if not len(known) or not marks:
-            return []
-        asked = np.array(marks, dtype=np.int64)
-        at = known.searchsorted(asked)
-        return [int(mark) for mark in asked[known[np.minimum(at, len(known) - 1)] == asked]]
+        found = recent.intersection(marks)
+        if len(known) and marks:
+            asked = np.array(marks, dtype=np.int64)
+            at = known.searchsorted(asked)
+            found.update(asked[known[np.minimum(at, len(known) - 1)] == asked].tolist())
+        return [mark for mark in marks if mark in found]
 
     def note(self, marks: Iterable[int]) -> None:
         """A report of this worker holds these: they count at once."""
         with self._lock:
-            self._marks = np.union1d(self._marks, np.fromiter(marks, dtype=np.int64))
+            self._add(marks)
+
+    def _add(self, marks: Iterable[int]) -> None:
+        self._recent.update(marks)
+        if len(self._recent) > _RECENT:
+            self._marks = np.union1d(self._marks, np.fromiter(self._recent, np.int64, len(self._recent)))
+            self._recent = set()
 
     def _refresh(self, deadline: Deadline | None) -> None:
         """Read the next rows, where it is time to. Somebody else who is at it is not waited for."""
@@ -83,7 +93,7 @@ class MarkFilter:
                 rows = connection.execute(query).all()
             if rows:
                 self._last = rows[-1].id
-                self._marks = np.union1d(self._marks, np.fromiter((row.mark for row in rows), np.int64, len(rows)))
+                self._add(row.mark for row in rows)
             self._complete = self._complete or len(rows) < _CHUNK
             self._next = self._clock() + REFRESH if len(rows) < _CHUNK else 0.0
         finally:

@@ -90,3 +90,11 @@ def test_what_has_gone_is_forgotten_when_all_is_read_anew(store, known, clock):
         pass
     clock.now += RELOAD
     assert known.is_empty()
+
+
+def test_many_marks_are_known_as_few_are(known, monkeypatch):
+    monkeypatch.setattr(fingerprint_filter, "_RECENT", 10)
+    known.is_empty()
+    for first in range(0, 100, 5):
+        known.note(range(first, first + 5))
+    assert known.possible([99, 3, 100, 57]) == [99, 3, 57]
