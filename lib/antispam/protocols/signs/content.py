@@ -15,6 +15,10 @@ from dspam.sight import Sight
 
 MAX_READ = 20_000  # characters of a text
 _FEW_LETTERS = 120
+_FEW_TO_JUDGE = 60
+# Octets of UTF-8 that stand for a letter: those of ASCII, and with which any other character begins.
+_CAPITALS = bytes(range(65, 91))
+_LETTERS = _CAPITALS + bytes(range(97, 123)) + bytes(range(0xC3, 0xF5))
 _LOOKED_AT = 5_000  # characters of a text that are looked at one by one
 _MANY_HIDDEN = 600  # characters: a preheader, which honest newsletters hide, is shorter
 _BITCOIN = re.compile(r"(?<![A-Za-z0-9])(?:bc1[ac-hj-np-z02-9]{11,71}|[13][1-9A-HJ-NP-Za-km-z]{25,34})(?![A-Za-z0-9])")
@@ -45,7 +49,7 @@ def signs(document: Document, subject: str, name: str) -> Iterator[Sign]:
     words = words_of(f"{name} . {subject} . " + " . ".join(texts))
     yield from _of_markup(document, sight, texts)
     yield from _of_letters(subject, name, document, texts)
-    yield from _of_tone(texts)
+    yield from _of_tone(sight)
     yield from _of_pieces(sight, texts)
     found = phrases.shipped().found_in(words)
     kinds = [one for one in found if one.family not in _TONES]
@@ -75,7 +79,7 @@ def _of_markup(document: Document, sight: Sight, texts: list[str]) -> Iterator[S
     if not sight.html:
         return
     seen, hidden = sum(map(len, texts)), sum(map(len, sight.hidden))
-    letters = sum(char.isalpha() for text in texts for char in text[:2000])
+    letters = sum(len(text) - len(text.translate(None, _LETTERS)) for text in sight.texts)
     followed = sum(element in (b"a", b"area") for element, _ in sight.links)
     if sight.images and followed and letters < _FEW_LETTERS:
         yield Sign("HTML_IMAGE_ONLY", f"{sight.images} images and {letters} letters of text, with a link")
@@ -103,22 +107,23 @@ def _of_letters(subject: str, name: str, document: Document, texts: list[str]) -
             yield Sign(
                 "HIDDEN_IN_WORDS", f"{len(found)} words of the {where} have characters in them that show nothing"
             )
-    mixed = sum(bool(mixed_word(word)) for text in texts if not text.isascii() for word in text[:_LOOKED_AT].split())
+    foreign = (word for text in texts if not text.isascii() for word in text[:_LOOKED_AT].split() if not word.isascii())
+    mixed = sum(bool(mixed_word(word)) for word in foreign)
     if mixed > 2:
         yield Sign("BODY_LOOKALIKES", f"{mixed} words of the text mix alphabets that look alike")
     if b"invisible in a word" in document.structure and not _NEVER_HONEST.isdisjoint(document.structure):
         yield Sign("BODY_HIDDEN_IN_WORDS", "words of the text have characters in them that show nothing")
 
 
-def _of_tone(texts: list[str]) -> Iterator[Sign]:
-    text = " ".join(texts)[:MAX_READ]
-    letters = sum(char.isalpha() for char in text)
-    if letters < 60:
+def _of_tone(sight: Sight) -> Iterator[Sign]:
+    text = b" ".join(sight.texts)[:MAX_READ]
+    letters = len(text) - len(text.translate(None, _LETTERS))
+    if letters < _FEW_TO_JUDGE:
         return
-    loud = text.count("!") + text.count("\uff01")
+    loud = text.count(b"!") + text.count("\uff01".encode())
     if loud > 3 and loud * 150 > letters:
         yield Sign("BODY_SHOUTS", f"{loud} exclamation marks in {letters} letters")
-    capitals = sum(char.isupper() for char in text)
+    capitals = len(text) - len(text.translate(None, _CAPITALS))
     if letters > 200 and capitals > 0.4 * letters:
         yield Sign("BODY_CAPITALS", f"{100 * capitals // letters} of 100 letters are capitals")
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from antispam.protocols.signs.lists import lines
 
 MAX_GAP = 3
+_REMEMBERED = 10_000  # words
 _PREFIX = 3  # letters by which patterns are found whose first word is the beginning of one
 
 
@@ -26,7 +27,9 @@ class _Place(NamedTuple):
     gap: bool
 
     def fits(self, word: str) -> bool:
-        return word in self.words or (self.number and word.isdecimal()) or word.startswith(self.beginnings or "\0")
+        if word in self.words:
+            return True
+        return (self.number and word.isdecimal()) or (self.beginnings != () and word.startswith(self.beginnings))
 
 
 class _Pattern(NamedTuple):
@@ -52,6 +55,8 @@ class Phrases:
         self._by_word: dict[str, list[_Pattern]] = {}
         self._by_beginning: dict[str, list[tuple[str, _Pattern]]] = {}
         self._numbers: list[_Pattern] = []
+        # The same words come again and again, and most of them begin no phrase.
+        self._beginning = functools.lru_cache(maxsize=_REMEMBERED)(self._that_begin_with)
         self.families: list[str] = []
         for line, text in enumerate(described):
             if text.startswith("["):
@@ -74,27 +79,25 @@ class Phrases:
 
     def found_in(self, words: Sequence[str]) -> list[Found]:
         """The families that a text uses, in the order of the file."""
-        met: dict[str, dict[int, str]] = {}
+        met: dict[int, tuple[str, str]] = {}
         for at, word in enumerate(words):
             for pattern in self._beginning(word):
-                lines_met = met.setdefault(pattern.family, {})
-                if pattern.line not in lines_met:
+                if pattern.line not in met:
                     end = _end(pattern.rest, words, at + 1)
                     if end:
-                        lines_met[pattern.line] = " ".join(words[at:end])
-        return [
-            Found(family, len(met[family]), tuple(met[family].values())[:3])
-            for family in self.families
-            if met.get(family)
-        ]
+                        met[pattern.line] = pattern.family, " ".join(words[at:end])
+        said: dict[str, list[str]] = {}
+        for family, text in met.values():
+            said.setdefault(family, []).append(text)
+        return [Found(family, len(said[family]), tuple(said[family][:3])) for family in self.families if family in said]
 
-    def _beginning(self, word: str) -> Iterator[_Pattern]:
-        yield from self._by_word.get(word, ())
-        for beginning, pattern in self._by_beginning.get(word[:_PREFIX], ()):
-            if word.startswith(beginning):
-                yield pattern
-        if word.isdecimal():
-            yield from self._numbers
+    def _that_begin_with(self, word: str) -> tuple[_Pattern, ...]:
+        stems = self._by_beginning.get(word[:_PREFIX], ())
+        return (
+            *self._by_word.get(word, ()),
+            *(pattern for beginning, pattern in stems if word.startswith(beginning)),
+            *(self._numbers if word.isdecimal() else ()),
+        )
 
 
 def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:
@@ -102,9 +105,11 @@ def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:
     fits is taken, so that each word is looked at once for each place."""
     for place in rest:
         last = min(len(words), at + (MAX_GAP if place.gap else 0) + 1)
-        at = next((here + 1 for here in range(at, last) if place.fits(words[here])), 0)
-        if not at:
+        while at < last and not place.fits(words[at]):
+            at += 1
+        if at >= last:
             return 0
+        at += 1
     return at
 
 
