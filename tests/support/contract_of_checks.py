@@ -94,6 +94,7 @@ APPLIES: list[Applies] = [
     header_screen,
     internal_policy,
     known_user,
+    languages,
     private_relay,
     rates,
     rules,

@@ -87,6 +87,11 @@ class Finding(base.Finding):
     mixed: str = ""
 
 
+def applies(settings: Settings) -> bool:
+    blocked = settings.block_chinese or settings.block_scripts or settings.block_charsets
+    return bool(blocked) or settings.lookalikes is not Remedy.IGNORE
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -152,11 +157,8 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """Whatever is done about them."""
-    hits = []
-    if finding.charset or finding.share >= settings.share:
-        what = f"charset {finding.charset}" if finding.charset else f"{finding.share} % {', '.join(finding.scripts)}"
-        hits.append(Hit("UNREADABLE_SCRIPT", f'"{finding.text}": {what}.'))
-    if finding.mixed:
-        hits.append(Hit("MIXED_SCRIPTS", f'"{finding.mixed}" mixes look-alike letters from two alphabets.'))
-    return tuple(hits)
+    """Words of mixed alphabets are a test of checks/content_signs.py, whether or not anything is done about them here."""
+    if not finding.charset and finding.share < settings.share:
+        return ()
+    what = f"charset {finding.charset}" if finding.charset else f"{finding.share} % {', '.join(finding.scripts)}"
+    return (Hit("UNREADABLE_SCRIPT", f'"{finding.text}": {what}.'),)

@@ -43,12 +43,6 @@ TESTS: tuple[Test, ...] = (
     Test(
         "UNREADABLE_SCRIPT", 3.0, "languages", "The administrator says that nobody here reads this script or charset."
     ),
-    Test(
-        "MIXED_SCRIPTS",
-        1.5,
-        "languages",
-        "Look-alike letters of another alphabet hide a word; few honest words mix them.",
-    ),
     # header_oddities
     Test("MISSING_FROM", 1.5, "header_oddities", "Every mail program writes a From field."),
     Test("MISSING_DATE", 1.0, "header_oddities", "Mail programs write a Date field; scripts and printers may not."),

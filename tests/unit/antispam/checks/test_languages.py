@@ -80,7 +80,7 @@ def test_letters_that_only_look_like_others():
     config = "[languages]\nlookalikes = reject\n"
     assert action("Subject: your p\u0430ypal account", config=config) is Action.REJECT
     assert action("Subject: Привет world", config=config) is None
-    assert action("Subject: your p\u0430ypal account", config="") is Action.CONTINUE
+    assert action("Subject: your p\u0430ypal account", config="") is None
 
 
 def test_our_own_users_write_in_any_language():

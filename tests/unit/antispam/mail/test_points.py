@@ -105,7 +105,7 @@ CASES = [
     (languages, languages.Finding(text="x", charset="gb2312"), [], {"UNREADABLE_SCRIPT"}),
     (languages, languages.Finding(text="x", share=30, scripts=("han",)), [], {"UNREADABLE_SCRIPT"}),
     (languages, languages.Finding(text="x", share=29, scripts=("han",)), [], set()),
-    (languages, languages.Finding(text="x", mixed="раураl"), [], {"MIXED_SCRIPTS"}),
+    (languages, languages.Finding(text="x", mixed="раураl"), [], set()),
     (dkim, DkimFinding(), [], {"DKIM_NONE"}),
     (dkim, SIGNED, [], set()),
     (dkim, DkimFinding(signatures=(signature(DkimResult.FAIL),)), [], {"DKIM_INVALID"}),
