@@ -55,7 +55,7 @@ class Settings(CheckSettings):
     )
     domains: tuple[str, ...] = option(
         (),
-        "our domains, beside those of the recipients, which are known to be ours: example.com, *.example.com",
+        "our domains, beside [milter] internal_domains and those of the recipients: example.com, *.example.com",
         check=host_list,
     )
     learn_names: bool = option(
@@ -138,7 +138,7 @@ def _to_learn(message: Message, author: Mailbox, services: Services) -> Finding 
     sender = parse_mailbox(message.mail_from)
     if not settings.learn_names or str(sender).lower() != str(author).lower():
         return None
-    if not message.auth and author.domain not in host_list(settings.domains):
+    if not message.auth and author.domain not in host_list(_configured(services)):
         return None
     key = next((one for one in map(name_key, _names(message)) if one), "")
     return Finding(learned=key, author=from_wire(str(author), 320)) if key else None
@@ -156,9 +156,9 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
         is_relayed_name(name) or any(message.fields(field) for field in _NAMES_HEADER)
     )
     found = Finding(author=from_wire(str(author), 320), relayed=relayed)
-    domains = _our_domains(message, settings)
+    domains = _our_domains(message, services)
     ours = host_list(tuple(domains))
-    if author.domain in ours or author.domain in host_list(settings.domains):
+    if author.domain in ours or author.domain in host_list(_configured(services)):
         if is_proved(message, author.domain):
             return None
         return dataclasses.replace(found, kind=Kind.ADDRESS, meant=author.domain)
@@ -173,10 +173,14 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
     )
 
 
-def _our_domains(message: Message, settings: Settings) -> list[str]:
+def _configured(services: Services) -> tuple[str, ...]:
+    return (*services.settings[Settings].domains, *services.settings.listed("milter", "internal_domains"))
+
+
+def _our_domains(message: Message, services: Services) -> list[str]:
     """Strangers can write to our own users only, so that the recipients tell which domains are ours."""
     recipients = (parse_mailbox(one.address).domain for one in message.recipients[: MAX_DOMAINS * 5])
-    plain = (one.lower() for one in settings.domains if is_hostname(one.lower()))
+    plain = (one.lower() for one in _configured(services) if is_hostname(one.lower()))
     return list(dict.fromkeys(one for one in (*plain, *recipients) if is_hostname(one)))[:MAX_DOMAINS]
 
 

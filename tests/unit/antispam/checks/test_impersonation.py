@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from antispam.checks import impersonation
+from antispam.checks import impersonation, sender_domain
 from antispam.checks.impersonation import Kind
 from antispam.mail.draft import Draft
 from antispam.mail.evidence import AuthFinding, AuthorFinding, DkimFinding, SenderListFinding
@@ -14,6 +15,8 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Message
 from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.dkim import DkimResult, SignatureResult
+from antispam.settings import SettingsError, load_text
+from antispam.settings.program import ProgramSettings
 from antispam.store import Store, StoreError, own_names
 from support import checking
 
@@ -70,6 +73,26 @@ def test_a_domain_like_that_of_the_recipients(author: str, kind: Kind, test: str
 def test_a_domain_like_one_of_the_configuration() -> None:
     finding, _ = judged(checking.message("From: x@our-0ther.example"), "domains = our-other.example")
     assert (finding.kind, finding.meant) == (Kind.DOMAIN, "our-other.example")
+
+
+def test_domains_that_are_known_to_be_internal_are_ours_too() -> None:
+    settings = load_text(
+        "[milter]\ninternal_domains = our-other.example\n",
+        [ProgramSettings, sender_domain.Settings, impersonation.Settings],
+    )
+    given = dataclasses.replace(checking.services(impersonation), settings=settings)
+    finding = impersonation.collect(None, checking.message("From: x@our-0ther.example"), None, given)  # type: ignore[arg-type]
+    assert finding is not None
+    assert (finding.kind, finding.meant) == (Kind.DOMAIN, "our-other.example")
+
+
+def test_protected_names_stand_on_lines_or_between_commas() -> None:
+    settings = load_text(
+        "[impersonation]\nprotected_names = Jane Boss, Ann Smith\n  Joe Miller\n", [impersonation.Settings]
+    )
+    assert settings[impersonation.Settings].protected_names == ("Jane Boss", "Ann Smith", "Joe Miller")
+    with pytest.raises(SettingsError, match="at least two words"):
+        load_text("[impersonation]\nprotected_names = Jane\n", [impersonation.Settings])
 
 
 @pytest.mark.parametrize("name", ["Ann Smith", '"Smith, Ann"', "=?utf-8?q?Ann_Sm=D1=96th?=", "ANN SMITH (Director)"])
