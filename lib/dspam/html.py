@@ -93,50 +93,61 @@ class Reading:
     cut: bool = False
 
 
-class _Tag(NamedTuple):
-    """What a tag says by itself: its name, whether it closes an element, whether it ends a word, which open elements end where
-    it begins and which keep them, what it is called in style sheets, what it declares there (weak as attributes, and strong);
-    link targets, texts in sight and out of sight in its attributes; and its style where there is no sheet."""
+@dataclass(slots=True, eq=False)
+class _Element:
+    """What an opening tag says without its links: its name, whether it ends a word, which open elements end where it begins and
+    which keep them, what it is called in style sheets, what it declares there (weak as attributes, and strong); texts in
+    sight and out of sight in its attributes; and its style where there is no sheet. Each is one of its own."""
 
     name: bytes
-    closing: bool
     breaks: bool
-    ends: tuple[frozenset[bytes], frozenset[bytes]] | None = None
-    names: tuple[str, ...] = ()
-    weak: tuple[Declaration, ...] = ()
-    strong: tuple[Declaration, ...] = ()
+    ends: tuple[frozenset[bytes], frozenset[bytes]] | None
+    names: tuple[str, ...]
+    weak: tuple[Declaration, ...]
+    strong: tuple[Declaration, ...]
+    texts: tuple[bytes, ...]
+    asides: tuple[bytes, ...]
+    style: Style
+
+
+class _Tag(NamedTuple):
+    """A tag: its name, the element that it opens (None where it closes one), and where it leads."""
+
+    name: bytes
+    opens: _Element | None
     links: tuple[tuple[bytes, bytes], ...] = ()
-    texts: tuple[bytes, ...] = ()
-    asides: tuple[bytes, ...] = ()
-    style: Style = NO_STYLE
 
 
 def _read_new_tag(inner: bytes) -> _Tag:
     head = _TAG_NAME.match(inner)
     assert head  # what _TOKEN finds begins with a name
     name = head[2].lower()
-    breaks = name in _BLOCKS
     if head[1]:
-        return _Tag(name, True, breaks)
-    ends = (_ENDS[name], _FENCES.get(name, _CELLS)) if name in _ENDS else None
+        return _Tag(name, None)
     found: dict[bytes, bytes] = {}
     for key, a, b, c in _ATTRIBUTE.findall(inner, head.end()):
         found.setdefault(key.lower(), a or b or c)
-    if not found:
-        return _Tag(name, False, breaks, ends, style=style(_GONE_BY_NAME) if name in _GONE else NO_STYLE)
     links = tuple([(name, value) for key, value in found.items() if key in _LINKS])
+    # Most links lead somewhere else; of them only matters here whether there are any.
+    said = tuple([(key, value[:1] if key in _LINKS else value) for key, value in found.items()])
+    often = len(inner) - sum([len(value) for _, value in links]) <= _REMEMBERED
+    return _Tag(name, _read_element(name, said) if often else _read_new_element(name, said), links)
+
+
+def _read_new_element(name: bytes, attributes: tuple[tuple[bytes, bytes], ...]) -> _Element:
+    found = dict(attributes)
+    ends = (_ENDS[name], _FENCES.get(name, _CELLS)) if name in _ENDS else None
     texts, asides = _texts(name, found)
-    if name == b"img":
-        breaks = not _is_dot(found)
+    breaks = not _is_dot(found) if name == b"img" else name in _BLOCKS
     weak, strong = _weak(name, found), declarations(_said(found, b"style"))
     names = [f".{one}" for one in _said(found, b"class").lower().split()[:20]]
     if b"id" in found:
         names.append("#" + _said(found, b"id").strip().lower())
-    return _Tag(name, False, breaks, ends, tuple(names), weak, strong, links, texts, asides, style(weak + strong))
+    return _Element(name, breaks, ends, tuple(names), weak, strong, texts, asides, style(weak + strong))
 
 
-_read_tag = lru_cache(maxsize=4096)(_read_new_tag)
-_GONE_BY_NAME: tuple[Declaration, ...] = (("display", "none", True),)
+_read_tag = lru_cache(maxsize=2048)(_read_new_tag)
+_read_element = lru_cache(maxsize=2048)(_read_new_element)
 
 
 def _said(found: dict[bytes, bytes], name: bytes) -> str:
@@ -194,7 +205,7 @@ class _Reader:
         self.sheet = Sheet()
         self.ruled = False  # whether the sheet has rules
         self.sheet_left = _MAX_SHEET
-        self.styles: dict[_Tag, Style] = {}
+        self.styles: dict[_Element, Style] = {}
         self.open: list[_Open] = []
         self.counts: dict[bytes, int] = {}
         self.look = Look()
@@ -211,7 +222,7 @@ class _Reader:
             self.reading.severed += 1
         self.seen.append(text)
 
-    def start(self, tag: _Tag) -> None:
+    def start(self, tag: _Element, links: tuple[tuple[bytes, bytes], ...]) -> None:
         name = tag.name
         if tag.ends is not None:
             self.end_implied(*tag.ends)
@@ -226,22 +237,22 @@ class _Reader:
         shown = self.seen if inside.seen else self.unseen
         if breaks:
             shown.append(b" ")
-        if tag.links:
-            self.reading.links += tag.links
+        if links:
+            self.reading.links += links
         shown += tag.texts
         self.asides += tag.asides
         if name in _VOID or len(self.open) >= _MAX_DEPTH:
             self.reading.images += name == b"img"
             return
-        if name == b"a" and tag.links and len(self.reading.anchors) < _MAX_ANCHORS:
-            self.anchor = tag.links[0][1], len(self.seen)
+        if name == b"a" and links and len(self.reading.anchors) < _MAX_ANCHORS:
+            self.anchor = links[0][1], len(self.seen)
         if inside.reversed and not self.look.reversed:
             self.seen.append(b"\xe2\x80\xae")
         self.open.append(_Open(name, self.look, breaks))
         self.counts[name] = self.counts.get(name, 0) + 1
         self.look = inside
 
-    def style(self, tag: _Tag) -> Style:
+    def style(self, tag: _Element) -> Style:
         """By the rules of the sheet, too."""
         found = self.styles.get(tag)
         if found is None:
@@ -249,14 +260,14 @@ class _Reader:
             found = self.styles[tag] = style(tag.weak + declared + tag.strong) if declared else tag.style
         return found
 
-    def end(self, tag: _Tag) -> None:
-        if not self.counts.get(tag.name):
-            if tag.breaks:
+    def end(self, name: bytes) -> None:
+        if not self.counts.get(name):
+            if name in _BLOCKS:
                 self.text(b" ")
             return
         at = len(self.open) - 1
-        while self.open[at].name != tag.name:
-            if self.open[at].name in _CELLS and tag.name not in _TABLE_PARTS:
+        while self.open[at].name != name:
+            if self.open[at].name in _CELLS and name not in _TABLE_PARTS:
                 return  # an element of the cell's surroundings does not end within the cell
             at -= 1
         self.close_to(at)
@@ -320,15 +331,15 @@ def read(source: bytes) -> Reading:
         if inner is None:
             reading.comments += source.startswith(b"<!--", begin)
             continue
-        tag = _read_tag(inner) if len(inner) <= _REMEMBERED else _read_new_tag(inner)
-        if tag.closing:
-            reader.end(tag)
+        name, opens, links = _read_tag(inner) if len(inner) <= _REMEMBERED else _read_new_tag(inner)
+        if opens is None:
+            reader.end(name)
             continue
-        reader.start(tag)
-        if tag.name in _RAW:
-            close = _RAW[tag.name].search(source, at)
+        reader.start(opens, links)
+        if name in _RAW:
+            close = _RAW[name].search(source, at)
             stop = close.start() if close else len(source)
-            reader.raw(tag.name, source[at:stop])
+            reader.raw(name, source[at:stop])
             at = stop
     else:
         reading.cut = True

@@ -401,6 +401,12 @@ def test_a_trick_saves_no_spam(trained, trick):
     assert trained.caught(TRICKS[trick], 20) >= 17
 
 
+@pytest.mark.parametrize("head", ["", "<style>template, dialog {color: red}</style>"])
+@pytest.mark.parametrize("element", ["template", "dialog"])
+def test_what_is_never_shown_is_out_of_sight_without_any_attribute(element: str, head: str) -> None:
+    assert "honest" not in words(page(f"<{element}>honest</{element}><p>spam</p>", head))
+
+
 def test_words_that_both_kinds_have_dilute_no_spam(trained):
     """2,000 octets of them, in sight."""
     assert trained.caught(diluted, 20) >= 19
