@@ -107,7 +107,11 @@ def declares(settings: Settings) -> tuple[Test, ...]:
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
     """The rules that are met and that the file still has."""
-    return tuple(Hit(one.name, f"The rule {one.name} found {one.seen!r}.") for one, _ in _counted(finding, settings))
+    told = {rule.name: rule.describe or "a rule of this site" for rule in settings.file.rules}
+    return tuple(
+        Hit(one.name, f"{told[one.name][:1].upper()}{told[one.name][1:]}: {one.seen!r}.")
+        for one, _ in _counted(finding, settings)
+    )
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

@@ -10,7 +10,7 @@ from bms import JOURNEY
 from antispam.checks import rules
 from antispam.deadline import Deadline
 from antispam.journey.plan import known_tests
-from antispam.mail.score import counted
+from antispam.mail.score import Hit, counted
 from antispam.mail.verdicts import Action
 from antispam.service.application import settings_classes
 from antispam.settings import SettingsError, load_text
@@ -58,12 +58,14 @@ def test_a_rule_sees_what_the_reader_sees(config, line, letter):
 
 
 def test_a_rule_counts_in_the_score_and_its_points_can_be_changed_there(config):
-    finding, _ = judge(rules, message("Subject: a"), text := config("[RULE]\npoints = 1.5\ndescribe = x\ntext = /a/\n"))
+    finding, _ = judge(
+        rules, message("Subject: a"), text := config("[RULE]\npoints = 1.5\ndescribe = has an a\ntext = /a/\n")
+    )
     own = services(rules, text).settings[rules.Settings]
     (test,) = rules.declares(own)
-    assert (test.name, test.points, test.why) == ("RULE", 1.5, "x")
+    assert (test.name, test.points, test.why) == ("RULE", 1.5, "has an a")
     hits = rules.points(finding, {}, own)
-    assert [(hit.test, hit.points) for hit in hits] == [("RULE", None)]
+    assert hits == (Hit("RULE", "Has an a: 'a'."),)
     assert counted(hits, {"RULE": test}, {"RULE": 4.0})[0].points == 4.0
 
 
