@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from antispam.mail.decisions import Decision
 from antispam.mail.message import Message
+from antispam.store import stored_messages
 from antispam.store.engine import Store
 from antispam.store.schema import outbox, quarantine_entry, stored_message
 from antispam.text import for_log, from_wire
@@ -59,9 +60,10 @@ def insert(connection: sa.Connection, message: Message, kept: Sequence[NewEntry]
         there = connection.scalar(sa.select(stored_message.c.ref).where(stored_message.c.ref == ref)) is not None
     if not kept:
         return
-    ref, there = (ref, there) if ref else (message.ref, False)
+    again = bool(ref)
+    ref, there = (ref, there) if again else (message.ref, False)
     if not there:
-        connection.execute(sa.insert(stored_message).values(ref=ref, stored_at=message.received_at, content=raw))
+        stored_messages.write(connection, ref, message.received_at, raw, again=again)
     subject = next((header.decoded for header in message.fields(b"subject")), "")
     common = {
         "ref": ref,
@@ -230,12 +232,11 @@ def read(store: Store, ref: str, user: str) -> tuple[Entry, bytes]:
 
 def content(store: Store, ref: str) -> bytes:
     """The message as it came. Raises NoEntry, BadName and StoreError."""
-    query = sa.select(stored_message.c.content).where(stored_message.c.ref == checked_ref(ref))
     with store.read() as connection:
-        found = connection.scalar(query)
+        found = stored_messages.read(connection, checked_ref(ref))
     if found is None:
         raise NoEntry(f"nothing is kept under {checked_ref(ref)}")
-    return bytes(found)
+    return found
 
 
 def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
@@ -299,7 +300,8 @@ class Removed:
 
 
 def remove(store: Store, seen: Sequence[Entry]) -> Removed:
-    """Delete entries, and the messages of which no entry is left, in one transaction; at most some hundreds at a time.
+    """Delete entries, and the messages of which no entry is left, in one transaction; at most some hundreds at a time. Of large
+    messages stored_messages.sweep() deletes the rest, piece by piece.
 
     What changed since it was seen stays, and so does what is being released: if the MTA never takes it, it must be here.
     Raises StoreError.
@@ -341,5 +343,5 @@ def remove_unused(connection: sa.Connection, refs: Sequence[str]) -> int:
     ).all()
     unused = set(refs).difference(used)
     if unused:
-        connection.execute(sa.delete(stored_message).where(stored_message.c.ref.in_(unused)))
+        stored_messages.delete(connection, list(unused))
     return len(unused)

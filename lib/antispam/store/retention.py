@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from antispam.store.engine import SLICE, Store
 from antispam.store.quarantine import Entry, Removed, State, lock_messages, page, remove, remove_unused
 from antispam.store.schema import quarantine_entry, stored_message
+from antispam.store.stored_messages import sweep
 
-SLICE_OCTETS = 2 << 20  # SQLite writes over what it deletes, with mail waiting
+SLICE_OCTETS = 1 << 20  # SQLite writes over what it deletes, with mail waiting
 _USERS = 500  # that one query looks at
-_ORPHANS = 50  # that one transaction deletes: nobody noted how large they are
+_ORPHANS = 20  # that one transaction deletes: nobody noted how large they are
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ def cleaning(
         yield
     for refs in _orphans(store):
         cleaned.orphans += len(refs) if dry_run else _remove_orphans(store, refs)
+        yield
+    while not dry_run and sweep(store):
         yield
 
 

@@ -82,6 +82,15 @@ stored_message = sa.Table(
     sa.Column("content", LongBlob, nullable=False),
 )
 
+# What does not fit into the first piece of a large message, which is in stored_message; without that it is nobody's.
+stored_piece = sa.Table(
+    "stored_piece",
+    metadata,
+    sa.Column("ref", sa.String(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # from 1
+    sa.Column("content", LongBlob, nullable=False),
+)
+
 # What is kept from one user: several recipients of a message may be several users, and each decides for themselves.
 quarantine_entry = sa.Table(
     "quarantine_entry",

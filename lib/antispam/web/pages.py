@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from antispam.journey.account import account as account_of
 from antispam.mail.reading import readable
 from antispam.net.addresses import parse_mailbox
-from antispam.store import StoreError, accounts, lists, quarantine
+from antispam.store import StoreError, accounts, lists, quarantine, stored_messages
 from antispam.store.accounts import Account
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import Transaction, search
@@ -230,7 +230,11 @@ def _release_and_allow(console: Console, account: Account, name: str) -> bool:
 
 def _delete(console: Console, account: Account, name: str) -> bool:
     entry = _chosen(console, account, name)
-    return entry is not None and quarantine.remove(console.store, [entry]).entries > 0
+    if entry is None or not quarantine.remove(console.store, [entry]).entries:
+        return False
+    while stored_messages.sweep(console.store):
+        pass
+    return True
 
 
 # What became of a message

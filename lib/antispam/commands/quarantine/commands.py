@@ -32,6 +32,7 @@ from antispam.store.quarantine import (
     remove,
 )
 from antispam.store.release import Outcome, Protect, checked_address, release
+from antispam.store.stored_messages import sweep
 from antispam.text import for_log, local_time
 
 SCREEN = 500  # entries that are listed together
@@ -330,6 +331,8 @@ def _delete_command(program: Program) -> click.Command:
                 else:
                     stayed += 1
                     click.echo(f"{name}: is being released, and stays until the mail server has accepted it", err=True)
+            while sweep(store):
+                pass
             sys.exit(1 if stayed else 0)
 
     return command

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import _mimetree
 from antispam.mail.message import Header, envelope_address
 from antispam.protocols.mailboxes import Stored, messages, unquoted
-from antispam.store import Store
+from antispam.store import Store, stored_messages
 from antispam.store.quarantine import checked_user, subject_column
 from antispam.store.schema import quarantine_entry, stored_message
 from antispam.text import from_wire
@@ -228,10 +228,13 @@ def _keep_content(store: Store, connection: sa.Connection, found: Found) -> str:
     digest = hashlib.sha256(found.content).digest()
     while True:
         ref = base64.b32encode(digest)[:12].decode("ascii").lower()
-        row = {"ref": ref, "stored_at": found.received_at, "content": found.content}
+        row = {"ref": ref, "stored_at": found.received_at, "content": found.content[: stored_messages.PIECE]}
         same = {"stored_at": stored_message.c.stored_at}
         connection.execute(store.upsert(stored_message, row, key=("ref",), update=same))
-        stored = connection.scalar(sa.select(stored_message.c.content).where(stored_message.c.ref == ref))
-        if stored is not None and bytes(stored) == found.content:
+        if stored_messages.read(connection, ref) == found.content:
             return ref
+        if connection.scalar(sa.select(quarantine_entry.c.id).where(quarantine_entry.c.ref == ref).limit(1)) is None:
+            stored_messages.write_rest(connection, ref, found.content, again=True)
+            if stored_messages.read(connection, ref) == found.content:
+                return ref
         digest = hashlib.sha256(digest).digest()  # somebody else's message has this one
