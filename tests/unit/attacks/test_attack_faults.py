@@ -14,11 +14,13 @@ import pytest
 from bms import JOURNEY
 
 from antispam.checks import dspam as dspam_check
-from antispam.checks import spam_action
+from antispam.checks import fingerprints, spam_action
 from antispam.journey.delivery import Outcome
 from antispam.journey.session import Session
 from antispam.journey.table import Row
 from antispam.learning.teacher import Teacher
+from antispam.mail.evidence import OwnEnvelopeFinding
+from antispam.mail.findings import Finding
 from antispam.mail.message import split_message
 from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.callback_dialogue import Outcome as CallOutcome
@@ -43,6 +45,7 @@ KEY = SigningKey.make("s1", "example.net", "rsa")
 # What the checks ask about that an ordinary message gives no reason to.
 SPECIAL: dict[str, dict[str, Any]] = {
     "spf_fail": {"sender": "ann@elsewhere.example"},
+    "rules": {"headers": HEADERS[:1]},
     "impersonation": {"headers": [(b"From", b" ann@examp1e.com")]},
     "arc": {"headers": [(b"ARC-Seal", b" i=1"), *HEADERS]},
     "forged_marks": {"headers": [(b"X-Spam-Flag", b" NO"), *HEADERS]},
@@ -58,6 +61,9 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "languages": {"headers": [(b"Subject", " 你好".encode())]},
     "header_oddities": {"headers": [*HEADERS, (b"Bad Name", b" x")]},
     "block_forward": {"headers": [(b"Subject", b" Fwd: x")], "recipients": ("hater@example.com",)},
+    "author_signs": {"headers": [(b"From", b' "help@bank.example" <ann@example.net>')]},
+    "content_signs": {"headers": [*HEADERS, (b"Subject", " 𝐘𝐨𝐮𝐫 parcel".encode())]},
+    "link_signs": {"headers": HEADERS[:1], "body": b"Log in: http://192.0.2.7/login\r\n"},
     "author_domain": {"headers": [(b"From", b" eve@example.org")]},
     "callback": {"sender": "ann@cbv.example"},
     "dsn": {"sender": "ann@dsn.example"},
@@ -67,6 +73,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "auto_whitelist": {"sender": "tapped@example.net"},
     "srs_sign": {"sender": "ann@signed.example"},
 }
+# What a row is taken to have found, where that would need mail of our own outbox, or reports of many.
+FOUND: dict[str, Finding] = {"own_envelope": OwnEnvelopeFinding(), "fingerprints": fingerprints.Finding()}
 FROM_INSIDE = (
     *("dkim_sign", "training_address", "feedback", "internal_policy", "private_relay", "author_domain", "scrub"),
     *("auto_whitelist", "srs_sign"),
@@ -146,6 +154,10 @@ refuse = yes
 MORE = {
     "greylist": "[greylist]\nwhen = always\n",
     "greylist_suspicious": "[score]\ngreylist = 1\n",
+    "rules": "[rules]\nfile = {folder}/rules\n",
+    **dict.fromkeys(
+        ("impersonation", "author_signs", "content_signs", "link_signs"), "[score]\ngreylist = never\nrefuse = never\n"
+    ),
 }
 ACCESS = "SPF-None:cbv.example  CBV\nSPF-None:dsn.example  DSN\n"
 FAULTS = [(row, part) for row in JOURNEY.rows for part in ("collect", "decide", "act") if hasattr(row.check, part)]
@@ -166,11 +178,12 @@ def app(tmp_path: Path, clock: Clock, request: pytest.FixtureRequest) -> Iterato
     key.write_text(KEY.private_pem)
     key.chmod(0o600)
     (tmp_path / "access").write_text(ACCESS)
+    (tmp_path / "rules").write_text("[HELLO]\ntext = /Hello/\npoints = 0.1\n")
     elsewhere = {"elsewhere.example": {"TXT": ("v=spf1 ip4:192.0.2.1 -all",)}}
     listed = {f"{octets}.bl.example": {"A": ("127.0.0.2",)} for octets in ("7.100.51.198", "99.100.51.198")}
     resolver = ScriptedResolver({"s1._domainkey.example.net": {"TXT": (KEY.record,)}, **elsewhere, **listed})
     row = request.node.callspec.params.get("row") if hasattr(request.node, "callspec") else None
-    config = USERS.format(folder=tmp_path) + (MORE.get(row.check.NAME, "") if row else "")
+    config = USERS.format(folder=tmp_path) + (MORE.get(row.check.NAME, "").format(folder=tmp_path) if row else "")
     with FakeClamd(tmp_path / "clamd"), application(tmp_path, resolver, config, clock) as made:
         for sender in ("ann@cbv.example", "ann@dsn.example"):
             remember(made.store, sender, Verification(CallOutcome.OK, "250 ok", "mx.example", False), clock(), 86400.0)
@@ -215,6 +228,8 @@ def test_a_defect_follows_on_error_and_is_logged_once(
 
     caplog.clear()
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        if part == "decide" and name in FOUND:
+            patch.setattr(row.check, "collect", lambda *args: FOUND[name])
         patch.setattr(row.check, part, fail)
         result = send(connected(app, ip), **{"headers": HEADERS, **_special(name)})
     verdict = result if isinstance(result, Verdict) else result.verdict
