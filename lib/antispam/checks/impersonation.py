@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import re
 from collections.abc import Iterator
 from typing import ClassVar
@@ -28,6 +29,7 @@ from antispam.mail.verdicts import CONTINUE, Action, Verdict
 from antispam.net.addresses import Mailbox, host_list, is_hostname, parse_mailbox
 from antispam.protocols.likeness import Likeness, is_relayed_name, likeness, name_key
 from antispam.settings import CheckSettings, OnError, option, section
+from antispam.settings import Settings as AllSettings
 from antispam.settings.values import duration, listed
 from antispam.store import StoreError, own_names
 from antispam.text import from_wire
@@ -138,7 +140,7 @@ def _to_learn(message: Message, author: Mailbox, services: Services) -> Finding 
     sender = parse_mailbox(message.mail_from)
     if not settings.learn_names or str(sender).lower() != str(author).lower():
         return None
-    if not message.auth and author.domain not in host_list(_configured(services)):
+    if not message.auth and author.domain not in host_list(_configured(services.settings)):
         return None
     key = next((one for one in map(name_key, _names(message)) if one), "")
     return Finding(learned=key, author=from_wire(str(author), 320)) if key else None
@@ -158,7 +160,7 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
     found = Finding(author=from_wire(str(author), 320), relayed=relayed)
     domains = _our_domains(message, services)
     ours = host_list(tuple(domains))
-    if author.domain in ours or author.domain in host_list(_configured(services)):
+    if author.domain in ours or author.domain in host_list(_configured(services.settings)):
         if is_proved(message, author.domain):
             return None
         return dataclasses.replace(found, kind=Kind.ADDRESS, meant=author.domain)
@@ -173,14 +175,15 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
     )
 
 
-def _configured(services: Services) -> tuple[str, ...]:
-    return (*services.settings[Settings].domains, *services.settings.listed("milter", "internal_domains"))
+@functools.lru_cache(maxsize=4)
+def _configured(settings: AllSettings) -> tuple[str, ...]:
+    return (*settings[Settings].domains, *settings.listed("milter", "internal_domains"))
 
 
 def _our_domains(message: Message, services: Services) -> list[str]:
     """Strangers can write to our own users only, so that the recipients tell which domains are ours."""
     recipients = (parse_mailbox(one.address).domain for one in message.recipients[: MAX_DOMAINS * 5])
-    plain = (one.lower() for one in _configured(services) if is_hostname(one.lower()))
+    plain = (one.lower() for one in _configured(services.settings) if is_hostname(one.lower()))
     return list(dict.fromkeys(one for one in (*plain, *recipients) if is_hostname(one)))[:MAX_DOMAINS]
 
 
@@ -194,10 +197,10 @@ def _named(name: str, message: Message, settings: Settings, services: Services, 
         return dataclasses.replace(found, kind=Kind.PROTECTED, meant=shown)
     if services.store is None or is_whitelisted(message):
         return None
-    known = own_names.of_us(services.store, (key,), services.deadline)
-    if key not in known or known[key].lower() == found.author.lower():
+    address = own_names.of_us(services.store, key, services.deadline)
+    if not address or address.lower() == found.author.lower():
         return None
-    return dataclasses.replace(found, kind=Kind.NAME, meant=shown, of=known[key])
+    return dataclasses.replace(found, kind=Kind.NAME, meant=shown, of=address)
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
@@ -12,6 +11,8 @@ from antispam.store.engine import SLICE, Store
 from antispam.store.schema import own_name
 
 _DAY = 86400.0
+# Made once: each message asks, and to make it takes longer than the answer.
+_ADDRESS = sa.select(own_name.c.address).where(own_name.c.digest == sa.bindparam("digest"))
 
 
 def learn(store: Store, name: str, address: str, now: float, deadline: Deadline | None = None) -> None:
@@ -29,14 +30,10 @@ def learn(store: Store, name: str, address: str, now: float, deadline: Deadline 
         )
 
 
-def of_us(store: Store, names: Collection[str], deadline: Deadline | None = None) -> Mapping[str, str]:
-    """Those of these names that one of us has, with the address. Raises StoreError."""
-    digests = {_digest(name): name for name in names}
+def of_us(store: Store, name: str, deadline: Deadline | None = None) -> str:
+    """The address of the one of us who has that name; "" for none. Raises StoreError."""
     with store.read(deadline) as connection:
-        rows = connection.execute(
-            sa.select(own_name.c.digest, own_name.c.address).where(own_name.c.digest.in_(digests))
-        )
-        return {digests[digest]: address for digest, address in rows}
+        return connection.scalar(_ADDRESS, {"digest": _digest(name)}) or ""
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
