@@ -21,6 +21,18 @@ from antispam.text import for_log
 log = logging.getLogger(__name__)
 
 
+class NullRecorder:
+    """A recorder that writes nothing."""
+
+    def record(self, subject: Subject, verdict: Verdict) -> None:
+        pass
+
+    def store(
+        self, message: Message, entries: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
+    ) -> bool:
+        return True
+
+
 class StoreRecorder:
     """The recorder over the store; one a worker. `posted` is set once there is a message to send; `subjects` says whether the
     history keeps what Subject says."""

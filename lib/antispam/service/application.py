@@ -9,7 +9,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from antispam.journey import saved
 from antispam.journey.delivery import Recorder
 from antispam.journey.plan import known_tests
 from antispam.journey.protection import protector
-from antispam.journey.recorder import StoreRecorder
+from antispam.journey.recorder import NullRecorder, StoreRecorder
 from antispam.journey.runner import Runner
 from antispam.journey.services import Services
 from antispam.journey.session import Session
@@ -35,10 +35,8 @@ from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.mail.access_map import AccessMap, AccessSettings
-from antispam.mail.message import Message
 from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import Verdict
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
 from antispam.service import gossip_server, logs, metrics
@@ -59,9 +57,7 @@ from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, Program
 from antispam.store import Store, StoreError, attempts, history, migrate
 from antispam.store.engine import demand_driver, url_from
 from antispam.store.history import HistoryWriter
-from antispam.store.outbox import QueuedMessage
 from antispam.store.outbox_upkeep import purge_failed
-from antispam.store.quarantine import NewEntry
 from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.store.retention import Cleaned, cleaning
 from antispam.text import for_log
@@ -240,11 +236,10 @@ class Application:
         self.history: HistoryWriter | None = None
         if record:
             self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
-        self._recorder: Recorder = _NoTrace()
+        subjects = settings[StoreSettings].history_subject
+        self._recorder: Recorder = NullRecorder()
         if self.history is not None:
-            self._recorder = StoreRecorder(
-                self.store, self.history, clock, posted=self._posted, subjects=settings[StoreSettings].history_subject
-            )
+            self._recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted, subjects=subjects)
         self.dictionaries = Dictionaries(learned or self.store)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
@@ -343,18 +338,6 @@ def _signing(journey: Journey) -> dict[str, Any]:
     """Who signs messages of our own, if a check does."""
     found = [row.check.sign_own for row in journey.rows if hasattr(row.check, "sign_own")]
     return {"sign": found[0]} if found else {}
-
-
-class _NoTrace:
-    """A recorder that writes nothing."""
-
-    def record(self, subject: Subject, verdict: Verdict) -> None:
-        pass
-
-    def store(
-        self, message: Message, entries: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
-    ) -> bool:
-        return True
 
 
 def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
