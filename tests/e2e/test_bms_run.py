@@ -263,9 +263,9 @@ UNUSABLE = {
     "[store]\nurl = sqlite:////proc/dev/null/bms.sqlite\n": "the store or the data folder can't be used",
     "[store]\nurl = nonsense://\n": "sqlalchemy.dialects:nonsense",
     "[dkim_sign]\nkeys = example.com s1 /dev/null/key\n": "/dev/null/key",
-    "[milter]\ncheck_user = file:/dev/null/example.com\n": "/dev/null/example.com can't be read",
+    "[milter]\ncheck_user = file:/dev/null/example.com\n": "/dev/null/example.com cannot be read",
     "[logging]\nto = file\nfile = /dev/null/log\n": "/dev/null/log",
-    "[rules]\nfile = /dev/null/rules\n": "/dev/null/rules:0: can't be read",
+    "[rules]\nfile = /dev/null/rules\n": "/dev/null/rules:0: cannot be read",
 }
 
 

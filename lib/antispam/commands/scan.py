@@ -254,7 +254,7 @@ def _learned(settings: Settings) -> Iterator[Store | None]:
         absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
     except OSError as error:  # in a folder that we may not enter
         click.echo(
-            f"the configured database can't be read, so nothing is known of spam: {for_log(str(error))}", err=True
+            f"the configured database cannot be read, so nothing is known of spam: {for_log(str(error))}", err=True
         )
         absent = True
     if absent:
@@ -265,7 +265,7 @@ def _learned(settings: Settings) -> Iterator[Store | None]:
             preferences.everything(store)
         except (StoreError, sa.exc.SQLAlchemyError) as error:
             click.echo(
-                f"the configured database can't be read, so nothing is known of spam: {for_log(str(error))}", err=True
+                f"the configured database cannot be read, so nothing is known of spam: {for_log(str(error))}", err=True
             )
             yield None
         else:

@@ -63,7 +63,7 @@ def files(paths: list[Path]) -> list[Path]:
         try:
             found += _below(path)
         except OSError as error:
-            raise MailboxError(f"{error.filename or path}: can't be read: {error.strerror or error}") from error
+            raise MailboxError(f"{error.filename or path}: cannot be read: {error.strerror or error}") from error
     return found
 
 
@@ -104,7 +104,7 @@ def message(file: Path) -> bytes:
         with file.open("rb") as stream:
             raw = stream.read(MAX_MESSAGE)
     except OSError as error:
-        raise MailboxError(f"{file}: can't be read: {error.strerror or error}") from error
+        raise MailboxError(f"{file}: cannot be read: {error.strerror or error}") from error
     found = _FROM_LINE.match(raw)
     return raw[found.end() :] if found else raw
 
@@ -122,7 +122,7 @@ def messages(file: Path) -> Iterator[Stored]:
                 return
             yield from _mbox(file, first, stream)
     except OSError as error:
-        raise MailboxError(f"{file}: can't be read: {error.strerror or error}") from error
+        raise MailboxError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
 def _not_through_a_link(path: str, flags: int) -> int:

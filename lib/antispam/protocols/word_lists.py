@@ -29,7 +29,7 @@ def _in_file(path: Path) -> list[str]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}") from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:

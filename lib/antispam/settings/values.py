@@ -67,7 +67,7 @@ def lines_of(file: Path) -> list[str]:
     try:
         text = file.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise ValueError(f"{file} can't be read: {error.strerror}") from error
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
     return [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
 
 

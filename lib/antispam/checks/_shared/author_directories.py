@@ -205,7 +205,7 @@ class LdapPlace:
         try:
             lines = self.password_file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise Unreadable(f"ldap_password_file {self.password_file} can't be read: {error}") from error
+            raise Unreadable(f"ldap_password_file {self.password_file} cannot be read: {error}") from error
         if not lines or not lines[0]:
             raise Unreadable(f"ldap_password_file {self.password_file} is empty")  # it would be an anonymous bind
         return lines[0]

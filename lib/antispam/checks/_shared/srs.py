@@ -243,9 +243,9 @@ def _sqlite(file: Path | None) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ValueError(f"it can't be read: {error.strerror}") from None
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
     if begins not in (b"", b"SQLite format 3\0"):
-        raise ValueError("it is no SQLite file, and pysrs's can't be read; name another")
+        raise ValueError("it is no SQLite file, and pysrs's cannot be read; name another")
 
 
 def _sound(file: Path | None) -> None:
@@ -261,7 +261,7 @@ def _with_file(settings: SrsSettings) -> SrsSettings:
         entries = ini.parse(settings.config.read_text("utf-8", "surrogateescape"), str(settings.config))
         mode = settings.config.stat().st_mode
     except OSError as error:
-        raise SettingsError(f"[srs] config: {settings.config} can't be read: {error.strerror}") from None
+        raise SettingsError(f"[srs] config: {settings.config} cannot be read: {error.strerror}") from None
     given = {entry.option: entry for entry in entries if entry.section == "srs"}
     if "secret" in given and mode & stat.S_IRWXO:
         log.warning("[srs] config: others can read the secret in %s; give it mode 0640", settings.config)
@@ -300,7 +300,7 @@ def _secrets_in(file: Path) -> tuple[str, ...]:
             status = os.fstat(stream.fileno())
             content = stream.read(_MAX_FILE)
     except OSError as error:
-        raise SettingsError(f"[srs] secret_file: {file} can't be read: {error.strerror}") from None
+        raise SettingsError(f"[srs] secret_file: {file} cannot be read: {error.strerror}") from None
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise SettingsError(f"[srs] secret_file: others can read or change {file}; give it mode 0600 or 0640")
     secrets = [line.strip() for line in content.decode("utf-8", "surrogateescape").splitlines() if line.strip()]

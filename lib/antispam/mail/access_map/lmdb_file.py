@@ -77,7 +77,7 @@ class _Reader:
         if magic != _MAGIC or not flags & _META_PAGE or page_size not in _PAGE_SIZES:
             raise self._error("not an lmdb file of this machine's byte order")
         if version != _VERSION:
-            raise self._error(f"an lmdb file of version {version}, which can't be read")
+            raise self._error(f"an lmdb file of version {version}, which cannot be read")
         return _Meta(page_size, root, transaction)
 
     def _walk(self, number: int, depth: int) -> Iterator[tuple[bytes, bytes]]:

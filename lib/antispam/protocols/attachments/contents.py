@@ -104,7 +104,7 @@ class Looker:
         if kinds.ZIP in claimed and file.octets.strip():
             readable.add(kinds.ZIP)  # whose headers may stand anywhere
         if claimed & kinds.ARCHIVES and not readable and file.octets.strip():
-            yield self._closed(UNREADABLE, "it is called an archive and can't be read as one")
+            yield self._closed(UNREADABLE, "it is called an archive and cannot be read as one")
         if readable and file.depth >= self.budget.depth:
             yield Hit(LIMIT, "archives nested too deep")
             return

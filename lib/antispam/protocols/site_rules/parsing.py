@@ -50,7 +50,7 @@ def read(file: Path) -> tuple[RuleSet, tuple[Mistake, ...]]:
     try:
         raw = file.read_bytes()
     except OSError as error:
-        return RuleSet(str(file)), (Mistake(0, f"can't be read: {error.strerror}"),)
+        return RuleSet(str(file)), (Mistake(0, f"cannot be read: {error.strerror}"),)
     if len(raw) > MAX_OCTETS:
         return RuleSet(str(file)), (Mistake(0, f"is larger than {MAX_OCTETS >> 20} MB"),)
     try:

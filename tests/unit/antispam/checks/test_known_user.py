@@ -81,7 +81,7 @@ def test_a_file_that_is_not_named_for_a_domain_needs_whole_addresses(tmp_path: P
         addresses(f"file:{file}")
 
 
-@pytest.mark.parametrize(("text", "message"), [("joe", "joe has no domain"), ("file:/nonexistent/x", "can't be read")])
+@pytest.mark.parametrize(("text", "message"), [("joe", "joe has no domain"), ("file:/nonexistent/x", "cannot be read")])
 def test_a_list_that_means_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         addresses(text)

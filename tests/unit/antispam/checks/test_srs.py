@@ -189,7 +189,7 @@ def test_a_secret_that_can_not_be_read_any_more_is_a_finding_with_an_error(tmp_p
     message = Message("m", "", 0.0, Body(1000))
     finding = collect(Connection("c"), message, Recipient("ann@example.net"), given)
     assert finding is not None
-    assert "can't be read" in finding.error
+    assert "cannot be read" in finding.error
 
 
 def test_signing_and_a_new_worker_find_a_database_that_fails_in_the_same_way(tmp_path: Path) -> None:

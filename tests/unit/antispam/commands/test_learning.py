@@ -136,13 +136,13 @@ def test_a_file_that_can_not_be_read_is_told_and_the_others_are_taught(site, mon
 
     def messages(file):
         if file.name == "03":
-            raise training.MailboxError(f"{file}: can't be read: Input/output error")
+            raise training.MailboxError(f"{file}: cannot be read: Input/output error")
         return real(file)
 
     monkeypatch.setattr(training, "messages", messages)
     result = bms(site, "train", "spam", site / "spam")
     assert result.exit_code == 1
-    assert "03: can't be read" in result.output
+    assert "03: cannot be read" in result.output
     assert "11 learned, 1 files not readable" in result.output
 
 
@@ -227,7 +227,7 @@ def test_a_locked_database_is_an_error_that_says_so(site):
         (["train", "spam", "--undo", "--user", "nobody", "."], "there is no user nobody"),
         (["train", "spam", "--user", "", "."], "name"),
         (["train", "eggs", "."], "'eggs' is not one of"),
-        (["evaluate", "nowhere"], "can't be read"),
+        (["evaluate", "nowhere"], "cannot be read"),
     ],
 )
 def test_a_mistake_is_an_error_that_says_what_is_wrong(site, monkeypatch, arguments, said):
@@ -304,7 +304,7 @@ def test_a_dictionary_that_nothing_asks_is_named(site, user, warned):
         file.write("[dspam]\ndspam_users = ann\nann = ann@example.com\n")
     result = bms(site, "train", "ham", "--user", user, site / "ham" / "00")
     assert result.exit_code == 0
-    assert ("Is that a typo?" in result.output) is warned
+    assert ("If the name is a typo" in result.output) is warned
 
 
 def test_a_plot_that_can_t_be_drawn_is_refused_before_the_work(site, monkeypatch):
@@ -336,5 +336,5 @@ def test_a_mailbox_that_can_not_be_looked_into_is_named_and_not_the_database(sit
 
     monkeypatch.setattr("antispam.protocols.mailboxes.is_maildir", closed)
     said = bms(site, "train", "spam", site / "spam").output
-    assert f"{site / 'spam'}: can't be read: Permission denied" in said
+    assert f"{site / 'spam'}: cannot be read: Permission denied" in said
     assert "database" not in said

@@ -464,7 +464,7 @@ def test_import_tells_what_is_broken_and_takes_the_rest(site):
     (site.folder / "bad").write_bytes(b"\x00\x01")
     done = site.run("import", "--user", "bob", site.folder / "none", site.folder / "bad", site.folder / "good")
     assert done.exit_code == 1
-    assert "none: can't be read: No such file" in done.stderr
+    assert "none: cannot be read: No such file" in done.stderr
     assert "bad: not a message" in done.stderr
     assert "1 imported, 1 not imported" in done.stdout
 

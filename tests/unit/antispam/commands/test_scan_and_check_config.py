@@ -242,7 +242,7 @@ def test_a_database_that_can_not_be_read_leaves_the_other_checks(shell: Shell) -
     (shell.folder / "state" / "bms.sqlite").write_bytes(b"no database" * 1000)
     done = shell.run("scan", shell.write("letter.eml", LETTER), *AS_PARTNER)
     assert done.exit_code == 0
-    assert "the configured database can't be read" in done.output
+    assert "the configured database cannot be read" in done.output
 
 
 def test_scan_leaves_no_trace(shell: Shell) -> None:

@@ -99,7 +99,7 @@ def test_symbolic_links_are_not_followed(tmp_path):
     assert files([tmp_path / "mail"]) == [tmp_path / "mail" / "own"]
     with pytest.raises(MailboxError, match="symbolic link"):
         files([tmp_path / "mail" / "file"])
-    with pytest.raises(MailboxError, match="can't be read"):
+    with pytest.raises(MailboxError, match="cannot be read"):
         list(messages(tmp_path / "mail" / "file"))
 
 

@@ -140,7 +140,7 @@ def test_all_mistakes_are_told_in_the_order_of_their_lines():
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path):
     rules, mistakes = site_rules.read(tmp_path / "none")
     assert not rules
-    assert "can't be read" in mistakes[0].text
+    assert "cannot be read" in mistakes[0].text
 
 
 def test_octets_that_are_no_utf8_are_a_mistake_on_their_line(tmp_path):

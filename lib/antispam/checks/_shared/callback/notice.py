@@ -131,7 +131,7 @@ def _read(name: str, folder: Path | None) -> str:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise ValueError(f"{file} can't be read: {error.strerror}") from error
+            raise ValueError(f"{file} cannot be read: {error.strerror}") from error
         try:
             _filled(text, SAMPLE.values())
         except KeyError as error:
