@@ -27,6 +27,7 @@ PACKAGES = (
     "opendkim", "libopendkim11", "libopendbx1", "libmemcached11", "libhashkit2", "liblua5.3-0", "libvbr2", "librbl1",
     "libunbound8", "libevent-2.1-7", "libmilter1.0.1", "libsasl2-2",
 )  # fmt: skip
+SLAPD = ("slapd", "libltdl7", "libodbc2", "libperl5.36")
 _USER = pwd.getpwuid(os.geteuid()).pw_name  # they hand their files to somebody, and only root may choose whom
 
 
@@ -56,6 +57,11 @@ def _unpacked(name: str, packages: Sequence[str]) -> Path:
             package.unlink()
         (folder / "ready").touch()
     return folder
+
+
+def slapd_folder() -> Path:
+    """The folder with Debian's slapd, unpacked. Raises UnavailableError."""
+    return _unpacked("slapd", SLAPD)
 
 
 def python_milters() -> Path:

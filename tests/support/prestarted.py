@@ -100,10 +100,14 @@ class _Server:
 _server = functools.cache(_Server)
 
 
+# ldap3 2.9.1 uses old names of pyasn1.
+_NOT_OURS = tuple(f"ignore:{name} is deprecated:DeprecationWarning:ldap3.utils.asn1" for name in ("tagMap", "typeMap"))
+
+
 def environment() -> dict[str, str]:
     """What programs under test find in their environment: as little as an init system gives them."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error"}
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": ",".join(("error", *_NOT_OURS))}
 
 
 def start(
