@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
+from antispam.checks._shared.dnsbl.subjects import owned
 from antispam.journey.services import Services
 from antispam.learning.people import address_list
 from antispam.mail import findings as base
@@ -164,7 +165,7 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
         if is_proved(message, author.domain):
             return None
         return dataclasses.replace(found, kind=Kind.ADDRESS, meant=author.domain)
-    like = {likeness(author.domain, domain): domain for domain in domains}
+    like = _alike(author.domain, domains)
     if Likeness.SIGHT in like:
         return dataclasses.replace(found, kind=Kind.DOMAIN, meant=like[Likeness.SIGHT])
     named = _named(name, message, settings, services, found)
@@ -173,6 +174,11 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
     return (
         dataclasses.replace(found, kind=Kind.NEAR_DOMAIN, meant=like[Likeness.EDIT]) if Likeness.EDIT in like else None
     )
+
+
+def _alike(domain: str, ours: list[str]) -> dict[Likeness, str]:
+    """Which of ours it is like, in which way. Two departments of one organization may be called sales1 and sales2."""
+    return {kind: one for one in ours if (kind := likeness(domain, one)) is not None and owned(domain) != owned(one)}
 
 
 @functools.lru_cache(maxsize=4)

@@ -75,6 +75,12 @@ def test_a_domain_like_one_of_the_configuration() -> None:
     assert (finding.kind, finding.meant) == (Kind.DOMAIN, "our-other.example")
 
 
+@pytest.mark.parametrize("author", ["x@sales2.example.com", "x@sa1es1.example.com"])
+def test_two_departments_of_one_organization_do_not_imitate_one_another(author: str) -> None:
+    assert judged(checking.message(f"From: {author}", to=["bob@sales1.example.com"])) == (None, None)
+    assert judged(checking.message("From: x@sales2.co.uk", to=["bob@sales1.co.uk"]))[0].kind is Kind.NEAR_DOMAIN
+
+
 def test_domains_that_are_known_to_be_internal_are_ours_too() -> None:
     settings = load_text(
         "[milter]\ninternal_domains = our-other.example\n",
