@@ -4,8 +4,7 @@
  * All input is hostile. Every offset stays below `size` of the buffer that it points into, every array has room for one word
  * an octet, and new words stop at MAX_NEW octets, as the caller says.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_walking.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -541,6 +540,7 @@ static PyObject *prepare(PyObject *module, PyObject *arguments)
 static PyMethodDef functions[] = {
     {"keys", keys, METH_VARARGS, keys_doc},
     {"prepare", prepare, METH_VARARGS, prepare_doc},
+    {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
     {NULL, NULL, 0, NULL},
 };
 

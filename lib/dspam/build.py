@@ -1,4 +1,4 @@
-"""How _cutting.c is compiled: as setuptools compiles any extension module."""
+"""How _cutting.c and _walking.c are compiled: as setuptools compiles any extension module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-SOURCE = Path(__file__).parent / "_cutting.c"
+SOURCES = [str(Path(__file__).parent / name) for name in ("_cutting.c", "_walking.c")]
 
 
 def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:
@@ -16,7 +16,7 @@ def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:
     Raises what setuptools raises where there is no compiler, or no Python.h.
     """
     module = Extension(
-        "dspam._cutting", [str(SOURCE)], extra_compile_args=["-O2", "-std=c11", *flags], extra_link_args=list(flags)
+        "dspam._cutting", SOURCES, extra_compile_args=["-O2", "-std=c11", *flags], extra_link_args=list(flags)
     )
     command = build_ext(Distribution({"name": "dspam", "ext_modules": [module]}))
     command.build_lib = str(folder / "built")

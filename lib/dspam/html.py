@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+try:
+    from dspam import _cutting
+except ImportError:  # see features
+    _cutting = None  # type: ignore[assignment]
+
 from dspam.styles import NO_STYLE, Declaration, Look, Sheet, Style, declarations, look, style
 
 # A comment, a comment by mistake, a tag (what never ends reaches to the end). A quote matters behind "=" only.
@@ -298,13 +303,18 @@ class _Reader:
             self.look = before
         del self.open[at:]
 
-    def raw(self, name: bytes, content: bytes) -> None:
-        """The content of an element in which there are no tags."""
-        if name == b"style" and self.sheet_left > 0:
+    def add_sheet(self, content: bytes) -> bool:
+        """Take in a style sheet; whether there are rules."""
+        if self.sheet_left > 0:
             self.sheet.add(content[: self.sheet_left].decode("latin-1"))
             self.sheet_left -= len(content)
             self.styles.clear()
-            self.ruled = bool(self.sheet)
+        return bool(self.sheet)
+
+    def raw(self, name: bytes, content: bytes) -> None:
+        """The content of an element in which there are no tags."""
+        if name == b"style":
+            self.ruled = self.add_sheet(content)
         if name in _UNSEEN_RAW:
             self.code += (b" ", content)
         else:
@@ -315,9 +325,8 @@ _P = frozenset({b"p"})
 _ENDS_IN_LETTER = re.compile(rb"[A-Za-z]\Z").search
 
 
-def read(source: bytes) -> Reading:
-    """Reduce a document, given in UTF-8 (or any bytes)."""
-    reader = _Reader()
+def _walk(reader: _Reader, source: bytes) -> None:
+    """Read all tags and texts: what they mean is said here."""
     reading, search, at = reader.reading, _TOKEN.search, 0
     for _ in range(_MAX_TAGS):
         found = search(source, at)
@@ -343,6 +352,29 @@ def read(source: bytes) -> Reading:
             at = stop
     else:
         reading.cut = True
+
+
+def _walk_compiled(reader: _Reader, source: bytes) -> None:
+    """The same by _walking.c."""
+    reading = reader.reading
+    reading.severed, reading.images, reading.comments, reading.cut = _cutting.walk(
+        source,
+        (reader.seen, reader.unseen, reader.code, reader.asides, reading.links, reading.anchors),
+        reader.look,
+        (_BLOCKS, _VOID, _PARAGRAPH_ENDS, _P, _CELLS, _TABLE_PARTS, _RAW, _UNSEEN_RAW),
+        reader.styles,
+        (_read_tag, _read_new_tag, look, reader.style, reader.add_sheet),
+        NO_STYLE,
+        _MAX_TAGS,
+        _REMEMBERED,
+    )
+
+
+def read(source: bytes) -> Reading:
+    """Reduce a document, given in UTF-8 (or any bytes)."""
+    reader = _Reader()
+    (_walk_compiled if _cutting else _walk)(reader, source)
+    reading = reader.reading
     reading.seen = _unescape(b" ".join(b"".join(reader.seen).split()))
     reading.unseen = _unescape(b" ".join(b"".join(reader.unseen + reader.code).split()))
     reading.hidden = _unescape(b" ".join(b"".join(reader.unseen).split())) if reader.code else reading.unseen

@@ -76,7 +76,7 @@ def run_directory() -> Iterator[RunDirectory]:
 
 def _files_below(folder: Path, prefix: str = "") -> set[str]:
     found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {prefix + str(path.relative_to(folder)) for path in found if path.suffix not in (".so", ".c", ".o")}
+    return {prefix + str(path.relative_to(folder)) for path in found if path.suffix not in (".so", ".c", ".h", ".o")}
 
 
 def test_the_wheel_holds_all_of_lib_the_program_and_its_data(sources: Path, wheel: Path) -> None:

@@ -34,8 +34,13 @@ case "$*" in
 esac
 """
 COMPILED = (
-    "pyproject.toml", "lib/_libmilter/build.py", "lib/_libmilter/trampolines.c", "lib/dspam/build.py", "lib/dspam/_cutting.c"
-)  # fmt: skip
+    "pyproject.toml",
+    "lib/_libmilter/build.py",
+    "lib/_libmilter/trampolines.c",
+    "lib/dspam/build.py",
+    "lib/dspam/_cutting.c",
+    "lib/dspam/_walking.h",
+)
 TOOLS = ["sh", "cat", "cksum", "cp", "dirname", "flock", "grep", "head", "ls", "mkdir", "rm", "tail", "touch"]
 
 

@@ -1,4 +1,7 @@
-"""_cutting.c against its reference in Python, octet by octet, on mutated messages. `--mutations 100000` for many."""
+"""_cutting.c and _walking.c against their reference in Python, octet by octet, on mutated messages.
+
+`--mutations 100000` for many.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspam import disguise, features
+from dspam import disguise, features, html
 from dspam.build import compile_cutting
 from dspam.reading import Document, read
 from support.tricks import TRICKS, text
@@ -35,6 +38,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     module = _loaded(compile_cutting(tmp_path_factory.mktemp("cutting"), flags))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "_cutting", module)
+        patch.setattr(html, "_cutting", module)
         yield
 
 
@@ -78,6 +82,63 @@ def same(document: Document) -> bool:
 def test_compiled_and_reference_make_the_same_keys(compiled: None, request: pytest.FixtureRequest) -> None:
     for raw in messages(request.config.getoption("--mutations")):
         assert same(read(raw)), raw
+
+
+MARKUP = [
+    b"<p>", b"</p>", b"<P class=x>", b"<table><tr><td>", b"</td>", b"</tr></table>", b"<td id='y'>", b"<li>", b"<ul>", b"</ul>",
+    b"<b>", b"</b>", b"<i hidden>", b"</i>", b"<a href='http://x.example/1'>", b"</a>", b"<a href=\"//y.example\" title=t>",
+    b"<img src=x alt=pic>", b"<img width=1>", b"<br/>", b"<input value=v type=hidden>",
+    b"<div style='display:none'>", b"</div>", b"<font color=white>", b"</font>", b"<bdo dir=rtl>", b"</bdo>",
+    b"<style>.x{display:none} #y{color:#fff}</style>",
+    b"<style>p{display:inline}</STYLE >", b"<title>t</title>", b"<textarea>", b"</textarea>", b"<script>if (a<b)</script>",
+    b"<!-- c -->", b"<!-->", b"<!--->", b"<!--", b"--!>", b"-->", b"<!doctype x>", b"<?xml ?>", b"</ x>", b"<", b"</", b"=",
+    b"\"", b"'", b">", b"<a =\"", b"<x y= 'z", b"<dialog>", b"<template>", b"<dl><dt>", b"<dd>", b"<option>", b"&amp;", b" ",
+    b"\v", b"\n", b"word", b"spam", b"\xe2\x80\xae", b"<noframes>", b"</noframes/", b"<xmp>", b"</xmp>", b"<q",
+    b"<b><b><b><b>" * 60,
+]  # fmt: skip
+"""What documents are made of."""
+
+
+def same_document(source: bytes) -> bool:
+    compiled, reference = html._Reader(), html._Reader()
+    html._walk_compiled(compiled, source)
+    html._walk(reference, source)
+    return all(
+        getattr(compiled, name) == getattr(reference, name) for name in ("reading", "seen", "unseen", "code", "asides")
+    )
+
+
+def test_compiled_and_reference_read_the_same_in_html(compiled: None, request: pytest.FixtureRequest) -> None:
+    source = random.Random(2)
+    for _ in range(request.config.getoption("--mutations")):
+        document = b"".join(source.choices(MARKUP, k=source.randint(1, 60)))
+        assert same_document(document), document
+        document = mutated(document, source)
+        assert same_document(document), document
+
+
+@given(st.lists(st.one_of(st.sampled_from(MARKUP), st.binary(max_size=5))).map(b"".join))
+def test_any_document_reads_the_same(compiled: None, source: bytes) -> None:
+    assert same_document(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [b"", b"<p>" * 20_001 + b"end", b"<p>" * 20_000 + b"end", b"<b>" * 300 + b"x", b"<a href=x>y</a>" * 50, b"<!--" * 10_000,
+     b"<a b='" * 10_000, b"<style>" * 10_000, b"<title>" + b"</titl" * 10_000, b"<td>" * 10_000,
+     b"<i x=" + b"y" * 1000 + b">z"],
+    ids=range(11),
+)  # fmt: skip
+def test_a_document_at_a_limit_reads_the_same(compiled: None, source: bytes) -> None:
+    assert same_document(source)
+
+
+def test_what_python_raises_while_a_document_is_read_is_raised(compiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for broken, failure in ((lambda inner: 1 // 0, ZeroDivisionError), (lambda inner: None, TypeError), (
+        lambda inner: (b"p", 1, ()), AttributeError)):  # fmt: skip
+        monkeypatch.setattr(html, "_read_tag", broken)
+        with pytest.raises(failure):
+            html._walk_compiled(html._Reader(), b"<b>x<p>")
 
 
 PLACES = st.sampled_from([b"text", b"from", b"link", b"unseen", b"aside"])
