@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from click.testing import CliRunner, Result
 
 from antispam.checks._shared.dkim_keys import files
 from antispam.learning.teacher import Teacher
-from antispam.store import Store
+from antispam.store import Store, outbox
+from antispam.store.outbox import Kind, QueuedMessage
 from dspam.store import user_names
 from support.dns import loopback_nameserver
 from support.learning import SPAM, teach
@@ -220,6 +222,22 @@ def test_the_weights_add_up_to_the_probability(shell: Shell) -> None:
     assert 1 / (1 + math.exp(-logit)) == pytest.approx(opinion["probability"], abs=1e-5)
     told = shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER).output
     assert f"is probability {opinion['probability']:.4f}" in told
+
+
+def test_a_trial_of_a_message_of_our_outbox_uses_up_no_pass(shell: Shell) -> None:
+    """The message itself, on its way through the MTA meanwhile, would be judged as a stranger's."""
+    _teach(shell)
+    with contextlib.closing(Store(f"sqlite:///{shell.folder}/state/bms.sqlite")) as store:
+        with store.write() as connection:
+            posted = QueuedMessage(Kind.ANSWER, "abcdefghijkl", "", ("bob@example.com",), b"\r\n")
+            outbox.post(store, connection, posted, time.time())
+        claimed = outbox.claim(store, time.time(), 600.0)
+        assert claimed is not None
+        letter = shell.write("letter.eml", b"X-BMS-Pass: %s\n%s" % (claimed.pass_value.encode(), LETTER))
+        for _ in range(2):
+            done = shell.run("scan", letter, *AS_PARTNER, "--live", "--json")
+            assert json.loads(done.stdout)["findings"]["own_mail"]["outbox_id"] == claimed.id
+        assert outbox.use_pass(store, claimed.id, claimed.secret, time.time())
 
 
 def test_what_is_tried_teaches_nothing(shell: Shell) -> None:
