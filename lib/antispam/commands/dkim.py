@@ -82,7 +82,7 @@ def _keygen(program: Program) -> click.Command:
         except FileExistsError:
             raise click.ClickException(f"{file} exists already; a key is never overwritten") from None
         except OSError as error:
-            raise click.ClickException(f"{file.parent} is not writable: {error.strerror}") from error
+            raise click.ClickException(f"{file.parent} cannot be written to: {error.strerror}") from error
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"The private key is in {file}. Publish this record:\n")

@@ -129,7 +129,7 @@ def _change(store: Store, numbers: list[int], change: Callable[[Store, int, floa
             click.echo(f"message {number} {done}")
         else:
             missed = True
-            click.echo(f"message {number}: no such message waits or failed; it may be being sent", err=True)
+            click.echo(f"message {number}: no such message waits or failed; it may be under way", err=True)
     if not numbers:
         click.echo("no messages")
     if missed:

@@ -62,7 +62,7 @@ def test_only_refusals_for_good_are_explained_and_only_once() -> None:
     "url", ["mail.example.com", "javascript:alert(1)", "https://x y", "https://x\r\n250 OK", "https://é"]
 )
 def test_what_is_no_link_is_no_setting(url: str) -> None:
-    with pytest.raises(ValueError, match="expected the address"):
+    with pytest.raises(ValueError, match="expected a URL"):
         check_url(url)
 
 

@@ -124,7 +124,7 @@ def test_what_is_no_message_is_told_and_the_others_are_taken(store, box):
     result = import_mailbox(store, "bob", box(raw), NOW)
     assert result.new == 2
     assert len(result.problems) == 1
-    assert "bob.mbox#1: no message" in result.problems[0]
+    assert "bob.mbox#1: not a message" in result.problems[0]
 
 
 @pytest.mark.parametrize("raw", [b"\x1f\x8b\x08 compressed", b"\0" * 5000, b"From dspam\n"])

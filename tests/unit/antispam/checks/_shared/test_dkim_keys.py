@@ -418,7 +418,7 @@ def test_keygen_says_how_the_key_comes_to_sign(shell: Shell) -> None:
 def test_a_folder_that_is_not_there_is_told_by_its_name(shell: Shell) -> None:
     folder = shell.folder / "none"
     made = shell.run("keygen", "example.com", "s", str(folder / "k.private"))
-    assert (made.exit_code, made.output) == (1, f"Error: {folder} can't be written to: No such file or directory\n")
+    assert (made.exit_code, made.output) == (1, f"Error: {folder} cannot be written to: No such file or directory\n")
     turned = shell.run("rotate", "example.com", "--start", "rsa", "--folder", str(folder))
     assert (turned.exit_code, turned.output.partition(";")[0]) == (1, f"Error: {folder}: there is no such folder")
 
@@ -429,7 +429,7 @@ def test_rotate_without_a_key_says_how_to_begin(shell: Shell, words: tuple[str, 
     keys.mkdir()
     done = shell.run("rotate", *words, "--folder", str(keys))
     assert done.exit_code == status
-    assert "`rotate DOMAIN --start rsa` begins" in done.output
+    assert "`rotate DOMAIN --start rsa` starts" in done.output
     assert list(keys.iterdir()) == []
 
 
@@ -454,4 +454,4 @@ def test_a_reload_that_fails_is_told(shell: Shell) -> None:
     shell.run("rotate", *pace)
     done = shell.run("rotate", *pace)
     assert done.exit_code == 1
-    assert "still signs with the keys of before" in done.output
+    assert "still signs with the previous keys" in done.output
