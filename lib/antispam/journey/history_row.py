@@ -10,10 +10,12 @@ import msgspec
 
 from antispam.mail.authors import authors
 from antispam.mail.decisions import Decision
-from antispam.mail.message import Message
+from antispam.mail.findings import essential
+from antispam.mail.message import Message, Recipient
 from antispam.mail.subject import Subject, all_decisions
-from antispam.mail.verdicts import Verdict
+from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import parse_mailbox
+from antispam.settings import Mode
 from antispam.store.history_search import Role
 from antispam.text import from_wire
 
@@ -42,7 +44,7 @@ def row_for(subject: Subject, verdict: Verdict, node: str, *, with_subject: bool
         "code": verdict.code,
         "reason": from_wire(verdict.reason),
         "recipients": _json([_recipient(recipient) for recipient in message.recipients]),
-        "findings": _json(message.findings.to_builtins()),
+        "findings": _json(message.findings.essentials()),
         "decisions": _json([_decision(decision) for decision in all_decisions(subject)]),
     }
 
@@ -64,24 +66,29 @@ def _first(message: Message, name: bytes) -> str:
     return next((header.decoded.strip() for header in message.fields(name)), "")
 
 
-def _recipient(recipient: Any) -> dict[str, Any]:
-    return {
-        "address": from_wire(recipient.address, 320),
-        "refused": recipient.refused and _decision(recipient.refused),
-        "findings": {finding.check: msgspec.to_builtins(finding) for finding in recipient.findings.own()},
-        "decisions": [_decision(decision) for decision in recipient.decisions],
-    }
+def _recipient(recipient: Recipient) -> dict[str, Any]:
+    row: dict[str, Any] = {"address": from_wire(recipient.address, 320)}
+    if recipient.refused is not None:
+        row["refused"] = _decision(recipient.refused)
+    if found := recipient.findings.own():
+        row["findings"] = {finding.check: essential(finding) for finding in found}
+    if recipient.decisions:
+        row["decisions"] = [_decision(decision) for decision in recipient.decisions]
+    return row
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
+    """Without what antispam.store.history_search.Decision takes for granted."""
     verdict = decision.verdict
-    row: dict[str, Any] = {
-        "check": decision.check,
-        "action": str(verdict.action),
-        "code": verdict.code,
-        "mode": str(decision.mode),
-        "reason": from_wire(verdict.reason),
-    }
+    row: dict[str, Any] = {"check": decision.check}
+    if verdict.action is not Action.CONTINUE:
+        row["action"] = verdict.action
+    if verdict.code:
+        row["code"] = verdict.code
+    if decision.mode is not Mode.ENFORCE:
+        row["mode"] = decision.mode
+    if verdict.reason:
+        row["reason"] = from_wire(verdict.reason)
     if verdict.action.refuses:
         row |= {"enhanced": verdict.enhanced, "text": from_wire(verdict.text)}
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -14,7 +15,8 @@ from antispam.mail.score import Hit
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
     """Base of all evidence. A subclass is a frozen dataclass of JSON-able fields (str, int, float, bool, None, enums, tuples,
-    nested frozen dataclasses); its strings went through text.from_wire, so that they can be stored.
+    nested frozen dataclasses); its strings went through text.from_wire, so that they can be stored. What is at its default is
+    not stored: the default of a field never changes.
 
     check  the name of the check that collects it; the key under which it is stored
     error  why the evidence could not be had (a time-out, the store is down); "" when it could. With an error the
@@ -25,7 +27,7 @@ class Finding:
     error: str = ""
 
     def to_json(self) -> bytes:
-        return msgspec.json.encode(self)
+        return msgspec.json.encode(essential(self))
 
     @classmethod
     def from_json(cls, raw: bytes | str) -> Self:
@@ -100,3 +102,36 @@ class Findings(Mapping[type[Finding], Finding]):
     def to_builtins(self) -> dict[str, Any]:
         """All findings by check name, as JSON-able values."""
         return {kind.check: msgspec.to_builtins(self[kind]) for kind in self}
+
+    def essentials(self) -> dict[str, Any]:
+        """The same as it is stored: without what is at its default."""
+        return {kind.check: essential(self[kind]) for kind in self}
+
+
+def essential(value: Any) -> Any:
+    """Evidence, or a part of it, as values that msgspec encodes, without the fields that are at their defaults: of a usual
+    message's row these would be the larger part."""
+    if isinstance(value, tuple):
+        return [essential(one) for one in value]
+    fields = _fields_of(value.__class__)
+    if fields is None:
+        return value
+    kept = {}
+    for name, usual in fields:
+        one = getattr(value, name)
+        if one != usual:
+            kept[name] = one if isinstance(one, str) else essential(one)
+    return kept
+
+
+@functools.cache
+def _fields_of(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    """The fields of a dataclass, each with its default; None for what is none."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple((field.name, _default(field)) for field in dataclasses.fields(kind))
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """What a field is without a value; of one that must be given something that equals nothing."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

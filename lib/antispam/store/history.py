@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from antispam.chores import failed, steady
 from antispam.mail.findings import Finding, Findings
 from antispam.store.engine import SLICE, Store, StoreError
+from antispam.store.history_search import Decision
 from antispam.store.schema import history, history_address
 from antispam.text import for_log
 
@@ -146,7 +147,8 @@ def decisions(store: Store, ref: str) -> list[dict[str, Any]]:
     history knows nothing of it. Raises StoreError."""
     with store.read() as connection:
         found = connection.scalar(sa.select(history.c.decisions).where(history.c.ref == ref))
-    return [] if found is None else msgspec.json.decode(found, type=list[dict[str, Any]])
+    stored = [] if found is None else msgspec.json.decode(found, type=list[Decision])
+    return [msgspec.to_builtins(decision) for decision in stored]
 
 
 def findings(store: Store, ref: str, *kinds: type[Finding]) -> Findings:

@@ -42,12 +42,13 @@ class Search:
 
 
 class Decision(msgspec.Struct):
-    """What a check decided, as it is stored. `text` is what a refusal said, `enhanced` its status code."""
+    """What a check decided, as it is stored. `text` is what a refusal said, `enhanced` its status code. What is at its default
+    is not stored: these never change."""
 
     check: str = ""
-    action: str = ""
+    action: str = "continue"
     code: int = 0
-    mode: str = ""
+    mode: str = "enforce"
     reason: str = ""
     enhanced: str = ""
     text: str = ""

@@ -146,8 +146,8 @@ def midnights(now: float, days: int) -> list[float]:
 
 class _Decision(msgspec.Struct):
     check: str = ""
-    action: str = ""
-    mode: str = ""
+    action: str = "continue"
+    mode: str = "enforce"
     reason: str = ""
 
     @property
