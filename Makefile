@@ -62,7 +62,7 @@ evaluate: ## how well it classifies 6,046 real messages, learning as it goes (fi
 	@scripts/setup test
 	@$(PYTHON_IN_VENV) -m tests.bench.evaluate_corpus
 
-evaluate-untrained: ## what it marks before anybody taught it: beside SpamAssassin (npm, git, apt for what is fetched)
+evaluate-untrained: ## what it marks before anybody taught it: beside SpamAssassin and rspamd (npm, git, apt)
 	@scripts/setup test
 	@$(PYTHON_IN_VENV) -m tests.bench.evaluate_untrained $(ARGS)
 

@@ -1,9 +1,9 @@
 """What the filter marks on its first day, before anybody has taught it anything, and without network lists.
 
-Ours (the points of all checks that need neither network nor store) beside SpamAssassin 4 without network and Bayes, over the
-SpamAssassin public corpus, phishing mail of 2022 to 2026 (rf-peixoto/phishing_pot, odd numbers), and honest mail of today in
-layouts that npm packages ship. Half 0 of each collection, by a hash of the message, is what points were chosen on; half 1
-confirms them.
+Ours (the points of all checks that need neither network nor store) beside SpamAssassin 4 and rspamd without network and Bayes,
+over the SpamAssassin public corpus, phishing mail of 2022 to 2026 (rf-peixoto/phishing_pot, odd numbers), and honest mail of
+today in layouts that npm packages ship. Half 0 of each collection, by a hash of the message, is what points were chosen on;
+half 1 confirms them.
 
     python -m tests.bench.evaluate_untrained [--phishing CLONE] [--even] [--trust-results] [--peers EVERY_NTH]
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ TOP = Path(__file__).resolve().parents[2]
 for place in (TOP, TOP / "lib", TOP / "tests"):
     sys.path.insert(0, str(place))
 
-from tests.bench.untrained import collections, ours, spamassassin  # noqa: E402
+from tests.bench.untrained import collections, ours, rspamd, spamassassin  # noqa: E402
 from tests.bench.untrained.collections import Mail, UnavailableError  # noqa: E402
 
 from support.places import CACHE  # noqa: E402 - the tests' own helpers are beside the tests
@@ -83,21 +82,24 @@ def _ours(kinds: Sequence[Kind], trusted: bool, console: Console) -> None:
 
 
 def _peers(kinds: Sequence[Kind], step: int, trusted: bool, console: Console) -> None:
-    """Every nth message by both, since SpamAssassin takes a tenth of a second for one."""
-    table = Table("", "messages", "ours %", "SpamAssassin %", title=f"every {step}th message, marked in %")
-    try:
-        for kind in kinds:
-            chosen = kind.mails[::step]
-            theirs = spamassassin.scores(chosen, CACHE)
-            own = [ours.score(mail.raw, trusted=trusted).total for mail in chosen]
-            table.add_row(kind.name, str(len(chosen)), _share(own, MARK), _share(theirs, spamassassin.MARK))
-        console.print(table)
-    except UnavailableError as error:
-        console.print(f"SpamAssassin: skipped, {error}")
-    if shutil.which("rspamd") is None:
-        console.print(
-            "rspamd: skipped, it is not installed (Debian's package rspamd; tests install nothing that starts itself)"
-        )
+    """Every nth message by all, since SpamAssassin takes a tenth of a second for one."""
+    chosen = [kind.mails[::step] for kind in kinds]
+    mails = [mail for some in chosen for mail in some]
+    columns = [("ours", MARK, [ours.score(mail.raw, trusted=trusted).total for mail in mails])]
+    for name, peer in (("SpamAssassin", spamassassin), ("rspamd", rspamd)):
+        try:
+            columns.append((name, peer.MARK, peer.scores(mails, CACHE)))
+        except UnavailableError as error:
+            console.print(f"{name}: skipped, {error}")
+    table = Table(
+        "", "messages", *(f"{name} %" for name, _, _ in columns), title=f"every {step}th message, marked in %"
+    )
+    at = 0
+    for kind, some in zip(kinds, chosen, strict=True):
+        shares = (_share(scores[at : at + len(some)], mark) for _, mark, scores in columns)
+        table.add_row(kind.name, str(len(some)), *shares)
+        at += len(some)
+    console.print(table)
 
 
 def main() -> None:
@@ -105,7 +107,7 @@ def main() -> None:
     parser.add_argument("--phishing", type=Path, help="a clone or git directory of phishing_pot; fetched without")
     parser.add_argument("--even", action="store_true", help="its samples with even numbers, which nobody has looked at")
     parser.add_argument("--trust-results", action="store_true", help="believe the receiver's Authentication-Results")
-    parser.add_argument("--peers", type=int, default=20, help="every nth message goes to SpamAssassin; 0 leaves it out")
+    parser.add_argument("--peers", type=int, default=20, help="every nth message goes to the peers; 0 is none")
     options = parser.parse_args()
     os.nice(10)
     console = Console(width=120)

@@ -107,6 +107,7 @@ def _message(letter: Letter, layout: str | None, chosen: random.Random) -> bytes
             message.set_content(page, subtype="html")
         else:
             message.add_alternative(page, subtype="html")
+            message.set_boundary(f"=={chosen.getrandbits(80):x}==")
     return message.as_bytes()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.untrained.collections import Mail, UnavailableError
+from tests.bench.untrained.debian import library, unpacked
 
 MARK = 5.0  # its own threshold
 _PROGRAM = """\
@@ -33,19 +34,18 @@ while (my $path = <STDIN>) {
 
 def scores(mails: Sequence[Mail], cache: Path) -> list[float]:
     """Its score of each message. Raises UnavailableError."""
-    root = _unpacked(cache)
+    root = unpacked("spamassassin", cache)
     with tempfile.TemporaryDirectory(prefix="untrained-") as folder:
         paths = []
         for number, mail in enumerate(mails):
             path = Path(folder) / str(number)
             path.write_bytes(mail.raw)
             paths.append(str(path))
-        library = next(iter(sorted((root / "usr/lib").glob("*-linux-gnu"))), root)
-        perl = sorted((library / "perl5").glob("*"))
+        perl = sorted((library(root) / "perl5").glob("*"))
         environment = {
             **os.environ,
             "PERL5LIB": ":".join(map(str, [root / "usr/share/perl5", *perl])),
-            "LD_LIBRARY_PATH": str(library),
+            "LD_LIBRARY_PATH": str(library(root)),
         }
         done = subprocess.run(
             ["perl", "-e", _PROGRAM, str(root), folder],
@@ -59,26 +59,3 @@ def scores(mails: Sequence[Mail], cache: Path) -> list[float]:
     if len(told) != len(mails):
         raise UnavailableError(f"SpamAssassin: {done.stderr.strip().rpartition(chr(10))[2]}")
     return [float(one) for one in told]
-
-
-def _unpacked(cache: Path) -> Path:
-    """The folder with Debian's packages. Nothing is installed, and no service is started."""
-    folder = cache / "spamassassin"
-    if (folder / "ready").exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        planned = _run(["apt-get", "-s", "-q", "--no-install-recommends", "install", "spamassassin"], folder)
-        packages = [line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")]
-        _run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages], folder)
-        for package in folder.glob("*.deb"):
-            _run(["dpkg", "-x", str(package), str(folder)], folder)
-            package.unlink()
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UnavailableError(f"SpamAssassin: {error}") from error
-    (folder / "ready").touch()
-    return folder
-
-
-def _run(command: list[str], folder: Path) -> str:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=600).stdout
