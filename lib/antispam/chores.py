@@ -1,4 +1,4 @@
-"""Work beside the mail: what has to be done now and then, and threads that do not die of what they meet."""
+"""Background work: periodic tasks, and threads that survive exceptions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ failures: collections.Counter[str] = collections.Counter()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chore:
-    """A task, and every how many seconds it has to be done."""
+    """A task, and its interval in seconds."""
 
     task: Task
     every: float = EVERY
 
 
 class Pieces:
-    """A task that goes through what `start` gives, one piece a call; afresh after the end, and after an error."""
+    """A task that goes through what `start` gives, one piece per call; it starts again after the end, and after an error."""
 
     def __init__(self, start: Callable[[], Iterator[object]]) -> None:
         self._start = start

@@ -1,4 +1,4 @@
-"""A point in time until which a piece of work may last, handed down from caller to callee."""
+"""A point in time by which a piece of work must end, passed from caller to callee."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One module a check; none imports another. The order in which they run is the JOURNEY table of bms.py.
+"""One module per check; they never import each other. The JOURNEY table of bms.py gives their order.
 
 A module has NAME, Settings, Finding, collect(), decide() and perhaps act(): journey.Check is the contract. A finding that other
 checks read is declared in antispam.mail.evidence (ConnectionFinding, AuthFinding, SpfFinding, DkimFinding ...), and the module

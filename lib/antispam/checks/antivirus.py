@@ -1,4 +1,4 @@
-"""Viruses: what clamd recognises is refused. Off until [antivirus] clamd says where it listens."""
+"""Viruses: mail that clamd recognises is refused. Off until [antivirus] clamd names its socket."""
 
 from __future__ import annotations
 

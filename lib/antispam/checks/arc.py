@@ -1,4 +1,4 @@
-"""ARC (RFC 8617): is the chain of seals whole, and did a server whose word counts here see the author proved?
+"""ARC (RFC 8617): is the chain of seals intact, and did a trusted server see the author proved?
 
 Forwarders and lists break SPF and DKIM. Those that seal tell what they saw before. A seal proves only who says it, so that it
 counts for nothing unless this site trusts the sealer: anybody can seal anything.

@@ -1,4 +1,4 @@
-"""ARC (RFC 8617): seal what we pass on, so that those behind us learn what we saw before we changed it.
+"""ARC (RFC 8617): seal mail that we pass on, so that later servers know what we saw before we changed it.
 
 The set goes on top of everything else. What it reports is our own Authentication-Results: the one that this message is getting
 or, where a list server of ours sends it on, the one that we wrote when it came in.

@@ -1,4 +1,4 @@
-"""A copy of all mail that is delivered, in a mailbox; it is there before the sender hears that we took the message."""
+"""A copy of all delivered mail in a mailbox, written before the sender hears 250."""
 
 from __future__ import annotations
 

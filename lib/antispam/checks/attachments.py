@@ -1,4 +1,4 @@
-"""Dangerous attachments: replaced by a notice or refused, wherever in the message they hide; scripts taken out of HTML."""
+"""Dangerous attachments: replaced with a notice or refused, wherever they hide; scripts are removed from HTML."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _extensions(names: tuple[str, ...]) -> None:
 
 @section("defang")
 class Settings(CheckSettings):
-    """[defang]: what attachments may not be."""
+    """[defang]: dangerous attachments."""
 
     banned_exts: tuple[str, ...] = option(
         tuple(sorted(engine.DEFAULT_BANNED)), "extensions of file names that are dangerous to open", check=_extensions

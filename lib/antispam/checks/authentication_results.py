@@ -1,4 +1,4 @@
-"""Authentication-Results (RFC 8601): tell readers behind us what was found, and remove what only claims to come from us."""
+"""Authentication-Results (RFC 8601): write the results for later readers, and remove fields that only claim to be ours."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Under which name results are written.
+    """The name under which results are written.
 
     authserv_id  our name in the field
     aliases      further names under which nobody else may speak

@@ -1,4 +1,4 @@
-"""Who may be named in From: our own users only their own authors, and nobody outside one of ours.
+"""The author in From: our own users may only use their own, and nobody outside may use one of ours.
 
 After the Postfix milter "Verify Domain". A host that takes mail for many virtual domains knows these domains, from a list, the
 access map, SQL or LDAP; whatever a web form or an infected computer writes into From beside them is refused, kept, or put

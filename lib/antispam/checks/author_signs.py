@@ -1,4 +1,4 @@
-"""Is it from whom it seems to be from? Names of brands, of other addresses, and answers that go elsewhere."""
+"""Is the author who they seem to be? Names of brands and of other addresses, and replies that go elsewhere."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(SignsFinding):
-    """The signs in who a message is from."""
+    """The signs in the author of a message."""
 
     check: ClassVar[str] = NAME
 

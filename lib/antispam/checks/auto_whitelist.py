@@ -48,7 +48,7 @@ MAX_RECIPIENTS = 100  # of one message; whoever writes to more waits for no answ
 
 @section("auto_whitelist")
 class Settings(CheckSettings):
-    """[auto_whitelist]: whose correspondents get through. The list stands in [dspam], where upstream has it."""
+    """[auto_whitelist]: whose correspondents are whitelisted. The list stands in [dspam], where upstream has it."""
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the store cannot answer: accept (nobody is recorded), tempfail or reject"
@@ -67,7 +67,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Whom one of our users writes to.
+    """The recipients of mail from one of our users.
 
     automatic  the message is an answer of a program, or to a list: nobody waits for an answer
     """

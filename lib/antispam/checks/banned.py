@@ -1,4 +1,4 @@
-"""Is the client banned? And has it done enough by now to be?"""
+"""Is the client banned, or has it committed enough offences to be?"""
 
 from __future__ import annotations
 

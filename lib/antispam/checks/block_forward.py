@@ -1,4 +1,4 @@
-"""Users who do not want mail that somebody passed on to them."""
+"""Users who do not want forwarded mail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PREFIXES = ("fwd:", "[fw", "fw:", "wg:", "tr:", "tr :", "rv:", "转发:", "轉�
 
 @section("block_forward")
 class Settings(CheckSettings):
-    """[block_forward]: forwarded mail for those who do not want it."""
+    """[block_forward]: users who do not want forwarded mail."""
 
     block_forward: tuple[str, ...] = option(
         (), "users who do not want forwarded mail: addresses, @domains, or file:PATH", section="defang", parse=listed
@@ -42,7 +42,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """A forwarded message for somebody who does not want it."""
+    """A forwarded message to a user who does not want it."""
 
     check: ClassVar[str] = NAME
     subject: str = ""

@@ -1,4 +1,4 @@
-"""Who is the client to us: one of our own, a relay that takes mail for us, or anybody? And does its name tell anything?"""
+"""The class of the client: one of our own, a relay that accepts mail for us, or another; and what its name says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IPREV = {"OK": "pass", "FORGED": "fail", "TEMP": "temperror", "FAIL": "permerro
 
 @section("connection")
 class Settings(CheckSettings):
-    """[connection]: who is inside. The two lists stand in [milter], where upstream has them."""
+    """[connection]: which clients are ours. The two lists are in [milter], as upstream."""
 
     internal_connect: tuple[str, ...] = option(
         ("127.*", "::1"),

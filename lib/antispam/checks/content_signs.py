@@ -1,4 +1,4 @@
-"""Does what it shows, hides and carries look like fraud? Phrases of known campaigns, hidden text, pages and archives."""
+"""Does the visible or hidden content look like fraud? Phrases of known campaigns, hidden text, pages and archives."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(SignsFinding):
-    """The signs in what a message shows.
+    """The signs in the content of a message.
 
     invitation  it has a calendar object
     """

@@ -1,4 +1,4 @@
-"""DKIM: which domains answer for the message, and was it altered after they signed it?
+"""DKIM: which domains signed the message, and was it changed afterwards?
 
 What was found is judged by the access map (`dkim-<result>:`) and, where that is silent, by [dkim]. By default nothing
 is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailing lists break them every day.
@@ -39,7 +39,7 @@ _SELECTOR = re.compile(rb"(?:^|;)\s*s\s*=\s*([^;\s]+)")
 
 
 class Practice(enum.StrEnum):
-    """What a domain may say of its signing; few do any more, since DMARC came."""
+    """The signing practice that a domain may publish (ADSP); rare since DMARC."""
 
     ALL = "all"
     DISCARDABLE = "discardable"

@@ -1,4 +1,4 @@
-"""DKIM: sign what our own users send. The last row of the journey, because a signature covers what all others have edited."""
+"""DKIM: sign mail of our own users. This is the last row, because a signature covers the edits of all others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Which of our keys fit the author.
+    """Our keys for the author.
 
     domains    domains that will sign, in the order of their signatures' keys; empty where we have no key for the author
     too_large  the message was not kept whole, so that it can't be signed

@@ -1,4 +1,4 @@
-"""DMARC (RFC 9989): does the message prove that it may use the domain in its From, and what does that domain ask for if not?
+"""DMARC (RFC 9989): does the message prove its author domain, and what does that domain ask for if not?
 
 What the domain's owner publishes is done (`p=reject`, `p=quarantine`), unless [dmarc] has a rule of this site that goes before.
 A message can fail only if both SPF and DKIM were asked: behind a trusted relay nothing is known of SPF.

@@ -1,4 +1,4 @@
-"""What do lists in the DNS know of the client, of the domains and of the mailboxes of a message?"""
+"""What do lists in the DNS say about the client, the domains and the mailboxes of a message?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do lists have the client that are trusted to refuse it? The others are asked ahead, for the score at the end."""
+"""Is the client on a list that is trusted to refuse it? The other lists are asked in advance, for the score."""
 
 from __future__ import annotations
 

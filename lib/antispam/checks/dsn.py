@@ -1,4 +1,4 @@
-"""Notices to senders (DSN): what is wrong with their mail, and what comes back of such a notice.
+"""Notices to senders (DSN): what is wrong with their mail, and bounces of such notices.
 
 A notice goes to a sender whose address was found to exist (checks/callback.py), where the access map says DSN; and, where that
 is wanted, to a proved sender whose message waits in the quarantine. Nobody gets more than one in a day, and nothing that a
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What is to be written to the sender, or of what this message is the failure.
+    """The notice to send, or the notice that this message reports as failed.
 
     template  which text; "" for none
     proved    SPF or DKIM prove the sender

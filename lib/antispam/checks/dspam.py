@@ -1,4 +1,4 @@
-"""Does the message look like the spam that its recipients were taught, or like their honest mail?"""
+"""Does the message look like its recipients' spam, or like their honest mail?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a user report, and what does the filter learn of it?"""
+"""What does a user report, and what does the filter learn from it?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Marks that only we may write (X-Spam-Flag, X-DSPAM-Signature, Received-SPF ...) are removed from what comes from outside.
+"""Marks that only we may write (X-Spam-Flag, X-DSPAM-Signature, Received-SPF ...) are removed from mail from outside.
 
 This is the only place that removes them, and it asks nobody: they go where nobody has an opinion, where a recipient is not to
 be filtered, and where the store is down.

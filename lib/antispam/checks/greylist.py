@@ -1,4 +1,4 @@
-"""Greylisting (RFC 6647) as it always was: a client that we don't know is asked at RCPT to come back in a few minutes.
+"""Traditional greylisting (RFC 6647): an unknown client is asked at RCPT to come back in a few minutes.
 
 checks/greylist_suspicious.py asks only those whose message gives reason to.
 """
@@ -38,7 +38,7 @@ tidy = forget
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """Where the triplet stands.
+    """The state of the triplet.
 
     client  the network or authenticated domain that was looked up
     state   of the triplet "new", "early", "passed" or "known"; "client" where its network is known, "trusted" where the

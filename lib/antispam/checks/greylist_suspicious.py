@@ -1,4 +1,4 @@
-"""Greylisting by suspicion: a client is asked to come back only if its message has signs of spam, or nothing proves who it is.
+"""Greylisting by suspicion: a client is asked to come back only if its message looks like spam, or nothing about it is proved.
 
 It happens at the end of the message, when its score is known: honest servers with SPF, DKIM or a host name of their own are
 not kept waiting, whoever writes to whom for the first time.
@@ -52,7 +52,7 @@ _UNPROVED = "nothing proves who the client is"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """Why the client is asked to wait, and where the triplet stands.
+    """Why the client is asked to wait, and the state of the triplet.
 
     because  for the log
     client   the network or authenticated domain that was looked up

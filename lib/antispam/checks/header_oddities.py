@@ -1,4 +1,4 @@
-"""Headers as no mail program should write them. Many honest ones do."""
+"""Header faults that no mail program should produce, although many honest ones do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHERWISE = "Each oddity has its option in `[header_oddities]` (ignore, quaranti
 
 
 class Oddity(enum.StrEnum):
-    """What is odd; each is an option of the same name."""
+    """The oddities; each is an option of the same name."""
 
     MISSING_FROM = "missing_from"
     MISSING_DATE = "missing_date"

@@ -1,4 +1,4 @@
-"""Does the header alone look like spam? For sites that refuse what is plain at first sight, by a dictionary of its own."""
+"""Does the header alone look like spam? For sites that refuse obvious spam, with a dictionary of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Did a mail program write its header, the one that it names, and did it come the way that it tells?"""
+"""Was the header written by the mail program that it names, and did the message come the way that it says?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name that the client gives at HELO or EHLO: can it be its own?
+"""The name that the client gives at HELO or EHLO: can it be the client's own?
 
 Found at once, spoken at RCPT: a client that authenticates is a person's computer, whose name is of no interest. Clients
 inside may call themselves what they like; printers and scanners do.
@@ -66,7 +66,7 @@ class Settings(CheckSettings):
 
 
 class Form(enum.StrEnum):
-    """What kind of name it is."""
+    """The kind of name."""
 
     HOSTNAME = "hostname"
     UNQUALIFIED = "unqualified"
@@ -77,7 +77,7 @@ class Form(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What the client said, in what form, and what it is compared with.
+    """The HELO name, its form, and what it is compared with.
 
     name     as compared: lower case, without a final dot; an address without brackets
     ip       the client's own address

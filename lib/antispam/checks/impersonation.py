@@ -1,4 +1,4 @@
-"""Does somebody outside pretend to be one of us: our address, our domain with a letter changed, the name of one of our users?
+"""Does an outsider imitate one of us: our address, a domain that looks like ours, the name of one of our users?
 
 Such mail is technically clean: the sender proves a domain of its own. What gives it away is what a person reads in From. So the
 reader is told in a field of the header, and the score gets points; a refusal only for names that the administrator protects.

@@ -1,4 +1,4 @@
-"""What the access map wants done about senders whose SPF passes, done for our own clients, too.
+"""The access map's entries for senders that pass SPF, applied to our own clients.
 
 Nobody asks for the SPF of mail from inside, so that SPF-Pass entries mean nothing for it; with internal_policy they do.
 """
@@ -36,7 +36,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """The envelope sender of one of our own."""
+    """The envelope sender of one of our own clients."""
 
     check: ClassVar[str] = NAME
     sender: str = ""

@@ -1,4 +1,4 @@
-"""Does the recipient exist? For domains whose users the configuration lists, where the MTA passes all on."""
+"""Does the recipient exist? For domains whose users are listed in the configuration, because the MTA relays all mail."""
 
 from __future__ import annotations
 

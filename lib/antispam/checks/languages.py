@@ -1,4 +1,4 @@
-"""Scripts and charsets that nobody here can read, in the subject or the author's name."""
+"""Unwanted scripts and charsets in the subject or the author's name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _percent(value: int) -> None:
 
 @section("languages")
 class Settings(CheckSettings):
-    """[languages]: scripts and charsets that nobody here can read."""
+    """[languages]: unwanted scripts and charsets."""
 
     block_chinese: bool = option(
         False, "Chinese, Japanese and Korean, in any charset; block_scripts is more precise", section="defang"
@@ -72,7 +72,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What a subject, or for want of letters there an author's name, is written in.
+    """The scripts of a subject, or of the author's name if the subject has no letters.
 
     share    percent of its letters that are of blocked scripts
     charset  a blocked charset that an encoded word of the subject or the author's name claims

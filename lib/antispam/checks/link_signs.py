@@ -1,4 +1,4 @@
-"""Do its links hide where they lead? What phishing needs is that somebody follows a link, and doesn't look."""
+"""Do links hide where they lead? Phishing needs people who follow a link without looking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own users, wherever they are, send from our own domains only, unless the access map lets a login use another.
+"""Our own users, wherever they are, may only use our own domains, unless the access map allows a login another.
 
 A row of its own, since SMTP AUTH pardons whatever else was wrong with a sender.
 """

@@ -1,4 +1,4 @@
-"""Mail of our own outbox, known by its envelope: before anything is refused, and before the header can say so.
+"""Mail of our own outbox, recognised by its envelope, before anything is refused and before the header is there.
 
 The pass travels as the envelope identifier (ENVID, RFC 3461 section 4.4), which filters see at MAIL. It is not used up here:
 own_mail does that at the end of the message.

@@ -1,4 +1,4 @@
-"""Mail of our own outbox, which the MTA shows us like any other: policy was applied before. What protects is still asked."""
+"""Mail of our own outbox, which passes through the filter like any other: no policy applies, but protection still does."""
 
 from __future__ import annotations
 

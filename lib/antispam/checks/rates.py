@@ -1,4 +1,4 @@
-"""Does somebody send much more than is usual: a login, a network outside, a sender, or all of them to one recipient?
+"""Does a login, an outside network or a sender send too much, or does one recipient get too much?
 
 A login beyond its limit is stopped until somebody releases it: its password is known to a spammer, as a rule. The others only
 wait until there is room again in the window.

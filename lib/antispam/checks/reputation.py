@@ -1,4 +1,4 @@
-"""Reputation: what was the mail of this domain like lately?
+"""Reputation: what was the recent mail of this domain like?
 
 A domain that is authenticated has another reputation than one that is merely named, for which forgers are to blame.
 """

@@ -1,4 +1,4 @@
-"""Reputation of the domain that signed the message: the same wherever its mail was forwarded."""
+"""Reputation of the domain that signed the message: it stays the same when mail is forwarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hiding from some recipients which way a message went inside: some sites refuse mail that shows private addresses.
+"""Hiding a message's internal path from some recipients: some sites refuse mail that shows private addresses.
 
 The fields are not removed, for MTAs count them to find loops; what they say is, except when it was.
 """

@@ -1,4 +1,4 @@
-"""Mail of one sender to one recipient that shall go elsewhere, or to others as well."""
+"""Mail of one sender to one recipient that is redirected, or copied to others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _alias(text: str) -> tuple[str, ...]:
 
 @section("smart_alias")
 class Settings(CheckSettings):
-    """[smart_alias]: one line an alias, `NAME = sender, recipient[, destination...]`."""
+    """[smart_alias]: one line per alias, `NAME = sender, recipient[, destination...]`."""
 
     aliases: Mapping[str, tuple[str, ...]] = option(
         {},

@@ -1,4 +1,4 @@
-"""What does this recipient want done, if it is spam? And what do mail programs hear of it?
+"""What this recipient wants done with spam, and what mail programs are told.
 
 The one place for what happens to spam: from `[score] mark` on, spam_action of [dspam] is done; the thresholds above it do more.
 """

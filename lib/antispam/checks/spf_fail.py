@@ -1,4 +1,4 @@
-"""An SPF fail, once the whole message is there: is it forged, or was it forwarded?
+"""An SPF fail at the end of the message: is it forged, or was it forwarded?
 
 A forwarder that keeps the envelope sender makes SPF fail, and a DKIM signature survives it. So a fail is refused only where no
 signature passes whose domain goes with From or MAIL FROM, and no trusted sealer (checks/arc.py) saw the sender proved. Evidence

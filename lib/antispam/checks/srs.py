@@ -1,4 +1,4 @@
-"""Does a bounce answer mail that we sent? Our senders are signed: one to a sender without a valid signature answers a forgery.
+"""Is a bounce about mail that we sent? Our senders are signed: a bounce to any other address is about a forgery.
 
 A recipient whose signature is valid is the plain address from here on: for the checks below, and for the MTA.
 """

@@ -1,4 +1,4 @@
-"""The envelope sender of our own mail, signed as it leaves, so that bounces to it can be told from others."""
+"""The envelope sender of our own mail, signed as it leaves, so that genuine bounces can be recognised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is this an address that teaches the filter, and may this sender teach it?
+"""Is this a training address, and may this sender use it?
 
 Whose dictionary learns is a question of who sent the report: the login of SMTP AUTH, or else the envelope sender of an
 internal client. The From field says nothing: anybody can write anybody into it.

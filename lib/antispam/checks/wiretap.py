@@ -1,4 +1,4 @@
-"""Copies of what some users send, for somebody who may read it; and mail of some that nobody else is to get."""
+"""Copies of some users' mail for another address, and mail of some users that is delivered only there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _addresses(addresses: tuple[str, ...]) -> None:
 
 @section("wiretap")
 class Settings(CheckSettings):
-    """[wiretap]: who is listened to. Ask a lawyer first."""
+    """[wiretap]: whose mail is copied. Ask a lawyer first."""
 
     users: tuple[str, ...] = option(
         (), "senders and logins whose mail is copied to dest: addresses, @domains, or file:PATH", parse=listed

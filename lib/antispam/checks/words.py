@@ -1,4 +1,4 @@
-"""Words in the subject, or in the name of the author, that nobody here wants to read."""
+"""Unwanted words in the subject or the author's name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REFUSAL = (
 
 @section("words")
 class Settings(CheckSettings):
-    """[words]: what the lists of words in [defang] lead to."""
+    """[words]: what follows from the word lists of [defang]."""
 
     spam_words: tuple[str, ...] = option(
         (), "words that may not occur in a subject or an author's name; case matters", section="defang", parse=phrases

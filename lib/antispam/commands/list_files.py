@@ -1,4 +1,4 @@
-"""Lists and the greylist out of upstream's files into the store, and back."""
+"""Importing lists and the greylist from upstream's files, and exporting them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands `lists` and `bans`: who is remembered for good or ill, and a zone file of it for other servers."""
+"""The commands `lists` and `bans`: the lists of senders and clients, and a DNS zone of bans for other servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `preferences`: what users, their groups and the site want otherwise than milter.cfg has it."""
+"""The command `preferences`: preferences of users, groups and the site that differ from milter.cfg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rates`: who sends much, which logins were stopped, and how they go on."""
+"""`rates`: how much is sent, which logins were stopped, and releasing them."""
 
 from __future__ import annotations
 

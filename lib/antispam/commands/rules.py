@@ -1,4 +1,4 @@
-"""`rules`: looks through the site's file of rules, and tries it on mail."""
+"""`rules`: checks the site's rules, and tries them on mail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run` and `check-config`: what every program has. `--test` stands in trial.py."""
+"""`run` and `check-config`: the commands of every program. `--test` is in trial.py."""
 
 from __future__ import annotations
 

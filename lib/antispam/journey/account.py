@@ -1,4 +1,4 @@
-"""One message's way in plain sentences: who sent it, what each check found, what decided, where it is now.
+"""What became of one message, in plain sentences: who sent it, what each check found, what decided, where it is now.
 
 Made of its row in the history, of what the store has of it elsewhere, and of the table of checks. What mail wrote stands in it
 as it is stored: whoever shows an account escapes it for where it is shown.
@@ -58,7 +58,7 @@ class Score:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Account:
-    """A message's way.
+    """What became of a message.
 
     facts      label and text, for the head
     became     what became of it, a sentence

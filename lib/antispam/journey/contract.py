@@ -1,4 +1,4 @@
-"""The contract of a check: what every one has, and the optional functions, a protocol each.
+"""The contract of a check: what every check has, and the optional functions, one protocol for each.
 
 A check is a module in antispam.checks. CONTRIBUTING.md walks through one. `tests/support/contract_of_checks.py` names the
 checks that have each optional function, so that mypy compares their arguments with these, and a test finds a misspelt one.
@@ -118,7 +118,7 @@ class LearnsAfterwards(Check, Protocol):
 
 
 class CountsOffences(Check, Protocol):
-    """A check that draws conclusions from demerits."""
+    """A check that acts on demerits."""
 
     def offended(
         self, finding: Any, connection: Connection, message: Message | None, verdict: Verdict, services: Services

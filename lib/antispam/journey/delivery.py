@@ -1,4 +1,4 @@
-"""From what shall become of a message to what the MTA is told: what must be durable is stored first, then the edits follow,
+"""From the disposition of a message to the MTA: what must be durable is stored first, then the edits follow,
 and what is only true once the MTA took them comes last."""
 
 from __future__ import annotations

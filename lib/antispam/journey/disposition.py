@@ -1,4 +1,4 @@
-"""From decisions to what becomes of a message. A milter has one reply and one body for all recipients of a transaction; their
+"""From decisions to the disposition of a message. A milter has one reply and one body for all recipients; their
 verdicts may differ all the same."""
 
 from __future__ import annotations

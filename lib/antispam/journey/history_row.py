@@ -1,4 +1,4 @@
-"""From a finished transaction to its rows of the history."""
+"""The history rows of a finished transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows of a journey are asked under some settings, and which of them at the same time."""
+"""The rows of a journey that run under some settings, and which of them run in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message out of the quarantine without what is dangerous or forged in it, for an MTA that never shows it to us again."""
+"""Removing dangerous and forged parts from a quarantined message, for an MTA that does not call the filter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from antispam.store.release import Protect
 
 
 class NotProtected(StoreError):
-    """What protects could not do its work, so that the message must not be sent now."""
+    """Protection failed, so the message must not be sent now."""
 
 
 def protector(journey: Journey, settings: Settings) -> Protect:

@@ -1,4 +1,4 @@
-"""Where a session writes down what became of a message: what must be safe before the reply, and what may follow it."""
+"""Recording what became of a message: what must be durable before the reply, and what may follow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Originals of messages that we changed or failed on, as files that an administrator can look into."""
+"""Files with the originals of messages that were changed or failed, for administrators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What checks may use: everything that does I/O or knows the time comes in through here."""
+"""The services that checks may use: everything that does I/O or knows the time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _unchanged(raw: bytes, ref: str) -> bytes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)  # without slots: until() copies the dictionary as a whole
 class Services:
-    """What a check's collect() is given.
+    """The services passed to collect().
 
     settings  all settings; a check reads its own with settings[Settings]
     resolver  the one resolver of this worker, with its shared cache

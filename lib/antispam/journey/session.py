@@ -1,4 +1,4 @@
-"""One SMTP session travelling through the journey: steps in, verdicts and edits out. It knows nothing of milters."""
+"""One SMTP session on its journey: SMTP steps in, verdicts and edits out. It knows nothing about milters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client hears of a decision, and the line of the log that goes with it."""
+"""The reply that the client hears, and the log line that goes with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of checks: what a row says, and what makes a table valid."""
+"""The table of checks: its rows, and what makes a table valid."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What only checks use, and more than one of them does."""
+"""Code that several checks share, and nothing else uses."""

@@ -1,4 +1,4 @@
-"""[arc]: whose seals count here, and what we seal ourselves."""
+"""[arc]: which seals are trusted, and what we seal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from antispam.settings import CheckSettings, OnError, option, section
 
 
 class Seal(enum.StrEnum):
-    """Which messages get a seal of ours."""
+    """Which messages we seal."""
 
     NO = "no"
     YES = "yes"

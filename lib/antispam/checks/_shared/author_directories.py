@@ -1,4 +1,4 @@
-"""Where a site keeps the domains and addresses of its users, when that is an SQL database or an LDAP directory.
+"""SQL databases and LDAP directories with the domains and addresses of a site's users.
 
 Both are asked with what a mail says, so nothing of it may become part of a statement or a filter: SQL gets bound parameters
 only, and in an LDAP filter every octet that is no letter or digit is escaped (RFC 4515 section 3).
@@ -34,12 +34,12 @@ class Unreadable(ValueError):
 
 
 class DirectoryError(Exception):
-    """The directory can't be asked right now, or does not answer."""
+    """The directory cannot be asked now, or does not answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """Is this an author of ours? `sender` is the envelope sender, `login` that of SMTP AUTH, "" without."""
+    """The question whether an author is ours. `sender` is the envelope sender, `login` that of SMTP AUTH, "" without."""
 
     author: Mailbox
     sender: str = ""
@@ -63,7 +63,7 @@ class Question:
 
 
 class AuthorDirectory(Protocol):
-    """Somebody who knows the authors of a site."""
+    """A directory of the authors of a site."""
 
     def known(self, questions: Sequence[Question], deadline: Deadline) -> list[bool]:
         """An answer to each question. Raises DirectoryError."""
@@ -216,7 +216,7 @@ Connect = Callable[[LdapPlace, float], Any]
 
 
 class LdapDirectory:
-    """Asks with a connection of its own for each message: directories close idle ones, each in its own way."""
+    """An LDAP directory, asked over a new connection for each message, because directories close idle ones."""
 
     def __init__(self, place: LdapPlace, connect: Connect | None = None, breaker: Breaker | None = None) -> None:
         self._place = place

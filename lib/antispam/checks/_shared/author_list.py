@@ -1,4 +1,4 @@
-"""Authors as the configuration lists them, and how they must go with the envelope sender."""
+"""Lists of authors in the configuration, and how authors must match the envelope sender."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from antispam.net.addresses import HostList, Mailbox, is_hostname, parse_mailbox
 
 
 class Alignment(enum.StrEnum):
-    """How From has to go with the envelope sender."""
+    """How From must match the envelope sender."""
 
     OFF = "off"
     RELAXED = "relaxed"  # one domain is the other, or below it

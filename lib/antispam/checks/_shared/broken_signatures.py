@@ -1,4 +1,4 @@
-"""Which DKIM signatures of others do not survive what we change."""
+"""Other people's DKIM signatures that our changes break."""
 
 from __future__ import annotations
 

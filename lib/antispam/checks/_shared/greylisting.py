@@ -1,4 +1,4 @@
-"""Greylisting (RFC 6647), as the checks that ask clients to come again share it: one at RCPT, one at the end of a message."""
+"""Greylisting (RFC 6647), shared by two checks: one at RCPT, one at the end of a message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VOUCHED = "greylist: the client's network is noted"  # in memo
 
 
 class When(enum.StrEnum):
-    """Whom greylisting asks to come again."""
+    """Which clients are asked to come back."""
 
     SUSPICIOUS = "suspicious"  # at the end of the message: where its score or its client gives reason to
     ALWAYS = "always"  # at RCPT: whoever is new
@@ -43,7 +43,7 @@ def _prefix(longest: int) -> Any:
 
 @section("greylist")
 class GreylistSettings(CheckSettings):
-    """[greylist]: who has to wait, and for how long."""
+    """[greylist]: which clients wait, and for how long."""
 
     on_error: OnError = option(
         OnError.ACCEPT,

@@ -1,4 +1,4 @@
-"""What the filter learns without being told by a person: within limits, and each taken back by a report."""
+"""Automatic training without a person's report: limited, and undone by a report."""
 
 from __future__ import annotations
 

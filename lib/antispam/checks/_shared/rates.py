@@ -1,4 +1,4 @@
-"""[rates]: how much mail is usual, under which names it is counted, and what is written about a login that is stopped."""
+"""[rates]: the limits of mail, the names under which it is counted, and the notices about a stopped login."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POLICY = email.policy.SMTP.clone(max_line_length=998)
 
 
 class Of(enum.StrEnum):
-    """Whose mail is counted."""
+    """What mail is counted by."""
 
     LOGIN = "login"
     CLIENT = "client"

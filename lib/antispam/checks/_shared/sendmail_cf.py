@@ -1,4 +1,4 @@
-"""What sendmail does to a message after milters have seen it, as its configuration says."""
+"""Changes that sendmail makes after the milters, according to its configuration."""
 
 from __future__ import annotations
 

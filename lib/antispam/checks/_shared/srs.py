@@ -119,7 +119,7 @@ UNUSABLE = (SettingsError, SRS.Unavailable)
 
 
 class State(enum.StrEnum):
-    """What an address that a bounce goes to is worth."""
+    """Whether the address that a bounce goes to is valid."""
 
     VALID = "valid"
     UNSIGNED = "unsigned"

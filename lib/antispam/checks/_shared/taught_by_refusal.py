@@ -1,4 +1,4 @@
-"""What is refused for who sent it may teach the screener, too, if the site wants that ([bans] learn)."""
+"""Training the screener with mail that is refused for its sender, if the site wants that ([bans] learn)."""
 
 from __future__ import annotations
 

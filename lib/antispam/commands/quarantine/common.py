@@ -1,4 +1,4 @@
-"""What the commands of the quarantine share."""
+"""Code that the quarantine commands share."""
 
 from __future__ import annotations
 

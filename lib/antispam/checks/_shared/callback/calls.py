@@ -1,4 +1,4 @@
-"""Callers as the configuration wants them."""
+"""Callers made from the configuration."""
 
 from __future__ import annotations
 

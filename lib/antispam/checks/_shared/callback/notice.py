@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,25
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """What a notice can tell.
+    """The facts that a notice can mention.
 
     sender, recipients  of the message; the sender gets the notice
     receiver    our MTA's name
@@ -100,7 +100,7 @@ SAMPLE = Facts(
 
 
 class Templates:
-    """The texts of notices by name. Those of a folder go before ours."""
+    """The texts of notices by name. Those of a folder take precedence over ours."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Raises ValueError where a file can't be read, is no template, or uses a name that nothing is known by."""

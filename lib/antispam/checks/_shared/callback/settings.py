@@ -1,4 +1,4 @@
-"""Whom we call back, and how."""
+"""The settings of callbacks and notices."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _address(text: str) -> None:
 
 @section("dsn")
 class DsnSettings(CheckSettings):
-    """[dsn]: writing to senders what is wrong with their mail, where the access map says DSN, and knowing what comes back."""
+    """[dsn]: telling senders what is wrong with their mail, if the access map says DSN, and recognising bounces of that."""
 
     sender: str = option("", "the author of these notices; empty is postmaster at our MTA's name", check=_address)
     every: float = option(86400.0, "a sender gets at most one notice in this time", parse=duration("d"), check=positive)

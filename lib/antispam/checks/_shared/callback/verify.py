@@ -1,4 +1,4 @@
-"""Call-back verification: which servers take mail for an address, which of them may be called, and what they say.
+"""Call-back verification: the servers that accept mail for an address, which of them may be called, and their answers.
 
 Whoever sends mail chooses the domain, and with it the addresses that we connect to. So none is called that is not a public
 one: not this machine, not the inside of a network, however the DNS dresses it up. A name is looked up once, and what was
@@ -64,7 +64,7 @@ def is_this_machine(address: IPAddress) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reach:
-    """Whom we may call.
+    """Which servers may be called.
 
     ours      our own hosts, by the configuration
     also      networks that are called although they are not public, or ours

@@ -1,1 +1,1 @@
-"""The private keys that sign: opendkim's tables of them, making, publishing, checking and rotating them."""
+"""Private keys for signing: opendkim's tables, and creating, publishing, checking and rotating keys."""

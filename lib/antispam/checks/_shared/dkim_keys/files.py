@@ -1,4 +1,4 @@
-"""Making private keys, and files that are complete or not there at all."""
+"""Creating private keys, and writing files atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the public keys of signatures and seals come from."""
+"""Look-ups of the public keys of signatures and seals."""
 
 from __future__ import annotations
 

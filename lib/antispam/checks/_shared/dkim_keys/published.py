@@ -1,4 +1,4 @@
-"""The TXT record of a key: how it is written into a zone, and whether the name servers have it."""
+"""The TXT record of a key: its form in a zone file, and whether the name servers have it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Published:
-    """How a key is published at `name`; `detail` says in words what is wrong, or what else one should know."""
+    """How a key is published at `name`; `detail` says in words what is wrong, or another remark."""
 
     name: str
     state: State

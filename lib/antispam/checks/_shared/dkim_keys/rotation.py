@@ -1,4 +1,4 @@
-"""How a key takes another one's place without a message that can't be verified: publish, wait, sign, retire.
+"""Key rotation without unverifiable messages: publish, wait, sign, retire.
 
 A key signs only after the name servers have shown its record for a while, and its record stays after it signs no more for as
 long as mail may lie in queues. This module is the state machine, without files, DNS or a clock; folder.py keeps the states.
@@ -52,7 +52,7 @@ class Step:
 
 
 class RotationError(ValueError):
-    """What was asked for does not fit the states; the text says why."""
+    """The request does not fit the states; the text says why."""
 
 
 def begin(keys: Iterable[Key], algorithm: Algorithm, selector: str, now: float) -> tuple[Key, ...]:

@@ -1,1 +1,1 @@
-"""Lists in the DNS: which ones, about what they are asked, and what they said."""
+"""Lists in the DNS: which lists, the questions to them, and their answers."""

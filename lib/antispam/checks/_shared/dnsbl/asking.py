@@ -1,4 +1,4 @@
-"""Asking the lists, all at once: which questions a message costs, and what came of them."""
+"""Asking all lists at once: the questions about a message, and the answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
-    """What all lists said of a message.
+    """What all lists said about a message.
 
     listed   subjects that a list has
     blocked  the names of lists that don't serve us

@@ -1,4 +1,4 @@
-"""What of a message lists are asked about: addresses, domains and mailboxes, each in the form in which it is asked for."""
+"""The parts of a message that lists are asked about: addresses, domains and mailboxes, in the form of the question."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def client_subjects(address: IPAddress | None) -> Iterator[Subject]:
 
 
 class Wanted(NamedTuple):
-    """What somebody wants to know.
+    """Which subjects are wanted.
 
     about    the kinds of subjects
     hashes   in which forms mailboxes are wanted

@@ -1,1 +1,1 @@
-"""Reputation in the journey: whom to ask about, what follows, and what the outcome of a message says of its sender."""
+"""Reputation in the journey: which domain to ask about, what follows, and what the outcome of a message says about it."""

@@ -1,4 +1,4 @@
-"""Asks what a domain is known for."""
+"""Asking for the reputation of a domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[gossip]: whom to ask, whom to answer, and what follows from a reputation."""
+"""[gossip]: peers, access, and what follows from a reputation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reputation means for a message, and how a sender is told."""
+"""The verdict that follows from a reputation, and the reply to the sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a message says something of its sender."""
+"""Votes: what the outcome of a message says about its sender."""
 
 from __future__ import annotations
 

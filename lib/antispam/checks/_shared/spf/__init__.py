@@ -1,1 +1,1 @@
-"""SPF where two rows of the journey need it: at MAIL FROM and at the end of the message."""
+"""The parts of SPF that two rows of the journey share: at MAIL FROM and at the end of the message."""

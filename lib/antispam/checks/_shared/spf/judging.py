@@ -1,4 +1,4 @@
-"""What follows from what SPF found: by the access map first, by [spf] where that is silent."""
+"""The verdict that follows from an SPF result: from the access map first, otherwise from [spf]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an SPF result is called in the log, and what its sender is told."""
+"""The texts of an SPF result for the log and for the sender."""
 
 from __future__ import annotations
 

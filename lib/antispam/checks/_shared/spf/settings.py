@@ -1,4 +1,4 @@
-"""[spf]: what is asked of SPF, and what follows from the answer."""
+"""[spf]: how SPF is checked, and what follows."""
 
 from __future__ import annotations
 

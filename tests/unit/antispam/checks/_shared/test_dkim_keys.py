@@ -420,7 +420,7 @@ def test_a_folder_that_is_not_there_is_told_by_its_name(shell: Shell) -> None:
     made = shell.run("keygen", "example.com", "s", str(folder / "k.private"))
     assert (made.exit_code, made.output) == (1, f"Error: {folder} cannot be written to: No such file or directory\n")
     turned = shell.run("rotate", "example.com", "--start", "rsa", "--folder", str(folder))
-    assert (turned.exit_code, turned.output.partition(";")[0]) == (1, f"Error: {folder}: there is no such folder")
+    assert (turned.exit_code, turned.output.partition(";")[0]) == (1, f"Error: {folder}: no such folder")
 
 
 @pytest.mark.parametrize(("words", "status"), [((), 0), (("example.com",), 1)])
