@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from antispam.checks import score
 from antispam.learning.settings import DspamSettings
@@ -137,3 +139,24 @@ def test_even_odds_say_nothing():
 
 def test_an_opinion_that_is_only_logged_counts_nothing():
     assert learned(0.9999, config="mode = log").tests == ()
+
+
+HITS = st.builds(
+    Hit, st.sampled_from(["A", "B", "V", "UNKNOWN"]), st.text(max_size=400), st.none() | st.floats(-99, 99)
+)
+CHANGES = st.dictionaries(st.sampled_from(["A", "B", "V"]), st.floats(-100, 100))
+
+
+@given(st.lists(HITS, max_size=20), CHANGES)
+def test_whatever_is_met_counts_once_and_adds_up(hits, changes):
+    tests = counted(hits, TESTS, changes)
+    names = [one.test for one in tests]
+    assert sorted(names) == sorted({hit.test for hit in hits})
+    assert [abs(one.points) for one in tests] == sorted((abs(one.points) for one in tests), reverse=True)
+    assert total(tests) == pytest.approx(sum(one.points for one in tests), abs=0.06)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_surer_the_dictionary_is_the_more_it_counts(one, other):
+    low, high = sorted((one, other))
+    assert TABLE["BAYES_HAM"].points <= score.points_of(low) <= score.points_of(high) <= TABLE["BAYES_SPAM"].points
