@@ -26,6 +26,7 @@ from antispam.mail.learned_evidence import OpinionFinding
 from antispam.mail.message import Message, Recipient
 from antispam.mail.score import Hit
 from antispam.mail.score_table import TABLE
+from antispam.mail.shown import shown
 from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.fingerprints import Kind, Marks, Near, name_mark, near
 from antispam.protocols.mailboxes import identity
@@ -112,7 +113,7 @@ def afterwards(finding: Finding, message: Message, services: Services) -> None:
         allowed = services.settings[DspamSettings].report_rate
         if rates.use(services.store, "fingerprints of a honeypot", 1, now, PERIOD, deadline) <= allowed:
             reporter = Fingerprinter(services.store, services.settings[Settings], HONEYPOT, now)
-            reporter.spam_of(marks_of_message(message, key), identity(message.raw()), deadline)
+            reporter.spam_of(shown(message), identity(message.raw()), deadline)
         return
     if not finding.partly or any(one.kind is not Kind.LINK for one in finding.near) or _is_kept(message):
         return

@@ -6,6 +6,7 @@ Reports come from users (by forwarding), from honeypots, and from the administra
 from __future__ import annotations
 
 import email.utils
+import re
 import weakref
 
 from antispam.deadline import Deadline
@@ -23,6 +24,8 @@ from antispam.store.fingerprint_filter import MarkFilter
 SECRET = "fingerprints"
 HONEYPOT = "honeypot"
 ADMINISTRATOR = "administrator"
+_LIST_FIELDS = ("List-Unsubscribe", "List-Subscribe", "List-Help", "List-Post", "List-Archive", "List-Owner")
+_ANGLES = re.compile(r"<([^<>]{1,500})>")
 _keys: weakref.WeakKeyDictionary[Store, bytes] = weakref.WeakKeyDictionary()
 _filters: weakref.WeakKeyDictionary[Store, MarkFilter] = weakref.WeakKeyDictionary()
 
@@ -72,6 +75,16 @@ def marks_of(seen: Shown, key: bytes) -> Marks:
     return marking.marks(seen.text()[-1], seen.unquoted, seen.links(), seen.digests(), key)
 
 
+def marks_of_report(seen: Shown, key: bytes) -> Marks:
+    """The same of a message that is reported as spam, without the links that its List fields (RFC 2369) name: a list that let
+    spam through writes them under its honest messages as well."""
+    listed = {
+        marking.normal_link(link) for field in _LIST_FIELDS for link in _ANGLES.findall(" ".join(seen.header(field)))
+    }
+    links = [link for link in seen.links() if marking.normal_link(link) not in listed]
+    return marking.marks(seen.text()[-1], seen.unquoted, links, seen.digests(), key)
+
+
 def marks_of_message(message: Message, key: bytes) -> Marks:
     """The same, made once for each message."""
     known = message.memo.get(SECRET)
@@ -80,11 +93,11 @@ def marks_of_message(message: Message, key: bytes) -> Marks:
     return known
 
 
-def _marks_of_octets(raw: bytes, key: bytes) -> Marks:
+def _shown(raw: bytes) -> Shown:
     headers, content = split_message(raw)
     body = Body(MAX_MESSAGE)
     body.write(content)
-    return marks_of(Shown(Message("", "", 0.0, body, headers=headers)), key)
+    return Shown(Message("", "", 0.0, body, headers=headers))
 
 
 def date_of(raw: bytes, now: float) -> float:
@@ -110,12 +123,12 @@ class Fingerprinter:
 
     def spam(self, raw: bytes, deadline: Deadline | None = None) -> bool:
         """Whether it was new."""
-        key = key_of(self._store, self._now, deadline)
-        return self.spam_of(_marks_of_octets(raw, key), identity(raw), deadline)
+        return self.spam_of(_shown(raw), identity(raw), deadline)
 
-    def spam_of(self, marks: Marks, name: str, deadline: Deadline | None = None) -> bool:
-        """The same of a message whose marks are known; `name` is what it is recognised by."""
+    def spam_of(self, seen: Shown, name: str, deadline: Deadline | None = None) -> bool:
+        """The same of a message that was read; `name` is what it is recognised by."""
         key = key_of(self._store, self._now, deadline)
+        marks = marks_of_report(seen, key)
         if not marks:
             return False
         stored.without(self._store, marking.name_mark(name, key), deadline)
@@ -137,7 +150,7 @@ class Fingerprinter:
         """The message is honest: this reporter's reports of it and of its copies are taken back, and what it says is common
         from now on; with a weight of 1, once others say so, too. Returns how many reports were taken back."""
         key = key_of(self._store, self._now, deadline)
-        marks = _marks_of_octets(raw, key)
+        marks = marks_of(_shown(raw), key)
         who = marking.name_mark(self._reporter, key)
         possible = filter_of(self._store).possible(marks.texts, deadline)
         found = stored.matching(self._store, possible, self._now, stored.TAUGHT, deadline)

@@ -25,8 +25,8 @@ HAM = 32  # marks of an honest text that are remembered
 LINKS = 30
 FILES = 20
 NEAR = 0.5  # of a reported text must be in a message
-_LEAST = 12  # shingles that make a text: of shorter ones there are too many that say the same
-_LEAST_COMMON = 5  # marks that must be found
+_LEAST = 16  # shingles that make a text: of shorter ones there are too many that say the same
+_LEAST_COMMON = 7  # marks that must be found
 _WORDS = 8000
 _ALL = (1 << 63) - 1
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
@@ -34,6 +34,7 @@ _WORD = re.compile(r"\b[^\W\d]+\b")  # no part of one with digits
 _DIGITS = re.compile(r"\d+")
 _LINK = re.compile(r"(?:(https?):)?/{0,3}([^/?#\\]{1,300})([^?#]{0,400})", re.IGNORECASE)
 _TOKEN = re.compile(r"(?=.*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z])).{8,}|.{40,}")
+_SHARES = ((0.5, 1.0), (0.2, 0.8), (0.05, 0.6), (0.0, 0.3))
 _VOICES = {0: 0.0, 1: 0.25, 2: 0.6}
 
 
@@ -170,7 +171,7 @@ class Near:
     similarity  of the reported text, how much is in this message; of this message's links, how many were reported
     share       how much of this message's text that is
     quoted      it stands in quoted lines only
-    voices      how many people reported it; the administrator counts as three
+    voices      how many people reported it; the administrator counts as three, except for links
     """
 
     kind: Kind
@@ -192,7 +193,7 @@ class Near:
         if self.kind is Kind.FILE:
             return weight
         weight *= min(1.0, 0.5 + (self.similarity - NEAR) / 0.7)
-        weight *= 1.0 if self.share >= 0.5 else 0.8 if self.share >= 0.2 else 0.6
+        weight *= next(worth for least, worth in _SHARES if self.share >= least)
         return weight * (0.4 if self.quoted else 1.0)
 
 
@@ -241,7 +242,8 @@ def _near_links(own: Marks, found: Sequence[Stored]) -> Near | None:
     if not by_mark:
         return None
     similarity = round(len(by_mark) / max(1, len(own.links)), 3)
-    return Near(Kind.LINK, similarity, voices=max(map(_voices, by_mark.values())))
+    # Nobody looks at each link of a mailbox that is trained: some are in the footers of lists, and lead to honest sites.
+    return Near(Kind.LINK, similarity, voices=max(len({one.reporter for one in ones}) for ones in by_mark.values()))
 
 
 def _near_files(found: Sequence[Stored]) -> Near | None:

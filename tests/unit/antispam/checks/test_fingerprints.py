@@ -131,6 +131,14 @@ def test_what_several_proved_senders_write_in_delivered_mail_becomes_common(stor
     assert looked(store, letter(f"{words(20, 200)} {footer}{LINK}")) is None
 
 
+def test_the_footer_of_a_list_that_let_spam_through_is_no_mark_of_spam(store):
+    footer = "\r\nhttp://lists.example/mailman/listinfo/fans\r\n"
+    spam = f"List-Unsubscribe: <http://www.lists.example/mailman/listinfo/fans>, <mailto:x@lists.example>\r\n{SPAM}"
+    said(store).spam(spam.replace(SPAM, f"\r\n{SPAM}{footer}{LINK}").encode())
+    assert points(looked(store, letter(f"{words(4)}{footer}"))) == {}
+    assert points(looked(store, letter(f"{words(4)}{LINK}"))) == {"FINGERPRINT_LINK": 0.62}
+
+
 def test_copies_of_spam_make_nothing_common_however_often_they_are_delivered(store):
     said(store).spam(raw(SPAM))
     for number in range(6):

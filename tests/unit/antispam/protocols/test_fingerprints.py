@@ -75,7 +75,7 @@ def test_another_text_of_the_same_words_is_no_copy():
     assert compared(marks(words(150, 2)), marks(SPAM)) == {}
 
 
-@pytest.mark.parametrize("times", [1, 3, 10, 30])
+@pytest.mark.parametrize("times", [1, 3, 10, 20])  # of a message 40,000 octets of text are read
 @pytest.mark.parametrize("before", [True, False])
 def test_honest_text_around_it_does_not_hide_spam(times, before):
     """Containment, not resemblance: the padding may be many times as long."""
