@@ -6,6 +6,7 @@ The row of stored_message has the first piece. Without that row the other pieces
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from antispam.store.engine import Store
 from antispam.store.schema import stored_message, stored_piece
 
 PIECE = 1 << 20  # octets
+_SWEPT = 50  # pieces, small ones at the end of messages most of them
 
 
 def write(connection: sa.Connection, ref: str, stored_at: float, raw: bytes, *, again: bool = False) -> None:
@@ -53,17 +55,19 @@ def delete(connection: sa.Connection, refs: Sequence[str]) -> None:
 
 
 def sweep(store: Store) -> bool:
-    """Delete one piece that is nobody's; false where there is none. Raises StoreError."""
-    theirs = sa.exists().where(stored_message.c.ref == stored_piece.c.ref)
-    key = (stored_piece.c.ref, stored_piece.c.number)
+    """Delete some pieces that are nobody's, of less than twice PIECE octets together; false where there is none. Raises
+    StoreError."""
+    table = stored_piece
+    theirs = sa.exists().where(stored_message.c.ref == table.c.ref)
+    query = sa.select(table.c.ref, table.c.number, sa.func.length(table.c.content)).where(~theirs)
     with store.read() as connection:
-        found = connection.execute(sa.select(*key).where(~theirs).order_by(*key).limit(1)).one_or_none()
-    if found is None:
+        found = connection.execute(query.order_by(table.c.ref, table.c.number).limit(_SWEPT)).all()
+    if not found:
         return False
+    octets = itertools.accumulate(size for *_, size in found)
+    going = [(ref, number) for (ref, number, _), before in zip(found, (0, *octets), strict=False) if before < PIECE]
     with store.write() as connection:
-        connection.execute(
-            sa.delete(stored_piece).where(
-                stored_piece.c.ref == found.ref, stored_piece.c.number == found.number, ~theirs
-            )
-        )
+        for ref, number in going:
+            mine = sa.and_(table.c.ref == ref, table.c.number == number)
+            connection.execute(sa.delete(table).where(mine, ~theirs))
     return True
