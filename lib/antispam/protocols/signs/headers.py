@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from antispam.protocols.signs import programs, trace
 from antispam.protocols.signs.sign import Sign, shown
-from antispam.protocols.signs.trace import Fields
+from antispam.protocols.signs.trace import Fields, first
 
 _UNDISCLOSED = re.compile(
     r"undisclosed|(?:recipients?|list suppressed|unlisted)[^@]{0,40}:\s*;|^[\"']?recipients?[\"']?\s*(?:<>|:;)?$",
@@ -36,19 +36,14 @@ _LISTED = 5  # recipients from which on their order says something
 def signs(fields: Fields, subject: str, ours: frozenset[str] = frozenset()) -> Iterator[Sign]:
     """The signs of one header. `subject` is decoded; `ours` are the names of our own mail servers. The trace may begin with the
     field that our MTA will write."""
-    author = _bare(_first(fields, b"from")).rpartition("@")[2]
+    author = _bare(first(fields, b"from")).rpartition("@")[2]
     yield from _of_recipients(fields)
     yield from _of_subject(subject[:_MAX_SUBJECT].strip(), fields.get(b"subject", ()))
-    yield from _of_date(_first(fields, b"date"))
+    yield from _of_date(first(fields, b"date"))
     yield from _of_from(fields)
     yield from _of_importance(fields)
     yield from programs.signs(fields, author)
     yield from trace.signs(fields, author, ours)
-
-
-def _first(fields: Fields, name: bytes) -> str:
-    found = fields.get(name)
-    return " ".join(found[0][:2000].decode("utf-8", "replace").split()) if found else ""
 
 
 def _bare(text: str) -> str:
@@ -57,19 +52,19 @@ def _bare(text: str) -> str:
 
 
 def _of_recipients(fields: Fields) -> Iterator[Sign]:
-    to, copied = _first(fields, b"to"), _first(fields, b"cc")
+    to, copied = first(fields, b"to"), first(fields, b"cc")
     if not to and not copied:
         yield Sign("MISSING_TO", "nobody stands in To or Cc")
     elif _UNDISCLOSED.search(to):
         yield Sign("UNDISCLOSED_RECIPIENTS", f"the recipients are not told: {shown(to)}")
     elif "@" not in to and not copied:
         yield Sign("TO_NO_ADDRESS", f"To has no address: {shown(to)}")
-    author = _bare(_first(fields, b"from"))
+    author = _bare(first(fields, b"from"))
     if author and author == _bare(to):
         yield Sign("TO_IS_FROM", f"author and recipient are the same, {shown(author)}")
     names = [one.lower() for name in (b"to", b"cc") for one in _locals(fields, name)]
     if len(set(names)) >= _LISTED:
-        alike = sum(first[:3] == second[:3] for first, second in pairwise(names))
+        alike = sum(one[:3] == other[:3] for one, other in pairwise(names))
         if names == sorted(names) or alike > 0.6 * len(names):
             yield Sign("SORTED_RECIPS", f"its recipients come from a sorted list: {shown(', '.join(names[:4]))}")
 
@@ -119,7 +114,7 @@ def _of_date(date: str) -> Iterator[Sign]:
 
 
 def _of_from(fields: Fields) -> Iterator[Sign]:
-    text = _first(fields, b"from")
+    text = first(fields, b"from")
     if _MISSPACED.search(text):
         evidence = f"the address in From has blanks, or its name an end that no name has: {shown(text)}"
         yield Sign("FROM_MISSPACED", evidence)
@@ -132,7 +127,7 @@ def _of_from(fields: Fields) -> Iterator[Sign]:
 
 
 def _of_importance(fields: Fields) -> Iterator[Sign]:
-    if _first(fields, b"x-priority")[:1] in ("1", "2"):
+    if first(fields, b"x-priority")[:1] in ("1", "2"):
         yield Sign("HIGH_PRIORITY", "it calls itself urgent")
-    elif _first(fields, b"importance").lower() == "high":
+    elif first(fields, b"importance").lower() == "high":
         yield Sign("HIGH_PRIORITY", "it calls itself important")

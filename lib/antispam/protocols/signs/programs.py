@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from antispam.protocols.signs.sign import Sign, shown
-from antispam.protocols.signs.trace import Fields, hops, related
+from antispam.protocols.signs.trace import Fields, first, hops, related
 
 _IDENTIFIER = re.compile(r"<?([^<>@]{0,300})@([^<>@]{0,200})>?")
 _DOLLARS = re.compile(r"[0-9a-f]{4,14}\$[0-9a-f]{7,9}\$[0-9a-f]{7,9}", re.IGNORECASE)
@@ -32,19 +32,14 @@ _OF_LISTS = frozenset({b"list-id", b"sender", b"mailing-list", b"x-mailing-list"
 
 def signs(fields: Fields, author: str) -> Iterator[Sign]:
     """The signs of the program and of the Message-ID. `author` is the domain in From, "" where there is not one."""
-    identifier = _first(fields, b"message-id")
+    identifier = first(fields, b"message-id")
     found = _IDENTIFIER.fullmatch(identifier)
     left, domain = (found[1], found[2].lower()) if found else ("", "")
     if found:
         yield from _of_identifier(identifier, left, domain, fields, author)
-    mailer = next((text for name in _MAILERS if (text := _first(fields, name))), "")
+    mailer = next((text for name in _MAILERS if (text := first(fields, name))), "")
     if mailer:
         yield from _of_mailer(mailer, left, fields)
-
-
-def _first(fields: Fields, name: bytes) -> str:
-    found = fields.get(name)
-    return " ".join(found[0][:2000].decode("utf-8", "replace").split()) if found else ""
 
 
 def _of_identifier(identifier: str, left: str, domain: str, fields: Fields, author: str) -> Iterator[Sign]:
@@ -64,8 +59,8 @@ def _by_receiver(domain: str, fields: Fields, author: str) -> bool:
     inside = [hop for hop in hops(fields) if related(hop.by, domain)]
     if not inside or related(author, domain):
         return False
-    first = inside[-1]  # the oldest
-    return not first.submitted and "." in first.sender and not related(first.sender, domain)
+    oldest = inside[-1]
+    return not oldest.submitted and "." in oldest.sender and not related(oldest.sender, domain)
 
 
 def _of_mailer(mailer: str, left: str, fields: Fields) -> Iterator[Sign]:

@@ -45,6 +45,12 @@ class Hop(NamedTuple):
     submitted: bool
 
 
+def first(fields: Fields, name: bytes) -> str:
+    """The value of the first field of a name, unfolded and cut; "" without one."""
+    found = fields.get(name)
+    return " ".join(found[0][:2000].decode("utf-8", "replace").split()) if found else ""
+
+
 def texts(fields: Fields) -> list[str]:
     """The Received fields, unfolded, the newest first."""
     found = fields.get(b"received", ())[:_MOST_HOPS]

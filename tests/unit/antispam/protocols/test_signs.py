@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.mail.score_table import TABLE
+from antispam.net.addresses import parse_mailbox
 from antispam.protocols import signs
-from antispam.protocols.signs import phrases
+from antispam.protocols.signs import content, headers, people, phrases
 from antispam.protocols.signs.lists import Brands, brands, lines
+from antispam.protocols.signs.people import Identity
 from antispam.protocols.signs.phrases import Phrases
 from antispam.protocols.signs.words import words_of
+from dspam.reading import read
 
 FOLDER = Path(signs.__file__).parent
 
@@ -93,3 +97,31 @@ def test_lists_have_no_line_twice():
     for name in ("brands.txt", "phrases.txt"):
         found = [line for line in lines(name) if not line.startswith("[")]
         assert len(found) == len(set(found))
+
+
+TEXTS = st.one_of(st.text(max_size=200), st.sampled_from(["=?utf-8?q?=00?=", "a@b@c", "<>", "x" * 9000, "\u200b" * 99]))
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_no_author_raises(name, subject, address):
+    author = parse_mailbox(address)
+    who = Identity(author, name, subject, (author,), frozenset({"example.org"}), frozenset({address.lower()}))
+    assert all(one.evidence.isprintable() for one in people.signs(who, brands()))
+
+
+@given(st.binary(max_size=500), TEXTS, TEXTS)
+def test_no_message_raises(raw, subject, name):
+    document = read(b"Content-Type: text/html\r\n\r\n" + raw)
+    assert all(one.evidence.isprintable() for one in content.signs(document, subject, name))
+
+
+@pytest.mark.parametrize("text", ["a.", "a@", "< ", " \t", "$9", "V I ", "www.a.", "paypal ", "\u0430a", "recipients:"])
+def test_long_fields_take_no_time(text):
+    long = text * 5_000
+    fields = {
+        name: [long.encode()] * 40 for name in (b"from", b"to", b"subject", b"received", b"message-id", b"x-mailer")
+    }
+    started = time.process_time()
+    list(headers.signs(fields, long[:10_000], frozenset({"mx.example.com"})))
+    list(people.signs(Identity(parse_mailbox("a@b.example"), long[:10_000], long[:10_000]), brands()))
+    assert time.process_time() - started < 1
