@@ -1,4 +1,4 @@
-"""What a worker concluded and may take for granted again, for a while."""
+"""A cache of conclusions that a worker may use again for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The references by which people and logs name a connection or a message."""
+"""References that identify a connection or a message in logs and replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that travel with the program: in a checkout they stand at its top, in an installed wheel inside this package."""
+"""Files shipped with the program: at the top of a checkout, or inside this package in a wheel."""
 
 from __future__ import annotations
 

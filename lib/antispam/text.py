@@ -1,4 +1,4 @@
-"""Text that came off the wire, made safe for the place where it will be read."""
+"""Making text from the wire safe for the place where it will be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer to a report: a short mail that says what became of it, as a pure function of what is known.
+"""The answer to a report: a short mail that says what became of it; a pure function.
 
 It goes to whoever is known to have sent the report, and repeats nothing of it but the subjects of the reported messages,
 shortened and without anything that could pretend to be our text. RFC 3834 says how an automatic answer has to look, and

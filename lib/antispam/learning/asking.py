@@ -1,4 +1,4 @@
-"""Who answers for whom: a user's own dictionary and one that lends to it, joined; for everybody else the lending one."""
+"""Which dictionary answers for which user: their own combined with a lending one, or only the lending one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Answer(NamedTuple):
 
 
 class Asking:
-    """The opinions of one message. Each dictionary is asked once, for however many users.
+    """The opinions of one message. Each dictionary is asked once, whatever the number of users.
 
     author  the key of the message's author; None without one
     tests   keys of the tests of the score that it meets

@@ -1,4 +1,4 @@
-"""How a message looks to the filter."""
+"""A message as the learning filter sees it."""
 
 from __future__ import annotations
 

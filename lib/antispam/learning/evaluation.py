@@ -1,4 +1,4 @@
-"""`evaluate`: how well the filter would have done on mail of which somebody knows what it is.
+"""`evaluate`: measures how well the filter classifies labelled mail.
 
 The mail is read in the index's order, as it would have arrived: each message is classified first and taught afterwards.
 """
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclasses.dataclass(slots=True)
 class Run:
-    """What came out, and the seconds spent."""
+    """The results, and the seconds spent."""
 
     judged: list[Judged] = dataclasses.field(default_factory=list)
     classifying: float = 0.0

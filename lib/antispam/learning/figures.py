@@ -1,4 +1,4 @@
-"""How well a filter classified: the figures of the TREC spam track (Cormack and Lynam, 2005)."""
+"""Measures of classification: the figures of the TREC spam track (Cormack and Lynam, 2005)."""
 
 from __future__ import annotations
 

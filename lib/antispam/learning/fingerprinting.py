@@ -1,4 +1,4 @@
-"""Fingerprints from what people say: spam leaves marks by which its near copies are known, honest mail takes them away.
+"""Fingerprints from reports: spam leaves marks that identify near copies, and honest mail removes them.
 
 Reports come from users (by forwarding), from honeypots, and from the administrator (`bms train`).
 """
@@ -110,7 +110,7 @@ def date_of(raw: bytes, now: float) -> float:
 
 
 class Fingerprinter:
-    """Takes down what one reporter says. What the database can't do raises StoreError.
+    """Records the reports of one reporter. What the database can't do raises StoreError.
 
     reporter  the user, HONEYPOT, or ADMINISTRATOR, whose word counts as that of three
     """

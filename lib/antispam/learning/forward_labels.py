@@ -1,4 +1,4 @@
-"""How mail clients, in their languages, mark a message that was forwarded in the text of another: data, no code."""
+"""The marks of mail clients, in many languages, for a message forwarded in the text of another: data, no code."""
 
 from __future__ import annotations
 

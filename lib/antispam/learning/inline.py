@@ -1,4 +1,4 @@
-"""Mail that a client put into the text of another mail to forward it: found, and made a message again.
+"""Messages forwarded in the text of another mail: found, and made into messages again.
 
     ---------- Forwarded message ---------        a marker, in many wordings, or none (Outlook)
     From: Ann <ann@example.org>                   the block: labels in the language of the client

@@ -1,4 +1,4 @@
-"""Whose mail it is, and what that user wants: the address map of the configuration, and preferences of the store."""
+"""Users and their preferences: the addresses of the configuration, and the preferences of the store."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Addresses:
 
 
 class People:
-    """One a worker; safe from any thread.
+    """The users of a worker; safe from any thread.
 
     clock  seconds that never run backwards
     """

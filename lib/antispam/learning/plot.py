@@ -1,4 +1,4 @@
-"""The two pictures of an evaluation: where the threshold could be, and how fast the filter learned."""
+"""The plots of an evaluation: possible thresholds, and the speed of learning."""
 
 from __future__ import annotations
 

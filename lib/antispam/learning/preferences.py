@@ -1,4 +1,4 @@
-"""What users, their groups and the site may have otherwise than the configuration: which options, and how they resolve."""
+"""Preferences of users, groups and the site: which options they override, and their order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ S = TypeVar("S", DspamSettings, QuarantineSettings)
 
 
 class Preferable(NamedTuple):
-    """An option that a preference overrules: the settings class, and the option there."""
+    """An option that a preference overrides: the settings class, and the option there."""
 
     settings: type
     option: Option

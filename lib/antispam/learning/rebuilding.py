@@ -1,4 +1,4 @@
-"""A forwarded message that was found in a text, made a message again."""
+"""Rebuilding a message from the text in which it was forwarded."""
 
 from __future__ import annotations
 

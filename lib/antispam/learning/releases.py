@@ -1,4 +1,4 @@
-"""What the commands of the quarantine ask of the learning filter: what a release teaches, and how much a user may keep."""
+"""The learning filter for the quarantine commands: what a release teaches, and how much is kept for a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate`, under conditions that are less kind than a list of right labels: how much the filter loses by them.
+"""`evaluate` under unfavourable conditions, such as wrong labels: how much the filter loses.
 
 All runs are over the same messages, whose features are read once, and in memory; the arithmetic is that of the store.
 """
@@ -29,7 +29,7 @@ _DATE = re.compile(rb"^date:[ \t]*([^\n]{1,100})$", re.IGNORECASE | re.MULTILINE
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """A message of which it is known what it is: its features, and when it arrived, in seconds since 1970 (nan: unknown)."""
+    """A labelled message: its features, and when it arrived, in seconds since 1970 (nan: unknown)."""
 
     name: str
     is_spam: bool
@@ -39,7 +39,7 @@ class Known:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
-    """How the messages come and are taught.
+    """The order of the messages, and how they are taught.
 
     noise    percent of the lessons that have the wrong label
     delay    messages that arrive before a lesson is taught

@@ -19,14 +19,14 @@ DAY = 86400.0  # seconds
 
 
 class SignaturePlace(enum.StrEnum):
-    """Where a message carries the signature by which it is known again when it is forwarded."""
+    """Where a message carries its signature, which identifies it when it is forwarded."""
 
     MESSAGE = "message"  # in the header and in the text
     HEADERS = "headers"
 
 
 class TrainingMode(enum.StrEnum):
-    """From what the filter learns by itself; reports always teach."""
+    """What the filter learns by itself; reports always teach."""
 
     TOE = "toe"  # train on error: from reports only
     TEFT = "teft"  # train everything: from each message as it was classified, until a report corrects it
@@ -71,7 +71,7 @@ def _one_line(text: str) -> str:
 
 @section("dspam")
 class DspamSettings(CheckSettings):
-    """[dspam]: the learning filter. It has no opinion until somebody has taught it: `bms train spam|ham PATH...`."""
+    """[dspam]: the learning filter. It has no opinion until it is trained: `bms train spam|ham PATH...`."""
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the store cannot answer: accept (unclassified), tempfail or reject"

@@ -34,7 +34,7 @@ class Score(NamedTuple):
 
 
 class Reasons(NamedTuple):
-    """What speaks for spam and for honest mail, strongest first, each in words and with its weight. All weights are logits
+    """The reasons for spam and for honest mail, strongest first, each in words and with its weight. All weights are logits
     and add up to that of the probability.
 
     others  what all features say that are not named

@@ -16,7 +16,7 @@ FOLD_EVERY = 1000  # messages
 
 @dataclasses.dataclass(slots=True)
 class Result:
-    """What a training run did."""
+    """The result of a training run."""
 
     learned: int = 0
     known: int = 0

@@ -1,4 +1,4 @@
-"""What the learning filter needs now and then, beside the mail: folding, forgetting, and a word when nobody teaches it."""
+"""Periodic tasks of the learning filter: folding, forgetting, and a warning if nobody trains it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a message is from: every mailbox that a reader could take for its author, and whether it is one of our users."""
+"""The authors of a message: every mailbox that a reader could take for its author, and whether our users sent it."""
 
 from __future__ import annotations
 

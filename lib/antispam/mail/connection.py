@@ -1,4 +1,4 @@
-"""What lasts as long as the SMTP session."""
+"""The data of an SMTP session."""
 
 from __future__ import annotations
 

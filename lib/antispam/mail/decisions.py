@@ -1,4 +1,4 @@
-"""What was decided about a message, by whom, and which of it holds."""
+"""The decisions about a message, by check, and which of them holds."""
 
 from __future__ import annotations
 

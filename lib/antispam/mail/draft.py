@@ -1,4 +1,4 @@
-"""The message as it will leave: checks edit a draft, and one place sends the differences to the MTA."""
+"""The message as it will leave: checks edit a draft, and the differences are sent to the MTA in one place."""
 
 from __future__ import annotations
 

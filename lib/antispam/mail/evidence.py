@@ -19,7 +19,7 @@ from antispam.protocols.spf import Result, SpfResult
 
 
 class ClientClass(enum.StrEnum):
-    """Who the client is to us."""
+    """The class of the client."""
 
     INTERNAL = "internal"  # internal_connect
     TRUSTED_RELAY = "trusted_relay"  # takes mail for us: its own address says nothing of the sender
@@ -28,7 +28,7 @@ class ClientClass(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConnectionFinding(Finding):
-    """What a connection is, found at connect.
+    """What is known about a client, found at connect.
 
     client   who the client is to us
     iprev    RFC 8601 section 2.7.3: "pass" where reverse and forward look-up agree, "fail", "temperror" or "permerror"
@@ -93,7 +93,7 @@ class SenderFault(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SenderDomainFinding(Finding):
-    """Whether the envelope sender fits its client, found at MAIL.
+    """Whether the client may use the envelope sender, found at MAIL.
 
     sender   the envelope sender
     ip       the client's address
@@ -109,7 +109,7 @@ class SenderDomainFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SenderListFinding(Finding):
-    """What our lists say of the envelope sender, found at MAIL: why it stands there, "" where it does not.
+    """What our lists say about the envelope sender, found at MAIL: the reason of its entry, "" without one.
 
     whitelisted  worth something for a sender whom SPF or DKIM prove only
     banned       of its domain
@@ -124,7 +124,7 @@ class SenderListFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DkimFinding(Finding):
-    """What each DKIM signature of the message is worth, found at the end of the message; empty where it is not signed.
+    """The result of each DKIM signature, found at the end of the message; empty if it is not signed.
 
     skipped  how many more signatures were not looked at, because of the cap
     author   the address in From, "" where there is not exactly one
@@ -248,7 +248,7 @@ class AuthFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnEnvelopeFinding(Finding):
-    """What the pass in the envelope is worth: the message's number, 0 where it is none of ours; its kind and reference."""
+    """Whether the pass in the envelope is valid: the message's number, 0 where it is none of ours; its kind and reference."""
 
     check: ClassVar[str] = "own_envelope"
     outbox_id: int = 0
@@ -258,7 +258,7 @@ class OwnEnvelopeFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnMailFinding(Finding):
-    """What the pass is worth that the message carries.
+    """Whether the pass in the message is valid.
 
     outbox_id   the number of the message in the outbox; 0 where the pass is not ours, or was used before
     kind        what the message is: "rest", "release", "original", "answer" or "dsn"
@@ -276,7 +276,7 @@ class OwnMailFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuthorFinding(Finding):
-    """Whether the authors in From may be used by who sent the message, found at its end.
+    """Whether the sender may use the authors in From, found at the end of the message.
 
     ours        an internal client or an authenticated sender sent it
     authors     those in From; of ours without From the envelope sender, which MTAs put there
@@ -332,7 +332,7 @@ class WordsFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReputationFinding(Finding):
-    """What the sender's domain is known for, found at MAIL.
+    """The reputation of the sender's domain, found at MAIL.
 
     domain      the domain
     how         how it was authenticated: "SPF", "GUESS", "HELO", "DKIM"; or the SPF result that proves nothing

@@ -1,4 +1,4 @@
-"""Pages that explain refusals to people who got one: which there are, what they say, and which one a reply points to."""
+"""Pages that explain refusals: their texts, and which page a reply links to."""
 
 from __future__ import annotations
 

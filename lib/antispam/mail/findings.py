@@ -1,4 +1,4 @@
-"""Evidence: small typed records that checks collect, that are stored with the message and can be decided again."""
+"""Evidence: small typed records that checks collect. They are stored with the message and can be decided again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The findings of the learning filter that other checks read, and those of who teaches it."""
+"""The findings of the learning filter that other checks read, and those about reports."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Reached(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpamFinding(Finding):
-    """What a message is to one recipient, found at its end.
+    """The classification of a message for one recipient, found at its end.
 
     user          of the filter, "" for everybody else
     action        what this user wants done about spam
@@ -101,7 +101,7 @@ class SpamFinding(Finding):
 
 
 class Verb(enum.StrEnum):
-    """What a report says of the messages that it brings."""
+    """What a report says about its messages."""
 
     SPAM = "spam"
     HAM = "ham"

@@ -1,4 +1,4 @@
-"""What lasts from MAIL FROM to the end of the message, an abort or the next MAIL FROM."""
+"""The data of a mail transaction: from MAIL FROM to the end of the message, an abort or the next MAIL FROM."""
 
 from __future__ import annotations
 

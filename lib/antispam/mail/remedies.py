@@ -1,4 +1,4 @@
-"""What an administrator can have done about a fault. Every setting that decides about one uses these words."""
+"""The remedies for a fault that an administrator can choose. All settings use the same words."""
 
 from __future__ import annotations
 

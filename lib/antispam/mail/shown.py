@@ -1,4 +1,4 @@
-"""What of a message its reader sees: text, links, names of attachments; decoded as the learning filter decodes it.
+"""The parts of a message that readers see: text, links, names of attachments; decoded as by the learning filter.
 
 Bounded and made when it is asked for; several checks want it, so a message's is made once.
 """

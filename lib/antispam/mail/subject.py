@@ -1,4 +1,4 @@
-"""What a check is asked about, and what was decided about it so far."""
+"""The subject of a check, and the decisions about it so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be decided about a connection, a message or one recipient."""
+"""The verdicts about a connection, a message or a recipient."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Action(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Callback:
-    """Somebody wants the sender called back before the message is taken (checks/callback.py does it).
+    """A wish to call the sender back before the message is accepted (checks/callback.py does it).
 
     word  "CBV": ask whether the address exists; "DSN": and write to it what was found
     tag   what was found, as the access map names it: "spf-softfail"

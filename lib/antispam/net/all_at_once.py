@@ -1,4 +1,4 @@
-"""Asking a name server many questions in the time of one: all are sent before the first answer is awaited."""
+"""Parallel DNS queries: all questions are sent before the first answer is awaited."""
 
 from __future__ import annotations
 

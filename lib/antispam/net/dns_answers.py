@@ -1,4 +1,4 @@
-"""What the DNS says: questions, answers, and what is read out of a response."""
+"""DNS questions and answers, and parsing responses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class DNSTemporaryError(Exception):
 
 
 class Lookup(Protocol):
-    """What checks need of a resolver; tests script one."""
+    """The part of a resolver that checks need; tests script one."""
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """Raises DNSTemporaryError, and only that."""

@@ -1,4 +1,4 @@
-"""What this host is called."""
+"""The name of this host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name servers that are asked, and how."""
+"""The name servers, and their order."""
 
 from __future__ import annotations
 

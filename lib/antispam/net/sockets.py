@@ -1,4 +1,4 @@
-"""The socket on which an MTA finds a milter: how it is written, opened, protected and removed.
+"""The milter's socket: its notation, opening, protecting and removing it.
 
 The process that supervises opens it, not libmilter: libmilter has no say over mode and group, it replaces the
 socket of a living process without asking, and when a worker that is not root ends it unlinks the path
@@ -25,7 +25,7 @@ POSTFIX_STYLE = re.compile(r"(?P<host>\[[^]]*\]|[^:@\[\]]+):(?P<port>\w+)")
 
 
 class SocketSpecError(ValueError):
-    """The text does not name a milter socket; the message says what would."""
+    """The text does not name a milter socket; the message says what is expected."""
 
 
 class SocketUnavailable(OSError):
@@ -34,7 +34,7 @@ class SocketUnavailable(OSError):
 
 @dataclass(frozen=True, slots=True)
 class SocketSpec:
-    """Where the milter listens. `path` for AF_UNIX; `host` ("" = every address) and `port` for AF_INET, AF_INET6."""
+    """The address of the milter. `path` for AF_UNIX; `host` ("" = every address) and `port` for AF_INET, AF_INET6."""
 
     family: socket.AddressFamily
     path: str = ""

@@ -1,4 +1,4 @@
-"""One SMTP dialogue with a stranger's mail server that only asks whether it would take a bounce. No message is ever sent.
+"""An SMTP dialogue that asks a mail server whether it would accept a bounce. No message is ever sent.
 
 The other side is hostile: each reply has a bounded size, all of them together a deadline, and whatever is said that is no
 SMTP ends the dialogue.
@@ -27,7 +27,7 @@ _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
 
 
 class Outcome(enum.StrEnum):
-    """What is known of an address after asking for it."""
+    """What is known about an address after the dialogue."""
 
     OK = "ok"
     FAILED = "failed"  # it takes no bounces: no such mailbox, no such domain
@@ -51,11 +51,11 @@ class Verification:
 
 
 class Unreachable(Exception):
-    """This server can't be asked: it is down, silent, talks nonsense or refuses to talk. Another one may be."""
+    """This server cannot be asked: it is down, silent, talks nonsense or refuses to talk. Another server may answer."""
 
 
 class Wire(Protocol):
-    """What is needed of a connected socket."""
+    """The part of a connected socket that is needed."""
 
     def settimeout(self, value: float | None, /) -> None: ...
     def recv(self, size: int, /) -> bytes: ...

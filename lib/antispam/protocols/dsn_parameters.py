@@ -1,4 +1,4 @@
-"""What a client wants to hear of a delivery: the parameters of RFC 3461 at MAIL and RCPT, passed on and obeyed."""
+"""Delivery status parameters of MAIL and RCPT (RFC 3461), passed on and followed."""
 
 from __future__ import annotations
 

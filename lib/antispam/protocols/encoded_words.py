@@ -1,4 +1,4 @@
-"""Encoded words (RFC 2047) as mail programs show them, whatever is wrong with them."""
+"""Encoded words (RFC 2047) as mail programs show them, even if they are malformed."""
 
 from __future__ import annotations
 

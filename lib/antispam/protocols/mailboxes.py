@@ -1,4 +1,4 @@
-"""Messages out of whatever people keep mail in: mbox files, maildirs, folders of files, single files."""
+"""Reading messages from mbox files, maildirs, folders of files, and single files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
 class MailboxError(Exception):
-    """A path that can't be read as mail; its text says which and why."""
+    """A path that cannot be read as mail; the text says which and why."""
 
 
 class Stored(NamedTuple):

@@ -1,4 +1,4 @@
-"""The Message-IDs of our notices, by which a failure notice that comes back long afterwards is known to be about one.
+"""The Message-IDs of our notices, which identify late failure reports about them.
 
     <dsn.mfxg4q...sw.20774.k3v...q@mx.example.com>
 

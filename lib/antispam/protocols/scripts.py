@@ -1,4 +1,4 @@
-"""In which scripts a text is written."""
+"""The scripts of a text."""
 
 from __future__ import annotations
 

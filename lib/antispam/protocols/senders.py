@@ -1,4 +1,4 @@
-"""What stays the same in the envelope senders of one correspondent, whose senders differ from message to message."""
+"""The stable part of envelope senders that differ from message to message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of words and phrases to be found in a line of text that somebody wrote who does not want them to be found."""
+"""Lists of words and phrases to find in a line of hostile text."""
 
 from __future__ import annotations
 

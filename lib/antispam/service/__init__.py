@@ -1,1 +1,1 @@
-"""The running filter: the supervisor, its workers, and what they do beside the mail."""
+"""The running filter: the supervisor, its workers, and their background work."""

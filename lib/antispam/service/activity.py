@@ -1,4 +1,4 @@
-"""How busy a worker is, as the layer that hears libmilter's callbacks counts it."""
+"""The load of a worker, counted in libmilter's callbacks."""
 
 from __future__ import annotations
 

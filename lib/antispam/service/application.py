@@ -1,4 +1,4 @@
-"""Puts a program together from its journey and its settings."""
+"""Assembling a program from its journey and its settings."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def demand_known_tests(journey: Journey, settings: Settings) -> None:
 
 
 class Application:
-    """What one worker has: made after the fork, closed at its end. Sessions are made from it."""
+    """The objects of one worker: created after the fork, closed at its end. Sessions are made from it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The processes that a supervisor forks: generations of workers, the servers beside them, and the one that prepares."""
+"""The child processes of a supervisor: generations of workers, side servers, and the preparing process."""
 
 from __future__ import annotations
 

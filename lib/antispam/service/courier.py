@@ -1,4 +1,4 @@
-"""Takes the messages of the outbox to the MTA, one after the other, until each is taken or given up.
+"""The courier sends the messages of the outbox to the MTA until each is accepted or given up.
 
 A message is done once the MTA has said 250 and the store has noted it; between the two lies a moment in which a crash
 makes a second copy. Delivery is at least once, so that nothing is lost.
@@ -164,7 +164,7 @@ def _to(recipients: Sequence[str]) -> str:
 
 
 class NotWaiting(LookupError):
-    """There is no such message, or somebody is just sending it, or it was sent."""
+    """The message does not exist, is being sent, or was sent."""
 
 
 def send_now(

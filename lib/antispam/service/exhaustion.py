@@ -1,4 +1,4 @@
-"""What a worker can run out of, so that it takes connections and serves none: descriptors, memory, threads."""
+"""Resources that a worker can run out of while it still accepts connections: descriptors, memory, threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answering other nodes, in a process beside the workers or on its own."""
+"""The GOSSiP server, in a process beside the workers or alone."""
 
 from __future__ import annotations
 

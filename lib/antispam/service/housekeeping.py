@@ -1,4 +1,4 @@
-"""Forgets what is no longer needed, in small pieces beside the mail: no long lock, and nothing lost if it is cut off."""
+"""Housekeeping: deleting what is no longer needed, in small steps without long locks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAUSE = 0.2  # between two pieces: mail wants to write to the database, too
 
 
 class Housekeeper:
-    """Does all chores soon after the start and then each in its time, in a thread of its own, until close().
+    """Does all chores soon after the start and then at their intervals, in its own thread, until close().
 
     first  seconds before the first round: a worker that just started has better things to do
     clock  seconds that never run backwards

@@ -1,4 +1,4 @@
-"""Sends the log where the settings say, without ever waiting or raising: a log that can't be written costs lines, not mail.
+"""Log output that never blocks or raises: a log that cannot be written loses lines, not mail.
 
 No thread is needed for it, which the supervisor must not have. What can't be written now waits, and what does not fit among
 that is counted; the log says how much it was as soon as it can.

@@ -1,4 +1,4 @@
-"""Figures for a monitoring system: a file in Prometheus's text format, which node_exporter's textfile collector reads."""
+"""Metrics in a file in Prometheus's text format, for node_exporter's textfile collector."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class UserError(Exception):
-    """The user or group to run as cannot be taken."""
+    """The user or group to run as cannot be used."""
 
 
 def find_user(name: str) -> pwd.struct_passwd:

@@ -1,4 +1,4 @@
-"""How the supervisor hears signals: as bytes in a pipe, between two turns of its loop."""
+"""Signals for the supervisor, delivered as bytes in a pipe."""
 
 from __future__ import annotations
 

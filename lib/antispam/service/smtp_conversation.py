@@ -1,4 +1,4 @@
-"""One message over one SMTP conversation with our own MTA: every reply has its deadline and its size."""
+"""Sending messages to our own MTA over SMTP, with limits for the time and size of every reply."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BREAKS_LINE = re.compile(r"[\r\n\0]")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a try.
+    """The result of a try.
 
     taken      the recipients for whom the MTA took the message
     for_good   all others were refused for good, so that another try makes no sense
@@ -150,7 +150,7 @@ class _Conversation(smtplib.SMTP):
 
 
 class Carrier:
-    """Sends messages, several over one connection. It keeps nothing and knows nothing of the store."""
+    """Sends messages, several over one connection. It stores nothing and knows nothing about the store."""
 
     def __init__(self, settings: OutboxSettings) -> None:
         self._settings = settings

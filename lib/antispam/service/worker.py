@@ -37,7 +37,7 @@ STOP_SECONDS = 10.0
 
 
 class LowMilter(Protocol):
-    """What is needed of the `milter` module; register() has been called."""
+    """The part of the `milter` module that is needed; register() has been called."""
 
     def setconn(self, conn: str, /) -> object:
         """smfi_setconn"""

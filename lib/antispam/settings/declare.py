@@ -1,4 +1,4 @@
-"""How a module declares its settings: a frozen dataclass with a section and documented options."""
+"""Declaring settings: a frozen dataclass with a section and documented options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from antispam.settings.values import Reader, reader_for
 
 
 class Mode(enum.StrEnum):
-    """How far a check may go: not at all, only say in the log what it would do, or do it."""
+    """The mode of a check: off, log what it would do, or enforce."""
 
     OFF = "off"
     LOG = "log"

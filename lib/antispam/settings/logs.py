@@ -1,4 +1,4 @@
-"""Where the log goes."""
+"""The settings of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""[metrics]: where figures for a monitoring system go."""
+"""[metrics]: the file for a monitoring system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where and how the mail of the outbox is sent."""
+"""The settings of the outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the program itself: where it listens, what it may use, how long it may take."""
+"""Settings of the program itself: its socket, resources and time limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from antispam.settings.values import check_url, duration, mode_bits, positive, s
 
 
 class RejectAt(enum.StrEnum):
-    """When a refusal that was found at connect, HELO or MAIL is spoken."""
+    """When a refusal found at connect, HELO or MAIL is sent."""
 
     NOW = "now"  # at once: no whitelist and no SMTP AUTH can overrule it any more
     RCPT = "rcpt"
@@ -20,7 +20,7 @@ class RejectAt(enum.StrEnum):
 
 
 class ExceptionPolicy(enum.StrEnum):
-    """What the MTA hears of a step in which an exception was raised that nothing caught."""
+    """What the MTA is told after an uncaught exception."""
 
     CONTINUE = "continue"
     TEMPFAIL = "tempfail"

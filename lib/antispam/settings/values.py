@@ -1,4 +1,4 @@
-"""From the text of an option to its value. Each reader raises ValueError with a sentence that says what would be right."""
+"""Readers from the text of an option to its value. Each raises ValueError with a sentence that says what is expected."""
 
 from __future__ import annotations
 

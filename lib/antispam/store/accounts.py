@@ -1,4 +1,4 @@
-"""Who may log in to the console, and who is logged in."""
+"""The accounts and sessions of the console."""
 
 from __future__ import annotations
 

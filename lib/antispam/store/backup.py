@@ -1,4 +1,4 @@
-"""Copies of the whole store, made and put back while the filter runs.
+"""Backup and restore of the whole store while the filter runs.
 
 An SQLite file can't be copied by `cp`: what was committed lately is in a second file beside it. SQLite's own backup copies
 one state of the database, while others go on writing. Servers have programs of their own for it; here they are only named.
@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 class BackupError(Exception):
-    """The copy can't be made or used; the text says why."""
+    """The copy cannot be made or used; the text says why."""
 
 
 def of_server(url: sa.engine.URL, file: Path) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""What is known of senders who were called back, shared by all workers and nodes, and when each was last written to."""
+"""Results of callbacks, shared by all workers and nodes, and the time of the last notice to each sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections, transactions and what to do when the database is gone."""
+"""Connections, transactions, and handling a database that is gone."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _BATCH = 10  # rows between two looks at the clock
 
 
 class StoreError(Exception):
-    """The database can't be used right now (locked, full, gone). Expected: a check turns it into a finding's error."""
+    """The database cannot be used now (locked, full, gone). Expected: a check turns it into a finding's error."""
 
 
 class StoreBusy(StoreError):
-    """The database is well, but somebody else holds a lock or all connections: what is remembered can still be read."""
+    """The database works, but another process holds a lock or all connections are in use; reading is still possible."""
 
 
 class Breaker:

@@ -1,4 +1,4 @@
-"""The greylist's memory: one row a triplet, moved forward atomically whatever other workers and nodes do.
+"""The greylist: one row per triplet, updated atomically by all workers and nodes.
 
 A client that came back has a row of its own besides, with an empty recipient: `attempts` counts how often, `passed_at` is when
 it was counted last.
@@ -28,7 +28,7 @@ _REFRESH = 8  # the row of a known client is written when an eighth of the time 
 
 
 class State(enum.StrEnum):
-    """Where a triplet stands after an attempt."""
+    """The state of a triplet after an attempt."""
 
     NEW = "new"  # never seen, or forgotten
     EARLY = "early"  # back before the time was up
@@ -65,7 +65,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What is remembered of a triplet; times in seconds since the epoch."""
+    """What is known about a triplet; times in seconds since the epoch."""
 
     first_seen: float
     last_seen: float

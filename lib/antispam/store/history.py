@@ -1,4 +1,4 @@
-"""Writes down every transaction: what came, what was found, what was decided."""
+"""The history of all transactions: what came, what was found, what was decided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds messages in the history: by their reference, queue ID or Message-ID, and by the people who had to do with them."""
+"""Searching the history by reference, queue ID or Message-ID, and by the people involved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from antispam.store.schema import history, history_address
 
 
 class Role(enum.StrEnum):
-    """What somebody had to do with a message."""
+    """The role of a person in a message."""
 
     SENDER = "sender"  # of the envelope
     AUTHOR = "author"  # in From

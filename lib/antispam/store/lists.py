@@ -1,4 +1,4 @@
-"""Senders and clients that are remembered, for good or for ill: one row each, shared by all workers and nodes."""
+"""The lists of senders and clients: one row per entry, shared by all workers and nodes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry o
 
 
 class Kind(enum.StrEnum):
-    """What an entry is about, and what follows."""
+    """The list that an entry is in."""
 
     WHITELIST = "whitelist"  # an address to which our users write
     BLACKLIST = "blacklist"  # an address whose mail is refused
@@ -33,7 +33,7 @@ class Kind(enum.StrEnum):
 
 
 class BadName(ValueError):
-    """The name can't be an entry of that kind; the message says what would be."""
+    """The name cannot be an entry of that list; the message says what is expected."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

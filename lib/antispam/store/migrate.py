@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema; safe where several nodes start at once."""
+"""Migrating a database to the newest schema; safe if several nodes start at once."""
 
 from __future__ import annotations
 

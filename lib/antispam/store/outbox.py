@@ -1,4 +1,4 @@
-"""The mail that we send ourselves, kept until the MTA has taken it.
+"""The outbox: the filter's own mail, kept until the MTA has accepted it.
 
 A message is sent by whoever claims it: claiming moves the time of its next try ahead by a lease, in one conditional UPDATE, so
 that of several nodes one has it, and it is due again when a node dies with it. Until then `next_at` is the end of the lease,
@@ -28,7 +28,7 @@ _MAX_SENDER = 320
 
 
 class Kind(enum.StrEnum):
-    """What a message is."""
+    """The kind of a queued message."""
 
     REST = "rest"  # a message as some of its recipients want it, whom the others' copy could not serve
     RELEASE = "release"  # a message out of the quarantine
@@ -39,7 +39,7 @@ class Kind(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """Where a message stands."""
+    """The state of a queued message."""
 
     WAITING = "waiting"  # for its first or next try
     UNDER_WAY = "under way"  # being sent; or the node that did died, and it waits until the lease ends
@@ -49,7 +49,7 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """Something to be sent.
+    """A message to be sent.
 
     ref         of the message that it is about
     mail_from   the envelope sender; "" is the null reverse path
@@ -97,7 +97,7 @@ class Claimed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A message as a person wants to see it; times in seconds since the epoch. `content` is empty in lists."""
+    """A queued message as commands show it; times in seconds since the epoch. `content` is empty in lists."""
 
     id: int
     kind: str

@@ -1,4 +1,4 @@
-"""Messages that were given up: they stay for somebody to look at, but not for ever, and not without limit."""
+"""Deleting messages that were given up, by age and total size."""
 
 from __future__ import annotations
 

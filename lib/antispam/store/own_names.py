@@ -1,4 +1,4 @@
-"""The full names of our users, as they write them in From: who bears one of them elsewhere may pretend to be one of us."""
+"""The full names of our users, as in their From: an outsider with such a name may imitate them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON in a column, as small as it gets: in the rows of the history most is the same as in all others.
+"""Compressed JSON columns: the rows of the history have most of their text in common.
 
 Deflate with a preset dictionary (RFC 1950 section 2.2) of what such rows usually have, written in letters (base 85), so that
 the column is text as it ever was. A value begins with its version; what begins otherwise is plain JSON, of older rows.
@@ -189,7 +189,7 @@ def unpack(text: str) -> str:
 
 
 class PackedJson(sa.types.TypeDecorator[str]):
-    """Text that is packed on its way into the database, and unpacked on its way out."""
+    """Text that is compressed in the database."""
 
     impl = sa.Text
     cache_ok = True

@@ -1,4 +1,4 @@
-"""What users, their groups and the site want otherwise than the configuration has it."""
+"""Preferences of users, groups and the site that differ from the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from antispam.store.schema import preference, preference_group
 
 
 class Scope(enum.StrEnum):
-    """For whom a preference holds. A later one overrules an earlier one."""
+    """The scope of a preference. A later one overrides an earlier one."""
 
     SITE = "site"
     GROUP = "group"

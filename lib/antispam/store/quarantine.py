@@ -1,4 +1,4 @@
-"""Messages that are kept from their recipients until somebody has looked at them: one entry for each user concerned."""
+"""The quarantine: messages kept until somebody decides, with one entry for each user."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class BadName(ValueError):
 
 
 class NoEntry(LookupError):
-    """No entry is there under that reference and user."""
+    """There is no entry with that reference and user."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewEntry:
-    """What is kept from one user.
+    """A new entry of the quarantine, for one user.
 
     user        of the filter; if the recipient is none of its users, the address in lower case
     recipients  the addresses under which they would have got it
@@ -130,7 +130,7 @@ def checked_text(text: str) -> str:
 
 
 class State(enum.StrEnum):
-    """Where an entry stands."""
+    """The state of an entry."""
 
     KEPT = "kept"  # waits for somebody to look at it
     UNDER_WAY = "under way"  # its release is in the outbox
@@ -140,7 +140,7 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """What is kept from one user, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
+    """An entry of the quarantine, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
 
     number      of the row
     outbox_id   of the queued message that releases it, None where nobody did

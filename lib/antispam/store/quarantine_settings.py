@@ -1,4 +1,4 @@
-"""How long the quarantine keeps what."""
+"""The settings of the quarantine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from antispam.store.retention import Limits
 
 @section("quarantine")
 class QuarantineSettings:
-    """[quarantine]: what is kept from people, and for how long."""
+    """[quarantine]: how much is kept for a user, and for how long."""
 
     keep: float = option(30 * 86400.0, "how long a message waits for a decision; 0 means for ever", parse=duration("d"))
     keep_released: float = option(

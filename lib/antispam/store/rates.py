@@ -1,4 +1,4 @@
-"""How often somebody did something lately, counted for all workers and nodes together."""
+"""Rate counters, shared by all workers and nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Releasing what is kept: the original goes to the outbox, and from there to its recipients."""
+"""Releasing quarantined messages: the original goes to the outbox, and from there to its recipients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Protect = Callable[[bytes, str], bytes]
 
 
 class Outcome(enum.StrEnum):
-    """What became of a wish to release something."""
+    """The outcome of a release."""
 
     POSTED = "posted"  # it is in the outbox now
     UNDER_WAY = "under way"  # it was there already

@@ -1,4 +1,4 @@
-"""What the history tells about some days: how many messages, what became of them and why, who was stopped most often.
+"""Statistics from the history: how many messages, their dispositions and reasons, and the senders stopped most often.
 
 The history may have millions of rows, and whoever sends mail chose what stands in them. So it is read page by page, a huge row
 alone, and of names only the most frequent are remembered.
@@ -31,7 +31,7 @@ MAX_DAYS = 3660
 
 
 class Disposition(enum.StrEnum):
-    """What became of a message."""
+    """The disposition of a message."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"

@@ -1,4 +1,4 @@
-"""How long the quarantine keeps what: age and size limits of each user, in slices beside the mail.
+"""Retention of the quarantine: age and size limits per user, applied in slices.
 
 Every slice is a transaction of its own that leaves nothing half done: whoever kills the job at any moment finds the rest of the
 work still to be done, and nothing else.
@@ -38,7 +38,7 @@ LimitsOf = Callable[[str], Limits]
 
 
 class Why(enum.StrEnum):
-    """Why an entry goes."""
+    """Why an entry is deleted."""
 
     RELEASED = "released"
     AGE = "too old"
@@ -48,7 +48,7 @@ class Why(enum.StrEnum):
 
 @dataclasses.dataclass(slots=True)
 class Cleaned:
-    """What went, by reason, and how many messages: those whose last entry went, and those that had none."""
+    """What was deleted, by reason, and how many messages: those whose last entry went, and those that had none."""
 
     by_reason: dict[Why, Removed] = dataclasses.field(default_factory=dict)
     messages: int = 0

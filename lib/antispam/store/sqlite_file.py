@@ -1,4 +1,4 @@
-"""The file of an SQLite database, watched: what is written into a file that somebody has put another one in place of is lost.
+"""Watching the file of an SQLite database: writes into a file that was replaced would be lost.
 
 SQLite keeps the file open that it found. After `mv backup.sqlite bms.sqlite` it goes on in the old one, which nobody will
 ever see again, and every commit succeeds.
@@ -39,7 +39,7 @@ def keep_private(engine: sa.Engine) -> None:
 
 
 class Replaced(Exception):
-    """Another file stands in the database's place, or none."""
+    """The database file was replaced or removed."""
 
 
 class WatchedFile:

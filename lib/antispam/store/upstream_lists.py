@@ -1,4 +1,4 @@
-"""What the original BMS milter remembered, read from its own files: lists of addresses and domains, and the greylist.
+"""Reading the files of the original BMS milter: lists of addresses and domains, and the greylist.
 
 Nothing in the files is believed: lines have a limit, a pickle is looked at and never loaded, an SQLite file gets no say in how
 it is read. What can't be read is reported with its place, and the rest goes on.
@@ -45,14 +45,14 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unread:
-    """What could not be read: where, and why."""
+    """A line that could not be read: where, and why."""
 
     where: str
     why: str
 
 
 class NotReadable(Exception):
-    """The file is none that can be read; the message says why."""
+    """The file cannot be read; the message says why."""
 
 
 def read_names(file: IO[str]) -> Iterator[Listed | Unread]:

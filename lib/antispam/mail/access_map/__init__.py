@@ -1,4 +1,4 @@
-"""The access map: what to do with a sender, given what was found out about it.
+"""The access map: what to do with a sender, depending on what was found.
 
     SPF-Neutral:aol.com                REJECT
     SPF-Softfail:                      DSN
@@ -60,7 +60,7 @@ def _demand_known_form(name: str) -> None:
 
 @section("spf")
 class AccessSettings:
-    """Where the access map is; upstream has it among the settings of SPF."""
+    """The location of the access map; upstream has it among the settings of SPF."""
 
     access_file: str = option(
         "",
@@ -77,7 +77,7 @@ class AccessSettings:
 
 
 class AccessMap:
-    """The access map that follows its file. Safe to use from several threads: a look-up works on one immutable table.
+    """An access map that follows changes of its file. Safe to use from several threads: a look-up works on one immutable table.
 
     name      as AccessSettings.access_file; "" is an empty map
     clock     monotonic seconds

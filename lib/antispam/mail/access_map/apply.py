@@ -1,4 +1,4 @@
-"""From an entry of the access map to the verdict that it asks for."""
+"""The verdict that an entry of the access map asks for."""
 
 from __future__ import annotations
 

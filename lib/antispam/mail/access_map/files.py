@@ -1,4 +1,4 @@
-"""How a map is stored: as text, as a Berkeley DB hash, or as lmdb."""
+"""The formats of a map: text, a Berkeley DB hash, or lmdb."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from Milter.berkeleydb import MAX_FILE_BYTES, BerkeleyDBError, read_hash
 
 
 class AccessMapError(SettingsError):
-    """The map can't be read. The message names the file and is meant for the administrator."""
+    """The map cannot be read. The message names the file and is for the administrator."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The right-hand side of an entry: what to do, and perhaps the reply to give."""
+"""The right-hand side of an entry: the action, and optionally the reply."""
 
 from __future__ import annotations
 

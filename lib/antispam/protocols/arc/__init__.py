@@ -1,4 +1,4 @@
-"""ARC (RFC 8617): what servers on the way say of the authentication that they saw, sealed so that nobody can change it later.
+"""ARC (RFC 8617): authentication results of servers on the way, sealed so that nobody can change them later.
 
 Pure, as the DKIM code on which it stands: look-ups and the time are arguments.
 """

@@ -1,4 +1,4 @@
-"""Dangerous attachments: find them whatever reading of a message shows them, and replace exactly those.
+"""Dangerous attachments: finding them in every possible reading of a message, and replacing exactly these.
 
 Pure: bytes in, findings or bytes out; no milter, no settings, no disk.  A sender who wants to smuggle makes two readers
 disagree: two Content-Types, two boundaries, split names, padding in the middle of base64.  So

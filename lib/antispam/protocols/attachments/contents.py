@@ -1,4 +1,4 @@
-"""Look into one file, by what its octets are, by its names and by its types, and take the worst of the answers."""
+"""Examining one file by its octets, its names and its types; the worst result counts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INTERESTING = kinds.ARCHIVES | {kinds.OLE, kinds.HTML, kinds.SVG, kinds.MESSAGE
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file, and what is said about it.
+    """A file, and what the message says about it.
 
     names, types  all that a header says
     charsets      the labels that a header states

@@ -1,4 +1,4 @@
-"""What is found, and why: the words that the rest of the package, the check and the history share."""
+"""The findings and their reasons: terms shared by the package, the check and the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is: by its octets, by its name, by the type that a header states.
+"""The kind of a file: by its octets, its name, and the type in the header.
 
 They may contradict each other, and programs differ in which they believe.  So the questions are asked one by one, and
 whoever asks takes the worst of the answers.

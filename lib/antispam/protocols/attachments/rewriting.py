@@ -1,4 +1,4 @@
-"""A message without what was found: notices in the place of parts, HTML without its scripts, all other octets as they are."""
+"""Rewriting a message: notices in place of dangerous parts, HTML without scripts, all other octets unchanged."""
 
 from __future__ import annotations
 

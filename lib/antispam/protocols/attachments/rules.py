@@ -1,4 +1,4 @@
-"""What counts as dangerous, and what one message may cost."""
+"""The rules for what is dangerous, and the limits per message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_MACRO = frozenset(_MACRO.split())
 
 
 class Treatment(enum.StrEnum):
-    """What follows from a file that may be meant honestly."""
+    """What to do with a file that may be honest."""
 
     ACCEPT = "accept"
     REPORT = "report"
@@ -33,7 +33,7 @@ class Treatment(enum.StrEnum):
 
 
 class Markup(enum.StrEnum):
-    """What follows from an HTML or SVG file."""
+    """What to do with an HTML or SVG file."""
 
     ACCEPT = "accept"
     CLEAN = "clean"

@@ -1,4 +1,4 @@
-"""Look at a message, whatever reading of its structure shows what is dangerous."""
+"""Searching a message for dangerous parts, in every possible reading of its structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a signature after verification, in a form that can be stored, printed and decided about."""
+"""The result of verifying a signature, in a form that can be stored, printed and decided on."""
 
 from __future__ import annotations
 

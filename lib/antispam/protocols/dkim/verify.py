@@ -37,7 +37,7 @@ class KeyLookupFailed(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What a verifier puts up with.
+    """The limits of a verifier.
 
     max_signatures  further ones are counted and ignored; each may cost a look-up on a slow server
     min_rsa_bits    RFC 8301 forbids less than 1024

@@ -1,4 +1,4 @@
-"""Asks for what the terms of a record will want to know, all at the same time: pyspf asks for one after the other.
+"""Parallel look-ups for the terms of an SPF record; pyspf alone asks one after the other.
 
 Only the time changes, not the result: the evaluation asks in its own order and counts as RFC 7208 section 4.6.4 wants, and
 finds the answers in the resolver's memory, or under way.

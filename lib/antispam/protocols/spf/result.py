@@ -1,4 +1,4 @@
-"""What is asked of SPF, and what comes out of it."""
+"""The options and results of SPF."""
 
 from __future__ import annotations
 

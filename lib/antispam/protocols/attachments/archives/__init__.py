@@ -1,4 +1,4 @@
-"""What is inside of an archive, whatever its format: names, octets, and what can't be read.
+"""The contents of an archive of any format: names, octets, and what cannot be read.
 
 Nothing is written to disk.  What each format costs is bounded by the budget that all of a message shares.
 """
