@@ -406,7 +406,8 @@ Where to look next
   make run                    start the filter here; it prints the line for your sendmail.mc or main.cf
   README.md                   how to attach it to each mail server
   milter.cfg                  every setting, explained; each check can be off, log (only say) or enforce
-  bms.py scan FILE --ip ...   what it would do about a message that you have, and why
+  .venv/bin/bms scan FILE --ip ...
+                              what it would do about a message that you have, and why
   tests/journeys/             more such dialogues in plain text, to read or to add to
 """
 
