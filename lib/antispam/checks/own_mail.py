@@ -22,7 +22,7 @@ ALSO_READS = (OutboxSettings,)
 
 NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a message that was sent keeps another one from being posted
 
-_UNMODIFIED = frozenset({Kind.REST, Kind.ORIGINAL})
+_UNMODIFIED = frozenset({Kind.COPY, Kind.ORIGINAL})
 _FIELD = PASS_FIELD.encode()
 
 

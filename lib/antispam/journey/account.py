@@ -188,7 +188,7 @@ _STATES = {
 
 
 _KINDS = {
-    outbox.Kind.REST: "the copy for {to}",
+    outbox.Kind.COPY: "the copy for {to}",
     outbox.Kind.RELEASE: "the released message for {to}",
     outbox.Kind.ORIGINAL: "the released message, unchanged, for {to}",
     outbox.Kind.ANSWER: "an answer to {to}",

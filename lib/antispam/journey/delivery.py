@@ -154,7 +154,7 @@ class Delivery:
         identity = message.identity() if others else ""
         queued_messages = [
             QueuedMessage(
-                Kind.REST,
+                Kind.COPY,
                 message.ref,
                 draft.sender,
                 draft.addresses,

@@ -261,7 +261,7 @@ class OwnMailFinding(Finding):
     """Whether the pass in the message is valid.
 
     outbox_id   the number of the message in the outbox; 0 where the pass is not ours, or was used before
-    kind        what the message is: "rest", "release", "original", "answer" or "dsn"
+    kind        what the message is: "copy", "release", "original", "answer" or "dsn"
     ref         of the message that it is about
     unmodified  nothing in it is to be changed: it left us with our own marks and without what is dangerous, or an
                 administrator wanted it so

@@ -27,7 +27,7 @@ def report_of(queued: Claimed, left: Sequence[str], answer: str, *, reporter: st
     reporter  our host name
     """
     notified = [one for one in left if wants_failures(queued.notify.get(one, ""))]
-    if queued.kind != Kind.REST or not queued.mail_from or not notified:
+    if queued.kind != Kind.COPY or not queued.mail_from or not notified:
         return None
     content = compose(queued, notified[:MAX_LISTED], answer, reporter=reporter, now=now)
     return QueuedMessage(Kind.DSN, queued.ref, "", (queued.mail_from,), content, once=f"undelivered {queued.id}")

@@ -1,8 +1,7 @@
 """The outbox: the filter's own mail, kept until the MTA has accepted it.
 
-A message is sent by whoever claims it: claiming moves the time of its next try ahead by a lease, in one conditional UPDATE, so
-that of several nodes one has it, and it is due again when a node dies with it. Until then `next_at` is the end of the lease,
-by which one claim is told from the next.
+A message is claimed before it is sent: one conditional UPDATE moves its next try ahead by a lease, so that only one node has
+it, and it is due again if that node dies. Until then `next_at` is the end of the lease, which identifies the claim.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ from antispam.text import from_wire
 PASS_FIELD = "X-BMS-Pass"
 PASS_ENVID = "bms-"  # what an envelope identifier begins with that is a pass
 _MAX_SENDER = 320
+_FORMERLY = {"rest": "copy"}  # kinds as versions up to 0.2 wrote them
 
 
 class Kind(enum.StrEnum):
     """The kind of a queued message."""
 
-    REST = "rest"  # a message as some of its recipients want it, whom the others' copy could not serve
+    COPY = "copy"  # of a message, for recipients who want it in another form
     RELEASE = "release"  # a message out of the quarantine
     ORIGINAL = "original"  # the same with all that is dangerous in it, as an administrator wanted it
     ANSWER = "answer"  # what we say to one of our users
@@ -209,7 +209,7 @@ def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, l
         ).one()
     return Claimed(
         id=number,
-        kind=row.kind,
+        kind=_FORMERLY.get(row.kind, row.kind),
         ref=row.ref,
         created_at=row.created_at,
         mail_from=row.mail_from,
@@ -292,12 +292,12 @@ def pass_digest(secret: str) -> str:
 def known_pass(
     store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None
 ) -> Passed | None:
-    """The message whose pass this is; None for one that is not valid: forged, used before, of another message, or of a try that
-    is over. A stranger's costs no lock. Raises StoreError, at the `deadline` at the latest."""
+    """The message whose pass this is; None for an invalid one. It takes no lock. Raises StoreError, at the `deadline` at the
+    latest."""
     with store.read(deadline) as connection:
         query = sa.select(outbox.c.kind, outbox.c.ref).where(_valid(outbox_id, secret, now))
         found = connection.execute(query).one_or_none()
-    return None if found is None else Passed(*found)
+    return None if found is None else Passed(_FORMERLY.get(found.kind, found.kind), found.ref)
 
 
 def use_pass(store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None) -> bool:
@@ -348,7 +348,7 @@ def _entry(row: Any, now: float) -> Entry:
         state = State.UNDER_WAY
     return Entry(
         id=row.id,
-        kind=row.kind,
+        kind=_FORMERLY.get(row.kind, row.kind),
         ref=row.ref,
         state=state,
         created_at=row.created_at,

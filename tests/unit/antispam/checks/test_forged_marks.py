@@ -86,7 +86,7 @@ def test_marks_of_our_own_network_stay_unless_we_judge_the_message_again(known: 
     assert left(*known, OpinionFinding()) == KEPT
 
 
-@pytest.mark.parametrize("known", [OwnMailFinding(outbox_id=1, kind="rest", unmodified=True), OwnMailFinding()])
+@pytest.mark.parametrize("known", [OwnMailFinding(outbox_id=1, kind="copy", unmodified=True), OwnMailFinding()])
 def test_nobodys_pass_travels_on(known: OwnMailFinding) -> None:
     assert left(INSIDE, known) == [*NAMES[:-1], *KEPT]
 

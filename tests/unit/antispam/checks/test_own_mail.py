@@ -213,7 +213,7 @@ def send(application, *first, ip="127.0.0.1"):
     return outcome
 
 
-@pytest.mark.parametrize("kind", [Kind.REST, Kind.ORIGINAL])
+@pytest.mark.parametrize("kind", [Kind.COPY, Kind.ORIGINAL])
 def test_a_message_that_was_examined_is_delivered_as_it_is(application, kind, caplog):
     number = under_way(application.store, kind=kind)
     caplog.set_level("INFO")

@@ -21,7 +21,7 @@ from antispam.store.schema import outbox, quarantine_entry, stored_message
 pytestmark = pytest.mark.every_database
 
 SPAM = Decision("dspam", quarantine("probability 0.99"))
-QUEUED = QueuedMessage(Kind.REST, "0123456789ab", "a@example.org", ("c@example.com",), b"Subject: x\r\n\r\ntext\r\n")
+QUEUED = QueuedMessage(Kind.COPY, "0123456789ab", "a@example.org", ("c@example.com",), b"Subject: x\r\n\r\ntext\r\n")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_each_user_has_an_entry_of_his_own(store, recorder):
 def test_what_is_sent_is_kept_in_the_same_transaction(store, recorder):
     assert recorder.store(message(), [NewEntry("ann", ("ann@example.com",), SPAM)], [QUEUED])
     (queued,) = rows(store, outbox)
-    assert (queued.kind, json.loads(queued.recipients), queued.content) == ("rest", ["c@example.com"], QUEUED.content)
+    assert (queued.kind, json.loads(queued.recipients), queued.content) == ("copy", ["c@example.com"], QUEUED.content)
 
 
 def test_who_sends_is_told_of_messages_and_of_nothing_else(store):

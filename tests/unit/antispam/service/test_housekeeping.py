@@ -179,7 +179,7 @@ def test_the_quarantine_is_cleaned_without_cron(application):
 
 
 def give_up(store, ref, age, octets):
-    queued = QueuedMessage(Kind.REST, ref, "a@example.org", ("b@example.com",), b"x" * octets)
+    queued = QueuedMessage(Kind.COPY, ref, "a@example.org", ("b@example.com",), b"x" * octets)
     with store.write() as connection:
         number = post(store, connection, queued, NOW - age)
     with store.write() as connection:

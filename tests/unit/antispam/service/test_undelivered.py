@@ -25,13 +25,13 @@ from support.scripted_mta import ScriptedMta
 
 NOW = 1_700_000_000.0
 CONTENT = b"From: ann@example.org\r\nSubject: hi\r\n\r\nsecret words\r\n"
-QUEUED = QueuedMessage(Kind.REST, "abcdefghijkl", "ann@example.org", ("b@example.com", "c@example.com"), CONTENT)
+QUEUED = QueuedMessage(Kind.COPY, "abcdefghijkl", "ann@example.org", ("b@example.com", "c@example.com"), CONTENT)
 
 
 def claimed(**changes: object) -> Claimed:
     values = {
         "id": 7,
-        "kind": Kind.REST,
+        "kind": Kind.COPY,
         "ref": "abcdefghijkl",
         "created_at": NOW,
         "mail_from": "ann@example.org",
@@ -148,7 +148,7 @@ def sent(store: Store, queued: QueuedMessage, **script: object) -> ScriptedMta:
 def test_a_copy_that_is_refused_for_good_is_reported_before_it_is_given_up(store) -> None:
     mta = sent(store, QUEUED, RCPT=["550 5.1.1 no such user", "550 5.1.1 no such user"])
     found = {entry.kind: entry.state for entry in outbox.entries(store, NOW)}
-    assert found == {Kind.REST: State.FAILED, Kind.DSN: State.SENT}
+    assert found == {Kind.COPY: State.FAILED, Kind.DSN: State.SENT}
     (report,) = mta.transactions
     assert (report.mail, report.recipients) == ("MAIL FROM:<>", ["RCPT TO:<ann@example.org>"])
 

@@ -86,6 +86,15 @@ def test_a_sender_that_can_not_be_kept_as_it_is_gets_no_bounces(store, sender, k
     assert claim(store).mail_from == kept
 
 
+def test_a_copy_that_an_older_version_wrote_is_a_copy(store):
+    number = post(store, kind=Kind.COPY)
+    with store.write() as connection:
+        connection.execute(sa.update(table).values(kind="rest"))
+    claimed = claim(store)
+    known = outbox.known_pass(store, number, claimed.secret, NOW)
+    assert {claimed.kind, known.kind, entry(store, number).kind} == {Kind.COPY}
+
+
 def test_a_message_to_nobody_is_a_mistake(store):
     with pytest.raises(ValueError, match="recipient"):
         post(store, recipients=())
