@@ -38,6 +38,7 @@ Finding = DmarcFinding
 LOOKS_UP = True
 
 KEEP_DAYS = 7  # that results wait for `bms dmarc report`
+_MEMO = "dmarc evaluations"
 MAX_DOMAINS = 10  # of authors; people write one, and each costs up to eight look-ups
 
 
@@ -76,7 +77,10 @@ def ready(message: Message, services: Services) -> bool:
     """Whether every answer that is needed is in the resolver's cache: with no time left the resolver says only what it
     knows."""
     evaluations = _evaluations(message, services, Deadline.after(0))
-    return all(one.result is not DmarcResult.TEMPERROR for one in evaluations)
+    if any(one.result is DmarcResult.TEMPERROR for one in evaluations):
+        return False
+    message.memo[_MEMO] = evaluations
+    return True
 
 
 def collect(
@@ -86,7 +90,8 @@ def collect(
     if message is None or from_our_users(message) or not message.fields(b"from"):
         return None
     settings = services.settings[Settings]
-    found = tuple(_under_rules(one, message, settings) for one in _evaluations(message, services, services.deadline))
+    evaluations = message.memo.pop(_MEMO, None) or _evaluations(message, services, services.deadline)
+    found = tuple(_under_rules(one, message, settings) for one in evaluations)
     finding = DmarcFinding(
         authors=found,
         ambiguous=len(message.fields(b"from")) > 1,

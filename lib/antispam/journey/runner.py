@@ -141,7 +141,9 @@ class Runner:
 
     def _decide(self, question: _Question, result: Finding | Exception | None, services: Services) -> Decision | None:
         """None where the question did not arise."""
-        row, subject = question.row, question.subject
+        if result is None:
+            return None
+        row, subject = question
         settings = services.settings[row.check.Settings]
         decided = functools.partial(
             Decision,
@@ -150,8 +152,6 @@ class Runner:
             firm=row.accepted in (Accepted.DECIDE, Accepted.PROTECT),
             protects=row.accepted is Accepted.PROTECT,
         )
-        if result is None:
-            return None
         if isinstance(result, Finding) and settings.mode is Mode.ENFORCE and not services.read_only:
             result = _performed(question, result, services)
         if isinstance(result, Finding):
@@ -178,13 +178,16 @@ class Runner:
 
     def _score(self, question: _Question, services: Services) -> Iterator[Decision]:
         """Take down which tests of the score the message meets by a row's evidence. A decision follows from a defect only."""
-        row, subject = question.row, question.subject
-        points: Callable[..., tuple[Hit, ...]] = row.check.points  # type: ignore[attr-defined]
-        finding, settings = subject.findings.get(row.check.Finding), services.settings[row.check.Settings]
+        row, subject = question
+        finding = subject.findings.get(row.check.Finding)
+        if finding is None or finding.error:
+            return  # as of most rows
         # With the message, even where the evidence is of its connection: what that is worth depends on the rest.
         home = _of_message(question)
-        if finding is None or finding.error or home.noted(row.check.NAME):
+        if home.noted(row.check.NAME):
             return
+        points: Callable[..., tuple[Hit, ...]] = row.check.points  # type: ignore[attr-defined]
+        settings = services.settings[row.check.Settings]
         try:
             hits = points(finding, subject.findings, settings)
             home.note(row.check.NAME, hits, counts=settings.mode is Mode.ENFORCE)

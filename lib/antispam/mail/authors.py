@@ -26,12 +26,13 @@ _ANGLES = re.compile(r"<[^<>]*>")
 MAX_AUTHORS = 50
 MAX_READ = 2_400  # octets of a From that people write; a longer one hides something
 _MAX_NAME = 20_000
+_MEMO = "authors"
 
 
 def authors(message: Message) -> tuple[Mailbox, ...]:
     """The mailboxes of all From fields (RFC 5322 section 3.6.2), each once, at most MAX_AUTHORS: every one that some reader
     could take for an author, whatever the syntax (antispam.protocols.address_fields). Never raises."""
-    return authors_in(message.fields(b"from"))
+    return every_author(message)[:MAX_AUTHORS]
 
 
 def authors_in(fields: Iterable[Header]) -> tuple[Mailbox, ...]:
@@ -40,8 +41,13 @@ def authors_in(fields: Iterable[Header]) -> tuple[Mailbox, ...]:
 
 
 def every_author(message: Message) -> tuple[Mailbox, ...]:
-    """The same, however many there are."""
-    return tuple(_all_in(message.fields(b"from")))
+    """The same, however many there are. Many checks ask for them: they are read once."""
+    fields = message.fields(b"from")
+    known = message.memo.get(_MEMO)
+    if known is None or known[0] != fields:
+        known = message.memo[_MEMO] = fields, tuple(_all_in(fields))
+    found: tuple[Mailbox, ...] = known[1]
+    return found
 
 
 def _all_in(fields: Iterable[Header]) -> Iterable[Mailbox]:

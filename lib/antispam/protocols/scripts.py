@@ -36,6 +36,8 @@ def letters_by_script(text: str) -> Counter[str]:
 def mixed_word(text: str) -> str:
     """The first word that has Latin letters and such of another script that look like these, "" for none: `pаypal` with a
     Cyrillic a."""
+    if text.isascii():
+        return ""
     word: list[str] = []
     scripts: set[str] = set()
     for char in f"{text} ":

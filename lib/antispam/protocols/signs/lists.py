@@ -24,7 +24,10 @@ def owner(host: str) -> str:
 
 def is_below(host: str, domains: frozenset[str]) -> str:
     """The domain of the list that the host is or is below, "" for none."""
-    return next((one for one in parents(host) if one in domains), "")
+    for one in parents(host):
+        if one in domains:
+            return one
+    return ""
 
 
 def lines(name: str) -> Iterator[str]:

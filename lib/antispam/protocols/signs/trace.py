@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -59,8 +60,14 @@ def texts(fields: Fields) -> list[str]:
 
 def hops(fields: Fields) -> list[Hop]:
     """Those hops that name both sides, the newest first."""
+    return list(_hops(tuple(texts(fields))))
+
+
+@functools.lru_cache(maxsize=8)
+def _hops(written: tuple[str, ...]) -> tuple[Hop, ...]:
+    """Kept for the other signs of the same message."""
     found = []
-    for text in texts(fields):
+    for text in written:
         sender, by = _SENDER.match(text), _BY.search(text)
         if sender and by:
             known = _KNOWN.match(text, sender.end())
@@ -71,7 +78,7 @@ def hops(fields: Fields) -> list[Hop]:
                 bool(_SUBMITTED.search(text)),
             )
             found.append(hop)
-    return found
+    return tuple(found)
 
 
 def related(first: str, second: str) -> bool:

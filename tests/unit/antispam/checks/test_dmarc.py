@@ -252,6 +252,18 @@ def test_the_runner_is_told_whether_the_network_is_needed(resolver: Any, expecte
     assert dmarc.ready(it, checking.services(dmarc, resolver=resolver(ZONES))) is expected
 
 
+def test_what_was_found_out_on_the_way_is_not_asked_again() -> None:
+    it, resolver = checking.message("From: a@bank.example", found=[NO_SPF, UNSIGNED]), Cached(ZONES)
+    given = checking.services(dmarc, resolver=resolver)
+    assert dmarc.ready(it, given)
+    asked = list(resolver.asked)
+    finding = dmarc.collect(None, it, None, given)  # type: ignore[arg-type]
+    assert finding == dmarc.collect(
+        None, checking.message("From: a@bank.example", found=[NO_SPF, UNSIGNED]), None, given
+    )  # type: ignore[arg-type]
+    assert resolver.asked == asked * 2, "once for each of the messages"
+
+
 # This site's rules
 
 

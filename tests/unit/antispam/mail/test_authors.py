@@ -60,6 +60,14 @@ def test_all_from_fields_count_whatever_their_spelling() -> None:
     assert [str(mailbox) for mailbox in authors(message)] == ["a@x.example", "b@y.example"]
 
 
+def test_a_field_that_comes_later_counts() -> None:
+    """They are read once for all checks, but not before all are here."""
+    message = Message("m", "", 0.0, Body(1), headers=[Header(b"From", b" a@x.example")], findings=Findings())
+    assert [str(mailbox) for mailbox in authors(message)] == ["a@x.example"]
+    message.headers.append(Header(b"From", b" b@y.example"))
+    assert [str(mailbox) for mailbox in authors(message)] == ["a@x.example", "b@y.example"]
+
+
 def test_thousands_of_addresses_are_capped() -> None:
     started = time.thread_time()
     assert len(from_(b",".join(b"a%d@x%d.example" % (n, n) for n in range(5000)))) == MAX_AUTHORS
