@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,8 +31,8 @@ from support.filter_process import FilterProcess
 from support.learning import Learned
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
-from support.places import missing_servers
-from support.processes import NotReadyError, RunDirectory
+from support.places import REPOSITORY, missing_servers
+from support.processes import NotReadyError, RunDirectory, wait_until
 from support.signing import SigningKey
 from support.sink import Delivery, Sink
 from support.smtp_client import ConnectionLostError, Reply
@@ -42,6 +43,7 @@ MISSING = 77  # exit status, as scripts/install-test-servers has it
 PARTNER = Client("192.0.2.1", "mail.partner.example")
 STRANGER = Client("198.51.100.7", "mail.stranger.example")
 FORGER = Client("203.0.113.66", "host66.evil.example")
+RENTED = Client("192.0.2.66", "mail.parcel.example")  # a server without a host name of its own
 COLLEAGUE = Client("10.1.2.3", "desk.example.com")
 
 PARTNER_KEY = SigningKey.make("s1", "partner.example", "rsa")
@@ -52,6 +54,7 @@ ZONES = [
     Zone("bank.example", '@ TXT "v=spf1 ip4:192.0.2.50 -all"\n_dmarc TXT "v=DMARC1; p=reject"'),
     Zone("evil.example", '@ TXT "v=spf1 ip4:203.0.113.66 -all"'),
     Zone("stranger.example", "mail A 198.51.100.7"),
+    Zone("parcel.example", "mail A 192.0.2.66"),
     Zone("example.com", '@ TXT "v=spf1 ip4:10.0.0.0/8 -all"'),
 ]
 
@@ -89,6 +92,14 @@ def _mail(sender: str, subject: str, *more: str, text: str = "Hello Bob") -> byt
         *more,
     )
     return "".join(f"{line}\r\n" for line in (*fields, "", *text.split("\n"))).encode()
+
+
+_PARCEL = _mail(
+    "help@parcel.example",
+    "Your parcel is waiting",
+    text="Your parcel could not be delivered: a fee is unpaid.\n"
+    "Confirm your address within 24 hours: http://192.0.2.7/parcel/confirm",
+)
 
 
 def _with_program() -> bytes:
@@ -236,6 +247,16 @@ CASES = (
         "*- Authentication-Results: mx.example.test; dkim=pass\n*+ Authentication-Results: *dkim=none*",
     ),
     Case(
+        "parcel",
+        "A stranger's notice of a parcel, technically clean: no single sign of it proves anything.",
+        "Added its signs up (the table below), and marked it, although nobody has taught it anything.",
+        RENTED,
+        "help@parcel.example",
+        _PARCEL,
+        "250",
+        "*+ Subject: [SPAM] Your parcel is waiting*+ X-Spam-Status: Yes, score=* required=6.0 tests=*+ X-Spam-Flag: YES*",
+    ),
+    Case(
         "learned",
         "Another one of the offers that Pat has reported as spam for weeks, by forwarding them.",
         "Her dictionary knows them: marked it, as she wishes. A signature lets her report it if that was wrong.",
@@ -336,6 +357,21 @@ class Stage:
             smtp.command(f"EHLO {case.client.name}")
             # Each MTA has a recipient of its own: both share one filter, which would know the second one's stranger.
             return smtp.message(case.sender, [f"{case.to}-{mta.name}@example.com"], case.message)
+
+    def score_of(self, recipient: str, message_id: str) -> str:
+        """The table of the score, as `bms explain` shows it to administrators. Raises NotReadyError."""
+        words = ("explain", "--message-id", message_id, "--to", recipient)
+        command = [sys.executable, REPOSITORY / "bms.py", "-c", self.program.config, *words]
+
+        table: list[str] = []
+
+        def explained() -> bool:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            table[:] = re.findall(r"^Score .*(?:\n +[+-].*)+", done.stdout, re.MULTILINE)
+            return bool(table)
+
+        wait_until(explained, "the message is in the history")
+        return table[0]
 
     def _kept(self) -> Iterator[Path]:
         return (self.program.directory / "state").rglob("*.eml")
@@ -445,6 +481,11 @@ def _show(console: rich.console.Console) -> int:
             console.print(
                 table([result for result in results if result.mta == mta.name], f"Through {_PROPER_NAMES[mta.name]}")
             )
+        console.print("Why the notice of a parcel was marked (bms explain --to bob-postfix@example.com):")
+        console.print(
+            stage.score_of("bob-postfix@example.com", "demo-your-parcel-is-waiting@parcel.example"), markup=False
+        )
+        console.print()
         went_wrong = any(result.problem for result in results)
         if went_wrong:
             console.print(f"The filter's log:\n{stage.program.log()}", markup=False, soft_wrap=True)
