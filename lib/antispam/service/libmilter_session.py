@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import socket
@@ -139,10 +140,10 @@ def milter_class(
         def eom(self) -> int:
             try:
                 with activity.callback():
-                    outcome = self.session.end(self._macro("i"), tick=self.progress)
+                    outcome = self.session.end(self._macro("i"), tick=self._tick)
                     try:
                         result = self._carry_out(outcome)
-                    except Milter.error as error:
+                    except (Milter.error, Milter.DisabledAction) as error:
                         result = self._reply(self.session.refused(f"the MTA did not accept a change: {error}"))
                     else:
                         self.session.taken()
@@ -186,6 +187,11 @@ def milter_class(
             if verdict.action.refuses:
                 activity.message_ended(id(self))
             return self._reply(verdict)
+
+        def _tick(self) -> None:
+            """An MTA that is gone does not hear it; that it did not get the edits is told by these."""
+            with contextlib.suppress(Milter.error):
+                self.progress()
 
         def _carry_out(self, outcome: Outcome) -> int:
             for edit in outcome.edits:

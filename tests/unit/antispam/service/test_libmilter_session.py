@@ -151,7 +151,8 @@ class _Ending:
     def __init__(self):
         self.heard = []
 
-    def end(self, *arguments, **named):
+    def end(self, queue_id, tick):
+        tick()
         return Outcome(CONTINUE, (InsertHeader("X-A", "1"), InsertHeader("X-B", "2")))
 
     def taken(self):
@@ -176,20 +177,32 @@ def _at_its_end(fails):
             asked.append(arguments)
 
         def progress(self):
-            pass
+            asked.append("progress")
+            if fails == "progress":
+                raise Milter.error("cannot notify progress")
 
     session = _Ending()
     made = milter_class(lambda: session, Activity(), RejectAt.RCPT)()
     made._setctx(Mta())
-    made._protocol, made._actions = 0, Milter.CURR_ACTS
+    made._protocol, made._actions = 0, Milter.CURR_ACTS & ~(Milter.ADDHDRS if fails == "actions" else 0)
     return session.heard, made.eom(), asked
 
 
 def test_the_session_hears_that_all_changes_were_made():
-    assert _at_its_end("") == (["taken"], Milter.CONTINUE, ["X-A", "X-B"])
+    assert _at_its_end("") == (["taken"], Milter.CONTINUE, ["progress", "X-A", "X-B"])
+
+
+def test_an_mta_that_does_not_hear_that_work_goes_on_ends_no_check():
+    """It ended in a traceback, and in the policy for defects of ours."""
+    assert _at_its_end("progress") == (["taken"], Milter.CONTINUE, ["progress", "X-A", "X-B"])
 
 
 def test_a_change_that_the_mta_refuses_defers_the_message_and_the_session_hears_why():
     why = "the MTA did not accept a change: cannot add X-A"
     reply = ("451", "4.3.0", "Later.")
-    assert _at_its_end("X-A") == ([why], Milter.TEMPFAIL, ["X-A", reply])
+    assert _at_its_end("X-A") == ([why], Milter.TEMPFAIL, ["progress", "X-A", reply])
+
+
+def test_a_change_that_the_mta_never_offered_defers_the_message_too():
+    heard, answer, _ = _at_its_end("actions")
+    assert (answer, [why.split(":")[0] for why in heard]) == (Milter.TEMPFAIL, ["the MTA did not accept a change"])
