@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from antispam.learning.people import REMEMBERED, Addresses, AddressList, People
@@ -165,3 +167,16 @@ def test_a_bare_login_is_the_user_who_has_that_address():
 def test_a_bare_login_that_may_be_two_users_is_nobody():
     known = Addresses(dspam_settings("dspam_users = ann, bob\nann = jim@example.com\nbob = jim@example.net\n"))
     assert known.user_of_login("jim") is None
+
+
+@pytest.mark.parametrize(("written", "points"), [("8.5", 8.5), ("never", math.inf), ("0", math.inf)])
+def test_a_user_has_thresholds_of_the_score_of_their_own(store, written, points):
+    preferences.put(store, Preference(Scope.USER, "ann", "scoreMark", written))
+    people = People(dspam_settings(USERS), store)
+    assert (people.settings_for("ann").mark, people.settings_for("bob").mark) == (points, 6.0)
+
+
+@pytest.mark.parametrize("written", ["-1", "nan", "inf", "much", ""])
+def test_a_threshold_that_makes_no_sense_is_refused(written):
+    with pytest.raises(ValueError, match="expected a number"):
+        read_preference("scoreRefuse", written)
