@@ -26,7 +26,7 @@ _BATCH = 200
 _STOP = None
 _Row = tuple[sa.Table, Mapping[str, Any]]
 # Seconds for which rows are gathered: a transaction for each message would cost more than most checks do.
-_GATHER = 0.02
+_GATHER = 0.1
 _COMPLAIN_EVERY = 60.0  # seconds
 
 
