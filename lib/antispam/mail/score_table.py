@@ -15,40 +15,38 @@ from antispam.mail.score_signs import SIGNS
 
 TESTS: tuple[Test, ...] = (
     # connection
-    Test("RDNS_NONE", 1.2, "connection", "Mail servers have a name; computers that were taken over often have none."),
-    Test("RDNS_DYNAMIC", 0.8, "connection", "Lines of homes and offices rarely send mail to strangers directly."),
+    Test("RDNS_NONE", 1.2, "connection", "Mail servers have a name; compromised computers often have none."),
+    Test("RDNS_DYNAMIC", 0.8, "connection", "Home and office connections rarely send mail to strangers directly."),
     # helo
     Test("HELO_OURS", 3.0, "helo", "No honest server gives our own name as its own."),
-    Test("HELO_NUMERIC", 1.5, "helo", "An address without brackets is no name; programs that send spam give it."),
+    Test("HELO_NUMERIC", 1.5, "helo", "An address without brackets is not a name; spam programs send it."),
     Test("HELO_INVALID", 1.2, "helo", "No host has such a name."),
-    Test("HELO_LITERAL_MISMATCH", 0.8, "helo", "The address in brackets is another than the client's: NAT, or a lie."),
+    Test("HELO_LITERAL_MISMATCH", 0.8, "helo", "The address in brackets is not the client's: NAT, or a lie."),
     Test("HELO_NO_DOMAIN", 0.8, "helo", "A name without a dot is what a home computer calls itself."),
     # spf
     Test("SPF_FAIL", 1.5, "spf", "The owner of the sender's domain says that this client may not use it."),
-    Test("SPF_SOFTFAIL", 0.8, "spf", "The owner of the sender's domain thinks that this client should not use it."),
+    Test("SPF_SOFTFAIL", 0.8, "spf", "The owner of the sender's domain says that this client probably may not use it."),
     Test("SPF_NONE", 0.3, "spf", "Nearly all domains that send mail publish a record today."),
     Test("SPF_PERMERROR", 0.3, "spf", "A record with an error protects nobody, and its owner has not noticed."),
-    Test("SPF_HELO_FAIL", 1.0, "spf", "The client uses the name of a host that it is not."),
+    Test("SPF_HELO_FAIL", 1.0, "spf", "The client uses the name of another host."),
     # sender_lists
     Test(
         "KNOWN_CORRESPONDENT", -5.0, "sender_lists", "Our users wrote to this sender, and SPF or DKIM prove who it is."
     ),
     # reputation
-    Test("REPUTATION_BAD", 2.0, "reputation", "Most mail of this domain that came here lately was spam."),
-    Test("REPUTATION_GOOD", -1.5, "reputation", "The domain is proved, and its mail was honest lately."),
+    Test("REPUTATION_BAD", 2.0, "reputation", "Most recent mail of this domain was spam."),
+    Test("REPUTATION_GOOD", -1.5, "reputation", "The domain is proved, and its recent mail was honest."),
     # words
     Test("SUBJECT_WORD", 3.0, "words", "The administrator does not want to read this word in a subject."),
     Test("FROM_WORD", 3.0, "words", "The administrator does not want to read this word in an author's name."),
     # languages
-    Test(
-        "UNREADABLE_SCRIPT", 3.0, "languages", "The administrator says that nobody here reads this script or charset."
-    ),
+    Test("UNREADABLE_SCRIPT", 3.0, "languages", "The administrator does not want mail in this script or charset."),
     # header_oddities
     Test("MISSING_FROM", 1.5, "header_oddities", "Every mail program writes a From field."),
     Test("MISSING_DATE", 1.0, "header_oddities", "Mail programs write a Date field; scripts and printers may not."),
     Test("MISSING_MID", 0.8, "header_oddities", "Mail programs write a Message-ID field; scripts may not."),
-    Test("REPEATED_FIELD", 0.8, "header_oddities", "Which of two such fields is shown, nobody knows."),
-    Test("INVALID_FIELD_NAME", 1.0, "header_oddities", "Programs that were written for spam only make such fields."),
+    Test("REPEATED_FIELD", 0.8, "header_oddities", "It is unclear which of two such fields a mail program shows."),
+    Test("INVALID_FIELD_NAME", 1.0, "header_oddities", "Only spam programs produce such fields."),
     Test("HEADER_8BIT", 0.6, "header_oddities", "Mail programs encode what is not ASCII or UTF-8."),
     Test("INVALID_DATE", 1.0, "header_oddities", "No mail program writes such a date."),
     Test("DATE_IN_FUTURE", 1.5, "header_oddities", "A date in the future keeps a message on top of the list."),
@@ -62,9 +60,9 @@ TESTS: tuple[Test, ...] = (
         "header_oddities",
         "The subject says that it is advertising, or another filter called it spam.",
     ),
-    Test("BULK_MAILER", 2.0, "header_oddities", "The program that wrote it sends nothing but advertising."),
+    Test("BULK_MAILER", 2.0, "header_oddities", "The program that wrote it is only used for advertising."),
     # dkim
-    Test("DKIM_INVALID", 0.5, "dkim", "Lists and forwarders break signatures, too, so that this says little."),
+    Test("DKIM_INVALID", 0.5, "dkim", "Lists and forwarders break signatures, too, so this says little."),
     Test("DKIM_NONE", 0.2, "dkim", "Nearly all mail is signed today."),
     # arc
     Test(
@@ -72,10 +70,10 @@ TESTS: tuple[Test, ...] = (
     ),
     # dmarc
     Test("DMARC_REJECT", 4.0, "dmarc", "The owner of the author's domain asks to refuse such mail as forged."),
-    Test("DMARC_QUAR", 3.0, "dmarc", "The owner of the author's domain asks to put such mail aside as forged."),
-    Test("DMARC_NONE", 1.2, "dmarc", "Nothing proves the author's domain; its owner only wants to know of it."),
+    Test("DMARC_QUAR", 3.0, "dmarc", "The owner of the author's domain asks to quarantine such mail as forged."),
+    Test("DMARC_NONE", 1.2, "dmarc", "Nothing proves the author's domain; its owner only wants reports."),
     Test("DMARC_MISSING", 0.2, "dmarc", "The author's domain publishes no policy."),
-    Test("FROM_AMBIGUOUS", 2.0, "dmarc", "Several From fields, or one that no program can show, hide who writes."),
+    Test("FROM_AMBIGUOUS", 2.0, "dmarc", "Several From fields, or one that no program can show, hide the author."),
     # author_domain
     Test("FROM_OURS", 4.0, "author_domain", "The author is one of ours, and neither SPF nor DKIM prove it."),
     # impersonation
@@ -85,7 +83,7 @@ TESTS: tuple[Test, ...] = (
         "impersonation",
         "Web services write in the name of our users, too, and prove nothing.",
     ),
-    Test("DOMAIN_LOOKALIKE", 4.0, "impersonation", "Nobody registers a domain that looks like ours by chance."),
+    Test("DOMAIN_LOOKALIKE", 4.0, "impersonation", "A domain that looks like ours is not registered by chance."),
     Test("DOMAIN_ONE_LETTER", 1.5, "impersonation", "Another honest domain may be one letter away from ours."),
     Test(
         "OUR_NAME_OUTSIDE", 1.5, "impersonation", "Our users write from home, too, and some people have the same name."
