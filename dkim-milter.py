@@ -20,15 +20,15 @@ from antispam.settings.program import RejectAt
 # fmt: off
 JOURNEY = Journey([
     Row(Stage.CONNECT, Scope.CONNECTION, connection,
-        asks="who is this client to us, and does its host name hold?"),
+        asks="which class of client is this, and is its host name valid?"),
     Row(Stage.MAIL, Scope.MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE,
-        asks="did it authenticate, and may that login use this sender?"),
+        asks="is it authenticated, and may that login use this sender?"),
     Row(Stage.END, Scope.MESSAGE, dkim, needs=("connection", "auth"),
-        asks="is the message signed, and as it was when it was signed?"),
+        asks="is the message signed, and unchanged since?"),
     Row(Stage.END, Scope.MESSAGE, authentication_results, needs=("connection", "auth", "dkim"),
-        asks="what shall readers know of DKIM, and who pretends to be us telling it?"),
+        asks="which results are written, and which claim falsely to be ours?"),
     Row(Stage.END, Scope.MESSAGE, dkim_sign, needs=("connection", "auth"),
-        asks="is this mail of our own, to be signed as it leaves?"),
+        asks="is it our own mail, to be signed as it leaves?"),
 ])
 # fmt: on
 

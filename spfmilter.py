@@ -20,17 +20,17 @@ from antispam.settings.dialects import SPFMILTER
 # fmt: off
 JOURNEY = Journey([
     Row(Stage.CONNECT, Scope.CONNECTION, connection,
-        asks="who is this client to us, and does its host name hold?"),
+        asks="which class of client is this, and is its host name valid?"),
     Row(Stage.MAIL, Scope.MESSAGE, auth, needs=("connection",), accepted=Accepted.DECIDE,
-        asks="did it authenticate, and may that login use this sender?"),
+        asks="is it authenticated, and may that login use this sender?"),
     Row(Stage.MAIL, Scope.MESSAGE, spf, needs=("connection", "auth"),
         asks="may this client use the domains of MAIL FROM and HELO?"),
     Row(Stage.END, Scope.MESSAGE, spf_fail, needs=("connection", "auth", "spf"), accepted=Accepted.SKIP,
-        asks="did the refusal of an SPF fail wait for the end of the message?"),
+        asks="was the refusal of an SPF fail deferred to the end of the message?"),
     Row(Stage.END, Scope.MESSAGE, forged_marks, needs=("connection", "auth"), accepted=Accepted.PROTECT,
-        asks="does it bring a Received-SPF of somebody else?"),
+        asks="does it have a foreign Received-SPF?"),
     Row(Stage.END, Scope.MESSAGE, authentication_results, needs=("connection", "auth", "spf"),
-        asks="what shall readers know of SPF, and who pretends to be us telling it?"),
+        asks="which results are written, and which claim falsely to be ours?"),
 ])
 # fmt: on
 
