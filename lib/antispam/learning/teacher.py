@@ -82,21 +82,19 @@ class Teacher:
 
         tests  keys of the tests that it meets (dspam.features.facts_of_tests), which count where knows_tests()
         """
-        if tests is not None and self.knows_tests(deadline):
-            keys = np.union1d(keys, tests)
-        keys = learner.with_marks(keys)
-        counts = self._tokens.counts(self._user, keys, deadline)
+        asked = learner.with_marks(keys if tests is None else np.union1d(keys, tests))
+        counts = self._tokens.counts(self._user, asked, deadline)
         learned = self._totals(deadline)
-        probability = learner.score(keys, counts, learned)
+        if tests is not None and not _knows_tests(counts[asked == TESTED], learned):
+            heard = ~np.isin(asked, tests, assume_unique=True)
+            asked, counts = asked[heard], counts[heard]
+        probability = learner.score(asked, counts, learned)
         return Score(probability, probability >= learner.SPAM_AT, learned.spam, learned.ham)
 
     def knows_tests(self, deadline: Deadline | None = None) -> bool:
         """Whether it has learned from both kinds of mail alike which tests they meet. Of mail that was taught from a mailbox,
         nobody knows: if only spam were reported with its tests, each of them would seem to be spam. Raises StoreError."""
-        ((spam, ham, _),) = self._tokens.counts(self._user, [TESTED], deadline).tolist()
-        learned = self._totals(deadline)
-        shares = spam * learned.ham, ham * learned.spam
-        return bool(min(spam, ham) >= TESTED_LEAST and max(shares) <= 2 * min(shares))
+        return _knows_tests(self._tokens.counts(self._user, [TESTED], deadline), self._totals(deadline))
 
     def teach(self, raw: bytes, is_spam: bool) -> Taught:
         """Learn a message, or correct what was learned of it; committed when this returns. A replay teaches nothing."""
@@ -168,6 +166,13 @@ class Teacher:
     def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
         known = self._tokens.totals(self._user, deadline)
         return learner.Totals(known.spam, known.ham)
+
+
+def _knows_tests(counts: Counts, learned: learner.Totals) -> bool:
+    """By the counts of TESTED."""
+    spam, ham = counts[:, :2].sum(axis=0).tolist()
+    shares = spam * learned.ham, ham * learned.spam
+    return bool(min(spam, ham) >= TESTED_LEAST and max(shares) <= 2 * min(shares))
 
 
 def _unconfirmed(author: int) -> int:
