@@ -80,6 +80,7 @@ def parents(domain: str) -> Iterator[str]:
             return
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IPAddress | None:
     """An address as MTAs write it: plain, bracketed, with `IPv6:` before it, or with a zone after it; None where it is
     none. An IPv4 client that came in over an IPv6 socket (::ffff:192.0.2.1) is the IPv4 address that it is."""

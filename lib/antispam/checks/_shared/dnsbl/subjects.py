@@ -73,6 +73,7 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
 
 
+@functools.lru_cache(maxsize=4096)
 def owned(domain: str) -> str:
     """The domain that somebody registered, under which this one is: that is what lists have. "" for a public suffix."""
     label = domain_label(domain)
@@ -109,6 +110,7 @@ class Wanted(NamedTuple):
 def subjects_of(connection: Connection, message: Message, wanted: Wanted) -> list[Subject]:
     """What is to be asked about a message, the most telling first, at most MOST of each kind."""
     client, hops = _path(connection, message, wanted)
+    hosts = list(_hosts(message)) if wanted.about & {About.LINKS, About.LINK_ADDRESSES} else []
     makers: Mapping[About, Callable[[], Iterable[Subject]]] = {
         About.CLIENT: lambda: client_subjects(client),
         About.SENDER: lambda: _domains(About.SENDER, [parse_mailbox(message.mail_from).domain], wanted),
@@ -116,9 +118,9 @@ def subjects_of(connection: Connection, message: Message, wanted: Wanted) -> lis
         About.REPLY_TO: lambda: _domains(About.REPLY_TO, [one.domain for one in _replies(message)], wanted),
         About.SIGNERS: lambda: _domains(About.SIGNERS, _signers(message), wanted),
         About.HELO: lambda: _domains(About.HELO, [connection.helo], wanted),
-        About.LINKS: lambda: _domains(About.LINKS, [one for one in _hosts(message) if isinstance(one, str)], wanted),
+        About.LINKS: lambda: _domains(About.LINKS, [one for one in hosts if isinstance(one, str)], wanted),
         About.LINK_ADDRESSES: lambda: _addresses(
-            About.LINK_ADDRESSES, (one for one in _hosts(message) if not isinstance(one, str))
+            About.LINK_ADDRESSES, (one for one in hosts if not isinstance(one, str))
         ),
         About.EMAILS: lambda: _mailboxes(message, wanted),
         About.HOPS: lambda: _addresses(About.HOPS, hops),
@@ -138,15 +140,15 @@ def _path(connection: Connection, message: Message, wanted: Wanted) -> tuple[IPA
     client = parse_ip(connection.ip)
     if finding is not None and finding.client is ClientClass.TRUSTED_RELAY:
         client = next((address for address in seen if not wanted.ours(address)), None)
-        seen = seen[seen.index(client) + 1 :] if client is not None else []
-    return client, [address for address in seen if address != client and not wanted.ours(address)][: wanted.hops]
+    hops = (address for address in seen if address != client and not wanted.ours(address))
+    return client, list(itertools.islice(hops, wanted.hops))
 
 
-def _received(message: Message, most: int) -> list[IPAddress]:
-    """The addresses in Received, the last hop first."""
+def _received(message: Message, most: int) -> Iterator[IPAddress]:
+    """The addresses in Received, the last hop first, as far as they are wanted."""
     fields = itertools.islice(message.fields(b"received"), most)
     texts = (b" ".join(field.value[:_MAX_RECEIVED].split()).decode("ascii", "replace") for field in fields)
-    return [address for text in texts if (address := seen_by_server(text)) is not None]
+    return (address for text in texts if (address := seen_by_server(text)) is not None)
 
 
 def seen_by_server(received: str) -> IPAddress | None:
