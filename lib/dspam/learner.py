@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
-SPAM_AT = 0.972
+SPAM_AT = 0.977
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
 MARKS: Keys = np.arange(-5, 0, dtype=np.int64)
@@ -182,7 +182,7 @@ def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
 
 def _known_of(counts: Counts, features: npt.NDArray[np.intp]) -> int:
     """How many of these features were ever taught. A word that nobody knows does not dilute those that are known."""
-    return int(np.count_nonzero(counts[:, :2].any(axis=1).take(features)))
+    return int(np.count_nonzero((counts[:, 0] | counts[:, 1]).take(features)))
 
 
 def _said_by(uneven: Floats) -> float:
