@@ -238,7 +238,7 @@ main = make_group(
         Command(
             "evaluate",
             "learning:evaluate_command",
-            "Measure the filter on mail of which somebody knows what it is.",
+            "Measure the filter's accuracy on labelled mail.",
         ),
         Command(
             "preferences",
@@ -248,12 +248,12 @@ main = make_group(
         Command(
             "quarantine",
             "quarantine.commands:quarantine_command",
-            "Look into the mail that was kept from people; release it, delete it, clean up.",
+            "View, release and delete quarantined mail, and clean up.",
         ),
         Command(
             "outbox",
             "outbox:outbox_command",
-            "The mail that the filter sends itself: what waits, and what could not be sent.",
+            "The mail that the filter sends itself: waiting and failed messages.",
         ),
         Command(
             "backup",
@@ -263,36 +263,36 @@ main = make_group(
         Command(
             "restore",
             "backup:restore_command",
-            "Replace the content of the store by what `backup` copied to FILE.",
+            "Replace the contents of the store with the backup in FILE.",
         ),
         Command(
             "cbv",
             "callback:cbv_command",
-            "Ask the mail server of ADDRESS whether it takes bounces for it, and show the dialogue.",
+            "Ask the mail server of ADDRESS whether it accepts bounces, and show the dialogue.",
         ),
         Command("dsn", "callback:dsn_command", "The notices to senders."),
         Command(
             "lists",
             "lists:lists_command",
-            "Senders and clients that the filter remembers: whitelist, blacklist, banned-ip, banned-domain.",
+            "Lists of senders and clients: whitelist, blacklist, banned-ip, banned-domain.",
         ),
         Command(
             "bans",
             "lists:bans_command",
-            "Write who is banned as a zone file, which other mail servers can ask as a DNSBL (RFC 5782).",
+            "Write the bans as a zone file that other mail servers can use as a DNSBL (RFC 5782).",
         ),
         Command("srs", "srs:srs_command", "Signed and rewritten envelope senders ([srs], docs/srs.md)."),
         Command(
             "report",
             "report:report_command",
-            "Tell what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.",
+            "Show what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.",
         ),
         Command(
             "rates",
             "rates:rates_command",
             "How much logins, networks and senders send, and the logins that were stopped ([rates], docs/rates.md).",
         ),
-        Command("reputation", "reputation:reputation_command", "What senders' domains are known for."),
+        Command("reputation", "reputation:reputation_command", "The reputation of senders' domains."),
         Command("rules", "rules:rules_command", "The site's own tests of mail ([rules] file, docs/rules.md)."),
         Command(
             "dnsbl", "dnsbl:dnsbl_command", "The lists in the DNS that are asked about mail ([dnsbl], docs/dnsbl.md)."
@@ -302,11 +302,11 @@ main = make_group(
             "dmarc:dmarc_command",
             "Aggregate reports of DMARC: those that we send, and those that we get.",
         ),
-        Command("dkim", "dkim:dkim_command", "Make, publish, check and rotate the keys that sign."),
+        Command("dkim", "dkim:dkim_command", "Create, publish, check and rotate signing keys."),
         Command(
             "errors-page",
             "errors_page:errors_page_command",
-            "Write the pages that explain refusals into FOLDER, which a web server shows: [milter] errors_url is its address.",
+            "Write the pages that explain refusals into FOLDER, for a web server; [milter] errors_url is their URL.",
         ),
     ),
 )

@@ -25,8 +25,7 @@ def backup_command(program: Program) -> click.Command:
     def command(config: Path | None, file: Path) -> None:
         """Copy the whole store (history, quarantine, outbox, dictionaries, lists) to FILE while the filter runs.
 
-        A copy made by `cp` would lack what was written lately. For PostgreSQL and MariaDB the command that does it is printed.
-        """
+        A copy made with `cp` would lack recent changes. For PostgreSQL and MariaDB the right command is printed."""
         url = sa.engine.make_url(url_from(load_settings(program, config)))
         if (commands := backup.of_server(url, file)) is not None:
             click.echo(commands[0])
@@ -48,10 +47,9 @@ def restore_command(program: Program) -> click.Command:
     @click.option("--yes", is_flag=True, help="don't ask")
     @click.pass_obj
     def command(config: Path | None, file: Path, yes: bool) -> None:
-        """Replace the content of the store by what `backup` copied to FILE. What came in since then is lost.
+        """Replace the contents of the store with the backup in FILE. What was stored since then is lost.
 
-        Mail may flow meanwhile. Reload the filter afterwards, so that its workers forget what they remember.
-        """
+        Mail may flow in the meantime. Reload the filter afterwards, because its workers cache data."""
         url = sa.engine.make_url(url_from(load_settings(program, config)))
         if (commands := backup.of_server(url, file)) is not None:
             click.echo(commands[1])

@@ -33,10 +33,10 @@ def cbv_command(program: Program) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the dialogue")
     @click.pass_obj
     def command(config: Path | None, address: str, known: bool, helo: str, as_json: bool) -> None:
-        """Ask the mail server of ADDRESS whether it takes bounces for it, and show the dialogue.
+        """Ask the mail server of ADDRESS whether it accepts bounces, and show the dialogue.
 
-        What is remembered of the address does not count, and is not changed. Exit status: 0 it exists, 67 it does not,
-        75 not known now, 69 can't be found out."""
+        Remembered results are neither used nor changed. Exit status: 0 if the address exists, 67 if not, 75 if unknown now,
+        69 if it cannot be found out."""
         found = _remembered(program, config, address) if known else _asked(program, config, address, helo, as_json)
         if found is None:
             raise click.ClickException(f"nothing is remembered about {for_log(address)}")
@@ -81,8 +81,8 @@ def dsn_command(program: Program) -> click.Command:
     @click.argument("template", type=click.Choice(NAMES))
     @click.pass_obj
     def show_command(config: Path | None, template: str) -> None:
-        """Print a notice as a sender would get it, about a message that never was. It is not sent, and its Message-ID
-        is worth nothing."""
+        """Print a notice as a sender would get it, about a fictitious message. It is not sent, and its Message-ID is
+        invalid."""
         settings = load_settings(program, config)[DsnSettings]
         sender = settings.sender or f"postmaster@{SAMPLE.receiver}"
         content = compose(

@@ -60,7 +60,7 @@ def dkim_command(program: Program) -> click.Group:
 
     @click.group("dkim")
     def group() -> None:
-        """Make, publish, check and rotate the keys that sign."""
+        """Create, publish, check and rotate signing keys."""
 
     for make in (_keygen, _record, _check, _rotate):
         group.add_command(make(program))
@@ -75,7 +75,7 @@ def _keygen(program: Program) -> click.Command:
     @click.option("--algorithm", type=_ALGORITHM, default="rsa", show_default=True)
     @_bits
     def command(domain: str, selector: str, file: Path, algorithm: str, bits: int) -> None:
-        """Make a key in FILE, which only its owner can read, and print the record to publish. Nothing is ever overwritten."""
+        """Create a key in FILE, readable for its owner only, and print the record to publish. Nothing is ever overwritten."""
         try:
             files.write_new(file, files.make_private_key(Algorithm(algorithm), bits))
             key = load_private_key(file)
@@ -128,8 +128,8 @@ def _check(program: Program) -> click.Command:
     def command(
         config: Path | None, domain: str | None, selector: str | None, file: Path | None, every_server: bool
     ) -> None:
-        """Ask the name servers whether keys are published, and right: every configured key, those of a DOMAIN, one SELECTOR, or
-        that in FILE. The exit status is 1 where one is not."""
+        """Ask the name servers whether keys are published correctly: every configured key, those of a DOMAIN, one SELECTOR,
+        or the one in FILE. The exit status is 1 if one is not."""
         settings = load_settings(program, config)
         resolver = Resolver.from_settings(settings[DnsSettings])
         if file is not None and domain and selector:
@@ -198,11 +198,10 @@ def _rotate(program: Program) -> click.Command:
         folder: Path | None,
         on_change: str | None,
     ) -> None:
-        """Bring the keys of DOMAIN, or of all domains of the folder, one step further: publish, wait, sign, retire.
+        """Take the next step with the keys of DOMAIN, or of all domains in the folder: publish, wait, sign, retire.
 
-        To be run once a day, by cron or a timer; it says what is to be done to the zone. Nothing signs before the name servers
-        have shown its record for --wait, and no record is given up before its key has not signed for --keep.
-        """
+        Run it once a day, by cron or a timer; it says what to change in the zone. No key signs before the name servers have
+        shown its record for --wait, and no record is withdrawn before --keep has passed since the last signature."""
         settings = load_settings(program, config)
         keys = KeyFolder(folder) if folder is not None else settings[dkim_sign.Settings].key_folder
         if keys is None:

@@ -46,7 +46,7 @@ def dnsbl_command(program: Program) -> click.Command:
     @click.argument("names", nargs=-1, metavar="[NAME]...")
     @click.pass_obj
     def check(config: Path | None, names: Sequence[str]) -> None:
-        """Ask each list about its test entries, and tell which work.
+        """Ask each list about its test entries, and say which work.
 
         Without NAMEs: all that [dnsbl] zones names. Exit status 1: one does not work.
         """

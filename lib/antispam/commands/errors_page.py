@@ -80,10 +80,9 @@ def errors_page_command(program: Program) -> click.Command:
     @click.option("--site", default="", help="the name of your site, at the foot of each page")
     @click.option("--contact", default="", help="how people can reach you: a mail address, a telephone number")
     def command(folder: Path, site: str, contact: str) -> None:
-        """Write the pages that explain refusals into FOLDER, which a web server shows: [milter] errors_url is its address.
+        """Write the pages that explain refusals into FOLDER, for a web server; [milter] errors_url is their URL.
 
-        Pages that were written before are written anew; any other file in their place is left alone, and an error.
-        """
+        Pages from an earlier run are replaced; any other file in their place is an error, and left alone."""
         files = {folder / name: text for name, text in pages(site, contact).items()}
         try:
             foreign = [path for path in files if path.exists() and _MARK not in path.read_text("utf-8", "replace")]

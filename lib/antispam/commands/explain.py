@@ -51,9 +51,9 @@ def explain_command(program: Program) -> click.Command:
         It says who sent the message, what each check found, what decided, which reply was given, where the message is now, and
         what would have made it different.
 
-        REF is the reference at the end of a refusal (paste the whole reply if you like), which also stands in the log, the mail
-        server's queue ID, a Message-ID, or an address: of a sender, author or recipient. Without it, the newest messages that
-        fit are listed; a single one is explained. The history goes back as far as [store] history_retain says.
+        REF is the reference at the end of a refusal (you can paste the whole reply) and in the log, the mail server's queue
+        ID, a Message-ID, or an address: of a sender, author or recipient. Without it, the newest matching messages are
+        listed; a single match is explained. The history goes back as far as [store] history_retain says.
 
         \b
             bms explain 7h2k9m3p5q8r

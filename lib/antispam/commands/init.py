@@ -128,9 +128,8 @@ def init_command(
     ) -> None:
         """Ask five questions, and write a configuration that says only what differs from the defaults.
 
-        Each answer can be given as an option; what is not given is asked. A file that exists is never overwritten.
-        docs/defaults.md tells what the defaults do.
-        """
+        Each answer can be given as an option; the other questions are asked. An existing file is never overwritten.
+        docs/defaults.md explains the defaults."""
         file = output or config or program.config
         if file.exists():  # before the questions, not after them
             raise click.ClickException(f"{file} exists already, and is not overwritten; name another one by --output")

@@ -62,9 +62,8 @@ def train_command(program: Program) -> click.Command:
     def command(config: Path | None, verdict: str, paths: tuple[Path, ...], user: str, undo: bool) -> None:
         """Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.
 
-        Each message is committed before the next: Ctrl-C loses nothing, and the same command goes on where it stopped, since a
-        message that was taught teaches nothing a second time. One that was taught as the opposite is corrected.
-        """
+        Each message is committed before the next: Ctrl-C loses nothing, and the same command continues where it stopped,
+        because no message is taught twice. A message that was taught as the opposite is corrected."""
         settings = load_settings(program, config)
         _warn_if_unknown(settings[DspamSettings], user)
         result = training.Result()
@@ -180,12 +179,11 @@ def evaluate_command(program: Program) -> click.Command:
         drift: bool,
         errors: bool,
     ) -> None:
-        """Measure the filter on mail of which somebody knows what it is.
+        """Measure the filter's accuracy on labelled mail.
 
         INDEX has a line for each message, `spam path` or `ham path`, in the order of arrival; paths are relative to it. Each
-        message is classified first and taught afterwards, in an empty dictionary of its own: yours is left alone. --noise,
-        --delay, --drift and --errors print a table of how much is lost under such conditions.
-        """
+        message is classified first and taught afterwards, in a separate, empty dictionary; yours is not changed. --noise,
+        --delay, --drift and --errors print a table of the loss under such conditions."""
         if plot is not None:
             _demand_matplotlib()  # before the work, not after it
         console, run, interrupted = Console(stderr=True), evaluation.Run(), False

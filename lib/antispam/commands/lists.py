@@ -51,10 +51,10 @@ def lists_command(program: Program) -> click.Group:
 
     @click.group("lists")
     def group() -> None:
-        """Senders and clients that the filter remembers: whitelist, blacklist, banned-ip, banned-domain.
+        """Lists of senders and clients: whitelist, blacklist, banned-ip, banned-domain.
 
-        It puts them there itself (docs/lists.md); what you add stays until you remove it, unless you say --for.
-        """
+        The filter adds entries itself (docs/lists.md); entries that you add stay until you remove them, unless you give
+        --for."""
 
     @group.command("show")
     @click.argument("kind", type=_KINDS, required=False, callback=_kind)
@@ -84,7 +84,7 @@ def lists_command(program: Program) -> click.Group:
     @click.option("--for", "period", metavar="TIME", callback=_duration, help="for so long (30d, 12h), else for ever")
     @click.pass_obj
     def add_command(config: Path | None, kind: Kind, names: tuple[str, ...], reason: str, period: float | None) -> None:
-        """Put NAMES on the list of KIND."""
+        """Add NAMES to the list KIND."""
         with opened_store(load_settings(program, config)) as store:
             for name in names:
                 _add(store, kind, name.removeprefix("@"), reason, period)  # whole domains, as milter.cfg writes them
@@ -96,7 +96,7 @@ def lists_command(program: Program) -> click.Group:
     @click.argument("names", nargs=-1, required=True)
     @click.pass_obj
     def remove_command(config: Path | None, kind: Kind, names: tuple[str, ...]) -> None:
-        """Take NAMES off the list of KIND."""
+        """Remove NAMES from the list KIND."""
         missing = []
         with opened_store(load_settings(program, config)) as store:
             for name in names:
@@ -114,8 +114,8 @@ def lists_command(program: Program) -> click.Group:
     @click.argument("kind", type=_KINDS_AND_GREYLIST)
     @click.pass_obj
     def export_command(config: Path | None, kind: str) -> None:
-        """Write what KIND has now to standard output, as upstream's files have it: a name a line, with the time that it was
-        last added where it ends; of greylist CSV."""
+        """Write the current entries of KIND to standard output in upstream's format: one name per line, with the time of the
+        last addition if it expires; for greylist, CSV."""
         with opened_store(load_settings(program, config)) as store:
             for line in list_files.exported(store, None if kind == GREYLIST else Kind(kind), time.time()):
                 click.echo(line)
@@ -127,12 +127,11 @@ def lists_command(program: Program) -> click.Group:
     @click.option("--for", "period", metavar="TIME", callback=_duration, help="for so long (30d, 12h), else for ever")
     @click.pass_obj
     def import_command(config: Path | None, kind: str, file: str, reason: str, period: float | None) -> None:
-        """Read names for KIND from FILE (- for standard input): one a line, what stands behind it is left out, # begins a
-        comment. What upstream wrote (banned_ips, banned_domains, auto_whitelist.log, blacklist.log) is understood.
+        """Read names for KIND from FILE (- for standard input): one per line, the rest of the line is ignored, # starts a
+        comment. Upstream's files (banned_ips, banned_domains, auto_whitelist.log, blacklist.log) are supported.
 
-        Where a line tells when it was written, it counts for so long from then on; without --for as long as [auto_whitelist]
-        keep or [bans] blacklist say. For greylist, FILE is upstream's greylist database.
-        """
+        If a line has a date, its time counts from that date; without --for it is [auto_whitelist] keep or [bans] blacklist.
+        For greylist, FILE is upstream's greylist database."""
         settings = load_settings(program, config)
         now = time.time()
         try:
@@ -207,10 +206,10 @@ def bans_command(program: Program) -> click.Command:
     @click.option("--domains", is_flag=True, help="a zone of banned domains (RHSBL) instead of addresses (DNSBL)")
     @click.pass_obj
     def command(config: Path | None, origin: str, output: Path | None, domains: bool) -> None:
-        """Write who is banned as a zone file, which other mail servers can ask as a DNSBL (RFC 5782).
+        """Write the bans as a zone file that other mail servers can use as a DNSBL (RFC 5782).
 
-        Let cron run it and tell the name server to reload: bms bans --zone bans.example.com --output /etc/nsd/bans.zone
-        """
+        Run it from cron, and make the name server reload the zone: bms bans --zone bans.example.com --output
+        /etc/nsd/bans.zone"""
         name = normalize_domain(origin)
         if not is_hostname(name) or "." not in name:
             raise click.ClickException(f"{for_log(origin)} is not the name of a zone")

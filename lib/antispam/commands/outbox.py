@@ -32,7 +32,7 @@ def outbox_command(program: Program) -> click.Command:
 
     @click.group("outbox")
     def group() -> None:
-        """The mail that the filter sends itself: what waits, and what could not be sent."""
+        """The mail that the filter sends itself: waiting and failed messages."""
 
     @group.command("list")
     @click.option("--failed", is_flag=True, help="only messages that were given up")
@@ -58,7 +58,7 @@ def outbox_command(program: Program) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="one JSON object, without the message itself")
     @click.pass_obj
     def show_command(config: Path | None, number: int, as_json: bool) -> None:
-        """Tell everything about message NUMBER, and print it."""
+        """Show everything about message NUMBER, and print it."""
         with opened_store(load_settings(program, config), existing=True) as store:
             entry = outbox.entry(store, number, time.time())
         if entry is None:
@@ -79,7 +79,7 @@ def outbox_command(program: Program) -> click.Command:
     @click.option("--now", is_flag=True, help="send them now, and show what the MTA says")
     @click.pass_obj
     def retry_command(config: Path | None, numbers: tuple[int, ...], failed: bool, now: bool) -> None:
-        """Send the messages of these NUMBERS again: as soon as the filter runs, and with as much time as new ones."""
+        """Send the messages with these NUMBERS again, with as much time as new ones, as soon as the filter runs."""
         _demand_either(numbers, failed)
         with opened_store(load_settings(program, config), existing=True) as store:
             chosen = _chosen(store, numbers, failed)
@@ -94,8 +94,8 @@ def outbox_command(program: Program) -> click.Command:
     @click.option("--yes", is_flag=True, help="don't ask")
     @click.pass_obj
     def delete_command(config: Path | None, numbers: tuple[int, ...], failed: bool, yes: bool) -> None:
-        """Forget the messages of these NUMBERS: they will not be sent. What a message would have released from the quarantine
-        stays there."""
+        """Delete the messages with these NUMBERS: they will not be sent. A quarantined message that one of them would have
+        released stays in the quarantine."""
         _demand_either(numbers, failed)
         with opened_store(load_settings(program, config), existing=True) as store:
             chosen = _chosen(store, numbers, failed)

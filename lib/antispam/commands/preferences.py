@@ -75,7 +75,7 @@ def preferences_command(program: Program) -> click.Group:
     @click.option("--json", "as_json", is_flag=True, help="one JSON object per preference")
     @click.pass_obj
     def list_command(config: Path | None, as_json: bool) -> None:
-        """All that was set."""
+        """List all preferences that are set."""
         settings = load_settings(program, config)
         with opened_store(settings) as store:
             found, groups = preferences.everything(store), preferences.groups(store)
@@ -97,7 +97,7 @@ def preferences_command(program: Program) -> click.Group:
     @click.argument("user")
     @click.pass_obj
     def show_command(config: Path | None, user: str) -> None:
-        """What holds for USER, and where each comes from."""
+        """Show the preferences in effect for USER, and where each comes from."""
         settings = load_settings(program, config)
         name = _user(settings, user)
         with opened_store(settings) as store:
@@ -141,7 +141,7 @@ def preferences_command(program: Program) -> click.Group:
     @_whose
     @click.pass_obj
     def unset_command(config: Path | None, name: str, user: str | None, group: str | None, site: bool) -> None:
-        """Let hold again what held before NAME was set."""
+        """Remove preference NAME, so that the next level applies again."""
         settings = load_settings(program, config)
         scope, owner = _scope(settings, user, group, site)
         with opened_store(settings) as store:

@@ -27,7 +27,7 @@ def rates_command(program: Program) -> click.Command:
     @group.command("show")
     @click.pass_obj
     def show(config: Path | None) -> None:
-        """Show the logins that are stopped, and who sent most lately."""
+        """Show the stopped logins, and who sent most recently and most."""
         settings = load_settings(program, config)
         period = settings[RatesSettings].period
         now = time.time()

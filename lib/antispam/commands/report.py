@@ -40,10 +40,9 @@ def report_command(program: Program) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the tables")
     @click.pass_obj
     def command(config: Path | None, days: int, top: int, as_json: bool) -> None:
-        """Tell what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.
+        """Show what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.
 
-        It reads the history, which keeps what [store] history_retain says.
-        """
+        It reads the history, which goes back as far as [store] history_retain says."""
         with opened_store(load_settings(program, config), existing=True) as store:
             made = report(store, time.time(), days)
         if as_json:

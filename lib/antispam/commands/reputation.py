@@ -53,7 +53,7 @@ def reputation_command(program: Program) -> click.Command:
 
     @click.group("reputation")
     def group() -> None:
-        """What senders' domains are known for.
+        """The reputation of senders' domains.
 
         An identity is a domain and how it was authenticated: example.com:SPF, example.com:DKIM, example.com:none. Reputation
         goes from -100 to 100 (-76 is nothing but spam), confidence from 0 to 100. A domain alone names all its identities.
@@ -66,9 +66,9 @@ def reputation_command(program: Program) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="one JSON object per line instead of the table")
     @click.pass_obj
     def show_command(config: Path | None, names: tuple[str, ...], best: bool, limit: int, as_json: bool) -> None:
-        """Show identities, the worst first: NAMES are domains, or identities.
+        """Show identities, the worst first. NAMES are domains or identities.
 
-        The bars are the messages remembered, the oldest at the left: the higher, the more of them were honest.
+        The bars show the remembered messages, the oldest on the left; a higher bar means more honest ones.
 
         \b
             bms reputation show                   the worst that we know, and are sure of
@@ -97,7 +97,7 @@ def reputation_command(program: Program) -> click.Command:
     @click.argument("names", nargs=-1, required=True)
     @click.pass_obj
     def reset_command(config: Path | None, names: tuple[str, ...]) -> None:
-        """Forget what is known of NAMES: identities, or domains with all their identities.
+        """Delete the reputation of NAMES: identities, or domains with all their identities.
 
         \b
             bms reputation reset example.com:SPF
@@ -122,7 +122,8 @@ def reputation_command(program: Program) -> click.Command:
     def feedback_command(config: Path | None, message: str, verdict: str) -> None:
         """Say that MESSAGE was spam, or honest: its reference in the log, or the first part of its X-GOSSiP field.
 
-        Said again it changes nothing, and the last word counts. It teaches the learning filter nothing: that is `bms train`.
+        Repeating it changes nothing, and the last feedback counts. It does not train the learning filter; use `bms train` for
+        that.
 
         \b
             bms reputation feedback 7h2k9m3p5q8r spam
@@ -141,7 +142,7 @@ def reputation_command(program: Program) -> click.Command:
     @click.argument("file", type=click.File("w"), default="-")
     @click.pass_obj
     def export_command(config: Path | None, file: Any) -> None:
-        """Write all that is known to FILE, or standard output: one JSON object a line, which `import` reads.
+        """Write all reputations to FILE or standard output: one JSON object per line, for `import`.
 
         \b
             bms reputation export > reputation.jsonl
@@ -177,7 +178,8 @@ def reputation_command(program: Program) -> click.Command:
     @click.option("--listen", help="where to listen, instead of [gossip] listen: 11900, or address:port")
     @click.pass_obj
     def serve_command(config: Path | None, listen: str | None) -> None:
-        """Answer other nodes without filtering mail, in the foreground until TERM or Ctrl-C; [gossip] and [store] tell how."""
+        """Answer other nodes without filtering mail, in the foreground until TERM or Ctrl-C, according to [gossip] and
+        [store]."""
         settings = _told_to_listen(load_settings(program, config), listen)
         logs.configure(settings[LogSettings], program.name)
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -39,12 +39,11 @@ def rules_command(program: Program) -> click.Command:
     @click.argument("mail", nargs=-1, type=click.Path(path_type=Path))
     @click.pass_obj
     def check(config: Path | None, file: Path | None, mail: tuple[Path, ...]) -> None:
-        """Tell the mistakes in FILE, each with its line, and how many messages of MAIL (mbox files, maildirs, folders, files)
-        meet each rule.
+        """List the mistakes in FILE with their lines, and how many messages of MAIL (mbox files, maildirs, folders, files)
+        match each rule.
 
-        Without FILE, or where it is a folder, which is mail then, the rules are those of [rules] file. Exit status 1: there is
-        a mistake.
-        """
+        Without FILE, or if it is a folder and so counts as mail, the rules are those of [rules] file. Exit status 1: there is
+        a mistake."""
         if file is not None and file.is_dir():
             mail, file = (file, *mail), None
         rules, mistakes = rules_in(file) if file is not None else (_configured(program, config), ())

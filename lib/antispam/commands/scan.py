@@ -328,9 +328,9 @@ def scan_command(program: Program) -> click.Command:
         json_output: bool,
         live: bool,
     ) -> None:
-        """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and
-        explain the outcome. Nothing is delivered, learned or recorded; what the filter has learned of spam is asked. The exit
-        status is 1 where a message is not accepted."""
+        """Send message FILES ('-' is standard input) through the same checks as the filter does, without an MTA, and explain
+        the outcome. Nothing is delivered, learned or recorded; what the filter has learned about spam is used. The exit
+        status is 1 if a message is not accepted."""
         console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)  # :date: is none
         envelope = Envelope(ip, name, helo, mail_from, recipients)
         refused = False

@@ -47,7 +47,7 @@ def srs_command(program: Program) -> click.Group:
     @click.argument("address")
     @click.pass_obj
     def sign_command(config: Path | None, address: str) -> None:
-        """Sign ADDRESS, a sender of ours, as it would leave."""
+        """Sign ADDRESS, one of our senders, as it would leave."""
         with _signature(program, config) as signature:
             signed = signature.signed(address)
         if not signed:
@@ -58,7 +58,7 @@ def srs_command(program: Program) -> click.Group:
     @click.argument("address")
     @click.pass_obj
     def forward_command(config: Path | None, address: str) -> None:
-        """Rewrite ADDRESS, somebody else's, as the sender of mail that we forward."""
+        """Rewrite ADDRESS, a foreign sender, for mail that we forward."""
         with _signature(program, config) as signature:
             rewritten = signature.rewritten(address)
         if not rewritten:
@@ -69,7 +69,7 @@ def srs_command(program: Program) -> click.Group:
     @click.argument("address")
     @click.pass_obj
     def reverse_command(config: Path | None, address: str) -> None:
-        """Verify ADDRESS, signed or rewritten by us, and print what it stands for."""
+        """Verify ADDRESS, which we signed or rewrote, and print the original."""
         with _signature(program, config) as signature:
             state, plain = signature.verified(address)
         if state is not State.VALID:
@@ -80,7 +80,7 @@ def srs_command(program: Program) -> click.Group:
     @click.argument("address")
     @click.pass_obj
     def verify_command(config: Path | None, address: str) -> None:
-        """Say what ADDRESS is worth as the recipient of a bounce: valid, unsigned, forged or expired."""
+        """Say whether ADDRESS, the recipient of a bounce, is valid, unsigned, forged or expired."""
         with _signature(program, config) as signature:
             state, plain = signature.verified(address)
         click.echo(f"{state}: {plain}" if plain else state)
@@ -93,11 +93,10 @@ def srs_command(program: Program) -> click.Group:
     @click.option("--group", help="group of the socket, if not that of [milter] socket_group")
     @click.pass_obj
     def serve_command(config: Path | None, socket: Path | None, mode: str | None, group: str | None) -> None:
-        """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` leads recipients back. Runs until TERM; HUP has
-        it read its settings anew.
+        """Answer MTAs as a socket map: `forward` rewrites senders, `reverse` maps recipients back. Runs until TERM; HUP
+        reloads the settings.
 
-        Whoever may write to the socket gets signatures for any sender.
-        """
+        Every program that can write to the socket gets signatures for any sender."""
         try:
             bits = None if mode is None else int(mode, 8)
         except ValueError:

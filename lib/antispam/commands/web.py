@@ -22,7 +22,7 @@ def web_command(program: Program) -> click.Command:
 
     @click.group("web")
     def group() -> None:
-        """The console: the quarantine in a browser. [web] listen says where; docs/web.md tells how to put it behind TLS.
+        """The console: the quarantine in a browser. [web] listen is its address; docs/web.md says how to put it behind TLS.
 
         \b
             bms web account add ann --role administrator
@@ -32,7 +32,7 @@ def web_command(program: Program) -> click.Command:
     @group.command("serve")
     @click.pass_obj
     def serve_command(config: Path | None) -> None:
-        """Serve the console in the foreground until TERM or Ctrl-C. `bms run` does it beside the filter where [web] listen is
+        """Serve the console in the foreground until TERM or Ctrl-C. `bms run` serves it beside the filter if [web] listen is
         set."""
         settings = load_settings(program, config)
         if not settings[WebSettings].listen:
@@ -52,7 +52,7 @@ def web_command(program: Program) -> click.Command:
 def _account_group(program: Program) -> click.Group:
     @click.group("account")
     def group() -> None:
-        """Who may log in."""
+        """The accounts that may log in."""
 
     @group.command("add")
     @click.argument("name")
@@ -65,7 +65,7 @@ def _account_group(program: Program) -> click.Group:
     )
     @click.pass_obj
     def add(config: Path | None, name: str, role: str, mailboxes: tuple[str, ...]) -> None:
-        """Make an account. The password is asked for, or read from standard input where that is no terminal."""
+        """Create an account. The password is asked for, or read from standard input if that is not a terminal."""
         account = Account(name, Role(role), _hashed(), mailboxes or (name,))
         with opened_store(load_settings(program, config)) as store:
             try:

@@ -68,10 +68,10 @@ def quarantine_commands(
     def make(program: Program) -> click.Command:
         @click.group("quarantine")
         def group() -> None:
-            """Look into the mail that was kept from people; release it, delete it, clean up.
+            """View, release and delete quarantined mail, and clean up.
 
-            Every message has a reference, which also stands in the log. If several users have a message in their quarantine,
-            each has their own entry: --user names one.
+            Every message has a reference, which is also in the log. If several users have a message in their quarantine, each
+            has their own entry: --user names one.
 
             \b
                 bms quarantine list --user ann --since 7d
@@ -124,11 +124,10 @@ def _list_command(program: Program) -> click.Command:
     def command(
         config: Path | None, user: str, text: str, check: str, since: float | None, limit: int, as_json: bool
     ) -> None:
-        """List what is kept, the newest first.
+        """List the messages in the quarantine, the newest first.
 
-        STATE is `kept`, `under way` (released, but the mail server has not taken it yet), `released`, or `failed` (the release
-        was given up; the message is still here).
-        """
+        STATE is `kept`, `under way` (released, but the mail server has not accepted it yet), `released`, or `failed` (the
+        release was given up; the message is still here)."""
         oldest = 0.0 if since is None else time.time() - since
         search = Search(user=user, text=text, check=check, since=oldest)
         with opened(program, config) as (_, store):
@@ -172,11 +171,10 @@ def _show_command(program: Program) -> click.Command:
     @_json_option
     @click.pass_obj
     def command(config: Path | None, ref: str, user: str, raw: bool, as_json: bool) -> None:
-        """Explain why a message is kept, and show its header and the beginning of its text.
+        """Explain why a message is in the quarantine, and show its header and the beginning of its text.
 
-        REF is its reference. Control characters are written as escapes. --raw writes the original for other programs: into a
-        file or a pipe, because it may hold what a terminal obeys.
-        """
+        REF is its reference. Control characters are written as escapes. --raw writes the original for other programs, to a
+        file or a pipe only, because it may contain control sequences."""
         if raw and _is_terminal():
             raise click.UsageError("The original may contain control sequences: redirect it to a file or a pipe.")
         with opened(program, config) as (_, store):
@@ -237,13 +235,14 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
         config: Path | None, refs: tuple[str, ...], user: str, all_users: bool, to: tuple[str, ...], wait: bool,
         teach: bool, original: bool, force: bool,
     ) -> None:  # fmt: skip
-        """Send messages to the recipients from whom they were kept.
+        """Send messages to the recipients who did not get them.
 
-        Dangerous attachments are replaced and forged results removed, as in other mail; --original leaves everything in.
+        Dangerous attachments are replaced and forged results removed, as in other mail; --original sends the message
+        unchanged.
 
-        The filter sends it within moments, and goes on trying while the mail server does not take it; until then `list` says
-        `under way`. A message that was released stays here for a while. Releasing also teaches that such mail is honest.
-        """
+        The filter sends it within moments, and keeps trying until the mail server accepts it; until then `list` says `under
+        way`. A released message stays in the quarantine for a while. Releasing also trains the filter that such mail is
+        honest."""
         with opened(program, config) as (settings, store):
             addresses = tuple(map(checked_address, to))
             learns = teaching(settings, store) if teach and teaching is not None else None
@@ -318,10 +317,9 @@ def _delete_command(program: Program) -> click.Command:
     @_all_users_option
     @click.pass_obj
     def command(config: Path | None, refs: tuple[str, ...], user: str, all_users: bool) -> None:
-        """Delete what is kept, for good. Nothing is learned from it.
+        """Delete messages from the quarantine for good. Nothing is learned from them.
 
-        What is just being released can be deleted once the mail server has taken it.
-        """
+        A message that is being released can be deleted once the mail server has accepted it."""
         with opened(program, config) as (_, store):
             stayed = 0
             for entry in _chosen(store, refs, user, all_users):

@@ -42,13 +42,12 @@ def clean_command(program: Program, limits: LimitsFrom) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of a sentence")
     @click.pass_obj
     def command(config: Path | None, dry_run: bool, quiet: bool, as_json: bool) -> None:
-        """Delete what is older than [quarantine] keep, what was released longer ago than keep_released, and the oldest of
-        users from whom more is kept than user_size and user_messages allow.
+        """Delete messages older than [quarantine] keep, messages released longer ago than keep_released, and the oldest
+        messages of users above user_size and user_messages.
 
-        The filter does so itself, several times a day; this is for another time (cron/bms-quarantine). It works in short steps
-        beside the mail; whenever it is stopped, nothing is half done, and the next run goes on. What is just being released
-        stays.
-        """
+        The filter does this several times a day; the command is for a time of your choice (cron/bms-quarantine). It works in
+        short steps while mail flows; if it is stopped, nothing is left half done, and the next run continues. Messages that
+        are being released stay."""
         cleaned = Cleaned()
         with opened(program, config) as (settings, store):
             limits_of = limits(settings, store)
@@ -123,9 +122,8 @@ def import_command(program: Program) -> click.Command:
         """Take over the mailboxes in which DSPAM or pydspam kept a user's quarantine (data/USER/USER.mbox).
 
         Recipients, score and signature are read from the fields X-Dspam-Recipients, X-DSpam-Score and X-DSPAM-Signature, the
-        time from the mailbox's "From " lines. The mailboxes are only read. What was imported before is not imported again, so
-        that the same command goes on where it was stopped.
-        """
+        time from the mailbox's "From " lines. The mailboxes are only read. Messages are not imported twice, so the same
+        command continues where it was stopped."""
         result = importing.Imported()
         now = time.time()
         unreadable: list[str] = []
