@@ -45,7 +45,9 @@ OTHERWISE: tuple[Otherwise, ...] = (
     Otherwise("header_signs", "mode", "enforce", "off", "Programs that send spam give themselves away in the header."),
     Otherwise("link_signs", "mode", "enforce", "off", "Phishing hides where its links lead."),
     Otherwise("content_signs", "mode", "enforce", "off", "Fraud hides text, and brings forms and locked archives."),
-    Otherwise("rates", "mode", "enforce", "off", "Whoever learns a password sends to thousands within an hour."),
+    Otherwise(
+        "rates", "mode", "enforce", "off", "An attacker with a stolen password sends to thousands within an hour."
+    ),
     Otherwise("arc", "mode", "enforce", "off", "Forwarders that the site trusts say what they saw."),
     Otherwise("dnsbl", "mode", "enforce", "off", "Thousands of sites together see a spammer before one does."),
     Otherwise("fingerprints", "mode", "enforce", "off", "One report is enough for the copies that follow."),
