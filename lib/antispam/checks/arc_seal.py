@@ -115,7 +115,7 @@ def _ours(draft: Draft, onward: bool) -> bytes | None:
 
 
 def _goes_on(draft: Draft, settings: ArcSettings) -> bool:
-    """Whether what leaves is not what came, or goes to somebody whom the client did not name."""
+    """Whether the message was changed, or goes to a recipient that the client did not name."""
     if settings.seal is Seal.ALL or draft.body_changed:
         return True
     covered = draft.touched & set(SealingPolicy().covered)

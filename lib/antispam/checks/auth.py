@@ -27,7 +27,7 @@ Finding = AuthFinding
 
 @section("auth")
 class Settings(CheckSettings):
-    """[auth]: SMTP AUTH. Which login may send as whom stands in the access map."""
+    """[auth]: SMTP AUTH. The access map says which login may use which sender."""
 
 
 def collect(

@@ -342,7 +342,7 @@ def points(finding: AuthorFinding, findings: Findings, settings: Settings) -> tu
 
 
 def act(finding: AuthorFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Put From right. The author, whom people will answer, goes on in Reply-To, unless that is there."""
+    """Correct From. The author, to whom people will reply, moves to Reply-To, unless there is one."""
     if not finding.becomes or verdict.action is not Action.CONTINUE:
         return
     fields = draft.message.fields(b"from")

@@ -176,7 +176,7 @@ def _by_practice(finding: DkimFinding, settings: Settings, reason: str) -> Verdi
 
 
 def _sender(one: SignatureResult, finding: DkimFinding) -> Mailbox:
-    """By whom a signature is looked up in the access map: the author where the signing domain answers for it, else
+    """The name by which a signature is looked up in the access map: the author if the signing domain matches it, else
     that domain with the local part of i=. Without a signature the author is all there is."""
     author = parse_mailbox(finding.author)
     if not one.domain or author.domain == one.domain or author.domain.endswith("." + one.domain):

@@ -121,7 +121,7 @@ def _tells_failure(message: Message, body: bytes) -> bool:
 
 
 def _may_be_answered(message: Message, services: Services) -> bool:
-    """Never the null sender, a program, a list, somebody of ours, or whom no plain header can name."""
+    """Whether the sender may get a notice: never the null sender, a program, a list, one of us, or a non-ASCII address."""
     sender = parse_mailbox(message.mail_from)
     ours = {parse_mailbox(one.address).domain for one in message.recipients} | set(our_domains(services.settings))
     if not sendable(message.mail_from) or any(name in ours for name in parents(sender.domain)):

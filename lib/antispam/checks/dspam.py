@@ -41,7 +41,7 @@ MAX_USERS = 100  # of one message, who are asked by name; the others get the scr
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> OpinionFinding | None:
-    """None for our own users' mail, and where no recipient wants to know."""
+    """None for our own users' mail, and if no recipient needs a classification."""
     settings = services.settings[Settings]
     if message is None or services.dictionaries is None or services.people is None:
         return None
@@ -74,7 +74,7 @@ def collect(
 
 
 def _users(message: Message, settings: DspamSettings, services: Services) -> list[str]:
-    """For whom the filter shall have an opinion; "" is everybody who is no user of it."""
+    """The users for whom the message is classified; "" stands for everybody who is not a user of the filter."""
     assert services.people is not None
     exempt = address_list(settings.dspam_exempt)
     found: dict[str, None] = {}

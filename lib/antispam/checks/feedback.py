@@ -204,7 +204,7 @@ def _facts(finding: Finding, message: Message, result: feedback.Result, *, seen:
 
 
 def _banned(finding: Finding, refs: Sequence[str], services: Services) -> tuple[str, ...]:
-    """Whom a report to bandom shuts out. Raises StoreError."""
+    """The senders that a report to bandom bans. Raises StoreError."""
     if finding.verb is not Verb.BAN:
         return ()
     assert services.store is not None

@@ -1,7 +1,7 @@
 """Greylisting by suspicion: a client is asked to come back only if its message looks like spam, or nothing about it is proved.
 
 It happens at the end of the message, when its score is known: honest servers with SPF, DKIM or a host name of their own are
-not kept waiting, whoever writes to whom for the first time.
+not delayed when people write to each other for the first time.
 """
 
 from __future__ import annotations

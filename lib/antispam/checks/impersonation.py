@@ -95,7 +95,7 @@ class Kind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Who is imitated, by whom; or which name is learned.
+    """Who is imitated, and by which sender; or the name that is learned.
 
     kind     None where nobody is imitated
     author   the address in From

@@ -105,7 +105,7 @@ def collect(
 def _amounts(
     connection: Connection, message: Message, login: str, settings: Settings
 ) -> Iterator[tuple[tuple[Of, str], int]]:
-    """What this message adds to whom."""
+    """What this message adds to each counter."""
     client, auth = message.findings.get(ConnectionFinding), message.findings.get(AuthFinding)
     recipients = message.accepted_recipients
     if auth is not None and auth.login:

@@ -44,7 +44,7 @@ def ready(message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> ReputationFinding | None:
-    """None for whom SPF is not asked: our own users, relays, trusted forwarders; and where there is no domain."""
+    """None for senders that are not checked by SPF (our own users, relays, trusted forwarders), and without a domain."""
     assert message is not None
     spf = message.findings.get(SpfFinding)
     if spf is None or spf.error or from_our_users(message):

@@ -1,6 +1,6 @@
 """Hiding a message's internal path from some recipients: some sites refuse mail that shows private addresses.
 
-The fields are not removed, for MTAs count them to find loops; what they say is, except when it was.
+The fields are kept, because MTAs count them to find loops; everything in them except the date is removed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """A recipient from whom the path is hidden, and how many fields that concerns."""
+    """A recipient that does not see the path, and the number of affected fields."""
 
     check: ClassVar[str] = NAME
     fields: int = 0
@@ -76,7 +76,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def content(finding: Finding) -> Hashable:
-    """All from whom the path is hidden get the same message."""
+    """All recipients that do not see the path get the same message."""
     return NAME
 
 

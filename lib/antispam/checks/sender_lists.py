@@ -1,6 +1,6 @@
 """Is the sender on one of our lists: whitelist, blacklist, banned domains?
 
-An entry of the whitelist is worth something for a sender whom SPF or DKIM prove only: anybody can write anybody into MAIL FROM.
+A whitelist entry only counts if SPF or DKIM proves the sender: anybody can use any address in MAIL FROM.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def decide(
 
 
 def points(finding: SenderListFinding, findings: Findings, settings: BanSettings) -> tuple[Hit, ...]:
-    """Worth something for a sender whom SPF or DKIM prove only."""
+    """It only counts for a sender proved by SPF or DKIM."""
     if not finding.whitelisted or not is_proved_by(findings, parse_mailbox(finding.sender).domain):
         return ()
     return (Hit("KNOWN_CORRESPONDENT", f"The sender {finding.sender} is on the whitelist: {finding.whitelisted}."),)

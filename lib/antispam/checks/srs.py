@@ -82,7 +82,7 @@ def _is_bounce(message: Message, settings: SrsSettings) -> bool:
 
 
 def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """No offence: whoever bounces mail that was forged in our name is an honest server, and sends many of them."""
+    """No offence: a server that bounces forged mail is honest, and sends many such bounces."""
     if finding.state is State.VALID or not finding.bounce:
         return CONTINUE
     reason = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"

@@ -25,7 +25,7 @@ from antispam.text import for_log
 
 
 def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say for whom something is set."""
+    """The options that select a user, a group or the site."""
     command = click.option("--site", is_flag=True, help="for everybody")(command)
     command = click.option("--group", metavar="GROUP", help="for the users of a group")(command)
     return click.option("--user", metavar="USER", help="for one user")(command)

@@ -195,7 +195,7 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
 
 
 def _scored(scores: dict[str, ScoreFinding]) -> Iterator[str]:
-    """A table of the tests for each total that differs, with whom it is for."""
+    """A table of the tests for each different total, with its recipients."""
     for score in dict.fromkeys(scores.values()):
         whose = ", ".join(for_log(address) for address, one in scores.items() if one == score)
         yield f"  score of the message for {whose}: {score.total:.1f}"

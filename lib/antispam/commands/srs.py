@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def _signature(program: Program, config: Path | None) -> Iterator[Signature]:
-    """What signs under the configuration; what keeps it from signing or verifying is told to whoever gave the command."""
+    """What signs under the configuration; problems with signing or verifying are errors of the command."""
     try:
         signature = signature_of(load_settings(program, config)[SrsSettings])
         if signature is None:

@@ -1,7 +1,7 @@
 """What became of one message, in plain sentences: who sent it, what each check found, what decided, where it is now.
 
 Made of its row in the history, of what the store has of it elsewhere, and of the table of checks. What mail wrote stands in it
-as it is stored: whoever shows an account escapes it for where it is shown.
+as it is stored: the code that shows an account must escape it.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Divides(Check, Protocol):
     """A check of recipients that edits, so that they may get different messages."""
 
     def content(self, finding: Any) -> Hashable:
-        """Recipients for whom it is equal get the same message, and share one draft."""
+        """Recipients with equal values get the same message, and share one draft."""
 
 
 class Scores(Check, Protocol):

@@ -196,7 +196,7 @@ def _once(identity: str, draft: Draft) -> str:
 
 
 def _share_out(drafts: Sequence[Draft]) -> None:
-    """Whoever was added gets one message, however many of these would go to them, and their own if they are a recipient."""
+    """An added recipient gets only one of these messages; their own, if they are a recipient anyway."""
     served = {draft.key(recipient.address) for draft in drafts for recipient in draft.named}
     for draft in drafts:
         draft.withdraw(served)

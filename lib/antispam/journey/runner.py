@@ -310,7 +310,7 @@ class _Question(NamedTuple):
 
 
 def _subjects(row: Row, subject: Subject) -> list[Subject]:
-    """Of whom a row is asked: at the end of a message, of each recipient where it is a question of recipients."""
+    """The subjects of a row: at the end of a message, each recipient if it is a row about recipients."""
     if row.scope is not Scope.RECIPIENT or subject.recipient is not None or subject.message is None:
         return [subject]
     return [Subject(subject.connection, subject.message, one) for one in subject.message.accepted_recipients]

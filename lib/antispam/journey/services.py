@@ -42,7 +42,7 @@ class Services:
     store     the SQL store, None where a program runs without one
     access    the administrator's access map as it stood when the session began (empty where none is configured)
     dictionaries  what was learned, None where a program doesn't learn
-    read_only    nothing may be learned, posted or remembered: somebody only wants to know what would happen
+    read_only    nothing may be learned, posted or remembered: this is only a trial
     sign      puts DKIM signatures on a message of our own (all its octets), where we have a key for its author
     protect   takes what is dangerous or forged out of a whole message that was kept (journey/protection.py)
     write_later  takes a row for a table of the store; it is written after the reply, best effort

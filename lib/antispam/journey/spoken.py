@@ -70,7 +70,7 @@ def log_quarantined(decision: Decision, subject: Subject) -> None:
 
 
 def log_delivery(subject: Subject, recipients: Sequence[Recipient]) -> None:
-    """Log one line with everything that a person asks first: who, to whom, and what each check found."""
+    """Log one line with the most important facts: sender, recipients, and what each check found."""
     if not log.isEnabledFor(logging.INFO):
         return
     message = subject.message

@@ -35,7 +35,7 @@ class Accepted(enum.StrEnum):
 
     SKIP = "skip"  # its evidence is of no use then
     RECORD = "record"  # evidence and header fields are written; it can't refuse any more
-    DECIDE = "decide"  # what it looks for is dangerous whoever sent it
+    DECIDE = "decide"  # what it looks for is dangerous, whoever the sender is
     PROTECT = "protect"  # the same, and our own messages are no exception: they may carry what strangers wrote
 
 

@@ -1,6 +1,6 @@
 """The answer to a report: a short mail that says what became of it; a pure function.
 
-It goes to whoever is known to have sent the report, and repeats nothing of it but the subjects of the reported messages,
+It goes to the known sender of the report, and repeats nothing of it but the subjects of the reported messages,
 shortened and without anything that could pretend to be our text. RFC 3834 says how an automatic answer has to look, and
 who must not get one.
 """
@@ -45,7 +45,7 @@ class Facts:
     corrected  messages that had been learned as the opposite
     known      messages that had been learned as this before, and taught nothing again
     missing    messages that were reported but not found, or 1 where none could be recognised in the report
-    released   the recipients to whom what was held back is on its way
+    released   the recipients of messages that are being released
     subjects   of the reported messages, as they were received
     banned     the domains and mailboxes that are banned from now on
     more       whether the report held more messages than are looked at in one

@@ -50,7 +50,7 @@ class Result:
     """What became of the messages of a report.
 
     missing   how many can't be learned: the store knows none of their signatures, and nothing else came with them
-    released  the recipients to whom what was kept from the user is on its way
+    released  the recipients of messages that are being released
     subjects  of those that came with their header
     refs      our references of those that the history knows
     """
@@ -143,7 +143,7 @@ def _kept(store: Store, ref: str, user: str) -> bytes | None:
 
 
 def _release(store: Store, ref: str, user: str, now: float, protect: release.Protect) -> tuple[str, ...]:
-    """To whom the message goes that was kept from the user as spam; nobody where none was, or something else kept it."""
+    """The recipients of the message that was quarantined as spam for the user; none if another check quarantined it."""
     try:
         (entry,) = quarantine.of_ref(store, ref, user)
         if entry.check != RELEASED_BY_USERS:

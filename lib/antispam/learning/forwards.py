@@ -5,7 +5,7 @@ resent as it is. Of each reported message come the ids that were found with it, 
 user wrote is no part of a report, and neither is the signature of their own outgoing mail.
 
 Anybody can send such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here is a
-claim. Whoever acts on it must ask the store whose message it names.
+claim. The caller must check in the store whose message it names.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from antispam.net.addresses import normalize_domain, parse_mailbox
 from antispam.store import Store
 from antispam.store.preferences import Preference, of_user, of_users
 
-_FEW = 10  # users for whom one question each costs no more
+_FEW = 10  # users; for so few, one question each costs no more
 REMEMBERED = 5.0  # seconds for which preferences are not asked for again
 _MOST_WISHES = 1_000  # combinations of preferences
 _MOST = 50_000  # users whose preferences a worker remembers; more than a message has recipients

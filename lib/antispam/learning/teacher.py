@@ -194,7 +194,7 @@ class Dictionaries:
         self._ask_again: dict[str, float] = {}
 
     def get(self, user: str) -> Teacher | None:
-        """None for a user whom nobody has taught anything; asked again a few seconds later. Raises StoreError."""
+        """None for a user whose dictionary is empty; asked again a few seconds later. Raises StoreError."""
         known = self._known.get(user)
         if known is not None or self._clock() < self._ask_again.get(user, 0.0):
             return known

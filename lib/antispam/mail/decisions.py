@@ -16,7 +16,7 @@ class Decision(NamedTuple):
     """One check's verdict.
 
     mode  in mode log the verdict is only said
-    firm  holds for accepted messages too: what the check looks for is dangerous whoever sent it
+    firm  holds for accepted messages too: what the check looks for is dangerous, whoever the sender is
     protects  holds for our own messages as well, which may carry what strangers wrote
     """
 

@@ -65,7 +65,7 @@ Edit = InsertHeader | AppendHeader | ChangeHeader | ReplaceBody | ChangeSender |
 class Draft:
     """A message with edits applied, for some of its recipients.
 
-    recipients  for whom it is: all that get this very message
+    recipients  its recipients: all that get this very message
     headers  the fields as they will leave, top first; values keep the form of Header (leading space, LF folds)
     body     the body as it will leave
     sender   the envelope sender as it will leave
@@ -221,7 +221,7 @@ class Draft:
         return (*as_named, *(one.address for one in self._additions()))
 
     def _additions(self) -> list[AddRecipient]:
-        """Whom the MTA does not know yet: who was added, and the mailboxes that the client named in another way."""
+        """Recipients that the MTA does not know yet: added ones, and mailboxes that the client named in another way."""
         as_named = {self.key(one.address) for one in self.named if not one.readdressed}
         meant = {
             self.key(one.address): AddRecipient(one.address, of_recipient(one.params))

@@ -88,7 +88,7 @@ class SenderFault(enum.StrEnum):
     FORGED = "forged"  # ours, said by a stranger
     FOREIGN = "foreign"  # not ours, said by a machine of ours
     BOUNCE = "bounce"  # null, said by a machine of ours that is no mail server
-    LOGIN = "login"  # not ours, said by one who authenticated, and of whom the access map says nothing
+    LOGIN = "login"  # not ours, used by an authenticated client without an entry in the access map
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class SenderDomainFinding(Finding):
 class SenderListFinding(Finding):
     """What our lists say about the envelope sender, found at MAIL: the reason of its entry, "" without one.
 
-    whitelisted  worth something for a sender whom SPF or DKIM prove only
+    whitelisted  only counts for a sender proved by SPF or DKIM
     banned       of its domain
     """
 
@@ -128,7 +128,7 @@ class DkimFinding(Finding):
 
     skipped  how many more signatures were not looked at, because of the cap
     author   the address in From, "" where there is not exactly one
-    practice what the author's domain says of its signing where no signature passed and somebody wants to know (RFC 5617):
+    practice what the author's domain says of its signing if no signature passed and a setting asks for it (RFC 5617):
              "all", "discardable", "unknown", or "temperror"; "" where it was not asked
     """
 
@@ -237,7 +237,7 @@ class DmarcFinding(Finding):
 class AuthFinding(Finding):
     """SMTP AUTH as it stands for a message, found at MAIL: "" for a client that did not authenticate.
 
-    sender  the envelope sender that it wants to use
+    sender  the envelope sender that it uses
     """
 
     check: ClassVar[str] = "auth"

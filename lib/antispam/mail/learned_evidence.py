@@ -17,7 +17,7 @@ class Opinion:
     dictionary   its name; of two that were joined, the user's own
     lent         the name of the other one; "" where one was asked alone
     own_part     how much of the say the own one had then, 0 to 1
-    users        for whom it was asked; "" is everybody who is no user of the filter
+    users        the users it was asked for; "" is everybody who is not a user of the filter
     probability  0 to 1 that the message is spam
     is_spam      whether that is enough to call it spam
     spam, ham    messages of each kind that it had learned; of two, that which knows more of the rarer kind

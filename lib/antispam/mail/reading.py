@@ -18,7 +18,7 @@ _TEXTS = ("text/plain", "text/html")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Readable:
-    """What a person sees of a message. Text as mail wrote it, decoded: whoever shows it escapes it for where it is shown.
+    """What a person sees of a message. Text as mail wrote it, decoded: the code that shows it must escape it.
 
     fields       name and value, in the order of the header
     text         of the first text part that says something; of HTML what its reader would see

@@ -150,7 +150,7 @@ SIGNS: tuple[Test, ...] = (
         "UNDISCLOSED_RECIPIENTS",
         1.2,
         "header_signs",
-        "Mail to people who are not told to whom else it goes is mostly unwanted.",
+        "Mail that hides its other recipients is usually unwanted.",
     ),
     Test("TO_NO_ADDRESS", 0.6, "header_signs", "Mail programs write an address into To."),
     Test(
@@ -187,7 +187,7 @@ SIGNS: tuple[Test, ...] = (
         "header_signs",
         "Mail programs encode what is not ASCII; scripts of spammers often do not.",
     ),
-    Test("HIGH_PRIORITY", 0.7, "header_signs", "Whoever calls everything urgent wants attention."),
+    Test("HIGH_PRIORITY", 0.7, "header_signs", "Senders who call everything urgent want attention."),
     Test("MSGID_NO_DOMAIN", 0.3, "header_signs", "Mail programs on home computers have no domain to write there."),
     Test("MSGID_NUMERIC", 0.3, "header_signs", "Mail programs write a name there; a few write an address."),
     Test(
@@ -274,7 +274,7 @@ SIGNS: tuple[Test, ...] = (
     Test("FRAUD_RETAIL", 0.5, "content_signs", "Phrases of advertising, honest or not."),
     Test("FRAUD_URGENCY", 1.0, "content_signs", "Phrases that press for time, as some honest mail has to."),
     Test("BITCOIN_THREAT", 3.0, "content_signs", "A threat, and an address of bitcoin to pay to."),
-    Test("STRANGER_URGENT", 0.8, "content_signs", "Somebody whom nobody here knows presses for time."),
+    Test("STRANGER_URGENT", 0.8, "content_signs", "An unknown author presses for time."),
     Test(
         "STRANGER_INVITES",
         1.0,

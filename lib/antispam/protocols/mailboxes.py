@@ -54,7 +54,7 @@ def identity(raw: bytes) -> str:
 
 def files(paths: list[Path]) -> list[Path]:
     """The files below the paths, sorted; a maildir's tmp, files whose names start with a dot and symbolic links are left out:
-    whoever may write into a folder must not choose what is read outside of it.
+    a user who may write into a folder must not choose what is read outside it.
 
     Raises MailboxError for a path that doesn't exist, can't be looked into, or is a symbolic link itself.
     """

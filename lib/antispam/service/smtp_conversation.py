@@ -29,7 +29,7 @@ _BREAKS_LINE = re.compile(r"[\r\n\0]")
 class Result:
     """The result of a try.
 
-    taken      the recipients for whom the MTA took the message
+    taken      the recipients for which the MTA accepted the message
     for_good   all others were refused for good, so that another try makes no sense
     more       there was no room for all recipients in one transaction: the others' turn is now
     reachable  false where there was no MTA to talk to
@@ -53,7 +53,7 @@ class _Refused(Exception):
 
 
 class _Unreachable(Exception):
-    """There is no MTA, or none that wants to talk to us."""
+    """There is no MTA, or it refuses to talk to us."""
 
 
 class _Replies(io.RawIOBase):
@@ -142,7 +142,7 @@ class _Conversation(smtplib.SMTP):
         return self.getreply()
 
     def abandon(self) -> None:
-        """Let whoever waits for the MTA stop waiting; from any thread."""
+        """Make waiting for the MTA stop; from any thread."""
         sock = self.sock
         if sock is not None:
             with contextlib.suppress(OSError):

@@ -88,7 +88,7 @@ class Supervisor:
             log.error("%s", error.strerror)
             return ExitCode.SOCKET_FAILED
         except UserError as error:
-            if listener is not None:  # to whom it shall belong is looked up before there is one
+            if listener is not None:  # its owner is looked up before it is created
                 listener.close()
             log.error("%s", error)
             return ExitCode.USER_FAILED
@@ -196,7 +196,7 @@ class Supervisor:
             self._drain(child, "sessions", generation.plan.limits.sessions)
 
     def _condemn(self, child: Child, reason: str) -> None:
-        """Kill a child in a moment; before that its stacks go to stderr, for whoever wants to know where it hung."""
+        """Kill a child in a moment; before that its stacks go to stderr, which shows where it hung."""
         log.error("%s is killed: %s", child, reason)
         child.reason, child.condemned, child.kill_at = reason, True, time.monotonic() + BUSY_TICK_SECONDS
         kill(child, signal.SIGQUIT)

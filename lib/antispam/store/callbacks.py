@@ -54,7 +54,7 @@ def recall(store: Store, address: str, now: float, deadline: Deadline | None = N
 
 def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, now: float, pause: float) -> bool:
     """Whether this message is the one that its sender is written to about: the first after `pause` seconds without. Notes it,
-    within the caller's transaction. Whoever asks again for the same message hears the same."""
+    within the caller's transaction. Asking again for the same message gives the same answer."""
     key = digest_of(address)
     due = sa.or_(
         callback.c.noticed_at.is_(None), callback.c.noticed_at <= now - pause, callback.c.noticed_at > now + 60.0

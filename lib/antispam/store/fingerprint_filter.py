@@ -1,7 +1,7 @@
 """Which marks any report holds, in memory: nearly all mail has none, and need not ask the database about its hundreds.
 
 It may say yes where it is no: marks of reports that expired or were taken back stay until all are read anew. It says no where
-it is yes for a second only, until it has read the report of another worker. Whoever hears yes asks the database.
+it is yes for a second only, until it has read the report of another worker. After a yes the database is asked.
 """
 
 from __future__ import annotations

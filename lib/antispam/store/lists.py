@@ -19,7 +19,7 @@ from antispam.store.schema import sender_list
 from antispam.text import from_wire
 
 OFFENCES_KEPT = 30 * 86400.0  # seconds for which the next ban is longer because of the last one, once that is over
-ADMINISTRATOR = "command"  # by whom an entry was added that a person wrote
+ADMINISTRATOR = "command"  # the author of entries that a person added
 REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry of a kind at all
 
 

@@ -58,7 +58,7 @@ def _config() -> alembic.config.Config:
 
 def _leave_to_its_owner(folder: Path) -> None:
     """Commands are given by administrators, out of habit as root. The database or its lock would be root's, and the filter
-    could not start. To become the owner instead would be a surprise for whoever wants to teach mail that only root can read."""
+    could not start. To become the owner instead would surprise administrators who train with mail that only root can read."""
     if os.geteuid() != 0 or not folder.exists() or (owner := folder.stat().st_uid) == 0:
         return
     try:

@@ -226,7 +226,7 @@ def delivered(store: Store, queued: Claimed, taken: Collection[str], now: float)
     """Note that the MTA took a message for these recipients; returns those who have not got it yet. Where none is left, the
     message is done: it goes, and what it released from the quarantine is released. Raises StoreError.
 
-    It holds whoever has claimed the message meanwhile: what was sent must not be sent again.
+    This holds even if another process has claimed the message: what was sent must not be sent again.
     """
     with store.write() as connection:
         row = connection.execute(

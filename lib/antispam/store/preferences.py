@@ -30,7 +30,7 @@ class Preference(NamedTuple):
 
 
 def of_user(store: Store, user: str | None, deadline: Any = None) -> list[Preference]:
-    """What holds for a user (None: for whom the filter knows as nobody in particular), in the order in which it overrules.
+    """The preferences for a user (None: somebody who is not a user of the filter), in the order in which they override.
 
     Raises StoreError."""
     table = preference.c

@@ -76,7 +76,7 @@ def insert(connection: sa.Connection, message: Message, kept: Sequence[NewEntry]
 
 
 def _still_missing(connection: sa.Connection, ref: str, kept: Sequence[NewEntry]) -> list[NewEntry]:
-    """Those for whom there is no entry under that reference."""
+    """Those without an entry under that reference."""
     users = connection.scalars(sa.select(quarantine_entry.c.user_name).where(quarantine_entry.c.ref == ref))
     known = set(users)
     return [one for one in kept if from_wire(one.user, 320) not in known]

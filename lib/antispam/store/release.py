@@ -48,7 +48,7 @@ class Released:
 def release(
     store: Store, entry: Entry, now: float, *, protect: Protect | None, to: Sequence[str] = (), force: bool = False
 ) -> Released:
-    """Send the message to the recipients from whom it was kept, or to those of `to`.
+    """Send the message to the recipients who did not get it, or to those of `to`.
 
     protect  takes what is dangerous or forged out of it (journey/protection.py); None sends the original, because an
              administrator said so

@@ -1,6 +1,6 @@
 """Statistics from the history: how many messages, their dispositions and reasons, and the senders stopped most often.
 
-The history may have millions of rows, and whoever sends mail chose what stands in them. So it is read page by page, a huge row
+The history may have millions of rows, and senders chose what is in them. So it is read page by page, a huge row
 alone, and of names only the most frequent are remembered.
 """
 

@@ -77,7 +77,7 @@ def clean(
 ) -> Cleaned:
     """Delete what the limits don't keep; with dry_run only count it.
 
-    cleaned  filled as it goes, for whoever interrupts or watches
+    cleaned  filled as it goes, for interruption and progress
     rest     called between two slices: mail wants to write to the database, too
 
     Raises StoreError; what was done until then is done.
@@ -92,7 +92,7 @@ def clean(
 def cleaning(
     store: Store, now: float, limits_of: LimitsOf, cleaned: Cleaned, *, dry_run: bool = False
 ) -> Iterator[None]:
-    """What clean() does, slice by slice, for whoever does other things between two of them. Raises StoreError."""
+    """What clean() does, slice by slice, for callers with other work in between. Raises StoreError."""
     for why, entries in surplus(store, now, limits_of):
         if dry_run:
             cleaned.add(why, Removed(len(entries), sum(entry.size for entry in entries)))

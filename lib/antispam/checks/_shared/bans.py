@@ -174,7 +174,7 @@ def ban_sender(
 
 def is_shared(connection: Connection, message: Message, settings: BanSettings) -> bool:
     """Whether the client is a server of many people, which one of them must not take away from the others: of a provider where
-    everybody can have an address, of a forwarder that is trusted, or of somebody whom our users write to."""
+    everybody can have an address, of a trusted forwarder, or of a correspondent of our users."""
     providers = host_list(settings.email_providers)
     client = connection.findings.get(ConnectionFinding)
     # The lines of a provider's customers have names below its domain, too.

@@ -29,7 +29,7 @@ class When(enum.StrEnum):
     """Which clients are asked to come back."""
 
     SUSPICIOUS = "suspicious"  # at the end of the message: where its score or its client gives reason to
-    ALWAYS = "always"  # at RCPT: whoever is new
+    ALWAYS = "always"  # at RCPT: every new client
     NEVER = "never"
 
 

@@ -173,7 +173,7 @@ def _write_at_end(descriptor: int, entry: bytes) -> None:
     """All or nothing."""
     size = os.fstat(descriptor).st_size
     tail = os.pread(descriptor, 2, max(0, size - 2))
-    # Whoever wrote the last message may have forgotten the empty line, or was cut off.
+    # The writer of the last message may have omitted the empty line, or was interrupted.
     gap = b"" if not size or tail == b"\n\n" else b"\n" if tail.endswith(b"\n") else b"\n\n"
     try:
         rest = memoryview(gap + entry)

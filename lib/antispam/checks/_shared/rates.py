@@ -51,7 +51,7 @@ class RatesSettings(CheckSettings):
 
 
 def login_key(login: str) -> str:
-    """A login as it is compared. Most servers take Ann and ann for one, and whoever broke in must not have both."""
+    """A login in the form that is compared. Most servers treat Ann and ann as one, and an attacker must not have two."""
     return from_wire(login.strip().lower(), 200)
 
 

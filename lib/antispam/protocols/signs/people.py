@@ -1,4 +1,4 @@
-"""Signs in who a message says it is from, and whom it asks to answer."""
+"""Signs in the author of a message and in its Reply-To."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signs in the trace: who handed the message to whom, by the Received fields (RFC 5321 section 4.4)."""
+"""Signs in the trace of a message: its Received fields (RFC 5321 section 4.4)."""
 
 from __future__ import annotations
 

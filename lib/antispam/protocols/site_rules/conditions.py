@@ -16,7 +16,7 @@ class Condition:
     """A condition. `names` are the tests that it asks for, each once, in their order."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError, with a sentence for whoever wrote it."""
+        """Raises ValueError, with a sentence for the author."""
         self.text = " ".join(text.split())
         self._tokens = list(_tokens(text))
         self._at = 0

@@ -45,7 +45,7 @@ class Pattern:
 
 
 def pattern(written: str) -> Pattern:
-    """Read `/source/flags`. Raises ValueError, with a sentence for whoever wrote it."""
+    """Read `/source/flags`. Raises ValueError, with a sentence for the author."""
     found = _WRITTEN.fullmatch(written.strip())
     if not found:
         raise ValueError("a pattern stands between slashes: /you have won/i")

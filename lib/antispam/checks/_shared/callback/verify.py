@@ -1,6 +1,6 @@
 """Call-back verification: the servers that accept mail for an address, which of them may be called, and their answers.
 
-Whoever sends mail chooses the domain, and with it the addresses that we connect to. So none is called that is not a public
+The sender of a message chooses the domain, and so the addresses that we connect to. So none is called that is not a public
 one: not this machine, not the inside of a network, however the DNS dresses it up. A name is looked up once, and what was
 looked at is what is connected to.
 """

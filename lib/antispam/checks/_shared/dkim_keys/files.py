@@ -34,7 +34,7 @@ def make_private_key(algorithm: Algorithm, bits: int = RSA_BITS) -> bytes:
 
 def write_new(path: Path, content: bytes) -> None:
     """Write a file that was not there, for its owner's eyes only (mode 0600), on disk before this returns. Made by root, it
-    belongs to whom the folder belongs: the filter must read it. Raises OSError, FileExistsError above all."""
+    belongs to the owner of the folder, because the filter must read it. Raises OSError, FileExistsError above all."""
     with _temporary(path.parent, content) as temporary:
         os.link(temporary, path)  # unlike a rename, this never replaces anything
     _sync(path.parent)

@@ -85,7 +85,7 @@ def _ours(patterns: tuple[str, ...]) -> Callable[[IPAddress], bool]:
 def questions(
     lists: Sequence[DnsList], subjects: Iterable[Subject], most: int
 ) -> dict[Question, list[tuple[DnsList, Subject]]]:
-    """What to ask, and for whom. Two lists under one domain share their questions."""
+    """The questions, and the lists that want them. Two lists under one domain share their questions."""
     asked: dict[Question, list[tuple[DnsList, Subject]]] = {}
     for subject in subjects:
         for one in lists:

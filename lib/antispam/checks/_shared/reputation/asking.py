@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 TELL = 86400.0  # seconds after which it makes no sense to tell a server what became of a message
 RARE = 5  # messages below which a domain is hardly known: spammers have one for every letter
 PROVED = frozenset({"SPF", "GUESS", "HELO", "DKIM"})
-"""Ways in which a domain can be authenticated; all others blame whoever is named."""
+"""Ways to authenticate a domain; for all others the claimed domain is blamed."""
 
 F = TypeVar("F", bound=ReputationFinding)
 
