@@ -33,11 +33,15 @@ class _Place(NamedTuple):
 
 
 class _Pattern(NamedTuple):
-    """One way to say a phrase: family and line say which it is."""
+    """One way to say a phrase: family and line say which it is.
+
+    second  the words that may follow the first one; None where it is not as simple
+    """
 
     family: str
     line: int
     rest: tuple[_Place, ...]
+    second: frozenset[str] | None
 
 
 class Found(NamedTuple):
@@ -69,7 +73,7 @@ class Phrases:
         places = list(_places(words))
         if len(places) < 1 or places[0].gap:
             raise ValueError(f"{' '.join(words)!r} is no phrase")
-        pattern = _Pattern(family, line, tuple(places[1:]))
+        pattern = _Pattern(family, line, tuple(places[1:]), _second(places))
         for word in places[0].words:
             self._by_word.setdefault(word, []).append(pattern)
         for beginning in places[0].beginnings:
@@ -80,9 +84,9 @@ class Phrases:
     def found_in(self, words: Sequence[str]) -> list[Found]:
         """The families that a text uses, in the order of the file."""
         met: dict[int, tuple[str, str]] = {}
-        for at, word in enumerate(words):
+        for at, (word, following) in enumerate(itertools.zip_longest(words, words[1:], fillvalue="")):
             for pattern in self._beginning(word):
-                if pattern.line not in met:
+                if (pattern.second is None or following in pattern.second) and pattern.line not in met:
                     end = _end(pattern.rest, words, at + 1)
                     if end:
                         met[pattern.line] = pattern.family, " ".join(words[at:end])
@@ -98,6 +102,11 @@ class Phrases:
             *(pattern for beginning, pattern in stems if word.startswith(beginning)),
             *(self._numbers if word.isdecimal() else ()),
         )
+
+
+def _second(places: Sequence[_Place]) -> frozenset[str] | None:
+    simple = len(places) > 1 and not (places[1].gap or places[1].beginnings or places[1].number)
+    return places[1].words if simple else None
 
 
 def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -23,7 +24,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text)).casefold()
-    return "".join(char for char in text if not unicodedata.combining(char))
+    return "".join(itertools.filterfalse(unicodedata.combining, text))
 
 
 def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
