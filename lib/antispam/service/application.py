@@ -57,6 +57,7 @@ from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, Program
 from antispam.store import Store, StoreError, attempts, history, migrate
 from antispam.store.engine import demand_driver, url_from
 from antispam.store.history import HistoryWriter
+from antispam.store.migrate import leave_to_its_owner
 from antispam.store.outbox_upkeep import purge_failed
 from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.store.retention import Cleaned, cleaning
@@ -140,11 +141,12 @@ def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Stor
 
     existing  the command only tells what is there: it makes no database where there is none, which is the wrong place to look
     """
-    if existing and (absent := _absent_file(settings)) is not None:
-        raise click.ClickException(
-            f"there is no database at {absent}: the filter creates it when it starts. -c FILE selects another configuration"
-        )
     try:
+        leave_to_its_owner(url_from(settings))
+        if existing and (absent := _absent_file(settings)) is not None:
+            raise click.ClickException(
+                f"there is no database at {absent}: the filter creates it when it starts. -c FILE selects another configuration"
+            )
         migrate(url_from(settings))
         store = Store.from_settings(settings)
     except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:

@@ -29,10 +29,9 @@ def migrate(url: str, revision: str = "head") -> None:
     """Create or upgrade the tables, up to `revision`. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError,
     TimeoutError where the other one never ends, and ForeignFolder, before anything was written, where root would make files
     in somebody else's folder."""
+    leave_to_its_owner(url)
     parsed = sa.engine.make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        folder = Path(parsed.database).parent
-        _leave_to_its_owner(folder)
+    if (folder := _folder(parsed)) is not None:
         folder.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
     if engine.dialect.name == "sqlite":
@@ -56,10 +55,19 @@ def _config() -> alembic.config.Config:
     return config
 
 
-def _leave_to_its_owner(folder: Path) -> None:
-    """Commands are given by administrators, out of habit as root. The database or its lock would be root's, and the filter
-    could not start. To become the owner instead would surprise administrators who train with mail that only root can read."""
-    if os.geteuid() != 0 or not folder.exists() or (owner := folder.stat().st_uid) == 0:
+def _folder(url: sa.URL) -> Path | None:
+    """Where SQLite keeps its files; None for other databases."""
+    return Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def leave_to_its_owner(url: str) -> None:
+    """Raises ForeignFolder where root would open the database of somebody else.
+
+    Commands are given by administrators, out of habit as root. The database or its lock would be root's, and the filter could
+    not start. To become the owner instead would surprise administrators who train with mail that only root can read.
+    """
+    folder = _folder(sa.engine.make_url(url))
+    if folder is None or os.geteuid() != 0 or not folder.exists() or (owner := folder.stat().st_uid) == 0:
         return
     try:
         name = pwd.getpwuid(owner).pw_name
