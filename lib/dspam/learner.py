@@ -245,10 +245,11 @@ def _logit(found: Opinions, totals: Totals, spreads: tuple[float, ...]) -> float
 def fused(own: float, own_totals: Totals, lent: float) -> tuple[float, float]:
     """The probability by a user's own dictionary joined with that of one that lends to it, and the own one's part: half with
     _OWN_FROM messages of the rarer kind. Logits are joined, so that the one that is sure counts. The other keeps 1 - part²
-    of its say: a young dictionary is timid, and would only make it timid as well."""
+    of its say: a young dictionary is timid, and would only make it timid as well. What a young one is given for what it does
+    not know is left out, for the other knows it."""
     rarer = max(0, min(own_totals.spam, own_totals.ham))
     part = rarer / (rarer + _OWN_FROM)
-    return _logistic(part * _logit_of(own) + (1 - part**2) * _logit_of(lent)), part
+    return _logistic(part * (_logit_of(own) - _given(own_totals)) + (1 - part**2) * _logit_of(lent)), part
 
 
 def _logit_of(probability: float) -> float:
@@ -261,8 +262,13 @@ def habit(totals: Totals) -> float:
     while little was taught."""
     spam, ham = max(totals.spam, 0), max(totals.ham, 0)
     ratio = min(max((spam + _FEW) / (ham + _FEW), 1 / _MAX_RATIO), _MAX_RATIO)
-    young = _YOUNG * math.exp2(-min(spam, ham) / _YOUNG_UNTIL)
-    return (_BALANCE * math.log(ratio) - young) * _known(totals)
+    return _BALANCE * math.log(ratio) * _known(totals) - _given(totals)
+
+
+def _given(totals: Totals) -> float:
+    """The logit that messages get while little was taught."""
+    rarer = max(0, min(totals.spam, totals.ham))
+    return _YOUNG * math.exp2(-rarer / _YOUNG_UNTIL) * _known(totals)
 
 
 def _known(totals: Totals) -> float:
