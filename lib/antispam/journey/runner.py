@@ -174,18 +174,19 @@ class Runner:
         once."""
         for row in self._planned(services.settings).scoring:
             for one in _subjects(row, subject):
-                yield from self._score(_Question(row, one), services)
+                finding = one.findings.get(row.check.Finding)
+                if finding is not None and not finding.error:
+                    decision = self._score(_Question(row, one), finding, services)
+                    if decision is not None:
+                        yield decision
 
-    def _score(self, question: _Question, services: Services) -> Iterator[Decision]:
+    def _score(self, question: _Question, finding: Finding, services: Services) -> Decision | None:
         """Take down which tests of the score the message meets by a row's evidence. A decision follows from a defect only."""
         row, subject = question
-        finding = subject.findings.get(row.check.Finding)
-        if finding is None or finding.error:
-            return  # as of most rows
         # With the message, even where the evidence is of its connection: what that is worth depends on the rest.
         home = _of_message(question)
         if home.noted(row.check.NAME):
-            return
+            return None
         points: Callable[..., tuple[Hit, ...]] = row.check.points  # type: ignore[attr-defined]
         settings = services.settings[row.check.Settings]
         try:
@@ -197,7 +198,8 @@ class Runner:
             if verdict is not CONTINUE:
                 decision = Decision(row.check.NAME, verdict)
                 _decisions(question).append(decision)
-                yield decision
+                return decision
+        return None
 
     def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
         """In what the message that this recipient gets may differ from the one that others get. After a defect it is taken to
