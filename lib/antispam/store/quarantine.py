@@ -232,10 +232,11 @@ def read(store: Store, ref: str, user: str) -> tuple[Entry, bytes]:
 
 def content(store: Store, ref: str) -> bytes:
     """The message as it came. Raises NoEntry, BadName and StoreError."""
+    ref = checked_ref(ref)
     with store.read() as connection:
-        found = stored_messages.read(connection, checked_ref(ref))
+        found = stored_messages.read(connection, ref)
     if found is None:
-        raise NoEntry(f"nothing is kept under {checked_ref(ref)}")
+        raise NoEntry(f"nothing is kept under {ref}")
     return found
 
 
