@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 _STOP = None
 _Row = tuple[sa.Table, Mapping[str, Any]]
-# Seconds for which rows are gathered: a transaction for each message would cost more than most checks do.
+# Seconds between two transactions: one for each message would cost more than most checks do. What comes after a pause is
+# written at once, because somebody may report that very message.
 _GATHER = 0.1
 _COMPLAIN_EVERY = 60.0  # seconds
 
@@ -89,10 +90,11 @@ class HistoryWriter:
         self._thread.join(timeout)
 
     def _write_all(self) -> None:
-        stopped = False
+        stopped, again = False, 0.0
         while not stopped:
             rows = [self._queue.get()]
-            self._hurry.wait(_GATHER)
+            self._hurry.wait(max(0.0, again - time.monotonic()))
+            again = time.monotonic() + _GATHER
             while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get())
             stopped = rows[-1] is _STOP
