@@ -33,7 +33,7 @@ class Settings(CheckSettings):
 
     acquainted: int = option(
         100,
-        "messages that a dictionary must have learned as honest before an author of whom it has none is a stranger",
+        "messages that a dictionary must have learned as honest before an author who wrote none of them counts as a stranger",
         check=positive,
     )
 

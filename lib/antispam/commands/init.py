@@ -100,7 +100,7 @@ def init_command(
         "--quarantine",
         help=f"where doubtful mail goes: {MAILBOX} (marked, to its recipient), {STORE} (kept here), or a database's address",
     )
-    @click.option("--postmaster", help="the address of whoever answers for the mail of this site")
+    @click.option("--postmaster", help="the address of the person responsible for this site's mail")
     @click.option("--strictness", type=click.Choice([str(one) for one in Strictness]), help="how much is refused")
     @click.option(
         "--output", type=click.Path(dir_okay=False, path_type=Path), help=f"the file  [default: {program.config}]"

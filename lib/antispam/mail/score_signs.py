@@ -62,7 +62,7 @@ SIGNS: tuple[Test, ...] = (
         "URL_SHORTENER",
         1.5,
         "link_signs",
-        "It hides where a link leads; in honest letters there is room for the whole link.",
+        "It hides where a link leads; honest mail has room for the whole link.",
     ),
     Test("URL_REDIRECTOR", 1.5, "link_signs", "The link borrows the good name of a large site to lead to another one."),
     Test(
@@ -168,7 +168,7 @@ SIGNS: tuple[Test, ...] = (
         "SUBJECT_SHOUTS",
         0.6,
         "header_signs",
-        "Several exclamation marks are rare in letters, and frequent in advertising.",
+        "Several exclamation marks are rare in honest mail, and frequent in advertising.",
     ),
     Test(
         "SUBJECT_TAIL",

@@ -53,7 +53,7 @@ class GreylistSettings(CheckSettings):
     when: When = option(
         When.SUSPICIOUS,
         "suspicious: at the end of the message, from [score] greylist points on, or where nothing proves who the client is; "
-        "always: at RCPT, whoever is new; never",
+        "always: at RCPT, every new client; never",
     )
     time: float = option(
         300.0, "how long a new client has to wait; a bare number counts in minutes", parse=duration("m")
