@@ -300,7 +300,7 @@ def test_a_thousand_messages_on_one_connection(program: FilterProcess) -> None:
             assert honest.action == "c"
             assert honest.changes[-1].name == "insheader"
             written = sorted(change.arguments[-2] for change in honest.changes)
-            assert written == [b"Authentication-Results", b"Received-SPF"]
+            assert written == [b"Authentication-Results", b"Received-SPF", b"X-Spam-Level", b"X-Spam-Status"]
             other = mta.message(HEADERS, b"Hello\r\n", b"<>", [RECIPIENT])
             assert b"ann@example.org" not in _field(other, b"Received-SPF")
     log = program.log()
