@@ -25,9 +25,10 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 _STOP = None
 _Row = tuple[sa.Table, Mapping[str, Any]]
-# Seconds between two transactions: one for each message would cost more than most checks do. What comes after a pause is
-# written at once, because somebody may report that very message.
+# Seconds between two transactions: one for each message would cost more than most checks do.
 _GATHER = 0.1
+# Seconds in which all rows of a message come. After a pause it is written as soon as that: somebody may report it at once.
+_TOGETHER = 0.02
 _COMPLAIN_EVERY = 60.0  # seconds
 
 
@@ -93,7 +94,7 @@ class HistoryWriter:
         stopped, again = False, 0.0
         while not stopped:
             rows = [self._queue.get()]
-            self._hurry.wait(max(0.0, again - time.monotonic()))
+            self._hurry.wait(max(_TOGETHER, again - time.monotonic()))
             again = time.monotonic() + _GATHER
             while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get())
