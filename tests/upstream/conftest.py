@@ -8,10 +8,10 @@ import pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """CI builds nothing that it fetched: there, what runs beside the real pymilter is not even collected."""
+    """CI runs nothing that it fetched from elsewhere: there, what wants it is not even collected."""
     if os.environ.get("CI") != "true":
         return
-    beside = [item for item in items if item.get_closest_marker("beside_pymilter")]
-    if beside:
-        config.hook.pytest_deselected(items=beside)
-        items[:] = [item for item in items if item not in beside]
+    fetched = [item for item in items if item.get_closest_marker("fetched")]
+    if fetched:
+        config.hook.pytest_deselected(items=fetched)
+        items[:] = [item for item in items if item not in fetched]

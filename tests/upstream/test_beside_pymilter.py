@@ -27,7 +27,7 @@ from upstream.peer_dialogue import Peer, dialogue
 from upstream.peer_expressions import FUNCTIONS
 from upstream.peer_milters import CHANGES, MILTERS, OUTCOMES, STEPS
 
-pytestmark = pytest.mark.beside_pymilter
+pytestmark = pytest.mark.fetched
 
 OURS = REPOSITORY / "lib"
 PEER = Path(__file__).with_name("peer.py")
