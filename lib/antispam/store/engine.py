@@ -215,8 +215,10 @@ class Store:
             ends = time.monotonic() + HOLD
             while done < len(found) and (not done or time.monotonic() < ends):
                 some = found[done : done + _BATCH]
-                # Under the condition once more: another worker may have changed a row since it was found.
-                connection.execute(sa.delete(table).where(key.in_(some), stale))
+                # Under the condition once more: another worker may have changed a row since it was found. As a CASE no planner
+                # looks for it by an index: of a million outdated rows SQLite read all, for each batch and under the lock.
+                still = sa.case((stale, 1), else_=0) == 1
+                connection.execute(sa.delete(table).where(key.in_(some), still))
                 done += len(some)
         return done
 

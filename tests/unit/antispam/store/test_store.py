@@ -23,7 +23,7 @@ from antispam.mail.verdicts import reject
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import Breaker
 from antispam.store.history import HistoryWriter
-from antispam.store.schema import greylist, history, metadata, quarantine_entry, stored_message
+from antispam.store.schema import greylist, history, metadata, quarantine_entry, sender_list, stored_message
 
 pytestmark = pytest.mark.every_database
 
@@ -172,3 +172,28 @@ def test_the_sqlite_file_is_made_where_its_folder_is_missing(tmp_path):
     path = tmp_path / "deep" / "down" / "bms.sqlite"
     migrate(f"sqlite:///{path}")
     assert Path(path).exists()
+
+
+def test_a_slice_is_deleted_by_its_keys(sqlite_store):
+    """By the index of what is outdated, each batch would read all that is, with mail waiting for the lock."""
+    values = {"kind": "whitelist", "reason": "", "added_by": "x", "added_at": 1.0, "seen_at": 1.0, "expires_at": 1.0}
+    with sqlite_store.write() as connection:
+        rows = [values | {"entry": f"whitelist:{n}", "name": str(n), "offences": 1} for n in range(500)]
+        connection.execute(sa.insert(sender_list), rows)
+    said = []
+
+    def note(connection, cursor, statement, parameters, context, many):
+        if statement.startswith("DELETE"):
+            said.append((statement, parameters))
+
+    sa.event.listen(sqlite_store._engine, "before_cursor_execute", note)
+    assert (
+        sqlite_store.delete_slice(
+            sender_list, sa.and_(sender_list.c.kind == "whitelist", sender_list.c.expires_at < 2.0)
+        )
+        > 0
+    )
+    statement, parameters = said[0]
+    with sqlite_store.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    assert "autoindex" in plan[0][3], plan
