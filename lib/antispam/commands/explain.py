@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from antispam.commands.durations import parsed_duration
+from antispam.commands.tables import console_of
 from antispam.journey.account import Account, Score, account, became
 from antispam.service.application import Program, load_settings, opened_store
-from antispam.settings.values import duration
 from antispam.store import Store
 from antispam.store.history_search import Search, Transaction, search
 from antispam.text import for_log, local_time
@@ -35,8 +36,8 @@ def explain_command(program: Program) -> click.Command:
     @click.option("--message-id", default="", help="the Message-ID, with or without <>")
     @click.option("--from", "sender", default="", metavar="ADDRESS", help="sender or author: an address or a domain")
     @click.option("--to", "recipient", default="", metavar="ADDRESS", help="a recipient: an address or a domain")
-    @click.option("--since", callback=_ago, metavar="AGE", help="not older than this: 2h, 7d")
-    @click.option("--until", callback=_ago, metavar="AGE", help="older than this: 1h")
+    @click.option("--since", callback=parsed_duration, metavar="AGE", help="not older than this: 2h, 7d")
+    @click.option("--until", callback=parsed_duration, metavar="AGE", help="older than this: 1h")
     @click.option(
         "--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, help="list at most this many"
     )
@@ -84,13 +85,6 @@ def explain_command(program: Program) -> click.Command:
     return command
 
 
-def _ago(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else float(duration("d")(value))
-    except ValueError as error:
-        raise click.BadParameter(f"'{for_log(value or '', 60)}': {error}") from None
-
-
 def _reference(name: str) -> str:
     """What a person pasted: a reference, a queue ID, or a reply with the reference at its end."""
     found = _REF.search(name)
@@ -127,9 +121,7 @@ def _print(text: str) -> None:
 
 
 def _list(found: Sequence[Transaction], limit: int) -> None:
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, emoji=False, markup=False, width=_WIDE)
+    console = console_of(_WIDE)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("REFERENCE", "RECEIVED", "BECAME"):
         table.add_column(name, no_wrap=True)

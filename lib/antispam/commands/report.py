@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from antispam.commands.tables import console_of
 from antispam.service.application import Program, load_settings, opened_store
 from antispam.store.reports import MAX_DAYS, Day, Disposition, Offender, Offenders, Report, report
 from antispam.text import for_log, local_time
@@ -48,14 +49,9 @@ def report_command(program: Program) -> click.Command:
         if as_json:
             click.echo(json.dumps(as_object(made, top)))
         else:
-            show(made, top, _console())
+            show(made, top, console_of(_WIDE))
 
     return command
-
-
-def _console() -> Console:
-    made = Console(highlight=False, emoji=False, markup=False)
-    return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=_WIDE)
 
 
 def show(made: Report, top: int, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.table import Table
 
 
@@ -12,3 +13,9 @@ def table_of(*headings: str) -> Table:
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made
+
+
+def console_of(wide: int) -> Console:
+    """Standard output, `wide` columns of it where that is no terminal: in a pipe no column is cut short."""
+    made = Console(highlight=False, emoji=False, markup=False)
+    return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=wide)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from antispam.commands.durations import parsed_duration
 from antispam.commands.quarantine import show
 from antispam.commands.quarantine.common import INTERRUPTED, LimitsFrom, opened
 from antispam.commands.quarantine.upkeep import clean_command, import_command, same_for_all
@@ -19,7 +20,6 @@ from antispam.service import courier
 from antispam.service.application import Program
 from antispam.settings import Settings
 from antispam.settings.outbox import OutboxSettings
-from antispam.settings.values import duration
 from antispam.store import Store, StoreError, history
 from antispam.store.quarantine import (
     PAGE,
@@ -46,13 +46,6 @@ Teaching = Callable[[Settings, Store], Teach]
 SendNow = Callable[[Store, OutboxSettings, int], object]
 """send_now(store, settings, outbox_id): offers a message of the outbox to the MTA at once. Raises LookupError if
 another process is sending it."""
-
-
-def _duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else float(duration("d")(value))
-    except ValueError as error:
-        raise click.BadParameter(f"'{for_log(value or '', 60)}': {error}") from None
 
 
 def quarantine_commands(
@@ -114,7 +107,7 @@ def _list_command(program: Program) -> click.Command:
         "--check", default="", help="messages quarantined by this check: spam_action, attachments, spf and so on"
     )
     @click.option(
-        "--since", callback=_duration, metavar="DURATION", help="messages that came in this time: 12h, 7d, 2w"
+        "--since", callback=parsed_duration, metavar="DURATION", help="messages that came in this time: 12h, 7d, 2w"
     )
     @click.option(
         "--limit", type=click.IntRange(min=0), default=PAGE, show_default=True, help="at most this many; 0 lists all"

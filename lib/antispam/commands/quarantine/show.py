@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from antispam.commands.tables import console_of
 from antispam.mail.reading import readable
 from antispam.store.quarantine import Entry, State
 from antispam.text import for_log, local_time, utc_time
@@ -24,8 +25,7 @@ _UNITS = ("", "k", "M", "G", "T")
 
 def console() -> Console:
     """On standard output; in a pipe no column is cut short."""
-    made = Console(highlight=False, emoji=False, markup=False)
-    return made if made.is_terminal else Console(highlight=False, emoji=False, markup=False, width=WIDE)
+    return console_of(WIDE)
 
 
 def table(entries: Iterable[Entry], width: int, with_user: bool, with_head: bool = True) -> Table:
