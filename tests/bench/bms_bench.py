@@ -21,7 +21,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bench.core.load import Measured, measure, send_messages  # noqa: E402 - needs the path above
+from bench.core.load import Measured, measure, served  # noqa: E402 - needs the path above
 from bench.core_bench import ROUNDS, progress_bar, running_milter  # noqa: E402
 from support.dns import loopback_nameserver  # noqa: E402
 from support.filter_process import FilterProcess  # noqa: E402
@@ -45,9 +45,7 @@ console = Console()
 def running_bms(port: int, workers: int) -> Iterator[tuple[str, list[int]]]:
     """bms.py on a unix socket of its own; yields the socket's path and the workers' process ids."""
     with FilterProcess(Network(), CONFIG.replace("{port}", str(port)), workers=workers, clocked=False) as program:
-        send_messages(str(program.socket), 1)  # served, hence prepared: from now on its children are workers
-        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text()
-        yield str(program.socket), [int(pid) for pid in children.split()]
+        yield served(program)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from antispam.learning.teacher import Teacher  # noqa: E402
 from antispam.store import Store  # noqa: E402
-from bench.core.load import Measured, measure, send_messages  # noqa: E402 - needs the path above
+from bench.core.load import Measured, measure, served  # noqa: E402 - needs the path above
 from bench.core_bench import ROUNDS, progress_bar  # noqa: E402
 from bench.small_bench import nameserver, samples  # noqa: E402
 from support import corpus  # noqa: E402
@@ -71,9 +71,7 @@ class Taught(Learned):
 def running(config: str, learned: Learned) -> Iterator[tuple[str, list[int]]]:
     """bms.py with one worker; its socket, and the processes that count."""
     with FilterProcess(Network(), config, clocked=False, learned=learned) as program:
-        send_messages(str(program.socket), 1)  # served, hence prepared: from now on its children are workers
-        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text()
-        yield str(program.socket), [int(pid) for pid in children.split()]
+        yield served(program)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from antispam.mail.message import split_message  # noqa: E402
-from bench.core.load import Measured, Sample, measure, send_messages  # noqa: E402 - needs the path above
+from bench.core.load import Measured, Sample, measure, served  # noqa: E402 - needs the path above
 from bench.core_bench import progress_bar  # noqa: E402
 from support import corpus, peers  # noqa: E402
 from support.dns import loopback_nameserver  # noqa: E402
@@ -116,9 +116,7 @@ def ours(program: str) -> Running:
     def run(port: int) -> Iterator[tuple[str, list[int]]]:
         config = f"[dns]\nnameservers = 127.0.0.1@{port}\n[logging]\nlevel = warning\n"
         with FilterProcess(Network(), config, program=program, clocked=False) as process:
-            send_messages(str(process.socket), 1)  # served, hence prepared: from now on its children are workers
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-            yield str(process.socket), [int(pid) for pid in children.split()]
+            yield served(process)
 
     return run
 
