@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from antispam.store import StoreError
 from antispam.store.quarantine import BadName, NoEntry
 from antispam.text import for_log
-from antispam.web import pages
+from antispam.web import answers, explain_pages, login_pages, quarantine_pages
 from antispam.web.console import Console
 
 log = logging.getLogger(__name__)
@@ -42,24 +42,24 @@ def application(console: Console) -> Starlette:
     """The console."""
     made = Starlette(
         routes=[
-            Route("/", pages.quarantine_page, name="quarantine"),
-            Route("/login", pages.login_page, methods=["GET"], name="login"),
-            Route("/login", pages.login, methods=["POST"]),
-            Route("/logout", pages.logout, methods=["POST"], name="logout"),
-            Route("/messages/{ref}", pages.message_page, name="message"),
-            Route("/messages/{ref}/html", pages.message_html, name="message_html"),
-            Route("/quarantine", pages.act, methods=["POST"], name="act"),
-            Route("/explain", pages.explain_page, name="explain"),
+            Route("/", quarantine_pages.quarantine_page, name="quarantine"),
+            Route("/login", login_pages.login_page, methods=["GET"], name="login"),
+            Route("/login", login_pages.login, methods=["POST"]),
+            Route("/logout", login_pages.logout, methods=["POST"], name="logout"),
+            Route("/messages/{ref}", quarantine_pages.message_page, name="message"),
+            Route("/messages/{ref}/html", quarantine_pages.message_html, name="message_html"),
+            Route("/quarantine", quarantine_pages.act, methods=["POST"], name="act"),
+            Route("/explain", explain_pages.explain_page, name="explain"),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static"),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
         exception_handlers={
             StoreError: _store_failed,
-            NoEntry: pages.not_found,
-            BadName: pages.not_found,
-            404: pages.not_found,
-            pages.NotLoggedIn: pages.to_login,
-            pages.Forbidden: pages.forbidden,
+            NoEntry: answers.not_found,
+            BadName: answers.not_found,
+            404: answers.not_found,
+            answers.NotLoggedIn: answers.to_login,
+            answers.Forbidden: answers.forbidden,
         },
     )
     made.state.console = console
@@ -93,6 +93,6 @@ def _foreign(request: Request) -> str:
 
 async def _store_failed(request: Request, error: Exception) -> Response:
     log.error("web: %s", for_log(str(error)))
-    return pages.shown(
-        request, "problem.html", status=503, title="The database does not answer", text="Try again soon."
+    return answers.problem(
+        request, 503, answers.marked("The database does not answer"), answers.marked("Try again soon.")
     )

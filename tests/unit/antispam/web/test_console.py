@@ -362,3 +362,8 @@ def test_the_helpdesk_hears_what_would_change_a_decision(place):
     page = place.client("helen").get("/explain?to=bob@example.com").text
     assert "in the quarantine of bob" in page
     assert "What would make it different" in page
+
+
+@pytest.mark.parametrize("done", ["-", "x", "release-1", "a-b-c-d", "%25s-%25d-1"])
+def test_a_changed_address_breaks_no_page(place, done):
+    assert place.client("bob").get(f"/?done={done}").status_code == 200

@@ -1,0 +1,121 @@
+"""What all pages share: answers made of templates, in the language of who asks; who is logged in; forms; problems."""
+
+from __future__ import annotations
+
+import functools
+import gettext
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from antispam.text import local_time
+from antispam.web.console import Console, Session
+
+COOKIE = "bms-session"
+MAX_CHOSEN = 200  # rows of one form
+_FOLDER = Path(__file__).parent
+
+
+class NotLoggedIn(Exception):
+    """The page is for those who are logged in."""
+
+
+class Forbidden(Exception):
+    """The account may not do that; the text, a message of the catalogue, says what."""
+
+
+def language_of(request: Request) -> str:
+    """The language of the answer."""
+    return "en"
+
+
+@functools.cache
+def texts(language: str) -> gettext.NullTranslations:
+    """The catalogue of a language; English texts are the messages themselves."""
+    return gettext.translation("console", _FOLDER / "locale", [language], fallback=True)
+
+
+def marked(text: str) -> str:
+    """Marks a text of the catalogue that is translated where it is shown."""
+    return text
+
+
+@functools.cache
+def _templates(language: str) -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER / "templates"), extensions=["jinja2.ext.i18n"],
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    made.policies["ext.i18n.trimmed"] = True
+    made.install_gettext_translations(texts(language), newstyle=True)  # type: ignore[attr-defined]
+    made.filters["time"] = local_time
+    return made
+
+
+def shown(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A template as an answer."""
+    language, session = language_of(request), getattr(request.state, "session", None)
+    common = {
+        "url": lambda name, **parts: str(request.app.url_path_for(name, **parts)),
+        "session": session,
+        "language": language,
+    }
+    return HTMLResponse(_templates(language).get_template(template).render(common | values), status)
+
+
+def console_of(request: Request) -> Console:
+    console = request.app.state.console
+    assert isinstance(console, Console)
+    return console
+
+
+def logged_in(request: Request) -> Session:
+    """Who asks. Raises NotLoggedIn, StoreError."""
+    session = console_of(request).session(request.cookies.get(COOKIE, ""))
+    if session is None:
+        raise NotLoggedIn
+    request.state.session = session
+    return session
+
+
+async def form_of(request: Request) -> tuple[Session, FormData]:
+    """The form of somebody who is logged in. Raises NotLoggedIn, and Forbidden where another site may have sent it."""
+    session = await run_in_threadpool(logged_in, request)
+    form = await request.form(max_files=0, max_fields=MAX_CHOSEN + 20)
+    if not session.sent(text_of(form, "token")):
+        raise Forbidden(marked("The page was open for too long. Go back, reload it, and try again."))
+    return session, form
+
+
+def text_of(form: FormData, name: str) -> str:
+    """One field of a form; "" where it is missing or is a file."""
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+# Problems
+
+
+async def to_login(request: Request, error: Exception) -> Response:
+    return RedirectResponse(request.app.url_path_for("login"), 303)
+
+
+async def forbidden(request: Request, error: Exception) -> Response:
+    return problem(request, 403, marked("That is not possible"), str(error))
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    return problem(
+        request, 404, marked("There is nothing here"), marked("It may have been deleted, or its time was up.")
+    )
+
+
+def problem(request: Request, status: int, title: str, text: str) -> Response:
+    """A page that says what went wrong; both texts are messages of the catalogue."""
+    translate = texts(language_of(request)).gettext
+    return shown(request, "problem.html", status=status, title=translate(title), text=translate(text))
