@@ -102,8 +102,8 @@ def cleaning(
     for refs in _orphans(store):
         cleaned.orphans += len(refs) if dry_run else _remove_orphans(store, refs)
         yield
-    while not dry_run and sweep(store):
-        yield
+    if not dry_run:
+        yield from sweep(store)
 
 
 def surplus(store: Store, now: float, limits_of: LimitsOf) -> Iterator[tuple[Why, list[Entry]]]:

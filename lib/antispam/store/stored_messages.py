@@ -7,7 +7,7 @@ The row of stored_message has the first piece. Without that row the other pieces
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -54,20 +54,32 @@ def delete(connection: sa.Connection, refs: Sequence[str]) -> None:
     connection.execute(sa.delete(stored_message).where(stored_message.c.ref.in_(refs)))
 
 
-def sweep(store: Store) -> bool:
-    """Delete some pieces that are nobody's, of less than twice PIECE octets together; false where there is none. Raises
-    StoreError."""
-    table = stored_piece
+def sweep(store: Store, refs: Sequence[str] | None = None) -> Iterator[None]:
+    """Delete the pieces that are nobody's, less than twice PIECE octets in a transaction; pauses after each. Raises StoreError.
+
+    refs  of messages that were just deleted; None looks for others' pieces, too
+
+    Each look-up goes on where the last one ended: from the beginning, it would read all pieces of those messages that stay.
+    """
+    table, last = stored_piece, ("", 0)
     theirs = sa.exists().where(stored_message.c.ref == table.c.ref)
     query = sa.select(table.c.ref, table.c.number, sa.func.length(table.c.content)).where(~theirs)
-    with store.read() as connection:
-        found = connection.execute(query.order_by(table.c.ref, table.c.number).limit(_SWEPT)).all()
-    if not found:
-        return False
-    octets = itertools.accumulate(size for *_, size in found)
-    going = [(ref, number) for (ref, number, _), before in zip(found, (0, *octets), strict=False) if before < PIECE]
-    with store.write() as connection:
-        for ref, number in going:
-            mine = sa.and_(table.c.ref == ref, table.c.number == number)
-            connection.execute(sa.delete(table).where(mine, ~theirs))
-    return True
+    if refs is not None:
+        query = query.where(table.c.ref.in_(refs))
+    this = sa.and_(table.c.ref == sa.bindparam("of"), table.c.number == sa.bindparam("piece"))
+    while True:
+        beyond = sa.or_(table.c.ref > last[0], sa.and_(table.c.ref == last[0], table.c.number > last[1]))
+        with store.read() as connection:
+            found = connection.execute(
+                query.where(table.c.ref >= last[0], beyond).order_by(table.c.ref, table.c.number).limit(_SWEPT)
+            ).all()
+        if not found:
+            return
+        octets = itertools.accumulate(size for *_, size in found)
+        going = [(ref, number) for (ref, number, _), before in zip(found, (0, *octets), strict=False) if before < PIECE]
+        with store.write() as connection:
+            connection.execute(
+                sa.delete(table).where(this, ~theirs), [{"of": ref, "piece": number} for ref, number in going]
+            )
+        last = going[-1]
+        yield

@@ -141,6 +141,6 @@ def _delete(console: Console, account: Account, name: str) -> bool:
     entry = _chosen(console, account, name)
     if entry is None or not quarantine.remove(console.store, [entry]).entries:
         return False
-    while stored_messages.sweep(console.store):
+    for _ in stored_messages.sweep(console.store, [entry.ref]):
         pass
     return True

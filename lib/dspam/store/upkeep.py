@@ -12,6 +12,7 @@ from dspam.store.signatures import purge_signatures
 
 DAY = 86_400.0
 _SLICE = 200  # rows
+_SIGNATURES = 50  # a slice of signatures: their keys are random, so that each row is in pages of its own
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ class Forgetting:
 
     def _all(self) -> Iterator[int]:
         database, keep, now = self._database, self._retention, self._now()
-        yield from _slices(lambda: purge_signatures(database, now - keep.signatures, _SLICE))
-        yield from _slices(lambda: forget_deltas(database, now - keep.undo, _SLICE))
-        yield from _slices(lambda: forget_trainings(database, now - keep.replays, _SLICE))
+        yield from _slices(_SIGNATURES, lambda size: purge_signatures(database, now - keep.signatures, size))
+        yield from _slices(_SLICE, lambda size: forget_deltas(database, now - keep.undo, size))
+        yield from _slices(_SLICE, lambda size: forget_trainings(database, now - keep.replays, size))
         yield from purging(database, now - keep.tokens, rare_before=now - keep.rare)
 
 
@@ -88,8 +89,8 @@ class _Pieces:
         return True
 
 
-def _slices(purge: Callable[[], int]) -> Iterator[int]:
-    while count := purge():
+def _slices(size: int, purge: Callable[[int], int]) -> Iterator[int]:
+    while count := purge(size):
         yield count
-        if count < _SLICE:
+        if count < size:
             return

@@ -314,15 +314,16 @@ def _delete_command(program: Program) -> click.Command:
 
         A message that is being released can be deleted once the mail server has accepted it."""
         with opened(program, config) as (_, store):
-            stayed = 0
+            stayed, gone = 0, set()
             for entry in _chosen(store, refs, user, all_users):
                 name = f"{entry.ref} of {for_log(entry.user)}"
                 if remove(store, [entry]).entries:
+                    gone.add(entry.ref)
                     click.echo(f"{name}: deleted")
                 else:
                     stayed += 1
                     click.echo(f"{name}: is being released, and stays until the mail server has accepted it", err=True)
-            while sweep(store):
+            for _ in sweep(store, sorted(gone)):
                 pass
             sys.exit(1 if stayed else 0)
 
