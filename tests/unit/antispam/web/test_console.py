@@ -5,102 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from bms import JOURNEY
-from starlette.testclient import TestClient
 
-from antispam.journey.history_row import address_rows, row_for
-from antispam.journey.recorder import StoreRecorder
-from antispam.mail.connection import Connection
-from antispam.mail.decisions import Decision
-from antispam.mail.message import Body, Message, Recipient, split_message
-from antispam.mail.subject import Subject
-from antispam.mail.verdicts import quarantine
-from antispam.service.application import settings_classes
-from antispam.settings import load_text
-from antispam.store import Store, accounts, lists, migrate, outbox
-from antispam.store.accounts import Account, Role
-from antispam.store.history import HistoryWriter
-from antispam.store.quarantine import NewEntry, NoEntry, of_ref
-from antispam.web import passwords
-from antispam.web.app import application
-from antispam.web.console import Console
-
-NOW = 1_700_000_000.0
-PASSWORD = "correct horse battery"
-SPAM = Decision("spam_action", quarantine("score 7.1 reaches 6.0"))
-HASHED = passwords.hashed(PASSWORD)
-RAW = (
-    b"From: Eve <eve@example.org>\r\nTo: bob@example.com\r\nSubject: %s\r\nMIME-Version: 1.0\r\n"
-    b"Content-Type: text/html; charset=utf-8\r\n\r\n%s\r\n"
-)
-
-
-class Clock:
-    now = NOW
-
-    def __call__(self):
-        return self.now
-
-
-class Place:
-    """A console over a store of its own."""
-
-    def __init__(self, folder, url_option=""):
-        url = f"sqlite:///{folder / 'bms.sqlite'}"
-        migrate(url)
-        self.store = Store(url)
-        self.clock = Clock()
-        self.taught = []
-        text = f"[milter]\ndatadir = {folder}\n[store]\nurl = {url}\n[web]\nlisten = 127.0.0.1:1\nurl = {url_option}\n"
-        console = Console(
-            settings=load_text(text, settings_classes(JOURNEY)), store=self.store, journey=JOURNEY, clock=self.clock,
-            protect=lambda raw, ref: raw, teach=lambda user, ref: self.taught.append((user, ref)),
-        )  # fmt: skip
-        self.app = application(console)
-        for name, role in (("bob", Role.USER), ("carol", Role.USER), ("helen", Role.HELPDESK)):
-            accounts.add(self.store, Account(name, role, HASHED, (name,)), NOW)
-
-    def client(self, name="", password=PASSWORD):
-        client = TestClient(self.app, base_url="http://console.example", follow_redirects=False)
-        if name:
-            answer = client.post("/login", data={"name": name, "password": password})
-            assert answer.status_code == 303, answer.text
-        return client
-
-    def keep(self, ref, *users, subject=b"Win", body=b"<p>money</p>", sender="eve@example.org"):
-        headers, content = split_message(RAW % (subject, body))
-        message = Message(ref, sender, NOW, Body(1 << 20), headers=headers)
-        message.body.write(content)
-        message.recipients.extend(Recipient(f"{user}@example.com", decisions=[SPAM]) for user in users)
-        writer = HistoryWriter(self.store)
-        kept = [NewEntry(user, (f"{user}@example.com",), SPAM) for user in users]
-        assert StoreRecorder(self.store, writer, self.clock).store(message, kept)
-        subject_ = Subject(Connection(ref="c", ip="192.0.2.1"), message)
-        writer.record(lambda node: row_for(subject_, SPAM.verdict, node), lambda: address_rows(message))
-        writer.close()
-
-
-@pytest.fixture
-def place(tmp_path):
-    made = Place(tmp_path)
-    yield made
-    made.store.close()
-
-
-def token(client, path="/"):
-    return re.search(r'name="token" value="([^"]+)"', client.get(path).text)[1]
-
-
-def press(client, do, *refs, **more):
-    return client.post("/quarantine", data={"token": token(client), "do": do, "ref": list(refs), **more})
-
-
-def kept(place, ref):
-    try:
-        return [entry.user for entry in of_ref(place.store, ref)]
-    except NoEntry:
-        return []
-
+from antispam.store import accounts, lists, outbox
+from support.console import HASHED, NOW, PASSWORD, Place, kept, press, token
 
 # Logging in
 
@@ -142,14 +49,14 @@ def test_behind_tls_the_cookie_is_sent_over_tls_only(tmp_path):
 
 
 def test_a_session_ends(place):
-    client = place.client("bob")
+    client = place.log_in("bob")
     assert client.get("/").status_code == 200
     place.clock.now += 12 * 3600 + 1
     assert client.get("/").status_code == 303
 
 
 def test_logging_out_ends_the_session_on_the_server(place):
-    client = place.client("bob")
+    client = place.log_in("bob")
     secret = client.cookies["bms-session"]
     client.post("/logout", data={"token": token(client)})
     other = place.client()
@@ -158,13 +65,13 @@ def test_logging_out_ends_the_session_on_the_server(place):
 
 
 def test_another_password_ends_all_sessions(place):
-    client = place.client("bob")
+    client = place.log_in("bob")
     accounts.set_password(place.store, "bob", HASHED)
     assert client.get("/").status_code == 303
 
 
 def test_the_store_holds_no_secret_of_a_session(place, tmp_path):
-    client = place.client("bob")
+    client = place.log_in("bob")
     secret = client.cookies["bms-session"].encode()
     assert not any(secret in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
 

@@ -1,0 +1,14 @@
+"""What the console's tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.console import Place
+
+
+@pytest.fixture
+def place(tmp_path):
+    made = Place(tmp_path)
+    yield made
+    made.store.close()
