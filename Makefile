@@ -5,10 +5,14 @@ PYTHON_IN_VENV = $(VENV)/bin/python
 # Two processes; tests that share a mail server, or a Debian, run in the same one (tests/conftest.py says which).
 PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses=$(PROCESSES) --dist=loadgroup
 PROCESSES ?= 2
+DIST_VENV = .cache/dist
+# For all Pythons that we support; who builds a package on one of them gets what was tested, file by file.
+LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+    --custom-compile-command 'make lock'
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus clean
+.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist lock clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -70,6 +74,18 @@ corpus: ## 6,046 real messages through Postfix and sendmail, with and without th
 	@scripts/setup test
 	@scripts/install-test-servers
 	@$(PYTHON_IN_VENV) tests/e2e/corpus_run.py --mta both
+
+dist: ## wheel, source archive, bill of materials and SHA256SUMS in dist/, the same for the same commit
+	@[ -e $(DIST_VENV)/ready ] && [ $(DIST_VENV)/ready -nt release/build.txt ] || { \
+	    python3 -m venv --clear $(DIST_VENV) && \
+	    $(DIST_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r release/build.txt && \
+	    touch $(DIST_VENV)/ready; }
+	@$(DIST_VENV)/bin/python -m release.dist
+
+lock: ## choose anew what a release installs (release/requirements.txt) and what builds it (release/build.txt)
+	@scripts/setup check
+	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web -o release/requirements.txt pyproject.toml
+	@$(LOCK) -o release/build.txt release/build.in
 
 clean: ## remove what these commands made in this folder
 	rm -rf $(VENV) .cache var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -114,14 +114,18 @@ unsigned long long opened_sessions(void);
 unsigned long long closed_sessions(void);
 """
 
-ffi = cffi.FFI()
-ffi.cdef(_CONSTANTS + _DECLARATIONS)
-ffi.set_source(
-    "_libmilter._binding",
-    (Path(__file__).parent / "trampolines.c").read_text(encoding="utf-8"),
-    libraries=["milter", "pthread"],
-    extra_compile_args=["-O2"],
-)
+
+def _binding(folder: Path) -> cffi.FFI:
+    """What is compiled. Where that is done stays out of the result: the same sources give the same wheel."""
+    ffi = cffi.FFI()
+    ffi.cdef(_CONSTANTS + _DECLARATIONS)
+    ffi.set_source(
+        "_libmilter._binding",
+        (Path(__file__).parent / "trampolines.c").read_text(encoding="utf-8"),
+        libraries=["milter", "pthread"],
+        extra_compile_args=["-O2", f"-ffile-prefix-map={folder}=."],
+    )
+    return ffi
 
 
 def headers_found() -> bool:
@@ -133,7 +137,7 @@ def headers_found() -> bool:
 def compile_binding(folder: Path) -> Path:
     """Compile below `folder` and return the shared object; raises RuntimeError with the command that helps."""
     try:
-        return Path(ffi.compile(tmpdir=str(folder)))
+        return Path(_binding(folder).compile(tmpdir=str(folder)))
     except cffi.VerificationError as failure:
         hint = "" if headers_found() else f"\n{MISSING_HEADERS}"
         raise RuntimeError(f"libmilter's binding could not be compiled: {failure}{hint}") from failure

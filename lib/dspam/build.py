@@ -15,9 +15,9 @@ def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:
 
     Raises what setuptools raises where there is no compiler, or no Python.h.
     """
-    module = Extension(
-        "dspam._cutting", SOURCES, extra_compile_args=["-O2", "-std=c11", *flags], extra_link_args=list(flags)
-    )
+    # Where it is compiled stays out of the result: the same sources give the same wheel.
+    compiled = ["-O2", "-std=c11", f"-ffile-prefix-map={Path(__file__).resolve().parents[2]}=.", *flags]
+    module = Extension("dspam._cutting", SOURCES, extra_compile_args=compiled, extra_link_args=list(flags))
     command = build_ext(Distribution({"name": "dspam", "ext_modules": [module]}))
     command.build_lib = str(folder / "built")
     command.build_temp = str(folder / "temporary")

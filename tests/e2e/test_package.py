@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import urllib.request
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from support.network import Network
 from support.places import REPOSITORY
 from support.processes import RunDirectory, end_session, wait_until
 from support.sources import extract_all
@@ -33,24 +35,37 @@ def _run(*command: str | Path, cwd: Path, expect: int = 0) -> subprocess.Complet
     return done
 
 
+def _make_dist(folder: Path) -> dict[str, Path]:
+    """What `make dist` makes, by the end of the names, with the tools of this environment."""
+    environment = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": "1700000000"}
+    command = [sys.executable, "-m", "release.dist", folder]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    ends = (".tar.gz", ".whl", ".cdx.json", "SHA256SUMS")
+    return {end: path for end in ends for path in folder.iterdir() if path.name.endswith(end)}
+
+
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The release."""
+    return _make_dist(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def sources(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked source archive."""
     folder = tmp_path_factory.mktemp("sdist")
-    _run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=REPOSITORY)
-    (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as opened:
+    with tarfile.open(made[".tar.gz"]) as opened:
         extract_all(opened, folder)
-    return Path(str(archive).removesuffix(".tar.gz"))
+    return folder / made[".tar.gz"].name.removesuffix(".tar.gz")
 
 
 @pytest.fixture(scope="module")
-def wheel(sources: Path) -> Path:
-    """The wheel that the source archive builds, with the tools of this environment."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
-    _run(*pip, "--wheel-dir", sources.parent, sources, cwd=sources.parent)
-    (built,) = sources.parent.glob("*.whl")
-    return built
+def wheel(made: dict[str, Path]) -> Path:
+    """The wheel, which was built from the source archive."""
+    return made[".whl"]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +118,26 @@ def _metadata_folder(packed: set[str]) -> str:
     return metadata.partition("/")[0]
 
 
+def test_the_same_sources_give_the_same_release(made: dict[str, Path], tmp_path: Path) -> None:
+    """Octet for octet, compiled modules included, wherever it is built."""
+    again = _make_dist(tmp_path)
+    assert {end: path.read_bytes() for end, path in again.items()} == {
+        end: path.read_bytes() for end, path in made.items()
+    }
+
+
+def test_the_sums_are_those_of_the_files(made: dict[str, Path]) -> None:
+    checked = _run("sha256sum", "--check", "--strict", made["SHA256SUMS"].name, cwd=made["SHA256SUMS"].parent).stdout
+    assert checked.splitlines() == sorted(f"{made[end].name}: OK" for end in (".whl", ".cdx.json", ".tar.gz"))
+
+
+def test_the_bill_of_materials_is_that_of_this_release(made: dict[str, Path]) -> None:
+    bill = json.loads(made[".cdx.json"].read_text())
+    about = bill["metadata"]["component"]
+    assert (about["name"], made[".whl"].name.split("-")[1]) == ("bms-antispam", about["version"])
+    assert bill["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
+
+
 def test_what_is_imported_is_what_was_installed(bms: Path) -> None:
     modules = ["milter", "mime", "Milter", "_libmilter", "antispam", "bms"]
     show = f"import {', '.join(modules)}; print(*(m.__file__ for m in ({', '.join(modules)})), sep='\\n')"
@@ -135,23 +170,53 @@ def test_the_installed_program_scans_a_message(bms: Path, run_directory: RunDire
     assert json.loads(shown)
 
 
+def test_the_pages_for_refusals_are_written_by_the_installed_program(bms: Path, tmp_path: Path) -> None:
+    _run(bms, "errors-page", tmp_path / "refused", cwd=tmp_path)
+    assert "What you can do" in (tmp_path / "refused" / "spf-fail" / "index.html").read_text()
+
+
+def test_the_installed_console_shows_a_page(bms: Path, run_directory: RunDirectory) -> None:
+    """Its templates and its style came with the wheel."""
+    port = Network().free_port()
+    with (run_directory.path / "milter.cfg").open("a") as config:
+        config.write(f"[web]\nlisten = 127.0.0.1:{port}\n")
+    with _started(run_directory.path, bms, "web", "serve"):
+        page = f"http://127.0.0.1:{port}/"
+        wait_until(lambda: b"Log in" in _fetched(page + "login"), "the console", 30)
+        assert b"{" in _fetched(page + "static/console.css")
+
+
+def _fetched(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
+
+
+@contextlib.contextmanager
+def _started(folder: Path, bms: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The installed program, with the configuration in `folder`; what it says goes to the file log there."""
+    command = [bms, "-c", folder / "milter.cfg", *arguments]
+    with (folder / "log").open("wb") as log:
+        program = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield program
+    finally:
+        end_session(program.pid, polite=0)
+        program.wait()
+
+
 def test_the_installed_program_makes_its_store_serves_and_ends_well(bms: Path, run_directory: RunDirectory) -> None:
     """A fresh SQLite store gets the newest schema from the wheel's migrations; TERM ends with 0 and without a socket."""
     path = run_directory.path
-    with (path / "log").open("wb") as log:
-        program = subprocess.Popen(
-            [bms, "-c", path / "milter.cfg"], cwd=path, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
+    with _started(path, bms) as program:
         wait_until(lambda: program.poll() is not None or _log_says(path, "bms serves"), "bms serves", 30)
         assert program.poll() is None, (path / "log").read_text()
         with contextlib.closing(sqlite3.connect(path / "state" / "bms.sqlite")) as store:
             (revision,) = store.execute("SELECT version_num FROM alembic_version").fetchone()
         program.send_signal(signal.SIGTERM)
         assert program.wait(30) == 0, (path / "log").read_text()
-    finally:
-        end_session(program.pid, polite=0)
-        program.wait()
     assert revision == max(migration.name[:4] for migration in (REPOSITORY / "sql" / "versions").glob("[0-9]*.py"))
     assert not os.path.lexists(path / "bms.sock")
 

@@ -1,0 +1,1 @@
+"""What a release is made with: archives, bill of materials, manual pages, completions. Nothing here is installed."""
