@@ -17,9 +17,11 @@ from antispam.mail.access_map import AccessMap, AccessSettings
 from antispam.mail.access_map import Action as Wanted
 from antispam.net.sockets import SocketSpec, group_id
 from antispam.service import logs
-from antispam.service.application import ConfigError, Program, load_settings, process_plan
+from antispam.service.application import ConfigError, Program, load_settings
+from antispam.service.board import Board
 from antispam.service.plan import ProcessPlan
 from antispam.service.privileges import UserError, find_user
+from antispam.service.serving import board_of, process_plan
 from antispam.service.supervisor import Supervisor
 from antispam.settings import Settings, SettingsError
 from antispam.settings.load import Origin
@@ -100,16 +102,17 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
     if show_mta_lines:
         click.echo(first_lines(settings, program.name, config))
 
+    board = board_of(program)
     try:
-        plan = _plan(program, settings)
+        plan = _plan(program, settings, board)
     except SettingsError as error:
         raise ConfigError(str(error)) from error
-    return int(Supervisor(plan, lambda: _plan(program, program.read_settings(config))).run())
+    return int(Supervisor(plan, lambda: _plan(program, program.read_settings(config), board)).run())
 
 
-def _plan(program: Program, settings: Settings) -> ProcessPlan:
+def _plan(program: Program, settings: Settings, board: Board) -> ProcessPlan:
     """What the supervisor runs: the workers, and the console where [web] listen says so. Raises SettingsError."""
-    plan = process_plan(program, settings)
+    plan = process_plan(program, settings, board)
     if WebSettings not in settings or not settings[WebSettings].listen:
         return plan
     try:

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from antispam.journey.plan import Plan
 from antispam.journey.services import Services
@@ -28,12 +28,26 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
 
 
+class Watch(Protocol):
+    """Who counts what the checks do; called from several threads, must not raise and not wait."""
+
+    def collected(self, check: str, seconds: float) -> None:
+        """A check has looked for its evidence, for so long."""
+
+    def decided(self, decision: Decision) -> None:
+        """A check has decided."""
+
+    def failed(self, check: str) -> None:
+        """A check could not do its work: on_error decided."""
+
+
 class Runner:
     """Runs the rows of a stage. One object a worker, shared by all its sessions.
 
     pool    where look-ups wait for the network beside one another; None runs them one after the other
     slots   how many may wait in the pool; one for which there is no room is run by its own message's thread, so that slow
             name servers of some senders never keep the mail of others waiting
+    watch   who counts; None is nobody
     failed  called with the subject after an unexpected exception, to keep the message that caused it
     """
 
@@ -43,11 +57,13 @@ class Runner:
         *,
         pool: concurrent.futures.Executor | None = None,
         slots: int = 32,
+        watch: Watch | None = None,
         failed: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self.journey = journey
         self._pool = pool
         self._slots = threading.BoundedSemaphore(slots)
+        self._watch = watch
         self._failed = failed
         self._plan: Plan | None = None
 
@@ -81,6 +97,8 @@ class Runner:
                 decision = self._decide(question, result, services)
                 if decision is not None:
                     _decisions(question).append(decision)
+                    if self._watch is not None:
+                        self._watch.decided(decision)
                     passed = passed or passed_by([decision]) is not None
                     yield decision
 
@@ -133,11 +151,14 @@ class Runner:
         return future
 
     def _collect(self, question: _Question, services: Services) -> Finding | Exception | None:
-        subject = question.subject
+        subject, began = question.subject, time.perf_counter()
         try:
             return question.row.check.collect(subject.connection, subject.message, subject.recipient, services)
         except Exception as error:  # noqa: BLE001 - a defect in a check must cost neither the mail nor the process
             return error
+        finally:
+            if self._watch is not None:
+                self._watch.collected(question.row.check.NAME, time.perf_counter() - began)
 
     def _decide(self, question: _Question, result: Finding | Exception | None, services: Services) -> Decision | None:
         """None where the question did not arise."""
@@ -159,6 +180,7 @@ class Runner:
             if settings.mode is Mode.ENFORCE:
                 _readdress(question, result)
             if result.error:
+                self._count_failure(row)
                 return decided(_on_error(settings, result.error))
             try:
                 verdict = row.check.decide(result, subject.findings, settings, services.access)
@@ -166,8 +188,13 @@ class Runner:
                 result = error
             else:
                 return decided(verdict)
+        self._count_failure(row)
         self._report(row.check.NAME, result, subject)
         return decided(_on_error(settings, "internal error"))
+
+    def _count_failure(self, row: Row) -> None:
+        if self._watch is not None:
+            self._watch.failed(row.check.NAME)
 
     def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
         """Ask every row that has found something, of whatever stage, which tests of the score the message meets by it; each

@@ -150,6 +150,7 @@ class Resolver:
     query_timeout  seconds to wait for one server before the next is asked
     rounds         how often the list of servers is gone through while all are silent
     cache_size     entries kept; an answer counts once more for every 512 octets
+    asked          told of each question to the servers whether it was answered
     """
 
     def __init__(
@@ -162,6 +163,7 @@ class Resolver:
         cache_size: int = 20_000,
         clock: Clock = time.monotonic,
         exchange: Exchange = exchange_over_network,
+        asked: Callable[[bool], None] = lambda well: None,
     ) -> None:
         """Raises ValueError where a name server is not an IP address."""
         servers = [parse_nameserver(server, port) for server in nameservers or system_nameservers()]
@@ -170,6 +172,7 @@ class Resolver:
         self._rounds = rounds
         self._clock = clock
         self._exchange = exchange
+        self._asked = asked
         together = exchange is exchange_over_network
         self._exchange_all = exchange_all_over_network if together else one_after_another(exchange)
         self._lock = threading.Lock()
@@ -181,9 +184,9 @@ class Resolver:
         self.now = clock
 
     @classmethod
-    def from_settings(cls, settings: DnsSettings) -> Resolver:
+    def from_settings(cls, settings: DnsSettings, asked: Callable[[bool], None] = lambda well: None) -> Resolver:
         """The resolver that [dns] describes. Raises ValueError where a name server is not an IP address."""
-        return cls(settings.nameservers, query_timeout=settings.timeout, cache_size=settings.cache)
+        return cls(settings.nameservers, query_timeout=settings.timeout, cache_size=settings.cache, asked=asked)
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """What the DNS says about `name`, which may hold U-labels and any hostile text.
@@ -269,6 +272,7 @@ class Resolver:
             return _Failure(f"no time left to ask for {key[1]} {key[0]}")
         try:
             own.outcome = self._ask(key, deadline)
+            self._asked(isinstance(own.outcome, Answer))
         finally:
             with self._lock:
                 del self._flights[key]
@@ -298,6 +302,7 @@ class Resolver:
                     del self._flights[key]
             for flight in own.values():
                 flight.landed.set()
+                self._asked(isinstance(flight.outcome, Answer))
         for key, flight in others.items():
             flight.landed.wait(deadline.remaining())
             if flight.outcome is not None:

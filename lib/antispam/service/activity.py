@@ -6,7 +6,7 @@ import contextlib
 import mmap
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Literal, NamedTuple
 
 DrainUntil = Literal["sessions", "messages"]
@@ -27,9 +27,10 @@ class Load(NamedTuple):
 
 class Pulse:
     """A number that a worker counts up with each callback, where its parent sees it without being told: what serves is alive,
-    and be it too busy to say so. Made before the fork."""
+    and be it too busy to say so. Made before the fork. `page` is the number of the child's page on the board."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: int | None = None) -> None:
+        self.page = page
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
 
     def beat(self) -> None:
@@ -43,14 +44,21 @@ class Pulse:
 class Activity:
     """Counts for Load, kept by the layer that hears libmilter's callbacks, from any thread.
 
-    pulse  counted up with each callback
+    pulse     counted up with each callback
+    answered  told how many seconds each end of a message took
 
     Keys tell sessions apart; to say the same thing twice, or to end what never began, is harmless.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, pulse: Pulse | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        pulse: Pulse | None = None,
+        answered: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._clock = clock
         self._pulse = pulse or Pulse()
+        self._answered = answered
         self._lock = threading.Lock()
         self._sessions: set[Hashable] = set()
         self._messages: set[Hashable] = set()
@@ -81,6 +89,14 @@ class Activity:
     def callback(self) -> contextlib.AbstractContextManager[None]:
         """Around every callback; callbacks do not nest within a thread."""
         return self._around
+
+    @contextlib.contextmanager
+    def end_of_message(self) -> Iterator[None]:
+        """Around the callback for which clients wait."""
+        began = self._clock()
+        with self.callback():
+            yield
+        self._answered(self._clock() - began)
 
     def callback_began(self) -> None:
         with self._lock:

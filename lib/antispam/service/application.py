@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import alembic.util
 import click
 import sqlalchemy as sa
 
 import Milter
-import milter
 from antispam.chores import EVERY, Chore, Pieces, Task
 from antispam.deadline import Deadline
 from antispam.journey import saved
@@ -39,19 +37,13 @@ from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.subject import Subject
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
-from antispam.service import gossip_server, logs, metrics
-from antispam.service.activity import Activity
+from antispam.service.board import Board
+from antispam.service.counting import CountingRecorder, Counts
 from antispam.service.courier import Courier
-from antispam.service.housekeeping import Housekeeper
-from antispam.service.libmilter_session import ACTIONS, milter_class
-from antispam.service.metrics import Metrics
-from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
-from antispam.service.worker import WorkerContext
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults, nearest
 from antispam.settings.logs import LogSettings
-from antispam.settings.metrics import MetricsSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, ProgramSettings, StoreSettings
 from antispam.store import Store, StoreError, attempts, history, migrate
@@ -226,14 +218,16 @@ class Application:
         clock: Callable[[], float] = time.time,
         record: bool = True,
         learned: Store | None = None,
+        counts: Counts | None = None,
     ) -> None:
         """record=False leaves no trace: for `scan`. `learned` is a store with dictionaries and preferences, if not the own."""
+        counts = counts or Counts(Board().own)
         program = settings[ProgramSettings]
         self.settings = settings
         self._journey = journey
         self._program = program
         self._pool = concurrent.futures.ThreadPoolExecutor(program.lookups, thread_name_prefix="look-up")
-        self.store = Store.from_settings(settings)
+        self.store = Store.from_settings(settings, counts.store_failed)
         self._posted = threading.Event()
         self.history: HistoryWriter | None = None
         if record:
@@ -241,12 +235,13 @@ class Application:
         subjects = settings[StoreSettings].history_subject
         self._recorder: Recorder = NullRecorder()
         if self.history is not None:
-            self._recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted, subjects=subjects)
+            recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted, subjects=subjects)
+            self._recorder = CountingRecorder(recorder, counts)
         self.dictionaries = Dictionaries(learned or self.store)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
             settings=settings,
-            resolver=resolver or Resolver.from_settings(settings[DnsSettings]),
+            resolver=resolver or Resolver.from_settings(settings[DnsSettings], counts.looked_up),
             store=self.store,
             access=self._access.table,
             clock=clock,
@@ -260,7 +255,11 @@ class Application:
             **_signing(journey),
         )
         self._runner = Runner(
-            journey, pool=self._pool, slots=program.lookups, failed=self._save_failed if record else _forget
+            journey,
+            pool=self._pool,
+            slots=program.lookups,
+            watch=counts,
+            failed=self._save_failed if record else _forget,
         )
 
     def asks(self, stage: Stage) -> bool:
@@ -297,16 +296,15 @@ class Application:
             found.append(Chore(self._forget_failed_messages))
         if DspamSettings in settings:
             found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
-        if MetricsSettings in settings and (file := settings[MetricsSettings].file):
-            found.append(Chore(Metrics(self.store, file, lost=self._lost, clock=services.clock), metrics.EVERY))
         return found
 
     def _forget_failed_messages(self) -> bool:
         outbox = self.settings[OutboxSettings]
         return purge_failed(self.store, self._services.clock(), outbox.keep_failed, outbox.failed_size) > 0
 
-    def _lost(self) -> int:
-        return self.history.lost if self.history is not None else 0
+    def rows_of_history(self) -> tuple[int, int]:
+        """How many wait to be written, and how many were lost."""
+        return (0, 0) if self.history is None else (self.history.waiting, self.history.lost)
 
     def courier(self) -> Courier | None:
         """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""
@@ -340,57 +338,3 @@ def _signing(journey: Journey) -> dict[str, Any]:
     """Who signs messages of our own, if a check does."""
     found = [row.check.sign_own for row in journey.rows if hasattr(row.check, "sign_own")]
     return {"sign": found[0]} if found else {}
-
-
-def serve(program: Program, settings: Settings, worker: WorkerContext) -> None:
-    """Run libmilter in a worker until the supervisor says stop."""
-    options = settings[ProgramSettings]
-    application = Application(program.journey, settings)
-    activity = Activity(pulse=worker.pulse)
-    worker.watch(activity.load)
-    Milter.factory = milter_class(
-        application.session, activity, options.reject_at, asks_recipients=application.asks(Stage.RCPT)
-    )
-    housekeeper = Housekeeper(application.chores())
-    courier = application.courier()
-    if worker.slot == 0:
-        housekeeper.start()
-        if courier is not None:
-            courier.start()
-    Milter.set_flags(ACTIONS)
-    Milter.set_exception_policy(UNTRAPPED[options.untrapped_exception])
-    Milter.register_callbacks(options.name or program.name)
-    milter.settimeout(int(options.timeout))
-    try:
-        worker.run(milter)
-    finally:
-        if courier is not None:
-            courier.close()
-        housekeeper.close()
-        application.close()
-
-
-def process_plan(program: Program, settings: Settings) -> ProcessPlan:
-    """What the supervisor runs."""
-    options = settings[ProgramSettings]
-
-    def prepare() -> None:
-        try:
-            options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
-            migrate(url_from(settings))
-        except (OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
-            raise PrepareFailed(f"the store or the data folder cannot be used: {error}") from error
-
-    plan = ProcessPlan(
-        name=program.name,
-        socket=SocketSpec.parse(options.socket),
-        serve=lambda worker: serve(program, settings, worker),
-        prepare=prepare,
-        open_logs=lambda: logs.configure(settings[LogSettings], program.name),
-        socket_mode=options.socket_mode,
-        socket_group=options.socket_group or None,
-        user=options.user or None,
-        limits=Limits(messages=options.drain_timeout),
-        side_servers=gossip_server.side_servers(settings),
-    )
-    return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import fcntl
 import logging
 import math
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from antispam.net.sockets import Listener, open_listener
 from antispam.service.activity import Load, Pulse
+from antispam.service.board import Family
 from antispam.service.channel import Channel
 from antispam.service.plan import PrepareFailed, ProcessPlan
 from antispam.service.privileges import find_user
@@ -24,6 +26,26 @@ from antispam.service.signals import HEARD_SIGNALS
 from antispam.service.worker import WorkerContext, ignore_signals, leave, run_worker
 
 log = logging.getLogger(__name__)
+
+
+class Restart(enum.StrEnum):
+    """Why a worker was replaced."""
+
+    ENDED = "ended"  # by itself, or by somebody's signal
+    HUNG = "hung"  # nothing was heard from it, and it was killed
+    STUCK = "stuck"  # one of its callbacks does not end
+    EXHAUSTED = "exhausted"  # no descriptors, memory or threads are left
+
+
+FAMILIES = (
+    Family("bms_start_time_seconds", "gauge", "when the program was started"),
+    Family("bms_reloads_total", "counter", "reloads of the settings", ("outcome",), (("done",), ("refused",))),
+    Family("bms_workers", "gauge", "workers, as the settings want them and as they are", ("state",),
+           (("wanted",), ("ready",), ("leaving",))),
+    Family("bms_worker_restarts_total", "counter", "workers that were replaced because they failed", ("why",),
+           tuple((str(why),) for why in Restart)),
+)  # fmt: skip
+"""What the supervisor counts."""
 
 
 class Backoff:
@@ -142,6 +164,25 @@ class Children(dict[int, Child]):
         taken = {child.slot for child in self.values() if child.generation is generation and not child.leaving}
         return [slot for slot in range(generation.plan.slots) if slot not in taken]
 
+    def pauses(self, generation: Generation, now: float) -> list[float]:
+        """For each slot that nobody has, how many seconds there are until it may be filled."""
+        return [max(0.0, generation.due[slot] - now) for slot in self.vacant(generation)]
+
+    def predecessor(self, child: Child) -> bool:
+        """Whether one that had its slot before still finishes its sessions."""
+        others = [other for other in self.values() if other.generation is child.generation and other.slot == child.slot]
+        return any(other.leaving for other in others)
+
+    def report(self, generation: Generation | None) -> None:
+        """Say on the board how many workers there are; nothing before the first generation serves."""
+        if generation is None:
+            return
+        own, plan = generation.plan.board.own, generation.plan
+        workers = [child for child in self.values() if child.slot is not None and plan.side_server(child.slot) is None]
+        own.set("bms_workers", "wanted", to=plan.workers)
+        own.set("bms_workers", "ready", to=sum(child.ready and not child.leaving for child in workers))
+        own.set("bms_workers", "leaving", to=sum(child.leaving for child in workers))
+
     def prepare(self, generation: Generation) -> bool:
         """Whether the one that prepares for that generation is still at work."""
         return any(child.slot is None and child.generation is generation for child in self.values())
@@ -166,6 +207,7 @@ class Children(dict[int, Child]):
         """It is dead, and was heard to its end."""
         self._unregister(child)
         child.channel.close()
+        child.generation.plan.board.release(child.pulse.page)
         del self[child.pid]
 
     def _unregister(self, child: Child) -> None:
@@ -243,6 +285,7 @@ def live(generation: Generation, slot: int | None, channel: Channel, pulse: Puls
         orphan_limit=plan.limits.messages,
         reopen_logs=plan.reopen_logs,
         pulse=pulse,
+        page=plan.board.page(pulse.page),
     )
     side_server = plan.side_server(slot)
     run_worker(plan.serve if side_server is None else side_server.serve, context)

@@ -24,6 +24,7 @@ class Housekeeper:
 
     first  seconds before the first round: a worker that just started has better things to do
     clock  seconds that never run backwards
+    done   called after each round
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class Housekeeper:
         first: float = 30.0,
         pause: float = PAUSE,
         clock: Callable[[], float] = time.monotonic,
+        done: Callable[[], None] = lambda: None,
     ) -> None:
         self._due = dict.fromkeys(chores, clock() + first)
         self._pause = pause
         self._clock = clock
+        self._done = done
         self._closing = threading.Event()
         self._thread = steady("housekeeping", self._work, self._closing)
 
@@ -57,6 +60,7 @@ class Housekeeper:
             if due <= self._clock() and not self._closing.is_set():
                 self._do(chore.task)
                 self._due[chore] = self._clock() + chore.every
+        self._done()
         return max(0.0, min(self._due.values(), default=math.inf) - self._clock())
 
     def _do(self, task: Task) -> None:

@@ -139,7 +139,7 @@ def milter_class(
         @_in_order
         def eom(self) -> int:
             try:
-                with activity.callback():
+                with activity.end_of_message():
                     outcome = self.session.end(self._macro("i"), tick=self._tick)
                     try:
                         result = self._carry_out(outcome)

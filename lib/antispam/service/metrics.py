@@ -1,105 +1,168 @@
-"""Metrics in a file in Prometheus's text format, for node_exporter's textfile collector."""
+"""Metrics in Prometheus's text format: what the board and the store say, as a file or by HTTP."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Metric, generate_latest, write_to_textfile
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
-from antispam.chores import failures
+from antispam.chores import Chore
 from antispam.learning.upkeep import last_taught
-from antispam.service import logs
+from antispam.service.board import Board, Figure
+from antispam.settings import Settings
+from antispam.settings.metrics import MetricsSettings
 from antispam.store import Store, StoreError, outbox
 from antispam.store.schema import quarantine_entry
+from antispam.text import for_log
 from dspam.schema import State, dspam_training, dspam_user
 
+log = logging.getLogger(__name__)
+
 EVERY = 60.0  # seconds
-_THREADS = ("courier", "heart", "history", "housekeeping")
+DICTIONARIES = 50  # the largest ones have figures of their own: a site may have one for each of its users
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Figure(NamedTuple):
-    """One value, of what its name and labels say."""
+class Kept(NamedTuple):
+    """One value that the store knows, of what its name and labels say."""
 
     name: str
+    kind: str
     about: str
     value: float
     labels: tuple[tuple[str, str], ...] = ()
 
 
-class Metrics:
-    """Writes the file, whole or not at all: a task of the housekeeper.
+class Metrics(Collector):
+    """All figures of a program, at the moment when they are collected."""
 
-    lost   how many rows of the history this worker could not write down
-    clock  seconds since the epoch
-    """
-
-    def __init__(self, store: Store, path: Path, *, lost: Callable[[], int], clock: Callable[[], float]) -> None:
+    def __init__(self, board: Board, store: Store, clock: Callable[[], float]) -> None:
+        self._board = board
         self._store = store
-        self._path = path
-        self._lost = lost
         self._clock = clock
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
 
-    def __call__(self) -> bool:
-        """Raises OSError where it can't be written, StoreError where the database gave no figures; then the file says so."""
-        lost = Figure(
-            "bms_history_rows_lost", "history rows that the worker writing this file had to drop", self._lost()
-        )
-        own = [lost, *_of_process()]
+    def describe(self) -> Iterable[Metric]:
+        return ()  # or else registering asks the store
+
+    def text(self) -> bytes:
+        """What a scrape gets. A database that gives no figures is a figure, too."""
+        return generate_latest(self._registry)
+
+    def write(self, path: Path) -> None:
+        """The same as a file, whole or not at all. Raises OSError."""
+        write_to_textfile(str(path), self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _families(self._board.figures())
         try:
-            figures = list(self._of_store())
-        except StoreError:
-            self._write([_up(0), *own])
-            raise
-        self._write([_up(1), *own, *figures])
+            kept = list(of_store(self._store, self._clock()))
+        except (StoreError, sa.exc.SQLAlchemyError) as error:
+            log.error("metrics: %s", for_log(str(error)))
+            kept = []
+        yield GaugeMetricFamily("bms_store_up", "1 if the database answered", int(bool(kept)))
+        yield from _kept_families(kept)
+
+
+def chores(settings: Settings, store: Store, board: Board) -> list[Chore]:
+    """The file, written every minute by the housekeeper, where [metrics] asks for one."""
+    if MetricsSettings not in settings or (file := settings[MetricsSettings].file) is None:
+        return []
+    metrics = Metrics(board, store, time.time)
+
+    def write() -> bool:
+        metrics.write(file)
         return False
 
-    def _of_store(self) -> Iterator[Figure]:
-        """Raises StoreError."""
-        if (last := last_taught(self._store)) is not None:
-            yield Figure("bms_last_training_timestamp_seconds", "when the filter was last taught", last)
-        pending = sa.select(sa.func.count()).where(dspam_training.c.state.in_((State.PENDING, State.FOLDING)))
-        size = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
-        kept = sa.select(sa.func.count(), size).where(quarantine_entry.c.released_at.is_(None))
-        with self._store.read() as connection:
-            count, octets = connection.execute(kept).one()
-            waiting = connection.scalar(pending) or 0
-            users = connection.execute(sa.select(dspam_user)).all()
-        yield Figure("bms_trainings_pending", "trainings not yet folded into the tokens", waiting)
-        yield Figure("bms_quarantine_messages", "messages in the quarantine that were not released", count)
-        yield Figure("bms_quarantine_bytes", "their size", float(octets))
-        for user in users:
-            of = ("dictionary", user.name)
-            yield Figure("bms_dictionary_tokens", "tokens of a dictionary, without pending ones", user.tokens, (of,))
-            for kind, learned in (("spam", user.spam_learned), ("ham", user.ham_learned)):
-                help_text = "messages that a dictionary has learned, without pending ones"
-                yield Figure("bms_dictionary_messages", help_text, learned, (of, ("kind", kind)))
-        queued_messages = {"waiting": 0, "failed": 0} | outbox.counts(self._store, self._clock())
-        for state, number in queued_messages.items():
-            yield Figure(
-                "bms_outbox_messages", "the filter's own messages that are not sent yet", number, (("state", state),)
-            )
-
-    def _write(self, figures: Iterable[Figure]) -> None:
-        registry = CollectorRegistry()
-        gauges: dict[str, Gauge] = {}
-        for name, about, value, labels in figures:
-            if name not in gauges:
-                gauges[name] = Gauge(name, about, [label for label, _ in labels], registry=registry)
-            (gauges[name].labels(*[text for _, text in labels]) if labels else gauges[name]).set(value)
-        write_to_textfile(str(self._path), registry)
+    return [Chore(write, EVERY)]
 
 
-def _of_process() -> Iterator[Figure]:
-    """Of the worker that writes the file."""
-    help_text = "log lines that the worker writing this file could not write"
-    yield Figure("bms_log_lines_dropped", help_text, logs.dropped())
-    for name in sorted({*_THREADS, *failures}):
-        help_text = "unexpected exceptions in the background threads of the worker writing this file"
-        yield Figure("bms_thread_failures", help_text, failures[name], (("thread", name),))
+def of_store(store: Store, now: float) -> Iterator[Kept]:
+    """What is in the database. Raises StoreError."""
+    if (last := last_taught(store)) is not None:
+        yield Kept("bms_last_training_timestamp_seconds", "gauge", "when the filter was last taught", last)
+    size = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
+    kept = sa.select(sa.func.count(), size).where(quarantine_entry.c.released_at.is_(None))
+    pending = sa.select(sa.func.count()).where(dspam_training.c.state.in_((State.PENDING, State.FOLDING)))
+    with store.read() as connection:
+        count, octets = connection.execute(kept).one()
+        waiting = connection.scalar(pending) or 0
+    yield Kept("bms_trainings_pending", "gauge", "trainings not yet folded into the tokens", waiting)
+    yield Kept("bms_quarantine_messages", "gauge", "messages in the quarantine that were not released", count)
+    yield Kept("bms_quarantine_bytes", "gauge", "their size", float(octets))
+    yield from _of_dictionaries(store)
+    queued_messages = {"waiting": 0, "failed": 0} | outbox.counts(store, now)
+    for state, number in queued_messages.items():
+        about = "the filter's own messages that are not sent yet"
+        yield Kept("bms_outbox_messages", "gauge", about, number, (("state", state),))
 
 
-def _up(value: int) -> Figure:
-    return Figure("bms_store_up", "1 if the database answered", value)
+def _of_dictionaries(store: Store) -> Iterator[Kept]:
+    user = dspam_user.c
+    largest = sa.select(dspam_user).order_by(user.tokens.desc(), user.id).limit(DICTIONARIES)
+    sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in _LEARNED.values()]
+    wrong = [sa.func.coalesce(sa.func.sum(column), 0) for column in _WRONG.values()]
+    with store.read() as connection:
+        users = connection.execute(largest).all()
+        learned = connection.execute(sa.select(*sums)).one()
+        corrected = connection.execute(sa.select(*wrong)).one()
+    for kind, number in zip(_LEARNED, learned, strict=True):
+        about = "messages that all dictionaries together have learned, without pending ones"
+        yield Kept("bms_trainings_total", "counter", about, float(number), (("kind", kind),))
+    for kind, number in zip(_WRONG, corrected, strict=True):
+        about = "verdicts of the filter that users corrected: what they said it is"
+        yield Kept("bms_corrections_total", "counter", about, float(number), (("kind", kind),))
+    for one in users:
+        of = ("dictionary", one.name)
+        about = "tokens of a dictionary, without pending ones"
+        yield Kept("bms_dictionary_tokens", "gauge", about, one.tokens, (of,))
+    for one in users:
+        for kind, column in _LEARNED.items():
+            about = "messages that a dictionary has learned, without pending ones"
+            labels = (("dictionary", one.name), ("kind", kind))
+            yield Kept("bms_dictionary_messages", "gauge", about, one._mapping[column], labels)
+
+
+_LEARNED = {"spam": dspam_user.c.spam_learned, "ham": dspam_user.c.ham_learned}
+_WRONG = {"spam": dspam_user.c.spam_misclassified, "ham": dspam_user.c.ham_misclassified}
+_PLAIN: dict[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+}
+
+
+def _families(figures: Iterable[Figure]) -> Iterator[Metric]:
+    """The board's figures. A verdict that was never given has no line: most checks can give few of them."""
+    for family, some in groupby(figures, key=lambda figure: figure.family):
+        about = (family.name, family.about)
+        if family.kind == "histogram":
+            bounds = [*(f"{bound:g}" for bound in family.buckets), "+Inf"]
+            histogram = HistogramMetricFamily(*about, labels=family.labels)
+            for one in some:
+                buckets = list(zip(bounds, accumulate(one.numbers[:-1]), strict=True))
+                histogram.add_metric(one.values, buckets, one.numbers[-1])
+            yield histogram
+        else:
+            plain = _PLAIN.get(family.kind, GaugeMetricFamily)(*about, labels=family.labels)
+            for one in some:
+                if one.numbers[0] or family.name != "bms_check_verdicts_total":
+                    plain.add_metric(one.values, one.numbers[0])
+            yield plain
+
+
+def _kept_families(kept: Iterable[Kept]) -> Iterator[Metric]:
+    for name, some in groupby(kept, key=lambda one: one.name):
+        first, *others = some
+        family = _PLAIN[first.kind](name, first.about, labels=[label for label, _ in first.labels])
+        for one in (first, *others):
+            family.add_metric([text for _, text in one.labels], one.value)
+        yield family

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from antispam.net.sockets import SocketSpec
 from antispam.service import logs
+from antispam.service.board import Board
 from antispam.service.worker import WorkerContext
 
 
@@ -80,7 +81,7 @@ class ProcessPlan:
     short-lived child of its own, holding an exclusive lock on `prepare_lock` if given; it fails by returning non-zero
     or by raising. `open_logs` sends the log where this plan wants it: each child begins with it, and the parent does it
     when the plan is in force; it raises OSError. `user` and `group` are taken for ever, once the socket is open, if the
-    program was started as root.
+    program was started as root. `board` is what the processes count on: a reload's plan has the same one.
     """
 
     socket: SocketSpec
@@ -98,6 +99,7 @@ class ProcessPlan:
     reopen_logs: Callable[[], None] = logs.reopen_files
     limits: Limits = field(default_factory=Limits)
     side_servers: tuple[SideServer, ...] = ()
+    board: Board = field(default_factory=Board)
 
     @property
     def slots(self) -> int:

@@ -29,6 +29,7 @@ from antispam.service.children import (
     Child,
     Children,
     Generation,
+    Restart,
     how_it_ended,
     kill,
     leave_the_parent,
@@ -61,6 +62,7 @@ class Supervisor:
         notifier: Notifier | None = None,
     ) -> None:
         self._plan = plan
+        self._counts = plan.board.own
         self._reload = reload
         self._notifier = notifier or Notifier.from_environment()
         self._current: Generation | None = None
@@ -131,6 +133,7 @@ class Supervisor:
             self._examine(child, now)
         self._fill(now)
         self._announce_reload()
+        self._children.report(self._current)
         self._watchdog(now)
         logs.flush()
 
@@ -140,8 +143,7 @@ class Supervisor:
         if self._notifier.watchdog:
             ticks.append(self._notifier.watchdog / 4)
         if self._current is not None:
-            now = time.monotonic()
-            ticks += [max(0.0, self._current.due[slot] - now) for slot in self._children.vacant(self._current)]
+            ticks += self._children.pauses(self._current, time.monotonic())
         return min(ticks)
 
     def _hear(self, child: Child) -> None:
@@ -159,7 +161,7 @@ class Supervisor:
                 child.closed = True
             case ["exhausted", *_] if not child.leaving:
                 log.error("%s ran out of something: %s", child, line.removeprefix("exhausted "))
-                self._replace(child)
+                self._replace(child, Restart.EXHAUSTED)
             case ["failed", *_]:
                 child.reason = line.removeprefix("failed ")
 
@@ -185,15 +187,13 @@ class Supervisor:
         elif child.slot is not None and child.load.oldest > child.generation.plan.limits.callback and not child.leaving:
             log.error("%s: a callback has been running for %d s; the worker is replaced", child, child.load.oldest)
             kill(child, signal.SIGQUIT)
-            self._replace(child)
+            self._replace(child, Restart.STUCK)
 
-    def _replace(self, child: Child) -> None:
+    def _replace(self, child: Child, why: Restart) -> None:
         """Let another take its place while it finishes its sessions; but not while one of its predecessors still does."""
-        slot, generation = child.slot, child.generation
-        if not any(
-            other.leaving and other.slot == slot for other in self._children.values() if other.generation is generation
-        ):
-            self._drain(child, "sessions", generation.plan.limits.sessions)
+        if not self._children.predecessor(child):
+            self._counts.count("bms_worker_restarts_total", why)
+            self._drain(child, "sessions", child.generation.plan.limits.sessions)
 
     def _condemn(self, child: Child, reason: str) -> None:
         """Kill a child in a moment; before that its stacks go to stderr, which shows where it hung."""
@@ -224,6 +224,7 @@ class Supervisor:
         except Exception:  # whatever is wrong with the new settings, mail goes on under the old ones
             log.exception("the reload failed, the old settings stay in force")
         if listener is None:
+            self._counts.count("bms_reloads_total", "refused")
             self._notifier.ready(self._status())
         else:
             self._propose(plan, listener)
@@ -249,6 +250,7 @@ class Supervisor:
             return
         old, self._current, self._pending = self._current, pending, None
         pending.take_over(old)
+        self._counts.count("bms_reloads_total", "done", by=old is not None)
         for child in self._children.values():
             limits = child.generation.plan.limits
             if child.generation is not pending and child.leaving:
@@ -287,6 +289,7 @@ class Supervisor:
             self._exit_code = code
             generation.listener.close()
             return
+        self._counts.count("bms_reloads_total", "refused")
         log.error("the reload is refused, the old settings stay: %s", reason)
         if generation.listener is not self._current.listener:
             generation.listener.close()
@@ -336,12 +339,13 @@ class Supervisor:
 
     def _fork(self, generation: Generation, slot: int | None) -> None:
         parents_end, childs_end = Channel.pair()
-        pulse = Pulse()
+        pulse = Pulse(generation.plan.board.claim())
         try:
             pid = fork_with_signals_blocked()
         except OSError as error:
             parents_end.close()
             childs_end.close()
+            generation.plan.board.release(pulse.page)
             self._cannot_fork(generation, slot, error)
             return
         if pid == 0:
@@ -388,6 +392,7 @@ class Supervisor:
         elif child.generation is self._pending and child.generation.plan.side_server(child.slot) is None:
             self._refuse(child.generation, f"{child}: {how}", ExitCode.WORKERS_FAILED)
         else:
+            self._counts.count("bms_worker_restarts_total", Restart.HUNG if child.condemned else Restart.ENDED)
             lived = time.monotonic() - child.started
             pause = child.generation.backoffs[child.slot].pause(lived)
             child.generation.due[child.slot] = time.monotonic() + pause

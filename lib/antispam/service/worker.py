@@ -25,6 +25,7 @@ from antispam.chores import failures, steady
 from antispam.net.sockets import private_path, silent_listener
 from antispam.service import logs
 from antispam.service.activity import DrainUntil, Load, Pulse
+from antispam.service.board import Board, Page
 from antispam.service.channel import Channel
 from antispam.service.exhaustion import exhausted, raise_limits
 
@@ -80,7 +81,9 @@ class WorkerContext:
         orphan_limit: float,
         reopen_logs: Callable[[], None],
         pulse: Pulse | None = None,
+        page: Page | None = None,
     ) -> None:
+        self.page = page or Board().page(None)
         self.generation = generation
         self.slot = slot
         self.pulse = pulse or Pulse()
@@ -90,6 +93,7 @@ class WorkerContext:
         self._orphan_limit = orphan_limit
         self._reopen_logs = reopen_logs
         self._probe: Callable[[], Load] | None = None
+        self._note: Callable[[Load], None] = _ignore
         self._milter: LowMilter | None = None
         self._listening_at = -1
         self._silent: socket.socket | None = None
@@ -101,12 +105,14 @@ class WorkerContext:
         self._served = False
         self._finished = False
 
-    def watch(self, probe: Callable[[], Load]) -> None:
-        """Let `probe` (called from another thread) say how busy this worker is; an Activity's `load` will do.
+    def watch(self, probe: Callable[[], Load], note: Callable[[Load], None] | None = None) -> None:
+        """Let `probe` (called from another thread) say how busy this worker is; an Activity's `load` will do. `note` is told
+        so at each beat.
 
         Without one only sessions are known, and a stop waits for no message.
         """
         self._probe = probe
+        self._note = note or _ignore
 
     @property
     def leaving(self) -> bool:
@@ -159,6 +165,7 @@ class WorkerContext:
             self._channel.send("exhausted", reason)
         load = self._load()
         self._channel.send("beat", load.sessions, load.messages, f"{load.oldest:.3f}")
+        self._note(load)
 
     def _listen(self, seconds: float) -> None:
         if self._orphaned:
@@ -272,6 +279,10 @@ def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -
         leave(os.EX_SOFTWARE)
     context.finish()
     leave(0)
+
+
+def _ignore(load: Load) -> None:
+    pass
 
 
 def _report(end: threading.ExceptHookArgs) -> None:

@@ -89,8 +89,19 @@ class Breaker:
 class Store:
     """One a worker, made after the fork. Transactions are short: none is held over DNS or SMTP."""
 
-    def __init__(self, url: str, *, pool: int = 4, busy_timeout: float = 5.0, breaker: Breaker | None = None) -> None:
-        """Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver isn't installed."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool: int = 4,
+        busy_timeout: float = 5.0,
+        breaker: Breaker | None = None,
+        failed: Callable[[bool], None] = lambda busy: None,
+    ) -> None:
+        """`failed` is told of each operation that was not done, and whether only because somebody held a lock.
+
+        Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver isn't installed."""
+        self._failed = failed
         self.url = sa.engine.make_url(url)
         self.breaker = breaker or Breaker()
         self._writers = Breaker(error=StoreBusy)  # a lock that somebody holds keeps nobody from reading
@@ -101,9 +112,9 @@ class Store:
         self._engine = _engine(self.url, pool, busy_timeout)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Store:
+    def from_settings(cls, settings: Settings, failed: Callable[[bool], None] = lambda busy: None) -> Store:
         store = settings[StoreSettings]
-        return cls(url_from(settings), pool=store.pool, busy_timeout=store.busy_timeout)
+        return cls(url_from(settings), pool=store.pool, busy_timeout=store.busy_timeout, failed=failed)
 
     @property
     def dialect(self) -> str:
@@ -163,7 +174,9 @@ class Store:
             except (sa.exc.DatabaseError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced) as error:
                 if not _means_that_the_database_is_ill(error):
                     raise
-                if _means_that_somebody_holds_it(error):
+                busy = _means_that_somebody_holds_it(error)
+                self._failed(busy)
+                if busy:
                     self._writers.failed()
                     raise StoreBusy(_summary(error)) from error
                 self.breaker.failed()

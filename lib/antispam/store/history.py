@@ -74,6 +74,11 @@ class HistoryWriter:
         except queue.Full:
             self._count_lost(1)
 
+    @property
+    def waiting(self) -> int:
+        """How many rows wait to be written."""
+        return self._queue.qsize()
+
     def flush(self) -> None:
         """Wait until what is queued now is written, or lost."""
         self._hurry.set()

@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 from bms import JOURNEY
 
+from antispam.service import metrics
 from antispam.service.application import Application, settings_classes
+from antispam.service.board import Board
 from antispam.service.housekeeping import Housekeeper
 from antispam.settings import load_text
 from antispam.store import migrate
@@ -43,7 +45,8 @@ def statements(database_url, tmp_path):
         f"[milter]\ndatadir = {tmp_path}\n[store]\nurl = {database_url}\n[metrics]\nfile = {tmp_path}/bms.prom\n"
         "[gossip]\nmode = enforce\nlearn = yes\nserver = 127.0.0.1:9\ntimeout = 1s\n[dspam]\nmode = enforce\n"
     )
-    application = Application(JOURNEY, load_text(text, settings_classes(JOURNEY)), clock=lambda: NOW, record=False)
+    settings = load_text(text, settings_classes(JOURNEY))
+    application = Application(JOURNEY, settings, clock=lambda: NOW, record=False)
 
     def note(connection, cursor, statement, parameters, context, many):
         under_lock = bool(connection.get_execution_options().get("bms_write"))
@@ -51,7 +54,8 @@ def statements(database_url, tmp_path):
             said.append((statement, parameters[0] if many else parameters, under_lock))
 
     sa.event.listen(application.store._engine, "before_cursor_execute", note)
-    Housekeeper(application.chores(), first=0, pause=0).round()
+    chores = [*application.chores(), *metrics.chores(settings, application.store, Board())]
+    Housekeeper(chores, first=0, pause=0).round()
     application.close()
     unique = {statement: (statement, parameters, under_lock) for statement, parameters, under_lock in said}
     with engine.connect() as connection:

@@ -1,0 +1,104 @@
+"""Metrics by HTTP, in a process beside the workers: what it does costs no mail anything."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import logging
+import socket
+import socketserver
+import threading
+import time
+from typing import Any
+
+from antispam.net.addresses import parse_ip
+from antispam.service.board import Board
+from antispam.service.metrics import CONTENT_TYPE, Metrics
+from antispam.service.plan import SideServer
+from antispam.service.worker import WorkerContext
+from antispam.settings import Settings
+from antispam.settings.metrics import MetricsSettings, parse_place
+from antispam.store import Store
+
+log = logging.getLogger(__name__)
+
+TRY_AGAIN = 5.0  # seconds
+PATIENCE = 10.0  # seconds for a client to say what it wants, and to take it
+CLIENTS = 16  # at a time
+
+
+def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
+    """The server that runs beside the workers; none where it shall not."""
+    if MetricsSettings not in settings or not (listen := settings[MetricsSettings].listen):
+        return ()
+
+    def serve(context: WorkerContext) -> None:
+        context.ready()  # whether a port is free is no matter of the mail's
+        while True:
+            try:
+                with (
+                    contextlib.closing(Store.from_settings(settings)) as store,
+                    Server(parse_place(listen), Metrics(board, store, time.time)) as server,
+                ):
+                    log.info("metrics: listening on %s", listen)
+                    server.serve_forever()
+            except OSError as error:
+                log.error("metrics: cannot listen on %s: %s", listen, error)
+            time.sleep(TRY_AGAIN)
+
+    return (SideServer("metrics server", serve),)
+
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """Answers GET /metrics. Clients that come while CLIENTS others are served are hung up on."""
+
+    daemon_threads = True
+
+    def __init__(self, place: tuple[str, int], metrics: Metrics) -> None:
+        """Raises OSError where it cannot listen."""
+        ip = parse_ip(place[0])
+        self.address_family = socket.AF_INET6 if ip is not None and ip.version == 6 else socket.AF_INET
+        self.metrics = metrics
+        self._room = threading.BoundedSemaphore(CLIENTS)
+        super().__init__(place, _Handler)
+
+    def server_bind(self) -> None:
+        """Without HTTPServer's look-up of our own name, for which a start might wait."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.info("metrics: a client went away", exc_info=True)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+    timeout = PATIENCE
+    server_version = "bms"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
+            return self.send_error(404, "There is only /metrics")
+        text = self.server.metrics.text()
+        self.send_response(200)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+        return None
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: a scrape every few seconds is no news."""

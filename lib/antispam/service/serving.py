@@ -1,0 +1,97 @@
+"""Serving: what a worker does from its start to its end, and what the supervisor runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import alembic.util
+import sqlalchemy as sa
+
+import Milter
+import milter
+from antispam.journey.table import Stage
+from antispam.net.sockets import SocketSpec
+from antispam.service import families, gossip_server, logs, metrics, metrics_server
+from antispam.service.activity import Activity, Load
+from antispam.service.application import UNTRAPPED, Application, Program
+from antispam.service.board import Board
+from antispam.service.counting import Counts
+from antispam.service.housekeeping import Housekeeper
+from antispam.service.libmilter_session import ACTIONS, milter_class
+from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
+from antispam.service.worker import WorkerContext
+from antispam.settings import Settings
+from antispam.settings.logs import LogSettings
+from antispam.settings.program import ProgramSettings
+from antispam.store import migrate
+from antispam.store.engine import url_from
+
+
+def board_of(program: Program) -> Board:
+    """What the processes of a program count on, from its start to its end: every reload's plan takes the same one."""
+    board = Board(families.families(program.journey))
+    board.own.set("bms_start_time_seconds", to=time.time())
+    return board
+
+
+def serve(program: Program, settings: Settings, board: Board, worker: WorkerContext) -> None:
+    """Run libmilter in a worker until the supervisor says stop."""
+    options = settings[ProgramSettings]
+    counts = Counts(worker.page)
+    application = Application(program.journey, settings, counts=counts)
+    activity = Activity(pulse=worker.pulse, answered=counts.answered)
+
+    def note(load: Load) -> None:
+        counts.beat(load, *application.rows_of_history())
+
+    worker.watch(activity.load, note)
+    Milter.factory = milter_class(
+        application.session, activity, options.reject_at, asks_recipients=application.asks(Stage.RCPT)
+    )
+    chores = [*application.chores(), *metrics.chores(settings, application.store, board)]
+    housekeeper = Housekeeper(chores, done=lambda: counts.kept_house(time.time()))
+    courier = application.courier()
+    if worker.slot == 0:
+        housekeeper.start()
+        if courier is not None:
+            courier.start()
+    Milter.set_flags(ACTIONS)
+    Milter.set_exception_policy(UNTRAPPED[options.untrapped_exception])
+    Milter.register_callbacks(options.name or program.name)
+    milter.settimeout(int(options.timeout))
+    try:
+        worker.run(milter)
+    finally:
+        if courier is not None:
+            courier.close()
+        housekeeper.close()
+        application.close()
+
+
+def process_plan(program: Program, settings: Settings, board: Board | None = None) -> ProcessPlan:
+    """What the supervisor runs. `board` is that of the plan before it, if there was one."""
+    board = board or board_of(program)
+    options = settings[ProgramSettings]
+
+    def prepare() -> None:
+        try:
+            options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
+            migrate(url_from(settings))
+        except (OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
+            raise PrepareFailed(f"the store or the data folder cannot be used: {error}") from error
+
+    plan = ProcessPlan(
+        name=program.name,
+        socket=SocketSpec.parse(options.socket),
+        serve=lambda worker: serve(program, settings, board, worker),
+        prepare=prepare,
+        open_logs=lambda: logs.configure(settings[LogSettings], program.name),
+        socket_mode=options.socket_mode,
+        socket_group=options.socket_group or None,
+        user=options.user or None,
+        limits=Limits(messages=options.drain_timeout),
+        side_servers=(*gossip_server.side_servers(settings), *metrics_server.side_servers(settings, board)),
+        board=board,
+    )
+    return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

@@ -1,0 +1,65 @@
+"""Metrics by HTTP from the running program: all workers together, and over the death of one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.filter_process import FilterProcess
+from support.milter_client import MilterClient
+from support.network import Network
+from support.processes import wait_until
+
+HEADERS = [(b"From", b" ann@example.org"), (b"Subject", b" Lunch")]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def _figures(port: int) -> dict[tuple[str, ...], float]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            text = answer.read().decode()
+    except OSError:
+        return {}
+    families = text_string_to_metric_families(text)
+    return {(sample.name, *sample.labels.values()): sample.value for one in families for sample in one.samples}
+
+
+def _send(path: Path) -> None:
+    with MilterClient(str(path)) as mta:
+        mta.negotiate()
+        mta.connect(b"mail.example.org", "4", b"192.0.2.1")
+        mta.helo(b"mail.example.org")
+        assert mta.message(HEADERS, b"Shall we?\r\n", b"<ann@example.org>", [b"<bob@example.com>"]).action == "c"
+
+
+def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
+    port = _free_port()
+    config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
+    with FilterProcess(Network(), config, workers=2) as program:
+        for _ in range(3):
+            _send(program.socket)
+        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 3, "three are counted", 20)
+        before = _figures(port)
+        assert before["bms_workers", "wanted"] == before["bms_workers", "ready"] == 2
+        assert before["bms_check_seconds_count", "connection"] >= 3
+        assert before["bms_message_seconds_count",] == 3
+        assert before["bms_store_up",] == 1
+        victim = next(
+            int(line.split("(pid ")[1].rstrip(")")) for line in program.log().splitlines() if "worker 0" in line
+        )
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: _figures(port).get(("bms_worker_restarts_total", "ended")) == 1, "it is replaced", 20)
+        wait_until(lambda: _figures(port)["bms_workers", "ready"] == 2, "both work", 20)
+        _send(program.socket)
+        wait_until(lambda: _figures(port)["bms_messages_total", "continue"] == 4, "the fourth is added", 20)
+        assert "Traceback" not in program.log()
