@@ -18,10 +18,11 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import quarantine
 from antispam.service.application import settings_classes
 from antispam.settings import load_text
-from antispam.store import Store, accounts
+from antispam.store import Store, accounts, sessions
 from antispam.store.accounts import Account, Role
 from antispam.store.history import HistoryWriter
 from antispam.store.quarantine import NewEntry, NoEntry, of_ref
+from antispam.store.sessions import How
 from antispam.web import passwords
 from antispam.web.answers import COOKIE
 from antispam.web.app import application
@@ -70,8 +71,7 @@ class Place:
         """A browser; that of somebody who is logged in, where a name is given."""
         client = TestClient(self.app, base_url="http://console.example", follow_redirects=False)
         if name:
-            secret = f"secret of {name}".replace(" ", "-")
-            accounts.begin(self.store, name, secret, self.clock(), 12 * 3600)
+            secret = sessions.begin(self.store, name, How.PASSWORD, self.clock(), 12 * 3600)
             client.cookies.set(COOKIE, secret, domain="console.example")
         return client
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import click
 
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
+from antispam.settings import Settings
 from antispam.settings.web import WebSettings
-from antispam.store import accounts
+from antispam.store import Store, accounts, sessions
 from antispam.store.accounts import Account, BadAccount, Role
 from antispam.text import for_log
 
+LINK_LASTS = 24 * 3600.0  # seconds
+_NO_PLACE = "[web] listen is empty: write an address and a port there, 127.0.0.1:8025"
 _NEEDS = "The console needs more packages: pip install 'bms-antispam[web]'"
 
 
@@ -36,7 +39,7 @@ def web_command(program: Program) -> click.Command:
         set."""
         settings = load_settings(program, config)
         if not settings[WebSettings].listen:
-            raise ConfigError("[web] listen is empty: write an address and a port there, 127.0.0.1:8025")
+            raise ConfigError(_NO_PLACE)
         try:
             from antispam.web.server import serve
         except ImportError as error:
@@ -63,16 +66,32 @@ def _account_group(program: Program) -> click.Group:
         multiple=True,
         help="a user of the filter whose quarantine it sees; default: NAME itself",
     )
+    @click.option("--link", is_flag=True, help="ask for no password; print a link that lets them in once")
     @click.pass_obj
-    def add(config: Path | None, name: str, role: str, mailboxes: tuple[str, ...]) -> None:
+    def add(config: Path | None, name: str, role: str, mailboxes: tuple[str, ...], link: bool) -> None:
         """Create an account. The password is asked for, or read from standard input if that is not a terminal."""
-        account = Account(name, Role(role), _hashed(), mailboxes or (name,))
-        with opened_store(load_settings(program, config)) as store:
+        settings = load_settings(program, config)
+        if link:
+            _address(settings)
+        account = Account(name, Role(role), "" if link else _hashed(), mailboxes or (name,))
+        with opened_store(settings) as store:
             try:
                 accounts.add(store, account, time.time())
             except BadAccount as error:
                 raise click.ClickException(for_log(str(error))) from error
-        click.echo(f"{for_log(name)} may log in as {role}.")
+            click.echo(_offered(settings, store, name) if link else f"{for_log(name)} may log in as {role}.")
+
+    @group.command("link")
+    @click.argument("name")
+    @click.pass_obj
+    def link_command(config: Path | None, name: str) -> None:
+        """Print a link that lets NAME in once, within a day: for a first login, or when a password is forgotten. It ends an
+        older one; it lets in whoever opens it, so give it to nobody else."""
+        settings = load_settings(program, config)
+        _address(settings)
+        with opened_store(settings) as store:
+            _demand(accounts.get(store, name) is not None, name)
+            click.echo(_offered(settings, store, name))
 
     @group.command("password")
     @click.argument("name")
@@ -102,6 +121,19 @@ def _account_group(program: Program) -> click.Group:
                 click.echo(f"{for_log(one.name)}\t{one.role}\t{', '.join(map(for_log, one.mailboxes))}")
 
     return group
+
+
+def _address(settings: Settings) -> str:
+    """Where people reach the console. Raises ConfigError where nothing says so."""
+    address = settings[WebSettings].address
+    if not address:
+        raise ConfigError(_NO_PLACE)
+    return address
+
+
+def _offered(settings: Settings, store: Store, name: str) -> str:
+    """The address of a link that lets an account in."""
+    return f"{_address(settings)}/enter/{sessions.offer(store, name, time.time(), LINK_LASTS)}"
 
 
 def _read() -> str:

@@ -38,7 +38,13 @@ class WebSettings:
         "how people reach it, https://mail.example.com/; with https the cookie is sent over TLS only",
         check=check_url,
     )
-    session: float = option(12 * 3600.0, "how long a login lasts", parse=duration("h"), check=positive)
+    session: float = option(12 * 3600.0, "how long a login lasts at most", parse=duration("h"), check=positive)
+    idle: float = option(2 * 3600.0, "how long a login lasts while nobody uses it", parse=duration("h"), check=positive)
     attempts: int = option(
-        5, "wrong passwords in a row after which an account has to wait, twice as long each time", check=positive
+        5, "wrong passwords in a row after which a name has to wait, twice as long each time", check=positive
     )
+
+    @property
+    def address(self) -> str:
+        """How people reach the console, without a slash at its end: `url`, else by HTTP where it listens; "" without either."""
+        return self.url.rstrip("/") or (f"http://{self.listen}" if self.listen else "")

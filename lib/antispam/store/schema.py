@@ -297,8 +297,6 @@ web_account = sa.Table(
     sa.Column("password", sa.String(255), nullable=False),  # its hash
     sa.Column("mailboxes", sa.Text, nullable=False),  # JSON list of users of the filter
     sa.Column("created_at", Seconds, nullable=False),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("failed_at", Seconds, nullable=False),
 )
 
 # Who is logged in.
@@ -307,7 +305,28 @@ web_session = sa.Table(
     metadata,
     sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of what the cookie holds
     sa.Column("account", exact_text(255), nullable=False, index=True),
+    sa.Column("how", sa.String(16), nullable=False),  # by what they logged in
+    sa.Column("begun_at", Seconds, nullable=False),
+    sa.Column("seen_at", Seconds, nullable=False),  # to the minute
     sa.Column("expires_at", Seconds, nullable=False, index=True),
+)
+
+# Links that let somebody in once, without a password.
+web_link = sa.Table(
+    "web_link",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of what the link holds
+    sa.Column("account", exact_text(255), nullable=False, index=True),
+    sa.Column("expires_at", Seconds, nullable=False, index=True),
+)
+
+# Wrong passwords in a row, of names with and without an account.
+web_failure = sa.Table(
+    "web_failure",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the name
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failed_at", Seconds, nullable=False, index=True),  # the last one
 )
 
 # One message under DMARC, for the aggregate report of the day to the domain that published the policy.

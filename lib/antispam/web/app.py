@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from antispam.store import StoreError
 from antispam.store.quarantine import BadName, NoEntry
 from antispam.text import for_log
-from antispam.web import answers, explain_pages, login_pages, quarantine_pages
+from antispam.web import account_pages, answers, explain_pages, login_pages, quarantine_pages
 from antispam.web.console import Console
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,11 @@ def application(console: Console) -> Starlette:
             Route("/", quarantine_pages.quarantine_page, name="quarantine"),
             Route("/login", login_pages.login_page, methods=["GET"], name="login"),
             Route("/login", login_pages.login, methods=["POST"]),
+            Route("/enter/{secret}", login_pages.link_page, methods=["GET"], name="enter"),
+            Route("/enter/{secret}", login_pages.enter, methods=["POST"]),
+            Route("/account", account_pages.account_page, methods=["GET"], name="account"),
+            Route("/account/password", account_pages.change_password, methods=["POST"], name="change_password"),
+            Route("/account/logout", account_pages.logout_everywhere, methods=["POST"], name="logout_everywhere"),
             Route("/logout", login_pages.logout, methods=["POST"], name="logout"),
             Route("/messages/{ref}", quarantine_pages.message_page, name="message"),
             Route("/messages/{ref}/html", quarantine_pages.message_html, name="message_html"),

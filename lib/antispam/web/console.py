@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-import secrets
 from collections.abc import Callable
 
 import itsdangerous
@@ -12,9 +11,10 @@ import itsdangerous
 from antispam.journey.table import Journey
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
-from antispam.store import Store, accounts
+from antispam.store import Store, accounts, login_failures, sessions
 from antispam.store.accounts import Account
 from antispam.store.release import Protect
+from antispam.store.sessions import How
 from antispam.web import passwords
 
 Teach = Callable[[str, str], None]
@@ -27,6 +27,7 @@ class Session:
 
     account: Account
     secret: str
+    how: How
 
     @property
     def token(self) -> str:
@@ -68,18 +69,20 @@ class Console:
         """Raises StoreError. Says nothing of whether there is such an account, and takes as long without one."""
         now = self.clock()
         account = accounts.get(self.store, name)
-        if account is not None and (wait := account.waits(now, self.options.attempts)) > 0:
+        if (wait := login_failures.attempt(self.store, name, now, self.options.attempts)) > 0:
             return Refused(wait)
-        if not passwords.fits(account.password if account is not None else None, password) or account is None:
-            if account is not None:
-                accounts.count_failure(self.store, name, now)
+        if not passwords.fits(account.password if account is not None else "", password) or account is None:
             return Refused()
-        session = Session(account, secrets.token_urlsafe(32))
-        accounts.purge(self.store, now)
-        accounts.begin(self.store, account.name, session.secret, now, self.options.session)
-        return session
+        self.purge()
+        secret = sessions.begin(self.store, account.name, How.PASSWORD, now, self.options.session)
+        return Session(account, secret, How.PASSWORD)
+
+    def purge(self) -> None:
+        """Forget some of what is over. Raises StoreError."""
+        sessions.purge(self.store, self.clock())
+        login_failures.purge(self.store, self.clock())
 
     def session(self, secret: str) -> Session | None:
         """The session of a cookie; None where it is over. Raises StoreError."""
-        account = accounts.of_session(self.store, secret, self.clock()) if secret else None
-        return None if account is None else Session(account, secret)
+        found = sessions.find(self.store, secret, self.clock(), self.options.idle) if secret else None
+        return None if found is None else Session(found.account, secret, found.how)

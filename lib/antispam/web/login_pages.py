@@ -1,15 +1,16 @@
-"""Logging in and out."""
+"""Logging in by a password or a link, and logging out."""
 
 from __future__ import annotations
 
 import math
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from antispam.store import accounts
-from antispam.web.answers import COOKIE, console_of, form_of, language_of, shown, text_of, texts
+from antispam.store import sessions
+from antispam.web.answers import COOKIE, console_of, form_of, language_of, marked, problem, shown, text_of, texts
 from antispam.web.console import Refused
 
 
@@ -23,26 +24,56 @@ async def login(request: Request) -> Response:
     console = console_of(request)
     result = await run_in_threadpool(console.login, name, password)
     if isinstance(result, Refused):
-        catalogue = texts(language_of(request))
-        problem = catalogue.gettext("The name or the password is wrong.")
-        if seconds := math.ceil(result.wait):
-            problem = catalogue.ngettext(
-                "Too many wrong passwords. Try again in %(seconds)d second.",
-                "Too many wrong passwords. Try again in %(seconds)d seconds.",
-                seconds,
-            ) % {"seconds": seconds}
-        return shown(request, "login.html", status=403, problem=problem, name=name)
-    answer = RedirectResponse(request.app.url_path_for("quarantine"), 303)
+        return shown(request, "login.html", status=403, problem=refusal(request, result), name=name)
+    return with_session(request, result.secret, "quarantine")
+
+
+def refusal(request: Request, refused: Refused) -> str:
+    """What somebody reads whose password was wrong."""
+    catalogue = texts(language_of(request))
+    if seconds := math.ceil(refused.wait):
+        return catalogue.ngettext(
+            "Too many wrong passwords. Try again in %(seconds)d second.",
+            "Too many wrong passwords. Try again in %(seconds)d seconds.",
+            seconds,
+        ) % {"seconds": seconds}
+    return catalogue.gettext("The name or the password is wrong.")
+
+
+def with_session(request: Request, secret: str, page: str, **query: str) -> Response:
+    """On to a page, with the cookie of the session."""
+    options, asked = console_of(request).options, f"?{urlencode(query)}" if query else ""
+    answer = RedirectResponse(request.app.url_path_for(page) + asked, 303)
     answer.set_cookie(
-        COOKIE, result.secret, httponly=True, samesite="lax", path="/",
-        max_age=int(console.options.session), secure=console.options.url.startswith("https:"),
+        COOKIE, secret, httponly=True, samesite="lax", path="/",
+        max_age=int(options.session), secure=options.url.startswith("https:"),
     )  # fmt: skip
     return answer
 
 
+def link_page(request: Request) -> Response:
+    """What a link shows that lets somebody in: a button, because programs fetch links, too."""
+    console = console_of(request)
+    name = sessions.offered(console.store, request.path_params["secret"], console.clock())
+    return shown(request, "link.html", name=name) if name else _used(request)
+
+
+def enter(request: Request) -> Response:
+    """The button of link_page()."""
+    console, link = console_of(request), request.path_params["secret"]
+    console.purge()
+    secret = sessions.redeem(console.store, link, console.clock(), console.options.session)
+    return with_session(request, secret, "account") if secret else _used(request)
+
+
+def _used(request: Request) -> Response:
+    title, text = marked("This link no longer works"), marked("It was used, or its time is up. Ask for a new one.")
+    return problem(request, 404, title, text)
+
+
 async def logout(request: Request) -> Response:
     session, _ = await form_of(request)
-    await run_in_threadpool(accounts.end, console_of(request).store, session.secret)
+    await run_in_threadpool(sessions.end, console_of(request).store, session.secret)
     answer = RedirectResponse(request.app.url_path_for("login"), 303)
     answer.delete_cookie(COOKIE, path="/")
     return answer

@@ -34,8 +34,8 @@ def hashed(password: str) -> str:
     return _hasher().hash(password)
 
 
-def fits(stored: str | None, password: str) -> bool:
-    """Whether it is the password; `stored` is None where there is no such account."""
+def fits(stored: str, password: str) -> bool:
+    """Whether it is the password; `stored` is "" where there is no such account, or it has no password."""
     with _AT_ONCE, contextlib.suppress(argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-        return _hasher().verify(stored or _nobodys(), password[:MAX_LENGTH]) and stored is not None
+        return _hasher().verify(stored or _nobodys(), password[:MAX_LENGTH]) and stored != ""
     return False

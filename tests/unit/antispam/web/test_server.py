@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -62,3 +63,21 @@ def test_a_short_password_is_refused(tmp_path):
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
     done = _bms(config, "web", "account", "add", "ann", input="short\n")
     assert (done.returncode, "10 to 1024 characters" in done.stderr) == (1, True)
+
+
+def test_a_link_is_printed_for_a_first_login(tmp_path):
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n[web]\nlisten = 127.0.0.1:8025\n")
+    made = _bms(config, "web", "account", "add", "ann", "--role", "administrator", "--link")
+    again = _bms(config, "web", "account", "link", "ann")
+    pattern = r"http://127\.0\.0\.1:8025/enter/[\w-]{43}\n"
+    assert re.fullmatch(pattern, made.stdout)
+    assert re.fullmatch(pattern, again.stdout)
+    assert made.stdout != again.stdout
+
+
+def test_nobody_without_an_account_gets_a_link(tmp_path):
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n[web]\nurl = https://mail.example.com/\n")
+    done = _bms(config, "web", "account", "link", "ann")
+    assert (done.returncode, "there is no account ann" in done.stderr) == (1, True)
