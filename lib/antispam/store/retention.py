@@ -13,11 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from antispam.store.engine import SLICE, Store
+from antispam.store.engine import Store
 from antispam.store.quarantine import Entry, Removed, State, lock_messages, page, remove, remove_unused
 from antispam.store.schema import quarantine_entry, stored_message
 from antispam.store.stored_messages import sweep
 
+SLICE = 20  # entries that one transaction deletes: each is in pages of its own, in two tables and four indexes
 SLICE_OCTETS = 1 << 20  # SQLite writes over what it deletes, with mail waiting
 _USERS = 500  # that one query looks at
 _ORPHANS = 20  # that one transaction deletes: nobody noted how large they are
