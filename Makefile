@@ -12,7 +12,7 @@ LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --pytho
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist lock clean
+.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist man lock clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -81,6 +81,11 @@ dist: ## wheel, source archive, bill of materials and SHA256SUMS in dist/, the s
 	    $(DIST_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r release/build.txt && \
 	    touch $(DIST_VENV)/ready; }
 	@$(DIST_VENV)/bin/python -m release.dist
+
+man: ## manual pages of all commands, milter.cfg(5), and completions for bash, zsh and fish, in build/share
+	@scripts/setup run
+	@$(PYTHON_IN_VENV) -m release.manual build/share
+	@$(PYTHON_IN_VENV) -m release.completion build/share
 
 lock: ## choose anew what a release installs (release/requirements.txt) and what builds it (release/build.txt)
 	@scripts/setup check

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+from click.shell_completion import CompletionItem
 
 from antispam import __version__
 
@@ -70,7 +71,7 @@ class Group(click.Group):
         self, *arguments: Any, program: Callable[[], Program], listed: Sequence[Command] = (), **attributes: Any
     ) -> None:
         super().__init__(*arguments, **attributes)
-        self._program = program
+        self.program = program
         self.listed = {command.name: command for command in listed}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -78,7 +79,7 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self.listed and cmd_name not in self.commands:
-            self.add_command(self.listed[cmd_name].make(self._program()))
+            self.add_command(self.listed[cmd_name].make(self.program()))
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,6 +88,12 @@ class Group(click.Group):
         limit = formatter.width - 6 - max(map(len, names))
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._short_help(name, limit)) for name in names])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click does it, but for the import of each command: people wait for it."""
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        commands = [CompletionItem(name, help=self._short_help(name, 45)) for name in names]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _short_help(self, name: str, limit: int) -> str:
         command = click.Command(name, help=self.listed[name].help) if name in self.listed else self.commands[name]
