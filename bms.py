@@ -4,11 +4,16 @@
 `bms.py` runs the filter; `bms.py --help` tells what else it does.
 """
 
+import os  # not pathlib, which takes longer to import than `learn` takes
 import sys
-from pathlib import Path
 
-if (Path(__file__).resolve().parent / "lib" / "antispam").is_dir():  # in a checkout the packages stand beside us
-    sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
+if os.path.isdir(os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib", "antispam")):  # in a checkout the
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "lib"))  # packages stand beside us
+
+from antispam.commands import start
+
+if __name__ == "__main__":
+    start.quick()
 
 from antispam.checks import (
     antivirus,
@@ -234,6 +239,11 @@ main = make_group(
             "train",
             "learning:train_command",
             "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.",
+        ),
+        Command(
+            "learn",
+            "learn:learn_command",
+            "Teach the running filter that a message (FILE, or standard input) is spam or ham, in the name of a user.",
         ),
         Command(
             "evaluate",

@@ -11,10 +11,9 @@ from antispam.checks._shared.bans import BanSettings, ban_reported, our_domains
 from antispam.checks._shared.reputation.asking import reported as told_to_reputation
 from antispam.journey.services import Services
 from antispam.learning import answers, feedback
-from antispam.learning.fingerprinting import Fingerprinter, FingerprintSettings
+from antispam.learning.fingerprinting import FingerprintSettings
 from antispam.learning.forwards import Forwarded, reported
 from antispam.learning.settings import DspamSettings
-from antispam.learning.teacher import Teacher
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
@@ -22,7 +21,6 @@ from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Verdict, discard, reject, tempfail
-from antispam.settings import Mode
 from antispam.store import StoreError, outbox, rates
 from antispam.store.outbox import Kind, QueuedMessage
 from antispam.text import for_log, from_wire
@@ -130,7 +128,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     if not forwarded and finding.alone:
         return dataclasses.replace(finding, missing=1)
     teacher = services.dictionaries.make(finding.user)
-    result = _learned(finding, forwarded, teacher, services)
+    result = _learned(finding, forwarded, services)
     banned = _banned(finding, result.refs, services)
     spam, ham = teacher.totals(services.deadline)
     if services.settings[Settings].answers:
@@ -149,41 +147,26 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     )
 
 
-def _learned(finding: Finding, forwarded: Forwarded, teacher: Teacher, services: Services) -> feedback.Result:
-    """Teach the user's dictionary, and the one that lends to it. Raises StoreError."""
+def _learned(finding: Finding, forwarded: Forwarded, services: Services) -> feedback.Result:
+    """Teach what is reported. Raises StoreError."""
     assert services.store is not None
     assert services.dictionaries is not None
     store, now, is_spam = services.store, services.clock(), finding.verb is not Verb.HAM
 
-    def tell_reputation(ref: str) -> None:
+    def tell_reputation(ref: str, is_spam: bool) -> None:
         told_to_reputation(store, ref, SPAM if is_spam else HAM, now, services.deadline)
 
-    lending = (name for name in services.settings[Settings].dspam_screener[:1] if name != finding.user)
-    result = feedback.take(
-        forwarded,
-        is_spam,
-        finding.user,
-        teacher,
-        store,
-        now,
-        services.deadline,
-        tell_reputation,
-        services.protect,
-        others=[services.dictionaries.make(name) for name in lending],
-        octets=lambda raw: _fingerprint(raw, is_spam, finding.user, services),
+    means = feedback.Means(
+        settings=services.settings,
+        store=store,
+        dictionaries=services.dictionaries,
+        tell=tell_reputation,
+        protect=services.protect,
     )
+    result = feedback.teach(forwarded, is_spam, finding.user, means, now, services.deadline)
     if not forwarded:
         result.missing = 1
     return result
-
-
-def _fingerprint(raw: bytes, is_spam: bool, user: str, services: Services) -> None:
-    """Let near copies of spam be known to everybody; honest mail takes back what the user said. Raises StoreError."""
-    settings = services.settings[FingerprintSettings]
-    if settings.mode is Mode.OFF or services.store is None:
-        return
-    said = Fingerprinter(services.store, settings, user, services.clock())
-    (said.spam if is_spam else said.ham)(raw, services.deadline)
 
 
 def _facts(finding: Finding, message: Message, result: feedback.Result, *, seen: int, needed: int) -> answers.Facts:

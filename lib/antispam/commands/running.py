@@ -16,7 +16,7 @@ from antispam.checks._shared.callback.settings import CallbackSettings, warnings
 from antispam.mail.access_map import AccessMap, AccessSettings
 from antispam.mail.access_map import Action as Wanted
 from antispam.net.sockets import SocketSpec, group_id
-from antispam.service import logs
+from antispam.service import learn_server, logs
 from antispam.service.application import ConfigError, Program, load_settings
 from antispam.service.board import Board
 from antispam.service.plan import ProcessPlan
@@ -111,8 +111,10 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
 
 
 def _plan(program: Program, settings: Settings, board: Board) -> ProcessPlan:
-    """What the supervisor runs: the workers, and the console where [web] listen says so. Raises SettingsError."""
+    """What the supervisor runs: the workers, and beside them what [learn] and [web] ask for. Raises SettingsError."""
     plan = process_plan(program, settings, board)
+    beside = learn_server.side_servers(program.journey, settings)
+    plan = dataclasses.replace(plan, side_servers=(*plan.side_servers, *beside))
     if WebSettings not in settings or not settings[WebSettings].listen:
         return plan
     try:

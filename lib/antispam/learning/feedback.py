@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from antispam.deadline import Deadline
+from antispam.learning.fingerprinting import Fingerprinter, FingerprintSettings
 from antispam.learning.forwards import Forwarded, Report
-from antispam.learning.teacher import Teacher
+from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Dictionaries, Teacher
 from antispam.mail.verdicts import Verdict, tempfail
 from antispam.protocols.mailboxes import identity
+from antispam.settings import Mode, Settings
 from antispam.store import Store, quarantine, rates, release
 from antispam.text import from_wire
 from dspam.features import extract
@@ -66,6 +69,56 @@ class Result:
     @property
     def found(self) -> int:
         return self.learned + self.corrected + self.known
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What every way to teach needs: forwarding, `bms learn`, the poller of mailboxes.
+
+    tell     says to the reputation of its sender what a message of that reference was: tell(ref, is_spam)
+    protect  takes what is dangerous or forged out of a message that is released
+    """
+
+    settings: Settings
+    store: Store
+    dictionaries: Dictionaries
+    tell: Callable[[str, bool], None]
+    protect: release.Protect
+
+
+def teach(
+    forwarded: Forwarded, is_spam: bool, user: str, means: Means, now: float, deadline: Deadline, *, owner: str = ""
+) -> Result:
+    """Teach what a user reports: their dictionary and the one that lends to it, the reputation of the senders, and the
+    fingerprints.
+
+    owner  whose dictionary learns, if the user has none of their own
+
+    Raises StoreError where the database can't do so before the deadline."""
+    owner = owner or user
+    lending = (name for name in means.settings[DspamSettings].dspam_screener[:1] if name != owner)
+    return take(
+        forwarded,
+        is_spam,
+        user,
+        means.dictionaries.make(owner),
+        means.store,
+        now,
+        deadline,
+        lambda ref: means.tell(ref, is_spam),
+        means.protect,
+        others=[means.dictionaries.make(name) for name in lending],
+        octets=lambda raw: _fingerprint(raw, is_spam, user, means, now, deadline),
+    )
+
+
+def _fingerprint(raw: bytes, is_spam: bool, user: str, means: Means, now: float, deadline: Deadline) -> None:
+    """Let near copies of spam be known to everybody; honest mail takes back what the user said. Raises StoreError."""
+    settings = means.settings[FingerprintSettings]
+    if settings.mode is Mode.OFF:
+        return
+    said = Fingerprinter(means.store, settings, user, now)
+    (said.spam if is_spam else said.ham)(raw, deadline)
 
 
 def take(

@@ -11,8 +11,6 @@ claim. The caller must check in the store whose message it names.
 from __future__ import annotations
 
 import enum
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import _charsets
@@ -21,34 +19,29 @@ from _mimetree import (
     LIMIT_PARTS,
     Field,
     Part,
-    TreeLimits,
     decode_transfer,
     decode_words,
     header_text,
     name_readings,
     parameter,
-    parse,
     read_header,
 )
 from antispam.learning import inline
+from antispam.learning.carried_ids import (
+    SIGNATURE_FIELD,
+    Limits,
+    id_text,
+    is_attachment,
+    likeliest,
+    own_parts,
+    parse_mail,
+    readings_of,
+    signatures_of,
+    stored_ids,
+)
 from antispam.learning.rebuilding import rebuild
 from antispam.protocols.mailboxes import identity
 from antispam.text import from_wire
-from dspam import html
-from dspam.tags import LONGEST_ID, extract_signature_tags
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is looked at: reports of one mail, ids of one report, levels of nesting, parts, octets of the mail, characters
-    of text in all."""
-
-    reports: int = 100
-    signatures: int = 20
-    depth: int = 20
-    parts: int = 2_000
-    octets: int = 64 << 20
-    text: int = 8 << 20
 
 
 class Form(enum.StrEnum):
@@ -58,12 +51,14 @@ class Form(enum.StrEnum):
     RESENT    resent (redirected, bounced) as it is; its octets are without the Resent fields and what is above them
     REBUILT   in the text; its octets are made from what the client left of it
     TAG       in a form that is not known, in the text or in a file; there are ids but no octets
+    STORED    not by mail: it lies in the user's mailbox, and its octets are those that lie there
     """
 
     ATTACHED = "attached"
     RESENT = "resent"
     REBUILT = "rebuilt"
     TAG = "tag"
+    STORED = "stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +96,27 @@ class Forwarded:
         return self if len(self.reports) <= number else Forwarded(self.reports[:number], more=True)
 
 
-_SIGNATURE_FIELD = b"x-dspam-signature"
-_ID = re.compile(rf"[0-9A-Za-z,._]{{1,{LONGEST_ID}}}")
-_REFERENCE = re.compile(r"[a-z2-7]{12}(?=[,._])")  # of a message of ours, before what an older system wrote
 _AUTHORS = frozenset({b"from", b"subject", b"date", b"message-id"})
 _TRACE = frozenset(
     {b"received", b"return-path", b"delivered-to", b"x-original-to", b"authentication-results", b"received-spf"}
 )
 _USUAL = _AUTHORS | {b"received", b"return-path", b"to", b"cc", b"mime-version", b"content-type", b"delivered-to"}
 _OPAQUE = frozenset({"application/octet-stream", "text/plain"})
-_OUTLOOK = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x78\x9f\x3e\x22")  # how a compound file and a TNEF stream begin
-_SIGNATURE_LINE = re.compile(rb"\bX-DSPAM-Signature:[ \t]{0,9}+([0-9A-Za-z,._]{1,64}+)[\r\n]", re.IGNORECASE)
 _BEFORE_MESSAGE = b"\xef\xbb\xbf\r\n \t"
 
 
 def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
     """What the mail that came to a training address reports, given its octets. Never raises."""
     limits = limits or Limits()
-    top = _parse(raw[: limits.octets], limits)
+    top = parse_mail(raw[: limits.octets], limits)
     if _is_bounce(top):
         return Forwarded()
     if resent := _resent(top):
-        return _once([Report(Form.RESENT, _signatures(_parse(resent, limits), limits), resent)], limits, more=False)
-    mine = {found for value in top.values(_SIGNATURE_FIELD) for found in _readings(_value(value))}
-    attached = [report for part in _own_parts(top) if (report := _attached(part, limits))]
+        return _once(
+            [Report(Form.RESENT, signatures_of(parse_mail(resent, limits), limits), resent)], limits, more=False
+        )
+    mine = {found for value in top.values(SIGNATURE_FIELD) for found in readings_of(id_text(value))}
+    attached = [report for part in own_parts(top) if (report := _attached(part, limits))]
     texts = _texts(top, limits)
     forwards = _inline_forwards(texts)
     if inline.is_reply(_subject_of(top)) and not any(one.explicit for one in forwards):
@@ -133,7 +125,7 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
         reports = attached[: limits.reports]
     elif forwards:
         reports = [
-            Report(Form.REBUILT, _kept(forward.signatures, mine, limits), rebuild(forward))
+            Report(Form.REBUILT, likeliest(forward.signatures, mine, limits), rebuild(forward))
             for forward in forwards[: limits.reports]
         ]
     else:
@@ -144,14 +136,17 @@ def reported(raw: bytes, limits: Limits | None = None) -> Forwarded:
     )
 
 
+def stored(raw: bytes, limits: Limits | None = None) -> Forwarded:
+    """A message out of a user's mailbox, which they moved into their Junk folder or out of it. Never raises."""
+    limits = limits or Limits()
+    raw = raw[: limits.octets]
+    return Forwarded((Report(Form.STORED, signatures_of(parse_mail(raw, limits), limits), raw),))
+
+
 def subject(message: bytes) -> str:
     """The subject of a message as text that can be stored; "" where there is none. Never raises."""
     values = read_header(message, 0, min(len(message), 1 << 18)).values(b"subject")
     return from_wire(" ".join(decode_words(header_text(values[0][:2_000])).split()), 500) if values else ""
-
-
-def _parse(raw: bytes, limits: Limits) -> Part:
-    return parse(raw, TreeLimits(max_parts=limits.parts, max_depth=limits.depth))
 
 
 def _once(reports: list[Report], limits: Limits, *, more: bool) -> Forwarded:
@@ -215,21 +210,11 @@ def _without_trace(fields: list[Field]) -> list[Field]:
 # --- attached ---
 
 
-def _own_parts(message: Part) -> Iterator[Part]:
-    """The parts of a message itself, in order; of a message that is attached to it, only the part that carries it."""
-    pending = [message]
-    while pending:
-        part = pending.pop()
-        yield part
-        if not part.media_type.startswith("message/"):
-            pending.extend(reversed(part.children))
-
-
 def _attached(part: Part, limits: Limits) -> Report | None:
     """The message that a part carries; None where it carries none."""
     if octets := _octets(part):
-        return Report(Form.ATTACHED, _signatures(_parse(octets, limits), limits), octets)
-    if ids := _kept(_stored_ids(part, limits), set(), limits):
+        return Report(Form.ATTACHED, signatures_of(parse_mail(octets, limits), limits), octets)
+    if ids := likeliest(stored_ids(part, limits), set(), limits):
         return Report(Form.TAG, ids)
     return None
 
@@ -242,24 +227,11 @@ def _octets(part: Part) -> bytes | None:
     if part.children or part.boundary or part.media_type.startswith(("multipart/", "message/")):
         return None
     named = _has_message_name(part)
-    if not named and not (part.media_type in _OPAQUE and _is_attachment(part)):
+    if not named and not (part.media_type in _OPAQUE and is_attachment(part)):
         return None
     octets = decode_transfer(part.content, part.transfer_encoding).lstrip(_BEFORE_MESSAGE)
     known = {item.name.lower() for item in read_header(octets, 0, len(octets)).fields} & _USUAL
     return octets if len(known) >= (2 if named else 3) else None
-
-
-def _stored_ids(part: Part, limits: Limits) -> list[str]:
-    """The ids in a file of Outlook's own, a .msg or a winmail.dat, which has the header and the text in UTF-16 or ASCII."""
-    if not part.media_type.startswith("application/") or part.children:
-        return []
-    if not decode_transfer(part.content[:100], part.transfer_encoding).startswith(_OUTLOOK):
-        return []
-    content = decode_transfer(part.content[: limits.text * 4], part.transfer_encoding)[: limits.text].replace(
-        b"\0", b""
-    )
-    named = [_value(found) for found in _SIGNATURE_LINE.findall(content)[: limits.signatures]]
-    return named + _tags(content, is_html=False)[::-1]
 
 
 def _has_message_name(part: Part) -> bool:
@@ -267,54 +239,6 @@ def _has_message_name(part: Part) -> bool:
         return True
     values = [header_text(value) for name in (b"content-disposition", b"content-type") for value in part.values(name)]
     return any(name.lower().rstrip(" .").endswith((".eml", ".rfc822")) for name in name_readings(values)[0])
-
-
-def _is_attachment(part: Part) -> bool:
-    if any(value.strip()[:10].lower() == b"attachment" for value in part.values(b"content-disposition")):
-        return True
-    return part.media_type == "application/octet-stream"
-
-
-def _signatures(message: Part, limits: Limits) -> tuple[str, ...]:
-    """The ids that a message carries itself, the likeliest first: its field's, then those of tags from the last to the first
-    (ours stands behind whatever the message quotes), then those in text files that are attached."""
-    ids = [_value(value) for value in message.values(_SIGNATURE_FIELD)[: limits.signatures]]
-    shown: list[str] = []
-    filed: list[str] = []
-    left = limits.text
-    for part in _own_parts(message):
-        if part.children or not part.media_type.startswith("text/") or left <= 0:
-            continue
-        content = decode_transfer(part.content[: left * 4], part.transfer_encoding)[:left]
-        left -= len(content)
-        (filed if _is_attachment(part) else shown).extend(_tags(content, part.media_type == "text/html"))
-    return _kept([*ids, *reversed(shown), *reversed(filed)], set(), limits)
-
-
-def _tags(content: bytes, is_html: bool) -> list[str]:
-    ids = extract_signature_tags(content)[1]
-    if b"\0" in content:  # UTF-16: tags are ASCII, so what is left without the zeros can be read
-        ids += extract_signature_tags(content.replace(b"\0", b""))[1]
-    if is_html and b"&#" in content:
-        ids += extract_signature_tags(html.unescape(content.decode("latin-1")))[1]
-    return ids
-
-
-def _value(value: bytes) -> str:
-    return value.strip().decode("ascii", "replace")
-
-
-def _readings(identifier: str) -> list[str]:
-    """An id as the store may know it: our reference alone where something stands behind it, and all of it."""
-    if not _ID.fullmatch(identifier):
-        return []
-    reference = _REFERENCE.match(identifier)
-    return [reference[0], identifier] if reference else [identifier]
-
-
-def _kept(ids: list[str] | tuple[str, ...], mine: set[str], limits: Limits) -> tuple[str, ...]:
-    readings = dict.fromkeys(reading for one in ids for reading in _readings(one))
-    return tuple([one for one in readings if one not in mine][: limits.signatures])
 
 
 # --- in the text ---
@@ -332,10 +256,10 @@ def _texts(top: Part, limits: Limits) -> list[_Text]:
     """The HTML and the plain text of the mail's own."""
     pieces: dict[bool, list[str]] = {True: [], False: []}
     left = limits.text
-    for part in _own_parts(top):
+    for part in own_parts(top):
         if part.children or left <= 0 or part.media_type not in {"text/plain", "text/html", "text/enriched"}:
             continue
-        if _is_attachment(part) or _has_message_name(part):
+        if is_attachment(part) or _has_message_name(part):
             continue
         text = _decoded(part, left)
         left -= len(text)
@@ -395,5 +319,5 @@ def _plain(text: str) -> str:
 def _tagged(top: Part, texts: list[_Text], mine: set[str], limits: Limits) -> list[Report]:
     """One report of the ids in the text, or of those in attached texts: there is no telling what belongs to which message."""
     ids = [one for text in texts for one in inline.signatures(text.source, text.is_html)]
-    kept = _kept(ids, mine, limits) or tuple(one for one in _signatures(top, limits) if one not in mine)
+    kept = likeliest(ids, mine, limits) or tuple(one for one in signatures_of(top, limits) if one not in mine)
     return [Report(Form.TAG, kept)] if kept else []

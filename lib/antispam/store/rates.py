@@ -12,7 +12,8 @@ from antispam.store.schema import rate
 
 def use(store: Store, name: str, amount: int, now: float, period: float, deadline: Any = None) -> int:
     """Count `amount` more under this name; returns how many there are since the period began, these included. A period of so
-    many seconds begins with the first use after the end of the last one. A clock that was put back begins one, too.
+    many seconds begins with the first use after the end of the last one. A clock that was put back begins one, too. A power
+    cut may undo what was counted last.
 
     Raises StoreError."""
     over = sa.or_(rate.c.began_at <= now - period, rate.c.began_at > now)
@@ -22,7 +23,7 @@ def use(store: Store, name: str, amount: int, now: float, period: float, deadlin
         "used": sa.case((over, amount), else_=rate.c.used + amount),
         "began_at": sa.case((over, now), else_=rate.c.began_at),
     }
-    with store.write(deadline) as connection:
+    with store.write(deadline, durable=False) as connection:
         connection.execute(store.upsert(rate, values, key=("name",), update=update))
         return int(connection.scalars(sa.select(rate.c.used).where(rate.c.name == name)).one())
 

@@ -1,0 +1,186 @@
+"""`bms learn` as a hook calls it: hands the message to the running filter.
+
+A user waits for it while they move a message, so it imports nothing that takes time, not even `socket`, `re` or
+`argparse`: they would double it. What is not said in the usual way goes to commands/learn.py.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import pwd
+import sys
+import time
+
+from antispam.protocols import lesson_wire
+
+CONFIG = "/etc/mail/milter.cfg"
+TIMEOUT = 30.0  # seconds, for each step of the conversation
+_PATIENCE = 1.0  # seconds: while the filter applies a new configuration, its socket is gone for a moment
+_PAUSE = 0.05
+_MOST_CONFIG = 4 << 20  # octets
+
+
+class Lesson:
+    """What is asked: the verdict, in whose name, the file (- is standard input), and where the filter listens."""
+
+    __slots__ = ("file", "is_spam", "place", "user")
+
+    def __init__(self, is_spam: bool, user: str, file: str, place: str) -> None:
+        self.is_spam = is_spam
+        self.user = user
+        self.file = file
+        self.place = place
+
+
+class CannotTeachError(Exception):
+    """Exit status (sysexits.h) and a sentence."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def understood(words: list[str]) -> Lesson | None:
+    """What the words after the program's name ask for: `[-c FILE] learn --spam|--ham [--user USER] [--socket PATH] [FILE]`.
+    None for all else, which is for the whole program with its help and its errors."""
+    config = CONFIG
+    if len(words) > 2 and words[0] in ("-c", "--config"):
+        config, words = words[1], words[2:]
+    if words[:1] != ["learn"]:
+        return None
+    verdicts, files, named = [], [], {"--user": "", "--socket": ""}
+    rest = iter(words[1:])
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word in ("--spam", "--ham"):
+            verdicts.append(word)
+        elif name in named:
+            named[name] = value if equals else next(rest, "")
+            if not named[name]:
+                return None
+        elif word.startswith("-") and word != "-":
+            return None
+        else:
+            files.append(word)
+    if len(verdicts) != 1 or len(files) > 1:
+        return None
+    place = named["--socket"] or socket_in(config) or lesson_wire.DEFAULT_SOCKET
+    return Lesson(verdicts[0] == "--spam", named["--user"] or own_name(), files[0] if files else "-", place)
+
+
+def own_name() -> str:
+    """Of the system user who calls."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def socket_in(config: str) -> str:
+    """[learn] socket of a configuration, in the syntax of settings/ini.py; "" where it says nothing, or where it is closed to
+    this user because of its secrets."""
+    try:
+        with open(config, "rb") as file:
+            lines = file.read(_MOST_CONFIG).removeprefix(b"\xef\xbb\xbf").splitlines()
+    except OSError:
+        return ""
+    section, within = b"", False
+    for line in lines:
+        text = line.strip()
+        if not text or text[:1] in (b"#", b";") or (within and line[:1].isspace()):
+            continue
+        within = not (text.startswith(b"[") and text.endswith(b"]"))
+        if not within:
+            section = text[1:-1].strip()
+        elif section == b"learn" and text[:6].lower() == b"socket":
+            rest = text[6:].strip()
+            if rest[:1] in (b"=", b":"):
+                return rest[1:].strip().decode("utf-8", "surrogateescape")
+    return ""
+
+
+def teach(lesson: Lesson) -> int:
+    """Do what is asked, say how it ended, and return the exit status."""
+    try:
+        status, text = ask(lesson.place, lesson.is_spam, lesson.user, read(lesson.file))
+    except CannotTeachError as error:
+        status, text = error.status, str(error)
+    if status == 0:
+        print(text)
+    else:
+        print(f"bms learn: {text}", file=sys.stderr)
+    return status
+
+
+def read(file: str) -> bytes:
+    """The message. Raises CannotTeachError."""
+    try:
+        if file == "-":
+            raw = sys.stdin.buffer.read(lesson_wire.LARGEST + 1)
+        else:
+            with open(file, "rb") as stream:
+                raw = stream.read(lesson_wire.LARGEST + 1)
+    except OSError as error:
+        raise CannotTeachError(os.EX_NOINPUT, f"{file} cannot be read: {error.strerror}") from None
+    if len(raw) > lesson_wire.LARGEST:
+        raise CannotTeachError(os.EX_DATAERR, f"the message is larger than {lesson_wire.LARGEST >> 20} MB")
+    return raw
+
+
+def ask(place: str, is_spam: bool, user: str, raw: bytes) -> tuple[int, str]:
+    """Let the running filter learn; returns status and sentence. Raises CannotTeachError where nobody answers."""
+    name = user.encode("utf-8", "surrogateescape")[: lesson_wire.LONGEST_USER + 1]
+    with _Connection(place) as connection:
+        return connection.ask(lesson_wire.request(is_spam, name, len(raw)), raw)
+
+
+class _Connection:
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._socket.settimeout(TIMEOUT)
+        ends = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._socket.connect(place)
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                if time.monotonic() < ends:
+                    time.sleep(_PAUSE)
+                    continue
+                self._fail(error)
+            except (OSError, ValueError) as error:
+                self._fail(error)
+            return
+
+    def _fail(self, error: Exception) -> None:
+        """Raises CannotTeachError."""
+        self._socket.close()
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        text = f"no filter listens at {self._place} ({why}): start it, with [learn] socket set; or use --direct"
+        status = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_TEMPFAIL
+        raise CannotTeachError(status, text) from None
+
+    def __enter__(self) -> _Connection:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.close()
+
+    def ask(self, head: bytes, raw: bytes) -> tuple[int, str]:
+        received = b""
+        try:
+            try:
+                self._socket.sendall(head)
+                self._socket.sendall(raw)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # refused before it was whole: the answer says why
+            while not received.endswith(b"\n") and len(received) < lesson_wire.LONGEST_ANSWER:
+                more = self._socket.recv(lesson_wire.LONGEST_ANSWER)
+                if not more:
+                    break
+                received += more
+            return lesson_wire.read_answer(received)
+        except (OSError, ValueError):
+            text = "the filter gave no answer; to teach the same again later does no harm"
+            raise CannotTeachError(os.EX_TEMPFAIL, text) from None

@@ -1,0 +1,96 @@
+"""Single messages out of people's mailboxes, taught in their name: for `bms learn`, and for the poller of Junk folders.
+
+They go the way of a forwarded message: the signature finds what was stored of it, else its text is learned; what was taught
+before teaches nothing, and the opposite takes it back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import logging
+from collections.abc import Callable
+
+from antispam.deadline import Deadline
+from antispam.learning import feedback
+from antispam.learning.forwards import stored
+from antispam.learning.people import Addresses
+from antispam.learning.settings import DspamSettings
+from antispam.protocols.mailboxes import is_mail
+from antispam.settings.learn import LearnSettings
+from antispam.store import StoreError
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+_LONGEST_USER = 320  # characters, as in the store
+
+
+class Outcome(enum.IntEnum):
+    """How a lesson ended; the numbers are those of sysexits.h, by which programs that call `bms learn` know it."""
+
+    TAUGHT = 0
+    NO_MAIL = 65  # EX_DATAERR
+    NO_USER = 67  # EX_NOUSER
+    LATER = 75  # EX_TEMPFAIL
+    FORBIDDEN = 77  # EX_NOPERM
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """How a lesson ended, and a sentence about it."""
+
+    outcome: Outcome
+    text: str
+
+
+class Lessons:
+    """Teaches; safe from any thread.
+
+    clock  seconds since the epoch
+    """
+
+    def __init__(self, means: feedback.Means, clock: Callable[[], float]) -> None:
+        self._means = means
+        self._clock = clock
+        self._addresses = Addresses(means.settings[DspamSettings])
+
+    def user_of(self, login: str) -> str:
+        """Who a login is: a user of the filter; else the login itself, in small letters."""
+        return self._addresses.user_of_login(login) or login.lower()
+
+    def teach(self, login: str, is_spam: bool, raw: bytes, deadline: Deadline) -> Answer:
+        """Teach one message in the name of whoever has this login. Never raises for what a message or the store may do."""
+        if not login or len(login) > _LONGEST_USER or not login.isprintable():
+            return Answer(Outcome.NO_USER, f"'{for_log(login, 60)}' is no user")
+        if not is_mail(raw):
+            return Answer(Outcome.NO_MAIL, "this is not a mail message; nothing was learned")
+        user = self.user_of(login)
+        owner = self._owner(user)
+        if not owner:
+            return Answer(Outcome.NO_USER, f"{for_log(login, 60)} is not in [dspam] dspam_users; nothing was learned")
+        try:
+            answer = self._taught(user, owner, is_spam, raw, deadline)
+        except StoreError as error:
+            answer = Answer(Outcome.LATER, f"the database: {for_log(str(error))}")
+        log.info("%s teaches %s: %s", for_log(user, 60), "spam" if is_spam else "ham", answer.text)
+        return answer
+
+    def _owner(self, user: str) -> str:
+        """Whose dictionary learns what a user teaches; "" for nobody's."""
+        dspam = self._means.settings[DspamSettings]
+        if user in dspam.users:
+            return user
+        return next(iter(dspam.dspam_screener), "") if self._means.settings[LearnSettings].everybody else ""
+
+    def _taught(self, user: str, owner: str, is_spam: bool, raw: bytes, deadline: Deadline) -> Answer:
+        """Raises StoreError."""
+        means, now = self._means, self._clock()
+        used = feedback.count(means.store, user, 1, now, deadline)
+        if used >= means.settings[DspamSettings].report_rate:
+            return Answer(Outcome.LATER, feedback.too_many(user, used).text)
+        result = feedback.teach(stored(raw), is_spam, user, means, now, deadline, owner=owner)
+        kind = "spam" if is_spam else "ham"
+        if result.corrected:
+            return Answer(Outcome.TAUGHT, f"corrected: it is {kind} now")
+        return Answer(Outcome.TAUGHT, f"learned as {kind}" if result.learned else f"{kind} already; nothing changed")

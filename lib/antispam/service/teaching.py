@@ -1,0 +1,28 @@
+"""Teaching with the means of the running filter: its settings, its store, its journey."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from antispam.checks._shared.reputation.asking import reported
+from antispam.journey.protection import protector
+from antispam.journey.table import Journey
+from antispam.learning.feedback import Means
+from antispam.learning.lessons import Lessons
+from antispam.learning.teacher import Dictionaries
+from antispam.settings import Settings
+from antispam.store import Store
+from gossip import HAM, SPAM
+
+
+def lessons(journey: Journey, settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> Lessons:
+    """What teaches single messages over this store."""
+    means = Means(
+        settings=settings,
+        store=store,
+        dictionaries=Dictionaries(store),
+        tell=lambda ref, is_spam: reported(store, ref, SPAM if is_spam else HAM, clock()),
+        protect=protector(journey, settings),
+    )
+    return Lessons(means, clock)
