@@ -178,7 +178,9 @@ class Children(dict[int, Child]):
         if generation is None:
             return
         own, plan = generation.plan.board.own, generation.plan
-        workers = [child for child in self.values() if child.slot is not None and plan.side_server(child.slot) is None]
+        # Each by its own plan: in one with fewer workers, a slot of this one may be nobody's.
+        beside = {pid for pid, child in self.items() if child.generation.plan.side_server(child.slot) is not None}
+        workers = [child for pid, child in self.items() if child.slot is not None and pid not in beside]
         own.set("bms_workers", "wanted", to=plan.workers)
         own.set("bms_workers", "ready", to=sum(child.ready and not child.leaving for child in workers))
         own.set("bms_workers", "leaving", to=sum(child.leaving for child in workers))
