@@ -98,7 +98,7 @@ class Place:
         kept = [NewEntry(user, (f"{user}@example.com",), SPAM) for user in users]
         assert StoreRecorder(self.store, writer, self.clock).store(message, kept)
         subject_ = Subject(Connection(ref="c", ip="192.0.2.1"), message)
-        writer.record(lambda node: row_for(subject_, SPAM.verdict, node), lambda: address_rows(message))
+        writer.record(lambda node: row_for(subject_, SPAM.verdict, node), lambda: address_rows(subject_, SPAM.verdict))
         writer.close()
 
 

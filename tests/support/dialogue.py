@@ -66,6 +66,7 @@ class Dialogue:
     without: dict[str, str] = dataclasses.field(default_factory=dict)
     taught: list[tuple[str, int]] = dataclasses.field(default_factory=list)
     preferences: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    own_lists: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     exchangers: dict[str, list[tuple[str, str]]] = dataclasses.field(default_factory=dict)
     steps: list[Step] = dataclasses.field(default_factory=list)
 
@@ -76,7 +77,9 @@ class Dialogue:
     @property
     def learned(self) -> Learned | None:
         """What is in the filter's store before it starts; None for an empty one."""
-        return Learned(tuple(self.taught), tuple(self.preferences)) if self.taught or self.preferences else None
+        if not (self.taught or self.preferences or self.own_lists):
+            return None
+        return Learned(tuple(self.taught), tuple(self.preferences), tuple(self.own_lists))
 
     @contextlib.contextmanager
     def mail_exchangers(self, network: Network) -> Iterator[int]:
@@ -118,6 +121,7 @@ _OPENINGS = (
     ("key ", "key"),
     ("taught ", "taught"),
     ("preference ", "preference"),
+    ("own list ", "own list"),
     ("mx ", "mx"),
     ("not in ", "not in"),
 )
@@ -197,6 +201,9 @@ def _declare(dialogue: Dialogue, step: Step) -> bool:
         case "preference":
             user, name, value = step.text.split(maxsplit=2)
             dialogue.preferences.append((user, name, value))
+        case "own list":
+            user, kind, name = step.text.split()
+            dialogue.own_lists.append((user, kind, name))
         case "mx":
             pairs = [line.strip().split(" ", 1) for line in step.block]
             dialogue.exchangers[step.text.removesuffix(":")] = [(pattern, reply.strip()) for pattern, reply in pairs]

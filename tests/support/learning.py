@@ -22,7 +22,7 @@ from antispam.mail.findings import Finding, Findings
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.settings import default_settings, load_text
 from antispam.settings.program import ProgramSettings
-from antispam.store import Store, migrate, preferences
+from antispam.store import Store, migrate, own_lists, preferences
 from antispam.store.preferences import Preference, Scope
 from support.dns import ScriptedResolver
 from support.stores import make_store, snapshot
@@ -41,16 +41,19 @@ def teach(store: Store, user: str = "site", number: int = 120) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Learned:
-    """What is in the store before a program starts: dictionaries that have learned so many messages of both kinds, and
-    preferences of users (user, name, value)."""
+    """What is in the store before a program starts: dictionaries that have learned so many messages of both kinds,
+    preferences of users (user, name, value), and their own lists (user, kind, name)."""
 
     taught: Sequence[tuple[str, int]] = ()
     preferences: Sequence[tuple[str, str, str]] = ()
+    own_lists: Sequence[tuple[str, str, str]] = ()
 
     def put_into(self, url: str) -> None:
         """Make the database and fill it. What an SQLite file gets is computed once for all of the same content."""
         if (file := sa.engine.make_url(url)).get_backend_name() == "sqlite":
-            Path(str(file.database)).write_bytes(_snapshot(tuple(self.taught), tuple(self.preferences)))
+            Path(str(file.database)).write_bytes(
+                _snapshot(tuple(self.taught), tuple(self.preferences), tuple(self.own_lists))
+            )
         else:
             migrate(url)
             self._teach(url)
@@ -61,12 +64,18 @@ class Learned:
                 teach(store, user, number)
             for user, name, value in self.preferences:
                 preferences.put(store, Preference(Scope.USER, user, name, value))
+            for user, kind, name in self.own_lists:
+                own_lists.put(store, user, own_lists.Kind(kind), name, 0.0)
 
 
 @functools.cache
-def _snapshot(taught: tuple[tuple[str, int], ...], preferred: tuple[tuple[str, str, str], ...]) -> bytes:
+def _snapshot(
+    taught: tuple[tuple[str, int], ...],
+    preferred: tuple[tuple[str, str, str], ...],
+    listed: tuple[tuple[str, str, str], ...],
+) -> bytes:
     def fill(url: str) -> None:
-        Learned(taught, preferred)._teach(make_store(url))
+        Learned(taught, preferred, listed)._teach(make_store(url))
 
     return snapshot(fill)
 

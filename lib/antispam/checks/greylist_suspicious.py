@@ -19,6 +19,7 @@ from antispam.checks._shared.greylisting import (
     is_exempt,
     vouch_for,
 )
+from antispam.checks._shared.own_lists import OwnListSettings, allowed_by
 from antispam.journey.services import Services
 from antispam.learning.settings import DspamSettings
 from antispam.mail.authors import from_our_outbox, proved_domains
@@ -44,7 +45,7 @@ OTHERWISE = (
     "`[score] greylist` says from how many points on."
 )
 Settings = GreylistSettings
-ALSO_READS = (DspamSettings,)
+ALSO_READS = (DspamSettings, OwnListSettings)
 tidy = forget
 
 _UNPROVED = "nothing proves who the client is"
@@ -82,7 +83,7 @@ def collect(
     assert recipient is not None
     if not message.mail_from or from_our_outbox(message) or recipient.findings.get(TrainingFinding) is not None:
         return None
-    if is_exempt(connection, message, recipient, settings):
+    if is_exempt(connection, message, recipient, settings) or allowed_by(recipient, services):
         return None
     try:
         because = _suspicion(message, recipient, services)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
+from antispam.checks._shared.own_lists import OwnListSettings, allowed_by
 from antispam.journey.services import Services
 from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, SignaturePlace
@@ -35,7 +36,7 @@ OTHERWISE = (
 )
 Finding = SpamFinding
 Settings = ScoreSettings
-ALSO_READS = (DspamSettings,)
+ALSO_READS = (DspamSettings, OwnListSettings)
 
 _MAX_LEVEL = 50  # stars
 _FOLD_AT = 62  # octets of a line of a field; its name stands before the first
@@ -67,6 +68,8 @@ def collect(
     opinion = _opinion(found, user)
     reached = _reached(score.total, settings) if score is not None and not score.error else Reached.NONE
     reached, because = _judged(message, found, opinion, settings, reached)
+    if allowed := allowed_by(recipient, services):
+        reached, because = Reached.NONE, f"the recipient allows {allowed}"
     if found is not None and recipient.address in address_list(settings.honeypot):
         because = _HONEYPOT
     refused = recipient.address in address_list(settings.dspam_reject)

@@ -171,7 +171,7 @@ class Delivery:
         people = self._services().people
         by_user: dict[str, tuple[list[str], Recipient, Decision]] = {}
         for recipient, decision in quarantined:
-            user = (people and people.user_of(recipient.address)) or recipient.address.lower()
+            user = people.mailbox_of(recipient.address) if people else recipient.address.lower()
             addresses, *_ = by_user.setdefault(user, ([], recipient, decision))
             addresses.append(recipient.address)
         return [

@@ -9,14 +9,16 @@ from typing import Any
 import msgspec
 
 from antispam.mail.authors import authors
-from antispam.mail.decisions import Decision
+from antispam.mail.decisions import Decision, ruling
 from antispam.mail.findings import essential
+from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.message import Message, Recipient
+from antispam.mail.remedies import Remedy
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action, Verdict
-from antispam.net.addresses import parse_mailbox
+from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.settings import Mode
-from antispam.store.history_search import Role
+from antispam.store.history_search import Became, Role
 from antispam.text import from_wire
 
 _MAX_ADDRESSES = 1000  # by which one message is found
@@ -49,17 +51,63 @@ def row_for(subject: Subject, verdict: Verdict, node: str, *, with_subject: bool
     }
 
 
-def address_rows(message: Message) -> Iterator[dict[str, Any]]:
-    """The rows by which people find the message: its senders and recipients, those that were refused among them."""
+def address_rows(subject: Subject, verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """The rows by which people find the message: its senders and recipients, those that were refused among them. A recipient
+    with +detail (RFC 5233) is found by the address without it, too: people look for that."""
+    message = subject.message
+    assert message is not None
     named = itertools.chain(
-        [(Role.SENDER, parse_mailbox(message.mail_from))],
-        ((Role.AUTHOR, author) for author in authors(message)),
-        ((Role.RECIPIENT, parse_mailbox(recipient.address)) for recipient in message.recipients),
+        [(Role.SENDER, parse_mailbox(message.mail_from), None)],
+        ((Role.AUTHOR, author, None) for author in authors(message)),
+        (
+            (Role.RECIPIENT, mailbox, became(subject._replace(recipient=recipient), verdict))
+            for recipient in message.recipients
+            for mailbox in _with_plain(parse_mailbox(recipient.address))
+        ),
     )
-    known = ((role, from_wire(one.domain, 255), from_wire(one.local.lower(), 255)) for role, one in named if one)
+    known: dict[tuple[Role, str, str], Became | None] = {}
+    for role, one, result in named:
+        if len(known) >= _MAX_ADDRESSES:
+            break
+        if one:
+            known.setdefault((role, from_wire(one.domain, 255), from_wire(one.local.lower(), 255)), result)
     common = {"received_at": message.received_at, "ref": message.ref}
-    for role, domain, local in itertools.islice(dict.fromkeys(known), _MAX_ADDRESSES):
-        yield {"domain": domain, "local": local, "role": str(role)} | common
+    for (role, domain, local), result in known.items():
+        yield {"domain": domain, "local": local, "role": str(role), "became": result and str(result)} | common
+
+
+def _with_plain(address: Mailbox) -> list[Mailbox]:
+    plain, plus, _ = address.local.partition("+")
+    return [address, Mailbox(plain, address.domain)] if plus and plain else [address]
+
+
+_SPOKEN = {
+    Action.REJECT: Became.REFUSED,
+    Action.TEMPFAIL: Became.LATER,
+    Action.HOLD: Became.HELD,
+    Action.DISCARD: Became.DROPPED,
+    Action.UNFINISHED: Became.UNFINISHED,
+}
+
+
+def became(subject: Subject, verdict: Verdict) -> Became:
+    """What became of a message for the subject's recipient; `verdict` is what was spoken about it as a whole."""
+    recipient = subject.recipient
+    assert recipient is not None
+    if recipient.refused is not None:
+        return _SPOKEN.get(recipient.refused.verdict.action, Became.REFUSED)
+    if verdict.action in _SPOKEN:
+        return _SPOKEN[verdict.action]
+    decision = ruling(all_decisions(subject))
+    if decision is None:
+        return Became.MARKED if _is_marked(recipient) else Became.DELIVERED
+    # A refusal that others do not share is kept: a bounce would hit the owner of a forged address.
+    return Became.DROPPED if decision.verdict.action is Action.DISCARD else Became.KEPT
+
+
+def _is_marked(recipient: Recipient) -> bool:
+    found = recipient.findings.get(SpamFinding)
+    return found is not None and found.is_spam and found.action is not Remedy.DELIVER
 
 
 def _first(message: Message, name: bytes) -> str:

@@ -54,10 +54,9 @@ class StoreRecorder:
 
     def record(self, subject: Subject, verdict: Verdict) -> None:
         """The finished transaction, for the history; best effort."""
-        message = subject.message
-        assert message is not None
         self._history.record(
-            lambda node: row_for(subject, verdict, node, with_subject=self._subjects), lambda: address_rows(message)
+            lambda node: row_for(subject, verdict, node, with_subject=self._subjects),
+            lambda: address_rows(subject, verdict),
         )
 
     def store(

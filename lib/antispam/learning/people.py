@@ -82,6 +82,10 @@ class Addresses:
         """Whose mail it is; None for nobody in particular."""
         return next((self._by_address[form] for form in _forms(address) if form in self._by_address), None)
 
+    def mailbox_of(self, address: str) -> str:
+        """Under which name mail to this address is kept and listed: its user's, or the address itself in small letters."""
+        return self.user_of(address) or address.lower()
+
     def user_of_login(self, login: str) -> str | None:
         """Who authenticated under this name: a user's own name, one of the addresses, or the part before the @ of addresses
         that are all one user's (jim for jim@example.com)."""
@@ -110,6 +114,10 @@ class People:
     def user_of(self, address: str) -> str | None:
         """Whose mail it is; None for nobody in particular."""
         return self.addresses.user_of(address)
+
+    def mailbox_of(self, address: str) -> str:
+        """Under which name mail to this address is kept and listed."""
+        return self.addresses.mailbox_of(address)
 
     def settings_for(self, user: str | None, deadline: Any = None) -> DspamSettings:
         """[dspam] as it holds for this user: the configuration with the preferences of the site, the group and the user.

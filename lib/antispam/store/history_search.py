@@ -22,6 +22,19 @@ class Role(enum.StrEnum):
     RECIPIENT = "recipient"
 
 
+class Became(enum.StrEnum):
+    """What became of a message for one recipient."""
+
+    DELIVERED = "delivered"
+    MARKED = "marked"  # delivered, marked as spam
+    KEPT = "kept"  # in the quarantine
+    HELD = "held"  # in the mail server's queue
+    REFUSED = "refused"
+    LATER = "later"  # the client was asked to come again
+    DROPPED = "dropped"
+    UNFINISHED = "unfinished"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Search:
     """What is looked for; "" and None leave it open. All that is given must hold.

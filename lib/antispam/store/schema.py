@@ -55,6 +55,7 @@ history_address = sa.Table(
     sa.Column("received_at", Seconds, nullable=False, index=True),
     sa.Column("ref", sa.String(16), nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("became", sa.String(16), nullable=True),  # what became of it for this recipient; NULL for others
     sa.Index("history_address_who", "domain", "local", "received_at"),
 )
 
@@ -210,6 +211,16 @@ sender_list = sa.Table(
     sa.Column("expires_at", Seconds, nullable=True),
     sa.Column("offences", sa.Integer, nullable=False),
     sa.Index("sender_list_end", "kind", "expires_at"),
+)
+
+# Senders whom one user allows or blocks.
+own_list = sa.Table(
+    "own_list",
+    metadata,
+    sa.Column("user_name", exact_text(320), primary_key=True),  # as in quarantine_entry
+    sa.Column("name", exact_text(320), primary_key=True),  # an address or a domain
+    sa.Column("kind", sa.String(8), nullable=False),  # "allow" or "block"
+    sa.Column("added_at", Seconds, nullable=False),
 )
 
 # What was found when a sender's mail server was asked whether it accepts bounces, and when the sender was last written to.

@@ -19,7 +19,7 @@ from antispam.journey.delivery import Outcome
 from antispam.journey.session import Session
 from antispam.journey.table import Row
 from antispam.learning.teacher import Teacher
-from antispam.mail.evidence import OwnEnvelopeFinding
+from antispam.mail.evidence import OwnEnvelopeFinding, OwnListFinding
 from antispam.mail.findings import Finding
 from antispam.mail.message import split_message
 from antispam.mail.verdicts import Action, Verdict
@@ -74,7 +74,11 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "srs_sign": {"sender": "ann@signed.example"},
 }
 # What a row is taken to have found, where that would need mail of our own outbox, or reports of many.
-FOUND: dict[str, Finding] = {"own_envelope": OwnEnvelopeFinding(), "fingerprints": fingerprints.Finding()}
+FOUND: dict[str, Finding] = {
+    "own_envelope": OwnEnvelopeFinding(),
+    "fingerprints": fingerprints.Finding(),
+    "own_lists": OwnListFinding(),
+}
 FROM_INSIDE = (
     *("dkim_sign", "training_address", "feedback", "internal_policy", "private_relay", "author_domain", "scrub"),
     *("auto_whitelist", "srs_sign"),

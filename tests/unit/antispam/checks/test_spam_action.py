@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from antispam.checks._shared.own_lists import OwnListSettings
 from antispam.checks.score import points_of
 from antispam.checks.spam_action import Finding, act, collect, content, decide
 from antispam.learning.settings import DspamSettings
@@ -14,14 +15,14 @@ from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
-from antispam.mail.evidence import ScoreFinding
+from antispam.mail.evidence import OwnListFinding, ScoreFinding
 from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached
 from antispam.mail.remedies import Remedy
 from antispam.mail.score import Counted
 from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.verdicts import Action, accept
-from antispam.settings import load_text
+from antispam.settings import default_settings, load_text
 from antispam.store import StoreError
 from support.learning import HAM, SPAM, dspam_settings, message, services
 
@@ -282,3 +283,15 @@ def test_the_highest_threshold_is_remembered():
 def test_the_finding_can_be_stored_and_read_again():
     assert Finding.from_json(find().to_json()) == find()
     assert find().action is Remedy.TAG
+
+
+def test_what_the_recipient_allows_is_not_spam_to_them_whatever_the_score():
+    it = message(SPAM, ["b@example.com", "c@example.com"])
+    for one in it.recipients:
+        one.findings.add(scored(30.0))
+    it.recipients[0].findings.add(OwnListFinding(user="b@example.com", allowed="win@spam.example"))
+    settings = default_settings([DspamSettings, ScoreSettings, OwnListSettings])
+    given = dataclasses.replace(services(None), settings=settings)
+    found = [collect(Connection("c"), it, one, given) for one in it.recipients]
+    assert [verdict(one).action for one in found] == [Action.CONTINUE, Action.REJECT]
+    assert verdict(found[0]).reason == "not spam: the recipient allows win@spam.example"

@@ -53,7 +53,7 @@ def write(store, ref="0123456789ab", verdict=CONTINUE, decisions=(), recipients=
     writer = HistoryWriter(store)
     if keep:
         assert StoreRecorder(store, writer, lambda: NOW).store(message, keep)
-    writer.record(lambda node: row_for(subject, verdict, node), lambda: address_rows(message))
+    writer.record(lambda node: row_for(subject, verdict, node), lambda: address_rows(subject, verdict))
     writer.close()
 
 

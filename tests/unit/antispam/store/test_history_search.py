@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from antispam.journey.history_row import address_rows, row_for
+from antispam.journey.history_row import address_rows, became, row_for
 from antispam.mail.connection import Connection
+from antispam.mail.decisions import Decision
+from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.message import Body, Header, Message, Recipient
+from antispam.mail.remedies import Remedy
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import CONTINUE, reject
+from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
+from antispam.settings import Mode
 from antispam.store.history import HistoryWriter, purge
-from antispam.store.history_search import Search, search
+from antispam.store.history_search import Became, Search, search
 from antispam.store.schema import history, history_address
 
 pytestmark = pytest.mark.every_database
@@ -29,7 +33,7 @@ def write(store):
         message.headers.extend(Header(name.replace("_", "-").encode(), text.encode()) for name, text in fields.items())
         message.recipients.extend(Recipient(address) for address in recipients)
         subject = Subject(Connection(ref="c", ip="192.0.2.1"), message)
-        writer.record(lambda node: row_for(subject, verdict, node), lambda: address_rows(message))
+        writer.record(lambda node: row_for(subject, verdict, node), lambda: address_rows(subject, verdict))
         writer.flush()
 
     yield write
@@ -127,4 +131,49 @@ def test_what_is_forgotten_is_found_no_more(store, write):
 def test_thousands_of_recipients_are_bounded(store, write):
     message = Message("ref1", "", NOW, Body(1))
     message.recipients.extend(Recipient(f"u{number}@example.com") for number in range(5000))
-    assert len(list(address_rows(message))) == 1000
+    assert len(list(address_rows(Subject(Connection(ref="c"), message), CONTINUE))) == 1000
+
+
+def test_mail_to_an_address_with_detail_is_found_by_the_address(store, write):
+    write("ref1", recipients=("bob+shop@example.com",))
+    assert refs(store, recipient="bob@example.com") == refs(store, recipient="bob+shop@example.com") == ["ref1"]
+
+
+def fate(verdict=CONTINUE, decisions=(), refused=None, found=()):
+    message = Message("ref1", "ann@example.org", NOW, Body(1))
+    recipient = Recipient("bob@example.com", decisions=list(decisions), refused=refused)
+    for one in found:
+        recipient.findings.add(one)
+    message.recipients.append(recipient)
+    return became(Subject(Connection(ref="c"), message, recipient), verdict)
+
+
+SPAM = SpamFinding(is_spam=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ({}, Became.DELIVERED),
+        ({"found": [SPAM]}, Became.MARKED),
+        ({"found": [SpamFinding(is_spam=True, action=Remedy.DELIVER)]}, Became.DELIVERED),
+        ({"decisions": [Decision("spam_action", quarantine("spam"))]}, Became.KEPT),
+        ({"decisions": [Decision("spam_action", quarantine("spam"), Mode.LOG)]}, Became.DELIVERED),
+        ({"decisions": [Decision("spam_action", reject("No.", "spam"))]}, Became.KEPT),  # others got it
+        ({"decisions": [Decision("spam_action", discard("spam"))]}, Became.DROPPED),
+        ({"refused": Decision("known_user", reject("No.", "unknown"))}, Became.REFUSED),
+        ({"refused": Decision("greylist", tempfail("Later.", "new"))}, Became.LATER),
+        ({"verdict": reject("No.", "virus")}, Became.REFUSED),
+        ({"verdict": tempfail("Later.", "store")}, Became.LATER),
+        ({"verdict": hold("spam")}, Became.HELD),
+    ],
+)
+def test_what_became_of_it_is_said_for_each_recipient(given, result):
+    assert fate(**given) is result
+
+
+def test_the_fate_of_each_recipient_is_stored_with_them(store, write):
+    write("ref1", verdict=reject("No.", "virus"))
+    with store.read() as connection:
+        rows = connection.execute(sa.select(history_address.c.role, history_address.c.became)).all()
+    assert set(rows) == {("sender", None), ("recipient", "refused")}

@@ -1,0 +1,124 @@
+"""The lists of the users: senders whom one user allows or blocks, for their own mail alone."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import weakref
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from antispam.deadline import Deadline
+from antispam.net.addresses import is_hostname, parse_mailbox
+from antispam.store import lists
+from antispam.store.engine import SLICE, Store
+from antispam.store.lists import REMEMBERED, BadName
+from antispam.store.schema import own_list
+from antispam.text import from_wire
+
+__all__ = ["BadName", "Entry", "Full", "Kind", "find", "forms", "of_user", "put", "remove"]
+
+MOST = 1_000  # entries of one user
+_MAX_USER = 320
+
+
+class Kind(enum.StrEnum):
+    """What the user wants with the sender's mail."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+class Full(ValueError):
+    """The user has as many entries as one may have."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: whose, an address or a domain in the form in which it is compared, what is wanted, and since when (seconds
+    since the epoch)."""
+
+    user: str
+    name: str
+    kind: Kind
+    added_at: float
+
+
+def put(store: Store, user: str, kind: Kind, name: str, now: float) -> str:
+    """Let a user allow or block a sender; whom they blocked before, they allow from now on, and the reverse. Returns the name
+    as it is compared. Raises BadName, Full and StoreError."""
+    exact, table = lists.normalized(lists.Kind.WHITELIST, name), own_list
+    values = {"user_name": _stored(user), "name": exact, "kind": kind.value, "added_at": now}
+    mine = table.c.user_name == values["user_name"]
+    with store.write() as connection:
+        others = sa.select(sa.func.count()).where(mine, table.c.name != exact)
+        if (connection.scalar(others) or 0) >= MOST:
+            raise Full(f"a user has at most {MOST} allowed and blocked senders")
+        changed = {"kind": kind.value, "added_at": now}
+        connection.execute(store.upsert(table, values, key=("user_name", "name"), update=changed))
+    _known.pop(store, None)
+    return exact
+
+
+def remove(store: Store, user: str, name: str) -> bool:
+    """Whether the name was on a list of the user. Raises StoreError."""
+    table = own_list
+    mine = sa.and_(table.c.user_name == _stored(user), table.c.name == name)
+    with store.write() as connection:
+        return connection.execute(sa.delete(table).where(mine)).rowcount > 0
+
+
+def of_user(store: Store, user: str) -> list[Entry]:
+    """All entries of a user, by name. Raises StoreError."""
+    query = sa.select(own_list).where(own_list.c.user_name == _stored(user)).order_by(own_list.c.name)
+    with store.read() as connection:
+        return [_entry(row) for row in connection.execute(query)]
+
+
+def find(
+    store: Store, users: Collection[str], names: Collection[str], now: float, deadline: Deadline | None = None
+) -> list[Entry]:
+    """The entries of these users that have one of the names, which are forms() of senders. Raises StoreError."""
+    found: list[Entry] = []
+    if not names or not users or not _any(store, now, deadline):
+        return found
+    wanted, owners, table = list(names), sorted(set(map(_stored, users))), own_list
+    with store.read(deadline) as connection:
+        for at in range(0, len(owners), SLICE):
+            theirs = table.c.user_name.in_(owners[at : at + SLICE])
+            found += map(_entry, connection.execute(sa.select(table).where(theirs, table.c.name.in_(wanted))))
+    return found
+
+
+def forms(address: str) -> tuple[str, ...]:
+    """The names under which an entry would cover this address, the most exact first: the address, its domain."""
+    found: Sequence[str] = []
+    with contextlib.suppress(BadName):
+        found = [lists.normalized(lists.Kind.WHITELIST, address)] if "@" in address else []
+    domain = parse_mailbox(address).domain if "@" in address else ""
+    return (*found, *([domain] if "." in domain and is_hostname(domain) else []))
+
+
+# Most sites have none of it, and need not be asked for each message.
+_known: weakref.WeakKeyDictionary[Store, tuple[float, bool]] = weakref.WeakKeyDictionary()
+
+
+def _any(store: Store, now: float, deadline: Deadline | None) -> bool:
+    """Whether anybody has an entry; remembered for a few seconds."""
+    until, known = _known.get(store, (0.0, False))
+    if not until - REMEMBERED <= now < until:
+        with store.read(deadline) as connection:
+            known = connection.scalar(sa.select(own_list.c.name).limit(1)) is not None
+        _known[store] = now + REMEMBERED, known
+    return known
+
+
+def _stored(user: str) -> str:
+    return from_wire(user, _MAX_USER)
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(row.user_name, row.name, Kind(row.kind), row.added_at)
