@@ -268,6 +268,7 @@ main = make_group(
             "outbox:outbox_command",
             "The mail that the filter sends itself: waiting and failed messages.",
         ),
+        Command("db", "database:database_command", "The tables of the database ([store] url)."),
         Command(
             "backup",
             "backup:backup_command",

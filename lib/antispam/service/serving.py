@@ -25,7 +25,7 @@ from antispam.settings import Settings
 from antispam.settings.logs import LogSettings
 from antispam.settings.program import ProgramSettings
 from antispam.store import migrate
-from antispam.store.engine import url_from
+from antispam.store.engine import StoreError, url_from
 
 
 def board_of(program: Program) -> Board:
@@ -78,7 +78,7 @@ def process_plan(program: Program, settings: Settings, board: Board | None = Non
         try:
             options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
             migrate(url_from(settings))
-        except (OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
+        except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
             raise PrepareFailed(f"the store or the data folder cannot be used: {error}") from error
 
     plan = ProcessPlan(

@@ -13,9 +13,15 @@ import alembic.command
 import alembic.config
 import alembic.script
 import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
 
 from antispam import resources
+from antispam.store.engine import StoreError
 from antispam.store.sqlite_file import keep_private
+
+
+class NewerSchema(StoreError):
+    """A newer version of this program has upgraded the tables, which this one would read wrongly."""
 
 
 class ForeignFolder(PermissionError):
@@ -26,9 +32,10 @@ _LOCK = 0x626D73  # any number that all nodes agree on
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Create or upgrade the tables, up to `revision`. Waits while another process does. Raises sqlalchemy.exc.SQLAlchemyError,
-    TimeoutError where the other one never ends, and ForeignFolder, before anything was written, where root would make files
-    in somebody else's folder."""
+    """Create or upgrade the tables, up to `revision`. Waits while another process does.
+
+    Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError where the other one never ends, NewerSchema, and ForeignFolder, before
+    anything was written, where root would make files in somebody else's folder."""
     leave_to_its_owner(url)
     parsed = sa.engine.make_url(url)
     if (folder := _folder(parsed)) is not None:
@@ -37,11 +44,21 @@ def migrate(url: str, revision: str = "head") -> None:
     if engine.dialect.name == "sqlite":
         keep_private(engine)
     with _alone(engine), engine.begin() as connection:
+        _demand_known(connection)
         _let_readers_pass_writers(connection)
         config = _config()
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, revision)
     engine.dispose()
+
+
+def _demand_known(connection: sa.Connection) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None and found not in revisions():
+        raise NewerSchema(
+            f"its tables were upgraded by a newer version of this program (schema {found}), and there is no way back: "
+            "install that version again, or move the database away and restore a backup"
+        )
 
 
 def revisions() -> set[str]:

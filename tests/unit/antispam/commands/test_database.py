@@ -1,0 +1,68 @@
+"""`bms db`: the tables of the database."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+import bms
+import click.testing
+import pytest
+
+from antispam.service.plan import PrepareFailed
+from antispam.service.serving import process_plan
+from antispam.store.migrate import migrate
+from support.places import REPOSITORY
+
+NEWEST = max(path.name[:4] for path in (REPOSITORY / "sql" / "versions").glob("[0-9]*.py"))
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "milter.cfg"
+    file.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    return file
+
+
+def _upgrade(config):
+    return click.testing.CliRunner().invoke(bms.main, ["-c", str(config), "db", "upgrade"])
+
+
+def _ask(config, statement):
+    with contextlib.closing(sqlite3.connect(config.with_name("bms.sqlite"))) as database, database:
+        return database.execute(statement).fetchall()
+
+
+def test_an_older_database_is_brought_up_to_date_with_what_it_holds(config):
+    migrate(f"sqlite:///{config.parent}/bms.sqlite", "0008")
+    _ask(
+        config, "INSERT INTO greylist VALUES ('triplet', '192.0.2.1', 'a@example.org', 'b@example.com', 1, 2, NULL, 1)"
+    )
+    done = _upgrade(config)
+    assert (done.exit_code, done.output) == (0, "The tables are up to date.\n")
+    assert _ask(config, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
+    assert len(_ask(config, "SELECT * FROM greylist")) == 1
+
+
+def test_twice_is_as_good_as_once(config):
+    assert [_upgrade(config).exit_code for _ in range(2)] == [0, 0]
+
+
+@pytest.fixture
+def newer(config):
+    _upgrade(config)
+    _ask(config, "UPDATE alembic_version SET version_num = '9999'")
+    return config
+
+
+def test_a_database_of_a_newer_version_is_left_alone_with_words(newer):
+    done = _upgrade(newer)
+    assert done.exit_code == 1
+    assert "upgraded by a newer version of this program (schema 9999)" in done.output
+    assert _ask(newer, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_the_filter_does_not_start_on_a_database_of_a_newer_version(newer):
+    program = bms.main.program()
+    with pytest.raises(PrepareFailed, match="newer version"):
+        process_plan(program, program.read_settings(newer)).prepare()
