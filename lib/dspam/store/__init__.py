@@ -3,6 +3,7 @@
 from dspam.store.compactor import compact, compacting, forget_deltas, forget_trainings, purge_tokens, purging
 from dspam.store.database import Database
 from dspam.store.dictionary import UnknownUserError
+from dspam.store.lessons import Lesson, Said, latest, said_since
 from dspam.store.records import Counts, Deltas, Keys, Totals, pack_keys, unpack_keys
 from dspam.store.signatures import (
     Signature,
@@ -12,7 +13,7 @@ from dspam.store.signatures import (
     purge_signatures,
     put_signature,
 )
-from dspam.store.tokens import Taught, TokenStore
+from dspam.store.tokens import Taught, TokenStore, name_of
 from dspam.store.upkeep import Folding, Forgetting, Retention
 from dspam.store.users import count, delete_user, find_user, user_id, user_names
 
@@ -23,7 +24,9 @@ __all__ = [
     "Folding",
     "Forgetting",
     "Keys",
+    "Lesson",
     "Retention",
+    "Said",
     "Signature",
     "Taught",
     "TokenStore",
@@ -39,11 +42,14 @@ __all__ = [
     "forget_deltas",
     "forget_trainings",
     "get_signature",
+    "latest",
+    "name_of",
     "pack_keys",
     "purge_signatures",
     "purge_tokens",
     "purging",
     "put_signature",
+    "said_since",
     "unpack_keys",
     "user_id",
     "user_names",

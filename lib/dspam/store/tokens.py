@@ -99,7 +99,7 @@ class TokenStore:
 
     def verdict(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool | None:
         """Was the message taught as spam (True), as ham (False), or not at all?"""
-        live = self._live(user_id, _digest(message_id), deadline)
+        live = self._live(user_id, name_of(message_id), deadline)
         return None if live is None else bool(live.is_spam)
 
     def train(
@@ -124,7 +124,7 @@ class TokenStore:
         Where the opposite was taught so long ago that its deltas are gone (compactor.forget), it stays.
         Raises UnknownUserError, and ValueError for deltas of another shape.
         """
-        keys, message = usable(keys), _digest(message_id)
+        keys, message = usable(keys), name_of(message_id)
         totals = totals or (Totals(spam_learned=1) if is_spam else Totals(ham_learned=1))
         for _ in range(_TRIES):
             live = self._live(user_id, message, deadline)
@@ -148,8 +148,12 @@ class TokenStore:
     def undo(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool:
         """Take back exactly what the message taught; committed when this returns. False where nothing of it is in force, or
         where its deltas are gone (compactor.forget)."""
+        return self.undo_lesson(user_id, name_of(message_id), deadline)
+
+    def undo_lesson(self, user_id: int, message: str, deadline: Any = None) -> bool:
+        """The same by name_of() the message, as the log of lessons has it."""
         for _ in range(_TRIES):
-            live = self._live(user_id, _digest(message_id), deadline)
+            live = self._live(user_id, message, deadline)
             if live is None or live.content is None:
                 return False
             try:
@@ -263,6 +267,7 @@ class TokenStore:
                     return
 
 
-def _digest(message_id: str | bytes) -> str:
+def name_of(message_id: str | bytes) -> str:
+    """What stands in the log of lessons for what a message is recognised by."""
     octets = message_id.encode("utf-8", "surrogatepass") if isinstance(message_id, str) else message_id
     return hashlib.blake2b(octets, digest_size=16).hexdigest()

@@ -1,0 +1,80 @@
+"""The log of lessons: who was taught lately that which message is what."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from dspam.schema import State, dspam_training, dspam_user
+from dspam.store.database import Database
+
+_IN_FORCE = sa.and_(dspam_training.c.sign == 1, dspam_training.c.message.is_not(None))
+
+
+class Lesson(NamedTuple):
+    """A lesson in force.
+
+    number     counts up with each lesson
+    user       the name of the dictionary that learned it, whose number is user_id
+    message    tokens.name_of() what the message is recognised by
+    taught_at  in seconds since the epoch
+    undoable   whether it is known what it taught
+    """
+
+    number: int
+    user_id: int
+    user: str
+    message: str
+    is_spam: bool
+    taught_at: float
+    undoable: bool
+
+
+class Said(NamedTuple):
+    """What somebody said of a message, and when, in seconds since the epoch; `message` as in Lesson."""
+
+    message: str
+    is_spam: bool
+    taught_at: float
+
+
+def latest(database: Database, limit: int, *, before: int | None = None) -> list[Lesson]:
+    """The latest first; those with lower numbers than `before`, where that is given. Raises what the database raises."""
+    table = dspam_training
+    content = sa.case((table.c.content.is_(None), 0), else_=1)
+    query = (
+        sa.select(
+            table.c.seq,
+            table.c.user_id,
+            dspam_user.c.name,
+            table.c.message,
+            table.c.is_spam,
+            table.c.trained_at,
+            content,
+        )
+        .join(dspam_user, dspam_user.c.id == table.c.user_id)
+        .where(_IN_FORCE)
+        .order_by(table.c.seq.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(table.c.seq < before)
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return [
+        Lesson(seq, user_id, user, message, bool(is_spam), at, bool(undoable))
+        for seq, user_id, user, message, is_spam, at, undoable in rows
+    ]
+
+
+def said_since(database: Database, since: float, limit: int) -> list[Said]:
+    """The lessons of all dictionaries since that time (seconds since the epoch), the latest first, at most `limit`. Raises what
+    the database raises."""
+    table = dspam_training
+    # By the index of states and ages: all states are named.
+    recent = sa.and_(table.c.state.in_([int(state) for state in State]), table.c.trained_at >= since)
+    query = sa.select(table.c.message, table.c.is_spam, table.c.trained_at).where(recent, _IN_FORCE)
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(table.c.trained_at.desc()).limit(limit)).all()
+    return [Said(message, bool(is_spam), at) for message, is_spam, at in rows]
