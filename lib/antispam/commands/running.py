@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import rich.console
-import sqlalchemy as sa
 
 from antispam import __version__
-from antispam.checks._shared.callback.settings import CallbackSettings, warnings
 from antispam.mail.access_map import AccessMap, AccessSettings
-from antispam.mail.access_map import Action as Wanted
 from antispam.net.sockets import SocketSpec, group_id
 from antispam.service import learn_server, logs
 from antispam.service.application import ConfigError, Program, load_settings
 from antispam.service.board import Board
+from antispam.service.effective import shown, warnings_of
 from antispam.service.plan import ProcessPlan
 from antispam.service.privileges import UserError, find_user
 from antispam.service.serving import board_of, process_plan
@@ -28,9 +25,6 @@ from antispam.settings.load import Origin
 from antispam.settings.logs import LogSettings
 from antispam.settings.program import ProgramSettings
 from antispam.settings.web import WebSettings
-
-_SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}  # their passwords are not shown
-_SECRETS = {("gossip", "key"), ("srs", "secret")}
 
 
 def run_command(program: Program) -> click.Command:
@@ -60,7 +54,7 @@ def check_config_command(program: Program) -> click.Command:
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         _demand_accounts(settings[ProgramSettings])
-        for warning in (*settings.warnings, *_callback_warnings(settings, program.name)):
+        for warning in warnings_of(settings, program.name):
             click.echo(f"Warning: {warning}", err=True)
         if settings[ProgramSettings].observe:
             click.echo("[milter] observe is on: every check only logs what it would do.", err=True)
@@ -78,18 +72,6 @@ def _demand_accounts(settings: ProgramSettings) -> None:
             group_id(settings.socket_group)
     except (UserError, OSError) as error:
         raise ConfigError(f"[milter]: {error.strerror if isinstance(error, OSError) else error}") from None
-
-
-def _callback_warnings(settings: Settings, name: str) -> Iterator[str]:
-    """Entries of the access map that ask for what is not done."""
-    table = AccessMap.from_settings(settings[AccessSettings]).table
-    if CallbackSettings in settings:
-        yield from warnings(table, settings[CallbackSettings])
-        return
-    asked = [f"{entry.key} {entry.action}" for entry in table.entries() if entry.action in (Wanted.CBV, Wanted.DSN)]
-    if asked:
-        more = ", ..." if len(asked) > 3 else ""
-        yield f"{name} makes no callbacks, and accepts mail where the access map asks for one: {', '.join(asked[:3])}{more}"
 
 
 def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:
@@ -186,14 +168,6 @@ def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
         width = max(map(len, origins))
         for origin in origins.values():
             # No table: in a narrow terminal or a pipe it would cut values short.
-            line = f"{origin.option:{width}} = {_show(origin)}  # {origin.where}"
+            line = f"{origin.option:{width}} = {shown(origin)}  # {origin.where}"
             console.print(line, markup=False, style="dim" if origin.where == "default" else "")
         console.print()
-
-
-def _show(origin: Origin) -> str:
-    if (origin.section, origin.option) in _SQL_URLS and origin.value:
-        return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
-    if (origin.section, origin.option) in _SECRETS and origin.value:
-        return "***"
-    return origin.shown

@@ -46,6 +46,11 @@ class Account:
     def sees_all(self) -> bool:
         return self.role is not Role.USER
 
+    @property
+    def acts_for_all(self) -> bool:
+        """May change what concerns everybody: lists, the outbox, the dictionaries."""
+        return self.role is Role.ADMINISTRATOR
+
 
 def add(store: Store, account: Account, now: float) -> None:
     """A new account. Raises BadAccount where the name is taken or can't be one, and StoreError."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -99,6 +100,22 @@ class Transaction(msgspec.Struct, kw_only=True):
     decisions: list[Decision]
 
 
+class Cursor(NamedTuple):
+    """Where a page ended: when the last message that was looked at came, and its reference."""
+
+    received_at: float
+    ref: str
+
+
+class Page(NamedTuple):
+    """Some of what was looked for, the newest first; `after` is where the next page begins, None where there is no more."""
+
+    found: list[Transaction]
+    after: Cursor | None
+
+
+LOOKED_AT = 2000  # rows that one page looks at
+_SLICE = 100  # rows that one query reads
 _ROWS = 4  # that one message has for one domain, as a rule at most
 _PLAIN = ("recipients", "findings", "decisions")
 
@@ -115,7 +132,33 @@ def search(store: Store, wanted: Search, limit: int) -> list[Transaction]:
     return list(found.values())
 
 
-def _query(wanted: Search) -> sa.Select[Any]:
+def page(
+    store: Store,
+    wanted: Search,
+    limit: int,
+    *,
+    after: Cursor | None = None,
+    fits: Callable[[Transaction], bool] = lambda one: True,
+    most: int = LOOKED_AT,
+) -> Page:
+    """A page of at most `limit` that fit, and of which `fits` says so, too. It looks at `most` rows at most, so that a page of
+    what is rare may be short, or empty, and still have a next one. Raises StoreError."""
+    found: dict[str, Transaction] = {}
+    while True:
+        with store.read() as connection:
+            rows = connection.execute(_query(wanted, after).limit(_SLICE)).mappings().all()
+        for number, row in enumerate(rows, 1):
+            after, most = Cursor(row["received_at"], row["ref"]), most - 1
+            if row["ref"] not in found and fits(one := _transaction(row)):
+                found[one.ref] = one
+            if len(found) == limit or not most:
+                last = number == len(rows) < _SLICE
+                return Page(list(found.values()), None if last else after)
+        if len(rows) < _SLICE:
+            return Page(list(found.values()), None)
+
+
+def _query(wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
     """Newest first, by an index that has them in that order: of the addresses where one is given."""
     people = [
         (history_address.alias(f"people{number}"), address, roles)
@@ -136,6 +179,10 @@ def _query(wanted: Search) -> sa.Select[Any]:
         query = query.where(history.c.id.in_(sa.union(*named).scalar_subquery()))
     if wanted.message_id:
         query = query.where(history.c.message_id == wanted.message_id.strip().strip("<>")[:255])
+    if after is not None:
+        number = sa.select(history.c.id).where(history.c.ref == after.ref).scalar_subquery()
+        same = sa.and_(at == after.received_at, history.c.id < number)
+        query = query.where(at <= after.received_at, sa.or_(at < after.received_at, same))
     return query.where(*_within(at, wanted)).order_by(at.desc(), history.c.id.desc())
 
 

@@ -217,6 +217,15 @@ def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
     return entries
 
 
+def sizes(store: Store) -> tuple[int, int]:
+    """How many entries were not released, and how many octets they have together. Raises StoreError."""
+    octets = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
+    with store.read() as connection:
+        query = sa.select(sa.func.count(), octets).where(quarantine_entry.c.released_at.is_(None))
+        count, total = connection.execute(query).one()
+    return int(count), int(total)
+
+
 def of_number(store: Store, number: int) -> Entry | None:
     """The entry of that number; None where it is gone. Raises StoreError."""
     with store.read() as connection:

@@ -12,6 +12,7 @@ import datetime
 import enum
 import ipaddress
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -120,6 +121,7 @@ class Report:
     why         messages that were not delivered, by what became of them and the check that said so
     recipients  that were refused for good one by one, by check
     would       messages that a check in mode log would have stopped
+    scores      recipients by the score of their message, rounded down
     clients     offenders by address; of IPv6 by /64
     domains     by the domain of MAIL FROM; <> is the null sender
     helos       by HELO name
@@ -129,6 +131,7 @@ class Report:
     why: Counter[tuple[Disposition, str]] = dataclasses.field(default_factory=Counter)
     recipients: Counter[str] = dataclasses.field(default_factory=Counter)
     would: Counter[str] = dataclasses.field(default_factory=Counter)
+    scores: Counter[int] = dataclasses.field(default_factory=Counter)
     clients: Offenders = dataclasses.field(default_factory=Offenders)
     domains: Offenders = dataclasses.field(default_factory=Offenders)
     helos: Offenders = dataclasses.field(default_factory=Offenders)
@@ -160,8 +163,13 @@ class _Spam(msgspec.Struct):
     action: str = ""
 
 
+class _Score(msgspec.Struct):
+    total: float | None = None
+
+
 class _Findings(msgspec.Struct):
     spam_action: _Spam | None = None
+    score: _Score | None = None
 
 
 class _Recipient(msgspec.Struct):
@@ -178,8 +186,8 @@ _recipients = msgspec.json.Decoder(list[_Recipient])
 def report(store: Store, now: float, days: int) -> Report:
     """The last days up to now, today included. Raises StoreError."""
     made = Report([Day(begins) for begins in midnights(now, days)])
-    for row in _rows(store, made.days[0].begins, now):
-        _add(made, row)
+    for row in rows_of(store, made.days[0].begins, now):
+        add(made, row)
     for at, is_spam in _learned(store, made.days[0].begins, now):
         day = made.day_of(at)
         if is_spam:
@@ -189,13 +197,13 @@ def report(store: Store, now: float, days: int) -> Report:
     return made
 
 
-def _rows(store: Store, since: float, until: float) -> Iterator[Any]:
-    """What the history has of that time, the oldest first."""
+def rows_of(store: Store, since: float, until: float) -> Iterator[Any]:
+    """What the history has of that time, both ends included, the oldest first: rows for add(). Raises StoreError."""
     table = history
     large = sa.or_(sa.func.length(table.c.recipients) > LARGEST, sa.func.length(table.c.decisions) > LARGEST)
     packed = {name: table.c[name] for name in ("recipients", "decisions")}
     short = {name: sa.type_coerce(sa.case((large, ""), else_=of), of.type).label(name) for name, of in packed.items()}
-    names = ("id", "received_at", "client_ip", "client_name", "helo", "mail_from", "action", "reason")
+    names = ("id", "ref", "received_at", "client_ip", "client_name", "helo", "mail_from", "action", "reason")
     query = (
         sa.select(*(table.c[name] for name in names), *short.values(), sa.case((large, 1), else_=0).label("large"))
         .where(table.c.received_at <= until)
@@ -237,7 +245,9 @@ def _learned(store: Store, since: float, until: float) -> Iterator[tuple[float, 
         last = rows[-1].seq
 
 
-def _add(made: Report, row: Any) -> None:
+def add(made: Report, row: Any) -> bool | None:
+    """Count a message. Returns whether it was called spam: stopped, or marked as spam for somebody; None where nothing was
+    decided."""
     day = made.day_of(row.received_at)
     decisions, recipients = _decoded(_decisions, row.decisions), _decoded(_recipients, row.recipients)
     disposition = _disposition(row.action, decisions, recipients)
@@ -247,13 +257,18 @@ def _add(made: Report, row: Any) -> None:
     made.recipients.update(refused)
     if disposition in _DISPOSITIONS.values():
         made.why[disposition, _who_said(row, decisions, recipients)] += 1
+    tagged = parted = False
     if disposition is Disposition.DELIVERED:
-        day.tagged += any(_called_spam(one) for one in recipients)
-        day.parted += any(_kept(one) for one in recipients)
+        tagged, parted = any(map(_called_spam, recipients)), any(map(_kept, recipients))
+        day.tagged += tagged
+        day.parted += parted
     of_recipients = [one for recipient in recipients for one in recipient.decisions]
     made.would.update({one.check for one in (*decisions, *of_recipients) if one.mode == "log" and one.stops})
+    made.scores.update(score for one in recipients if (score := _score(one)) is not None)
     if disposition in _STOPPED:
         _count_offenders(made, row)
+        return True
+    return tagged or parted if disposition is Disposition.DELIVERED else None
 
 
 def _count_offenders(made: Report, row: Any) -> None:
@@ -303,6 +318,12 @@ def _refused_alone(recipient: _Recipient) -> str | None:
 def _called_spam(recipient: _Recipient) -> bool:
     found = recipient.findings and recipient.findings.spam_action
     return bool(found and found.is_spam and found.action != "deliver" and recipient.refused is None)
+
+
+def _score(recipient: _Recipient) -> int | None:
+    found = recipient.findings and recipient.findings.score
+    total = found.total if found else None
+    return None if total is None or not math.isfinite(total) else math.floor(total)
 
 
 def _kept(recipient: _Recipient) -> bool:

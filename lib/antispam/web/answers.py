@@ -63,6 +63,7 @@ def shown(request: Request, template: str, *, status: int = 200, **values: Any) 
     common = {
         "url": lambda name, **parts: str(request.app.url_path_for(name, **parts)),
         "session": session,
+        "here": request.url.path,
         "language": language,
     }
     return HTMLResponse(_templates(language).get_template(template).render(common | values), status)

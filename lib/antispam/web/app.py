@@ -15,9 +15,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from antispam.store import StoreError
+from antispam.store.hours import Hours
 from antispam.store.quarantine import BadName, NoEntry
 from antispam.text import for_log
-from antispam.web import account_pages, answers, explain_pages, login_pages, quarantine_pages
+from antispam.web import (
+    account_pages,
+    answers,
+    explain_pages,
+    login_pages,
+    overview_pages,
+    quarantine_pages,
+    stream_pages,
+)
 from antispam.web.console import Console
 
 log = logging.getLogger(__name__)
@@ -55,6 +64,7 @@ def application(console: Console) -> Starlette:
             Route("/messages/{ref}/html", quarantine_pages.message_html, name="message_html"),
             Route("/quarantine", quarantine_pages.act, methods=["POST"], name="act"),
             Route("/explain", explain_pages.explain_page, name="explain"),
+            *_administration(),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static"),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
@@ -68,7 +78,16 @@ def application(console: Console) -> Starlette:
         },
     )
     made.state.console = console
+    made.state.hours = Hours(console.store)
     return made
+
+
+def _administration() -> list[Route]:
+    """The pages of the helpdesk and administrators."""
+    return [
+        Route("/overview", overview_pages.overview_page, name="overview"),
+        Route("/stream", stream_pages.stream_page, name="stream"),
+    ]
 
 
 async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:

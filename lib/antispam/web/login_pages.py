@@ -25,7 +25,7 @@ async def login(request: Request) -> Response:
     result = await run_in_threadpool(console.login, name, password)
     if isinstance(result, Refused):
         return shown(request, "login.html", status=403, problem=refusal(request, result), name=name)
-    return with_session(request, result.secret, "quarantine")
+    return with_session(request, result.secret, "overview" if result.account.acts_for_all else "quarantine")
 
 
 def refusal(request: Request, refused: Refused) -> str:

@@ -15,7 +15,7 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
 from antispam.store.history import HistoryWriter, purge
-from antispam.store.history_search import Became, Search, search
+from antispam.store.history_search import Became, Cursor, Search, page, search
 from antispam.store.schema import history, history_address
 
 pytestmark = pytest.mark.every_database
@@ -177,3 +177,44 @@ def test_the_fate_of_each_recipient_is_stored_with_them(store, write):
     with store.read() as connection:
         rows = connection.execute(sa.select(history_address.c.role, history_address.c.became)).all()
     assert set(rows) == {("sender", None), ("recipient", "refused")}
+
+
+# Page by page
+
+
+def pages(store, limit, **more):
+    """The references of all pages."""
+    found, after = [], None
+    while True:
+        one = page(store, Search(**more.pop("wanted", {})), limit, after=after, **more)
+        found.append([each.ref for each in one.found])
+        if one.after is None:
+            return found
+        after = one.after
+
+
+def test_pages_have_each_message_once_the_newest_first(store, write):
+    for number in range(5):
+        write(f"ref{number}", at=NOW + number // 2)  # two come at the same time
+    assert pages(store, 2) == [["ref4", "ref3"], ["ref2", "ref1"], ["ref0"]]
+
+
+def test_pages_of_a_persons_mail_have_each_message_once(store, write):
+    for number in range(3):
+        write(f"ref{number}", recipients=("bob@example.com", "eve@example.com"), at=NOW)
+    asked = Search(recipient="example.com")
+    first = page(store, asked, 2)
+    second = page(store, asked, 2, after=first.after)
+    assert [[one.ref for one in each.found] for each in (first, second)] == [["ref2", "ref1"], ["ref0"]]
+
+
+def test_a_page_of_what_is_rare_ends_after_so_many_rows(store, write):
+    for number in range(5):
+        write(f"ref{number}", at=NOW + number)
+    assert pages(store, 10, fits=lambda one: one.ref == "ref0", most=2) == [[], [], ["ref0"]]
+
+
+def test_a_page_goes_on_after_a_message_that_is_gone(store, write):
+    write("ref1")
+    write("ref2", at=NOW + 1)
+    assert [one.ref for one in page(store, Search(), 5, after=Cursor(NOW + 1, "gone")).found] == ["ref1"]

@@ -1,0 +1,47 @@
+"""The configuration in effect, as people may see it: values without secrets, and what is probably a mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from antispam.checks._shared.callback.settings import CallbackSettings, warnings
+from antispam.mail.access_map import AccessMap, AccessSettings
+from antispam.mail.access_map import Action as Wanted
+from antispam.settings import Settings
+from antispam.settings.load import Origin
+
+_SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}
+_SECRETS = {("gossip", "key"), ("srs", "secret")}
+# The password of a URL, wherever a value has one: user:password@, or the value of a parameter that is called so.
+_IN_URL = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/?#:@]*:)[^\s/]*(?=@)", re.IGNORECASE)
+_PARAMETER = re.compile(r"(?P<before>[?&;](?:password|passwd|pwd|secret|token|key)=)[^\s&;#]+", re.IGNORECASE)
+
+
+def shown(origin: Origin) -> str:
+    """An option's value as it stands in the file, without its secrets."""
+    if (origin.section, origin.option) in _SECRETS and origin.value:
+        return "***"
+    if (origin.section, origin.option) in _SQL_URLS and origin.value:
+        return sa.engine.make_url(origin.value).render_as_string(hide_password=True)
+    return _PARAMETER.sub(r"\g<before>***", _IN_URL.sub(r"\g<before>***", origin.shown))
+
+
+def warnings_of(settings: Settings, name: str) -> Iterator[str]:
+    """What is valid but probably a mistake, in sentences. `name` is the program's."""
+    yield from settings.warnings
+    yield from _callback_warnings(settings, name)
+
+
+def _callback_warnings(settings: Settings, name: str) -> Iterator[str]:
+    """Entries of the access map that ask for what is not done."""
+    table = AccessMap.from_settings(settings[AccessSettings]).table
+    if CallbackSettings in settings:
+        yield from warnings(table, settings[CallbackSettings])
+        return
+    asked = [f"{entry.key} {entry.action}" for entry in table.entries() if entry.action in (Wanted.CBV, Wanted.DSN)]
+    if asked:
+        more = ", ..." if len(asked) > 3 else ""
+        yield f"{name} makes no callbacks, and accepts mail where the access map asks for one: {', '.join(asked[:3])}{more}"

@@ -1,0 +1,41 @@
+"""Pages for the helpdesk and administrators: the first read, the second act, and whatever they do is in the log."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from antispam.text import for_log
+from antispam.web.answers import Forbidden, form_of, logged_in, marked
+from antispam.web.console import Session
+
+log = logging.getLogger(__name__)
+
+
+def helpdesk(request: Request) -> Session:
+    """Who asks for a page that tells of everybody's mail. Raises NotLoggedIn, Forbidden, StoreError."""
+    session = logged_in(request)
+    if not session.account.sees_all:
+        raise Forbidden(marked("This page is for the helpdesk and administrators."))
+    return session
+
+
+async def administrators_form(request: Request) -> tuple[Session, FormData]:
+    """A form by which an administrator changes something. Raises NotLoggedIn, Forbidden."""
+    session, form = await form_of(request)
+    if not session.account.acts_for_all:
+        raise Forbidden(marked("Only an administrator may do that."))
+    return session, form
+
+
+def acted(session: Session, what: str) -> None:
+    """Write down what an administrator did: `what` completes a sentence, and may have any characters."""
+    log.info("console: %s %s", for_log(session.account.name, 100), for_log(what, 1000))
+
+
+def back_to(request: Request, page: str, done: str) -> Response:
+    """To a page that says what was done: one of its words."""
+    return RedirectResponse(f"{request.app.url_path_for(page)}?done={done}", 303)

@@ -1,0 +1,42 @@
+"""The newest messages, as they come: a page that is good without scripts, and its rows alone for a script that asks again."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from antispam.journey.account import became
+from antispam.store.history_search import Cursor, Search, page
+from antispam.web.answers import console_of, shown
+from antispam.web.roles import helpdesk
+
+ROWS = 50
+
+
+def stream_page(request: Request) -> Response:
+    helpdesk(request)
+    asked = request.query_params
+    after = cursor_of(asked.get("after", ""))
+    found = page(console_of(request).store, Search(), ROWS, after=after)
+    rows = [(one, became(one)) for one in found.found]
+    if asked.get("rows"):
+        return shown(request, "_stream.html", rows=rows)
+    return shown(request, "stream.html", rows=rows, older=following(found.after), newest=after is None)
+
+
+def cursor_of(text: str) -> Cursor | None:
+    """Where a page begins, as following() wrote it into a link; None for what it never wrote."""
+    at, _, ref = text.partition("-")
+    with contextlib.suppress(ValueError):
+        if ref and len(at) <= 40 and math.isfinite(float(at)):
+            return Cursor(float(at), ref[:16])
+    return None
+
+
+def following(after: Cursor | None, **query: str) -> str:
+    """The query of the next page; "" where there is none."""
+    return urlencode({**query, "after": f"{after.received_at!r}-{after.ref}"}) if after is not None else ""
