@@ -13,6 +13,7 @@ SERVERS = CACHE / "servers"
 SENDMAIL = SERVERS / "sendmail"
 POSTFIX = SERVERS / "postfix"
 CLAMAV = SERVERS / "clamav"
+DOVECOT = SERVERS / "dovecot"
 INSTALLER = REPOSITORY / "scripts" / "install-test-servers"
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 4 << 30  # what the tests leave there until their end, and what the servers under test need

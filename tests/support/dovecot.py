@@ -1,0 +1,149 @@
+"""A real Dovecot, Debian's, with mailboxes of virtual users and the configuration of docs/examples/dovecot."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from support.network import Network
+from support.places import DOVECOT, REPOSITORY
+from support.servers import Server
+
+EXAMPLES = REPOSITORY / "docs" / "examples" / "dovecot"
+PASSWORD = "secret"
+MAIL_USER = "mail"  # owns all mailboxes, as vmail does elsewhere
+_CLIENT = (
+    "__init__.py",
+    "commands/__init__.py",
+    "commands/start.py",
+    "commands/learn_client.py",
+    "protocols/__init__.py",
+    "protocols/lesson_wire.py",
+)  # all that the hook imports; who owns the mailboxes may not enter every checkout
+
+# Its programs and modules look for one another in /usr: a copy of the file system's view has them there.
+_ENTER = 'mount -t overlay overlay -o "lowerdir=$0/usr:/usr" /usr && exec "$@"'
+
+_CONFIG = """\
+protocols = imap
+listen = 127.0.0.1
+base_dir = {run}/base
+state_dir = {run}/state
+log_path = {run}/dovecot.log
+ssl = yes
+ssl_cert = <{run}/cert.pem
+ssl_key = <{run}/key.pem
+disable_plaintext_auth = no
+default_internal_user = postfix
+default_internal_group = postfix
+default_login_user = nobody
+first_valid_uid = 1
+first_valid_gid = 1
+mail_location = maildir:~/Maildir
+mail_fsync = never
+passdb {{
+  driver = passwd-file
+  args = scheme=plain {run}/users
+}}
+userdb {{
+  driver = static
+  args = uid={user} gid={user} home={run}/homes/%u
+}}
+namespace inbox {{
+  inbox = yes
+  mailbox NotJunk {{
+    auto = create
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+  }}
+}}
+!include {run}/90-bms.conf
+"""
+
+
+class Dovecot(Server):
+    """IMAP on 127.0.0.1: `port` plain, `tls_port` with TLS and the certificate `authority`, which is its own authority. Moved
+    mail is taught over the socket `learn`. Every user of `users` has PASSWORD."""
+
+    def __init__(self, network: Network, learn: Path, users: Iterable[str]) -> None:
+        super().__init__(network, "dovecot")
+        self._log = self._run.path / "dovecot.log"
+        self.authority = self._run.path / "cert.pem"
+        self.port, self.tls_port = network.free_port(), network.free_port()
+        with self._cleaning_up():
+            self._write_hook(learn)
+            self._run.write("users", "".join(f"{user}:{PASSWORD}\n" for user in users))
+            shutil.chown(self._run.folder("homes"), MAIL_USER, MAIL_USER)
+            make_certificate(self.authority, self._run.path / "key.pem")
+            config = _CONFIG.format(run=self._run.path, port=self.port, tls_port=self.tls_port, user=MAIL_USER)
+            self._config = self._run.write("dovecot.conf", config)
+            self._compile()
+            self._serve(self._inside("/usr/sbin/dovecot", "-F", "-c", self._config), self._answers)
+
+    def _inside(self, *argv: str | Path) -> list[str]:
+        return ["unshare", "--mount", "sh", "-c", _ENTER, str(DOVECOT), *map(str, argv)]
+
+    def _write_hook(self, learn: Path) -> None:
+        """The scripts as docs/dovecot.md has them installed."""
+        folder = self._run.folder("bms")
+        for name in ("report-spam.sieve", "report-ham.sieve"):
+            shutil.copy(EXAMPLES / name, folder)
+        package = self._run.folder("lib")
+        for name in _CLIENT:
+            target = package / "antispam" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / "lib" / "antispam" / name, target)
+        first, rest = (EXAMPLES / "bms-learn").read_text().split("\n", 1)
+        assert first.startswith("#!/opt/bms/")
+        hook = rest.replace("import sys\n", f"import sys\nsys.path.insert(0, {str(package)!r})\n", 1)
+        hook = hook.replace('["learn",', f'["learn", "--socket={learn}",')
+        (folder / "bms-learn").write_text(f"#!/usr/bin/python3 -I\n{hook}")
+        (folder / "bms-learn").chmod(0o755)
+        config = (EXAMPLES / "90-bms-2.3.conf").read_text()
+        self._run.write("90-bms.conf", config.replace("/etc/dovecot/bms", str(folder)))
+
+    def _compile(self) -> None:
+        for script in sorted((self._run.path / "bms").glob("*.sieve")):
+            self.network.run(self._inside("/usr/bin/sievec", "-c", self._config, script))
+
+    def _answers(self) -> bool:
+        return self.network.accepts("127.0.0.1", self.port)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+def make_certificate(path: Path, key_path: Path) -> None:
+    """A certificate for 127.0.0.1 that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
