@@ -91,7 +91,7 @@ class Place:
         sender: str = "eve@example.org",
     ) -> None:
         headers, content = split_message(RAW % (subject, body))
-        message = Message(ref, sender, NOW, Body(1 << 20), headers=headers)
+        message = Message(ref, sender, self.clock(), Body(1 << 20), headers=headers)
         message.body.write(content)
         message.recipients.extend(Recipient(f"{user}@example.com", decisions=[SPAM]) for user in users)
         writer = HistoryWriter(self.store)

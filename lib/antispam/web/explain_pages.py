@@ -2,34 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+import datetime
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from antispam.journey.account import account as account_of
+from antispam.journey.account import became
 from antispam.store.accounts import Account
-from antispam.store.history_search import Search, Transaction, search
-from antispam.web.answers import console_of, logged_in, shown
+from antispam.store.history_search import Page, Search, Transaction, page
+from antispam.web.answers import console_of, logged_in, marked, shown
+from antispam.web.stream_pages import cursor_of, following
 
-_MAX_FOUND = 50  # messages
+_MAX_FOUND = 50  # messages of a page
+_ACTIONS = {
+    "delivered": ("continue", "accept", "pass"),
+    "refused": ("reject",),
+    "deferred": ("tempfail",),
+    "quarantined": ("quarantine",),
+    "held": ("hold",),
+    "dropped": ("discard",),
+    "unfinished": ("unfinished",),
+}
+_WORDS = {
+    "delivered": marked("delivered"),
+    "refused": marked("refused"),
+    "deferred": marked("asked to come again"),
+    "quarantined": marked("quarantined"),
+    "held": marked("held in the mail server's queue"),
+    "dropped": marked("dropped"),
+    "unfinished": marked("given up by its client"),
+}
+_PASSES = _ACTIONS["delivered"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What a form looks for, as it was typed; "" leaves it open."""
+
+    ref: str = ""
+    message_id: str = ""
+    sender: str = ""
+    recipient: str = ""
+    since: str = ""
+    until: str = ""
+    action: str = ""
+    check: str = ""
+
+    @classmethod
+    def of(cls, query: QueryParams) -> Asked:
+        names = ("ref", "message_id", "from", "to", "since", "until", "action", "check")
+        return cls(*(query.get(name, "").strip()[:400] for name in names))
+
+    @property
+    def query(self) -> dict[str, str]:
+        """For a link that asks the same."""
+        names = ("ref", "message_id", "from", "to", "since", "until", "action", "check")
+        return {name: value for name, value in zip(names, dataclasses.astuple(self), strict=True) if value}
+
+    @property
+    def search(self) -> Search:
+        """What an index finds; the day of `until` is included."""
+        since, until = _midnight(self.since), _midnight(self.until, 1)
+        return Search(self.ref, self.message_id, self.sender, self.recipient, since, until)
+
+    def fits(self, found: Transaction) -> bool:
+        """What no index knows: what became of it, and which check stopped it, or would have in mode enforce."""
+        if self.action and found.action not in _ACTIONS.get(self.action, ()):
+            return False
+        return not self.check or self.check in _stopping(found)
 
 
 def explain_page(request: Request) -> Response:
-    session, console, asked = logged_in(request), console_of(request), request.query_params
-    wanted = Search(
-        name=asked.get("ref", "").strip(), message_id=asked.get("message_id", "").strip(),
-        sender=asked.get("from", "").strip(), recipient=asked.get("to", "").strip(),
-    )  # fmt: skip
-    found: Sequence[Transaction] = []
-    if wanted != Search():
-        found = [one for one in search(console.store, wanted, _MAX_FOUND) if _may_see(session.account, one)]
-    told = account_of(console.store, console.journey, found[0], console.clock()) if len(found) == 1 else None
+    session, console, query = logged_in(request), console_of(request), request.query_params
+    asked, after = Asked.of(query), cursor_of(query.get("after", ""))
+    result = Page([], None)
+    if asked != Asked():
+        result = page(
+            console.store, asked.search, _MAX_FOUND, after=after,
+            fits=lambda one: _may_see(session.account, one) and asked.fits(one),
+        )  # fmt: skip
+    found = result.found
+    alone = len(found) == 1 and after is None and (result.after is None or bool(asked.ref))
+    told = account_of(console.store, console.journey, found[0], console.clock()) if alone else None
     return shown(
-        request, "explain.html", asked=wanted, found=found, told=told, nothing=wanted != Search() and not found
-    )
+        request, "explain.html", asked=asked, found=[(one, became(one)) for one in found], told=told, words=_WORDS,
+        nothing=asked != Asked() and not found, older="" if told else following(result.after, **asked.query),
+        short=len(found) < _MAX_FOUND, checks=[row.check.NAME for row in console.journey.rows],
+    )  # fmt: skip
 
 
 def _may_see(account: Account, found: Transaction) -> bool:
     """A user sees messages of which they are the only recipient: others' names and scores are none of their business."""
     return account.sees_all or {one.address.lower() for one in found.recipients} <= set(account.mailboxes)
+
+
+def _stopping(found: Transaction) -> set[str]:
+    decisions = [*found.decisions, *(one for recipient in found.recipients for one in recipient.decisions)]
+    decisions += [recipient.refused for recipient in found.recipients if recipient.refused is not None]
+    return {one.check for one in decisions if one.action not in _PASSES}
+
+
+def _midnight(text: str, days: int = 0) -> float | None:
+    """When that day began where the program runs, or one so many days later; None for what is no day."""
+    with contextlib.suppress(ValueError, OverflowError):
+        day = datetime.date.fromisoformat(text) + datetime.timedelta(days=days)
+        return datetime.datetime.combine(day, datetime.time.min).timestamp()
+    return None
