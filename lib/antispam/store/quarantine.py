@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from antispam.mail.authors import authors
 from antispam.mail.decisions import Decision
 from antispam.mail.message import Message
 from antispam.store import stored_messages
 from antispam.store.engine import Store
+from antispam.store.quarantine_order import Order, sorted_by
 from antispam.store.schema import outbox, quarantine_entry, stored_message
 from antispam.text import for_log, from_wire
 
@@ -69,6 +71,7 @@ def insert(connection: sa.Connection, message: Message, kept: Sequence[NewEntry]
         "ref": ref,
         "received_at": message.received_at,
         "mail_from": from_wire(message.mail_from, 320),
+        "author": from_wire(str(next(iter(authors(message)), "")), 320),
         "subject": subject_column(subject),
         "size": len(raw),
     }
@@ -143,6 +146,7 @@ class Entry:
     """An entry of the quarantine, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
 
     number      of the row
+    author      the first address in From, "" where it is not known
     outbox_id   of the queued message that releases it, None where nobody did
     error       why the MTA has not taken that yet, or never did
     """
@@ -163,26 +167,43 @@ class Entry:
     released_at: float | None
     state: State
     error: str
+    author: str = ""
+
+    @property
+    def sender(self) -> str:
+        """Whom people take for the sender: the author, else the envelope sender; "" for a bounce without either."""
+        return self.author or self.mail_from
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Search:
     """Which entries: all conditions hold. What is empty or 0 is none.
 
-    text   is in the subject, the sender, a recipient or the reason, in whatever case
+    users  one of them; for all of them where there are none
+    text   is in the subject, the sender, the author, a recipient or the reason, in whatever case
     since  seconds since the epoch
     """
 
     user: str = ""
+    users: tuple[str, ...] = ()
     ref: str = ""
     text: str = ""
     check: str = ""
     since: float = 0.0
 
 
-def find(store: Store, search: Search, limit: int = PAGE, after: Entry | None = None) -> list[Entry]:
-    """A page of entries, the newest first; `after` is the last one of the page before. Raises BadName and StoreError."""
-    return page(store, _conditions(search), limit, after=after)
+def find(
+    store: Store,
+    search: Search,
+    limit: int = PAGE,
+    after: Entry | None = None,
+    *,
+    order: Order = Order.RECEIVED,
+    ascending: bool = False,
+) -> list[Entry]:
+    """A page of entries, the newest first unless another order is asked for; `after` is the last one of the page before. Raises
+    BadName and StoreError."""
+    return page(store, _conditions(search), limit, after=after, order=order, oldest_first=ascending)
 
 
 def page(
@@ -191,17 +212,19 @@ def page(
     limit: int,
     *,
     after: Entry | None = None,
+    order: Order = Order.RECEIVED,
     oldest_first: bool = False,
 ) -> list[Entry]:
-    """At most `limit` of the entries for which the conditions on quarantine_entry hold. Raises StoreError."""
+    """At most `limit` of the entries for which the conditions on quarantine_entry hold, the newest or the last in the order
+    first, or the oldest. Raises StoreError."""
     table = quarantine_entry
     query = _entries().where(*conditions).limit(limit)
+    key, here = sorted_by(order, after)
     if after is not None:
-        place = sa.tuple_(table.c.received_at, table.c.id)
-        here = sa.tuple_(sa.literal(after.received_at), sa.literal(after.number))
-        query = query.where(place > here if oldest_first else place < here)
-    order = (table.c.received_at, table.c.id)
-    query = query.order_by(*(order if oldest_first else (column.desc() for column in order)))
+        place, last = sa.tuple_(key, table.c.id), sa.tuple_(here, sa.literal(after.number))
+        query = query.where(place > last if oldest_first else place < last)
+    columns = (key, table.c.id)
+    query = query.order_by(*(columns if oldest_first else (column.desc() for column in columns)))
     with store.read() as connection:
         return [_entry(row) for row in connection.execute(query)]
 
@@ -254,11 +277,13 @@ def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
     conditions = []
     if search.user:
         conditions.append(table.c.user_name == checked_user(search.user))
+    if search.users:
+        conditions.append(table.c.user_name.in_([checked_user(user) for user in search.users]))
     if search.ref:
         conditions.append(table.c.ref == checked_ref(search.ref))
     if search.text:
         text = checked_text(search.text)
-        places = (table.c.subject, table.c.mail_from, table.c.recipients, table.c.reason)
+        places = (table.c.subject, table.c.mail_from, table.c.author, table.c.recipients, table.c.reason)
         conditions.append(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
     if search.check:
         conditions.append(table.c.check_name == checked_text(search.check))
@@ -297,6 +322,7 @@ def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
         released_at=row.released_at,
         state=state,
         error=row.last_error or "" if state is not State.RELEASED else "",
+        author=row.author,
     )
 
 

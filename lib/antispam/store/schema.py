@@ -102,6 +102,7 @@ quarantine_entry = sa.Table(
     sa.Column("user_name", exact_text(320), nullable=False),
     sa.Column("received_at", Seconds, nullable=False, index=True),
     sa.Column("mail_from", sa.String(320), nullable=False),
+    sa.Column("author", sa.String(320), nullable=False, server_default=""),  # the first address in From
     sa.Column("recipients", LongText, nullable=False),  # JSON list of addresses
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),  # octets of the whole message

@@ -24,6 +24,7 @@ from antispam.store.quarantine import (
     read,
     remove,
 )
+from antispam.store.quarantine_order import Order
 from antispam.store.release import release as release_to
 from antispam.store.schema import quarantine_entry
 from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
@@ -44,6 +45,36 @@ def test_entries_come_newest_first_in_pages(store):
         seen += refs(page)
         last = page[-1]
     assert seen == ["ref6", "ref5", "ref4", "ref3", "ref2", "ref1", "ref0"]
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+@pytest.mark.parametrize(
+    ("order", "sorted_refs"),
+    [
+        (Order.RECEIVED, ["b", "c", "a"]),
+        (Order.SENDER, ["a", "c", "b"]),
+        (Order.SUBJECT, ["c", "b", "a"]),
+        (Order.SCORE, ["a", "b", "c"]),
+    ],
+)
+def test_entries_come_in_any_order_in_pages(store, order, ascending, sorted_refs):
+    keep(store, "a", at=NOW + 2, subject=b"z", mail_from="Ann@example.org")
+    keep(store, "b", at=NOW, subject=b"Y", headers=((b"From", b" Zoe <zoe@example.org>"),))
+    keep(store, "c", at=NOW + 1, subject=b"x", mail_from="bob@example.org")
+    with store.write() as connection:
+        for ref, score in (("a", None), ("c", 0.999)):
+            connection.execute(sa.update(quarantine_entry).where(quarantine_entry.c.ref == ref).values(score=score))
+    seen, last = [], None
+    while page := find(store, Search(), limit=1, after=last, order=order, ascending=ascending):
+        seen += refs(page)
+        last = page[-1]
+    assert seen == (sorted_refs if ascending else sorted_refs[::-1])
+
+
+def test_entries_of_several_users_are_found_together(store):
+    for ref, user in (("a", "ann"), ("b", "bob"), ("c", "carl")):
+        keep(store, ref, user)
+    assert refs(find(store, Search(users=("ann", "carl")))) == ["c", "a"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""Entries of the quarantine that an account may see, and what its buttons do with them.
+
+Everything is written through the functions that commands use. Whatever an account must not see is not there for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from antispam.net.addresses import parse_mailbox
+from antispam.store import StoreError, lists, own_lists, quarantine, stored_messages
+from antispam.store.accounts import Account
+from antispam.store.quarantine import BadName, Entry, NoEntry, of_ref
+from antispam.store.release import Outcome, release
+from antispam.text import for_log
+from antispam.web.answers import Forbidden, marked
+from antispam.web.console import Console
+
+log = logging.getLogger(__name__)
+
+Do = Callable[[Console, Account, Entry], bool]
+"""What a button does with one entry; false where it did nothing."""
+
+
+def mailboxes(account: Account, wanted: str) -> tuple[str, ...]:
+    """Whose entries are looked at; nobody in particular where an account sees all. Raises Forbidden."""
+    if account.sees_all:
+        return (wanted,) if wanted else ()
+    if wanted and wanted not in account.mailboxes:
+        raise Forbidden(marked("That mailbox is not yours."))
+    return (wanted,) if wanted else account.mailboxes
+
+
+def entry_of(console: Console, account: Account, ref: str, user: str) -> Entry:
+    """Raises NoEntry for what is not there, and for what the account must not see: nobody learns which."""
+    for mailbox in mailboxes(account, user) or ("",):
+        try:
+            return of_ref(console.store, ref, mailbox)[0]
+        except NoEntry:
+            continue
+    raise NoEntry(f"nothing is kept under {for_log(ref, 60)}")
+
+
+def chosen(console: Console, account: Account, name: str) -> Entry | None:
+    """The entry that a form names by its reference and its user; None where it is gone or not theirs."""
+    ref, _, user = name.partition(" ")
+    try:
+        return entry_of(console, account, ref, user)
+    except (NoEntry, BadName, Forbidden):
+        return None
+
+
+def _release(console: Console, account: Account, entry: Entry) -> bool:
+    try:
+        released = release(console.store, entry, console.clock(), protect=console.protect)
+    except (NoEntry, BadName) as error:  # somebody was quicker, or no mail can be sent to that address
+        log.info("console: %s was not released: %s", entry.ref, for_log(str(error)))
+        return False
+    if released.outcome is Outcome.POSTED:
+        try:
+            console.teach(entry.user, entry.ref)
+        except (StoreError, LookupError, ValueError) as error:  # it is delivered all the same
+            log.warning("console: %s was released, but taught nothing: %s", entry.ref, for_log(str(error)))
+    return True
+
+
+def _delete(console: Console, account: Account, entry: Entry) -> bool:
+    if not quarantine.remove(console.store, [entry]).entries:
+        return False
+    for _ in stored_messages.sweep(console.store, [entry.ref]):
+        pass
+    return True
+
+
+def _allow(console: Console, account: Account, entry: Entry) -> bool:
+    """Users allow senders for themselves; whoever sees everybody's mail, for everybody."""
+    if not account.sees_all:
+        return _listed(console, entry, own_lists.Kind.ALLOW) and _release(console, account, entry)
+    if not entry.mail_from:
+        return False
+    lists.add(
+        console.store, lists.Kind.WHITELIST, str(parse_mailbox(entry.mail_from)), now=console.clock(),
+        by=lists.ADMINISTRATOR, reason=f"allowed by {account.name} in the console",
+    )  # fmt: skip
+    return _release(console, account, entry)
+
+
+def _block(console: Console, account: Account, entry: Entry) -> bool:
+    """What is under way to its recipient stays; the sender is blocked all the same."""
+    if account.sees_all or not _listed(console, entry, own_lists.Kind.BLOCK):
+        return False
+    _delete(console, account, entry)
+    return True
+
+
+def _listed(console: Console, entry: Entry, kind: own_lists.Kind) -> bool:
+    """Whether the sender is on the user's own list from now on."""
+    try:
+        own_lists.put(console.store, entry.user, kind, str(parse_mailbox(entry.sender)), console.clock())
+    except (own_lists.BadName, own_lists.Full) as error:
+        log.info("console: %s is not listed: %s", for_log(entry.sender, 60), for_log(str(error)))
+        return False
+    return True
+
+
+ACTIONS: Mapping[str, Do] = {"release": _release, "allow": _allow, "block": _block, "delete": _delete}
+"""By the value of their button."""
