@@ -280,6 +280,16 @@ main = make_group(
             "Replace the contents of the store with the backup in FILE.",
         ),
         Command(
+            "export",
+            "personal:export_command",
+            "Write all that is stored about ADDRESS, as lines of JSON.",
+        ),
+        Command(
+            "forget",
+            "personal:forget_command",
+            "Delete all that is stored about ADDRESS; without --yes only count it.",
+        ),
+        Command(
             "cbv",
             "callback:cbv_command",
             "Ask the mail server of ADDRESS whether it accepts bounces, and show the dialogue.",

@@ -33,6 +33,11 @@ def save(message: Message, kind: str, settings: ProgramSettings) -> Path:
     return path
 
 
+def originals(settings: ProgramSettings) -> list[Path]:
+    """The files. Raises OSError where the folder can't be used."""
+    return sorted(folder(settings).glob("*.eml"))
+
+
 def purge(settings: ProgramSettings, now: float) -> int:
     """Delete what is older than keep_saved, and the oldest while all of it has more than saved_size octets; returns how many
     files went. Raises OSError where the folder can't be used."""

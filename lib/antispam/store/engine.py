@@ -235,6 +235,13 @@ class Store:
                 done += len(some)
         return done
 
+    def overwrite_deleted(self) -> None:
+        """Let SQLite write zeros over what this store deletes from now on: other programs could read it in the file."""
+        if self.dialect == "sqlite":
+            event.listen(
+                self._engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            )
+
     def close(self) -> None:
         self._engine.dispose()
 

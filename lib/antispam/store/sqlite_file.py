@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,6 +37,17 @@ def keep_private(engine: sa.Engine) -> None:
                 make_privately(path)
 
         event.listen(engine, "do_connect", make)
+
+
+def compact(path: str, patience: float) -> bool:
+    """Write the database anew, without what earlier deletions left in free pages; false where somebody read it meanwhile, so
+    that the file beside it (-wal) could not be emptied. Writers wait, as long as it takes to copy the file. Raises
+    sqlite3.Error, for example where the lock was not to be had for `patience` seconds."""
+    with contextlib.closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM")
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 class Replaced(Exception):
