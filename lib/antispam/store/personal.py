@@ -61,7 +61,7 @@ TABLES: dict[str, About] = {
         "senders and recipients of each message",
         "finds a message of the history by a person",
         "`[store] history_retain`",
-        _holds(text="local", with_="domain ref role", nothing="id received_at"),
+        _holds(text="local", with_="domain ref role became", nothing="id received_at"),
     ),
     "greylist": About(
         "senders and recipients of mail from new clients",
@@ -91,7 +91,7 @@ TABLES: dict[str, About] = {
         "`[quarantine] keep`, once released `[quarantine] keep_released`; users may shorten it",
         _holds(
             name="user_name",
-            text="mail_from recipients subject reason",
+            text="mail_from author recipients subject reason",
             with_="ref score check_name action",
             nothing="id received_at size outbox_id released_at",
         ),
@@ -153,6 +153,12 @@ TABLES: dict[str, About] = {
             with_="entry offences",
             nothing="kind added_at seen_at expires_at",
         ),
+    ),
+    "own_list": About(
+        "users of the filter, and senders whom one of them allows or blocks",
+        "lets each user decide about a sender",
+        "until the user removes it",
+        _holds(name="user_name", text="name", with_="kind", nothing="added_at"),
     ),
     "callback": About(
         "senders whose server was asked about them, or who were written to",
