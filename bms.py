@@ -239,6 +239,11 @@ main = make_group(
             "The console: the quarantine in a browser.",
         ),
         Command(
+            "digest",
+            "digest:digest_command",
+            "Tell users by mail what is kept from them.",
+        ),
+        Command(
             "train",
             "learning:train_command",
             "Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.",

@@ -8,6 +8,7 @@ from antispam.checks._shared.lessons import author_of, learn, learn_some, may_te
 from antispam.journey.services import Services
 from antispam.learning.asking import Asking
 from antispam.learning.delivered import as_delivered
+from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
@@ -33,7 +34,7 @@ NAME = "dspam"
 OTHERWISE = "Train the filter: forward the message to the training address, or use `bms train`."
 Finding = OpinionFinding
 Settings = DspamSettings
-ALSO_READS = (MetricsSettings, WebSettings, LearnSettings)
+ALSO_READS = (MetricsSettings, WebSettings, LearnSettings, DigestSettings)
 READS_HITS = True
 
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from antispam.commands.tables import table_of
+from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.people import People
 from antispam.learning.preferences import PREFERENCES, read_preference, resolved, spelling
 from antispam.learning.settings import DspamSettings
@@ -102,9 +103,10 @@ def preferences_command(program: Program) -> click.Group:
         name = _user(settings, user)
         with opened_store(settings) as store:
             found = preferences.of_user(store, name)
-            effective = {
+            effective: dict[type, object] = {
                 DspamSettings: People(settings[DspamSettings], store).settings_for(name),
                 QuarantineSettings: resolved(settings[QuarantineSettings], found),
+                DigestSettings: resolved(settings[DigestSettings], found),
             }
         where = {one.name: f"{one.scope} {one.owner}".strip() for one in found}
         table = table_of("preference", "value", "from")

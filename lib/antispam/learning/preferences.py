@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.settings import DspamSettings
 from antispam.settings.declare import Option, options_of
 from antispam.store.preferences import Preference
@@ -15,7 +16,7 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", DspamSettings, QuarantineSettings)
+S = TypeVar("S", DspamSettings, QuarantineSettings, DigestSettings)
 
 
 class Preferable(NamedTuple):
@@ -44,6 +45,7 @@ PREFERENCES: Mapping[str, Preferable] = {
     "quarantineKeep": _option(QuarantineSettings, "keep"),
     "quarantineSize": _option(QuarantineSettings, "user_size"),
     "quarantineMessages": _option(QuarantineSettings, "user_messages"),
+    "digest": _option(DigestSettings, "often"),
 }
 """By the names that DSPAM gave them, where it had them."""
 

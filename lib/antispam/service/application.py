@@ -29,6 +29,7 @@ from antispam.journey.services import Services
 from antispam.journey.session import Session
 from antispam.journey.table import Journey, Stage
 from antispam.learning import releases, upkeep
+from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
@@ -296,7 +297,19 @@ class Application:
             found.append(Chore(self._forget_failed_messages))
         if DspamSettings in settings:
             found += upkeep.chores(settings[DspamSettings], self.store, services.clock)
+        if DigestSettings in settings and settings[DigestSettings].send:
+            found += self._digests()
         return found
+
+    def _digests(self) -> list[Chore]:
+        try:
+            from antispam.service.digest import sending
+        except ImportError as error:
+            log.error("no digests are sent: they need more packages, pip install 'bms-antispam[web]' (%s)", error)
+            return []
+        services = self._services
+        means = sending.Means(self.settings, self.store, lambda queued: services.sign(queued, services), services.clock)
+        return sending.chores(means)
 
     def _forget_failed_messages(self) -> bool:
         outbox = self.settings[OutboxSettings]

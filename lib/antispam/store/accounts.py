@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from antispam.store import login_failures
 from antispam.store.engine import Store
+from antispam.store.quarantine import BadName, checked_user
 from antispam.store.schema import web_account, web_link, web_session
 
 MAX_NAME = 255
@@ -56,6 +57,11 @@ def add(store: Store, account: Account, now: float) -> None:
     """A new account. Raises BadAccount where the name is taken or can't be one, and StoreError."""
     if not account.name or len(account.name) > MAX_NAME or not account.name.isprintable():
         raise BadAccount(f"an account's name has 1 to {MAX_NAME} printable characters")
+    try:
+        for mailbox in account.mailboxes:
+            checked_user(mailbox)  # "" would be everybody's
+    except BadName as error:
+        raise BadAccount(str(error)) from error
     values = {
         "name": account.name,
         "role": str(account.role),

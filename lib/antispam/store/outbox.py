@@ -36,6 +36,7 @@ class Kind(enum.StrEnum):
     ANSWER = "answer"  # what we say to one of our users
     DSN = "dsn"  # what we say to a stranger about their mail
     REPORT = "report"  # an aggregate report of DMARC
+    DIGEST = "digest"  # what is kept from one of our users
 
 
 class State(enum.StrEnum):

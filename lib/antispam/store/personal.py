@@ -222,6 +222,18 @@ TABLES: dict[str, About] = {
         "a day",
         _holds(hash="digest", nothing="failures failed_at"),
     ),
+    "digest": About(
+        "users from whom mail is kept",
+        "tells them of it by mail, once",
+        "until `bms forget`",
+        _holds(name="user_name", nothing="until sent_at"),
+    ),
+    "used_link": About(
+        "nobody: a hash of a link of a digest",
+        "lets a link work once",
+        "until the link would have ended, `[digest] links`",
+        _holds(nothing="digest expires_at"),
+    ),
     "dmarc_result": About(
         "domains, not people: no address is in it",
         "aggregate reports (RFC 9990)",

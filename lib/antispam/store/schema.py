@@ -352,3 +352,20 @@ dmarc_result = sa.Table(
     sa.Column("record", sa.Text, nullable=False),  # JSON
     sa.Index("dmarc_result_report", "day", "domain"),
 )
+
+# Until when a user was told what is kept from them.
+digest = sa.Table(
+    "digest",
+    metadata,
+    sa.Column("user_name", exact_text(320), primary_key=True),
+    sa.Column("until", Seconds, nullable=False),  # what came before was told
+    sa.Column("sent_at", Seconds, nullable=False),
+)
+
+# Signed links that were used, until they would have ended anyway.
+used_link = sa.Table(
+    "used_link",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the link's token
+    sa.Column("expires_at", Seconds, nullable=False, index=True),
+)

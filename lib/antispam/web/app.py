@@ -21,6 +21,7 @@ from antispam.text import for_log
 from antispam.web import (
     account_pages,
     answers,
+    digest_pages,
     explain_pages,
     login_pages,
     overview_pages,
@@ -63,6 +64,8 @@ def application(console: Console) -> Starlette:
             Route("/messages/{ref}", quarantine_pages.message_page, name="message"),
             Route("/messages/{ref}/html", quarantine_pages.message_html, name="message_html"),
             Route("/quarantine", quarantine_pages.act, methods=["POST"], name="act"),
+            Route("/kept/{token}", digest_pages.kept_page, methods=["GET"], name="kept"),
+            Route("/kept/{token}", digest_pages.deliver, methods=["POST"]),
             Route("/explain", explain_pages.explain_page, name="explain"),
             *_administration(),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static"),

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hmac
 from collections.abc import Callable
 
 import itsdangerous
 
 from antispam.journey.table import Journey
+from antispam.learning.digest_settings import DigestSettings
+from antispam.service.digest.links import Links, secret_name
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
-from antispam.store import Store, accounts, login_failures, sessions
+from antispam.store import Store, accounts, callbacks, digests, login_failures, sessions
 from antispam.store.accounts import Account
 from antispam.store.release import Protect
 from antispam.store.sessions import How
 from antispam.web import passwords
+from antispam.web.limiter import Limiter
+
+LINKS_A_MINUTE = 60  # of one user
 
 Teach = Callable[[str, str], None]
 """teach(user, ref): the user says that the message is honest mail. Raises StoreError and LookupError."""
@@ -46,7 +52,7 @@ class Refused:
     wait: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)  # without slots: what it makes once is kept in its dictionary
 class Console:
     """The means of the console; tests give it a clock.
 
@@ -65,6 +71,17 @@ class Console:
     def options(self) -> WebSettings:
         return self.settings[WebSettings]
 
+    @functools.cached_property
+    def links(self) -> Links:
+        """The links of digests. Raises StoreError."""
+        secret = callbacks.secret(self.store, secret_name(), self.clock())
+        return Links(secret, self.settings[DigestSettings].links, self.clock)
+
+    @functools.cached_property
+    def limiter(self) -> Limiter:
+        """How often the links of one user may be opened."""
+        return Limiter(LINKS_A_MINUTE, self.clock)
+
     def login(self, name: str, password: str) -> Session | Refused:
         """Raises StoreError. Says nothing of whether there is such an account, and takes as long without one."""
         now = self.clock()
@@ -81,6 +98,7 @@ class Console:
         """Forget some of what is over. Raises StoreError."""
         sessions.purge(self.store, self.clock())
         login_failures.purge(self.store, self.clock())
+        digests.purge(self.store, self.clock())
 
     def session(self, secret: str) -> Session | None:
         """The session of a cookie; None where it is over. Raises StoreError."""

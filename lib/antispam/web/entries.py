@@ -9,13 +9,13 @@ import logging
 from collections.abc import Callable, Mapping
 
 from antispam.net.addresses import parse_mailbox
-from antispam.store import StoreError, lists, own_lists, quarantine, stored_messages
+from antispam.store import lists, own_lists, quarantine, stored_messages
 from antispam.store.accounts import Account
 from antispam.store.quarantine import BadName, Entry, NoEntry, of_ref
-from antispam.store.release import Outcome, release
 from antispam.text import for_log
 from antispam.web.answers import Forbidden, marked
 from antispam.web.console import Console
+from antispam.web.delivering import deliver
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,10 @@ def chosen(console: Console, account: Account, name: str) -> Entry | None:
 
 def _release(console: Console, account: Account, entry: Entry) -> bool:
     try:
-        released = release(console.store, entry, console.clock(), protect=console.protect)
+        deliver(console, entry)
     except (NoEntry, BadName) as error:  # somebody was quicker, or no mail can be sent to that address
         log.info("console: %s was not released: %s", entry.ref, for_log(str(error)))
         return False
-    if released.outcome is Outcome.POSTED:
-        try:
-            console.teach(entry.user, entry.ref)
-        except (StoreError, LookupError, ValueError) as error:  # it is delivered all the same
-            log.warning("console: %s was released, but taught nothing: %s", entry.ref, for_log(str(error)))
     return True
 
 

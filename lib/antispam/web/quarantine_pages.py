@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from antispam.journey.account import account as account_of
+from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
 from antispam.store import quarantine
 from antispam.store.accounts import Account
@@ -34,7 +35,7 @@ from antispam.web.answers import (
 )
 from antispam.web.console import Console
 from antispam.web.entries import ACTIONS, chosen, entry_of, mailboxes
-from antispam.web.reasons import evidence_of, why
+from antispam.web.reasons import evidence_of
 
 PAGE = 50  # entries
 

@@ -8,6 +8,7 @@ import pytest
 from bms import JOURNEY
 
 from antispam.journey.account import Score
+from antispam.mail import kept_because
 from antispam.mail.score import Counted
 from antispam.store import lists, outbox, own_lists
 from antispam.store.own_lists import Kind
@@ -122,8 +123,8 @@ def test_names_of_checks_are_not_shown_to_users(place):
 
 def test_a_reason_is_written_for_checks_that_there_are():
     names = {row.check.NAME for row in JOURNEY.rows}
-    assert set(reasons._WHY) <= names
-    assert reasons.why("a check of tomorrow").endswith(".")
+    assert set(kept_because._WHY) <= names
+    assert kept_because.why("a check of tomorrow").endswith(".")
 
 
 def test_what_weighs_most_is_told_first_and_nobody_else_is_named():

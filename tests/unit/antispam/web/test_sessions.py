@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.store import accounts, login_failures, sessions
-from antispam.store.accounts import Account, Role
+from antispam.store.accounts import Account, BadAccount, Role
 from antispam.store.schema import web_failure
 from support.console import HASHED, NOW, PASSWORD, Place, token
 
@@ -202,3 +202,10 @@ def test_wrong_passwords_are_forgotten_after_a_day(place):
     assert login_failures.purge(place.store, NOW + 24 * 3600 + 1) == 1
     with place.store.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(web_failure)) == 0
+
+
+@pytest.mark.parametrize("mailbox", ["", "*", "../x", " bob"])
+def test_no_account_has_a_mailbox_that_can_be_none(place, mailbox):
+    """An empty one would be everybody's."""
+    with pytest.raises(BadAccount):
+        accounts.add(place.store, Account("dora", Role.USER, HASHED, (mailbox,)), NOW)

@@ -1,0 +1,122 @@
+"""The mail of a digest: a pure function. What it repeats of kept mail is hostile: it stays text that nothing makes links of."""
+
+from __future__ import annotations
+
+import dataclasses
+import email.policy
+import functools
+import gettext
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from email.message import EmailMessage
+from email.utils import formatdate
+from pathlib import Path
+
+import jinja2
+
+from antispam.mail.kept_because import why
+from antispam.store.quarantine import Entry
+from antispam.text import local_time
+
+_POLICY = email.policy.SMTP.clone(max_line_length=998)
+ENGLISH = gettext.NullTranslations()  # the messages of the catalogue themselves
+MAX_SUBJECT = 100  # characters
+MAX_SENDER = 80
+_SPACES = re.compile(r"\s+")
+# What mail programs take for an address of the web: they would make a link of it that we had sent.
+_LINKS = ((re.compile(r"(?<=\w):(?=//|\\\\)"), "[:]"), (re.compile(r"(?<=[^\W_])\.(?=[^\W\d_]{2})"), "[.]"))
+_PLAIN_ADDRESS = re.compile(r"[\w.+=-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE | re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a digest says.
+
+    recipient  who gets it, and sender who sends it: addresses that a header field can hold
+    entries    what is listed, the newest first; `count` is how many there are
+    link       makes the address of the page of an entry
+    console    the address of the console
+    days       how long the links work
+    name       of the digest: the same one twice has the same
+    now        seconds since the epoch
+    """
+
+    recipient: str
+    sender: str
+    entries: Sequence[Entry]
+    count: int
+    link: Callable[[Entry], str]
+    console: str
+    days: int
+    name: str
+    now: float
+
+
+def harmless(text: str, limit: int) -> str:
+    """A text of mail on one line, without control, format and direction characters, and without anything that looks like a
+    link."""
+    shown = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text[: 4 * limit])
+    shown = _SPACES.sub(" ", unicodedata.normalize("NFC", shown)).strip()
+    for pattern, instead in _LINKS:
+        shown = pattern.sub(instead, shown)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def sender_of(entry: Entry) -> str:
+    """Who sent it: an address as it is, anything odd as text."""
+    if _PLAIN_ADDRESS.fullmatch(entry.mail_from) and len(entry.mail_from) <= MAX_SENDER:
+        return entry.mail_from
+    return harmless(entry.mail_from, MAX_SENDER)
+
+
+@functools.lru_cache(maxsize=32)
+def _templates(html: bool, texts: gettext.NullTranslations) -> jinja2.Environment:
+    """The templates of a language."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=html,  # the other one is no HTML
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["ext.i18n.trimmed"] = True
+    made.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]
+    made.filters["time"] = local_time
+    return made
+
+
+def compose(facts: Facts, texts: gettext.NullTranslations = ENGLISH) -> bytes:
+    """The whole message, lines ended by CRLF. `texts` is the catalogue of its reader's language."""
+    message = EmailMessage(policy=_POLICY)
+    domain = facts.sender.rpartition("@")[2]
+    message["From"] = facts.sender
+    message["To"] = facts.recipient
+    title = texts.ngettext("%(count)d message is kept from you", "%(count)d messages are kept from you", facts.count)
+    message["Subject"] = title % {"count": facts.count}
+    message["Date"] = formatdate(facts.now)
+    message["Message-ID"] = f"<digest.{facts.name}@{domain}>"
+    message["List-Id"] = f"<quarantine-digest.{domain}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5
+    message["Precedence"] = "bulk"
+    message["X-Auto-Response-Suppress"] = "All"  # Exchange
+    rows = [_row(entry, facts, texts) for entry in facts.entries]
+    values = {"rows": rows, "more": facts.count - len(rows), "console": facts.console, "days": facts.days}
+    message.set_content(_rendered("digest.txt", values, texts), cte="quoted-printable")
+    message.add_alternative(_rendered("digest.html", values, texts), subtype="html", cte="quoted-printable")
+    return message.as_bytes()
+
+
+def _row(entry: Entry, facts: Facts, texts: gettext.NullTranslations) -> dict[str, object]:
+    return {
+        "subject": harmless(entry.subject, MAX_SUBJECT),
+        "sender": sender_of(entry),
+        "received_at": entry.received_at,
+        "why": texts.gettext(why(entry.check)),
+        "link": facts.link(entry),
+    }
+
+
+def _rendered(template: str, values: dict[str, object], texts: gettext.NullTranslations) -> str:
+    return _templates(template.endswith(".html"), texts).get_template(template).render(values)

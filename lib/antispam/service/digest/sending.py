@@ -1,0 +1,159 @@
+"""Sending digests: to whom, when, and with what; through the outbox."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from antispam.chores import Chore, Pieces
+from antispam.learning.digest_settings import DigestSettings, Often
+from antispam.learning.people import Addresses, AddressList
+from antispam.learning.preferences import resolved
+from antispam.learning.settings import DspamSettings
+from antispam.service.digest.letter import Facts, compose
+from antispam.service.digest.links import Links, secret_name
+from antispam.settings import Settings, SettingsError
+from antispam.settings.web import WebSettings
+from antispam.store import Store, accounts, callbacks, digests
+from antispam.store.digests import News
+from antispam.store.outbox import Kind, QueuedMessage
+from antispam.store.preferences import Scope, of_user
+from antispam.store.quarantine import Entry
+from antispam.text import for_log
+
+log = logging.getLogger(__name__)
+
+EVERY = 900.0  # seconds between two looks
+DAY = 86400.0
+SETTLED = 300.0  # seconds after which the transaction of a message is over
+OLDEST = 8 * DAY  # what came before is no news
+_PERIODS = {Often.DAILY: DAY, Often.WEEKLY: 7 * DAY}
+_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE | re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sent:
+    """A digest that is in the outbox: for which user, to which address, of how many messages."""
+
+    user: str
+    address: str
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Means:
+    """What digests are made with.
+
+    sign   puts our DKIM signature on a message, where there is a key
+    clock  seconds since the epoch
+    """
+
+    settings: Settings
+    store: Store
+    sign: Callable[[bytes], bytes]
+    clock: Callable[[], float]
+
+
+def demand_sendable(settings: Settings) -> None:
+    """Raises SettingsError where digests can't be sent as the configuration stands."""
+    if not settings[DigestSettings].send:
+        raise SettingsError("digests are off: [digest] send = yes, and [digest] sender")
+    if not settings[WebSettings].url:
+        raise SettingsError("[digest] send needs [web] url: the links of a digest lead there")
+
+
+def chores(means: Means) -> list[Chore]:
+    """What housekeeping does about digests."""
+    found = [Chore(lambda: digests.purge(means.store, means.clock()) > 0)]
+    try:
+        demand_sendable(means.settings)
+    except SettingsError as error:
+        log.error("no digests are sent: %s", error)
+    else:
+        found.append(Chore(Pieces(lambda: sending(means)), EVERY))
+    return found
+
+
+def latest_slot(now: float, often: Often, hour: int) -> float:
+    """When the last digests were to be sent, by the clock on the wall: today or yesterday at that hour, or on Monday."""
+    local = datetime.fromtimestamp(now).astimezone()
+    slot = local.replace(hour=hour, minute=0, second=0, microsecond=0)
+    if slot > local:
+        slot -= timedelta(days=1)
+    if often is Often.WEEKLY:
+        slot -= timedelta(days=slot.weekday())
+    return slot.timestamp()
+
+
+def sending(means: Means) -> Iterator[Sent]:
+    """Post the digests that are due, one per step. Raises StoreError."""
+    now = means.clock()
+    known = {mailbox for account in accounts.every(means.store) for mailbox in account.mailboxes}
+    options = means.settings[DigestSettings]
+    round_ = _Round(
+        means, now, Addresses(means.settings[DspamSettings]), AddressList(options.to), frozenset(known),
+        Links(callbacks.secret(means.store, secret_name(), now), options.links, lambda: now),
+    )  # fmt: skip
+    for news in digests.users_with_news(means.store, now - OLDEST, now - SETTLED):
+        if (sent := round_.send(news)) is not None:
+            yield sent
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Round:
+    """What holds for all digests of one round. `known` are the mailboxes of accounts."""
+
+    means: Means
+    now: float
+    addresses: Addresses
+    listed: AddressList
+    known: frozenset[str]
+    links: Links
+
+    def send(self, news: News) -> Sent | None:
+        """The digest of one user; None where they get none now. Raises StoreError."""
+        store, site = self.means.store, self.means.settings[DigestSettings]
+        preferences = of_user(store, news.user)
+        options = resolved(site, preferences)
+        if options.often is Often.NEVER or not self._due(news, options):
+            return None
+        chosen = any(one.scope is Scope.USER and one.name == "digest" for one in preferences)
+        address = self._address(news.user, chosen)
+        if not address:
+            return None
+        before = self.now - SETTLED
+        since = max(self.now - OLDEST, self.now - _PERIODS[options.often] if news.until is None else news.until)
+        entries, count = digests.kept(store, news.user, since, before, site.entries)
+        if not count:
+            return None
+        queued = self._queued(news, address, entries, count)
+        return Sent(news.user, address, count) if digests.told(store, news, before, queued, self.now) else None
+
+    def _due(self, news: News, options: DigestSettings) -> bool:
+        """A clock that was ahead keeps nobody from it."""
+        slot = latest_slot(self.now, options.often, options.hour)
+        return news.sent_at is None or not slot <= news.sent_at <= self.now
+
+    def _address(self, user: str, chosen: bool) -> str:
+        """Where mail reaches the user; "" where nothing says that there is such a mailbox."""
+        if user in self.addresses.users:
+            listed = self.addresses.users[user]
+            return next((address for address in listed if _ADDRESS.fullmatch(address)), "")
+        exists = chosen or user in self.known or user in self.listed
+        return user if exists and _ADDRESS.fullmatch(user) else ""
+
+    def _queued(self, news: News, address: str, entries: list[Entry], count: int) -> QueuedMessage:
+        options, web = self.means.settings[DigestSettings], self.means.settings[WebSettings].address
+        name = hashlib.sha256(f"{news.user}\0{news.until!r}\0{self.now!r}".encode("utf-8", "replace")).hexdigest()
+        facts = Facts(
+            recipient=address, sender=options.sender, entries=entries, count=count, console=f"{web}/",
+            link=lambda entry: f"{web}/kept/{self.links.token(entry.ref, entry.user)}",
+            days=max(1, int(options.links // DAY)), name=name[:24], now=self.now,
+        )  # fmt: skip
+        signed = self.means.sign(compose(facts))
+        log.info("digest: %d messages kept from %s to <%s>", count, for_log(news.user), for_log(address))
+        return QueuedMessage(Kind.DIGEST, name[:16], "", (address,), signed, once=f"digest {name[:48]}")

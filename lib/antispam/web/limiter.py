@@ -1,0 +1,31 @@
+"""How often something may be asked: counted in the memory of the one process that serves the console."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+PERIOD = 60.0  # seconds
+_MAX_NAMES = 10_000
+
+
+class Limiter:
+    """At most `most` times within PERIOD for each name; safe from any thread."""
+
+    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[float, int]] = {}
+
+    def admits(self, name: str) -> bool:
+        """Count one more; false where it is too many."""
+        now = self._clock()
+        with self._lock:
+            since, count = self._counts.get(name, (now, 0))
+            if not since <= now < since + PERIOD:
+                since, count = now, 0
+            if len(self._counts) >= _MAX_NAMES and name not in self._counts:
+                self._counts.clear()
+            self._counts[name] = since, count + 1
+            return count < self._most
