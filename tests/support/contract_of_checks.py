@@ -107,7 +107,7 @@ APPLIES: list[Applies] = [
     wiretap,
     words,
 ]
-READY: list[Ready] = [arc, author_domain, callback, dkim, dmarc, reputation, reputation_signed, spf_fail]
+READY: list[Ready] = [arc, author_domain, callback, dkim, dmarc, dnsbl, reputation, reputation_signed, spf_fail]
 PERFORM: list[Performs] = [feedback, own_mail, rates]
 READDRESS: list[Readdresses] = [srs]
 ACT: list[Acts] = [

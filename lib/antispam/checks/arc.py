@@ -36,7 +36,7 @@ _FIELDS = (b"arc-seal", b"arc-message-signature", b"arc-authentication-results")
 MAX_DOMAINS = 3  # of authors that a sealer is asked about; people write one
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether the message has no seals, as most."""
     return not any(message.fields(name) for name in _FIELDS)
 
@@ -45,7 +45,7 @@ def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> ArcFinding | None:
     """None without seals. What our own users pass on is looked at only so that it can be sealed again."""
-    if message is None or ready(message, services):
+    if message is None or ready(connection, message, services):
         return None
     if not message.body.complete:
         return ArcFinding(result=ArcResult.FAIL, reason="message too large to be verified")

@@ -136,7 +136,7 @@ class Settings(CheckSettings):
         return tuple(found)
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Only directories have to be waited for, and they are asked about our own users only."""
     return not services.settings[Settings].places or not from_our_users(message)
 

@@ -45,7 +45,7 @@ HOUR = 3600.0
 log = logging.getLogger(__name__)
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether nobody wants a call."""
     return _wanted(message) is None
 

@@ -84,7 +84,7 @@ class Settings(CheckSettings):
     min_key: int = option(1024, "RSA keys with fewer bits do not pass", check=_enough_bits)
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether every key that will be asked for is in the resolver's cache."""
     if services.settings[Settings].reject is not None:
         return False

@@ -73,7 +73,7 @@ class Settings(CheckSettings):
     )
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether every answer that is needed is in the resolver's cache: with no time left the resolver says only what it
     knows."""
     evaluations = _evaluations(message, services, Deadline.after(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from antispam.checks._shared.dnsbl.asking import Listed, ask, wanted
+from antispam.checks._shared.dnsbl.asking import Asking, Listed, wanted
 from antispam.checks._shared.dnsbl.settings import About, DnsblSettings
 from antispam.checks._shared.dnsbl.subjects import subjects_of
 from antispam.journey.services import Services
@@ -20,6 +20,7 @@ from antispam.mail.verdicts import Action, Verdict
 from antispam.protocols.dnsbl import Code, read_answer
 
 NAME = "dnsbl"
+_MEMO = "dnsbl questions"
 LOOKS_UP = True
 Settings = DnsblSettings
 
@@ -56,6 +57,14 @@ def applies(settings: DnsblSettings) -> bool:
     return bool(settings.lists)
 
 
+def ready(connection: Connection, message: Message, services: Services) -> bool:
+    """Whether nothing is asked, or every answer is in the resolver's cache."""
+    if from_our_users(message):
+        return True
+    asking = message.memo[_MEMO] = _asking(connection, message, services)
+    return asking.ready(services)
+
+
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
@@ -63,11 +72,16 @@ def collect(
     assert message is not None
     if from_our_users(message):
         return None
-    lists = services.settings[DnsblSettings].lists
-    found = ask(lists, subjects_of(connection, message, wanted(services, lists)), services)
+    asking: Asking = message.memo.pop(_MEMO, None) or _asking(connection, message, services)
+    found = asking.answers(services)
     if not (found.listed or found.blocked or found.silent):
         return None
     return Finding(listed=found.listed, blocked=found.blocked, silent=found.silent)
+
+
+def _asking(connection: Connection, message: Message, services: Services) -> Asking:
+    lists = services.settings[DnsblSettings].lists
+    return Asking(lists, subjects_of(connection, message, wanted(services, lists)), services)
 
 
 def declares(settings: DnsblSettings) -> tuple[Test, ...]:

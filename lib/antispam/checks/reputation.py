@@ -36,7 +36,7 @@ tidy = upkeep
 TIDY_EVERY = 15.0  # of a busy domain, much would wait in the log otherwise
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether nobody else has to be asked."""
     return not asks_others(services.settings[Settings])
 

@@ -30,7 +30,7 @@ LOOKS_UP = True
 concluded = votes.remember
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether nobody else has to be asked."""
     return not asks_others(services.settings[Settings])
 

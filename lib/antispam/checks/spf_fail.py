@@ -36,7 +36,7 @@ Finding = SpfFailFinding
 LOOKS_UP = True
 
 
-def ready(message: Message, services: Services) -> bool:
+def ready(connection: Connection, message: Message, services: Services) -> bool:
     """Whether nothing waits, or what decides is known: with no time left the resolver says only what it knows."""
     return not _waits(message, services) or not _found(message, services, Deadline.after(0)).error
 

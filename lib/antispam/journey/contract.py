@@ -58,7 +58,7 @@ class Applies(Check, Protocol):
 class Ready(Check, Protocol):
     """A check with LOOKS_UP that does not always have to wait."""
 
-    def ready(self, message: Message, services: Services) -> bool:
+    def ready(self, connection: Connection, message: Message, services: Services) -> bool:
         """True where collect() will not have to wait for the network this time."""
 
 

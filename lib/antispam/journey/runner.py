@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from antispam.journey.plan import Plan
 from antispam.journey.services import Services
 from antispam.journey.table import Accepted, Journey, NotDone, Row, Scope, Stage
+from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision, accepted_by, passed_by
 from antispam.mail.draft import Draft
 from antispam.mail.findings import Finding, Findings
@@ -327,8 +328,8 @@ def _may_wait(question: _Question, services: Services) -> bool:
     check, message = question.row.check, question.subject.message
     if not getattr(check, "LOOKS_UP", False):
         return False
-    ready: Callable[[Message, Services], bool] | None = getattr(check, "ready", None)
-    return ready is None or message is None or not ready(message, services)
+    ready: Callable[[Connection, Message, Services], bool] | None = getattr(check, "ready", None)
+    return ready is None or message is None or not ready(question.subject.connection, message, services)
 
 
 class _Question(NamedTuple):

@@ -207,7 +207,7 @@ class Resolver:
 
     def lookup_all(self, questions: Iterable[Question], deadline: Deadline) -> dict[Question, Answer]:
         """What the DNS says to these questions, which take as long as the slowest of them alone. What can't be known now or
-        before `deadline` is left out."""
+        before `deadline` is left out: after it, all that is not remembered."""
         found: dict[Question, _Outcome] = {}
         asked: dict[_Key, list[Question]] = {}
         with self._lock:
@@ -291,7 +291,7 @@ class Resolver:
                     found[key] = outcome
                 elif key in self._flights:
                     others[key] = self._flights[key]
-                else:
+                elif not deadline.expired:  # others would wait for an outcome that never comes
                     own[key] = self._flights[key] = _Flight()
         try:
             for key, outcome in self._ask_all(list(own), deadline).items():

@@ -173,8 +173,8 @@ def test_a_whitelisted_sender_is_not_called_where_he_is_proved(world):
 
 
 def test_waiting_is_announced_only_where_somebody_wants_a_call():
-    assert ready(message(), None)
-    assert not ready(message(CBV), None)
+    assert ready(Connection("c"), message(), None)
+    assert not ready(Connection("c"), message(CBV), None)
 
 
 def test_dsn_is_more_than_cbv(world):

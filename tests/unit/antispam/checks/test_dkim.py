@@ -281,10 +281,10 @@ def test_a_message_whose_keys_are_known_has_nothing_to_wait_for(change: tuple[by
         clock=lambda: float(NOW),
         deadline=Deadline.after(20),
     )
-    assert not dkim_check.ready(message, services)
+    assert not dkim_check.ready(Connection("c"), message, services)
     resolver.lookup("s._domainkey.example.com", "TXT", Deadline.after(20))
-    assert dkim_check.ready(message, services)
-    assert dkim_check.ready(message_of(HEADERS), services)
+    assert dkim_check.ready(Connection("c"), message, services)
+    assert dkim_check.ready(Connection("c"), message_of(HEADERS), services)
 
 
 def test_a_signature_in_which_no_key_can_be_made_out_may_have_to_wait() -> None:
@@ -297,7 +297,7 @@ def test_a_signature_in_which_no_key_can_be_made_out_may_have_to_wait() -> None:
         clock=lambda: float(NOW),
         deadline=Deadline.after(20),
     )
-    assert not dkim_check.ready(message, services)
+    assert not dkim_check.ready(Connection("c"), message, services)
 
 
 @pytest.mark.parametrize(

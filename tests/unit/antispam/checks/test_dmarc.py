@@ -8,6 +8,7 @@ import pytest
 
 from antispam.checks import dmarc
 from antispam.deadline import Deadline
+from antispam.mail.connection import Connection
 from antispam.mail.evidence import (
     ArcFinding,
     AuthFinding,
@@ -249,13 +250,13 @@ class Cached(ScriptedResolver):
 @pytest.mark.parametrize(("resolver", "expected"), [(ScriptedResolver, False), (Cached, True)])
 def test_the_runner_is_told_whether_the_network_is_needed(resolver: Any, expected: bool) -> None:
     it = checking.message("From: a@bank.example", found=[NO_SPF, UNSIGNED])
-    assert dmarc.ready(it, checking.services(dmarc, resolver=resolver(ZONES))) is expected
+    assert dmarc.ready(Connection("c"), it, checking.services(dmarc, resolver=resolver(ZONES))) is expected
 
 
 def test_what_was_found_out_on_the_way_is_not_asked_again() -> None:
     it, resolver = checking.message("From: a@bank.example", found=[NO_SPF, UNSIGNED]), Cached(ZONES)
     given = checking.services(dmarc, resolver=resolver)
-    assert dmarc.ready(it, given)
+    assert dmarc.ready(Connection("c"), it, given)
     asked = list(resolver.asked)
     finding = dmarc.collect(None, it, None, given)  # type: ignore[arg-type]
     assert finding == dmarc.collect(

@@ -274,6 +274,39 @@ def test_a_silent_list_costs_no_points_and_after_a_while_no_time(caplog):
     assert finding.silent == ("test",)
 
 
+class Cached(ScriptedResolver):
+    """A resolver that has every answer already: it answers without time as well."""
+
+    def lookup(self, name, rdtype, deadline):
+        return super().lookup(name, rdtype, Deadline.after(5))
+
+
+@pytest.mark.parametrize(("resolver", "expected"), [(ScriptedResolver, False), (Cached, True)])
+def test_the_runner_is_told_whether_a_list_must_be_waited_for(resolver, expected):
+    assert dnsbl.ready(Connection("c", ip=CLIENT), stranger(), services(LIST, resolver(LISTED))) is expected
+
+
+def test_what_is_known_is_not_asked_again():
+    it, resolver = stranger(), Cached(LISTED)
+    given = services(LIST, resolver)
+    assert dnsbl.ready(Connection("c", ip=CLIENT), it, given)
+    asked_for = list(resolver.asked)
+    assert dnsbl.collect(Connection("c", ip=CLIENT), it, None, given).listed
+    assert resolver.asked == asked_for
+
+
+def test_what_was_not_known_is_asked_with_the_time_of_the_message():
+    it, given = stranger(), services(LIST, ScriptedResolver(LISTED))
+    assert not dnsbl.ready(Connection("c", ip=CLIENT), it, given)
+    assert dnsbl.collect(Connection("c", ip=CLIENT), it, None, given).listed
+
+
+def test_mail_of_our_own_users_waits_for_no_list():
+    resolver = ScriptedResolver(LISTED)
+    assert dnsbl.ready(Connection("c", ip=CLIENT), stranger(client=ClientClass.INTERNAL), services(LIST, resolver))
+    assert resolver.asked == []
+
+
 def test_the_deadline_of_the_message_is_kept():
     given = services(LIST, ScriptedResolver(LISTED), deadline=Deadline.after(0))
     assert dnsbl.collect(Connection("c", ip=CLIENT), stranger(), None, given).listed == ()

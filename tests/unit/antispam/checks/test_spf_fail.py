@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from antispam.checks import spf_fail
+from antispam.mail.connection import Connection
 from antispam.mail.evidence import ArcFinding, DkimFinding, SpfFailFinding, SpfFinding
 from antispam.mail.message import Body, Message
 from antispam.mail.verdicts import Action, Verdict
@@ -149,6 +150,6 @@ def test_there_is_nothing_to_decide_where_no_refusal_waits(spf: SpfFinding, conf
 
 def test_the_runner_is_told_whether_the_network_is_needed() -> None:
     given = checking.services(spf_fail, resolver=ScriptedResolver(ZONES))
-    assert spf_fail.ready(letter(spf=spf_of(result="pass")), given)
-    assert spf_fail.ready(letter(signed("bank.example")), given)
-    assert not spf_fail.ready(letter(signed("mail.bank.example")), given)
+    assert spf_fail.ready(Connection("c"), letter(spf=spf_of(result="pass")), given)
+    assert spf_fail.ready(Connection("c"), letter(signed("bank.example")), given)
+    assert not spf_fail.ready(Connection("c"), letter(signed("mail.bank.example")), given)

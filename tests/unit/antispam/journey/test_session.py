@@ -553,7 +553,7 @@ def test_a_check_that_will_not_have_to_wait_keeps_its_thread():
         make_check(name, collect=lambda: threads.append(threading.current_thread())) for name in ("waiting", "ready")
     )
     waiting.LOOKS_UP = ready.LOOKS_UP = True
-    ready.ready = staticmethod(lambda message, services: True)
+    ready.ready = staticmethod(lambda connection, message, services: True)
     s = session(at_end(waiting), at_end(ready))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         s._runner._pool = pool

@@ -93,6 +93,15 @@ def test_nothing_is_asked_after_the_deadline() -> None:
     assert names == []
 
 
+def test_who_has_no_time_keeps_nobody_from_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question under way is one that others wait for: without time there must be none."""
+    resolver, _ = asked(address)
+    flights: list[str] = []
+    monkeypatch.setattr(resolver, "_ask_all", lambda keys, deadline: flights.extend(name for name, _ in keys) or {})
+    assert resolver.lookup_all(MANY, Deadline.after(0)) == {}
+    assert flights == []
+
+
 def test_what_another_thread_asks_is_awaited_and_not_asked_twice() -> None:
     under_way, go_on = threading.Event(), threading.Event()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from antispam.checks._shared.dnsbl.settings import DnsblSettings, DnsList
 from antispam.checks._shared.dnsbl.subjects import Subject, Wanted
 from antispam.checks._shared.dnsbl.zone import About
+from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.memory import Memory
 from antispam.net.addresses import IPAddress, client_list, host_list
@@ -112,13 +113,43 @@ def ask_ahead(lists: Sequence[DnsList], subjects: Iterable[Subject], services: S
         ahead(list(asked), services.deadline.at_least(settings.timeout))
 
 
+class Asking:
+    """The questions about one message. Where ready() finds all answers, answers() does not ask again."""
+
+    def __init__(self, lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> None:
+        self._lists = lists
+        self._asked = questions(_awake(lists, services), subjects, services.settings[DnsblSettings].max_queries)
+        self._known: dict[Question, Answer] = {}
+
+    def ready(self, services: Services) -> bool:
+        """Whether every answer is in the resolver's cache: with no time left it says only what it knows."""
+        if self._asked:
+            self._known = lookup_all(services.resolver, list(self._asked), Deadline.after(0))
+        return len(self._known) == len(self._asked)
+
+    def answers(self, services: Services) -> Answers:
+        """What the lists say, as far as they do in time."""
+        asked = self._asked
+        if not asked:
+            return Answers()
+        found = self._known
+        if len(found) < len(asked):
+            deadline = services.deadline.at_most(services.settings[DnsblSettings].timeout)
+            found = lookup_all(services.resolver, list(asked), deadline)
+        return _said(self._lists, asked, found, services)
+
+
 def ask(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> Answers:
     """What the lists say, as far as they do in time."""
-    settings = services.settings[DnsblSettings]
-    asked = questions(_awake(lists, services), subjects, settings.max_queries)
-    if not asked:
-        return Answers()
-    found = lookup_all(services.resolver, list(asked), services.deadline.at_most(settings.timeout))
+    return Asking(lists, subjects, services).answers(services)
+
+
+def _said(
+    lists: Sequence[DnsList],
+    asked: Mapping[Question, list[tuple[DnsList, Subject]]],
+    found: Mapping[Question, Answer],
+    services: Services,
+) -> Answers:
     listed: list[Listed] = []
     blocked: dict[str, None] = {}
     spoke: dict[str, bool] = {}
@@ -135,7 +166,7 @@ def ask(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Service
     silent = tuple(name for name, answered in spoke.items() if not answered)
     _note(lists, silent, tuple(spoke), services.resolver)
     for name in blocked:
-        _warn(settings.by_name[name], services)
+        _warn(services.settings[DnsblSettings].by_name[name], services)
     return Answers(tuple(listed), tuple(blocked), silent)
 
 

@@ -14,6 +14,7 @@ from antispam.checks import reputation, reputation_signed
 from antispam.checks._shared.reputation import asking
 from antispam.checks._shared.reputation.settings import GossipSettings
 from antispam.deadline import Deadline
+from antispam.mail.connection import Connection
 from antispam.mail.evidence import ReputationFinding
 from antispam.mail.message import Body, Message
 from antispam.store import Store
@@ -112,7 +113,7 @@ def test_nobody_is_asked_once_the_time_is_up(store):
 )  # fmt: skip
 @pytest.mark.parametrize("check", [reputation, reputation_signed])
 def test_only_who_asks_others_has_to_wait(check, config, ready, store):
-    assert check.ready(Message("m", "", NOW, Body(1)), services(store, config)) is ready
+    assert check.ready(Connection("c"), Message("m", "", NOW, Body(1)), services(store, config)) is ready
 
 
 def test_the_server_is_told_once_and_again_where_a_report_corrects_it(store):
