@@ -285,6 +285,11 @@ main = make_group(
             "Replace the contents of the store with the backup in FILE.",
         ),
         Command(
+            "health",
+            "health:health_command",
+            "Say in one line whether all is well, with the exit codes of monitoring plugins.",
+        ),
+        Command(
             "export",
             "personal:export_command",
             "Write all that is stored about ADDRESS, as lines of JSON.",

@@ -135,7 +135,7 @@ def _check(program: Program) -> click.Command:
         if file is not None and domain and selector:
             signers = [Signer(domain, selector, _key_in(file))]
         else:
-            signers = [one for one in _signers(settings) if domain in (None, one.domain)]
+            signers = [one for one in signers_of(settings) if domain in (None, one.domain)]
             signers = [one for one in signers if selector in (None, one.selector)]
         if not signers:
             raise click.ClickException(
@@ -294,13 +294,13 @@ def _key_in(file: Path) -> PrivateKey:
 
 
 def _configured(program: Program, config: Path | None, domain: str, selector: str) -> PrivateKey:
-    for signer in _signers(load_settings(program, config)):
+    for signer in signers_of(load_settings(program, config)):
         if (signer.domain, signer.selector) == (domain, selector):
             return signer.key
     raise click.ClickException(f"no key {key_name(selector, domain)} is configured; name its FILE")
 
 
-def _signers(settings: Settings) -> list[Signer]:
+def signers_of(settings: Settings) -> list[Signer]:
     """Every configured key that can be named without an author: those whose domain or file is %'s are not among them."""
     options = settings[dkim_sign.Settings]
     listed = [

@@ -95,6 +95,11 @@ class SocketSpec:
         return loopback if self.host in ("", "0.0.0.0", "::") else self.host
 
     @property
+    def dialled(self) -> tuple[str, int]:
+        """Host and port for a client on this machine."""
+        return self._dialled, self.port
+
+    @property
     def sendmail(self) -> str:
         """What follows `S=` in sendmail's INPUT_MAIL_FILTER."""
         return f"local:{self.path}" if self.family == socket.AF_UNIX else str(replace(self, host=self._dialled))

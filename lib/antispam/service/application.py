@@ -136,7 +136,7 @@ def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Stor
     """
     try:
         leave_to_its_owner(url_from(settings))
-        if existing and (absent := _absent_file(settings)) is not None:
+        if existing and (absent := absent_file(settings)) is not None:
             raise click.ClickException(
                 f"there is no database at {absent}: the filter creates it when it starts. -c FILE selects another configuration"
             )
@@ -148,7 +148,7 @@ def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Stor
         yield store
 
 
-def _absent_file(settings: Settings) -> Path | None:
+def absent_file(settings: Settings) -> Path | None:
     """SQLite's file, where it does not exist."""
     url = sa.engine.make_url(url_from(settings))
     if url.get_backend_name() != "sqlite" or not url.database:

@@ -66,6 +66,11 @@ def revisions() -> set[str]:
     return {script.revision for script in alembic.script.ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
+def newest() -> str:
+    """The revision of the schema of this version."""
+    return str(alembic.script.ScriptDirectory.from_config(_config()).get_current_head())
+
+
 def _config() -> alembic.config.Config:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
