@@ -3,6 +3,7 @@ tell anything. No text is here."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -146,6 +147,30 @@ def take_back(
             connection.execute(sa.delete(fingerprint).where(fingerprint.c.report_id.in_(found)))
             connection.execute(sa.delete(table).where(table.c.id.in_(found)))
     return len(found)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """How much is known of reported spam: reports, those of administrators among them (`trusted`), the messages that they are
+    about, the people who made them, and marks."""
+
+    reports: int
+    trusted: int
+    messages: int
+    reporters: int
+    marks: int
+
+
+def known(store: Store, now: float) -> Known:
+    """What counts at that time. Raises StoreError."""
+    table = fingerprint_report
+    trusted = sa.func.coalesce(sa.func.sum(sa.case((table.c.trusted, 1), else_=0)), 0)
+    distinct = (sa.func.count(table.c[name].distinct()) for name in ("message", "reporter"))
+    reports = sa.select(sa.func.count(), trusted, *distinct).where(table.c.expires_at > now)
+    marks = sa.select(sa.func.count()).where(fingerprint.c.expires_at > now)
+    with store.read() as connection:
+        made, by_administrators, messages, reporters = connection.execute(reports).one()
+        return Known(made, int(by_administrators), messages, reporters, connection.scalar(marks) or 0)
 
 
 def witness(

@@ -275,6 +275,45 @@ def everything(store: Store) -> Iterator[tuple[Triplet, Record]]:
         last = rows[-1].triplet
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listed:
+    """A triplet with what is known about it; `key` names it in let_pass() and in `after` of newest()."""
+
+    key: str
+    triplet: Triplet
+    record: Record
+
+
+def newest(store: Store, limit: int, *, passed: bool, after: tuple[float, str] | None = None) -> list[Listed]:
+    """Triplets that passed, or that are waiting, those that were seen last first. A page begins after the one whose `last_seen`
+    and `key` are given. Raises StoreError."""
+    table = greylist
+    state = table.c.passed_at.is_not(None) if passed else table.c.passed_at.is_(None)
+    query = sa.select(table).where(state, table.c.recipient != "")
+    if after is not None:
+        seen, key = after
+        later = sa.and_(table.c.last_seen == seen, table.c.triplet > key)
+        query = query.where(table.c.last_seen <= seen, sa.or_(table.c.last_seen < seen, later))
+    with store.read() as connection:
+        rows = connection.execute(query.order_by(table.c.last_seen.desc(), table.c.triplet).limit(limit)).all()
+    return [
+        Listed(
+            row.triplet,
+            Triplet(row.client, row.mail_from, row.recipient),
+            Record(row.first_seen, row.last_seen, row.passed_at, row.attempts),
+        )
+        for row in rows
+    ]
+
+
+def let_pass(store: Store, key: str, now: float) -> bool:
+    """Let a waiting triplet pass at its next attempt, however soon that comes; false where it does not wait. Raises
+    StoreError."""
+    waiting = sa.and_(greylist.c.triplet == key, greylist.c.passed_at.is_(None), greylist.c.recipient != "")
+    with store.write() as connection:
+        return connection.execute(sa.update(greylist).where(waiting).values(passed_at=now, last_seen=now)).rowcount == 1
+
+
 def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> int:
     """Forget a slice of the triplets that no longer count; call again while it returns any. Raises StoreError.
 

@@ -20,6 +20,7 @@ from antispam.text import from_wire
 
 OFFENCES_KEPT = 30 * 86400.0  # seconds for which the next ban is longer because of the last one, once that is over
 ADMINISTRATOR = "command"  # the author of entries that a person added
+_PERSON = f"{ADMINISTRATOR} ("
 REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry of a kind at all
 
 
@@ -42,7 +43,7 @@ class Entry:
 
     name        in the form in which it is compared
     reason      why it is there, for people
-    added_by    who put it there: a check, a user, a command
+    added_by    who put it there: a check, a user, ADMINISTRATOR, or administrator()
     seen_at     when it was last added again
     expires_at  when it stops to count; None is never
     offences    how often it was added
@@ -56,6 +57,11 @@ class Entry:
     seen_at: float
     expires_at: float | None
     offences: int
+
+
+def administrator(name: str) -> str:
+    """The author of entries that this administrator added: the same as ADMINISTRATOR, with a name."""
+    return f"{_PERSON}{from_wire(name, 80)})"
 
 
 def normalized(kind: Kind, name: str) -> str:
@@ -185,8 +191,9 @@ def _added(store: Store, values: dict[str, Any], longest: int = 1) -> Any:
         until = sa.cast(now + (expires_at - now) * times, sa.Double)
     stays: sa.ColumnElement[bool] = for_ever
     longer: sa.ColumnElement[bool] = sa.false()
-    if values["added_by"] != ADMINISTRATOR:
-        written = sa.and_(table.c.added_by == ADMINISTRATOR, table.c.expires_at > now)
+    if values["added_by"] != ADMINISTRATOR and not values["added_by"].startswith(_PERSON):
+        by_person = sa.or_(table.c.added_by == ADMINISTRATOR, table.c.added_by.startswith(_PERSON, autoescape=True))
+        written = sa.and_(by_person, table.c.expires_at > now)
         stays, longer = sa.or_(for_ever, written), sa.and_(written, table.c.expires_at > until)
     # MariaDB assigns from left to right: what is compared comes after what compares it.
     update = {
@@ -299,6 +306,16 @@ def everything(store: Store, kinds: Sequence[Kind] = tuple(Kind), now: float | N
         query = query.where(_in_force(now))
     with store.read() as connection:
         return [_entry(row) for row in connection.execute(query.order_by(sender_list.c.kind, sender_list.c.name))]
+
+
+def page(store: Store, kind: Kind, now: float, limit: int, after: str = "") -> list[Entry]:
+    """Entries of a kind that are in force, in the order of their names, at most `limit`, from the first name after `after` on.
+    Raises StoreError."""
+    query = sa.select(sender_list).where(sender_list.c.kind == kind.value, _in_force(now))
+    if after:
+        query = query.where(sender_list.c.entry > _key(kind, after))
+    with store.read() as connection:
+        return [_entry(row) for row in connection.execute(query.order_by(sender_list.c.entry).limit(limit))]
 
 
 def remove(store: Store, kind: Kind, name: str, deadline: Deadline | None = None) -> bool:

@@ -23,9 +23,14 @@ from antispam.web import (
     answers,
     digest_pages,
     explain_pages,
+    greylist_pages,
+    lists_pages,
     login_pages,
+    outbox_pages,
     overview_pages,
     quarantine_pages,
+    rates_pages,
+    senders_pages,
     stream_pages,
 )
 from antispam.web.console import Console
@@ -90,6 +95,16 @@ def _administration() -> list[Route]:
     return [
         Route("/overview", overview_pages.overview_page, name="overview"),
         Route("/stream", stream_pages.stream_page, name="stream"),
+        Route("/lists", lists_pages.lists_page, methods=["GET"], name="lists"),
+        Route("/lists", lists_pages.change_lists, methods=["POST"]),
+        Route("/greylist", greylist_pages.greylist_page, methods=["GET"], name="greylist"),
+        Route("/greylist", greylist_pages.let_pass, methods=["POST"]),
+        Route("/reputation", senders_pages.reputation_page, methods=["GET"], name="reputation"),
+        Route("/reputation", senders_pages.reset_reputation, methods=["POST"]),
+        Route("/outbox", outbox_pages.outbox_page, methods=["GET"], name="outbox"),
+        Route("/outbox", outbox_pages.change_outbox, methods=["POST"]),
+        Route("/rates", rates_pages.rates_page, methods=["GET"], name="rates"),
+        Route("/rates", rates_pages.release_login, methods=["POST"]),
     ]
 
 

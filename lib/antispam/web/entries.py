@@ -76,7 +76,7 @@ def _allow(console: Console, account: Account, entry: Entry) -> bool:
         return False
     lists.add(
         console.store, lists.Kind.WHITELIST, str(parse_mailbox(entry.mail_from)), now=console.clock(),
-        by=lists.ADMINISTRATOR, reason=f"allowed by {account.name} in the console",
+        by=lists.administrator(account.name), reason="allowed in the console",
     )  # fmt: skip
     return _release(console, account, entry)
 

@@ -139,3 +139,10 @@ def test_what_has_expired_is_forgotten_in_slices(store):
     assert slices >= 4
     assert count(store, fingerprint) == len(MARKS.all)
     assert (count(store, fingerprint_report), count(store, fingerprint_common)) == (1, 1)
+
+
+def test_what_is_known_is_counted_without_what_has_expired(store):
+    report(store, message=1, reporter=1)
+    report(store, message=1, reporter=2, trusted=True)
+    assert fingerprints.known(store, NOW + 1) == fingerprints.Known(2, 1, 1, 2, 2 * len(MARKS.all))
+    assert fingerprints.known(store, NOW + 31 * DAY) == fingerprints.Known(0, 0, 0, 0, 0)

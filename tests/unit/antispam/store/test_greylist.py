@@ -23,6 +23,8 @@ from antispam.store.greylist import (
     counts,
     everything,
     is_known,
+    let_pass,
+    newest,
     purge,
     vouch,
 )
@@ -197,3 +199,30 @@ def test_a_lock_that_somebody_holds_costs_a_known_client_nothing(store, database
         assert is_known(other, NETWORK, T0 + 20 * DAY, KNOWING)
         came_back(other, NETWORK, T0 + 20 * DAY, KNOWING)
     other.close()
+
+
+# What an administrator sees and does
+
+
+def test_the_newest_come_first_page_by_page_and_clients_are_not_among_them(store):
+    for name in ("ann", "bob", "eve"):
+        attempt(store, Triplet("192.0.2.0/24", f"{name}@example.org", "b@example.com"), T0, LIMITS)
+    came_back(store, "192.0.2.0/24", T0, LIMITS)
+    first = newest(store, 2, passed=False)
+    second = newest(store, 2, passed=False, after=(first[-1].record.last_seen, first[-1].key))
+    found = [one.triplet.mail_from for one in (*first, *second)]
+    assert sorted(found) == ["ann@example.org", "bob@example.org", "eve@example.org"]
+    assert newest(store, 2, passed=True) == []
+
+
+def test_who_is_let_pass_passes_at_once_and_is_remembered(store):
+    attempt(store, TRIPLET, T0, LIMITS)
+    assert let_pass(store, TRIPLET.key, T0 + 1) is True
+    assert let_pass(store, TRIPLET.key, T0 + 2) is False
+    assert attempt(store, TRIPLET, T0 + 2, LIMITS).state is State.KNOWN
+    assert [one.triplet for one in newest(store, 9, passed=True)] == [TRIPLET]
+
+
+def test_a_client_that_is_known_is_no_triplet_that_could_be_let_pass(store):
+    assert let_pass(store, TRIPLET.key, T0) is False
+    assert newest(store, 9, passed=True) == []

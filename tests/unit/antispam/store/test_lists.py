@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.store import Store
+from antispam.store import Store, lists
 from antispam.store.lists import (
     ADMINISTRATOR,
     OFFENCES_KEPT,
@@ -291,3 +291,20 @@ def test_a_name_is_normalized_once_for_all_or_refused(kind, name):
     except BadName:
         return
     assert normalized(kind, once) == once
+
+
+def test_a_page_of_a_list_begins_after_a_name_and_has_what_is_in_force(store):
+    for name in ("a@example.org", "b@example.org", "c@example.org"):
+        lists.add(store, Kind.BLACKLIST, name, reason="x", by="x", now=NOW)
+    lists.add(store, Kind.BLACKLIST, "d@example.org", reason="x", by="x", now=NOW - 9, expires_at=NOW - 1)
+    lists.add(store, Kind.WHITELIST, "w@example.org", reason="x", by="x", now=NOW)
+    pages = [lists.page(store, Kind.BLACKLIST, NOW, 2, after) for after in ("", "b@example.org")]
+    assert [[one.name for one in page] for page in pages] == [["a@example.org", "b@example.org"], ["c@example.org"]]
+
+
+def test_an_administrators_entry_stays_whatever_a_check_adds(store):
+    by = lists.administrator("ann")
+    lists.add(store, Kind.BLACKLIST, "eve@example.org", reason="rude", by=by, now=NOW, expires_at=NOW + 100)
+    lists.add(store, Kind.BLACKLIST, "eve@example.org", reason="spam", by="rules", now=NOW, expires_at=NOW + 5)
+    (entry,) = lists.everything(store)
+    assert (entry.added_by, entry.reason, entry.expires_at) == ("command (ann)", "rude", NOW + 100)

@@ -1,0 +1,38 @@
+"""How much is sent: logins that were stopped, who sends most, and letting a login send again."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from antispam.checks._shared.rates import Of, RatesSettings, counted_as, login_key, period_in_words
+from antispam.store import windows
+from antispam.web.answers import console_of, shown, text_of
+from antispam.web.roles import acted, administrators_form, back_to, helpdesk
+
+_BUSIEST = 10
+
+
+def rates_page(request: Request) -> Response:
+    helpdesk(request)
+    console = console_of(request)
+    period = console.settings[RatesSettings].period
+    busiest = [
+        (of, name, used)
+        for of in Of
+        for name, used in windows.busiest(console.store, counted_as(of, ""), console.clock(), period, _BUSIEST)
+    ]
+    return shown(
+        request, "rates.html", stopped=windows.all_stopped(console.store), busiest=busiest,
+        period=period_in_words(period), done=request.query_params.get("done", ""),
+    )  # fmt: skip
+
+
+async def release_login(request: Request) -> Response:
+    session, form = await administrators_form(request)
+    login = login_key(text_of(form, "login"))
+    done = await run_in_threadpool(windows.release, console_of(request).store, login, counted_as(Of.LOGIN, login))
+    if done:
+        acted(session, f"let the login {login} send again")
+    return back_to(request, "rates", "released" if done else "gone")
