@@ -254,6 +254,11 @@ main = make_group(
             "Teach the running filter that a message (FILE, or standard input) is spam or ham, in the name of a user.",
         ),
         Command(
+            "imap",
+            "imap:imap_command",
+            "Teach what users move into their Junk folders, by IMAP, until TERM or Ctrl-C.",
+        ),
+        Command(
             "evaluate",
             "learning:evaluate_command",
             "Measure the filter's accuracy on labelled mail.",

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from imapclient import IMAPClient
@@ -13,15 +18,18 @@ from antispam.store import Store
 from support.dovecot import PASSWORD, Dovecot
 from support.filter_process import FilterProcess
 from support.network import Network
+from support.places import REPOSITORY
 from support.processes import wait_until
 
 pytestmark = pytest.mark.servers
 
 CONFIG = (
     "[learn]\nsocket = {dir}/learn.sock\nsocket_mode = 0666\nteachers = mail\n[greylist]\nmode = off\n"
-    "[dspam]\ndspam_users = ann, bob\nann = ann@example.com\nbob = bob@example.com\n"
+    "[dspam]\ndspam_users = ann, bob, dora, emil\n"
+    "ann = ann@example.com\nbob = bob@example.com\ndora = dora@example.com\nemil = emil@example.com\n"
 )
 MAIL = "From: pills@example.org\r\nSubject: Pills {0}\r\nMessage-ID: <{0}@example.org>\r\n\r\nBuy {0} now!\r\n"
+USERS = [f"{name}@example.com" for name in ("ann", "bob", "carl", "dora", "emil")]
 
 
 class Site:
@@ -56,7 +64,7 @@ def site() -> Iterator[Site]:
     with FilterProcess(Network(), CONFIG) as program:
         learn = program.directory / "learn.sock"
         wait_until(learn.exists, "the filter listens for lessons")
-        with Dovecot(Network(), learn, ["ann@example.com", "bob@example.com", "carl@example.com"]) as dovecot:
+        with Dovecot(Network(), learn, USERS) as dovecot:
             yield Site(program, dovecot)
 
 
@@ -95,3 +103,59 @@ def test_who_has_no_dictionary_teaches_the_screener(site: Site) -> None:
     with site.mailbox("carl@example.com") as client:
         client.append("Junk", MAIL.format("five").encode())
         site.demand("site", spam + 1, ham)
+
+
+def _polling(site: Site, name: str, more: str = "") -> str:
+    """A configuration that polls the folders of a user in which no hook is."""
+    password = site.program.directory / f"password-{name}"
+    password.write_text(f"{PASSWORD}\n")
+    password.chmod(0o600)
+    return (
+        f"{site.program.config.read_text()}\n[imap]\nhost = 127.0.0.1\nport = {site.dovecot.tls_port}\njunk = Unwanted\n"
+        f"not_junk = Wanted\n{more}[imap {name}]\nlogin = {name}@example.com\npassword_file = {password}\n"
+    )
+
+
+def _bms(site: Site, text: str, *words: str) -> subprocess.Popen[str]:
+    config = site.program.directory / "polling.cfg"
+    config.write_text(text)
+    command: list[str | Path] = [sys.executable, REPOSITORY / "bms.py", "-c", config, "imap", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_the_poller_learns_both_folders_goes_on_after_a_broken_connection_and_ends_when_told(site: Site) -> None:
+    with site.mailbox("dora@example.com") as client:
+        client.append("Unwanted", MAIL.format("six").encode())
+    poller = _bms(site, _polling(site, "dora", f"ca_file = {site.dovecot.authority}\n"))
+    try:
+        site.demand("dora", 1, 0)
+        with site.mailbox("dora@example.com") as client:
+            client.append("Wanted", MAIL.format("seven").encode())
+            site.demand("dora", 1, 1)
+            _move(client, "Unwanted", "Wanted")
+            site.demand("dora", 0, 2)
+        site.dovecot.cut()
+        with site.mailbox("dora@example.com") as client:
+            client.append("Unwanted", MAIL.format("eight").encode())
+            client.select_folder("Unwanted", readonly=True)
+            site.demand("dora", 1, 2)
+            assert client.search("SEEN") == [], "to learn a message is not to read it"
+        poller.send_signal(signal.SIGTERM)
+        assert poller.wait(20) == 0
+    finally:
+        poller.kill()
+        poller.communicate()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(site: Site) -> None:
+    poller = _bms(site, _polling(site, "dora"), "--once")
+    said, _ = poller.communicate(timeout=60)
+    assert (poller.returncode, said.count("certificate verify failed")) == (1, 2), said
+
+
+def test_the_filter_polls_beside_its_workers_once_a_reload_says_so(site: Site) -> None:
+    with site.mailbox("emil@example.com") as client:
+        client.append("Unwanted", MAIL.format("nine").encode())
+    site.program.config.write_text(_polling(site, "emil", f"ca_file = {site.dovecot.authority}\n"))
+    os.kill(site.program.pid, signal.SIGHUP)
+    site.demand("emil", 1, 0)

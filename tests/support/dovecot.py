@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import shutil
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from support.network import Network
 from support.places import DOVECOT, REPOSITORY
+from support.processes import family
 from support.servers import Server
 
 EXAMPLES = REPOSITORY / "docs" / "examples" / "dovecot"
@@ -59,7 +62,10 @@ userdb {{
 }}
 namespace inbox {{
   inbox = yes
-  mailbox NotJunk {{
+  mailbox Unwanted {{
+    auto = create
+  }}
+  mailbox Wanted {{
     auto = create
   }}
 }}
@@ -122,6 +128,13 @@ class Dovecot(Server):
 
     def _answers(self) -> bool:
         return self.network.accepts("127.0.0.1", self.port)
+
+    def cut(self) -> None:
+        """Break all connections, as a restart or a bad line does."""
+        assert self._process is not None
+        for pid in family(self._process.pid):
+            if Path(f"/proc/{pid}/comm").read_text().strip() in ("imap", "imap-login"):
+                os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

@@ -21,6 +21,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.shown import shown
 from antispam.mail.verdicts import Action, Verdict
 from antispam.settings.health import HealthSettings
+from antispam.settings.imap import ImapSettings
 from antispam.settings.learn import LearnSettings
 from antispam.settings.metrics import MetricsSettings
 from antispam.settings.web import WebSettings
@@ -35,7 +36,7 @@ NAME = "dspam"
 OTHERWISE = "Train the filter: forward the message to the training address, or use `bms train`."
 Finding = OpinionFinding
 Settings = DspamSettings
-ALSO_READS = (MetricsSettings, WebSettings, LearnSettings, DigestSettings, HealthSettings)
+ALSO_READS = (MetricsSettings, WebSettings, LearnSettings, DigestSettings, HealthSettings, ImapSettings)
 READS_HITS = True
 
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion

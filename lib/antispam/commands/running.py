@@ -16,11 +16,12 @@ from antispam.service import learn_server, logs
 from antispam.service.application import ConfigError, Program, load_settings
 from antispam.service.board import Board
 from antispam.service.effective import shown, warnings_of
-from antispam.service.plan import ProcessPlan
+from antispam.service.plan import ProcessPlan, SideServer
 from antispam.service.privileges import UserError, find_user
 from antispam.service.serving import board_of, process_plan
 from antispam.service.supervisor import Supervisor
 from antispam.settings import Settings, SettingsError
+from antispam.settings.imap import ImapSettings
 from antispam.settings.load import Origin
 from antispam.settings.logs import LogSettings
 from antispam.settings.program import ProgramSettings
@@ -93,18 +94,36 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
 
 
 def _plan(program: Program, settings: Settings, board: Board) -> ProcessPlan:
-    """What the supervisor runs: the workers, and beside them what [learn] and [web] ask for. Raises SettingsError."""
+    """What the supervisor runs: the workers, and beside them what [learn], [imap] and [web] ask for. Raises SettingsError."""
     plan = process_plan(program, settings, board)
-    beside = learn_server.side_servers(program.journey, settings)
-    plan = dataclasses.replace(plan, side_servers=(*plan.side_servers, *beside))
+    beside = (
+        *learn_server.side_servers(program.journey, settings),
+        *_poller(program, settings),
+        *_console(program, settings),
+    )
+    return dataclasses.replace(plan, side_servers=(*plan.side_servers, *beside))
+
+
+def _poller(program: Program, settings: Settings) -> tuple[SideServer, ...]:
+    if ImapSettings not in settings or not (settings[ImapSettings].serve and settings[ImapSettings].accounts):
+        return ()
+    try:
+        from antispam.service.imap_server import side_server
+    except ImportError as error:
+        text = f"[imap]: the poller needs one more package, pip install 'bms-antispam[imap]' ({error})"
+        raise SettingsError(text) from error
+    return (side_server(program.journey, settings),)
+
+
+def _console(program: Program, settings: Settings) -> tuple[SideServer, ...]:
     if WebSettings not in settings or not settings[WebSettings].listen:
-        return plan
+        return ()
     try:
         from antispam.web.server import side_server
     except ImportError as error:
         text = f"[web] listen: the console needs more packages, pip install 'bms-antispam[web]' ({error})"
         raise SettingsError(text) from error
-    return dataclasses.replace(plan, side_servers=(*plan.side_servers, side_server(program.journey, settings)))
+    return (side_server(program.journey, settings),)
 
 
 def first_lines(settings: Settings, name: str, config: Path | None) -> str:

@@ -155,6 +155,17 @@ attempt = sa.Table(
     sa.Column("noted_at", Seconds, nullable=False, index=True),
 )
 
+# How far the folders of people's mailboxes were read ([imap]).
+folder_read = sa.Table(
+    "folder_read",
+    metadata,
+    sa.Column("account", exact_text(255), primary_key=True),
+    sa.Column("folder", exact_text(255), primary_key=True),
+    sa.Column("validity", sa.BigInteger, nullable=False),
+    sa.Column("uid", sa.BigInteger, nullable=False),  # the last that was read
+    sa.Column("read_at", Seconds, nullable=False),
+)
+
 preference = sa.Table(
     "preference",
     metadata,

@@ -1,0 +1,37 @@
+"""How far the folders of mailboxes were read: by UIDVALIDITY and UID (RFC 3501 section 2.3.1.1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from antispam.deadline import Deadline
+from antispam.store.engine import Store
+from antispam.store.schema import folder_read
+
+
+class Position(NamedTuple):
+    """The validity of a folder's UIDs, and the last UID that was read."""
+
+    validity: int
+    uid: int
+
+
+def position(store: Store, account: str, folder: str, deadline: Deadline | None = None) -> Position | None:
+    """How far a folder was read; None where it never was. Raises StoreError."""
+    table = folder_read.c
+    query = sa.select(table.validity, table.uid).where(table.account == account, table.folder == folder)
+    with store.read(deadline) as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else Position(row.validity, row.uid)
+
+
+def advance(
+    store: Store, account: str, folder: str, to: Position, now: float, deadline: Deadline | None = None
+) -> None:
+    """Note that it was read so far. A power cut may undo it: to read a message again does no harm. Raises StoreError."""
+    values = {"account": account, "folder": folder, "validity": to.validity, "uid": to.uid, "read_at": now}
+    update = {"validity": to.validity, "uid": to.uid, "read_at": now}
+    with store.write(deadline, durable=False) as connection:
+        connection.execute(store.upsert(folder_read, values, key=("account", "folder"), update=update))
