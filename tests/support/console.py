@@ -13,9 +13,11 @@ from antispam.journey.history_row import address_rows, row_for
 from antispam.journey.recorder import StoreRecorder
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
+from antispam.mail.evidence import ScoreFinding
 from antispam.mail.message import Body, Message, Recipient, split_message
+from antispam.mail.score import Counted
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import quarantine
+from antispam.mail.verdicts import CONTINUE, quarantine
 from antispam.service.application import settings_classes
 from antispam.settings import load_text
 from antispam.store import Store, accounts, sessions
@@ -27,6 +29,8 @@ from antispam.web import passwords
 from antispam.web.answers import COOKIE
 from antispam.web.app import application
 from antispam.web.console import Console
+from dspam.features import extract
+from dspam.store import pack_keys, put_signature, user_id
 from support.stores import make_store
 
 NOW = 1_700_000_000.0
@@ -99,6 +103,24 @@ class Place:
         assert StoreRecorder(self.store, writer, self.clock).store(message, kept)
         subject_ = Subject(Connection(ref="c", ip="192.0.2.1"), message)
         writer.record(lambda node: row_for(subject_, SPAM.verdict, node), lambda: address_rows(subject_, SPAM.verdict))
+        writer.close()
+
+    def deliver(
+        self, ref: str, *users: str, subject: bytes = b"Hello", kept_from: str = "", score: float = 1.5
+    ) -> None:
+        """A message that was delivered to some users; from one it was kept."""
+        headers, content = split_message(RAW % (subject, b"hello"))
+        message = Message(ref, "eve@example.org", self.clock(), Body(1 << 20), headers=headers)
+        message.body.write(content)
+        for user in users:
+            recipient = Recipient(f"{user}@example.com", decisions=[SPAM] if user == kept_from else [])
+            recipient.findings.add(ScoreFinding(total=score, tests=(Counted("SEEN", score, f"Seen for {user}."),)))
+            message.recipients.append(recipient)
+            keys = pack_keys(extract(message.raw()))
+            put_signature(self.store, user_id(self.store, user), ref, keys, self.clock())
+        writer = HistoryWriter(self.store)
+        subject_ = Subject(Connection(ref="c", ip="192.0.2.1"), message)
+        writer.record(lambda node: row_for(subject_, CONTINUE, node), lambda: address_rows(subject_, CONTINUE))
         writer.close()
 
 

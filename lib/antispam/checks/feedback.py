@@ -133,7 +133,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     spam, ham = teacher.totals(services.deadline)
     if services.settings[Settings].answers:
         least = services.settings[Settings].least
-        facts = _facts(finding, message, result, seen=_seen(spam, ham, least), needed=2 * least)
+        facts = _facts(finding, message, result, seen=feedback.seen(spam, ham, least), needed=2 * least)
         _answer(dataclasses.replace(facts, banned=banned, more=forwarded.more), message, recipient, services)
     return dataclasses.replace(
         finding,
@@ -195,11 +195,6 @@ def _banned(finding: Finding, refs: Sequence[str], services: Services) -> tuple[
     ours, now = our_domains(services.settings), services.clock()
     found = (ban_reported(services.store, settings, ref, finding.user, now, ours) for ref in refs)
     return tuple(dict.fromkeys(from_wire(name, 320) for name in found if name))
-
-
-def _seen(spam: int, ham: int, least: int) -> int:
-    """Of the messages that a dictionary needs, so many of each kind; once it has them, all that it was taught."""
-    return spam + ham if min(spam, ham) >= least else min(spam, least) + min(ham, least)
 
 
 def _answer(facts: answers.Facts, message: Message, recipient: Recipient, services: Services) -> None:

@@ -7,10 +7,13 @@ as it is stored: the code that shows an account must escape it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from antispam.journey.table import Journey
 from antispam.mail.evidence import ScoreFinding
+from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.score import Counted
 from antispam.settings import Mode
 from antispam.store import Store, outbox, quarantine
@@ -95,6 +98,35 @@ def account(store: Store, journey: Journey, found: Transaction, now: float) -> A
         scores=tuple(_scores(found)),
         now=tuple(_now(store, found, now)),
         otherwise=tuple(_otherwise(journey, found, stopping)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What some of the recipients may know of a message.
+
+    recipients  those of them who are meant
+    decided     what kept it from them; None where it was delivered
+    scores      theirs
+    called_spam whether the filter took it for spam
+    """
+
+    recipients: tuple[str, ...]
+    decided: Decision | None
+    scores: tuple[Score, ...]
+    called_spam: bool
+
+
+def part_of(found: Transaction, mine: Callable[[str], bool]) -> Part:
+    """The part of a message of the history that concerns those whose address is `mine`: nothing of the others."""
+    recipients = [one for one in found.recipients if mine(one.address)]
+    narrowed = msgspec.structs.replace(found, recipients=recipients)
+    spam = (one.findings.get(SpamFinding.check) for one in recipients)
+    return Part(
+        recipients=tuple(one.address for one in recipients),
+        decided=next(_stopping(narrowed), None),
+        scores=tuple(_scores(narrowed)),
+        called_spam=any(isinstance(one, dict) and bool(one.get("is_spam")) for one in spam),
     )
 
 

@@ -39,6 +39,11 @@ def too_many(user: str, used: int) -> Verdict:
     return tempfail(_TOO_MANY.format(used=used), f"{user} reported {used} messages", enhanced="4.7.1")
 
 
+def seen(spam: int, ham: int, least: int) -> int:
+    """Of the messages that a dictionary needs, so many of each kind; once it has them, all that it was taught."""
+    return spam + ham if min(spam, ham) >= least else min(spam, least) + min(ham, least)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lesson:
     """What a reported message is called and what it consists of; `ref` is ours where the store knows the message."""

@@ -14,6 +14,7 @@ from antispam.mail.authors import author_is_proved, authors, is_proved
 from antispam.mail.message import Message
 from antispam.net.addresses import normalize_domain, parse_mailbox
 from antispam.store import Store
+from antispam.store.own_history import Whose
 from antispam.store.preferences import Preference, of_user, of_users
 
 _FEW = 10  # users; for so few, one question each costs no more
@@ -85,6 +86,16 @@ class Addresses:
     def mailbox_of(self, address: str) -> str:
         """Under which name mail to this address is kept and listed: its user's, or the address itself in small letters."""
         return self.user_of(address) or address.lower()
+
+    def whose(self, mailbox: str) -> Whose:
+        """Which mail is kept and listed under this name."""
+        own = self.users.get(
+            mailbox, (mailbox,) if "@" in mailbox else ()
+        )  # a name alone must not be taken for a domain
+        exact = {_listed(address) for address in own}
+        others = [address for address in self._by_address if "@" in address and self._by_address[address] != mailbox]
+        within = [address for address in others if exact & set(_forms(address))]
+        return Whose(tuple(own), tuple(within))
 
     def user_of_login(self, login: str) -> str | None:
         """Who authenticated under this name: a user's own name, one of the addresses, or the part before the @ of addresses

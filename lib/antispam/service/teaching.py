@@ -18,11 +18,15 @@ from gossip import HAM, SPAM
 
 def lessons(journey: Journey, settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> Lessons:
     """What teaches single messages over this store."""
-    means = Means(
+    return Lessons(means(journey, settings, store, clock), clock)
+
+
+def means(journey: Journey, settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> Means:
+    """What every way to teach needs."""
+    return Means(
         settings=settings,
         store=store,
         dictionaries=Dictionaries(store),
         tell=lambda ref, is_spam: reported(store, ref, SPAM if is_spam else HAM, clock()),
         protect=protector(journey, settings),
     )
-    return Lessons(means, clock)

@@ -10,8 +10,12 @@ from collections.abc import Callable
 import itsdangerous
 
 from antispam.journey.table import Journey
+from antispam.learning.corrections import Corrections
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.people import Addresses
+from antispam.learning.settings import DspamSettings
 from antispam.service.digest.links import Links, secret_name
+from antispam.service.teaching import means
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, callbacks, digests, login_failures, sessions
@@ -70,6 +74,16 @@ class Console:
     @property
     def options(self) -> WebSettings:
         return self.settings[WebSettings]
+
+    @functools.cached_property
+    def addresses(self) -> Addresses:
+        """Whose mail is whose."""
+        return Addresses(self.settings[DspamSettings])
+
+    @functools.cached_property
+    def corrections(self) -> Corrections:
+        """What users say of messages that the history has."""
+        return Corrections(means(self.journey, self.settings, self.store, self.clock), self.clock)
 
     @functools.cached_property
     def links(self) -> Links:

@@ -3,7 +3,7 @@
 from dspam.store.compactor import compact, compacting, forget_deltas, forget_trainings, purge_tokens, purging
 from dspam.store.database import Database
 from dspam.store.dictionary import UnknownUserError
-from dspam.store.lessons import Lesson, Said, latest, said_since
+from dspam.store.lessons import Lesson, Said, latest, said_since, verdicts
 from dspam.store.records import Counts, Deltas, Keys, Totals, pack_keys, unpack_keys
 from dspam.store.signatures import (
     Signature,
@@ -53,4 +53,5 @@ __all__ = [
     "unpack_keys",
     "user_id",
     "user_names",
+    "verdicts",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from dspam.schema import State, dspam_training, dspam_user
 from dspam.store.database import Database
+from dspam.store.tokens import name_of
 
 _IN_FORCE = sa.and_(dspam_training.c.sign == 1, dspam_training.c.message.is_not(None))
 
@@ -78,3 +80,14 @@ def said_since(database: Database, since: float, limit: int) -> list[Said]:
     with database.read() as connection:
         rows = connection.execute(query.order_by(table.c.trained_at.desc()).limit(limit)).all()
     return [Said(message, bool(is_spam), at) for message, is_spam, at in rows]
+
+
+def verdicts(database: Database, user_id: int, message_ids: Iterable[str]) -> dict[str, bool]:
+    """Which of these messages (some hundreds at most) the user's dictionary was taught, and whether as spam. Raises what the
+    database raises."""
+    table = dspam_training
+    names = {name_of(one): one for one in message_ids}
+    mine = sa.and_(table.c.user_id == user_id, table.c.message.in_(list(names)))
+    with database.read() as connection:
+        rows = connection.execute(sa.select(table.c.message, table.c.is_spam).where(mine)).all() if names else []
+    return {names[message]: bool(is_spam) for message, is_spam in rows}

@@ -1,0 +1,114 @@
+"""What users say in the console of messages that the history has: this was spam, this was not, I take that back.
+
+They are taught as forwarded ones: by what was stored under the signature, once, and the opposite takes it back. They count in
+the figures of wrong decisions like every lesson.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import logging
+from collections.abc import Callable, Iterable
+
+from antispam.deadline import Deadline
+from antispam.learning import feedback
+from antispam.learning.forwards import Form, Forwarded, Report
+from antispam.learning.settings import DspamSettings
+from antispam.learning.teacher import Teacher
+from antispam.text import for_log
+from dspam.store import TokenStore, find_user, verdicts
+
+log = logging.getLogger(__name__)
+
+
+class Corrected(enum.StrEnum):
+    """What became of a correction."""
+
+    TAUGHT = "taught"
+    KNOWN = "known"  # it was said before
+    FORGOTTEN = "forgotten"  # what the message consists of is no longer stored
+    NO_PROFILE = "no profile"  # the user has no dictionary
+    TOO_MANY = "too many"  # within the hour
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How much a user's dictionary has learned: messages of each kind, and how many of each it needs before it counts."""
+
+    spam: int
+    ham: int
+    least: int
+
+    @property
+    def seen(self) -> int:
+        """Of the messages that it needs."""
+        return feedback.seen(self.spam, self.ham, self.least)
+
+    @property
+    def needed(self) -> int:
+        return 2 * self.least
+
+    @property
+    def ready(self) -> bool:
+        return min(self.spam, self.ham) >= self.least
+
+
+class Corrections:
+    """Safe from any thread. Whether a message is the user's, the caller has to know.
+
+    clock  seconds since the epoch
+    """
+
+    def __init__(self, means: feedback.Means, clock: Callable[[], float]) -> None:
+        self._means = means
+        self._clock = clock
+        # Totals and verdicts alone: nobody's tokens need to be in memory for them.
+        self._tokens = TokenStore(means.store, cache=0)
+
+    def has_profile(self, user: str) -> bool:
+        """Whether there is, or may be, a dictionary of this user."""
+        return user in self._means.settings[DspamSettings].users
+
+    def correct(self, user: str, ref: str, is_spam: bool, deadline: Deadline) -> Corrected:
+        """Teach the user's dictionary, and the one that lends to it. Raises StoreError."""
+        means, now = self._means, self._clock()
+        if not self.has_profile(user):
+            return Corrected.NO_PROFILE
+        if feedback.count(means.store, user, 1, now, deadline) >= means.settings[DspamSettings].report_rate:
+            return Corrected.TOO_MANY
+        report = Forwarded((Report(Form.TAG, (ref,)),))
+        result = feedback.teach(report, is_spam, user, means, now, deadline)
+        log.info("[%s] %s says in the console that it is %s", ref, for_log(user, 60), "spam" if is_spam else "ham")
+        if not result.found:
+            return Corrected.FORGOTTEN
+        return Corrected.TAUGHT if result.learned or result.corrected else Corrected.KNOWN
+
+    def take_back(self, user: str, ref: str, was_spam: bool, deadline: Deadline) -> bool:
+        """Undo exactly what a correction taught; false where it taught nothing, or too long ago. Reputation hears what the
+        filter thought. Raises StoreError."""
+        means = self._means
+        if not self.has_profile(user):
+            return False
+        undone = means.dictionaries.make(user).forget(ref, deadline)
+        for name in means.settings[DspamSettings].dspam_screener[:1]:
+            if undone and name != user:
+                means.dictionaries.make(name).forget(ref, deadline)
+        if undone:
+            means.tell(ref, was_spam)
+            log.info("[%s] %s takes back in the console what they said of it", ref, for_log(user, 60))
+        return undone
+
+    def said(self, user: str, refs: Iterable[str]) -> dict[str, bool]:
+        """Of which of the messages the user said what they are, and whether that is spam. Raises StoreError."""
+        number = find_user(self._means.store, user) if self.has_profile(user) else None
+        return {} if number is None else verdicts(self._means.store, number, refs)
+
+    def progress(self, user: str) -> Progress:
+        """How much the user's dictionary has learned. Raises StoreError."""
+        store, least = self._means.store, self._means.settings[DspamSettings].least
+        try:
+            spam, ham = Teacher(store, user, make=False, tokens=self._tokens).totals()
+        except (LookupError, ValueError):
+            spam, ham = 0, 0
+        return Progress(spam, ham, least)

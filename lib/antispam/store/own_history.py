@@ -1,0 +1,154 @@
+"""The history as one recipient may see it: what came for them, and what became of it for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from antispam.net.addresses import Mailbox, parse_mailbox
+from antispam.store.engine import Store
+from antispam.store.history_search import Became, Cursor, Role
+from antispam.store.schema import history, history_address
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Whose:
+    """Which mail is somebody's.
+
+    addresses  theirs; a domain as `@example.com` or `example.com` stands for all in it
+    not_these  addresses within these that are others'
+    """
+
+    addresses: tuple[str, ...]
+    not_these: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Received:
+    """A message that came for them. `sender` is the author, else the envelope sender; `became` is None where the history does
+    not know it: it is older than that."""
+
+    ref: str
+    received_at: float
+    sender: str
+    subject: str
+    became: Became | None
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.received_at, self.ref)
+
+
+def find(
+    store: Store,
+    whose: Whose,
+    limit: int,
+    *,
+    after: Cursor | None = None,
+    text: str = "",
+    became: Collection[Became] = (),
+) -> list[Received]:
+    """At most `limit` messages, the newest first.
+
+    after   the last one of the page before
+    text    is in the sender or the subject, in whatever case
+    became  one of these, or anything
+
+    Raises StoreError.
+    """
+    table = history_address
+    newest: dict[str, Any] = {}
+    with store.read() as connection:
+        for mine in _mine(whose):
+            query = sa.select(table.c.ref, table.c.received_at, table.c.became).where(*mine)
+            if became:
+                query = query.where(table.c.became.in_(sorted(map(str, became))))
+            if after is not None:
+                earlier = sa.and_(table.c.received_at == after.received_at, table.c.ref < after.ref)
+                query = query.where(
+                    table.c.received_at <= after.received_at, sa.or_(table.c.received_at < after.received_at, earlier)
+                )
+            if text:
+                places = (history.c.subject, history.c.author, history.c.mail_from)
+                query = query.join(history, history.c.ref == table.c.ref)
+                query = query.where(sa.or_(*(place.icontains(text, autoescape=True) for place in places)))
+            query = query.order_by(table.c.received_at.desc(), table.c.ref.desc()).limit(limit)
+            newest |= {row.ref: row for row in connection.execute(query)}
+        rows = sorted(newest.values(), key=lambda row: (row.received_at, row.ref), reverse=True)[:limit]
+        said = {row.ref: row for row in connection.execute(_said([row.ref for row in rows]))}
+    return [_received(row, said[row.ref]) for row in rows if row.ref in said]
+
+
+def of_ref(store: Store, whose: Whose, ref: str, received_at: float) -> Received | None:
+    """One message, known by its reference and the time at which it came; None where none came for them. Raises StoreError."""
+    table = history_address
+    with store.read() as connection:
+        said = connection.execute(_said([ref])).one_or_none()
+        for mine in _mine(whose):
+            query = sa.select(table.c.ref, table.c.received_at, table.c.became).where(*mine)
+            row = connection.execute(query.where(table.c.received_at == received_at, table.c.ref == ref)).first()
+            if row is not None and said is not None:
+                return _received(row, said)
+    return None
+
+
+def volume(store: Store, whose: Whose, bounds: Sequence[float]) -> dict[tuple[int, Became], int]:
+    """How many messages came between each two of the bounds (seconds since the epoch, rising), by the number of the lower one
+    and by what became of them. Raises StoreError."""
+    table, counts = history_address, dict[tuple[int, Became], int]()
+    part = sa.case(*((table.c.received_at < end, number) for number, end in enumerate(bounds[1:])))
+    within = sa.and_(table.c.received_at >= bounds[0], table.c.received_at < bounds[-1], table.c.became.is_not(None))
+    known = set(Became)
+    with store.read() as connection:
+        for mine in _mine(whose):
+            query = sa.select(part.label("part"), table.c.became, sa.func.count(sa.distinct(table.c.ref)))
+            grouped = query.where(*mine, within).group_by(sa.text("part"), table.c.became)
+            for number, became, messages in connection.execute(grouped):
+                if became in known:
+                    key = number, Became(became)
+                    counts[key] = counts.get(key, 0) + messages
+    return counts
+
+
+def _mine(whose: Whose) -> Iterator[list[sa.ColumnElement[bool]]]:
+    """The rows of their mail, for each of their addresses: one index has those of one address in the order of time."""
+    table = history_address
+    others = [parse_mailbox(address) for address in whose.not_these]
+    for one in dict.fromkeys(map(_as_mailbox, whose.addresses)):
+        here = [other for other in others if other.domain == one.domain]
+        conditions = [table.c.role == str(Role.RECIPIENT), table.c.domain == one.domain[:255]]
+        if one.local:
+            conditions.append(table.c.local == one.local.lower()[:255])
+        else:  # an address with +detail stands there without it, too
+            conditions.append(~table.c.local.like("_%+%"))
+            conditions += [table.c.local != other.local.lower()[:255] for other in here]
+        yield conditions + [_not_with_detail(other) for other in here if "+" in other.local]
+
+
+def _as_mailbox(address: str) -> Mailbox:
+    return parse_mailbox(address if "@" in address else f"@{address}")
+
+
+def _not_with_detail(other: Mailbox) -> sa.ColumnElement[bool]:
+    """Not a message to an address with +detail that is somebody else's: it stands in the history under both."""
+    table, theirs = history_address, history_address.alias()
+    same = sa.and_(theirs.c.ref == table.c.ref, theirs.c.received_at == table.c.received_at)
+    name = other.local.lower()[:255]
+    here = sa.and_(theirs.c.role == str(Role.RECIPIENT), theirs.c.domain == other.domain[:255], theirs.c.local == name)
+    return ~sa.exists().where(here, same)
+
+
+def _said(refs: Iterable[str]) -> sa.Select[Any]:
+    columns = (history.c.ref, history.c.mail_from, history.c.author, history.c.subject)
+    return sa.select(*columns).where(history.c.ref.in_(list(refs)))
+
+
+def _received(row: Any, said: Any) -> Received:
+    known = row.became if row.became in set(Became) else None
+    return Received(
+        ref=row.ref, received_at=row.received_at, sender=said.author or said.mail_from, subject=said.subject,
+        became=None if known is None else Became(known),
+    )  # fmt: skip

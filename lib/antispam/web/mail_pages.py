@@ -1,0 +1,157 @@
+"""A user's own mail: what came for them, what became of it, and what they say of it: this was spam, this was not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from antispam.deadline import Deadline
+from antispam.journey.account import Part, part_of
+from antispam.learning.corrections import Corrected
+from antispam.mail.kept_because import why
+from antispam.store import own_history, quarantine
+from antispam.store.accounts import Account
+from antispam.store.history_search import Became, Cursor, Search, Transaction, search
+from antispam.store.quarantine import BadName, NoEntry
+from antispam.web.answers import (
+    MAX_CHOSEN,
+    Forbidden,
+    console_of,
+    form_of,
+    language_of,
+    logged_in,
+    marked,
+    shown,
+    text_of,
+    texts,
+)
+from antispam.web.console import Console
+from antispam.web.reasons import evidence_of
+
+PAGE = 50  # messages
+_TIMEOUT = 10.0  # seconds for one correction
+_MAX_TEXT = 200
+BECAME: Mapping[Became, str] = {
+    Became.DELIVERED: marked("delivered"),
+    Became.MARKED: marked("delivered, marked as spam"),
+    Became.KEPT: marked("kept in the quarantine"),
+    Became.HELD: marked("held in the mail server's queue"),
+    Became.REFUSED: marked("refused, and its sender was told"),
+    Became.LATER: marked("asked to come again later"),
+    Became.DROPPED: marked("dropped"),
+    Became.UNFINISHED: marked("given up by its sender"),
+}
+
+
+def mailbox_of(account: Account, wanted: str) -> str:
+    """One of the account's own mailboxes: the first of them, or the one that is asked for. Raises Forbidden."""
+    if wanted and wanted not in account.mailboxes:
+        raise Forbidden(marked("That mailbox is not yours."))
+    return wanted or next(iter(account.mailboxes), "")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """Which part of the list is looked at, as the address of the page says it; what can't be is as if it were not there."""
+
+    text: str = ""
+    user: str = ""
+    became: Became | None = None
+    after: Cursor | None = None
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Asked:
+        became, (at, _, ref) = query.get("became", ""), query.get("after", "").partition(" ")
+        after = Cursor(float(at), ref) if at.replace(".", "", 1).isdecimal() and at.isascii() and len(at) < 30 else None
+        return cls(
+            text=query.get("q", "").strip()[:_MAX_TEXT], user=query.get("user", ""),
+            became=Became(became) if became in set(Became) else None, after=after,
+        )  # fmt: skip
+
+    def query(self, **changes: str) -> str:
+        """The address of another part; of this one without changes."""
+        after = "" if self.after is None else f"{self.after.received_at!r} {self.after.ref}"
+        said = {"q": self.text, "user": self.user, "became": str(self.became or ""), "after": after}
+        return urlencode({name: value for name, value in (said | changes).items() if value})
+
+
+def mail_page(request: Request) -> Response:
+    session, console, asked = logged_in(request), console_of(request), Asked.of(request.query_params)
+    user = mailbox_of(session.account, asked.user)
+    found = own_history.find(
+        console.store, console.addresses.whose(user), PAGE + 1, after=asked.after, text=asked.text,
+        became=[asked.became] if asked.became else [],
+    )  # fmt: skip
+    messages, more = found[:PAGE], len(found) > PAGE
+    last = messages[-1].cursor if more else None
+    return shown(
+        request, "mail.html", messages=messages, asked=asked, user=user, names=BECAME, Became=Became,
+        following=dataclasses.replace(asked, after=last).query() if last else "", back=asked.query(),
+        said=console.corrections.said(user, [one.ref for one in messages]),
+        teaches=console.corrections.has_profile(user), done=request.query_params.get("done", ""),
+    )  # fmt: skip
+
+
+def _part(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
+    """Their part of a message of the history. Raises NoEntry where there is none: nobody learns whether others have one."""
+    found = next((one for one in search(console.store, Search(name=ref), 2) if one.ref == ref), None)
+    part = None if found is None else part_of(found, lambda address: console.addresses.mailbox_of(address) == user)
+    if found is None or part is None or not part.recipients:
+        raise NoEntry("no such message")
+    return found, part
+
+
+def message_page(request: Request) -> Response:
+    session, console, ref = logged_in(request), console_of(request), request.path_params["ref"]
+    user = mailbox_of(session.account, request.query_params.get("user", ""))
+    found, part = _part(console, user, ref)
+    whose = console.addresses.whose(user)
+    listed = own_history.of_ref(console.store, whose, found.ref, found.received_at)
+    against, in_favour = evidence_of(part.scores, texts(language_of(request)).gettext)
+    return shown(
+        request, "mail_message.html", found=found, part=part, user=user, names=BECAME, Became=Became,
+        became=listed.became if listed else None, why=why(part.decided.check) if part.decided else "",
+        against=against, in_favour=in_favour, kept=_is_kept(console, found.ref, user),
+        said=console.corrections.said(user, [found.ref]), teaches=console.corrections.has_profile(user),
+    )  # fmt: skip
+
+
+def _is_kept(console: Console, ref: str, user: str) -> bool:
+    try:
+        return bool(quarantine.of_ref(console.store, ref, user))
+    except (NoEntry, BadName):
+        return False
+
+
+async def act(request: Request) -> Response:
+    """Teach the filter what the user says of the chosen messages, or take that back."""
+    session, form = await form_of(request)
+    word, user = text_of(form, "do"), mailbox_of(session.account, text_of(form, "user"))
+    if word not in ("spam", "ham", "undo"):
+        raise Forbidden(marked("There is no such action."))
+    refs = dict.fromkeys(ref for ref in form.getlist("ref") if isinstance(ref, str))
+    console, chosen = console_of(request), list(refs)[:MAX_CHOSEN]
+    done = await run_in_threadpool(lambda: [_say(console, user, ref, word) for ref in chosen])
+    number = sum(one in (Corrected.TAUGHT, Corrected.KNOWN) for one in done)
+    why_not = next((one.name.lower() for one in done if one not in (Corrected.TAUGHT, Corrected.KNOWN)), "")
+    asked = Asked.of(dict(parse_qsl(text_of(form, "back")[:2000])))
+    where = asked.query(user=text_of(form, "user"), done=f"{word}-{number}-{len(chosen)}-{why_not}")
+    return RedirectResponse(f"{request.app.url_path_for('mail')}?{where}", 303)
+
+
+def _say(console: Console, user: str, ref: str, word: str) -> Corrected:
+    """Only of their own messages: whatever is nobody's, or another's, is forgotten as far as they hear. Raises StoreError."""
+    try:
+        _, part = _part(console, user, ref)
+    except NoEntry:
+        return Corrected.FORGOTTEN
+    deadline = Deadline.after(_TIMEOUT)
+    if word == "undo":
+        undone = console.corrections.take_back(user, ref, part.called_spam, deadline)
+        return Corrected.TAUGHT if undone else Corrected.FORGOTTEN
+    return console.corrections.correct(user, ref, word == "spam", deadline)
