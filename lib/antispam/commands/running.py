@@ -22,6 +22,7 @@ from antispam.service.serving import board_of, process_plan
 from antispam.service.supervisor import Supervisor
 from antispam.settings import Settings, SettingsError
 from antispam.settings.imap import ImapSettings
+from antispam.settings.learn import LearnSettings
 from antispam.settings.load import Origin
 from antispam.settings.logs import LogSettings
 from antispam.settings.program import ProgramSettings
@@ -55,6 +56,7 @@ def check_config_command(program: Program) -> click.Command:
         if problems:
             raise ConfigError("the access map has mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
         _demand_accounts(settings[ProgramSettings])
+        _demand_teachers(settings)
         for warning in warnings_of(settings, program.name):
             click.echo(f"Warning: {warning}", err=True)
         if settings[ProgramSettings].observe:
@@ -73,6 +75,23 @@ def _demand_accounts(settings: ProgramSettings) -> None:
             group_id(settings.socket_group)
     except (UserError, OSError) as error:
         raise ConfigError(f"[milter]: {error.strerror if isinstance(error, OSError) else error}") from None
+
+
+def _demand_teachers(settings: Settings) -> None:
+    """The accounts that [learn] names. Raises ConfigError."""
+    if LearnSettings not in settings:
+        return
+    own = settings[LearnSettings]
+    for name in own.teachers:
+        try:
+            learn_server.uid_of(name)
+        except KeyError:
+            raise ConfigError(f"[learn] teachers: there is no system user {name!r}") from None
+    try:
+        if own.socket_group:
+            group_id(own.socket_group)
+    except OSError as error:
+        raise ConfigError(f"[learn]: {error.strerror}") from None
 
 
 def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LESSON = 60.0  # seconds for one lesson
 FIRST_PAUSE = 2.0  # seconds after a failure; twice as long after each that follows
 LONGEST_PAUSE = 900.0
+_END = 1 << 32  # of validities and UIDs (RFC 3501 section 2.3.1.1)
 
 
 class Client(Protocol):
@@ -130,7 +131,7 @@ class Folder:
         """Teach what is new in the folder; returns how many messages that were."""
         # Each time anew: thus a folder that was replaced is noticed by the validity of its UIDs.
         validity = int(client.select_folder(self.name, readonly=True).get(b"UIDVALIDITY", 0))
-        if validity <= 0:
+        if not 0 < validity < _END:
             raise LaterError("the server numbers its messages anew each time (no UIDVALIDITY)")
         known = position(self.store, self.mailbox.name, self.name)
         last = known.uid if known is not None and known.validity == validity else 0
@@ -142,7 +143,7 @@ class Folder:
 
     def _new(self, client: Client, last: int) -> Iterator[int]:
         """The UIDs after the last one, rising. `*` is the highest even if it is not after it (RFC 3501 section 6.4.8)."""
-        yield from sorted(uid for uid in client.search(["UID", f"{last + 1}:*"]) if uid > last)
+        yield from sorted(uid for uid in client.search(["UID", f"{last + 1}:*"]) if last < uid < _END)
 
     def _lesson(self, client: Client, uid: int) -> bool:
         """Whether the message taught something. Raises LaterError."""
@@ -152,7 +153,11 @@ class Folder:
         raw = client.fetch([uid], [b"BODY.PEEK[]"]).get(uid, {}).get(b"BODY[]")
         if not isinstance(raw, bytes) or (self.is_spam and is_known_as_spam(raw)):
             return False
-        answer = self.teach(self.mailbox.user, self.is_spam, raw, Deadline.after(LESSON))
+        try:
+            answer = self.teach(self.mailbox.user, self.is_spam, raw, Deadline.after(LESSON))
+        except Exception:  # a defect of ours: one message must not keep the next ones from being learned
+            log.exception("ERROR %s: message %d: unexpected; it is passed over", self, uid)
+            return False
         if answer.outcome is Outcome.LATER:
             raise LaterError(answer.text)
         if answer.outcome is not Outcome.TAUGHT:

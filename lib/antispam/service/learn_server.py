@@ -60,10 +60,15 @@ class Permissions:
         return self._user_of(own) == self._user_of(login)
 
 
+def uid_of(name: str) -> int:
+    """The number of a system user who is given by name or number. Raises KeyError where there is none of that name."""
+    return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+
+
 def _uids(names: Iterable[str]) -> Iterable[int]:
     for name in names:
         try:
-            yield int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+            yield uid_of(name)
         except KeyError:
             log.error("[learn] teachers: there is no system user %s", for_log(name, 60))
 

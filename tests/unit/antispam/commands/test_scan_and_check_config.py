@@ -435,6 +435,8 @@ def test_help_names_the_commands() -> None:
     [
         ("user = nosuchuser", "there is no user 'nosuchuser' to run as"),
         ("socket_group = nosuchgroup", "there is no group 'nosuchgroup' to own the socket"),
+        ("[learn]\nteachers = 8, nosuchuser\n[milter]", "[learn] teachers: there is no system user 'nosuchuser'"),
+        ("[learn]\nsocket_group = nosuchgroup\n[milter]", "[learn]: there is no group 'nosuchgroup'"),
     ],
 )
 def test_accounts_that_this_machine_does_not_have_are_told(shell: Shell, option: str, complaint: str) -> None:

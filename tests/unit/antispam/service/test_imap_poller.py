@@ -225,10 +225,19 @@ def test_after_a_success_pauses_begin_anew(store):
     assert server.closed == 1
 
 
-def test_a_connection_that_breaks_in_the_middle_teaches_nothing_twice(store):
-    server, teach = FakeServer([1, 2, 3]), Lessons(TAUGHT, OSError("gone"), TAUGHT)
+def test_a_connection_that_breaks_in_the_middle_teaches_nothing_twice(store, monkeypatch):
+    server, teach = FakeServer([1, 2, 3]), Lessons()
+    whole, breaks = server.fetch, [OSError("gone")]
+
+    def fetch(asked, data):
+        if asked == [2] and breaks:
+            raise breaks.pop()
+        return whole(asked, data)
+
+    monkeypatch.setattr(server, "fetch", fetch)
     folder(store, server, teach, most=2)
-    assert uids(teach) == [1, 2, 2, 3]
+    assert uids(teach) == [1, 2, 3]
+    assert (server.connected, server.closed) == (2, 2)
     assert position(store, "ann", "Junk") == Position(7, 3)
 
 
@@ -259,7 +268,21 @@ def test_a_message_that_is_too_large_or_gone_is_passed_over(store, monkeypatch):
     assert position(store, "ann", "Junk") == Position(7, 3)
 
 
-@pytest.mark.parametrize("answer", [{}, {b"UIDVALIDITY": 0}, {b"UIDVALIDITY": b"x"}])
+def test_a_message_that_meets_a_defect_does_not_hold_up_the_others(store, caplog):
+    server, teach = FakeServer([1, 2]), Lessons(ValueError("oops"), TAUGHT)
+    folder(store, server, teach)
+    assert uids(teach) == [1, 2]
+    assert position(store, "ann", "Junk") == Position(7, 2)
+    assert "message 1: unexpected" in caplog.text
+
+
+def test_numbers_that_no_message_can_have_are_passed_over(store):
+    server, teach = FakeServer([1, 2**32, 2**70]), Lessons()
+    folder(store, server, teach)
+    assert uids(teach) == [1]
+
+
+@pytest.mark.parametrize("answer", [{}, {b"UIDVALIDITY": 0}, {b"UIDVALIDITY": b"x"}, {b"UIDVALIDITY": 2**70}])
 def test_a_server_without_validity_is_left_alone(store, monkeypatch, answer):
     server, teach = FakeServer([1]), Lessons()
     monkeypatch.setattr(server, "select_folder", lambda folder, readonly: answer)
