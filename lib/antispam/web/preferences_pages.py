@@ -1,0 +1,194 @@
+"""What a user wants done with their mail, in plain words: those of the preferences that users may choose for themselves.
+
+Values are read and checked as `bms preferences set` does it. What costs the site memory, and what only administrators
+understand, is not offered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.preferences import PREFERENCES, read_preference, resolved
+from antispam.learning.settings import DspamSettings
+from antispam.settings.values import show
+from antispam.store import preferences
+from antispam.store.preferences import Preference, Scope
+from antispam.web.answers import Forbidden, console_of, form_of, language_of, logged_in, marked, shown, text_of, texts
+from antispam.web.console import Console
+from antispam.web.mail_pages import mailbox_of
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """One preference as users see it; all texts are messages of the catalogue.
+
+    choices  value and text; where there are none, they write a text
+    """
+
+    name: str
+    asks: str
+    help: str
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+_POINTS = marked("Each message gets points for what looks like spam.")
+QUESTIONS = (
+    Question(
+        "digest", marked("How often shall we tell you by mail what is kept?"), marked("Only if there is something new."),
+        (("daily", marked("every day")), ("weekly", marked("on Mondays")), ("never", marked("never"))),
+    ),
+    Question(
+        "spamAction", marked("What shall happen to spam?"), marked("What is refused or kept does not reach your mailbox."),
+        (
+            ("tag", marked("deliver it, marked as spam")),
+            ("quarantine", marked("keep it in the quarantine")),
+            ("reject", marked("refuse it, so that its sender is told")),
+            ("deliver", marked("deliver it like any other mail")),
+        ),
+    ),
+    Question(
+        "scoreMark", marked("How strict shall the filter be?"), _POINTS,
+        (
+            ("3", marked("very strict: spam from 3 points on")),
+            ("4.5", marked("strict: spam from 4.5 points on")),
+            ("6", marked("usual: spam from 6 points on")),
+            ("8", marked("lenient: spam from 8 points on")),
+            ("10", marked("very lenient: spam from 10 points on")),
+        ),
+    ),
+    Question(
+        "scoreQuarantine", marked("From how many points on shall spam be kept, whatever else you chose?"), _POINTS,
+        (("6", "6"), ("8", "8"), ("10", "10"), ("12", "12"), ("never", marked("never"))),
+    ),
+    Question(
+        "scoreRefuse", marked("From how many points on shall spam be refused?"), _POINTS,
+        (("10", "10"), ("15", "15"), ("20", "20"), ("never", marked("never"))),
+    ),
+    Question(
+        "spamSubject", marked("What shall stand before the subject of marked spam?"),
+        marked("For example [SPAM]. Leave it empty for what is usual here."),
+    ),
+    Question(
+        "trainingMode", marked("What shall your filter learn by itself?"),
+        marked("It always learns from what you report."),
+        (("toe", marked("nothing: only what you report")), ("teft", marked("every message, until you correct it"))),
+    ),
+    Question(
+        "signatureLocation", marked("Does your mail program forward the text alone?"),
+        marked("Then reports are recognised by a mark in the text. It breaks the signatures of senders."),
+        (("headers", marked("no, it forwards whole messages")), ("message", marked("yes, put the mark into the text"))),
+    ),
+    Question(
+        "optOut", marked("Shall your mail be filtered?"), marked("Viruses and forged mail are stopped in any case."),
+        (("no", marked("yes")), ("yes", marked("no, deliver all mail unfiltered"))),
+    ),
+)  # fmt: skip
+_FOR_EVERYBODY = ("digest",)  # the others are of those who have a profile
+
+
+def offered(console: Console, user: str) -> tuple[Question, ...]:
+    """The questions that mean something to this user."""
+    profile, digest = user in console.settings[DspamSettings].users, console.settings[DigestSettings].send
+    return tuple(
+        question
+        for question in QUESTIONS
+        if (question.name in _FOR_EVERYBODY or profile) and (question.name != "digest" or digest)
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """A question with its answers.
+
+    chosen   what the user chose, "" for nothing
+    usual    what holds without a choice, as text
+    choices  value and text, translated; one that somebody else set is there, too
+    """
+
+    question: Question
+    chosen: str
+    usual: str
+    choices: tuple[tuple[str, str], ...]
+
+
+def _shown(console: Console, user: str, translate: Callable[[str], str]) -> list[Shown]:
+    """Raises StoreError."""
+    found = preferences.of_user(console.store, user)
+    own = {one.name: one.value for one in found if one.scope is Scope.USER}
+    others = [one for one in found if one.scope is not Scope.USER]
+    usual: dict[type, Any] = {
+        DspamSettings: resolved(console.settings[DspamSettings], others),
+        DigestSettings: resolved(console.settings[DigestSettings], others),
+    }
+    made = []
+    for question in offered(console, user):
+        settings, option = PREFERENCES[question.name]
+        value, chosen = show(getattr(usual[settings], option.field), option.read), own.get(question.name, "")
+        texts_of = {one: translate(text) for one, text in question.choices}
+        if chosen and question.choices:
+            texts_of.setdefault(chosen, chosen)
+        made.append(Shown(question, chosen, texts_of.get(value, value), tuple(texts_of.items())))
+    return made
+
+
+def preferences_page(request: Request) -> Response:
+    session = logged_in(request)
+    return _page(request, mailbox_of(session.account, request.query_params.get("user", "")))
+
+
+def _page(request: Request, user: str, *, wrong: str = "", problem: str = "", status: int = 200) -> Response:
+    questions = _shown(console_of(request), user, texts(language_of(request)).gettext)
+    return shown(
+        request, "preferences.html", status=status, user=user, questions=questions, wrong=wrong, problem=problem,
+        done=request.query_params.get("done", ""),
+    )  # fmt: skip
+
+
+async def change_preferences(request: Request) -> Response:
+    """All of the form, or nothing of it."""
+    session, form = await form_of(request)
+    user = mailbox_of(session.account, text_of(form, "user"))
+    wrong = await run_in_threadpool(_change, console_of(request), user, form)
+    if wrong:
+        problem = texts(language_of(request)).gettext(
+            marked("That is too long, or has characters that are not possible.")
+        )
+        return await run_in_threadpool(_page, request, user, wrong=wrong, problem=problem, status=422)
+    return RedirectResponse(
+        f"{request.app.url_path_for('preferences')}?{urlencode({'user': user, 'done': 'set'})}", 303
+    )
+
+
+def _change(console: Console, user: str, form: FormData) -> str:
+    """The name of the first preference whose value can't be, and then nothing is changed; "" where all is well. Raises
+    Forbidden for a value that the page does not offer, and StoreError."""
+    wanted: dict[str, str] = {}
+    for shown_now in _shown(console, user, str):
+        question = shown_now.question
+        if question.name not in form:
+            continue
+        value = text_of(form, question.name).strip()
+        if value and question.choices and value not in {one for one, _ in shown_now.choices}:
+            raise Forbidden(marked("There is no such choice."))
+        try:
+            if value:
+                read_preference(question.name, value)
+        except ValueError:
+            return question.name
+        if value != shown_now.chosen:
+            wanted[question.name] = value
+    for name, value in wanted.items():
+        if value:
+            preferences.put(console.store, Preference(Scope.USER, user, name, value))
+        else:
+            preferences.remove(console.store, Scope.USER, user, name)
+    return ""
