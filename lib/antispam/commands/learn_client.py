@@ -16,7 +16,7 @@ from antispam.protocols import lesson_wire
 
 CONFIG = "/etc/mail/milter.cfg"
 TIMEOUT = 30.0  # seconds, for each step of the conversation
-_PATIENCE = 1.0  # seconds: while the filter applies a new configuration, its socket is gone for a moment
+_PATIENCE = 0.5  # seconds: while the filter applies a new configuration, its socket is gone for a moment
 _PAUSE = 0.05
 _MOST_CONFIG = 4 << 20  # octets
 

@@ -84,8 +84,9 @@ def train_command(program: Program) -> click.Command:
 
                 fingerprint = _fingerprint(store, settings, verdict == "spam", undo)
                 training.train(
-                    teacher, found, verdict == "spam", undo=undo, result=result, done=done, fingerprint=fingerprint
-                )
+                    teacher, found, verdict == "spam", undo=undo, result=result, done=done, fingerprint=fingerprint,
+                    lesson=training.by_signature(store, user, teacher),
+                )  # fmt: skip
                 spam, ham = teacher.totals()
         except KeyboardInterrupt:
             click.echo(f"stopped; {_summary(result)}. The same command goes on from here.", err=True)

@@ -123,6 +123,10 @@ class Teacher:
 
         return self._tokens.train(self._user, name, is_spam, np.concatenate((first, marked)), deltas, deadline=deadline)
 
+    def said(self, name: str) -> bool | None:
+        """Whether spam was learned under that name (True), ham, or nothing. Raises StoreError."""
+        return self._tokens.verdict(self._user, name)
+
     def take_back(self, raw: bytes) -> bool:
         """Undo exactly what the message taught; False where it taught nothing, or too long ago."""
         return self._tokens.undo(self._user, identity(raw))

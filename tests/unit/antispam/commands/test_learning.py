@@ -20,6 +20,9 @@ from antispam.learning import training
 from antispam.learning.teacher import Teacher
 from antispam.protocols.mailboxes import message
 from antispam.store import Store, engine
+from dspam.features import extract
+from dspam.store import pack_keys, put_signature
+from support.stores import make_store
 
 HAM = [f"From: ann{n}@friends.example\nSubject: lunch {n}\n\nShall we meet for lunch on day {n}?\n" for n in range(12)]
 SPAM = [
@@ -115,15 +118,15 @@ def test_an_mbox_teaches_each_of_its_messages(site):
 
 
 def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(site, monkeypatch):
-    real, taught = Teacher.teach, []
+    real, taught = Teacher.learn, []
 
-    def interrupted(self, raw, is_spam):
+    def interrupted(self, name, keys, is_spam):
         if len(taught) == 5:
             raise KeyboardInterrupt
-        taught.append(raw)
-        return real(self, raw, is_spam)
+        taught.append(name)
+        return real(self, name, keys, is_spam)
 
-    monkeypatch.setattr(Teacher, "teach", interrupted)
+    monkeypatch.setattr(Teacher, "learn", interrupted)
     result = bms(site, "train", "spam", site / "spam")
     assert result.exit_code == 130
     assert "5 learned" in result.output
@@ -152,13 +155,13 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(site):
 import os, signal
 from antispam.learning.teacher import Teacher
 from bms import main
-real, taught = Teacher.teach, []
-def teach(self, raw, is_spam):
+real, taught = Teacher.learn, []
+def learn(self, name, keys, is_spam):
     if len(taught) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-    taught.append(real(self, raw, is_spam))
+    taught.append(real(self, name, keys, is_spam))
     return taught[-1]
-Teacher.teach = teach
+Teacher.learn = learn
 main(["-c", {str(site / "milter.cfg")!r}, "train", "spam", {str(site / "spam")!r}])
 """
     assert (
@@ -338,3 +341,37 @@ def test_a_mailbox_that_can_not_be_looked_into_is_named_and_not_the_database(sit
     said = bms(site, "train", "spam", site / "spam").output
     assert f"{site / 'spam'}: cannot be read: Permission denied" in said
     assert "database" not in said
+
+
+SEEN = b"Subject: as the filter saw it\r\n\r\nx\r\n"
+SIGNED = b"X-DSPAM-Signature: abcdefghijkl\r\nFrom: a@example.org\r\nSubject: pills\r\n\r\nBuy!\r\n"
+
+
+@pytest.fixture
+def signed(site):
+    """Ann's dictionary, to which the filter showed a message that lies in her folder now."""
+    (site / "signed.eml").write_bytes(SIGNED)
+    (site / "state").mkdir()
+    with contextlib.closing(Store(make_store(site / "state" / "bms.sqlite"))) as store:
+        teacher = Teacher(store, "ann")
+        put_signature(store, teacher.number, "abcdefghijkl", pack_keys(extract(SEEN)))
+        yield teacher
+
+
+def test_a_message_that_was_reported_in_another_way_counts_once(site, signed):
+    """Forwarding and Junk folders know it by its signature, and so does this."""
+    signed.learn("abcdefghijkl", extract(SEEN), True)
+    for verdict, more, said in [
+        ("spam", [], "1 unchanged"),
+        ("ham", [], "1 corrected"),
+        ("ham", ["--undo"], "1 taken back"),
+    ]:
+        assert said in bms(site, "train", verdict, *more, "--user", "ann", site / "signed.eml").output
+    assert signed.said("abcdefghijkl") is None
+
+
+def test_a_message_that_was_taught_by_its_octets_stays_that(site, signed):
+    """So the command of last month, given again, teaches nothing twice."""
+    signed.teach(SIGNED, True)
+    assert "1 unchanged" in bms(site, "train", "spam", "--user", "ann", site / "signed.eml").output
+    assert signed.said("abcdefghijkl") is None
