@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from antispam.net.addresses import is_hostname, parse_mailbox
+from antispam.net.addresses import check_address
 from antispam.settings import option, section
 from antispam.settings.values import duration, listed, positive
 
@@ -15,11 +15,6 @@ class Often(enum.StrEnum):
     NEVER = "never"
     DAILY = "daily"
     WEEKLY = "weekly"  # on Mondays
-
-
-def _address(text: str) -> None:
-    if text and not (parse_mailbox(text).local and is_hostname(parse_mailbox(text).domain)):
-        raise ValueError("expected an address such as postmaster@example.com")
 
 
 def _hour(number: int) -> None:
@@ -37,7 +32,7 @@ class DigestSettings:
     )
     hour: int = option(6, "the hour of the day from which on they are sent, by this machine's clock", check=_hour)
     sender: str = option(
-        "", "who sends them: postmaster@example.com. It is signed where [dkim_sign] has a key", check=_address
+        "", "who sends them: postmaster@example.com. It is signed where [dkim_sign] has a key", check=check_address
     )
     to: tuple[str, ...] = option(
         (),

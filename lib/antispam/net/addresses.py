@@ -71,6 +71,12 @@ def is_hostname(name: str) -> bool:
     return 0 < len(name) <= MAX_DOMAIN and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 
+def check_address(text: str) -> None:
+    """Raises ValueError for what can't be an address of ours in a configuration; "" is none, and may be."""
+    if text and not (parse_mailbox(text).local and is_hostname(parse_mailbox(text).domain)):
+        raise ValueError("expected an address such as postmaster@example.com")
+
+
 def parents(domain: str) -> Iterator[str]:
     """`domain` itself, then each domain above it: "a.example.org", "example.org", "org"."""
     for _ in range(MAX_PARENTS):

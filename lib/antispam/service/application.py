@@ -38,6 +38,7 @@ from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.subject import Subject
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
+from antispam.service import request_mail
 from antispam.service.board import Board
 from antispam.service.counting import CountingRecorder, Counts
 from antispam.service.courier import Courier
@@ -47,6 +48,7 @@ from antispam.settings.load import Defaults, nearest
 from antispam.settings.logs import LogSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, ProgramSettings, StoreSettings
+from antispam.settings.web import WebSettings
 from antispam.store import Store, StoreError, attempts, history, migrate
 from antispam.store.engine import demand_driver, url_from
 from antispam.store.history import HistoryWriter
@@ -293,6 +295,8 @@ class Application:
         if QuarantineSettings in settings:
             limits = releases.limits(settings, self.store)
             found.append(Chore(Pieces(lambda: cleaning(self.store, services.clock(), limits, Cleaned())), CLEAN_EVERY))
+        if QuarantineSettings in settings and WebSettings in settings:
+            found += request_mail.chores(settings, self.store, self._sign, services.clock)
         if OutboxSettings in settings:
             found.append(Chore(self._forget_failed_messages))
         if DspamSettings in settings:
@@ -307,9 +311,11 @@ class Application:
         except ImportError as error:
             log.error("no digests are sent: they need more packages, pip install 'bms-antispam[web]' (%s)", error)
             return []
-        services = self._services
-        means = sending.Means(self.settings, self.store, lambda queued: services.sign(queued, services), services.clock)
-        return sending.chores(means)
+        return sending.chores(sending.Means(self.settings, self.store, self._sign, self._services.clock))
+
+    def _sign(self, queued: bytes) -> bytes:
+        """A message of our own with our DKIM signature, where there is a key."""
+        return self._services.sign(queued, self._services)
 
     def _forget_failed_messages(self) -> bool:
         outbox = self.settings[OutboxSettings]

@@ -234,6 +234,12 @@ TABLES: dict[str, About] = {
         "until the link would have ended, `[digest] links`",
         _holds(nothing="digest expires_at"),
     ),
+    "release_request": About(
+        "users who asked for a message that they may not deliver themselves, and who decided",
+        "lets somebody of the helpdesk decide, and tells the user the answer",
+        "90 days",
+        _holds(name="user_name", by="decided_by", with_="ref answer", nothing="id asked_at decided_at granted"),
+    ),
     "dmarc_result": About(
         "domains, not people: no address is in it",
         "aggregate reports (RFC 9990)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from antispam.net.addresses import check_address
 from antispam.settings import option, section
 from antispam.settings.values import duration, not_negative, size
 from antispam.store.retention import Limits
@@ -20,6 +21,16 @@ class QuarantineSettings:
     )
     user_messages: int = option(
         10_000, "number of messages kept for one user; the newest stay; 0 means no limit", check=not_negative
+    )
+    users_may_not_release: tuple[str, ...] = option(
+        ("antivirus", "attachments"),
+        "checks whose messages users may not deliver themselves: they ask for them in the console, and somebody of the "
+        "helpdesk decides",
+    )
+    postmaster: str = option(
+        "",
+        "who is told by mail of open requests, once a day at most: postmaster@example.com; empty is nobody",
+        check=check_address,
     )
 
     @property

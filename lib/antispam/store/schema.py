@@ -380,3 +380,18 @@ used_link = sa.Table(
     sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the link's token
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
+
+# Who asks for a kept message that they may not deliver themselves, and what became of it.
+release_request = sa.Table(
+    "release_request",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("ref", sa.String(16), nullable=False),
+    sa.Column("user_name", exact_text(320), nullable=False),
+    sa.Column("asked_at", Seconds, nullable=False, index=True),
+    sa.Column("decided_at", Seconds, nullable=True, index=True),  # NULL while it is open
+    sa.Column("decided_by", exact_text(255), nullable=False),  # the name of an account
+    sa.Column("granted", sa.Boolean, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),  # a sentence for the user
+    sa.UniqueConstraint("user_name", "ref", name="release_request_once"),
+)

@@ -34,6 +34,7 @@ from antispam.web import (
     preferences_pages,
     quarantine_pages,
     rates_pages,
+    request_pages,
     senders_pages,
     stream_pages,
 )
@@ -83,6 +84,8 @@ def application(console: Console) -> Starlette:
             Route("/preferences", preferences_pages.preferences_page, methods=["GET"], name="preferences"),
             Route("/preferences", preferences_pages.change_preferences, methods=["POST"]),
             Route("/learning", learning_pages.learning_page, name="learning"),
+            Route("/requests", request_pages.requests_page, methods=["GET"], name="requests"),
+            Route("/requests", request_pages.decide, methods=["POST"], name="decide"),
             Route("/explain", explain_pages.explain_page, name="explain"),
             *_administration(),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static"),

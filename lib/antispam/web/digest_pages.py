@@ -13,11 +13,12 @@ from starlette.responses import Response
 from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
 from antispam.service.digest.links import Link, Problem
-from antispam.store import StoreError, digests, quarantine
+from antispam.store import StoreError, digests, quarantine, requests
 from antispam.store.quarantine import BadName, Entry, NoEntry, State, checked_user, of_ref
 from antispam.text import for_log
 from antispam.web.answers import console_of, language_of, marked, problem, shown, texts
 from antispam.web.console import Console
+from antispam.web.delivering import ask, may_deliver
 from antispam.web.delivering import deliver as deliver_entry
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,9 @@ def deliver(request: Request) -> Response:
         return answer
     assert isinstance(link, Link)
     entry = _entry(console, link)
+    if not may_deliver(console, None, entry.check):
+        ask(console, entry)
+        return _page(request, entry, "")
     if not digests.use(console.store, token, link.expires_at):
         return _used(request)
     try:
@@ -82,6 +86,9 @@ def _entry(console: Console, link: Link) -> Entry:
 
 
 def _page(request: Request, entry: Entry, text: str, *, done: bool = False) -> Response:
-    reason = texts(language_of(request)).gettext(why(entry.check))
-    going = entry.state in (State.UNDER_WAY, State.RELEASED)
-    return shown(request, "kept.html", entry=entry, why=reason, text=text[:_MAX_TEXT], done=done, going=going)
+    console, reason = console_of(request), texts(language_of(request)).gettext(why(entry.check))
+    return shown(
+        request, "kept.html", entry=entry, why=reason, text=text[:_MAX_TEXT], done=done,
+        going=entry.state in (State.UNDER_WAY, State.RELEASED), may_deliver=may_deliver(console, None, entry.check),
+        asked=requests.of_entry(console.store, entry.ref, entry.user),
+    )  # fmt: skip

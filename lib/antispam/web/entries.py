@@ -15,7 +15,7 @@ from antispam.store.quarantine import BadName, Entry, NoEntry, of_ref
 from antispam.text import for_log
 from antispam.web.answers import Forbidden, marked
 from antispam.web.console import Console
-from antispam.web.delivering import deliver
+from antispam.web.delivering import ask, deliver, may_deliver
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def chosen(console: Console, account: Account, name: str) -> Entry | None:
 
 
 def _release(console: Console, account: Account, entry: Entry) -> bool:
+    if not may_deliver(console, account, entry.check):
+        return False
     try:
         deliver(console, entry)
     except (NoEntry, BadName) as error:  # somebody was quicker, or no mail can be sent to that address
@@ -71,7 +73,8 @@ def _delete(console: Console, account: Account, entry: Entry) -> bool:
 def _allow(console: Console, account: Account, entry: Entry) -> bool:
     """Users allow senders for themselves; whoever sees everybody's mail, for everybody."""
     if not account.sees_all:
-        return _listed(console, entry, own_lists.Kind.ALLOW) and _release(console, account, entry)
+        may = may_deliver(console, account, entry.check)
+        return may and _listed(console, entry, own_lists.Kind.ALLOW) and _release(console, account, entry)
     if not entry.mail_from:
         return False
     lists.add(
@@ -99,5 +102,9 @@ def _listed(console: Console, entry: Entry, kind: own_lists.Kind) -> bool:
     return True
 
 
-ACTIONS: Mapping[str, Do] = {"release": _release, "allow": _allow, "block": _block, "delete": _delete}
+def _ask(console: Console, account: Account, entry: Entry) -> bool:
+    return not may_deliver(console, account, entry.check) and ask(console, entry)
+
+
+ACTIONS: Mapping[str, Do] = {"release": _release, "allow": _allow, "block": _block, "delete": _delete, "ask": _ask}
 """By the value of their button."""

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from antispam.journey.account import account as account_of
 from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
-from antispam.store import quarantine
+from antispam.store import quarantine, requests
 from antispam.store.accounts import Account
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import search
@@ -34,6 +34,7 @@ from antispam.web.answers import (
     texts,
 )
 from antispam.web.console import Console
+from antispam.web.delivering import may_deliver
 from antispam.web.entries import ACTIONS, chosen, entry_of, mailboxes
 from antispam.web.reasons import evidence_of
 
@@ -115,10 +116,13 @@ def message_page(request: Request) -> Response:
     found = search(console.store, HistorySearch(name=entry.ref), 1)
     told = account_of(console.store, console.journey, found[0], console.clock()) if found else None
     scores = [score for score in told.scores if set(score.recipients) & set(entry.recipients)] if told else []
+    may = may_deliver(console, session.account, entry.check)
+    asked = requests.of_entry(console.store, entry.ref, entry.user)
     against, in_favour = evidence_of(scores, texts(language_of(request)).gettext)
     return shown(
         request, "message.html", entry=entry, message=message, scores=scores if session.account.sees_all else [],
         why=why(entry.check), against=against, in_favour=in_favour, State=State,
+        may_deliver=may, may_ask=not may and asked is None and entry.state is State.KEPT, asked=asked,
     )  # fmt: skip
 
 

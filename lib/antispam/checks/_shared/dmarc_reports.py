@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from antispam.net.addresses import host_list, is_hostname, parse_mailbox
+from antispam.net.addresses import check_address, host_list
 from antispam.settings import option, section
-
-
-def _address(text: str) -> None:
-    if text and not (parse_mailbox(text).local and is_hostname(parse_mailbox(text).domain)):
-        raise ValueError("expected an address such as dmarc@example.com")
 
 
 @section("dmarc_reports")
@@ -21,7 +16,7 @@ class DmarcReportSettings:
     sender: str = option(
         "",
         "the address that sends the reports: dmarc@example.com. Its domain must have a key in [dkim_sign]",
-        check=_address,
+        check=check_address,
     )
     organization: str = option("", "how we call ourselves in the reports; empty is the domain of `sender`")
     contact: str = option("", "further contact details in the reports: a web page, a phone number")
