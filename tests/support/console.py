@@ -31,6 +31,7 @@ from antispam.web.app import application
 from antispam.web.console import Console
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature, user_id
+from support.dns import ScriptedResolver
 from support.stores import make_store
 
 NOW = 1_700_000_000.0
@@ -61,11 +62,13 @@ class Place:
         url = make_store(folder / "bms.sqlite")
         self.store = Store(url)
         self.clock = Clock()
+        self.dns = ScriptedResolver()
         self.taught: list[tuple[str, str]] = []
         text = f"[milter]\ndatadir = {folder}\n[store]\nurl = {url}\n[web]\nlisten = 127.0.0.1:1\nurl = {url_option}\n{more}"
         self.console = Console(
             settings=load_text(text, settings_classes(JOURNEY)), store=self.store, journey=JOURNEY, clock=self.clock,
             protect=lambda raw, ref: raw, teach=lambda user, ref: self.taught.append((user, ref)),
+            dns=self.dns,
         )  # fmt: skip
         self.app = application(self.console)
         for name, role in ROLES.items():

@@ -12,6 +12,7 @@ import click
 
 from antispam.checks import dkim_sign
 from antispam.checks._shared.dkim_keys import files
+from antispam.checks._shared.dkim_keys.configured import configured
 from antispam.checks._shared.dkim_keys.files import Algorithm
 from antispam.checks._shared.dkim_keys.folder import KeyFolder
 from antispam.checks._shared.dkim_keys.published import (
@@ -301,22 +302,8 @@ def _configured(program: Program, config: Path | None, domain: str, selector: st
 
 
 def signers_of(settings: Settings) -> list[Signer]:
-    """Every configured key that can be named without an author: those whose domain or file is %'s are not among them."""
-    options = settings[dkim_sign.Settings]
-    listed = [
-        Signer(entry.domain, entry.selector, entry.key)
-        for entry in options.key_table or ()
-        if entry.key is not None and entry.domain != "%"
-    ]
-    waiting = []
-    if options.key_folder is not None:
-        try:
-            waiting = [
-                Signer(domain, key.selector, options.key_folder.private_key(domain, key.selector))
-                for domain in options.key_folder.domains()
-                for key in options.key_folder.keys(domain)
-                if key.stage is not Stage.WITHDRAWN
-            ]
-        except (OSError, ValueError) as error:
-            raise ConfigError(str(error)) from error
-    return list(dict.fromkeys([*options.signers, *listed, *waiting]))
+    """Every configured key that can be named without an author. Raises ConfigError."""
+    try:
+        return [one.signer for one in configured(settings[dkim_sign.Settings])]
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from error

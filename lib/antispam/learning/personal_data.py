@@ -18,7 +18,7 @@ from antispam.learning.settings import DspamSettings
 from antispam.net.addresses import Mailbox, normalize_domain, parse_mailbox
 from antispam.protocols.fingerprints import name_mark
 from antispam.settings import Settings
-from antispam.store import Store, stored_messages
+from antispam.store import Store, lists, stored_messages
 from antispam.store.personal import TABLES, Holds
 from antispam.store.schema import metadata
 
@@ -174,7 +174,7 @@ class Search:
             case Holds.NAME:
                 return self._person.is_named(text) or self._person.in_text(text)
             case Holds.BY:
-                return self._person.is_named(text)
+                return self._person.is_named(lists.author(text))
         return False
 
     def _where(self, name: str, column: str, values: Iterable[Any]) -> Iterator[Row]:

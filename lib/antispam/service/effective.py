@@ -20,9 +20,13 @@ _IN_URL = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/?#:@]*:)[^\s/]*(?=@
 _PARAMETER = re.compile(r"(?P<before>[?&;](?:password|passwd|pwd|secret|token|key)=)[^\s&;#]+", re.IGNORECASE)
 
 
+_WORDS = ("password", "passwd", "secret", "token")
+
+
 def shown(origin: Origin) -> str:
     """An option's value as it stands in the file, without its secrets."""
-    if (origin.section, origin.option) in _SECRETS and origin.value:
+    is_secret = (origin.section, origin.option) in _SECRETS or origin.option.rpartition("_")[2] in _WORDS
+    if is_secret and origin.value:
         return "***"
     if (origin.section, origin.option) in _SQL_URLS and origin.value:
         return sa.engine.make_url(origin.value).render_as_string(hide_password=True)

@@ -158,6 +158,21 @@ def page(
             return Page(list(found.values()), None)
 
 
+class Named(NamedTuple):
+    """By what people know a message."""
+
+    ref: str
+    mail_from: str
+    subject: str
+
+
+def newest(store: Store, number: int) -> list[Named]:
+    """The newest messages, the newest first. Raises StoreError."""
+    query = sa.select(history.c.ref, history.c.mail_from, history.c.subject).order_by(history.c.received_at.desc())
+    with store.read() as connection:
+        return [Named(*row) for row in connection.execute(query.limit(number))]
+
+
 def _query(wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
     """Newest first, by an index that has them in that order: of the addresses where one is given."""
     people = [

@@ -64,6 +64,11 @@ def administrator(name: str) -> str:
     return f"{_PERSON}{from_wire(name, 80)})"
 
 
+def author(added_by: str) -> str:
+    """Whose name it is that an entry's `added_by` has: of administrator() the name that it was given."""
+    return added_by.removeprefix(_PERSON).removesuffix(")") if added_by.startswith(_PERSON) else added_by
+
+
 def normalized(kind: Kind, name: str) -> str:
     """The name as it is compared. Raises BadName."""
     text = name.strip()

@@ -21,7 +21,10 @@ from antispam.text import for_log
 from antispam.web import (
     account_pages,
     answers,
+    configuration_pages,
+    dictionaries_pages,
     digest_pages,
+    dkim_pages,
     explain_pages,
     greylist_pages,
     learning_pages,
@@ -120,6 +123,11 @@ def _administration() -> list[Route]:
         Route("/outbox", outbox_pages.change_outbox, methods=["POST"]),
         Route("/rates", rates_pages.rates_page, methods=["GET"], name="rates"),
         Route("/rates", rates_pages.release_login, methods=["POST"]),
+        Route("/dictionaries", dictionaries_pages.dictionaries_page, methods=["GET"], name="dictionaries"),
+        Route("/dictionaries", dictionaries_pages.undo_lesson, methods=["POST"]),
+        Route("/dkim", dkim_pages.keys_page, methods=["GET"], name="dkim"),
+        Route("/dkim", dkim_pages.ask_dns, methods=["POST"]),
+        Route("/configuration", configuration_pages.configuration_page, name="configuration"),
     ]
 
 

@@ -14,6 +14,7 @@ from antispam.learning.corrections import Corrections
 from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.people import Addresses
 from antispam.learning.settings import DspamSettings
+from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.service.digest.links import Links, secret_name
 from antispam.service.teaching import means
 from antispam.settings import Settings
@@ -62,6 +63,7 @@ class Console:
 
     protect  takes what is dangerous or forged out of what is released
     teach    what a release teaches by
+    dns      who is asked whether a key is published; None is the resolver of the settings
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class Console:
     clock: Callable[[], float]
     protect: Protect
     teach: Teach
+    dns: Lookup | None = None
 
     @property
     def options(self) -> WebSettings:
@@ -84,6 +87,11 @@ class Console:
     def corrections(self) -> Corrections:
         """What users say of messages that the history has."""
         return Corrections(means(self.journey, self.settings, self.store, self.clock), self.clock)
+
+    @functools.cached_property
+    def resolver(self) -> Lookup:
+        """Who answers questions to the DNS."""
+        return self.dns or Resolver.from_settings(self.settings[DnsSettings])
 
     @functools.cached_property
     def links(self) -> Links:

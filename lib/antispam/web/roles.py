@@ -23,6 +23,14 @@ def helpdesk(request: Request) -> Session:
     return session
 
 
+async def helpdesk_form(request: Request) -> Session:
+    """A button of such a page that changes nothing. Raises NotLoggedIn, Forbidden."""
+    session, _ = await form_of(request)
+    if not session.account.sees_all:
+        raise Forbidden(marked("This page is for the helpdesk and administrators."))
+    return session
+
+
 async def administrators_form(request: Request) -> tuple[Session, FormData]:
     """A form by which an administrator changes something. Raises NotLoggedIn, Forbidden."""
     session, form = await form_of(request)

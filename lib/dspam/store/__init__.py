@@ -15,7 +15,7 @@ from dspam.store.signatures import (
 )
 from dspam.store.tokens import Taught, TokenStore, name_of
 from dspam.store.upkeep import Folding, Forgetting, Retention
-from dspam.store.users import count, delete_user, find_user, user_id, user_names
+from dspam.store.users import Learned, count, delete_user, find_user, learned, user_id, user_names
 
 __all__ = [
     "Counts",
@@ -24,6 +24,7 @@ __all__ = [
     "Folding",
     "Forgetting",
     "Keys",
+    "Learned",
     "Lesson",
     "Retention",
     "Said",
@@ -43,6 +44,7 @@ __all__ = [
     "forget_trainings",
     "get_signature",
     "latest",
+    "learned",
     "name_of",
     "pack_keys",
     "purge_signatures",

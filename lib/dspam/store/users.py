@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -45,6 +46,24 @@ def user_names(database: Database) -> list[str]:
     """All names, sorted."""
     with database.read() as connection:
         return sorted(connection.scalars(sa.select(dspam_user.c.name)))
+
+
+class Learned(NamedTuple):
+    """How much a user's dictionary has learned, pending trainings not counted: messages of both kinds, and tokens."""
+
+    user: str
+    spam: int
+    ham: int
+    tokens: int
+
+
+def learned(database: Database, limit: int, after: str = "") -> list[Learned]:
+    """By name, at most `limit`, from the first name after `after` on. Raises what the database raises."""
+    table = dspam_user
+    query = sa.select(table.c.name, table.c.spam_learned, table.c.ham_learned, table.c.tokens)
+    with database.read() as connection:
+        rows = connection.execute(query.where(table.c.name > after).order_by(table.c.name).limit(limit)).all()
+    return [Learned(*row) for row in rows]
 
 
 def count(database: Database, user: int, totals: Totals) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dspam.store import Said, TokenStore, compact, forget_deltas, latest, name_of, said_since, user_id
+from dspam.store import Learned, Said, TokenStore, compact, forget_deltas, latest, learned, name_of, said_since, user_id
 
 pytestmark = pytest.mark.every_database
 
@@ -76,3 +76,12 @@ def test_what_was_said_since_a_time_in_whatever_state(store, tokens):
         tokens.train(bob, f"m{number}", number == 2, [], NONE)
     assert said_since(store, 102.0, 10) == [Said(name_of("m2"), True, 103.0), Said(name_of("m1"), False, 102.0)]
     assert said_since(store, 0.0, 1) == [Said(name_of("m2"), True, 103.0)]
+
+
+def test_what_each_dictionary_has_learned_comes_by_name_page_by_page(store, tokens):
+    one = np.array([[1, 0, 0]], dtype=np.int32)
+    for user, is_spam in (("eve", False), ("bob", True), ("ann", True)):
+        tokens.train(user_id(store, user), "m1", is_spam, [5], one)
+    compact(store, rows=0)
+    assert learned(store, 2) == [Learned("ann", 1, 0, 1), Learned("bob", 1, 0, 1)]
+    assert learned(store, 2, "bob") == [Learned("eve", 0, 1, 1)]

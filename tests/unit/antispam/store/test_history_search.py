@@ -15,7 +15,7 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
 from antispam.store.history import HistoryWriter, purge
-from antispam.store.history_search import Became, Cursor, Search, page, search
+from antispam.store.history_search import Became, Cursor, Search, newest, page, search
 from antispam.store.schema import history, history_address
 
 pytestmark = pytest.mark.every_database
@@ -218,3 +218,9 @@ def test_a_page_goes_on_after_a_message_that_is_gone(store, write):
     write("ref1")
     write("ref2", at=NOW + 1)
     assert [one.ref for one in page(store, Search(), 5, after=Cursor(NOW + 1, "gone")).found] == ["ref1"]
+
+
+def test_the_newest_messages_are_named(store, write):
+    for number in range(3):
+        write(f"ref{number}", at=NOW + number, Subject=f"s{number}")
+    assert [(one.ref, one.subject) for one in newest(store, 2)] == [("ref2", "s2"), ("ref1", "s1")]

@@ -308,3 +308,9 @@ def test_an_administrators_entry_stays_whatever_a_check_adds(store):
     lists.add(store, Kind.BLACKLIST, "eve@example.org", reason="spam", by="rules", now=NOW, expires_at=NOW + 5)
     (entry,) = lists.everything(store)
     assert (entry.added_by, entry.reason, entry.expires_at) == ("command (ann)", "rude", NOW + 100)
+
+
+@pytest.mark.parametrize("name", ["ann", "command (ann)", "(x)", ""])
+def test_the_author_of_an_entry_is_known_by_their_name(name):
+    assert lists.author(lists.administrator(name)) == name
+    assert lists.author("rules") == "rules"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from antispam.store import greylist, lists, outbox, windows
 from antispam.store.greylist import Limits, Triplet
 from antispam.store.lists import Kind
 from antispam.store.outbox import QueuedMessage
+from dspam.store import TokenStore, latest, name_of, user_id
 from gossip import HAM, Records
 from gossip.records import vote_row
 from support.console import NOW, token
@@ -19,7 +21,8 @@ HOSTILE = '"><script>alert(1)</script>&\u202e\x1b[1m'
 TRIPLET = Triplet("192.0.2.0/24", "eve@example.org", "bob@example.com")
 PAGES = [
     "/overview", "/stream", "/lists", "/lists?kind=banned-ip&q=192.0.2.1", "/greylist", "/greylist?state=passed",
-    "/reputation?q=example.org", "/outbox", "/rates",
+    "/reputation?q=example.org", "/outbox", "/rates", "/dictionaries", "/dkim",
+    "/configuration", "/configuration?all=1",
 ]  # fmt: skip
 
 
@@ -47,6 +50,12 @@ def _outbox(place):
 def _rates(place):
     with place.store.write() as connection:
         windows.stop(place.store, connection, "eve", "300 recipients", NOW)
+
+
+def _lesson(place):
+    TokenStore(place.store, now=place.clock).train(
+        user_id(place.store, "bob"), "aaa", True, [7], np.array([[1, 0, 0]], dtype=np.int32)
+    )
 
 
 # What an administrator may do: where, with which form, what makes it possible, whether it was done, and the line in the log.
@@ -77,6 +86,10 @@ ACTIONS = {
         "/outbox", {"do": "delete", "id": "1"}, _outbox,
         lambda place: not outbox.entries(place.store, NOW), "gave up message 1 of the outbox",
     ),
+    "take a lesson back": (
+        "/dictionaries", {"lesson": "1"}, _lesson,
+        lambda place: not latest(place.store, 9), f"took back lesson 1 of bob: that {name_of('aaa')} is spam",
+    ),
     "let a login send": (
         "/rates", {"login": "Eve"}, _rates,
         lambda place: not windows.all_stopped(place.store), "let the login eve send again",
@@ -87,7 +100,7 @@ action = pytest.mark.parametrize("name", ACTIONS)
 
 @pytest.mark.parametrize("path", PAGES)
 def test_the_helpdesk_and_administrators_see_what_users_do_not(place, path):
-    for make in (_list, _greylist, _reputation, _outbox, _rates):
+    for make in (_list, _greylist, _reputation, _outbox, _rates, _lesson):
         make(place)
     statuses = [place.client(name).get(path).status_code for name in ("", "bob", "helen", "ann")]
     assert statuses == [303, 403, 200, 200]
@@ -152,7 +165,7 @@ def test_an_action_that_is_none_is_refused(place, path):
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("query", ["after", "q", "kind", "state", "done", "span"])
+@pytest.mark.parametrize("query", ["after", "q", "kind", "state", "done", "span", "user", "before", "all"])
 def test_a_changed_address_breaks_no_page(place, path, query):
     page = place.client("ann").get(path.partition("?")[0], params={query: HOSTILE})
     assert (page.status_code, "<script>alert" in page.text) == (200, False)

@@ -1,0 +1,60 @@
+"""The dictionaries: how much each has learned, who taught what lately, and taking a lesson back."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from antispam.store import Store
+from antispam.store.history_search import Named, newest
+from antispam.web.answers import console_of, shown, text_of
+from antispam.web.roles import acted, administrators_form, back_to, helpdesk
+from dspam.store import Lesson, TokenStore, latest, learned, name_of
+
+USERS = 50
+LESSONS = 50
+NEWEST = 5000  # messages among which a lesson's is looked for
+
+
+def dictionaries_page(request: Request) -> Response:
+    helpdesk(request)
+    store, asked = console_of(request).store, request.query_params
+    users = learned(store, USERS + 1, asked.get("user", "")[:255])
+    before = asked.get("before", "")
+    lessons = latest(store, LESSONS + 1, before=int(before) if before.isdecimal() and len(before) < 18 else None)
+    more_users = urlencode({"user": users[USERS - 1].user}) if len(users) > USERS else ""
+    older = urlencode({"before": lessons[LESSONS - 1].number}) if len(lessons) > LESSONS else ""
+    return shown(
+        request, "dictionaries.html", users=users[:USERS], more_users=more_users, older=older,
+        lessons=_with_messages(store, lessons[:LESSONS]), done=asked.get("done", ""),
+    )  # fmt: skip
+
+
+def _with_messages(store: Store, lessons: list[Lesson]) -> list[tuple[Lesson, Named | None]]:
+    """The lessons, each with its message where that is among the newest of the history: the log has only what stands for it."""
+    wanted = {one.message for one in lessons}
+    known = {name: one for one in newest(store, NEWEST) if (name := name_of(one.ref)) in wanted} if wanted else {}
+    return [(one, known.get(one.message)) for one in lessons]
+
+
+async def undo_lesson(request: Request) -> Response:
+    session, form = await administrators_form(request)
+    store, number = console_of(request).store, text_of(form, "lesson")
+
+    def undo() -> Lesson | None:
+        """The lesson that was taken back."""
+        if not number.isdecimal() or len(number) >= 18:
+            return None
+        found = latest(store, 1, before=int(number) + 1)
+        if not found or found[0].number != int(number):
+            return None
+        return found[0] if TokenStore(store).undo_lesson(found[0].user_id, found[0].message) else None
+
+    undone = await run_in_threadpool(undo)
+    if undone is not None:
+        kind = "spam" if undone.is_spam else "honest mail"
+        acted(session, f"took back lesson {undone.number} of {undone.user}: that {undone.message} is {kind}")
+    return back_to(request, "dictionaries", "undone" if undone is not None else "gone")

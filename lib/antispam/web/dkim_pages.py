@@ -1,0 +1,67 @@
+"""The keys that sign: since when, whether another one should, and, when somebody asks, whether the name servers have them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from antispam.checks._shared.dkim_keys.configured import Configured, configured
+from antispam.checks._shared.dkim_keys.published import Published, key_name, look_up
+from antispam.checks._shared.dkim_keys.signing import SigningSettings
+from antispam.deadline import Deadline
+from antispam.text import for_log
+from antispam.web.answers import console_of, shown
+from antispam.web.console import Console
+from antispam.web.roles import helpdesk, helpdesk_form
+
+LOOKUP_SECONDS = 10.0  # for all keys together
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A key for the page; `found` is what DNS says, None where it was not asked."""
+
+    key: Configured
+    name: str
+    due: bool
+    found: Published | None = None
+
+
+def keys_page(request: Request) -> Response:
+    helpdesk(request)
+    return _page(request, _rows(console_of(request)))
+
+
+async def ask_dns(request: Request) -> Response:
+    """The page with what the name servers say. It changes nothing, but makes the site ask; so it is a button."""
+    await helpdesk_form(request)
+    return await run_in_threadpool(_asked, request)
+
+
+def _asked(request: Request) -> Response:
+    console = console_of(request)
+    rows, problem = _rows(console)
+    deadline = Deadline.after(LOOKUP_SECONDS)
+    found = [
+        dataclasses.replace(row, found=look_up(row.name, row.key.signer.key, console.resolver, deadline))
+        for row in rows
+    ]
+    return _page(request, (found, problem))
+
+
+def _rows(console: Console) -> tuple[list[Row], str]:
+    """The keys, and what keeps them from being read."""
+    try:
+        keys = configured(console.settings[SigningSettings])
+    except (OSError, ValueError) as error:
+        return [], for_log(str(error))
+    now = console.clock()
+    return [Row(key, key_name(key.signer.selector, key.signer.domain), key.is_due(now)) for key in keys], ""
+
+
+def _page(request: Request, found: tuple[list[Row], str]) -> Response:
+    rows, problem = found
+    return shown(request, "dkim.html", rows=rows, problem=problem, now=console_of(request).clock())
