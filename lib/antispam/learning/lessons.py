@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from antispam.deadline import Deadline
 from antispam.learning import feedback
-from antispam.learning.forwards import stored
+from antispam.learning.forwards import Forwarded, stored
 from antispam.learning.people import Addresses
 from antispam.learning.settings import DspamSettings
-from antispam.protocols.mailboxes import is_mail
+from antispam.protocols.mailboxes import identity, is_mail
 from antispam.settings.learn import LearnSettings
 from antispam.store import StoreError
 from antispam.text import for_log
@@ -89,8 +89,15 @@ class Lessons:
         used = feedback.count(means.store, user, 1, now, deadline)
         if used >= means.settings[DspamSettings].report_rate:
             return Answer(Outcome.LATER, feedback.too_many(user, used).text)
-        result = feedback.teach(stored(raw), is_spam, user, means, now, deadline, owner=owner)
+        result = feedback.teach(self._what(raw, owner), is_spam, user, means, now, deadline, owner=owner)
         kind = "spam" if is_spam else "ham"
         if result.corrected:
             return Answer(Outcome.TAUGHT, f"corrected: it is {kind} now")
         return Answer(Outcome.TAUGHT, f"learned as {kind}" if result.learned else f"{kind} already; nothing changed")
+
+    def _what(self, raw: bytes, owner: str) -> Forwarded:
+        """What the message is: its signature, unless `bms train` taught its octets once. Raises StoreError."""
+        found = stored(raw)
+        if self._means.dictionaries.make(owner).said(identity(raw)) is None:
+            return found
+        return Forwarded(tuple(dataclasses.replace(report, signatures=()) for report in found.reports))

@@ -113,6 +113,16 @@ def test_forwarding_and_learning_the_same_message_teach_once(store):
     assert teach("ann", True, SIGNED).text == "spam already; nothing changed"
 
 
+def test_what_bms_train_taught_by_its_octets_is_not_taught_again_by_its_signature(store):
+    teach = Teaching(store)
+    ann = Dictionaries(store).make("ann")
+    put_signature(store, ann.number, "abcdefghijkl", pack_keys(extract(RAW)))
+    ann.teach(SIGNED, True)
+    assert teach("ann", True, SIGNED).text == "spam already; nothing changed"
+    assert teach("ann", False, SIGNED).text == "corrected: it is ham now"
+    assert teach.totals("ann") == (0, 1)
+
+
 def test_a_signature_that_the_store_does_not_know_is_no_signature(store):
     teach = Teaching(store)
     assert teach("ann", True, SIGNED).text == "learned as spam"
