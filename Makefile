@@ -5,6 +5,7 @@ PYTHON_IN_VENV = $(VENV)/bin/python
 # Two processes; tests that share a mail server, or a Debian, run in the same one (tests/conftest.py says which).
 PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses=$(PROCESSES) --dist=loadgroup
 PROCESSES ?= 2
+MINUTES ?= 10
 DIST_VENV = .cache/dist
 # For all Pythons that we support; who builds a package on one of them gets what was tested, file by file.
 LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -12,7 +13,7 @@ LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --pytho
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist man lock clean
+.PHONY: fuzz help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist man lock clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -91,6 +92,11 @@ lock: ## choose anew what a release installs (release/requirements.txt) and what
 	@scripts/setup check
 	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web -o release/requirements.txt pyproject.toml
 	@$(LOCK) -o release/build.txt release/build.in
+
+fuzz: ## feed damaged input to what reads mail, DNS and requests: make fuzz [PARSER=attachments] [MINUTES=10]
+	@scripts/setup test
+	@$(PYTHON_IN_VENV) -c 'import atheris' 2>/dev/null || $(PYTHON_IN_VENV) -m pip install -q -e '.[fuzz]'
+	@$(PYTHON_IN_VENV) -m tests.fuzz $(PARSER) --minutes $(MINUTES)
 
 clean: ## remove what these commands made in this folder
 	rm -rf $(VENV) .cache var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
