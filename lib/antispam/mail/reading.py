@@ -6,6 +6,7 @@ import dataclasses
 
 import _charsets
 import _mimetree
+from antispam.text import from_wire
 from dspam import html
 
 _FIELDS = ("from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "list-id")
@@ -36,7 +37,7 @@ def readable(raw: bytes) -> Readable:
     """The message `raw`, header and body."""
     top = _mimetree.parse(raw)
     fields = [
-        (name, _mimetree.decode_words(_mimetree.header_text(field.value[:_MAX_FIELD])).strip())
+        (name, _text(_mimetree.decode_words(_mimetree.header_text(field.value[:_MAX_FIELD]))))
         for field in top.fields
         if (name := field.name.decode("ascii", "replace").strip()).lower() in _FIELDS
     ][:_MAX_FIELDS]
@@ -44,7 +45,7 @@ def readable(raw: bytes) -> Readable:
     seen = html.read(texts["text/html"].encode("utf-8", "replace")).seen if "text/html" in texts else b""
     return Readable(
         fields=tuple(fields),
-        text=texts.get("text/plain") or seen.decode("utf-8", "replace").strip(),
+        text=texts.get("text/plain") or _text(seen.decode("utf-8", "replace")),
         html=texts.get("text/html", ""),
         attachments=tuple(attachments),
     )
@@ -70,7 +71,12 @@ def _decoded(part: _mimetree.Part) -> str:
     content = _mimetree.decode_transfer(part.content[: 2 * _READ], part.transfer_encoding)[:_READ]
     types = part.values(b"content-type")
     charset = _mimetree.parameter(types[0][:_MAX_FIELD], "charset") if types else None
-    return _charsets.decode(content, charset).strip()
+    return _text(_charsets.decode(content, charset))
+
+
+def _text(decoded: str) -> str:
+    """What can be encoded again: octets beyond ASCII that nobody declared are UTF-8, or shown as escapes."""
+    return from_wire(decoded, 4 * len(decoded)).strip()  # an escape has four characters
 
 
 def _name(part: _mimetree.Part) -> str:
@@ -79,5 +85,5 @@ def _name(part: _mimetree.Part) -> str:
         for value in part.values(field)[:1]:
             name = _mimetree.parameter(value[:_MAX_FIELD], parameter)
             if name:
-                return _mimetree.decode_words(name).strip()
+                return _text(_mimetree.decode_words(name))
     return ""

@@ -66,7 +66,8 @@ def shown(request: Request, template: str, *, status: int = 200, **values: Any) 
         "here": request.url.path,
         "language": language,
     }
-    return HTMLResponse(_templates(language).get_template(template).render(common | values), status)
+    page = _templates(language).get_template(template).render(common | values)
+    return HTMLResponse(page.encode("utf-8", "replace"), status)  # a page with a lone surrogate is better than none
 
 
 def console_of(request: Request) -> Console:
