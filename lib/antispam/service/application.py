@@ -49,7 +49,7 @@ from antispam.settings.logs import LogSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, ProgramSettings, StoreSettings
 from antispam.settings.web import WebSettings
-from antispam.store import Store, StoreError, attempts, history, migrate
+from antispam.store import Store, StoreError, attempts, folders_read, history, migrate
 from antispam.store.engine import demand_driver, url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.migrate import leave_to_its_owner
@@ -288,7 +288,11 @@ class Application:
         def noted_attempts() -> bool:
             return attempts.purge(self.store, services.clock() - attempts.KEEP) > 0
 
-        found = [Chore(task) for task in (originals, messages, noted_attempts)]
+        def folders() -> bool:
+            folders_read.purge(self.store, services.clock() - folders_read.KEEP)
+            return False
+
+        found = [Chore(task) for task in (originals, messages, noted_attempts, folders)]
         for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
             task: Task = functools.partial(check.tidy, services)
             found.append(Chore(task, getattr(check, "TIDY_EVERY", EVERY)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 LESSON = 60.0  # seconds for one lesson
 FIRST_PAUSE = 2.0  # seconds after a failure; twice as long after each that follows
 LONGEST_PAUSE = 900.0
+NOTE_EVERY = 86400.0  # seconds, if nothing comes: what nobody looks at is forgotten (store/folders_read.py)
 _END = 1 << 32  # of validities and UIDs (RFC 3501 section 2.3.1.1)
 
 
@@ -87,6 +89,7 @@ class Folder:
     refresh: float
     clock: Callable[[], float] = time.time
     failed: int = 0
+    noted: float = -math.inf  # when it was last noted how far the folder was read
 
     def __str__(self) -> str:
         return f"imap: {for_log(self.mailbox.name, 60)}, folder {for_log(self.name, 60)}"
@@ -138,8 +141,14 @@ class Folder:
         taught = 0
         for uid in self._new(client, last):
             taught += self._lesson(client, uid)
-            advance(self.store, self.mailbox.name, self.name, Position(validity, uid), self.clock())
+            self._note(Position(validity, last := uid))
+        if last and self.clock() - self.noted > NOTE_EVERY:
+            self._note(Position(validity, last))
         return taught
+
+    def _note(self, to: Position) -> None:
+        self.noted = self.clock()
+        advance(self.store, self.mailbox.name, self.name, to, self.noted)
 
     def _new(self, client: Client, last: int) -> Iterator[int]:
         """The UIDs after the last one, rising. `*` is the highest even if it is not after it (RFC 3501 section 6.4.8)."""

@@ -10,6 +10,8 @@ from antispam.deadline import Deadline
 from antispam.store.engine import Store
 from antispam.store.schema import folder_read
 
+KEEP = 90 * 86400.0  # seconds after somebody last looked into a folder
+
 
 class Position(NamedTuple):
     """The validity of a folder's UIDs, and the last UID that was read."""
@@ -35,3 +37,10 @@ def advance(
     update = {"validity": to.validity, "uid": to.uid, "read_at": now}
     with store.write(deadline, durable=False) as connection:
         connection.execute(store.upsert(folder_read, values, key=("account", "folder"), update=update))
+
+
+def purge(store: Store, before: float) -> None:
+    """Forget the folders that nobody has looked into since that time (seconds since the epoch): they are few. Raises
+    StoreError."""
+    with store.write(durable=False) as connection:
+        connection.execute(sa.delete(folder_read).where(folder_read.c.read_at < before))

@@ -113,6 +113,12 @@ TABLES: dict[str, About] = {
         "10 days",
         _holds(with_="name ref", nothing="noted_at"),
     ),
+    "folder_read": About(
+        "users whose Junk folders the filter reads ([imap])",
+        "learns each of their messages once",
+        "90 days after the folder was last looked at",
+        _holds(name="account", with_="folder", nothing="validity uid read_at"),
+    ),
     "preference": About(
         "users of the filter",
         "what a user wants otherwise than the site",

@@ -13,7 +13,7 @@ from antispam.protocols.lesson_wire import LARGEST
 from antispam.service.imap_poller import FIRST_PAUSE, LONGEST_PAUSE, Folder, LaterError, is_known_as_spam
 from antispam.settings.imap import Account, ImapSettings
 from antispam.store import Store, StoreError
-from antispam.store.folders_read import Position, advance, position
+from antispam.store.folders_read import Position, advance, position, purge
 from support.stores import make_store
 
 TAUGHT = Answer(Outcome.TAUGHT, "learned as spam")
@@ -288,6 +288,15 @@ def test_a_server_without_validity_is_left_alone(store, monkeypatch, answer):
     monkeypatch.setattr(server, "select_folder", lambda folder, readonly: answer)
     assert folder(store, server, teach) == [FIRST_PAUSE]
     assert teach.seen == []
+
+
+def test_a_folder_into_which_nothing_comes_is_not_forgotten(store):
+    server = FakeServer([1])
+    folder(store, server, Lessons())
+    advance(store, "ann", "Junk", Position(7, 1), 1.0)  # long ago
+    folder(store, server, Lessons())
+    purge(store, 1e9 - 1)
+    assert position(store, "ann", "Junk") == Position(7, 1)
 
 
 def test_two_accounts_do_not_share_their_places(store):

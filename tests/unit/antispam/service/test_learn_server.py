@@ -156,6 +156,20 @@ def test_client_and_server_over_a_socket(tmp_path):
     assert taught.seen == [("ann", False, RAW)]
 
 
+def test_a_client_whose_message_is_refused_unread_hears_why(tmp_path):
+    """It is still sending when the answer comes."""
+    place = str(tmp_path / "learn.sock")
+    server = make(Taught(), largest=1 << 20)
+    with contextlib.closing(learn_server.opened(LearnSettings(socket=place))) as listener:
+        connection = threading.Thread(target=_serve_one, args=(server, listener.socket))
+        connection.start()
+        assert learn_client.ask(place, False, "ann", RAW * (1 << 17)) == (
+            65,
+            "the message is larger than 1 MB; nothing was learned",
+        )
+        connection.join()
+
+
 def _serve_one(server, listening):
     listening.setblocking(True)
     connection, _ = listening.accept()

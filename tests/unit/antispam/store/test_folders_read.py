@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.store.folders_read import Position, advance, position
+from antispam.store.folders_read import Position, advance, position, purge
 
 pytestmark = pytest.mark.every_database
 
@@ -22,3 +22,10 @@ def test_the_last_word_holds(store):
     advance(store, "ann", "Junk", Position(7, 9), 1.0)
     advance(store, "ann", "Junk", Position(8, 1), 2.0)
     assert position(store, "ann", "Junk") == Position(8, 1)
+
+
+def test_what_nobody_looks_into_is_forgotten(store):
+    advance(store, "ann", "Junk", Position(7, 9), 1.0)
+    advance(store, "bob", "Junk", Position(7, 9), 2.0)
+    purge(store, 2.0)
+    assert [position(store, name, "Junk") for name in ("ann", "bob")] == [None, Position(7, 9)]
