@@ -44,6 +44,14 @@ class _Pattern(NamedTuple):
     second: frozenset[str] | None
 
 
+class _Start(NamedTuple):
+    """The patterns that may begin with a word: by the word that follows, if it is one that some of them ask for, and those that
+    ask for none."""
+
+    followed_by: dict[str, tuple[_Pattern, ...]]
+    otherwise: tuple[_Pattern, ...]
+
+
 class Found(NamedTuple):
     """What was met of a family: how many of its phrases, and the first few as they stand in the text."""
 
@@ -59,7 +67,7 @@ class Phrases:
         self._by_word: dict[str, list[_Pattern]] = {}
         self._by_beginning: dict[str, list[tuple[str, _Pattern]]] = {}
         self._numbers: list[_Pattern] = []
-        # The same words come again and again, and most of them begin no phrase.
+        # The same words come again and again.
         self._beginning = functools.lru_cache(maxsize=_REMEMBERED)(self._that_begin_with)
         self.families: list[str] = []
         for line, text in enumerate(described):
@@ -84,9 +92,12 @@ class Phrases:
     def found_in(self, words: Sequence[str]) -> list[Found]:
         """The families that a text uses, in the order of the file."""
         met: dict[int, tuple[str, str]] = {}
-        for at, (word, following) in enumerate(itertools.zip_longest(words, words[1:], fillvalue="")):
-            for pattern in self._beginning(word):
-                if (pattern.second is None or following in pattern.second) and pattern.line not in met:
+        starts = self._starts(frozenset(words))
+        last = len(words) - 1
+        for at in [at for at, word in enumerate(words) if word in starts]:
+            start = starts[words[at]]
+            for pattern in start.followed_by.get(words[at + 1] if at < last else "", start.otherwise):
+                if pattern.line not in met:
                     end = _end(pattern.rest, words, at + 1)
                     if end:
                         met[pattern.line] = pattern.family, " ".join(words[at:end])
@@ -95,13 +106,35 @@ class Phrases:
             said.setdefault(family, []).append(text)
         return [Found(family, len(said[family]), tuple(said[family][:3])) for family in self.families if family in said]
 
-    def _that_begin_with(self, word: str) -> tuple[_Pattern, ...]:
+    def _starts(self, words: frozenset[str]) -> dict[str, _Start]:
+        """Those of a text's words that begin a phrase of which it may have the second word, too: most words need no more than a
+        look into a set."""
+        stems = self._by_beginning
+        some = (words & self._by_word.keys()) | {word for word in words if word[:_PREFIX] in stems or word.isdecimal()}
+        found = ((word, self._beginning(word)) for word in some)
+        return {
+            word: start
+            for word, start in found
+            if start is not None and (start.otherwise or not words.isdisjoint(start.followed_by))
+        }
+
+    def _that_begin_with(self, word: str) -> _Start | None:
+        """None for a word that begins none."""
         stems = self._by_beginning.get(word[:_PREFIX], ())
-        return (
+        found = (
             *self._by_word.get(word, ()),
             *(pattern for beginning, pattern in stems if word.startswith(beginning)),
             *(self._numbers if word.isdecimal() else ()),
         )
+        return _start(found) if found else None
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _start(patterns: tuple[_Pattern, ...]) -> _Start:
+    """One for all words that begin the same patterns: every number is such a word."""
+    seconds = frozenset(word for one in patterns for word in one.second or ())
+    followed_by = {word: tuple(one for one in patterns if one.second is None or word in one.second) for word in seconds}
+    return _Start(followed_by, tuple(one for one in patterns if one.second is None))
 
 
 def _second(places: Sequence[_Place]) -> frozenset[str] | None:

@@ -13,6 +13,13 @@ _ALIKE = str.maketrans(
     "aeopcxyijsdhlkmtaoepviktux",
 )
 _TOKEN = re.compile(r"[^\W_]+|[%$€£#&+]")
+_ASCII_MARKS = "%$#&+"
+# Apostrophes vanish, and what belongs to no word parts words.
+_ASCII_LETTERS = {
+    code: None if chr(code) in "'`" else " "
+    for code in range(128)
+    if not chr(code).isalnum() and chr(code) not in _ASCII_MARKS
+}
 _APOSTROPHES = re.compile("['\u2019\u2018\u02bc\u00b4`]")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
@@ -29,8 +36,17 @@ def folded(text: str) -> str:
 
 def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
     """The words of a text, the first `limit` of them; currencies, %, # and & are words."""
+    if text.isascii():
+        return tuple(_of_ascii(text)[:limit])
     found = _TOKEN.findall(_APOSTROPHES.sub("", folded(text)))[:limit]
-    return tuple(found) if text.isascii() else tuple(_latin(word) for word in found)
+    return tuple(_latin(word) for word in found)
+
+
+def _of_ascii(text: str) -> list[str]:
+    """What _TOKEN would find, in a third of the time."""
+    for mark in _ASCII_MARKS:
+        text = text.replace(mark, f" {mark} ")
+    return text.lower().translate(_ASCII_LETTERS).split()
 
 
 def _latin(word: str) -> str:

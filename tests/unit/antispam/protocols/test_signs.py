@@ -93,6 +93,30 @@ def test_no_text_raises(text):
     list(brands().named_in(words))
 
 
+FORMS = {
+    "free money/cash": r"free (?:money|cash)",
+    "free gift* #": r"free gift\S* \d+",
+    "gift* of money": r"gift\S* of money",
+    "# money": r"\d+ money",
+    "of": "of",
+}
+
+
+@given(st.lists(st.sampled_from(["free", "money", "cash", "gift", "gifts", "of", "7", "12"]), max_size=12))
+def test_no_phrase_is_passed_over(words):
+    """However the first and the second word of several phrases meet."""
+    families = Phrases([line for number, form in enumerate(FORMS) for line in (f"[KIND{number}]", form)])
+    text = " ".join(words)
+    expected = [f"KIND{number}" for number, form in enumerate(FORMS.values()) if re.search(rf"\b{form}\b", text)]
+    assert [one.family for one in families.found_in(words_of(text))] == expected
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+def test_words_in_ascii_are_read_as_all_others(text):
+    """A letter beyond ASCII, as a word of its own, makes no difference to the others."""
+    assert words_of(f"{text} \N{CYRILLIC SMALL LETTER ZHE}")[:-1] == words_of(text)
+
+
 def test_lists_have_no_line_twice():
     for name in ("brands.txt", "phrases.txt"):
         found = [line for line in lines(name) if not line.startswith("[")]
