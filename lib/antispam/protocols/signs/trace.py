@@ -18,7 +18,8 @@ _LONGEST = 1500  # octets of a field that are read
 _SENDER = re.compile(r"\s*from\s+(\S{1,200})", re.IGNORECASE)
 _KNOWN = re.compile(r"\s*\(([^()]{0,200})")
 _BY = re.compile(r"\bby\s+([A-Za-z0-9.-]{3,200})", re.IGNORECASE)
-_SUBMITTED = re.compile(r"\bwith\s+(?:E?SMTPS?A|HTTPS?|MAPI|local)|authenticated|\bASMTP", re.IGNORECASE)
+# "with ESMTPA", "authenticated", "ASMTP", written so that the search for it skips what begins with neither letter.
+_SUBMITTED = re.compile(r"[wWaA](?i:(?<=\bw)ith\s+(?:E?SMTPS?A|HTTPS?|MAPI|local)|(?<=a)uthenticated|(?<=\ba)SMTP)")
 _RETURNING = frozenset({b"list-id", b"resent-from", b"x-loop"})  # fields of mail that may come back to where it was
 # Providers whose users can't send otherwise than through the provider's own hosts, and how these are called.
 _CLOSED = {
