@@ -18,7 +18,9 @@ from gossip.protocol import MAX_TTL
 from gossip.records import PEER, Records, identity, vote_row
 
 LEAST = 0.01  # seconds: in less nobody answers, and silence would count against it
-REMEMBERED = 1.0  # seconds for which what the database said is believed: a busy domain is asked about all the time
+# Seconds for which what the database said is believed, as of the lists: a busy domain is asked about all the time, and of one
+# whose votes are still in the log each answer reads them all.
+REMEMBERED = 5.0
 _RECENT = 10_000  # messages of which it is known that they were asked about
 
 
@@ -89,7 +91,7 @@ class Gossip:
         return Answer(aggregate([opinion, *heard]), own, len(said))
 
     def _observed(self, name: str, deadline: Any) -> Observations:
-        """What is remembered of an identity, a moment old at most."""
+        """What is remembered of an identity, REMEMBERED seconds old at most; votes of this process are in it at once."""
         with self._lock:
             until, known = self._known.get(name, (0.0, None))
             if known is not None and self._ticks() < until:

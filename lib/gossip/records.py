@@ -7,6 +7,7 @@ at once. Until then a reader adds what the log has.
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -182,6 +183,7 @@ _PENDING = sa.select(*(reputation_vote.c[name] for name in ("umis", "vote", "ask
     reputation_vote.c.identity == sa.bindparam("name"),
     reputation_vote.c.voted_at > 0,  # as good as a vote, and in the index
 )
+_IN_ORDER = operator.itemgetter(3, 0)
 _NEWEST = _PENDING.order_by(reputation_vote.c.voted_at.desc()).limit(MOST)
 _OLDEST = _PENDING.order_by(reputation_vote.c.voted_at).limit(_OF_ONE)
 _OLDEST_NAMES = (
@@ -200,15 +202,15 @@ def _ring(connection: sa.Connection, name: str) -> Observations | None:
 def _pending(connection: sa.Connection, name: str, *, newest: bool) -> list[Any]:
     """What the log has and the ring has not, in the order in which it happened; where that is more than a ring, a ring's worth
     of the newest or of the oldest."""
-    rows: list[Any] = list(connection.execute(_NEWEST if newest else _OLDEST, {"name": name}))
-    return sorted(rows, key=lambda row: (row.voted_at, row.umis)) if len(rows) > 1 else rows
+    rows = connection.execute(_NEWEST if newest else _OLDEST, {"name": name}).all()
+    return sorted(rows, key=_IN_ORDER) if len(rows) > 1 else list(rows)
 
 
 def _add_all(made: Observations, pending: Sequence[Any]) -> list[tuple[str, int]]:
     """Add what the log has; returns the number that each message got. The identity is as old as the first of them."""
     if pending and not made.total:
         made.first_seen = pending[0].asked_at
-    return [(row.umis, made.add(row.vote, row.voted_at)) for row in pending]
+    return [(umis, made.add(vote, voted_at)) for umis, vote, _, voted_at in pending]
 
 
 def _write(connection: sa.Connection, name: str, made: Observations) -> None:
