@@ -118,7 +118,7 @@ def _plan(program: Program, settings: Settings, board: Board) -> ProcessPlan:
     beside = (
         *learn_server.side_servers(program.journey, settings),
         *_poller(program, settings),
-        *_console(program, settings),
+        *_console(program, settings, board),
     )
     return dataclasses.replace(plan, side_servers=(*plan.side_servers, *beside))
 
@@ -134,7 +134,7 @@ def _poller(program: Program, settings: Settings) -> tuple[SideServer, ...]:
     return (side_server(program.journey, settings),)
 
 
-def _console(program: Program, settings: Settings) -> tuple[SideServer, ...]:
+def _console(program: Program, settings: Settings, board: Board) -> tuple[SideServer, ...]:
     if WebSettings not in settings or not settings[WebSettings].listen:
         return ()
     try:
@@ -142,7 +142,7 @@ def _console(program: Program, settings: Settings) -> tuple[SideServer, ...]:
     except ImportError as error:
         text = f"[web] listen: the console needs more packages, pip install 'bms-antispam[web]' ({error})"
         raise SettingsError(text) from error
-    return (side_server(program.journey, settings),)
+    return (side_server(program.journey, settings, board),)
 
 
 def first_lines(settings: Settings, name: str, config: Path | None) -> str:

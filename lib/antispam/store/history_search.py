@@ -114,7 +114,7 @@ class Page(NamedTuple):
     after: Cursor | None
 
 
-LOOKED_AT = 2000  # rows that one page looks at
+LOOKED_AT = 1000  # rows that one page looks at
 _SLICE = 100  # rows that one query reads
 _ROWS = 4  # that one message has for one domain, as a rule at most
 _PLAIN = ("recipients", "findings", "decisions")

@@ -3,6 +3,7 @@ many of its decisions people called wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -13,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from antispam.store.engine import Store
+from antispam.store.engine import Store, StoreError
 from antispam.store.reports import Day, Disposition, Report, add, rows_of
 from dspam.store import Said, name_of
 
 HOUR = 3600.0
 SETTLED = 600.0  # seconds after its end when no row of an hour is still to come
 KEPT = 32 * 24  # hours
+REST = 5.0  # seconds
 MOST = 2_000_000  # messages whose decisions are remembered, 17 octets each
 AUTOMATIC = 10.0  # seconds after its arrival within which the filter itself teaches what it thinks of a message
 _FRESH = 5.0  # seconds for which the count of an hour that is not over is good enough
@@ -81,29 +83,41 @@ class Hours:
     def last(self, number: int, now: float, budget: float) -> list[Hour]:
         """The last hours up to `now`, the oldest first. For counting, the newest first, it takes `budget` seconds: what could
         not be counted in that time is missing, and is counted the next time. Raises StoreError."""
-        newest = now // HOUR * HOUR
+        newest, until = now // HOUR * HOUR, self._clock() + budget
         wanted = [newest - HOUR * back for back in range(number)]
-        if self._lock.acquire(timeout=budget):
+        for begins in wanted:
+            if not self._lock.acquire(timeout=max(0.0, until - self._clock())):
+                break
             try:
-                self._count(wanted, now, self._clock() + budget)
+                counted = self._count(begins, now)
             finally:
                 self._lock.release()
+            if counted and self._clock() >= until:
+                break
         found = (self._known.get(begins) for begins in reversed(wanted))
         return [one.hour for one in found if one is not None]
 
-    def _count(self, wanted: Sequence[float], now: float, until: float) -> None:
-        for begins in wanted:
-            known, started = self._known.get(begins), self._clock()
-            if known is not None and started < known.again_at:
-                continue
-            hour = count(self._store, begins)
-            ended = self._clock()
-            over = now >= begins + HOUR + SETTLED
-            again_at = math.inf if over else ended + max(_FRESH, _SHARE * (ended - started))
-            self._known[begins] = _Counted(hour, again_at)
-            if ended >= until:
-                break
-        self._forget(now)
+    def keep(self, number: int, now: Callable[[], float], closing: threading.Event) -> None:
+        """Count the last hours in the background until `closing` is set, so that nobody who looks has to wait for it: it works
+        for a second, and rests for REST."""
+        while not closing.is_set():
+            with contextlib.suppress(StoreError):  # whoever looks at a page is told
+                self.last(number, now(), 1.0)
+            closing.wait(REST)
+
+    def _count(self, begins: float, now: float) -> bool:
+        """Whether the hour had to be counted."""
+        known, started = self._known.get(begins), self._clock()
+        if known is not None and started < known.again_at:
+            return False
+        hour = count(self._store, begins)
+        ended = self._clock()
+        over = now >= begins + HOUR + SETTLED
+        again_at = math.inf if over else ended + max(_FRESH, _SHARE * (ended - started))
+        self._known[begins] = _Counted(hour, again_at)
+        if len(hour.messages) or len(self._known) > KEPT:
+            self._forget(now)
+        return True
 
     def _forget(self, now: float) -> None:
         """What is too old, and of the oldest which messages there were, once there are too many."""

@@ -15,7 +15,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from antispam.store import StoreError
-from antispam.store.hours import Hours
 from antispam.store.quarantine import BadName, NoEntry
 from antispam.text import for_log
 from antispam.web import (
@@ -104,7 +103,6 @@ def application(console: Console) -> Starlette:
         },
     )
     made.state.console = console
-    made.state.hours = Hours(console.store)
     return made
 
 

@@ -15,12 +15,14 @@ from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.people import Addresses
 from antispam.learning.settings import DspamSettings
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
+from antispam.service.board import Board
 from antispam.service.digest.links import Links, secret_name
 from antispam.service.teaching import means
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, callbacks, digests, login_failures, sessions
 from antispam.store.accounts import Account
+from antispam.store.hours import Hours
 from antispam.store.release import Protect
 from antispam.store.sessions import How
 from antispam.web import passwords
@@ -64,6 +66,7 @@ class Console:
     protect  takes what is dangerous or forged out of what is released
     teach    what a release teaches by
     dns      who is asked whether a key is published; None is the resolver of the settings
+    board    what the workers count; None where there are none beside the console
     """
 
     settings: Settings
@@ -73,6 +76,7 @@ class Console:
     protect: Protect
     teach: Teach
     dns: Lookup | None = None
+    board: Board | None = None
 
     @property
     def options(self) -> WebSettings:
@@ -87,6 +91,11 @@ class Console:
     def corrections(self) -> Corrections:
         """What users say of messages that the history has."""
         return Corrections(means(self.journey, self.settings, self.store, self.clock), self.clock)
+
+    @functools.cached_property
+    def hours(self) -> Hours:
+        """What the history says of the last weeks."""
+        return Hours(self.store)
 
     @functools.cached_property
     def resolver(self) -> Lookup:

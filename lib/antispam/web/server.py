@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 
 import uvicorn
 
+from antispam.chores import steady
 from antispam.journey.protection import protector
 from antispam.journey.table import Journey
 from antispam.learning.releases import teaching
+from antispam.service.board import Board
 from antispam.service.plan import SideServer
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings, parse_listen
 from antispam.store import Store
+from antispam.store.hours import KEPT
 from antispam.web.app import application
 from antispam.web.console import Console
 
@@ -25,14 +29,14 @@ log = logging.getLogger(__name__)
 TRY_AGAIN = 5.0  # seconds
 
 
-def side_server(journey: Journey, settings: Settings) -> SideServer:
-    """The console beside the workers, in a process of its own."""
+def side_server(journey: Journey, settings: Settings, board: Board | None = None) -> SideServer:
+    """The console beside the workers, in a process of its own. `board` has what they count."""
 
     def run(context: WorkerContext) -> None:
         context.ready()  # whether a port is free is no matter of the mail's
         while True:
             try:
-                serve(journey, settings)
+                serve(journey, settings, board)
             except (OSError, SystemExit) as error:  # uvicorn exits where it can't listen
                 log.error("console: cannot listen on %s: %s", settings[WebSettings].listen, error)
             time.sleep(TRY_AGAIN)
@@ -40,10 +44,11 @@ def side_server(journey: Journey, settings: Settings) -> SideServer:
     return SideServer("console", run)
 
 
-def serve(journey: Journey, settings: Settings) -> None:
+def serve(journey: Journey, settings: Settings, board: Board | None = None) -> None:
     """Serve the console until the process is told to stop. Raises OSError where [web] listen can't be used."""
     host, port = parse_listen(settings[WebSettings].listen)
-    with contextlib.closing(Store.from_settings(settings)) as store:
+    closing = threading.Event()
+    with contextlib.closing(Store.from_settings(settings)) as store, contextlib.ExitStack() as ends:
         console = Console(
             settings=settings,
             store=store,
@@ -51,7 +56,10 @@ def serve(journey: Journey, settings: Settings) -> None:
             clock=time.time,
             protect=protector(journey, settings),
             teach=teaching(settings, store),
+            board=board,
         )
+        ends.callback(closing.set)
+        steady("hours", lambda: console.hours.keep(KEPT, time.time, closing), closing, pause=TRY_AGAIN).start()
         config = uvicorn.Config(
             application(console), host=host, port=port, log_config=None, access_log=False, server_header=False,
             limit_concurrency=64, timeout_keep_alive=5,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from antispam.journey.history_row import row_for
@@ -9,6 +11,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.message import Body, Message, Recipient
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, reject
+from antispam.store import StoreError
 from antispam.store import hours as module
 from antispam.store.history import HistoryWriter
 from antispam.store.hours import AUTOMATIC, HOUR, SETTLED, Hours, Wrong, count, judged
@@ -120,3 +123,40 @@ def test_which_messages_there_were_is_forgotten_of_the_oldest_hours(store, write
     older, newer = Hours(store, Clock()).last(2, BEGINS + 120.0, 1.0)
     assert (older.complete, newer.complete, older.day.messages) == (False, True, 1)
     assert judged([older, newer], [said("older", True), said("newer", True)]) == [None, Wrong(1, 0, 1)]
+
+
+def test_the_background_counts_what_is_missing_until_it_is_told_to_end(store, write, monkeypatch):
+    class Closing:
+        rests = 0
+
+        def is_set(self):
+            return self.rests == 3
+
+        def wait(self, seconds):
+            self.rests += 1
+
+    clock = Clock()
+
+    def slow(of, begins):
+        clock.now += 1.0
+        return count(of, begins)
+
+    monkeypatch.setattr(module, "count", slow)
+    hours = Hours(store, clock)
+    hours.keep(3, lambda: BEGINS + HOUR + SETTLED, Closing())
+    monkeypatch.setattr(module, "count", None)
+    assert len(hours.last(3, BEGINS + HOUR + SETTLED, 0.0)) == 3
+
+
+def test_a_database_that_does_not_answer_does_not_end_the_background(store, monkeypatch):
+    asked = []
+
+    def broken(of, begins):
+        asked.append(begins)
+        raise StoreError("gone")
+
+    monkeypatch.setattr(module, "count", broken)
+    closing = threading.Event()
+    monkeypatch.setattr(closing, "wait", lambda seconds: closing.set() if len(asked) == 2 else None)
+    Hours(store, Clock()).keep(3, lambda: BEGINS, closing)
+    assert len(asked) == 2

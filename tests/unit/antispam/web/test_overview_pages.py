@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
+from antispam.service.board import Board
+from antispam.service.families import families
 from antispam.store import hours as hours_of
 from antispam.store.hours import HOUR
 from antispam.web import overview_pages
@@ -120,3 +123,17 @@ def test_an_hour_that_is_over_is_counted_once(place, monkeypatch):
     place.clock.now += HOUR
     client.get("/overview")
     assert len(counted) == 25
+
+
+def test_how_long_the_mail_server_waited_is_shown_where_it_is_counted(place):
+    board = Board(families(place.console.journey))
+    for seconds in (0.02, 0.02, 3.0, 100.0):
+        board.own.observe("bms_message_seconds", value=seconds)
+    place.app.state.console = dataclasses.replace(place.console, board=board)
+    page = place.client("ann").get("/overview").text
+    for row in ("0.005-0.025</th><td>2</td>", "2.5-10</th><td>1</td>", "&gt; 60</th><td>1</td>"):
+        assert row in page
+
+
+def test_without_workers_beside_it_no_latency_is_shown(place):
+    assert "mail server waited" not in place.client("ann").get("/overview").text
