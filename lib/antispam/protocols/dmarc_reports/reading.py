@@ -6,20 +6,24 @@ They come from strangers: sizes are bounded, and a document with entities or a D
 from __future__ import annotations
 
 import dataclasses
-import email
-import email.policy
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from email.message import EmailMessage
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
+import _mimetree
 from antispam.text import from_wire
 
+# What zipfile raises for archives that are damaged, encrypted, or compressed in a way that it does not know.
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, LookupError, OverflowError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
 MAX_FILE = 20 << 20  # octets of a file
 MAX_XML = 64 << 20  # octets of a document, unpacked
 MAX_DOCUMENTS = 100  # of a file
@@ -100,6 +104,14 @@ def _gunzipped(content: bytes) -> bytes:
 
 
 def _unzipped(content: bytes) -> Iterator[bytes]:
+    for text in _entries(content):
+        if len(text) > MAX_XML:
+            raise UnreadableReport(f"larger than {MAX_XML >> 20} MB unpacked")
+        yield text
+
+
+def _entries(content: bytes) -> Iterator[bytes]:
+    """The files in a zip, each with at most one octet more than MAX_XML."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for entry in archive.infolist()[: MAX_DOCUMENTS + 1]:
@@ -107,22 +119,19 @@ def _unzipped(content: bytes) -> Iterator[bytes]:
                     continue
                 with archive.open(entry) as file:
                     text = file.read(MAX_XML + 1)
-                if len(text) > MAX_XML:
-                    raise UnreadableReport(f"larger than {MAX_XML >> 20} MB unpacked")
                 yield text
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise UnreadableReport(f"damaged or encrypted zip: {from_wire(str(error), 100)}") from None
 
 
 def _attached(content: bytes) -> Iterator[bytes]:
-    message = email.message_from_bytes(content, _class=EmailMessage, policy=email.policy.SMTP)
-    for part in message.walk():
-        if part.is_multipart():
+    for part in _mimetree.parse(content).walk():
+        if part.children:
             continue
-        payload = part.get_payload(decode=True)
-        if isinstance(payload, bytes) and payload.startswith((b"\x1f\x8b", b"PK\x03\x04")):
+        payload = _mimetree.decode_transfer(part.content, part.transfer_encoding)
+        if payload.startswith((b"\x1f\x8b", b"PK\x03\x04")):
             yield from _documents(payload)
-        elif isinstance(payload, bytes) and part.get_content_subtype() == "xml":
+        elif part.media_type.endswith("/xml"):
             yield payload
 
 
