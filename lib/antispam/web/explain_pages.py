@@ -13,11 +13,13 @@ from starlette.responses import Response
 from antispam.journey.account import account as account_of
 from antispam.journey.account import became
 from antispam.store.accounts import Account
-from antispam.store.history_search import Page, Search, Transaction, page
+from antispam.store.history_search import LOOKED_AT, Page, Search, Transaction, page
 from antispam.web.answers import console_of, logged_in, marked, shown
+from antispam.web.console import Console
 from antispam.web.stream_pages import cursor_of, following
 
 _MAX_FOUND = 50  # messages of a page
+_LOOKED_AT_BY_USERS = 300  # rows of one page, nearly all of which may be of others
 _ACTIONS = {
     "delivered": ("continue", "accept", "pass"),
     "refused": ("reject",),
@@ -83,7 +85,8 @@ def explain_page(request: Request) -> Response:
     if asked != Asked():
         result = page(
             console.store, asked.search, _MAX_FOUND, after=after,
-            fits=lambda one: _may_see(session.account, one) and asked.fits(one),
+            fits=lambda one: _may_see(console, session.account, one) and asked.fits(one),
+            most=LOOKED_AT if session.account.sees_all else _LOOKED_AT_BY_USERS,
         )  # fmt: skip
     found = result.found
     alone = len(found) == 1 and after is None and (result.after is None or bool(asked.ref))
@@ -95,9 +98,10 @@ def explain_page(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _may_see(account: Account, found: Transaction) -> bool:
+def _may_see(console: Console, account: Account, found: Transaction) -> bool:
     """A user sees messages of which they are the only recipient: others' names and scores are none of their business."""
-    return account.sees_all or {one.address.lower() for one in found.recipients} <= set(account.mailboxes)
+    whose = {console.addresses.mailbox_of(one.address) for one in found.recipients}
+    return account.sees_all or (bool(whose) and whose <= set(account.mailboxes))
 
 
 def _stopping(found: Transaction) -> set[str]:

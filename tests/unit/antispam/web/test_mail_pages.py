@@ -175,3 +175,16 @@ def test_mail_is_searched(place):
     client = place.client("bob")
     assert "other" not in client.get("/mail?q=LUNCH").text
     assert "lunch" not in client.get("/mail?became=kept").text
+
+
+def test_a_user_of_the_filter_finds_their_message_by_its_reference(place):
+    place.deliver("aaa", "bob", subject=b"for Bob")
+    place.deliver("bbb", "carol", subject=b"for Carol")
+    client = place.client("bob")
+    assert "for Bob" in client.get("/explain?ref=aaa").text
+    assert "no such message that you may see" in client.get("/explain?ref=bbb").text
+
+
+def test_a_message_without_recipients_is_nobodys(place):
+    place.deliver("aaa")
+    assert "no such message that you may see" in place.client("bob").get("/explain?ref=aaa").text
