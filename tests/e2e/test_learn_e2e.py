@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,15 @@ def test_a_filtered_message_is_found_by_its_signature_and_taught_once(program: F
         assert TokenStore(store).verdict(ann.number, match[1].decode()) is False
         assert ann.totals() == (5, 6)
     assert "ann teaches ham: corrected" in program.log()
+
+
+def test_while_the_filter_takes_over_a_new_configuration_a_lesson_is_not_lost(program: FilterProcess) -> None:
+    """Its socket changes hands."""
+    os.kill(program.pid, signal.SIGHUP)
+    for number in range(10):
+        raw = b"From: pills@example.org\r\nSubject: Pills %d\r\n\r\nBuy %d!\r\n" % (number, number)
+        assert _learn(program, raw) == (0, b"learned as spam\n")
+    wait_until(lambda: "generation 2" in program.log(), "the new configuration is in force")
 
 
 def test_what_is_no_mail_is_refused(program: FilterProcess) -> None:

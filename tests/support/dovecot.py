@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from support import peers
 from support.network import Network
 from support.places import DOVECOT, REPOSITORY
 from support.processes import family
@@ -32,7 +33,7 @@ _CLIENT = (
     "protocols/lesson_wire.py",
 )  # all that the hook imports; who owns the mailboxes may not enter every checkout
 
-# Its programs and modules look for one another in /usr: a copy of the file system's view has them there.
+# Programs and modules of an unpacked Dovecot look for one another in /usr: a copy of the file system's view has them there.
 _ENTER = 'mount -t overlay overlay -o "lowerdir=$0/usr:/usr" /usr && exec "$@"'
 
 _CONFIG = """\
@@ -81,9 +82,72 @@ service imap-login {{
 """
 
 
+_CONFIG_24 = """\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols {{
+  imap = yes
+}}
+listen = 127.0.0.1
+base_dir = {run}/base
+log_path = {run}/dovecot.log
+ssl = yes
+ssl_server_cert_file = {run}/cert.pem
+ssl_server_key_file = {run}/key.pem
+auth_allow_cleartext = yes
+first_valid_uid = 1
+first_valid_gid = 1
+mail_driver = maildir
+mail_path = ~/Maildir
+mail_fsync = never
+passdb passwd-file {{
+  default_password_scheme = plain
+  passwd_file_path = {run}/users
+}}
+userdb static {{
+  fields {{
+    uid = {user}
+    gid = {user}
+    home = {run}/homes/%{{user}}
+  }}
+}}
+namespace inbox {{
+  inbox = yes
+  mailbox Unwanted {{
+    auto = create
+  }}
+  mailbox Wanted {{
+    auto = create
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+  }}
+}}
+!include {run}/90-bms.conf
+"""
+
+# Into another Debian, in which the folder for temporary files is the same.
+_ENTER_24 = """
+set -e
+root=$0 shared=$1; shift
+mkdir -p "$root$shared"
+mount --rbind "$shared" "$root$shared"
+mount -t proc proc "$root/proc"
+exec chroot "$root" "$@"
+"""
+
+
 class Dovecot(Server):
-    """IMAP on 127.0.0.1: `port` plain, `tls_port` with TLS and the certificate `authority`, which is its own authority. Moved
-    mail is taught over the socket `learn`. Every user of `users` has PASSWORD."""
+    """Dovecot 2.3 of Debian 12. IMAP on 127.0.0.1: `port` plain, `tls_port` with TLS and the certificate `authority`, which
+    vouches for itself. Mail that is moved is taught over the socket `learn`. Every user of `users` has PASSWORD."""
+
+    version = "2.3"
+    _template = _CONFIG
 
     def __init__(self, network: Network, learn: Path, users: Iterable[str]) -> None:
         super().__init__(network, "dovecot")
@@ -95,7 +159,7 @@ class Dovecot(Server):
             self._run.write("users", "".join(f"{user}:{PASSWORD}\n" for user in users))
             shutil.chown(self._run.folder("homes"), MAIL_USER, MAIL_USER)
             make_certificate(self.authority, self._run.path / "key.pem")
-            config = _CONFIG.format(run=self._run.path, port=self.port, tls_port=self.tls_port, user=MAIL_USER)
+            config = self._template.format(run=self._run.path, port=self.port, tls_port=self.tls_port, user=MAIL_USER)
             self._config = self._run.write("dovecot.conf", config)
             self._compile()
             self._serve(self._inside("/usr/sbin/dovecot", "-F", "-c", self._config), self._answers)
@@ -119,7 +183,7 @@ class Dovecot(Server):
         hook = hook.replace('["learn",', f'["learn", "--socket={learn}",')
         (folder / "bms-learn").write_text(f"#!/usr/bin/python3 -I\n{hook}")
         (folder / "bms-learn").chmod(0o755)
-        config = (EXAMPLES / "90-bms-2.3.conf").read_text()
+        config = (EXAMPLES / f"90-bms-{self.version}.conf").read_text()
         self._run.write("90-bms.conf", config.replace("/etc/dovecot/bms", str(folder)))
 
     def _compile(self) -> None:
@@ -138,6 +202,21 @@ class Dovecot(Server):
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+
+class Dovecot24(Dovecot):
+    """The same of Debian 13, in a folder. Raises peers.UnavailableError."""
+
+    version = "2.4"
+    _template = _CONFIG_24
+
+    def __init__(self, network: Network, learn: Path, users: Iterable[str]) -> None:
+        self._root = peers.debian_13_with_dovecot()
+        super().__init__(network, learn, users)
+
+    def _inside(self, *argv: str | Path) -> list[str]:
+        shared = str(self._run.path.parent)
+        return ["unshare", "--mount", "sh", "-c", _ENTER_24, str(self._root), shared, *map(str, argv)]
 
 
 def make_certificate(path: Path, key_path: Path) -> None:
