@@ -5,10 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from antispam.journey.table import Accepted, Journey, Row, Stage
+from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
 from antispam.mail.score import Test
 from antispam.mail.score_table import TABLE
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError
+
+
+class Asked(NamedTuple):
+    """A row in force, with what the runner wants to know of it for each message.
+
+    name           of its check
+    settings       its check's own
+    enforced       the row may do more than say what it would do
+    firm, protects what its decisions are (mail.decisions)
+    looks_up       its collect() may wait for the network
+    performs, readdresses  whether its check has that optional function
+    """
+
+    row: Row
+    name: str
+    settings: CheckSettings
+    enforced: bool
+    firm: bool
+    protects: bool
+    of_recipients: bool
+    looks_up: bool
+    performs: bool
+    readdresses: bool
 
 
 class Wave(NamedTuple):
@@ -16,11 +39,13 @@ class Wave(NamedTuple):
 
     skips       whether some of them are left out once the message is accepted
     reads_hits  whether the first of them reads the tests of the score that the rows above have hit
+    looks_up    whether some of them may wait for the network
     """
 
-    rows: list[Row]
+    rows: list[Asked]
     skips: bool
     reads_hits: bool
+    looks_up: bool
 
 
 class Plan:
@@ -36,7 +61,7 @@ class Plan:
         self._having: dict[str, list[Row]] = {}
         self.waves = {stage: self._grouped(journey, stage) for stage in Stage}
         asked = (row for row in journey.rows if _in_force(row, settings, Mode.ENFORCE, Mode.LOG))
-        self.scoring = [row for row in asked if hasattr(row.check, "points")]
+        self.scoring = [_asked(row, settings) for row in asked if hasattr(row.check, "points")]
 
     def _grouped(self, journey: Journey, stage: Stage) -> list[Wave]:
         rows = [row for row in journey.at(stage) if _in_force(row, self.settings, Mode.ENFORCE, Mode.LOG)]
@@ -44,7 +69,9 @@ class Plan:
         waves = []
         while rows:
             wave = _ready(rows, done)
-            waves.append(Wave(wave, any(row.accepted is Accepted.SKIP for row in wave), _reads_hits(wave[0])))
+            skips = any(row.accepted is Accepted.SKIP for row in wave)
+            asked = [_asked(row, self.settings) for row in wave]
+            waves.append(Wave(asked, skips, _reads_hits(wave[0]), any(one.looks_up for one in asked)))
             done.update(row.check.NAME for row in wave)
             rows = rows[len(wave) :]
         return waves
@@ -55,6 +82,22 @@ class Plan:
         if found is None:
             found = self._having[method] = [row for row in self._rows if hasattr(row.check, method)]
         return found
+
+
+def _asked(row: Row, settings: Settings) -> Asked:
+    own = settings[row.check.Settings]
+    return Asked(
+        row,
+        row.check.NAME,
+        own,
+        enforced=own.mode is Mode.ENFORCE,
+        firm=row.accepted in (Accepted.DECIDE, Accepted.PROTECT),
+        protects=row.accepted is Accepted.PROTECT,
+        of_recipients=row.scope is Scope.RECIPIENT,
+        looks_up=bool(getattr(row.check, "LOOKS_UP", False)),
+        performs=hasattr(row.check, "perform"),
+        readdresses=hasattr(row.check, "readdress"),
+    )
 
 
 def _in_force(row: Row, settings: Settings, *modes: Mode) -> bool:

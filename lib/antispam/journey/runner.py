@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from antispam.journey.plan import Plan
+from antispam.journey.plan import Asked, Plan
 from antispam.journey.services import Services
 from antispam.journey.table import Accepted, Journey, NotDone, Row, Scope, Stage
 from antispam.mail.connection import Connection
@@ -21,7 +20,7 @@ from antispam.mail.message import Message
 from antispam.mail.score import Hit
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import CONTINUE, Verdict, reject, tempfail
-from antispam.settings import CheckSettings, Mode, OnError, Settings
+from antispam.settings import CheckSettings, OnError, Settings
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
@@ -85,23 +84,20 @@ class Runner:
         for wave in self._planned(services.settings).waves[stage]:
             rows = wave.rows
             if passed:
-                rows = [row for row in rows if row.accepted is Accepted.PROTECT]
+                rows = [asked for asked in rows if asked.protects]
             elif wave.skips and accepted_by(all_decisions(subject)) is not None:
-                rows = [row for row in rows if row.accepted is not Accepted.SKIP]
+                rows = [asked for asked in rows if asked.row.accepted is not Accepted.SKIP]
             if wave.reads_hits and rows:
                 yield from self._gather(subject, services)
-            questions = [_Question(row, one) for row in rows for one in _subjects(row, subject)]
-            results = self._collect_all(questions, services, tick)
+            questions = _questions(rows, subject)
+            results = self._collect_all(questions, services, tick, wave.looks_up)
             for question, result in zip(questions, results, strict=True):
-                if passed and question.row.accepted is not Accepted.PROTECT:
-                    continue
+                if result is None or (passed and not question.asked.protects):
+                    continue  # the question did not arise, or does not any more
                 decision = self._decide(question, result, services)
-                if decision is not None:
-                    _decisions(question).append(decision)
-                    if self._watch is not None:
-                        self._watch.decided(decision)
-                    passed = passed or passed_by([decision]) is not None
-                    yield decision
+                _decisions(question).append(decision)
+                passed = passed or passed_by([decision]) is not None
+                yield decision
 
     def _planned(self, settings: Settings) -> Plan:
         """The plan under these settings. They change with a new worker only, so that it is made once."""
@@ -110,11 +106,11 @@ class Runner:
         return self._plan
 
     def _collect_all(
-        self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
+        self, questions: list[_Question], services: Services, tick: Callable[[], None] | None, looks_up: bool
     ) -> list[Finding | Exception | None]:
-        looking = [place for place, question in enumerate(questions) if _may_wait(question, services)]
+        looking = looks_up and [place for place, one in enumerate(questions) if _may_wait(one, services)]
         if not looking:
-            return list(self._in_turn(questions, services, tick))
+            return self._in_turn(questions, services, tick)
         # The thread that we are on takes one itself, unless it has to say meanwhile that work goes on.
         futures = {place: self._beside(questions[place], services) for place in (looking if tick else looking[1:])}
         found = {
@@ -132,14 +128,16 @@ class Runner:
 
     def _in_turn(
         self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
-    ) -> Iterator[Finding | Exception | None]:
+    ) -> list[Finding | Exception | None]:
         """One after the other; of ten thousand recipients, that takes longer than an MTA waits for a sign of life."""
+        found = []
         ticked = time.monotonic()
         for question in questions:
             if tick and time.monotonic() - ticked >= TICK_SECONDS:
                 tick()
                 ticked = time.monotonic()
-            yield self._collect(question, services)
+            found.append(self._collect(question, services))
+        return found
 
     def _beside(
         self, question: _Question, services: Services
@@ -152,79 +150,57 @@ class Runner:
         return future
 
     def _collect(self, question: _Question, services: Services) -> Finding | Exception | None:
-        subject, began = question.subject, time.perf_counter()
+        asked, (connection, message, recipient) = question
         try:
-            return question.row.check.collect(subject.connection, subject.message, subject.recipient, services)
+            return asked.row.check.collect(connection, message, recipient, services)
         except Exception as error:  # noqa: BLE001 - a defect in a check must cost neither the mail nor the process
             return error
-        finally:
-            if self._watch is not None:
-                self._watch.collected(question.row.check.NAME, time.perf_counter() - began)
 
-    def _decide(self, question: _Question, result: Finding | Exception | None, services: Services) -> Decision | None:
-        """None where the question did not arise."""
-        if result is None:
-            return None
-        row, subject = question
-        settings = services.settings[row.check.Settings]
-        decided = functools.partial(
-            Decision,
-            row.check.NAME,
-            mode=settings.mode,
-            firm=row.accepted in (Accepted.DECIDE, Accepted.PROTECT),
-            protects=row.accepted is Accepted.PROTECT,
-        )
-        if isinstance(result, Finding) and settings.mode is Mode.ENFORCE and not services.read_only:
+    def _decide(self, question: _Question, result: Finding | Exception, services: Services) -> Decision:
+        asked, subject = question
+        settings = asked.settings
+        if asked.performs and asked.enforced and isinstance(result, Finding) and not services.read_only:
             result = _performed(question, result, services)
         if isinstance(result, Finding):
             _home(question).add(result)
-            if settings.mode is Mode.ENFORCE:
+            if asked.readdresses and asked.enforced:
                 _readdress(question, result)
             if result.error:
-                self._count_failure(row)
-                return decided(_on_error(settings, result.error))
+                return _decision(asked, _on_error(settings, result.error))
             try:
-                verdict = row.check.decide(result, subject.findings, settings, services.access)
+                verdict = asked.row.check.decide(result, subject.findings, settings, services.access)
             except Exception as error:  # noqa: BLE001 - as above
                 result = error
             else:
-                return decided(verdict)
-        self._count_failure(row)
-        self._report(row.check.NAME, result, subject)
-        return decided(_on_error(settings, "internal error"))
-
-    def _count_failure(self, row: Row) -> None:
-        if self._watch is not None:
-            self._watch.failed(row.check.NAME)
+                return _decision(asked, verdict)
+        self._report(asked.name, result, subject)
+        return _decision(asked, _on_error(settings, "internal error"))
 
     def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
         """Ask every row that has found something, of whatever stage, which tests of the score the message meets by it; each
         once."""
-        for row in self._planned(services.settings).scoring:
-            for one in _subjects(row, subject):
-                finding = one.findings.get(row.check.Finding)
-                if finding is not None and not finding.error:
-                    decision = self._score(_Question(row, one), finding, services)
-                    if decision is not None:
-                        yield decision
+        for question in _questions(self._planned(services.settings).scoring, subject):
+            if _of_message(question).noted(question.asked.name):
+                continue
+            finding = question.subject.findings.get(question.asked.row.check.Finding)
+            if finding is not None and not finding.error:
+                decision = self._score(question, finding)
+                if decision is not None:
+                    yield decision
 
-    def _score(self, question: _Question, finding: Finding, services: Services) -> Decision | None:
+    def _score(self, question: _Question, finding: Finding) -> Decision | None:
         """Take down which tests of the score the message meets by a row's evidence. A decision follows from a defect only."""
-        row, subject = question
-        # With the message, even where the evidence is of its connection: what that is worth depends on the rest.
-        home = _of_message(question)
-        if home.noted(row.check.NAME):
-            return None
-        points: Callable[..., tuple[Hit, ...]] = row.check.points  # type: ignore[attr-defined]
-        settings = services.settings[row.check.Settings]
+        asked, subject = question
+        points: Callable[..., tuple[Hit, ...]] = asked.row.check.points  # type: ignore[attr-defined]
         try:
-            hits = points(finding, subject.findings, settings)
-            home.note(row.check.NAME, hits, counts=settings.mode is Mode.ENFORCE)
+            hits = points(finding, subject.findings, asked.settings)
+            # With the message, even where the evidence is of its connection: what that is worth depends on the rest.
+            _of_message(question).note(asked.name, hits, counts=asked.enforced)
         except Exception as error:  # noqa: BLE001 - as above
-            self._report(row.check.NAME, error, subject)
-            verdict = _on_error(settings, "internal error")
+            self._report(asked.name, error, subject)
+            verdict = _on_error(asked.settings, "internal error")
             if verdict is not CONTINUE:
-                decision = Decision(row.check.NAME, verdict)
+                decision = Decision(asked.name, verdict)
                 _decisions(question).append(decision)
                 return decision
         return None
@@ -312,10 +288,10 @@ class Runner:
 
 
 def _performed(question: _Question, finding: Finding, services: Services) -> Finding | Exception:
-    """What a check has to do before it decides, if it has: in mode log nothing of it happens."""
-    perform: Callable[..., Finding] | None = getattr(question.row.check, "perform", None)
-    if perform is None or finding.error:
+    """What a check has to do before it decides: in mode log nothing of it happens."""
+    if finding.error:
         return finding
+    perform: Callable[..., Finding] = question.asked.row.check.perform  # type: ignore[attr-defined]
     subject = question.subject
     try:
         return perform(finding, subject.message, subject.recipient, services)
@@ -325,63 +301,76 @@ def _performed(question: _Question, finding: Finding, services: Services) -> Fin
 
 def _may_wait(question: _Question, services: Services) -> bool:
     """Whether collect() may have to wait for the network. Handing it to another thread costs more than most checks."""
-    check, message = question.row.check, question.subject.message
-    if not getattr(check, "LOOKS_UP", False):
+    if not question.asked.looks_up:
         return False
-    ready: Callable[[Connection, Message, Services], bool] | None = getattr(check, "ready", None)
-    return ready is None or message is None or not ready(question.subject.connection, message, services)
+    connection, message = question.subject.connection, question.subject.message
+    ready: Callable[[Connection, Message, Services], bool] | None = getattr(question.asked.row.check, "ready", None)
+    return ready is None or message is None or not ready(connection, message, services)
 
 
 class _Question(NamedTuple):
     """A row, asked about a subject."""
 
-    row: Row
+    asked: Asked
     subject: Subject
 
 
-def _subjects(row: Row, subject: Subject) -> list[Subject]:
-    """The subjects of a row: at the end of a message, each recipient if it is a row about recipients."""
-    if row.scope is not Scope.RECIPIENT or subject.recipient is not None or subject.message is None:
-        return [subject]
-    return [Subject(subject.connection, subject.message, one) for one in subject.message.accepted_recipients]
+def _questions(rows: list[Asked], subject: Subject) -> list[_Question]:
+    """Each row about its subjects: at the end of a message, each recipient if it is a row about recipients."""
+    message = subject.message
+    if subject.recipient is not None or message is None:
+        return [_Question(asked, subject) for asked in rows]
+    found = []
+    for asked in rows:
+        if asked.of_recipients:
+            found += [
+                _Question(asked, Subject(subject.connection, message, one)) for one in message.accepted_recipients
+            ]
+        else:
+            found.append(_Question(asked, subject))
+    return found
 
 
 def _readdress(question: _Question, finding: Finding) -> None:
     recipient = question.subject.recipient
-    readdress: Callable[[Finding], str] | None = getattr(question.row.check, "readdress", None)
-    if recipient is None or readdress is None or finding.error:
+    if recipient is None or finding.error:
         return
-    meant = readdress(finding)
+    meant = question.asked.row.check.readdress(finding)  # type: ignore[attr-defined]
     if meant and meant != recipient.address:
         recipient.address, recipient.readdressed = meant, True
 
 
 def _home(question: _Question) -> Findings:
-    row, subject = question.row, question.subject
-    if row.scope is Scope.RECIPIENT and subject.recipient is not None:
+    asked, subject = question
+    if asked.of_recipients and subject.recipient is not None:
         return subject.recipient.findings
-    if row.scope is not Scope.CONNECTION and subject.message is not None:
+    if subject.message is not None and asked.row.scope is not Scope.CONNECTION:
         return subject.message.findings
     return subject.connection.findings
 
 
 def _of_message(question: _Question) -> Findings:
     """The findings of the recipient or message that a row was asked about at the end."""
-    subject = question.subject
+    asked, subject = question
     assert subject.message is not None
-    if question.row.scope is Scope.RECIPIENT and subject.recipient is not None:
+    if asked.of_recipients and subject.recipient is not None:
         return subject.recipient.findings
     return subject.message.findings
 
 
 def _decisions(question: _Question) -> list[Decision]:
     """Where a row's decision is noted: it lives as long as its evidence."""
-    row, subject = question.row, question.subject
-    if row.scope is Scope.RECIPIENT and subject.recipient is not None:
+    asked, subject = question
+    if asked.of_recipients and subject.recipient is not None:
         return subject.recipient.decisions
-    if row.scope is not Scope.CONNECTION and subject.message is not None:
+    if subject.message is not None and asked.row.scope is not Scope.CONNECTION:
         return subject.message.decisions
-    return subject.connection.decisions if row.stage is Stage.CONNECT else subject.connection.helo_decisions
+    connection = subject.connection
+    return connection.decisions if asked.row.stage is Stage.CONNECT else connection.helo_decisions
+
+
+def _decision(asked: Asked, verdict: Verdict) -> Decision:
+    return Decision(asked.name, verdict, asked.settings.mode, asked.firm, asked.protects)
 
 
 def _on_error(settings: CheckSettings, error: str) -> Verdict:
