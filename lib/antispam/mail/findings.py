@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -80,10 +81,13 @@ class Findings(Mapping[type[Finding], Finding]):
         return tuple(self._own.values())
 
     def get(self, kind: type[F], default: Any = None) -> F | Any:
-        found = self._own.get(kind)
-        if found is not None:
-            return found
-        return default if self._parent is None else self._parent.get(kind, default)
+        inner: Findings | None = self
+        while inner is not None:
+            found = inner._own.get(kind)
+            if found is not None:
+                return found
+            inner = inner._parent
+        return default
 
     def __getitem__(self, kind: type[Finding]) -> Finding:
         found = self.get(kind)
@@ -113,23 +117,35 @@ def essential(value: Any) -> Any:
     message's row these would be the larger part."""
     if isinstance(value, tuple):
         return [essential(one) for one in value]
-    fields = _fields_of(value.__class__)
-    if fields is None:
+    shape = _shape_of(value.__class__)
+    if shape is None:
         return value
-    kept = {}
-    for name, usual in fields:
-        one = getattr(value, name)
-        if one != usual:
-            kept[name] = one if isinstance(one, str) else essential(one)
-    return kept
+    names, usual, values_of = shape
+    return {
+        name: one if isinstance(one, str | float) else essential(one)
+        for name, one, other in zip(names, values_of(value), usual, strict=True)
+        if one != other
+    }
+
+
+class _Shape(NamedTuple):
+    """The fields of a dataclass, their defaults, and what reads them all at once."""
+
+    names: tuple[str, ...]
+    usual: tuple[Any, ...]
+    values_of: Callable[[Any], tuple[Any, ...]]
 
 
 @functools.cache
-def _fields_of(kind: type) -> tuple[tuple[str, Any], ...] | None:
-    """The fields of a dataclass, each with its default; None for what is none."""
+def _shape_of(kind: type) -> _Shape | None:
+    """None for what is no dataclass."""
     if not dataclasses.is_dataclass(kind):
         return None
-    return tuple((field.name, _default(field)) for field in dataclasses.fields(kind))
+    fields = dataclasses.fields(kind)
+    names = tuple(field.name for field in fields)
+    get: Callable[[Any], Any] = operator.attrgetter(*names) if names else lambda value: ()
+    values_of = get if len(names) != 1 else lambda value: (get(value),)
+    return _Shape(names, tuple(map(_default, fields)), values_of)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -45,11 +45,12 @@ class Origin:
 class Settings:
     """All settings of a program: `settings[SpfSettings].best_guess`. Immutable, compared by value."""
 
-    __slots__ = ("_by_class", "origins")
+    __slots__ = ("_by_class", "_listed", "origins")
 
     def __init__(self, by_class: Mapping[type, Any], origins: tuple[Origin, ...]) -> None:
         self._by_class = dict(by_class)
         self.origins = origins
+        self._listed: dict[tuple[str, ...], tuple[Any, ...]] = {}  # what listed() found: it is asked with each message
 
     def __getitem__(self, cls: type[T]) -> T:
         return typing.cast(T, self._by_class[cls])
@@ -66,8 +67,11 @@ class Settings:
     def listed(self, section: str, *names: str) -> tuple[Any, ...]:
         """The items of these list options of a section together, whichever class declares them: for who needs a list of another
         check's. Nothing for what the program does not know."""
-        lists = (one.value for one in self.origins if one.section == section and one.option in names)
-        return tuple(item for items in lists for item in items)
+        found = self._listed.get((section, *names))
+        if found is None:
+            lists = (one.value for one in self.origins if one.section == section and one.option in names)
+            found = self._listed[section, *names] = tuple(item for items in lists for item in items)
+        return found
 
     @property
     def warnings(self) -> tuple[str, ...]:
