@@ -116,6 +116,8 @@ def teach(lesson: Lesson) -> int:
 def read(file: str) -> bytes:
     """The message. Raises CannotTeachError."""
     try:
+        if file == "-" and sys.stdin is None:
+            raise CannotTeachError(os.EX_NOINPUT, "there is no standard input")
         if file == "-":
             raw = sys.stdin.buffer.read(lesson_wire.LARGEST + 1)
         else:

@@ -112,6 +112,21 @@ def test_a_file_that_is_not_there_is_named(capsys):
     assert "/no/such/file cannot be read" in capsys.readouterr().err
 
 
+def test_a_closed_standard_input_is_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert learn_client.teach(understood(["learn", "--spam", "--socket", "/s"])) == os.EX_NOINPUT
+    assert "there is no standard input" in capsys.readouterr().err
+
+
+@given(
+    st.lists(
+        st.sampled_from(["learn", "--spam", "--ham", "--user", "--user=a", "--socket", "-c", "x", "-", "--", "-x", ""])
+    )
+)
+def test_no_words_make_it_fail(words):
+    understood(words)
+
+
 def test_without_a_filter_it_says_so_and_may_be_tried_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(learn_client, "_PATIENCE", 0.0)
     file = tmp_path / "mail"
