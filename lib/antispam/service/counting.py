@@ -16,7 +16,7 @@ from antispam.mail.verdicts import Verdict
 from antispam.service import logs
 from antispam.service.activity import Load
 from antispam.service.board import Page
-from antispam.service.families import THREADS
+from antispam.service.families import SECONDS, THREADS
 from antispam.store.outbox import QueuedMessage
 from antispam.store.quarantine import NewEntry
 
@@ -28,14 +28,20 @@ class Counts:
 
     def __init__(self, page: Page) -> None:
         self._page = page
+        self._verdicts = page.places("bms_check_verdicts_total")
+        self._seconds = {check: place for (check,), place in page.places("bms_check_seconds").items()}
 
     def collected(self, check: str, seconds: float) -> None:
         """A check has looked for its evidence."""
-        self._page.observe("bms_check_seconds", check, value=seconds)
+        place = self._seconds.get(check)
+        if place is not None:
+            self._page.observe_at(place, SECONDS, seconds)
 
     def decided(self, decision: Decision) -> None:
         """A check has decided."""
-        self._page.count("bms_check_verdicts_total", decision.check, str(decision.verdict.action), str(decision.mode))
+        place = self._verdicts.get((decision.check, decision.verdict.action, decision.mode))
+        if place is not None:
+            self._page.count_at(place)
 
     def failed(self, check: str) -> None:
         """A check could not do its work, and its on_error decided."""
