@@ -118,7 +118,7 @@ def _conclude(program: Program, person: Person, done: erasure.Forgotten, clean: 
 
 def _person(address: str, settings: Settings, store: Store) -> Person:
     try:
-        return person_of(address, settings)
+        return person_of(address, settings, store)
     except ValueError as error:
         raise click.ClickException(f"{for_log(address, 100)}: {error}") from error
 

@@ -119,8 +119,9 @@ def _plain(store: Store, name: str, person: Person, search: Search) -> int:
 
 
 def _is_of_another(row: Row, name: str, person: Person) -> bool:
-    texts = [column for column, holds in TABLES[name].columns.items() if holds is Holds.TEXT]
-    return not any(person.in_text(str(row[column])) for column in texts)
+    """Whether it is about somebody else, so that only the name of who did it goes."""
+    own = [str(row[column]) for column, holds in TABLES[name].columns.items() if holds in (Holds.TEXT, Holds.NAME)]
+    return not any(person.in_text(one) or person.is_named(one) for one in own)
 
 
 def _batches(rows: list[_T]) -> Iterator[list[_T]]:

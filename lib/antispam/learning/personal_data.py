@@ -19,6 +19,7 @@ from antispam.net.addresses import Mailbox, normalize_domain, parse_mailbox
 from antispam.protocols.fingerprints import name_mark
 from antispam.settings import Settings
 from antispam.store import Store, lists, stored_messages
+from antispam.store.hidden import hidden_local
 from antispam.store.personal import TABLES, Holds
 from antispam.store.schema import metadata
 
@@ -77,8 +78,11 @@ def _spellings(domain: str) -> Iterator[str]:
         return
 
 
-def person_of(address: str, settings: Settings, hidden: str = "") -> Person:
-    """Whose address it is, by the configuration. Raises ValueError for what is no address."""
+def person_of(address: str, settings: Settings, store: Store | None = None) -> Person:
+    """Whose address it is, by the configuration. Raises ValueError for what is no address, and StoreError.
+
+    store  where the history may have it as a hash
+    """
     mailbox = parse_mailbox(address)
     if not mailbox.local or "." not in mailbox.domain or not address.isprintable() or "*" in address:
         raise ValueError("expected an address, ann@example.com")
@@ -93,6 +97,8 @@ def person_of(address: str, settings: Settings, hidden: str = "") -> Person:
         others = [one for one in own if str(parse_mailbox(one)).lower() != str(mailbox).lower()]
     else:
         shares = user  # all of a domain, for example
+    local = hidden_local(store, mailbox) if store is not None else ""
+    hidden = f"{local}@{mailbox.domain}" if local else ""
     return Person(mailbox, frozenset(names), hidden, shares, tuple(others))
 
 

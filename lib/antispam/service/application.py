@@ -47,7 +47,13 @@ from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults, nearest
 from antispam.settings.logs import LogSettings
 from antispam.settings.outbox import OutboxSettings
-from antispam.settings.program import PROGRAM_SETTINGS, ExceptionPolicy, ProgramSettings, StoreSettings
+from antispam.settings.program import (
+    PROGRAM_SETTINGS,
+    ExceptionPolicy,
+    HistoryAddresses,
+    ProgramSettings,
+    StoreSettings,
+)
 from antispam.settings.web import WebSettings
 from antispam.store import Store, StoreError, attempts, folders_read, history, migrate
 from antispam.store.engine import demand_driver, url_from
@@ -234,7 +240,9 @@ class Application:
         self._posted = threading.Event()
         self.history: HistoryWriter | None = None
         if record:
-            self.history = HistoryWriter(self.store, keep=settings[StoreSettings].history)
+            wanted = settings[StoreSettings]
+            hashed = wanted.history_addresses is HistoryAddresses.HASHED
+            self.history = HistoryWriter(self.store, keep=wanted.history, hide=hashed)
         subjects = settings[StoreSettings].history_subject
         self._recorder: Recorder = NullRecorder()
         if self.history is not None:

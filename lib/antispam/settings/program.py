@@ -98,6 +98,13 @@ class ProgramSettings:
     log_headers: bool = option(False, "write all header fields to the log")
 
 
+class HistoryAddresses(enum.StrEnum):
+    """How the history names people."""
+
+    PLAIN = "plain"
+    HASHED = "hashed"
+
+
 @section("store")
 class StoreSettings:
     """[store]: the SQL database."""
@@ -112,6 +119,11 @@ class StoreSettings:
     history: bool = option(True, "record every message's findings and verdict")
     history_subject: bool = option(
         True, "record the Subject, so that people recognise their mail in the answers of `bms explain`"
+    )
+    history_addresses: HistoryAddresses = option(
+        HistoryAddresses.PLAIN,
+        "plain, or hashed: only a keyed hash of what stands before the @ is stored. `bms explain ADDRESS` finds mail "
+        "either way",
     )
     history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"), check=positive)
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from antispam.chores import failed, steady
 from antispam.mail.findings import Finding, Findings
+from antispam.store import hidden
 from antispam.store.engine import SLICE, Store, StoreError
 from antispam.store.history_search import Decision
 from antispam.store.schema import history, history_address
@@ -36,15 +37,24 @@ class HistoryWriter:
     """One a worker. record() and put() cost a message microseconds; a thread writes in batches. While the database can't be
     used, rows wait in the queue; what does not fit into it is counted and said in the log.
 
+    hide   whether local parts of addresses are hashed (store/hidden.py)
     pause  seconds between two attempts to write to a database that failed
     """
 
     def __init__(
-        self, store: Store, *, keep: bool = True, capacity: int = 10_000, node: str = "", pause: float = 5.0
+        self,
+        store: Store,
+        *,
+        keep: bool = True,
+        hide: bool = False,
+        capacity: int = 10_000,
+        node: str = "",
+        pause: float = 5.0,
     ) -> None:
         self.lost = 0
         self._store = store
         self._keep = keep
+        self._hide = hide
         self._node = (node or socket.gethostname())[:64]
         self._pause = pause
         self._complaint = ""
@@ -117,6 +127,7 @@ class HistoryWriter:
         """Write the rows, however long it takes until the database can be used again."""
         while rows:
             try:
+                rows = self._named(rows)
                 with self._store.write() as connection:
                     for table in dict.fromkeys(table for table, _ in rows):
                         connection.execute(sa.insert(table), [values for of, values in rows if of is table])
@@ -136,6 +147,14 @@ class HistoryWriter:
                 for row in rows:
                     self._write([row])
                 return
+
+    def _named(self, rows: list[_Row]) -> list[_Row]:
+        """The rows as they are stored: with people's addresses, or hashes of them. Raises StoreError."""
+        if not self._hide:
+            return rows
+        key = hidden.key_of(self._store, time.time())
+        ours = (history, history_address)
+        return [(table, hidden.hide_row(key, row) if table in ours else row) for table, row in rows]
 
     def _complain(self, error: str) -> None:
         """Once for each reason, not once for each message."""

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from antispam.net.addresses import Mailbox, normalize_domain, parse_mailbox
 from antispam.store.engine import Store
+from antispam.store.hidden import is_local
 from antispam.store.schema import history, history_address
 
 
@@ -123,8 +124,9 @@ _PLAIN = ("recipients", "findings", "decisions")
 def search(store: Store, wanted: Search, limit: int) -> list[Transaction]:
     """The newest that fit, the newest first, at most `limit`. Raises StoreError."""
     found: dict[str, Transaction] = {}
+    query = _query(store, wanted).limit(limit * _ROWS)
     with store.read() as connection:
-        for row in connection.execute(_query(wanted).limit(limit * _ROWS)).mappings():
+        for row in connection.execute(query).mappings():
             if row["ref"] not in found:
                 found[row["ref"]] = _transaction(row)
             if len(found) == limit:
@@ -145,8 +147,9 @@ def page(
     what is rare may be short, or empty, and still have a next one. Raises StoreError."""
     found: dict[str, Transaction] = {}
     while True:
+        query = _query(store, wanted, after).limit(_SLICE)
         with store.read() as connection:
-            rows = connection.execute(_query(wanted, after).limit(_SLICE)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         for number, row in enumerate(rows, 1):
             after, most = Cursor(row["received_at"], row["ref"]), most - 1
             if row["ref"] not in found and fits(one := _transaction(row)):
@@ -173,7 +176,7 @@ def newest(store: Store, number: int) -> list[Named]:
         return [Named(*row) for row in connection.execute(query.limit(number))]
 
 
-def _query(wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
+def _query(store: Store, wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
     """Newest first, by an index that has them in that order: of the addresses where one is given."""
     people = [
         (history_address.alias(f"people{number}"), address, roles)
@@ -185,7 +188,7 @@ def _query(wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
     query, at = sa.select(history), history.c.received_at
     for table, address, roles in people:
         same = sa.and_(table.c.ref == history.c.ref, table.c.received_at == at)
-        query = query.join(table, same).where(table.c.role.in_(map(str, roles)), *_is(table, address))
+        query = query.join(table, same).where(table.c.role.in_(map(str, roles)), *_is(store, table, address))
     if people:
         at = people[-1][0].c.received_at
     if wanted.name:
@@ -201,11 +204,11 @@ def _query(wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
     return query.where(*_within(at, wanted)).order_by(at.desc(), history.c.id.desc())
 
 
-def _is(table: sa.FromClause, address: str) -> list[sa.ColumnElement[bool]]:
+def _is(store: Store, table: sa.FromClause, address: str) -> list[sa.ColumnElement[bool]]:
     """The row names this address, or somebody in this domain."""
     one = parse_mailbox(address) if "@" in address else Mailbox("", normalize_domain(address))
     domain = [table.c.domain == one.domain[:255]]
-    return [*domain, table.c.local == one.local.lower()[:255]] if one.local else domain
+    return [*domain, is_local(store, table.c.local, one)] if one.local else domain
 
 
 def _within(column: sa.ColumnElement[Any], wanted: Search) -> list[sa.ColumnElement[bool]]:

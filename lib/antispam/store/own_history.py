@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from antispam.net.addresses import Mailbox, parse_mailbox
 from antispam.store.engine import Store
+from antispam.store.hidden import is_local
 from antispam.store.history_search import Became, Cursor, Role
 from antispam.store.schema import history, history_address
 
@@ -61,8 +62,9 @@ def find(
     """
     table = history_address
     newest: dict[str, Any] = {}
+    addresses = list(_mine(store, whose))
     with store.read() as connection:
-        for mine in _mine(whose):
+        for mine in addresses:
             query = sa.select(table.c.ref, table.c.received_at, table.c.became).where(*mine)
             if became:
                 query = query.where(table.c.became.in_(sorted(map(str, became))))
@@ -85,9 +87,10 @@ def find(
 def of_ref(store: Store, whose: Whose, ref: str, received_at: float) -> Received | None:
     """One message, known by its reference and the time at which it came; None where none came for them. Raises StoreError."""
     table = history_address
+    addresses = list(_mine(store, whose))
     with store.read() as connection:
         said = connection.execute(_said([ref])).one_or_none()
-        for mine in _mine(whose):
+        for mine in addresses:
             query = sa.select(table.c.ref, table.c.received_at, table.c.became).where(*mine)
             row = connection.execute(query.where(table.c.received_at == received_at, table.c.ref == ref)).first()
             if row is not None and said is not None:
@@ -102,8 +105,9 @@ def volume(store: Store, whose: Whose, bounds: Sequence[float]) -> dict[tuple[in
     part = sa.case(*((table.c.received_at < end, number) for number, end in enumerate(bounds[1:])))
     within = sa.and_(table.c.received_at >= bounds[0], table.c.received_at < bounds[-1], table.c.became.is_not(None))
     known = set(Became)
+    addresses = list(_mine(store, whose))
     with store.read() as connection:
-        for mine in _mine(whose):
+        for mine in addresses:
             query = sa.select(part.label("part"), table.c.became, sa.func.count(sa.distinct(table.c.ref)))
             grouped = query.where(*mine, within).group_by(sa.text("part"), table.c.became)
             for number, became, messages in connection.execute(grouped):
@@ -113,7 +117,7 @@ def volume(store: Store, whose: Whose, bounds: Sequence[float]) -> dict[tuple[in
     return counts
 
 
-def _mine(whose: Whose) -> Iterator[list[sa.ColumnElement[bool]]]:
+def _mine(store: Store, whose: Whose) -> Iterator[list[sa.ColumnElement[bool]]]:
     """The rows of their mail, for each of their addresses: one index has those of one address in the order of time."""
     table = history_address
     others = [parse_mailbox(address) for address in whose.not_these]
@@ -121,23 +125,23 @@ def _mine(whose: Whose) -> Iterator[list[sa.ColumnElement[bool]]]:
         here = [other for other in others if other.domain == one.domain]
         conditions = [table.c.role == str(Role.RECIPIENT), table.c.domain == one.domain[:255]]
         if one.local:
-            conditions.append(table.c.local == one.local.lower()[:255])
+            conditions.append(is_local(store, table.c.local, one))
         else:  # an address with +detail stands there without it, too
             conditions.append(~table.c.local.like("_%+%"))
-            conditions += [table.c.local != other.local.lower()[:255] for other in here]
-        yield conditions + [_not_with_detail(other) for other in here if "+" in other.local]
+            conditions += [~is_local(store, table.c.local, other) for other in here]
+        yield conditions + [_not_with_detail(store, other) for other in here if "+" in other.local]
 
 
 def _as_mailbox(address: str) -> Mailbox:
     return parse_mailbox(address if "@" in address else f"@{address}")
 
 
-def _not_with_detail(other: Mailbox) -> sa.ColumnElement[bool]:
+def _not_with_detail(store: Store, other: Mailbox) -> sa.ColumnElement[bool]:
     """Not a message to an address with +detail that is somebody else's: it stands in the history under both."""
     table, theirs = history_address, history_address.alias()
     same = sa.and_(theirs.c.ref == table.c.ref, theirs.c.received_at == table.c.received_at)
-    name = other.local.lower()[:255]
-    here = sa.and_(theirs.c.role == str(Role.RECIPIENT), theirs.c.domain == other.domain[:255], theirs.c.local == name)
+    named = is_local(store, theirs.c.local, other)
+    here = sa.and_(theirs.c.role == str(Role.RECIPIENT), theirs.c.domain == other.domain[:255], named)
     return ~sa.exists().where(here, same)
 
 

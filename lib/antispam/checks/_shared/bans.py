@@ -19,6 +19,7 @@ from antispam.protocols.spf import Result
 from antispam.settings import CheckSettings, OnError, Settings, option, section
 from antispam.settings.values import duration, not_negative, positive
 from antispam.store import Store, history
+from antispam.store.hidden import is_hidden
 from antispam.store.lists import BadName, Kind, add, find
 from antispam.text import for_log
 
@@ -158,6 +159,8 @@ def ban_sender(
     if name.removeprefix("*.") in providers and not provider:
         name = proved  # one server of theirs, whose bounces are nobody's
     if provider and (mailbox.domain != proved or not mailbox.local):  # without a name it would be all of the provider
+        return ""
+    if provider and is_hidden(author):  # nobody knows whose address it was
         return ""
     if any(
         entry.expires_at is None for entry in find(store, [(Kind.WHITELIST, author), (Kind.WHITELIST, proved)], now)

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.every_database
 NOW = 1_700_000_000.0
 
 
-@pytest.fixture
-def write(store):
+@pytest.fixture(params=[False, True], ids=["plain", "hashed"])
+def write(store, request):
     """Writes down a message, as the filter does."""
-    writer = HistoryWriter(store)
+    writer = HistoryWriter(store, hide=request.param)
 
     def write(ref, sender="ann@example.org", recipients=("bob@example.com",), at=NOW, verdict=CONTINUE, **fields):
         message = Message(ref, sender, at, Body(1 << 10), queue_id=fields.pop("queue_id", ""))
