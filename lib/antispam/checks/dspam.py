@@ -9,6 +9,7 @@ from antispam.journey.services import Services
 from antispam.learning.asking import Asking
 from antispam.learning.delivered import as_delivered
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.login_settings import LoginSettings
 from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
 from antispam.learning.teacher import Teacher
@@ -36,7 +37,7 @@ NAME = "dspam"
 OTHERWISE = "Train the filter: forward the message to the training address, or use `bms train`."
 Finding = OpinionFinding
 Settings = DspamSettings
-ALSO_READS = (MetricsSettings, WebSettings, LearnSettings, DigestSettings, HealthSettings, ImapSettings)
+ALSO_READS = (MetricsSettings, WebSettings, LearnSettings, DigestSettings, LoginSettings, HealthSettings, ImapSettings)
 READS_HITS = True
 
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion

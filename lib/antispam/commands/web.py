@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from antispam.learning.login_settings import login_name
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, sessions
-from antispam.store.accounts import Account, BadAccount, Role
+from antispam.store.accounts import Account, BadAccount, Login, Role
 from antispam.text import for_log
 
 LINK_LASTS = 24 * 3600.0  # seconds
@@ -67,19 +68,29 @@ def _account_group(program: Program) -> click.Group:
         help="a user of the filter whose quarantine it sees; default: NAME itself",
     )
     @click.option("--link", is_flag=True, help="ask for no password; print a link that lets them in once")
+    @click.option(
+        "--site",
+        is_flag=True,
+        help="they log in by [web] login_by, with the site's password; gives them a role or mailboxes",
+    )
     @click.pass_obj
-    def add(config: Path | None, name: str, role: str, mailboxes: tuple[str, ...], link: bool) -> None:
+    def add(config: Path | None, name: str, role: str, mailboxes: tuple[str, ...], link: bool, site: bool) -> None:
         """Create an account. The password is asked for, or read from standard input if that is not a terminal."""
         settings = load_settings(program, config)
         if link:
             _address(settings)
-        account = Account(name, Role(role), "" if link else _hashed(), mailboxes or (name,))
+        if site:
+            account = Account(_site_name(name), Role(role), "", mailboxes, Login.SITE)
+        else:
+            account = Account(name, Role(role), "" if link else _hashed(), mailboxes or (name,))
         with opened_store(settings) as store:
             try:
                 accounts.add(store, account, time.time())
             except BadAccount as error:
                 raise click.ClickException(for_log(str(error))) from error
-            click.echo(_offered(settings, store, name) if link else f"{for_log(name)} may log in as {role}.")
+            click.echo(
+                _offered(settings, store, account.name) if link else f"{for_log(account.name)} may log in as {role}."
+            )
 
     @group.command("link")
     @click.argument("name")
@@ -100,6 +111,10 @@ def _account_group(program: Program) -> click.Group:
         """Change the password of an account; its sessions are logged out."""
         hashed = _hashed()
         with opened_store(load_settings(program, config)) as store:
+            found = accounts.get(store, name)
+            _demand(found is not None, name)
+            if found is not None and found.login is Login.SITE:
+                raise click.ClickException(f"{for_log(name)} logs in with the site's password, which is not here")
             _demand(accounts.set_password(store, name, hashed), name)
         click.echo(f"{for_log(name)} has another password.")
 
@@ -121,6 +136,13 @@ def _account_group(program: Program) -> click.Group:
                 click.echo(f"{for_log(one.name)}\t{one.role}\t{', '.join(map(for_log, one.mailboxes))}")
 
     return group
+
+
+def _site_name(name: str) -> str:
+    known = login_name(name)
+    if not known:
+        raise click.ClickException(f"{for_log(name)} can't be a login of the site")
+    return known
 
 
 def _address(settings: Settings) -> str:

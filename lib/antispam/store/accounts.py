@@ -26,6 +26,13 @@ class Role(enum.StrEnum):
     ADMINISTRATOR = "administrator"  # and how the filter is doing
 
 
+class Login(enum.StrEnum):
+    """Who knows the password of an account."""
+
+    OWN = "own"  # its hash is here
+    SITE = "site"  # the site's IMAP server or directory, or a proxy
+
+
 class BadAccount(ValueError):
     """An account that can't be made; the text says why."""
 
@@ -35,13 +42,14 @@ class Account:
     """Somebody who may log in.
 
     password   its hash; "" while it has none, and a link is the only way in
-    mailboxes  the users of the filter whose quarantine it sees
+    mailboxes  the users of the filter whose quarantine it sees; none of an account of the site: that of its name
     """
 
     name: str
     role: Role
     password: str
     mailboxes: tuple[str, ...]
+    login: Login = Login.OWN
 
     @property
     def sees_all(self) -> bool:
@@ -68,6 +76,7 @@ def add(store: Store, account: Account, now: float) -> None:
         "password": account.password,
         "mailboxes": msgspec.json.encode(account.mailboxes).decode(),
         "created_at": now,
+        "login": str(account.login),
     }
     with store.write() as connection:
         if connection.scalar(sa.select(web_account.c.name).where(web_account.c.name == account.name)) is not None:
@@ -114,4 +123,4 @@ def _end_all(connection: sa.Connection, name: str) -> None:
 def account_of(row: sa.Row[Any]) -> Account:
     """The account of a row of web_account."""
     mailboxes: Sequence[str] = msgspec.json.decode(row.mailboxes, type=list[str])
-    return Account(row.name, Role(row.role), row.password, tuple(mailboxes))
+    return Account(row.name, Role(row.role), row.password, tuple(mailboxes), Login(row.login))

@@ -208,7 +208,7 @@ TABLES: dict[str, About] = {
         "people who may log in to the console",
         "accounts",
         "until `bms web account remove`",
-        _holds(name="name", text="mailboxes", with_="password role", nothing="created_at"),
+        _holds(name="name", text="mailboxes", with_="password role", nothing="created_at login"),
     ),
     "web_session": About(
         "people who are logged in",

@@ -320,6 +320,7 @@ web_account = sa.Table(
     sa.Column("password", sa.String(255), nullable=False),  # its hash
     sa.Column("mailboxes", sa.Text, nullable=False),  # JSON list of users of the filter
     sa.Column("created_at", Seconds, nullable=False),
+    sa.Column("login", sa.String(16), nullable=False, server_default="own"),  # who knows the password
 )
 
 # Who is logged in.

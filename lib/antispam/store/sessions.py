@@ -22,6 +22,8 @@ class How(enum.StrEnum):
 
     PASSWORD = "password"
     LINK = "link"  # an administrator gave it to them
+    SITE = "site"  # the site's IMAP server or directory took their password
+    HEADER = "header"  # a proxy says who they are, with each request
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,9 +8,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from antispam.store import accounts, login_failures, sessions
+from antispam.store.accounts import Login
 from antispam.store.sessions import How
 from antispam.web import passwords
-from antispam.web.answers import COOKIE, console_of, form_of, language_of, logged_in, shown, text_of, texts
+from antispam.web.answers import (
+    COOKIE,
+    Forbidden,
+    console_of,
+    form_of,
+    language_of,
+    logged_in,
+    marked,
+    shown,
+    text_of,
+    texts,
+)
 from antispam.web.console import Refused, Session
 from antispam.web.login_pages import refusal, with_session
 
@@ -24,7 +36,7 @@ def _shown(request: Request, session: Session, *, done: bool = False, problem: s
     told = texts(language_of(request)).gettext("You have a new password. All other logins have ended.")
     return shown(
         request, "account.html", status=status, done=told if done else "", problem=problem,
-        asks_current=_asks_current(session), least=passwords.MIN_LENGTH,
+        own=session.account.login is Login.OWN, asks_current=_asks_current(session), least=passwords.MIN_LENGTH,
         logins=sessions.count(console.store, session.account.name, console.clock()),
     )  # fmt: skip
 
@@ -40,6 +52,8 @@ async def change_password(request: Request) -> Response:
 
 
 def _change_password(request: Request, session: Session, form: FormData) -> Response:
+    if session.account.login is not Login.OWN:
+        raise Forbidden(marked("Your password is that of your mailbox. It is changed where you read your mail."))
     console, now, name = console_of(request), console_of(request).clock(), session.account.name
     if _asks_current(session):
         wait = login_failures.attempt(console.store, name, now, console.options.attempts)

@@ -13,6 +13,9 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from antispam.learning.login_settings import By, LoginSettings, login_name
+from antispam.net.addresses import ClientList, parse_ip
+from antispam.store.sessions import How
 from antispam.text import local_time
 from antispam.web.console import Console, Session
 
@@ -76,10 +79,24 @@ def console_of(request: Request) -> Console:
     return console
 
 
+def named_by_proxy(request: Request) -> str:
+    """Whom a proxy of ours names as logged in ([web] header); "" where nobody does, or it comes from somebody else."""
+    options = console_of(request).settings[LoginSettings]
+    values = request.headers.getlist(options.header)
+    if By.HEADER not in options.login_by or len(values) != 1 or request.client is None:
+        return ""
+    if not ClientList(options.proxies).match(parse_ip(request.client.host)):
+        return ""
+    try:
+        return values[0].encode("latin-1").decode()
+    except UnicodeError:
+        return ""
+
+
 def logged_in(request: Request) -> Session:
     """Who asks. Raises NotLoggedIn, StoreError."""
     session = console_of(request).session(request.cookies.get(COOKIE, ""))
-    if session is None:
+    if session is None or (session.how is How.HEADER and login_name(named_by_proxy(request)) != session.account.name):
         raise NotLoggedIn
     request.state.session = session
     return session

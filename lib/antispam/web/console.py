@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hmac
@@ -12,6 +13,7 @@ import itsdangerous
 from antispam.journey.table import Journey
 from antispam.learning.corrections import Corrections
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.login_settings import By, LoginSettings, login_name, mailbox_of
 from antispam.learning.people import Addresses
 from antispam.learning.settings import DspamSettings
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
@@ -21,12 +23,13 @@ from antispam.service.teaching import means
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, callbacks, digests, login_failures, sessions
-from antispam.store.accounts import Account
+from antispam.store.accounts import Account, BadAccount, Login, Role
 from antispam.store.hours import Hours
 from antispam.store.release import Protect
 from antispam.store.sessions import How
 from antispam.web import passwords
 from antispam.web.limiter import Limiter
+from antispam.web.site_logins import SiteLogins
 
 LINKS_A_MINUTE = 60  # of one user
 
@@ -113,17 +116,59 @@ class Console:
         """How often the links of one user may be opened."""
         return Limiter(LINKS_A_MINUTE, self.clock)
 
+    @functools.cached_property
+    def site_logins(self) -> SiteLogins:
+        """The servers of the site that know names and passwords."""
+        return SiteLogins.from_settings(self.settings[LoginSettings])
+
     def login(self, name: str, password: str) -> Session | Refused:
-        """Raises StoreError. Says nothing of whether there is such an account, and takes as long without one."""
-        now = self.clock()
-        account = accounts.get(self.store, name)
-        if (wait := login_failures.attempt(self.store, name, now, self.options.attempts)) > 0:
+        """Raises StoreError, and Unavailable. Says nothing of whether there is such an account, and takes as long without
+        one."""
+        if (wait := login_failures.attempt(self.store, name, self.clock(), self.options.attempts)) > 0:
             return Refused(wait)
-        if not passwords.fits(account.password if account is not None else "", password) or account is None:
-            return Refused()
+        account, how = self._own(name, password), How.PASSWORD
+        if account is None and self.site_logins:
+            account, how = self._of_site(name, password), How.SITE
+        return Refused() if account is None else self._begin(account, how)
+
+    def login_by_header(self, named: str) -> Session | None:
+        """A session of whom a proxy names; None where that can be nobody. Raises StoreError."""
+        account = self._site_account(login_name(named))
+        return None if account is None else self._begin(account, How.HEADER)
+
+    def _own(self, name: str, password: str) -> Account | None:
+        found = accounts.get(self.store, name)
+        fits = passwords.fits(found.password if found is not None else "", password)
+        own = found is not None and found.login is Login.OWN and By.PASSWORD in self.settings[LoginSettings].login_by
+        return found if fits and own else None
+
+    def _of_site(self, name: str, password: str) -> Account | None:
+        """Who has an account of ours is asked for like anybody: how long it takes must not tell names apart."""
+        known = login_name(name)
+        return self._site_account(known) if known and self.site_logins.accept(known, password) else None
+
+    def _site_account(self, name: str) -> Account | None:
+        """The account of somebody whom the site knows, made when they come first; None where that name is an account of ours:
+        it may be somebody else's. Raises StoreError."""
+        if not name:
+            return None
+        if accounts.get(self.store, name) is None:
+            with contextlib.suppress(BadAccount):  # somebody else was quicker, or it is no name
+                accounts.add(self.store, Account(name, Role.USER, "", (), Login.SITE), self.clock())
+        found = accounts.get(self.store, name)
+        return found if found is not None and found.login is Login.SITE else None
+
+    def _begin(self, account: Account, how: How) -> Session:
         self.purge()
-        secret = sessions.begin(self.store, account.name, How.PASSWORD, now, self.options.session)
-        return Session(account, secret, How.PASSWORD)
+        secret = sessions.begin(self.store, account.name, how, self.clock(), self.options.session)
+        return Session(self._with_mailbox(account), secret, how)
+
+    def _with_mailbox(self, account: Account) -> Account:
+        """Who has no mailbox of their own by the account has the one of their name."""
+        if account.login is Login.OWN or account.mailboxes:
+            return account
+        mailbox = mailbox_of(account.name, self.settings[LoginSettings], self.addresses)
+        return dataclasses.replace(account, mailboxes=(mailbox,))
 
     def purge(self) -> None:
         """Forget some of what is over. Raises StoreError."""
@@ -134,4 +179,4 @@ class Console:
     def session(self, secret: str) -> Session | None:
         """The session of a cookie; None where it is over. Raises StoreError."""
         found = sessions.find(self.store, secret, self.clock(), self.options.idle) if secret else None
-        return None if found is None else Session(found.account, secret, found.how)
+        return None if found is None else Session(self._with_mailbox(found.account), secret, found.how)

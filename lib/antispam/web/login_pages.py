@@ -9,23 +9,55 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from antispam.learning.login_settings import By, LoginSettings
 from antispam.store import sessions
-from antispam.web.answers import COOKIE, console_of, form_of, language_of, marked, problem, shown, text_of, texts
+from antispam.store.accounts import Account
+from antispam.web.answers import (
+    COOKIE,
+    console_of,
+    form_of,
+    language_of,
+    marked,
+    named_by_proxy,
+    problem,
+    shown,
+    text_of,
+    texts,
+)
 from antispam.web.console import Refused
+from antispam.web.site_logins import Unavailable
 
 
 def login_page(request: Request) -> Response:
-    return shown(request, "login.html", problem="", name="")
+    """The form; who comes through a proxy that has asked them is let in at once."""
+    console = console_of(request)
+    if (named := named_by_proxy(request)) and (session := console.login_by_header(named)) is not None:
+        return with_session(request, session.secret, _first_page(session.account))
+    return _form(request)
+
+
+def _form(request: Request, *, problem: str = "", name: str = "", status: int = 200) -> Response:
+    ways = set(console_of(request).settings[LoginSettings].login_by)
+    asks = bool(ways - {By.HEADER})
+    return shown(request, "login.html", status=status, problem=problem, name=name, asks=asks)
 
 
 async def login(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=5)
     name, password = text_of(form, "name").strip(), text_of(form, "password")
     console = console_of(request)
-    result = await run_in_threadpool(console.login, name, password)
+    try:
+        result = await run_in_threadpool(console.login, name, password)
+    except Unavailable:
+        text = texts(language_of(request)).gettext("Your password could not be checked. Try again soon.")
+        return _form(request, status=503, problem=text, name=name)
     if isinstance(result, Refused):
-        return shown(request, "login.html", status=403, problem=refusal(request, result), name=name)
-    return with_session(request, result.secret, "overview" if result.account.acts_for_all else "quarantine")
+        return _form(request, status=403, problem=refusal(request, result), name=name)
+    return with_session(request, result.secret, _first_page(result.account))
+
+
+def _first_page(account: Account) -> str:
+    return "overview" if account.acts_for_all else "quarantine"
 
 
 def refusal(request: Request, refused: Refused) -> str:

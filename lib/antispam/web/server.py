@@ -63,6 +63,7 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
         config = uvicorn.Config(
             application(console), host=host, port=port, log_config=None, access_log=False, server_header=False,
             limit_concurrency=64, timeout_keep_alive=5,
+            proxy_headers=False,  # whoever writes X-Forwarded-For would choose the address that [web] proxies looks at
         )  # fmt: skip
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of each of its steps
         log.info("console: listening on %s", settings[WebSettings].listen)

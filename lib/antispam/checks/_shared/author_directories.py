@@ -220,7 +220,7 @@ class LdapDirectory:
 
     def __init__(self, place: LdapPlace, connect: Connect | None = None, breaker: Breaker | None = None) -> None:
         self._place = place
-        self._connect = connect or _ldap_connection
+        self._connect = connect or ldap_connection
         self._breaker = breaker or Breaker()
         self._error: type[Exception] = importlib.import_module("ldap3.core.exceptions").LDAPException
 
@@ -273,15 +273,21 @@ def escaped(value: str) -> str:
     )
 
 
-def _ldap_connection(place: LdapPlace, seconds: float) -> Any:
-    """A bound connection; certificates are verified, referrals to other servers are not followed."""
+def ldap_connection(place: LdapPlace, seconds: float) -> Any:
+    """A bound connection for searching."""
+    return bound(place, place.bind_dn, place.password(), seconds)
+
+
+def bound(place: LdapPlace, user: str, password: str, seconds: float) -> Any:
+    """A connection of that user, "" for nobody in particular; certificates are verified, referrals to other servers are not
+    followed. Raises LDAPException and OSError."""
     ldap3 = importlib.import_module("ldap3")
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(place.ca_file) if place.ca_file else None)
     server = ldap3.Server(place.url, tls=tls, get_info=ldap3.NONE, connect_timeout=seconds)
     connection = ldap3.Connection(
         server,
-        user=place.bind_dn or None,
-        password=place.password() or None,
+        user=user or None,
+        password=password or None,
         auto_referrals=False,
         receive_timeout=max(1, int(seconds)),  # ldap3 takes whole seconds only
         read_only=True,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from antispam.chores import Chore, Pieces
 from antispam.learning.digest_settings import DigestSettings, Often
+from antispam.learning.login_settings import LoginSettings, mailbox_of
 from antispam.learning.people import Addresses, AddressList
 from antispam.learning.preferences import resolved
 from antispam.learning.settings import DspamSettings
@@ -19,6 +20,7 @@ from antispam.service.digest.links import Links, secret_name
 from antispam.settings import Settings, SettingsError
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, callbacks, digests
+from antispam.store.accounts import Login
 from antispam.store.digests import News
 from antispam.store.outbox import Kind, QueuedMessage
 from antispam.store.preferences import Scope, of_user
@@ -92,10 +94,14 @@ def latest_slot(now: float, often: Often, hour: int) -> float:
 def sending(means: Means) -> Iterator[Sent]:
     """Post the digests that are due, one per step. Raises StoreError."""
     now = means.clock()
-    known = {mailbox for account in accounts.every(means.store) for mailbox in account.mailboxes}
-    options = means.settings[DigestSettings]
+    options, addresses = means.settings[DigestSettings], Addresses(means.settings[DspamSettings])
+    known: set[str] = set()
+    for account in accounts.every(means.store):
+        known.update(account.mailboxes)
+        if account.login is Login.SITE and not account.mailboxes:
+            known.add(mailbox_of(account.name, means.settings[LoginSettings], addresses))
     round_ = _Round(
-        means, now, Addresses(means.settings[DspamSettings]), AddressList(options.to), frozenset(known),
+        means, now, addresses, AddressList(options.to), frozenset(known),
         Links(callbacks.secret(means.store, secret_name(), now), options.links, lambda: now),
     )  # fmt: skip
     for news in digests.users_with_news(means.store, now - OLDEST, now - SETTLED):
