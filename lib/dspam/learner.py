@@ -21,7 +21,6 @@ odds that its label is right, and is not counted for words that are well known f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +28,10 @@ import numpy.typing as npt
 
 from dspam.features import HEADER, PAIR, WORD, kinds_of
 from dspam.hashing import Keys
+from dspam.regression import Floats, Regression, logistic
 
 Counts = npt.NDArray[np.int32]
 """Shape (n, 3): spam hits, ham hits, weight in units of 1 / WEIGHT_UNIT."""
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 WEIGHT_UNIT = 1024
 SPAM_AT = 0.977
@@ -49,50 +47,6 @@ class Totals(NamedTuple):
 
     spam: int
     ham: int
-
-
-@dataclass(frozen=True, slots=True)
-class Regression:
-    """Online logistic regression: length-normalized binary features, two steps a message unless it is on the right side by
-    `margin` (Sculley and Wachman 2007: thick thresholds), smaller steps for features that were seen often (as AdaGrad does).
-    """
-
-    rate: float
-    margin: float
-    steps: int
-    slowing: float = 0.15
-
-    def output(self, weights: Floats) -> float:
-        """The logit."""
-        return float(weights.sum()) / math.sqrt(len(weights)) if len(weights) else 0.0
-
-    def step(
-        self,
-        weights: Floats,
-        hits: npt.NDArray[np.int64],
-        is_spam: bool,
-        heard: float = 0.0,
-        shares: Floats | float = 1.0,
-    ) -> Floats:
-        """The change of the weights that learns this message.
-
-        heard   a logit that is added to the output before its error is taken: what the others say of the message
-        shares  the part of the step that each feature takes, 0 to 1
-        """
-        size = len(weights)
-        if not size:
-            return weights
-        rates: Floats = (self.rate / math.sqrt(size)) * (1.0 + hits.astype(np.float64)) ** -self.slowing * shares
-        slope = float(rates.sum()) / math.sqrt(size)
-        output, moved, target = self.output(weights) + heard, 0.0, float(is_spam)
-        for _ in range(self.steps):
-            error = target - _logistic(output)
-            if abs(error) < self.margin:
-                break
-            moved += error
-            output += slope * error
-        change: Floats = rates * moved
-        return change
 
 
 _HEADER_REGRESSION = Regression(rate=10.0, margin=0.05, steps=2)
@@ -235,7 +189,7 @@ def score(keys: Keys, counts: Counts, totals: Totals) -> float:
     keys  of a message, and MARKS before them where it is known how far the opinions spread
     """
     known = _read(keys, counts)
-    return _logistic(_logit(opinions(known.keys, known.counts, totals), totals, known.spreads))
+    return logistic(_logit(opinions(known.keys, known.counts, totals), totals, known.spreads))
 
 
 def _logit(found: Opinions, totals: Totals, spreads: tuple[float, ...]) -> float:
@@ -249,7 +203,7 @@ def fused(own: float, own_totals: Totals, lent: float) -> tuple[float, float]:
     not know is left out, for the other knows it."""
     rarer = max(0, min(own_totals.spam, own_totals.ham))
     part = rarer / (rarer + _OWN_FROM)
-    return _logistic(part * (_logit_of(own) - _given(own_totals)) + (1 - part**2) * _logit_of(lent)), part
+    return logistic(part * (_logit_of(own) - _given(own_totals)) + (1 - part**2) * _logit_of(lent)), part
 
 
 def _logit_of(probability: float) -> float:
@@ -281,7 +235,7 @@ def _known(totals: Totals) -> float:
 
 def plausibility(logit: float) -> float:
     """How much a lesson is believed, 0 to 1: the odds that its label is right, given what all opinions say for the label."""
-    right = (1 - 2 * _WRONG) * _logistic(logit)
+    right = (1 - 2 * _WRONG) * logistic(logit)
     return right / (right + _WRONG)
 
 
@@ -323,11 +277,6 @@ def _weight_deltas(known: _Reading, is_spam: bool, heard: float, shares: Floats)
         steps[part] = regression.step(weights.take(part), hits.take(part), is_spam, heard, shares.take(part))
     after = np.clip(before + np.rint(steps * WEIGHT_UNIT).astype(np.int64), -_MAX_WEIGHT, _MAX_WEIGHT)
     return after - before
-
-
-def _logistic(value: float) -> float:
-    value = min(max(value, -700.0), 700.0)
-    return 1.0 / (1.0 + math.exp(-value))
 
 
 def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dspam import learner
 from dspam.features import HEADER, PAIR, STRUCTURE, WORD, extract
-from dspam.learner import MARKS, Counts, Memory, Opinions, Regression, Totals, with_marks
+from dspam.learner import MARKS, Counts, Memory, Opinions, Totals, with_marks
+from dspam.regression import Regression
 
 EVIDENCE_UNSEEN = 0.005
 
