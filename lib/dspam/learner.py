@@ -2,8 +2,9 @@
 
 State, for each user and feature: [spam messages that had it, ham messages that had it, weight / 1024], as int32; and how many
 spam and ham messages were learned.  A training is a row of deltas for the keys of one message.  Deltas add up in any order, and
-taking one back is subtracting it; that is all that a store must know.  Five more keys, MARKS, are in every lesson: they keep
-how far each opinion spreads on the mail of this user, in the same three integers and by the same rules.
+taking one back is subtracting it; that is all that a store must know.  Six more keys, MARKS, are in every lesson: they keep
+how far each opinion spreads on the mail of this user, and where the highest of the honest mail lies, in the same three integers
+and by the same rules.
 
 The opinions (docs/learning.md tells where they come from and how they were chosen):
 - logistic regression over header facts, and another one over text and structure: they learn from what they got wrong, which
@@ -37,9 +38,11 @@ WEIGHT_UNIT = 1024
 SPAM_AT = 0.977
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
-MARKS: Keys = np.arange(-5, 0, dtype=np.int64)
-"""Keys that no feature has, one for each opinion: messages of both kinds, and the sum of squares in 1 / SQUARE_UNIT."""
+MARKS: Keys = np.arange(-6, 0, dtype=np.int64)
+"""Keys that no feature has. The first holds the excess in its third integer, a logit in 1 / EXCESS_UNIT. Each of the others
+holds for one opinion the messages of both kinds and the sum of squares in 1 / SQUARE_UNIT."""
 SQUARE_UNIT = 16
+EXCESS_UNIT = 1 << 16
 
 
 class Totals(NamedTuple):
@@ -81,6 +84,13 @@ _FEW = 10.0  # messages that are added to both sides before their ratio is taken
 # of it with so many messages of the rarer kind.
 _YOUNG = 1.8
 _YOUNG_UNTIL = 40.0
+# Two honest messages in a hundred may score above the mirror image of where spam begins. If more of those that were taught do,
+# all mail is taken back by so much each time, and given a little for each that does not.
+_CUT = math.log(SPAM_AT / (1 - SPAM_AT))
+_HIGH = 0.02
+_EXCESS_STEP = 0.08
+_EXCESS_FROM = 100.0
+_LEAST_EXCESS, _MOST_EXCESS = -1.0, 2.0  # little is given and much taken: lost mail costs more
 
 
 class Opinions(NamedTuple):
@@ -104,17 +114,22 @@ class _Reading(NamedTuple):
     keys: Keys
     counts: Counts
     spreads: tuple[float, ...]
+    excess: float = 0.0
 
 
 def _read(keys: Keys, counts: Counts) -> _Reading:
     if not len(keys) or keys[0] >= 0:
         return _Reading(keys, counts, _SCALES)
-    marks = np.maximum(counts[: len(MARKS)].astype(np.int64), 0).tolist()
+    marks = np.maximum(counts[1 : len(MARKS)].astype(np.int64), 0).tolist()
     spreads = tuple(
         scale * math.sqrt((_SCALES_KNOWN_FROM + squares / SQUARE_UNIT) / (_SCALES_KNOWN_FROM + spam + ham))
         for scale, (spam, ham, squares) in zip(_SCALES, marks, strict=True)
     )
-    return _Reading(keys[len(MARKS) :], counts[len(MARKS) :], spreads)
+    return _Reading(keys[len(MARKS) :], counts[len(MARKS) :], spreads, _bounded(int(counts[0, 2]) / EXCESS_UNIT))
+
+
+def _bounded(excess: float) -> float:
+    return min(max(excess, _LEAST_EXCESS), _MOST_EXCESS)
 
 
 def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
@@ -189,11 +204,17 @@ def score(keys: Keys, counts: Counts, totals: Totals) -> float:
     keys  of a message, and MARKS before them where it is known how far the opinions spread
     """
     known = _read(keys, counts)
-    return logistic(_logit(opinions(known.keys, known.counts, totals), totals, known.spreads))
+    return logistic(_logit(opinions(known.keys, known.counts, totals), totals, known))
 
 
-def _logit(found: Opinions, totals: Totals, spreads: tuple[float, ...]) -> float:
-    return _STEEP * margin(found, totals, spreads) - habit(totals)
+def _logit(found: Opinions, totals: Totals, known: _Reading) -> float:
+    return _STEEP * margin(found, totals, known.spreads) - habit(totals) - known.excess * _known(totals)
+
+
+def excess(counts: Counts, totals: Totals) -> float:
+    """The logit that is taken from every message because honest mail that was taught lately scored higher than it should, or
+    given (negative) because it scored lower. `counts` of a message's keys with MARKS before them."""
+    return _bounded(int(counts[0, 2]) / EXCESS_UNIT) * _known(totals)
 
 
 def fused(own: float, own_totals: Totals, lent: float) -> tuple[float, float]:
@@ -244,17 +265,20 @@ def deltas(keys: Keys, counts: Counts, is_spam: bool, totals: Totals) -> Counts:
     `counts`."""
     known = _read(keys, counts)
     found = opinions(known.keys, known.counts, totals)
-    logit = _logit(found, totals, known.spreads)
+    logit = _logit(found, totals, known)
+    believed = plausibility(logit if is_spam else -logit)
     added = np.zeros_like(counts)
     marks = len(keys) - len(known.keys)
     side = 0 if is_spam else 1
     if marks:
-        added[:marks, side] = 1
-        added[:marks, 2] = [
+        added[0, 2] = 0 if is_spam else _excess_delta(known.excess, logit, believed, totals)
+    if marks and (logit >= _CUT) == is_spam:
+        # Reports of errors are of mail on which the opinions are timid: a spread of these alone would make all others sure.
+        added[1:marks, side] = 1
+        added[1:marks, 2] = [
             round(SQUARE_UNIT * min(abs(value) / scale, _MAX_SPREADS) ** 2)
             for value, scale in zip(found, _SCALES, strict=True)
         ]
-    believed = plausibility(logit if is_spam else -logit)
     novel = known.counts[:, 1 - side] <= _NOVEL
     # Facts of the header are counted always: that an author sent spam is known from the first report on.
     added[marks:, side] = 1 if believed >= _COUNTED else novel | (kinds_of(known.keys) == HEADER)
@@ -262,6 +286,14 @@ def deltas(keys: Keys, counts: Counts, is_spam: bool, totals: Totals) -> Counts:
         known, is_spam, _HEARD * logit, np.maximum(believed, np.where(novel, _AT_LEAST, 0.0))
     )
     return added
+
+
+def _excess_delta(now: float, logit: float, believed: float, totals: Totals) -> int:
+    """What honest mail of this logit adds to the excess: a quantile, tracked as in Robbins and Monro 1951. A young dictionary's
+    scores are low for both kinds, and say little of where its honest mail will lie."""
+    grown = (1 - math.exp2(-max(0, min(totals.spam, totals.ham)) / _EXCESS_FROM)) ** 2
+    step = _EXCESS_STEP * grown * (believed * (1 - _HIGH) if logit > -_CUT else -_HIGH)
+    return round(EXCESS_UNIT * (_bounded(now + step) - now))
 
 
 def _weight_deltas(known: _Reading, is_spam: bool, heard: float, shares: Floats) -> npt.NDArray[np.int64]:
@@ -280,7 +312,7 @@ def _weight_deltas(known: _Reading, is_spam: bool, heard: float, shares: Floats)
 
 
 def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
-    """How much each feature speaks for spam (positive) or ham, as logits: they and -habit(totals) add up to the logit of
+    """How much each feature speaks for spam (positive) or ham, as logits: they, -habit() and -excess() add up to the logit of
     score(). One value for each key but MARKS."""
     known = _read(keys, counts)
     keys, counts = known.keys, known.counts

@@ -39,17 +39,19 @@ class Reasons(NamedTuple):
 
     others  what all features say that are not named
     habit   what is taken back because one kind was taught more often, and what is added while little was taught
+    excess  what is taken back because honest mail that was taught lately scored too high, or given because it scored low
     """
 
     spam: tuple[tuple[str, float], ...]
     ham: tuple[tuple[str, float], ...]
     others: float
     habit: float
+    excess: float = 0.0
 
     @property
     def logit(self) -> float:
         """Of the probability."""
-        return sum(value for _, value in (*self.spam, *self.ham)) + self.others + self.habit
+        return sum(value for _, value in (*self.spam, *self.ham)) + self.others + self.habit + self.excess
 
 
 class Teacher:
@@ -159,13 +161,15 @@ class Teacher:
             keys, facts = np.union1d(keys, np.array(list(tests), dtype=np.int64)), tests
         marked = learner.with_marks(keys)
         totals = self._totals()
-        said = learner.contributions(marked, self._tokens.counts(self._user, marked), totals)
+        counts = self._tokens.counts(self._user, marked)
+        said = learner.contributions(marked, counts, totals)
         named = names(raw) | dict(facts)
         ranked = sorted(zip(keys.tolist(), said.tolist(), strict=True), key=lambda pair: pair[1])
         ham = tuple((in_words(named.get(key, "?")), value) for key, value in ranked[:count] if value < 0)
         spam = tuple((in_words(named.get(key, "?")), value) for key, value in reversed(ranked[-count:]) if value > 0)
         shown = sum(value for _, value in (*spam, *ham))
-        return Reasons(spam, ham, float(said.sum()) - shown, -learner.habit(totals))
+        others = float(said.sum()) - shown
+        return Reasons(spam, ham, others, -learner.habit(totals), -learner.excess(counts, totals))
 
     def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
         known = self._tokens.totals(self._user, deadline)

@@ -242,16 +242,16 @@ def test_contributions_name_the_guilty_features() -> None:
 
 @given(
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(-9000, 9000)), max_size=120),
-    st.tuples(*[st.tuples(st.integers(0, 500), st.integers(0, 500), st.integers(0, 90_000))] * 5),
+    st.tuples(*[st.tuples(st.integers(0, 500), st.integers(0, 500), st.integers(-90_000, 90_000))] * 6),
     st.integers(0, 1000),
     st.integers(0, 1000),
 )
-def test_contributions_and_habit_add_up_to_the_logit(
+def test_contributions_habit_and_excess_add_up_to_the_logit(
     values: list[tuple[int, int, int]], marks: tuple[tuple[int, int, int], ...], spam: int, ham: int
 ) -> None:
     keys = with_marks(keys_of(*(number % 4 for number in range(len(values)))))
     counts, totals = rows(*marks, *values), Totals(spam, ham)
-    logit = learner.contributions(keys, counts, totals).sum() - learner.habit(totals)
+    logit = learner.contributions(keys, counts, totals).sum() - learner.habit(totals) - learner.excess(counts, totals)
     assert 1 / (1 + math.exp(-min(max(logit, -700), 700))) == pytest.approx(
         learner.score(keys, counts, totals), abs=1e-9
     )
@@ -287,23 +287,77 @@ def taught(*, rounds: int = 40) -> Memory:
 def test_an_opinion_is_divided_by_its_spread_on_this_mail() -> None:
     """950 lessons with a mean square of 4 beside 50 with 1: the spread is the root of 3.85, and the opinions say less."""
     keys, totals = keys_of(STRUCTURE), Totals(5000, 5000)
-    told = rows((0, 0, 0), (475, 475, 4 * 950 * learner.SQUARE_UNIT), *[(0, 0, 0)] * 3, (0, 0, 3277))
-    plain = learner.score(keys, told[5:], totals)
+    told = rows(*[(0, 0, 0)] * 2, (475, 475, 4 * 950 * learner.SQUARE_UNIT), *[(0, 0, 0)] * 3, (0, 0, 3277))
+    plain = learner.score(keys, told[len(MARKS) :], totals)
     logit = {p: math.log(p / (1 - p)) for p in (plain, learner.score(with_marks(keys), told, totals))}
     wide, narrow = sorted(logit.values())
     assert wide == pytest.approx(narrow / math.sqrt(3.85) ** 1.3, rel=1e-6)
 
 
-def test_marks_are_kept_for_every_lesson_and_taken_back_with_it() -> None:
-    memory = taught(rounds=3)
+def test_marks_are_taken_back_with_their_lesson() -> None:
+    memory = taught(rounds=60)
     before = memory.counts(MARKS).tolist()
-    assert [row[:2] for row in before] == [[3, 3]] * 5
-    assert all(row[2] > 0 for row in before)
-    keys = extract(mail("other"))
-    added = memory.learn(keys, True)
-    assert [row[:2] for row in memory.counts(MARKS).tolist()] == [[4, 3]] * 5
-    memory.add(keys, added, True, sign=-1)
-    assert memory.counts(MARKS).tolist() == before
+    assert all(row[2] for row in before)
+    for is_spam in (True, False):
+        keys = extract(mail("viagra"))
+        added = memory.learn(keys, is_spam)
+        assert memory.counts(MARKS).tolist() != before
+        memory.add(keys, added, is_spam, sign=-1)
+        assert memory.counts(MARKS).tolist() == before
+
+
+def test_spreads_are_measured_on_what_was_judged_rightly_only() -> None:
+    """Who reports errors alone would have all opinions divided by the small spread of those that were wrong."""
+    memory = taught()
+    measured = memory.counts(MARKS)[1:].tolist()
+    for word, is_spam in (("minutes", True), ("viagra", False)):
+        memory.learn(extract(mail(word, 99)), is_spam)
+        assert memory.counts(MARKS)[1:].tolist() == measured
+    memory.learn(extract(mail("viagra", 98)), True)
+    assert [row[0] for row in memory.counts(MARKS)[1:].tolist()] == [row[0] + 1 for row in measured]
+
+
+def marked(excess: float) -> Counts:
+    """The marks of a dictionary that has this excess, in the order of MARKS."""
+    return rows((0, 0, round(excess * learner.EXCESS_UNIT)), *[(0, 0, 0)] * (len(MARKS) - 1))
+
+
+@pytest.mark.parametrize(("excess", "taken"), [(0.5, 0.5), (-0.5, -0.5), (9.0, 2.0), (-9.0, -1.0)])
+def test_what_honest_mail_showed_to_be_too_much_is_taken_from_all_mail(excess: float, taken: float) -> None:
+    """Within bounds: little can be given, and four times as much as the odds of a wrong label be taken."""
+    keys, totals = keys_of(WORD), Totals(4000, 4000)
+    counts = np.concatenate((marked(excess), rows((20, 30, 0))))
+    plain = np.concatenate((marked(0), rows((20, 30, 0))))
+    logit = [math.log(p / (1 - p)) for p in (learner.score(with_marks(keys), one, totals) for one in (plain, counts))]
+    assert logit[0] - logit[1] == pytest.approx(taken, abs=0.01)
+    assert learner.excess(counts, totals) == pytest.approx(taken, abs=0.01)
+
+
+def test_two_honest_messages_in_a_hundred_may_score_high() -> None:
+    """Then nothing moves; where more do, the excess grows, and where fewer do, it shrinks."""
+    totals, keys = Totals(4000, 4000), with_marks(keys_of(*[HEADER] * 9, *[WORD] * 9))
+
+    def moved(feature: tuple[int, int, int]) -> int:
+        counts = np.concatenate((marked(0), rows(*[feature] * 18)))
+        return int(learner.deltas(keys, counts, False, totals)[0, 2])
+
+    low, high = moved((0, 3000, -4000)), moved((0, 0, 0))
+    assert low < 0 < high
+    assert high * 2 + low * 98 == pytest.approx(0, abs=high * 0.1)
+
+
+def test_spam_and_a_young_dictionary_say_nothing_of_where_honest_mail_lies() -> None:
+    keys, counts = with_marks(keys_of(WORD)), np.concatenate((marked(0), rows((0, 0, 0))))
+    assert learner.deltas(keys, counts, True, Totals(4000, 4000))[0, 2] == 0
+    assert learner.deltas(keys, counts, False, Totals(0, 4000))[0, 2] == 0
+
+
+def test_a_lesson_that_is_hardly_believed_moves_no_bound() -> None:
+    """Spam that somebody calls honest would otherwise take from all mail as much as a newsletter does."""
+    totals, keys = Totals(4000, 4000), with_marks(keys_of(WORD))
+    sure = learner.deltas(keys, np.concatenate((marked(0), rows((900, 0, 90_000)))), False, totals)[0, 2]
+    unsure = learner.deltas(keys, np.concatenate((marked(0), rows((0, 0, 0)))), False, totals)[0, 2]
+    assert 0 <= sure < unsure / 50
 
 
 def test_one_wrong_label_hardly_moves_what_is_well_known() -> None:

@@ -218,7 +218,12 @@ def test_the_weights_add_up_to_the_probability(shell: Shell) -> None:
         shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER, "--json").stdout
     )
     reasons, (opinion,) = done["features"]["site"], done["findings"]["dspam"]["opinions"]
-    logit = reasons["others"] + reasons["habit"] + sum(value for _, value in (*reasons["spam"], *reasons["ham"]))
+    logit = (
+        reasons["others"]
+        + reasons["habit"]
+        + reasons["excess"]
+        + sum(value for _, value in (*reasons["spam"], *reasons["ham"]))
+    )
     assert 1 / (1 + math.exp(-logit)) == pytest.approx(opinion["probability"], abs=1e-5)
     told = shell.run("scan", shell.write("spam.eml", SPAM.format(99).encode()), *AS_PARTNER).output
     assert f"is probability {opinion['probability']:.4f}" in told
