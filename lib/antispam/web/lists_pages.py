@@ -45,6 +45,7 @@ def _page(request: Request, kind: Kind, *, problem: str = "", status: int = 200)
     return shown(
         request, "lists.html", status=status, kind=kind, words=WORDS, entries=entries, q=name, older=older,
         problem=problem, done=asked.get("done", ""), Kind=Kind,
+        author=lists.author, ADMINISTRATOR=lists.ADMINISTRATOR,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from antispam.service.effective import warnings_of
 from antispam.settings.program import ProgramSettings, StoreSettings
-from antispam.store import outbox, quarantine
+from antispam.store import outbox, quarantine, requests
 from antispam.store.hours import Hour, Wrong, judged
 from antispam.store.reports import Day, Disposition
 from antispam.web.answers import console_of, language_of, marked, shown, texts
@@ -55,6 +55,7 @@ def _state(console: Console) -> dict[str, Any]:
     """What holds now, whatever came."""
     return {
         "kept": quarantine.sizes(console.store),
+        "asked": requests.open_ones(console.store),
         "queued": {"waiting": 0, "failed": 0} | outbox.counts(console.store, console.clock()),
         "history": console.settings[StoreSettings].history,
         "observe": console.settings[ProgramSettings].observe,

@@ -37,8 +37,16 @@ from antispam.web.console import Console
 from antispam.web.delivering import may_deliver
 from antispam.web.entries import ACTIONS, chosen, entry_of, mailboxes
 from antispam.web.reasons import evidence_of
+from antispam.web.roles import acted
 
 PAGE = 50  # entries
+_TOLD = {  # what is in the log of actions with others' mail
+    "release": "delivered %s",
+    "allow": "allowed the sender of %s and delivered it",
+    "block": "blocked the sender of %s",
+    "delete": "deleted %s",
+    "ask": "asked for %s",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,6 +121,8 @@ def message_page(request: Request) -> Response:
     session, console = logged_in(request), console_of(request)
     entry = entry_of(console, session.account, request.path_params["ref"], request.query_params.get("user", ""))
     message = readable(quarantine.content(console.store, entry.ref))
+    if session.account.sees_all and entry.user not in session.account.mailboxes:
+        acted(session, f"read {entry.ref} of {entry.user}")
     found = search(console.store, HistorySearch(name=entry.ref), 1)
     told = account_of(console.store, console.journey, found[0], console.clock()) if found else None
     scores = [score for score in told.scores if set(score.recipients) & set(entry.recipients)] if told else []
@@ -143,7 +153,11 @@ async def act(request: Request) -> Response:
 
     def done_with(name: str) -> bool:
         entry = chosen(console, session.account, name)
-        return entry is not None and do(console, session.account, entry)
+        if entry is None or not do(console, session.account, entry):
+            return False
+        if session.account.sees_all:
+            acted(session, _TOLD[word] % f"{entry.ref} of {entry.user}")
+        return True
 
     done = await run_in_threadpool(lambda: sum(map(done_with, names)))
     asked = Asked.of(dict(parse_qsl(text_of(form, "back")[:2000])))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from dspam.schema import dspam_page, dspam_signature, dspam_training, dspam_user
+from dspam.schema import State, dspam_page, dspam_signature, dspam_training, dspam_user
 from dspam.store.database import Database
 from dspam.store.records import TOTALS, Totals
 
@@ -49,7 +49,7 @@ def user_names(database: Database) -> list[str]:
 
 
 class Learned(NamedTuple):
-    """How much a user's dictionary has learned, pending trainings not counted: messages of both kinds, and tokens."""
+    """How much a user's dictionary has learned: messages of both kinds; and tokens, without those that the log still adds."""
 
     user: str
     spam: int
@@ -59,11 +59,28 @@ class Learned(NamedTuple):
 
 def learned(database: Database, limit: int, after: str = "") -> list[Learned]:
     """By name, at most `limit`, from the first name after `after` on. Raises what the database raises."""
-    table = dspam_user
-    query = sa.select(table.c.name, table.c.spam_learned, table.c.ham_learned, table.c.tokens)
+    table, log = dspam_user, dspam_training
     with database.read() as connection:
-        rows = connection.execute(query.where(table.c.name > after).order_by(table.c.name).limit(limit)).all()
-    return [Learned(*row) for row in rows]
+        users = connection.execute(
+            sa.select(table).where(table.c.name > after).order_by(table.c.name).limit(limit)
+        ).all()
+        pending = sa.and_(
+            log.c.state.in_((State.PENDING, State.FOLDING)), log.c.user_id.in_([user.id for user in users])
+        )
+        query = sa.select(log.c.user_id, log.c.is_spam, sa.func.sum(log.c.sign)).where(pending)
+        added = {
+            (user, bool(is_spam)): int(number)
+            for user, is_spam, number in connection.execute(query.group_by(log.c.user_id, log.c.is_spam))
+        }
+    return [
+        Learned(
+            user.name,
+            user.spam_learned + added.get((user.id, True), 0),
+            user.ham_learned + added.get((user.id, False), 0),
+            user.tokens,
+        )
+        for user in users
+    ]
 
 
 def count(database: Database, user: int, totals: Totals) -> None:

@@ -83,5 +83,7 @@ def test_what_each_dictionary_has_learned_comes_by_name_page_by_page(store, toke
     for user, is_spam in (("eve", False), ("bob", True), ("ann", True)):
         tokens.train(user_id(store, user), "m1", is_spam, [5], one)
     compact(store, rows=0)
-    assert learned(store, 2) == [Learned("ann", 1, 0, 1), Learned("bob", 1, 0, 1)]
+    tokens.train(user_id(store, "bob"), "m2", True, [5], one)
+    tokens.train(user_id(store, "bob"), "m1", False, [6], one)  # a correction; the log has both
+    assert learned(store, 2) == [Learned("ann", 1, 0, 1), Learned("bob", 1, 1, 1)]
     assert learned(store, 2, "bob") == [Learned("eve", 0, 1, 1)]

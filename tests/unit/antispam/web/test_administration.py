@@ -14,7 +14,7 @@ from antispam.store.outbox import QueuedMessage
 from dspam.store import TokenStore, latest, name_of, user_id
 from gossip import HAM, Records
 from gossip.records import vote_row
-from support.console import NOW, token
+from support.console import NOW, press, token
 from support.quarantined import mark_failed
 
 HOSTILE = '"><script>alert(1)</script>&\u202e\x1b[1m'
@@ -197,3 +197,21 @@ def test_what_an_administrator_typed_can_not_forge_a_line_of_the_log(place, capl
         client.post("/lists", data={**form, "token": token(client)})
     assert len(caplog.messages) == 1
     assert not any(char in caplog.messages[0] for char in "\n\x1b")
+
+
+def test_what_is_done_with_others_mail_is_in_the_log(place, caplog):
+    place.keep("aaa", "bob")
+    client = place.client("helen")
+    with caplog.at_level(logging.INFO, "antispam.web.roles"):
+        client.get("/messages/aaa?user=bob")
+        press(client, "delete", "aaa bob", "bbb bob")
+    assert caplog.messages == ["console: helen read aaa of bob", "console: helen deleted aaa of bob"]
+
+
+def test_what_users_do_with_their_own_mail_is_their_business(place, caplog):
+    place.keep("aaa", "bob")
+    client = place.client("bob")
+    with caplog.at_level(logging.INFO, "antispam.web.roles"):
+        client.get("/messages/aaa?user=bob")
+        press(client, "delete", "aaa bob")
+    assert caplog.messages == []

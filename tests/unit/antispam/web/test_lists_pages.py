@@ -64,3 +64,12 @@ def test_a_search_tells_which_entry_covers_a_name(place):
 def test_what_is_over_is_not_shown(place):
     lists.add(place.store, Kind.BANNED_IP, "192.0.2.1", reason="x", by="banned", now=NOW - 100, expires_at=NOW - 1)
     assert "192.0.2.1" not in place.client("helen").get("/lists?kind=banned-ip").text
+
+
+def test_a_list_says_who_added_an_entry(place):
+    add(place, name="eve@example.org")
+    lists.add(place.store, Kind.BLACKLIST, "mal@example.org", reason="x", by=lists.ADMINISTRATOR, now=NOW)
+    lists.add(place.store, Kind.BLACKLIST, "oscar@example.org", reason="x", by="rules", now=NOW)
+    page = place.client("helen").get("/lists").text
+    for who in ("ann", "an administrator", "rules"):
+        assert f'<td data-label="Added by">{who}</td>' in page
