@@ -13,7 +13,7 @@ LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --pytho
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: fuzz help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist man lock clean
+.PHONY: docs fuzz help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist man lock clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -92,6 +92,12 @@ lock: ## choose anew what a release installs (release/requirements.txt) and what
 	@scripts/setup check
 	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web -o release/requirements.txt pyproject.toml
 	@$(LOCK) -o release/build.txt release/build.in
+
+docs: ## the documentation as one searchable site, under .cache/site
+	@scripts/setup test
+	@$(PYTHON_IN_VENV) -c 'import sphinx, myst_parser, furo' 2>/dev/null || $(PYTHON_IN_VENV) -m pip install -q -e '.[docs]'
+	@$(PYTHON_IN_VENV) -m sphinx -q -W --keep-going -c site . .cache/site
+	@echo 'Open .cache/site/site/index.html'
 
 fuzz: ## feed damaged input to what reads mail, DNS and requests: make fuzz [PARSER=attachments] [MINUTES=10]
 	@scripts/setup test

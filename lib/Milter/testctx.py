@@ -1,4 +1,4 @@
-"""Test a milter without MTA and libmilter: a context that drives it through :data:`Milter.factory`.
+"""Test a milter without MTA and libmilter: a context that drives it through ``Milter.factory``.
 
 ::
 
