@@ -43,11 +43,11 @@ class Question:
 _POINTS = marked("Each message gets points for what looks like spam.")
 QUESTIONS = (
     Question(
-        "digest", marked("How often shall we tell you by mail what is kept?"), marked("Only if there is something new."),
+        "digest", marked("How often should we tell you by mail what is kept?"), marked("Only if there is something new."),
         (("daily", marked("every day")), ("weekly", marked("on Mondays")), ("never", marked("never"))),
     ),
     Question(
-        "spamAction", marked("What shall happen to spam?"), marked("What is refused or kept does not reach your mailbox."),
+        "spamAction", marked("What should happen to spam?"), marked("What is refused or kept does not reach your mailbox."),
         (
             ("tag", marked("deliver it, marked as spam")),
             ("quarantine", marked("keep it in the quarantine")),
@@ -56,31 +56,33 @@ QUESTIONS = (
         ),
     ),
     Question(
-        "scoreMark", marked("How strict shall the filter be?"), _POINTS,
+        "scoreMark", marked("How strict should the filter be?"), _POINTS,
         (
             ("3", marked("very strict: spam from 3 points on")),
             ("4.5", marked("strict: spam from 4.5 points on")),
-            ("6", marked("usual: spam from 6 points on")),
+            ("6", marked("moderate: spam from 6 points on")),
             ("8", marked("lenient: spam from 8 points on")),
             ("10", marked("very lenient: spam from 10 points on")),
         ),
     ),
     Question(
-        "scoreQuarantine", marked("From how many points on shall spam be kept, whatever else you chose?"), _POINTS,
+        "scoreQuarantine", marked("From how many points on should spam be kept, whatever you chose above?"),
+        marked("What is kept does not reach your mailbox."),
         (("6", "6"), ("8", "8"), ("10", "10"), ("12", "12"), ("never", marked("never"))),
     ),
     Question(
-        "scoreRefuse", marked("From how many points on shall spam be refused?"), _POINTS,
+        "scoreRefuse", marked("From how many points on should spam be refused?"),
+        marked("Its sender is told so. You never see it."),
         (("10", "10"), ("15", "15"), ("20", "20"), ("never", marked("never"))),
     ),
     Question(
-        "spamSubject", marked("What shall stand before the subject of marked spam?"),
+        "spamSubject", marked("What should stand before the subject of marked spam?"),
         marked("For example [SPAM]. Leave it empty for what is usual here."),
     ),
     Question(
-        "trainingMode", marked("What shall your filter learn by itself?"),
+        "trainingMode", marked("What should your filter learn by itself?"),
         marked("It always learns from what you report."),
-        (("toe", marked("nothing: only what you report")), ("teft", marked("every message, until you correct it"))),
+        (("toe", marked("nothing, only what you report")), ("teft", marked("every message, until you correct it"))),
     ),
     Question(
         "signatureLocation", marked("Does your mail program forward the text alone?"),
@@ -88,7 +90,7 @@ QUESTIONS = (
         (("headers", marked("no, it forwards whole messages")), ("message", marked("yes, put the mark into the text"))),
     ),
     Question(
-        "optOut", marked("Shall your mail be filtered?"), marked("Viruses and forged mail are stopped in any case."),
+        "optOut", marked("Should your mail be filtered?"), marked("Viruses and forged mail are stopped in any case."),
         (("no", marked("yes")), ("yes", marked("no, deliver all mail unfiltered"))),
     ),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from antispam.store import accounts, rates
+from antispam.store import accounts, outbox, rates
 from antispam.store.accounts import Account, Role
 from dspam.store import TokenStore, delete_signature, find_user
 from support.console import HASHED, NOW, Place, token
@@ -188,3 +188,10 @@ def test_a_user_of_the_filter_finds_their_message_by_its_reference(place):
 def test_a_message_without_recipients_is_nobodys(place):
     place.deliver("aaa")
     assert "no such message that you may see" in place.client("bob").get("/explain?ref=aaa").text
+
+
+def test_what_was_kept_as_spam_and_is_none_is_delivered_too(place):
+    place.keep("aaa", "bob")
+    say(place, "bob", "ham", "aaa")
+    assert [one.recipients for one in outbox.entries(place.store, NOW)] == [("bob@example.com",)]
+    assert totals(place, "bob") == (0, 1)

@@ -116,7 +116,7 @@ def test_what_is_usual_holds_again_where_nothing_is_chosen(place):
     preferences.put(place.store, Preference(Scope.USER, "bob", "spamAction", "reject"))
     preferences.put(place.store, Preference(Scope.SITE, "", "spamAction", "quarantine"))
     page = place.client("bob").get("/preferences").text
-    assert "as usual here: keep it in the quarantine" in page
+    assert "as usual here (keep it in the quarantine)" in page
     assert '<option value="reject" selected>' in page
     send(place, "bob", "/preferences", spamAction="")
     assert own(place) == {}
