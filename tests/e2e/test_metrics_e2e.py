@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
 from support.network import Network
+from support.places import REPOSITORY
 from support.processes import wait_until
 
 HEADERS = [(b"From", b" ann@example.org"), (b"Subject", b" Lunch")]
@@ -42,6 +45,15 @@ def _send(path: Path) -> None:
         assert mta.message(HEADERS, b"Shall we?\r\n", b"<ann@example.org>", [b"<bob@example.com>"]).action == "c"
 
 
+def _assert_well(program: FilterProcess) -> None:
+    """What monitoring hears of a filter that serves."""
+    command = [sys.executable, REPOSITORY / "bms.py", "-c", program.config, "health", "--verbose", "--skip", "disk"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "the filter answers at unix:" in result.stdout
+    assert "2 workers serve" in result.stdout
+
+
 def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
     port = _free_port()
     config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
@@ -49,6 +61,7 @@ def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
         for _ in range(3):
             _send(program.socket)
         wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 3, "three are counted", 20)
+        _assert_well(program)
         before = _figures(port)
         assert before["bms_workers", "wanted"] == before["bms_workers", "ready"] == 2
         assert before["bms_check_seconds_count", "connection"] >= 3

@@ -32,7 +32,7 @@ class Watch(Protocol):
     """Who counts what the checks do; called from several threads, must not raise and not wait."""
 
     def collected(self, check: str, seconds: float) -> None:
-        """A check has looked for its evidence, for so long."""
+        """A check has found its evidence; it looked for so many seconds."""
 
     def decided(self, decision: Decision) -> None:
         """A check has decided."""
@@ -96,6 +96,8 @@ class Runner:
                     continue  # the question did not arise, or does not any more
                 decision = self._decide(question, result, services)
                 _decisions(question).append(decision)
+                if self._watch is not None:
+                    self._watch.decided(decision)
                 passed = passed or passed_by([decision]) is not None
                 yield decision
 
@@ -151,10 +153,15 @@ class Runner:
 
     def _collect(self, question: _Question, services: Services) -> Finding | Exception | None:
         asked, (connection, message, recipient) = question
+        result: Finding | Exception | None
+        began = time.perf_counter()
         try:
-            return asked.row.check.collect(connection, message, recipient, services)
+            result = asked.row.check.collect(connection, message, recipient, services)
         except Exception as error:  # noqa: BLE001 - a defect in a check must cost neither the mail nor the process
-            return error
+            result = error
+        if result is not None and self._watch is not None:
+            self._watch.collected(asked.name, time.perf_counter() - began)
+        return result
 
     def _decide(self, question: _Question, result: Finding | Exception, services: Services) -> Decision:
         asked, subject = question
@@ -166,6 +173,7 @@ class Runner:
             if asked.readdresses and asked.enforced:
                 _readdress(question, result)
             if result.error:
+                self._count_failure(asked.name)
                 return _decision(asked, _on_error(settings, result.error))
             try:
                 verdict = asked.row.check.decide(result, subject.findings, settings, services.access)
@@ -173,8 +181,13 @@ class Runner:
                 result = error
             else:
                 return _decision(asked, verdict)
+        self._count_failure(asked.name)
         self._report(asked.name, result, subject)
         return _decision(asked, _on_error(settings, "internal error"))
+
+    def _count_failure(self, check: str) -> None:
+        if self._watch is not None:
+            self._watch.failed(check)
 
     def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
         """Ask every row that has found something, of whatever stage, which tests of the score the message meets by it; each

@@ -53,6 +53,6 @@ def families(journey: Journey) -> tuple[Family, ...]:
         *WORKERS,
         Family("bms_check_verdicts_total", "counter", "verdicts by check, action and mode", ("check", "action", "mode"),
                tuple(decided)),
-        Family("bms_check_seconds", "histogram", "how long a check looked for its evidence", ("check",), names, SECONDS),
+        Family("bms_check_seconds", "histogram", "how long a check took to find its evidence", ("check",), names, SECONDS),
         Family("bms_check_errors_total", "counter", "checks that could not be completed: on_error decided", ("check",), names),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from antispam.chores import Chore
+from antispam.deadline import Deadline
 from antispam.learning.upkeep import last_taught
 from antispam.service.board import Board, Figure
 from antispam.settings import Settings
@@ -27,6 +28,8 @@ from dspam.schema import State, dspam_training, dspam_user
 log = logging.getLogger(__name__)
 
 EVERY = 60.0  # seconds
+PATIENCE = 2.0  # seconds for the database, if a load balancer asks
+_READY = ("bms_workers", "ready")
 DICTIONARIES = 50  # the largest ones have figures of their own: a site may have one for each of its users
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -61,6 +64,18 @@ class Metrics(Collector):
     def write(self, path: Path) -> None:
         """The same as a file, whole or not at all. Raises OSError."""
         write_to_textfile(str(path), self._registry)
+
+    def problem(self) -> str:
+        """Why mail should go to another node now; "" where it need not."""
+        ready = [one.numbers[0] for one in self._board.figures() if (one.family.name, *one.values) == _READY]
+        if not any(ready):
+            return "no worker serves"
+        try:
+            with self._store.read(Deadline.after(PATIENCE)) as connection:
+                connection.execute(sa.select(1))
+        except (StoreError, sa.exc.SQLAlchemyError):
+            return "the database does not answer"
+        return ""
 
     def collect(self) -> Iterator[Metric]:
         yield from _families(self._board.figures())

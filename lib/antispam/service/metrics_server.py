@@ -50,7 +50,8 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Answers GET /metrics. Clients that come while CLIENTS others are served are hung up on."""
+    """Answers GET /metrics, and GET /health with 200 or 503, for load balancers. Clients that come while CLIENTS others are
+    served are hung up on."""
 
     daemon_threads = True
 
@@ -90,15 +91,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/metrics":
-            return self.send_error(404, "There is only /metrics")
-        text = self.server.metrics.text()
-        self.send_response(200)
-        self.send_header("Content-Type", CONTENT_TYPE)
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                self._answer(200, CONTENT_TYPE, self.server.metrics.text())
+            case "/health":
+                problem = self.server.metrics.problem()
+                told = f"{problem or 'workers serve and the database answers'}\n".encode()
+                self._answer(503 if problem else 200, "text/plain; charset=utf-8", told)
+            case _:
+                self.send_error(404, "There are /metrics and /health")
+
+    def _answer(self, status: int, content_type: str, text: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
-        return None
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: a scrape every few seconds is no news."""

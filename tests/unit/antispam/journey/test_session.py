@@ -74,7 +74,7 @@ class Recorder:
         return self._store_works
 
 
-def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject: None, **options):
+def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject: None, watch=None, **options):
     table = [row if isinstance(row, Row) else Row(row[0], row[1], row[2]) for row in rows]
     journey = Journey(table)
     settings = default_settings([ProgramSettings, *journey.settings_classes()])
@@ -90,7 +90,7 @@ def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject
         clock=lambda: 0.0,
         deadline=Deadline.after(5),
     )
-    return Session(Runner(journey, failed=failed), services, recorder)
+    return Session(Runner(journey, failed=failed, watch=watch), services, recorder)
 
 
 def at_connect(check):
@@ -784,3 +784,42 @@ def test_a_message_whose_end_raised_is_told_as_it_was_answered(policy, action):
     s.end()
     s.close()  # taken() did not come: the milter's callback ended in an exception
     assert recorder.rows == [("a@example.org", ["b@example.com"], action)]
+
+
+class Watch:
+    """Writes down what the runner tells those who count."""
+
+    def __init__(self):
+        self.told = []
+
+    def collected(self, check, seconds):
+        assert seconds >= 0
+        self.told.append(("collected", check))
+
+    def decided(self, decision):
+        self.told.append(("decided", decision.check, str(decision.verdict.action), str(decision.mode)))
+
+    def failed(self, check):
+        self.told.append(("failed", check))
+
+
+def test_who_counts_is_told_of_each_check_that_found_something():
+    watch = Watch()
+    rows = at_mail(make_check("one", NO, mode=Mode.LOG)), at_mail(make_check("two", collect=lambda: None))
+    session(*rows, watch=watch).mail("a@example.org")
+    assert watch.told == [("collected", "one"), ("decided", "one", "reject", "log")]
+
+
+def test_who_counts_is_told_of_each_check_that_could_not_do_its_work():
+    def defect():
+        raise ValueError("a defect")
+
+    watch = Watch()
+    rows = at_mail(make_check("slow", error="no answer")), at_mail(make_check("broken", collect=defect))
+    session(*rows, watch=watch).mail("a@example.org")
+    assert [one for one in watch.told if one[0] != "collected"] == [
+        ("failed", "slow"),
+        ("decided", "slow", "tempfail", "enforce"),
+        ("failed", "broken"),
+        ("decided", "broken", "tempfail", "enforce"),
+    ]

@@ -77,26 +77,16 @@ EXACT = {
 NOBODY = {name for name, about in TABLES.items() if set(about.columns.values()) == {Holds.NOTHING}}
 
 
-@pytest.fixture
-def path(tmp_path):
-    made = tmp_path / "bms.sqlite"
-    make_store(made)
-    return made
-
-
-@pytest.fixture
-def store(path):
-    opened = Store(f"sqlite:///{path}")
-    yield opened
-    opened.close()
+def fill(store):
+    """Write a row about Ann and one about Joann into every table."""
+    with store.write() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(sa.insert(table), [row(table, "ann"), row(table, "joann")])
 
 
 @pytest.fixture
 def full(store):
-    """A store in which every table has a row about Ann and one about Joann."""
-    with store.write() as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(sa.insert(table), [row(table, "ann"), row(table, "joann")])
+    fill(store)
     return store
 
 
@@ -108,7 +98,10 @@ def left(store):
         }
 
 
-def test_who_is_forgotten_is_in_no_octet_of_the_file(full, path):
+def test_who_is_forgotten_is_in_no_octet_of_the_file(tmp_path):
+    path = tmp_path / "bms.sqlite"
+    full = Store(make_store(path))
+    fill(full)
     before = path.read_bytes() + path.with_name("bms.sqlite-wal").read_bytes()
     assert before.count(b"ann@example.org") >= 2 * before.count(b"joann@example.org") > 20
     full.overwrite_deleted()
@@ -120,6 +113,7 @@ def test_who_is_forgotten_is_in_no_octet_of_the_file(full, path):
     assert path.with_name("bms.sqlite-wal").stat().st_size == 0 if path.with_name("bms.sqlite-wal").exists() else True
 
 
+@pytest.mark.every_database
 def test_every_table_forgets_them_and_nobody_else(full):
     done = erasure.forget(full, ANN, NOW)
     assert done.left == {}
@@ -129,6 +123,7 @@ def test_every_table_forgets_them_and_nobody_else(full):
     assert names == ["bob"]
 
 
+@pytest.mark.every_database
 def test_nothing_is_left_to_find_afterwards(full):
     before = erasure.counted(full, ANN)
     assert set(before) == set(TABLES) - NOBODY - {"stored_piece"}
@@ -136,12 +131,14 @@ def test_nothing_is_left_to_find_afterwards(full):
     assert erasure.counted(full, ANN) == {}
 
 
+@pytest.mark.every_database
 def test_to_count_deletes_nothing(full):
     before = left(full)
     erasure.counted(full, ANN)
     assert left(full) == before
 
 
+@pytest.mark.every_database
 def test_mail_that_is_still_to_be_sent_stays(full):
     outbox = metadata.tables["outbox"]
     with full.write() as connection:
@@ -152,6 +149,7 @@ def test_mail_that_is_still_to_be_sent_stays(full):
     assert left(full)["outbox"] == left(full)["quarantine_entry"] == left(full)["stored_message"] == 2
 
 
+@pytest.mark.every_database
 def test_a_mailbox_goes_from_the_account_of_somebody_else(store):
     table = metadata.tables["web_account"]
     with store.write() as connection:
@@ -161,6 +159,7 @@ def test_a_mailbox_goes_from_the_account_of_somebody_else(store):
         assert connection.scalar(sa.select(table.c.mailboxes)) == '["bob"]'
 
 
+@pytest.mark.every_database
 def test_what_they_did_to_others_stays_without_their_name(store):
     table = metadata.tables["sender_list"]
     with store.write() as connection:
@@ -171,6 +170,7 @@ def test_what_they_did_to_others_stays_without_their_name(store):
         assert connection.scalar(sa.select(table.c.added_by)) == erasure.SOMEBODY
 
 
+@pytest.mark.every_database
 def test_who_mentions_them_in_quarantined_mail_is_found_also_behind_the_first_piece(store):
     with store.write() as connection:
         content = b" " * ((1 << 20) - 4) + b"ann@example.org"

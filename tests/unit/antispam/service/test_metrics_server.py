@@ -14,8 +14,14 @@ from antispam.service.metrics import Metrics
 from antispam.service.metrics_server import CLIENTS, Server
 from antispam.settings import SettingsError, load_text
 from antispam.settings.metrics import MetricsSettings, parse_place
+from antispam.store import Store
 
-BOARD = Board((Family("bms_sessions", "gauge", "open SMTP sessions"),))
+BOARD = Board(
+    (
+        Family("bms_sessions", "gauge", "open SMTP sessions"),
+        Family("bms_workers", "gauge", "workers", ("state",), (("ready",),)),
+    )
+)
 
 
 @pytest.fixture
@@ -53,6 +59,20 @@ def test_metrics_are_served_in_the_text_format(server):
     assert b"Content-Type: text/plain; version=0.0.4" in head
     assert b"\nbms_sessions 0.0\n" in body
     assert b"\nbms_store_up 1.0\n" in body
+
+
+@pytest.mark.parametrize(("ready", "status", "told"), [(2, b" 200 ", b"workers serve"), (0, b" 503 ", b"no worker")])
+def test_a_load_balancer_hears_whether_workers_serve(server, ready, status, told):
+    BOARD.own.set("bms_workers", "ready", to=ready)
+    answer = said(server, b"GET /health HTTP/1.0\r\n\r\n")
+    assert status in answer.splitlines()[0]
+    assert told in answer
+
+
+def test_a_load_balancer_hears_that_the_database_is_gone(tmp_path):
+    BOARD.own.set("bms_workers", "ready", to=1)
+    gone = Metrics(BOARD, Store(f"sqlite:///{tmp_path}"), lambda: 0.0)
+    assert gone.problem() == "the database does not answer"
 
 
 @pytest.mark.parametrize(
