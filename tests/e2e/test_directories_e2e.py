@@ -12,7 +12,10 @@ import pytest
 
 from antispam.checks._shared.author_directories import DirectoryError, LdapDirectory, LdapPlace, Question
 from antispam.deadline import Deadline
+from antispam.learning.login_settings import LoginSettings
 from antispam.net.addresses import Mailbox, parse_mailbox
+from antispam.settings import load_text
+from antispam.web.site_logins import SiteLogins
 from support.filter_process import FilterProcess
 from support.mta import NameServer, Postfix, Sendmail
 from support.network import Network, PrivateNetwork
@@ -56,6 +59,23 @@ def test_a_directory_knows_those_who_are_in_it(place: LdapPlace) -> None:
 @pytest.mark.parametrize("text", ["*", "a*", "*)(mail=*", "ann)(|(mail=*", "ann\\2a", "\\", "é", "(", "ann\x00"])
 def test_nothing_in_an_address_becomes_part_of_the_search(place: LdapPlace, text: str) -> None:
     assert known(place, Mailbox(text, "example.com")) == [False]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "right"),
+    [
+        ("ann@example.com", PASSWORD, True),
+        ("ann@example.com", "wrong", False),
+        ("eve@example.com", PASSWORD, False),
+        ("*@example.com", PASSWORD, False),
+        ("*)(mail=ann@example.com", PASSWORD, False),
+        ("ann@example.com", "", False),
+    ],
+)
+def test_a_directory_lets_people_in_to_the_console(place: LdapPlace, name: str, password: str, right: bool) -> None:
+    options = f"[web]\nlogin_by = ldap\nldap = {place.url}\nldap_base = {BASE}\nldap_filter = (mail=%s)\n"
+    logins = SiteLogins.from_settings(load_text(options, [LoginSettings])[LoginSettings])
+    assert logins.accept(name, password) == right
 
 
 def test_a_directory_that_wants_a_password_gets_it(tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 import pytest
 from imapclient import IMAPClient
 
+from antispam.learning.login_settings import LoginSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.service.imap_server import connect
+from antispam.settings import load_text
 from antispam.settings.imap import Account, ImapSettings
 from antispam.store import Store
+from antispam.web.site_logins import SiteLogins, Unavailable
 from support.dovecot import PASSWORD, Dovecot, Dovecot24
 from support.filter_process import FilterProcess
 from support.network import Network
@@ -171,3 +174,28 @@ def test_the_filter_polls_beside_its_workers_once_a_reload_says_so(site: Site) -
     site.program.config.write_text(_polling(site, "emil"))
     os.kill(site.program.pid, signal.SIGHUP)
     site.demand("emil", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "right"),
+    [
+        ("ann@example.com", PASSWORD, True),
+        ("ann@example.com", 'wrong " \\ {3}\r\n', False),
+        ("nobody@example.com", PASSWORD, False),
+        ("ann@example.com", "", False),
+    ],
+)
+def test_its_passwords_let_people_in_to_the_console(site: Site, name: str, password: str, right: bool) -> None:
+    assert _logins(site, f"login_ca_file = {site.dovecot.authority}\n").accept(name, password) == right
+
+
+def test_no_password_is_sent_to_a_server_that_nobody_vouches_for(site: Site) -> None:
+    before = site.dovecot.log()
+    with pytest.raises(Unavailable):
+        _logins(site, "").accept("ann@example.com", PASSWORD)
+    assert "ann@example.com" not in site.dovecot.log().removeprefix(before)
+
+
+def _logins(site: Site, more: str) -> SiteLogins:
+    options = f"[web]\nlogin_by = imap\nimap = imaps://127.0.0.1:{site.dovecot.tls_port}\n{more}"
+    return SiteLogins.from_settings(load_text(options, [LoginSettings])[LoginSettings])

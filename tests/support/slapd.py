@@ -11,7 +11,7 @@ from support.network import Network
 from support.servers import Server
 
 BASE = "dc=example,dc=com"
-ADMIN, PASSWORD = f"cn=admin,{BASE}", "secret"
+ADMIN, PASSWORD = f"cn=admin,{BASE}", "secret"  # everybody's password
 
 _CONFIG = """\
 include {root}/etc/ldap/schema/core.schema
@@ -68,6 +68,7 @@ def _ldif(addresses: Iterable[str]) -> str:
     entries = [f"dn: {BASE}\nobjectClass: domain\ndc: example\n"]
     entries += [
         f"dn: uid=user{number},{BASE}\nobjectClass: inetOrgPerson\nuid: user{number}\ncn: user\nsn: user\nmail: {address}\n"
+        f"userPassword: {PASSWORD}\n"
         for number, address in enumerate(addresses)
     ]
     return "\n".join(entries)
