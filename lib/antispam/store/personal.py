@@ -246,6 +246,12 @@ TABLES: dict[str, About] = {
         "90 days",
         _holds(name="user_name", by="decided_by", with_="ref answer", nothing="id asked_at decided_at granted"),
     ),
+    "console_action": About(
+        "helpdesk and administrators, and those with whose mail or entries they did something",
+        "says who did what in the console",
+        "a year",
+        _holds(by="account", text="what", nothing="id at"),
+    ),
     "dmarc_result": About(
         "domains, not people: no address is in it",
         "aggregate reports (RFC 9990)",

@@ -353,6 +353,16 @@ web_failure = sa.Table(
     sa.Column("failed_at", Seconds, nullable=False, index=True),  # the last one
 )
 
+# What helpdesk and administrators did in the console.
+console_action = sa.Table(
+    "console_action",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("at", Seconds, nullable=False, index=True),
+    sa.Column("account", exact_text(255), nullable=False),
+    sa.Column("what", sa.Text, nullable=False),  # completes a sentence
+)
+
 # One message under DMARC, for the aggregate report of the day to the domain that published the policy.
 dmarc_result = sa.Table(
     "dmarc_result",

@@ -19,6 +19,7 @@ from antispam.store.quarantine import BadName, NoEntry
 from antispam.text import for_log
 from antispam.web import (
     account_pages,
+    actions_pages,
     answers,
     configuration_pages,
     dictionaries_pages,
@@ -109,6 +110,7 @@ def application(console: Console) -> Starlette:
 def _administration() -> list[Route]:
     """The pages of the helpdesk and administrators."""
     return [
+        Route("/actions", actions_pages.actions_page, name="actions"),
         Route("/overview", overview_pages.overview_page, name="overview"),
         Route("/stream", stream_pages.stream_page, name="stream"),
         Route("/lists", lists_pages.lists_page, methods=["GET"], name="lists"),

@@ -42,19 +42,21 @@ def _with_messages(store: Store, lessons: list[Lesson]) -> list[tuple[Lesson, Na
 
 async def undo_lesson(request: Request) -> Response:
     session, form = await administrators_form(request)
-    store, number = console_of(request).store, text_of(form, "lesson")
+    console, number = console_of(request), text_of(form, "lesson")
+    store = console.store
 
-    def undo() -> Lesson | None:
-        """The lesson that was taken back."""
+    def undo() -> bool:
         if not number.isdecimal() or len(number) >= 18:
-            return None
+            return False
         found = latest(store, 1, before=int(number) + 1)
         if not found or found[0].number != int(number):
-            return None
-        return found[0] if TokenStore(store).undo_lesson(found[0].user_id, found[0].message) else None
+            return False
+        (lesson,) = found
+        if not TokenStore(store).undo_lesson(lesson.user_id, lesson.message):
+            return False
+        kind = "spam" if lesson.is_spam else "honest mail"
+        acted(console, session, f"took back lesson {number} of {lesson.user}: that {lesson.message} is {kind}")
+        return True
 
-    undone = await run_in_threadpool(undo)
-    if undone is not None:
-        kind = "spam" if undone.is_spam else "honest mail"
-        acted(session, f"took back lesson {undone.number} of {undone.user}: that {undone.message} is {kind}")
-    return back_to(request, "dictionaries", "undone" if undone is not None else "gone")
+    done = await run_in_threadpool(undo)
+    return back_to(request, "dictionaries", "undone" if done else "gone")

@@ -41,8 +41,13 @@ def _after(text: str) -> tuple[float, str] | None:
 async def let_pass(request: Request) -> Response:
     session, form = await administrators_form(request)
     console, key = console_of(request), text_of(form, "key")
-    done = await run_in_threadpool(greylist.let_pass, console.store, key[:64], console.clock())
-    if done:
+
+    def passes() -> bool:
+        if not greylist.let_pass(console.store, key[:64], console.clock()):
+            return False
         told = " to ".join(text_of(form, name) for name in ("mail_from", "recipient"))
-        acted(session, f"let a greylisted message pass, {key[:16]} ({told})")
+        acted(console, session, f"let a greylisted message pass, {key[:16]} ({told})")
+        return True
+
+    done = await run_in_threadpool(passes)
     return back_to(request, "greylist", "passed" if done else "gone")

@@ -77,7 +77,11 @@ def _add(console: Console, session: Session, kind: Kind, form: FormData) -> str:
         console.store, kind, name.removeprefix("@"), reason=reason or _REASON, now=now,
         by=lists.administrator(session.account.name), expires_at=None if lasts is None else now + lasts,
     )  # fmt: skip
-    acted(session, f"added {name} to the {kind}, {f'for {period}' if period else 'for ever'}: {reason or _REASON}")
+    acted(
+        console,
+        session,
+        f"added {name} to the {kind}, {f'for {period}' if period else 'for ever'}: {reason or _REASON}",
+    )
     return "added"
 
 
@@ -85,5 +89,5 @@ def _remove(console: Console, session: Session, kind: Kind, form: FormData) -> s
     name = text_of(form, "name")
     if not lists.remove(console.store, kind, name):
         return "gone"
-    acted(session, f"removed {name} from the {kind}")
+    acted(console, session, f"removed {name} from the {kind}")
     return "removed"

@@ -42,7 +42,7 @@ async def change_outbox(request: Request) -> Response:
     def each() -> int:
         done = [number for number in chosen[:MAX_CHOSEN] if change(console.store, number, console.clock())]
         for number in done:
-            acted(session, told % number)
+            acted(console, session, told % number)
         return len(done)
 
     done = await run_in_threadpool(each)

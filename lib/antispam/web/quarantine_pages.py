@@ -122,7 +122,7 @@ def message_page(request: Request) -> Response:
     entry = entry_of(console, session.account, request.path_params["ref"], request.query_params.get("user", ""))
     message = readable(quarantine.content(console.store, entry.ref))
     if session.account.sees_all and entry.user not in session.account.mailboxes:
-        acted(session, f"read {entry.ref} of {entry.user}")
+        acted(console, session, f"read {entry.ref} of {entry.user}")
     found = search(console.store, HistorySearch(name=entry.ref), 1)
     told = account_of(console.store, console.journey, found[0], console.clock()) if found else None
     scores = [score for score in told.scores if set(score.recipients) & set(entry.recipients)] if told else []
@@ -156,7 +156,7 @@ async def act(request: Request) -> Response:
         if entry is None or not do(console, session.account, entry):
             return False
         if session.account.sees_all:
-            acted(session, _TOLD[word] % f"{entry.ref} of {entry.user}")
+            acted(console, session, _TOLD[word] % f"{entry.ref} of {entry.user}")
         return True
 
     done = await run_in_threadpool(lambda: sum(map(done_with, names)))

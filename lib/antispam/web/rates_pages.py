@@ -31,8 +31,13 @@ def rates_page(request: Request) -> Response:
 
 async def release_login(request: Request) -> Response:
     session, form = await administrators_form(request)
-    login = login_key(text_of(form, "login"))
-    done = await run_in_threadpool(windows.release, console_of(request).store, login, counted_as(Of.LOGIN, login))
-    if done:
-        acted(session, f"let the login {login} send again")
+    console, login = console_of(request), login_key(text_of(form, "login"))
+
+    def release() -> bool:
+        if not windows.release(console.store, login, counted_as(Of.LOGIN, login)):
+            return False
+        acted(console, session, f"let the login {login} send again")
+        return True
+
+    done = await run_in_threadpool(release)
     return back_to(request, "rates", "released" if done else "gone")

@@ -93,5 +93,5 @@ def _decide(console: Console, session: Session, form: FormData) -> str:
         except (StoreError, NoEntry, BadName):
             requests.reopen(console.store, asked.number)
             raise
-    acted(session, f"{'delivers' if granted else 'refuses'} {asked.ref}, for which {asked.user} asked")
+    acted(console, session, f"{'delivers' if granted else 'refuses'} {asked.ref}, for which {asked.user} asked")
     return word

@@ -53,8 +53,13 @@ def _fingerprints(console: Console) -> fingerprints.Known | None:
 
 async def reset_reputation(request: Request) -> Response:
     session, form = await administrators_form(request)
-    name = text_of(form, "identity")
-    done = await run_in_threadpool(Records(console_of(request).store).reset, name[:320])
-    if done:
-        acted(session, f"deleted the reputation of {name}")
+    console, name = console_of(request), text_of(form, "identity")[:320]
+
+    def forget() -> bool:
+        if not Records(console.store).reset(name):
+            return False
+        acted(console, session, f"deleted the reputation of {name}")
+        return True
+
+    done = await run_in_threadpool(forget)
     return back_to(request, "reputation", "forgotten" if done else "gone")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import numpy as np
 import pytest
 
-from antispam.store import greylist, lists, outbox, windows
+from antispam.store import StoreError, actions, greylist, lists, outbox, windows
 from antispam.store.greylist import Limits, Triplet
 from antispam.store.lists import Kind
 from antispam.store.outbox import QueuedMessage
@@ -115,6 +116,7 @@ def test_an_administrator_acts_and_it_is_in_the_log(place, name, caplog):
         answer = client.post(path, data={**form, "token": token(client)})
     assert (answer.status_code, done(place)) == (303, True)
     assert caplog.messages == [f"console: ann {told}"]
+    assert [(one.account, one.what) for one in actions.latest(place.store, 9)] == [("ann", told)]
     assert client.get(answer.headers["location"]).status_code == 200
 
 
@@ -126,7 +128,7 @@ def test_nobody_else_acts(place, name, who, caplog):
     client = place.client(who)
     with caplog.at_level(logging.INFO, "antispam.web.roles"):
         answer = client.post(path, data={**form, "token": token(client)})
-    assert (answer.status_code, done(place), caplog.messages) == (403, False, [])
+    assert (answer.status_code, done(place), caplog.messages, actions.latest(place.store, 9)) == (403, False, [], [])
 
 
 @action
@@ -215,3 +217,39 @@ def test_what_users_do_with_their_own_mail_is_their_business(place, caplog):
         client.get("/messages/aaa?user=bob")
         press(client, "delete", "aaa bob")
     assert caplog.messages == []
+
+
+# The list of actions
+
+
+def test_administrators_see_who_did_what(place):
+    actions.note(place.store, "helen", "read aaa of bob", NOW)
+    page = place.client("ann").get("/actions").text
+    assert '<td data-label="Who">helen</td><td data-label="What">read aaa of bob</td>' in page
+
+
+@pytest.mark.parametrize(("name", "status"), [("", 303), ("bob", 403), ("helen", 403)])
+def test_nobody_else_sees_who_did_what(place, name, status):
+    assert place.client(name).get("/actions").status_code == status
+
+
+def test_the_list_of_actions_has_pages(place):
+    for number in range(101):
+        actions.note(place.store, "ann", f"did {number:03}", NOW)
+    client = place.client("ann")
+    first = client.get("/actions").text
+    assert ("did 001" in first, "did 000" in first) == (True, False)
+    (older,) = re.findall(r'href="(\?before=[0-9]+)"', first)
+    assert "did 000" in client.get(f"/actions{older}").text
+
+
+def test_what_is_done_is_done_even_if_it_can_not_be_written_down(place, monkeypatch, caplog):
+    def broken(*arguments):
+        raise StoreError("full")
+
+    monkeypatch.setattr(actions, "note", broken)
+    _rates(place)
+    client = place.client("ann")
+    answer = client.post("/rates", data={"login": "eve", "token": token(client)})
+    assert (answer.headers["location"], windows.all_stopped(place.store)) == ("/rates?done=released", [])
+    assert caplog.messages[-1] == "console: that stands in this log alone: full"
