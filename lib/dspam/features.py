@@ -14,6 +14,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import accumulate, islice
 
 import numpy as np
@@ -331,6 +332,7 @@ def facts_of_tests(tests: Iterable[str]) -> dict[int, str]:
     return {_header_key(fact.encode("utf-8", "replace")): f"header: {fact}" for fact in facts}
 
 
+@lru_cache(maxsize=4096)  # the same tests and authors come again and again
 def _header_key(fact: bytes) -> int:
     fact = fact[:_MAX_FACT_OCTETS]
     hashed = slice_hashes(np.frombuffer(fact, dtype=np.uint8), _FIRST, _FIRST + len(fact))

@@ -70,6 +70,16 @@ def slice_hashes(buffer: npt.NDArray[np.uint8], starts: Positions, ends: Positio
     return mix(hashes)
 
 
+def merged(keys: Keys, more: Keys) -> Keys:
+    """Two sets of keys as one, each once and ascending. For sets as small as a message's in half the time of np.union1d."""
+    both = np.concatenate((keys, more))
+    both.sort(kind="stable")
+    fresh = np.empty(len(both), dtype=np.bool_)
+    fresh[:1] = True
+    np.not_equal(both[1:], both[:-1], out=fresh[1:])
+    return both[fresh]
+
+
 def to_keys(words: Words) -> Keys:
     """Finish hashes: non-negative 63-bit integers, which every SQL database has a column for."""
     return (mix(words) >> np.uint64(1)).astype(np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from copy import copy
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -88,19 +89,34 @@ class HeaderFacts:
         self.hosts: set[bytes] = set()
         self.recipients: set[bytes] = set()
         self.order: list[bytes] = []
-        hops: list[bytes] = []
-        for item in fields[:MAX_FIELDS]:
+        self._trace: list[bytes] = []
+        self._fields = fields[:MAX_FIELDS]
+        for item in self._fields:
             kind, name, spelt = _kind_of(item.name) if len(item.name) <= 40 else _new_kind_of(item.name)
             if kind is _Kind.TRACE:
-                hops.append(item.value[:_MAX_VALUE])
+                self._trace.append(item.value[:_MAX_VALUE])
             elif kind is not _Kind.IGNORED:
                 self.order.append(spelt)
                 self.field(kind, name, item.value)
-        self.hops(hops)
-        self.sequence()
         self.domain = self.owners.get(b"from", b"")
         self.name = self.values.get(b"from", b"").partition(b"<")[0] if b"<" in self.values.get(b"from", b"") else b""
+        self._told = len(self.facts)  # by the fields, without the trace and what all fields say together
+        self._conclude()
+
+    def _conclude(self) -> None:
+        self.hops(self._trace)
+        self.sequence()
         self.relations()
+
+    def below(self, hop: Field) -> list[bytes]:
+        """The facts of this header below one more Received field: what the others said need not be read again."""
+        if len(self._fields) == MAX_FIELDS:  # the last of them would have no room
+            return HeaderFacts([hop, *self._fields]).facts
+        other = copy(self)
+        other.facts, other.hosts = self.facts[: self._told], set()
+        other._trace = [hop.value[:_MAX_VALUE], *self._trace]
+        other._conclude()
+        return other.facts
 
     def field(self, kind: _Kind, name: bytes, value: bytes) -> None:
         """One field that is no trace."""

@@ -56,6 +56,7 @@ class Document:
     written  the texts in sight, the subject first, in UTF-8 with their letters as they were
     targets  where links lead, as they are written, the first 400 octets of each
     sight    what else people see of the message, for those who judge without having learned
+    header_read, odd_header  for under(): what was read of the header; a header that does not begin with a field, as it is
     """
 
     header: list[bytes] = field(default_factory=list)
@@ -69,6 +70,8 @@ class Document:
     text_left: int = _MAX_ALL_TEXT
     raw_left: int = 2 * _MAX_RAW
     sight: Sight = field(default_factory=Sight)
+    header_read: HeaderFacts | None = None
+    odd_header: bytes = b""
 
     def text(self, place: bytes, text: bytes, limit: int = MAX_TEXT) -> bytes:
         """Add a text in UTF-8, of a long one the beginning and the end; returns what was added, its letters as they were."""
@@ -103,6 +106,10 @@ def read(message: bytes) -> Document:
     top = parse(message[:MAX_SOURCE], _LIMITS)
     header = HeaderFacts(top.fields)
     document = Document(header=header.facts[:_MAX_FACTS], author=header.domain)
+    if not top.prefix:
+        document.header_read = header
+    else:  # lines that are no field, and would belong to one above them
+        document.odd_header = message[: top.body]
     document.text(b"text", header.subject[:1000])
     document.text(b"from", header.name[:200])
     _Body(document).read(top)
@@ -110,10 +117,13 @@ def read(message: bytes) -> Document:
     return document
 
 
-def under(header: bytes, document: Document) -> Document:
-    """A document as it would be under another header (fields and the empty line) with the same subject and author: one that
-    begins with the trace field that our MTA will write. The two share their parts, which must not be changed."""
-    facts = HeaderFacts(parse(header[:MAX_SOURCE], _LIMITS).fields).facts
+def under(trace: bytes, document: Document) -> Document:
+    """A document as it would be under one more trace field, such as the one that our MTA will write: a Received field in
+    octets, its line end included. The two share their parts, which must not be changed."""
+    if document.header_read is not None:
+        facts = document.header_read.below(parse(trace, _LIMITS).fields[0])
+    else:
+        facts = HeaderFacts(parse((trace + document.odd_header)[:MAX_SOURCE], _LIMITS).fields).facts
     return replace(document, header=facts[:_MAX_FACTS])
 
 

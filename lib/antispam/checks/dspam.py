@@ -7,7 +7,7 @@ import numpy as np
 from antispam.checks._shared.lessons import author_of, learn, learn_some, may_teach, wants_ham
 from antispam.journey.services import Services
 from antispam.learning.asking import Asking
-from antispam.learning.delivered import as_delivered
+from antispam.learning.delivered import received
 from antispam.learning.digest_settings import DigestSettings
 from antispam.learning.login_settings import LoginSettings
 from antispam.learning.people import address_list, is_listed
@@ -28,7 +28,7 @@ from antispam.settings.metrics import MetricsSettings
 from antispam.settings.web import WebSettings
 from antispam.store import StoreError
 from dspam.features import facts_of_tests, keys_of
-from dspam.hashing import Keys
+from dspam.hashing import Keys, merged
 from dspam.reading import under
 from dspam.schema import dspam_signature
 from dspam.store import pack_keys
@@ -64,10 +64,10 @@ def collect(
         if settings.dspam_sizelimit and message.body.size >= settings.dspam_sizelimit:
             return Finding(too_large=True, honeypot=honeypot)
         # Other checks look at the same reading, under the header as it came.
-        keys = keys_of(under(as_delivered(connection, message, body=False), shown(message).document))
+        keys = keys_of(under(received(connection), shown(message).document))
         # What the rows above found is a fact like others: what it is worth here, the dictionary learns.
         tests = np.sort(np.array(list(facts_of_tests(hit.test for hit in message.findings.hits())), dtype=np.int64))
-        message.memo[NAME] = np.union1d(keys, tests), _reporters(users, settings)
+        message.memo[NAME] = merged(keys, tests), _reporters(users, settings)
         return Finding(
             opinions=_opinions(users, message, keys, tests, services),
             authenticated=author_is_proved(message),

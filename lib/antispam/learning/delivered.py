@@ -9,7 +9,11 @@ from antispam.mail.message import Message, as_octets
 def as_delivered(connection: Connection, message: Message, *, body: bool = True) -> bytes:
     """The message, or its header alone, under the Received field that our MTA is about to write: what people teach from their
     mailboxes has it, and where mail comes from says much about it."""
+    return received(connection) + (message.raw() if body else as_octets(message.headers, b""))
+
+
+def received(connection: Connection) -> bytes:
+    """That field, as far as it is known."""
     helo, name = (" ".join(text.split()) or "unknown" for text in (connection.helo, connection.name))
-    received = f"Received: from {helo} ({name} [{connection.ip}])\r\n\tby {connection.receiver}\r\n"
-    raw = message.raw() if body else as_octets(message.headers, b"")
-    return received.encode("utf-8", "surrogateescape") + raw
+    field = f"Received: from {helo} ({name} [{connection.ip}])\r\n\tby {connection.receiver}\r\n"
+    return field.encode("utf-8", "surrogateescape")

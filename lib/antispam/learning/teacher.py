@@ -15,7 +15,7 @@ from antispam.protocols.mailboxes import identity
 from antispam.store import Store
 from dspam import learner
 from dspam.features import TESTED, extract, names
-from dspam.hashing import Keys
+from dspam.hashing import Keys, merged
 from dspam.sqlstorage import PREFIX
 from dspam.store import Counts, Taught, TokenStore, Totals, compact, find_user, user_id
 
@@ -84,11 +84,12 @@ class Teacher:
 
         tests  keys of the tests that it meets (dspam.features.facts_of_tests), which count where knows_tests()
         """
-        asked = learner.with_marks(keys if tests is None else np.union1d(keys, tests))
+        asked = learner.with_marks(keys if tests is None else merged(keys, tests))
         counts = self._tokens.counts(self._user, asked, deadline)
         learned = self._totals(deadline)
         if tests is not None and not _knows_tests(counts[asked == TESTED], learned):
-            heard = ~np.isin(asked, tests, assume_unique=True)
+            heard = np.ones(len(asked), dtype=np.bool_)
+            heard[asked.searchsorted(tests)] = False
             asked, counts = asked[heard], counts[heard]
         probability = learner.score(asked, counts, learned)
         return Score(probability, probability >= learner.SPAM_AT, learned.spam, learned.ham)
@@ -158,7 +159,7 @@ class Teacher:
         keys = extract(raw)
         facts: Mapping[int, str] = {}
         if tests and self.knows_tests():
-            keys, facts = np.union1d(keys, np.array(list(tests), dtype=np.int64)), tests
+            keys, facts = merged(keys, np.array(list(tests), dtype=np.int64)), tests
         marked = learner.with_marks(keys)
         totals = self._totals()
         counts = self._tokens.counts(self._user, marked)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dspam.features import extract, keys_of
 from dspam.reading import read, under
 
@@ -64,6 +68,25 @@ def test_what_is_kept_is_bounded():
 def test_a_reading_under_another_header_has_the_features_of_the_whole_message():
     raw = HTML + b'<a href="https://a.example/x">read this</a>'
     trace = b"Received: from x.example ([192.0.2.1]) by y.example\r\n"
-    again = keys_of(under(trace + HTML, read(raw)))
+    again = keys_of(under(trace, read(raw)))
     assert again.tolist() == extract(trace + raw).tolist()
     assert again.tolist() != extract(raw).tolist()
+
+
+LINES = (
+    b"From: ann@example.org", b"Received: from b.example by c.example; x", b"Received: from d.example", b" folded", b"\tfolded",
+    b"From ann Mon Jan 1", b"To: bob@example.org", b"Subject: hi", b"no field", b"--b", b"", b"Message-ID: <1@b.example>",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES) | st.binary(max_size=30), max_size=8), st.sampled_from([b"\n", b"\r\n"]))
+def test_whatever_the_header_is_a_trace_field_above_it_changes_no_more_than_it_does_in_the_message(lines, end):
+    trace = b"Received: from x.example (y [192.0.2.1])\r\n\tby example.org\r\n"
+    raw = end.join(lines) + end
+    assert keys_of(under(trace, read(raw))).tolist() == extract(trace + raw).tolist()
+
+
+@pytest.mark.parametrize("number", [149, 150, 151])
+def test_of_very_many_fields_a_trace_field_takes_the_place_of_the_last(number):
+    trace, raw = b"Received: from x.example\n", b"".join(b"X-%d: y\n" % one for one in range(number))
+    assert keys_of(under(trace, read(raw))).tolist() == extract(trace + raw).tolist()

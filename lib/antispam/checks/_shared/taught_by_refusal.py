@@ -13,6 +13,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.message import Message
 from antispam.store import rates
 from dspam.features import extract, facts_of_tests
+from dspam.hashing import merged
 
 
 def learn_refused(connection: Connection, message: Message, services: Services) -> bool:
@@ -29,6 +30,6 @@ def learn_refused(connection: Connection, message: Message, services: Services) 
     if used > settings.report_rate:
         return False
     tests = list(facts_of_tests(hit.test for hit in message.findings.hits()))
-    keys = np.union1d(extract(as_delivered(connection, message)), np.array(tests, dtype=np.int64))
+    keys = merged(extract(as_delivered(connection, message)), np.array(tests, dtype=np.int64))
     services.dictionaries.make(name).learn(message.ref, keys, True, services.deadline)
     return True
