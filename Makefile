@@ -21,10 +21,10 @@ test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-run: ## run the filter in the foreground, as you, on a socket under ./var
+run: ## run the filter and its console in the foreground, as you, with everything under ./var
 	@scripts/setup run
 	@mkdir -p var
-	@$(PYTHON_IN_VENV) scripts/foreground $(PYTHON_IN_VENV) bms.py --config scripts/run.cfg run --show-mta-lines
+	@$(PYTHON_IN_VENV) scripts/foreground $(PYTHON_IN_VENV) bms.py --config scripts/run.cfg run --show-mta-lines --first-login admin
 
 test: ## the whole test-suite, real mail servers included where root and apt allow
 	@scripts/setup test

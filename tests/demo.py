@@ -10,10 +10,12 @@ import contextlib
 import dataclasses
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -27,12 +29,12 @@ import rich.table
 
 from support.clamd import Clamd, eicar_part
 from support.dialogue import Client, matches, reply_fits
-from support.filter_process import FilterProcess
+from support.filter_process import LAUNCHER, FilterProcess
 from support.learning import Learned
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
 from support.places import REPOSITORY, missing_servers
-from support.processes import NotReadyError, RunDirectory, wait_until
+from support.processes import NotReadyError, RunDirectory, end_session, wait_until
 from support.signing import SigningKey
 from support.sink import Delivery, Sink
 from support.smtp_client import ConnectionLostError, Reply
@@ -78,6 +80,8 @@ dspam_screener =
 spam_subject = [SPAM]
 [antivirus]
 clamd = local:{clamd}
+[web]
+listen = {console}
 """
 
 
@@ -317,7 +321,7 @@ class Stage:
             with tell("the filter (bms.py)"):
                 files = {"mail.example.com.private": OUR_KEY.private_pem}
                 learned = Learned(taught=(("pat", 120),))
-                config = CONFIG.replace("{clamd}", str(clamd.socket))
+                config = CONFIG.replace("{clamd}", str(clamd.socket)).replace("{console}", f"127.0.0.1:{_free_port()}")
                 self.program = enter(FilterProcess(network, config, files=files, socket=self._socket, learned=learned))
             self.mtas: list[Mta] = []
             with tell("Postfix"):
@@ -360,9 +364,7 @@ class Stage:
 
     def score_of(self, recipient: str, message_id: str) -> str:
         """The table of the score, as `bms explain` shows it to administrators. Raises NotReadyError."""
-        words = ("explain", "--message-id", message_id, "--to", recipient)
-        command = [sys.executable, REPOSITORY / "bms.py", "-c", self.program.config, *words]
-
+        command = self._command("explain", "--message-id", message_id, "--to", recipient)
         table: list[str] = []
 
         def explained() -> bool:
@@ -373,8 +375,38 @@ class Stage:
         wait_until(explained, "the message is in the history")
         return table[0]
 
+    @contextlib.contextmanager
+    def console(self) -> Iterator[str]:
+        """The console outside of the private network, where a browser reaches it; the address of a first login. What it
+        delivers goes through the filter inside. Raises NotReadyError."""
+        add = self._command("web", "account", "add", "admin", "--role", "administrator", "--link")
+        link = subprocess.run(add, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        serve = [sys.executable, LAUNCHER, self.program.clock.path, *self._command("web", "serve")[1:]]
+        served = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            wait_until(lambda: _answers(link), "the console answers", 20)
+            yield link
+        finally:
+            end_session(served.pid, polite=0.0)
+            served.wait()
+
+    def _command(self, *words: str) -> list[str | Path]:
+        """A command about this filter."""
+        return [sys.executable, REPOSITORY / "bms.py", "-c", self.program.config, *words]
+
     def _kept(self) -> Iterator[Path]:
         return (self.program.directory / "state").rglob("*.eml")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
+        return True
+    return False
 
 
 def play_all(stage: Stage) -> list[Result]:
@@ -448,8 +480,11 @@ Where to look next
 """
 
 
-def main() -> int:
-    """Show everything; 0 where all went as it should, 1 where not, 77 where this machine can't run the servers."""
+def main(arguments: Sequence[str]) -> int:
+    """Show everything; 0 where all went as it should, 1 where not, 77 where this machine can't run the servers.
+
+    With --stay, and in a terminal, the console stays open until a line comes on standard input.
+    """
     if missing := missing_servers():
         print(f"The demonstration can't run: {missing}", file=sys.stderr)
         return MISSING
@@ -458,13 +493,13 @@ def main() -> int:
         console.width = 150
     try:
         with _ending_on_signals(), _folder_of_its_own():
-            return _show(console)
+            return _show(console, stay=arguments == ["--stay"] or (console.is_terminal and sys.stdin.isatty()))
     except (RuntimeError, NotReadyError, ConnectionLostError, OSError) as error:
         print(f"The demonstration failed: {error}", file=sys.stderr)
         return 1
 
 
-def _show(console: rich.console.Console) -> int:
+def _show(console: rich.console.Console, *, stay: bool) -> int:
     began = time.monotonic()
 
     @contextlib.contextmanager
@@ -489,8 +524,18 @@ def _show(console: rich.console.Console) -> int:
         went_wrong = any(result.problem for result in results)
         if went_wrong:
             console.print(f"The filter's log:\n{stage.program.log()}", markup=False, soft_wrap=True)
-    console.print(_NEXT, markup=False)
+        console.print(_NEXT, markup=False)
+        if stay:
+            _stay(stage, console)
     return 1 if went_wrong else 0
+
+
+def _stay(stage: Stage, console: rich.console.Console) -> None:
+    """Until Enter, a browser can look at what happened."""
+    with stage.console() as link:
+        console.print(f"All of this in a browser, with your first login:\n  {link}", markup=False, soft_wrap=True)
+        console.print("Enter ends the demonstration.")
+        sys.stdin.readline()
 
 
 @contextlib.contextmanager
@@ -523,4 +568,4 @@ def _ending_on_signals() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

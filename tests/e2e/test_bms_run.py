@@ -313,12 +313,14 @@ def test_make_run_s_configuration(base: str) -> None:
     with RunDirectory("run") as run:
         shutil.copy(REPOSITORY / "scripts" / "run.cfg", run.path)
         run.folder("var")
-        command = [sys.executable, str(REPOSITORY / "bms.py"), "--config", "run.cfg", "run", "--show-mta-lines"]
+        bms = [sys.executable, str(REPOSITORY / "bms.py"), "--config", "run.cfg"]
+        command = [*bms, "run", "--show-mta-lines", "--first-login", "admin"]
         program = subprocess.Popen(
             command, cwd=run.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True
         )
         try:
-            wait_until(lambda: program.poll() is not None or _answers(8899), "bms.py listens", 20)
+            both = (8899, 8025)
+            wait_until(lambda: program.poll() is not None or all(map(_answers, both)), "filter and console listen", 20)
             program.send_signal(signal.SIGINT)
             output, _ = program.communicate(timeout=20)
         finally:
@@ -327,6 +329,7 @@ def test_make_run_s_configuration(base: str) -> None:
         assert "INPUT_MAIL_FILTER(`bms', `S=inet:8899@127.0.0.1, " in output
         assert "smtpd_milters = inet:127.0.0.1:8899" in output
         assert "bms -c run.cfg report\n" in output
+        assert "http://127.0.0.1:8025/enter/" in output
         assert "Traceback" not in output
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dkim
+import httpx2
 import pytest
 
 import demo
@@ -74,10 +76,12 @@ def folder() -> Iterator[Path]:
         yield run.path
 
 
-def _start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(REPOSITORY / "tests" / "demo.py")]
+def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(REPOSITORY / "tests" / "demo.py"), *arguments]
     env = {**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def _left_behind(folder: Path) -> list[str]:
@@ -89,9 +93,34 @@ def _left_behind(folder: Path) -> list[str]:
     return [line for line in lines if str(folder) in line] + [str(path) for path in folder.iterdir()]
 
 
+def _read_until(program: subprocess.Popen[str], text: str) -> str:
+    """What it says up to the line with the text."""
+    assert program.stdout is not None
+    said = ""
+    for line in program.stdout:
+        said += line
+        if text in line:
+            break
+    return said
+
+
+def _seen_in_the_console(link: str) -> str:
+    """The quarantine and the newest messages, as whoever follows the link of the first login sees them."""
+    with httpx2.Client(follow_redirects=True, base_url=link) as browser:
+        assert browser.post(link).status_code == 200
+        return "".join(browser.get(f"{link.partition('/enter/')[0]}{page}").text for page in ("/", "/stream"))
+
+
 def test_program_shows_a_row_for_each_case(servers: None, folder: Path) -> None:
-    with _start(folder) as program:
-        output, _ = program.communicate(timeout=60)
+    """And at its end all of it is in the console, until Enter."""
+    with _start(folder, "--stay") as program:
+        said = _read_until(program, "/enter/")
+        links = re.findall(r"http://127\.0\.0\.1:\d+/enter/\S+", said)
+        assert links, said + program.communicate(timeout=60)[0]
+        seen = _seen_in_the_console(links[0])
+        rest, _ = program.communicate("\n", timeout=60)
+        output = said + rest
+    assert "Your parcel is waiting" in seen
     assert program.returncode == 0, output
     assert "Through Postfix" in output
     assert "Through sendmail" in output

@@ -19,7 +19,7 @@ from support.places import REPOSITORY
 from support.prestarted import Prestarted
 from support.processes import RunDirectory, end_session, wait_until
 
-_LAUNCHER = Path(__file__).with_name("clocked.py")
+LAUNCHER = Path(__file__).with_name("clocked.py")
 
 
 class FilterProcess:
@@ -94,7 +94,7 @@ class FilterProcess:
         )
 
     def _started_afresh(self) -> subprocess.Popen[bytes]:
-        clock = (_LAUNCHER, self.clock.path) if self._clocked else ()
+        clock = (LAUNCHER, self.clock.path) if self._clocked else ()
         command: list[str | Path] = [sys.executable, *clock, REPOSITORY / self._program, "-c", self.config]
         environment = prestarted.environment()
         return self._network.popen(command, output=self._log, env=environment, cwd=self._run.path)

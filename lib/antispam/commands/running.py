@@ -10,6 +10,7 @@ import click
 import rich.console
 
 from antispam import __version__
+from antispam.commands.web import first_login_lines
 from antispam.mail.access_map import AccessMap, AccessSettings
 from antispam.net.sockets import SocketSpec, group_id
 from antispam.service import learn_server, logs
@@ -34,10 +35,17 @@ def run_command(program: Program) -> click.Command:
 
     @click.command("run")
     @click.option("--show-mta-lines", is_flag=True, help="print the lines for sendmail.mc and main.cf first")
+    @click.option(
+        "--first-login",
+        metavar="NAME",
+        default="",
+        help="print the address of the console, and a link that lets the administrator NAME in while they have no password; "
+        "NAME is created if there is no account yet",
+    )
     @click.pass_obj
-    def command(config: Path | None, show_mta_lines: bool) -> None:
+    def command(config: Path | None, show_mta_lines: bool, first_login: str) -> None:
         """Run the filter in the foreground until TERM or Ctrl-C; HUP applies a new configuration."""
-        sys.exit(run(program, config, show_mta_lines=show_mta_lines))
+        sys.exit(run(program, config, show_mta_lines=show_mta_lines, first_login=first_login))
 
     return command
 
@@ -94,7 +102,7 @@ def _demand_teachers(settings: Settings) -> None:
         raise ConfigError(f"[learn]: {error.strerror}") from None
 
 
-def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) -> int:
+def run(program: Program, config: Path | None, *, show_mta_lines: bool = False, first_login: str = "") -> int:
     """Serve under the supervisor; returns the exit code."""
     settings = load_settings(program, config)
     try:
@@ -103,6 +111,8 @@ def run(program: Program, config: Path | None, *, show_mta_lines: bool = False) 
         raise ConfigError(f"the log cannot be opened: {error}") from error
     if show_mta_lines:
         click.echo(first_lines(settings, program.name, config))
+    if first_login:
+        click.echo("\n".join(first_login_lines(settings, first_login)))
 
     board = board_of(program)
     try:
@@ -158,7 +168,7 @@ def first_lines(settings: Settings, name: str, config: Path | None) -> str:
             "  in another terminal   (--help lists all commands)",
             f"    {_typed(name)}{f' -c {config}' if config is not None else ''} report",
             "",
-            "Ctrl-C stops it.",
+            "Ctrl-C stops the filter.",
             "",
         )
     )

@@ -158,6 +158,21 @@ def _offered(settings: Settings, store: Store, name: str) -> str:
     return f"{_address(settings)}/enter/{sessions.offer(store, name, time.time(), LINK_LASTS)}"
 
 
+def first_login_lines(settings: Settings, name: str) -> list[str]:
+    """Where the console is, and a link that lets the administrator `name` in, as long as they have no password; the account
+    is created if there is none at all. Raises ConfigError where the console is off."""
+    address = _address(settings)
+    lines = ["  console       (open it in a browser)", f"    {address}/", ""]
+    with opened_store(settings) as store:
+        if not accounts.every(store):
+            accounts.add(store, Account(name, Role.ADMINISTRATOR, "", (name,)), time.time())
+        found = accounts.get(store, name)
+        if found is not None and found.login is Login.OWN and not found.password:
+            offered = _offered(settings, store, found.name)
+            lines += [f"  first login   (lets {for_log(name)} in once, within a day)", f"    {offered}", ""]
+    return lines
+
+
 def _read() -> str:
     """The password: typed twice, or the first line of standard input where that is no terminal."""
     if sys.stdin.isatty():
