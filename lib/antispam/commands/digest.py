@@ -25,7 +25,9 @@ def digest_command(program: Program) -> click.Command:
 
     @click.group("digest")
     def group() -> None:
-        """Digests: mail that tells users what is kept from them, with links that deliver it (docs/digest.md)."""
+        """Tell users by mail what is kept from them.
+
+        Each message has a link that delivers it. See docs/digest.md."""
 
     @group.command("send")
     @click.option("--quiet", is_flag=True, help="print nothing but errors, for cron")

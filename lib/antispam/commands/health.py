@@ -44,7 +44,9 @@ def health_command(program: Program) -> click.Command:
     @click.option("--skip", multiple=True, type=click.Choice(_QUESTIONS), help="don't ask this (can be repeated)")
     @click.pass_obj
     def command(config: Path | None, as_json: bool, verbose: bool, skip: tuple[str, ...]) -> None:
-        """Say in one line whether all is well: exit status 0, 1 (warning), 2 (critical) or 3 (unknown), as Nagios has it.
+        """Say in one line whether all is well, with the exit codes of monitoring plugins.
+
+        The exit status is 0 (all is well), 1 (warning), 2 (critical) or 3 (unknown), as Nagios has it.
 
         It speaks with the filter as an MTA does, asks the database, and looks at workers, training, backups, DKIM keys, the
         disk, the clock and the outbox. [health] has the limits. Run it as the filter's user. See docs/health.md."""

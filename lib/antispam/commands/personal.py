@@ -45,9 +45,10 @@ def export_command(program: Program) -> click.Command:
     )
     @click.pass_obj
     def command(config: Path | None, address: str, output: Path | None) -> None:
-        """Write all that is stored about ADDRESS, as lines of JSON: {"table": ..., "row": {...}}.
+        """Write all that is stored about ADDRESS, as lines of JSON.
 
-        Messages are text where they can be, else in base64. docs/privacy.md tells what each table is for."""
+        A line is {"table": ..., "row": {...}}. Messages are text where they can be, else in base64. docs/privacy.md tells
+        what each table is for."""
         settings = load_settings(program, config)
         with opened_store(settings, existing=True) as store:
             person = _person(address, settings, store)
@@ -77,8 +78,10 @@ def forget_command(program: Program) -> click.Command:
     )
     @click.pass_obj
     def command(config: Path | None, address: str, yes: bool, rewrite: bool) -> None:
-        """Delete all that is stored about ADDRESS: history, quarantine, outbox, lists, greylist, callbacks, reports, and the
-        dictionary, preferences and account of the user whose address it is, unless they share these with others.
+        """Delete all that is stored about ADDRESS; without --yes only count it.
+
+        That is history, quarantine, outbox, lists, greylist, callbacks, reports, and the dictionary, preferences and account
+        of the user whose address it is, unless they share these with others.
 
         Messages of others in which it is named go, too: release those that are needed first. What is still to be sent
         stays; then the exit status is 1. See docs/privacy.md."""
