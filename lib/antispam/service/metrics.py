@@ -21,14 +21,19 @@ from antispam.service.board import Board, Figure
 from antispam.settings import Settings
 from antispam.settings.metrics import MetricsSettings
 from antispam.store import Store, StoreError, outbox
+from antispam.store.hours import HOUR, Hours, judged
 from antispam.store.schema import quarantine_entry
 from antispam.text import for_log
 from dspam.schema import State, dspam_training, dspam_user
+from dspam.store import said_since
 
 log = logging.getLogger(__name__)
 
 EVERY = 60.0  # seconds
 PATIENCE = 2.0  # seconds for the database, if a load balancer asks
+BUDGET = 1.0  # seconds of a scrape for counting the history of hours that nobody looked at before
+SAID = 20_000  # lessons that are compared with decisions
+_JUDGED = 24  # hours
 _READY = ("bms_workers", "ready")
 DICTIONARIES = 50  # the largest ones have figures of their own: a site may have one for each of its users
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -45,12 +50,16 @@ class Kept(NamedTuple):
 
 
 class Metrics(Collector):
-    """All figures of a program, at the moment when they are collected."""
+    """All figures of a program, at the moment when they are collected.
 
-    def __init__(self, board: Board, store: Store, clock: Callable[[], float]) -> None:
+    hours  counts decisions and corrections of a day; None leaves them out, for a process that has mail to do
+    """
+
+    def __init__(self, board: Board, store: Store, clock: Callable[[], float], hours: Hours | None = None) -> None:
         self._board = board
         self._store = store
         self._clock = clock
+        self._hours = hours
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -80,12 +89,25 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _families(self._board.figures())
         try:
-            kept = list(of_store(self._store, self._clock()))
+            kept = [*of_store(self._store, self._clock()), *self._judged()]
         except (StoreError, sa.exc.SQLAlchemyError) as error:
             log.error("metrics: %s", for_log(str(error)))
             kept = []
         yield GaugeMetricFamily("bms_store_up", "1 if the database answered", int(bool(kept)))
         yield from _kept_families(kept)
+
+    def _judged(self) -> Iterator[Kept]:
+        """What users said of the decisions of the last day. Raises StoreError."""
+        if self._hours is None:
+            return
+        now = self._clock()
+        hours = self._hours.last(_JUDGED, now, BUDGET)
+        said = said_since(self._store, now - _JUDGED * HOUR, SAID)
+        known = [one for one in judged(hours, said) if one is not None]
+        yield Kept("bms_decided_messages", "gauge", "messages of the last day", sum(one.of for one in known))
+        about = "messages of the last day whose verdict users corrected: what they said it is"
+        for kind, number in (("spam", sum(one.missed for one in known)), ("ham", sum(one.lost for one in known))):
+            yield Kept("bms_corrected_messages", "gauge", about, number, (("kind", kind),))
 
 
 def chores(settings: Settings, store: Store, board: Board) -> list[Chore]:
@@ -125,17 +147,12 @@ def _of_dictionaries(store: Store) -> Iterator[Kept]:
     user = dspam_user.c
     largest = sa.select(dspam_user).order_by(user.tokens.desc(), user.id).limit(DICTIONARIES)
     sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in _LEARNED.values()]
-    wrong = [sa.func.coalesce(sa.func.sum(column), 0) for column in _WRONG.values()]
     with store.read() as connection:
         users = connection.execute(largest).all()
         learned = connection.execute(sa.select(*sums)).one()
-        corrected = connection.execute(sa.select(*wrong)).one()
     for kind, number in zip(_LEARNED, learned, strict=True):
         about = "messages that all dictionaries together have learned, without pending ones"
         yield Kept("bms_trainings_total", "counter", about, float(number), (("kind", kind),))
-    for kind, number in zip(_WRONG, corrected, strict=True):
-        about = "verdicts of the filter that users corrected: what they said it is"
-        yield Kept("bms_corrections_total", "counter", about, float(number), (("kind", kind),))
     for one in users:
         of = ("dictionary", one.name)
         about = "tokens of a dictionary, without pending ones"
@@ -148,7 +165,6 @@ def _of_dictionaries(store: Store) -> Iterator[Kept]:
 
 
 _LEARNED = {"spam": dspam_user.c.spam_learned, "ham": dspam_user.c.ham_learned}
-_WRONG = {"spam": dspam_user.c.spam_misclassified, "ham": dspam_user.c.ham_misclassified}
 _PLAIN: dict[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,

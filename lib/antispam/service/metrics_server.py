@@ -19,6 +19,7 @@ from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.settings.metrics import MetricsSettings, parse_place
 from antispam.store import Store
+from antispam.store.hours import Hours
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
             try:
                 with (
                     contextlib.closing(Store.from_settings(settings)) as store,
-                    Server(parse_place(listen), Metrics(board, store, time.time)) as server,
+                    Server(parse_place(listen), Metrics(board, store, time.time, Hours(store))) as server,
                 ):
                     log.info("metrics: listening on %s", listen)
                     server.serve_forever()

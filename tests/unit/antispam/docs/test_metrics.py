@@ -15,6 +15,7 @@ from antispam.learning.teacher import Teacher
 from antispam.service.board import Board
 from antispam.service.families import families
 from antispam.service.metrics import Metrics
+from antispam.store.hours import Hours
 from dspam.store import TokenStore
 
 TOP = Path(__file__).parents[4]
@@ -30,7 +31,7 @@ def existing(store):
     teacher.fold()
     board = Board(families(JOURNEY))
     board.own.count("bms_check_verdicts_total", "spf", "reject", "enforce")
-    text = Metrics(board, store, lambda: NOW).text().decode()
+    text = Metrics(board, store, lambda: NOW, Hours(store)).text().decode()
     return {
         f"{family.name}{'_total' if family.type == 'counter' else ''}": {
             label for sample in family.samples for label in sample.labels if label != "le"

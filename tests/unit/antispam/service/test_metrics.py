@@ -7,8 +7,12 @@ import sqlalchemy as sa
 from bms import JOURNEY
 from prometheus_client.parser import text_string_to_metric_families
 
+from antispam.journey.history_row import row_for
 from antispam.learning.teacher import Teacher
+from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
+from antispam.mail.message import Body, Message, Recipient
+from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, reject
 from antispam.service.activity import Load
 from antispam.service.application import Application, settings_classes
@@ -19,8 +23,11 @@ from antispam.service.metrics import DICTIONARIES, EVERY, Metrics, chores
 from antispam.settings import Mode, SettingsError, load_text
 from antispam.store import Store
 from antispam.store.engine import url_from
+from antispam.store.history import HistoryWriter
+from antispam.store.hours import Hours
 from antispam.store.outbox import Kind, QueuedMessage, post
 from antispam.store.schema import quarantine_entry, stored_message
+from dspam.features import extract
 from dspam.schema import dspam_user
 from dspam.store import TokenStore
 from support.stores import make_store
@@ -111,17 +118,23 @@ def test_what_waits_in_quarantine_and_outbox_is_counted(store, tmp_path):
     assert (found["bms_outbox_messages", "waiting"], found["bms_outbox_messages", "failed"]) == (1, 0)
 
 
-def test_users_who_corrected_the_filter_are_counted(store, tmp_path):
-    teacher = Teacher(store, "ann", tokens=TokenStore(store, now=lambda: NOW))
-    teacher.teach(MAIL, False)
-    teacher.fold()
-    before = written(store, tmp_path)
-    with store.write() as connection:
-        connection.execute(sa.update(dspam_user).values(spam_misclassified=2, ham_misclassified=1))
-    found = written(store, tmp_path)
-    assert before["bms_trainings_total", "ham"] == 1
-    assert before["bms_corrections_total", "spam"] == 0
-    assert (found["bms_corrections_total", "spam"], found["bms_corrections_total", "ham"]) == (2, 1)
+def test_what_users_corrected_is_counted_beside_what_was_decided(store, tmp_path):
+    writer = HistoryWriter(store)
+    for ref, verdict in (("one", CONTINUE), ("two", CONTINUE), ("three", reject("", "spam"))):
+        message = Message(ref, "ann@example.org", NOW - 3600.0, Body(1 << 10))
+        message.recipients.append(Recipient("bob@example.com"))
+        subject = Subject(Connection(ref="c", ip="192.0.2.1"), message)
+        writer.record(lambda node, of=subject, what=verdict: row_for(of, what, node))
+    writer.flush()
+    writer.close()
+    teacher = Teacher(store, "bob", tokens=TokenStore(store, now=lambda: NOW))
+    teacher.learn("one", extract(MAIL), True)
+    teacher.learn("three", extract(MAIL), False)
+    path = tmp_path / "bms.prom"
+    Metrics(Board(), store, lambda: NOW, Hours(store)).write(path)
+    found = read(path)
+    assert found["bms_decided_messages",] == 3
+    assert (found["bms_corrected_messages", "spam"], found["bms_corrected_messages", "ham"]) == (1, 1)
 
 
 def test_of_many_dictionaries_the_largest_have_figures_of_their_own(store, tmp_path):
