@@ -13,11 +13,11 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from antispam.learning.login_settings import By, LoginSettings, login_name
-from antispam.net.addresses import ClientList, parse_ip
+from antispam.learning.login_settings import LoginSettings, login_name
 from antispam.store.sessions import How
 from antispam.text import local_time
 from antispam.web.console import Console, Session
+from antispam.web.proxies import named_by
 
 COOKIE = "bms-session"
 MAX_CHOSEN = 200  # rows of one form
@@ -80,17 +80,8 @@ def console_of(request: Request) -> Console:
 
 
 def named_by_proxy(request: Request) -> str:
-    """Whom a proxy of ours names as logged in ([web] header); "" where nobody does, or it comes from somebody else."""
-    options = console_of(request).settings[LoginSettings]
-    values = request.headers.getlist(options.header)
-    if By.HEADER not in options.login_by or len(values) != 1 or request.client is None:
-        return ""
-    if not ClientList(options.proxies).match(parse_ip(request.client.host)):
-        return ""
-    try:
-        return values[0].encode("latin-1").decode()
-    except UnicodeError:
-        return ""
+    """Whom a proxy of ours names as logged in; "" for nobody."""
+    return named_by(request, console_of(request).settings[LoginSettings])
 
 
 def logged_in(request: Request) -> Session:

@@ -32,6 +32,7 @@ from antispam.web.limiter import Limiter
 from antispam.web.site_logins import SiteLogins
 
 LINKS_A_MINUTE = 60  # of one user
+LOGINS_A_MINUTE = 30  # from one network
 
 Teach = Callable[[str, str], None]
 """teach(user, ref): the user says that the message is honest mail. Raises StoreError and LookupError."""
@@ -115,6 +116,11 @@ class Console:
     def limiter(self) -> Limiter:
         """How often the links of one user may be opened."""
         return Limiter(LINKS_A_MINUTE, self.clock)
+
+    @functools.cached_property
+    def login_limiter(self) -> Limiter:
+        """How many passwords may come from one network: names wait one by one, which does not stop who tries many names."""
+        return Limiter(LOGINS_A_MINUTE, self.clock)
 
     @functools.cached_property
     def site_logins(self) -> SiteLogins:

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from antispam.checks._shared.rates import network_of
 from antispam.learning.login_settings import By, LoginSettings
 from antispam.store import sessions
 from antispam.store.accounts import Account
@@ -25,6 +26,8 @@ from antispam.web.answers import (
     texts,
 )
 from antispam.web.console import Refused
+from antispam.web.limiter import PERIOD
+from antispam.web.proxies import client_of
 from antispam.web.site_logins import Unavailable
 
 
@@ -46,6 +49,9 @@ async def login(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=5)
     name, password = text_of(form, "name").strip(), text_of(form, "password")
     console = console_of(request)
+    network = network_of(client_of(request, console.settings[LoginSettings]))
+    if network and not console.login_limiter.admits(network):
+        return _form(request, status=429, problem=refusal(request, Refused(PERIOD)), name=name)
     try:
         result = await run_in_threadpool(console.login, name, password)
     except Unavailable:

@@ -18,6 +18,7 @@ from antispam.settings import SettingsError, load_text
 from antispam.store import accounts, login_failures
 from antispam.store.accounts import Account, Login, Role
 from antispam.web.answers import named_by_proxy
+from antispam.web.console import LOGINS_A_MINUTE
 from antispam.web.site_logins import AT_ONCE, ImapLogin, LdapLogin, SiteLogins, Unavailable
 from support.console import NOW, PASSWORD, Place, token
 
@@ -518,3 +519,47 @@ def test_failures_are_counted_by_the_name_in_any_case(site):
 def test_an_own_account_without_a_password_is_not_opened_by_the_sites(site):
     accounts.add(site.store, Account("dora", Role.ADMINISTRATOR, "", ("dora",)), NOW)
     assert log_in(site, "dora")[1].status_code == 403
+
+
+# From where
+
+
+def asked(place, peer, *forwarded, name="x"):
+    client = TestClient(place.app, base_url="http://console.example", follow_redirects=False, client=(peer, 1))
+    headers = [("X-Forwarded-For", value) for value in forwarded]
+    return client.post("/login", data={"name": name, "password": "wrong password"}, headers=headers).status_code
+
+
+@pytest.fixture
+def hasty(site, monkeypatch):
+    """Whom the limit of networks lets through is refused at once, and no name ever waits."""
+    monkeypatch.setattr("antispam.web.passwords.fits", lambda stored, password: False)
+    monkeypatch.setattr("antispam.store.login_failures.attempt", lambda *_: 0.0)
+    return site
+
+
+def test_a_network_does_not_try_names_without_end(hasty):
+    answers = [asked(hasty, "192.0.2.1", name=f"name{number}") for number in range(LOGINS_A_MINUTE + 1)]
+    assert answers == [403] * LOGINS_A_MINUTE + [429]
+    assert asked(hasty, "192.0.2.200") == 429
+    assert asked(hasty, "198.51.100.1") == 403
+    hasty.clock.now += 60
+    assert asked(hasty, "192.0.2.1") == 403
+
+
+def test_a_browser_behind_a_proxy_is_known_by_the_last_address_that_it_added(hasty):
+    for number in range(LOGINS_A_MINUTE):
+        asked(hasty, "127.0.0.1", f"203.0.113.{number}, 192.0.2.1")
+    assert asked(hasty, "127.0.0.1", "203.0.113.99", "192.0.2.1") == 429
+    assert asked(hasty, "127.0.0.1", "192.0.2.1, 203.0.113.99") == 403
+
+
+def test_nobody_else_says_from_where_they_come(hasty):
+    for number in range(LOGINS_A_MINUTE):
+        asked(hasty, "192.0.2.1", f"203.0.113.{number}")
+    assert asked(hasty, "192.0.2.1", "203.0.113.99") == 429
+
+
+def test_a_proxy_that_does_not_say_is_no_network(hasty):
+    answers = {asked(hasty, "127.0.0.1", *forwarded) for forwarded in [(), ("nonsense",), ("",)] * LOGINS_A_MINUTE}
+    assert answers == {403}
