@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from antispam.learning.personal_data import Person, Row, Search
-from antispam.store import Store, accounts, outbox, quarantine, stored_messages
+from antispam.store import Store, accounts, lists, outbox, quarantine, stored_messages
 from antispam.store.personal import TABLES, Holds
 from antispam.store.schema import metadata
 from dspam.store import users
@@ -111,7 +111,9 @@ def _plain(store: Store, name: str, person: Person, search: Search) -> int:
             for row in rows:
                 here = sa.and_(*(table.c[key] == row[key] for key in keys))
                 if by and _is_of_another(row, name, person):
-                    connection.execute(sa.update(table).where(here).values(dict.fromkeys(by, SOMEBODY)))
+                    connection.execute(
+                        sa.update(table).where(here).values({one: lists.renamed(row[one], SOMEBODY) for one in by})
+                    )
                 else:
                     connection.execute(sa.delete(table).where(here))
         gone += len(rows)

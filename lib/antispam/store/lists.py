@@ -69,6 +69,11 @@ def author(added_by: str) -> str:
     return added_by.removeprefix(_PERSON).removesuffix(")") if added_by.startswith(_PERSON) else added_by
 
 
+def renamed(added_by: str, name: str) -> str:
+    """The same author of an entry under another name: an administrator stays one."""
+    return administrator(name) if added_by.startswith(_PERSON) else name
+
+
 def normalized(kind: Kind, name: str) -> str:
     """The name as it is compared. Raises BadName."""
     text = name.strip()

@@ -14,7 +14,7 @@ from antispam.learning.personal_data import Search, person_of
 from antispam.protocols.fingerprints import name_mark
 from antispam.service.application import settings_classes
 from antispam.settings import load_text
-from antispam.store import Store
+from antispam.store import Store, lists
 from antispam.store.packed import PackedJson
 from antispam.store.personal import TABLES, Holds
 from antispam.store.schema import metadata
@@ -160,14 +160,18 @@ def test_a_mailbox_goes_from_the_account_of_somebody_else(store):
 
 
 @pytest.mark.every_database
-def test_what_they_did_to_others_stays_without_their_name(store):
+@pytest.mark.parametrize(
+    ("by", "then"),
+    [("ann", erasure.SOMEBODY), (lists.administrator("ann"), lists.administrator(erasure.SOMEBODY))],
+)
+def test_what_they_did_to_others_stays_without_their_name(store, by, then):
     table = metadata.tables["sender_list"]
     with store.write() as connection:
-        values = row(table, "joann") | {"name": "evil@spam.example", "reason": "spam", "added_by": "ann"}
+        values = row(table, "joann") | {"name": "evil@spam.example", "reason": "spam", "added_by": by}
         connection.execute(sa.insert(table).values(values))
     erasure.forget(store, ANN, NOW)
     with store.read() as connection:
-        assert connection.scalar(sa.select(table.c.added_by)) == erasure.SOMEBODY
+        assert connection.scalar(sa.select(table.c.added_by)) == then
 
 
 @pytest.mark.every_database
