@@ -13,7 +13,8 @@ LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --pytho
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: docs fuzz help run test test-quick test-trixie coverage demo check bench evaluate evaluate-untrained corpus dist man lock clean
+.PHONY: docs fuzz help run test test-quick test-trixie test-deb coverage demo check bench evaluate evaluate-untrained corpus dist deb man lock
+.PHONY: clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -40,6 +41,11 @@ test-trixie: ## the unit tests on Debian 13 (Python 3.13, libmilter 8.18), in a 
 	@scripts/setup test
 	@scripts/install-test-servers
 	@PYTHONPATH=tests $(PYTHON_IN_VENV) tests/trixie.py $(PYTEST_ARGS)
+
+test-deb: ## the Debian package on Debian 12 and 13, in folders, with lintian; needs root
+	@scripts/setup test
+	@scripts/install-test-servers
+	@PYTHONPATH=tests $(PYTHON_IN_VENV) tests/deb.py $(PYTEST_ARGS)
 
 coverage: ## how much of lib/ the tests of test-quick run
 	@scripts/setup test
@@ -82,6 +88,9 @@ dist: ## wheel, source archive, bill of materials and SHA256SUMS in dist/, the s
 	    $(DIST_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r release/build.txt && \
 	    touch $(DIST_VENV)/ready; }
 	@$(DIST_VENV)/bin/python -m release.dist
+
+deb: ## a package for this release of Debian, in dist/
+	@python3 -m release.debian
 
 man: ## manual pages of all commands, milter.cfg(5), and completions for bash, zsh and fish, in build/share
 	@scripts/setup run

@@ -53,8 +53,8 @@ def _group(item: pytest.Item) -> str:
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
     if folder == "journeys":
         return str(runner) if runner in ("postfix", "sendmail") else ""
-    if item.path.stem in ("test_fresh_debian", "test_service_files_e2e"):
-        return "debian"  # both fill one folder of packages, which apt locks
+    if item.path.stem in ("test_fresh_debian", "test_debian_package", "test_service_files_e2e"):
+        return "debian"  # all fill one folder of packages, which apt locks
     return "" if folder == "unit" else item.path.stem
 
 

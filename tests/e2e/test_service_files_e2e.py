@@ -33,8 +33,8 @@ def test_systemd_has_nothing_to_say_against_a_unit(unit: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_leaves_its_program_little_to_do_harm_with(unit: Path) -> None:
-    """Below 3 of 10 systemd calls the exposure OK."""
-    done = _run("systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", unit)
+    """2 of 10 are allowed; what is left is the network, sockets, and chown for the group of a socket."""
+    done = _run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit)
     assert done.returncode == 0, done.stdout[-600:]
 
 
