@@ -77,6 +77,8 @@ def application(console: Console) -> Starlette:
             Route("/messages/{ref}", quarantine_pages.message_page, name="message"),
             Route("/messages/{ref}/html", quarantine_pages.message_html, name="message_html"),
             Route("/quarantine", quarantine_pages.act, methods=["POST"], name="act"),
+            Route("/digest/stop/{token}", digest_pages.stop_page, methods=["GET"], name="stop_digest"),
+            Route("/digest/stop/{token}", digest_pages.stop, methods=["POST"]),
             Route("/kept/{token}", digest_pages.kept_page, methods=["GET"], name="kept"),
             Route("/kept/{token}", digest_pages.deliver, methods=["POST"]),
             Route("/mail", mail_pages.mail_page, methods=["GET"], name="mail"),

@@ -10,10 +10,12 @@ import logging
 from starlette.requests import Request
 from starlette.responses import Response
 
+from antispam.learning.digest_settings import Often
 from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
 from antispam.service.digest.links import Link, Problem
 from antispam.store import StoreError, digests, quarantine, requests
+from antispam.store.preferences import Preference, Scope, put
 from antispam.store.quarantine import BadName, Entry, NoEntry, State, checked_user, of_ref
 from antispam.text import for_log
 from antispam.web.answers import console_of, language_of, marked, problem, shown, texts
@@ -59,6 +61,25 @@ def deliver(request: Request) -> Response:
         raise
     log.info("digest: %s is delivered to %s, by a link", entry.ref, for_log(entry.user))
     return _page(request, entry, "", done=True)
+
+
+def stop_page(request: Request) -> Response:
+    """A button that ends the digests of a user."""
+    console = console_of(request)
+    answer = _refused(request, console, console.links.read_stop(request.path_params["token"]))
+    return shown(request, "stop.html", done=False) if answer is None else answer
+
+
+def stop(request: Request) -> Response:
+    """The button; mail programs press it as well (RFC 8058)."""
+    console = console_of(request)
+    link = console.links.read_stop(request.path_params["token"])
+    if (answer := _refused(request, console, link)) is not None:
+        return answer
+    assert isinstance(link, Link)
+    put(console.store, Preference(Scope.USER, link.user, "digest", str(Often.NEVER)))
+    log.info("digest: %s gets no more of them, by a link", for_log(link.user))
+    return shown(request, "stop.html", done=True)
 
 
 def _refused(request: Request, console: Console, link: Link | Problem) -> Response | None:

@@ -36,6 +36,7 @@ class Facts:
     recipient  who gets it, and sender who sends it: addresses that a header field can hold
     entries    what is listed, the newest first; `count` is how many there are
     link       makes the address of the page of an entry
+    stop       the address of the page that ends such mail
     console    the address of the console
     days       how long the links work
     name       of the digest: the same one twice has the same
@@ -47,6 +48,7 @@ class Facts:
     entries: Sequence[Entry]
     count: int
     link: Callable[[Entry], str]
+    stop: str
     console: str
     days: int
     name: str
@@ -98,11 +100,15 @@ def compose(facts: Facts, texts: gettext.NullTranslations = ENGLISH) -> bytes:
     message["Date"] = formatdate(facts.now)
     message["Message-ID"] = f"<digest.{facts.name}@{domain}>"
     message["List-Id"] = f"<quarantine-digest.{domain}>"
+    message["List-Unsubscribe"] = f"<{facts.stop}>"
+    if facts.stop.startswith("https:"):  # RFC 8058 section 3.1
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5
     message["Precedence"] = "bulk"
     message["X-Auto-Response-Suppress"] = "All"  # Exchange
     rows = [_row(entry, facts, texts) for entry in facts.entries]
-    values = {"rows": rows, "more": facts.count - len(rows), "console": facts.console, "days": facts.days}
+    values = {"rows": rows, "more": facts.count - len(rows), "days": facts.days}
+    values |= {"console": facts.console, "stop": facts.stop}
     message.set_content(_rendered("digest.txt", values, texts), cte="quoted-printable")
     message.add_alternative(_rendered("digest.html", values, texts), subtype="html", cte="quoted-printable")
     return message.as_bytes()

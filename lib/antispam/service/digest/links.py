@@ -1,4 +1,7 @@
-"""Signed links: whoever has one may see and deliver one message kept from one user, for a time, without logging in."""
+"""Signed links: whoever has one may see and deliver one message kept from one user, for a time, without logging in.
+
+Another kind ends the digests of a user.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import itsdangerous
 
 _SECRET = "digest links"
 _SALT = "bms digest 1"
+_STOP_SALT = "bms digest stop 1"
+STOP_LASTS = 365 * 86400.0  # seconds: who looks for the end of such mail takes any of them
 _MAX_TOKEN = 1024
 
 
@@ -45,6 +50,7 @@ class Links:
                 return int(clock())
 
         self._serializer = itsdangerous.URLSafeTimedSerializer(secret, salt=_SALT, signer=Signer)
+        self._stops = itsdangerous.URLSafeTimedSerializer(secret, salt=_STOP_SALT, signer=Signer)
 
     def token(self, ref: str, user: str) -> str:
         """The token of a link that begins now."""
@@ -52,14 +58,25 @@ class Links:
 
     def read(self, token: str) -> Link | Problem:
         """Never raises."""
+        return self._read(self._serializer, token, self._lasts)
+
+    def stop_token(self, user: str) -> str:
+        """The token of a link that ends the digests of a user."""
+        return str(self._stops.dumps(["", user]))
+
+    def read_stop(self, token: str) -> Link | Problem:
+        """The same for such a link; its `ref` is empty. Never raises."""
+        return self._read(self._stops, token, STOP_LASTS)
+
+    def _read(self, serializer: itsdangerous.URLSafeTimedSerializer, token: str, lasts: float) -> Link | Problem:
         if len(token) > _MAX_TOKEN or not token.isascii():
             return Problem.DAMAGED
         try:
-            said, signed_at = self._serializer.loads(token, return_timestamp=True)
+            said, signed_at = serializer.loads(token, return_timestamp=True)
             ref, user = said
         except (itsdangerous.BadData, ValueError, TypeError):
             return Problem.DAMAGED
-        expires_at = signed_at.timestamp() + self._lasts
+        expires_at = signed_at.timestamp() + lasts
         return Problem.OVER if expires_at <= self._clock() else Link(str(ref), str(user), expires_at)
 
 

@@ -157,6 +157,7 @@ class _Round:
         name = hashlib.sha256(f"{news.user}\0{news.until!r}\0{self.now!r}".encode("utf-8", "replace")).hexdigest()
         facts = Facts(
             recipient=address, sender=options.sender, entries=entries, count=count, console=f"{web}/",
+            stop=f"{web}/digest/stop/{self.links.stop_token(news.user)}",
             link=lambda entry: f"{web}/kept/{self.links.token(entry.ref, entry.user)}",
             days=max(1, int(options.links // DAY)), name=name[:24], now=self.now,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from antispam.store import StoreError, digests, outbox
+from antispam.store.preferences import of_user
 from antispam.store.schema import used_link
 from antispam.web.console import LINKS_A_MINUTE
 from support.console import NOW, kept
@@ -153,3 +154,30 @@ def test_the_message_stays_in_the_quarantine_until_the_mail_server_has_taken_it(
     place.keep("aaa", "bob")
     place.client().post(path(place))
     assert kept(place, "aaa") == ["bob"]
+
+
+# No more of them
+
+
+def chosen(place, user="bob"):
+    return {one.owner: one.value for one in of_user(place.store, user) if one.name == "digest"}
+
+
+def test_a_link_ends_the_digests_of_its_user_alone(place):
+    client, link = place.client(), "/digest/stop/" + place.console.links.stop_token("bob")
+    assert "Send me no more such mail" in client.get(link).text
+    assert chosen(place) == {}
+    assert "You get no more such mail." in client.post(link).text
+    assert (chosen(place), chosen(place, "carol")) == ({"bob": "never"}, {})
+
+
+def test_a_mail_program_ends_them_by_one_click(place):
+    """RFC 8058 section 3.2: without cookies, and what its form says is always the same."""
+    link = "/digest/stop/" + place.console.links.stop_token("bob")
+    assert place.client().post(link, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert chosen(place) == {"bob": "never"}
+
+
+def test_a_link_to_a_message_ends_no_digests(place):
+    answer = place.client().post("/digest/stop/" + place.console.links.token("aaa", "bob"))
+    assert (answer.status_code, chosen(place)) == (404, {})

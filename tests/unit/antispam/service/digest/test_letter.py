@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email
 import email.policy
 import re
@@ -30,6 +31,7 @@ def facts(*entries, count=0):
     return Facts(
         recipient="bob@example.com", sender="postmaster@example.com", entries=entries, count=count or len(entries),
         link=lambda one: f"https://mail.example.com/kept/{one.ref}", console="https://mail.example.com/", days=7,
+        stop="https://mail.example.com/digest/stop/x",
         name="abc", now=NOW,
     )  # fmt: skip
 
@@ -77,6 +79,14 @@ def test_programs_know_that_a_program_sent_it():
     assert message["List-Id"] == "<quarantine-digest.example.com>"
     assert (message["From"], message["To"]) == ("postmaster@example.com", "bob@example.com")
     assert message["Message-ID"] == "<digest.abc@example.com>"
+    assert message["List-Unsubscribe"] == "<https://mail.example.com/digest/stop/x>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+def test_without_tls_no_mail_program_ends_it_by_itself():
+    """RFC 8058 section 3.1 wants HTTPS."""
+    raw = compose(dataclasses.replace(facts(entry()), stop="http://127.0.0.1:8025/digest/stop/x"))
+    assert b"List-Unsubscribe-Post" not in raw
 
 
 @pytest.mark.parametrize(
@@ -128,9 +138,13 @@ HOSTILE = st.text(max_size=300) | st.sampled_from(
 def test_nothing_that_mail_wrote_becomes_a_link_a_tag_or_a_field(subject, sender):
     message, (_, html) = read(entry(subject=subject, sender=sender))
     page = Page(html)
-    assert page.links == ["https://mail.example.com/kept/aaa", "https://mail.example.com/"]
+    assert page.links == [
+        "https://mail.example.com/kept/aaa",
+        "https://mail.example.com/",
+        "https://mail.example.com/digest/stop/x",
+    ]
     assert page.tags <= {"html", "head", "meta", "body", "p", "div", "strong", "a"}
-    assert len(message.keys()) == len(set(message.keys())) == 11
+    assert len(message.keys()) == len(set(message.keys())) == 13
 
 
 @given(HOSTILE)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antispam.service.digest.links import Link, Links, Problem
+from antispam.service.digest.links import STOP_LASTS, Link, Links, Problem
 
 NOW = 1_700_000_000.0
 
@@ -24,6 +24,12 @@ def test_a_link_says_whose_message_it_is_for():
 def test_a_link_ends(later, works):
     token = links().token("aaa", "bob")
     assert (links(now=NOW + later).read(token) is not Problem.OVER) == works
+
+
+def test_a_link_that_ends_digests_is_no_link_to_a_message_nor_the_other_way_round():
+    assert links().read_stop(links().stop_token("bob")) == Link("", "bob", NOW + STOP_LASTS)
+    assert links().read(links().stop_token("bob")) is Problem.DAMAGED
+    assert links().read_stop(links().token("aaa", "bob")) is Problem.DAMAGED
 
 
 def test_another_secret_makes_other_links():
