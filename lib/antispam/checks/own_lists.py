@@ -20,7 +20,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, reject
 from antispam.net.addresses import parse_mailbox
 from antispam.store import StoreError
-from antispam.store.own_lists import Entry, Kind, find, forms
+from antispam.store.own_lists import Entry, Kind, anybody, find, forms
 from antispam.text import from_wire
 
 NAME = "own_lists"
@@ -56,6 +56,8 @@ def _entries(message: Message, services: Services) -> dict[str, dict[str, Kind]]
     """What each recipient's lists have of the senders, by user and name. Raises StoreError."""
     assert services.store is not None
     assert services.people is not None
+    if not anybody(services.store, services.clock(), services.deadline):  # as on most sites: no sender need be read
+        return {}
     users = dict.fromkeys(services.people.mailbox_of(one.address) for one in message.accepted_recipients)
     names = dict.fromkeys(form for address, _ in _senders(message) for form in forms(address))
     found: dict[str, dict[str, Kind]] = {}

@@ -19,7 +19,7 @@ from antispam.store.lists import REMEMBERED, BadName
 from antispam.store.schema import own_list
 from antispam.text import from_wire
 
-__all__ = ["BadName", "Entry", "Full", "Kind", "find", "forms", "of_user", "put", "remove"]
+__all__ = ["BadName", "Entry", "Full", "Kind", "anybody", "find", "forms", "of_user", "put", "remove"]
 
 MOST = 1_000  # entries of one user
 _MAX_USER = 320
@@ -83,7 +83,7 @@ def find(
 ) -> list[Entry]:
     """The entries of these users that have one of the names, which are forms() of senders. Raises StoreError."""
     found: list[Entry] = []
-    if not names or not users or not _any(store, now, deadline):
+    if not names or not users or not anybody(store, now, deadline):
         return found
     wanted, owners, table = list(names), sorted(set(map(_stored, users))), own_list
     with store.read(deadline) as connection:
@@ -106,8 +106,8 @@ def forms(address: str) -> tuple[str, ...]:
 _known: weakref.WeakKeyDictionary[Store, tuple[float, bool]] = weakref.WeakKeyDictionary()
 
 
-def _any(store: Store, now: float, deadline: Deadline | None) -> bool:
-    """Whether anybody has an entry; remembered for a few seconds."""
+def anybody(store: Store, now: float, deadline: Deadline | None = None) -> bool:
+    """Whether anybody has an entry; remembered for a few seconds. Raises StoreError."""
     until, known = _known.get(store, (0.0, False))
     if not until - REMEMBERED <= now < until:
         with store.read(deadline) as connection:
