@@ -14,7 +14,8 @@ import click
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from antispam.commands.dkim import signers_of
+from antispam.checks._shared.dkim_keys.configured import configured
+from antispam.checks._shared.dkim_keys.signing import SigningSettings
 from antispam.learning.settings import DspamSettings
 from antispam.net.resolver import DnsSettings, Resolver
 from antispam.net.sockets import SocketSpec
@@ -81,8 +82,13 @@ def _results(program: Program, settings: Settings) -> Iterator[Result]:
     yield from _of_store(settings, now)
     yield from _of_processes(settings, now)
     yield health.backup(limits, now)
-    resolver = Resolver.from_settings(settings[DnsSettings])
-    yield from health.keys(signers_of(settings), resolver, limits.timeout)
+    try:
+        keys = configured(settings[SigningSettings])
+    except (OSError, ValueError) as error:
+        yield Result("dkim", State.CRITICAL, f"the keys cannot be read: {error}")
+    else:
+        resolver = Resolver.from_settings(settings[DnsSettings])
+        yield from health.keys(keys, resolver, limits.timeout, now)
     yield health.disk(options.datadir, limits)
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from antispam.checks._shared.dkim_keys import published
+from antispam.checks._shared.dkim_keys.configured import Configured
 from antispam.checks._shared.dkim_keys.published import Published, key_name, look_up
+from antispam.checks._shared.dkim_keys.rotation import Stage
 from antispam.deadline import Deadline
 from antispam.learning.settings import DspamSettings
 from antispam.learning.upkeep import last_taught_by_people
 from antispam.net.dns_answers import Lookup, lookup_all
 from antispam.net.sockets import SocketSpec
-from antispam.protocols.dkim import Signer
 from antispam.settings.health import HealthSettings
 from antispam.store import Store, StoreError
 from antispam.store.schema import history, outbox
@@ -150,18 +151,26 @@ def backup(settings: HealthSettings, now: float) -> Result:
     return Result("backup", State.OK, f"the newest backup is {_long(age)} old")
 
 
-def keys(signers: Sequence[Signer], resolver: Lookup, timeout: float) -> list[Result]:
-    """Whether the record of each signing key is published, and is its own."""
+def keys(known: Sequence[Configured], resolver: Lookup, timeout: float, now: float) -> list[Result]:
+    """Whether the record of each key that signs, or did until lately, is published and is its own; and whether it signs for too
+    long already."""
+    used = [one for one in known if one.stage in (None, Stage.SIGNING, Stage.RETIRED)]
+    names = [key_name(one.signer.selector, one.signer.domain) for one in used]
     deadline = Deadline.after(timeout)
-    names = [key_name(signer.selector, signer.domain) for signer in signers]
     lookup_all(resolver, [(name, "TXT") for name in names], deadline)  # at once: remembered for the single questions
-    found = [_key(look_up(name, one.key, resolver, deadline)) for name, one in zip(names, signers, strict=True)]
+    found = [
+        _key(look_up(name, one.signer.key, resolver, deadline), due=one.is_due(now))
+        for name, one in zip(names, used, strict=True)
+    ]
     return found or [Result("dkim", State.OK, "no keys sign")]
 
 
-def _key(one: Published) -> Result:
+def _key(one: Published, *, due: bool) -> Result:
     told = f"{one.name}: {one.detail}" if one.detail else one.name
     match one.state:
+        case published.State.RIGHT if due:
+            text = f"{one.name} signs for more than half a year; replace it: bms dkim rotate DOMAIN --start ALGORITHM"
+            return Result("dkim", State.WARNING, text)
         case published.State.RIGHT:
             return Result("dkim", State.OK, f"{one.name} is published")
         case published.State.UNKNOWN:

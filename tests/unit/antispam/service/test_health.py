@@ -11,7 +11,9 @@ import types
 import pytest
 import sqlalchemy as sa
 
+from antispam.checks._shared.dkim_keys.configured import Configured
 from antispam.checks._shared.dkim_keys.files import Algorithm, make_private_key
+from antispam.checks._shared.dkim_keys.rotation import Stage
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Teacher
 from antispam.net.dns_answers import Answer, DNSTemporaryError, Status
@@ -188,13 +190,34 @@ def signer():
 )
 def test_a_key_must_be_published_and_its_own(signer, record, state, text):
     published = signer.key.dns_record.encode() if record == "own" else record
-    (found,) = health.keys([signer], Zone({"s1._domainkey.example.com": published}), 1.0)
+    (found,) = health.keys([Configured(signer)], Zone({"s1._domainkey.example.com": published}), 1.0, NOW)
     assert found.state is state
     assert text in found.text
 
 
+@pytest.mark.parametrize(
+    ("stage", "days", "state"),
+    [
+        (Stage.NEW, 1, State.OK),
+        (Stage.PUBLISHED, 1, State.OK),
+        (Stage.SIGNING, 1, State.CRITICAL),
+        (Stage.RETIRED, 1, State.CRITICAL),
+    ],
+)
+def test_only_a_key_that_signs_or_signed_must_be_published(signer, stage, days, state):
+    (found,) = health.keys([Configured(signer, stage, NOW - days * DAY)], Zone({}), 1.0, NOW)
+    assert found.state is state
+
+
+@pytest.mark.parametrize(("days", "state"), [(100, State.OK), (200, State.WARNING)])
+def test_a_key_that_signs_for_half_a_year_should_be_replaced(signer, days, state):
+    zone = Zone({"s1._domainkey.example.com": signer.key.dns_record.encode()})
+    (found,) = health.keys([Configured(signer, Stage.SIGNING, NOW - days * DAY)], zone, 1.0, NOW)
+    assert found.state is state
+
+
 def test_where_nothing_is_signed_no_key_is_missing():
-    assert [found.state for found in health.keys([], Zone({}), 1.0)] == [State.OK]
+    assert [found.state for found in health.keys([], Zone({}), 1.0, NOW)] == [State.OK]
 
 
 @pytest.mark.parametrize(
