@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from antispam.checks._shared.dkim_keys.configured import Configured, configured
-from antispam.checks._shared.dkim_keys.published import Published, key_name, look_up
+from antispam.checks._shared.dkim_keys.published import Published, key_name, look_up, zone_lines
 from antispam.checks._shared.dkim_keys.signing import SigningSettings
 from antispam.deadline import Deadline
 from antispam.text import for_log
@@ -22,10 +22,12 @@ LOOKUP_SECONDS = 10.0  # for all keys together
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A key for the page; `found` is what DNS says, None where it was not asked."""
+    """A key for the page: where it is published, its record for a zone file; `found` is what DNS says, None where it was not
+    asked."""
 
     key: Configured
     name: str
+    record: str
     due: bool
     found: Published | None = None
 
@@ -58,8 +60,11 @@ def _rows(console: Console) -> tuple[list[Row], str]:
         keys = configured(console.settings[SigningSettings])
     except (OSError, ValueError) as error:
         return [], for_log(str(error))
-    now = console.clock()
-    return [Row(key, key_name(key.signer.selector, key.signer.domain), key.is_due(now)) for key in keys], ""
+    now, rows = console.clock(), []
+    for key in keys:
+        name = key_name(key.signer.selector, key.signer.domain)
+        rows.append(Row(key, name, zone_lines(name, key.signer.key.dns_record), key.is_due(now)))
+    return rows, ""
 
 
 def _page(request: Request, found: tuple[list[Row], str]) -> Response:

@@ -10,24 +10,45 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from antispam.store import greylist
+from antispam.store import Store, greylist
+from antispam.store.greylist import Listed
 from antispam.web.answers import console_of, shown, text_of
 from antispam.web.roles import acted, administrators_form, back_to, helpdesk
 
 ROWS = 100
+LOOKED_AT = 2000  # triplets that one page looks at for a name
 
 
 def greylist_page(request: Request) -> Response:
     helpdesk(request)
     asked = request.query_params
-    passed = asked.get("state") == "passed"
-    found = greylist.newest(console_of(request).store, ROWS + 1, passed=passed, after=_after(asked.get("after", "")))
-    rows, last = found[:ROWS], found[ROWS - 1] if len(found) > ROWS else None
+    passed, wanted = asked.get("state") == "passed", asked.get("q", "").strip()[:320]
+    rows, last = _rows(console_of(request).store, wanted, passed=passed, after=_after(asked.get("after", "")))
     older = ""
     if last is not None:
-        state = {"state": "passed"} if passed else {}
-        older = urlencode({**state, "after": f"{last.record.last_seen!r}-{last.key}"})
-    return shown(request, "greylist.html", rows=rows, passed=passed, older=older, done=asked.get("done", ""))
+        query = {"state": "passed" if passed else "", "q": wanted, "after": f"{last.record.last_seen!r}-{last.key}"}
+        older = urlencode({name: value for name, value in query.items() if value})
+    return shown(
+        request, "greylist.html", rows=rows, passed=passed, older=older, q=wanted, done=asked.get("done", ""),
+    )  # fmt: skip
+
+
+def _rows(
+    store: Store, wanted: str, *, passed: bool, after: tuple[float, str] | None
+) -> tuple[list[Listed], Listed | None]:
+    """A page of those in whose client or addresses `wanted` stands, and the last that was looked at, None where there are no
+    more: no index knows parts of names, so it looks at LOOKED_AT at most."""
+    most = LOOKED_AT if wanted else ROWS
+    looked = greylist.newest(store, most + 1, passed=passed, after=after)
+    more, looked = len(looked) > most, looked[:most]
+    fitting = [one for one in looked if wanted.lower() in _text(one)]
+    if len(fitting) > ROWS:
+        return fitting[:ROWS], fitting[ROWS - 1]
+    return fitting, looked[-1] if more else None
+
+
+def _text(one: Listed) -> str:
+    return "\n".join((one.triplet.client, one.triplet.mail_from, one.triplet.recipient)).lower()
 
 
 def _after(text: str) -> tuple[float, str] | None:

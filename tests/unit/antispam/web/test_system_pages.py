@@ -105,6 +105,11 @@ def test_the_name_servers_are_asked_when_somebody_asks(signing):
     assert place.dns.asked == [("r1._domainkey.example.com", "TXT")]
 
 
+def test_a_key_comes_with_its_record(signing):
+    page = signing(10).client("helen").get("/dkim").text
+    assert "r1._domainkey.example.com. IN TXT ( &#34;v=DKIM1; k=ed25519; p=" in page
+
+
 def test_a_key_that_is_not_published_is_said(signing):
     place = signing(10)
     place.dns.zones.clear()
