@@ -76,3 +76,16 @@ def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
         _send(program.socket)
         wait_until(lambda: _figures(port)["bms_messages_total", "continue"] == 4, "the fourth is added", 20)
         assert "Traceback" not in program.log()
+
+
+def test_a_reload_goes_on_counting_and_another_server_takes_the_port() -> None:
+    port = _free_port()
+    config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
+    with FilterProcess(Network(), config) as program:
+        _send(program.socket)
+        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 1, "it is counted", 20)
+        os.kill(program.pid, signal.SIGHUP)
+        wait_until(lambda: _figures(port).get(("bms_reloads_total", "done")) == 1, "the reload is counted", 20)
+        _send(program.socket)
+        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 2, "both are counted", 20)
+        assert "ERROR" not in program.log()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import logging
 import socket
 import socketserver
@@ -35,7 +36,7 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
 
     def serve(context: WorkerContext) -> None:
         context.ready()  # whether a port is free is no matter of the mail's
-        while True:
+        for tries in itertools.count(1):
             try:
                 with (
                     contextlib.closing(Store.from_settings(settings)) as store,
@@ -44,7 +45,8 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
                     log.info("metrics: listening on %s", listen)
                     server.serve_forever()
             except OSError as error:
-                log.error("metrics: cannot listen on %s: %s", listen, error)
+                # After a reload the port is taken until the predecessor has left, once the new workers are ready.
+                log.log(logging.ERROR if tries > 2 else logging.INFO, "metrics: cannot listen on %s: %s", listen, error)
             time.sleep(TRY_AGAIN)
 
     return (SideServer("metrics server", serve),)
