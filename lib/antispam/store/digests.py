@@ -82,13 +82,12 @@ def told(store: Store, news: News, until: float, queued: QueuedMessage, now: flo
 
 def use(store: Store, token: str, expires_at: float) -> bool:
     """Use up a signed link; false where it was used. Raises StoreError."""
-    with store.write() as connection:
-        known = sa.select(used_link.c.digest).where(used_link.c.digest == _digest(token))
-        if connection.scalar(known) is not None:
-            return False
-        values = {"digest": _digest(token), "expires_at": expires_at}
-        done = connection.execute(store.upsert(used_link, values, key=("digest",), update=None))
-    return done.rowcount == 1
+    try:
+        with store.write() as connection:
+            connection.execute(sa.insert(used_link).values(digest=_digest(token), expires_at=expires_at))
+    except sa.exc.IntegrityError:
+        return False
+    return True
 
 
 def unuse(store: Store, token: str) -> None:

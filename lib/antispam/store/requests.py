@@ -100,7 +100,7 @@ def _request(row: sa.Row[Any]) -> Request:
 def decide(store: Store, number: int, *, granted: bool, by: str, answer: str, now: float) -> bool:
     """Decide about an open request; false where somebody did so before. Raises StoreError."""
     table = release_request
-    said = from_wire(answer, MAX_ANSWER).replace("\0", "")
+    said = from_wire(answer, MAX_ANSWER)
     values = {"decided_at": now, "decided_by": by, "granted": granted, "answer": said}
     with store.write() as connection:
         waiting = sa.and_(table.c.id == number, table.c.decided_at.is_(None))

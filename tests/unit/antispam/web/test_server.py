@@ -8,6 +8,9 @@ import subprocess
 import sys
 import urllib.request
 
+from bms import main
+from click.testing import CliRunner
+
 from support.places import REPOSITORY
 from support.processes import wait_until
 
@@ -81,3 +84,15 @@ def test_nobody_without_an_account_gets_a_link(tmp_path):
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n[web]\nurl = https://mail.example.com/\n")
     done = _bms(config, "web", "account", "link", "ann")
     assert (done.returncode, "there is no account ann" in done.stderr) == (1, True)
+
+
+def test_somebody_of_the_site_gets_a_role_without_a_password(tmp_path):
+    config = tmp_path / "milter.cfg"
+    config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
+    run = CliRunner()
+    made = run.invoke(main, ["-c", str(config), "web", "account", "add", "Ann", "--site", "--role", "helpdesk"])
+    assert (made.exit_code, made.output) == (0, "ann may log in as helpdesk.\n")
+    changed = run.invoke(main, ["-c", str(config), "web", "account", "password", "ann"], input="a long password\n")
+    assert (changed.exit_code, "logs in with the site's password" in changed.output) == (1, True)
+    odd = run.invoke(main, ["-c", str(config), "web", "account", "add", "a b*", "--site"])
+    assert (odd.exit_code, "can't be a login of the site" in odd.output) == (1, True)
