@@ -36,7 +36,9 @@ _BY = re.compile(rb"\bby\s+([^\s;()]{1,100})", re.IGNORECASE)
 _FOR = re.compile(rb"\bfor\s+<?([^\s<>;]{3,100})", re.IGNORECASE)
 _WITH = re.compile(rb"\bwith\s+([A-Za-z]{1,12})")
 # Letters and digits, one digit at least: nothing else that is looked for can begin, end or stand in it.
-_QUEUE_ID = re.compile(rb"\bid ([A-Za-z]*[0-9][A-Za-z0-9]*+)(?=[\s;)]|$)")
+_QUEUE_ID = re.compile(
+    rb"id (?<=\bid )([A-Za-z]*[0-9][A-Za-z0-9]*+)(?=[\s;)]|$)"
+)  # what it begins with is searched fast
 _ZEROS = b"0" * _MAX_VALUE
 _HOST = re.compile(rb"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*\.[a-z]{2,20}+(?![a-z0-9.])")
 _NAME_WORDS = re.compile(rb"\w[\w .,']*+")

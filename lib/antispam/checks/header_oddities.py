@@ -7,7 +7,6 @@ import datetime
 import email.utils
 import enum
 import re
-from collections import Counter
 from typing import ClassVar
 
 from antispam.journey.services import Services
@@ -149,7 +148,7 @@ def collect(
 
 def _of_fields(message: Message) -> list[tuple[Oddity, str]]:
     """What is wrong with the list of fields."""
-    counts = Counter(header.key for header in message.headers)
+    fields = message.by_name()
     found = [
         (oddity, "")
         for oddity, key in (
@@ -157,9 +156,9 @@ def _of_fields(message: Message) -> list[tuple[Oddity, str]]:
             (Oddity.MISSING_DATE, b"date"),
             (Oddity.MISSING_MESSAGE_ID, b"message-id"),
         )
-        if not counts[key]
+        if key not in fields
     ]
-    if repeated := [key.decode() for key in _ONCE if counts[key] > 1]:
+    if repeated := [key.decode() for key in _ONCE if len(fields.get(key, ())) > 1]:
         found.append((Oddity.REPEATED, ", ".join(repeated)))
     invalid = next((header.name for header in message.headers if not _NAME.fullmatch(header.name)), None)
     if invalid is not None:

@@ -46,9 +46,7 @@ def collect(
     assert message is not None
     if from_our_users(message):
         return None
-    fields: dict[bytes, list[bytes]] = {}
-    for header in message.headers:
-        fields.setdefault(header.key, []).append(header.value)
+    fields = {key: [value for _, value in found] for key, found in message.by_name().items()}
     if connection.ip:
         fields[b"received"] = [_received(connection), *fields.get(b"received", ())]
     subject = message.fields(b"subject")[:1]

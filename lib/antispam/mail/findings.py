@@ -109,7 +109,13 @@ class Findings(Mapping[type[Finding], Finding]):
 
     def essentials(self) -> dict[str, Any]:
         """The same as it is stored: without what is at its default."""
-        return {kind.check: essential(self[kind]) for kind in self}
+        found: dict[type[Finding], Finding] = {}
+        inner: Findings | None = self
+        while inner is not None:
+            for kind, finding in inner._own.items():
+                found.setdefault(kind, finding)
+            inner = inner._parent
+        return {kind.check: essential(finding) for kind, finding in found.items()}
 
 
 def essential(value: Any) -> Any:

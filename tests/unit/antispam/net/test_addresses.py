@@ -129,10 +129,22 @@ def test_host_names_are_recognised(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "-a.example", "a..b", ".", "mail example.org", "a" * 64 + ".org", "a.b" * 90, "[192.0.2.1]", "a\n.org"]
+    "name",
+    [
+        *("", "-a.example", "a..b", ".", "mail example.org", "a" * 64 + ".org", "a.b" * 90, "[192.0.2.1]", "a\n.org"),
+        *("a.org\n", "a-.org", "a.-org", "a.org.", "a.org-", "a" * 63 + "b"),
+    ],
 )
 def test_what_is_no_host_name_is_recognised(name: str) -> None:
     assert not is_hostname(name)
+
+
+@given(st.lists(st.text("ab-_.", max_size=3) | st.sampled_from(["a" * 63, "a" * 64]), max_size=5))
+def test_a_host_name_is_one_if_each_of_its_labels_is(parts: list[str]) -> None:
+    name = "".join(parts)
+    labels = name.split(".")
+    fit = all(0 < len(label) < 64 and label[0] != "-" and label[-1] != "-" for label in labels)
+    assert is_hostname(name) == (fit and len(name) <= 253)
 
 
 @pytest.mark.parametrize(

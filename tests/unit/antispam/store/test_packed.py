@@ -33,6 +33,11 @@ def test_what_is_packed_is_unpacked(text):
     assert packed.unpack(packed.pack(text)) == text or text.startswith(("z1", "z2", "z3"))
 
 
+@given(st.binary(max_size=300))
+def test_the_letters_are_those_of_base_85(octets):
+    assert packed._in_letters(octets) == base64.b85encode(octets).decode()
+
+
 def test_rows_of_older_versions_are_read_as_they_stand():
     assert packed.unpack('[{"check":"spf"}]') == '[{"check":"spf"}]'
 
