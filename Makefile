@@ -14,7 +14,7 @@ NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
 .PHONY: docs fuzz help run test test-quick test-trixie test-deb coverage demo check bench evaluate evaluate-untrained corpus dist deb man lock
-.PHONY: clean
+.PHONY: release release-check clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
 test test-quick coverage: export PYTHONDONTWRITEBYTECODE =
@@ -97,9 +97,15 @@ man: ## manual pages of all commands, milter.cfg(5), and completions for bash, z
 	@$(PYTHON_IN_VENV) -m release.manual build/share
 	@$(PYTHON_IN_VENV) -m release.completion build/share
 
+release: ## write VERSION= and the day into the files that tell of a release; commits nothing
+	@python3 -m release.prepare "$(VERSION)"
+
+release-check: ## whether this commit can be released: version, changelog, tag, nothing uncommitted
+	@python3 -m release.check
+
 lock: ## choose anew what a release installs (release/requirements.txt) and what builds it (release/build.txt)
 	@scripts/setup check
-	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web -o release/requirements.txt pyproject.toml
+	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web --extra imap -o release/requirements.txt pyproject.toml
 	@$(LOCK) -o release/build.txt release/build.in
 
 docs: ## the documentation as one searchable site, under .cache/site

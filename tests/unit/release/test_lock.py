@@ -12,7 +12,7 @@ from release.sbom import read_lock
 from support.places import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-SHIPPED = ("postgresql", "mariadb", "ldap", "web")
+SHIPPED = ("postgresql", "mariadb", "ldap", "web", "imap")
 WANTED = [
     *PROJECT["project"]["dependencies"],
     *(line for extra in SHIPPED for line in PROJECT["project"]["optional-dependencies"][extra]),
