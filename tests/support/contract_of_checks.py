@@ -158,6 +158,7 @@ CONCLUDED: list[Concludes] = [
     dmarc,
     blacklisted,
     callback,
+    dspam,
     greylist,
     greylist_suspicious,
     reputation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from antispam.checks._shared.lessons import author_of, learn, learn_some, may_teach, wants_ham
+from antispam.checks._shared.starting import start
 from antispam.journey.services import Services
 from antispam.learning.asking import Asking
 from antispam.learning.delivered import received
@@ -146,6 +147,17 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
             learn_some(f"honeypot {name}", name, True, message, keys, services)
         elif is_whitelisted(message) and _wanting(finding, name, services) and may_teach(message, services):
             learn_some(f"whitelisted {name}", name, False, message, keys, services)
+
+
+def concluded(
+    finding: OpinionFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
+) -> None:
+    """Start a dictionary that nobody has taught. Here, because what is clearly spam is refused, and never taken. Raises
+    StoreError."""
+    if message is None or NAME not in message.memo or services.dictionaries is None or services.store is None:
+        return
+    if not finding.honeypot and not is_whitelisted(message):  # those are learned by afterwards()
+        start(message, message.memo[NAME][0], finding.authenticated, verdict, services)
 
 
 def _wanting(finding: OpinionFinding, name: str, services: Services) -> bool:

@@ -24,10 +24,18 @@ def author_of(message: Message) -> int | None:
 
 def wants_ham(name: str, services: Services) -> bool:
     """Whether a dictionary has too little honest mail to do anything about spam. Raises StoreError."""
+    return _learned(name, services)[1] < services.settings[DspamSettings].least
+
+
+def wants_spam(name: str, services: Services) -> bool:
+    """Whether a dictionary has too little spam for an opinion. Raises StoreError."""
+    return _learned(name, services)[0] < services.settings[DspamSettings].least
+
+
+def _learned(name: str, services: Services) -> tuple[int, int]:
     assert services.dictionaries is not None
     teacher = services.dictionaries.get(name)
-    known = teacher.totals(services.deadline)[1] if teacher is not None else 0
-    return known < services.settings[DspamSettings].least
+    return teacher.totals(services.deadline) if teacher is not None else (0, 0)
 
 
 def may_teach(message: Message, services: Services) -> bool:
