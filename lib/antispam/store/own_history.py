@@ -9,10 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from antispam.net.addresses import Mailbox, parse_mailbox
+from antispam.store import quarantine
 from antispam.store.engine import Store
 from antispam.store.hidden import is_local
 from antispam.store.history_search import Became, Cursor, Role
-from antispam.store.schema import history, history_address
+from antispam.store.quarantine import State
+from antispam.store.schema import history, history_address, quarantine_entry
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,6 +98,13 @@ def of_ref(store: Store, whose: Whose, ref: str, received_at: float) -> Received
             if row is not None and said is not None:
                 return _received(row, said)
     return None
+
+
+def states(store: Store, user: str, refs: Collection[str]) -> dict[str, State]:
+    """The state in the quarantine of those of the messages that it still has of this user. Raises StoreError."""
+    table = quarantine_entry
+    mine = (table.c.user_name == user, table.c.ref.in_(list(refs)))
+    return {entry.ref: entry.state for entry in quarantine.page(store, mine, len(refs))} if refs else {}
 
 
 def volume(store: Store, whose: Whose, bounds: Sequence[float]) -> dict[tuple[int, Became], int]:

@@ -44,17 +44,17 @@ def days(now: float) -> list[float]:
     return [datetime.datetime.combine(date, datetime.time()).timestamp() for date in dates]
 
 
-def _plot(counts: dict[tuple[int, Became], int], bounds: Sequence[float], translate: Callable[[str], str]) -> Plot:
-    places = tuple(f"{datetime.datetime.fromtimestamp(at):%d.%m.}" for at in bounds[:-1])
+def _plot(counts: dict[tuple[int, Became], int], bounds: Sequence[float], _: Callable[[str], str]) -> Plot:
+    places = tuple(f"{datetime.datetime.fromtimestamp(at):%m-%d}" for at in bounds[:-1])
     series = tuple(
         Series(
-            translate(name), look,
+            _(name), look,
             tuple(float(sum(counts.get((day, one), 0) for one in meant)) for day in range(len(places))),
         )
         for name, look, meant in _PARTS
     )  # fmt: skip
     told = ", ".join(f"{one.name}: {plots.number(sum(value or 0 for value in one.values))}" for one in series)
     return Plot(
-        name="volume", title=translate("Your mail of the last 30 days"), told=told, across=translate("Day"),
+        name="volume", title=_("Your mail of the last 30 days"), told=told, across=_("Day"),
         places=places, series=series,
     )  # fmt: skip

@@ -14,10 +14,10 @@ from antispam.deadline import Deadline
 from antispam.journey.account import Part, part_of
 from antispam.learning.corrections import Corrected
 from antispam.mail.kept_because import why
-from antispam.store import own_history, quarantine
+from antispam.store import own_history
 from antispam.store.accounts import Account
 from antispam.store.history_search import Became, Cursor, Search, Transaction, search
-from antispam.store.quarantine import BadName, NoEntry
+from antispam.store.quarantine import NoEntry, State
 from antispam.web.answers import (
     MAX_CHOSEN,
     Forbidden,
@@ -46,6 +46,21 @@ BECAME: Mapping[Became, str] = {
     Became.DROPPED: marked("dropped"),
     Became.UNFINISHED: marked("given up by its sender"),
 }
+# Of what was kept: by what became of it since. None is what the quarantine has no longer.
+_KEPT: Mapping[State | None, str] = {
+    State.KEPT: BECAME[Became.KEPT],
+    State.FAILED: BECAME[Became.KEPT],
+    State.UNDER_WAY: marked("kept, and delivered later"),
+    State.RELEASED: marked("kept, and delivered later"),
+    None: marked("kept, and deleted later"),
+}
+
+
+def _became(became: Became | None, state: State | None) -> str:
+    """What became of a message, a message of the catalogue; "" where nobody knows."""
+    if became is None:
+        return ""
+    return _KEPT[state] if became is Became.KEPT else BECAME[became]
 
 
 def mailbox_of(account: Account, wanted: str) -> str:
@@ -89,8 +104,11 @@ def mail_page(request: Request) -> Response:
     )  # fmt: skip
     messages, more = found[:PAGE], len(found) > PAGE
     last = messages[-1].cursor if more else None
+    kept = [one.ref for one in messages if one.became is Became.KEPT]
+    states = own_history.states(console.store, user, kept)
     return shown(
-        request, "mail.html", messages=messages, asked=asked, user=user, names=BECAME, Became=Became,
+        request, "mail.html", messages=[(one, _became(one.became, states.get(one.ref))) for one in messages],
+        asked=asked, user=user, names=BECAME,
         following=dataclasses.replace(asked, after=last).query() if last else "", back=asked.query(),
         said=console.corrections.said(user, [one.ref for one in messages]),
         teaches=console.corrections.has_profile(user), done=request.query_params.get("done", ""),
@@ -112,20 +130,14 @@ def message_page(request: Request) -> Response:
     found, part = _part(console, user, ref)
     whose = console.addresses.whose(user)
     listed = own_history.of_ref(console.store, whose, found.ref, found.received_at)
+    state = own_history.states(console.store, user, [found.ref]).get(found.ref)
     against, in_favour = evidence_of(part.scores, texts(language_of(request)).gettext)
     return shown(
-        request, "mail_message.html", found=found, part=part, user=user, names=BECAME, Became=Became,
-        became=listed.became if listed else None, why=why(part.decided.check) if part.decided else "",
-        against=against, in_favour=in_favour, kept=_is_kept(console, found.ref, user),
+        request, "mail_message.html", found=found, part=part, user=user, kept=state is not None,
+        became=_became(listed.became if listed else None, state), why=why(part.decided.check) if part.decided else "",
+        against=against, in_favour=in_favour,
         said=console.corrections.said(user, [found.ref]), teaches=console.corrections.has_profile(user),
     )  # fmt: skip
-
-
-def _is_kept(console: Console, ref: str, user: str) -> bool:
-    try:
-        return bool(quarantine.of_ref(console.store, ref, user))
-    except (NoEntry, BadName):
-        return False
 
 
 async def act(request: Request) -> Response:

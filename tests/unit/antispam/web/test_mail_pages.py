@@ -9,7 +9,7 @@ import pytest
 from antispam.store import accounts, outbox, rates
 from antispam.store.accounts import Account, Role
 from dspam.store import TokenStore, delete_signature, find_user
-from support.console import HASHED, NOW, Place, token
+from support.console import HASHED, NOW, Place, press, token
 
 USERS = "[dspam]\ndspam_users = bob, carol\nbob = bob@example.com\ncarol = carol@example.com\n"
 
@@ -46,7 +46,7 @@ def test_of_a_message_to_several_each_sees_their_own_part(place):
     assert "Seen for bob." in page
     assert "carol" not in page
     theirs = place.client("carol").get("/mail/aaa").text
-    assert "This message was kept in the quarantine." in theirs
+    assert "This message was kept, and deleted later." in theirs
     assert "bob" not in theirs
 
 
@@ -195,3 +195,17 @@ def test_what_was_kept_as_spam_and_is_none_is_delivered_too(place):
     say(place, "bob", "ham", "aaa")
     assert [one.recipients for one in outbox.entries(place.store, NOW)] == [("bob@example.com",)]
     assert totals(place, "bob") == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("do", "told"),
+    [("", "kept in the quarantine"), ("release", "kept, and delivered later"), ("delete", "kept, and deleted later")],
+)
+def test_of_what_was_kept_it_is_told_what_became_of_it_since(place, do, told):
+    place.keep("aaa", "bob", "carol")
+    client = place.client("bob")
+    if do:
+        press(client, do, "aaa bob")
+    assert f'<td data-label="What became of it">{told}</td>' in client.get("/mail").text
+    assert f"This message was {told}." in client.get("/mail/aaa").text
+    assert ("/messages/aaa" in client.get("/mail/aaa").text) == (do != "delete")
