@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ def _figures(port: int) -> dict[tuple[str, ...], float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
             text = answer.read().decode()
-    except OSError:
+    except (OSError, http.client.HTTPException):  # between a server and its successor
         return {}
     families = text_string_to_metric_families(text)
     return {(sample.name, *sample.labels.values()): sample.value for one in families for sample in one.samples}

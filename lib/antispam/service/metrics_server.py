@@ -25,6 +25,7 @@ from antispam.store.hours import Hours
 log = logging.getLogger(__name__)
 
 TRY_AGAIN = 5.0  # seconds
+PATIENT = 6  # tries
 PATIENCE = 10.0  # seconds for a client to say what it wants, and to take it
 CLIENTS = 16  # at a time
 
@@ -46,7 +47,12 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
                     server.serve_forever()
             except OSError as error:
                 # After a reload the port is taken until the predecessor has left, once the new workers are ready.
-                log.log(logging.ERROR if tries > 2 else logging.INFO, "metrics: cannot listen on %s: %s", listen, error)
+                log.log(
+                    logging.ERROR if tries > PATIENT else logging.INFO,
+                    "metrics: cannot listen on %s: %s",
+                    listen,
+                    error,
+                )
             time.sleep(TRY_AGAIN)
 
     return (SideServer("metrics server", serve),)
