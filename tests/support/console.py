@@ -109,9 +109,15 @@ class Place:
         writer.close()
 
     def deliver(
-        self, ref: str, *users: str, subject: bytes = b"Hello", kept_from: str = "", score: float = 1.5
+        self,
+        ref: str,
+        *users: str,
+        subject: bytes = b"Hello",
+        kept_from: str = "",
+        score: float = 1.5,
+        hide: bool = False,
     ) -> None:
-        """A message that was delivered to some users; from one it was kept."""
+        """A message that was delivered to some users; from one it was kept. With `hide` the history has hashes of addresses."""
         headers, content = split_message(RAW % (subject, b"hello"))
         message = Message(ref, "eve@example.org", self.clock(), Body(1 << 20), headers=headers)
         message.body.write(content)
@@ -120,8 +126,8 @@ class Place:
             recipient.findings.add(ScoreFinding(total=score, tests=(Counted("SEEN", score, f"Seen for {user}."),)))
             message.recipients.append(recipient)
             keys = pack_keys(extract(message.raw()))
-            put_signature(self.store, user_id(self.store, user), ref, keys, self.clock())
-        writer = HistoryWriter(self.store)
+            put_signature(self.store, user_id(self.store, user.partition("+")[0]), ref, keys, self.clock())
+        writer = HistoryWriter(self.store, hide=hide)
         subject_ = Subject(Connection(ref="c", ip="192.0.2.1"), message)
         writer.record(lambda node: row_for(subject_, CONTINUE, node), lambda: address_rows(subject_, CONTINUE))
         writer.close()

@@ -16,6 +16,7 @@ from antispam.store.accounts import Account
 from antispam.store.history_search import LOOKED_AT, Page, Search, Transaction, page
 from antispam.web.answers import console_of, logged_in, marked, shown
 from antispam.web.console import Console
+from antispam.web.own_mail import is_all_theirs
 from antispam.web.stream_pages import cursor_of, following
 
 _MAX_FOUND = 50  # messages of a page
@@ -100,8 +101,7 @@ def explain_page(request: Request) -> Response:
 
 def _may_see(console: Console, account: Account, found: Transaction) -> bool:
     """A user sees messages of which they are the only recipient: others' names and scores are none of their business."""
-    whose = {console.addresses.mailbox_of(one.address) for one in found.recipients}
-    return account.sees_all or (bool(whose) and whose <= set(account.mailboxes))
+    return account.sees_all or is_all_theirs(console, account, found)
 
 
 def _stopping(found: Transaction) -> set[str]:

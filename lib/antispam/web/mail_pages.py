@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from antispam.deadline import Deadline
-from antispam.journey.account import Part, part_of
+from antispam.journey.account import Part
 from antispam.learning.corrections import Corrected
 from antispam.mail.kept_because import why
 from antispam.store import own_history
 from antispam.store.accounts import Account
+from antispam.store.hidden import is_hidden
 from antispam.store.history_search import Became, Cursor, Search, Transaction, search
 from antispam.store.quarantine import NoEntry, State
 from antispam.web.answers import (
@@ -31,6 +32,7 @@ from antispam.web.answers import (
     texts,
 )
 from antispam.web.console import Console
+from antispam.web.own_mail import own_part
 from antispam.web.reasons import evidence_of
 
 PAGE = 50  # messages
@@ -118,8 +120,8 @@ def mail_page(request: Request) -> Response:
 def _part(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
     """Their part of a message of the history. Raises NoEntry where there is none: nobody learns whether others have one."""
     found = next((one for one in search(console.store, Search(name=ref), 2) if one.ref == ref), None)
-    part = None if found is None else part_of(found, lambda address: console.addresses.mailbox_of(address) == user)
-    if found is None or part is None or not part.recipients:
+    part = None if found is None else own_part(console, user, found)
+    if found is None or part is None:
         raise NoEntry("no such message")
     return found, part
 
@@ -133,7 +135,8 @@ def message_page(request: Request) -> Response:
     state = own_history.states(console.store, user, [found.ref]).get(found.ref)
     against, in_favour = evidence_of(part.scores, texts(language_of(request)).gettext)
     return shown(
-        request, "mail_message.html", found=found, part=part, user=user, kept=state is not None,
+        request, "mail_message.html", found=found, user=user, kept=state is not None,
+        to=", ".join(one for one in part.recipients if not is_hidden(one)) or user,
         became=_became(listed.became if listed else None, state), why=why(part.decided.check) if part.decided else "",
         against=against, in_favour=in_favour,
         said=console.corrections.said(user, [found.ref]), teaches=console.corrections.has_profile(user),

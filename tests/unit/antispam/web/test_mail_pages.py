@@ -209,3 +209,22 @@ def test_of_what_was_kept_it_is_told_what_became_of_it_since(place, do, told):
     assert f'<td data-label="What became of it">{told}</td>' in client.get("/mail").text
     assert f"This message was {told}." in client.get("/mail/aaa").text
     assert ("/messages/aaa" in client.get("/mail/aaa").text) == (do != "delete")
+
+
+@pytest.mark.parametrize("to", [("bob",), ("bob+shop",), ("bob", "carol"), ("bob+shop", "carol")])
+def test_where_the_history_has_hashes_users_find_and_correct_their_mail_all_the_same(place, to):
+    place.deliver("aaa", *to, subject=b"for Bob", hide=True)
+    client = place.client("bob")
+    assert "for Bob" in client.get("/mail").text
+    page = client.get("/mail/aaa").text
+    assert ("for Bob" in page, "carol" in page, "<dt>To</dt><dd>bob</dd>" in page) == (True, False, True)
+    assert say(place, "bob", "spam", "aaa").headers["location"].endswith("spam-1-1-")
+    assert ("for Bob" in client.get("/explain?ref=aaa").text) == (len(to) == 1)
+
+
+def test_a_hash_is_nobody_else_s_mail(place):
+    place.deliver("bbb", "carol", subject=b"for Carol", hide=True)
+    client = place.client("bob")
+    assert [client.get(path).status_code for path in ("/mail/bbb", "/mail/~")] == [404, 404]
+    assert "for Carol" not in client.get("/mail").text + client.get("/explain?ref=bbb").text
+    assert "forgotten" in say(place, "bob", "spam", "bbb").headers["location"]
