@@ -229,6 +229,11 @@ main = make_group(
             "Ask five questions, and write a configuration that says only what differs from the defaults.",
         ),
         Command(
+            "replay",
+            "replay:replay_command",
+            "Show what another configuration would have decided about the mail of the last days.",
+        ),
+        Command(
             "explain",
             "explain:explain_command",
             "Tell what became of a message, and why: by its reference, its queue ID, its Message-ID, or its people.",

@@ -32,6 +32,7 @@ Finding = ScoreFinding
 Settings = ScoreSettings
 ALSO_READS = (DspamSettings,)
 READS_HITS = True
+DERIVED = True
 
 CALLED_SPAM = 6.0  # points for a message that the dictionary just calls spam; where `mark` stands at first
 _LEAST = 0.1  # points worth mentioning

@@ -37,6 +37,7 @@ OTHERWISE = (
 Finding = SpamFinding
 Settings = ScoreSettings
 ALSO_READS = (DspamSettings, OwnListSettings)
+DERIVED = True
 
 _MAX_LEVEL = 50  # stars
 _FOLD_AT = 62  # octets of a line of a field; its name stands before the first

@@ -277,9 +277,12 @@ class Application:
         """Whether any check is in force after that step."""
         return self._runner.asks(stage, self.settings)
 
+    def services(self) -> Services:
+        """What checks work with, with the access map as it is now."""
+        return dataclasses.replace(self._services, access=self._access.table)
+
     def session(self) -> Session:
-        services = dataclasses.replace(self._services, access=self._access.table)
-        return Session(self._runner, services, self._recorder)
+        return Session(self._runner, self.services(), self._recorder)
 
     def chores(self) -> list[Chore]:
         """What has to be done now and then, and by one worker only."""

@@ -1,0 +1,227 @@
+"""The command `replay`: what another configuration would have decided about the mail of the last days."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from antispam.commands.durations import parsed_duration
+from antispam.commands.scan import rehearsal
+from antispam.commands.tables import console_of, table_of
+from antispam.journey.replay import Fate, Replay, changed_options, newly_asked
+from antispam.journey.table import Journey
+from antispam.service.application import Program, load_settings, opened_store
+from antispam.settings import Mode, Settings
+from antispam.store import Store
+from antispam.store.history_search import Became, Cursor, Search, Transaction, page
+from antispam.text import for_log, local_time
+
+_PAGE = 500  # messages
+_SHOWN = 20  # examples, and recipients with the most changes
+_PASSING = ("continue", "accept", "pass")
+_WIDE = 160  # columns where nobody looks at a screen
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """A message that one recipient would have got otherwise."""
+
+    ref: str
+    received_at: float
+    mail_from: str
+    subject: str
+    before: Fate
+    after: Fate
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What a replay found.
+
+    messages, deliveries  how many were decided again: a delivery is a message for one recipient
+    unknown   messages that were refused early then and would not be now: their later evidence was never collected
+    drifted   messages that the present configuration decides otherwise than the filter did when they came
+    """
+
+    messages: int = 0
+    deliveries: int = 0
+    unknown: int = 0
+    drifted: int = 0
+    changes: list[Change] = dataclasses.field(default_factory=list)
+
+    def by_kind(self) -> Counter[tuple[str, str]]:
+        return Counter((str(one.before.became), str(one.after.became)) for one in self.changes)
+
+    def by_recipient(self) -> Counter[str]:
+        return Counter(one.before.recipient for one in self.changes)
+
+
+def replay_command(program: Program) -> click.Command:
+    """`replay`, for the commands of a program."""
+
+    @click.command("replay")
+    @click.option(
+        "--config", "new", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+        help="the configuration to try",
+    )  # fmt: skip
+    @click.option(
+        "--since", callback=parsed_duration, default="1d", show_default=True, metavar="AGE",
+        help="the mail that is not older than this: 2h, 7d",
+    )  # fmt: skip
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object for each change, and one with the sums")
+    @click.pass_obj
+    def command(config: Path | None, new: Path, since: float, as_json: bool) -> None:
+        """Show what another configuration would have decided about the mail of the last days.
+
+        The evidence that the history has of each message is decided twice: under the present configuration and under the new
+        one. Nothing is looked up, sent, stored or learned. What the new one asks for that nobody asked then is not known; the
+        command says which checks and options these are.
+
+        \b
+            cp /etc/mail/milter.cfg /tmp/new.cfg     # change it: [score] mark = 5
+            bms replay --since 7d --config /tmp/new.cfg
+        """
+        present = load_settings(program, config)
+        planned = load_settings(program, new)
+        outcome = Outcome()
+        with (
+            opened_store(present, existing=True) as store,
+            rehearsal(program.journey, present) as old,
+            rehearsal(program.journey, planned) as later,
+        ):
+            pair = Replay(program.journey, old.services()), Replay(program.journey, later.services())
+            now = time.time()
+            with contextlib.suppress(KeyboardInterrupt):  # what was found until then is shown
+                for found in _shown_while_read(_messages(store, now - since), now - since, now):
+                    compare(found, *pair, outcome)
+        told = list(caveats(program.journey, present, planned, pair[1].read, outcome))
+        if as_json:
+            _print_json(outcome, told)
+        else:
+            _print(outcome, told)
+
+    return command
+
+
+def compare(found: Transaction, old: Replay, new: Replay, outcome: Outcome) -> None:
+    """Decide a message under both configurations and note what differs. Raises StoreError."""
+    outcome.messages += 1
+    before, after = old.fates(found), new.fates(found)
+    outcome.drifted += not _fits(found, before)
+    outcome.deliveries += len(before)
+    for one, other in zip(before, after, strict=True):
+        if one.became is other.became:
+            continue
+        if one.stage < other.stage:
+            outcome.unknown += 1
+            return
+        outcome.changes.append(Change(found.ref, found.received_at, found.mail_from, found.subject, one, other))
+
+
+def _fits(found: Transaction, fates: tuple[Fate, ...]) -> bool:
+    """Whether the fates are what the filter decided when the message came."""
+    decisions = [*found.decisions, *(one for recipient in found.recipients for one in recipient.decisions)]
+    decisions += [one.refused for one in found.recipients if one.refused is not None]
+    stopped = {one.check for one in decisions if one.action not in _PASSING and one.mode == Mode.ENFORCE}
+    decided = {one.decided for one in fates if one.became not in (Became.DELIVERED, Became.MARKED)}
+    return bool(stopped) == bool(decided) and decided <= stopped
+
+
+def caveats(
+    journey: Journey, present: Settings, planned: Settings, read: frozenset[tuple[str, str]], outcome: Outcome
+) -> Iterator[str]:
+    """What the figures do not say, as sentences."""
+    if asked := newly_asked(journey, present, planned):
+        yield f"Not known, because it was not asked when the mail came: what {', '.join(asked)} would find."
+    changed = [one for one in changed_options(present, planned) if one not in read and one[1] != "mode"]
+    if changed:
+        named = ", ".join(f"[{section}] {name}" for section, name in changed)
+        yield f"Without effect here, because it only matters while a message is looked at: {named}."
+    if outcome.unknown:
+        yield (
+            f"{outcome.unknown} messages were refused before their content came and would not be now: what would have become "
+            "of them is not known."
+        )
+    if outcome.drifted:
+        yield (
+            f"{outcome.drifted} of {outcome.messages} messages are decided otherwise by the present configuration than when "
+            "they came: it has changed since, or lists, greylist and preferences have."
+        )
+
+
+def _messages(store: Store, since: float) -> Iterator[Transaction]:
+    """The newest first. Raises StoreError."""
+    after: Cursor | None = None
+    while True:
+        found = page(store, Search(since=since), _PAGE, after=after, most=_PAGE)
+        yield from found.found
+        after = found.after
+        if after is None:
+            return
+
+
+def _shown_while_read(messages: Iterator[Transaction], since: float, until: float) -> Iterator[Transaction]:
+    """The messages, with a bar on a terminal: how much of the time that is asked about was read."""
+    if not sys.stderr.isatty():
+        yield from messages
+        return
+    from rich.console import Console
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("deciding again", total=until - since)
+        for one in messages:
+            progress.update(task, completed=until - one.received_at)
+            yield one
+
+
+def _print(outcome: Outcome, told: list[str]) -> None:
+    click.echo(f"{outcome.messages} messages, {outcome.deliveries} deliveries; {len(outcome.changes)} would change.")
+    console = console_of(_WIDE)
+    if outcome.changes:
+        kinds = table_of("became", "would become", "deliveries")
+        for (before, after), count in outcome.by_kind().most_common():
+            kinds.add_row(before, after, str(count))
+        people = table_of("for", "changes")
+        for recipient, count in outcome.by_recipient().most_common(_SHOWN):
+            people.add_row(for_log(recipient), str(count))
+        examples = table_of("reference", "received", "from", "to", "would become", "because")
+        for one in outcome.changes[:_SHOWN]:
+            why = one.after if one.after.decided else one.before
+            because = f"{why.decided}: {why.reason}" if why is one.after else f"no longer {why.decided}: {why.reason}"
+            examples.add_row(
+                one.ref, local_time(one.received_at), for_log(one.mail_from or "<>", 60), for_log(one.after.recipient, 60),
+                str(one.after.became), for_log(because, 120),
+            )  # fmt: skip
+        for table in (kinds, people, examples):
+            console.print(table)
+        if len(outcome.changes) > _SHOWN:
+            click.echo(f"and {len(outcome.changes) - _SHOWN} more: --json prints all")
+    for sentence in told:
+        click.echo(sentence)
+
+
+def _print_json(outcome: Outcome, told: list[str]) -> None:
+    for one in outcome.changes:
+        click.echo(json.dumps(_plain(one)))
+    sums: dict[str, Any] = {
+        "messages": outcome.messages, "deliveries": outcome.deliveries, "changes": len(outcome.changes),
+        "unknown": outcome.unknown, "drifted": outcome.drifted, "notes": told,
+    }  # fmt: skip
+    click.echo(json.dumps(sums))
+
+
+def _plain(change: Change) -> dict[str, Any]:
+    value = dataclasses.asdict(change)
+    for side in ("before", "after"):
+        value[side]["became"], value[side]["stage"] = str(value[side]["became"]), value[side]["stage"].name
+    return value
