@@ -14,7 +14,12 @@ from antispam.web.console import Console
 def own_part(console: Console, user: str, found: Transaction) -> Part | None:
     """The user's part of a message; None where it did not come for them. Of one to several whose addresses are hashed, it may
     not be known which of them the user is: then nothing is told but that it came. Raises StoreError."""
-    part = part_of(found, lambda address: console.addresses.mailbox_of(address) == user)
+
+    # A hash has the domain of its address: to whoever has the rest of that, all hashes would look like theirs.
+    def named(address: str) -> bool:
+        return not is_hidden(address) and console.addresses.mailbox_of(address) == user
+
+    part = part_of(found, named)
     if part.recipients:
         return part
     if not any(is_hidden(one.address) for one in found.recipients):

@@ -228,3 +228,17 @@ def test_a_hash_is_nobody_else_s_mail(place):
     assert [client.get(path).status_code for path in ("/mail/bbb", "/mail/~")] == [404, 404]
     assert "for Carol" not in client.get("/mail").text + client.get("/explain?ref=bbb").text
     assert "forgotten" in say(place, "bob", "spam", "bbb").headers["location"]
+
+
+@pytest.mark.parametrize("hide", [False, True], ids=["plain", "hashed"])
+@pytest.mark.parametrize("to", ["carol", "carol+shop"])
+def test_whoever_has_the_rest_of_a_domain_sees_nothing_of_those_who_have_their_own(tmp_path, to, hide):
+    everybody = "[dspam]\ndspam_users = bob, carol\nbob = @example.com\ncarol = carol@example.com\n"
+    place = Place(tmp_path, more=everybody)
+    place.deliver("bbb", to, subject=b"for Carol", hide=hide)
+    place.deliver("ccc", "dave", subject=b"for Dave", hide=hide)
+    client = place.client("bob")
+    page = client.get("/mail").text + client.get("/explain?ref=bbb").text
+    assert ("for Carol" in page, "for Dave" in page) == (False, True)
+    assert [client.get(path).status_code for path in ("/mail/bbb", "/mail/ccc")] == [404, 200]
+    place.store.close()
