@@ -167,6 +167,8 @@ _BEGUN = zlib.compressobj(9, zlib.DEFLATED, 14, 7, zlib.Z_DEFAULT_STRATEGY, _DIC
 
 
 _LETTERS = np.frombuffer(bytes(base64.b85encode(bytes([0, 0, 0, number]))[4] for number in range(85)), dtype=np.uint8)
+_DIGITS = bytes(_LETTERS.tobytes().find(octet) & 0xFF for octet in range(256))  # 255 for what is no letter
+_WEIGHTS = np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.float64)
 _PLACES, _85 = np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.uint32), np.uint32(85)
 
 
@@ -188,6 +190,17 @@ def _in_letters(octets: bytes) -> str:
     return letters[: len(letters) - padding]
 
 
+def _from_letters(letters: str) -> bytes:
+    """What base64.b85decode() gives, in a tenth of the time for what a row has. Raises ValueError for other text."""
+    padding = -len(letters) % 5
+    digits = np.frombuffer(letters.encode("ascii").translate(_DIGITS) + bytes([84]) * padding, dtype=np.uint8)
+    numbers = digits.reshape(-1, 5) @ _WEIGHTS  # exact: below 2**53
+    if digits.max(initial=0) >= 85 or numbers.max(initial=0.0) >= 2.0**32:
+        raise ValueError("not of base 85")
+    octets = numbers.astype(">u4").tobytes()
+    return octets[: len(octets) - padding]
+
+
 def unpack(text: str) -> str:
     """What pack() was given, or the text itself where that was not packed; "" for what is damaged."""
     dictionary = _DICTIONARIES.get(text[: len(_VERSION)])
@@ -195,7 +208,7 @@ def unpack(text: str) -> str:
         return text
     inflate = zlib.decompressobj(zlib.MAX_WBITS, dictionary)
     try:
-        octets = inflate.decompress(base64.b85decode(text[len(_VERSION) :]), _LONGEST)
+        octets = inflate.decompress(_from_letters(text[len(_VERSION) :]), _LONGEST)
         return octets.decode("utf-8") if inflate.eof else ""
     except (ValueError, zlib.error):
         return ""

@@ -87,3 +87,21 @@ def test_a_usual_message_takes_no_more_than_600_octets(tmp_path):
         row = connection.execute(sa.select(*texts)).one()
     application.close()
     assert sum(len(str(value)) for value in row) <= 600
+
+
+@given(st.binary(max_size=300).map(lambda octets: base64.b85encode(octets).decode()) | st.text(max_size=40))
+def test_letters_are_read_as_the_standard_library_reads_them(letters):
+    try:
+        expected = base64.b85decode(letters)
+    except ValueError:
+        expected = None
+    try:
+        found = packed._from_letters(letters)
+    except ValueError:
+        found = None
+    assert found == expected
+
+
+@pytest.mark.parametrize("letters", ["~~~~~", "|NsC1", "|NsC0", "0000", "0", "", "00 00", "zé", "~"])
+def test_letters_at_the_edges_are_read_as_the_standard_library_reads_them(letters):
+    test_letters_are_read_as_the_standard_library_reads_them.hypothesis.inner_test(letters)
