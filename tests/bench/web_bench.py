@@ -29,6 +29,7 @@ from antispam.mail.score import Counted
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE
 from antispam.store import own_lists
+from antispam.store.hours import KEPT
 from antispam.store.own_lists import Kind
 from antispam.store.quarantine import NewEntry, insert
 from antispam.store.schema import history, history_address
@@ -58,7 +59,18 @@ _USER = (
 )
 _ADMINISTRATOR = (
     *("/", "/?sort=subject", "/?q=offer+77", "/messages/{ref}", "/explain?to=bob@example.com", "/explain?ref={ref}"),
-    *("/overview", "/stream", "/lists", "/greylist", "/reputation", "/outbox", "/rates"),
+    *("/explain?check=dkim", "/explain?action=refused", "/explain?from=esp.example"),
+    *(
+        "/overview",
+        "/overview?span=month",
+        "/stream",
+        "/lists",
+        "/greylist",
+        "/reputation?q=esp.example",
+        "/outbox",
+        "/rates",
+    ),
+    *("/dictionaries", "/dkim", "/configuration?all=1", "/actions"),
 )
 
 
@@ -115,6 +127,7 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), more=_USERS)
         fill(place, given.rows)
+        place.console.hours.last(KEPT, NOW, 600.0)  # what the console does in the background
         gc.collect()
         print(
             f"the console with {given.rows} messages in one user's quarantine and history: median of {times} requests"

@@ -22,7 +22,7 @@ from antispam.web.overview_plots import Bucket, Gettext, plots_of, shares
 from antispam.web.roles import helpdesk
 from dspam.store import said_since
 
-BUDGET = 1.0  # seconds for counting what nobody looked at before
+BUDGET = 0.25  # seconds for counting what the background has not counted yet
 SAID = 20_000  # lessons that are compared with decisions
 _TOP = 10  # reasons
 _SPANS = {"day": 24, "week": 7 * 24, "month": 30 * 24}  # hours
