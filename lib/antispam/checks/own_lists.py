@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from antispam.checks._shared.own_lists import OwnListSettings
+from antispam.checks._shared.own_lists import OwnListFinding, OwnListSettings
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.authors import author_is_proved, authors, from_our_users, is_proved
 from antispam.mail.connection import Connection
-from antispam.mail.evidence import OwnListFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import Action, Verdict, reject

@@ -123,23 +123,6 @@ class SenderListFinding(Finding):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OwnListFinding(Finding):
-    """What the recipient's own lists say about the sender or the author, found at the end.
-
-    user      whose lists
-    allowed   the entry that allows the sender, who is proved by SPF or DKIM
-    blocked   the entry that blocks the sender
-    unproved  an entry that would allow the sender, if anything proved who that is
-    """
-
-    check: ClassVar[str] = "own_lists"
-    user: str = ""
-    allowed: str = ""
-    blocked: str = ""
-    unproved: str = ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class DkimFinding(Finding):
     """The result of each DKIM signature, found at the end of the message; empty if it is not signed.
 

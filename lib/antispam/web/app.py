@@ -81,14 +81,7 @@ def application(console: Console) -> Starlette:
             Route("/digest/stop/{token}", digest_pages.stop, methods=["POST"]),
             Route("/kept/{token}", digest_pages.kept_page, methods=["GET"], name="kept"),
             Route("/kept/{token}", digest_pages.deliver, methods=["POST"]),
-            Route("/mail", mail_pages.mail_page, methods=["GET"], name="mail"),
-            Route("/mail", mail_pages.act, methods=["POST"]),
-            Route("/mail/{ref}", mail_pages.message_page, name="mail_message"),
-            Route("/own-lists", own_lists_pages.lists_page, methods=["GET"], name="own_lists"),
-            Route("/own-lists", own_lists_pages.change_lists, methods=["POST"]),
-            Route("/preferences", preferences_pages.preferences_page, methods=["GET"], name="preferences"),
-            Route("/preferences", preferences_pages.change_preferences, methods=["POST"]),
-            Route("/learning", learning_pages.learning_page, name="learning"),
+            *_own(),
             Route("/requests", request_pages.requests_page, methods=["GET"], name="requests"),
             Route("/requests", request_pages.decide, methods=["POST"], name="decide"),
             Route("/explain", explain_pages.explain_page, name="explain"),
@@ -107,6 +100,20 @@ def application(console: Console) -> Starlette:
     )
     made.state.console = console
     return made
+
+
+def _own() -> list[Route]:
+    """The pages of a user's own mail and filter."""
+    return [
+        Route("/mail", mail_pages.mail_page, methods=["GET"], name="mail"),
+        Route("/mail", mail_pages.act, methods=["POST"]),
+        Route("/mail/{ref}", mail_pages.message_page, name="mail_message"),
+        Route("/own-lists", own_lists_pages.lists_page, methods=["GET"], name="own_lists"),
+        Route("/own-lists", own_lists_pages.change_lists, methods=["POST"]),
+        Route("/preferences", preferences_pages.preferences_page, methods=["GET"], name="preferences"),
+        Route("/preferences", preferences_pages.change_preferences, methods=["POST"]),
+        Route("/learning", learning_pages.learning_page, name="learning"),
+    ]
 
 
 def _administration() -> list[Route]:

@@ -15,11 +15,12 @@ from bms import JOURNEY
 
 from antispam.checks import dspam as dspam_check
 from antispam.checks import fingerprints, spam_action
+from antispam.checks._shared.own_lists import OwnListFinding
 from antispam.journey.delivery import Outcome
 from antispam.journey.session import Session
 from antispam.journey.table import Row
 from antispam.learning.teacher import Teacher
-from antispam.mail.evidence import OwnEnvelopeFinding, OwnListFinding
+from antispam.mail.evidence import OwnEnvelopeFinding
 from antispam.mail.findings import Finding
 from antispam.mail.message import split_message
 from antispam.mail.verdicts import Action, Verdict

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from antispam.checks._shared.own_lists import OwnListSettings
+from antispam.checks._shared.own_lists import OwnListFinding, OwnListSettings
 from antispam.checks.score import points_of
 from antispam.checks.spam_action import Finding, act, collect, content, decide
 from antispam.learning.settings import DspamSettings
@@ -15,7 +15,7 @@ from antispam.mail.access_map import EMPTY
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision
 from antispam.mail.draft import AppendHeader, ChangeHeader, Draft, ReplaceBody
-from antispam.mail.evidence import OwnListFinding, ScoreFinding
+from antispam.mail.evidence import ScoreFinding
 from antispam.mail.findings import Findings
 from antispam.mail.learned_evidence import Opinion, OpinionFinding, Reached
 from antispam.mail.remedies import Remedy
