@@ -57,6 +57,9 @@ class Field(NamedTuple):
     raw: bytes
 
 
+_FEW = 8  # fields that are looked through faster than they are indexed
+
+
 @dataclass(slots=True, eq=False)
 class Part:
     """One part: `source[start:body]` is its header with the empty line, `source[body:end]` its body.
@@ -77,6 +80,8 @@ class Part:
     fields_end: int = 0
     children: list[Part] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
+    # How many fields are in the index, and their values by their names in lower case.
+    _index: tuple[int, dict[bytes, list[bytes]]] = field(default=(0, {}), init=False, repr=False)
 
     @property
     def raw(self) -> bytes:
@@ -95,8 +100,16 @@ class Part:
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of all fields of this (lower case) name, in order."""
-        size = len(name)  # looked at first: most names have another, and making them small takes longer
-        return [value for found, value, _ in self.fields if len(found) == size and found.lower() == name]
+        if len(self.fields) <= _FEW:
+            size = len(name)  # looked at first: most names have another, and making them small takes longer
+            return [value for found, value, _ in self.fields if len(found) == size and found.lower() == name]
+        indexed, by_name = self._index
+        if indexed != len(self.fields):
+            by_name = {}
+            for found, value, _ in self.fields:
+                by_name.setdefault(found.lower(), []).append(value)
+            self._index = len(self.fields), by_name
+        return [*by_name.get(name, ())]
 
     @property
     def transfer_encoding(self) -> str:

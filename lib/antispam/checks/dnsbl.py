@@ -81,7 +81,7 @@ def collect(
 
 def _asking(connection: Connection, message: Message, services: Services) -> Asking:
     lists = services.settings[DnsblSettings].lists
-    return Asking(lists, subjects_of(connection, message, wanted(services, lists)), services)
+    return Asking(lists, subjects_of(connection, message, wanted(services.settings)), services)
 
 
 def declares(settings: DnsblSettings) -> tuple[Test, ...]:

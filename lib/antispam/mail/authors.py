@@ -65,7 +65,7 @@ def from_our_users(message: Message) -> bool:
     client = message.findings.get(ConnectionFinding)
     auth = message.findings.get(AuthFinding)
     internal = client is not None and client.client is ClientClass.INTERNAL
-    return internal or bool(message.auth) or (auth is not None and bool(auth.login))
+    return internal or bool(message.auth.login) or (auth is not None and bool(auth.login))
 
 
 def from_our_outbox(message: Message) -> bool:

@@ -20,6 +20,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_DOMAIN = 253  # RFC 1035 section 2.3.4, as text without the final dot
 MAX_PATH = 1000  # RFC 5321 section 4.5.3.1.3 asks for 256; mail that is merely clumsy must still be understood
+_USUAL_PATH = 320  # characters of a path that may be remembered
 MAX_PARENTS = 127  # labels in the longest name
 
 _HOSTNAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}+(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}+(?<!-))*+")
@@ -123,6 +124,10 @@ def parse_mailbox(path: str) -> Mailbox:
     The last `@` outside quotes divides. Never raises: what breaks the grammar is divided all the same, so that it can be
     looked up and refused; what is longer than MAX_PATH is cut.
     """
+    return _remembered_mailbox(path) if len(path) <= _USUAL_PATH else _mailbox(path)
+
+
+def _mailbox(path: str) -> Mailbox:
     text = path.strip()[:MAX_PATH]
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1]
@@ -132,6 +137,9 @@ def parse_mailbox(path: str) -> Mailbox:
     if at < 0:
         return Mailbox(_unquote(text), "")
     return Mailbox(_unquote(text[:at]), normalize_domain(text[at + 1 :]))
+
+
+_remembered_mailbox = functools.lru_cache(maxsize=4096)(_mailbox)  # a message's checks ask for the same few
 
 
 def ascii_address(path: str) -> str:

@@ -20,6 +20,7 @@ def helo_name(announced: str = "") -> str:
 
 
 def _usable(announced: str) -> Iterator[str]:
-    for name in map(normalize_domain, (announced, socket.gethostname())):
-        if is_hostname(name):
-            yield name
+    if is_hostname(name := normalize_domain(announced)):
+        yield name
+    if is_hostname(name := normalize_domain(socket.gethostname())):  # asked for only where it is wanted
+        yield name

@@ -18,6 +18,7 @@ from antispam.net.addresses import IPAddress, client_list, host_list
 from antispam.net.dns_answers import Answer, Question, lookup_all
 from antispam.net.resolver import Lookup
 from antispam.protocols.dnsbl import read_answer
+from antispam.settings import Settings
 from antispam.store import StoreError, rates
 
 _DAY = 86400.0
@@ -57,17 +58,18 @@ class Answers:
     silent: tuple[str, ...] = ()
 
 
-def wanted(services: Services, lists: Iterable[DnsList]) -> Wanted:
-    """What these lists are to be asked about, under the settings."""
-    settings = services.settings[DnsblSettings]
-    lists = tuple(lists)
+@functools.lru_cache(maxsize=4)
+def wanted(everything: Settings) -> Wanted:
+    """What the lists are to be asked about, under these settings."""
+    settings = everything[DnsblSettings]
+    lists = settings.lists
     about = frozenset(about for one in lists for about in one.zone.about)
-    domains = services.settings.listed("milter", "internal_domains")
+    domains = everything.listed("milter", "internal_domains")
     return Wanted(
         about=about,
         hashes=frozenset(one.zone.hash for one in lists if About.EMAILS in one.zone.about),
         hops=settings.hops if about & {About.HOPS} else 0,
-        ours=_ours(services.settings.listed("milter", "internal_connect", "trusted_relay")),
+        ours=_ours(everything.listed("milter", "internal_connect", "trusted_relay")),
         skipped=host_list(_with_all_below((*settings.except_domains, *domains))),
         own=host_list(_with_all_below(tuple(domains))),
     )
