@@ -24,11 +24,13 @@ def dictionaries_page(request: Request) -> Response:
     store, asked = console_of(request).store, request.query_params
     users = learned(store, USERS + 1, asked.get("user", "")[:255])
     before = asked.get("before", "")
-    lessons = latest(store, LESSONS + 1, before=int(before) if before.isdecimal() and len(before) < 18 else None)
+    number, of = int(before) if before.isdecimal() and len(before) < 18 else None, asked.get("of", "")[:255]
+    lessons = latest(store, LESSONS + 1, before=number, user=of)
     more_users = urlencode({"user": users[USERS - 1].user}) if len(users) > USERS else ""
-    older = urlencode({"before": lessons[LESSONS - 1].number}) if len(lessons) > LESSONS else ""
+    mine = {"of": of} if of else {}
+    older = urlencode({**mine, "before": lessons[LESSONS - 1].number}) if len(lessons) > LESSONS else ""
     return shown(
-        request, "dictionaries.html", users=users[:USERS], more_users=more_users, older=older,
+        request, "dictionaries.html", users=users[:USERS], more_users=more_users, older=older, of=of,
         lessons=_with_messages(store, lessons[:LESSONS]), done=asked.get("done", ""),
     )  # fmt: skip
 

@@ -41,8 +41,9 @@ class Said(NamedTuple):
     taught_at: float
 
 
-def latest(database: Database, limit: int, *, before: int | None = None) -> list[Lesson]:
-    """The latest first; those with lower numbers than `before`, where that is given. Raises what the database raises."""
+def latest(database: Database, limit: int, *, before: int | None = None, user: str = "") -> list[Lesson]:
+    """The latest first; those with lower numbers than `before` and of one user's dictionary, where these are given. Raises what
+    the database raises."""
     table = dspam_training
     content = sa.case((table.c.content.is_(None), 0), else_=1)
     query = (
@@ -62,6 +63,10 @@ def latest(database: Database, limit: int, *, before: int | None = None) -> list
     )
     if before is not None:
         query = query.where(table.c.seq < before)
+    if user:
+        # By the index of a user's lessons: all states are named.
+        mine = sa.select(dspam_user.c.id).where(dspam_user.c.name == user).scalar_subquery()
+        query = query.where(table.c.user_id == mine, table.c.state.in_([int(state) for state in State]))
     with database.read() as connection:
         rows = connection.execute(query).all()
     return [

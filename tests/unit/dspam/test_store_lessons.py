@@ -44,6 +44,14 @@ def test_a_page_begins_where_the_last_one_ended(store, tokens):
     assert [one.message for one in latest(store, 2, before=first[-1].number)] == [name_of("m0")]
 
 
+def test_the_lessons_of_one_dictionary(store, tokens):
+    for user in ("bob", "eve", "bob"):
+        tokens.train(user_id(store, user), f"m{user}{tokens.totals(user_id(store, user)).spam}", True, [], NONE)
+    found = [latest(store, 9, user=user) for user in ("bob", "eve", "nobody")]
+    assert [[one.user for one in each] for each in found] == [["bob", "bob"], ["eve"], []]
+    assert [one.number for one in latest(store, 9, user="bob", before=found[0][0].number)] == [found[0][1].number]
+
+
 def test_what_was_corrected_is_told_as_it_is_now(store, tokens):
     bob = user_id(store, "bob")
     tokens.train(bob, "m1", True, [], NONE)

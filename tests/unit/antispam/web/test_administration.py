@@ -167,7 +167,7 @@ def test_an_action_that_is_none_is_refused(place, path):
 
 
 @pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("query", ["after", "q", "kind", "state", "done", "span", "user", "before", "all"])
+@pytest.mark.parametrize("query", ["after", "q", "kind", "state", "done", "span", "user", "before", "all", "of"])
 def test_a_changed_address_breaks_no_page(place, path, query):
     page = place.client("ann").get(path.partition("?")[0], params={query: HOSTILE})
     assert (page.status_code, "<script>alert" in page.text) == (200, False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,18 @@ def test_a_number_of_no_lesson_takes_nothing_back(place, lesson):
     answer = client.post("/dictionaries", data={"lesson": lesson, "token": token(client)})
     assert answer.headers["location"] == "/dictionaries?done=gone"
     assert len(latest(place.store, 9)) == 1
+
+
+def test_the_lessons_of_one_dictionary_have_pages_of_their_own(place):
+    for number in range(51):
+        teach(place, "bob", f"m{number}")
+        teach(place, "carol", f"m{number}")
+    client = place.client("helen")
+    first = client.get("/dictionaries?of=bob").text
+    (older,) = re.findall(r'href="(\?of=bob&amp;before=[0-9]+)"', first)
+    second = client.get("/dictionaries" + older.replace("&amp;", "&")).text
+    shown = [re.findall(r'data-label="Dictionary">([a-z]+)<', page) for page in (first, second)]
+    assert shown == [["bob"] * 50, ["bob"]]
 
 
 def test_lessons_have_pages(place):
