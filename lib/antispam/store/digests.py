@@ -13,6 +13,7 @@ from antispam.store.outbox import QueuedMessage, post
 from antispam.store.quarantine import Entry, page
 from antispam.store.schema import digest, quarantine_entry, used_link
 
+BLOCKED_BY_USER = "own_lists"  # the check that keeps mail of senders whom its recipient has blocked
 _USERS = 200  # of one question
 
 
@@ -58,9 +59,10 @@ def kept(store: Store, user: str, since: float, before: float, limit: int) -> tu
 
 
 def _waiting(before: float) -> Sequence[sa.ColumnElement[bool]]:
-    """For the user to decide, and no message whose transaction may still be under way."""
+    """For the user to decide, and no message whose transaction may still be under way; none of whom they have blocked."""
     table = quarantine_entry
-    return (table.c.received_at <= before, table.c.released_at.is_(None), table.c.outbox_id.is_(None))
+    open_ = (table.c.released_at.is_(None), table.c.outbox_id.is_(None), table.c.check_name != BLOCKED_BY_USER)
+    return (table.c.received_at <= before, *open_)
 
 
 def told(store: Store, news: News, until: float, queued: QueuedMessage, now: float) -> bool:

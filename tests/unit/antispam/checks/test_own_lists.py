@@ -18,6 +18,7 @@ from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.protocols.spf import Result, SpfResult
 from antispam.settings import load_text
 from antispam.store import StoreError
+from antispam.store.digests import BLOCKED_BY_USER
 from antispam.store.own_lists import Kind, put
 from support.checking import message, services_of
 
@@ -151,6 +152,10 @@ def test_all_recipients_are_asked_for_at_once(store, monkeypatch):
 def test_odd_senders_raise_nothing(store, sender):
     put(store, "ann", Kind.BLOCK, "other.example", NOW)
     assert find(store, letter(sender=sender, author=sender)) is None
+
+
+def test_the_digest_knows_this_check_by_its_name():
+    assert own_lists.NAME == BLOCKED_BY_USER
 
 
 def test_a_finding_survives_its_storage():

@@ -28,12 +28,12 @@ def store(database_url):
         yield opened
 
 
-def keep(store, ref, user, received_at):
+def keep(store, ref, user, received_at, decision=SPAM):
     headers, content = split_message(b"Subject: x\r\n\r\ntext\r\n")
     message = Message(ref, "eve@example.org", received_at, Body(1 << 20), headers=headers)
     message.body.write(content)
     with store.write() as connection:
-        quarantine.insert(connection, message, [NewEntry(user, ("bob@example.com",), SPAM)])
+        quarantine.insert(connection, message, [NewEntry(user, ("bob@example.com",), decision)])
 
 
 def news(store, before=NOW):
@@ -44,6 +44,11 @@ def test_news_are_what_came_since_and_before(store):
     for ref, user, ago in (("a", "old", 1000), ("b", "bob", 999), ("c", "Bob", 0), ("d", "young", -1)):
         keep(store, ref, user, NOW - ago)
     assert sorted(news(store), key=lambda one: one.user) == [News("Bob", None, None), News("bob", None, None)]
+
+
+def test_mail_of_whom_the_user_has_blocked_is_no_news(store):
+    keep(store, "a", "bob", NOW - 10, Decision("own_lists", quarantined("bob blocks example.org")))
+    assert (news(store), digests.kept(store, "bob", NOW - 1000, NOW, 10)) == ([], ([], 0))
 
 
 def test_what_was_told_is_no_news(store):
