@@ -110,7 +110,8 @@ class Search:
         self._store = store
         self._person = person
         self._special: dict[str, Callable[[], Iterator[Row]]] = {
-            "history_address": self._addresses,
+            "history": lambda: self._where("history", "ref", self.refs),
+            "history_address": lambda: self._where("history_address", "ref", self.refs),
             "stored_message": self._messages,
             "stored_piece": lambda: iter(()),  # part of stored_message
             "quarantine_entry": self._entries,
@@ -198,9 +199,6 @@ class Search:
         query = sa.select(table).where(table.c.domain == normalize_domain(address.domain), sa.or_(*same))
         with self._store.read() as connection:
             yield from connection.execute(query).mappings().all()
-
-    def _addresses(self) -> Iterator[Row]:
-        return self._where("history_address", "ref", self.refs)
 
     def _entries(self) -> Iterator[Row]:
         seen = set()

@@ -19,7 +19,7 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import AuthFinding
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import reject
+from antispam.mail.verdicts import CONTINUE, reject
 from antispam.settings import load_text
 from antispam.store import lists
 from antispam.store.hidden import hide_json, hide_text, is_hidden
@@ -95,6 +95,17 @@ def test_a_person_is_forgotten_by_the_hash_of_their_address(written):
     assert [row["ref"] for row in PersonalSearch(written, person).rows("history")] == ["ref1"]
     erasure.forget(written, person, NOW)
     assert everything(written) == ""
+
+
+def test_a_person_is_forgotten_to_whom_mail_came_with_a_detail_only(store):
+    message = Message("ref1", "ann@example.org", NOW, Body(1 << 10))
+    message.recipients.append(Recipient("bob+shop@example.com"))
+    subject = Subject(Connection(ref="c", ip="192.0.2.1"), message)
+    writer = HistoryWriter(store, hide=True)
+    writer.record(lambda node: row_for(subject, CONTINUE, node), lambda: address_rows(subject, CONTINUE))
+    writer.close()
+    erasure.forget(store, person_of("bob@example.com", load_text("", [DspamSettings]), store), NOW)
+    assert everything(store) == ""
 
 
 def test_a_hash_is_put_on_no_list(written):
