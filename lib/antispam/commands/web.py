@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from antispam.commands.durations import parsed_duration
 from antispam.learning.login_settings import login_name
 from antispam.service.application import ConfigError, Program, load_settings, opened_store
 from antispam.settings import Settings
@@ -103,6 +104,21 @@ def _account_group(program: Program) -> click.Group:
         with opened_store(settings) as store:
             _demand(accounts.get(store, name) is not None, name)
             click.echo(_offered(settings, store, name))
+
+    @group.command("token")
+    @click.argument("name")
+    @click.option(
+        "--lasts", callback=parsed_duration, default="365d", show_default=True, metavar="AGE", help="for so long"
+    )
+    @click.pass_obj
+    def token_command(config: Path | None, name: str, lasts: float) -> None:
+        """Print a token by which a program may do what the account NAME may, by the API (docs/api.md).
+
+        It is not stored, and not shown again. A new password of the account, or "log out everywhere" on its page, ends all its
+        tokens."""
+        with opened_store(load_settings(program, config)) as store:
+            _demand(accounts.get(store, name) is not None, name)
+            click.echo(sessions.begin(store, name, sessions.How.TOKEN, time.time(), lasts))
 
     @group.command("password")
     @click.argument("name")

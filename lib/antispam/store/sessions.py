@@ -24,6 +24,7 @@ class How(enum.StrEnum):
     LINK = "link"  # an administrator gave it to them
     SITE = "site"  # the site's IMAP server or directory took their password
     HEADER = "header"  # a proxy says who they are, with each request
+    TOKEN = "token"  # a program has it, and shows it with each request
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

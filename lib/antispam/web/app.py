@@ -21,6 +21,8 @@ from antispam.web import (
     account_pages,
     actions_pages,
     answers,
+    api,
+    api_document,
     configuration_pages,
     dictionaries_pages,
     digest_pages,
@@ -86,6 +88,8 @@ def application(console: Console) -> Starlette:
             Route("/requests", request_pages.decide, methods=["POST"], name="decide"),
             Route("/explain", explain_pages.explain_page, name="explain"),
             *_administration(),
+            Route("/api/openapi.json", api_document.openapi),
+            *api.routes(),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static"),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
@@ -142,7 +146,8 @@ def _administration() -> list[Route]:
 
 async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
     """No request that is too large, none that another site sent for its visitor; the same headers on every answer."""
-    if request.method == "POST" and (problem := _foreign(request)):
+    # A program's request has a token of its own, which no browser adds to what another site sends.
+    if request.method == "POST" and not request.url.path.startswith("/api/") and (problem := _foreign(request)):
         log.warning("web: %s from %s", problem, for_log(request.client.host if request.client else "", 60))
         answer: Response = Response(problem, 403, media_type="text/plain")
     else:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import hmac
+import math
 from collections.abc import Callable
 
 import itsdangerous
@@ -182,7 +183,16 @@ class Console:
         login_failures.purge(self.store, self.clock())
         digests.purge(self.store, self.clock())
 
+    def program(self, token: str) -> Session | None:
+        """The session of a program's token, which no pause ends; None where it is over. Raises StoreError."""
+        found = sessions.find(self.store, token, self.clock(), math.inf) if token else None
+        if found is None or found.how is not sessions.How.TOKEN:
+            return None
+        return Session(self._with_mailbox(found.account), token, found.how)
+
     def session(self, secret: str) -> Session | None:
         """The session of a cookie; None where it is over. Raises StoreError."""
         found = sessions.find(self.store, secret, self.clock(), self.options.idle) if secret else None
-        return None if found is None else Session(self._with_mailbox(found.account), secret, found.how)
+        if found is None or found.how is sessions.How.TOKEN:
+            return None
+        return Session(self._with_mailbox(found.account), secret, found.how)
