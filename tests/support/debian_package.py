@@ -41,7 +41,7 @@ for name in bms-srs bms-reputation spfmilter dkim-milter; do
     test -e /lib/systemd/system/$name.service
     test ! -e /etc/systemd/system/multi-user.target.wants/$name.service
 done
-zcat /usr/share/man/man8/bms-quarantine-release.8.gz /usr/share/man/man5/milter.cfg.5.gz | grep -q '^.TH'
+test "$(zcat /usr/share/man/man8/bms-quarantine-release.8.gz /usr/share/man/man5/milter.cfg.5.gz | grep -c '^.TH')" = 2
 test -s /usr/share/bash-completion/completions/bms
 test -s /usr/share/zsh/vendor-completions/_bms
 test -s /usr/share/fish/vendor_completions.d/bms.fish
