@@ -7,7 +7,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.store.engine import Store
+from antispam.store.engine import SLICE, Store
 from antispam.store.schema import folder_read
 
 KEEP = 90 * 86400.0  # seconds after somebody last looked into a folder
@@ -40,7 +40,14 @@ def advance(
 
 
 def purge(store: Store, before: float) -> None:
-    """Forget the folders that nobody has looked into since that time (seconds since the epoch): they are few. Raises
-    StoreError."""
-    with store.write(durable=False) as connection:
-        connection.execute(sa.delete(folder_read).where(folder_read.c.read_at < before))
+    """Forget the folders that nobody has looked into since that time (seconds since the epoch), at most a slice of them. They
+    are looked for before the transaction begins. Raises StoreError."""
+    table = folder_read.c
+    with store.read() as connection:
+        query = sa.select(table.account, table.folder).where(table.read_at < before).limit(SLICE)
+        found = connection.execute(query).all()
+    here = (table.account == sa.bindparam("of"), table.folder == sa.bindparam("name"), table.read_at < before)
+    if found:
+        with store.write(durable=False) as connection:
+            rows = [{"of": row.account, "name": row.folder} for row in found]
+            connection.execute(sa.delete(folder_read).where(*here), rows)

@@ -163,7 +163,7 @@ folder_read = sa.Table(
     sa.Column("folder", exact_text(255), primary_key=True),
     sa.Column("validity", sa.BigInteger, nullable=False),
     sa.Column("uid", sa.BigInteger, nullable=False),  # the last that was read
-    sa.Column("read_at", Seconds, nullable=False),
+    sa.Column("read_at", Seconds, nullable=False, index=True),
 )
 
 preference = sa.Table(
