@@ -10,10 +10,11 @@ from bms import JOURNEY
 from antispam.journey.account import Score
 from antispam.mail import kept_because
 from antispam.mail.score import Counted
-from antispam.store import lists, outbox, own_lists
+from antispam.store import accounts, lists, outbox, own_lists
+from antispam.store.accounts import Account, Role
 from antispam.store.own_lists import Kind
 from antispam.web import reasons
-from support.console import NOW, kept, press, token
+from support.console import HASHED, NOW, kept, press, token
 
 
 def subjects(page):
@@ -147,3 +148,14 @@ def test_the_script_is_a_file_of_ours_and_pages_work_without_it(place):
     page = place.client("bob").get("/").text
     assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/console.js" defer>']
     assert place.client().get("/static/console.js").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/messages/bbb", "/messages/bbb/html", "/mail", "/mail/bbb", "/explain?ref=bbb"])
+def test_an_account_without_a_mailbox_sees_nothing(place, path):
+    accounts.add(place.store, Account("nobody", Role.USER, HASHED, ()), NOW)
+    place.keep("bbb", "carol", subject=b"for Carol")
+    client = place.client("nobody")
+    assert "for Carol" not in client.get(path).text
+    for do in ("release", "delete", "allow", "block"):
+        press(client, do, "bbb carol", "bbb ", "bbb")
+    assert kept(place, "bbb") == ["carol"]
