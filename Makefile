@@ -6,6 +6,8 @@ PYTHON_IN_VENV = $(VENV)/bin/python
 PYTEST = $(PYTHON_IN_VENV) -m pytest --numprocesses=$(PROCESSES) --dist=loadgroup
 PROCESSES ?= 2
 MINUTES ?= 10
+HOURS ?= 1
+SEED ?= 1
 DIST_VENV = .cache/dist
 # For all Pythons that we support; who builds a package on one of them gets what was tested, file by file.
 LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -13,7 +15,7 @@ LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --pytho
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: docs fuzz help run test test-quick test-trixie test-deb coverage demo check bench evaluate evaluate-untrained corpus dist deb man lock
+.PHONY: soak docs fuzz help run test test-quick test-trixie test-deb coverage demo check bench evaluate evaluate-untrained corpus dist deb man lock
 .PHONY: release release-check clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
@@ -107,6 +109,10 @@ lock: ## choose anew what a release installs (release/requirements.txt) and what
 	@scripts/setup check
 	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web --extra imap -o release/requirements.txt pyproject.toml
 	@$(LOCK) -o release/build.txt release/build.in
+
+soak: ## the filter under load while everything around it breaks: make soak [HOURS=1] [SEED=1]
+	@scripts/setup test
+	@$(PYTHON_IN_VENV) tests/soak.py --hours $(HOURS) --seed $(SEED)
 
 docs: ## the documentation as one searchable site, under .cache/site
 	@scripts/setup test
