@@ -179,13 +179,13 @@ class Entry:
 class Search:
     """Which entries: all conditions hold. What is empty or 0 is none.
 
-    users  one of them; for all of them where there are none
+    users  one of these, and so nothing where there are none; None is everybody
     text   is in the subject, the sender, the author, a recipient or the reason, in whatever case
     since  seconds since the epoch
     """
 
     user: str = ""
-    users: tuple[str, ...] = ()
+    users: tuple[str, ...] | None = None
     ref: str = ""
     text: str = ""
     check: str = ""
@@ -277,7 +277,7 @@ def _conditions(search: Search) -> list[sa.ColumnElement[bool]]:
     conditions = []
     if search.user:
         conditions.append(table.c.user_name == checked_user(search.user))
-    if search.users:
+    if search.users is not None:
         conditions.append(table.c.user_name.in_([checked_user(user) for user in search.users]))
     if search.ref:
         conditions.append(table.c.ref == checked_ref(search.ref))

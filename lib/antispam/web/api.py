@@ -27,7 +27,7 @@ from antispam.store.quarantine import BadName, Entry, NoEntry, Search
 from antispam.web import api_values as values
 from antispam.web.answers import Forbidden, console_of
 from antispam.web.console import Console, Session
-from antispam.web.entries import ACTIONS, entry_of, mailboxes
+from antispam.web.entries import ACTIONS, entry_of, last_seen, mailboxes
 from antispam.web.roles import acted
 
 MAX_BODY = 64 << 10  # octets
@@ -78,11 +78,9 @@ def _entry(one: Entry) -> values.Entry:
 def _entries(asked: Asked) -> values.Entries:
     query: values.QuarantineQuery = asked.query
     store = asked.console.store
-    last = quarantine.of_number(store, query.after) if query.after else None
-    if query.after and last is None:
-        return values.Entries([], None)
     wanted = Search(users=mailboxes(asked.account, query.user), text=query.text, check=query.check)
-    if not asked.account.sees_all and not wanted.users:
+    last = last_seen(asked.console, wanted.users, query.after)
+    if query.after and last is None:
         return values.Entries([], None)
     found = quarantine.find(store, wanted, query.limit + 1, last)
     after = found[query.limit - 1].number if len(found) > query.limit else None

@@ -23,10 +23,10 @@ Do = Callable[[Console, Account, Entry], bool]
 """What a button does with one entry; false where it did nothing."""
 
 
-def mailboxes(account: Account, wanted: str) -> tuple[str, ...]:
-    """Whose entries are looked at; nobody in particular where an account sees all. Raises Forbidden."""
+def mailboxes(account: Account, wanted: str) -> tuple[str, ...] | None:
+    """Whose entries are looked at; None is everybody. Raises Forbidden."""
     if account.sees_all:
-        return (wanted,) if wanted else ()
+        return (wanted,) if wanted else None
     if wanted and wanted not in account.mailboxes:
         raise Forbidden(marked("That mailbox is not yours."))
     return (wanted,) if wanted else account.mailboxes
@@ -34,13 +34,19 @@ def mailboxes(account: Account, wanted: str) -> tuple[str, ...]:
 
 def entry_of(console: Console, account: Account, ref: str, user: str) -> Entry:
     """Raises NoEntry for what is not there, and for what the account must not see: nobody learns which."""
-    everybody = ("",) if account.sees_all else ()
-    for mailbox in mailboxes(account, user) or everybody:
+    whose = mailboxes(account, user)
+    for mailbox in ("",) if whose is None else whose:
         try:
             return of_ref(console.store, ref, mailbox)[0]
         except NoEntry:
             continue
     raise NoEntry(f"nothing is kept under {for_log(ref, 60)}")
+
+
+def last_seen(console: Console, users: tuple[str, ...] | None, number: int) -> Entry | None:
+    """The last entry of the page before, by its number; None for another's, which must not even say where it stands."""
+    found = quarantine.of_number(console.store, number) if number else None
+    return found if found is not None and (users is None or found.user in users) else None
 
 
 def chosen(console: Console, account: Account, name: str) -> Entry | None:

@@ -35,7 +35,7 @@ from antispam.web.answers import (
 )
 from antispam.web.console import Console
 from antispam.web.delivering import may_deliver
-from antispam.web.entries import ACTIONS, chosen, entry_of, mailboxes
+from antispam.web.entries import ACTIONS, chosen, entry_of, last_seen, mailboxes
 from antispam.web.reasons import evidence_of
 from antispam.web.roles import acted
 
@@ -98,11 +98,7 @@ def _is_number(text: str) -> bool:
 def _entries(console: Console, account: Account, asked: Asked) -> list[Entry]:
     """One page, with one entry more where there are more. Raises Forbidden, BadName and StoreError."""
     wanted = Search(users=mailboxes(account, asked.user), text=asked.text, check=asked.check)
-    if not account.sees_all and not wanted.users:
-        return []
-    last = quarantine.of_number(console.store, asked.after) if asked.after else None
-    if last is not None and not account.sees_all and last.user not in wanted.users:
-        last = None  # another's entry must not even say where it stands
+    last = last_seen(console, wanted.users, asked.after)
     return find(console.store, wanted, PAGE + 1, last, order=asked.order, ascending=asked.ascending)
 
 

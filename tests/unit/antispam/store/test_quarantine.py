@@ -75,6 +75,7 @@ def test_entries_of_several_users_are_found_together(store):
     for ref, user in (("a", "ann"), ("b", "bob"), ("c", "carl")):
         keep(store, ref, user)
     assert refs(find(store, Search(users=("ann", "carl")))) == ["c", "a"]
+    assert refs(find(store, Search(users=()))) == []  # nobody is not everybody
 
 
 @pytest.mark.parametrize(
