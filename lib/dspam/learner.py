@@ -71,7 +71,7 @@ _STRONGEST_FACTS = 8
 # What each opinion is divided by: its spread on mail, which counts for so many lessons beside the measured one. And its say.
 _SCALES = (4.8, 3.2, 7.4, 72.0, 68.0)
 _SCALES_KNOWN_FROM = 50.0
-_SAY = (1.2, 0.7, 0.85, 1.2, 2.1)
+_SAY = (1.5, 0.9, 0.75, 1.05, 1.85)
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
 _OWN_FROM = 40.0
 _CAUTION = 4.0  # so many messages of the rarer kind give half of the say

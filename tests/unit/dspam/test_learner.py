@@ -123,7 +123,7 @@ def test_each_opinion_hears_its_own_kinds_of_features_only() -> None:
 def test_the_margin_bends_each_opinion_and_weighs_them() -> None:
     """The header regression at twice its spread says 2 ** 1.3; with 2 ham, and the logarithm of 501 for 500 spam, it has so
     much of its say."""
-    say = 1.2 * (2 + math.log(501)) / (6 + math.log(501))
+    say = 1.5 * (2 + math.log(501)) / (6 + math.log(501))
     assert learner.margin(Opinions(9.6, 0, 0, 0, 0), Totals(500, 2)) == pytest.approx(2**1.3 * say)
     assert learner.margin(Opinions(-9.6, 0, 0, 0, 0), Totals(500, 2)) == pytest.approx(-(2**1.3) * say)
 
