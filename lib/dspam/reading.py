@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import _charsets
-from _mimetree import Part, TreeLimits, decode_transfer, parameter, parse
+from _mimetree import Field, Part, TreeLimits, decode_transfer, parameter, parse
 from dspam import html
 from dspam.headers import HeaderFacts, content_type, owner, parents
 from dspam.letters import plain, signs, without_invisible
@@ -101,9 +101,12 @@ def _shortened(text: bytes, limit: int) -> bytes:
     return text if text.isascii() else text.decode("utf-8", "ignore").encode()
 
 
-def read(message: bytes) -> Document:
-    """Read a message: headers, an empty line, body; any octets. Time and memory are bounded, nothing is raised."""
-    top = parse(message[:MAX_SOURCE], _LIMITS)
+def read(message: bytes, fields: list[Field] | None = None) -> Document:
+    """Read a message: headers, an empty line, body; any octets. Time and memory are bounded, nothing is raised.
+
+    fields  the header's, where it was taken apart already as the octets would be; `message` is its body then
+    """
+    top = parse(message[:MAX_SOURCE], _LIMITS, fields)
     header = HeaderFacts(top.fields)
     document = Document(header=header.facts[:_MAX_FACTS], author=header.domain)
     if not top.prefix:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Sequence
 
-from _mimetree import Part, decode_transfer
-from antispam.mail.message import Message
+from _mimetree import Field, Part, decode_transfer
+from antispam.mail.message import Header, Message
 from antispam.protocols.attachments import parsing
 from antispam.protocols.attachments.names import of_part
 from antispam.protocols.attachments.rules import Limits
@@ -19,6 +20,9 @@ from dspam.disguise import readings
 from dspam.reading import Document, read
 
 _MEMO = "shown"
+_FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
+_NO_FOLD = re.compile(rb"\n(?![ \t])")
+_PLAIN_BODY = 8 << 20  # octets; of much larger messages the learning filter reads a part, which the header belongs to
 _MAX_TEXT = 60_000  # characters; the reading of `dspam` keeps less
 _MAX_READ_ANEW = 2000  # words that may be disguised
 _MAX_NAMES = 500
@@ -38,7 +42,9 @@ class Shown:
     @functools.cached_property
     def document(self) -> Document:
         """All that the learning filter reads in it, by its header as it came; to be looked at only."""
-        return read(self._message.raw())
+        message = self._message
+        fields = plain_fields(message.headers) if message.body.size < _PLAIN_BODY else None
+        return read(message.raw()) if fields is None else read(message.body.content(), fields)
 
     @functools.cached_property
     def _parts(self) -> list[Part]:
@@ -95,6 +101,21 @@ class Shown:
             if len(found) >= _MAX_FILES:
                 break
         return tuple(found)
+
+
+def plain_fields(headers: Sequence[Header]) -> list[Field] | None:
+    """The fields that would be found in the header as octets (antispam.mail.message.as_octets), without looking for them; None
+    where these might be others, as some names and line ends make it."""
+    found = []
+    for name, value in headers:
+        if b"\n" in value:
+            value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            if _NO_FOLD.search(value):
+                return None
+        if not _FIELD_NAME.fullmatch(name):
+            return None
+        found.append(Field(name, value + b"\r\n", b""))
+    return found
 
 
 def _line(texts: list[bytes]) -> str:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from antispam.mail.message import Body, Header, Message
 from antispam.mail.shown import Shown, shown
+from dspam.reading import read
 from support.checking import message
 
 FILE = b"%PDF-1.7 " + b"x" * 500
@@ -95,3 +97,39 @@ def test_a_large_message_takes_bounded_time(piece):
     made = it.text(), it.unquoted, it.links(), it.attachments(), it.digests()
     assert time.process_time() - before < 5
     assert len(made[1]) < 100_000
+
+
+NAMES = st.sampled_from([b"Subject", b"From", b"Content-Type", b"X y", b"From ", b"X:y", b"--b"]) | st.binary(
+    max_size=4
+)
+VALUES = st.sampled_from(
+    [
+        *(
+            b" a <a@example.org>",
+            b" text/html; charset=utf-8",
+            b" multipart/mixed;\n boundary=b",
+            b" a\n\tb\n",
+            b" a\r\n b",
+        ),
+        *(b" a\nb", b"a\r", b"", b" \n", b"message/rfc822"),
+    ]
+) | st.binary(max_size=6)
+BODIES = st.sampled_from(
+    [b"", b"text\r\n", b"--b\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n--b--\r\n", b"From: b\r\n\r\nx"]
+)
+
+
+@given(st.lists(st.builds(Header, NAMES, VALUES), max_size=4), BODIES | st.binary(max_size=20))
+def test_a_header_that_was_taken_apart_is_read_as_its_octets_are(headers, body):
+    it = Message("r", "", 0.0, Body(1000), headers=headers)
+    it.body.write(body)
+    found, expected = shown(it).document, read(it.raw())
+    for one in (found, expected):
+        one.header_read = None
+    assert found == expected
+
+
+def test_a_usual_header_is_not_taken_apart_twice(monkeypatch):
+    it = Message("r", "", 0.0, Body(1000), headers=[Header(b"Subject", b" a\n b")])
+    monkeypatch.setattr(Message, "raw", lambda self: pytest.fail("asked for all octets"))
+    assert shown(it).document.written == [b"a b"]
