@@ -43,7 +43,13 @@ FIELDS = (
     ),
     *("back", "span", "page", "state", "rows", "name", "token", "mailbox", "order", "action", "days", "before"),
 )
-ALSO_OPEN = {"login", "enter", "kept", "stop_digest"}  # whoever has the link, or wants to log in
+ALSO_OPEN = {
+    "login",
+    "enter",
+    "kept",
+    "stop_digest",
+    "openapi",
+}  # whoever has the link, wants to log in, or writes a program
 
 
 def paths(place: Place, ref: str, query: str = "") -> Iterator[tuple[str, str]]:
