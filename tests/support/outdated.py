@@ -99,6 +99,11 @@ def _vote(number: int) -> dict[str, Any]:
     }
 
 
+def _end(number: int) -> float:
+    """When a row expires."""
+    return 1.0 if number % _EVERY == 0 else NOW + DAY
+
+
 _EXACT: dict[str, Any] = {
     "dspam_training": _training,
     "dspam_page": _page,
@@ -120,6 +125,8 @@ _EXACT: dict[str, Any] = {
     },
     "reputation": lambda number: {"size": 1024, "total": number % 50, "ham": b"\0" * 128, "unsure": b"\0" * 128},
     "reputation_vote": _vote,
-    "fingerprint_report": lambda number: {"message": number, "trusted": False},
+    "fingerprint_report": lambda number: {"message": number, "trusted": False, "expires_at": _end(number)},
+    "fingerprint": lambda number: {"expires_at": _end(number)},
+    "dmarc_result": lambda number: {"day": 1 if number % _EVERY == 0 else int(NOW // DAY)},
     "fingerprint_common": lambda number: {"mark": number},
 }
