@@ -51,6 +51,7 @@ OTHERWISE: tuple[Otherwise, ...] = (
     Otherwise("arc", "mode", "enforce", "off", "Forwarders that the site trusts say what they saw."),
     Otherwise("dnsbl", "mode", "enforce", "off", "Thousands of sites together see a spammer before one does."),
     Otherwise("fingerprints", "mode", "enforce", "off", "One report is enough for the copies that follow."),
+    Otherwise("own_lists", "mode", "enforce", "off", "A user who blocks a sender need not ask an administrator."),
 )
 
 

@@ -9,6 +9,8 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from antispam.checks._shared.own_lists import OwnListSettings
+from antispam.settings import Mode
 from antispam.store import own_lists
 from antispam.store.own_lists import BadName, Full, Kind
 from antispam.web.answers import (
@@ -41,6 +43,7 @@ def _page(request: Request, user: str, *, problem: str = "", name: str = "", sta
         request, "own_lists.html", status=status, user=user, problem=problem, name=name, Kind=Kind,
         entries={kind: [entry for entry in entries if entry.kind is kind] for kind in Kind},
         done=request.query_params.get("done", ""),
+        in_force=console_of(request).settings[OwnListSettings].mode is Mode.ENFORCE,
     )  # fmt: skip
 
 

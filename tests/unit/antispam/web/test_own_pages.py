@@ -213,3 +213,13 @@ def test_the_days_end_after_now(now):
 def test_menus_lead_to_these_pages(place):
     page = place.client("bob").get("/").text
     assert {"/own-lists", "/preferences", "/learning", "/mail"} <= set(re.findall(r'<a href="([^"]+)"', page))
+
+
+def test_lists_that_are_switched_off_are_said_to_be(tmp_path):
+    off = Place(tmp_path, more="[own_lists]\nmode = off\n")
+    assert "nothing follows from them" in off.client("bob").get("/own-lists").text
+    off.store.close()
+
+
+def test_lists_in_force_are_not(place):
+    assert "nothing follows from them" not in place.client("bob").get("/own-lists").text
