@@ -224,7 +224,7 @@ def fused(own: float, own_totals: Totals, lent: float) -> tuple[float, float]:
     not know is left out, for the other knows it."""
     rarer = max(0, min(own_totals.spam, own_totals.ham))
     part = rarer / (rarer + _OWN_FROM)
-    return logistic(part * (_logit_of(own) - _given(own_totals)) + (1 - part**2) * _logit_of(lent)), part
+    return logistic(part * (_logit_of(own) - given(own_totals)) + (1 - part**2) * _logit_of(lent)), part
 
 
 def _logit_of(probability: float) -> float:
@@ -237,10 +237,10 @@ def habit(totals: Totals) -> float:
     while little was taught."""
     spam, ham = max(totals.spam, 0), max(totals.ham, 0)
     ratio = min(max((spam + _FEW) / (ham + _FEW), 1 / _MAX_RATIO), _MAX_RATIO)
-    return _BALANCE * math.log(ratio) * _known(totals) - _given(totals)
+    return _BALANCE * math.log(ratio) * _known(totals) - given(totals)
 
 
-def _given(totals: Totals) -> float:
+def given(totals: Totals) -> float:
     """The logit that messages get while little was taught."""
     rarer = max(0, min(totals.spam, totals.ham))
     return _YOUNG * math.exp2(-rarer / _YOUNG_UNTIL) * _known(totals)

@@ -190,6 +190,8 @@ def explain(report: Report, journey: Journey, console: rich.console.Console) -> 
     for name, reasons in report.features.items():
         for line in _reason_lines(name, reasons):
             say(rich.markup.escape(line))
+    for line in _joined(report):
+        say(rich.markup.escape(line))
     for edit in report.edits:
         say(rich.markup.escape(f"  change: {edit}"))
 
@@ -216,6 +218,21 @@ def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
         f"{reasons.habit:+.2f}, how high honest mail scored lately {reasons.excess:+.2f}:"
         f" {logit:+.2f} is probability {1 / (1 + math.exp(-logit)):.4f}"
     )
+
+
+def _joined(report: Report) -> Iterator[str]:
+    """How the logits of a user's own dictionary and the one that lends to it make the probability."""
+    for one in report.findings.get(OpinionFinding.check, {}).get("opinions", ()):
+        own, lent = report.features.get(one["dictionary"]), report.features.get(one["lent"])
+        if own is None or lent is None:
+            continue
+        part = one["own_part"]
+        parts = part * (own.logit - own.given), (1 - part**2) * lent.logit
+        yield (
+            f"  joined for {for_log(', '.join(one['users']), 300)}: {part:.2f} of the dictionary of "
+            f"{for_log(one['dictionary'])}, without {own.given:.2f} for being young, {parts[0]:+.2f}; {1 - part**2:.2f} of "
+            f"that of {for_log(one['lent'])} {parts[1]:+.2f}: {sum(parts):+.2f} is probability {one['probability']:.4f}"
+        )
 
 
 def _short(finding: Any) -> str:

@@ -40,6 +40,7 @@ class Reasons(NamedTuple):
     others  what all features say that are not named
     habit   what is taken back because one kind was taught more often, and what is added while little was taught
     excess  what is taken back because honest mail that was taught lately scored too high, or given because it scored low
+    given   what habit has of it for a young dictionary, which is left out where another one lends to it
     """
 
     spam: tuple[tuple[str, float], ...]
@@ -47,6 +48,7 @@ class Reasons(NamedTuple):
     others: float
     habit: float
     excess: float = 0.0
+    given: float = 0.0
 
     @property
     def logit(self) -> float:
@@ -170,7 +172,8 @@ class Teacher:
         spam = tuple((in_words(named.get(key, "?")), value) for key, value in reversed(ranked[-count:]) if value > 0)
         shown = sum(value for _, value in (*spam, *ham))
         others = float(said.sum()) - shown
-        return Reasons(spam, ham, others, -learner.habit(totals), -learner.excess(counts, totals))
+        excess = -learner.excess(counts, totals)
+        return Reasons(spam, ham, others, -learner.habit(totals), excess, learner.given(totals))
 
     def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
         known = self._tokens.totals(self._user, deadline)

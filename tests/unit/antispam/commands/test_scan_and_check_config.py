@@ -229,6 +229,18 @@ def test_the_weights_add_up_to_the_probability(shell: Shell) -> None:
     assert f"is probability {opinion['probability']:.4f}" in told
 
 
+def test_a_user_s_own_dictionary_and_the_lending_one_add_up_to_the_probability(shell: Shell) -> None:
+    _teach(shell)
+    shell.configure("[dspam]\ndspam_users = bob\nbob = bob@example.com\n")
+    with contextlib.closing(Store(f"sqlite:///{shell.folder}/state/bms.sqlite")) as store:
+        teach(store, "bob", 20)
+    done = shell.run("scan", shell.write("x.eml", SPAM.format(99).encode()), *AS_PARTNER)
+    (line,) = (line for line in done.output.splitlines() if line.startswith("  joined for bob: 0.33 of the dictionary"))
+    *parts, logit = map(float, re.findall(r"[+-]\d+\.\d\d", line))
+    assert sum(parts) == pytest.approx(logit, abs=0.02)
+    assert float(line.rpartition(" ")[2]) == pytest.approx(1 / (1 + math.exp(-logit)), abs=0.001)
+
+
 def test_a_trial_of_a_message_of_our_outbox_uses_up_no_pass(shell: Shell) -> None:
     """The message itself, on its way through the MTA meanwhile, would be judged as a stranger's."""
     _teach(shell)
