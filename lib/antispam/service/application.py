@@ -231,23 +231,14 @@ class Application:
     ) -> None:
         """record=False leaves no trace: for `scan`. `learned` is a store with dictionaries and preferences, if not the own."""
         counts = counts or Counts(Board().own)
-        program = settings[ProgramSettings]
         self.settings = settings
         self._journey = journey
-        self._program = program
+        self._program = program = settings[ProgramSettings]
         self._pool = concurrent.futures.ThreadPoolExecutor(program.lookups, thread_name_prefix="look-up")
         self.store = Store.from_settings(settings, counts.store_failed)
         self._posted = threading.Event()
-        self.history: HistoryWriter | None = None
-        if record:
-            wanted = settings[StoreSettings]
-            hashed = wanted.history_addresses is HistoryAddresses.HASHED
-            self.history = HistoryWriter(self.store, keep=wanted.history, hide=hashed)
-        subjects = settings[StoreSettings].history_subject
-        self._recorder: Recorder = NullRecorder()
-        if self.history is not None:
-            recorder = StoreRecorder(self.store, self.history, clock, posted=self._posted, subjects=subjects)
-            self._recorder = CountingRecorder(recorder, counts)
+        self.history = self._history() if record else None
+        self._recorder = self._recorder_of(self.history, clock, counts)
         self.dictionaries = Dictionaries(learned or self.store)
         self._access = AccessMap.from_settings(settings[AccessSettings])
         self._services = Services(
@@ -271,6 +262,19 @@ class Application:
             slots=program.lookups,
             watch=counts,
             failed=self._save_failed if record else _forget,
+        )
+
+    def _history(self) -> HistoryWriter:
+        wanted = self.settings[StoreSettings]
+        hashed = wanted.history_addresses is HistoryAddresses.HASHED
+        return HistoryWriter(self.store, keep=wanted.history, hide=hashed)
+
+    def _recorder_of(self, history: HistoryWriter | None, clock: Callable[[], float], counts: Counts) -> Recorder:
+        if history is None:
+            return NullRecorder()
+        subjects = self.settings[StoreSettings].history_subject
+        return CountingRecorder(
+            StoreRecorder(self.store, history, clock, posted=self._posted, subjects=subjects), counts
         )
 
     def asks(self, stage: Stage) -> bool:

@@ -11,9 +11,9 @@ import msgspec
 import sqlalchemy as sa
 
 from antispam.store import login_failures
+from antispam.store.console_schema import web_account, web_link, web_session
 from antispam.store.engine import Store
 from antispam.store.quarantine import BadName, checked_user
-from antispam.store.schema import web_account, web_link, web_session
 
 MAX_NAME = 255
 

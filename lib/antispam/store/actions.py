@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from antispam.store.console_schema import console_action
 from antispam.store.engine import SLICE, Store
-from antispam.store.schema import console_action
 from antispam.text import from_wire
 
 KEPT = 365 * 86400.0  # seconds

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
+from antispam.store.console_schema import digest, used_link
 from antispam.store.engine import SLICE, Store
 from antispam.store.outbox import QueuedMessage, post
 from antispam.store.quarantine import Entry, page
-from antispam.store.schema import digest, quarantine_entry, used_link
+from antispam.store.schema import quarantine_entry
 
 BLOCKED_BY_USER = "own_lists"  # the check that keeps mail of senders whom its recipient has blocked
 _USERS = 200  # of one question

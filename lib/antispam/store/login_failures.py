@@ -6,8 +6,8 @@ import hashlib
 
 import sqlalchemy as sa
 
+from antispam.store.console_schema import web_failure
 from antispam.store.engine import SLICE, Store
-from antispam.store.schema import web_failure
 
 LONGEST_WAIT = 3600.0  # seconds
 _KEEP = 24 * 3600.0  # seconds for which a wrong password counts

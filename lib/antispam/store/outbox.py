@@ -1,8 +1,7 @@
 """The outbox: the filter's own mail, kept until the MTA has accepted it.
 
-A message is claimed before it is sent: one conditional UPDATE moves its next try ahead by a lease, so that only one node has
-it, and it is due again if that node dies. Until then `next_at` is the end of the lease, which identifies the claim.
-"""
+A message is claimed before it is sent: one conditional UPDATE moves its next try ahead by a lease. So only one node has it, and
+it is due again if that node dies. Until then `next_at` is the end of the lease, which identifies the claim."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from antispam.store.schema import outbox, quarantine_entry
 from antispam.text import from_wire
 
 PASS_FIELD = "X-BMS-Pass"
-PASS_ENVID = "bms-"  # what an envelope identifier begins with that is a pass
+PASS_ENVID = "bms-"  # begins an envelope identifier that is a pass
 _MAX_SENDER = 320
 _FORMERLY = {"rest": "copy"}  # kinds as versions up to 0.2 wrote them
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from antispam.store.console_schema import release_request
 from antispam.store.engine import SLICE, Store
-from antispam.store.schema import release_request
 from antispam.text import from_wire
 
 MAX_ANSWER = 500  # characters

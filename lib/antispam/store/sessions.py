@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from antispam.store import login_failures
 from antispam.store.accounts import Account, account_of
+from antispam.store.console_schema import web_account, web_link, web_session
 from antispam.store.engine import SLICE, Store
-from antispam.store.schema import web_account, web_link, web_session
 
 _NOTED = 60.0  # seconds; so seldom a use is written down
 

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from bms import main
 
 from antispam.store import Store, lists
+from antispam.store.console_schema import web_account
 from antispam.store.lists import Kind
-from antispam.store.schema import greylist, stored_message, web_account
+from antispam.store.schema import greylist, stored_message
 from support.stores import make_store
 
 NOW = 1_700_000_000.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from antispam.store import StoreError, digests, outbox
+from antispam.store.console_schema import used_link
 from antispam.store.preferences import of_user
-from antispam.store.schema import used_link
 from antispam.web.console import LINKS_A_MINUTE
 from support.console import NOW, kept
 

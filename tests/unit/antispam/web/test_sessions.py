@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from antispam.store import accounts, login_failures, sessions
 from antispam.store.accounts import Account, BadAccount, Role
-from antispam.store.schema import web_failure
+from antispam.store.console_schema import web_failure
 from support.console import HASHED, NOW, PASSWORD, Place, token
 
 NEW = "a new and long password"
