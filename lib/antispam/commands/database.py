@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from antispam.commands.tables import console_of, table_of
 from antispam.service.application import Program, load_settings, opened_store
+from antispam.store.engine import StoreError
+from antispam.store.move import Counted, MoveError, move
+from antispam.text import for_log
 
 
 def database_command(program: Program) -> click.Command:
@@ -24,4 +31,44 @@ def database_command(program: Program) -> click.Command:
         with opened_store(load_settings(program, config)):
             click.echo("The tables are up to date.")
 
+    @group.command("move")
+    @click.argument("source", metavar="FROM")
+    @click.argument("target", metavar="TO")
+    def move_command(source: str, target: str) -> None:
+        """Copy everything from the database FROM to the empty database TO: SQLite, PostgreSQL or MariaDB, each given as in
+        [store] url. Stop the filter first. If the copy is interrupted, the same command continues it. FROM is not changed;
+        set [store] url to TO afterwards. See docs/databases.md."""
+        try:
+            counted = _moved(source, target)
+        except KeyboardInterrupt:
+            raise click.ClickException("interrupted. Nothing is lost: the same command continues the copy") from None
+        except (MoveError, StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+            raise click.ClickException(for_log(str(error))) from error
+        _print(counted)
+
     return group
+
+
+def _moved(source: str, target: str) -> list[Counted]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+        return move(
+            source,
+            target,
+            lambda table, copied, total: bar.update(task, description=table, completed=copied, total=total),
+        )
+
+
+def _print(counted: list[Counted]) -> None:
+    table = table_of("table", "rows in FROM", "rows in TO")
+    for one in counted:
+        table.add_row(one.table, str(one.source), str(one.target))
+    console_of(100).print(table)
+    differing = [one.table for one in counted if one.source != one.target]
+    if differing:
+        raise click.ClickException(
+            f"the counts differ ({', '.join(differing)}): something wrote to a database meanwhile. Stop the filter, empty TO, "
+            "and give the command again"
+        )
+    click.echo("Every row was copied. Set [store] url to the new database, then start the filter.")

@@ -269,6 +269,11 @@ def url_from(settings: Settings) -> str:
     url = settings[StoreSettings].url
     if not url:
         return sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
+    return with_driver(url)
+
+
+def with_driver(url: str) -> str:
+    """The address of a database with the driver that comes with our extras, where it names none."""
     scheme, colon, rest = url.partition("://")
     return f"{_DRIVERS.get(scheme.lower(), scheme)}{colon}{rest}"
 

@@ -9,10 +9,13 @@ import bms
 import click.testing
 import pytest
 
+from antispam.commands import database
 from antispam.service.plan import PrepareFailed
 from antispam.service.serving import process_plan
 from antispam.store.migrate import migrate
+from antispam.store.move import Counted
 from support.places import REPOSITORY
+from support.stores import make_store
 
 NEWEST = max(path.name[:4] for path in (REPOSITORY / "sql" / "versions").glob("[0-9]*.py"))
 
@@ -66,3 +69,37 @@ def test_the_filter_does_not_start_on_a_database_of_a_newer_version(newer):
     program = bms.main.program()
     with pytest.raises(PrepareFailed, match="newer version"):
         process_plan(program, program.read_settings(newer)).prepare()
+
+
+def _move(source, target):
+    return click.testing.CliRunner().invoke(bms.main, ["db", "move", source, target])
+
+
+def test_a_move_prints_the_counts_and_what_to_do_next(tmp_path):
+    done = _move(make_store(tmp_path / "from.sqlite"), f"sqlite:///{tmp_path}/to.sqlite")
+    assert done.exit_code == 0, done.output
+    assert "greylist" in done.output
+    assert "Set [store] url to the new database" in done.output
+
+
+def test_a_move_whose_counts_differ_fails_and_names_the_tables(monkeypatch):
+    monkeypatch.setattr(database, "move", lambda *args: [Counted("greylist", 2, 1), Counted("rate", 1, 1)])
+    done = _move("sqlite:///from", "sqlite:///to")
+    assert done.exit_code == 1
+    assert "the counts differ (greylist)" in done.output
+
+
+def test_an_interrupted_move_says_how_to_continue(monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(database, "move", interrupt)
+    done = _move("sqlite:///from", "sqlite:///to")
+    assert done.exit_code == 1
+    assert "the same command continues the copy" in done.output
+
+
+def test_a_password_in_an_address_is_not_printed(tmp_path):
+    done = _move(make_store(tmp_path / "from.sqlite"), "postgresql://bms:geheim@127.0.0.1:1/mail")
+    assert done.exit_code == 1
+    assert "geheim" not in done.output

@@ -1,0 +1,254 @@
+"""Moving all that is stored from one database to another, of the same kind or not: SQLite, PostgreSQL, MariaDB.
+
+Rows are copied in the order of their primary key, parents first. How far the copy has come is written in the transaction
+that writes the rows, so a copy that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+
+from antispam.store.engine import Store, demand_driver, with_driver
+from antispam.store.migrate import leave_to_its_owner, migrate, newest
+from antispam.store.packed import PackedJson
+from antispam.store.schema import LongText, metadata
+
+ROWS = 1000  # in one transaction
+LARGE = 50  # rows in one transaction, of tables whose rows may have a megabyte each
+Progress = Callable[[str, int, int], None]
+"""Called after each transaction with the table, its rows that are copied by now, and its rows in all."""
+
+# Only in the target, and only until the move is complete.
+_places = sa.Table(
+    "move_begun",
+    sa.MetaData(),
+    sa.Column("name", sa.String(64), primary_key=True),  # of a table; "" for the source
+    sa.Column("place", sa.Text, nullable=False),  # the last key that was copied, as JSON; for "", which source it is
+    sa.Column("copied", sa.BigInteger, nullable=False),  # rows
+)
+
+
+class MoveError(Exception):
+    """The move cannot begin or cannot be completed; the text says why, and has no password."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The rows of one table in both databases, at the end."""
+
+    table: str
+    source: int
+    target: int
+
+
+def move(source_url: str, target_url: str, progress: Progress = lambda table, copied, total: None) -> list[Counted]:
+    """Copy every table from one database to another that is empty or has what an interrupted move() has copied.
+
+    The target's tables are made or brought up to date. Nobody may write to either database meanwhile. Returns the counts of
+    all tables; where they differ, something was written, and the target still counts as incomplete.
+    Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; the same call then goes on.
+    """
+    source_url, target_url = _address(source_url), _address(target_url)
+    if source_url == target_url:
+        raise MoveError("both addresses name the same database")
+    source, target = _source(source_url), None
+    try:
+        leave_to_its_owner(target_url)
+        target = Store(target_url)
+        _demand_room(target)
+        migrate(target_url)
+        return _copied(source, target, progress)
+    finally:
+        source.close()
+        if target is not None:
+            target.close()
+
+
+def _address(url: str) -> str:
+    """With its driver. Raises MoveError."""
+    try:
+        demand_driver(url := with_driver(url))
+    except ValueError as error:
+        # What could not be parsed is not repeated: it may have a password.
+        raise MoveError(str(error).replace(url, "URL")) from error
+    return url
+
+
+def _source(url: str) -> Store:
+    leave_to_its_owner(url)
+    parsed = sa.engine.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise MoveError(f"there is no database at {parsed.database or 'that address'}")
+    store = Store(url)
+    with store.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != newest():
+        store.close()
+        raise MoveError("the tables of the source are not those of this version: run `bms db upgrade` with it first")
+    return store
+
+
+def _demand_room(target: Store) -> None:
+    """Raises MoveError where the target has rows that no move() has put there."""
+    with target.read() as connection:
+        names = set(sa.inspect(connection).get_table_names())
+        if _places.name in names:
+            return
+        for name in sorted(names - {"alembic_version"}):
+            if connection.execute(sa.select(sa.literal(1)).select_from(sa.table(name)).limit(1)).first() is not None:
+                raise MoveError(f"the target is not empty: its table {name} has rows. Please name an empty database")
+
+
+def _copied(source: Store, target: Store, progress: Progress) -> list[Counted]:
+    places = _begun(source, target)
+    counts = {table.name: _count(source, table) for table in metadata.sorted_tables}
+    for table in metadata.sorted_tables:
+        try:
+            _copy(source, target, table, places, partial(_tell, progress, table.name, counts[table.name]))
+            _count_on(source, target, table)
+        except (sa.exc.IntegrityError, sa.exc.DataError) as error:
+            raise MoveError(f"a row of the table {table.name} is refused: {_first_line(error)}") from error
+    counted = [Counted(table.name, _count(source, table), _count(target, table)) for table in metadata.sorted_tables]
+    if all(one.source == one.target for one in counted):
+        with target.write() as connection:
+            _places.drop(connection)
+    return counted
+
+
+def _tell(progress: Progress, table: str, total: int, copied: int) -> None:
+    progress(table, copied, total)
+
+
+def _begun(source: Store, target: Store) -> dict[str, tuple[str, int]]:
+    """How far each table has been copied, by its name. Raises MoveError where the move began from another database."""
+    mark = hashlib.sha256(source.url.render_as_string(hide_password=True).encode()).hexdigest()
+    with target.write() as connection:
+        _places.create(connection, checkfirst=True)
+    with target.write() as connection:
+        places = {row.name: (row.place, row.copied) for row in connection.execute(sa.select(_places))}
+        if "" not in places:
+            connection.execute(sa.insert(_places).values(name="", place=mark, copied=0))
+        elif places[""][0] != mark:
+            raise MoveError("the target has a part of another database: please empty it, or name that source again")
+    return places
+
+
+def _copy(
+    source: Store,
+    target: Store,
+    table: sa.Table,
+    places: Mapping[str, tuple[str, int]],
+    progress: Callable[[int], None],
+) -> None:
+    raw = _raw(table)
+    keys = [raw.c[column.name] for column in table.primary_key.columns]
+    size = LARGE if any(isinstance(column.type, sa.LargeBinary) for column in table.columns) else ROWS
+    place, copied = places.get(table.name, ("", 0))
+    known = table.name in places
+    last = json.loads(place) if place else None
+    progress(copied)
+    while True:
+        statement = sa.select(raw).order_by(*keys).limit(size)
+        if last is not None:
+            statement = statement.where(_after(keys, last))
+        with source.read() as connection:
+            rows = [dict(row) for row in connection.execute(statement).mappings()]
+        if not rows:
+            return
+        last = [rows[-1][key.name] for key in keys]
+        copied += len(rows)
+        now = {"place": json.dumps(last), "copied": copied}
+        with target.write() as connection:
+            connection.execute(sa.insert(raw), rows)
+            if known:
+                connection.execute(sa.update(_places).where(_places.c.name == table.name).values(**now))
+            else:
+                connection.execute(sa.insert(_places).values(name=table.name, **now))
+        known = True
+        progress(copied)
+
+
+def _raw(table: sa.Table) -> sa.TableClause:
+    """The table with its columns as they are stored: what is packed stays packed, by whatever version."""
+    columns: list[sa.ColumnClause[Any]] = [
+        sa.column(column.name, LongText if isinstance(column.type, PackedJson) else column.type)
+        for column in table.columns
+    ]
+    return sa.table(table.name, *columns)
+
+
+def _after(keys: Sequence[sa.ColumnElement[Any]], last: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Rows behind that key. The first column stands alone as well: MariaDB finds no index in a comparison of rows."""
+    key, value = keys[0], last[0]
+    behind: sa.ColumnElement[bool] = key > value
+    if len(keys) == 1:
+        return behind
+    return sa.and_(key >= value, sa.or_(behind, _after(keys[1:], last[1:])))
+
+
+def _count(store: Store, table: sa.Table) -> int:
+    with store.read() as connection:
+        return int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
+
+
+def _count_on(source: Store, target: Store, table: sa.Table) -> None:
+    """Let the target number its next row as the source would: numbers of rows that have gone are in mail that is out in
+    the world, and in the memory of whoever reads the log of trainings."""
+    column = table.autoincrement_column
+    if column is None:
+        return
+    with source.read() as connection:
+        last = max(_last_number(connection, table, column), connection.scalar(sa.select(sa.func.max(column))) or 0)
+    if last < 1:
+        return
+    with target.write() as connection:
+        _set_last_number(connection, table, column, last)
+
+
+def _last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any]) -> int:
+    """The last number that the database gave to a row of this table; 0 where it does not know."""
+    match connection.dialect.name:
+        case "postgresql":
+            sequence = connection.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name)))
+            given = connection.exec_driver_sql(f"SELECT last_value FROM {sequence} WHERE is_called").scalar()
+        case "sqlite":
+            if not table.dialect_options["sqlite"]["autoincrement"]:
+                return 0
+            given = connection.scalar(
+                sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table.name}
+            )
+        case _:
+            statement = (
+                "SELECT auto_increment - 1 FROM information_schema.tables"
+                " WHERE table_schema = DATABASE() AND table_name = :name"
+            )
+            given = connection.scalar(sa.text(statement), {"name": table.name})
+    return int(given or 0)
+
+
+def _set_last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any], last: int) -> None:
+    match connection.dialect.name:
+        case "postgresql":
+            sequence = sa.func.pg_get_serial_sequence(table.name, column.name)
+            connection.execute(sa.select(sa.func.setval(sequence, last)))
+        case "sqlite":
+            if not table.dialect_options["sqlite"]["autoincrement"]:
+                return
+            connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": table.name})
+            statement = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)")
+            connection.execute(statement, {"name": table.name, "last": last})
+        case _:
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} AUTO_INCREMENT = {last + 1}")
+
+
+def _first_line(error: sa.exc.DBAPIError) -> str:
+    return str(error.orig).splitlines()[0][:200]
