@@ -229,7 +229,7 @@ def test_html_of_mail_can_do_nothing(place):
 def test_every_answer_forbids_what_is_not_needed(place, path):
     headers = place.client().get(path).headers
     assert headers["content-security-policy"].startswith("default-src 'none'")
-    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
 
 
 @pytest.mark.parametrize("ref", ["../../etc/passwd", "%2e%2e", "a" * 500, "a%00b", "%27%20OR%201=1"])
