@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gettext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from antispam.learning.login_settings import LoginSettings, login_name
 from antispam.store.sessions import How
-from antispam.text import local_time
 from antispam.web.console import Console, Session
+from antispam.web.languages import languages, number_in, preferred, texts, time_in
 from antispam.web.proxies import named_by
 
 COOKIE = "bms-session"
+LANGUAGE_COOKIE = "bms-language"
 MAX_CHOSEN = 200  # rows of one form
 _FOLDER = Path(__file__).parent
 
@@ -33,14 +33,9 @@ class Forbidden(Exception):
 
 
 def language_of(request: Request) -> str:
-    """The language of the answer."""
-    return "en"
-
-
-@functools.cache
-def texts(language: str) -> gettext.NullTranslations:
-    """The catalogue of a language; English texts are the messages themselves."""
-    return gettext.translation("console", _FOLDER / "locale", [language], fallback=True)
+    """The language of the answer: the one that was chosen, else the one that the browser wants most."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    return chosen if chosen in languages() else preferred(request.headers.get("accept-language", ""))
 
 
 def marked(text: str) -> str:
@@ -56,7 +51,8 @@ def _templates(language: str) -> jinja2.Environment:
     )  # fmt: skip
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_translations(texts(language), newstyle=True)  # type: ignore[attr-defined]
-    made.filters["time"] = local_time
+    made.filters["time"] = functools.partial(time_in, language)
+    made.filters["number"] = functools.partial(number_in, language)
     return made
 
 
@@ -67,7 +63,9 @@ def shown(request: Request, template: str, *, status: int = 200, **values: Any) 
         "url": lambda name, **parts: str(request.app.url_path_for(name, **parts)),
         "session": session,
         "here": request.url.path,
+        "stay": request.url.path if status == 200 else "/",  # what is not there, and what is not theirs, look the same
         "language": language,
+        "languages": languages(),
     }
     page = _templates(language).get_template(template).render(common | values)
     return HTMLResponse(page.encode("utf-8", "replace"), status)  # a page with a lone surrogate is better than none
