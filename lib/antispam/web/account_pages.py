@@ -21,9 +21,9 @@ from antispam.web.answers import (
     marked,
     shown,
     text_of,
-    texts,
 )
 from antispam.web.console import Refused, Session
+from antispam.web.languages import texts
 from antispam.web.login_pages import refusal, with_session
 
 

@@ -18,10 +18,17 @@ from antispam.store import StoreError, digests, quarantine, requests
 from antispam.store.preferences import Preference, Scope, put
 from antispam.store.quarantine import BadName, Entry, NoEntry, State, checked_user, of_ref
 from antispam.text import for_log
-from antispam.web.answers import console_of, language_of, marked, problem, shown, texts
+from antispam.web.answers import (
+    console_of,
+    language_of,
+    marked,
+    problem,
+    shown,
+)
 from antispam.web.console import Console
 from antispam.web.delivering import ask, may_deliver
 from antispam.web.delivering import deliver as deliver_entry
+from antispam.web.languages import texts
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,14 @@ from starlette.responses import Response
 from antispam.store import own_history
 from antispam.store.history_search import Became
 from antispam.web import plots
-from antispam.web.answers import console_of, language_of, logged_in, marked, shown, texts
+from antispam.web.answers import (
+    console_of,
+    language_of,
+    logged_in,
+    marked,
+    shown,
+)
+from antispam.web.languages import texts
 from antispam.web.mail_pages import mailbox_of
 from antispam.web.plots import Look, Plot, Series
 

@@ -23,9 +23,9 @@ from antispam.web.answers import (
     problem,
     shown,
     text_of,
-    texts,
 )
 from antispam.web.console import Refused
+from antispam.web.languages import texts
 from antispam.web.limiter import PERIOD
 from antispam.web.proxies import client_of
 from antispam.web.site_logins import Unavailable

@@ -29,9 +29,9 @@ from antispam.web.answers import (
     marked,
     shown,
     text_of,
-    texts,
 )
 from antispam.web.console import Console
+from antispam.web.languages import texts
 from antispam.web.own_mail import own_part
 from antispam.web.reasons import evidence_of
 

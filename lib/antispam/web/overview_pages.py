@@ -16,8 +16,14 @@ from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import outbox, quarantine, requests
 from antispam.store.hours import Hour, Wrong, judged
 from antispam.store.reports import Day, Disposition
-from antispam.web.answers import console_of, language_of, marked, shown, texts
+from antispam.web.answers import (
+    console_of,
+    language_of,
+    marked,
+    shown,
+)
 from antispam.web.console import Console
+from antispam.web.languages import texts
 from antispam.web.overview_plots import Bucket, Gettext, plots_of, shares
 from antispam.web.roles import helpdesk
 from dspam.store import said_since

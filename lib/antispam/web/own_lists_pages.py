@@ -23,9 +23,9 @@ from antispam.web.answers import (
     marked,
     shown,
     text_of,
-    texts,
 )
 from antispam.web.console import Console
+from antispam.web.languages import texts
 from antispam.web.mail_pages import mailbox_of
 
 _WRONG = marked("Give an address such as bob@example.com, or a domain such as example.com.")

@@ -22,8 +22,18 @@ from antispam.learning.settings import DspamSettings
 from antispam.settings.values import show
 from antispam.store import preferences
 from antispam.store.preferences import Preference, Scope
-from antispam.web.answers import Forbidden, console_of, form_of, language_of, logged_in, marked, shown, text_of, texts
+from antispam.web.answers import (
+    Forbidden,
+    console_of,
+    form_of,
+    language_of,
+    logged_in,
+    marked,
+    shown,
+    text_of,
+)
 from antispam.web.console import Console
+from antispam.web.languages import texts
 from antispam.web.mail_pages import mailbox_of
 
 

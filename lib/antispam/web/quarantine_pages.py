@@ -31,11 +31,11 @@ from antispam.web.answers import (
     marked,
     shown,
     text_of,
-    texts,
 )
 from antispam.web.console import Console
 from antispam.web.delivering import may_deliver
 from antispam.web.entries import ACTIONS, chosen, entry_of, last_seen, mailboxes
+from antispam.web.languages import texts
 from antispam.web.reasons import evidence_of
 from antispam.web.roles import acted
 

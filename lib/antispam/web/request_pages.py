@@ -13,9 +13,19 @@ from antispam.mail.kept_because import why
 from antispam.store import StoreError, requests
 from antispam.store.quarantine import BadName, Entry, NoEntry, of_ref
 from antispam.store.requests import Request
-from antispam.web.answers import Forbidden, console_of, form_of, language_of, logged_in, marked, shown, text_of, texts
+from antispam.web.answers import (
+    Forbidden,
+    console_of,
+    form_of,
+    language_of,
+    logged_in,
+    marked,
+    shown,
+    text_of,
+)
 from antispam.web.console import Console, Session
 from antispam.web.delivering import deliver
+from antispam.web.languages import texts
 from antispam.web.roles import acted, back_to
 
 _MOST = 100  # requests of a page
