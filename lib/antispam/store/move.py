@@ -78,8 +78,11 @@ def _address(url: str) -> str:
     try:
         demand_driver(url := with_driver(url))
     except ValueError as error:
-        # What could not be parsed is not repeated: it may have a password.
-        raise MoveError(str(error).replace(url, "URL")) from error
+        if isinstance(error.__cause__, ImportError):
+            raise MoveError(str(error)) from error
+        # What could not be parsed is not repeated, not even in part: a password with an @ ends up anywhere.
+        known = "sqlite:////FOLDER/FILE, postgresql://USER@HOST/NAME or mariadb://USER@HOST/NAME"
+        raise MoveError(f"an address can't be read; expected {known}, with %40 for an @ in a password") from None
     return url
 
 

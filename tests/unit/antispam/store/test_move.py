@@ -181,9 +181,13 @@ def test_a_database_is_not_moved_onto_itself(source):
         move(source, source)
 
 
-def test_an_address_that_is_none_is_not_repeated_with_its_password(source):
-    with pytest.raises(MoveError) as raised:
-        move(source, "postgresql//bms:geheim@db")
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql//bms:geheim@db", "postgresql://bms:x@db:geheim/mail", "nosql://bms:geheim@db/mail", "bms:geheim@db"],
+)
+def test_an_address_that_is_none_is_not_repeated_with_its_password(url):
+    with pytest.raises(MoveError, match="can't be read") as raised:
+        move(url, url)
     assert "geheim" not in str(raised.value)
 
 
