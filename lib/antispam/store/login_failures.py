@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 
 import sqlalchemy as sa
 
@@ -42,4 +43,6 @@ def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(name.strip().lower().encode("utf-8", "replace")).hexdigest()
+    """Of the form that the site's servers are asked for: else each way to write a name would have tries of its own."""
+    known = unicodedata.normalize("NFKC", name).strip().lower()
+    return hashlib.sha256(known.encode("utf-8", "replace")).hexdigest()

@@ -250,7 +250,7 @@ async def _body(request: Request) -> Any:
             raise Refused(413, "The body is too large.")
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # the last where it is nested deeply
         raise Refused(400, f"The body is no JSON: {error}"[:300]) from None
 
 

@@ -41,6 +41,12 @@ def test_a_link_is_redeemed_once(store: Store) -> None:
     assert sessions.redeem(store, link, NOW, 1000.0) == ""
 
 
+def test_a_name_in_letters_that_only_look_different_has_no_tries_of_its_own(store: Store) -> None:
+    """The site's servers are asked for the NFKC form of a name."""
+    fullwidth = "\N{FULLWIDTH LATIN SMALL LETTER B}ob"
+    assert [login_failures.attempt(store, name, NOW, 2) for name in ("bob", fullwidth, f" {fullwidth} ")] == [0, 0, 1]
+
+
 def test_wrong_passwords_count_until_a_session_begins(store: Store) -> None:
     waits = [login_failures.attempt(store, name, NOW, 2) for name in ("bob", "BOB", "bob")]
     assert waits == [0, 0, 1]

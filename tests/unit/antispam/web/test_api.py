@@ -128,6 +128,8 @@ def test_an_administrator_keeps_the_lists(place):
     [
         (b"{", "application/json", 400),
         (b"\xff", "application/json", 400),
+        (b"[" * 60_000, "application/json", 400),
+        (b'{"do": ' * 9_000, "application/json", 400),
         (b"{}", "text/plain", 415),
         (b"{}", "application/json", 422),
         (b'{"do": "explode"}', "application/json", 422),
