@@ -15,7 +15,7 @@ LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --pytho
 NO_SERVERS = tests/unit tests/journeys -m "not servers"
 
 .DEFAULT_GOAL := help
-.PHONY: soak docs fuzz help messages run test test-quick test-trixie test-deb coverage demo check bench evaluate evaluate-untrained corpus dist deb man lock
+.PHONY: soak docs fuzz help messages screenshots run test test-quick test-trixie test-deb coverage demo check bench evaluate evaluate-untrained corpus dist deb man lock
 .PHONY: release release-check clean
 
 # To compile the modules and tests anew takes ten seconds in each process.
@@ -128,6 +128,11 @@ fuzz: ## feed damaged input to what reads mail, DNS and requests: make fuzz [PAR
 messages: ## find the texts of the console anew, and bring the catalogue of each language up to date
 	@scripts/setup test
 	@$(PYTHON_IN_VENV) -m tests.messages $(ADD)
+
+screenshots: ## take the pictures of the README anew, in Chromium, of a console over believable mail
+	@scripts/setup test
+	@scripts/install-test-servers
+	@cd tests && PYTHONPATH=. ../$(PYTHON_IN_VENV) screenshots.py
 
 clean: ## remove what these commands made in this folder
 	rm -rf $(VENV) .cache var build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
