@@ -133,7 +133,7 @@ def test_a_python_that_was_asked_for_and_will_not_do_is_named(bare: Checkout) ->
 
 
 def test_the_first_run_installs_and_the_second_does_nothing(machine: Checkout) -> None:
-    assert machine.asked() == ["venv", "pip ."]
+    assert machine.asked() == ["venv", "pip .[web]"]
     assert machine.asked() == []
 
 
@@ -152,17 +152,17 @@ def test_a_change_of_what_is_installed_or_compiled_installs_again(machine: Check
     machine.asked()
     path = machine.path / changed
     path.write_text(path.read_text() + "\n")
-    assert machine.asked() == ["pip ."]
+    assert machine.asked() == ["pip .[web]"]
 
 
 def test_a_binding_that_is_gone_is_made_again(machine: Checkout) -> None:
     machine.asked()
     (machine.path / "lib" / "_libmilter" / "binding.so").unlink()
-    assert machine.asked() == ["pip ."]
+    assert machine.asked() == ["pip .[web]"]
 
 
 def test_each_purpose_installs_what_it_needs_and_the_larger_serves_the_smaller(machine: Checkout) -> None:
-    assert machine.asked("run") == ["venv", "pip ."]
+    assert machine.asked("run") == ["venv", "pip .[web]"]
     assert machine.asked("test") == ["pip .[test]"]
     assert machine.asked("run") == []
     assert machine.asked("check") == ["pip .[test,check]"]
@@ -173,7 +173,7 @@ def test_an_environment_whose_python_was_upgraded_is_made_anew(machine: Checkout
     machine.asked()
     (machine.path / "lib" / "_libmilter" / "binding.so").unlink()
     (machine.path / "upgraded").touch()
-    assert machine.asked() == ["venv", "pip ."]
+    assert machine.asked() == ["venv", "pip .[web]"]
 
 
 def test_an_environment_that_came_with_a_copied_checkout_is_made_anew(machine: Checkout) -> None:
@@ -181,7 +181,7 @@ def test_an_environment_that_came_with_a_copied_checkout_is_made_anew(machine: C
     copy = machine.path.with_name("copy")
     shutil.copytree(machine.path, copy)
     machine.path = copy
-    assert machine.asked() == ["venv", "pip ."]
+    assert machine.asked() == ["venv", "pip .[web]"]
 
 
 def test_a_folder_that_is_no_environment_is_left_alone(machine: Checkout) -> None:
@@ -201,7 +201,7 @@ def test_a_failed_installation_shows_the_end_of_the_log_and_is_tried_again(machi
     assert "no such package" in done.stderr
     assert ".venv/install.log" in done.stderr
     (machine.path / "broken").unlink()
-    assert machine.asked() == ["pip ."]
+    assert machine.asked() == ["pip .[web]"]
 
 
 def test_make_alone_tells_what_there_is() -> None:
