@@ -209,3 +209,10 @@ def test_no_account_has_a_mailbox_that_can_be_none(place, mailbox):
     """An empty one would be everybody's."""
     with pytest.raises(BadAccount):
         accounts.add(place.store, Account("dora", Role.USER, HASHED, (mailbox,)), NOW)
+
+
+@pytest.mark.parametrize("field", ["name", "password"])
+def test_a_form_in_a_charset_with_lone_surrogates_is_a_wrong_login(place, field):
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n\\ud800\r\n--x--\r\n' % field.encode()
+    kind = "multipart/form-data; boundary=x; charset=unicode_escape"
+    assert place.client().post("/login", content=part, headers={"Content-Type": kind}).status_code == 403
