@@ -72,6 +72,14 @@ def mailbox_of(account: Account, wanted: str) -> str:
     return wanted or next(iter(account.mailboxes), "")
 
 
+def changed_mailbox(account: Account, wanted: str) -> str:
+    """The mailbox that a form changes something of. Raises Forbidden where the account has none: what all of these shared would
+    be nobody's."""
+    if user := mailbox_of(account, wanted):
+        return user
+    raise Forbidden(marked("Your account has no mailbox."))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
     """Which part of the list is looked at, as the address of the page says it; what can't be is as if it were not there."""
@@ -146,7 +154,7 @@ def message_page(request: Request) -> Response:
 async def act(request: Request) -> Response:
     """Teach the filter what the user says of the chosen messages, or take that back."""
     session, form = await form_of(request)
-    word, user = text_of(form, "do"), mailbox_of(session.account, text_of(form, "user"))
+    word, user = text_of(form, "do"), changed_mailbox(session.account, text_of(form, "user"))
     if word not in ("spam", "ham", "undo"):
         raise Forbidden(marked("There is no such action."))
     refs = dict.fromkeys(ref for ref in form.getlist("ref") if isinstance(ref, str))

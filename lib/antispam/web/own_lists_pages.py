@@ -26,7 +26,7 @@ from antispam.web.answers import (
 )
 from antispam.web.console import Console
 from antispam.web.languages import texts
-from antispam.web.mail_pages import mailbox_of
+from antispam.web.mail_pages import changed_mailbox, mailbox_of
 
 _WRONG = marked("Give an address such as bob@example.com, or a domain such as example.com.")
 _FULL = marked("The list is full. Remove senders whom you no longer need to list.")
@@ -50,7 +50,7 @@ def _page(request: Request, user: str, *, problem: str = "", name: str = "", sta
 async def change_lists(request: Request) -> Response:
     """Put a sender on a list, or take some off."""
     session, form = await form_of(request)
-    user = mailbox_of(session.account, text_of(form, "user"))
+    user = changed_mailbox(session.account, text_of(form, "user"))
     do, console = text_of(form, "do"), console_of(request)
     try:
         if do in set(Kind):

@@ -34,7 +34,7 @@ from antispam.web.answers import (
 )
 from antispam.web.console import Console
 from antispam.web.languages import texts
-from antispam.web.mail_pages import mailbox_of
+from antispam.web.mail_pages import changed_mailbox, mailbox_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def _page(request: Request, user: str, *, wrong: str = "", problem: str = "", st
 async def change_preferences(request: Request) -> Response:
     """All of the form, or nothing of it."""
     session, form = await form_of(request)
-    user = mailbox_of(session.account, text_of(form, "user"))
+    user = changed_mailbox(session.account, text_of(form, "user"))
     wrong = await run_in_threadpool(_change, console_of(request), user, form)
     if wrong:
         problem = texts(language_of(request)).gettext(

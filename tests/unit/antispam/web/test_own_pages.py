@@ -223,3 +223,19 @@ def test_lists_that_are_switched_off_are_said_to_be(tmp_path):
 
 def test_lists_in_force_are_not(place):
     assert "nothing follows from them" not in place.client("bob").get("/own-lists").text
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/own-lists", {"do": "block", "name": "eve@example.org"}),
+        ("/preferences", {"spamAction": "quarantine"}),
+        ("/mail", {"do": "spam", "ref": "abc"}),
+    ],
+)
+def test_an_account_without_a_mailbox_changes_what_is_nobodys(place, path, form):
+    """All such accounts shared one list."""
+    accounts.add(place.store, Account("frank", Role.HELPDESK, HASHED, ()), NOW)
+    frank = place.client("frank")
+    assert frank.post(path, data={"token": token(frank, "/account"), **form}).status_code == 403
+    assert own_lists.of_user(place.store, "") == []
