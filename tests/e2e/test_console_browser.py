@@ -117,6 +117,7 @@ def test_a_user_needs_no_mouse(browser: Browser, fresh: Showcase) -> None:
         page.keyboard.type(PASSWORD)
         press("Enter")
         expect(page.get_by_role("heading", name="Quarantine")).to_be_visible()
+        page.wait_for_load_state("load")  # before that no script listens to keys
         press("Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         second = page.locator("table.rows tbody tr").nth(1).get_by_role("link").inner_text()
