@@ -36,6 +36,27 @@ _CLIENT = (
 # Programs and modules of an unpacked Dovecot look for one another in /usr: a copy of the file system's view has them there.
 _ENTER = 'mount -t overlay overlay -o "lowerdir=$0/usr:/usr" /usr && exec "$@"'
 
+# What both versions have.
+_MAILBOXES_AND_PORTS = """\
+namespace inbox {{
+  inbox = yes
+  mailbox Unwanted {{
+    auto = create
+  }}
+  mailbox Wanted {{
+    auto = create
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = {tls_port}
+  }}
+}}
+!include {run}/90-bms.conf
+"""
 _CONFIG = """\
 protocols = imap
 listen = 127.0.0.1
@@ -61,24 +82,6 @@ userdb {{
   driver = static
   args = uid={user} gid={user} home={run}/homes/%u
 }}
-namespace inbox {{
-  inbox = yes
-  mailbox Unwanted {{
-    auto = create
-  }}
-  mailbox Wanted {{
-    auto = create
-  }}
-}}
-service imap-login {{
-  inet_listener imap {{
-    port = {port}
-  }}
-  inet_listener imaps {{
-    port = {tls_port}
-  }}
-}}
-!include {run}/90-bms.conf
 """
 
 
@@ -111,24 +114,6 @@ userdb static {{
     home = {run}/homes/%{{user}}
   }}
 }}
-namespace inbox {{
-  inbox = yes
-  mailbox Unwanted {{
-    auto = create
-  }}
-  mailbox Wanted {{
-    auto = create
-  }}
-}}
-service imap-login {{
-  inet_listener imap {{
-    port = {port}
-  }}
-  inet_listener imaps {{
-    port = {tls_port}
-  }}
-}}
-!include {run}/90-bms.conf
 """
 
 # Into another Debian, in which the folder for temporary files is the same.
@@ -159,7 +144,9 @@ class Dovecot(Server):
             self._run.write("users", "".join(f"{user}:{PASSWORD}\n" for user in users))
             shutil.chown(self._run.folder("homes"), MAIL_USER, MAIL_USER)
             make_certificate(self.authority, self._run.path / "key.pem")
-            config = self._template.format(run=self._run.path, port=self.port, tls_port=self.tls_port, user=MAIL_USER)
+            config = (self._template + _MAILBOXES_AND_PORTS).format(
+                run=self._run.path, port=self.port, tls_port=self.tls_port, user=MAIL_USER
+            )
             self._config = self._run.write("dovecot.conf", config)
             self._compile()
             self._serve(self._inside("/usr/sbin/dovecot", "-F", "-c", self._config), self._answers)
