@@ -16,7 +16,7 @@ from antispam.protocols import lesson_wire
 
 CONFIG = "/etc/mail/milter.cfg"
 TIMEOUT = 30.0  # seconds, for each step of the conversation
-_PATIENCE = 0.5  # seconds: while the filter applies a new configuration, its socket is gone for a moment
+_PATIENCE = 2.0  # seconds: while the filter applies a new configuration, its socket is gone for a moment
 _PAUSE = 0.05
 _MOST_CONFIG = 4 << 20  # octets
 
@@ -133,8 +133,17 @@ def read(file: str) -> bytes:
 def ask(place: str, is_spam: bool, user: str, raw: bytes) -> tuple[int, str]:
     """Let the running filter learn; returns status and sentence. Raises CannotTeachError where nobody answers."""
     name = user.encode("utf-8", "surrogateescape")[: lesson_wire.LONGEST_USER + 1]
-    with _Connection(place) as connection:
-        return connection.ask(lesson_wire.request(is_spam, name, len(raw)), raw)
+    head = lesson_wire.request(is_spam, name, len(raw))
+    try:
+        with _Connection(place) as connection:
+            return connection.ask(head, raw)
+    except _NoAnswerError:  # it was closed before it was taken, by a filter that is replaced; a lesson counts once
+        with _Connection(place) as connection:
+            return connection.ask(head, raw)
+
+
+class _NoAnswerError(CannotTeachError):
+    """The other side hung up without a word."""
 
 
 class _Connection:
@@ -183,6 +192,7 @@ class _Connection:
                     break
                 received += more
             return lesson_wire.read_answer(received)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             text = "the filter gave no answer; to teach the same again later does no harm"
-            raise CannotTeachError(os.EX_TEMPFAIL, text) from None
+            kind = CannotTeachError if received or isinstance(error, TimeoutError) else _NoAnswerError
+            raise kind(os.EX_TEMPFAIL, text) from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,23 @@ def test_direct_says_what_is_no_mail(tmp_path):
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n")
     done = _bms("-c", config, "learn", "--spam", "--direct", given=b"no mail")
     assert (done.returncode, b"not a mail message" in done.stderr) == (os.EX_DATAERR, True)
+
+
+def test_a_conversation_that_a_reload_cut_off_is_begun_again(tmp_path):
+    """The predecessor's queue is closed with what nobody took out of it."""
+    place = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(place)
+        listening.listen()
+
+        def serve():
+            listening.accept()[0].close()
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(lesson_wire.answer(0, "learned as spam"))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert learn_client.ask(place, True, "bob", MAIL) == (0, "learned as spam")
+        thread.join()
