@@ -102,6 +102,7 @@ def application(console: Console) -> Starlette:
             404: answers.not_found,
             answers.NotLoggedIn: answers.to_login,
             answers.Forbidden: answers.forbidden,
+            Exception: _failed,
         },
     )
     made.state.console = console
@@ -149,7 +150,7 @@ def _administration() -> list[Route]:
 async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
     """No request that is too large, none that another site sent for its visitor; the same headers on every answer."""
     # A program's request has a token of its own, which no browser adds to what another site sends.
-    if request.method == "POST" and not request.url.path.startswith("/api/") and (problem := _foreign(request)):
+    if request.method == "POST" and not request.scope["path"].startswith("/api/") and (problem := _foreign(request)):
         log.warning("web: %s from %s", problem, for_log(request.client.host if request.client else "", 60))
         answer: Response = Response(problem, 403, media_type="text/plain")
     else:
@@ -170,6 +171,15 @@ def _foreign(request: Request) -> str:
     if origin and origin.partition("://")[2] != request.headers.get("host", ""):
         return "the form was sent by another site"
     return ""
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The answer to a defect, which is outside of all that _guard sees; uvicorn logs the error."""
+    answer = answers.problem(
+        request, 500, answers.marked("Something went wrong"), answers.marked("The log of the filter says what.")
+    )
+    answer.headers.update(_HEADERS)
+    return answer
 
 
 async def _store_failed(request: Request, error: Exception) -> Response:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from starlette.testclient import TestClient
 
 from antispam.store import accounts, lists, outbox
+from antispam.web.console import Console
 from support.console import HASHED, NOW, PASSWORD, Place, kept, press, token
 
 # Logging in
@@ -280,3 +282,15 @@ def test_the_helpdesk_hears_what_would_change_a_decision(place):
 @pytest.mark.parametrize("done", ["-", "x", "release-1", "a-b-c-d", "%25s-%25d-1"])
 def test_a_changed_address_breaks_no_page(place, done):
     assert place.client("bob").get(f"/?done={done}").status_code == 200
+
+
+def test_a_defect_is_answered_with_the_same_headers(place, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Console, "session", broken)
+    client = TestClient(place.app, base_url="http://console.example", raise_server_exceptions=False)
+    answer = client.get("/account")
+    assert answer.status_code == 500
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "defect" not in answer.text
