@@ -118,7 +118,7 @@ def test_honest_mail_makes_its_boilerplate_common_for_all_reports(store):
 
 
 def test_what_several_proved_senders_write_in_delivered_mail_becomes_common(store):
-    footer = words(2, 80)
+    footer = words(2, 40)
     said(store).spam(raw(f"{SPAM} {footer}{LINK}"))
     for number in range(5):
         domain = f"shop{number}.example"
