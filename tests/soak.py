@@ -35,6 +35,7 @@ from support.dns import loopback_nameserver  # noqa: E402
 from support.filter_process import FilterProcess  # noqa: E402
 from support.milter_client import MilterClient, ProtocolError  # noqa: E402
 from support.network import Network  # noqa: E402
+from support.processes import children_of, family  # noqa: E402
 from support.zone_server import ZoneResponder  # noqa: E402
 from support.zones import Zone  # noqa: E402
 
@@ -81,14 +82,12 @@ class Sample:
     threads: int
 
 
-def sample(session: int) -> Sample:
-    """Of the processes of the filter's session."""
+def sample(leader: int) -> Sample:
+    """Of the filter's processes."""
     memory = descriptors = threads = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            after = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(after[3]) != session:
-                continue
+    for pid in family(leader):
+        folder = Path(f"/proc/{pid}")
+        with contextlib.suppress(OSError):
             rollup = (folder / "smaps_rollup").read_text()
             memory += sum(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Private_"))
             descriptors += len(list((folder / "fd").iterdir()))
@@ -144,7 +143,7 @@ def break_things(
         if fault == "reload":
             os.kill(program.pid, signal.SIGHUP)
         elif fault == "kill":
-            workers = _children(program.pid)
+            workers = children_of(program.pid)
             if workers:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(source.choice(workers), signal.SIGKILL)
@@ -158,12 +157,6 @@ def break_things(
             time.sleep(source.uniform(1, 5))
             silence(False)
     return done
-
-
-def _children(pid: int) -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
 
 
 def kept(program: FilterProcess) -> Counter[str]:

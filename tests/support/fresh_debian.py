@@ -21,7 +21,7 @@ from typing import Self
 from support.mta import NameServer
 from support.network import PrivateNetwork
 from support.places import CACHE, REPOSITORY
-from support.processes import RunDirectory, wait_until
+from support.processes import RunDirectory, children_of, wait_until
 from support.zones import Zone, complete
 
 ON_DISK = Path("/var/tmp")  # too large for memory
@@ -182,12 +182,12 @@ class FreshDebian:
     def type(self, block: Block, seconds: float = 300, *, shown: bool = False) -> str:
         """Type the commands; their output, unless that is `shown` as it comes. AssertionError at the first that fails."""
         assert self._holder is not None
-        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children").read_text().split()
+        inside = children_of(self._holder.pid)[0]
         resolver = Path("/etc/resolv.conf").read_text() if block.download else "nameserver 127.0.0.1\n"
         (self.root / "etc" / "resolv.conf").write_text(resolver)
         network = [] if block.download else ["--net"]
         done = subprocess.run(
-            ["nsenter", "--target", children[0], "--mount", "--pid", "--uts", "--ipc", *network, "--",
+            ["nsenter", "--target", str(inside), "--mount", "--pid", "--uts", "--ipc", *network, "--",
              "chroot", self.root, "sh", "-c", 'cd /usr/src/bms && exec bash -euo pipefail -x -c "$1"', "sh", block.commands],
             stdin=subprocess.DEVNULL, stdout=None if shown else subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
             check=False,

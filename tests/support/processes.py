@@ -85,6 +85,13 @@ def family(leader: int) -> set[int]:
     return found
 
 
+def children_of(pid: int) -> list[int]:
+    """The children that its main thread has, the oldest first; none of a process that has ended."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 def living_in(namespace: Path) -> set[int]:
     """The living processes of a network namespace, given as a path to one of its descriptors."""
     wanted = os.stat(namespace).st_ino

@@ -18,17 +18,17 @@ from rich.progress import Progress
 from antispam.commands.durations import parsed_duration
 from antispam.commands.scan import rehearsal
 from antispam.commands.tables import console_of, table_of
+from antispam.journey.account import stopping
 from antispam.journey.replay import Fate, Replay, changed_options, newly_asked
 from antispam.journey.table import Journey
 from antispam.service.application import Program, load_settings, opened_store
-from antispam.settings import Mode, Settings
+from antispam.settings import Settings
 from antispam.store import Store
 from antispam.store.history_search import Became, Cursor, Search, Transaction, page
 from antispam.text import for_log, local_time
 
 _PAGE = 500  # messages
 _SHOWN = 20  # examples, and recipients with the most changes
-_PASSING = ("continue", "accept", "pass")
 _WIDE = 160  # columns where nobody looks at a screen
 
 
@@ -130,9 +130,7 @@ def compare(found: Transaction, old: Replay, new: Replay, outcome: Outcome) -> N
 
 def _fits(found: Transaction, fates: tuple[Fate, ...]) -> bool:
     """Whether the fates are what the filter decided when the message came."""
-    decisions = [*found.decisions, *(one for recipient in found.recipients for one in recipient.decisions)]
-    decisions += [one.refused for one in found.recipients if one.refused is not None]
-    stopped = {one.check for one in decisions if one.action not in _PASSING and one.mode == Mode.ENFORCE}
+    stopped = {one.check for one in stopping(found)}
     decided = {one.decided for one in fates if one.became not in (Became.DELIVERED, Became.MARKED)}
     return bool(stopped) == bool(decided) and decided <= stopped
 

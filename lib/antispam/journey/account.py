@@ -87,7 +87,7 @@ class Account:
 def account(store: Store, journey: Journey, found: Transaction, now: float) -> Account:
     """The account of a message of the history; `now` in seconds since the epoch. Raises StoreError."""
     asks = {row.check.NAME: row.asks for row in journey.rows}
-    stopping = list(_stopping(found))
+    stops = list(stopping(found))
     return Account(
         ref=found.ref,
         facts=tuple(_facts(found)),
@@ -97,7 +97,7 @@ def account(store: Store, journey: Journey, found: Transaction, now: float) -> A
         steps=tuple(_steps(found, asks)),
         scores=tuple(_scores(found)),
         now=tuple(_now(store, found, now)),
-        otherwise=tuple(_otherwise(journey, found, stopping)),
+        otherwise=tuple(_otherwise(journey, found, stops)),
     )
 
 
@@ -124,7 +124,7 @@ def part_of(found: Transaction, mine: Callable[[str], bool]) -> Part:
     spam = (one.findings.get(SpamFinding.check) for one in recipients)
     return Part(
         recipients=tuple(one.address for one in recipients),
-        decided=next(_stopping(narrowed), None),
+        decided=next(stopping(narrowed), None),
         scores=tuple(_scores(narrowed)),
         called_spam=any(isinstance(one, dict) and bool(one.get("is_spam")) for one in spam),
     )
@@ -159,7 +159,7 @@ def _sentence(found: Transaction) -> str:
     return f"{became(found)}{status}" + (f": {found.reason}" if found.reason else "")
 
 
-def _stopping(found: Transaction) -> Iterator[Decision]:
+def stopping(found: Transaction) -> Iterator[Decision]:
     """The decisions that kept it from somebody."""
     decisions = [*found.decisions, *(one for recipient in found.recipients for one in _of(recipient))]
     return (one for one in decisions if one.action not in _PASSES and one.mode == Mode.ENFORCE)
@@ -172,7 +172,7 @@ def _of(recipient: Recipient) -> list[Decision]:
 
 def _reply(found: Transaction) -> tuple[str, ...]:
     """The text of the refusal for all; the reference stood at the end of its last line."""
-    spoken = next((one for one in _stopping(found) if one.text and one.reason == found.reason), None)
+    spoken = next((one for one in stopping(found) if one.text and one.reason == found.reason), None)
     if spoken is None:
         return ()
     first, *rest = spoken.text.splitlines()
@@ -250,15 +250,15 @@ def _now(store: Store, found: Transaction, now: float) -> Iterator[str]:
         yield _STATES[entry.state].format(user=entry.user, ref=found.ref)
     for queued in outbox.of_ref(store, found.ref, now):
         yield _queued(queued)
-    kept = any(one.action == "quarantine" for one in _stopping(found))
+    kept = any(one.action == "quarantine" for one in stopping(found))
     if kept and not entries:
         yield "no longer in the quarantine: it was deleted, or its time was up"
 
 
-def _otherwise(journey: Journey, found: Transaction, stopping: Sequence[Decision]) -> Iterator[tuple[str, str]]:
+def _otherwise(journey: Journey, found: Transaction, stops: Sequence[Decision]) -> Iterator[tuple[str, str]]:
     texts = {row.check.NAME: getattr(row.check, "OTHERWISE", "") for row in journey.rows}
-    for check in dict.fromkeys(one.check for one in stopping):
+    for check in dict.fromkeys(one.check for one in stops):
         if texts.get(check):
             yield check, texts[check]
-    if not stopping and found.action in _PASSES:
+    if not stops and found.action in _PASSES:
         yield "", _TEACH

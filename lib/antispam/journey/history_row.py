@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -81,7 +81,7 @@ def _with_plain(address: Mailbox) -> list[Mailbox]:
     return [address, Mailbox(plain, address.domain)] if plus and plain else [address]
 
 
-_SPOKEN = {
+SPOKEN: Mapping[Action, Became] = {
     Action.REJECT: Became.REFUSED,
     Action.TEMPFAIL: Became.LATER,
     Action.HOLD: Became.HELD,
@@ -95,17 +95,18 @@ def became(subject: Subject, verdict: Verdict) -> Became:
     recipient = subject.recipient
     assert recipient is not None
     if recipient.refused is not None:
-        return _SPOKEN.get(recipient.refused.verdict.action, Became.REFUSED)
-    if verdict.action in _SPOKEN:
-        return _SPOKEN[verdict.action]
+        return SPOKEN.get(recipient.refused.verdict.action, Became.REFUSED)
+    if verdict.action in SPOKEN:
+        return SPOKEN[verdict.action]
     decision = ruling(all_decisions(subject))
     if decision is None:
-        return Became.MARKED if _is_marked(recipient) else Became.DELIVERED
+        return Became.MARKED if is_marked(recipient) else Became.DELIVERED
     # A refusal that others do not share is kept: a bounce would hit the owner of a forged address.
     return Became.DROPPED if decision.verdict.action is Action.DISCARD else Became.KEPT
 
 
-def _is_marked(recipient: Recipient) -> bool:
+def is_marked(recipient: Recipient) -> bool:
+    """Whether the recipient gets the message marked as spam."""
     found = recipient.findings.get(SpamFinding)
     return found is not None and found.is_spam and found.action is not Remedy.DELIVER
 

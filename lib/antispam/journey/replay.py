@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from antispam.journey.contract import Check
+from antispam.journey.history_row import SPOKEN, is_marked
 from antispam.journey.plan import Plan
 from antispam.journey.runner import Runner
 from antispam.journey.services import Services
@@ -22,7 +23,6 @@ from antispam.learning.preferences import PREFERENCES
 from antispam.mail.connection import Connection
 from antispam.mail.decisions import Decision, ruling
 from antispam.mail.findings import Finding, Findings
-from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.subject import Subject, all_decisions
 from antispam.mail.verdicts import Action
@@ -30,13 +30,7 @@ from antispam.settings import Settings
 from antispam.settings.declare import options_of
 from antispam.store.history_search import Became, Transaction
 
-_BECAME = {
-    Action.REJECT: Became.REFUSED,
-    Action.TEMPFAIL: Became.LATER,
-    Action.HOLD: Became.HELD,
-    Action.QUARANTINE: Became.KEPT,
-    Action.DISCARD: Became.DROPPED,
-}
+_BECAME = {**SPOKEN, Action.QUARANTINE: Became.KEPT}
 _OPTIONAL = ("applies", "points", "declares", "READS_HITS")
 
 
@@ -115,8 +109,7 @@ def _end(subject: Subject) -> Fate:
     decision = ruling(all_decisions(subject))
     if decision is not None:
         return _fate(recipient.address, decision, Stage.END)
-    spam = recipient.findings.get(SpamFinding)
-    marked = spam is not None and spam.is_spam
+    marked = is_marked(recipient)
     became = Became.MARKED if marked else Became.DELIVERED
     return Fate(recipient.address, became, "spam_action" if marked else "", "", Stage.END)
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.milter_client import CHUNK, FINAL, STEP_BITS, Address, MilterClient, ProtocolError
+from support.processes import children_of
 
 if TYPE_CHECKING:  # the core is measured where the application's dependencies may be missing
     from support.filter_process import FilterProcess
@@ -135,8 +135,7 @@ _laid_out: dict[tuple[int, int], list[bytes]] = {}  # by steps and the message's
 def served(program: FilterProcess) -> tuple[str, list[int]]:
     """The socket of a program that has let a message through, and the process ids of its workers."""
     send_messages(str(program.socket), 1)  # hence prepared: from now on its children are workers
-    children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text()
-    return str(program.socket), [int(pid) for pid in children.split()]
+    return str(program.socket), children_of(program.pid)
 
 
 def _pieces(steps: int, sample: Sample) -> list[bytes]:
