@@ -24,7 +24,7 @@ lintian --fail-on error,warning --allow-root dist/*.deb
 
 INSTALL = Block(
     """apt-get update -q
-apt-get install -q -y --no-install-recommends /root/bms-antispam.deb sqlite3
+apt-get install -q -y --no-install-recommends /srv/bms-antispam.deb sqlite3
 """,
     download=True,
 )
@@ -74,10 +74,10 @@ runuser -u milter -- /usr/lib/bms/bin/python -I -c "$older"
 known="INSERT INTO greylist VALUES ('t', '192.0.2.1', 'a@example.org', 'b@example.com', 1, 2, NULL, 1)"
 runuser -u milter -- sqlite3 /var/lib/milter/bms.sqlite "$known"
 echo 'workers = 1' >>/etc/mail/milter.cfg
-dpkg-deb -R /root/bms-antispam.deb /root/newer
-sed -i 's/^Version: .*/&+1/' /root/newer/DEBIAN/control
-dpkg-deb -Znone -b /root/newer /root/newer.deb
-dpkg -i /root/newer.deb
+dpkg-deb -R /srv/bms-antispam.deb /srv/newer
+sed -i 's/^Version: .*/&+1/' /srv/newer/DEBIAN/control
+dpkg-deb -Znone -b /srv/newer /srv/newer.deb
+dpkg -i /srv/newer.deb
 test "$(runuser -u milter -- sqlite3 /var/lib/milter/bms.sqlite 'SELECT count(*) FROM greylist')" = 1
 newest=$(ls /usr/lib/bms/lib/python3*/site-packages/antispam/shipped/sql/versions | grep -o '^[0-9]*' | sort | tail -n 1)
 test "$(runuser -u milter -- sqlite3 /var/lib/milter/bms.sqlite 'SELECT version_num FROM alembic_version')" = "$newest"
@@ -100,8 +100,8 @@ grep -q '/var/lib/milter is kept' /tmp/said
 test -e /var/lib/milter/bms.sqlite
 test ! -e /etc/mail/milter.cfg
 test ! -e /var/log/milter
-test -z "$(find / -xdev -name '*bms*' -not -path '/usr/src/*' -not -path '/root/*' -not -path '/var/*' -not -path '/proc/*')"
-dpkg --unpack /root/bms-antispam.deb
+test -z "$(find / -xdev -name '*bms*' -not -path '/usr/src/*' -not -path '/srv/*' -not -path '/var/*' -not -path '/proc/*')"
+dpkg --unpack /srv/bms-antispam.deb
 echo 'bms-antispam bms-antispam/remove-store boolean true' | debconf-set-selections
 dpkg --purge bms-antispam
 test ! -e /var/lib/milter
@@ -126,6 +126,6 @@ def build(archive: Path, folder: Path, *, lint: bool = False) -> Path:
 def live_with(archive: Path, package: Path) -> None:
     """Install it in another fresh Debian, run it, upgrade and purge it. AssertionError at the first command that fails."""
     with FreshDebian(archive) as debian:
-        shutil.copy(package, debian.root / "root" / "bms-antispam.deb")
+        shutil.copy(package, debian.root / "srv" / "bms-antispam.deb")
         for block in LIFE:
             print(debian.type(block, seconds=600))
