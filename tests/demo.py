@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from support.learning import Learned
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
 from support.places import REPOSITORY, missing_servers
+from support.ports import free_port
 from support.processes import NotReadyError, RunDirectory, end_session, wait_until
 from support.signing import SigningKey
 from support.sink import Delivery, Sink
@@ -321,7 +321,7 @@ class Stage:
             with tell("the filter (bms.py)"):
                 files = {"mail.example.com.private": OUR_KEY.private_pem}
                 learned = Learned(taught=(("pat", 120),))
-                config = CONFIG.replace("{clamd}", str(clamd.socket)).replace("{console}", f"127.0.0.1:{_free_port()}")
+                config = CONFIG.replace("{clamd}", str(clamd.socket)).replace("{console}", f"127.0.0.1:{free_port()}")
                 self.program = enter(FilterProcess(network, config, files=files, socket=self._socket, learned=learned))
             self.mtas: list[Mta] = []
             with tell("Postfix"):
@@ -396,11 +396,6 @@ class Stage:
 
     def _kept(self) -> Iterator[Path]:
         return (self.program.directory / "state").rglob("*.eml")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _answers(address: str) -> bool:

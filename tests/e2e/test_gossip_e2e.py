@@ -21,14 +21,10 @@ from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
 from support.network import Network
 from support.places import REPOSITORY
+from support.ports import free_port
 from support.processes import wait_until
 
 NAME = "example.org:SPF"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def remember(database: str, vote: int, number: int, name: str = NAME) -> None:

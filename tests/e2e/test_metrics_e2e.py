@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,14 +16,10 @@ from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
 from support.network import Network
 from support.places import REPOSITORY
+from support.ports import free_port
 from support.processes import wait_until
 
 HEADERS = [(b"From", b" ann@example.org"), (b"Subject", b" Lunch")]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def _figures(port: int) -> dict[tuple[str, ...], float]:
@@ -56,7 +51,7 @@ def _assert_well(program: FilterProcess) -> None:
 
 
 def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
-    port = _free_port()
+    port = free_port()
     config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
     with FilterProcess(Network(), config, workers=2) as program:
         for _ in range(3):
@@ -80,7 +75,7 @@ def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
 
 
 def test_a_reload_goes_on_counting_and_another_server_takes_the_port() -> None:
-    port = _free_port()
+    port = free_port()
     config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
     with FilterProcess(Network(), config) as program:
         _send(program.socket)

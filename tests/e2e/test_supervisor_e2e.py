@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from support.milter_client import MilterClient, ProtocolError, Reply
+from support.ports import free_port
 
 PROGRAM = Path(__file__).with_name("supervised_program.py")
 LIB = Path(__file__).parents[2] / "lib"
@@ -183,11 +184,6 @@ def start(folder: Path) -> Iterator[Any]:
     yield start
     for program in programs:
         program.end()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def test_a_message_is_served_over_a_unix_socket_with_its_mode(start: Any, folder: Path) -> None:

@@ -14,6 +14,7 @@ import dns.message
 from antispam.deadline import Deadline
 from antispam.net.addresses import ascii_domain
 from antispam.net.resolver import Answer, DNSTemporaryError, RdType, Status
+from support.ports import free_port
 
 TIMEOUT = "TIMEOUT"
 """In a zone instead of records: the question is never answered."""
@@ -76,8 +77,8 @@ Responder = Callable[[dns.message.Message, bool], dns.message.Message | bytes | 
 def loopback_nameserver(respond: Responder, tcp: bool = True) -> Iterator[int]:
     """Answers real packets on 127.0.0.1 while the context lasts; gives the port, the same for UDP and TCP."""
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        port = stream.getsockname()[1]
+        port = free_port()
+        stream = stack.enter_context(socket.create_server(("127.0.0.1", port)))
         datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         datagrams.bind(("127.0.0.1", port))
         if not tcp:

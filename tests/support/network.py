@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from support.ports import free_port
 from support.processes import RunDirectory, end_all, living_in
 
 _CLONE_NEWNET = 0x40000000
@@ -152,10 +153,8 @@ class Network:
         return output
 
     def free_port(self, host: str = "127.0.0.1") -> int:
-        """A TCP port that nobody listens on now."""
-        with self.new_socket(host) as sock:
-            sock.bind((host, 0))
-            return int(sock.getsockname()[1])
+        """A port inside the network that nobody has."""
+        return free_port(host, self.new_socket)
 
     def new_socket(self, host: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
         """A new socket of the family of an address, inside the network."""

@@ -16,6 +16,7 @@ from gossip.client import Client, NoAnswer
 from gossip.node import Answer
 from gossip.protocol import Feedback, Query, Reset, write_request
 from gossip.server import Limits, Rates, Server, _group, _plain, listen
+from support.ports import free_port
 from support.processes import wait_until
 
 KEY = "a key that is long enough"
@@ -241,9 +242,7 @@ def test_a_peer_that_answers_nonsense_has_not_answered(answer):
 
 def test_a_peer_that_fails_is_left_alone_for_a_while():
     now = [0.0]
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    client = Client("127.0.0.1", port, clock=lambda: now[0])
+    client = Client("127.0.0.1", free_port(), clock=lambda: now[0])
     for _ in range(3):
         with pytest.raises(NoAnswer, match="refused"):
             client.query("abc", "example.com", "SPF")

@@ -19,6 +19,7 @@ from antispam.net.all_at_once import exchange_all_over_network
 from antispam.net.dns_answers import lookup_all, query
 from antispam.net.resolver import Question, Resolver, Status
 from support.dns import ScriptedResolver, loopback_nameserver
+from support.ports import free_port
 
 Message = dns.message.Message
 MANY: list[Question] = [(f"n{number}.example", "A") for number in range(30)]
@@ -204,7 +205,4 @@ def test_a_truncated_answer_is_asked_for_by_tcp(tcp: bool) -> None:
 
 
 def test_a_server_that_is_not_there_is_no_error() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    assert exchange_all_over_network([query("a.example", "A")], "127.0.0.1", port, 1.0) == [None]
+    assert exchange_all_over_network([query("a.example", "A")], "127.0.0.1", free_port(), 1.0) == [None]

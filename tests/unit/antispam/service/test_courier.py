@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from antispam.store import Store, StoreError, outbox
 from antispam.store.outbox import Kind, QueuedMessage, State
 from antispam.store.schema import outbox as table
 from support.network import Network
+from support.ports import free_port
 from support.scripted_mta import HANG, HANG_UP, ScriptedMta
 from support.sink import Sink
 
@@ -209,8 +209,7 @@ def test_an_mta_that_wants_nobody_s_mail_is_no_fault_of_the_message(store, scrip
 
 
 def test_an_mta_that_is_down_is_not_asked_by_every_message(store):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        host = f"127.0.0.1:{closed.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     first, second = post(store), post(store)
     assert not courier(store, host).round()
     assert "refused" in entry(store, first).last_error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -12,13 +11,8 @@ from bms import main
 from click.testing import CliRunner
 
 from support.places import REPOSITORY
+from support.ports import free_port
 from support.processes import wait_until
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _answers(url):
@@ -35,7 +29,7 @@ def _bms(config, *arguments, **more):
 
 
 def test_it_serves_where_the_configuration_says(tmp_path):
-    port = _free_port()
+    port = free_port()
     config = tmp_path / "milter.cfg"
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n[web]\nlisten = 127.0.0.1:{port}\n")
     serving = subprocess.Popen([sys.executable, REPOSITORY / "bms.py", "-c", config, "web", "serve"])
