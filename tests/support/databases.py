@@ -5,31 +5,53 @@ The tables of the store are made by the real migrations once a server; further d
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
 import pwd
+import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
 
 from antispam.store import migrate
+from support.certificates import make_certificate
 from support.network import Network
+from support.processes import wait_until
 from support.servers import Server
+
+GUARDED, PASSWORD = "guarded", "p@ss:w/ord %41"
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """The address of a database for a user who needs PASSWORD, which is not in it, and TLS."""
+
+    url: sa.URL
+    authority: str
+    """The parameter that names the certificate of whom to trust."""
 
 
 class DatabaseServer(Protocol):
     """A running server that makes databases."""
+
+    authority: Path
+    """The certificate that vouches for the server's."""
 
     def new_database(self) -> str:
         """The SQLAlchemy URL of an empty database that nobody has used yet."""
 
     def new_store(self) -> str:
         """The same with the newest tables, which are empty."""
+
+    def guarded(self, url: str) -> contextlib.AbstractContextManager[Guarded]:
+        """Let somebody into that database who has to show a password, over TLS."""
 
     def close(self) -> None: ...
 
@@ -60,6 +82,17 @@ class _Database(Server):
 
     def _url(self, database: str) -> str:
         raise NotImplementedError
+
+    def _with_certificate(self, folder: Path) -> None:
+        """Put server.crt and server.key there."""
+        self.authority = self._run.path / "authority.pem"
+        key = folder / "server.key"
+        make_certificate(self.authority, key)
+        key.chmod(0o600)
+        shutil.copy(self.authority, folder / "server.crt")
+        account = pwd.getpwnam(self._user)
+        for path in (key, folder / "server.crt"):
+            os.chown(path, account.pw_uid, account.pw_gid)
 
     def _execute(self, statements: Iterable[str], database: str = "") -> None:
         engine = sa.create_engine(self._url(database), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
@@ -117,6 +150,9 @@ class PostgreSQL(_Database):
             "trust",
         ]
         self._command(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+        rules = self._run.path / "data" / "pg_hba.conf"
+        rules.write_text(f"hostssl all {GUARDED} all scram-sha-256\n{rules.read_text()}")
+        self._with_certificate(self._run.path / "data")
 
     def _start(self) -> None:
         settings = {
@@ -161,6 +197,27 @@ class PostgreSQL(_Database):
     def new_store(self) -> str:
         return self.new_database(self._with_tables)
 
+    @contextlib.contextmanager
+    def guarded(self, url: str) -> Iterator[Guarded]:
+        self._switch("ALTER SYSTEM SET ssl = on", "on")
+        try:
+            create = f"CREATE ROLE {GUARDED} SUPERUSER LOGIN PASSWORD '{PASSWORD.replace('%', '%%')}'"
+            self._execute([f"DO $$ BEGIN {create}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"])
+            options = {"sslmode": "verify-full", "sslrootcert": str(self.authority)}
+            yield Guarded(sa.engine.make_url(url).set(username=GUARDED, query=options), "sslrootcert")
+        finally:
+            self._switch("ALTER SYSTEM RESET ssl", "off")
+
+    def _switch(self, statement: str, state: str) -> None:
+        self._execute([statement, "SELECT pg_reload_conf()"])
+
+        def done() -> bool:
+            engine = sa.create_engine(self._url(""), poolclass=sa.pool.NullPool)
+            with engine.connect() as connection:
+                return connection.exec_driver_sql("SHOW ssl").scalar() == state
+
+        wait_until(done, f"ssl is {state}")
+
     def by_socket(self, url: str) -> str:
         """The same database for programs in other networks, by the unix socket."""
         name = url.rpartition("/")[2]
@@ -182,6 +239,7 @@ class MariaDB(_Database):
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         )
+        self._with_certificate(self._run.path)
 
     def _start(self) -> None:
         settings = {
@@ -195,6 +253,8 @@ class MariaDB(_Database):
             "innodb-doublewrite": 0,
             "max-connections": 200,
             "character-set-server": "utf8mb4",
+            "ssl-cert": self._run.path / "server.crt",
+            "ssl-key": self._run.path / "server.key",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         command = ["/usr/sbin/mariadbd", "--no-defaults", "--skip-name-resolve", *options]
@@ -228,3 +288,10 @@ class MariaDB(_Database):
         url = self.new_database()
         self._execute(self._tables, str(sa.engine.make_url(url).database))
         return url
+
+    @contextlib.contextmanager
+    def guarded(self, url: str) -> Iterator[Guarded]:
+        create = f"CREATE OR REPLACE USER {GUARDED} IDENTIFIED BY '{PASSWORD.replace('%', '%%')}' REQUIRE SSL"
+        self._execute([create, f"GRANT ALL ON *.* TO {GUARDED}"])
+        options = {"charset": "utf8mb4", "ssl_ca": str(self.authority), "ssl_check_hostname": "true"}
+        yield Guarded(sa.engine.make_url(url).set(username=GUARDED, query=options), "ssl_ca")

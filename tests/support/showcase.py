@@ -25,7 +25,7 @@ from antispam.service.application import Application, settings_classes
 from antispam.settings import Settings, load_text
 from antispam.store import Store, accounts, lists, own_lists, sessions
 from antispam.store.accounts import Account, Role
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.sessions import How
 from antispam.web.app import application
 from antispam.web.console import Console

@@ -16,7 +16,7 @@ from antispam.mail.verdicts import Verdict
 from antispam.net.resolver import Lookup
 from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from support.lists import without_lists
 from support.stores import make_store
 

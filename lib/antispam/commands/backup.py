@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from antispam.service.application import Program, load_settings
 from antispam.store import backup, migrate
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.migrate import revisions
 
 

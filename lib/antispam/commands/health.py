@@ -27,7 +27,7 @@ from antispam.settings.health import HealthSettings
 from antispam.settings.metrics import MetricsSettings, parse_place
 from antispam.settings.program import ProgramSettings
 from antispam.store import Store, StoreError
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.migrate import leave_to_its_owner, newest
 from antispam.text import for_log
 

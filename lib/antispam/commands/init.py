@@ -23,7 +23,7 @@ from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.service.application import Program, settings_classes
 from antispam.settings import Settings, load_text
 from antispam.settings.values import names
-from antispam.store.engine import demand_driver, url_from
+from antispam.store.connecting import demand_driver, url_from
 from antispam.text import for_log, local_time
 
 T = TypeVar("T")

@@ -31,7 +31,7 @@ from antispam.protocols.mailboxes import MailboxError, Stored, files
 from antispam.service.application import Program, load_settings
 from antispam.settings import Mode, Settings
 from antispam.store import Store, StoreError, migrate
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.text import for_log
 from dspam.learner import SPAM_AT
 

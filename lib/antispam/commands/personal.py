@@ -22,7 +22,7 @@ from antispam.service.application import Program, load_settings, opened_store
 from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import Store
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.personal import TABLES
 from antispam.store.sqlite_file import compact
 from antispam.text import for_log

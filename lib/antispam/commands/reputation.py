@@ -28,7 +28,7 @@ from antispam.service.gossip_server import server
 from antispam.settings import Settings
 from antispam.settings.logs import LogSettings
 from antispam.store import StoreError, migrate
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.text import for_log, local_time
 from gossip import HAM, SPAM, Observations, Records
 from gossip.exchange import BadRecord, from_lines, from_pygossip, is_pygossip, to_line

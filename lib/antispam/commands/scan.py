@@ -35,7 +35,7 @@ from antispam.service.application import Application, Program, load_settings
 from antispam.settings import CheckSettings, Mode, Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import Store, StoreError, migrate, preferences
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.text import for_log
 from dspam.features import facts_of_tests
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
-import stat
 import threading
 from collections.abc import Iterator
 from typing import cast
@@ -20,6 +18,7 @@ from antispam.service.teaching import lessons
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.settings.imap import ImapSettings, Mailbox, Tls
+from antispam.settings.password_file import password_in
 from antispam.store import Store, StoreError
 
 _TIMEOUT = imapclient.SocketTimeout(connect=15, read=60)
@@ -32,17 +31,9 @@ FAILURES: tuple[type[Exception], ...] = (
 )  # ssl's are OSErrors
 
 
-def password_of(mailbox: Mailbox) -> str:
-    """The first line of its file. Raises OSError, also where others can read it."""
-    with mailbox.password_file.open(encoding="utf-8", errors="surrogateescape") as file:
-        if os.fstat(file.fileno()).st_mode & stat.S_IRWXO:
-            raise PermissionError(f"{mailbox.password_file} can be read by others; give it mode 0600 or 0640")
-        return file.readline(4_000).rstrip("\r\n")
-
-
 def connect(mailbox: Mailbox) -> Client:
     """A client that is logged in. Raises FAILURES."""
-    password = password_of(mailbox)
+    password = password_in(mailbox.password_file)
     context = ssl.create_default_context(cafile=mailbox.ca_file)
     implicit = mailbox.tls is Tls.IMPLICIT
     client = imapclient.IMAPClient(

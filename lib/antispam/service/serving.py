@@ -25,7 +25,8 @@ from antispam.settings import Settings
 from antispam.settings.logs import LogSettings
 from antispam.settings.program import ProgramSettings
 from antispam.store import migrate
-from antispam.store.engine import StoreError, url_from
+from antispam.store.connecting import url_from
+from antispam.store.engine import StoreError
 
 
 def board_of(program: Program) -> Board:

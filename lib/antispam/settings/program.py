@@ -110,6 +110,9 @@ class StoreSettings:
     """[store]: the SQL database."""
 
     url: str = option("", "SQLAlchemy URL of the database; empty means an SQLite file in datadir")
+    password_file: Path | None = option(
+        None, "file whose first line is the password of the database; only the filter's user and group may read it"
+    )
     pool: int = option(
         4,
         "how many connections one worker may hold; times the number of workers, this must stay below the server's limit",

@@ -16,17 +16,11 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from antispam.deadline import Deadline
 from antispam.settings import Settings
-from antispam.settings.program import ProgramSettings, StoreSettings
+from antispam.settings.program import StoreSettings
+from antispam.store.connecting import NoPasswordError, engine_of, url_from
 from antispam.store.limits import limited, watch_over
 from antispam.store.sqlite_file import Replaced, WatchedFile, keep_private
 
-# As other programs write them, with the driver that comes with our extras.
-_DRIVERS = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-}
 SLICE = 500  # rows that one transaction deletes at most
 HOLD = (
     0.005  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
@@ -171,7 +165,13 @@ class Store:
         with limited(self._ends(deadline)) as limit:
             try:
                 yield
-            except (sa.exc.DatabaseError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced) as error:
+            except (
+                sa.exc.DatabaseError,
+                sa.exc.InterfaceError,
+                sa.exc.TimeoutError,
+                Replaced,
+                NoPasswordError,
+            ) as error:
                 if not _means_that_the_database_is_ill(error):
                     raise
                 busy = _means_that_somebody_holds_it(error)
@@ -249,7 +249,8 @@ class Store:
 def _means_that_the_database_is_ill(error: Exception) -> bool:
     """Not an error of ours, such as a violated constraint. SQLite says of a damaged file that it is "malformed" or "not a
     database" with the base class itself; PostgreSQL calls it an internal error where a server is read-only (SQLSTATE 25006)."""
-    ill = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced)
+    gone = (sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced, NoPasswordError)
+    ill = (sa.exc.OperationalError, sa.exc.InternalError, *gone)
     return isinstance(error, ill) or type(error) is sa.exc.DatabaseError
 
 
@@ -263,39 +264,9 @@ def _means_that_somebody_holds_it(error: Exception) -> bool:
     return getattr(cause, "sqlstate", "") == "55P03" or (bool(cause.args) and cause.args[0] == 1205)
 
 
-def url_from(settings: Settings) -> str:
-    """The configured database, or the SQLite file in the data folder."""
-    path = settings[ProgramSettings].datadir / "bms.sqlite"
-    url = settings[StoreSettings].url
-    if not url:
-        return sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
-    return with_driver(url)
-
-
-def with_driver(url: str) -> str:
-    """The address of a database with the driver that comes with our extras, where it names none."""
-    scheme, colon, rest = url.partition("://")
-    return f"{_DRIVERS.get(scheme.lower(), scheme)}{colon}{rest}"
-
-
-def demand_driver(url: str) -> None:
-    """Raises ValueError, with what to do, for an address that is none or whose driver is not installed."""
-    try:
-        dialect = sa.engine.make_url(url).get_dialect()
-        dialect.import_dbapi()
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-        known = "sqlite:///FILE, postgresql://USER@HOST/NAME or mariadb://USER@HOST/NAME"
-        raise ValueError(f"expected {known}: {error}".splitlines()[0]) from error
-    except ImportError as error:
-        extra = "postgresql" if url.startswith("postgresql") else "mariadb"
-        raise ValueError(
-            f"the driver is missing; please type: pip install 'bms-antispam[{extra}]' ({error})"
-        ) from error
-
-
 def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        engine = sa.create_engine(
+        engine = engine_of(
             url,
             pool_size=pool,
             max_overflow=0,
@@ -307,7 +278,7 @@ def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
         return engine
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(
+    engine = engine_of(
         url,
         pool_size=pool,
         max_overflow=0,

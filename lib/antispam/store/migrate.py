@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
 from antispam import resources
+from antispam.store.connecting import engine_of
 from antispam.store.engine import StoreError
 from antispam.store.sqlite_file import keep_private
 
@@ -24,27 +25,34 @@ class NewerSchema(StoreError):
     """A newer version of this program has upgraded the tables, which this one would read wrongly."""
 
 
+class HalfMoved(StoreError):
+    """A part of another database was copied here, and the copy was interrupted."""
+
+
 class ForeignFolder(PermissionError):
     """Root is about to leave files where the filter's user could not write them."""
 
 
 _LOCK = 0x626D73  # any number that all nodes agree on
+MOVE_BEGUN = "move_begun"  # the table that says how far a move into this database has come; gone once it is complete
 
 
-def migrate(url: str, revision: str = "head") -> None:
-    """Create or upgrade the tables, up to `revision`. Waits while another process does.
+def migrate(url: str, revision: str = "head", *, moving: bool = False) -> None:
+    """Create or upgrade the tables, up to `revision`. Waits while another process does. `moving` is the move that fills them.
 
-    Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError where the other one never ends, NewerSchema, and ForeignFolder, before
-    anything was written, where root would make files in somebody else's folder."""
+    Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError where the other one never ends, NewerSchema, HalfMoved unless `moving`,
+    NoPasswordError, and ForeignFolder, before anything was written, where root would make files in somebody else's folder."""
     leave_to_its_owner(url)
     parsed = sa.engine.make_url(url)
     if (folder := _folder(parsed)) is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+    engine = engine_of(parsed, poolclass=sa.pool.NullPool)
     if engine.dialect.name == "sqlite":
         keep_private(engine)
     with _alone(engine), engine.begin() as connection:
         _demand_known(connection)
+        if not moving:
+            _demand_whole(connection)
         _let_readers_pass_writers(connection)
         config = _config()
         config.attributes["connection"] = connection
@@ -58,6 +66,14 @@ def _demand_known(connection: sa.Connection) -> None:
         raise NewerSchema(
             f"its tables were upgraded by a newer version of this program (schema {found}), and there is no way back: "
             "install that version again, or move the database away and restore a backup"
+        )
+
+
+def _demand_whole(connection: sa.Connection) -> None:
+    if sa.inspect(connection).has_table(MOVE_BEGUN):
+        raise HalfMoved(
+            "only a part of another database has been moved here: complete the move with the same `bms db move` command, "
+            "or let [store] url name the former database"
         )
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 
-from antispam.store.engine import Store, demand_driver, with_driver
-from antispam.store.migrate import leave_to_its_owner, migrate, newest
+from antispam.store.connecting import demand_driver, with_driver
+from antispam.store.engine import Store
+from antispam.store.migrate import MOVE_BEGUN, leave_to_its_owner, migrate, newest
 from antispam.store.packed import PackedJson
 from antispam.store.schema import LongText, metadata
 
@@ -29,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 # Only in the target, and only until the move is complete.
 _places = sa.Table(
-    "move_begun",
+    MOVE_BEGUN,
     sa.MetaData(),
     sa.Column("name", sa.String(64), primary_key=True),  # of a table; "" for the source
     sa.Column("place", sa.Text, nullable=False),  # the last key that was copied, as JSON; for "", which source it is
@@ -65,7 +66,7 @@ def move(source_url: str, target_url: str, progress: Progress = lambda table, co
         leave_to_its_owner(target_url)
         target = Store(target_url)
         _demand_room(target)
-        migrate(target_url)
+        migrate(target_url, moving=True)
         return _copied(source, target, progress)
     finally:
         source.close()

@@ -24,7 +24,7 @@ from antispam.mail.verdicts import Action
 from antispam.service.application import Application, settings_classes
 from antispam.settings import default_settings, load_text
 from antispam.store import StoreError
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.outbox import Kind, QueuedMessage, pass_digest, post
 from antispam.store.schema import history, outbox
 from support.dns import ScriptedResolver

@@ -6,31 +6,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from antispam.service.imap_server import password_of
-from antispam.settings.imap import Account, ImapSettings
 from support.places import REPOSITORY
-
-
-def mailbox(file):
-    (found,) = ImapSettings(accounts={"ann": Account(password_file=file)}).mailboxes
-    return found
-
-
-def test_the_password_is_the_first_line_of_its_file(tmp_path):
-    file = tmp_path / "ann"
-    file.write_text("se cret \nmore\n")
-    file.chmod(0o640)
-    assert password_of(mailbox(file)) == "se cret "
-
-
-def test_a_file_that_others_can_read_is_refused(tmp_path):
-    file = tmp_path / "ann"
-    file.write_text("secret\n")
-    file.chmod(0o644)
-    with pytest.raises(PermissionError, match="can be read by others"):
-        password_of(mailbox(file))
 
 
 def _bms(config, *words):

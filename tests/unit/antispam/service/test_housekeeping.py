@@ -18,7 +18,7 @@ from antispam.service.housekeeping import Housekeeper
 from antispam.settings import SettingsError, load_text
 from antispam.settings.program import ProgramSettings
 from antispam.store import StoreError, history
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.greylist import Limits, Triplet, attempt, counts
 from antispam.store.outbox import Kind, QueuedMessage, post
 from antispam.store.outbox_upkeep import purge_failed

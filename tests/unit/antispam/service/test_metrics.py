@@ -22,7 +22,7 @@ from antispam.service.families import families
 from antispam.service.metrics import DICTIONARIES, EVERY, Metrics, chores
 from antispam.settings import Mode, SettingsError, load_text
 from antispam.store import Store
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.hours import Hours
 from antispam.store.outbox import Kind, QueuedMessage, post

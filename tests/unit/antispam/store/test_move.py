@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from antispam.store import move as moving
 from antispam.store.engine import Store
-from antispam.store.migrate import migrate
+from antispam.store.migrate import HalfMoved, migrate
 from antispam.store.move import MoveError, move
 from antispam.store.schema import metadata
 from support import outdated
@@ -78,6 +78,19 @@ def test_an_interrupted_move_goes_on_where_it_stopped(source, target, monkeypatc
     move(source, target, lambda *told: seen.append(told))
     assert _rows(target) == _rows(source)
     assert next(told for told in seen if told[0] == "stored_piece") == ("stored_piece", 21, 60)
+
+
+def test_a_half_moved_database_is_not_used(source, target):
+    def interrupt(table, copied, total):
+        if copied:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        move(source, target, interrupt)
+    with pytest.raises(HalfMoved, match="complete the move with the same `bms db move` command"):
+        migrate(target)
+    move(source, target)
+    migrate(target)
 
 
 def test_a_transaction_that_fails_leaves_the_place_behind_the_last_good_one(source, target, monkeypatch):

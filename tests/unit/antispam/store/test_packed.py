@@ -17,7 +17,7 @@ from antispam.mail.message import Auth
 from antispam.service.application import Application, settings_classes
 from antispam.settings import load_text
 from antispam.store import packed
-from antispam.store.engine import url_from
+from antispam.store.connecting import url_from
 from antispam.store.migrate import migrate
 from antispam.store.schema import history
 from support.dns import ScriptedResolver

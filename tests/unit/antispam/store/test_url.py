@@ -8,7 +8,7 @@ import pytest
 
 from antispam.settings import load_text
 from antispam.settings.program import PROGRAM_SETTINGS
-from antispam.store.engine import demand_driver, url_from
+from antispam.store.connecting import demand_driver, url_from
 
 
 @pytest.mark.parametrize(

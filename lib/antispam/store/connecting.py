@@ -1,0 +1,89 @@
+"""How a database is connected to: addresses as people write them, and the password that stands in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from antispam.settings import Settings
+from antispam.settings.password_file import password_in
+from antispam.settings.program import ProgramSettings, StoreSettings
+
+PASSWORD_FILE = "password_file"  # a parameter of an address
+
+# As other programs write them, with the driver that comes with our extras.
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
+
+class NoPasswordError(OSError):
+    """The file with the database's password can't be used. Its text is a sentence for the administrator."""
+
+
+def url_from(settings: Settings) -> str:
+    """The configured database, or the SQLite file in the data folder. Where the password is in a file, the address names that
+    file: an address gets into logs and error messages, the password never does."""
+    path = settings[ProgramSettings].datadir / "bms.sqlite"
+    store = settings[StoreSettings]
+    url = with_driver(store.url) if store.url else sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
+    if store.password_file is None:
+        return url
+    parsed = sa.engine.make_url(url).update_query_dict({PASSWORD_FILE: str(store.password_file)})
+    return parsed.render_as_string(hide_password=False)
+
+
+def with_driver(url: str) -> str:
+    """The address of a database with the driver that comes with our extras, where it names none."""
+    scheme, colon, rest = url.partition("://")
+    return f"{_DRIVERS.get(scheme.lower(), scheme)}{colon}{rest}"
+
+
+def demand_driver(url: str) -> None:
+    """Raises ValueError, with what to do, for an address that is none or whose driver is not installed."""
+    try:
+        dialect = sa.engine.make_url(url).get_dialect()
+        dialect.import_dbapi()
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+        known = "sqlite:///FILE, postgresql://USER@HOST/NAME or mariadb://USER@HOST/NAME"
+        raise ValueError(f"expected {known}: {error}".splitlines()[0]) from error
+    except ImportError as error:
+        extra = "postgresql" if url.startswith("postgresql") else "mariadb"
+        raise ValueError(
+            f"the driver is missing; please type: pip install 'bms-antispam[{extra}]' ({error})"
+        ) from error
+
+
+def demand_one_password(settings: Settings) -> None:
+    """Raises ValueError where [store] password_file does not fit to url, which is an address (demand_driver)."""
+    if settings[StoreSettings].password_file is None:
+        return
+    url = sa.engine.make_url(url_from(settings))
+    if url.get_backend_name() == "sqlite":
+        raise ValueError("SQLite has no password; remove password_file, or set url to a database server")
+    if url.password is not None:
+        raise ValueError("url has a password, too; remove it there")
+
+
+def engine_of(url: sa.URL, **options: Any) -> sa.Engine:
+    """An engine that reads the password anew for each connection, if the address names a file with it: after a change of the
+    password nothing has to be restarted. Connecting raises NoPasswordError where it can't be read."""
+    named = url.query.get(PASSWORD_FILE)
+    engine = sa.create_engine(url.difference_update_query([PASSWORD_FILE]), **options)
+    if named:
+        file = Path(named if isinstance(named, str) else named[-1])
+
+        def fill_in(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+            try:
+                parameters["password"] = password_in(file)
+            except OSError as error:
+                raise NoPasswordError(f"the password of the database: {error}") from error
+
+        event.listen(engine, "do_connect", fill_in)
+    return engine
