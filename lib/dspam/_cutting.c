@@ -4,6 +4,7 @@
  * All input is hostile. Every offset stays below `size` of the buffer that it points into, every array has room for one word
  * an octet, and new words stop at MAX_NEW octets, as the caller says.
  */
+#include "_counting.h"
 #include "_walking.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -540,6 +541,9 @@ static PyObject *prepare(PyObject *module, PyObject *arguments)
 static PyMethodDef functions[] = {
     {"keys", keys, METH_VARARGS, keys_doc},
     {"prepare", prepare, METH_VARARGS, prepare_doc},
+    {"counts", counts, METH_VARARGS, "Look keys up in a table, as dspam.store.table does it."},
+    {"slots", slots, METH_VARARGS, "Find the slots of keys in a table, as dspam.store.table does it."},
+    {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
     {NULL, NULL, 0, NULL},
 };

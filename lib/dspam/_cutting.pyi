@@ -1,7 +1,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import Buffer
+
+Keys = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
 
 def prepare(table: Buffer, base: int, classes: Buffer, fold: Buffer, odd: Buffer) -> None: ...
 def walk(
@@ -29,3 +34,17 @@ def keys(
     readings: Callable[[bytes], tuple[bytes, ...]],
     joined: Callable[[bytes, bytes], tuple[bytes, ...]],
 ) -> bytes: ...
+def counts(keys: Keys, table_keys: Keys, table_counts: Counts, factor: int, shift: int, found: Counts) -> None: ...
+def slots(keys: Keys, table_keys: Keys, factor: int, shift: int, found: Keys) -> None: ...
+def opinions(
+    keys: Keys,
+    counts: Counts,
+    all_spam: float,
+    all_ham: float,
+    unseen: float,
+    shy: float,
+    telling: float,
+    length: float,
+    words: int,
+    facts: int,
+) -> tuple[float, float, float, float, float]: ...

@@ -31,6 +31,11 @@ from dspam.features import HEADER, PAIR, WORD, kinds_of
 from dspam.hashing import Keys
 from dspam.regression import Floats, Regression, logistic
 
+try:
+    from dspam import _cutting
+except ImportError:  # see features
+    _cutting = None  # type: ignore[assignment]
+
 Counts = npt.NDArray[np.int32]
 """Shape (n, 3): spam hits, ham hits, weight in units of 1 / WEIGHT_UNIT."""
 
@@ -120,12 +125,17 @@ class _Reading(NamedTuple):
 def _read(keys: Keys, counts: Counts) -> _Reading:
     if not len(keys) or keys[0] >= 0:
         return _Reading(keys, counts, _SCALES)
-    marks = np.maximum(counts[1 : len(MARKS)].astype(np.int64), 0).tolist()
+    (_, _, high), *marks = counts[: len(MARKS)].tolist()
     spreads = tuple(
-        scale * math.sqrt((_SCALES_KNOWN_FROM + squares / SQUARE_UNIT) / (_SCALES_KNOWN_FROM + spam + ham))
-        for scale, (spam, ham, squares) in zip(_SCALES, marks, strict=True)
+        [
+            scale
+            * math.sqrt(
+                (_SCALES_KNOWN_FROM + max(squares, 0) / SQUARE_UNIT) / (_SCALES_KNOWN_FROM + max(spam, 0) + max(ham, 0))
+            )
+            for scale, (spam, ham, squares) in zip(_SCALES, marks, strict=True)
+        ]
     )
-    return _Reading(keys[len(MARKS) :], counts[len(MARKS) :], spreads, _bounded(int(counts[0, 2]) / EXCESS_UNIT))
+    return _Reading(keys[len(MARKS) :], counts[len(MARKS) :], spreads, _bounded(high / EXCESS_UNIT))
 
 
 def _bounded(excess: float) -> float:
@@ -134,6 +144,21 @@ def _bounded(excess: float) -> float:
 
 def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
     """The five outputs for a message with these keys, which are of features only."""
+    return (compiled_opinions if _cutting else reference_opinions)(keys, counts, totals)
+
+
+def compiled_opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
+    """The same by _counting.c; equal but for the order in which numbers are added up."""
+    all_spam, all_ham = _taught(totals)
+    found = _cutting.opinions(
+        np.ascontiguousarray(keys, dtype=np.int64), np.ascontiguousarray(counts, dtype=np.int32), all_spam, all_ham,
+        _UNSEEN, _SHY, _TELLING, _LENGTH, _STRONGEST_WORDS, _STRONGEST_FACTS,
+    )  # fmt: skip
+    return Opinions._make(found)
+
+
+def reference_opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
+    """The same in Python: what the opinions are is said here."""
     kinds = kinds_of(keys)
     header, text = (kinds == HEADER).nonzero()[0], (kinds != HEADER).nonzero()[0]
     words = ((kinds == WORD) | (kinds == PAIR)).nonzero()[0]
@@ -166,7 +191,7 @@ def _evidence(counts: Counts, totals: Totals) -> tuple[Floats, Floats]:
     # A training whose counts were aged out meanwhile leaves less than nothing when it is taken back.
     spam, ham = np.maximum(counts[:, 0], 0).astype(np.float64), np.maximum(counts[:, 1], 0).astype(np.float64)
     hits = spam + ham
-    all_spam, all_ham = max(totals.spam, 0) + 1.0, max(totals.ham, 0) + 1.0
+    all_spam, all_ham = _taught(totals)
     in_spam, in_ham = spam / all_spam, ham / all_ham
     evidence: Floats = np.log((spam + _UNSEEN) / (ham + _UNSEEN))
     evidence += math.log(all_ham / all_spam)
@@ -175,6 +200,11 @@ def _evidence(counts: Counts, totals: Totals) -> tuple[Floats, Floats]:
     evidence *= uneven
     evidence *= hits / (hits + _SHY)
     return evidence, uneven
+
+
+def _taught(totals: Totals) -> tuple[float, float]:
+    """How many messages of each kind were learned, and one."""
+    return max(totals.spam, 0) + 1.0, max(totals.ham, 0) + 1.0
 
 
 def _strongest(evidence: Floats, number: int) -> float:

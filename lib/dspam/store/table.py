@@ -9,6 +9,11 @@ import numpy.typing as npt
 
 from dspam.store.records import Counts, Keys
 
+try:
+    from dspam import _cutting
+except ImportError:  # see dspam.features
+    _cutting = None  # type: ignore[assignment]
+
 _SLOT = 8 + 3 * 4  # octets
 _BUCKET_BITS = 3
 _BUCKET = 1 << _BUCKET_BITS  # slots: the keys of a bucket fill one line of the processor's cache
@@ -32,6 +37,12 @@ class Table:
 
     def get(self, keys: Keys) -> Counts:
         """The counts of each key, zeros for one that isn't there; shape (n, 3)."""
+        if _cutting:
+            found: Counts = np.empty((len(keys), 3), dtype=np.int32)
+            _cutting.counts(
+                np.ascontiguousarray(keys), self._keys, self._counts, int(self._factor), int(self._shift), found
+            )
+            return found
         slots = self._find(keys)
         counts: Counts = self._counts.take(slots, axis=0, mode="clip")
         counts[slots < 0] = 0
@@ -68,6 +79,10 @@ class Table:
 
     def _find(self, keys: Keys) -> npt.NDArray[np.int64]:
         """The slot of each key, -1 for one that isn't there."""
+        if _cutting:
+            slots = np.empty(len(keys), dtype=np.int64)
+            _cutting.slots(np.ascontiguousarray(keys), self._keys, int(self._factor), int(self._shift), slots)
+            return slots
         buckets = self._preferred(keys)
         result, on = self._find_in(keys, buckets)
         while on.size:  # a few, as long as the table is not too full

@@ -1,4 +1,4 @@
-"""_cutting.c and _walking.c against their reference in Python, octet by octet, on mutated messages.
+"""_cutting.c, _walking.c and _counting.c against their reference in Python, octet by octet, on mutated messages.
 
 `--mutations 100000` for many.
 """
@@ -17,9 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspam import disguise, features, html
+from dspam import disguise, features, html, learner
 from dspam.build import compile_cutting
 from dspam.reading import Document, read
+from dspam.store import table
+from dspam.store.table import Table
 from support.tricks import TRICKS, text
 
 PIECES = [
@@ -37,8 +39,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     flags = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
     module = _loaded(compile_cutting(tmp_path_factory.mktemp("cutting"), flags))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "_cutting", module)
-        patch.setattr(html, "_cutting", module)
+        for user in (features, html, learner, table):
+            patch.setattr(user, "_cutting", module)
         yield
 
 
@@ -225,3 +227,67 @@ def test_the_author_key_is_that_of_the_message() -> None:
     address = "Ann.Example@Example.ORG"
     assert features.author_key(address) in features.extract(b"From: " + address.encode() + b"\n\nhello\n")
     features.author_key("a" * 200_000)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(1, 2**63 - 1),
+        st.one_of(st.integers(-3, 40), st.integers(-(2**31), 2**31 - 1)),
+        st.one_of(st.integers(-3, 40), st.integers(-(2**31), 2**31 - 1)),
+        st.integers(-(2**31), 2**31 - 1),
+    ),
+    max_size=120,
+)
+
+
+@given(ROWS, st.builds(learner.Totals, st.integers(-5, 10**6), st.integers(-5, 10**6)))
+def test_any_counts_give_the_same_opinions(
+    compiled: None, rows: list[tuple[int, int, int, int]], totals: learner.Totals
+) -> None:
+    keys = np.array([row[0] for row in rows], dtype=np.int64)
+    counts = np.array([row[1:] for row in rows], dtype=np.int32).reshape(-1, 3)
+    found = learner.compiled_opinions(keys, counts, totals)
+    assert found == pytest.approx(learner.reference_opinions(keys, counts, totals), rel=1e-9, abs=1e-6)
+
+
+def test_a_table_finds_the_same(compiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = np.random.default_rng(3)
+    keys = np.unique(source.integers(1, 2**63, 5000))
+    filled = Table()
+    filled.add(keys[::2], source.integers(-9, 9, (len(keys[::2]), 3)).astype(np.int32))
+    wanted = source.permutation(keys)
+    found, slots = filled.get(wanted), filled._find(wanted)
+    monkeypatch.setattr(table, "_cutting", None)
+    assert np.array_equal(found, filled.get(wanted))
+    assert np.array_equal(slots, filled._find(wanted))
+    assert (slots >= 0).sum() == len(keys[::2])
+
+
+def test_a_crowded_table_is_walked_through_once(compiled: None) -> None:
+    full = np.arange(1, 1025, dtype=np.int64)
+    found = np.empty(1, dtype=np.int64)
+    module: Any = features._cutting
+    module.slots(np.array([5000], dtype=np.int64), full, 1, 57, found)
+    assert found.tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("slots", (bytes(7), bytes(8192), 1, 57, bytearray(7))),
+        ("slots", (bytes(8), bytes(8192), 1, 57, bytearray(16))),
+        ("slots", (bytes(8), bytes(8192), 1, 56, bytearray(8))),
+        ("slots", (bytes(8), bytes(8192 + 8), 1, 57, bytearray(8))),
+        ("slots", (bytes(8), b"", 1, 64, bytearray(8))),
+        ("slots", (bytes(8), bytes(8192), 1, -1, bytearray(8))),
+        ("counts", (bytes(8), bytes(8192), bytes(12), 1, 57, bytearray(12))),
+        ("counts", (bytes(8), bytes(8192), bytes(12288), 1, 57, bytearray(8))),
+        ("counts", (bytes(8), bytes(8192), bytes(12288), 1, 58, bytearray(12))),
+        ("opinions", (bytes(8), bytes(8), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 15, 8)),
+        ("opinions", (bytes(8), bytes(12), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 0, 8)),
+        ("opinions", (bytes(8), bytes(12), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 15, 65)),
+    ],
+)
+def test_arrays_of_other_sizes_are_refused(compiled: None, name: str, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match=r"table of another size|for each key|no room"):
+        getattr(features._cutting, name)(*arguments)

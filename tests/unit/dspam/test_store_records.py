@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dspam.store import table as table_module
 from dspam.store.records import TOKEN, Deltas, Totals, as_tokens, counts_of, merge, pack_keys, unpack_keys, usable
 from dspam.store.table import Table, table_bytes
 
@@ -95,9 +96,12 @@ def test_a_table_grows_to_a_million_keys_and_forgets_none():
     assert table.nbytes == table_bytes(len(keys)) < 50e6
 
 
-def test_keys_that_prefer_one_bucket_all_find_a_place(monkeypatch):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_keys_that_prefer_one_bucket_all_find_a_place(compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(table_module, "_cutting", None)
     table = Table(2_000)
-    monkeypatch.setattr(table, "_preferred", lambda keys: np.full(len(keys), 511, dtype=np.int64))
+    table._factor = np.uint64(2**64 - 1)  # small keys all prefer the last one
     keys = np.arange(1, 1_001, dtype=np.int64)
     table.add(keys, np.column_stack([keys, keys, keys]).astype(np.int32))
     assert table.get(np.arange(1, 1_101, dtype=np.int64))[:, 0].tolist() == [*range(1, 1_001), *[0] * 100]
