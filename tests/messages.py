@@ -12,7 +12,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
 
 SOURCES = Path(__file__).resolve().parents[1] / "lib" / "antispam"
-LOCALE = SOURCES / "web" / "locale"
+LOCALE = SOURCES / "locale"
 _KEYWORDS = {**DEFAULT_KEYWORDS, "marked": None, "translate": None}
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.learning.fingerprinting import FingerprintSettings
+from antispam.learning.language_settings import LanguageSettings
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries, Teacher
@@ -90,7 +91,9 @@ def services(store: Store | None, settings: DspamSettings | None = None, **chang
     """Services over the store; `changes` replace parts of it."""
     dspam = settings or dspam_settings()
     given: dict[str, Any] = {
-        "settings": default_settings([ProgramSettings, DspamSettings, FingerprintSettings]).replaced(dspam),
+        "settings": default_settings([ProgramSettings, DspamSettings, FingerprintSettings, LanguageSettings]).replaced(
+            dspam
+        ),
         "resolver": ScriptedResolver({}),
         "store": store,
         "access": EMPTY,

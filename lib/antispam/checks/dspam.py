@@ -10,6 +10,7 @@ from antispam.journey.services import Services
 from antispam.learning.asking import Asking
 from antispam.learning.delivered import received
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.language_settings import LanguageSettings
 from antispam.learning.login_settings import LoginSettings
 from antispam.learning.people import address_list, is_listed
 from antispam.learning.settings import DspamSettings, TrainingMode
@@ -38,7 +39,16 @@ NAME = "dspam"
 OTHERWISE = "Train the filter: forward the message to the training address, or use `bms train`."
 Finding = OpinionFinding
 Settings = DspamSettings
-ALSO_READS = (MetricsSettings, WebSettings, LearnSettings, DigestSettings, LoginSettings, HealthSettings, ImapSettings)
+ALSO_READS = (
+    MetricsSettings,
+    WebSettings,
+    LanguageSettings,
+    LearnSettings,
+    DigestSettings,
+    LoginSettings,
+    HealthSettings,
+    ImapSettings,
+)
 READS_HITS = True
 
 MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion

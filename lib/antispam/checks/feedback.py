@@ -13,6 +13,9 @@ from antispam.journey.services import Services
 from antispam.learning import answers, feedback
 from antispam.learning.fingerprinting import FingerprintSettings
 from antispam.learning.forwards import Forwarded, reported
+from antispam.learning.language_settings import LanguageSettings
+from antispam.learning.languages import texts
+from antispam.learning.preferences import language_of
 from antispam.learning.settings import DspamSettings
 from antispam.mail import findings as base
 from antispam.mail.access_map import AccessMap, AccessTable
@@ -29,7 +32,7 @@ from gossip import HAM, SPAM
 NAME = "feedback"
 OTHERWISE = "`[dspam] dspam_users` says whose reports train the filter."
 Settings = DspamSettings
-ALSO_READS = (BanSettings, FingerprintSettings)
+ALSO_READS = (BanSettings, FingerprintSettings, LanguageSettings)
 
 _CONTRADICTION = (
     "You sent this both to the address for spam and to the one for honest mail; please send it to one of them."
@@ -204,10 +207,12 @@ def _answer(facts: answers.Facts, message: Message, recipient: Recipient, servic
     to = _reporter(facts.user, message.mail_from, services)
     if not to or not answers.should_answer(message.mail_from, fields):
         return
+    language = language_of(services.settings[LanguageSettings], services.store, facts.user, services.deadline)
     identifier, references = (_first(message, name) for name in (b"message-id", b"references"))
     try:
         content = answers.compose(
             facts,
+            texts(language),
             training_address=recipient.address,
             reporter=to,
             now=services.clock(),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from antispam.commands.tables import table_of
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.language_settings import LanguageSettings
 from antispam.learning.people import People
 from antispam.learning.preferences import PREFERENCES, read_preference, resolved, spelling
 from antispam.learning.settings import DspamSettings
@@ -107,6 +108,7 @@ def preferences_command(program: Program) -> click.Group:
                 DspamSettings: People(settings[DspamSettings], store).settings_for(name),
                 QuarantineSettings: resolved(settings[QuarantineSettings], found),
                 DigestSettings: resolved(settings[DigestSettings], found),
+                LanguageSettings: resolved(settings[LanguageSettings], found),
             }
         where = {one.name: f"{one.scope} {one.owner}".strip() for one in found}
         table = table_of("preference", "value", "from")

@@ -16,25 +16,33 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from gettext import NullTranslations
 
 from antispam.learning.forwards import resent_block
+from antispam.mail.kept_because import marked
 from antispam.text import from_wire
 from dspam.tags import extract_signature_tags
 
 LOOP_FIELD = "X-Loop"
 MAX_SUBJECT = 80
+ENGLISH = NullTranslations()  # the messages of the catalogue themselves
 MAX_LISTED = 20  # subjects, and recipients of what was released
 _MAX_REFERENCES = 3
 _WIDTH = 76
 
 HOW_TO_FORWARD = (
-    "Please send it again in one of these ways:",
-    '- as an attachment: choose the message, then "Forward as attachment" (Thunderbird: Message, Forward As, Attachment;'
-    " Outlook: More, Forward as Attachment; Gmail: More, Forward as attachment; Apple Mail: Message, Forward as Attachment)."
-    " Several messages can be attached to one mail.",
-    '- redirected: "Redirect", "Resend" or "Bounce", which sends it on as it came.',
-    '- forwarded in the text: leave everything below "Forwarded message" or "From:" as your mail program inserts it.',
+    marked("Please send it again in one of these ways:"),
+    marked(
+        '- as an attachment: choose the message, then "Forward as attachment" (Thunderbird: Message, Forward As, Attachment;'
+        " Outlook: More, Forward as Attachment; Gmail: More, Forward as attachment; Apple Mail: Message, Forward as "
+        "Attachment). Several messages can be attached to one mail."
+    ),
+    marked('- redirected: "Redirect", "Resend" or "Bounce", which sends it on as it came.'),
+    marked(
+        '- forwarded in the text: leave everything below "Forwarded message" or "From:" as your mail program inserts it.'
+    ),
 )
+_SPAM, _HAM = marked("spam"), marked("ham")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +76,28 @@ class Facts:
     more: bool = False
 
 
-def headline(facts: Facts) -> str:
+def headline(facts: Facts, texts: NullTranslations = ENGLISH) -> str:
     """The subject of the answer: "learned as spam; 37 of 200 messages seen"."""
-    verdict = _verdict(facts)
+    said = {"verdict": texts.gettext(_verdict(facts)), "seen": _seen(facts, texts)}
     if facts.learned or facts.corrected:
-        return f"learned as {verdict}; {_seen(facts)}"
+        return texts.gettext("learned as %(verdict)s; %(seen)s") % said
     if facts.known:
-        return f"already learned as {verdict}; {_seen(facts)}"
+        return texts.gettext("already learned as %(verdict)s; %(seen)s") % said
     if facts.released:
-        return f"released; {_seen(facts)}"
-    return "not found: how to forward a message so that we recognise it"
+        return texts.gettext("released; %(seen)s") % said
+    return texts.gettext("not found: how to forward a message so that we recognise it")
 
 
-def text(facts: Facts) -> str:
+def text(facts: Facts, texts: NullTranslations = ENGLISH) -> str:
     """The body of the answer, in lines of at most 76 characters, without what a sender could use to forge one."""
-    lines = [*_results(facts), "", *_reported(facts), f"Dictionary of {shown(facts.user)}: {_seen(facts)}."]
+    whose = texts.gettext("Dictionary of %(user)s: %(seen)s.") % {
+        "user": shown(facts.user),
+        "seen": _seen(facts, texts),
+    }
+    lines = [*_results(facts, texts), "", *_reported(facts, texts), whose]
     if facts.missing:
-        lines += ["", *HOW_TO_FORWARD]
-    lines += ["", f"Reference: {shown(facts.reference)}"]
+        lines += ["", *map(texts.gettext, HOW_TO_FORWARD)]
+    lines += ["", texts.gettext("Reference: %(reference)s") % {"reference": shown(facts.reference)}]
     wrapped = [
         piece
         for line in lines
@@ -94,49 +106,63 @@ def text(facts: Facts) -> str:
     return "\n".join(wrapped) + "\n"
 
 
-def _results(facts: Facts) -> list[str]:
-    verdict, opposite = _verdict(facts), "ham" if facts.is_spam else "spam"
+def _results(facts: Facts, texts: NullTranslations) -> list[str]:
+    translate = texts.gettext
+    verdict, opposite = translate(_verdict(facts)), translate(_HAM if facts.is_spam else _SPAM)
+
+    def counted(said: str, count: int) -> str:
+        return said % {"verdict": verdict, "opposite": opposite, "messages": _messages(count, texts)}
+
     lines = []
     if facts.learned:
-        lines.append(f"Learned as {verdict}: {_messages(facts.learned)}.")
+        lines.append(counted(translate("Learned as %(verdict)s: %(messages)s."), facts.learned))
     if facts.corrected:
-        lines.append(f"Corrected from {opposite} to {verdict}: {_messages(facts.corrected)}.")
+        lines.append(counted(translate("Corrected from %(opposite)s to %(verdict)s: %(messages)s."), facts.corrected))
     if facts.known:
-        lines.append(f"Already learned as {verdict}: {_messages(facts.known)}, not counted again.")
+        lines.append(
+            counted(translate("Already learned as %(verdict)s: %(messages)s, not counted again."), facts.known)
+        )
     if facts.released:
-        left = len(facts.released) - MAX_LISTED
-        names = ", ".join(shown(one) for one in facts.released[:MAX_LISTED])
-        lines.append(f"Released to {names}{f' and {left} more' if left > 0 else ''}.")
+        names = [shown(one) for one in facts.released[:MAX_LISTED]]
+        if (left := len(facts.released) - MAX_LISTED) > 0:
+            said = translate("Released to %(names)s and %(number)d more.")
+            lines.append(said % {"names": ", ".join(names), "number": left})
+        else:
+            lines.append(translate("Released to %(names)s.") % {"names": ", ".join(names)})
     if facts.banned:
-        lines.append(f"Banned from now on: {', '.join(shown(one) for one in facts.banned[:MAX_LISTED])}.")
+        names = [shown(one) for one in facts.banned[:MAX_LISTED]]
+        lines.append(translate("Banned from now on: %(names)s.") % {"names": ", ".join(names)})
     if facts.missing:
-        lines.append(f"Not found: {_messages(facts.missing)}.")
+        lines.append(counted(translate("Not found: %(messages)s."), facts.missing))
     if facts.more:
-        lines.append("Your mail contained more messages than we process at once: please send the rest in another mail.")
-    return lines or ["We could not find a forwarded message in your mail."]
+        said = translate(
+            "Your mail contained more messages than we process at once: please send the rest in another mail."
+        )
+        lines.append(said)
+    return lines or [translate("We could not find a forwarded message in your mail.")]
 
 
-def _reported(facts: Facts) -> list[str]:
+def _reported(facts: Facts, texts: NullTranslations) -> list[str]:
     subjects = [line for one in facts.subjects[:MAX_LISTED] if (line := shown(one))]
     if not subjects:
         return []
     left = len(facts.subjects) - MAX_LISTED
-    more = [f"  and {left} more"] if left > 0 else []
-    return ["Reported:", *(f'  "{line}"' for line in subjects), *more, ""]
+    more = ["  " + texts.gettext("and %(number)d more") % {"number": left}] if left > 0 else []
+    return [texts.gettext("Reported:"), *(f'  "{line}"' for line in subjects), *more, ""]
 
 
 def _verdict(facts: Facts) -> str:
-    return "spam" if facts.is_spam else "ham"
+    return _SPAM if facts.is_spam else _HAM
 
 
-def _seen(facts: Facts) -> str:
+def _seen(facts: Facts, texts: NullTranslations) -> str:
     if facts.seen < facts.needed:
-        return f"{facts.seen} of {facts.needed} messages seen"
-    return f"{_messages(facts.seen)} seen"
+        return texts.gettext("%(seen)d of %(needed)d messages seen") % {"seen": facts.seen, "needed": facts.needed}
+    return texts.gettext("%(messages)s seen") % {"messages": _messages(facts.seen, texts)}
 
 
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"
+def _messages(count: int, texts: NullTranslations) -> str:
+    return texts.ngettext("%(count)d message", "%(count)d messages", count) % {"count": count}
 
 
 def shown(foreign: str, limit: int = MAX_SUBJECT) -> str:
@@ -161,10 +187,18 @@ _NOT_REFERENCE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def compose(
-    facts: Facts, *, training_address: str, reporter: str, now: float, message_id: bytes = b"", references: bytes = b""
+    facts: Facts,
+    texts: NullTranslations = ENGLISH,
+    *,
+    training_address: str,
+    reporter: str,
+    now: float,
+    message_id: bytes = b"",
+    references: bytes = b"",
 ) -> bytes:
     """The answer as octets with CRLF.
 
+    texts             the catalogue of the reporter's language
     training_address  where the report went to, from where the answer comes
     reporter          the recipient, as the envelope or the login names them
     now               seconds since the epoch
@@ -178,7 +212,7 @@ def compose(
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = training_address
     mail["To"] = reporter
-    mail["Subject"] = headline(facts)
+    mail["Subject"] = headline(facts, texts)
     mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     mail["Message-ID"] = f"<answer.{_NOT_REFERENCE.sub('', facts.reference)[:64]}@{domain}>"
     if answered := _identifiers(message_id)[:1]:
@@ -188,7 +222,7 @@ def compose(
     mail["Auto-Submitted"] = "auto-replied"  # RFC 3834 section 5
     mail["X-Auto-Response-Suppress"] = "All"  # Exchange
     mail[LOOP_FIELD] = training_address
-    content = text(facts)
+    content = text(facts, texts)
     mail.set_content(content, cte="7bit" if content.isascii() else "quoted-printable")
     return mail.as_bytes(policy=_LONG_LINES)
 

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.language_settings import LanguageSettings
 from antispam.learning.settings import DspamSettings
 from antispam.settings.declare import Option, options_of
-from antispam.store.preferences import Preference
+from antispam.store import Store
+from antispam.store.preferences import Preference, of_user
 from antispam.store.quarantine_settings import QuarantineSettings
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", DspamSettings, QuarantineSettings, DigestSettings)
+S = TypeVar("S", DspamSettings, QuarantineSettings, DigestSettings, LanguageSettings)
 
 
 class Preferable(NamedTuple):
@@ -46,6 +48,7 @@ PREFERENCES: Mapping[str, Preferable] = {
     "quarantineSize": _option(QuarantineSettings, "user_size"),
     "quarantineMessages": _option(QuarantineSettings, "user_messages"),
     "digest": _option(DigestSettings, "often"),
+    "language": _option(LanguageSettings, "language"),
 }
 """By the names that DSPAM gave them, where it had them."""
 
@@ -85,3 +88,8 @@ def resolved(settings: S, preferences: Iterable[Preference]) -> S:
         if isinstance(settings, preferable.settings):
             changes[preferable.option.field] = value
     return dataclasses.replace(settings, **changes) if changes else settings
+
+
+def language_of(site: LanguageSettings, store: Store, user: str, deadline: Any = None) -> str:
+    """In which language a user gets mail. Raises StoreError."""
+    return resolved(site, of_user(store, user, deadline)).language

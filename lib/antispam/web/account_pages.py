@@ -7,6 +7,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from antispam.learning.languages import texts
 from antispam.store import accounts, login_failures, sessions
 from antispam.store.accounts import Login
 from antispam.store.sessions import How
@@ -23,7 +24,6 @@ from antispam.web.answers import (
     text_of,
 )
 from antispam.web.console import Refused, Session
-from antispam.web.languages import texts
 from antispam.web.login_pages import refusal, with_session
 
 

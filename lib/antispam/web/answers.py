@@ -12,14 +12,17 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from antispam.learning.language_settings import LanguageSettings
+from antispam.learning.languages import languages, number_in, texts, time_in
 from antispam.learning.login_settings import LoginSettings, login_name
 from antispam.store.sessions import How
 from antispam.web.console import Console, Session
-from antispam.web.languages import languages, number_in, preferred, texts, time_in
+from antispam.web.languages import preferred
 from antispam.web.proxies import named_by
 
 COOKIE = "bms-session"
 LANGUAGE_COOKIE = "bms-language"
+_YEAR = 365 * 24 * 3600
 MAX_CHOSEN = 200  # rows of one form
 _FOLDER = Path(__file__).parent
 
@@ -33,9 +36,17 @@ class Forbidden(Exception):
 
 
 def language_of(request: Request) -> str:
-    """The language of the answer: the one that was chosen, else the one that the browser wants most."""
-    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
-    return chosen if chosen in languages() else preferred(request.headers.get("accept-language", ""))
+    """The language of the answer: the one that was chosen, else the one that the browser wants most, else the usual one."""
+    chosen, usual = request.cookies.get(LANGUAGE_COOKIE, ""), console_of(request).settings[LanguageSettings].language
+    return chosen if chosen in languages() else preferred(request.headers.get("accept-language", ""), usual)
+
+
+def remember_language(request: Request, answer: Response, language: str) -> None:
+    """Let the browser keep the choice of a language. It says nothing about anybody."""
+    answer.set_cookie(
+        LANGUAGE_COOKIE, language, max_age=_YEAR, path="/", httponly=True, samesite="lax",
+        secure=console_of(request).options.url.startswith("https:"),
+    )  # fmt: skip
 
 
 def marked(text: str) -> str:

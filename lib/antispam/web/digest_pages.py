@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from antispam.learning.digest_settings import Often
+from antispam.learning.languages import texts
 from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
 from antispam.service.digest.links import Link, Problem
@@ -28,7 +29,6 @@ from antispam.web.answers import (
 from antispam.web.console import Console
 from antispam.web.delivering import ask, may_deliver
 from antispam.web.delivering import deliver as deliver_entry
-from antispam.web.languages import texts
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ import re
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from antispam.web.answers import LANGUAGE_COOKIE, console_of, text_of
-from antispam.web.languages import languages
+from antispam.learning.languages import languages
+from antispam.web.answers import remember_language, text_of
 
-_YEAR = 365 * 24 * 3600
 _HERE = re.compile(r"/(?![/\\])[!-~]{0,2000}")  # an address of ours; `//` and what browsers take for it lead elsewhere
 
 
@@ -21,8 +20,5 @@ async def change_language(request: Request) -> Response:
     chosen, back = text_of(form, "language"), text_of(form, "back")
     answer = RedirectResponse(back if _HERE.fullmatch(back) else "/", 303)
     if chosen in languages():
-        answer.set_cookie(
-            LANGUAGE_COOKIE, chosen, max_age=_YEAR, path="/", httponly=True, samesite="lax",
-            secure=console_of(request).options.url.startswith("https:"),
-        )  # fmt: skip
+        remember_language(request, answer, chosen)
     return answer

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from antispam.learning.languages import texts
 from antispam.store import own_history
 from antispam.store.history_search import Became
 from antispam.web import plots
@@ -18,7 +19,6 @@ from antispam.web.answers import (
     marked,
     shown,
 )
-from antispam.web.languages import texts
 from antispam.web.mail_pages import mailbox_of
 from antispam.web.plots import Look, Plot, Series
 

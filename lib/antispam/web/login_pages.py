@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from antispam.checks._shared.rates import network_of
+from antispam.learning.languages import texts
 from antispam.learning.login_settings import By, LoginSettings
 from antispam.store import sessions
 from antispam.store.accounts import Account
@@ -25,7 +26,6 @@ from antispam.web.answers import (
     text_of,
 )
 from antispam.web.console import Refused
-from antispam.web.languages import texts
 from antispam.web.limiter import PERIOD
 from antispam.web.proxies import client_of
 from antispam.web.site_logins import Unavailable

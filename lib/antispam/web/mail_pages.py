@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from antispam.deadline import Deadline
 from antispam.journey.account import Part
 from antispam.learning.corrections import Corrected
+from antispam.learning.languages import texts
 from antispam.mail.kept_because import why
 from antispam.store import own_history
 from antispam.store.accounts import Account
@@ -31,7 +32,6 @@ from antispam.web.answers import (
     text_of,
 )
 from antispam.web.console import Console
-from antispam.web.languages import texts
 from antispam.web.own_mail import own_part
 from antispam.web.reasons import evidence_of
 

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from antispam.learning.languages import texts
 from antispam.service.effective import warnings_of
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import outbox, quarantine, requests
@@ -23,7 +24,6 @@ from antispam.web.answers import (
     shown,
 )
 from antispam.web.console import Console
-from antispam.web.languages import texts
 from antispam.web.overview_plots import Bucket, Gettext, plots_of, shares
 from antispam.web.roles import helpdesk
 from dspam.store import said_since

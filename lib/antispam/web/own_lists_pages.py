@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from antispam.checks._shared.own_lists import OwnListSettings
+from antispam.learning.languages import texts
 from antispam.settings import Mode
 from antispam.store import own_lists
 from antispam.store.own_lists import BadName, Full, Kind
@@ -25,7 +26,6 @@ from antispam.web.answers import (
     text_of,
 )
 from antispam.web.console import Console
-from antispam.web.languages import texts
 from antispam.web.mail_pages import changed_mailbox, mailbox_of
 
 _WRONG = marked("Give an address such as bob@example.com, or a domain such as example.com.")

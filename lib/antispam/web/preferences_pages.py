@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from antispam.learning.digest_settings import DigestSettings
+from antispam.learning.language_settings import LanguageSettings
+from antispam.learning.languages import languages, texts
 from antispam.learning.preferences import PREFERENCES, read_preference, resolved
 from antispam.learning.settings import DspamSettings
 from antispam.settings.values import show
@@ -29,11 +31,11 @@ from antispam.web.answers import (
     language_of,
     logged_in,
     marked,
+    remember_language,
     shown,
     text_of,
 )
 from antispam.web.console import Console
-from antispam.web.languages import texts
 from antispam.web.mail_pages import changed_mailbox, mailbox_of
 
 
@@ -55,6 +57,10 @@ QUESTIONS = (
     Question(
         "digest", marked("How often should we tell you by mail what is kept?"), marked("Only if there is something new."),
         (("daily", marked("every day")), ("weekly", marked("on Mondays")), ("never", marked("never"))),
+    ),
+    Question(
+        "language", marked("In which language should we write to you?"),
+        marked("It is the language of our mail to you, and of these pages."), tuple(languages().items()),
     ),
     Question(
         "spamAction", marked("What should happen to spam?"), marked("What is refused or kept does not reach your mailbox."),
@@ -104,7 +110,7 @@ QUESTIONS = (
         (("no", marked("yes")), ("yes", marked("no, deliver all mail unfiltered"))),
     ),
 )  # fmt: skip
-_FOR_EVERYBODY = ("digest",)  # the others are of those who have a profile
+_FOR_EVERYBODY = ("digest", "language")  # the others are of those who have a profile
 
 
 def offered(console: Console, user: str) -> tuple[Question, ...]:
@@ -140,6 +146,7 @@ def _shown(console: Console, user: str, translate: Callable[[str], str]) -> list
     usual: dict[type, Any] = {
         DspamSettings: resolved(console.settings[DspamSettings], others),
         DigestSettings: resolved(console.settings[DigestSettings], others),
+        LanguageSettings: resolved(console.settings[LanguageSettings], others),
     }
     made = []
     for question in offered(console, user):
@@ -175,9 +182,12 @@ async def change_preferences(request: Request) -> Response:
             marked("That is too long, or has characters that are not possible.")
         )
         return await run_in_threadpool(_page, request, user, wrong=wrong, problem=problem, status=422)
-    return RedirectResponse(
+    answer = RedirectResponse(
         f"{request.app.url_path_for('preferences')}?{urlencode({'user': user, 'done': 'set'})}", 303
     )
+    if (language := text_of(form, "language")) in languages():
+        remember_language(request, answer, language)
+    return answer
 
 
 def _change(console: Console, user: str, form: FormData) -> str:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from antispam.journey.account import account as account_of
+from antispam.learning.languages import texts
 from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
 from antispam.store import quarantine, requests
@@ -35,7 +36,6 @@ from antispam.web.answers import (
 from antispam.web.console import Console
 from antispam.web.delivering import may_deliver
 from antispam.web.entries import ACTIONS, chosen, entry_of, last_seen, mailboxes
-from antispam.web.languages import texts
 from antispam.web.reasons import evidence_of
 from antispam.web.roles import acted
 

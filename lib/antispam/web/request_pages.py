@@ -9,6 +9,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from antispam.learning.languages import texts
 from antispam.mail.kept_because import why
 from antispam.store import StoreError, requests
 from antispam.store.quarantine import BadName, Entry, NoEntry, of_ref
@@ -25,7 +26,6 @@ from antispam.web.answers import (
 )
 from antispam.web.console import Console, Session
 from antispam.web.delivering import deliver
-from antispam.web.languages import texts
 from antispam.web.roles import acted, back_to
 
 _MOST = 100  # requests of a page

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import email.policy
 import functools
-import gettext
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -15,12 +14,11 @@ from pathlib import Path
 
 import jinja2
 
+from antispam.learning.languages import ENGLISH, texts, time_in
 from antispam.mail.kept_because import why
 from antispam.store.quarantine import Entry
-from antispam.text import local_time
 
 _POLICY = email.policy.SMTP.clone(max_line_length=998)
-ENGLISH = gettext.NullTranslations()  # the messages of the catalogue themselves
 MAX_SUBJECT = 100  # characters
 MAX_SENDER = 80
 _SPACES = re.compile(r"\s+")
@@ -73,7 +71,7 @@ def sender_of(entry: Entry) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def _templates(html: bool, texts: gettext.NullTranslations) -> jinja2.Environment:
+def _templates(html: bool, language: str) -> jinja2.Environment:
     """The templates of a language."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
@@ -84,18 +82,20 @@ def _templates(html: bool, texts: gettext.NullTranslations) -> jinja2.Environmen
         lstrip_blocks=True,
     )
     made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]
-    made.filters["time"] = local_time
+    made.install_gettext_translations(texts(language), newstyle=True)  # type: ignore[attr-defined]
+    made.filters["time"] = functools.partial(time_in, language)
     return made
 
 
-def compose(facts: Facts, texts: gettext.NullTranslations = ENGLISH) -> bytes:
-    """The whole message, lines ended by CRLF. `texts` is the catalogue of its reader's language."""
+def compose(facts: Facts, language: str = ENGLISH) -> bytes:
+    """The whole message, lines ended by CRLF, in the language of its reader."""
     message = EmailMessage(policy=_POLICY)
     domain = facts.sender.rpartition("@")[2]
     message["From"] = facts.sender
     message["To"] = facts.recipient
-    title = texts.ngettext("%(count)d message is kept from you", "%(count)d messages are kept from you", facts.count)
+    title = texts(language).ngettext(
+        "%(count)d message is kept from you", "%(count)d messages are kept from you", facts.count
+    )
     message["Subject"] = title % {"count": facts.count}
     message["Date"] = formatdate(facts.now)
     message["Message-ID"] = f"<digest.{facts.name}@{domain}>"
@@ -106,23 +106,23 @@ def compose(facts: Facts, texts: gettext.NullTranslations = ENGLISH) -> bytes:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5
     message["Precedence"] = "bulk"
     message["X-Auto-Response-Suppress"] = "All"  # Exchange
-    rows = [_row(entry, facts, texts) for entry in facts.entries]
+    rows = [_row(entry, facts, language) for entry in facts.entries]
     values = {"rows": rows, "more": facts.count - len(rows), "days": facts.days}
-    values |= {"console": facts.console, "stop": facts.stop}
-    message.set_content(_rendered("digest.txt", values, texts), cte="quoted-printable")
-    message.add_alternative(_rendered("digest.html", values, texts), subtype="html", cte="quoted-printable")
+    values |= {"console": facts.console, "stop": facts.stop, "language": language}
+    message.set_content(_rendered("digest.txt", values, language), cte="quoted-printable")
+    message.add_alternative(_rendered("digest.html", values, language), subtype="html", cte="quoted-printable")
     return message.as_bytes()
 
 
-def _row(entry: Entry, facts: Facts, texts: gettext.NullTranslations) -> dict[str, object]:
+def _row(entry: Entry, facts: Facts, language: str) -> dict[str, object]:
     return {
         "subject": harmless(entry.subject, MAX_SUBJECT),
         "sender": sender_of(entry),
         "received_at": entry.received_at,
-        "why": texts.gettext(why(entry.check)),
+        "why": texts(language).gettext(why(entry.check)),
         "link": facts.link(entry),
     }
 
 
-def _rendered(template: str, values: dict[str, object], texts: gettext.NullTranslations) -> str:
-    return _templates(template.endswith(".html"), texts).get_template(template).render(values)
+def _rendered(template: str, values: dict[str, object], language: str) -> str:
+    return _templates(template.endswith(".html"), language).get_template(template).render(values)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from antispam.chores import Chore, Pieces
 from antispam.learning.digest_settings import DigestSettings, Often
+from antispam.learning.language_settings import LanguageSettings
 from antispam.learning.login_settings import LoginSettings, mailbox_of
 from antispam.learning.people import Addresses, AddressList
 from antispam.learning.preferences import resolved
@@ -136,7 +137,8 @@ class _Round:
         entries, count = digests.kept(store, news.user, since, before, site.entries)
         if not count:
             return None
-        queued = self._queued(news, address, entries, count)
+        language = resolved(self.means.settings[LanguageSettings], preferences).language
+        queued = self._queued(news, address, entries, count, language)
         return Sent(news.user, address, count) if digests.told(store, news, before, queued, self.now) else None
 
     def _due(self, news: News, options: DigestSettings) -> bool:
@@ -152,7 +154,7 @@ class _Round:
         exists = chosen or user in self.known or user in self.listed
         return user if exists and _ADDRESS.fullmatch(user) else ""
 
-    def _queued(self, news: News, address: str, entries: list[Entry], count: int) -> QueuedMessage:
+    def _queued(self, news: News, address: str, entries: list[Entry], count: int, language: str) -> QueuedMessage:
         options, web = self.means.settings[DigestSettings], self.means.settings[WebSettings].address
         name = hashlib.sha256(f"{news.user}\0{news.until!r}\0{self.now!r}".encode("utf-8", "replace")).hexdigest()
         facts = Facts(
@@ -161,6 +163,6 @@ class _Round:
             link=lambda entry: f"{web}/kept/{self.links.token(entry.ref, entry.user)}",
             days=max(1, int(options.links // DAY)), name=name[:24], now=self.now,
         )  # fmt: skip
-        signed = self.means.sign(compose(facts))
+        signed = self.means.sign(compose(facts, language))
         log.info("digest: %d messages kept from %s to <%s>", count, for_log(news.user), for_log(address))
         return QueuedMessage(Kind.DIGEST, name[:16], "", (address,), signed, once=f"digest {name[:48]}")

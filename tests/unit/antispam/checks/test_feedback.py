@@ -19,6 +19,7 @@ from antispam.mail.learned_evidence import TrainingFinding, Verb
 from antispam.mail.verdicts import Action, quarantine
 from antispam.store import StoreError
 from antispam.store.history import HistoryWriter
+from antispam.store.preferences import Preference, Scope, put
 from antispam.store.quarantine import NewEntry
 from antispam.store.schema import outbox, quarantine_entry
 from dspam.features import extract
@@ -154,6 +155,13 @@ def test_the_answer_says_what_was_learned_and_how_much_is_needed(store):
     assert (queued.mail_from, json.loads(queued.recipients)) == ("", ["ann@example.com"])
     assert answer["Subject"] == "learned as spam; 2 of 200 messages seen"
     assert (answer["From"], answer["In-Reply-To"]) == ("spam@example.com", "<1@example.com>")
+
+
+def test_the_answer_is_in_the_language_that_the_user_chose(store):
+    put(store, Preference(Scope.USER, "ann", "language", "de"))
+    report(store, attached(SPAM.format(1)))
+    (queued,) = queued_messages(store)
+    assert email.message_from_bytes(queued.content)["Subject"] == "als Spam gelernt; 1 von 200 Nachrichten gesehen"
 
 
 def test_a_report_that_comes_twice_is_answered_once(store):

@@ -48,6 +48,7 @@ def test_what_is_unset_holds_no_more(bms):
     ("words", "told"),
     [
         (("set", "spamAction", "burn", "--user", "ann"), "expected one of deliver, tag, quarantine"),
+        (("set", "language", "xx", "--user", "ann"), "there is no such language; there are en, de"),
         (("set", "spamColour", "red", "--site"), "there is no preference 'spamColour'"),
         (("set", "spamAction", "tag", "--user", "anm"), "has no user anm; did you mean ann?"),
         (("set", "spamAction", "tag"), "say whose"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antispam.learning.answers import HOW_TO_FORWARD, MAX_SUBJECT, Facts, compose, headline, should_answer, shown, text
+from antispam.learning.languages import texts
 
 FACTS = Facts(is_spam=True, user="ann", seen=37, needed=200, reference="abcdefghijkl", learned=1)
 NOW = 1_700_000_000.0
@@ -82,6 +83,16 @@ def test_long_lists_are_cut():
     assert "s19" in told
     assert "s20" not in told
     assert " ".join(told.split()).count("and 30 more") == 2
+
+
+def test_it_speaks_the_language_of_its_reader():
+    facts = replace(FACTS, learned=0, corrected=1, missing=1, released=["a@example.org"], banned=["eve.example"])
+    told = " ".join(text(facts, texts("de")).split())
+    assert headline(facts, texts("de")) == "als Spam gelernt; 37 von 200 Nachrichten gesehen"
+    assert "Von erwünscht zu Spam korrigiert: 1 Nachricht." in told
+    assert "Freigegeben an a@example.org." in told
+    assert "Bitte schicken Sie sie noch einmal" in told
+    assert not {"messages", "again", "Reference"} & set(told.replace(":", " ").split())
 
 
 # --- foreign text in it ---

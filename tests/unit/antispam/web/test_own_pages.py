@@ -158,10 +158,11 @@ def test_every_choice_is_a_value_of_its_preference():
             read_preference(question.name, value)
 
 
-def test_who_has_no_profile_chooses_the_digest_alone(place):
+def test_who_has_no_profile_chooses_how_we_write_to_them_alone(place):
     accounts.add(place.store, Account("dora@example.com", Role.USER, HASHED, ("dora@example.com",)), NOW)
     page = place.client("dora@example.com").get("/preferences").text
-    assert ('name="digest"' in page, 'name="spamAction"' in page) == (True, False)
+    offered = [name for name in PREFERENCES if f'name="{name}"' in page]
+    assert offered == ["digest", "language"]
 
 
 def test_where_no_digests_are_sent_nobody_is_asked_about_them(tmp_path):
@@ -169,6 +170,22 @@ def test_where_no_digests_are_sent_nobody_is_asked_about_them(tmp_path):
     page = made.client("bob").get("/preferences").text
     made.store.close()
     assert ('name="digest"' in page, 'name="spamAction"' in page) == (False, True)
+
+
+def test_who_chooses_a_language_gets_mail_and_pages_in_it(place):
+    client = place.client("bob")
+    form = {"token": token(client), "user": "bob", "language": "de"}
+    client.post("/preferences", data=form)
+    assert own(place) == {"language": "de"}
+    assert '<html lang="de">' in client.get("/preferences", headers={"Accept-Language": "en"}).text
+
+
+@pytest.mark.parametrize(("accepted", "language"), [("fr", "de"), ("en", "en"), ("", "de")])
+def test_pages_are_in_the_usual_language_where_the_browser_asks_for_none_of_ours(tmp_path, accepted, language):
+    made = Place(tmp_path, more="language = de\n")
+    text = made.client().get("/login", headers={"Accept-Language": accepted}).text
+    made.store.close()
+    assert f'<html lang="{language}">' in text
 
 
 # Learning

@@ -270,3 +270,17 @@ def test_housekeeping_sends_them(site):
                 pass
     application.close()
     assert [queued.kind for queued, _ in site.mails()] == ["digest"]
+
+
+@pytest.mark.parametrize(("site_language", "chosen", "subject"), [
+    ("en", "de", "1 Nachricht"), ("de", "", "1 Nachricht"), ("de", "en", "1 message"),
+])  # fmt: skip
+def test_it_is_in_the_language_of_its_reader(tmp_path, site_language, chosen, subject):
+    site = Site(tmp_path, f"[web]\nlanguage = {site_language}\n")
+    if chosen:
+        put(site.store, Preference(Scope.USER, "bob", "language", chosen))
+    site.keep("aaa")
+    site.send()
+    ((_, message),) = site.mails()
+    assert message["Subject"].startswith(subject)
+    site.store.close()

@@ -1,0 +1,74 @@
+"""The languages of people: catalogues, the one that somebody reads, and how it writes times and numbers.
+
+A catalogue is a file `locale/LANGUAGE/LC_MESSAGES/console.po`, read when it is first needed; nothing is compiled. English has
+none: its texts are the messages. Babel is imported where another language is needed: a worker of the filter seldom does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gettext
+import io
+from pathlib import Path
+
+from antispam.text import local_time, utc_time
+
+ENGLISH = "en"
+_LOCALE = Path(__file__).parents[1] / "locale"
+_CATALOGUE = "LC_MESSAGES/console.po"
+
+
+@functools.cache
+def codes() -> tuple[str, ...]:
+    """The code of every language that there is, English first."""
+    return (ENGLISH, *sorted(path.parents[1].name for path in _LOCALE.glob(f"*/{_CATALOGUE}")))
+
+
+@functools.cache
+def languages() -> dict[str, str]:
+    """The same, each with its name as those who speak it write it."""
+    from babel import Locale
+
+    return {code: Locale.parse(code).get_language_name(code) or code for code in codes()}
+
+
+def check_language(code: str) -> None:
+    """Raises ValueError, with a sentence for people, for a language that there is not."""
+    if code not in codes():
+        raise ValueError(f"there is no such language; there are {', '.join(codes())}")
+
+
+@functools.cache
+def texts(language: str) -> gettext.NullTranslations:
+    """The catalogue of a language out of codes()."""
+    if language == ENGLISH or language not in codes():
+        return gettext.NullTranslations()
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    compiled = io.BytesIO()
+    with (_LOCALE / language / _CATALOGUE).open("rb") as file:
+        write_mo(compiled, read_po(file, language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def time_in(language: str, seconds: float) -> str:
+    """A time (seconds since the epoch) to the minute. English gets ISO 8601's date: 6/7 is in June, or in July."""
+    if language == ENGLISH:
+        return local_time(seconds)
+    from babel.dates import format_skeleton
+
+    moment = utc_time(seconds).astimezone()
+    with contextlib.suppress(KeyError, OverflowError):
+        date = format_skeleton("yMMdd", moment, locale=language, tzinfo=moment.tzinfo)
+        return f"{date} {format_skeleton('Hm', moment, locale=language, tzinfo=moment.tzinfo)}"
+    return local_time(seconds)
+
+
+def number_in(language: str, value: float, pattern: str = "#,##0") -> str:
+    """A number; `pattern` is one of the Unicode CLDR."""
+    from babel.numbers import format_decimal
+
+    return format_decimal(value, pattern, locale=language)
