@@ -7,12 +7,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import bms_bench, core_bench, day_one_bench, dns_bench, learn_bench, learner_bench, small_bench, web_bench
+from bench import (
+    bms_bench,
+    core_bench,
+    day_one_bench,
+    dns_bench,
+    filter_bench,
+    learn_bench,
+    learner_bench,
+    small_bench,
+    web_bench,
+)
 
 
 def main(argv: list[str]) -> int:
     """The exit status says whether all figures were reached."""
-    benches = (core_bench, bms_bench, day_one_bench, dns_bench, learn_bench, learner_bench, small_bench, web_bench)
+    benches = (
+        core_bench,
+        bms_bench,
+        filter_bench,
+        day_one_bench,
+        dns_bench,
+        learn_bench,
+        learner_bench,
+        small_bench,
+        web_bench,
+    )
     return max([bench.main(argv) for bench in benches])
 
 

@@ -99,15 +99,20 @@ def zones() -> list[Zone]:
     return complete(found, {"192.0.2.1": "client.example"})
 
 
-@contextlib.contextmanager
-def nameserver() -> Iterator[int]:
+def nameserver() -> contextlib.AbstractContextManager[int]:
     """The port of a name server that knows the zones."""
+    return served_names(zones())
+
+
+@contextlib.contextmanager
+def served_names(zones: list[Zone]) -> Iterator[int]:
+    """The port of a name server on loopback that serves these zones."""
     if Path("/usr/sbin/nsd").exists():
-        with NameServer(Network(), zones()) as server:
+        with NameServer(Network(), zones) as server:
             yield server.port
     else:
         console.print("nsd is not installed: this process answers DNS, which costs the peers without a cache more")
-        with loopback_nameserver(ZoneResponder(zones())) as port:
+        with loopback_nameserver(ZoneResponder(zones)) as port:
             yield port
 
 

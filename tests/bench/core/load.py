@@ -36,11 +36,15 @@ MESSAGES_PER_CONNECTION = 50
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A message to send: header fields as libmilter hands them over, body with CRLF, envelope sender without brackets."""
+    """A message to send: header fields as libmilter hands them over, body with CRLF, envelope addresses without brackets, and
+    the client that brings it, where a connection begins with this message."""
 
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     sender: bytes = b"sender@example.org"
+    recipient: bytes = b"recipient@example.com"
+    client: bytes = b"192.0.2.1"
+    client_name: bytes = b"client.example"
 
 
 ORDINARY = (Sample(HEADERS, BODY),)
@@ -48,11 +52,13 @@ ORDINARY = (Sample(HEADERS, BODY),)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run took: messages, seconds on the wall, processor seconds of the milter's processes."""
+    """What one run took: messages, seconds on the wall, processor seconds of the milter's processes, and the seconds that each
+    end of message waited for its answer, the shortest first."""
 
     messages: int
     seconds: float
     cpu_seconds: float
+    ends: Sequence[float] = ()
 
     @property
     def rate(self) -> float:
@@ -64,6 +70,10 @@ class Measured:
         """Processor seconds for 1,000 messages."""
         return 1000 * self.cpu_seconds / self.messages
 
+    def end_at(self, share: float) -> float:
+        """The seconds within which this share of the ends of message were answered; 0 where none was."""
+        return self.ends[min(len(self.ends) - 1, int(share * len(self.ends)))] if self.ends else 0.0
+
 
 def _packet(command: bytes, payload: bytes) -> bytes:
     return struct.pack("!I", 1 + len(payload)) + command + payload
@@ -71,7 +81,7 @@ def _packet(command: bytes, payload: bytes) -> bytes:
 
 def layout(steps: int, sample: Sample = ORDINARY[0]) -> list[bytes]:
     """A message in pieces to send, each ending with a command that the milter with these negotiated steps answers."""
-    commands = [(b"M", b"<%s>\0SIZE=4000\0" % sample.sender), (b"R", b"<recipient@example.com>\0"), (b"T", b"")]
+    commands = [(b"M", b"<%s>\0SIZE=4000\0" % sample.sender), (b"R", b"<%s>\0" % sample.recipient), (b"T", b"")]
     commands += [(b"L", name + b"\0" + value + b"\0") for name, value in sample.headers]
     commands += [(b"N", b"")]
     commands += [(b"B", sample.body[start : start + CHUNK]) for start in range(0, len(sample.body), CHUNK)]
@@ -95,38 +105,49 @@ def send_messages(
     done: Callable[[int], object] = lambda count: None,
     samples: Iterator[Sample] | None = None,
     strict: bool = True,
-) -> None:
-    """Send messages, a fresh connection for every fifty; raises ProtocolError unless each is let through.
+    per_connection: int = MESSAGES_PER_CONNECTION,
+) -> list[float]:
+    """Send messages, a fresh connection for every `per_connection`; raises ProtocolError unless each is let through. Returns
+    the seconds that each end of message took.
 
     messages  what to send, without end; the same ordinary message over and over by default
     strict   a refusal is a failure; else it is taken as an MTA would
     """
     samples = samples or itertools.cycle(ORDINARY)
+    ends: list[float] = []
     while messages > 0:
-        batch = min(messages, MESSAGES_PER_CONNECTION)
+        batch = list(itertools.islice(samples, min(messages, per_connection)))
         with MilterClient(address, 60) as client:
             client.negotiate()
             client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
-            client.connect()
-            client.helo()
+            client.connect(batch[0].client_name, address=batch[0].client)
+            client.helo(batch[0].client_name)
             client.flush()
-            for sample in itertools.islice(samples, batch):
-                pieces = _pieces(client.negotiated.steps, sample)
-                for piece in pieces:
-                    client.socket.sendall(piece)
-                    while (packet := client.get())[0] not in FINAL:
-                        pass
-                    if packet in (b"c", b"a"):
-                        continue
-                    if strict:
-                        raise ProtocolError(f"refused: {packet!r}")
-                    if piece is not pieces[-1]:
-                        client.abort()
-                    break
+            for sample in batch:
+                _send(client, _pieces(client.negotiated.steps, sample), strict, ends)
             client.put(b"Q")
             client.flush()
-        messages -= batch
-        done(batch)
+        messages -= len(batch)
+        done(len(batch))
+    return ends
+
+
+def _send(client: MilterClient, pieces: list[bytes], strict: bool, ends: list[float]) -> None:
+    """Send one message, and note how long its end took."""
+    for piece in pieces:
+        start = time.perf_counter()
+        client.socket.sendall(piece)
+        while (packet := client.get())[0] not in FINAL:
+            pass
+        if piece is pieces[-1]:
+            ends.append(time.perf_counter() - start)
+        if packet in (b"c", b"a"):
+            continue
+        if strict:
+            raise ProtocolError(f"refused: {packet!r}")
+        if piece is not pieces[-1]:
+            client.abort()
+        break
 
 
 _laid_out: dict[tuple[int, int], list[bytes]] = {}  # by steps and the message's identity
@@ -170,6 +191,7 @@ def measure(
     connections: int = 1,
     samples: Sequence[Sample] = ORDINARY,
     strict: bool = True,
+    per_connection: int = MESSAGES_PER_CONNECTION,
 ) -> Measured:
     """Send messages over several connections at once, each from a process of its own, which goes through all `messages`.
 
@@ -180,7 +202,9 @@ def measure(
     left = context.Value("i", messages)
     pairs = [context.Pipe() for _ in range(connections)]
     senders = [
-        context.Process(target=_sender, args=(address, left, far, [*samples[start:], *samples[:start]], strict))
+        context.Process(
+            target=_sender, args=(address, left, far, [*samples[start:], *samples[:start]], strict, per_connection)
+        )
         for start, (_, far) in zip(_starts(len(samples), connections), pairs, strict=True)
     ]
     for sender in senders:
@@ -190,9 +214,11 @@ def measure(
     cpu, start = cpu_seconds(processes), time.perf_counter()
     for near, _ in pairs:
         near.send("go")
-    failures = [failure for near, _ in pairs if (failure := near.recv()) is not None]
+    told = [near.recv() for near, _ in pairs]
     seconds = time.perf_counter() - start
-    measured = Measured(messages, seconds, cpu_seconds(processes) - cpu)
+    failures = [answer for answer in told if isinstance(answer, str)]
+    ends = sorted(end for answer in told if not isinstance(answer, str) for end in answer)
+    measured = Measured(messages, seconds, cpu_seconds(processes) - cpu, ends)
     for sender in senders:
         sender.join()
     if failures:
@@ -206,23 +232,30 @@ def _starts(samples: int, connections: int) -> list[int]:
 
 
 def _sender(
-    address: Address, left: Synchronized[int], control: Connection, samples: Sequence[Sample], strict: bool
+    address: Address,
+    left: Synchronized[int],
+    control: Connection,
+    samples: Sequence[Sample],
+    strict: bool,
+    per_connection: int,
 ) -> None:
+    """Send what is left to send; then tell how long each end of message took, or what failed."""
     endless = itertools.cycle(samples)
     control.send("ready")
     control.recv()
+    ends: list[float] = []
     try:
-        while batch := _take(left):
-            send_messages(address, batch, samples=endless, strict=strict)
+        while batch := _take(left, per_connection):
+            ends += send_messages(address, batch, samples=endless, strict=strict, per_connection=per_connection)
     except (OSError, ProtocolError) as failure:
         control.send(str(failure))
     else:
-        control.send(None)
+        control.send(ends)
 
 
-def _take(left: Synchronized[int]) -> int:
+def _take(left: Synchronized[int], most: int) -> int:
     """The next connection's messages, 0 when all are taken."""
     with left.get_lock():
-        batch = min(left.value, MESSAGES_PER_CONNECTION)
+        batch = min(left.value, most)
         left.value -= batch
     return batch

@@ -36,7 +36,7 @@ _OFF = (
 _OFF_WORKERS = ("controller", "proxy", "fuzzy")
 
 
-class _Connection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ def scores(mails: Sequence[Mail], cache: Path) -> list[float]:
 
 
 def _score(path: Path, raw: bytes) -> float:
-    connection = _Connection(path)
+    connection = UnixConnection(path)
     try:
         connection.request("POST", "/checkv2", raw)
         return float(json.loads(connection.getresponse().read())["score"])
