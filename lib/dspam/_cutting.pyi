@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ def walk(
     ],
     look: tuple[object, ...],
     sets: tuple[object, ...],
-    styles: dict[Any, Any],
     callbacks: tuple[Callable[..., object], ...],
     no_style: object,
     max_tags: int,

@@ -2,26 +2,51 @@
  * mutated documents. What a tag says is asked of Python, which remembers it.
  */
 #include "_walking.h"
+#include <stdint.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 200, MAX_ANCHORS = 40, ANCHOR_PIECES = 10, ANCHOR_OCTETS = 200, LOOK_REVERSED = 5, LOOK_SEEN = 6 };
+enum { TAGS = 256, LOOKS = 256, MAX_SKELETON = 512, MAX_KEY = 40 };
+
+static const char *const LINKS[] = {"href", "src", "action", "background", "formaction", "xlink:href"};
+enum { MAX_LINKS = sizeof LINKS / sizeof *LINKS };
 
 typedef struct {
     PyObject *name, *look; /* references of our own; the look is that around the element */
-    int breaks;
+    int breaks, is_cell;
 } open_t;
+
+/* What is known of a tag. The rest are references of our own, the first three borrowed from `read`. */
+typedef struct {
+    PyObject *name, *element, *links;
+    PyObject *read, *skeleton, *texts, *asides, *ends, *style;
+    uint64_t hash;
+    int breaks, is_block, is_void, is_raw, is_cell, is_table_part, ends_paragraph;
+} tag_t;
+
+typedef struct {
+    PyObject *around, *style, *inside;
+} look_t;
+
+/* Octets of the source. */
+typedef struct {
+    Py_ssize_t start, size;
+} span_t;
 
 typedef struct {
     /* Borrowed from the arguments. */
     PyObject *seen, *unseen, *code, *asides, *links, *anchors;
     PyObject *blocks, *voids, *paragraph_ends, *paragraph, *cells, *table_parts, *raw, *unseen_raw;
-    PyObject *styles, *read_tag, *read_new_tag, *look_in, *style_of, *add_sheet, *no_style;
+    PyObject *read_tag, *read_new_tag, *look_in, *style_of, *add_sheet, *no_style;
     const char *source;
     Py_ssize_t size, remembered;
     /* References of our own. */
     PyObject *look, *anchor, *space;
     Py_ssize_t anchor_start, cut_at;
     open_t open[MAX_DEPTH];
+    tag_t tags[TAGS]; /* that came last, each in the place that its octets give */
+    tag_t seldom;     /* one that is too long to be among them */
+    look_t looks[LOOKS];
     int depth, is_seen, is_reversed, ruled, max_tags;
     long severed, images, comments;
 } walk_t;
@@ -168,94 +193,70 @@ static int is_open(const walk_t *walk, PyObject *name)
     return 0;
 }
 
-static int end(walk_t *walk, PyObject *name)
+static int end(walk_t *walk, const tag_t *tag)
 {
-    if (!is_open(walk, name)) {
-        int breaks = PySet_Contains(walk->blocks, name);
-        return breaks <= 0 ? breaks : text(walk, " ", 1);
-    }
-    int keeps = PySet_Contains(walk->table_parts, name);
-    if (keeps < 0)
-        return -1;
+    if (!is_open(walk, tag->name))
+        return tag->is_block ? text(walk, " ", 1) : 0;
     int at = walk->depth - 1;
-    for (; !is_same(walk->open[at].name, name); at--) {
+    for (; !is_same(walk->open[at].name, tag->name); at--)
         /* An element of the cell's surroundings does not end within the cell. */
-        int cell = PySet_Contains(walk->cells, walk->open[at].name);
-        if (cell < 0)
-            return -1;
-        if (cell && !keeps)
+        if (walk->open[at].is_cell && !tag->is_table_part)
             return 0;
-    }
     return close_to(walk, at);
 }
 
 /* Ends what ends where this element begins, though its end tag was left out. */
-static int end_before(walk_t *walk, PyObject *element, PyObject *name)
+static int end_before(walk_t *walk, const tag_t *tag)
 {
-    PyObject *ends = PyObject_GetAttrString(element, "ends");
-    int done = -1;
-    if (ends == NULL)
-        return -1;
-    if (ends != Py_None) {
+    if (tag->ends != Py_None) {
         PyObject *names, *fences;
-        if (PyArg_ParseTuple(ends, "O!O!", &PyFrozenSet_Type, &names, &PyFrozenSet_Type, &fences))
-            done = end_implied(walk, names, fences);
-    } else {
-        done = PySet_Contains(walk->paragraph_ends, name);
-        if (done > 0)
-            done = end_implied(walk, walk->paragraph, walk->cells);
+        if (!PyArg_ParseTuple(tag->ends, "O!O!", &PyFrozenSet_Type, &names, &PyFrozenSet_Type, &fences))
+            return -1;
+        return end_implied(walk, names, fences);
     }
-    Py_DECREF(ends);
-    return done;
+    return tag->ends_paragraph ? end_implied(walk, walk->paragraph, walk->cells) : 0;
 }
 
-/* The style of an element, a new reference; of one that came before, the same. */
-static PyObject *style_of(walk_t *walk, PyObject *element)
+/* How text looks in an element of this style, a new reference. */
+static PyObject *look_of(walk_t *walk, PyObject *style)
 {
-    if (!walk->ruled)
-        return PyObject_GetAttrString(element, "style");
-    PyObject *known = PyDict_GetItemWithError(walk->styles, element);
-    if (known != NULL)
-        return Py_NewRef(known);
-    return PyErr_Occurred() ? NULL : PyObject_CallOneArg(walk->style_of, element);
+    size_t place = ((uintptr_t)walk->look / 16 * 31 + (uintptr_t)style / 16) % LOOKS;
+    look_t *known = &walk->looks[place];
+    if (known->inside == NULL || known->around != walk->look || known->style != style) {
+        PyObject *inside = PyObject_CallFunctionObjArgs(walk->look_in, walk->look, style, NULL);
+        if (inside == NULL)
+            return NULL;
+        if (!PyTuple_Check(inside) || PyTuple_GET_SIZE(inside) <= LOOK_SEEN) {
+            PyErr_SetString(PyExc_TypeError, "a look is a tuple");
+            Py_DECREF(inside);
+            return NULL;
+        }
+        Py_XSETREF(known->around, Py_NewRef(walk->look));
+        Py_XSETREF(known->style, Py_NewRef(style));
+        Py_XSETREF(known->inside, inside);
+    }
+    return Py_NewRef(known->inside);
 }
 
 /* How what is in an element looks (a new reference), and whether it ends a word. */
-static PyObject *look_inside(walk_t *walk, PyObject *element, int *breaks)
+static PyObject *look_inside(walk_t *walk, tag_t *tag, int *breaks)
 {
-    PyObject *value = PyObject_GetAttrString(element, "breaks"), *look = NULL, *inline_ = NULL;
-    if (value == NULL)
-        return NULL;
-    *breaks = value == Py_True;
-    Py_DECREF(value);
-    PyObject *style = style_of(walk, element);
-    if (style == NULL)
-        return NULL;
-    if (style == walk->no_style)
-        look = Py_NewRef(walk->look);
-    else if ((inline_ = PyObject_GetAttrString(style, "inline")) != NULL) {
-        if (inline_ != Py_None)
-            *breaks = inline_ != Py_True;
-        Py_DECREF(inline_);
-        look = PyObject_CallFunctionObjArgs(walk->look_in, walk->look, style, NULL);
+    *breaks = tag->breaks;
+    if (tag->style == NULL) {
+        tag->style = walk->ruled ? PyObject_CallOneArg(walk->style_of, tag->element)
+                                 : PyObject_GetAttrString(tag->element, "style");
+        if (tag->style == NULL)
+            return NULL;
     }
-    Py_DECREF(style);
-    if (look != NULL && (!PyTuple_Check(look) || PyTuple_GET_SIZE(look) <= LOOK_SEEN)) {
-        PyErr_SetString(PyExc_TypeError, "a look is a tuple");
-        Py_CLEAR(look);
-    }
-    return look;
-}
-
-/* Adds the texts of an element's attributes. */
-static int add_texts(walk_t *walk, PyObject *element, PyObject *shown)
-{
-    PyObject *texts = PyObject_GetAttrString(element, "texts"), *asides = PyObject_GetAttrString(element, "asides");
-    int failed = texts == NULL || asides == NULL || extend(shown, texts, &PyBytes_Type) < 0
-        || extend(walk->asides, asides, &PyBytes_Type) < 0;
-    Py_XDECREF(texts);
-    Py_XDECREF(asides);
-    return failed ? -1 : 0;
+    if (tag->style == walk->no_style)
+        return Py_NewRef(walk->look);
+    PyObject *inline_ = PyObject_GetAttrString(tag->style, "inline");
+    if (inline_ == NULL)
+        return NULL;
+    if (inline_ != Py_None)
+        *breaks = inline_ != Py_True;
+    Py_DECREF(inline_);
+    return look_of(walk, tag->style);
 }
 
 static int begin_anchor(walk_t *walk, PyObject *links)
@@ -270,36 +271,34 @@ static int begin_anchor(walk_t *walk, PyObject *links)
     return 0;
 }
 
-static int push(walk_t *walk, PyObject *name, PyObject *links, PyObject *inside, int breaks)
+static int push(walk_t *walk, const tag_t *tag, PyObject *links, PyObject *inside, int breaks)
 {
-    int is_void = PySet_Contains(walk->voids, name);
-    if (is_void < 0)
-        return -1;
-    if (is_void || walk->depth >= MAX_DEPTH) {
-        walk->images += is_named(name, "img");
+    if (tag->is_void || walk->depth >= MAX_DEPTH) {
+        walk->images += is_named(tag->name, "img");
         return 0;
     }
-    if (is_named(name, "a") && PyTuple_GET_SIZE(links) > 0 && PyList_GET_SIZE(walk->anchors) < MAX_ANCHORS
+    if (is_named(tag->name, "a") && PyTuple_GET_SIZE(links) > 0 && PyList_GET_SIZE(walk->anchors) < MAX_ANCHORS
         && begin_anchor(walk, links) < 0)
         return -1;
     if (PyTuple_GET_ITEM(inside, LOOK_REVERSED) == Py_True && !walk->is_reversed
         && append_octets(walk->seen, "\xe2\x80\xae", 3) < 0)
         return -1;
-    walk->open[walk->depth++] = (open_t){Py_NewRef(name), Py_NewRef(walk->look), breaks};
+    walk->open[walk->depth++] = (open_t){Py_NewRef(tag->name), Py_NewRef(walk->look), breaks, tag->is_cell};
     return set_look(walk, Py_NewRef(inside));
 }
 
-static int start(walk_t *walk, PyObject *name, PyObject *element, PyObject *links)
+static int start(walk_t *walk, tag_t *tag, PyObject *links)
 {
     int breaks = 0;
-    if (end_before(walk, element, name) < 0)
+    if (end_before(walk, tag) < 0)
         return -1;
-    PyObject *inside = look_inside(walk, element, &breaks);
+    PyObject *inside = look_inside(walk, tag, &breaks);
     if (inside == NULL)
         return -1;
     PyObject *shown = PyTuple_GET_ITEM(inside, LOOK_SEEN) == Py_True ? walk->seen : walk->unseen;
     int failed = (breaks && PyList_Append(shown, walk->space) < 0) || extend(walk->links, links, &PyTuple_Type) < 0
-        || add_texts(walk, element, shown) < 0 || push(walk, name, links, inside, breaks) < 0;
+        || extend(shown, tag->texts, &PyBytes_Type) < 0 || extend(walk->asides, tag->asides, &PyBytes_Type) < 0
+        || push(walk, tag, links, inside, breaks) < 0;
     Py_DECREF(inside);
     return failed ? -1 : 0;
 }
@@ -339,6 +338,8 @@ static Py_ssize_t raw(walk_t *walk, Py_ssize_t at, PyObject *name)
             return -1;
         walk->ruled = ruled == Py_True;
         Py_DECREF(ruled);
+        for (int place = 0; place < TAGS; place++)
+            Py_CLEAR(walk->tags[place].style);
     }
     int hidden = PySet_Contains(walk->unseen_raw, name);
     if (hidden < 0)
@@ -388,33 +389,216 @@ static Py_ssize_t inner_end(const walk_t *walk, Py_ssize_t at)
     return at;
 }
 
+static int is_key(char c) { return !is_blank(c) && c != '=' && c != '>' && c != '"' && c != '\'' && c != '/'; }
+
+/* Which of LINKS this attribute is, -1 for none. */
+static int link_of(const char *key, Py_ssize_t size)
+{
+    for (int link = 0; link < MAX_LINKS; link++) {
+        Py_ssize_t same = 0;
+        while (same < size && LINKS[link][same] != '\0' && lower(key[same]) == LINKS[link][same])
+            same++;
+        if (same == size && LINKS[link][same] == '\0')
+            return link;
+    }
+    return -1;
+}
+
+static const char *behind_spaces(const char *at, const char *end)
+{
+    while (at < end && *at != '\v' && is_blank(*at))
+        at++;
+    return at;
+}
+
+/* The value of the attribute whose "=" was read; returns what follows. */
+static const char *value_of(const char *at, const char *end, const char **start, Py_ssize_t *size)
+{
+    const char *stop;
+    *start = at;
+    if (at < end && (*at == '"' || *at == '\'')) {
+        *start = at + 1;
+        stop = memchr(at + 1, *at, (size_t)(end - at - 1));
+        *size = (stop == NULL ? end : stop) - *start;
+        return stop == NULL ? end : stop + 1;
+    }
+    for (stop = at; stop < end && !is_blank(*stop) && *stop != '>'; stop++)
+        ;
+    *size = stop - at;
+    return stop;
+}
+
+/* Finds the values of links in an opening tag, as _ATTRIBUTE and setdefault() find them; returns how many there are. */
+static int find_links(const char *inner, Py_ssize_t inner_size, span_t *found)
+{
+    const char *at = inner, *end = inner + inner_size;
+    int count = 0, known = 0;
+    while (at < end && !is_blank(*at) && *at != '/' && *at != '>')
+        at++; /* the name */
+    while (at < end) {
+        if (!is_key(*at)) {
+            at++;
+            continue;
+        }
+        const char *key = at, *value = at;
+        Py_ssize_t size = 0;
+        while (at < end && at - key < MAX_KEY && is_key(*at))
+            at++;
+        int link = link_of(key, at - key);
+        const char *equals = behind_spaces(at, end);
+        if (equals < end && *equals == '=')
+            at = value_of(behind_spaces(equals + 1, end), end, &value, &size);
+        if (link >= 0 && !(known & 1 << link)) {
+            known |= 1 << link;
+            found[count++] = (span_t){value - inner, size};
+        }
+    }
+    return count;
+}
+
+/* Writes the tag with the first octet of each link only: what else it says is said by that as well. Its size, -1 if it is too long
+ * to be remembered. */
+static Py_ssize_t skeleton_of(const walk_t *walk, const char *inner, Py_ssize_t size, const span_t *links, int count, char *into)
+{
+    Py_ssize_t left = size, from = 0, written = 0;
+    for (int link = 0; link < count; link++)
+        left -= links[link].size > 1 ? links[link].size - 1 : 0;
+    if (left > walk->remembered || left > MAX_SKELETON)
+        return -1;
+    for (int link = 0; link < count; link++) {
+        if (links[link].size <= 1)
+            continue;
+        Py_ssize_t more = links[link].start + 1 - from;
+        memcpy(into + written, inner + from, (size_t)more);
+        written += more;
+        from = links[link].start + links[link].size;
+    }
+    memcpy(into + written, inner + from, (size_t)(size - from));
+    return written + size - from;
+}
+
+static uint64_t hash_of(const char *octets, Py_ssize_t size)
+{
+    uint64_t hash = (uint64_t)size, word = 0;
+    for (; size >= 8; octets += 8, size -= 8) {
+        memcpy(&word, octets, 8);
+        hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+        hash ^= hash >> 29;
+    }
+    word = 0;
+    memcpy(&word, octets, (size_t)size);
+    hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+    return hash ^ hash >> 32;
+}
+
+static void forget(tag_t *tag)
+{
+    Py_CLEAR(tag->read);
+    Py_CLEAR(tag->skeleton);
+    Py_CLEAR(tag->texts);
+    Py_CLEAR(tag->asides);
+    Py_CLEAR(tag->ends);
+    Py_CLEAR(tag->style);
+}
+
+/* Whether a set has the name: into *answer. -1 for an exception. */
+static int ask(PyObject *set, PyObject *name, int *answer)
+{
+    *answer = PySet_Contains(set, name);
+    return *answer < 0 ? -1 : 0;
+}
+
+/* Ask Python what a tag says. */
+static int learn(walk_t *walk, tag_t *tag, PyObject *reader, PyObject *octets)
+{
+    tag->read = PyObject_CallOneArg(reader, octets);
+    if (tag->read == NULL)
+        return -1;
+    if (!PyTuple_Check(tag->read)) {
+        PyErr_SetString(PyExc_TypeError, "a tag is a tuple");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(tag->read, "SOO!", &tag->name, &tag->element, &PyTuple_Type, &tag->links))
+        return -1;
+    if (ask(walk->blocks, tag->name, &tag->is_block) < 0 || ask(walk->table_parts, tag->name, &tag->is_table_part) < 0)
+        return -1;
+    if (tag->element == Py_None)
+        return 0;
+    if (ask(walk->voids, tag->name, &tag->is_void) < 0 || ask(walk->cells, tag->name, &tag->is_cell) < 0
+        || ask(walk->paragraph_ends, tag->name, &tag->ends_paragraph) < 0)
+        return -1;
+    tag->is_raw = PyDict_Contains(walk->raw, tag->name);
+    PyObject *breaks = PyObject_GetAttrString(tag->element, "breaks");
+    tag->breaks = breaks == Py_True;
+    Py_XDECREF(breaks);
+    tag->ends = PyObject_GetAttrString(tag->element, "ends");
+    tag->texts = PyObject_GetAttrString(tag->element, "texts");
+    tag->asides = PyObject_GetAttrString(tag->element, "asides");
+    return tag->is_raw < 0 || breaks == NULL || tag->ends == NULL || tag->texts == NULL || tag->asides == NULL ? -1 : 0;
+}
+
+/* What is known of a tag with these octets between its brackets; NULL for an exception. */
+static tag_t *known_tag(walk_t *walk, const char *inner, Py_ssize_t size, const span_t *links, int count)
+{
+    char skeleton[MAX_SKELETON];
+    Py_ssize_t left = skeleton_of(walk, inner, size, links, count, skeleton);
+    uint64_t hash = left < 0 ? 0 : hash_of(skeleton, left);
+    tag_t *tag = left < 0 ? &walk->seldom : &walk->tags[hash % TAGS];
+    if (left >= 0 && tag->skeleton != NULL && tag->hash == hash && PyBytes_GET_SIZE(tag->skeleton) == left
+        && memcmp(PyBytes_AS_STRING(tag->skeleton), skeleton, (size_t)left) == 0)
+        return tag;
+    forget(tag);
+    PyObject *octets = left < 0 ? PyBytes_FromStringAndSize(inner, size) : PyBytes_FromStringAndSize(skeleton, left);
+    if (octets == NULL || learn(walk, tag, left < 0 ? walk->read_new_tag : walk->read_tag, octets) < 0) {
+        Py_XDECREF(octets);
+        forget(tag);
+        return NULL;
+    }
+    tag->skeleton = octets;
+    tag->hash = hash;
+    return tag;
+}
+
+/* The links of a tag with what they are in this one: (attribute, value) pairs, a new reference. */
+static PyObject *links_of(const tag_t *tag, const char *inner, const span_t *links, int count)
+{
+    if (PyTuple_GET_SIZE(tag->links) != count) {
+        PyErr_SetString(PyExc_TypeError, "a tag has other links");
+        return NULL;
+    }
+    PyObject *all = PyTuple_New(count);
+    for (int link = 0; all != NULL && link < count; link++) {
+        PyObject *told = PyTuple_GET_ITEM(tag->links, link), *pair = NULL;
+        if (!PyTuple_Check(told) || PyTuple_GET_SIZE(told) != 2)
+            PyErr_SetString(PyExc_TypeError, "a link is a pair");
+        else
+            pair = Py_BuildValue("Oy#", PyTuple_GET_ITEM(told, 0), inner + links[link].start, links[link].size);
+        if (pair == NULL)
+            Py_CLEAR(all);
+        else
+            PyTuple_SET_ITEM(all, link, pair);
+    }
+    return all;
+}
+
 static Py_ssize_t tag(walk_t *walk, Py_ssize_t begin)
 {
     Py_ssize_t stop = inner_end(walk, begin + 1), size = stop - begin - 1;
     Py_ssize_t next = stop < walk->size ? stop + 1 : stop;
-    PyObject *inner = PyBytes_FromStringAndSize(walk->source + begin + 1, size), *name, *element, *links;
-    if (inner == NULL)
+    const char *inner = walk->source + begin + 1;
+    span_t found[MAX_LINKS];
+    int count = *inner == '/' ? 0 : find_links(inner, size, found);
+    tag_t *tag = known_tag(walk, inner, size, found, count);
+    if (tag == NULL)
         return -1;
-    PyObject *read = PyObject_CallOneArg(size <= walk->remembered ? walk->read_tag : walk->read_new_tag, inner);
-    Py_DECREF(inner);
-    if (read == NULL)
+    if (tag->element == Py_None)
+        return end(walk, tag) < 0 ? -1 : next;
+    PyObject *links = links_of(tag, inner, found, count);
+    int failed = links == NULL || start(walk, tag, links) < 0;
+    Py_XDECREF(links);
+    if (failed)
         return -1;
-    if (!PyTuple_Check(read)) {
-        PyErr_SetString(PyExc_TypeError, "a tag is a tuple");
-        next = -1;
-    } else if (!PyArg_ParseTuple(read, "SOO!", &name, &element, &PyTuple_Type, &links))
-        next = -1;
-    else if (element == Py_None)
-        next = end(walk, name) < 0 ? -1 : next;
-    else if (start(walk, name, element, links) < 0)
-        next = -1;
-    else {
-        int is_raw = PyDict_Contains(walk->raw, name);
-        if (is_raw != 0)
-            next = is_raw < 0 ? -1 : raw(walk, next, name);
-    }
-    Py_DECREF(read);
-    return next;
+    return tag->is_raw ? raw(walk, next, tag->name) : next;
 }
 
 /* Reads the token at "<": where it ends, -1 for an exception, -2 if there is none. */
@@ -458,32 +642,51 @@ static int all_tokens(walk_t *walk)
     return 1;
 }
 
+/* Give back what was kept. */
+static void end_walk(walk_t *walk)
+{
+    while (walk->depth > 0) {
+        walk->depth--;
+        Py_DECREF(walk->open[walk->depth].name);
+        Py_DECREF(walk->open[walk->depth].look);
+    }
+    for (int place = 0; place < TAGS; place++)
+        forget(&walk->tags[place]);
+    forget(&walk->seldom);
+    for (int place = 0; place < LOOKS; place++) {
+        Py_CLEAR(walk->looks[place].around);
+        Py_CLEAR(walk->looks[place].style);
+        Py_CLEAR(walk->looks[place].inside);
+    }
+    Py_XDECREF(walk->look);
+    Py_XDECREF(walk->anchor);
+    Py_XDECREF(walk->space);
+    PyMem_Free(walk);
+}
+
 PyObject *walk(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    walk_t walk = {.cut_at = -1, .is_seen = 1};
-    PyObject *look, *found = NULL;
-    if (!PyArg_ParseTuple(arguments, "S(O!O!O!O!O!O!)O(O!O!O!O!O!O!O!O!)O!(OOOOO)Oin", &found, &PyList_Type, &walk.seen, &PyList_Type,
-            &walk.unseen, &PyList_Type, &walk.code, &PyList_Type, &walk.asides, &PyList_Type, &walk.links, &PyList_Type,
-            &walk.anchors, &look, &PyFrozenSet_Type, &walk.blocks, &PyFrozenSet_Type, &walk.voids, &PyFrozenSet_Type,
-            &walk.paragraph_ends, &PyFrozenSet_Type, &walk.paragraph, &PyFrozenSet_Type, &walk.cells, &PyFrozenSet_Type,
-            &walk.table_parts, &PyDict_Type, &walk.raw, &PyFrozenSet_Type, &walk.unseen_raw, &PyDict_Type, &walk.styles, &walk.read_tag, &walk.read_new_tag,
-            &walk.look_in, &walk.style_of, &walk.add_sheet, &walk.no_style, &walk.max_tags, &walk.remembered))
-        return NULL;
-    walk.source = PyBytes_AS_STRING(found);
-    walk.size = PyBytes_GET_SIZE(found);
-    found = NULL;
-    walk.space = PyBytes_FromStringAndSize(" ", 1);
-    int cut = walk.space == NULL || set_look(&walk, Py_NewRef(look)) < 0 ? -1 : all_tokens(&walk);
-    if (cut >= 0)
-        found = Py_BuildValue("lllN", walk.severed, walk.images, walk.comments, PyBool_FromLong(cut));
-    while (walk.depth > 0) {
-        walk.depth--;
-        Py_DECREF(walk.open[walk.depth].name);
-        Py_DECREF(walk.open[walk.depth].look);
+    PyObject *source, *look, *found = NULL;
+    walk_t *walk = PyMem_Calloc(1, sizeof *walk);
+    if (walk == NULL)
+        return PyErr_NoMemory();
+    walk->cut_at = -1;
+    walk->is_seen = 1;
+    if (PyArg_ParseTuple(arguments, "S(O!O!O!O!O!O!)O(O!O!O!O!O!O!O!O!)(OOOOO)Oin", &source, &PyList_Type, &walk->seen,
+            &PyList_Type, &walk->unseen, &PyList_Type, &walk->code, &PyList_Type, &walk->asides, &PyList_Type, &walk->links,
+            &PyList_Type, &walk->anchors, &look, &PyFrozenSet_Type, &walk->blocks, &PyFrozenSet_Type, &walk->voids,
+            &PyFrozenSet_Type, &walk->paragraph_ends, &PyFrozenSet_Type, &walk->paragraph, &PyFrozenSet_Type, &walk->cells,
+            &PyFrozenSet_Type, &walk->table_parts, &PyDict_Type, &walk->raw, &PyFrozenSet_Type, &walk->unseen_raw,
+            &walk->read_tag, &walk->read_new_tag, &walk->look_in, &walk->style_of, &walk->add_sheet, &walk->no_style,
+            &walk->max_tags, &walk->remembered)) {
+        walk->source = PyBytes_AS_STRING(source);
+        walk->size = PyBytes_GET_SIZE(source);
+        walk->space = PyBytes_FromStringAndSize(" ", 1);
+        int cut = walk->space == NULL || set_look(walk, Py_NewRef(look)) < 0 ? -1 : all_tokens(walk);
+        if (cut >= 0)
+            found = Py_BuildValue("lllN", walk->severed, walk->images, walk->comments, PyBool_FromLong(cut));
     }
-    Py_XDECREF(walk.look);
-    Py_XDECREF(walk.anchor);
-    Py_XDECREF(walk.space);
+    end_walk(walk);
     return found;
 }

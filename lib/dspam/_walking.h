@@ -3,7 +3,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* walk(source, lists, look, sets, styles, callbacks, no_style, max_tags, remembered) -> (severed, images, comments, cut) */
+/* walk(source, lists, look, sets, callbacks, no_style, max_tags, remembered) -> (severed, images, comments, cut) */
 PyObject *walk(PyObject *module, PyObject *arguments);
 
 #endif

@@ -362,7 +362,6 @@ def _walk_compiled(reader: _Reader, source: bytes) -> None:
         (reader.seen, reader.unseen, reader.code, reader.asides, reading.links, reading.anchors),
         reader.look,
         (_BLOCKS, _VOID, _PARAGRAPH_ENDS, _P, _CELLS, _TABLE_PARTS, _RAW, _UNSEEN_RAW),
-        reader.styles,
         (_read_tag, _read_new_tag, look, reader.style, reader.add_sheet),
         NO_STYLE,
         _MAX_TAGS,

@@ -96,7 +96,12 @@ MARKUP = [
     b"<!-- c -->", b"<!-->", b"<!--->", b"<!--", b"--!>", b"-->", b"<!doctype x>", b"<?xml ?>", b"</ x>", b"<", b"</", b"=",
     b"\"", b"'", b">", b"<a =\"", b"<x y= 'z", b"<dialog>", b"<template>", b"<dl><dt>", b"<dd>", b"<option>", b"&amp;", b" ",
     b"\v", b"\n", b"word", b"spam", b"\xe2\x80\xae", b"<noframes>", b"</noframes/", b"<xmp>", b"</xmp>", b"<q",
-    b"<b><b><b><b>" * 60,
+    b"<b><b><b><b>" * 60, b"<a href=x\"y z>", b"<img SRC='a b' src=c alt=t>", b"<a href==x>", b"<a href>",
+    b"<a HREF = \"one\" href=two>",
+    b"<form action=/x formaction='>'>", b"<td background=\"u.gif\" class=x>", b"<a/href='//x'/b>",
+    b"<use xlink:href=\"#i\" hrefx=1>",
+    b"<a " + b"k" * 40 + b"href=x>", b"<a href='" + b"u" * 500 + b"' hidden>", b"<b t='" + b"u" * 390 + b"' href=\vq>",
+    b"<a href=\"q",
 ]  # fmt: skip
 """What documents are made of."""
 
