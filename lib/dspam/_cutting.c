@@ -5,6 +5,7 @@
  * an octet, and new words stop at MAX_NEW octets, as the caller says.
  */
 #include "_counting.h"
+#include "_matching.h"
 #include "_walking.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -545,6 +546,8 @@ static PyMethodDef functions[] = {
     {"slots", slots, METH_VARARGS, "Find the slots of keys in a table, as dspam.store.table does it."},
     {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
+    {"words", words, METH_VARARGS, "Cut a text in ASCII into words, as antispam.protocols.signs.words does it."},
+    {"match", match, METH_VARARGS, "Find phrases among words, as antispam.protocols.signs.phrases does it."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ def walk(
     max_tags: int,
     remembered: int,
 ) -> tuple[int, int, int, bool]: ...
+def words(text: str, marks: str, dropped: str, limit: int) -> list[str]: ...
+def match(
+    words: Sequence[str], starts: dict[str, Any], begin: Callable[[str], object], stems: dict[str, Any], gap: int
+) -> list[tuple[Any, int, int]]: ...
 def keys(
     facts: list[bytes],
     headers: int,

@@ -1,4 +1,4 @@
-"""How _cutting.c, _walking.c and _counting.c are compiled: as setuptools compiles any extension module."""
+"""How _cutting.c and what goes with it are compiled: as setuptools compiles any extension module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-SOURCES = [str(Path(__file__).parent / name) for name in ("_cutting.c", "_walking.c", "_counting.c")]
+SOURCES = [str(Path(__file__).parent / name) for name in ("_cutting.c", "_walking.c", "_matching.c", "_counting.c")]
 
 
 def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:

@@ -13,6 +13,11 @@ from typing import NamedTuple
 
 from antispam.protocols.signs.lists import lines
 
+try:
+    from dspam import _cutting
+except ImportError:  # see dspam.features
+    _cutting = None  # type: ignore[assignment]
+
 MAX_GAP = 3
 _REMEMBERED = 10_000  # words
 _PREFIX = 3  # letters by which patterns are found whose first word is the beginning of one
@@ -52,6 +57,10 @@ class _Start(NamedTuple):
     otherwise: tuple[_Pattern, ...]
 
 
+_Match = tuple[_Pattern, int, int]
+"""A pattern that a text has, where it begins, and where it has ended: numbers of words."""
+
+
 class Found(NamedTuple):
     """What was met of a family: how many of its phrases, and the first few as they stand in the text."""
 
@@ -69,6 +78,7 @@ class Phrases:
         self._numbers: list[_Pattern] = []
         # The same words come again and again.
         self._beginning = functools.lru_cache(maxsize=_REMEMBERED)(self._that_begin_with)
+        self._known: dict[str, _Start | None] = {}  # what words begin, for the compiled form
         self.families: list[str] = []
         for line, text in enumerate(described):
             if text.startswith("["):
@@ -91,7 +101,14 @@ class Phrases:
 
     def found_in(self, words: Sequence[str]) -> list[Found]:
         """The families that a text uses, in the order of the file."""
-        met: dict[int, tuple[str, str]] = {}
+        said: dict[str, list[str]] = {}
+        for pattern, at, end in self._compiled_matches(words) if _cutting else self._matches(words):
+            said.setdefault(pattern.family, []).append(" ".join(words[at:end]))
+        return [Found(family, len(said[family]), tuple(said[family][:3])) for family in self.families if family in said]
+
+    def _matches(self, words: Sequence[str]) -> Iterator[_Match]:
+        """The first way in which each line of the file is met, in the order of the text."""
+        met = set()
         starts = self._starts(frozenset(words))
         last = len(words) - 1
         for at in [at for at, word in enumerate(words) if word in starts]:
@@ -100,11 +117,14 @@ class Phrases:
                 if pattern.line not in met:
                     end = _end(pattern.rest, words, at + 1)
                     if end:
-                        met[pattern.line] = pattern.family, " ".join(words[at:end])
-        said: dict[str, list[str]] = {}
-        for family, text in met.values():
-            said.setdefault(family, []).append(text)
-        return [Found(family, len(said[family]), tuple(said[family][:3])) for family in self.families if family in said]
+                        met.add(pattern.line)
+                        yield pattern, at, end
+
+    def _compiled_matches(self, words: Sequence[str]) -> list[_Match]:
+        """The same by _matching.c."""
+        if not self._known or len(self._known) > len(self._by_word) + _REMEMBERED:
+            self._known = {word: self._that_begin_with(word) for word in self._by_word}
+        return _cutting.match(words, self._known, self._that_begin_with, self._by_beginning, MAX_GAP)
 
     def _starts(self, words: frozenset[str]) -> dict[str, _Start]:
         """Those of a text's words that begin a phrase of which it may have the second word, too: most words need no more than a

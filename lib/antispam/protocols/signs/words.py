@@ -6,6 +6,11 @@ import itertools
 import re
 import unicodedata
 
+try:
+    from dspam import _cutting
+except ImportError:  # see dspam.features
+    _cutting = None  # type: ignore[assignment]
+
 # Cyrillic and Greek letters that are drawn as Latin ones.
 _ALIKE = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0456\u0458\u0455\u0501\u04bb\u04cf\u043a\u043c\u0442"
@@ -14,9 +19,10 @@ _ALIKE = str.maketrans(
 )
 _TOKEN = re.compile(r"[^\W_]+|[%$€£#&+]")
 _ASCII_MARKS = "%$#&+"
+_ASCII_APOSTROPHES = "'`"
 # Apostrophes vanish, and what belongs to no word parts words.
 _ASCII_LETTERS = {
-    code: None if chr(code) in "'`" else " "
+    code: None if chr(code) in _ASCII_APOSTROPHES else " "
     for code in range(128)
     if not chr(code).isalnum() and chr(code) not in _ASCII_MARKS
 }
@@ -37,13 +43,18 @@ def folded(text: str) -> str:
 def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
     """The words of a text, the first `limit` of them; currencies, %, # and & are words."""
     if text.isascii():
-        return tuple(_of_ascii(text)[:limit])
+        return tuple(_cut_compiled(text, limit) if _cutting else _cut(text)[:limit])
     found = _TOKEN.findall(_APOSTROPHES.sub("", folded(text)))[:limit]
     return tuple(_latin(word) for word in found)
 
 
-def _of_ascii(text: str) -> list[str]:
-    """What _TOKEN would find, in a third of the time."""
+def _cut_compiled(text: str, limit: int) -> list[str]:
+    """The same as _cut() by _matching.c."""
+    return _cutting.words(text, _ASCII_MARKS, _ASCII_APOSTROPHES, limit)
+
+
+def _cut(text: str) -> list[str]:
+    """What _TOKEN would find in a text in ASCII, in a third of the time."""
     for mark in _ASCII_MARKS:
         text = text.replace(mark, f" {mark} ")
     return text.lower().translate(_ASCII_LETTERS).split()

@@ -1,0 +1,96 @@
+"""Phrases among the words of a text: _matching.c against its reference in Python, and what it does with wrong arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from antispam.protocols.signs import phrases, words
+from dspam import _cutting
+
+_CHOICES = ("pay", "paid", "pa*", "paym*", "#", "you", "your*", "fund", "€", "ü*", "x*", "-")
+_WORDS = ("pay", "paid", "payment", "payments", "you", "yours", "fund", "12", "٣", "€", "über", "x", "xy", "no", "")
+
+_lines = st.lists(
+    st.lists(
+        st.lists(st.sampled_from(_CHOICES), min_size=1, max_size=3).map("/".join) | st.just("..."), max_size=5
+    ).map(lambda rest: " ".join(["pay/#/pa*/x*", *rest])),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(_lines, st.lists(st.sampled_from(_WORDS), max_size=30))
+def test_the_compiled_form_finds_what_the_reference_finds(described: Sequence[str], text: Sequence[str]) -> None:
+    known = phrases.Phrases(["[ONE]", *described, "[OTHER]", *described[:2]])
+    assert known._compiled_matches(text) == list(known._matches(text))
+
+
+@given(st.text(st.characters(max_codepoint=127)), st.integers(0, 12))
+def test_a_text_is_cut_into_the_same_words(text: str, limit: int) -> None:
+    assert words._cut_compiled(text, limit) == words._cut(text)[:limit]
+
+
+def test_words_that_begin_the_same_way_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phrases, "_REMEMBERED", 50)
+    known = phrases.Phrases(["[ONE]", "pay you", "pa* #"])
+    for number in range(300):
+        known.found_in([f"pa{number}", str(number)])
+    assert len(known._known) < 100
+
+
+def test_without_a_compiler_all_is_done_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Dear friend, your next of kin left $5 million; don't tell"
+    expected = phrases.shipped().found_in(words.words_of(text))
+    for module in (phrases, words):
+        monkeypatch.setattr(module, "_cutting", None)
+    assert phrases.shipped().found_in(words.words_of(text)) == expected
+    assert expected
+
+
+_PLACE = (frozenset({"b"}), (), False, False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "failure"),
+    [
+        ({"words": 1}, TypeError),
+        ({"words": ["a", b"b"]}, TypeError),
+        ({"starts": []}, TypeError),
+        ({"starts": {"a": 1}}, TypeError),
+        ({"starts": {"a": ({}, [])}}, TypeError),
+        ({"starts": {"a": ({"b": 1}, ())}}, TypeError),
+        ({"starts": {"a": ({}, ((),))}}, TypeError),
+        ({"starts": {"a": ({}, (("F", 1, 2),))}}, TypeError),
+        ({"starts": {"a": ({}, (("F", 1, ((),)),))}}, TypeError),
+        ({"starts": {"a": ({}, (("F", 1, (({"b"}, (), False, False),)),))}}, TypeError),
+        ({"starts": {"a": ({}, (("F", 1, ((frozenset(), (1,), False, False),)),))}}, TypeError),
+        ({"starts": {"a": ({}, (("F", [], (_PLACE,)),))}}, TypeError),
+        ({"starts": {}, "words": ["1"], "begin": lambda word: 1 // 0}, ZeroDivisionError),
+        ({"starts": {}, "words": ["1"], "begin": lambda word: word}, TypeError),
+        ({"stems": ()}, TypeError),
+        ({"gap": -1}, ValueError),
+        ({"gap": 101}, ValueError),
+    ],
+)
+def test_wrong_arguments_raise_and_overrun_nothing(changed: dict[str, Any], failure: type[Exception]) -> None:
+    pattern = ("F", 1, (_PLACE,))
+    right = {
+        "words": ["a", "b"],
+        "starts": {"a": ({"b": (pattern,)}, ())},
+        "begin": lambda word: None,
+        "stems": {},
+        "gap": 3,
+    }
+    assert _cutting.match(*right.values()) == [(pattern, 0, 2)]  # type: ignore[arg-type]
+    with pytest.raises(failure):
+        _cutting.match(*{**right, **changed}.values())
+
+
+def test_only_ascii_is_cut_in_c() -> None:
+    with pytest.raises(ValueError, match="ASCII"):
+        _cutting.words("ü", "", "", 10)
