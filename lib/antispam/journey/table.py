@@ -96,6 +96,11 @@ class Journey:
         self._by_name = {_name(row.check): row for row in rows}
         self._by_stage = {stage: tuple(row for row in rows if row.stage is stage) for stage in Stage}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the checks."""
+        return frozenset(self._by_name)
+
     def named(self, name: str) -> Row | None:
         """The row of that check; None for what decides without one."""
         return self._by_name.get(name)

@@ -34,17 +34,17 @@ from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.learning.teacher import Dictionaries
 from antispam.mail.access_map import AccessMap, AccessSettings
-from antispam.mail.score_settings import ScoreSettings
 from antispam.mail.subject import Subject
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
 from antispam.service import request_mail
+from antispam.service.known_names import demand_known_checks, demand_known_tests
 from antispam.service.board import Board
 from antispam.service.counting import CountingRecorder, Counts
 from antispam.service.courier import Courier
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
-from antispam.settings.load import Defaults, nearest
+from antispam.settings.load import Defaults
 from antispam.settings.logs import LogSettings
 from antispam.settings.outbox import OutboxSettings
 from antispam.settings.program import (
@@ -119,6 +119,7 @@ class Program:
         defaults = {("milter", "socket"): self.socket, **self.defaults}
         settings = validated(load(paths, settings_classes(self.journey), defaults, dialect))
         demand_known_tests(self.journey, settings)
+        demand_known_checks(self.journey, settings)
         return observing(settings)
 
 
@@ -202,21 +203,6 @@ def validated(settings: Settings) -> Settings:
     except ValueError as error:
         raise SettingsError(f"[store] password_file: {error}") from error
     return settings
-
-
-def demand_known_tests(journey: Journey, settings: Settings) -> None:
-    """Raises SettingsError where [score] gives points to a test that does not exist: nobody would notice that they count
-    nothing."""
-    if ScoreSettings not in settings:
-        return
-    tests = known_tests(journey, settings)
-    for name in settings[ScoreSettings].points:
-        if name.upper() not in tests:
-            stands = [origin for origin in settings.origins if origin.section == ScoreSettings.SECTION]
-            where = next(origin.where for origin in stands if origin.option == name)
-            near = nearest(name, {*map(str.lower, tests), *(one.option for one in stands if one.option != name)})
-            advice = f"; did you mean {near.upper() if near.upper() in tests else near}?" if near else ""
-            raise SettingsError(f"{where}: [score] has no test {name.upper()}{advice}")
 
 
 class Application:

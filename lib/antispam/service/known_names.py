@@ -1,0 +1,39 @@
+"""Names in a configuration that must be those of something that exists."""
+
+from __future__ import annotations
+
+from antispam.journey.plan import known_tests
+from antispam.journey.table import Journey
+from antispam.mail.score_settings import ScoreSettings
+from antispam.settings import Settings, SettingsError
+from antispam.settings.load import nearest
+from antispam.store.quarantine_settings import QuarantineSettings
+
+
+def demand_known_tests(journey: Journey, settings: Settings) -> None:
+    """Raises SettingsError where [score] gives points to a test that does not exist: nobody would notice that they count
+    nothing."""
+    if ScoreSettings not in settings:
+        return
+    tests = known_tests(journey, settings)
+    for name in settings[ScoreSettings].points:
+        if name.upper() not in tests:
+            stands = [origin for origin in settings.origins if origin.section == ScoreSettings.SECTION]
+            where = next(origin.where for origin in stands if origin.option == name)
+            near = nearest(name, {*map(str.lower, tests), *(one.option for one in stands if one.option != name)})
+            advice = f"; did you mean {near.upper() if near.upper() in tests else near}?" if near else ""
+            raise SettingsError(f"{where}: [score] has no test {name.upper()}{advice}")
+
+
+def demand_known_checks(journey: Journey, settings: Settings) -> None:
+    """Raises SettingsError where [quarantine] users_may_not_release names a check that does not exist: users could release what
+    it was meant to keep from them. Programs that have not even the checks of its default keep no mail."""
+    where = next(one for one in settings.origins if one.option == "users_may_not_release")
+    names = journey.names
+    if not names.issuperset(QuarantineSettings().users_may_not_release):
+        return
+    for name in settings[QuarantineSettings].users_may_not_release:
+        if name not in names:
+            near = nearest(name.lower(), names)
+            advice = f"; did you mean {near}?" if near else ""
+            raise SettingsError(f"{where.where}: [quarantine] users_may_not_release: there is no check {name}{advice}")
