@@ -46,18 +46,20 @@ def with_driver(url: str) -> str:
 
 
 def demand_driver(url: str) -> None:
-    """Raises ValueError, with what to do, for an address that is none or whose driver is not installed."""
+    """Raises ValueError, with what to do, for an address that is none or whose driver is not installed. The text repeats no
+    part of the address: where one is mistyped, its password may stand anywhere."""
     try:
         dialect = sa.engine.make_url(url).get_dialect()
         dialect.import_dbapi()
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-        known = "sqlite:///FILE, postgresql://USER@HOST/NAME or mariadb://USER@HOST/NAME"
-        raise ValueError(f"expected {known}: {error}".splitlines()[0]) from error
-    except ImportError as error:
-        extra = "postgresql" if url.startswith("postgresql") else "mariadb"
+    except (sa.exc.ArgumentError, ValueError):
         raise ValueError(
-            f"the driver is missing; please type: pip install 'bms-antispam[{extra}]' ({error})"
-        ) from error
+            "expected sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME or mariadb://USER:PASSWORD@HOST/NAME; "
+            "write @, :, / and % of a password as %40, %3A, %2F and %25"
+        ) from None
+    except ImportError as error:
+        extra = next((name for name in ("postgresql", "mariadb", "mysql") if url.startswith(name)), "")
+        advice = f"; please type: pip install 'bms-antispam[{extra.replace('mysql', 'mariadb')}]'" if extra else ""
+        raise ValueError(f"the driver is missing{advice} ({error})") from error
 
 
 def demand_one_password(settings: Settings) -> None:

@@ -32,6 +32,29 @@ def test_what_is_no_database_is_told_what_would_be(url):
         demand_driver(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://milter:s3:cret@db.example:s3cret/mail",
+        "postgresql//milter:s3cret@db.example/mail",
+        "mysql+s3cret://milter:s3cret@db.example/mail",
+        "s3cret://db.example/mail",
+    ],
+)
+def test_no_part_of_a_mistyped_address_is_repeated(url):
+    """Its password may stand anywhere."""
+    with pytest.raises(ValueError, match="expected sqlite:///FILE") as told:
+        demand_driver(url)
+    assert "s3cret" not in str(told.value)
+    assert told.value.__cause__ is None
+
+
+def test_the_driver_of_a_database_that_is_not_ours_has_no_extra():
+    with pytest.raises(ValueError, match="driver is missing") as told:
+        demand_driver("oracle://db.example/mail")
+    assert "pip install" not in str(told.value)
+
+
 def test_a_missing_driver_is_told_with_what_installs_it(monkeypatch):
     original = builtins.__import__
 
