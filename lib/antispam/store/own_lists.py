@@ -54,6 +54,8 @@ def put(store: Store, user: str, kind: Kind, name: str, now: float) -> str:
     values = {"user_name": _stored(user), "name": exact, "kind": kind.value, "added_at": now}
     mine = table.c.user_name == values["user_name"]
     with store.write() as connection:
+        # PostgreSQL and MariaDB let two forms count at once, and neither sees what the other adds: the second waits here.
+        connection.execute(sa.select(table.c.name).where(mine).order_by(table.c.name).with_for_update()).all()
         others = sa.select(sa.func.count()).where(mine, table.c.name != exact)
         if (connection.scalar(others) or 0) >= MOST:
             raise Full(f"a user has at most {MOST} allowed and blocked senders")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import threading
+
 import pytest
 
 from antispam.store import own_lists
@@ -52,6 +56,23 @@ def test_a_user_cannot_fill_the_store(store, monkeypatch):
     put(store, "ann", Kind.ALLOW, "b.example", NOW)  # one that is there may change
     with pytest.raises(Full):
         put(store, "ann", Kind.BLOCK, "c.example", NOW)
+
+
+def test_forms_that_come_at_once_do_not_pass_the_limit_together(store, monkeypatch):
+    """On PostgreSQL each counted before it saw what the others added."""
+    monkeypatch.setattr(own_lists, "MOST", 2)
+    put(store, "ann", Kind.BLOCK, "a.example", NOW)
+    together = threading.Barrier(4)
+
+    def one(number):
+        together.wait(30)
+        with contextlib.suppress(Full):
+            put(store, "ann", Kind.BLOCK, f"b{number}.example", NOW)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(one, number) for number in range(4)]:
+            done.result()
+    assert len(of_user(store, "ann")) == 2
 
 
 def test_those_of_many_users_are_found_together(store):
