@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 PERIOD = 60.0  # seconds
-_MAX_NAMES = 10_000
+MAX_NAMES = 10_000  # beyond them the one that began first is forgotten
 
 
 class Limiter:
@@ -24,8 +24,9 @@ class Limiter:
         with self._lock:
             since, count = self._counts.get(name, (now, 0))
             if not since <= now < since + PERIOD:
+                del self._counts[name]  # so that those which began first stand first
                 since, count = now, 0
-            if len(self._counts) >= _MAX_NAMES and name not in self._counts:
-                self._counts.clear()
+            elif name not in self._counts and len(self._counts) >= MAX_NAMES:
+                del self._counts[next(iter(self._counts))]
             self._counts[name] = since, count + 1
             return count < self._most
