@@ -138,6 +138,12 @@ class Console:
             account, how = self._of_site(name, password), How.SITE
         return Refused() if account is None else self._begin(account, how)
 
+    def expects(self, named: str) -> bool:
+        """Whether login_by_header() would let in whom a proxy names. Changes nothing. Raises StoreError."""
+        name = login_name(named)
+        found = accounts.get(self.store, name) if name else None
+        return bool(name) and (found is None or found.login is Login.SITE)
+
     def login_by_header(self, named: str) -> Session | None:
         """A session of whom a proxy names; None where that can be nobody. Raises StoreError."""
         account = self._site_account(login_name(named))

@@ -32,21 +32,30 @@ from antispam.web.site_logins import Unavailable
 
 
 def login_page(request: Request) -> Response:
-    """The form; who comes through a proxy that has asked them is let in at once."""
-    console = console_of(request)
-    if (named := named_by_proxy(request)) and (session := console.login_by_header(named)) is not None:
-        return with_session(request, session.secret, _first_page(session.account))
+    """The form; who comes through a proxy that has asked them needs only press a button."""
     return _form(request)
 
 
 def _form(request: Request, *, problem: str = "", name: str = "", status: int = 200) -> Response:
-    ways = set(console_of(request).settings[LoginSettings].login_by)
-    asks = bool(ways - {By.HEADER})
-    return shown(request, "login.html", status=status, problem=problem, name=name, asks=asks)
+    console, named = console_of(request), named_by_proxy(request)
+    asks = bool(set(console.settings[LoginSettings].login_by) - {By.HEADER})
+    known_as = named if named and console.expects(named) else ""
+    return shown(request, "login.html", status=status, problem=problem, name=name, asks=asks, known_as=known_as)
+
+
+def _named(request: Request) -> Response:
+    """The button of who comes through a proxy."""
+    named = named_by_proxy(request)
+    session = console_of(request).login_by_header(named) if named else None
+    if session is None:
+        return _form(request, status=403)
+    return with_session(request, session.secret, _first_page(session.account))
 
 
 async def login(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=5)
+    if text_of(form, "by") == "proxy":
+        return await run_in_threadpool(_named, request)
     name, password = text_of(form, "name").strip(), text_of(form, "password")
     console = console_of(request)
     network = network_of(client_of(request, console.settings[LoginSettings]))

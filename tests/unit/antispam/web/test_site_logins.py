@@ -15,7 +15,7 @@ from antispam.learning.login_settings import LoginSettings, is_here, login_name,
 from antispam.learning.people import Addresses
 from antispam.learning.settings import DspamSettings
 from antispam.settings import SettingsError, load_text
-from antispam.store import accounts, login_failures
+from antispam.store import accounts, login_failures, sessions
 from antispam.store.accounts import Account, Login, Role
 from antispam.web.answers import named_by_proxy
 from antispam.web.console import LOGINS_A_MINUTE
@@ -435,7 +435,8 @@ def test_a_proxy_says_who_has_logged_in(portal):
     portal.keep("aaa", "dora@example.com", subject=b"for Dora")
     client = behind(portal, b"Dora")
     assert client.get("/").headers["location"] == "/login"
-    assert client.get("/login").headers["location"] == "/"
+    assert "Continue as Dora" in client.get("/login").text
+    assert client.post("/login", data={"by": "proxy"}).headers["location"] == "/"
     assert "for Dora" in client.get("/").text
     assert accounts.get(portal.store, "dora").login is Login.SITE
 
@@ -450,7 +451,14 @@ def test_nobody_else_is_believed(portal, address):
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "2001:db8::7"])
 def test_proxies_are_addresses_and_networks(portal, address):
-    assert behind(portal, b"dora", address=address).get("/login").status_code == 303
+    assert behind(portal, b"dora", address=address).post("/login", data={"by": "proxy"}).status_code == 303
+
+
+def test_opening_the_login_page_begins_no_session(portal):
+    """A page that fetches it again and again, or a program that follows links, would fill the table."""
+    client = behind(portal, b"dora")
+    assert client.get("/login").cookies.get("bms-session") is None
+    assert (accounts.get(portal.store, "dora"), sessions.count(portal.store, "dora", NOW)) == (None, 0)
 
 
 @pytest.mark.parametrize(
@@ -459,8 +467,10 @@ def test_proxies_are_addresses_and_networks(portal, address):
     ids=["none", "empty", "two", "listed", "blank", "star", "long", "an account of ours"],
 )  # fmt: skip
 def test_a_header_that_names_nobody_lets_nobody_in(portal, names):
-    answer = behind(portal, *names).get("/login")
+    client = behind(portal, *names)
+    answer = client.get("/login")
     assert (answer.status_code, "Log in at the site" in answer.text) == (200, True)
+    assert client.post("/login", data={"by": "proxy"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -474,7 +484,7 @@ def test_a_header_is_read_as_utf_8(portal, octets, named):
 
 def test_a_session_ends_when_the_proxy_names_somebody_else_or_nobody(portal):
     client = behind(portal, b"dora")
-    client.get("/login")
+    client.post("/login", data={"by": "proxy"})
     secret = client.cookies["bms-session"]
     for other in (behind(portal, b"carla"), behind(portal), behind(portal, b"dora", address="192.0.2.1")):
         other.cookies.set("bms-session", secret)
