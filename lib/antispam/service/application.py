@@ -38,10 +38,10 @@ from antispam.mail.subject import Subject
 from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.net.sockets import SocketSpec
 from antispam.service import request_mail
-from antispam.service.known_names import demand_known_checks, demand_known_tests
 from antispam.service.board import Board
 from antispam.service.counting import CountingRecorder, Counts
 from antispam.service.courier import Courier
+from antispam.service.known_names import demand_known_checks, demand_known_tests
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError, load
 from antispam.settings.dialects import BMS, Dialect
 from antispam.settings.load import Defaults
