@@ -7,7 +7,7 @@ from antispam.journey.table import Journey
 from antispam.mail.score_settings import ScoreSettings
 from antispam.settings import Settings, SettingsError
 from antispam.settings.load import nearest
-from antispam.store.quarantine_settings import QuarantineSettings
+from antispam.store.quarantine_settings import DANGEROUS, QuarantineSettings
 
 
 def demand_known_tests(journey: Journey, settings: Settings) -> None:
@@ -30,7 +30,7 @@ def demand_known_checks(journey: Journey, settings: Settings) -> None:
     it was meant to keep from them. Programs that have not even the checks of its default keep no mail."""
     where = next(one for one in settings.origins if one.option == "users_may_not_release")
     names = journey.names
-    if not names.issuperset(QuarantineSettings().users_may_not_release):
+    if not names.issuperset(DANGEROUS):
         return
     for name in settings[QuarantineSettings].users_may_not_release:
         if name not in names:

@@ -7,6 +7,8 @@ from antispam.settings import option, section
 from antispam.settings.values import duration, not_negative, size
 from antispam.store.retention import Limits
 
+DANGEROUS = ("antivirus", "attachments")  # checks
+
 
 @section("quarantine")
 class QuarantineSettings:
@@ -23,7 +25,7 @@ class QuarantineSettings:
         10_000, "number of messages kept for one user; the newest stay; 0 means no limit", check=not_negative
     )
     users_may_not_release: tuple[str, ...] = option(
-        ("antivirus", "attachments"),
+        DANGEROUS,
         "checks whose messages users may not deliver themselves: they ask for them in the console, and somebody of the "
         "helpdesk decides",
     )
