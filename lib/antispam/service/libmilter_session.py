@@ -56,183 +56,6 @@ _RETURNS = {
 }
 
 
-def milter_class(
-    new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt, *, asks_recipients: bool = True
-) -> type[Milter.Base]:
-    """The class that libmilter's callbacks reach. Steps at which nothing is ever refused are negotiated to need no reply,
-    which is most of a milter's speed.
-
-    asks_recipients  whether any check may refuse a recipient
-    """
-
-    class SessionMilter(Milter.Base):
-        def __init__(self) -> None:
-            self.session = new_session()
-            self.failed = ""  # the step before any message that ended in an exception while nobody waited for an answer
-            self.mail_came = False  # also where it failed, so that there is no message
-            activity.session_opened(id(self))
-
-        @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
-        def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
-            ip, port = _address(family, hostaddr)
-            resolve = self._macro("{client_resolve}")
-            with activity.callback():
-                verdict = self.session.connect(
-                    ip,
-                    port=port,
-                    name=_verified(hostname, resolve),
-                    ptr=_name(self._macro("{client_ptr}") or hostname),
-                    resolve=resolve,
-                    receiver=self._macro("j"),
-                    macros={"{if_addr}": self._macro("{if_addr}")},
-                )
-                return self._reply(verdict)
-
-        def hello(self, hostname: str) -> int:
-            with activity.callback():
-                return self._reply(self.session.helo(hostname))
-
-        @Milter.symlist("i", "{auth_authen}", "{auth_type}")
-        def envfrom(self, f: str, *params: str) -> int:
-            self.mail_came = True
-            if self.failed:
-                raise RuntimeError(f"{self.failed} failed: what it found out about the client is missing")
-            activity.message_began(id(self))
-            with activity.callback():
-                login = self._macro("{auth_authen}")
-                auth = Auth(login, self._macro("{auth_type}")) if login else NOBODY
-                verdict = self.session.mail(envelope_address(f), params, auth, self._macro("i"))
-            return self._reply_or_end(verdict)
-
-        @_in_order
-        def envrcpt(self, to: str, *params: str) -> int:
-            with activity.callback():
-                return self._reply(self.session.rcpt(envelope_address(to), params, to))
-
-        @_in_order
-        def data(self) -> int:
-            with activity.callback():
-                return self._reply_or_end(self.session.data())
-
-        @Milter.noreply
-        @Milter.decode("bytes")
-        @_in_order
-        def header(self, name: str, value: bytes) -> int:
-            self.session.header(name.encode("utf-8", "surrogateescape"), value if self._leading_space else b" " + value)
-            return Milter.CONTINUE
-
-        @_in_order
-        def header_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
-            """All of them at once, where libmilter's caller agreed that they need no answer."""
-            if not self._leading_space:
-                fields = [(name, b" " + value) for name, value in fields]
-            self.session.headers(fields)
-            return Milter.CONTINUE
-
-        @Milter.noreply
-        @_in_order
-        def body(self, chunk: bytes) -> int:
-            self.session.body(chunk)
-            return Milter.CONTINUE
-
-        @Milter.symlist("i")
-        @_in_order
-        def eom(self) -> int:
-            try:
-                with activity.end_of_message():
-                    outcome = self.session.end(self._macro("i"), tick=self._tick)
-                    try:
-                        result = self._carry_out(outcome)
-                    except (Milter.error, Milter.DisabledAction) as error:
-                        result = self._reply(self.session.refused(f"the MTA did not accept a change: {error}"))
-                    else:
-                        self.session.taken()
-            finally:
-                # The message is answered in any case: after an exception libmilter says what the policy is.
-                activity.message_ended(id(self))
-                self.mail_came = False
-            # CONTINUE lets the message pass here, as ACCEPT would; but after an ACCEPT libmilter ignores an MTA that goes on
-            # with its next client on this socket (SMFIC_QUIT_NC), and we would take that one for the first.
-            return result
-
-        def abort(self) -> int:
-            with activity.callback():
-                self.session.abort()
-            activity.message_ended(id(self))
-            self.mail_came = False
-            return Milter.CONTINUE
-
-        def close(self) -> int:
-            with activity.callback():
-                self.session.close()
-            activity.session_closed(id(self))
-            return Milter.CONTINUE
-
-        @property
-        def _leading_space(self) -> bool:
-            return bool(self._protocol & Milter.P_HDR_LEADSPC)
-
-        def _macro(self, name: str) -> str:
-            return self.getsymval(name) or ""
-
-        def _reply(self, verdict: Verdict) -> int:
-            if verdict.action.refuses:
-                # libmilter reads its text as a format: a single % would drop the whole reply.
-                lines = [line.replace("%", "%%") for line in verdict.reply_lines()]
-                self.setreply(str(verdict.code), verdict.enhanced, *lines)
-            return _RETURNS[verdict.action]
-
-        def _reply_or_end(self, verdict: Verdict) -> int:
-            """A refusal ends the message: no abort follows, and a stop must not wait for it."""
-            if verdict.action.refuses:
-                activity.message_ended(id(self))
-            return self._reply(verdict)
-
-        def _tick(self) -> None:
-            """An MTA that is gone does not hear it; that it did not get the edits is told by these."""
-            with contextlib.suppress(Milter.error):
-                self.progress()
-
-        def _carry_out(self, outcome: Outcome) -> int:
-            for edit in outcome.edits:
-                self._send(edit)
-            if outcome.verdict.action is Action.HOLD:
-                self.quarantine(outcome.verdict.reason)
-            return self._reply(outcome.verdict)
-
-        def _send(self, edit: Edit) -> None:
-            space = " " if self._leading_space else ""
-            match edit:
-                case InsertHeader(name, value):
-                    self.addheader(name, space + value, 0)
-                case AppendHeader(name, value):
-                    self.addheader(name, space + value)
-                case ChangeHeader(name, occurrence, value):
-                    self.chgheader(name, occurrence, None if value is None else space + value)
-                case ReplaceBody(content):
-                    self.replacebody(content)
-                case ChangeSender(address):
-                    self.chgfrom(f"<{address}>")
-                case AddRecipient(address, params):
-                    self.addrcpt(f"<{address}>", params or None)
-                case DeleteRecipient(path):
-                    self.delrcpt(path)
-
-    if reject_at is not RejectAt.NOW:
-        _without_reply(SessionMilter, "connect", "hello", "envfrom")
-    if reject_at is RejectAt.END and not asks_recipients:
-        _without_reply(SessionMilter, "envrcpt")
-    if reject_at is not RejectAt.DATA:
-        # Nothing happens at DATA then: not even the callback is needed.
-        SessionMilter.data = Milter.Base.data  # type: ignore[method-assign]
-    return Milter.header_leading_space(SessionMilter)
-
-
-def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
-    for step in steps:
-        setattr(cls, step, Milter.noreply(_remembering_failure(getattr(cls, step))))
-
-
 def _in_order(step: Callable[..., int]) -> Callable[..., int]:
     """A step of a message, where there is none, has an answer and a line in the log; what needs no answer is dropped. After a
     MAIL that failed it fails as well, so that the policy for exceptions holds for the whole message."""
@@ -249,6 +72,194 @@ def _in_order(step: Callable[..., int]) -> Callable[..., int]:
             return Milter.TEMPFAIL if step.__name__ in ("envrcpt", "data", "eom") else Milter.CONTINUE
 
     return ordered
+
+
+class SessionMilter(Milter.Base):
+    """What libmilter's callbacks reach: one for each connection. `milter_class` makes the class of a program."""
+
+    new_session: Callable[[], Session]
+    activity: Activity
+
+    def __init__(self) -> None:
+        self.session = self.new_session()
+        self.failed = ""  # the step before any message that ended in an exception while nobody waited for an answer
+        self.mail_came = False  # also where it failed, so that there is no message
+        self.activity.session_opened(id(self))
+
+    @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
+    def connect(self, hostname: str, family: int, hostaddr: Any) -> int:
+        ip, port = _address(family, hostaddr)
+        resolve = self._macro("{client_resolve}")
+        with self.activity.callback():
+            verdict = self.session.connect(
+                ip,
+                port=port,
+                name=_verified(hostname, resolve),
+                ptr=_name(self._macro("{client_ptr}") or hostname),
+                resolve=resolve,
+                receiver=self._macro("j"),
+                macros={"{if_addr}": self._macro("{if_addr}")},
+            )
+            return self._reply(verdict)
+
+    def hello(self, hostname: str) -> int:
+        with self.activity.callback():
+            return self._reply(self.session.helo(hostname))
+
+    @Milter.symlist("i", "{auth_authen}", "{auth_type}")
+    def envfrom(self, f: str, *params: str) -> int:
+        self.mail_came = True
+        if self.failed:
+            raise RuntimeError(f"{self.failed} failed: what it found out about the client is missing")
+        self.activity.message_began(id(self))
+        with self.activity.callback():
+            login = self._macro("{auth_authen}")
+            auth = Auth(login, self._macro("{auth_type}")) if login else NOBODY
+            verdict = self.session.mail(envelope_address(f), params, auth, self._macro("i"))
+        return self._reply_or_end(verdict)
+
+    @_in_order
+    def envrcpt(self, to: str, *params: str) -> int:
+        with self.activity.callback():
+            return self._reply(self.session.rcpt(envelope_address(to), params, to))
+
+    @_in_order
+    def data(self) -> int:
+        with self.activity.callback():
+            return self._reply_or_end(self.session.data())
+
+    @Milter.noreply
+    @Milter.decode("bytes")
+    @_in_order
+    def header(self, name: str, value: bytes) -> int:
+        self.session.header(name.encode("utf-8", "surrogateescape"), value if self._leading_space else b" " + value)
+        return Milter.CONTINUE
+
+    @_in_order
+    def header_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
+        """All of them at once, where libmilter's caller agreed that they need no answer."""
+        if not self._leading_space:
+            fields = [(name, b" " + value) for name, value in fields]
+        self.session.headers(fields)
+        return Milter.CONTINUE
+
+    @Milter.noreply
+    @_in_order
+    def body(self, chunk: bytes) -> int:
+        self.session.body(chunk)
+        return Milter.CONTINUE
+
+    @Milter.symlist("i")
+    @_in_order
+    def eom(self) -> int:
+        try:
+            with self.activity.end_of_message():
+                outcome = self.session.end(self._macro("i"), tick=self._tick)
+                try:
+                    result = self._carry_out(outcome)
+                except (Milter.error, Milter.DisabledAction) as error:
+                    result = self._reply(self.session.refused(f"the MTA did not accept a change: {error}"))
+                else:
+                    self.session.taken()
+        finally:
+            # The message is answered in any case: after an exception libmilter says what the policy is.
+            self.activity.message_ended(id(self))
+            self.mail_came = False
+        # CONTINUE lets the message pass here, as ACCEPT would; but after an ACCEPT libmilter ignores an MTA that goes on
+        # with its next client on this socket (SMFIC_QUIT_NC), and we would take that one for the first.
+        return result
+
+    def abort(self) -> int:
+        with self.activity.callback():
+            self.session.abort()
+        self.activity.message_ended(id(self))
+        self.mail_came = False
+        return Milter.CONTINUE
+
+    def close(self) -> int:
+        with self.activity.callback():
+            self.session.close()
+        self.activity.session_closed(id(self))
+        return Milter.CONTINUE
+
+    @property
+    def _leading_space(self) -> bool:
+        return bool(self._protocol & Milter.P_HDR_LEADSPC)
+
+    def _macro(self, name: str) -> str:
+        return self.getsymval(name) or ""
+
+    def _reply(self, verdict: Verdict) -> int:
+        if verdict.action.refuses:
+            # libmilter reads its text as a format: a single % would drop the whole reply.
+            lines = [line.replace("%", "%%") for line in verdict.reply_lines()]
+            self.setreply(str(verdict.code), verdict.enhanced, *lines)
+        return _RETURNS[verdict.action]
+
+    def _reply_or_end(self, verdict: Verdict) -> int:
+        """A refusal ends the message: no abort follows, and a stop must not wait for it."""
+        if verdict.action.refuses:
+            self.activity.message_ended(id(self))
+        return self._reply(verdict)
+
+    def _tick(self) -> None:
+        """An MTA that is gone does not hear it; that it did not get the edits is told by these."""
+        with contextlib.suppress(Milter.error):
+            self.progress()
+
+    def _carry_out(self, outcome: Outcome) -> int:
+        for edit in outcome.edits:
+            self._send(edit)
+        if outcome.verdict.action is Action.HOLD:
+            self.quarantine(outcome.verdict.reason)
+        return self._reply(outcome.verdict)
+
+    def _send(self, edit: Edit) -> None:
+        space = " " if self._leading_space else ""
+        match edit:
+            case InsertHeader(name, value):
+                self.addheader(name, space + value, 0)
+            case AppendHeader(name, value):
+                self.addheader(name, space + value)
+            case ChangeHeader(name, occurrence, value):
+                self.chgheader(name, occurrence, None if value is None else space + value)
+            case ReplaceBody(content):
+                self.replacebody(content)
+            case ChangeSender(address):
+                self.chgfrom(f"<{address}>")
+            case AddRecipient(address, params):
+                self.addrcpt(f"<{address}>", params or None)
+            case DeleteRecipient(path):
+                self.delrcpt(path)
+
+
+def milter_class(
+    new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt, *, asks_recipients: bool = True
+) -> type[Milter.Base]:
+    """The class of a program's milters. Steps at which nothing is ever refused are negotiated to need no reply, which is most
+    of a milter's speed.
+
+    new_session      makes the session of a connection
+    activity         is told of each step that begins and ends
+    reject_at        the step at which senders are refused
+    asks_recipients  whether any check may refuse a recipient
+    """
+    made: type[SessionMilter] = type(
+        "SessionMilter", (SessionMilter,), {"new_session": staticmethod(new_session), "activity": activity}
+    )
+    if reject_at is not RejectAt.NOW:
+        _without_reply(made, "connect", "hello", "envfrom")
+    if reject_at is RejectAt.END and not asks_recipients:
+        _without_reply(made, "envrcpt")
+    if reject_at is not RejectAt.DATA:
+        # Nothing happens at DATA then: not even the callback is needed.
+        made.data = Milter.Base.data  # type: ignore[method-assign]
+    return Milter.header_leading_space(made)
+
+
+def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
+    for step in steps:
+        setattr(cls, step, Milter.noreply(_remembering_failure(getattr(cls, step))))
 
 
 def _remembering_failure(step: Callable[..., int]) -> Callable[..., int]:
