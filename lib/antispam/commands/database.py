@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -10,10 +11,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from antispam.commands.tables import console_of, table_of
-from antispam.service.application import Program, load_settings, opened_store
-from antispam.store.engine import StoreError
+from antispam.service.application import Program, absent_file, load_settings, opened_store
+from antispam.store.checking import check
+from antispam.store.connecting import url_from
+from antispam.store.engine import Store, StoreError
+from antispam.store.migrate import leave_to_its_owner
 from antispam.store.move import Counted, MoveError, move
 from antispam.text import for_log
+
+
+class CheckError(click.ClickException):
+    """Exit status 2: nothing is known of the database."""
+
+    exit_code = 2
 
 
 def database_command(program: Program) -> click.Command:
@@ -30,6 +40,27 @@ def database_command(program: Program) -> click.Command:
         that a start does not wait for it."""
         with opened_store(load_settings(program, config)):
             click.echo("The tables are up to date.")
+
+    @group.command("check")
+    @click.pass_obj
+    def check_command(config: Path | None) -> None:
+        """Look for damage: the files, the version, tables, indexes, and rows that lack what they belong to. Only reads; the
+        filter may run. Prints each fault with what would repair it. Exit status: 0 nothing found, 1 something found, 2 the
+        database could not be checked."""
+        settings = load_settings(program, config)
+        try:
+            leave_to_its_owner(url_from(settings))
+            if (absent := absent_file(settings)) is not None:
+                raise CheckError(f"there is no database at {absent}")
+            with contextlib.closing(Store.from_settings(settings)) as store:
+                faults = list(check(store))
+        except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+            raise CheckError(f"the database could not be checked: {for_log(str(error))}") from error
+        for fault in faults:
+            click.echo(f"{fault.about}: {for_log(fault.text, 500)}\n  repair: {for_log(fault.repair, 2000)}")
+        if any(fault.harms for fault in faults):
+            raise click.exceptions.Exit(1)
+        click.echo("The database is sound.")
 
     @group.command("move")
     @click.argument("source", metavar="FROM")

@@ -20,6 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from antispam.store.connecting import demand_driver, with_driver
 from antispam.store.engine import Store
 from antispam.store.migrate import MOVE_BEGUN, leave_to_its_owner, migrate, newest
+from antispam.store.numbers import last_number, set_last_number
 from antispam.store.packed import PackedJson
 from antispam.store.schema import LongText, metadata
 
@@ -211,47 +212,11 @@ def _count_on(source: Store, target: Store, table: sa.Table) -> None:
     if column is None:
         return
     with source.read() as connection:
-        last = max(_last_number(connection, table, column), connection.scalar(sa.select(sa.func.max(column))) or 0)
+        last = max(last_number(connection, table, column), connection.scalar(sa.select(sa.func.max(column))) or 0)
     if last < 1:
         return
     with target.write() as connection:
-        _set_last_number(connection, table, column, last)
-
-
-def _last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any]) -> int:
-    """The last number that the database gave to a row of this table; 0 where it does not know."""
-    match connection.dialect.name:
-        case "postgresql":
-            sequence = connection.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name)))
-            given = connection.exec_driver_sql(f"SELECT last_value FROM {sequence} WHERE is_called").scalar()
-        case "sqlite":
-            if not table.dialect_options["sqlite"]["autoincrement"]:
-                return 0
-            given = connection.scalar(
-                sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table.name}
-            )
-        case _:
-            statement = (
-                "SELECT auto_increment - 1 FROM information_schema.tables"
-                " WHERE table_schema = DATABASE() AND table_name = :name"
-            )
-            given = connection.scalar(sa.text(statement), {"name": table.name})
-    return int(given or 0)
-
-
-def _set_last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any], last: int) -> None:
-    match connection.dialect.name:
-        case "postgresql":
-            sequence = sa.func.pg_get_serial_sequence(table.name, column.name)
-            connection.execute(sa.select(sa.func.setval(sequence, last)))
-        case "sqlite":
-            if not table.dialect_options["sqlite"]["autoincrement"]:
-                return
-            connection.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": table.name})
-            statement = sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)")
-            connection.execute(statement, {"name": table.name, "last": last})
-        case _:
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} AUTO_INCREMENT = {last + 1}")
+        set_last_number(connection, table, column, last)
 
 
 def _first_line(error: sa.exc.DBAPIError) -> str:

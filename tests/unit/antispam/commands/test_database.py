@@ -71,6 +71,39 @@ def test_the_filter_does_not_start_on_a_database_of_a_newer_version(newer):
         process_plan(program, program.read_settings(newer)).prepare()
 
 
+def _check(config):
+    done = click.testing.CliRunner().invoke(bms.main, ["-c", str(config), "db", "check"])
+    return done.exit_code, done.output
+
+
+def test_a_sound_database_is_called_so(config):
+    _upgrade(config)
+    assert _check(config) == (0, "The database is sound.\n")
+
+
+def test_faults_are_printed_with_their_repair(config):
+    _upgrade(config)
+    _ask(config, "DROP INDEX greylist_waiting")
+    code, output = _check(config)
+    assert code == 1
+    assert "index: the table greylist has no index greylist_waiting" in output
+    assert "repair: CREATE INDEX greylist_waiting ON greylist (passed_at, last_seen)" in output
+
+
+def test_what_the_filter_tidies_up_is_no_failure(config):
+    _upgrade(config)
+    _ask(config, "INSERT INTO stored_piece VALUES ('abc', 1, 'x')")
+    code, output = _check(config)
+    assert code == 0
+    assert "repair: none needed" in output
+
+
+def test_a_database_that_is_not_there_is_not_made_and_not_called_sound(config):
+    code, output = _check(config)
+    assert (code, "there is no database at" in output) == (2, True)
+    assert not config.with_name("bms.sqlite").exists()
+
+
 def _move(source, target):
     return click.testing.CliRunner().invoke(bms.main, ["db", "move", source, target])
 
