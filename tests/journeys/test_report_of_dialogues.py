@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from antispam.store.reports import Disposition, report
+from antispam.store.reports import report
+from antispam.store.tally import Disposition
 from support.dialogue import Player, read_dialogue
 from support.inprocess import InProcessRunner
 

@@ -104,7 +104,13 @@ def _end(number: int) -> float:
     return 1.0 if number % _EVERY == 0 else NOW + DAY
 
 
+def _sum(number: int) -> dict[str, Any]:
+    begins = 0.0 if number % _EVERY == 0 else NOW // 900 * 900 - 900.0 * number
+    return {"kind": ("numbers", "names")[number % 2], "begins": begins, "folded": int(number > 20), "content": "{}"}
+
+
 _EXACT: dict[str, Any] = {
+    "history_sum": _sum,
     "dspam_training": _training,
     "dspam_page": _page,
     "dspam_signature": lambda number: {"user_id": number % 10 + 1},

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from antispam.commands.tables import console_of
 from antispam.service.application import Program, load_settings, opened_store
-from antispam.store.reports import MAX_DAYS, Day, Disposition, Offender, Offenders, Report, report
+from antispam.store.reports import MAX_DAYS, MOST_SHOWN, report
+from antispam.store.tally import Day, Disposition, Offender, Offenders, Report
 from antispam.text import for_log, local_time
 
 _WIDE = 160  # columns where nobody looks at a screen
@@ -36,14 +37,14 @@ def report_command(program: Program) -> click.Command:
         "--days", type=click.IntRange(1, MAX_DAYS), default=7, show_default=True, help="number of days, today included"
     )
     @click.option(
-        "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="number of offenders to list"
+        "--top", type=click.IntRange(1, MOST_SHOWN), default=10, show_default=True, help="number of offenders to list"
     )
     @click.option("--json", "as_json", is_flag=True, help="one JSON object instead of the tables")
     @click.pass_obj
     def command(config: Path | None, days: int, top: int, as_json: bool) -> None:
         """Show what became of the mail of the last days: per day, what was refused and why, and who was stopped most often.
 
-        It reads the history, which goes back as far as [store] history_retain says."""
+        Numbers go back as far as [store] report_retain says, names as far as [store] history_retain."""
         with opened_store(load_settings(program, config), existing=True) as store:
             made = report(store, time.time(), days)
         if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import TypeVar
@@ -10,13 +11,15 @@ import msgspec
 import sqlalchemy as sa
 
 from antispam.learning.personal_data import Person, Row, Search
-from antispam.store import Store, accounts, lists, outbox, quarantine, stored_messages
+from antispam.store import Store, accounts, history_sums, lists, outbox, quarantine, stored_messages
+from antispam.store.engine import StoreBusy
 from antispam.store.personal import TABLES, Holds
 from antispam.store.schema import metadata
 from dspam.store import users
 
 SOMEBODY = "somebody"  # instead of the name of who did something to others
 _BATCH = 100  # rows of one transaction
+_TRIES = 20
 _T = TypeVar("_T")
 
 
@@ -102,12 +105,19 @@ def _accounts(store: Store, person: Person, search: Search) -> int:
 
 def _plain(store: Store, name: str, person: Person, search: Search) -> int:
     """Delete rows by their keys; where only who did it is named, that name."""
-    table = metadata.tables[name]
-    keys = [column.name for column in table.primary_key.columns]
     by = [column for column, holds in TABLES[name].columns.items() if holds is Holds.BY]
     gone = 0
     for rows in _batches(list(search.rows(name))):
-        with store.write() as connection:
+        _delete(store, name, rows, by, person)
+        gone += len(rows)
+    return gone
+
+
+def _delete(store: Store, name: str, rows: list[Row], by: list[str], person: Person) -> None:
+    table = metadata.tables[name]
+    keys = [column.name for column in table.primary_key.columns]
+    for _ in range(_TRIES):
+        with contextlib.suppress(history_sums.Changed), store.write() as connection:
             for row in rows:
                 here = sa.and_(*(table.c[key] == row[key] for key in keys))
                 if by and _is_of_another(row, name, person):
@@ -116,8 +126,10 @@ def _plain(store: Store, name: str, person: Person, search: Search) -> int:
                     )
                 else:
                     connection.execute(sa.delete(table).where(here))
-        gone += len(rows)
-    return gone
+            if name == "history":
+                history_sums.forget(connection, rows)
+            return
+    raise StoreBusy("housekeeping replaces the sums of the history; please try again")
 
 
 def _is_of_another(row: Row, name: str, person: Person) -> bool:

@@ -112,6 +112,7 @@ class Search:
         self._special: dict[str, Callable[[], Iterator[Row]]] = {
             "history": lambda: self._where("history", "ref", self.refs),
             "history_address": lambda: self._where("history_address", "ref", self.refs),
+            "history_sum": lambda: iter(()),  # what names somebody there goes with the rows of the history
             "stored_message": self._messages,
             "stored_piece": lambda: iter(()),  # part of stored_message
             "quarantine_entry": self._entries,

@@ -55,7 +55,7 @@ from antispam.settings.program import (
     StoreSettings,
 )
 from antispam.settings.web import WebSettings
-from antispam.store import Store, StoreError, attempts, folders_read, history, migrate
+from antispam.store import Store, StoreError, attempts, folders_read, history, history_sums, migrate
 from antispam.store.connecting import demand_driver, demand_one_password, url_from
 from antispam.store.history import HistoryWriter
 from antispam.store.migrate import leave_to_its_owner
@@ -281,14 +281,20 @@ class Application:
     def chores(self) -> list[Chore]:
         """What has to be done now and then, and by one worker only."""
         services, settings = self._services, self.settings
-        retain = settings[StoreSettings].history_retain
+        retain, numbers = settings[StoreSettings].history_retain, settings[StoreSettings].report_retain
 
         def originals() -> bool:
             saved.purge(self._program, services.clock())
             return False
 
+        def older_messages() -> bool:
+            return history_sums.count_older(self.store)
+
         def messages() -> bool:
             return history.purge(self.store, services.clock() - retain) > 0
+
+        def sums() -> bool:
+            return history_sums.purge(self.store, services.clock() - retain, services.clock() - numbers)
 
         def noted_attempts() -> bool:
             return attempts.purge(self.store, services.clock() - attempts.KEEP) > 0
@@ -297,7 +303,9 @@ class Application:
             folders_read.purge(self.store, services.clock() - folders_read.KEEP)
             return False
 
-        found = [Chore(task) for task in (originals, messages, noted_attempts, folders)]
+        # What is counted must be there still.
+        found = [Chore(task) for task in (originals, older_messages, messages, sums, noted_attempts, folders)]
+        found.append(Chore(lambda: history_sums.fold(self.store), history_sums.FOLD_EVERY))
         for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
             task: Task = functools.partial(check.tidy, services)
             found.append(Chore(task, getattr(check, "TIDY_EVERY", EVERY)))

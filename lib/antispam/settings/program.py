@@ -129,6 +129,12 @@ class StoreSettings:
         "either way",
     )
     history_retain: float = option(30 * 86400.0, "how long to keep the history", parse=duration("d"), check=positive)
+    report_retain: float = option(
+        400 * 86400.0,
+        "how long to keep the numbers that `bms report` shows; they name nobody",
+        parse=duration("d"),
+        check=positive,
+    )
 
 
 PROGRAM_SETTINGS = (ProgramSettings, StoreSettings)

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from antispam.chores import failed, steady
 from antispam.mail.findings import Finding, Findings
-from antispam.store import hidden
+from antispam.store import hidden, history_sums
 from antispam.store.engine import SLICE, Store, StoreError
 from antispam.store.history_search import Decision
-from antispam.store.schema import history, history_address
+from antispam.store.schema import history, history_address, history_sum
 from antispam.text import for_log
 
 log = logging.getLogger(__name__)
@@ -128,9 +128,11 @@ class HistoryWriter:
         while rows:
             try:
                 rows = self._named(rows)
+                made = history_sums.sums_of(values for table, values in rows if table is history)
+                summed = [*rows, *((history_sum, values) for values in made)]
                 with self._store.write() as connection:
-                    for table in dict.fromkeys(table for table, _ in rows):
-                        connection.execute(sa.insert(table), [values for of, values in rows if of is table])
+                    for table in dict.fromkeys(table for table, _ in summed):
+                        connection.execute(sa.insert(table), [values for of, values in summed if of is table])
                 self._complaint = ""
                 return
             except StoreError as error:

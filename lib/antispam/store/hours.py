@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from antispam.store.engine import Store, StoreError
-from antispam.store.reports import Day, Disposition, Report, add, rows_of
+from antispam.store.tally import Day, Disposition, Report, add, rows_of
 from dspam.store import Said, name_of
 
 HOUR = 3600.0
@@ -140,7 +140,7 @@ def count(store: Store, begins: float) -> Hour:
     for row in rows_of(store, begins, math.nextafter(begins + HOUR, begins)):
         spam = add(made, row)
         if spam is not None:
-            seen.append((_number(name_of(row.ref)), row.received_at, spam))
+            seen.append((_number(name_of(row["ref"])), row["received_at"], spam))
     return Hour(begins, made.days[0], made.why, made.scores, *_arrays(seen))
 
 

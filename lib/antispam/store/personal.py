@@ -63,6 +63,12 @@ TABLES: dict[str, About] = {
         "`[store] history_retain`",
         _holds(text="local", with_="domain ref role became", nothing="id received_at"),
     ),
+    "history_sum": About(
+        "clients, domains and host names whose mail was stopped; otherwise only numbers",
+        "reports",
+        "numbers `[store] report_retain`, names `[store] history_retain`",
+        _holds(with_="content", nothing="id kind begins folded"),
+    ),
     "greylist": About(
         "senders and recipients of mail from new clients",
         "recognises a client that comes back",

@@ -1,346 +1,66 @@
-"""Statistics from the history: how many messages, their dispositions and reasons, and the senders stopped most often.
-
-The history may have millions of rows, and senders chose what is in them. So it is read page by page, a huge row
-alone, and of names only the most frequent are remembered.
-"""
+"""What became of the mail of the last days: the sums of the history, and what was learned."""
 
 from __future__ import annotations
 
-import bisect
-import dataclasses
-import datetime
-import enum
-import ipaddress
 import itertools
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
 
-import msgspec
 import sqlalchemy as sa
 
-from antispam.net.addresses import parse_ip, parse_mailbox
+from antispam.store import history_sums
 from antispam.store.engine import Store
 from antispam.store.schema import history
-from dspam.schema import dspam_training
+from antispam.store.tally import Day, Offender, Report, add, midnights, rows_of
+from dspam.schema import State, dspam_training
 
-PAGE = 500  # rows that one query reads
-LARGEST = 1 << 12  # characters, as stored, of a field in such a page; a row with more is read alone
-REMEMBERED = 20_000  # different names, of each kind
 MAX_DAYS = 3660
-
-
-class Disposition(enum.StrEnum):
-    """The disposition of a message."""
-
-    DELIVERED = "delivered"
-    REJECTED = "rejected"
-    DEFERRED = "deferred"  # the client was asked to come again: the greylist, or an error
-    QUARANTINED = "quarantined"  # in the quarantine, from all of its recipients
-    HELD = "held"  # in the MTA's queue
-    DISCARDED = "discarded"
-    REPORTED = "reported"  # a user's report of spam or ham, which taught the filter and goes to nobody
-    UNFINISHED = "unfinished"  # the client went away before the end, or had no recipient left
-
-
-_DISPOSITIONS = {
-    "reject": Disposition.REJECTED,
-    "tempfail": Disposition.DEFERRED,
-    "quarantine": Disposition.QUARANTINED,
-    "hold": Disposition.HELD,
-    "discard": Disposition.DISCARDED,
-}
-_STOPPED = frozenset({Disposition.REJECTED, Disposition.QUARANTINED, Disposition.DISCARDED})
-
-
-@dataclasses.dataclass(slots=True)
-class Day:
-    """One day, from midnight to midnight where the program runs.
-
-    dispositions  messages, by what became of them
-    recipients    refused for good one by one, such as users who do not exist
-    tagged        delivered, but called spam for at least one recipient
-    parted        delivered to some recipients and not to others
-    spam, ham     messages that were learned
-    """
-
-    begins: float
-    dispositions: Counter[Disposition] = dataclasses.field(default_factory=Counter)
-    recipients: int = 0
-    tagged: int = 0
-    parted: int = 0
-    spam: int = 0
-    ham: int = 0
-
-    @property
-    def messages(self) -> int:
-        return self.dispositions.total()
-
-
-@dataclasses.dataclass(slots=True)
-class Offender:
-    """A name whose messages were stopped (refused, kept or dropped), how many, and why the last one was. Times in seconds since
-    the epoch. `called` is the client's host name, where the name is an address."""
-
-    name: str
-    stopped: int = 0
-    last_at: float = 0.0
-    reason: str = ""
-    called: str = ""
-
-
-class Offenders:
-    """The names whose messages were stopped most often. Of more names than are remembered the rarest are forgotten, and
-    `complete` is False: a count may then be too low."""
-
-    def __init__(self, remembered: int = REMEMBERED) -> None:
-        self.complete = True
-        self._remembered = remembered
-        self._by_name: dict[str, Offender] = {}
-
-    def count(self, name: str, at: float, reason: str, called: str = "") -> None:
-        one = self._by_name.get(name)
-        if one is None:
-            if len(self._by_name) >= 2 * self._remembered:
-                self._by_name = {kept.name: kept for kept in self.top(self._remembered)}
-                self.complete = False
-            one = self._by_name[name] = Offender(name)
-        one.stopped += 1
-        one.last_at, one.reason, one.called = at, reason, called
-
-    def top(self, number: int) -> list[Offender]:
-        """The worst first."""
-        return sorted(self._by_name.values(), key=lambda one: (-one.stopped, -one.last_at, one.name))[:number]
-
-
-@dataclasses.dataclass(slots=True)
-class Report:
-    """Days in their order, and what was found in all of them together.
-
-    why         messages that were not delivered, by what became of them and the check that said so
-    recipients  that were refused for good one by one, by check
-    would       messages that a check in mode log would have stopped
-    scores      recipients by the score of their message, rounded down
-    clients     offenders by address; of IPv6 by /64
-    domains     by the domain of MAIL FROM; <> is the null sender
-    helos       by HELO name
-    """
-
-    days: list[Day]
-    why: Counter[tuple[Disposition, str]] = dataclasses.field(default_factory=Counter)
-    recipients: Counter[str] = dataclasses.field(default_factory=Counter)
-    would: Counter[str] = dataclasses.field(default_factory=Counter)
-    scores: Counter[int] = dataclasses.field(default_factory=Counter)
-    clients: Offenders = dataclasses.field(default_factory=Offenders)
-    domains: Offenders = dataclasses.field(default_factory=Offenders)
-    helos: Offenders = dataclasses.field(default_factory=Offenders)
-
-    def day_of(self, at: float) -> Day:
-        return self.days[max(0, bisect.bisect_right(self.days, at, key=lambda day: day.begins) - 1)]
-
-
-def midnights(now: float, days: int) -> list[float]:
-    """When each of the last days began, today's last, where the program runs. A day may have 23 or 25 hours."""
-    today = datetime.datetime.fromtimestamp(now).date()
-    dates = [today - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
-    return [datetime.datetime.combine(date, datetime.time.min).timestamp() for date in dates]
-
-
-class _Decision(msgspec.Struct):
-    check: str = ""
-    action: str = "continue"
-    mode: str = "enforce"
-    reason: str = ""
-
-    @property
-    def stops(self) -> bool:
-        return self.action in _DISPOSITIONS
-
-
-class _Spam(msgspec.Struct):
-    is_spam: bool = False
-    action: str = ""
-
-
-class _Score(msgspec.Struct):
-    total: float | None = None
-
-
-class _Findings(msgspec.Struct):
-    spam_action: _Spam | None = None
-    score: _Score | None = None
-
-
-class _Recipient(msgspec.Struct):
-    refused: _Decision | None = None
-    findings: _Findings | None = None
-    decisions: list[_Decision] = msgspec.field(default_factory=list)
-
-
-Kind = TypeVar("Kind")
-_decisions = msgspec.json.Decoder(list[_Decision])
-_recipients = msgspec.json.Decoder(list[_Recipient])
+MOST_SHOWN = 1000  # offenders of a kind of which more than a number is known
+_TOGETHER = 500  # references that one query looks up
 
 
 def report(store: Store, now: float, days: int) -> Report:
-    """The last days up to now, today included. Raises StoreError."""
+    """The last days up to the quarter of an hour of `now`, today included. Raises StoreError."""
     made = Report([Day(begins) for begins in midnights(now, days)])
-    for row in rows_of(store, made.days[0].begins, now):
-        add(made, row)
-    for at, is_spam in _learned(store, made.days[0].begins, now):
-        day = made.day_of(at)
-        if is_spam:
-            day.spam += 1
-        else:
-            day.ham += 1
+    history_sums.fill(store, made, now)
+    uncounted = history_sums.older(store)
+    if uncounted is not None:
+        after, until = uncounted
+        within = sa.and_(history.c.id > after, history.c.id <= until)
+        for row in rows_of(store, made.days[0].begins, now, within):
+            add(made, row)
+    _tell_reasons(store, made)
+    _add_learned(store, made, now)
     return made
 
 
-def rows_of(store: Store, since: float, until: float) -> Iterator[Any]:
-    """What the history has of that time, both ends included, the oldest first: rows for add(). Raises StoreError."""
-    table = history
-    large = sa.or_(sa.func.length(table.c.recipients) > LARGEST, sa.func.length(table.c.decisions) > LARGEST)
-    packed = {name: table.c[name] for name in ("recipients", "decisions")}
-    short = {name: sa.type_coerce(sa.case((large, ""), else_=of), of.type).label(name) for name, of in packed.items()}
-    names = ("id", "ref", "received_at", "client_ip", "client_name", "helo", "mail_from", "action", "reason")
-    query = (
-        sa.select(*(table.c[name] for name in names), *short.values(), sa.case((large, 1), else_=0).label("large"))
-        .where(table.c.received_at <= until)
-        .order_by(table.c.received_at, table.c.id)
-        .limit(PAGE)
-    )
-    after = table.c.received_at >= since
-    while True:
+def _tell_reasons(store: Store, made: Report) -> None:
+    """Why the last message of each of the worst offenders was stopped, where the history still knows."""
+    worst = [one for kind in (made.clients, made.domains, made.helos) for one in kind.top(MOST_SHOWN)]
+    asked: dict[str, list[Offender]] = {}
+    for one in worst:
+        if one.ref and not one.reason:
+            asked.setdefault(one.ref, []).append(one)
+    by_address = {id(one) for one in made.clients.top(MOST_SHOWN)}
+    refs = list(asked)
+    for some in (refs[at : at + _TOGETHER] for at in range(0, len(refs), _TOGETHER)):
+        query = sa.select(history.c.ref, history.c.reason, history.c.client_name).where(history.c.ref.in_(some))
         with store.read() as connection:
-            rows = connection.execute(query.where(after)).all()
-        for row in rows:
-            yield _alone(store, row.id) or row if row.large else row
-        if len(rows) < PAGE:
-            return
-        last = rows[-1]
-        same = sa.and_(table.c.received_at == last.received_at, table.c.id > last.id)
-        after = sa.and_(table.c.received_at >= last.received_at, sa.or_(table.c.received_at > last.received_at, same))
+            for row in connection.execute(query):
+                for one in asked[row.ref]:
+                    one.reason, one.called = row.reason, row.client_name if id(one) in by_address else ""
 
 
-def _alone(store: Store, number: int) -> Any:
-    with store.read() as connection:
-        return connection.execute(sa.select(history).where(history.c.id == number)).one_or_none()
-
-
-def _learned(store: Store, since: float, until: float) -> Iterator[tuple[float, bool]]:
-    """When which kind of message was learned, without what was taken back."""
+def _add_learned(store: Store, made: Report, now: float) -> None:
+    """What was learned, without what was taken back."""
     table = dspam_training
-    counts = sa.and_(
-        table.c.trained_at >= since, table.c.trained_at <= until, table.c.sign == 1, table.c.message.is_not(None)
-    )
-    last = 0
-    while True:
-        query = sa.select(table.c.seq, table.c.trained_at, table.c.is_spam).where(counts, table.c.seq > last)
+    bounds = [*(day.begins for day in made.days), now]
+    for day, (begins, ends) in zip(made.days, itertools.pairwise(bounds), strict=True):
+        within = [table.c.trained_at >= begins, table.c.trained_at < ends if ends < now else table.c.trained_at <= now]
+        query = sa.select(table.c.is_spam, sa.func.count()).where(
+            table.c.state.in_([int(state) for state in State]), *within, table.c.sign == 1, table.c.message.is_not(None)
+        )
         with store.read() as connection:
-            rows = connection.execute(query.order_by(table.c.seq).limit(10 * PAGE)).all()
-        yield from ((row.trained_at, bool(row.is_spam)) for row in rows)
-        if len(rows) < 10 * PAGE:
-            return
-        last = rows[-1].seq
-
-
-def add(made: Report, row: Any) -> bool | None:
-    """Count a message. Returns whether it was called spam: stopped, or marked as spam for somebody; None where nothing was
-    decided."""
-    day = made.day_of(row.received_at)
-    decisions, recipients = _decoded(_decisions, row.decisions), _decoded(_recipients, row.recipients)
-    disposition = _disposition(row.action, decisions, recipients)
-    day.dispositions[disposition] += 1
-    refused = [said for one in recipients if (said := _refused_alone(one)) is not None]
-    day.recipients += len(refused)
-    made.recipients.update(refused)
-    if disposition in _DISPOSITIONS.values():
-        made.why[disposition, _who_said(row, decisions, recipients)] += 1
-    tagged = parted = False
-    if disposition is Disposition.DELIVERED:
-        tagged, parted = any(map(_called_spam, recipients)), any(map(_kept, recipients))
-        day.tagged += tagged
-        day.parted += parted
-    of_recipients = [one for recipient in recipients for one in recipient.decisions]
-    made.would.update({one.check for one in (*decisions, *of_recipients) if one.mode == "log" and one.stops})
-    made.scores.update(score for one in recipients if (score := _score(one)) is not None)
-    if disposition in _STOPPED:
-        _count_offenders(made, row)
-        return True
-    return tagged or parted if disposition is Disposition.DELIVERED else None
-
-
-def _count_offenders(made: Report, row: Any) -> None:
-    made.clients.count(_network(row.client_ip), row.received_at, row.reason, row.client_name)
-    # A null sender's domain is nobody's, and so is that of a name without one.
-    domain = parse_mailbox(row.mail_from).domain or "<>"
-    made.domains.count(domain, row.received_at, row.reason)
-    if row.helo:
-        made.helos.count(row.helo.lower(), row.received_at, row.reason)
-
-
-def _disposition(action: str, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> Disposition:
-    of_all = itertools.chain(decisions, *(one.decisions for one in recipients))
-    if action == "discard" and any(one.check == "feedback" and one.action == "discard" for one in of_all):
-        return Disposition.REPORTED
-    if action in _DISPOSITIONS:
-        return _DISPOSITIONS[action]
-    if action == "unfinished":
-        return Disposition.UNFINISHED
-    return Disposition.DELIVERED if any(one.refused is None for one in recipients) else Disposition.UNFINISHED
-
-
-def _who_said(row: Any, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> str:
-    """The check whose verdict it was. The row has the words of that verdict, not its check."""
-    refused = [one.refused for one in recipients if one.refused is not None]
-    of_recipients = [one for recipient in recipients for one in recipient.decisions]
-    said = [
-        one for one in (*decisions, *refused, *of_recipients) if one.mode != "log" and _means(one.action, row.action)
-    ]
-    exact = (one.check for one in said if one.reason == row.reason)
-    return next(exact, said[0].check if said else "other")
-
-
-def _means(action: str, final: str) -> bool:
-    # A refusal that could not be spoken to some recipients became a quarantine.
-    return action == final or (final == "quarantine" and action == "reject")
-
-
-def _refused_alone(recipient: _Recipient) -> str | None:
-    """The check that refused this recipient for good, whatever became of the others."""
-    refused = recipient.refused
-    if refused is None or refused.action != "reject":
-        return None
-    return refused.check if any(one.check == refused.check for one in recipient.decisions) else None
-
-
-def _called_spam(recipient: _Recipient) -> bool:
-    found = recipient.findings and recipient.findings.spam_action
-    return bool(found and found.is_spam and found.action != "deliver" and recipient.refused is None)
-
-
-def _score(recipient: _Recipient) -> int | None:
-    found = recipient.findings and recipient.findings.score
-    total = found.total if found else None
-    return None if total is None or not math.isfinite(total) else math.floor(total)
-
-
-def _kept(recipient: _Recipient) -> bool:
-    stopped = any(one.mode != "log" and one.action in ("quarantine", "reject") for one in recipient.decisions)
-    return recipient.refused is None and stopped
-
-
-def _decoded(decoder: msgspec.json.Decoder[list[Kind]], text: str) -> list[Kind]:
-    """Nothing, for a row that something else wrote or damaged."""
-    try:
-        return decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return []
-
-
-def _network(ip: str) -> str:
-    address = parse_ip(ip)
-    if address is None or address.version == 4:
-        return ip or "unknown"
-    return str(ipaddress.ip_network((address, 64), strict=False))
+            for is_spam, number in connection.execute(query.group_by(table.c.is_spam)):
+                if is_spam:
+                    day.spam += number
+                else:
+                    day.ham += number

@@ -60,6 +60,20 @@ history_address = sa.Table(
     sa.Index("history_address_who", "domain", "local", "received_at"),
 )
 
+# What rows of the history add up to (store/history_sums.py), in pieces until they are folded.
+history_sum = sa.Table(
+    "history_sum",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("begins", Seconds, nullable=False),
+    sa.Column("folded", sa.SmallInteger, nullable=False),
+    sa.Column("content", LongText, nullable=False),  # JSON
+    sa.Index("history_sum_time", "kind", "begins"),
+    sa.Index("history_sum_pieces", "folded", "kind", "begins"),
+    sqlite_autoincrement=True,  # a row that was replaced must never be taken for its successor
+)
+
 greylist = sa.Table(
     "greylist",
     metadata,

@@ -16,7 +16,7 @@ from antispam.service.effective import warnings_of
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import outbox, quarantine, requests
 from antispam.store.hours import Hour, Wrong, judged
-from antispam.store.reports import Day, Disposition
+from antispam.store.tally import Day, Disposition
 from antispam.web.answers import (
     console_of,
     language_of,

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from antispam.service.board import Board
 from antispam.store.hours import Hour
-from antispam.store.reports import Day, Disposition
+from antispam.store.tally import Day, Disposition
 from antispam.web import plots
 from antispam.web.plots import Look, Plot, Series
 

@@ -27,9 +27,11 @@ from antispam.mail.remedies import Remedy
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, Action, Verdict, discard, hold, quarantine, reject, tempfail
 from antispam.settings import Mode
-from antispam.store import reports
-from antispam.store.reports import Disposition, Offenders, midnights, report
-from antispam.store.schema import history
+from antispam.store import tally
+from antispam.store.history_sums import SLOT, sums_of
+from antispam.store.reports import report
+from antispam.store.schema import history, history_sum
+from antispam.store.tally import Disposition, Offenders, midnights
 from dspam.schema import dspam_training, dspam_user
 
 pytestmark = pytest.mark.every_database
@@ -55,6 +57,7 @@ class Mail:
         row = row_for(Subject(connection, message), verdict, "node")
         with self._store.write() as database:
             database.execute(sa.insert(history).values(**row))
+            database.execute(sa.insert(history_sum), sums_of([row]))
 
 
 @pytest.fixture
@@ -98,7 +101,7 @@ def test_a_message_counts_for_what_became_of_it(store, mail, verdict, dispositio
 
 def test_each_message_counts_on_its_day(store, mail):
     today = datetime.datetime(2026, 11, 24).timestamp()
-    for at in (today - DAY - 1, today - 1, today, NOW, NOW + 1):
+    for at in (today - DAY - 1, today - 1, today, NOW, NOW + SLOT):
         mail(at=at)
     assert [day.messages for day in report(store, NOW, 2).days] == [1, 2]
     assert [day.messages for day in report(store, NOW, 1).days] == [2]
@@ -202,12 +205,23 @@ def test_what_was_learned_counts_unless_it_was_taken_back(store):
     assert [(day.spam, day.ham) for day in report(store, NOW, 2).days] == [(1, 0), (1, 1)]
 
 
+def as_before_sums(store):
+    """The database as the migration leaves it that brought the sums."""
+    with store.write() as connection:
+        connection.execute(sa.delete(history_sum))
+        newest = connection.scalar(sa.select(sa.func.max(history.c.id)))
+        connection.execute(
+            sa.insert(history_sum).values(kind="older", begins=0.0, folded=1, content=f"[0,{newest}]"),
+        )
+
+
 def test_pages_lose_and_repeat_nothing(store, mail, monkeypatch):
     """Many rows of the same instant, and rows too large for a page."""
-    monkeypatch.setattr(reports, "PAGE", 3)
-    monkeypatch.setattr(reports, "LARGEST", 1000)
+    monkeypatch.setattr(tally, "PAGE", 3)
+    monkeypatch.setattr(tally, "LARGEST", 1000)
     for number in range(10):
         mail(SPF, [no("spf", SPF)], [to()] * (30 if number % 4 == 0 else 1), at=NOW - number // 5)
+    as_before_sums(store)
     made = report(store, NOW, 1)
     assert made.why == {(Disposition.REJECTED, "spf"): 10}
     assert made.clients.top(1)[0].stopped == 10
@@ -215,6 +229,7 @@ def test_pages_lose_and_repeat_nothing(store, mail, monkeypatch):
 
 def test_damaged_rows_harm_nothing(store, mail):
     mail(SPF)
+    as_before_sums(store)
     for broken in ("", "[", '{"check": 1}', "[1]", '[{"refused": 7}]', "\x00", "null", '[{"check": null}]'):
         text = broken if "\x00" not in broken or store.dialect != "postgresql" else "x"
         with store.write() as connection:
@@ -236,7 +251,7 @@ def test_of_many_names_the_worst_are_remembered():
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_names_from_outside_rule_no_terminal(name, reason):
-    made = reports.Report([reports.Day(NOW)])
+    made = tally.Report([tally.Day(NOW)])
     made.days[0].dispositions[Disposition.REJECTED] = 1
     made.clients.count(name, NOW, reason, called=name)
     made.why[Disposition.REJECTED, name] += 1

@@ -15,7 +15,7 @@ from antispam.store import StoreError
 from antispam.store import hours as module
 from antispam.store.history import HistoryWriter
 from antispam.store.hours import AUTOMATIC, HOUR, SETTLED, Hours, Wrong, count, judged
-from antispam.store.reports import Disposition
+from antispam.store.tally import Disposition
 from dspam.store import Said, name_of
 
 pytestmark = pytest.mark.every_database
