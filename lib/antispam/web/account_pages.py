@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -25,6 +27,7 @@ from antispam.web.answers import (
 )
 from antispam.web.console import Refused, Session
 from antispam.web.login_pages import refusal, with_session
+from antispam.web.turns import Busy
 
 
 def account_page(request: Request) -> Response:
@@ -48,7 +51,11 @@ def _asks_current(session: Session) -> bool:
 
 async def change_password(request: Request) -> Response:
     session, form = await form_of(request)
-    return await run_in_threadpool(_change_password, request, session, form)
+    try:
+        return await console_of(request).login_turns.take(functools.partial(_change_password, request, session, form))
+    except Busy:
+        text = texts(language_of(request)).gettext("Your password could not be checked. Try again soon.")
+        return await run_in_threadpool(functools.partial(_shown, request, session, problem=text, status=503))
 
 
 def _change_password(request: Request, session: Session, form: FormData) -> Response:

@@ -31,9 +31,12 @@ from antispam.store.sessions import How
 from antispam.web import passwords
 from antispam.web.limiter import Limiter
 from antispam.web.site_logins import SiteLogins
+from antispam.web.turns import Turns
 
 LINKS_A_MINUTE = 60  # of one user
 LOGINS_A_MINUTE = 30  # from one network
+LOGINS_AT_ONCE = 8
+LOGINS_WAITING = 40  # they are through in about three seconds
 
 Teach = Callable[[str, str], None]
 """teach(user, ref): the user says that the message is honest mail. Raises StoreError and LookupError."""
@@ -122,6 +125,11 @@ class Console:
     def login_limiter(self) -> Limiter:
         """How many passwords may come from one network: names wait one by one, which does not stop who tries many names."""
         return Limiter(LOGINS_A_MINUTE, self.clock)
+
+    @functools.cached_property
+    def login_turns(self) -> Turns:
+        """Who waits until a password is checked: hashing takes a tenth of a second, the site's servers as long as they like."""
+        return Turns(LOGINS_AT_ONCE, LOGINS_WAITING)
 
     @functools.cached_property
     def site_logins(self) -> SiteLogins:

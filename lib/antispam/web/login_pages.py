@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ from antispam.web.console import Refused
 from antispam.web.limiter import PERIOD
 from antispam.web.proxies import client_of
 from antispam.web.site_logins import Unavailable
+from antispam.web.turns import Busy
 
 
 def login_page(request: Request) -> Response:
@@ -62,10 +64,12 @@ async def login(request: Request) -> Response:
     if network and not console.login_limiter.admits(network):
         return _form(request, status=429, problem=refusal(request, Refused(PERIOD)), name=name)
     try:
-        result = await run_in_threadpool(console.login, name, password)
-    except Unavailable:
+        result = await console.login_turns.take(functools.partial(console.login, name, password))
+    except (Unavailable, Busy):
         text = texts(language_of(request)).gettext("Your password could not be checked. Try again soon.")
-        return _form(request, status=503, problem=text, name=name)
+        answer = _form(request, status=503, problem=text, name=name)
+        answer.headers["Retry-After"] = "10"
+        return answer
     if isinstance(result, Refused):
         return _form(request, status=403, problem=refusal(request, result), name=name)
     return with_session(request, result.secret, _first_page(result.account))

@@ -31,7 +31,8 @@ def hashed(password: str) -> str:
     """What is stored. Raises BadPassword."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise BadPassword(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
-    return _hasher().hash(password)
+    with _AT_ONCE:
+        return _hasher().hash(password)
 
 
 def fits(stored: str, password: str) -> bool:

@@ -12,7 +12,9 @@ import uvicorn
 from antispam.chores import steady
 from antispam.journey.protection import protector
 from antispam.journey.table import Journey
+from antispam.learning.login_settings import LoginSettings
 from antispam.learning.releases import teaching
+from antispam.net.addresses import ClientList, parse_ip
 from antispam.service.board import Board
 from antispam.service.plan import SideServer
 from antispam.service.worker import WorkerContext
@@ -21,12 +23,14 @@ from antispam.settings.web import WebSettings, parse_listen
 from antispam.store import Store
 from antispam.store.hours import KEPT
 from antispam.web.app import application
+from antispam.web.connections import sharing
 from antispam.web.console import Console
 
 log = logging.getLogger(__name__)
 
 
 TRY_AGAIN = 5.0  # seconds
+CONNECTIONS = 64
 
 
 def side_server(journey: Journey, settings: Settings, board: Board | None = None) -> SideServer:
@@ -47,7 +51,7 @@ def side_server(journey: Journey, settings: Settings, board: Board | None = None
 def serve(journey: Journey, settings: Settings, board: Board | None = None) -> None:
     """Serve the console until the process is told to stop. Raises OSError where [web] listen can't be used."""
     host, port = parse_listen(settings[WebSettings].listen)
-    closing = threading.Event()
+    closing, proxies = threading.Event(), ClientList(settings[LoginSettings].proxies)
     with contextlib.closing(Store.from_settings(settings)) as store, contextlib.ExitStack() as ends:
         console = Console(
             settings=settings,
@@ -62,7 +66,8 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
         steady("hours", lambda: console.hours.keep(KEPT, time.time, closing), closing, pause=TRY_AGAIN).start()
         config = uvicorn.Config(
             application(console), host=host, port=port, log_config=None, access_log=False, server_header=False,
-            limit_concurrency=64, timeout_keep_alive=5,
+            limit_concurrency=CONNECTIONS, timeout_keep_alive=5,
+            http=sharing(lambda address: proxies.match(parse_ip(address))),
             proxy_headers=False,  # whoever writes X-Forwarded-For would choose the address that [web] proxies looks at
         )  # fmt: skip
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of each of its steps
