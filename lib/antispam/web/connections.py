@@ -21,13 +21,17 @@ SHARE = 16  # connections of one address; a browser opens six
 
 
 class Connection(H11Protocol):
-    """A connection with an end. `is_shared` says of an address that many people come from there: our own proxies."""
+    """A connection with an end."""
 
-    is_shared: ClassVar[Callable[[str], bool]] = staticmethod(lambda address: False)
     open: ClassVar[Counter[str]] = Counter()
     _end: asyncio.TimerHandle | None = None
     _counted = ""
     _rests = False  # between two requests
+
+    @staticmethod
+    def is_shared(address: str) -> bool:
+        """Whether many people come from there: whether it is a proxy of ours."""
+        return False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -78,8 +82,12 @@ def sharing(is_ours: Callable[[str], bool]) -> type[Connection]:
     """The connections of one server. `is_ours` says whether an address is that of a proxy of ours; those of this machine
     are."""
 
-    def is_shared(address: str) -> bool:
-        parsed = parse_ip(address)
-        return parsed is None or parsed.is_loopback or is_ours(address)
+    class Ours(Connection):
+        open: ClassVar[Counter[str]] = Counter()
 
-    return type("Connection", (Connection,), {"is_shared": staticmethod(is_shared), "open": Counter()})
+        @staticmethod
+        def is_shared(address: str) -> bool:
+            parsed = parse_ip(address)
+            return parsed is None or parsed.is_loopback or is_ours(address)
+
+    return Ours
