@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -20,52 +20,18 @@ from antispam.journey.account import account as account_of
 from antispam.journey.account import became
 from antispam.mail.reading import readable
 from antispam.store import StoreError, lists, quarantine
-from antispam.store.accounts import Account
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import Transaction, search
 from antispam.store.quarantine import BadName, Entry, NoEntry, Search
+from antispam.web import api_own
 from antispam.web import api_values as values
 from antispam.web.answers import Forbidden, console_of
+from antispam.web.api_operations import Asked, Operation, Refused
 from antispam.web.console import Console, Session
 from antispam.web.entries import ACTIONS, entry_of, last_seen, mailboxes
 from antispam.web.roles import acted
 
 MAX_BODY = 64 << 10  # octets
-
-
-class Refused(Exception):
-    """The request is not done: with this status, and a sentence."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
-class Asked(NamedTuple):
-    """A request that was understood: who asks, the parts of its path, its query, its body."""
-
-    console: Console
-    session: Session
-    path: dict[str, str]
-    query: Any
-    body: Any
-
-    @property
-    def account(self) -> Account:
-        return self.session.account
-
-
-class Operation(NamedTuple):
-    """One request: its method and path, what it does in a line, what it takes and gives, who may."""
-
-    method: str
-    path: str
-    summary: str
-    work: Callable[[Asked], Any]
-    gives: type
-    query: type | None = None
-    body: type | None = None
-    role: str = "user"  # or helpdesk, administrator
 
 
 def _entry(one: Entry) -> values.Entry:
@@ -153,7 +119,8 @@ def _remove(asked: Asked) -> values.Done:
     return values.Done(done)
 
 
-OPERATIONS = (
+OPERATIONS: tuple[Operation, ...] = (
+    *api_own.OPERATIONS,
     Operation(
         "GET", "/api/quarantine", "The kept messages of your mailboxes", _entries, values.Entries,
         query=values.QuarantineQuery,

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 import antispam
 from antispam.web import api_values as values
-from antispam.web.api import OPERATIONS, Operation
+from antispam.web.api import OPERATIONS
+from antispam.web.api_operations import Operation
 
 _PROBLEMS = {
     "400": "The body is no JSON",
@@ -23,6 +24,7 @@ _PROBLEMS = {
     "413": "The body is too large",
     "415": "The body is no application/json",
     "422": "A parameter or the body does not fit",
+    "429": "Too many within the hour",
     "503": "The database does not answer",
 }
 

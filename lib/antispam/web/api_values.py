@@ -9,9 +9,9 @@ import msgspec
 
 from antispam.store.lists import Kind
 
-_Short = Annotated[str, msgspec.Meta(max_length=320)]
+Short = Annotated[str, msgspec.Meta(max_length=320)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 
 class Do(enum.StrEnum):
@@ -33,17 +33,17 @@ class Problem(msgspec.Struct, frozen=True):
 class QuarantineQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which entries: of one mailbox, with a text, of one check, older than the entry `after`."""
 
-    user: _Short = ""
+    user: Short = ""
     text: Annotated[str, msgspec.Meta(max_length=200)] = ""
     check: Annotated[str, msgspec.Meta(max_length=32)] = ""
     after: _Number = 0
-    limit: _Limit = 50
+    limit: Limit = 50
 
 
 class MailboxQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose entry, where a message was kept from several."""
 
-    user: _Short = ""
+    user: Short = ""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do with a kept message."""
 
     do: Do
-    user: _Short = ""
+    user: Short = ""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -96,10 +96,10 @@ class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(max_length=64)] = ""
     message_id: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    sender: _Short = ""
-    recipient: _Short = ""
+    sender: Short = ""
+    recipient: Short = ""
     since: _Number = 0
-    limit: _Limit = 50
+    limit: Limit = 50
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -145,8 +145,8 @@ class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which list, and the name behind which to go on."""
 
     kind: Kind = Kind.WHITELIST
-    after: _Short = ""
-    limit: _Limit = 50
+    after: Short = ""
+    limit: Limit = 50
 
 
 class Listed(msgspec.Struct, frozen=True):

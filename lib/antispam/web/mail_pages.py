@@ -125,7 +125,7 @@ def mail_page(request: Request) -> Response:
     )  # fmt: skip
 
 
-def _part(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
+def own_message(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
     """Their part of a message of the history. Raises NoEntry where there is none: nobody learns whether others have one."""
     found = next((one for one in search(console.store, Search(name=ref), 2) if one.ref == ref), None)
     part = None if found is None else own_part(console, user, found)
@@ -137,7 +137,7 @@ def _part(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
 def message_page(request: Request) -> Response:
     session, console, ref = logged_in(request), console_of(request), request.path_params["ref"]
     user = mailbox_of(session.account, request.query_params.get("user", ""))
-    found, part = _part(console, user, ref)
+    found, part = own_message(console, user, ref)
     whose = console.addresses.whose(user)
     listed = own_history.of_ref(console.store, whose, found.ref, found.received_at)
     state = own_history.states(console.store, user, [found.ref]).get(found.ref)
@@ -159,7 +159,7 @@ async def act(request: Request) -> Response:
         raise Forbidden(marked("There is no such action."))
     refs = dict.fromkeys(ref for ref in form.getlist("ref") if isinstance(ref, str))
     console, chosen = console_of(request), list(refs)[:MAX_CHOSEN]
-    done = await run_in_threadpool(lambda: [_say(console, user, ref, word) for ref in chosen])
+    done = await run_in_threadpool(lambda: [say(console, user, ref, word) for ref in chosen])
     number = sum(one in (Corrected.TAUGHT, Corrected.KNOWN) for one in done)
     why_not = next((one.name.lower() for one in done if one not in (Corrected.TAUGHT, Corrected.KNOWN)), "")
     asked = Asked.of(dict(parse_qsl(text_of(form, "back")[:2000])))
@@ -167,10 +167,10 @@ async def act(request: Request) -> Response:
     return RedirectResponse(f"{request.app.url_path_for('mail')}?{where}", 303)
 
 
-def _say(console: Console, user: str, ref: str, word: str) -> Corrected:
+def say(console: Console, user: str, ref: str, word: str) -> Corrected:
     """Only of their own messages: whatever is nobody's, or another's, is forgotten as far as they hear. Raises StoreError."""
     try:
-        _, part = _part(console, user, ref)
+        _, part = own_message(console, user, ref)
     except NoEntry:
         return Corrected.FORGOTTEN
     deadline = Deadline.after(_TIMEOUT)

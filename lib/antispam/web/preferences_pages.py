@@ -7,12 +7,11 @@ understand, is not offered.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -138,8 +137,8 @@ class Shown:
     choices: tuple[tuple[str, str], ...]
 
 
-def _shown(console: Console, user: str, translate: Callable[[str], str]) -> list[Shown]:
-    """Raises StoreError."""
+def questions_of(console: Console, user: str, translate: Callable[[str], str] = str) -> list[Shown]:
+    """The questions with the user's answers. Raises StoreError."""
     found = preferences.of_user(console.store, user)
     own = {one.name: one.value for one in found if one.scope is Scope.USER}
     others = [one for one in found if one.scope is not Scope.USER]
@@ -165,7 +164,7 @@ def preferences_page(request: Request) -> Response:
 
 
 def _page(request: Request, user: str, *, wrong: str = "", problem: str = "", status: int = 200) -> Response:
-    questions = _shown(console_of(request), user, texts(language_of(request)).gettext)
+    questions = questions_of(console_of(request), user, texts(language_of(request)).gettext)
     return shown(
         request, "preferences.html", status=status, user=user, questions=questions, wrong=wrong, problem=problem,
         done=request.query_params.get("done", ""),
@@ -176,7 +175,7 @@ async def change_preferences(request: Request) -> Response:
     """All of the form, or nothing of it."""
     session, form = await form_of(request)
     user = changed_mailbox(session.account, text_of(form, "user"))
-    wrong = await run_in_threadpool(_change, console_of(request), user, form)
+    wrong = await run_in_threadpool(change, console_of(request), user, {name: text_of(form, name) for name in form})
     if wrong:
         problem = texts(language_of(request)).gettext(
             marked("That is too long, or has characters that are not possible.")
@@ -190,15 +189,15 @@ async def change_preferences(request: Request) -> Response:
     return answer
 
 
-def _change(console: Console, user: str, form: FormData) -> str:
+def change(console: Console, user: str, given: Mapping[str, str]) -> str:
     """The name of the first preference whose value can't be, and then nothing is changed; "" where all is well. Raises
     Forbidden for a value that the page does not offer, and StoreError."""
     wanted: dict[str, str] = {}
-    for shown_now in _shown(console, user, str):
+    for shown_now in questions_of(console, user):
         question = shown_now.question
-        if question.name not in form:
+        if question.name not in given:
             continue
-        value = text_of(form, question.name).strip()
+        value = given[question.name].strip()
         if value and question.choices and value not in {one for one, _ in shown_now.choices}:
             raise Forbidden(marked("There is no such choice."))
         try:
