@@ -176,6 +176,7 @@ def test_a_try_that_fails_for_now_is_followed_by_another(store, step, answer):
         assert (found.state, found.next_at, found.recipients) == (State.WAITING, NOW + 60, QUEUED.recipients)
         assert found.last_error
         assert found.content == CONTENT
+    with ScriptedMta() as mta:  # another: on a busy machine the first time limit may have ended the try before the step
         courier(store, mta, NOW + 60).round()
     assert outbox.entry(store, number, NOW) is None
 
