@@ -54,7 +54,13 @@ def dmarc_command(program: Program) -> click.Command:
     def group() -> None:
         """Aggregate reports of DMARC: those that we send, and those that we get."""
 
-    @group.command("report")
+    group.add_command(_report_command(program))
+    group.add_command(_read_command())
+    return group
+
+
+def _report_command(program: Program) -> click.Command:
+    @click.command("report")
     @click.option("--dry-run", is_flag=True, help="only print what would be sent, and to whom; nothing is forgotten")
     @click.option("--quiet", is_flag=True, help="print nothing but errors, for cron")
     @click.pass_obj
@@ -69,7 +75,11 @@ def dmarc_command(program: Program) -> click.Command:
         if failed:
             raise SystemExit(1)
 
-    @group.command("read")
+    return report_command
+
+
+def _read_command() -> click.Command:
+    @click.command("read")
     @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option(
         "--plot", type=click.Path(dir_okay=False, path_type=Path), help="draw a picture (PNG); needs matplotlib"
@@ -96,7 +106,7 @@ def dmarc_command(program: Program) -> click.Command:
         if bad:
             raise SystemExit(1)
 
-    return group
+    return read_command
 
 
 # Sending

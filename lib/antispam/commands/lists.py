@@ -56,7 +56,16 @@ def lists_command(program: Program) -> click.Group:
         The filter adds entries itself (docs/lists.md); entries that you add stay until you remove them, unless you give
         --for."""
 
-    @group.command("show")
+    group.add_command(_show_command(program))
+    group.add_command(_add_command(program))
+    group.add_command(_remove_command(program))
+    group.add_command(_export_command(program))
+    group.add_command(_import_command(program))
+    return group
+
+
+def _show_command(program: Program) -> click.Command:
+    @click.command("show")
     @click.argument("kind", type=_KINDS, required=False, callback=_kind)
     @click.argument("name", required=False)
     @click.option("--expired", is_flag=True, help="also show entries that no longer count")
@@ -77,7 +86,11 @@ def lists_command(program: Program) -> click.Group:
             return
         Console().print(_table(found) if found else "Nobody is listed.")
 
-    @group.command("add")
+    return show_command
+
+
+def _add_command(program: Program) -> click.Command:
+    @click.command("add")
     @click.argument("kind", type=_KINDS, callback=_kind)
     @click.argument("names", nargs=-1, required=True)
     @click.option("--reason", default="by hand", help="what the sender reads in the refusal")
@@ -91,7 +104,11 @@ def lists_command(program: Program) -> click.Group:
         what = "entry" if len(names) == 1 else "entries"
         click.echo(f"{len(names)} {what} added to {kind}; effective within {lists.REMEMBERED:.0f} seconds.")
 
-    @group.command("remove")
+    return add_command
+
+
+def _remove_command(program: Program) -> click.Command:
+    @click.command("remove")
     @click.argument("kind", type=_KINDS, callback=_kind)
     @click.argument("names", nargs=-1, required=True)
     @click.pass_obj
@@ -110,7 +127,11 @@ def lists_command(program: Program) -> click.Group:
         if missing:
             sys.exit(1)
 
-    @group.command("export")
+    return remove_command
+
+
+def _export_command(program: Program) -> click.Command:
+    @click.command("export")
     @click.argument("kind", type=_KINDS_AND_GREYLIST)
     @click.pass_obj
     def export_command(config: Path | None, kind: str) -> None:
@@ -120,7 +141,11 @@ def lists_command(program: Program) -> click.Group:
             for line in list_files.exported(store, None if kind == GREYLIST else Kind(kind), time.time()):
                 click.echo(line)
 
-    @group.command("import")
+    return export_command
+
+
+def _import_command(program: Program) -> click.Command:
+    @click.command("import")
     @click.argument("kind", type=_KINDS_AND_GREYLIST)
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
     @click.option("--reason", default="imported", help="what the sender reads in the refusal")
@@ -150,7 +175,7 @@ def lists_command(program: Program) -> click.Group:
         if done.refused:
             sys.exit(1)
 
-    return group
+    return import_command
 
 
 def _add(store: Store, kind: Kind, name: str, reason: str, period: float | None) -> None:

@@ -34,7 +34,15 @@ def outbox_command(program: Program) -> click.Command:
     def group() -> None:
         """The mail that the filter sends itself: waiting and failed messages."""
 
-    @group.command("list")
+    group.add_command(_list_command(program))
+    group.add_command(_show_command(program))
+    group.add_command(_retry_command(program))
+    group.add_command(_delete_command(program))
+    return group
+
+
+def _list_command(program: Program) -> click.Command:
+    @click.command("list")
     @click.option("--failed", is_flag=True, help="only messages that were given up")
     @click.option("--json", "as_json", is_flag=True, help="one JSON object per line instead of the table")
     @click.pass_obj
@@ -53,7 +61,11 @@ def outbox_command(program: Program) -> click.Command:
         if len(found) == _LISTED:
             click.echo(f"Only the first {_LISTED} are listed.", err=True)
 
-    @group.command("show")
+    return list_command
+
+
+def _show_command(program: Program) -> click.Command:
+    @click.command("show")
     @click.argument("number", type=int)
     @click.option("--json", "as_json", is_flag=True, help="one JSON object, without the message itself")
     @click.pass_obj
@@ -73,7 +85,11 @@ def outbox_command(program: Program) -> click.Command:
         click.echo()
         _print_octets(entry.content)
 
-    @group.command("retry")
+    return show_command
+
+
+def _retry_command(program: Program) -> click.Command:
+    @click.command("retry")
     @click.argument("numbers", nargs=-1, type=int)
     @click.option("--failed", is_flag=True, help="all messages that were given up")
     @click.option("--now", is_flag=True, help="send them now, and show what the MTA says")
@@ -88,7 +104,11 @@ def outbox_command(program: Program) -> click.Command:
             else:
                 _change(store, chosen, outbox.retry, "will be sent")
 
-    @group.command("delete")
+    return retry_command
+
+
+def _delete_command(program: Program) -> click.Command:
+    @click.command("delete")
     @click.argument("numbers", nargs=-1, type=int)
     @click.option("--failed", is_flag=True, help="all messages that were given up")
     @click.option("--yes", is_flag=True, help="don't ask")
@@ -103,7 +123,7 @@ def outbox_command(program: Program) -> click.Command:
                 click.confirm(f"Delete {_queued(chosen)} for good?", abort=True, err=True)
             _change(store, chosen, outbox.delete, "is deleted")
 
-    return group
+    return delete_command
 
 
 def _queued(numbers: list[int]) -> str:

@@ -73,7 +73,16 @@ def preferences_command(program: Program) -> click.Group:
     def group() -> None:
         pass
 
-    @group.command("list")
+    group.add_command(_list_command(program))
+    group.add_command(_show_command(program))
+    group.add_command(_set_command(program))
+    group.add_command(_unset_command(program))
+    group.add_command(_join_command(program))
+    return group
+
+
+def _list_command(program: Program) -> click.Command:
+    @click.command("list")
     @click.option("--json", "as_json", is_flag=True, help="one JSON object per preference")
     @click.pass_obj
     def list_command(config: Path | None, as_json: bool) -> None:
@@ -95,7 +104,11 @@ def preferences_command(program: Program) -> click.Group:
             table.add_row(for_log(f"user {user}"), "is in group", for_log(name))
         Console().print(table)
 
-    @group.command("show")
+    return list_command
+
+
+def _show_command(program: Program) -> click.Command:
+    @click.command("show")
     @click.argument("user")
     @click.pass_obj
     def show_command(config: Path | None, user: str) -> None:
@@ -117,7 +130,11 @@ def preferences_command(program: Program) -> click.Group:
             table.add_row(preference, for_log(value), for_log(where.get(preference, "milter.cfg")))
         Console().print(table)
 
-    @group.command("set")
+    return show_command
+
+
+def _set_command(program: Program) -> click.Command:
+    @click.command("set")
     @click.argument("name")
     @click.argument("value")
     @_whose
@@ -140,7 +157,11 @@ def preferences_command(program: Program) -> click.Group:
         with opened_store(settings) as store:
             preferences.put(store, Preference(scope, owner, spelling(name), value))
 
-    @group.command("unset")
+    return set_command
+
+
+def _unset_command(program: Program) -> click.Command:
+    @click.command("unset")
     @click.argument("name")
     @_whose
     @click.pass_obj
@@ -152,7 +173,11 @@ def preferences_command(program: Program) -> click.Group:
             if not preferences.remove(store, scope, owner, _spelt(name)):
                 raise click.ClickException(f"{for_log(name, 60)} was not set there")
 
-    @group.command("join")
+    return unset_command
+
+
+def _join_command(program: Program) -> click.Command:
+    @click.command("join")
     @click.argument("user")
     @click.argument("group", required=False)
     @click.pass_obj
@@ -162,7 +187,7 @@ def preferences_command(program: Program) -> click.Group:
         with opened_store(settings) as store:
             preferences.join(store, _user(settings, user), _group(group) if group else None)
 
-    return group
+    return join_command
 
 
 def _spelt(name: str) -> str:

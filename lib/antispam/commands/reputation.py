@@ -59,7 +59,17 @@ def reputation_command(program: Program) -> click.Command:
         goes from -100 to 100 (-76 is nothing but spam), confidence from 0 to 100. A domain alone names all its identities.
         """
 
-    @group.command("show")
+    group.add_command(_show_command(program))
+    group.add_command(_reset_command(program))
+    group.add_command(_feedback_command(program))
+    group.add_command(_export_command(program))
+    group.add_command(_import_command(program))
+    group.add_command(_serve_command(program))
+    return group
+
+
+def _show_command(program: Program) -> click.Command:
+    @click.command("show")
     @click.argument("names", nargs=-1)
     @click.option("--best", is_flag=True, help="list the best reputations first, not the worst")
     @click.option("--limit", default=50, show_default=True, help="how many to list if no names are given")
@@ -93,7 +103,11 @@ def reputation_command(program: Program) -> click.Command:
         if names and not chosen:
             sys.exit(1)
 
-    @group.command("reset")
+    return show_command
+
+
+def _reset_command(program: Program) -> click.Command:
+    @click.command("reset")
     @click.argument("names", nargs=-1, required=True)
     @click.pass_obj
     def reset_command(config: Path | None, names: tuple[str, ...]) -> None:
@@ -115,7 +129,11 @@ def reputation_command(program: Program) -> click.Command:
         if missed:
             sys.exit(1)
 
-    @group.command("feedback")
+    return reset_command
+
+
+def _feedback_command(program: Program) -> click.Command:
+    @click.command("feedback")
     @click.argument("message")
     @click.argument("verdict", type=click.Choice(["spam", "ham"]))
     @click.pass_obj
@@ -138,7 +156,11 @@ def reputation_command(program: Program) -> click.Command:
             )
         click.echo(f"{for_log(message)} counts as {verdict}")
 
-    @group.command("export")
+    return feedback_command
+
+
+def _export_command(program: Program) -> click.Command:
+    @click.command("export")
     @click.argument("file", type=click.File("w"), default="-")
     @click.pass_obj
     def export_command(config: Path | None, file: Any) -> None:
@@ -151,7 +173,11 @@ def reputation_command(program: Program) -> click.Command:
             for name, made in records.everything():
                 file.write(to_line(name, made) + "\n")
 
-    @group.command("import")
+    return export_command
+
+
+def _import_command(program: Program) -> click.Command:
+    @click.command("import")
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option("--replace", is_flag=True, help="also replace what is already known")
     @click.pass_obj
@@ -174,7 +200,11 @@ def reputation_command(program: Program) -> click.Command:
                 raise click.ClickException(f"{file}: {for_log(str(error))}; {taken} were taken before it") from error
         click.echo(f"{taken} identities were taken" + (f", {kept} were known and stay" if kept else ""))
 
-    @group.command("serve")
+    return import_command
+
+
+def _serve_command(program: Program) -> click.Command:
+    @click.command("serve")
     @click.option("--listen", help="where to listen, instead of [gossip] listen: 11900, or address:port")
     @click.pass_obj
     def serve_command(config: Path | None, listen: str | None) -> None:
@@ -192,7 +222,7 @@ def reputation_command(program: Program) -> click.Command:
         except (StoreError, OSError, sa.exc.SQLAlchemyError) as error:
             raise click.ClickException(for_log(str(error))) from error
 
-    return group
+    return serve_command
 
 
 def _told_to_listen(settings: Settings, listen: str | None) -> Settings:

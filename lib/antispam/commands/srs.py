@@ -43,7 +43,16 @@ def srs_command(program: Program) -> click.Group:
     def group() -> None:
         """Signed and rewritten envelope senders ([srs], docs/srs.md)."""
 
-    @group.command("sign")
+    group.add_command(_sign_command(program))
+    group.add_command(_forward_command(program))
+    group.add_command(_reverse_command(program))
+    group.add_command(_verify_command(program))
+    group.add_command(_serve_command(program))
+    return group
+
+
+def _sign_command(program: Program) -> click.Command:
+    @click.command("sign")
     @click.argument("address")
     @click.pass_obj
     def sign_command(config: Path | None, address: str) -> None:
@@ -54,7 +63,11 @@ def srs_command(program: Program) -> click.Group:
             raise click.ClickException(f"{for_log(address)} is not rewritten: its domain is not in [srs] ses or sign")
         click.echo(signed)
 
-    @group.command("forward")
+    return sign_command
+
+
+def _forward_command(program: Program) -> click.Command:
+    @click.command("forward")
     @click.argument("address")
     @click.pass_obj
     def forward_command(config: Path | None, address: str) -> None:
@@ -65,7 +78,11 @@ def srs_command(program: Program) -> click.Group:
             raise click.ClickException(f"{for_log(address)} is not rewritten, or [srs] fwdomain is not set")
         click.echo(rewritten)
 
-    @group.command("reverse")
+    return forward_command
+
+
+def _reverse_command(program: Program) -> click.Command:
+    @click.command("reverse")
     @click.argument("address")
     @click.pass_obj
     def reverse_command(config: Path | None, address: str) -> None:
@@ -76,7 +93,11 @@ def srs_command(program: Program) -> click.Group:
             raise click.ClickException(f"{for_log(address)} is {state}")
         click.echo(plain)
 
-    @group.command("verify")
+    return reverse_command
+
+
+def _verify_command(program: Program) -> click.Command:
+    @click.command("verify")
     @click.argument("address")
     @click.pass_obj
     def verify_command(config: Path | None, address: str) -> None:
@@ -87,7 +108,11 @@ def srs_command(program: Program) -> click.Group:
         if state is not State.VALID:
             raise SystemExit(1)
 
-    @group.command("serve")
+    return verify_command
+
+
+def _serve_command(program: Program) -> click.Command:
+    @click.command("serve")
     @click.option("--socket", type=click.Path(path_type=Path), help="where to listen, if not at [srs] socket")
     @click.option("--mode", help="permissions of the socket, if not those of [milter] socket_mode")
     @click.option("--group", help="group of the socket, if not that of [milter] socket_group")
@@ -126,7 +151,7 @@ def srs_command(program: Program) -> click.Group:
         except SocketUnavailable as error:
             raise click.ClickException(error.strerror or str(error)) from error
 
-    return group
+    return serve_command
 
 
 _DIVIDER = b"\x9b".decode("utf-8", "surrogateescape")  # how sendmail writes $| to a map: the next host, then the sender

@@ -59,7 +59,17 @@ def _account_group(program: Program) -> click.Group:
     def group() -> None:
         """The accounts that may log in."""
 
-    @group.command("add")
+    group.add_command(_add_command(program))
+    group.add_command(_link_command(program))
+    group.add_command(_token_command(program))
+    group.add_command(_password_command(program))
+    group.add_command(_remove_command(program))
+    group.add_command(_list_command(program))
+    return group
+
+
+def _add_command(program: Program) -> click.Command:
+    @click.command("add")
     @click.argument("name")
     @click.option("--role", type=click.Choice([str(role) for role in Role]), default=str(Role.USER), show_default=True)
     @click.option(
@@ -93,7 +103,11 @@ def _account_group(program: Program) -> click.Group:
                 _offered(settings, store, account.name) if link else f"{for_log(account.name)} may log in as {role}."
             )
 
-    @group.command("link")
+    return add
+
+
+def _link_command(program: Program) -> click.Command:
+    @click.command("link")
     @click.argument("name")
     @click.pass_obj
     def link_command(config: Path | None, name: str) -> None:
@@ -105,7 +119,11 @@ def _account_group(program: Program) -> click.Group:
             _demand(accounts.get(store, name) is not None, name)
             click.echo(_offered(settings, store, name))
 
-    @group.command("token")
+    return link_command
+
+
+def _token_command(program: Program) -> click.Command:
+    @click.command("token")
     @click.argument("name")
     @click.option(
         "--lasts", callback=parsed_duration, default="365d", show_default=True, metavar="AGE", help="for so long"
@@ -120,7 +138,11 @@ def _account_group(program: Program) -> click.Group:
             _demand(accounts.get(store, name) is not None, name)
             click.echo(sessions.begin(store, name, sessions.How.TOKEN, time.time(), lasts))
 
-    @group.command("password")
+    return token_command
+
+
+def _password_command(program: Program) -> click.Command:
+    @click.command("password")
     @click.argument("name")
     @click.pass_obj
     def password_command(config: Path | None, name: str) -> None:
@@ -134,7 +156,11 @@ def _account_group(program: Program) -> click.Group:
             _demand(accounts.set_password(store, name, hashed), name)
         click.echo(f"{for_log(name)} has another password.")
 
-    @group.command("remove")
+    return password_command
+
+
+def _remove_command(program: Program) -> click.Command:
+    @click.command("remove")
     @click.argument("name")
     @click.pass_obj
     def remove(config: Path | None, name: str) -> None:
@@ -143,7 +169,11 @@ def _account_group(program: Program) -> click.Group:
             _demand(accounts.remove(store, name), name)
         click.echo(f"{for_log(name)} may no longer log in.")
 
-    @group.command("list")
+    return remove
+
+
+def _list_command(program: Program) -> click.Command:
+    @click.command("list")
     @click.pass_obj
     def list_command(config: Path | None) -> None:
         """List the accounts: name, role, mailboxes."""
@@ -151,7 +181,7 @@ def _account_group(program: Program) -> click.Group:
             for one in accounts.every(store):
                 click.echo(f"{for_log(one.name)}\t{one.role}\t{', '.join(map(for_log, one.mailboxes))}")
 
-    return group
+    return list_command
 
 
 def _site_name(name: str) -> str:
