@@ -214,14 +214,13 @@ class Resolver:
             now = self._clock()
             for question in dict.fromkeys(questions):
                 outcome = self._cache.get(question, now)
-                name = question[0] if outcome else ascii_domain(question[0])
-                if outcome is None and name is None:
-                    outcome = Answer(*question, Status.INVALID_NAME, expires=math.inf)
                 if outcome is not None:
                     found[question] = outcome
-                elif name is not None:
+                elif (name := ascii_domain(question[0])) is None:
+                    found[question] = Answer(*question, Status.INVALID_NAME, expires=math.inf)
+                else:
                     asked.setdefault((name, question[1]), []).append(question)
-        for key, outcome in self._ask_all_once(list(asked), deadline).items():
+        for key, outcome in self._ask_all_once(list(asked), deadline).items() if asked else ():
             found |= dict.fromkeys(asked[key], outcome)
         return {question: outcome for question, outcome in found.items() if isinstance(outcome, Answer)}
 

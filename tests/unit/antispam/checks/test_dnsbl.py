@@ -274,6 +274,53 @@ def test_a_silent_list_costs_no_points_and_after_a_while_no_time(caplog):
     assert finding.silent == ("test",)
 
 
+class Lasting(Remembering):
+    """Its answers last for a minute."""
+
+    def lookup(self, name, rdtype, deadline):
+        return dataclasses.replace(super().lookup(name, rdtype, deadline), expires=self.at + 60)
+
+
+def ask_about(resolver, *fields, config=LIST, ip=CLIENT, body=b"hello\r\n"):
+    """The questions that one more message costs, and what was found."""
+    resolver.asked.clear()
+    finding = dnsbl.collect(Connection("c", ip=ip), stranger(*fields, body=body), None, services(config, resolver))
+    return [name.removesuffix(".bl.example") for name, _ in resolver.asked], finding
+
+
+def test_what_no_list_has_is_not_looked_up_again_until_the_answers_expire():
+    resolver, client = Lasting(), "7.100.51.198"
+    config = f"{LIST}about = client, author\n"
+    assert ask_about(resolver, "From: ann@fine.example", config=config) == ([client, "fine.example"], None)
+    assert ask_about(resolver, "From: ann@fine.example", config=config) == ([], None)
+    assert ask_about(resolver, "From: ann@other.example", config=config) == (["other.example"], None)
+    resolver.at = 60
+    assert ask_about(resolver, "From: ann@fine.example", config=config) == ([client, "fine.example"], None)
+
+
+def test_what_is_listed_is_looked_up_and_found_each_time():
+    resolver = Lasting(LISTED)
+    for _ in range(2):
+        asked_for, finding = ask_about(resolver)
+        assert len(asked_for) == 1
+        assert finding.listed
+
+
+def test_lists_that_were_not_asked_leave_nothing_known():
+    resolver = Lasting()
+    ask_about(resolver)
+    config = LIST.replace("zones = test", "zones = test, other") + "[dnsbl other]\nzone = other.example\n"
+    assert len(ask_about(resolver, config=config)[0]) == 2
+
+
+def test_what_is_known_counts_among_the_questions_of_a_message():
+    resolver = Lasting()
+    config = LIST.replace("zones = test", "zones = test\nmax_queries = 2") + "about = client, author, links\n"
+    for _ in range(2):  # what stands behind the limit is not asked about because the rest is known
+        links = b"http://evil.example/\r\n"
+        assert "evil.example" not in ask_about(resolver, "From: a@fine.example", config=config, body=links)[0]
+
+
 class Cached(ScriptedResolver):
     """A resolver that has every answer already: it answers without time as well."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from antispam.store import StoreError, rates
 
 _DAY = 86400.0
 _PAUSE = 60.0  # seconds for which a silent list is not asked
+_SILENCE = "dnsbl silence"  # under which it is remembered that a list said nothing
 _SILENCES = 3  # messages in a row of whose questions it answers none, before it has its pause
 
 log = logging.getLogger(__name__)
@@ -118,9 +120,11 @@ def ask_ahead(lists: Sequence[DnsList], subjects: Iterable[Subject], services: S
 class Asking:
     """The questions about one message. Where ready() finds all answers, answers() does not ask again."""
 
-    def __init__(self, lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> None:
+    def __init__(self, lists: Sequence[DnsList], subjects: Sequence[Subject], services: Services) -> None:
         self._lists = lists
-        self._asked = questions(_awake(lists, services), subjects, services.settings[DnsblSettings].max_queries)
+        self._quiet = _Quiet(lists, services)
+        most = services.settings[DnsblSettings].max_queries
+        self._asked = questions(_awake(lists, services), self._quiet.left(subjects), most)
         self._known: dict[Question, Answer] = {}
 
     def ready(self, services: Services) -> bool:
@@ -138,12 +142,52 @@ class Asking:
         if len(found) < len(asked):
             deadline = services.deadline.at_most(services.settings[DnsblSettings].timeout)
             found = lookup_all(services.resolver, list(asked), deadline)
+        self._quiet.note(asked, found)
         return _said(self._lists, asked, found, services)
+
+
+class _Quiet:
+    """Subjects that no list has. By the answers of all of these lists that is known until the first of them expires: of most
+    messages it is known of every subject, and no cache has to be asked about each list."""
+
+    def __init__(self, lists: Sequence[DnsList], services: Services) -> None:
+        self._lists = lists
+        self._names = " ".join([one.name for one in lists])
+        self._most = services.settings[DnsblSettings].max_queries
+        self._resolver = services.resolver
+        self._memory = _memory(services.resolver)
+        # While a list is silent the questions are made all the same: it is to be noticed when it speaks again.
+        self._trusted = self._memory is not None and not _any_silent(services.resolver)
+
+    def left(self, subjects: Sequence[Subject]) -> Sequence[Subject]:
+        """The subjects that are not known to be quiet. All, where one message may not ask as many questions: it asks about
+        the first of them then, quiet or not."""
+        if self._memory is None or not self._trusted:
+            return subjects
+        now = _now(self._resolver)
+        asked = [self._memory.get((self._names, subject), now) or 0 for subject in subjects]
+        left = [subject for subject, number in zip(subjects, asked, strict=True) if not number]
+        return left if sum(asked) + len(left) * len(self._lists) <= self._most else subjects
+
+    def note(self, asked: Mapping[Question, list[tuple[DnsList, Subject]]], found: Mapping[Question, Answer]) -> None:
+        """Remember the subjects about which every list was asked in vain, and how many questions that took."""
+        if self._memory is None or not self._trusted or len(asked) >= self._most:
+            return
+        until: dict[Subject, tuple[int, float]] = {}
+        for question, those in asked.items():
+            answer = found.get(question)
+            expires = 0.0 if answer is None or answer.found else answer.expires
+            for _, subject in those:
+                number, first = until.get(subject, (0, math.inf))
+                until[subject] = number + 1, min(first, expires)
+        for subject, (number, expires) in until.items():
+            if expires:
+                self._memory.put((self._names, subject), number, expires)
 
 
 def ask(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> Answers:
     """What the lists say, as far as they do in time."""
-    return Asking(lists, subjects, services).answers(services)
+    return Asking(lists, tuple(subjects), services).answers(services)
 
 
 def _said(
@@ -184,25 +228,38 @@ def _memory(resolver: Lookup) -> Memory | None:
     return found if isinstance(found, Memory) else None
 
 
+def _now(resolver: Lookup) -> float:
+    """Of a resolver that remembers conclusions, its clock."""
+    now: float = resolver.now()  # type: ignore[attr-defined] # who has conclusions has a clock
+    return now
+
+
+def _any_silent(resolver: Lookup) -> bool:
+    """Whether any list said nothing lately."""
+    memory = _memory(resolver)
+    return memory is not None and memory.get(_SILENCE, _now(resolver)) is not None
+
+
 def _awake(lists: Sequence[DnsList], services: Services) -> list[DnsList]:
     """Without those that have been silent lately: nobody waits for them."""
     memory = _memory(services.resolver)
-    if memory is None:
+    if memory is None or not _any_silent(services.resolver):
         return list(lists)
-    now = services.resolver.now()  # type: ignore[attr-defined] # who has conclusions has a clock
+    now = _now(services.resolver)
     return [one for one in lists if (memory.get(("dnsbl silent", one.domain), now) or 0) < _SILENCES]
 
 
 def _note(lists: Sequence[DnsList], silent: Sequence[str], asked: Sequence[str], resolver: Lookup) -> None:
     memory = _memory(resolver)
-    if memory is None:
+    if memory is None or not (silent or _any_silent(resolver)):
         return
-    now = resolver.now()  # type: ignore[attr-defined] # as above
+    now = _now(resolver)
     for one in lists:
         key = ("dnsbl silent", one.domain)
         before = memory.get(key, now) or 0
         if one.name in silent:
             memory.put(key, before + 1, now + _PAUSE)
+            memory.put(_SILENCE, True, now + _PAUSE)
             if before + 1 == _SILENCES:
                 log.warning("[dnsbl %s]: %s does not answer; it is not asked for a minute", one.name, one.domain)
         elif before and one.name in asked:

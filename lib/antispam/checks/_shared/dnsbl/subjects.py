@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import itertools
@@ -29,7 +30,10 @@ _MAX_RECEIVED = 2000  # octets of a Received field that are read
 _MAX_TEXT = 20_000
 # "from HELO (name [192.0.2.1])": what the server saw stands in brackets in the comment (sendmail, Postfix), or in the first
 # brackets of all (Exim). A HELO name may be an address in brackets, too.
-_FROM = re.compile(r"from\s(.{0,600}?)(?:\sby\s|;|$)", re.IGNORECASE | re.DOTALL)
+_FROM = re.compile(r"from\s", re.IGNORECASE)
+_FROM_END = re.compile(r"\sby\s|;", re.IGNORECASE)
+_FROM_LENGTH = 5
+_MAX_FROM = 600  # characters of what it says of the client
 _IN_COMMENT = re.compile(r"\((?:[^()\[\]\s]{0,300}\s)?\[(?:IPv6:)?([0-9a-f:.]{3,45})\]", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9a-f:.]{3,45})\]", re.IGNORECASE)
 _MAILBOX = re.compile(
@@ -84,11 +88,11 @@ def owned(domain: str) -> str:
 
 def client_subjects(address: IPAddress | None) -> Iterator[Subject]:
     """Of the client, unless it is an address that many have."""
-    if address is not None and address not in _NOBODYS:
-        yield Subject(About.CLIENT, address_label(address), str(address))
+    return _addresses(About.CLIENT, [address])
 
 
-class Wanted(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Wanted:
     """Which subjects are wanted.
 
     about    the kinds of subjects
@@ -106,29 +110,58 @@ class Wanted(NamedTuple):
     skipped: HostList
     own: HostList
 
+    @functools.cached_property
+    def kinds(self) -> tuple[About, ...]:
+        """The kinds in their order."""
+        return tuple(one for one in About if one in self.about)
+
+    @functools.cached_property
+    def of_domain(self) -> Callable[[About, str], Subject | None]:
+        """What is asked about a domain, None where nothing is; the same domains come again and again."""
+
+        def subject(about: About, domain: str) -> Subject | None:
+            name = owned(domain)
+            return Subject(about, name, name) if name and name not in self.skipped else None
+
+        return functools.lru_cache(maxsize=4096)(subject)
+
+
+class _Seen:
+    """What several kinds of subjects are made of."""
+
+    def __init__(self, connection: Connection, message: Message, wanted: Wanted) -> None:
+        self.connection = connection
+        self.message = message
+        self.wanted = wanted
+        self.client, self.hops = _path(connection, message, wanted)
+
+    @functools.cached_property
+    def hosts(self) -> list[str | IPAddress]:
+        return list(_hosts(self.message))
+
+
+_MAKERS: Mapping[About, Callable[[_Seen], Iterable[Subject]]] = {
+    About.CLIENT: lambda seen: client_subjects(seen.client),
+    About.SENDER: lambda seen: _domains(About.SENDER, [parse_mailbox(seen.message.mail_from).domain], seen.wanted),
+    About.AUTHOR: lambda seen: _domains(About.AUTHOR, [one.domain for one in authors(seen.message)], seen.wanted),
+    About.REPLY_TO: lambda seen: _domains(About.REPLY_TO, [one.domain for one in _replies(seen.message)], seen.wanted),
+    About.SIGNERS: lambda seen: _domains(About.SIGNERS, _signers(seen.message), seen.wanted),
+    About.HELO: lambda seen: _domains(About.HELO, [seen.connection.helo], seen.wanted),
+    About.LINKS: lambda seen: _domains(About.LINKS, [one for one in seen.hosts if isinstance(one, str)], seen.wanted),
+    About.LINK_ADDRESSES: lambda seen: _addresses(
+        About.LINK_ADDRESSES, [one for one in seen.hosts if not isinstance(one, str)]
+    ),
+    About.EMAILS: lambda seen: _mailboxes(seen.message, seen.wanted),
+    About.HOPS: lambda seen: _addresses(About.HOPS, seen.hops),
+}
+
 
 def subjects_of(connection: Connection, message: Message, wanted: Wanted) -> list[Subject]:
     """What is to be asked about a message, the most telling first, at most MOST of each kind."""
-    client, hops = _path(connection, message, wanted)
-    hosts = list(_hosts(message)) if wanted.about & {About.LINKS, About.LINK_ADDRESSES} else []
-    makers: Mapping[About, Callable[[], Iterable[Subject]]] = {
-        About.CLIENT: lambda: client_subjects(client),
-        About.SENDER: lambda: _domains(About.SENDER, [parse_mailbox(message.mail_from).domain], wanted),
-        About.AUTHOR: lambda: _domains(About.AUTHOR, [one.domain for one in authors(message)], wanted),
-        About.REPLY_TO: lambda: _domains(About.REPLY_TO, [one.domain for one in _replies(message)], wanted),
-        About.SIGNERS: lambda: _domains(About.SIGNERS, _signers(message), wanted),
-        About.HELO: lambda: _domains(About.HELO, [connection.helo], wanted),
-        About.LINKS: lambda: _domains(About.LINKS, [one for one in hosts if isinstance(one, str)], wanted),
-        About.LINK_ADDRESSES: lambda: _addresses(
-            About.LINK_ADDRESSES, (one for one in hosts if not isinstance(one, str))
-        ),
-        About.EMAILS: lambda: _mailboxes(message, wanted),
-        About.HOPS: lambda: _addresses(About.HOPS, hops),
-    }
+    seen = _Seen(connection, message, wanted)
     found: list[Subject] = []
-    for about in About:
-        if about in wanted.about:
-            found += itertools.islice(dict.fromkeys(makers[about]()), MOST)
+    for about in wanted.kinds:
+        found += itertools.islice(dict.fromkeys(_MAKERS[about](seen)), MOST)
     return found
 
 
@@ -153,24 +186,31 @@ def _received(message: Message, most: int) -> Iterator[IPAddress]:
 
 def seen_by_server(received: str) -> IPAddress | None:
     """The address of the client in the value of a Received field, as the server saw it; None where it says none."""
-    match = _FROM.match(received.strip())
-    if match is None:
+    text = received.strip()
+    if _FROM.match(text) is None:
         return None
-    found = _IN_COMMENT.findall(match[1])[-1:] or _IN_BRACKETS.findall(match[1])[:1]
+    end = _FROM_END.search(text, _FROM_LENGTH)
+    client = text[_FROM_LENGTH : end.start() if end else len(text)]
+    if len(client) > _MAX_FROM:
+        return None
+    found = _IN_COMMENT.findall(client)[-1:] or _IN_BRACKETS.findall(client)[:1]
     return parse_ip(found[0]) if found else None
 
 
 def _domains(about: About, domains: Iterable[str], wanted: Wanted) -> Iterator[Subject]:
-    for domain in domains:
-        name = owned(domain)
-        if name and name not in wanted.skipped:
-            yield Subject(about, name, name)
+    return filter(None, [wanted.of_domain(about, domain) for domain in domains])
 
 
 def _addresses(about: About, addresses: Iterable[IPAddress | None]) -> Iterator[Subject]:
-    for address in addresses:
-        if address is not None and address not in _NOBODYS:
-            yield Subject(about, address_label(address), str(address))
+    return filter(None, [_of_address(about, address) for address in addresses])
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_address(about: About, address: IPAddress | None) -> Subject | None:
+    """None for an address that many have."""
+    if address is None or address in _NOBODYS:
+        return None
+    return Subject(about, address_label(address), str(address))
 
 
 def _replies(message: Message) -> tuple[Mailbox, ...]:
