@@ -57,6 +57,7 @@ class Field(NamedTuple):
     raw: bytes
 
 
+_FIELD_OF = Field._make
 _FEW = 8  # fields that are looked through faster than they are indexed
 
 
@@ -146,7 +147,7 @@ def read_header(source: bytes, start: int, end: int, stop: Callable[[bytes], boo
         if stop and source.startswith(b"--", at) and stop(_line(source, at, end)):
             break
         if found := _FIELD.match(source, at, end):
-            fields.append(Field(found[1], found[2], found[0]))
+            fields.append(_FIELD_OF(found.group(1, 2, 0)))
             begun = at
         elif found := _JUNK.match(source, at, end):
             # All lines of junk at once: a field that grew by one line after another would take quadratic time.
@@ -196,7 +197,9 @@ class _Builder:
         end = top.end
         self.enter(top, default_type)
         first = self.open[-1].body
-        at = first if self.source.startswith(b"--", first) else self.next_delimiter(first, end)
+        at = first
+        if self.levels and not self.source.startswith(b"--", first):
+            at = self.next_delimiter(first, end)
         misses = 0
         while 0 <= at < end and self.levels:
             line = _line(self.source, at, end)

@@ -6,6 +6,7 @@
  */
 #include "_counting.h"
 #include "_matching.h"
+#include "_reading.h"
 #include "_walking.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -544,6 +545,7 @@ static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, prepare_doc},
     {"counts", counts, METH_VARARGS, "Look keys up in a table, as dspam.store.table does it."},
     {"slots", slots, METH_VARARGS, "Find the slots of keys in a table, as dspam.store.table does it."},
+    {"squeezed", squeezed, METH_O, "Two spaces for each gap, if there is a gap of three, as dspam.reading does it."},
     {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
     {"words", words, METH_VARARGS, "Cut a text in ASCII into words, as antispam.protocols.signs.words does it."},

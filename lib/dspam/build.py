@@ -7,7 +7,10 @@ from pathlib import Path
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-SOURCES = [str(Path(__file__).parent / name) for name in ("_cutting.c", "_walking.c", "_matching.c", "_counting.c")]
+SOURCES = [
+    str(Path(__file__).parent / name)
+    for name in ("_cutting.c", "_walking.c", "_matching.c", "_counting.c", "_reading.c")
+]
 
 
 def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:

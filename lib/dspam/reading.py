@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
 
 import _charsets
 from _mimetree import Field, Part, TreeLimits, decode_transfer, parameter, parse
@@ -18,6 +17,11 @@ from dspam import html
 from dspam.headers import HeaderFacts, content_type, owner, parents
 from dspam.letters import plain, signs, without_invisible
 from dspam.sight import Sight
+
+try:
+    from dspam import _cutting
+except ImportError:  # see features
+    _cutting = None  # type: ignore[assignment]
 
 MAX_SOURCE = 1 << 24
 MAX_TEXT = 10_000
@@ -80,8 +84,7 @@ class Document:
             shown, facts = without_invisible(text.decode("utf-8", "replace"))
             self.structure += facts + signs(shown)
             text = _SPACES.sub("  ", shown).encode("utf-8", "replace")
-        if _WIDE_GAP.search(text):
-            text = _GAP.sub(b"  ", text)
+        text = (_cutting.squeezed if _cutting else squeezed)(text)
         text = _shortened(text, min(limit, self.text_left))
         self.text_left -= len(text)
         if text and place == b"text":
@@ -91,6 +94,11 @@ class Document:
                 (place, text if folded else plain(text.decode("utf-8", "ignore")).encode("utf-8", "replace"))
             )
         return text
+
+
+def squeezed(text: bytes) -> bytes:
+    """The text with two spaces for each gap, if there is a gap of three or more: two spaces part words as well as many."""
+    return _GAP.sub(b"  ", text) if _WIDE_GAP.search(text) else text
 
 
 def _shortened(text: bytes, limit: int) -> bytes:
@@ -216,7 +224,9 @@ class _Body:
         document.raw_left -= len(raw)
         if not raw.isascii() or _charsets.shifted(charset):
             raw = _charsets.decode(raw, charset).encode("utf-8", "replace")
-        return _calendar(raw) if form == "calendar" else raw.replace(b"\r\n", b"\n")
+        if form == "calendar":
+            return _calendar(raw)
+        return raw.replace(b"\r\n", b"\n") if b"\r" in raw else raw
 
     def show(self, part: Part, form: str, raw: bytes) -> None:
         """Take in a text that people see."""
@@ -225,8 +235,7 @@ class _Body:
         if form == "html" or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
             raw = _read_html(raw, document)
         else:
-            for found in islice(_URL.finditer(raw), _MAX_TARGETS):
-                _link(b"text", found[0], document)
+            _links([(b"text", found[0]) for found in islice(_URL.finditer(raw), _MAX_TARGETS)], document)
         text = document.text(b"text", raw)
         if text:
             document.sight.texts.append(text)
@@ -286,8 +295,7 @@ def _read_html(source: bytes, document: Document) -> bytes:
     sight.severed += reading.severed
     sight.hidden.append(reading.hidden[:_MAX_HIDDEN])
     sight.anchors += reading.anchors[: _MAX_LINKS - len(sight.anchors)]
-    for name, target in reading.links:
-        _link(name, target, document)
+    _links(reading.links, document)
     for target, text in reading.anchors:
         _compare_anchor(target, text, document)
     facts = document.structure
@@ -311,45 +319,43 @@ def _compare_anchor(target: bytes, text: bytes, document: Document) -> None:
     """A link whose text names one host and that leads to another: what it says it is, is a fact."""
     if b"." not in text or not (named := _NAMED_HOST.search(text.lower())):
         return
-    host = _read_link(b"a", target[:200].strip()).host
+    _, host, _ = _read_link(b"a", target[:200].strip())
     if host and owner(named[1]) != owner(host):
         document.structure += [b"link says another host", b"link says " + owner(named[1])]
 
 
-class _LinkRead(NamedTuple):
+def _links(links: list[tuple[bytes, bytes]], document: Document) -> None:
+    """Take in links: the element and the target of each, of a few what they say."""
+    stripped = [(place, target.strip()) for place, target in links[:_MAX_TARGETS]]
+    document.targets += [target[:400] for _, target in stripped[: _MAX_TARGETS - len(document.targets)]]
+    room = _MAX_TARGETS - len(document.sight.links)
+    document.sight.links += [(place, target[:_MAX_TARGET]) for place, target in stripped[:room]]
+    for place, target in links[: _MAX_LINKS - document.links]:
+        document.links += 1
+        facts, host, path = _read_link(place, target[:200].strip())
+        document.structure += facts
+        if host:
+            document.linked.append(host)
+        if path:
+            document.text(b"link", path)
+
+
+def _read_link(place: bytes, target: bytes) -> tuple[list[bytes], bytes, bytes]:
     """What a link says, the host that it leads to, if it is a name, and the path there."""
-
-    facts: list[bytes]
-    host: bytes
-    path: bytes
-
-
-def _link(place: bytes, target: bytes, document: Document) -> None:
-    if len(document.targets) < _MAX_TARGETS:
-        document.targets.append(target.strip()[:400])
-    if len(document.sight.links) < _MAX_TARGETS:
-        document.sight.links.append((place, target.strip()[:_MAX_TARGET]))
-    if document.links >= _MAX_LINKS:
-        return
-    document.links += 1
-    told = _read_link(place, target[:200].strip())
-    document.structure += told.facts
-    if told.host:
-        document.linked.append(told.host)
-    document.text(b"link", told.path)
-
-
-@lru_cache(maxsize=2048)
-def _read_link(place: bytes, target: bytes) -> _LinkRead:
     scheme, colon, rest = target.partition(b":")
     if not colon or len(scheme) > 10:
         scheme, rest = b"", target
-    facts = []
     scheme = scheme.lower()
-    host, _, path = rest.lstrip(b"/").partition(b"/")
     if scheme == b"mailto":
-        host = rest.rpartition(b"@")[2].partition(b"?")[0]
-    elif b"@" in host:
+        return *_read_host(place, scheme, rest), b""
+    host, _, path = rest.lstrip(b"/").partition(b"/")
+    return *_read_host(place, scheme, host), path[:60]
+
+
+@lru_cache(maxsize=2048)  # many links lead to one host
+def _read_host(place: bytes, scheme: bytes, host: bytes) -> tuple[list[bytes], bytes]:
+    facts = []
+    if b"@" in host and scheme != b"mailto":
         facts.append(b"link with user")
     host = host.rpartition(b"@")[2].partition(b"?")[0]
     host, _, port = host.partition(b":")
@@ -360,4 +366,4 @@ def _read_link(place: bytes, target: bytes) -> _LinkRead:
         facts.append(b"link to number")
     facts.append(b"link of %s %s" % (place, scheme))
     facts += [b"link " + parent for parent in parents(host)]
-    return _LinkRead(facts, host if b"." in host else b"", path[:60] if scheme != b"mailto" else b"")
+    return facts, host if b"." in host else b""

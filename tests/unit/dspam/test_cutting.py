@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspam import disguise, features, html, learner
+from dspam import disguise, features, html, learner, reading
 from dspam.build import compile_cutting
 from dspam.reading import Document, read
 from dspam.store import table
@@ -39,7 +39,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     flags = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
     module = _loaded(compile_cutting(tmp_path_factory.mktemp("cutting"), flags))
     with pytest.MonkeyPatch.context() as patch:
-        for user in (features, html, learner, table):
+        for user in (features, html, learner, reading, table):
             patch.setattr(user, "_cutting", module)
         yield
 
@@ -186,6 +186,11 @@ def test_any_document_has_the_same_keys(
 )  # fmt: skip
 def test_what_is_at_a_limit_has_the_same_keys(compiled: None, document: Document) -> None:
     assert same(document)
+
+
+@given(st.text("ab \t\n\v\f\r\x00é").map(str.encode))
+def test_any_text_is_squeezed_alike(compiled: None, source: bytes) -> None:
+    assert reading._cutting.squeezed(source) == reading.squeezed(source)
 
 
 def _arguments(**changed: Any) -> tuple[Any, ...]:
