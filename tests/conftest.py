@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from support.dialogue import Runner
     from support.mta import NameServer
     from support.mta_runner import MtaRunner
+    from support.pgbouncer import PgBouncer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -127,22 +128,35 @@ def mariadb(servers: None) -> Iterator[MariaDB]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def pgbouncer(postgresql: PostgreSQL) -> Iterator[PgBouncer]:
+    """A PgBouncer before that PostgreSQL, for the whole run."""
+    from support.pgbouncer import PgBouncer
+
+    with PgBouncer(postgresql) as pool:
+        yield pool
+
+
 _DATABASES = [
     "sqlite",
     pytest.param("postgresql", marks=pytest.mark.servers),
     pytest.param("mariadb", marks=pytest.mark.servers),
 ]
+_POOLED = pytest.param("pgbouncer", marks=pytest.mark.servers)
 
 
 @pytest.fixture
 def _database(request: pytest.FixtureRequest) -> str:
-    """Which kind of database a test has: SQLite, or each in turn where it is marked `every_database`."""
+    """Which kind of database a test has: SQLite, or each in turn where it is marked `every_database`; with pooled=True also
+    PostgreSQL behind PgBouncer."""
     return str(getattr(request, "param", "sqlite"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "_database" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_database"):
-        metafunc.parametrize("_database", _DATABASES, indirect=True)
+    marker = metafunc.definition.get_closest_marker("every_database")
+    if "_database" in metafunc.fixturenames and marker:
+        pooled = [_POOLED] if marker.kwargs.get("pooled") else []
+        metafunc.parametrize("_database", [*_DATABASES, *pooled], indirect=True)
 
 
 @pytest.fixture

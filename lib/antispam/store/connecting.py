@@ -77,6 +77,10 @@ def engine_of(url: sa.URL, **options: Any) -> sa.Engine:
     """An engine that reads the password anew for each connection, if the address names a file with it: after a change of the
     password nothing has to be restarted. Connecting raises NoPasswordError where it can't be read."""
     named = url.query.get(PASSWORD_FILE)
+    if url.get_driver_name() == "psycopg":
+        # It would prepare what it has executed five times. Behind a pool (PgBouncer in transaction mode) the connection to the
+        # server is somebody else's by then; without one, the ROLLBACK that ends each reading makes psycopg forget them anyway.
+        options["connect_args"] = {"prepare_threshold": None, **options.get("connect_args", {})}
     engine = sa.create_engine(url.difference_update_query([PASSWORD_FILE]), **options)
     if named:
         file = Path(named if isinstance(named, str) else named[-1])

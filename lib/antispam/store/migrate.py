@@ -137,7 +137,8 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         return
     with engine.connect() as connection:
         if backend == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
+            # Of the transaction, not of the session: behind a pool (PgBouncer) a session is not one connection to the server.
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         else:
             if connection.scalar(sa.select(sa.func.get_lock(f"bms-{_LOCK}", 600))) != 1:
                 raise TimeoutError("another process has been migrating the database for ten minutes")

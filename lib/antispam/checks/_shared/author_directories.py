@@ -146,12 +146,17 @@ class SqlDirectory:
 
 def _connect_args(place: SqlPlace) -> dict[str, Any]:
     seconds = max(1, int(place.timeout))
-    backend = sa.engine.make_url(place.url).get_backend_name()
+    url = sa.engine.make_url(place.url)
+    backend = url.get_backend_name()
     if backend == "sqlite":
         return {"timeout": place.timeout, "check_same_thread": False}
     if backend in ("mysql", "mariadb"):
         return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
-    return {"connect_timeout": seconds} if backend == "postgresql" else {}
+    if backend == "postgresql":
+        # Nothing is prepared: behind PgBouncer the next statement may find another connection.
+        pooled = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
+        return {"connect_timeout": seconds, **pooled}
+    return {}
 
 
 def _limit(connection: sa.Connection, deadline: Deadline) -> None:

@@ -30,7 +30,7 @@ from antispam.store.greylist import (
 )
 from antispam.store.schema import greylist
 
-pytestmark = pytest.mark.every_database
+pytestmark = pytest.mark.every_database(pooled=True)
 
 LIMITS = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36)
 TRIPLET = Triplet("192.0.2.0/24", "a@example.org", "b@example.com")

@@ -29,7 +29,7 @@ from antispam.store.release import release as release_to
 from antispam.store.schema import quarantine_entry
 from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
 
-pytestmark = pytest.mark.every_database
+pytestmark = pytest.mark.every_database(pooled=True)
 release = functools.partial(release_to, protect=lambda raw, ref: raw)
 
 

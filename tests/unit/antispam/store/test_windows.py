@@ -8,7 +8,7 @@ import pytest
 
 from antispam.store import windows
 
-pytestmark = pytest.mark.every_database
+pytestmark = pytest.mark.every_database(pooled=True)
 PERIOD = 100.0
 
 
