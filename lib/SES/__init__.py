@@ -1,15 +1,15 @@
-"""Signed Envelope Senders: MAIL FROM of our own mail carries a number, a date and a hash, and stays readable.
+"""Signed Envelope Senders: the MAIL FROM of our own mail carries a number, a date and a hash, and stays readable.
 
     ses = SES.new(secret="...")
     ses.sign("ann@example.org")         # SES=<signature>=ann@example.org
     ses.verify("SES=...=ann@example.org")   # Signed("ann@example.org", timecode, message_id)
 
-A bounce to an address without a valid signature answers mail that we never sent. The encoding is pysrs's: message number,
-quarter of a day and 80 bits of HMAC-SHA1 as one number to the base 38.
+A bounce to an address without a valid signature answers mail that we never sent. The encoding is that of pysrs: message number,
+quarter of a day and 80 bits of HMAC-SHA1 as one number in base 38.
 
-Different from pysrs: a quoted local part is quoted as a whole, since a quotation within one is no address. A fixed signature
-(of a message number of one's own) is verified like any other. How often one is verified is not counted: several processes
-would each count for themselves.
+Differences from pysrs: a quoted local part is quoted as a whole, because quotes inside a local part are invalid. A fixed
+signature (with a message number chosen by the caller) is verified like any other. Verifications are not counted: each process
+would have its own count.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ MAX_SIGNATURE = 60  # characters
 
 
 class SesError(ValueError):
-    """The address is not signed, or not as it should be; the message says why."""
+    """The address has no signature, or an invalid one. The message says why."""
 
 
 class NotSigned(SesError):
-    """It has no signature, or one that can't be read."""
+    """The address has no readable signature."""
 
 
 class Forged(SesError):
-    """Its signature was not made with any of our secrets."""
+    """The signature was not made with any of our secrets."""
 
 
 class Expired(SesError):
-    """It is ours, and too old."""
+    """The signature is ours, but too old."""
 
 
 class Signed(NamedTuple):
-    """What a signature says: the plain address, quarters of a day since the epoch (0 for a fixed one), the message number."""
+    """The content of a signature: the plain address, quarters of a day since the epoch (0 for a fixed one), and the message
+    number."""
 
     address: str
     timecode: int
@@ -54,10 +55,10 @@ class Signed(NamedTuple):
 class Signer:
     """Signs and verifies.
 
-    secret      one secret or several: the first signs, all verify
-    expiration  days for which a signature is good
-    hashbits    of the HMAC that are written
-    fbits       2**fbits timecodes a day
+    secret      one or several secrets: the first signs, all verify
+    expiration  days for which a signature is valid
+    hashbits    bits of the HMAC to write
+    fbits       2**fbits timecodes per day
     clock       seconds since the epoch
     """
 
@@ -69,7 +70,7 @@ class Signer:
         fbits: int = 2,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Raises ValueError for values that no signature could be made with."""
+        """Raises ValueError for values with which no signature could be made."""
         given = [secret] if isinstance(secret, str | bytes) else secret
         self._secrets = tuple(one.encode() if isinstance(one, str) else one for one in given)
         if not self._secrets or not all(self._secrets):
@@ -81,13 +82,13 @@ class Signer:
         self._lasts = expiration << fbits
         self._hash_bits = hashbits
         self._time_bits = (expiration + 1).bit_length() + fbits
-        self._fixed = (1 << self._time_bits) - 1  # this timecode says that the signature never ends
-        # Each process begins at a number of its own, so that two of them sign alike hardly ever.
+        self._fixed = (1 << self._time_bits) - 1  # this timecode marks a signature that never expires
+        # Each process starts at a random number, so two processes hardly ever produce the same signature.
         self._numbers: Iterator[int] = itertools.count(1 + secrets.randbelow(1 << 16))
 
     def sign(self, address: str, message_id: int | None = None) -> str:
-        """The signed address; with a message number of one's own (at least 1) the signature never ends. Raises SesError for
-        what is no address."""
+        """The signed address. With a given message number (at least 1) the signature never expires. Raises SesError if
+        `address` is not an address."""
         quote, local, domain = _parts(address)
         now = 0 if message_id else int(self._clock() // self._seconds)
         number = message_id or next(self._numbers)
@@ -97,7 +98,7 @@ class Signer:
         return f"{quote}SES={_encode(bits)}={local}{quote}@{domain}"
 
     def verify(self, address: str) -> Signed:
-        """What the signature stands for. Raises NotSigned, Forged or Expired."""
+        """The content of the signature. Raises NotSigned, Forged or Expired."""
         quote, tagged, domain = _parts(address)
         fields = tagged.split("=", 2)
         if len(fields) < 3 or fields[0].upper() != "SES" or not fields[2] or len(fields[1]) > MAX_SIGNATURE:
@@ -128,12 +129,12 @@ class Signer:
 
 
 def new(secret: str | bytes | Iterable[str | bytes], expiration: int = 10) -> Signer:
-    """A signer with the usual sizes."""
+    """A signer with the usual parameters."""
     return Signer(secret, expiration)
 
 
 def _parts(address: str) -> tuple[str, str, str]:
-    """The quotation mark around the local part, if any, the local part, the domain."""
+    """The quotation mark around the local part (or ""), the local part, and the domain."""
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or len(address) > 1000:
         raise NotSigned(f"no address: {address[:60]!r}")

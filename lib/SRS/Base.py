@@ -1,4 +1,4 @@
-"""What the variants of SRS share: secrets, hashes, time stamps, and the way from an address to its two parts."""
+"""What the variants of SRS share: secrets, hashes, time stamps, and the parsing of addresses."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from collections.abc import Callable, Iterable
 
 BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 DAY = 86400
-SLOTS = 1024  # two characters of base 32, one slot a day
-MAX_ADDRESS = 1000  # characters; what is longer is nobody's address
+SLOTS = 1024  # two characters of base 32, one value per day
+MAX_ADDRESS = 1000  # characters; longer addresses do not exist
 
 _TAGGED = re.compile(r"(SRS[01])[-+=](?=.)", re.IGNORECASE | re.DOTALL)
 
 
 class SrsError(ValueError):
-    """The address can't be rewritten or led back; the message says why."""
+    """The address cannot be rewritten or reversed. The message says why."""
 
 
 class NotRewritten(SrsError):
-    """It is no SRS address, or one that is cut off."""
+    """Not an SRS address, or a truncated one."""
 
 
 class Forged(SrsError):
-    """Its hash was not made with any of our secrets."""
+    """The hash was not made with any of our secrets."""
 
 
 class Expired(SrsError):
-    """It is ours, and too old."""
+    """The address is ours, but too old."""
 
 
 class Unavailable(Exception):
-    """The database of the addresses can't be used; the message says why."""
+    """The database of addresses cannot be used. The message says why."""
 
 
 class Base(ABC):
     """A rewriter.
 
-    secret         one secret or several, bytes or text: the first signs, all verify, so that secrets can be changed
-    maxage         days for which an address leads back
-    hashlength     characters of base 64 that are written, six bits each; at most 27
-    hashmin        how many must be there when it comes back, by default as many
+    secret         one or several secrets, bytes or text: the first signs, all verify, so secrets can be rotated
+    maxage         days for which an address can be reversed
+    hashlength     base 64 characters of the hash to write, six bits each; at most 27
+    hashmin        how many are required to verify; by default hashlength
     separator      behind SRS0 and SRS1: "=", "+" or "-"
-    alwaysrewrite  also rewrite senders that are in the forwarder's domain already
-    ignoretimestamp  lead expired addresses back, too
+    alwaysrewrite  also rewrite senders that are already in the forwarder's domain
+    ignoretimestamp  also reverse expired addresses
     clock          seconds since the epoch
     """
 
@@ -61,7 +61,7 @@ class Base(ABC):
         ignoretimestamp: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Raises ValueError for values that no address could be made with."""
+        """Raises ValueError for values with which no address could be made."""
         if separator not in ("=", "+", "-") or len(separator) != 1:
             raise ValueError(f"separator must be =, + or -, not {separator!r}")
         if not 1 <= hashlength <= 27 or not 1 <= (hashmin or hashlength) <= 27:
@@ -78,7 +78,7 @@ class Base(ABC):
         self.set_secret(*([secret] if isinstance(secret, str | bytes) else secret))
 
     def set_secret(self, *secrets: str | bytes) -> None:
-        """Use these from now on. Raises ValueError where there is none, or an empty one."""
+        """Replace the secrets. Raises ValueError if there is none, or an empty one."""
         self._secrets = tuple(one.encode() if isinstance(one, str) else one for one in secrets)
         if not self._secrets or not all(self._secrets):
             raise ValueError("SRS needs a secret")
@@ -86,7 +86,7 @@ class Base(ABC):
     # From an address to another.
 
     def forward(self, sender: str, alias: str) -> str:
-        """The sender as a forwarder in the domain of `alias` (an address or a domain) passes it on. Raises SrsError."""
+        """The sender as rewritten by a forwarder in the domain of `alias` (an address or a domain). Raises SrsError."""
         quote, user, host = self._parts(sender)
         domain = alias.rpartition("@")[2]
         if domain.lower() == host.lower() and not self.alwaysrewrite:
@@ -94,34 +94,35 @@ class Base(ABC):
         return f"{quote}{self.compile(host, user)}{quote}@{domain}"
 
     def sign(self, sender: str) -> str:
-        """The sender with a hash and a date, in the same domain: to that address only bounces to our own mail come. Raises
+        """The sender with a hash and a date, in the same domain. Only bounces of our own mail are sent to that address. Raises
         SrsError."""
         quote, user, host = self._parts(sender)
         return f"{quote}{self.compile(host, user, host)}{quote}@{host}"
 
     def reverse(self, address: str) -> str:
-        """The sender that forward() or sign() was given. Raises NotRewritten, Forged or Expired."""
+        """The original sender, as given to forward() or sign(). Raises NotRewritten, Forged or Expired."""
         quote, user, host = self._parts(address)
         sender_host, sender_user = self.parse(user, host)
         return f"{quote}{sender_user}{quote}@{sender_host}"
 
     @abstractmethod
     def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
-        """The local part that stands for a sender; `srshost` is the domain of the address that is made, where that may stand
-        for the sender's."""
+        """The local part that encodes a sender. `srshost` is the domain of the new address, if it may stand for the sender's
+        domain."""
 
     @abstractmethod
     def parse(self, user: str, srshost: str = "") -> tuple[str, str]:
-        """The sender's host and user in a local part. Raises NotRewritten, Forged or Expired."""
+        """The host and user of the sender encoded in a local part. Raises NotRewritten, Forged or Expired."""
 
     # What addresses are made of.
 
     def hash_create(self, *data: str) -> str:
-        """Some characters of base 64 that only who knows the secret can find. Case does not matter: mail servers fold it."""
+        """The hash in base 64, which cannot be made without the secret. It is made from lower-cased parts: mail servers fold
+        case."""
         return self._hash(self._secrets[0], data)[: self.hashlength]
 
     def hash_verify(self, hash: str, *data: str) -> bool:
-        """Whether any of the secrets made it, some mail server having folded its case."""
+        """Whether the hash was made with any of the secrets. Case is ignored: mail servers fold it."""
         if not hash.isascii() or not self.hashmin <= len(hash) <= 27:
             return False
         valid = [
@@ -135,12 +136,12 @@ class Base(ABC):
         return base64.b64encode(hmac.digest(secret, content, "sha1")).decode("ascii")
 
     def timestamp_create(self) -> str:
-        """Today, in two characters."""
+        """The current day in two characters."""
         day = int(self._clock() // DAY)
         return BASE32[day >> 5 & 31] + BASE32[day & 31]
 
     def timestamp_check(self, timestamp: str) -> bool:
-        """Whether that is at most `maxage` days ago. Raises NotRewritten for what is no time stamp."""
+        """Whether the time stamp is at most `maxage` days old. Raises NotRewritten if it is not a time stamp."""
         places = [BASE32.find(char) for char in timestamp.upper()]
         if len(places) != 2 or -1 in places:
             raise NotRewritten(f"no time stamp of SRS: {timestamp[:10]!r}")
@@ -149,7 +150,7 @@ class Base(ABC):
 
     @staticmethod
     def _parts(address: str) -> tuple[str, str, str]:
-        """The quotation mark around the local part, if any, the local part, the domain."""
+        """The quotation mark around the local part (or ""), the local part, and the domain."""
         user, at, host = address.rpartition("@")
         if not at or not user or not host or len(address) > MAX_ADDRESS:
             raise NotRewritten(f"no address: {address[:60]!r}")
@@ -159,6 +160,6 @@ class Base(ABC):
 
     @staticmethod
     def tag_of(user: str) -> str:
-        """ "SRS0" or "SRS1", "" for a local part that is neither."""
+        """ "SRS0" or "SRS1"; "" for any other local part."""
         found = _TAGGED.match(user)
         return found[1].upper() if found else ""

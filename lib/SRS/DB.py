@@ -1,4 +1,4 @@
-"""SRS with a database: the address is a hash, and what it stands for is remembered. For senders whose addresses are long."""
+"""SRS with a database: the address is only a hash, and the sender is stored. For senders with long addresses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from SRS.Base import DAY, Base, Expired, Forged, NotRewritten, Unavailable
 
 
 class DB(Base):
-    """SRS0=hash. `database` is the path of an SQLite file, made where there is none; several processes may share it.
+    """SRS0=hash. `database` is the path of an SQLite file, which is created if needed. Several processes may share it.
 
-    Any call raises Unavailable, too, while the file can't be used. Addresses are kept for as long again as they are good, so
-    that one that comes late is told from one that nobody made.
+    Every call may also raise Unavailable if the file cannot be used. Addresses are stored for twice their lifetime, so that an
+    expired address can be told from a forged one.
     """
 
     def __init__(self, secret: Any, database: str | Path, hashlength: int = 24, **options: Any) -> None:
-        """Raises ValueError as Base does."""
+        """Raises ValueError like Base."""
         super().__init__(secret, hashlength=hashlength, **options)
         self._file = str(database)
         with self._opened() as connection:
@@ -40,7 +40,7 @@ class DB(Base):
         if not _can_be_kept(sendhost + senduser):
             raise NotRewritten("an address with octets that are no UTF-8")
         hash = self.hash_create(sendhost, senduser)
-        # Looked up in lower case: mail servers fold it on the way.
+        # Keys are lower-cased: mail servers fold case.
         row = (hash.lower(), self._clock(), sendhost, senduser)
         with self._opened() as connection:
             connection.execute("delete from srs where made_at < ?", (self._clock() - 2 * self.maxage * DAY,))
@@ -66,7 +66,7 @@ class DB(Base):
 
 
 def _can_be_kept(text: str) -> bool:
-    """Whether SQLite takes it: undecodable octets came as lone surrogates."""
+    """Whether SQLite can store it: lone surrogates, which stand for undecodable octets, cannot be."""
     try:
         text.encode()
     except UnicodeEncodeError:

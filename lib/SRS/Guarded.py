@@ -1,4 +1,5 @@
-"""The SRS to use: SRS1 for what another forwarder rewrote; it leads back to that forwarder, who checks their own hash."""
+"""The recommended variant: SRS1 for addresses that another forwarder rewrote. It leads back to that forwarder, which checks its
+own hash."""
 
 from __future__ import annotations
 
@@ -7,14 +8,14 @@ from SRS.Shortcut import Shortcut
 
 
 class Guarded(Shortcut):
-    """SRS0=hash=time=host=user for a sender, SRS1=hash=forwarder==hash=time=host=user for one that a forwarder rewrote
-    before; a third forwarder keeps the first and hashes anew."""
+    """SRS0=hash=time=host=user for a sender; SRS1=hash=forwarder==hash=time=host=user for an address that another forwarder has
+    rewritten. A third forwarder keeps the first forwarder and replaces the hash."""
 
     def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
         tag = self.tag_of(senduser)
         if not tag:
             return self._compiled(sendhost, senduser, srshost)
-        # What stands in it was hashed by somebody else. The separator after the other's SRS0 belongs to it.
+        # Its content was hashed by another forwarder. The separator after that forwarder's SRS0 is part of it.
         forwarder, rest = sendhost, senduser[4:]
         if tag == "SRS1":
             fields = senduser[5:].split("=", 2)

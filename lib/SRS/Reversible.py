@@ -1,4 +1,4 @@
-"""SRS that wraps what others rewrote once more, so that each forwarder undoes its own. Addresses grow with each of them."""
+"""SRS that wraps rewritten addresses again; each forwarder undoes its own step. Addresses grow with every forwarder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from SRS.Shortcut import Shortcut
 
 
 class Reversible(Shortcut):
-    """SRS0=hash=time=host=user, whatever the user looks like."""
+    """SRS0=hash=time=host=user, even if the user is an SRS address."""
 
     def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
         return self._compiled(sendhost, senduser, srshost)

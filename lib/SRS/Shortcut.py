@@ -1,4 +1,4 @@
-"""SRS that leads bounces of mail that several forwarders rewrote straight to the sender. Do not use it: see Guarded."""
+"""SRS that returns bounces directly to the sender, even after several forwarders. Do not use it; see Guarded."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from SRS.Base import Base, Expired, Forged, NotRewritten
 
 
 class Shortcut(Base):
-    """SRS0=hash=time=host=user. An address that somebody else rewrote is opened unchecked, and rewritten as our own; so whoever
-    invents one can send bounces anywhere through us."""
+    """SRS0=hash=time=host=user. An address that another forwarder rewrote is decoded without a check and rewritten as our own,
+    so anybody who invents such an address can send bounces anywhere through us."""
 
     def compile(self, sendhost: str, senduser: str, srshost: str = "") -> str:
         tag = self.tag_of(senduser)
         if tag:
-            # SRS0: hash, time, host, user. SRS1: hash, host, then what follows SRS0.
+            # SRS0: hash, time, host, user. SRS1: hash, host, then the rest of the SRS0 address.
             fields = senduser[5:].split("=", 3 if tag == "SRS0" else 5)
             if len(fields) < (4 if tag == "SRS0" else 6):
                 raise NotRewritten(f"an SRS address that is cut off: {senduser[:60]!r}")

@@ -1,4 +1,4 @@
-"""The Sender Rewriting Scheme: forwarded mail gets an envelope sender in our domain, which leads its bounces back.
+"""The Sender Rewriting Scheme: forwarded mail gets an envelope sender in our domain, through which bounces find their way back.
 
     import SRS
     srs = SRS.new(secret="...")
@@ -6,8 +6,8 @@
     srs.reverse("SRS0=HHHH=TT=example.org=ann@forwarder.example")
 
 The addresses are those of Mail::SRS, libsrs2 and pysrs (http://www.libsrs2.org/srs/srs.pdf). `new` makes the guarded variant,
-which is the one to use: a second forwarder writes SRS1, which leads back through the first, so that nobody can be made an
-open relay.
+which is the recommended one: a second forwarder writes SRS1, which leads back through the first, so no forwarder can be abused
+as an open relay.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ __all__ = [
 
 
 def new(secret: str | bytes | list[str] | tuple[str, ...], **options: Any) -> Guarded:
-    """The guarded variant; options as `SRS.Base.Base` has them."""
+    """A rewriter of the guarded variant. The options are those of `SRS.Base.Base`."""
     return Guarded(secret, **options)

@@ -1,7 +1,7 @@
-"""GOSSiP: what a domain's mail was like lately, and what peers say of it.
+"""GOSSiP: the reputation of a domain's recent mail, from our own observations and from peers.
 
-The idea and its formulas are those of GOSSiP (gossip-project.sourceforge.net); the lines on the wire, and which bits mean
-what, are those of pygossip, so that nodes of both kinds can be each other's peers.
+The idea and its formulas are those of GOSSiP (gossip-project.sourceforge.net). The protocol and the meaning of its bits are
+those of pygossip, so nodes of both kinds can be peers.
 """
 
 from gossip.names import PORT, split_address, umis

@@ -1,4 +1,4 @@
-"""Asking another node."""
+"""A client that queries another node."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from gossip.names import PORT
 from gossip.observations import Opinion
 from gossip.protocol import LONGEST, BadLine, Feedback, Query, Request, Reset, read_answer, write_request
 
-FAILURES = 3  # after so many in a row a node is left alone
-PAUSE = 30.0  # for so many seconds
+FAILURES = 3  # failures in a row after which a node is not asked
+PAUSE = 30.0  # seconds for which it is not asked
 
 
 class NoAnswer(Exception):
-    """The node could not be asked, or did not answer in time what was asked."""
+    """The node could not be reached, or gave no valid answer in time."""
 
 
 class Client:
-    """One node. Each question is a connection of its own, as pygossip does it. Safe from any thread.
+    """A client of one node. Each query opens its own connection, as in pygossip. Thread-safe.
 
-    addresses  those at which it was reached
-    key        proves who we are to a node that has the same one
+    addresses  the addresses at which it was reached
+    key        authenticates us to a node that shares it
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Client:
 
     @property
     def resting(self) -> bool:
-        """It failed repeatedly, and is not asked for a while."""
+        """True while the node is not asked because it failed repeatedly."""
         return self._failures >= FAILURES and self._clock() < self._ask_again
 
     def query(self, umis: str, id: str, qual: str, ttl: int = 1, *, timeout: float = 2.0) -> Opinion:
-        """What it knows of an identity. Raises NoAnswer."""
+        """What the node knows about an identity. Raises NoAnswer."""
         line = self._say(Query(id, qual, ttl, umis), timeout)
         try:
             return read_answer(line, umis)
@@ -53,11 +53,11 @@ class Client:
             raise NoAnswer(f"{self.name}: {error}") from error
 
     def feedback(self, umis: str, vote: int, *, timeout: float = 2.0) -> None:
-        """Tell it what became of a message that we asked about. Raises NoAnswer."""
+        """Tell the node the verdict on a message that we asked about. Raises NoAnswer."""
         self._say(Feedback(umis, vote), timeout)
 
     def reset(self, id: str, qual: str, *, timeout: float = 2.0) -> None:
-        """Make it forget an identity. Raises NoAnswer."""
+        """Make the node forget an identity. Raises NoAnswer."""
         self._say(Reset(id, qual), timeout)
 
     def _say(self, request: Request, timeout: float) -> str:
@@ -82,7 +82,7 @@ class Client:
 
 
 def _first_line(connection: socket.socket, ends: float) -> str:
-    """However slowly it comes, by then; "" where there is an empty one. Raises OSError."""
+    """The first line, which must arrive before the deadline; "" for an empty line. Raises OSError."""
     received = b""
     while b"\n" not in received:
         connection.settimeout(max(0.001, ends - time.monotonic()))

@@ -1,7 +1,7 @@
-"""Reputations in files: our own JSON lines, and what pygossip keeps.
+"""Reputations in files: our own JSON lines, and the database of pygossip.
 
-pygossip's file is a Berkeley DB hash of pickles. Whoever can write a pickle could run anything when it is loaded: here it may
-make nothing but tuples, numbers, and one kind of object.
+pygossip's file is a Berkeley DB hash of pickles. An ordinary unpickler would run any code that a pickle names; this one
+creates only tuples, numbers and one class.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _LARGEST_PICKLE = 20_000
 
 
 class BadRecord(ValueError):
-    """What stands there is no reputation; the message says where."""
+    """The input is not a reputation. The message says where."""
 
 
 def to_line(name: str, made: Observations) -> str:
-    """A line of JSON; the votes are letters, the oldest first."""
+    """One line of JSON. Votes are letters, the oldest first."""
     return json.dumps(
         {
             "identity": name,
@@ -41,7 +41,7 @@ def to_line(name: str, made: Observations) -> str:
 
 
 def from_lines(lines: Iterable[str]) -> Iterator[tuple[str, Observations]]:
-    """What to_line wrote. Raises BadRecord."""
+    """The records that to_line wrote. Raises BadRecord."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -81,7 +81,7 @@ def is_pygossip(path: Path) -> bool:
 
 
 def from_pygossip(path: Path) -> Iterator[tuple[str, Observations]]:
-    """What a pygossip node remembers. Raises BadRecord, BerkeleyDBError, OSError."""
+    """The records of a pygossip node. Raises BadRecord, BerkeleyDBError, OSError."""
     for key, value in read_hash(path):
         name = key.rstrip(b"\0").decode("utf-8", "replace")
         try:
@@ -91,7 +91,7 @@ def from_pygossip(path: Path) -> Iterator[tuple[str, Observations]]:
 
 
 def _from_pickle(name: str, raw: bytes) -> tuple[str, Observations]:
-    """The object's state is a tuple; that of its first versions was a dictionary."""
+    """A record from a pickle. The object's state is a tuple; early versions of pygossip wrote a dictionary."""
     state = _unpickled(raw)
     if isinstance(state, dict):
         fields = ("bptr", "bcnt", "hcnt", "firstseen", "lastseen", "obs")
@@ -119,7 +119,7 @@ def _new(*_: object) -> _Stub:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows pygossip's one class, and how Python 2 and 3 write an object down."""
+    """An unpickler that knows only pygossip's class, as pickled by Python 2 and 3."""
 
     def find_class(self, module: str, name: str) -> Any:
         match module, name:

@@ -1,4 +1,4 @@
-"""What messages, identities and nodes are called."""
+"""The names of messages, identities and nodes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ PORT = 11900
 
 
 def umis(identity: str, nonce: object) -> str:
-    """A name for one message of an identity, 22 characters that no field of the protocol is divided by.
+    """A name for one message of an identity: 22 characters, none of them a separator of the protocol.
 
-    The nonce makes it unique, and hard to guess where it is: whoever knows the name may say what became of the message.
+    The nonce makes the name unique. An unpredictable nonce makes it hard to guess, which matters because anybody who knows
+    the name may report on the message.
     """
     digest = hashlib.md5(f"{identity}{nonce}".encode(errors="surrogateescape"), usedforsecurity=False).digest()
     return base64.b64encode(digest, b".$").decode("ascii").rstrip("=")

@@ -1,4 +1,4 @@
-"""A node: it answers from what it remembers and from what its peers say."""
+"""A node: it answers from its own records and from the answers of its peers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from gossip.observations import Observations, Opinion, aggregate, agreement, wei
 from gossip.protocol import MAX_TTL
 from gossip.records import PEER, Records, identity, vote_row
 
-LEAST = 0.01  # seconds: in less nobody answers, and silence would count against it
-# Seconds for which what the database said is believed, as of the lists: a busy domain is asked about all the time, and of one
-# whose votes are still in the log each answer reads them all.
+LEAST = 0.01  # seconds; with less time no peer can answer, and its silence would count as a failure
+# Seconds for which an answer of the database is reused, as with the lists. A busy domain is looked up all the time, and as
+# long as its votes are in the log each look-up reads all of them.
 REMEMBERED = 5.0
-_RECENT = 10_000  # messages of which it is known that they were asked about
+_RECENT = 10_000  # messages that are remembered as asked about
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What a node thinks of an identity.
+    """A node's opinion of an identity.
 
-    own      what it remembers itself
-    peers    how many peers had a say
+    own      the node's own observations
+    peers    how many peers contributed
     """
 
     opinion: Opinion
@@ -38,11 +38,11 @@ class Answer:
 
 
 class Gossip:
-    """One a process, safe from any thread. What the database can't do raises its own exception.
+    """The node of this process. Thread-safe. Errors of the database are raised as they are.
 
-    peers    nodes that are asked what they think
-    timeout  seconds in which they have to answer, all of them together
-    write    takes a row of the log; at once into the database unless told otherwise
+    peers    nodes that are asked for their opinion
+    timeout  seconds in which all of them together have to answer
+    write    takes a row of the log; by default it is inserted at once
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Gossip:
         self, umis: str, id: str, qual: str, ttl: int = 1, *, asker: str = "", patience: float | None = None,
         deadline: Any = None,
     ) -> Answer:  # fmt: skip
-        """What is known of an identity. Peers are asked for `ttl` more hops, but of each message once only, whoever asks: a
-        circle of peers ends where it began, and the one who closes it hears no opinion a second time.
+        """What is known about an identity. Peers are asked for `ttl` more hops, but only once for each message, whoever asks:
+        this stops loops among peers, and no opinion is counted twice.
 
-        asker     the address of the node that asks, "" for our own program
-        patience  seconds that the peers may take, if less than `timeout`
+        asker     the address of the node that asks; "" for our own program
+        patience  seconds that the peers may take, if that is less than `timeout`
         """
         own = self._observed(identity(id, qual), deadline)
         opinion = own.reputation, own.confidence(self._clock())
@@ -91,7 +91,7 @@ class Gossip:
         return Answer(aggregate([opinion, *heard]), own, len(said))
 
     def _observed(self, name: str, deadline: Any) -> Observations:
-        """What is remembered of an identity, REMEMBERED seconds old at most; votes of this process are in it at once."""
+        """The observations of an identity, at most REMEMBERED seconds old. Votes of this process are included at once."""
         with self._lock:
             until, known = self._known.get(name, (0.0, None))
             if known is not None and self._ticks() < until:
@@ -104,7 +104,7 @@ class Gossip:
         return found
 
     def voted(self, name: str, vote: int, asked_at: float | None = None) -> None:
-        """What became of a message, which was asked about at that time, is being written down: it counts from now on."""
+        """Count the verdict on a message that was asked about at that time; it is being written to the database."""
         with self._lock:
             if name in self._known:
                 _, known = self._known[name]
@@ -113,12 +113,12 @@ class Gossip:
                 known.add(vote, self._clock())
 
     def forget(self) -> None:
-        """Something was corrected in the database: ask it anew."""
+        """Drop what is cached: the database was corrected."""
         with self._lock:
             self._known.clear()
 
     def _first_asker(self, umis: str, asker: str) -> str | None:
-        """Who asked about that message before; None where nobody has."""
+        """The first node that asked about the message, or None."""
         with self._lock:
             first = self._recent.get(umis)
             if first is None:
@@ -130,8 +130,8 @@ class Gossip:
     def ask(
         self, peers: Iterable[Client], umis: str, id: str, qual: str, ttl: int, patience: float | None
     ) -> list[tuple[Client, Opinion]]:
-        """What these nodes say, asked at the same time; those that don't answer have no say. A name server that never answers
-        costs a thread of the pool, not the caller."""
+        """The opinions of these nodes, which are asked in parallel. A node that does not answer is left out. A name server that
+        never answers blocks a thread of the pool, not the caller."""
         seconds = self._timeout if patience is None else min(self._timeout, patience)
         awake = [peer for peer in peers if not peer.resting]
         if not awake or seconds < LEAST:
@@ -149,7 +149,7 @@ class Gossip:
         return said
 
     def _workers(self) -> concurrent.futures.ThreadPoolExecutor:
-        """Made when it is needed: most nodes have no peers, and a fork must not come after it."""
+        """The pool, made on first use: most nodes have no peers, and no fork may follow its creation."""
         with self._lock:
             if self._pool is None:
                 self._pool = concurrent.futures.ThreadPoolExecutor(4 * max(1, len(self._peers)), "gossip")
@@ -164,17 +164,17 @@ class Gossip:
         self.voted(name, vote)
 
     def note(self, umis: str, id: str, qual: str) -> None:
-        """Remember which identity a message is of, for whoever will vote on it."""
+        """Remember the identity of a message, for a later vote."""
         self._write(vote_row(umis, identity(id, qual), self._clock()))
 
     def feedback(self, umis: str, vote: int) -> bool:
-        """Whether the message is known."""
+        """Record a verdict. Returns whether the message is known."""
         known = self._records.feedback(umis, vote, self._clock())
         self.forget()
         return known
 
     def reset(self, id: str, qual: str) -> bool:
-        """Whether anything was known."""
+        """Forget an identity. Returns whether anything was known."""
         known = self._records.reset(identity(id, qual))
         self.forget()
         return known
@@ -185,7 +185,7 @@ class Gossip:
 
 
 def _is(peer: Client, address: str) -> bool:
-    """Whether the peer is at that address. On this machine a program is not known by its address."""
+    """Whether the peer is at that address. Programs on this machine cannot be told apart by address."""
     if not address or ipaddress.ip_address(address).is_loopback:
         return False
     return address == peer.host or address in peer.addresses

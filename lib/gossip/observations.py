@@ -1,4 +1,4 @@
-"""The last observations of one identity, and what follows from them."""
+"""The latest observations of one identity, and the reputation that follows from them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Opinion = tuple[float, float]
 
 @dataclass(slots=True)
 class Observations:
-    """A ring of bits, and how many observations were ever made: the next one goes to place `total` modulo `size`.
+    """A ring of bits. `total` counts all observations ever made; the next one goes to place `total` modulo `size`.
 
-    ham, unsure            a bit for each place; one that is unsure counts as neither
-    first_seen, last_seen  in seconds since the epoch: when the identity came into being, and of the newest observation
+    ham, unsure            one bit per place; an unsure observation counts as neither
+    first_seen, last_seen  times of the oldest and the newest observation, in seconds since the epoch
     """
 
     size: int = MOST
@@ -32,7 +32,7 @@ class Observations:
 
     @property
     def count(self) -> int:
-        """Observations that are remembered."""
+        """The number of observations that are remembered."""
         return min(self.total, self.size)
 
     @property
@@ -48,7 +48,7 @@ class Observations:
         return self.count - self.ham_count - self.unsure_count
 
     def add(self, vote: int, now: float) -> int:
-        """Remember one more in the oldest one's place; returns its number."""
+        """Add an observation in place of the oldest. Returns its number."""
         number = self.total
         self.total += 1
         self._put(number, vote)
@@ -58,7 +58,7 @@ class Observations:
         return number
 
     def change(self, number: int, vote: int) -> bool:
-        """Correct observation `number`; false where it is forgotten, or was never made."""
+        """Correct observation `number`. Returns False if it is no longer remembered or never existed."""
         if not self.total - self.count <= number < self.total:
             return False
         self._put(number, vote)
@@ -70,22 +70,23 @@ class Observations:
         self.unsure = self.unsure & ~bit if vote else self.unsure | bit
 
     def votes(self) -> Iterator[int]:
-        """What is remembered, the oldest first."""
+        """The votes that are remembered, the oldest first."""
         for number in range(self.total - self.count, self.total):
             bit = 1 << number % self.size
             yield UNSURE if self.unsure & bit else HAM if self.ham & bit else SPAM
 
     @property
     def reputation(self) -> float:
-        """From -100 to 100: a logistic curve (Rasch) of the share of ham less that of spam. All ham is 76.2, all spam -76.2."""
+        """From -100 to 100: a logistic curve (Rasch) of the share of ham minus the share of spam. All ham is 76.2, all spam
+        -76.2."""
         if not self.count:
             return 0.0
         weight = math.exp(SENSITIVITY * (self.ham_count - self.spam_count) / self.count)
         return 200.0 * (weight / (1.0 + weight) - 0.5)
 
     def confidence(self, now: float) -> float:
-        """From 0 to 100: how full the ring is, less where the newest observation is old beside the time that the identity has
-        been known. A clock that was put back makes it 0, not negative."""
+        """From 0 to 100: how full the ring is, reduced if the newest observation is old relative to the time for which the
+        identity has been known. Never negative, even after the clock was set back."""
         known = now - self.first_seen
         if known <= 0 or not self.count:
             return 0.0
@@ -94,8 +95,8 @@ class Observations:
 
 
 def aggregate(opinions: Sequence[Opinion], offset: float = 0.0) -> Opinion:
-    """What several opinions come to: the mean weighted by confidence (raised by `offset`), without those that are more than
-    three standard deviations off; and their mean confidence."""
+    """Several opinions combined: the mean weighted by confidence (raised by `offset`), without those more than three standard
+    deviations away; and their mean confidence."""
     if len(opinions) < 2:
         return opinions[0] if opinions else (0.0, 0.0)
     mean, variance = _spread(opinions, offset)
@@ -116,7 +117,7 @@ def _mean(opinions: Sequence[Opinion], offset: float = 0.0) -> Opinion:
 
 
 def _spread(opinions: Sequence[Opinion], offset: float) -> tuple[float, float]:
-    """The weighted mean and the variance of the values; where nobody is confident, everybody counts the same."""
+    """The weighted mean and the variance of the values. If nobody is confident, all count the same."""
     weighted = [(value, weight + offset) for value, weight in opinions]
     if sum(weight for _, weight in weighted) <= 0:
         weighted = [(value, 1.0) for value, _ in opinions]
@@ -126,20 +127,20 @@ def _spread(opinions: Sequence[Opinion], offset: float) -> tuple[float, float]:
 
 
 def agreement(ours: Opinion, theirs: Opinion) -> int:
-    """Whether a peer saw it as we do: HAM for yes, SPAM for the opposite, UNSURE where one of us knows too little."""
+    """Whether a peer agrees with us: HAM for yes, SPAM for the opposite, UNSURE if either knows too little."""
     if int(ours[1]) < 1 or theirs[1] < 1 or not ours[0] or not theirs[0]:
         return UNSURE
     return HAM if (ours[0] > 0) == (theirs[0] > 0) else SPAM
 
 
 def weighed(theirs: Opinion, peer_reputation: float) -> Opinion:
-    """A peer's opinion, with less confidence where we mostly disagree with it."""
+    """A peer's opinion, with less confidence if we usually disagree with that peer."""
     value, confidence = theirs
     return value, confidence * (100.0 + min(0.0, peer_reputation)) / 100.0
 
 
 def replayed(votes: Iterable[int], now: float, size: int = MOST) -> Observations:
-    """Observations made one after the other, now."""
+    """Observations added one after the other, at the given time."""
     made = Observations(size, first_seen=now, last_seen=now)
     for vote in votes:
         made.add(vote, now)

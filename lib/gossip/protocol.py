@@ -1,11 +1,11 @@
-"""The lines of the GOSSiP protocol, as pygossip speaks it; each ends in a newline, and an empty line means nothing.
+"""The lines of the GOSSiP protocol as pygossip speaks it. Each ends in a newline; empty lines are ignored.
 
-    Q:ID:QUALIFIER:TTL:UMIS     what is known of ID?   PREPEND X-GOSSiP: UMIS,REPUTATION,CONFIDENCE   (or REJECT for PREPEND)
+    Q:ID:QUALIFIER:TTL:UMIS     what is known about ID?   PREPEND X-GOSSiP: UMIS,REPUTATION,CONFIDENCE   (or REJECT for PREPEND)
     F:UMIS:1                    that message was spam  (0 or No: it was not; 1 or Yes: it was)
-    R:ID:QUALIFIER              forget what you know of ID
+    R:ID:QUALIFIER              forget what you know about ID
 
-A line may end in `:TIME:MAC`, which proves that its sender knows the key: pygossip does not look at further fields. MAC is
-HMAC-SHA256 of all that comes before it, its first 32 hexadecimal digits.
+A line may end in `:TIME:MAC`, which proves that the sender knows the key; pygossip ignores further fields. MAC is the first 32
+hexadecimal digits of the HMAC-SHA256 of everything before it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import re
 
 from gossip.observations import HAM, SPAM, Opinion
 
-LONGEST = 512  # octets of a line
-VALID = 300.0  # seconds for which a proof holds, either way: clocks differ
+LONGEST = 512  # the longest line, in octets
+VALID = 300.0  # seconds by which the time of a proof may differ in either direction: clocks differ
 MAX_TTL = 3
 
 _ID = r"[^\s:,\x00-\x20\x7f-\U0010ffff]{1,255}"
@@ -34,7 +34,7 @@ _ANSWER = re.compile(
 
 
 class BadLine(ValueError):
-    """Not a line of this protocol."""
+    """The line is not part of this protocol."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ Request = Query | Feedback | Reset
 
 
 def read_request(line: str, key: str = "", now: float = 0.0) -> tuple[Request, bool]:
-    """What is wanted, and whether the line proves that its sender knows the key. Raises BadLine."""
+    """The request, and whether the line proves that its sender knows the key. Raises BadLine."""
     proof = _PROOF.fullmatch(line)
     proved = False
     if proof is not None:
@@ -81,7 +81,7 @@ def read_request(line: str, key: str = "", now: float = 0.0) -> tuple[Request, b
 
 
 def write_request(request: Request, key: str = "", now: float = 0.0) -> str:
-    """The line that asks it, proved where there is a key. Raises BadLine for what can't be said in one."""
+    """The line of a request, signed if there is a key. Raises BadLine if it does not fit into one line."""
     match request:
         case Query(id, qualifier, ttl, umis):
             line = f"Q:{id}:{qualifier}:{ttl}:{umis}"
@@ -103,7 +103,7 @@ def write_answer(umis: str, opinion: Opinion, *, reject: bool = False) -> str:
 
 
 def read_answer(line: str, umis: str) -> Opinion:
-    """What a peer says of the message with this name. Raises BadLine, also for numbers that can't be."""
+    """The peer's answer about the message of this name. Raises BadLine, also for impossible numbers."""
     match = _ANSWER.fullmatch(line.strip())
     if match is None or match["umis"] != umis:
         raise BadLine("no answer to the question")

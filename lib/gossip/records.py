@@ -1,8 +1,8 @@
-"""What is remembered of identities, in SQL.
+"""The observations of identities, in SQL.
 
-The vote on a message is one row of a log, which costs an insert and never waits for another. Now and then the log is
-folded into the rings: the first statement for each identity is an upsert that locks its row, so that two nodes may do it
-at once. Until then a reader adds what the log has.
+A vote is one row in a log: an insert that never waits for a lock. From time to time the log is folded into the rings. The first
+statement for each identity is an upsert that locks its row, so two nodes may fold at the same time. Readers add the rows that
+are still in the log.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from dspam.store.database import Database
 from gossip.observations import MOST, MOST_OF_PEER, Observations
 from gossip.schema import reputation, reputation_vote
 
-PEER = "PEER"  # instead of how it was authenticated: how often another node agreed with us
-_FOLDED = 500  # messages that one call looks at
-_OF_ONE = 100  # and folds of one identity
+PEER = "PEER"  # in place of the method of authentication: how often another node agreed with us
+_FOLDED = 500  # messages per call
+_OF_ONE = 100  # and per identity
 HOLD = 0.01  # seconds
 _LONGEST = 320
 
 
 def identity(domain: str, how: str) -> str:
-    """Under which name a domain that was authenticated this way is remembered."""
+    """The name under which a domain authenticated in this way is stored."""
     return f"{domain.lower()}:{how}"[:_LONGEST]
 
 
 def vote_row(
     umis: str, identity: str, now: float, *, ref: str = "", vote: int | None = None, asked_at: float | None = None
 ) -> dict[str, object]:
-    """A row of the log: a message that was asked about, and what became of it if that is known."""
+    """A row of the log: a message that was asked about, and its verdict if known."""
     return {
         "umis": umis,
         "identity": identity,
@@ -51,13 +51,13 @@ def _size_of(name: str) -> int:
 
 
 class Records:
-    """One a process, safe from any thread. What the database can't do raises its own exception."""
+    """The records of this process. Thread-safe. Errors of the database are raised as they are."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, identity: str, deadline: Any = None) -> Observations | None:
-        """What was observed, log included; None where nothing was."""
+        """The observations, including the log, or None if there are none."""
         with self._database.read(deadline) as connection:
             found = _ring(connection, identity)
             pending = _pending(connection, identity, newest=True)
@@ -68,12 +68,12 @@ class Records:
         return made
 
     def note(self, row: dict[str, object], deadline: Any = None) -> None:
-        """Put a row into the log; one of the same umis stays as it is."""
+        """Insert a row into the log. An existing row with the same umis is kept."""
         with self._database.write(deadline) as connection:
             connection.execute(self._database.upsert(reputation_vote, row, key=("umis",), update=None))
 
     def feedback(self, umis: str, vote: int, now: float, deadline: Any = None) -> bool:
-        """Say, or say better, what became of a message; false where it is not known. Twice the same is once."""
+        """Record or correct the verdict on a message. Returns False if the message is unknown. Repeating it changes nothing."""
         table = reputation_vote
         with self._database.read(deadline) as connection:
             name = connection.scalar(sa.select(table.c.identity).where(table.c.umis == umis))
@@ -93,7 +93,7 @@ class Records:
         return True
 
     def report(self, ref: str, vote: int, now: float, deadline: Any = None) -> int:
-        """The same for all that was asked about our message of this reference; returns how many there were."""
+        """The same for every identity asked about for our message with this reference. Returns their number."""
         with self._database.read(deadline) as connection:
             query = sa.select(reputation_vote.c.umis).where(
                 reputation_vote.c.ref == ref, reputation_vote.c.vote.is_not(None)
@@ -102,11 +102,11 @@ class Records:
         return sum(self.feedback(umis, vote, now, deadline) for umis in known)
 
     def fold(self, now: float) -> bool:
-        """Put some of the log into the rings, the oldest of it first; true while more is left. The transaction ends once it has
-        held the lock for HOLD seconds."""
+        """Fold part of the log into the rings, the oldest rows first. Returns True while more is left. The transaction ends
+        after it has held its lock for HOLD seconds."""
         with self._database.read() as connection:
             oldest = connection.scalars(_OLDEST_NAMES).all()
-        names = sorted(set(oldest))  # whoever locks several rows locks them in this order
+        names = sorted(set(oldest))  # rows are always locked in this order, which prevents deadlocks
         if not names:
             return False
         more = len(oldest) == _FOLDED
@@ -119,11 +119,11 @@ class Records:
         return more
 
     def _fold(self, connection: sa.Connection, name: str, now: float) -> bool:
-        """Fold the oldest rows of an identity; true where there may be more."""
+        """Fold the oldest rows of an identity. Returns True if there may be more."""
         made = self._locked(connection, name, now)
         pending = _pending(connection, name, newest=False)
         if not pending:
-            return False  # another node was faster
+            return False  # another node did it first
         numbers = [{"of": umis, "to": number} for umis, number in _add_all(made, pending)]
         _write(connection, name, made)
         table = reputation_vote
@@ -133,7 +133,7 @@ class Records:
         return len(pending) == _OF_ONE
 
     def _locked(self, connection: sa.Connection, name: str, now: float) -> Observations:
-        """What the ring has, its row locked until the transaction ends."""
+        """The ring; its row is locked until the transaction ends."""
         size = _size_of(name)
         empty = _values(name, Observations(size, first_seen=now, last_seen=now))
         lock = {"total": reputation.c.total}
@@ -143,21 +143,22 @@ class Records:
         return made
 
     def put(self, name: str, observations: Observations, deadline: Any = None) -> None:
-        """Replace what is remembered of an identity."""
+        """Replace the observations of an identity."""
         values = _values(name, observations)
         with self._database.write(deadline) as connection:
             connection.execute(sa.delete(reputation_vote).where(reputation_vote.c.identity == name))
             connection.execute(self._database.upsert(reputation, values, key=("identity",), update=values))
 
     def reset(self, name: str, deadline: Any = None) -> bool:
-        """Forget an identity, and what its messages were; whether there was anything."""
+        """Forget an identity and its messages. Returns whether there was anything to forget."""
         with self._database.write(deadline) as connection:
             rows = connection.execute(sa.delete(reputation).where(reputation.c.identity == name)).rowcount
             rows += connection.execute(sa.delete(reputation_vote).where(reputation_vote.c.identity == name)).rowcount
         return bool(rows)
 
     def everything(self, names: Sequence[str] = (), page: int = 500) -> Iterator[tuple[str, Observations]]:
-        """All identities by name, or those that begin with one of `names` and a colon or are one; call fold() before."""
+        """All identities in order of name, or only those that equal one of `names` or start with one and a colon. Call fold()
+        first."""
         last = ""
         while True:
             query = sa.select(reputation).where(reputation.c.identity > last).order_by(reputation.c.identity)
@@ -181,7 +182,7 @@ _RING = sa.select(reputation).where(reputation.c.identity == sa.bindparam("name"
 _PENDING = sa.select(*(reputation_vote.c[name] for name in ("umis", "vote", "asked_at", "voted_at"))).where(
     reputation_vote.c.number.is_(None),
     reputation_vote.c.identity == sa.bindparam("name"),
-    reputation_vote.c.voted_at > 0,  # as good as a vote, and in the index
+    reputation_vote.c.voted_at > 0,  # equivalent to a vote, and indexed
 )
 _IN_ORDER = operator.itemgetter(3, 0)
 _NEWEST = _PENDING.order_by(reputation_vote.c.voted_at.desc()).limit(MOST)
@@ -200,14 +201,14 @@ def _ring(connection: sa.Connection, name: str) -> Observations | None:
 
 
 def _pending(connection: sa.Connection, name: str, *, newest: bool) -> list[Any]:
-    """What the log has and the ring has not, in the order in which it happened; where that is more than a ring, a ring's worth
-    of the newest or of the oldest."""
+    """The rows of the log that are not in the ring yet, in the order in which they happened; at most one ring of them, the
+    newest or the oldest."""
     rows = connection.execute(_NEWEST if newest else _OLDEST, {"name": name}).all()
     return sorted(rows, key=_IN_ORDER) if len(rows) > 1 else list(rows)
 
 
 def _add_all(made: Observations, pending: Sequence[Any]) -> list[tuple[str, int]]:
-    """Add what the log has; returns the number that each message got. The identity is as old as the first of them."""
+    """Add rows of the log. Returns the number given to each message. The identity is as old as the first of them."""
     if pending and not made.total:
         made.first_seen = pending[0].asked_at
     return [(umis, made.add(vote, voted_at)) for umis, vote, _, voted_at in pending]

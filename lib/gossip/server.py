@@ -1,4 +1,4 @@
-"""Answering other nodes. Anybody may connect, and say anything: everything is bounded."""
+"""A server that answers other nodes. Anybody may connect and send anything, so everything is bounded."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a client may ask for.
+    """What a client may use.
 
-    connections  at the same time, in all
-    per_client   at the same time, of one address (of IPv6, its /64)
-    line         seconds in which a line must come, whole
-    lifetime     seconds of a connection
-    rate         requests of one address in a minute
+    connections  simultaneous connections in total
+    per_client   simultaneous connections from one address (IPv6: one /64)
+    line         seconds within which a whole line must arrive
+    lifetime     seconds that a connection may last
+    rate         requests from one address per minute
     """
 
     connections: int = 64
@@ -38,7 +38,7 @@ class Limits:
 
 
 class Node(Protocol):
-    """What the server asks; gossip.node.Gossip is one."""
+    """The interface of a node that the server asks. gossip.node.Gossip implements it."""
 
     def query(self, umis: str, id: str, qual: str, ttl: int = 1, *, asker: str = "") -> Answer: ...
     def note(self, umis: str, id: str, qual: str) -> None: ...
@@ -47,7 +47,7 @@ class Node(Protocol):
 
 
 class Rates:
-    """Requests of each client within the minute, in bounded memory."""
+    """The requests of each client in the last minute, in bounded memory."""
 
     _CLIENTS = 10_000
 
@@ -58,7 +58,7 @@ class Rates:
         self._lock = threading.Lock()
 
     def allow(self, client: str) -> bool:
-        """Count a request; whether it is not one too many."""
+        """Count a request. Returns whether it is within the limit."""
         with self._lock:
             began, used = self._used.pop(client, (self._clock(), 0))
             if self._clock() - began >= 60.0:
@@ -70,12 +70,12 @@ class Rates:
 
 
 class Server:
-    """Listens from its making on; serve() answers until close().
+    """Listens as soon as it is made; serve() answers until close() is called.
 
-    admits   whether an address may ask
-    key      who proves to know it may also vote and reset, as may programs on this machine
-    rejects  whether an opinion is worth the word REJECT
-    failed   exceptions of the node that cost a client its answer and nothing else (those of the database)
+    admits   tells whether an address may ask
+    key      clients that prove to know it may also vote and reset, as programs on this machine may
+    rejects  tells whether an opinion is answered with REJECT
+    failed   exceptions of the node (those of the database) after which only this answer is missing
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Server:
             except OSError as error:
                 if not self._closing:
                     log.error("gossip: cannot accept: %s", error)
-                    time.sleep(0.5)  # for example no descriptors
+                    time.sleep(0.5)  # no descriptors left, for example
                 continue
             client = _plain(str(address[0]))
             if self._enter(client):
@@ -150,10 +150,10 @@ class Server:
         finally:
             with self._lock:
                 self._open[_group(client)] -= 1
-                self._open += Counter()  # those at 0 go
+                self._open += Counter()  # counts of zero are dropped
 
     def _answer_all(self, connection: socket.socket, client: str) -> None:
-        """One line after the other. Raises OSError where the client goes or is too slow, BadLine where it talks nonsense."""
+        """Answer line after line. Raises OSError if the client disconnects or is too slow, BadLine if a line is invalid."""
         ends = time.monotonic() + self._limits.lifetime
         rest = b""
         while (found := _line(connection, rest, min(ends, time.monotonic() + self._limits.line))) is not None:
@@ -188,7 +188,7 @@ class Server:
 
 
 def _line(connection: socket.socket, received: bytes, ends: float) -> tuple[str, bytes] | None:
-    """The next line, and what came after it; None at the end of the connection. Raises OSError, BadLine."""
+    """The next line, and the octets after it; None at the end of the connection. Raises OSError, BadLine."""
     while b"\n" not in received:
         if len(received) > LONGEST:
             raise BadLine("a line that does not end")
@@ -207,7 +207,7 @@ def _line(connection: socket.socket, received: bytes, ends: float) -> tuple[str,
 
 
 def _plain(address: str) -> str:
-    """Without a zone; an IPv4 client of an IPv6 socket is the IPv4 address that it is."""
+    """The address without its zone. An IPv4-mapped address becomes the IPv4 address."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return str(mapped or parsed)
@@ -219,7 +219,7 @@ def _group(client: str) -> str:
 
 
 def listen(host: str, port: int, *, backlog: int = 64) -> socket.socket:
-    """A listening socket, which a process of the same user may open, too, to take over. Raises OSError."""
+    """A listening socket. Another process of the same user may open the same address, to take over. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
