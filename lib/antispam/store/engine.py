@@ -7,26 +7,25 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from antispam.deadline import Deadline
 from antispam.settings import Settings
 from antispam.settings.program import StoreSettings
-from antispam.store.connecting import NoPasswordError, engine_of, url_from
-from antispam.store.limits import limited, watch_over
-from antispam.store.sqlite_file import Replaced, WatchedFile, keep_private
+from antispam.store.beginning import LONGEST, Writing, connecting_to
+from antispam.store.connecting import NoPasswordError, url_from
+from antispam.store.limits import limited
+from antispam.store.prepared import upsert
+from antispam.store.sqlite_file import Replaced
 
 SLICE = 500  # rows that one transaction deletes at most
 HOLD = (
     0.005  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
 )
 WORK = 5.0  # seconds for which a database may work at what mail waits for, beside waiting for locks
-LONGEST = 300.0  # seconds for what nobody waits for
 _OVER = "the database did not answer in time"
 _BATCH = 10  # rows between two looks at the clock
 
@@ -103,7 +102,7 @@ class Store:
         self._free = threading.BoundedSemaphore(
             pool
         )  # instead of the pool's own queue, whose time-out is always the same
-        self._engine = _engine(self.url, pool, busy_timeout)
+        self._engine = connecting_to(self.url, pool, busy_timeout)
 
     @classmethod
     def from_settings(cls, settings: Settings, failed: Callable[[bool], None] = lambda busy: None) -> Store:
@@ -136,14 +135,23 @@ class Store:
         self._writers.admit()
         with self._guard(deadline), self._free_connection(deadline, patience):
             wait = self._wait(deadline, patience)
-            options = {
-                "bms_write": True,
-                "bms_patience": wait,
-                "bms_durable": durable,
-                "bms_limit": self._work(deadline),
-            }
-            with self._engine.connect().execution_options(**options) as connection, connection.begin():
+            writing = Writing(wait, durable, self._work(deadline))
+            with self._engine.connect().execution_options(bms_writing=writing) as connection, connection.begin():
                 yield connection
+        self._writers.succeeded()
+
+    @contextlib.contextmanager
+    def write_once(
+        self, deadline: Deadline | None = None, patience: float | None = None, *, durable: bool = True
+    ) -> Iterator[sa.Connection]:
+        """As write(), for one statement: PostgreSQL needs one round trip for it instead of three."""
+        if self.dialect != "postgresql" or self._wait(deadline, patience) < self._patience:
+            with self.write(deadline, patience, durable=durable) as connection:
+                yield connection
+            return
+        self._writers.admit()
+        with self._guard(deadline), self._free_connection(deadline, patience), self._engine.connect() as connection:
+            yield connection
         self._writers.succeeded()
 
     def _wait(self, deadline: Deadline | None, patience: float | None = None) -> float:
@@ -201,15 +209,7 @@ class Store:
     ) -> sa.sql.dml.Insert:
         """One atomic statement: insert the row, or, where one with this key exists, set the `update` columns (None: leave it
         alone). The expressions in `update` may use the columns of `table`, which stand for the existing row."""
-        if self.dialect in ("mysql", "mariadb"):
-            statement = mysql.insert(table).values(**values)
-            # In the caller's order: these databases assign from left to right, and read what they have assigned.
-            return statement.on_duplicate_key_update(list((update or {key[0]: table.c[key[0]]}).items()))
-        insert = postgresql.insert if self.dialect == "postgresql" else sqlite.insert
-        dialect_statement = insert(table).values(**values)
-        if update is None:
-            return dialect_statement.on_conflict_do_nothing(index_elements=list(key))
-        return dialect_statement.on_conflict_do_update(index_elements=list(key), set_=dict(update))
+        return upsert(self.dialect, table, values, key, update)
 
     def delete_slice(self, table: sa.Table, stale: sa.ColumnElement[bool], size: int = SLICE) -> int:
         """Delete some of the rows for which `stale` holds, at most `size`, in a transaction of its own; returns how many it
@@ -262,69 +262,6 @@ def _means_that_somebody_holds_it(error: Exception) -> bool:
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
     return getattr(cause, "sqlstate", "") == "55P03" or (bool(cause.args) and cause.args[0] == 1205)
-
-
-def _engine(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        engine = engine_of(
-            url,
-            pool_size=pool,
-            max_overflow=0,
-            pool_timeout=busy_timeout,
-            isolation_level="READ COMMITTED",
-        )
-        event.listen(engine, "begin", _server_begin)
-        watch_over(engine)
-        return engine
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = engine_of(
-        url,
-        pool_size=pool,
-        max_overflow=0,
-        pool_timeout=busy_timeout,
-        poolclass=sa.pool.QueuePool,
-        connect_args={"timeout": busy_timeout, "check_same_thread": False},
-    )
-    event.listen(engine, "connect", _sqlite_connect)
-    event.listen(engine, "begin", _sqlite_begin)
-    keep_private(engine)
-    if url.database and url.database != ":memory:":
-        WatchedFile(engine, url.database)
-    watch_over(engine)
-    return engine
-
-
-def _sqlite_connect(connection: Any, _record: Any) -> None:
-    # The driver's own implicit BEGIN is deferred, which lets two writers read first and then deadlock; ours is in "begin".
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _sqlite_begin(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    write = options.get("bms_write")
-    if write:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(options['bms_patience'] * 1000)}")
-        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options['bms_durable'] else 'NORMAL'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def _server_begin(connection: sa.Connection) -> None:
-    """How long a writer waits for the lock of a row: PostgreSQL would wait for ever, and MariaDB for 50 s."""
-    options = connection.get_execution_options()
-    patience = options.get("bms_patience")
-    if patience is None:
-        return
-    if connection.dialect.name == "postgresql":
-        milliseconds = max(1, int(patience * 1000))  # 0 would be for ever
-        longest = int((LONGEST if options["bms_limit"] is None else options["bms_limit"]) * 1000) + 1
-        # The statement's own limit is for the server, which would go on after we have hung up.
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}; SET LOCAL statement_timeout = {longest}")
-    else:
-        connection.exec_driver_sql(f"SET innodb_lock_wait_timeout = {max(1, int(patience))}")
 
 
 def _summary(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import select
 import socket
 import sqlite3
 import threading
@@ -19,6 +20,7 @@ from antispam.chores import failed, steady
 from antispam.deadline import Clock
 
 EVERY = 0.1  # seconds between two looks for statements that take too long
+SILENT = 5.0  # seconds after which an idle connection is tried before it is used: firewalls forget those without a word
 _SHORTEST_CONNECT = 1.0  # seconds; psycopg takes 2 for anything less
 
 
@@ -105,9 +107,6 @@ def watch_over(engine: sa.Engine) -> None:
         if limit is not None and connection is not None:
             watch.begin(id(record), limit, _cut_for(engine.dialect.name, connection, record))
 
-    def end(_connection: Any, record: Any) -> None:
-        watch.end(id(record))
-
     def gone(_connection: Any, record: Any, *_: Any) -> None:
         watch.end(id(record))
         if (descriptor := record.info.pop("socket", None)) is not None:
@@ -121,16 +120,30 @@ def watch_over(engine: sa.Engine) -> None:
 
     def checked_out(connection: Any, record: Any, _proxy: Any) -> None:
         begin(connection, record)
-        if engine.dialect.name != "sqlite" and not record.info.pop("fresh", False):
+        if engine.dialect.name != "sqlite" and not record.info.pop("fresh", False) and not _lives(record.info):
             _demand_life(engine.dialect, connection)
+
+    def checked_in(_connection: Any, record: Any) -> None:
+        watch.end(id(record))
+        record.info["idle since"] = time.monotonic()
 
     event.listen(engine, "do_connect", _hasten)
     event.listen(engine, "connect", lambda _connection, record: record.info.update(fresh=True))
     event.listen(engine, "connect", made, insert=True)
     event.listen(engine, "checkout", checked_out)
-    event.listen(engine, "checkin", end)
+    event.listen(engine, "checkin", checked_in)
     event.listen(engine, "close", gone)
     event.listen(engine, "invalidate", gone)
+
+
+def _lives(known: dict[str, Any]) -> bool:
+    """Whether an idle connection is fit for use as far as this machine knows, which costs no round trip: it was used a moment
+    ago, and nothing came from the server since. One that ends says so, or closes the socket, and both can be read."""
+    if "socket" not in known or time.monotonic() - known.get("idle since", 0.0) > SILENT:
+        return False
+    look = select.poll()
+    look.register(known["socket"], select.POLLIN)
+    return not look.poll(0)
 
 
 def _demand_life(dialect: Any, connection: Any) -> None:

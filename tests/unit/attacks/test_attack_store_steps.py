@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from antispam.journey.delivery import Outcome
 from antispam.mail.draft import DeleteRecipient
@@ -55,9 +54,8 @@ class Faults:
     def __init__(self, engine: sa.Engine) -> None:
         self.count = 0
         self._at, self._length, self._text = -1, 0, ""
-        event.listen(engine, "do_execute", self._execute)
-        self._commit = engine.dialect.do_commit
-        engine.dialect.do_commit = self._committing  # type: ignore[method-assign]
+        for name in ("do_execute", "do_execute_no_params", "do_executemany", "do_commit"):
+            setattr(engine.dialect, name, self._stepping(getattr(engine.dialect, name)))
 
     def plan(self, at: int, text: str, length: int) -> None:
         self.count, self._at, self._text, self._length = 0, at, text, length
@@ -70,12 +68,12 @@ class Faults:
         if 0 <= self._at <= number < self._at + self._length:
             raise sqlite3.OperationalError(self._text)
 
-    def _execute(self, *arguments: Any) -> None:
-        self._step()
+    def _stepping(self, call: Callable[..., None]) -> Callable[..., None]:
+        def stepping(*arguments: Any) -> None:
+            self._step()
+            call(*arguments)
 
-    def _committing(self, connection: Any) -> None:
-        self._step()
-        self._commit(connection)
+        return stepping
 
 
 class World:
