@@ -10,12 +10,14 @@ import contextlib
 import dataclasses
 import enum
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.protocols.senders import stable_sender
+from antispam.store import greylist_statements as statements
 from antispam.store.engine import SLICE, Store, StoreBusy
 from antispam.store.schema import greylist
 from antispam.text import from_wire
@@ -25,6 +27,8 @@ COUNT_EVERY = 3600.0
 
 _PATIENCE = 0.5  # seconds that a message waits to let us count its client
 _REFRESH = 8  # the row of a known client is written when an eighth of the time has passed for which it is remembered
+_LATELY = 6 * 3600.0  # seconds for which a triplet that passed need not be noted again
+_AT_ONCE = 100  # attempts of one triplet at the same moment, which have to look again until they are noted one by one
 
 
 class State(enum.StrEnum):
@@ -34,6 +38,7 @@ class State(enum.StrEnum):
     EARLY = "early"  # back before the time was up
     PASSED = "passed"  # back in time, for the first time
     KNOWN = "known"  # passed before
+    CLIENT = "client"  # its client's network came back often enough, for whatever mail
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +66,11 @@ class Limits:
     expire: float
     retain: float
     returns: int = 0
+
+    @property
+    def lately(self) -> float:
+        """A triplet that passed is noted again after so many seconds, and remembered for as many more."""
+        return min(_LATELY, self.retain / _REFRESH)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ def advance(record: Record, now: float, limits: Limits) -> Standing:
     seen_again = dataclasses.replace(record, last_seen=now, attempts=record.attempts + 1)
     in_future = record.first_seen > now or record.last_seen > now
     if record.passed_at is not None:
-        if in_future or now - record.last_seen <= limits.retain:
+        if in_future or now - record.last_seen <= limits.retain + limits.lately:
             return Standing(State.KNOWN, 0.0, seen_again)
         return _afresh(now, limits)
     if in_future or now - record.first_seen > limits.expire:
@@ -107,121 +117,171 @@ def _afresh(now: float, limits: Limits) -> Standing:
     return Standing(State.NEW, limits.wait, Record(now, now, None, 1))
 
 
-def attempt(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None = None) -> Standing:
-    """Note an attempt at `now` and say where the triplet stands. Raises StoreError, at the `deadline` at the latest.
+class _Attempt(NamedTuple):
+    """An attempt at `now`; `client_key` is that of the client's own row, "" where networks don't count."""
+
+    triplet: Triplet
+    key: str
+    client_key: str
+    now: float
+    limits: Limits
+
+    @property
+    def first(self) -> Standing:
+        """What it is where the triplet is new."""
+        return _afresh(self.now, self.limits)
+
+    def standing(self, found: Mapping[str, Record]) -> Standing | None:
+        """What it makes of what was found in the greylist; None where that has nothing of the triplet."""
+        client, record = found.get(self.client_key), found.get(self.key)
+        if client is not None and _counts(client, self.now, self.limits):
+            return Standing(State.CLIENT, 0.0, client)
+        return None if record is None else advance(record, self.now, self.limits)
+
+    def is_noted(self, before: Record, standing: Standing) -> bool:
+        """Whether there is nothing to write: a triplet that passed was seen lately."""
+        return standing.state is State.KNOWN and abs(self.now - before.last_seen) <= self.limits.lately
+
+
+def attempt(
+    store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None = None, network: str = ""
+) -> Standing:
+    """Note an attempt at `now` and say where the triplet stands. Nothing is noted where the client's `network` is known, nor of
+    a triplet that passed and was noted lately. Raises StoreError, at the `deadline` at the latest.
 
     While somebody else holds the database's lock nothing can be noted, but what is remembered still counts: who passed before
     passes, and everybody else is asked to come back.
     """
+    one = _Attempt(triplet, triplet.key, _client_key(network) if network and limits.returns else "", now, limits)
+    with contextlib.suppress(StoreBusy):
+        for _ in range(_AT_ONCE):
+            if (standing := _noted(store, one, deadline)) is not None:
+                return standing
     try:
-        return _noted(store, triplet, now, limits, deadline)
+        return one.standing(_find(store, one, deadline)) or one.first
     except StoreBusy:
-        return _remembered(store, triplet, now, limits, deadline)
+        return one.first
 
 
-def _remembered(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None) -> Standing:
-    columns = (greylist.c.first_seen, greylist.c.last_seen, greylist.c.passed_at, greylist.c.attempts)
-    try:
-        with store.read(deadline) as connection:
-            row = connection.execute(sa.select(*columns).where(greylist.c.triplet == triplet.key)).one_or_none()
-    except StoreBusy:
-        row = None
-    return _afresh(now, limits) if row is None else advance(Record(*row), now, limits)
-
-
-def _noted(store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None) -> Standing:
-    """The upsert comes first: whether it inserts or changes nothing, it takes the lock of the row, under which the rest of the
-    transaction reads and writes.
-    """
-    table = greylist
-    first = _afresh(now, limits)
+def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing | None:
+    """None where somebody else noted an attempt at the same moment, so that what was found is no longer so."""
     patience = None if deadline is None else deadline.remaining() / 2  # the rest is for reading
-    with store.write(deadline, patience) as connection:
-        connection.execute(
-            store.upsert(
-                table,
-                {
-                    "triplet": triplet.key,
-                    "client": from_wire(triplet.client, 255),
-                    "mail_from": from_wire(triplet.mail_from, 320),
-                    "recipient": from_wire(triplet.recipient, 320),
-                    **dataclasses.asdict(first.record),
-                    "attempts": 0,
-                },
-                key=("triplet",),
-                update={"attempts": table.c.attempts},
-            )
-        )
-        row = connection.execute(
-            sa.select(table.c.first_seen, table.c.last_seen, table.c.passed_at, table.c.attempts).where(
-                table.c.triplet == triplet.key
-            )
-        ).one()
-        # attempts is 0 only in the row that this very transaction inserted.
-        standing = advance(Record(*row), now, limits) if row.attempts else first
-        connection.execute(
-            sa.update(table).where(table.c.triplet == triplet.key).values(**dataclasses.asdict(standing.record))
-        )
-    return standing
+    found = _find_or_add(store, one, deadline, patience)
+    if statements.ADDED in found:
+        return one.first
+    standing = one.standing(found)
+    if standing is None:
+        return None
+    if standing.state is State.CLIENT:
+        _refresh(store, one.client_key, standing.record, one.now, one.limits, deadline)
+        return standing
+    before, after = found[one.key], standing.record
+    if one.is_noted(before, standing):
+        return standing
+    parameters = {
+        "key": one.key,
+        "seen_before": before.last_seen,
+        "attempts_before": before.attempts,
+        "passed_before": before.passed_at,
+        "now": after.last_seen,
+        "first": after.first_seen,
+        "passed": after.passed_at,
+        "count": after.attempts,
+    }
+    with store.write_once(deadline, patience) as connection:
+        return standing if statements.ADVANCE.change(connection, parameters) else None
+
+
+def _find(store: Store, one: _Attempt, deadline: Deadline | None) -> dict[str, Record]:
+    """What the greylist has of an attempt's triplet and of its client, by key."""
+    with store.read(deadline) as connection:
+        rows = statements.FIND.rows(connection, {"key": one.key, "client_key": one.client_key})
+    return {key: Record(*rest) for key, *rest in rows}
+
+
+def _find_or_add(store: Store, one: _Attempt, deadline: Deadline | None, patience: float | None) -> dict[str, Record]:
+    """The same; of a new triplet a row is made, of which ADDED tells."""
+    if store.dialect != "postgresql":
+        found = _find(store, one, deadline)
+        if one.standing(found) is None:
+            with store.write_once(deadline, patience) as connection:
+                if statements.ADD.change(connection, _row(one.key, one.triplet, one.first.record)):
+                    found[statements.ADDED] = one.first.record
+        return found
+    parameters = {
+        "key": one.key,
+        "client_key": one.client_key,
+        "returns": one.limits.returns,
+        "retain": one.limits.retain,
+        "client_name": from_wire(one.triplet.client, 255),
+        "sender": from_wire(one.triplet.mail_from, 320),
+        "rcpt": from_wire(one.triplet.recipient, 320),
+        "now": one.now,
+        "passed": one.first.record.passed_at,
+    }
+    with store.write_once(deadline, patience) as connection:
+        rows = statements.FIND_OR_ADD.rows(connection, parameters)
+    return {key: Record(*rest) for key, *rest in rows}
+
+
+def _row(key: str, triplet: Triplet, record: Record) -> dict[str, Any]:
+    return {
+        "triplet": key,
+        "client": from_wire(triplet.client, 255),
+        "mail_from": from_wire(triplet.mail_from, 320),
+        "recipient": from_wire(triplet.recipient, 320),
+        "first_seen": record.first_seen,
+        "last_seen": record.last_seen,
+        "passed_at": record.passed_at,
+        "attempts": record.attempts,
+    }
 
 
 def is_known(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> bool:
     """Whether a client (a network, as in Triplet) has come back often enough, for whatever mail. Raises StoreError."""
     if not limits.returns:
         return False
-    table, key = greylist, _client_key(client)
-    query = sa.select(table.c.last_seen, table.c.attempts).where(table.c.triplet == key)
+    key = _client_key(client)
     try:
         with store.read(deadline) as connection:
-            row = connection.execute(query).first()
+            row = statements.FIND.row(connection, {"key": key, "client_key": key})
     except StoreBusy:
         return False
-    if row is None or row.attempts < limits.returns or now - row.last_seen > limits.retain:
+    if row is None or not _counts(record := Record(*row[1:]), now, limits):
         return False
-    if abs(now - row.last_seen) > limits.retain / _REFRESH:
-        with contextlib.suppress(StoreBusy), store.write(deadline, _PATIENCE) as connection:
-            connection.execute(sa.update(table).where(table.c.triplet == key).values(last_seen=now))
+    _refresh(store, key, record, now, limits, deadline)
     return True
+
+
+def _counts(client: Record, now: float, limits: Limits) -> bool:
+    return client.attempts >= limits.returns and now - client.last_seen <= limits.retain
+
+
+def _refresh(store: Store, key: str, client: Record, now: float, limits: Limits, deadline: Deadline | None) -> None:
+    """Let a client that is known be remembered from now on."""
+    if abs(now - client.last_seen) > limits.retain / _REFRESH:
+        with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
+            statements.REFRESH.change(connection, {"key": key, "now": now})
 
 
 def came_back(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
     """Count a return of this client, one each COUNT_EVERY; not while somebody else holds the lock. Raises StoreError."""
-    table = greylist
-    forgotten = table.c.last_seen < now - limits.retain
-    due = sa.or_(table.c.passed_at <= now - COUNT_EVERY, table.c.passed_at > now)
-    counted = sa.case((forgotten, 1), (due, table.c.attempts + 1), else_=table.c.attempts)
-    _note(store, client, now, 1, counted, due, deadline)
+    since = {"now": now, "counted": now - COUNT_EVERY, "forgotten": now - limits.retain}
+    parameters = _client_row(client, now, 1) | since
+    with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
+        statements.COUNT_RETURN.change(connection, parameters)
 
 
 def vouch(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
     """Let this client be known from now on, however often it came back; not while somebody else holds the lock. Raises
     StoreError."""
-    table = greylist
-    enough = sa.case((table.c.attempts < limits.returns, limits.returns), else_=table.c.attempts)
-    _note(store, client, now, limits.returns, enough, sa.true(), deadline)
+    parameters = _client_row(client, now, limits.returns) | {"now": now, "returns": limits.returns}
+    with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
+        statements.VOUCH.change(connection, parameters)
 
 
-def _note(
-    store: Store,
-    client: str,
-    now: float,
-    first: int,
-    attempts: sa.ColumnElement[int],
-    due: sa.ColumnElement[bool],
-    deadline: Deadline | None,
-) -> None:
-    values = {
-        "triplet": _client_key(client),
-        "client": from_wire(client, 255),
-        "mail_from": "",
-        "recipient": "",
-        **dataclasses.asdict(Record(now, now, now, first)),
-    }
-    passed_at = sa.case((due, sa.cast(now, sa.Double)), else_=greylist.c.passed_at)
-    # MariaDB assigns from left to right: what is compared comes last.
-    update = {"attempts": attempts, "passed_at": passed_at, "last_seen": now}
-    with contextlib.suppress(StoreBusy), store.write(deadline, _PATIENCE) as connection:
-        connection.execute(store.upsert(greylist, values, key=("triplet",), update=update))
+def _client_row(client: str, now: float, returns: int) -> dict[str, Any]:
+    return _row(_client_key(client), Triplet(client, "", ""), Record(now, now, now, returns))
 
 
 def _client_key(client: str) -> str:
@@ -242,13 +302,7 @@ def take_over(store: Store, known: Iterable[tuple[Triplet, Record]]) -> int:
     for start in range(0, len(ordered), SLICE):
         with store.write() as connection:
             for key, (triplet, record) in ordered[start : start + SLICE]:
-                values = {
-                    "triplet": key,
-                    "client": from_wire(triplet.client, 255),
-                    "mail_from": from_wire(triplet.mail_from, 320),
-                    "recipient": from_wire(triplet.recipient, 320),
-                    **dataclasses.asdict(record),
-                }
+                values = _row(key, triplet, record)
                 passed = sa.func.coalesce(table.c.passed_at, sa.cast(record.passed_at, sa.Double))
                 connection.execute(store.upsert(table, values, key=("triplet",), update={"passed_at": passed}))
     return len(ordered)
@@ -321,7 +375,7 @@ def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> 
     table = greylist
     waiting = sa.and_(table.c.passed_at.is_(None), table.c.last_seen < now - limits.expire)
     gone = store.delete_slice(table, waiting, slice_size)
-    return gone or store.delete_slice(table, table.c.last_seen < now - limits.retain, slice_size)
+    return gone or store.delete_slice(table, table.c.last_seen < now - limits.retain - limits.lately, slice_size)
 
 
 def counts(store: Store) -> dict[str, int]:

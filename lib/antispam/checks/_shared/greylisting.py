@@ -99,10 +99,10 @@ def ask(store: Store, connection: Connection, message: Message, recipient: Recip
     """Note an attempt, and say where the client stands. Raises StoreError."""
     settings = services.settings[GreylistSettings]
     network, limits, now = network_of(connection, settings), settings.limits, services.clock()
-    if is_known(store, network, now, limits, services.deadline):
-        return Answer(network, "client")
     triplet = Triplet(client_of(connection, message, settings), message.mail_from, recipient.address)
-    standing = attempt(store, triplet, now, limits, services.deadline)
+    standing = attempt(store, triplet, now, limits, services.deadline, network)
+    if standing.state is State.CLIENT:
+        return Answer(network, "client")
     if standing.state is State.PASSED and limits.returns:
         came_back(store, network, now, limits, services.deadline)
     return Answer(triplet.client, str(standing.state), standing.wait)

@@ -106,6 +106,8 @@ def test_exempt_clients_are_named_by_network_or_verified_host(store):
 
 def test_a_database_that_is_gone_is_evidence_not_an_exception():
     class Gone:
+        dialect = "sqlite"
+
         def write(self, deadline=None, patience=None):
             raise StoreError("disk I/O error")
 

@@ -114,6 +114,8 @@ def test_where_spf_is_off_a_host_name_is_enough(store):
 
 def test_a_store_that_is_gone_is_evidence():
     class Gone:
+        dialect = "sqlite"
+
         def read(self, deadline=None, patience=None):
             raise StoreError("disk I/O error")
 

@@ -35,6 +35,9 @@ pytestmark = pytest.mark.every_database(pooled=True)
 LIMITS = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36)
 TRIPLET = Triplet("192.0.2.0/24", "a@example.org", "b@example.com")
 T0 = 1_700_000_000.0
+KNOWING = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36, returns=2)
+HOUR, DAY = 3600.0, 86400.0
+NETWORK = "192.0.2.0/24"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +137,59 @@ def test_of_many_simultaneous_first_attempts_one_is_the_first(store):
     assert attempt(store, TRIPLET, T0 + 300, LIMITS).record.attempts == 41
 
 
+def test_attempts_at_odd_moments_are_all_noted(store):
+    """The row is compared with what was found before: what a database stores is what it returns, to the last digit."""
+    for number in range(20):
+        attempt(store, TRIPLET, T0 + number / 7, LIMITS)
+    assert attempt(store, TRIPLET, T0 + 310, LIMITS).record.attempts == 21
+
+
+def test_a_triplet_that_passed_lately_is_not_written_again(store):
+    attempt(store, TRIPLET, T0, LIMITS)
+    attempt(store, TRIPLET, T0 + 300, LIMITS)
+    noted = newest(store, 1, passed=True)
+    assert attempt(store, TRIPLET, T0 + 300 + LIMITS.lately, LIMITS).state is State.KNOWN
+    assert newest(store, 1, passed=True) == noted
+    assert attempt(store, TRIPLET, T0 + 301 + LIMITS.lately, LIMITS).state is State.KNOWN
+    assert newest(store, 1, passed=True)[0].record.last_seen == T0 + 301 + LIMITS.lately
+
+
+def test_a_triplet_is_remembered_for_its_time_though_its_last_mail_was_not_noted(store):
+    attempt(store, TRIPLET, T0, LIMITS)
+    attempt(store, TRIPLET, T0 + 300, LIMITS)
+    last = T0 + 300 + LIMITS.lately
+    attempt(store, TRIPLET, last, LIMITS)
+    assert purge(store, last + LIMITS.retain, LIMITS) == 0
+    assert attempt(store, TRIPLET, last + LIMITS.retain, LIMITS).state is State.KNOWN
+
+
+def test_a_triplet_of_a_known_network_is_not_noted(store):
+    vouch(store, NETWORK, T0, KNOWING)
+    assert attempt(store, TRIPLET, T0, KNOWING, network=NETWORK).state is State.CLIENT
+    assert attempt(store, TRIPLET, T0, KNOWING, network="198.51.100.0/24").state is State.NEW
+
+
+def test_a_network_known_is_none_while_networks_do_not_count(store):
+    vouch(store, NETWORK, T0, KNOWING)
+    assert attempt(store, TRIPLET, T0, LIMITS, network=NETWORK).state is State.NEW
+
+
+@pytest.mark.servers
+def test_postgresql_answers_a_first_attempt_and_a_known_triplet_in_one_round_trip(postgresql):
+    store = Store(postgresql.new_store())
+    attempt(store, TRIPLET, T0, KNOWING, network=NETWORK)
+    attempt(store, TRIPLET, T0 + 300, KNOWING, network=NETWORK)
+    sent = []
+    for name in ("do_execute", "do_execute_no_params", "do_ping", "do_begin"):
+        monitored = getattr(store._engine.dialect, name)
+        setattr(store._engine.dialect, name, lambda *a, call=monitored: (sent.append(a[1:2]), call(*a))[1])
+    assert attempt(store, TRIPLET, T0 + 301, KNOWING, network=NETWORK).state is State.KNOWN
+    other = Triplet(TRIPLET.client, TRIPLET.mail_from, "c@example.com")
+    assert attempt(store, other, T0 + 301, KNOWING, network=NETWORK).state is State.NEW
+    store.close()
+    assert len(sent) == 2
+
+
 def test_the_purge_forgets_in_slices_what_no_longer_counts(store):
     for number in range(5):
         attempt(store, Triplet("net", "a@example.org", f"{number}@example.com"), T0, LIMITS)
@@ -142,11 +198,6 @@ def test_the_purge_forgets_in_slices_what_no_longer_counts(store):
     later = T0 + 300 + LIMITS.expire + 1
     assert [purge(store, later, LIMITS, slice_size=3) for _ in range(3)] == [3, 2, 0]
     assert counts(store) == {"passed": 1}
-
-
-KNOWING = Limits(wait=300.0, expire=21600.0, retain=86400.0 * 36, returns=2)
-HOUR, DAY = 3600.0, 86400.0
-NETWORK = "192.0.2.0/24"
 
 
 def test_a_client_is_known_after_as_many_returns_as_are_asked_for(store):
