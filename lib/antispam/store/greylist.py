@@ -151,6 +151,9 @@ def attempt(
 
     While somebody else holds the database's lock nothing can be noted, but what is remembered still counts: who passed before
     passes, and everybody else is asked to come back.
+
+    A power cut may undo the attempts of the last moment, of SQLite: nobody was promised anything by 451, the client only waits
+    once more, and the next transaction that is durable, as those of the history are, brings this one to the disk as well.
     """
     one = _Attempt(triplet, triplet.key, _client_key(network) if network and limits.returns else "", now, limits)
     with contextlib.suppress(StoreBusy):
@@ -188,7 +191,7 @@ def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing |
         "passed": after.passed_at,
         "count": after.attempts,
     }
-    with store.write_once(deadline, patience) as connection:
+    with store.write_once(deadline, patience, durable=False) as connection:
         return standing if statements.ADVANCE.change(connection, parameters) else None
 
 
@@ -204,7 +207,7 @@ def _find_or_add(store: Store, one: _Attempt, deadline: Deadline | None, patienc
     if store.dialect != "postgresql":
         found = _find(store, one, deadline)
         if one.standing(found) is None:
-            with store.write_once(deadline, patience) as connection:
+            with store.write_once(deadline, patience, durable=False) as connection:
                 if statements.ADD.change(connection, _row(one.key, one.triplet, one.first.record)):
                     found[statements.ADDED] = one.first.record
         return found
@@ -219,7 +222,7 @@ def _find_or_add(store: Store, one: _Attempt, deadline: Deadline | None, patienc
         "now": one.now,
         "passed": one.first.record.passed_at,
     }
-    with store.write_once(deadline, patience) as connection:
+    with store.write_once(deadline, patience, durable=False) as connection:
         rows = statements.FIND_OR_ADD.rows(connection, parameters)
     return {key: Record(*rest) for key, *rest in rows}
 
