@@ -25,6 +25,7 @@ _ENCLOSED = re.compile(
     "[\u249c-\u24b5\U0001f110-\U0001f129\U0001f150-\U0001f169\U0001f170-\U0001f189\U0001f1e6-\U0001f1ff]"
 )
 _ENCLOSED_FROM = (0x1F1E6, 0x1F170, 0x1F150, 0x1F110, 0x249C)
+_FIRST_ENCLOSED = chr(_ENCLOSED_FROM[-1])
 # Signs that stand for a letter beside other letters.
 _LETTER_SIGNS = dict(
     zip(
@@ -50,7 +51,8 @@ _UNITS = re.compile(_UNIT)
 _SPELLED = re.compile(f"(?<![{_UNSPACED}{_MARKS}])(?:{_UNIT}[ \x01.,*_|/+~^-]{{1,2}})+{_UNIT}(?![{_UNSPACED}])")
 _SEPARATORS = re.compile("[ \x01.,*_|/+~^-]")
 _FOREIGN = re.compile("[^\x00-\x7f]+")
-_BETWEEN_LETTERS = re.compile("(?<=[^\\W\\d_])\x01(?:[^\x00-\x7f]\x02)?(?=[^\\W\\d_])")
+# Written so that the search for it skips what does not begin with \x01.
+_BETWEEN_LETTERS = re.compile("\x01(?<=[^\\W\\d_]\x01)(?:[^\x00-\x7f]\x02)?(?=[^\\W\\d_])")
 _QUOTES_AND_DASHES = {
     0x2018: "'",
     0x2019: "'",
@@ -86,9 +88,14 @@ class _Signs(dict[int, str]):
 _SIGNS = _Signs(_QUOTES_AND_DASHES)
 
 
+def _foreign(text: str) -> set[str]:
+    """The characters behind ASCII. To look through these is quicker than through a text that is nearly all ASCII."""
+    return set("".join(_FOREIGN.findall(text)))
+
+
 def without_invisible(text: str) -> tuple[str, list[bytes]]:
     """The text without what nobody sees, and facts: which characters these were, and whether they stood within words."""
-    if not _INVISIBLE.search(text):
+    if not _INVISIBLE.search("".join(_foreign(text))):
         return text, []
     if "\u202e" in text or "\u2067" in text:
         text = _REVERSED.sub(lambda found: found[1][::-1] if found[0][0] == "\u202e" else found[0], text)
@@ -106,7 +113,7 @@ def without_invisible(text: str) -> tuple[str, list[bytes]]:
 
 def signs(text: str) -> list[bytes]:
     """Facts: which typographic signs and pictures a text uses, the first few in the order of Unicode."""
-    foreign = sorted(char for char in set(text) if char > "\x7f" and unicodedata.category(char)[0] not in "LMNZ")
+    foreign = sorted(char for char in _foreign(text) if unicodedata.category(char)[0] not in "LMNZ")
     return [b"sign %x" % ord(char) for char in foreign[:_MAX_TOLD]]
 
 
@@ -119,8 +126,11 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     text = text.replace("\x01", " ").replace("\x02", " ")
-    text = _ENCLOSED.sub(_bare, text)
-    text = _LETTER_SIGN.sub(lambda found: _LETTER_SIGNS[found[0][0]] + found[0][1:], text)
+    foreign = _foreign(text)
+    if max(foreign) >= _FIRST_ENCLOSED:
+        text = _ENCLOSED.sub(_bare, text)
+    if not foreign.isdisjoint(_LETTER_SIGNS):
+        text = _LETTER_SIGN.sub(lambda found: _LETTER_SIGNS[found[0][0]] + found[0][1:], text)
     text = _MARKS_BEHIND.sub(" \\g<0> ", text)
     text = _FOREIGN.sub(lambda found: found[0].casefold(), unicodedata.normalize("NFKC", text))
     text = unicodedata.normalize("NFKC", text)
