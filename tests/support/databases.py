@@ -211,17 +211,50 @@ class PostgreSQL(_Database):
     def _switch(self, statement: str, state: str) -> None:
         self._execute([statement, "SELECT pg_reload_conf()"])
 
+        self._await("SHOW ssl", state)
+
+    def _await(self, ask: str, answer: str) -> None:
         def done() -> bool:
             engine = sa.create_engine(self._url(""), poolclass=sa.pool.NullPool)
             with engine.connect() as connection:
-                return connection.exec_driver_sql("SHOW ssl").scalar() == state
+                return connection.exec_driver_sql(ask).scalar() == answer
 
-        wait_until(done, f"ssl is {state}")
+        wait_until(done, f"{ask} is {answer}")
 
     def by_socket(self, url: str) -> str:
         """The same database for programs in other networks, by the unix socket."""
         name = url.rpartition("/")[2]
         return f"postgresql+psycopg://bms@/{name}?host={self._run.path}&port={self.port}"
+
+
+class StandBy(PostgreSQL):
+    """A replica that follows another server by streaming. It has the databases that the other one has."""
+
+    def __init__(self, primary: PostgreSQL) -> None:
+        self._primary = primary
+        super().__init__()
+
+    def _create(self) -> None:
+        copy: list[str | Path] = [self._bin / "pg_basebackup", "-R", "-D", self._run.path / "data", "-U", "bms"]
+        self._command(
+            *copy, "-h", "127.0.0.1", "-p", str(self._primary.port), "-c", "fast", "--no-sync", "-X", "stream"
+        )
+
+    def of(self, url: str) -> str:
+        """The same database here."""
+        return sa.engine.make_url(url).set(port=self.port).render_as_string(hide_password=False)
+
+    def pause(self) -> None:
+        """Fall behind, until follow()."""
+        self._execute(["SELECT pg_wal_replay_pause()"])
+        self._await("SELECT pg_get_wal_replay_pause_state()", "paused")
+
+    def follow(self) -> None:
+        self._execute(["SELECT pg_wal_replay_resume()"])
+
+    def promote(self) -> None:
+        """Become a server of its own, that can be written to."""
+        self._execute(["SELECT pg_promote()"])
 
 
 class MariaDB(_Database):

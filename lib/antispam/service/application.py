@@ -56,7 +56,7 @@ from antispam.settings.program import (
 )
 from antispam.settings.web import WebSettings
 from antispam.store import Store, StoreError, attempts, folders_read, history, history_sums, migrate
-from antispam.store.connecting import demand_driver, demand_one_password, url_from
+from antispam.store.connecting import demand_driver, demand_one_password, url_from, with_driver
 from antispam.store.history import HistoryWriter
 from antispam.store.migrate import leave_to_its_owner
 from antispam.store.outbox_upkeep import purge_failed
@@ -198,6 +198,11 @@ def validated(settings: Settings) -> Settings:
         demand_driver(url_from(settings))
     except ValueError as error:
         raise SettingsError(f"[store] url: {error}") from error
+    if WebSettings in settings and settings[WebSettings].replica:
+        try:
+            demand_driver(with_driver(settings[WebSettings].replica))
+        except ValueError as error:
+            raise SettingsError(f"[web] replica: {error}") from error
     try:
         demand_one_password(settings)
     except ValueError as error:

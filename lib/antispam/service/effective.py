@@ -13,7 +13,7 @@ from antispam.mail.access_map import Action as Wanted
 from antispam.settings import Settings
 from antispam.settings.load import Origin
 
-_SQL_URLS = {("store", "url"), ("author_domain", "sql_url")}
+_SQL_URLS = {("store", "url"), ("web", "replica"), ("author_domain", "sql_url")}
 _SECRETS = {("gossip", "key"), ("srs", "secret")}
 # The password of a URL, wherever a value has one: user:password@, or the value of a parameter that is called so.
 _IN_URL = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/?#:@]*:)[^\s/]*(?=@)", re.IGNORECASE)

@@ -38,6 +38,11 @@ class WebSettings:
         "how people reach it, https://mail.example.com/; with https the cookie is sent over TLS only",
         check=check_url,
     )
+    replica: str = option(
+        "",
+        "SQLAlchemy URL of a replica of the database, from which the console reads the history; empty reads all from "
+        "[store] url",
+    )
     session: float = option(12 * 3600.0, "how long a login lasts at most", parse=duration("h"), check=positive)
     idle: float = option(2 * 3600.0, "how long a login lasts while nobody uses it", parse=duration("h"), check=positive)
     attempts: int = option(

@@ -72,10 +72,16 @@ class Hours:
     """One a process; safe from any thread.
 
     clock  seconds that never run backwards
+    count  reads an hour, which begins at that time; None reads it from the store
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        count: Callable[[float], Hour] | None = None,
+    ) -> None:
+        self._count_hour = count or (lambda begins: read_hour(store, begins))
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[float, _Counted] = {}
@@ -110,7 +116,7 @@ class Hours:
         known, started = self._known.get(begins), self._clock()
         if known is not None and started < known.again_at:
             return False
-        hour = count(self._store, begins)
+        hour = self._count_hour(begins)
         ended = self._clock()
         over = now >= begins + HOUR + SETTLED
         again_at = math.inf if over else ended + max(_FRESH, _SHARE * (ended - started))
@@ -134,7 +140,7 @@ class Hours:
                 self._known[begins].hour = forgotten
 
 
-def count(store: Store, begins: float) -> Hour:
+def read_hour(store: Store, begins: float) -> Hour:
     """Read an hour. Raises StoreError."""
     made, seen = Report([Day(begins)]), list[tuple[int, float, bool]]()
     for row in rows_of(store, begins, math.nextafter(begins + HOUR, begins)):

@@ -8,6 +8,7 @@ import functools
 import hmac
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import itsdangerous
 
@@ -25,8 +26,9 @@ from antispam.settings import Settings
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, callbacks, digests, login_failures, sessions
 from antispam.store.accounts import Account, BadAccount, Login, Role
-from antispam.store.hours import Hours
+from antispam.store.hours import Hours, read_hour
 from antispam.store.release import Protect
+from antispam.store.replica import Replica
 from antispam.store.sessions import How
 from antispam.web import passwords
 from antispam.web.limiter import Limiter
@@ -38,6 +40,7 @@ LOGINS_A_MINUTE = 30  # from one network
 LOGINS_AT_ONCE = 8
 LOGINS_WAITING = 40  # they are through in about three seconds
 
+T = TypeVar("T")
 Teach = Callable[[str, str], None]
 """teach(user, ref): the user says that the message is honest mail. Raises StoreError and LookupError."""
 
@@ -73,6 +76,7 @@ class Console:
 
     protect  takes what is dangerous or forged out of what is released
     teach    what a release teaches by
+    replica  where the history is read; None reads it from the store
     dns      who is asked whether a key is published; None is the resolver of the settings
     board    what the workers count; None where there are none beside the console
     """
@@ -83,6 +87,7 @@ class Console:
     clock: Callable[[], float]
     protect: Protect
     teach: Teach
+    replica: Replica | None = None
     dns: Lookup | None = None
     board: Board | None = None
 
@@ -103,7 +108,15 @@ class Console:
     @functools.cached_property
     def hours(self) -> Hours:
         """What the history says of the last weeks."""
-        return Hours(self.store)
+        return Hours(self.store, count=lambda begins: self.ask(lambda store: read_hour(store, begins)))
+
+    def ask(self, question: Callable[[Store], T]) -> T:
+        """What the history says, which may be some seconds old. Raises StoreError."""
+        return question(self.store) if self.replica is None else self.replica.ask(question)
+
+    def behind(self) -> float:
+        """How many seconds old the answers of ask() are. Raises StoreError."""
+        return 0.0 if self.replica is None else self.replica.behind() or 0.0
 
     @functools.cached_property
     def resolver(self) -> Lookup:

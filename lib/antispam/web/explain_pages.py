@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from antispam.journey.account import account as account_of
 from antispam.journey.account import became
+from antispam.store import Store
 from antispam.store.accounts import Account
-from antispam.store.history_search import LOOKED_AT, Page, Search, Transaction, page
+from antispam.store.history_search import LOOKED_AT, Cursor, Page, Search, Transaction, page
 from antispam.web.answers import console_of, logged_in, marked, shown
 from antispam.web.console import Console
 from antispam.web.own_mail import is_all_theirs
@@ -82,13 +83,7 @@ class Asked:
 def explain_page(request: Request) -> Response:
     session, console, query = logged_in(request), console_of(request), request.query_params
     asked, after = Asked.of(query), cursor_of(query.get("after", ""))
-    result = Page([], None)
-    if asked != Asked():
-        result = page(
-            console.store, asked.search, _MAX_FOUND, after=after,
-            fits=lambda one: _may_see(console, session.account, one) and asked.fits(one),
-            most=LOOKED_AT if session.account.sees_all else _LOOKED_AT_BY_USERS,
-        )  # fmt: skip
+    result = _found(console, session.account, asked, after)
     found = result.found
     alone = len(found) == 1 and after is None and (result.after is None or bool(asked.ref))
     told = account_of(console.store, console.journey, found[0], console.clock()) if alone else None
@@ -96,7 +91,23 @@ def explain_page(request: Request) -> Response:
         request, "explain.html", asked=asked, found=[(one, became(one)) for one in found], told=told, words=_WORDS,
         nothing=asked != Asked() and not found, older="" if told else following(result.after, **asked.query),
         short=len(found) < _MAX_FOUND, checks=[row.check.NAME for row in console.journey.rows],
+        behind=0 if told or asked == Asked() else console.behind(),
     )  # fmt: skip
+
+
+def _found(console: Console, account: Account, asked: Asked, after: Cursor | None) -> Page:
+    """A part of what was looked for and that they may see. Who knows the reference has just got it: no replica is asked."""
+    if asked == Asked():
+        return Page([], None)
+
+    def search(store: Store) -> Page:
+        return page(
+            store, asked.search, _MAX_FOUND, after=after,
+            fits=lambda one: _may_see(console, account, one) and asked.fits(one),
+            most=LOOKED_AT if account.sees_all else _LOOKED_AT_BY_USERS,
+        )  # fmt: skip
+
+    return search(console.store) if asked.ref else console.ask(search)
 
 
 def _may_see(console: Console, account: Account, found: Transaction) -> bool:

@@ -47,13 +47,13 @@ def overview_page(request: Request) -> Response:
     span = request.query_params.get("span", "day")
     number, now = _SPANS.get(span, _SPANS["day"]), console.clock()
     hours = console.hours.last(number, now, BUDGET)
-    said = said_since(console.store, hours[0].begins if hours else now, SAID)
+    said = console.ask(lambda store: said_since(store, hours[0].begins if hours else now, SAID))
     buckets = list(_buckets(hours, judged(hours, said), by_day=number > 24))
     everything = _sum(buckets)
     return shown(
         request, "overview.html", spans=tuple(_SPANS), span=span if span in _SPANS else "day", all=everything,
         missing=number - len(hours), plots=list(plots_of(buckets, hours, console.board, _)), why=_why(hours, _),
-        shares=shares(everything.day), **_decided(everything), **_state(console),
+        shares=shares(everything.day), behind=console.behind(), **_decided(everything), **_state(console),
     )  # fmt: skip
 
 

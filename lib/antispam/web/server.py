@@ -19,9 +19,12 @@ from antispam.service.board import Board
 from antispam.service.plan import SideServer
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
+from antispam.settings.program import StoreSettings
 from antispam.settings.web import WebSettings, parse_listen
 from antispam.store import Store
+from antispam.store.connecting import with_driver
 from antispam.store.hours import KEPT
+from antispam.store.replica import Replica
 from antispam.web.app import application
 from antispam.web.connections import sharing
 from antispam.web.console import Console
@@ -53,6 +56,9 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
     host, port = parse_listen(settings[WebSettings].listen)
     closing, proxies = threading.Event(), ClientList(settings[LoginSettings].proxies)
     with contextlib.closing(Store.from_settings(settings)) as store, contextlib.ExitStack() as ends:
+        replica = _replica(settings)
+        if replica is not None:
+            ends.callback(replica.close)
         console = Console(
             settings=settings,
             store=store,
@@ -60,6 +66,7 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
             clock=time.time,
             protect=protector(journey, settings),
             teach=teaching(settings, store),
+            replica=None if replica is None else Replica(store, replica, time.time),
             board=board,
         )
         ends.callback(closing.set)
@@ -73,3 +80,9 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of each of its steps
         log.info("console: listening on %s", settings[WebSettings].listen)
         uvicorn.Server(config).run()
+
+
+def _replica(settings: Settings) -> Store | None:
+    """Another store, to read from, where there is one."""
+    url, options = settings[WebSettings].replica, settings[StoreSettings]
+    return Store(with_driver(url), pool=options.pool, busy_timeout=options.busy_timeout) if url else None

@@ -21,11 +21,14 @@ def stream_page(request: Request) -> Response:
     helpdesk(request)
     asked = request.query_params
     after = cursor_of(asked.get("after", ""))
-    found = page(console_of(request).store, Search(), ROWS, after=after)
+    console = console_of(request)
+    found = console.ask(lambda store: page(store, Search(), ROWS, after=after))
     rows = [(one, became(one)) for one in found.found]
     if asked.get("rows"):
         return shown(request, "_stream.html", rows=rows)
-    return shown(request, "stream.html", rows=rows, older=following(found.after), newest=after is None)
+    return shown(
+        request, "stream.html", rows=rows, older=following(found.after), newest=after is None, behind=console.behind()
+    )
 
 
 def cursor_of(text: str) -> Cursor | None:

@@ -14,7 +14,7 @@ from antispam.mail.verdicts import CONTINUE, reject
 from antispam.store import StoreError
 from antispam.store import hours as module
 from antispam.store.history import HistoryWriter
-from antispam.store.hours import AUTOMATIC, HOUR, SETTLED, Hours, Wrong, count, judged
+from antispam.store.hours import AUTOMATIC, HOUR, SETTLED, Hours, Wrong, judged, read_hour
 from antispam.store.tally import Disposition
 from dspam.store import Said, name_of
 
@@ -52,7 +52,7 @@ def said(ref, is_spam, at=BEGINS + 900.0):
 def test_an_hour_has_what_came_from_its_beginning_to_its_end(store, write):
     for ref, at in (("before", -0.001), ("first", 0.0), ("last", HOUR - 0.001), ("after", HOUR)):
         write(ref, at=BEGINS + at)
-    assert count(store, BEGINS).day.dispositions == {Disposition.DELIVERED: 2}
+    assert read_hour(store, BEGINS).day.dispositions == {Disposition.DELIVERED: 2}
 
 
 def test_a_decision_is_wrong_once_somebody_says_the_opposite(store, write):
@@ -61,28 +61,28 @@ def test_a_decision_is_wrong_once_somebody_says_the_opposite(store, write):
     write("ham1")
     write("ham2")
     told = [said("spam1", False), said("spam2", True), said("ham1", True), said("elsewhere", True)]
-    assert judged([count(store, BEGINS)], told) == [Wrong(missed=1, lost=1, of=4)]
+    assert judged([read_hour(store, BEGINS)], told) == [Wrong(missed=1, lost=1, of=4)]
 
 
 def test_what_is_said_last_counts(store, write):
     write("ham1")
-    assert judged([count(store, BEGINS)], [said("ham1", False), said("ham1", True)]) == [Wrong(0, 0, 1)]
+    assert judged([read_hour(store, BEGINS)], [said("ham1", False), said("ham1", True)]) == [Wrong(0, 0, 1)]
 
 
 def test_what_the_filter_taught_itself_is_no_correction(store, write):
     write("ham1", at=BEGINS)
-    hour = count(store, BEGINS)
+    hour = read_hour(store, BEGINS)
     assert judged([hour], [said("ham1", True, BEGINS + AUTOMATIC)]) == [Wrong(0, 0, 1)]
     assert judged([hour], [said("ham1", True, BEGINS + AUTOMATIC + 1)]) == [Wrong(1, 0, 1)]
 
 
 def test_nothing_decided_and_nothing_said_is_no_error(store):
-    assert judged([count(store, BEGINS)], []) == [Wrong(0, 0, 0)]
+    assert judged([read_hour(store, BEGINS)], []) == [Wrong(0, 0, 0)]
 
 
 def test_an_hour_that_is_over_is_read_once_and_the_present_one_again(store, write, monkeypatch):
     clock, read = Clock(), []
-    monkeypatch.setattr(module, "count", lambda of, begins: read.append(begins) or count(of, begins))
+    monkeypatch.setattr(module, "read_hour", lambda of, begins: read.append(begins) or read_hour(of, begins))
     hours = Hours(store, clock)
     now = BEGINS + HOUR + SETTLED
     hours.last(2, now, 1.0)
@@ -107,9 +107,9 @@ def test_what_takes_too_long_is_counted_the_next_time(store, write, monkeypatch)
 
     def slow(of, begins):
         clock.now += 1.0
-        return count(of, begins)
+        return read_hour(of, begins)
 
-    monkeypatch.setattr(module, "count", slow)
+    monkeypatch.setattr(module, "read_hour", slow)
     hours = Hours(store, clock)
     now = BEGINS + 30.0
     assert [one.begins for one in hours.last(3, now, 1.5)] == [BEGINS - HOUR, BEGINS]
@@ -139,12 +139,12 @@ def test_the_background_counts_what_is_missing_until_it_is_told_to_end(store, wr
 
     def slow(of, begins):
         clock.now += 1.0
-        return count(of, begins)
+        return read_hour(of, begins)
 
-    monkeypatch.setattr(module, "count", slow)
+    monkeypatch.setattr(module, "read_hour", slow)
     hours = Hours(store, clock)
     hours.keep(3, lambda: BEGINS + HOUR + SETTLED, Closing())
-    monkeypatch.setattr(module, "count", None)
+    monkeypatch.setattr(module, "read_hour", None)
     assert len(hours.last(3, BEGINS + HOUR + SETTLED, 0.0)) == 3
 
 
@@ -155,7 +155,7 @@ def test_a_database_that_does_not_answer_does_not_end_the_background(store, monk
         asked.append(begins)
         raise StoreError("gone")
 
-    monkeypatch.setattr(module, "count", broken)
+    monkeypatch.setattr(module, "read_hour", broken)
     closing = threading.Event()
     monkeypatch.setattr(closing, "wait", lambda seconds: closing.set() if len(asked) == 2 else None)
     Hours(store, Clock()).keep(3, lambda: BEGINS, closing)

@@ -114,7 +114,9 @@ def test_hostile_fields_are_text_in_the_stream(place):
 def test_an_hour_that_is_over_is_counted_once(place, monkeypatch):
     counted = []
     monkeypatch.setattr(
-        hours_of, "count", lambda store, begins, real=hours_of.count: counted.append(begins) or real(store, begins)
+        hours_of,
+        "read_hour",
+        lambda store, begins, real=hours_of.read_hour: counted.append(begins) or real(store, begins),
     )
     client = place.client("ann")
     client.get("/overview")
