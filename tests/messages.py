@@ -10,6 +10,7 @@ from babel.messages import Catalog
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po, write_po
+from bms import JOURNEY
 
 SOURCES = Path(__file__).resolve().parents[1] / "lib" / "antispam"
 LOCALE = SOURCES / "locale"
@@ -24,6 +25,9 @@ def template() -> Catalog:
     found = extract_from_dir(str(SOURCES), method_map, options_map, keywords=_KEYWORDS)
     for name, _, message, _, context in sorted(found, key=lambda one: (one[0], one[1])):
         made.add(message, None, [(name, None)], context=context)
+    for row in JOURNEY.rows:
+        if text := getattr(row.check, "OTHERWISE", ""):
+            made.add(text, None, [(f"checks/{row.check.NAME}.py", None)])
     return made
 
 
@@ -50,6 +54,9 @@ def main(added: Sequence[str]) -> int:
         catalogue = read(path)
         catalogue.update(template(), no_fuzzy_matching=True)
         catalogue.obsolete.clear()
+        catalogue.creation_date = (
+            catalogue.revision_date
+        )  # the time of each run would clash wherever two people add texts
         with path.open("wb") as file:
             write_po(file, catalogue, width=120, omit_header=False, include_lineno=False)
         new = [message.id for message in catalogue if message.id and not _translated(message.string)]

@@ -13,6 +13,7 @@ import msgspec
 
 from antispam.journey.table import Journey
 from antispam.mail.evidence import ScoreFinding
+from antispam.mail.kept_because import marked
 from antispam.mail.learned_evidence import SpamFinding
 from antispam.mail.score import Counted
 from antispam.settings import Mode
@@ -33,7 +34,7 @@ _BECAME = {
     "discard": "dropped",
     "unfinished": "given up by its client",
 }
-_TEACH = (
+_TEACH = marked(
     "If it is spam: forward it to the training address, or teach it with `bms train spam`. `bms lists add blacklist` "
     "refuses the sender from now on."
 )

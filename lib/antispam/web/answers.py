@@ -19,6 +19,7 @@ from antispam.store.sessions import How
 from antispam.web.console import Console, Session
 from antispam.web.languages import preferred
 from antispam.web.proxies import named_by
+from antispam.web.said import said_in
 
 COOKIE = "bms-session"
 LANGUAGE_COOKIE = "bms-language"
@@ -63,6 +64,7 @@ def _templates(language: str) -> jinja2.Environment:
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_translations(texts(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["time"] = functools.partial(time_in, language)
+    made.filters["said"] = functools.partial(said_in, language)
     made.filters["number"] = functools.partial(number_in, language)
     return made
 

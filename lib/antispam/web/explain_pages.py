@@ -40,6 +40,7 @@ _WORDS = {
     "dropped": marked("dropped"),
     "unfinished": marked("given up by its client"),
 }
+_QUOTED = ("author", "subject", "Message-ID")  # facts that the mail wrote itself
 _PASSES = _ACTIONS["delivered"]
 
 
@@ -89,7 +90,7 @@ def explain_page(request: Request) -> Response:
     told = account_of(console.store, console.journey, found[0], console.clock()) if alone else None
     return shown(
         request, "explain.html", asked=asked, found=[(one, became(one)) for one in found], told=told, words=_WORDS,
-        nothing=asked != Asked() and not found, older="" if told else following(result.after, **asked.query),
+        quoted=_QUOTED, nothing=asked != Asked() and not found, older="" if told else following(result.after, **asked.query),
         short=len(found) < _MAX_FOUND, checks=[row.check.NAME for row in console.journey.rows],
         behind=0 if told or asked == Asked() else console.behind(),
     )  # fmt: skip

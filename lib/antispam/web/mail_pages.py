@@ -13,7 +13,6 @@ from starlette.responses import RedirectResponse, Response
 from antispam.deadline import Deadline
 from antispam.journey.account import Part
 from antispam.learning.corrections import Corrected
-from antispam.learning.languages import texts
 from antispam.mail.kept_because import why
 from antispam.store import own_history
 from antispam.store.accounts import Account
@@ -141,7 +140,7 @@ def message_page(request: Request) -> Response:
     whose = console.addresses.whose(user)
     listed = own_history.of_ref(console.store, whose, found.ref, found.received_at)
     state = own_history.states(console.store, user, [found.ref]).get(found.ref)
-    against, in_favour = evidence_of(part.scores, texts(language_of(request)).gettext)
+    against, in_favour = evidence_of(part.scores, language_of(request))
     return shown(
         request, "mail_message.html", found=found, user=user, kept=state is not None,
         to=", ".join(one for one in part.recipients if not is_hidden(one)) or user,

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from antispam.journey.account import account as account_of
-from antispam.learning.languages import texts
 from antispam.mail.kept_because import why
 from antispam.mail.reading import readable
 from antispam.store import quarantine, requests
@@ -124,7 +123,7 @@ def message_page(request: Request) -> Response:
     scores = [score for score in told.scores if set(score.recipients) & set(entry.recipients)] if told else []
     may = may_deliver(console, session.account, entry.check)
     asked = requests.of_entry(console.store, entry.ref, entry.user)
-    against, in_favour = evidence_of(scores, texts(language_of(request)).gettext)
+    against, in_favour = evidence_of(scores, language_of(request))
     return shown(
         request, "message.html", entry=entry, message=message, scores=scores if session.account.sees_all else [],
         why=why(entry.check), against=against, in_favour=in_favour, State=State,

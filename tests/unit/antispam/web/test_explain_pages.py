@@ -72,3 +72,13 @@ def test_a_user_finds_only_their_own_mail_whatever_they_ask(place):
 def test_a_day_that_is_none_is_no_error(place, query):
     place.keep("aaa", "bob")
     assert place.client("helen").get(f"/explain?{query}").status_code == 200
+
+
+def test_a_message_is_explained_in_the_language_of_the_reader(place):
+    place.keep("aaa", "bob")
+    page = place.client("ann").get("/explain?ref=aaa", headers={"Accept-Language": "de"}).text
+    told = " ".join(re.sub(r"<[^>]*>", " ", page.partition("<main")[2]).split())
+    assert "aaa: in Quarantäne" in told
+    assert "in der Quarantäne von bob; `bms quarantine release aaa` stellt sie zu" in told
+    assert "Anlernen ändert das Urteil des Filters" in told
+    assert not {"quarantined", "envelope", "received", "octets", "Training"} & set(told.replace(":", " ").split())

@@ -1,0 +1,49 @@
+"""Whatever a check says in these tests is a sentence that the console can say in every language."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import antispam.checks
+from antispam.mail.score import Hit
+from antispam.mail.verdicts import Verdict
+from antispam.web.said import unknown_in
+
+_ENOUGH = 200  # sentences of one test: hypothesis makes thousands
+_CHECKS = Path(antispam.checks.__file__).parent
+
+
+def _by_a_check(frame: FrameType | None) -> bool:
+    """Whether a check makes it, and not a test: reject() and its like stand between."""
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("antispam.mail", "dataclasses")):
+        frame = frame.f_back
+    return frame is not None and _CHECKS in Path(frame.f_code.co_filename).parents
+
+
+@pytest.fixture(autouse=True)
+def console_knows_what_checks_say(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Add the pattern of a new sentence to antispam/web/sentences.py, and translate it (`make messages`), if this fails."""
+    said: set[str] = set()
+    make_verdict, make_hit = Verdict.__init__, Hit.__init__
+
+    def verdict(self: Verdict, *args: Any, **more: Any) -> None:
+        make_verdict(self, *args, **more)
+        if _by_a_check(sys._getframe(1)):
+            said.add(self.reason)
+
+    def hit(self: Hit, *args: Any, **more: Any) -> None:
+        make_hit(self, *args, **more)
+        if _by_a_check(sys._getframe(1)):
+            said.add(self.evidence)
+
+    if request.path.name != "test_rules.py":  # a rule says what its author wrote
+        monkeypatch.setattr(Verdict, "__init__", verdict)
+        monkeypatch.setattr(Hit, "__init__", hit)
+    yield
+    assert [part for one in sorted(said - {""})[:_ENOUGH] for part in unknown_in(one)] == []
