@@ -10,8 +10,8 @@ import pytest
 
 from antispam.service.board import Board
 from antispam.service.families import families
-from antispam.store import hours as hours_of
 from antispam.store.hours import HOUR
+from antispam.web import console as of_console
 from antispam.web import overview_pages
 from dspam.store import TokenStore, user_id
 from support.console import NOW
@@ -114,9 +114,9 @@ def test_hostile_fields_are_text_in_the_stream(place):
 def test_an_hour_that_is_over_is_counted_once(place, monkeypatch):
     counted = []
     monkeypatch.setattr(
-        hours_of,
+        of_console,
         "read_hour",
-        lambda store, begins, real=hours_of.read_hour: counted.append(begins) or real(store, begins),
+        lambda store, begins, real=of_console.read_hour: counted.append(begins) or real(store, begins),
     )
     client = place.client("ann")
     client.get("/overview")
