@@ -34,9 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     _work_in_memory()
+    _give_examples_time()
     # A shell that runs the tests in the background has them, and every program that they start, ignore Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _give_examples_time() -> None:
+    """No example of a property test fails for being slow: on a busy machine any may be."""
+    with contextlib.suppress(ImportError):
+        from hypothesis import settings
+
+        settings.register_profile("no deadline", settings(), deadline=None)
+        settings.load_profile("no deadline")
 
 
 def _work_in_memory() -> None:

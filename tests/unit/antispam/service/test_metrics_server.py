@@ -81,7 +81,8 @@ def test_a_load_balancer_hears_that_the_database_is_gone(tmp_path):
         (b"GET / HTTP/1.0\r\n\r\n", b" 404 "),
         (b"GET /metrics/../../etc/passwd HTTP/1.0\r\n\r\n", b" 404 "),
         (b"POST /metrics HTTP/1.0\r\nContent-Length: 0\r\n\r\n", b" 501 "),
-        (b"GET /" + b"a" * 100_000 + b" HTTP/1.0\r\n\r\n", b" 414 "),
+        # One octet more than is read: what nobody reads would make the kernel drop the answer.
+        (b"GET /" + b"a" * (65_537 - 5), b" 414 "),
         (b"GET /metrics HTTP/1.0\r\n" + b"".join(b"h%d: x\r\n" % number for number in range(200)) + b"\r\n", b" 431 "),
         (b"\x00\xff\r\n\r\n", b""),
         (b"", b""),
