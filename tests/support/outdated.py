@@ -134,5 +134,6 @@ _EXACT: dict[str, Any] = {
     "fingerprint_report": lambda number: {"message": number, "trusted": False, "expires_at": _end(number)},
     "fingerprint": lambda number: {"expires_at": _end(number)},
     "dmarc_result": lambda number: {"day": 1 if number % _EVERY == 0 else int(NOW // DAY)},
+    "dmarc_received": lambda number: {"report": f"{number:064x}", "stored_at": _end(number)},
     "fingerprint_common": lambda number: {"mark": number},
 }

@@ -39,7 +39,7 @@ from antispam.protocols.dmarc_reports import (
 from antispam.protocols.dmarc_reports.reading import MAX_FILE
 from antispam.service.application import Program, load_settings, opened_store
 from antispam.settings import Settings
-from antispam.store import Store
+from antispam.store import Store, dmarc_received
 from antispam.store.dmarc_results import DAY, counted, reported, unreported
 from antispam.store.outbox import Kind, QueuedMessage
 
@@ -86,8 +86,16 @@ def _read_command() -> click.Command:
     )
     @click.option("--json", "as_json", is_flag=True, help="one JSON object a report instead of the tables")
     @click.option("--failed", is_flag=True, help="only senders of which some mail failed")
-    def read_command(files: Sequence[Path], plot: Path | None, as_json: bool, failed: bool) -> None:
-        """Show the reports in FILES: zip, gzip, XML, or the messages that brought them; of RFC 9990 and of the older form."""
+    @click.option("--store", "stores", is_flag=True, help="store them for the console, and print only what went wrong")
+    @click.pass_obj
+    def read_command(
+        config: Path | None, files: Sequence[Path], plot: Path | None, as_json: bool, failed: bool, stores: bool
+    ) -> None:
+        """Show the reports in FILES: zip, gzip, XML, or the messages that brought them; of RFC 9990 and of the older form.
+
+        With --store they go into the database, where the console adds them up. A report that is there already counts once, so
+        the command can be given all messages of a mailbox again and again, by cron.
+        """
         found: list[Received] = []
         bad = 0
         for file in files:
@@ -96,7 +104,11 @@ def _read_command() -> click.Command:
             except (UnreadableReport, OSError) as error:
                 bad += 1
                 click.echo(f"{file}: {error}", err=True)
-        if as_json:
+        if stores:
+            with opened_store(load_settings(program, config)) as store:
+                for one in found:
+                    dmarc_received.put(store, one, time.time())
+        elif as_json:
             for one in found:
                 click.echo(json.dumps(msgspec.to_builtins(one)))
         elif found:

@@ -55,7 +55,7 @@ from antispam.settings.program import (
     StoreSettings,
 )
 from antispam.settings.web import WebSettings
-from antispam.store import Store, StoreError, attempts, folders_read, history, history_sums, migrate
+from antispam.store import Store, StoreError, attempts, dmarc_received, folders_read, history, history_sums, migrate
 from antispam.store.connecting import demand_driver, demand_one_password, url_from, with_driver
 from antispam.store.history import HistoryWriter
 from antispam.store.migrate import leave_to_its_owner
@@ -304,12 +304,16 @@ class Application:
         def noted_attempts() -> bool:
             return attempts.purge(self.store, services.clock() - attempts.KEEP) > 0
 
+        def dmarc_reports() -> bool:
+            return dmarc_received.purge(self.store, services.clock() - dmarc_received.KEPT) > 0
+
         def folders() -> bool:
             folders_read.purge(self.store, services.clock() - folders_read.KEEP)
             return False
 
         # What is counted must be there still.
-        found = [Chore(task) for task in (originals, older_messages, messages, sums, noted_attempts, folders)]
+        tasks = (originals, older_messages, messages, sums, noted_attempts, dmarc_reports, folders)
+        found = [Chore(task) for task in tasks]
         found.append(Chore(lambda: history_sums.fold(self.store), history_sums.FOLD_EVERY))
         for check in (row.check for row in self._journey.rows if hasattr(row.check, "tidy")):
             task: Task = functools.partial(check.tidy, services)

@@ -264,6 +264,16 @@ TABLES: dict[str, About] = {
         "until reported, 7 days at most",
         _holds(text="record", with_="domain published", nothing="id day"),
     ),
+    "dmarc_received": About(
+        "mail servers that sent in the name of your domains, as others reported it",
+        "shows who sends in your name, and whether it passes DMARC",
+        "a year",
+        _holds(
+            text="reporter header_from",
+            with_="source domain",
+            nothing="id report number stored_at day disposition dkim spf messages",
+        ),
+    ),
     "dspam_user": About(
         "users of the filter",
         "one dictionary each, and how many messages it has learned",

@@ -337,3 +337,23 @@ dmarc_result = sa.Table(
     sa.Column("record", sa.Text, nullable=False),  # JSON
     sa.Index("dmarc_result_report", "day", "domain"),
 )
+dmarc_received = sa.Table(
+    "dmarc_received",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    sa.Column("report", sa.String(64), nullable=False),  # a digest of what names it
+    sa.Column("number", sa.Integer, nullable=False),  # of the row in its report
+    sa.Column("stored_at", Seconds, nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),  # since the epoch, in UTC
+    sa.Column("reporter", sa.String(255), nullable=False),
+    sa.Column("domain", sa.String(255), nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),  # the address; "" for the rest
+    sa.Column("header_from", sa.String(255), nullable=False),
+    sa.Column("disposition", sa.String(16), nullable=False),
+    sa.Column("dkim", sa.SmallInteger, nullable=False),  # 1 where it passed, with alignment
+    sa.Column("spf", sa.SmallInteger, nullable=False),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Index("dmarc_received_row", "report", "number", unique=True),
+    sa.Index("dmarc_received_day", "day", "domain"),
+    sa.Index("dmarc_received_stored", "stored_at"),
+)

@@ -27,6 +27,7 @@ from antispam.web import (
     dictionaries_pages,
     digest_pages,
     dkim_pages,
+    dmarc_pages,
     explain_pages,
     greylist_pages,
     language_pages,
@@ -143,6 +144,7 @@ def _administration() -> list[Route]:
         Route("/dictionaries", dictionaries_pages.undo_lesson, methods=["POST"]),
         Route("/dkim", dkim_pages.keys_page, methods=["GET"], name="dkim"),
         Route("/dkim", dkim_pages.ask_dns, methods=["POST"]),
+        Route("/dmarc", dmarc_pages.reports_page, name="dmarc"),
         Route("/configuration", configuration_pages.configuration_page, name="configuration"),
     ]
 

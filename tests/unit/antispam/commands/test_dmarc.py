@@ -12,14 +12,15 @@ import dkim as dkimpy
 import msgspec
 import pytest
 import sqlalchemy as sa
-from bms import main
+from bms import JOURNEY, main
 from click.testing import CliRunner, Result
 
 from antispam.commands import dmarc as commands
 from antispam.mail.message import split_message
 from antispam.net.resolver import Resolver
 from antispam.protocols.dmarc_reports import Published, Record, read_file
-from antispam.store import outbox
+from antispam.service.application import Program, load_settings, opened_store
+from antispam.store import dmarc_received, outbox
 from antispam.store.schema import dmarc_result
 from support.dns import TIMEOUT, ScriptedResolver
 from support.places import REPOSITORY
@@ -210,3 +211,22 @@ def test_what_is_no_report_is_told_and_keeps_no_other(config: Path, received: Pa
 @pytest.mark.parametrize("day", [-(10**12), 10**12])
 def test_a_date_that_is_none_is_shown_as_such(day: int) -> None:
     assert commands._date(day) == "?"
+
+
+def test_reports_are_stored_once_for_the_console(config: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.xml", tmp_path / "bad.xml"
+    begin = YESTERDAY * 86400
+    good.write_text(
+        "<feedback><report_metadata><org_name>Big</org_name><report_id>1</report_id><date_range>"
+        f"<begin>{begin}</begin><end>{begin + 86399}</end></date_range></report_metadata>"
+        "<policy_published><domain>example.com</domain><p>none</p></policy_published><record><row><source_ip>192.0.2.1"
+        "</source_ip><count>3</count><policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf>"
+        "</policy_evaluated></row><identifiers><header_from>example.com</header_from></identifiers></record></feedback>"
+    )
+    bad.write_text('<!DOCTYPE x [<!ENTITY a "b">]><feedback>&a;</feedback>')
+    for _ in range(2):
+        done = run(config, "read", "--store", str(good), str(bad))
+        assert (done.exit_code, "bad.xml" in done.output, "192.0.2.1" in done.output) == (1, True, False)
+    program = Program("bms", JOURNEY, config)
+    with opened_store(load_settings(program, config)) as store:
+        assert dmarc_received.days(store, 0) == {YESTERDAY: (3, 0)}
