@@ -55,7 +55,7 @@ def dmarc_command(program: Program) -> click.Command:
         """Aggregate reports of DMARC: those that we send, and those that we get."""
 
     group.add_command(_report_command(program))
-    group.add_command(_read_command())
+    group.add_command(_read_command(program))
     return group
 
 
@@ -78,7 +78,7 @@ def _report_command(program: Program) -> click.Command:
     return report_command
 
 
-def _read_command() -> click.Command:
+def _read_command(program: Program) -> click.Command:
     @click.command("read")
     @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
     @click.option(
