@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import click
-import rich.console
 
 from antispam import __version__
 from antispam.commands.web import first_login_lines
@@ -206,6 +205,8 @@ def postfix_lines(settings: Settings, chroot: str = "") -> list[str]:
 
 def print_settings(settings: Settings, *, only_changed: bool = False) -> None:
     """The effective options, section by section, on standard output; secrets are not shown."""
+    import rich.console  # here: `run` keeps what it imports for as long as it serves
+
     console = rich.console.Console(soft_wrap=True, highlight=False, emoji=False)
     sections: dict[str, dict[str, Origin]] = {}  # checks may share a section, and with it mode and on_error
     for origin in settings.origins:

@@ -5,26 +5,27 @@ from __future__ import annotations
 import dataclasses
 import time
 
-import alembic.util
 import sqlalchemy as sa
 
 import Milter
 import milter
+from antispam.chores import Chore
 from antispam.journey.table import Stage
 from antispam.net.sockets import SocketSpec
-from antispam.service import families, gossip_server, logs, metrics, metrics_server
+from antispam.service import families, gossip_server, logs
 from antispam.service.activity import Activity, Load
 from antispam.service.application import UNTRAPPED, Application, Program
 from antispam.service.board import Board
 from antispam.service.counting import Counts
 from antispam.service.housekeeping import Housekeeper
 from antispam.service.libmilter_session import ACTIONS, milter_class
-from antispam.service.plan import Limits, PrepareFailed, ProcessPlan
+from antispam.service.plan import Limits, PrepareFailed, ProcessPlan, SideServer
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.settings.logs import LogSettings
+from antispam.settings.metrics import MetricsSettings
 from antispam.settings.program import ProgramSettings
-from antispam.store import migrate
+from antispam.store import Store, migrate
 from antispam.store.connecting import url_from
 from antispam.store.engine import StoreError
 
@@ -50,7 +51,7 @@ def serve(program: Program, settings: Settings, board: Board, worker: WorkerCont
     Milter.factory = milter_class(
         application.session, activity, options.reject_at, asks_recipients=application.asks(Stage.RCPT)
     )
-    chores = [*application.chores(), *metrics.chores(settings, application.store, board)]
+    chores = [*application.chores(), *_metrics_chores(settings, application.store, board)]
     housekeeper = Housekeeper(chores, done=lambda: counts.kept_house(time.time()))
     courier = application.courier()
     if worker.slot == 0:
@@ -70,6 +71,25 @@ def serve(program: Program, settings: Settings, board: Board, worker: WorkerCont
         application.close()
 
 
+# Where nobody wants metrics, no process needs to keep what writes them.
+
+
+def _metrics_chores(settings: Settings, store: Store, board: Board) -> list[Chore]:
+    if MetricsSettings not in settings or settings[MetricsSettings].file is None:
+        return []
+    from antispam.service import metrics
+
+    return metrics.chores(settings, store, board)
+
+
+def _metrics_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
+    if MetricsSettings not in settings or not settings[MetricsSettings].listen:
+        return ()
+    from antispam.service import metrics_server
+
+    return metrics_server.side_servers(settings, board)
+
+
 def process_plan(program: Program, settings: Settings, board: Board | None = None) -> ProcessPlan:
     """What the supervisor runs. `board` is that of the plan before it, if there was one."""
     board = board or board_of(program)
@@ -79,7 +99,7 @@ def process_plan(program: Program, settings: Settings, board: Board | None = Non
         try:
             options.datadir.mkdir(mode=0o750, parents=True, exist_ok=True)
             migrate(url_from(settings))
-        except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError, alembic.util.CommandError) as error:
+        except (StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
             raise PrepareFailed(f"the store or the data folder cannot be used: {error}") from error
 
     plan = ProcessPlan(
@@ -92,7 +112,7 @@ def process_plan(program: Program, settings: Settings, board: Board | None = Non
         socket_group=options.socket_group or None,
         user=options.user or None,
         limits=Limits(messages=options.drain_timeout),
-        side_servers=(*gossip_server.side_servers(settings), *metrics_server.side_servers(settings, board)),
+        side_servers=(*gossip_server.side_servers(settings), *_metrics_servers(settings, board)),
         board=board,
     )
     return dataclasses.replace(plan, workers=options.workers) if options.workers else plan

@@ -25,6 +25,7 @@ from antispam.chores import failures, steady
 from antispam.net.sockets import private_path, silent_listener
 from antispam.service import logs
 from antispam.service.activity import DrainUntil, Load, Pulse
+from antispam.service.allocation import keep_little
 from antispam.service.board import Board, Page
 from antispam.service.channel import Channel
 from antispam.service.exhaustion import exhausted, raise_limits
@@ -270,6 +271,7 @@ def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -
         faulthandler.register(signal.SIGQUIT, all_threads=True)
     threading.excepthook = _report
     raise_limits()
+    keep_little()
     steady("heart", context.speak, threading.Event(), pause=POLL_SECONDS).start()
     try:
         serve(context)

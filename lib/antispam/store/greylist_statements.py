@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql
 
-from antispam.store.prepared import Prepared, upsert
+from antispam.store.prepared import Prepared, insert_of, upsert
 from antispam.store.schema import greylist
 
 _C = greylist.c
@@ -31,8 +31,8 @@ def _add(dialect: str) -> sa.Insert:
     """A row, unless there is one."""
     if dialect in ("mysql", "mariadb"):
         return mysql.insert(greylist).prefix_with("IGNORE")  # it says how many rows are new; an upsert does not
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert(greylist).on_conflict_do_nothing(index_elements=["triplet"])
+    statement: sa.Insert = insert_of(dialect)(greylist).on_conflict_do_nothing(index_elements=["triplet"])
+    return statement
 
 
 def _find_or_add(dialect: str) -> sa.Select[Any]:

@@ -1,4 +1,7 @@
-"""Migrating a database to the newest schema; safe if several nodes start at once."""
+"""Migrating a database to the newest schema; safe if several nodes start at once.
+
+Alembic is imported where it is needed: the supervisor and its workers, which never migrate, would keep 10 MiB of it each.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import alembic.command
-import alembic.config
-import alembic.script
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
 
 from antispam import resources
 from antispam.store.connecting import engine_of
 from antispam.store.engine import StoreError
 from antispam.store.sqlite_file import keep_private
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 
 class NewerSchema(StoreError):
@@ -41,7 +45,8 @@ def migrate(url: str, revision: str = "head", *, moving: bool = False) -> None:
     """Create or upgrade the tables, up to `revision`. Waits while another process does. `moving` is the move that fills them.
 
     Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError where the other one never ends, NewerSchema, HalfMoved unless `moving`,
-    NoPasswordError, and ForeignFolder, before anything was written, where root would make files in somebody else's folder."""
+    StoreError where Alembic can't find its way, NoPasswordError, and ForeignFolder, before anything was written, where root
+    would make files in somebody else's folder."""
     leave_to_its_owner(url)
     parsed = sa.engine.make_url(url)
     if (folder := _folder(parsed)) is not None:
@@ -54,14 +59,31 @@ def migrate(url: str, revision: str = "head", *, moving: bool = False) -> None:
         if not moving:
             _demand_whole(connection)
         _let_readers_pass_writers(connection)
-        config = _config()
-        config.attributes["connection"] = connection
-        alembic.command.upgrade(config, revision)
+        _upgrade(connection, revision)
     engine.dispose()
 
 
+def _upgrade(connection: sa.Connection, revision: str) -> None:
+    import alembic.command
+    import alembic.util
+
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        alembic.command.upgrade(config, revision)
+    except alembic.util.CommandError as error:
+        raise StoreError(str(error)) from error
+
+
+def revision_of(connection: sa.Connection) -> str | None:
+    """The revision of the schema that a database has; None where it has no tables yet."""
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def _demand_known(connection: sa.Connection) -> None:
-    found = MigrationContext.configure(connection).get_current_revision()
+    found = revision_of(connection)
     if found is not None and found not in revisions():
         raise NewerSchema(
             f"its tables were upgraded by a newer version of this program (schema {found}), and there is no way back: "
@@ -79,16 +101,24 @@ def _demand_whole(connection: sa.Connection) -> None:
 
 def revisions() -> set[str]:
     """The revisions of the schema that this version knows."""
-    return {script.revision for script in alembic.script.ScriptDirectory.from_config(_config()).walk_revisions()}
+    return {script.revision for script in _scripts().walk_revisions()}
 
 
 def newest() -> str:
     """The revision of the schema of this version."""
-    return str(alembic.script.ScriptDirectory.from_config(_config()).get_current_head())
+    return str(_scripts().get_current_head())
 
 
-def _config() -> alembic.config.Config:
-    config = alembic.config.Config()
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
     config.set_main_option("script_location", str(resources.folder("sql")).replace("%", "%%"))
     return config
 

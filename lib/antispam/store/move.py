@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
 
 from antispam.store.connecting import demand_driver, with_driver
 from antispam.store.engine import Store
-from antispam.store.migrate import MOVE_BEGUN, leave_to_its_owner, migrate, newest
+from antispam.store.migrate import MOVE_BEGUN, leave_to_its_owner, migrate, newest, revision_of
 from antispam.store.numbers import last_number, set_last_number
 from antispam.store.packed import PackedJson
 from antispam.store.schema import LongText, metadata
@@ -95,7 +94,7 @@ def _source(url: str) -> Store:
         raise MoveError(f"there is no database at {parsed.database or 'that address'}")
     store = Store(url)
     with store.read() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = revision_of(connection)
     if found != newest():
         store.close()
         raise MoveError("the tables of the source are not those of this version: run `bms db upgrade` with it first")

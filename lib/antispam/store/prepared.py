@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql, sqlite
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -101,6 +101,16 @@ def execute(connection: sa.Connection, text: str, arguments: Any = ()) -> tuple[
     return list(rows), count
 
 
+def insert_of(dialect: str) -> Callable[[sa.Table], Any]:
+    """The INSERT of PostgreSQL or SQLite, which says what becomes of a row that is there. PostgreSQL's half of SQLAlchemy takes
+    2 MiB, which others need not keep."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert
+    return sqlite.insert
+
+
 def upsert(
     dialect: str,
     table: sa.Table,
@@ -117,9 +127,11 @@ def upsert(
         statement = statement.values(**chosen) if chosen else statement
         # In the caller's order: these databases assign from left to right, and read what they have assigned.
         return statement.on_duplicate_key_update(list((update or {key[0]: table.c[key[0]]}).items()))
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    dialect_statement = insert(table)
+    dialect_statement = insert_of(dialect)(table)
     dialect_statement = dialect_statement.values(**chosen) if chosen else dialect_statement
+    whole: sa.sql.dml.Insert
     if update is None:
-        return dialect_statement.on_conflict_do_nothing(index_elements=list(key))
-    return dialect_statement.on_conflict_do_update(index_elements=list(key), set_=dict(update))
+        whole = dialect_statement.on_conflict_do_nothing(index_elements=list(key))
+    else:
+        whole = dialect_statement.on_conflict_do_update(index_elements=list(key), set_=dict(update))
+    return whole

@@ -25,6 +25,15 @@ HEAVY = {
     "antispam.store",
     "antispam.service",
 }
+# What a supervisor and its workers would keep for weeks without need.
+NOT_KEPT = {
+    "alembic",
+    "mako",
+    "pygments",
+    "rich",
+    "prometheus_client",
+    "sqlalchemy.dialects.postgresql",
+}
 PROGRAM = Program("bms", bms.JOURNEY, REPOSITORY / "milter.cfg")
 
 
@@ -37,12 +46,23 @@ def test_nothing_heavy_is_imported_to_say_it(option: str) -> None:
     assert HEAVY & set(shown.splitlines()[-1].split()) == set()
 
 
+def test_a_supervisor_keeps_nothing_that_serving_does_not_need() -> None:
+    code = (
+        "import sys, bms; from antispam.commands import running; program = bms.main.program(); "
+        "running._plan(program, program.read_settings(None), running.board_of(program)); print(*sys.modules)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert NOT_KEPT & set(shown.splitlines()[-1].split()) == set()
+
+
 def test_a_python_without_the_packages_is_told_what_to_do() -> None:
     """`./bms.py` in a checkout, by the Python of the system, ended in a traceback."""
-    code = "import sys, bms; sys.modules['alembic'] = None; bms.main(['report'])"
+    code = "import sys, bms; sys.modules['sqlalchemy'] = None; bms.main(['report'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "lacks the package alembic" in done.stderr
+    assert "lacks the package sqlalchemy" in done.stderr
     assert ".venv/bin/bms" in done.stderr
     assert "Traceback" not in done.stderr
 
