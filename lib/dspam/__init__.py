@@ -6,8 +6,8 @@
         ds.process(message)
         if ds.result == dspam.DSR_ISSPAM: ...
 
-docs/dspam.md describes it. The constants are in `constants`, the context in `context`; what it is made of are pure functions
-in `tokenizers`, `algorithms`, `noise` and `training`.
+docs/dspam.md describes it. The constants are in `constants`, the context is in `context`. It is built from pure functions in
+`tokenizers`, `algorithms`, `noise` and `training`.
 """
 
 from __future__ import annotations

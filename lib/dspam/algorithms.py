@@ -1,7 +1,7 @@
 """From counts to values, and from values to a score: the classical statistics of spam filters.
 
-A token's *value* is the probability that a message which holds it is spam, estimated from its hits (in how many spams and
-in how many innocent messages it was) and the totals (how many of each were learned):
+A token's *value* is the probability that a message which holds it is spam, estimated from its hits (how many spams and how many
+innocent messages contained it) and the totals (how many of each were learned):
 
     graham_value    Graham, "A Plan for Spam" (2002) and "Better Bayesian Filtering" (2003)
     robinson_value  Robinson, "A Statistical Approach to the Spam Problem", Linux Journal 107 (2003): f(w)
@@ -40,14 +40,14 @@ HIGHEST: Final = 0.9999
 
 
 class Hits(NamedTuple):
-    """In how many spams and in how many innocent messages a token was."""
+    """The number of spams and of innocent messages that contained a token."""
 
     spam: int
     innocent: int
 
 
 class Totals(NamedTuple):
-    """How many messages a user's dictionary was made of, and how they came to it (libdspam's order)."""
+    """The number of messages that a user's dictionary was built from, by source (in libdspam's order)."""
 
     spam_learned: int = 0
     innocent_learned: int = 0
@@ -60,8 +60,8 @@ class Totals(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """A token of a message as a combination sees it: how often it is in the message, of how many words it is made, and in how
-    many messages it was seen before."""
+    """A token of a message as the combining functions see it: its frequency in the message, its number of words, and the number
+    of messages in which it was seen before."""
 
     key: int
     value: float
@@ -71,7 +71,7 @@ class Weighed(NamedTuple):
 
 
 class Score(NamedTuple):
-    """`probability` (0 innocent to 1 spam), what follows from it, and the tokens that were used, the most telling first."""
+    """`probability` (0 innocent to 1 spam), the resulting class, and the tokens that were used, the most significant first."""
 
     probability: float
     is_spam: bool
@@ -87,7 +87,7 @@ _OFTEN = 10
 
 
 def _rates(hits: Hits, totals: Totals, bias: bool) -> tuple[float, float]:
-    """The shares of spam and of innocent messages which hold the token; at most 1 each."""
+    """The fractions of spam and of innocent messages that contain the token; each at most 1."""
     innocent = hits.innocent * (2 if bias else 1)
     return (
         min(1.0, hits.spam / max(1, totals.spam_learned)),
@@ -96,7 +96,7 @@ def _rates(hits: Hits, totals: Totals, bias: bool) -> tuple[float, float]:
 
 
 def graham_value(hits: Hits, totals: Totals, bias: bool = False) -> float:
-    """Graham's estimate: the share of spams with the token, against that of innocent messages.
+    """Graham's estimate: the fraction of spams that contain the token, relative to that of innocent messages.
 
     With `bias` innocent hits count twice.  Fewer than five hits say nothing (0.4).  A token which only one side knows gets
     0.9998 or 0.0002, and 0.9999 or 0.0001 if it was seen more than ten times (Graham 2003).
@@ -115,7 +115,7 @@ def graham_value(hits: Hits, totals: Totals, bias: bool = False) -> float:
 def robinson_value(
     hits: Hits, totals: Totals, bias: bool = False, strength: float = 0.1, assumed: float = 0.5
 ) -> float:
-    """Robinson's f(w) = (s x + n p(w)) / (s + n): p(w) is trusted the more, the more often the token was seen.
+    """Robinson's f(w) = (s x + n p(w)) / (s + n): the more often the token was seen, the more p(w) is trusted.
 
     n is the number of hits, p(w) Graham's ratio without its exceptions, x (`assumed`) the value of a token never seen, and s
     (`strength`) says how many sightings outweigh that assumption.
@@ -128,7 +128,7 @@ def robinson_value(
 
 
 def trusted(value: float, seen: int, strength: float = 0.1, assumed: float = 0.5) -> float:
-    """The value as far as `seen` sightings can be trusted against an assumption: Robinson's f(w)."""
+    """The value, weighted by `seen` sightings against an assumption: Robinson's f(w)."""
     return (strength * assumed + seen * value) / (strength + seen)
 
 
@@ -153,7 +153,7 @@ def markov_value(hits: Hits, words: int = 1, bias: bool = False) -> float:
 
 
 def token_value(hits: Hits, totals: Totals, algorithms: int, words: int = 1, bias: bool = False) -> float:
-    """The value by the method that `algorithms` names (DSP_*), Graham's where it names none."""
+    """The value by the method that `algorithms` names (DSP_*); by default Graham's."""
     if algorithms & DSP_MARKOV:
         return markov_value(hits, words, bias)
     if algorithms & DSP_ROBINSON:
@@ -182,10 +182,10 @@ CUTOFFS: Final[Mapping[int, float]] = {
 
 
 def telling(tokens: Iterable[Weighed]) -> list[Weighed]:
-    """The tokens by their distance from 1/2, the most telling first; among equals the more frequent, then those of more words,
-    then the lower key.
+    """The tokens in order of their distance from 1/2, the largest first. Ties go to the more frequent token, then to the one of
+    more words, then to the lower key.
 
-    The last rule makes the choice the same on every node, and the keys are hashes: nobody's words come first.
+    The last rule makes the choice the same on every node. Keys are hashes, so this favours nobody's words.
     """
     return sorted(tokens, key=_rank)
 
@@ -195,7 +195,8 @@ def _rank(token: Weighed) -> tuple[float, int, int, int]:
 
 
 def bayes(values: Iterable[float]) -> float:
-    """Bayes' rule for independent tokens and even odds: Πp / (Πp + Π(1-p)), by logarithms: a thousand do not underflow."""
+    """Bayes' rule for independent tokens and even odds: Πp / (Πp + Π(1-p)), computed with logarithms, so thousands of tokens do
+    not underflow."""
     odds = math.fsum(math.log(value) - math.log1p(-value) for value in map(_inside, values))
     if odds >= 0:
         return 1 / (1 + math.exp(-odds))
@@ -203,24 +204,24 @@ def bayes(values: Iterable[float]) -> float:
 
 
 def _inside(value: float) -> float:
-    """Keep a value away from 0 and 1, where logarithms end."""
+    """The value limited to a range in which its logarithms are finite."""
     return min(1 - 1e-12, max(1e-12, value))
 
 
 def graham(tokens: Iterable[Weighed], markov: bool = False) -> Score:
-    """Graham: Bayes' rule over the 15 most telling tokens, each once."""
+    """Graham: Bayes' rule over the 15 most significant tokens, each once."""
     used = telling(tokens)[:GRAHAM_TOKENS]
     return _concluded(DSA_GRAHAM, bayes(token.value for token in used), used, markov)
 
 
 def burton(tokens: Iterable[Weighed], markov: bool = False) -> Score:
-    """Burton: Bayes' rule over 27, where a token that the message repeats takes two of them."""
+    """Burton: Bayes' rule over 27 tokens; a token that the message repeats counts twice."""
     used = _repeated(telling(tokens), BURTON_TOKENS)
     return _concluded(DSA_BURTON, bayes(token.value for token in used), used, markov)
 
 
 def _repeated(tokens: Iterable[Weighed], most: int) -> list[Weighed]:
-    """The first tokens, up to so many places; one that the message repeats takes two."""
+    """The first tokens, up to a number of places. A token that the message repeats takes two places."""
     used: list[Weighed] = []
     for token in tokens:
         used += [token] * min(2, token.frequency)
@@ -230,7 +231,7 @@ def _repeated(tokens: Iterable[Weighed], most: int) -> list[Weighed]:
 
 
 def _concluded(algorithm: int, probability: float, used: Sequence[Weighed], markov: bool) -> Score:
-    """The score, and whether it is high enough to be spam; what nothing speaks for is innocent."""
+    """The score, and whether it reaches the cut-off for spam. Without evidence a message is innocent."""
     if markov:
         return Score(probability, bool(used) and probability > MARKOV_CUTOFF, used)
     return Score(probability, bool(used) and probability >= CUTOFFS[algorithm], used)
@@ -305,10 +306,10 @@ ALGORITHMS: Final[Mapping[int, Callable[[Iterable[Weighed], bool], Score]]] = {
 
 
 def score(tokens: Sequence[Weighed], algorithms: int) -> Score:
-    """The score by the algorithms named (DSA_*), Graham's where none is; their cut-offs depend on the values (DSP_*).
+    """The score by the given algorithms (DSA_*), by default Graham's. Their cut-offs depend on the kind of values (DSP_*).
 
-    Several at once: it is spam if one of them says so (libdspam's default of Graham and Burton is meant to catch what either
-    does).  One score is reported, in libdspam's order.
+    With several, a message is spam if any of them says so (libdspam's default, Graham and Burton, is meant to catch what either
+    catches).  One score is reported, in libdspam's order.
     """
     markov = bool(algorithms & DSP_MARKOV)
     chosen = [bit for bit in ALGORITHMS if algorithms & bit] or [DSA_GRAHAM]

@@ -1,6 +1,6 @@
 """libdspam's numbers, under libdspam's names.
 
-The values are those of libdspam 3.10 (its public header): programs store and compare them, so they never change here.
+The values are those of libdspam 3.10 (its public header): programs store and compare them, so they must never change.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ DSM_CLASSIFY: Final = 0x02
 """Classify and change nothing."""
 DSM_NONE: Final = 0xFF
 
-# What a message is: found by process(), or told to it.
+# The class of a message: found by process(), or given to it.
 DSR_ISSPAM: Final = 0x01
 DSR_ISINNOCENT: Final = 0x02
 DSR_NONE: Final = 0xFF
 
-# Where the teacher's verdict comes from.
+# The source of a given class.
 DSS_ERROR: Final = 0x00
 """The filter was wrong: take back what it learned, and learn the opposite."""
 DSS_CORPUS: Final = 0x01
@@ -30,7 +30,7 @@ DSS_INOCULATION: Final = 0x02
 """A message worth more than one: from a honeypot, or from another user's report."""
 DSS_NONE: Final = 0xFF
 
-# How a context works; a set of bits.
+# Options of a context; a set of bits.
 DSF_SIGNATURE: Final = 0x02
 """A signature is wanted (process a message) or given (process a signature)."""
 DSF_BIAS: Final = 0x04
@@ -60,7 +60,7 @@ DST_TUM: Final = 0x02
 DST_NOTRAIN: Final = 0xFE
 DST_DEFAULT: Final = 0xFF
 
-# How a message's score is made of its tokens' values (DSA_), and these of the counts (DSP_); a set of bits.
+# How token values are combined into a score (DSA_), and how they are computed from counts (DSP_); a set of bits.
 DSA_GRAHAM: Final = 0x01
 DSA_BURTON: Final = 0x02
 DSA_ROBINSON: Final = 0x04

@@ -56,13 +56,14 @@ _CLASS_NAMES: Final = {DSR_ISSPAM: "Spam", DSR_ISINNOCENT: "Innocent"}
 
 
 class ctx:
-    """A context for the user `name`; without one it tokenizes, and has no counts and no signatures.
+    """A context for the user `name`. Without a name it only tokenizes: it has no counts and no signatures.
 
-    `mode` is DSM_PROCESS, DSM_CLASSIFY or DSM_TOOLS, `flags` a set of DSF_*.  With a `group` its dictionary is used in place
-    of the user's; with DSF_MERGED as well, the user's own is used and the group's is added when reading (never written to).
-    Signatures are always the user's.  `second_opinion`, if set, is asked after a message was classified and before anything
-    is learned; the result (DSR_*) that it returns stands.  `once`, if set, names what process() is about to teach: under one
-    name a dictionary is taught once.  `home` is where the store lies that attach() opens if no other is named.
+    `mode` is DSM_PROCESS, DSM_CLASSIFY or DSM_TOOLS, `flags` a set of DSF_*.  With a `group`, the dictionary of the group is
+    used in place of the user's. With DSF_MERGED as well, the user's own is used, and the group's is added for reading only.
+    Signatures always belong to the user.  `second_opinion`, if set, is called after a message is classified and before anything
+    is learned; the result (DSR_*) that it returns replaces the first one. `once`, if set, names the lesson that process() is
+    about to teach; a dictionary is taught only once under a name. `home` is the directory of the store that attach() opens by
+    default.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class ctx:
 
     @property
     def store(self) -> Storage:
-        """The store; raises error where none is attached."""
+        """The store. Raises error if none is attached."""
         if self._destroyed:
             raise error("the context was destroyed")
         if self._store is None:
@@ -135,11 +136,11 @@ class ctx:
         self._store = dbh if dbh is not None else open_default(self.home)
 
     def detach(self) -> None:
-        """Let the store go; the context keeps what it found."""
+        """Detach the store. The context keeps its results."""
         self._store = None
 
     def destroy(self) -> None:
-        """Let everything go; the context cannot be used any more. Twice is harmless."""
+        """Release everything. The context cannot be used afterwards. Calling it again is harmless."""
         self._store = None
         self._destroyed = True
 
@@ -153,19 +154,19 @@ class ctx:
 
     @property
     def _user(self) -> str:
-        """Whose signatures these are; raises error for a context without a user."""
+        """The owner of the signatures. Raises error for a context without a user."""
         if self.username is None:
             raise error("the context has no user")
         return self.username
 
     @property
     def _dictionary(self) -> str:
-        """Whose counts are written."""
+        """The owner of the counts that are written."""
         return self.group if self.group and not self.flags & DSF_MERGED else self._user
 
     @property
     def _merged(self) -> str | None:
-        """Whose counts are read as well."""
+        """The owner of the counts that are read in addition."""
         return self.group if self.group and self.flags & DSF_MERGED else None
 
     @property
@@ -177,7 +178,7 @@ class ctx:
         return add_totals(self.totals, self.store.totals(self._merged)) if self._merged else self.totals
 
     def _counts(self, keys: Iterable[int]) -> dict[int, Hits]:
-        """The hits that this user sees; none is negative, whatever was taken back."""
+        """The hits that this user sees. None is negative, even after untraining."""
         wanted = list(keys)
         found = dict(self.store.counts(self._dictionary, wanted))
         if self._merged:
@@ -188,11 +189,11 @@ class ctx:
     # Attributes.
 
     def addattribute(self, key: str, val: str) -> None:
-        """Add a value. "IgnoreHeader": a header field that is not read. Others are kept, and mean nothing here."""
+        """Add a value. "IgnoreHeader": a header field that is not read. Others are stored and ignored."""
         self.attributes.setdefault(key, []).append(val)
 
     def clearattributes(self) -> None:
-        """Forget all attributes."""
+        """Remove all attributes."""
         self.attributes.clear()
 
     def _ignored(self) -> frozenset[str]:
@@ -212,11 +213,11 @@ class ctx:
         self.store.set_signature(self._user, sigid, sig)
 
     def verify_signature(self, sigid: str) -> bool:
-        """Is there a signature of this id?"""
+        """Whether there is a signature with this id."""
         return self.store.get_signature(self._user, sigid) is not None
 
     def delete_signature(self, sigid: str) -> None:
-        """Forget the signature. Raises error if there is none."""
+        """Delete the signature. Raises error if there is none."""
         if not self.store.delete_signature(self._user, sigid):
             raise error(f"no signature {sigid[:64]!r}")
 
@@ -233,11 +234,11 @@ class ctx:
         return tokenize(read_text(message, self.limits), self.tokenizer, self._ignored(), self.limits)
 
     def process(self, msg: str | bytes | None, sig: bytes | None = None) -> None:
-        """Classify a message and learn from it as mode, training mode, classification and source say.
+        """Classify a message and learn from it, according to mode, training mode, classification and source.
 
-        With a classification it is learned as that: from a signature (`sig`), or from the message.  A signature without a
-        message, or in DSM_CLASSIFY, is classified itself.  Raises error for a request that makes no sense, and whatever the
-        store raises; content never makes it raise.
+        If a classification is set, the message is learned as that, from its signature (`sig`) or from its text. A signature
+        without a message, or in DSM_CLASSIFY, is itself classified. Raises error for a contradictory request, and any exception
+        of the store. No content of a message makes it raise.
         """
         self._check(msg, sig)
         self._forget()
@@ -265,10 +266,10 @@ class ctx:
     # ... of a message that somebody classified.
 
     def _given(self, message: str | bytes | None, sig: bytes | None) -> Signature:
-        """The signature, or what it would be.
+        """The given signature, or the one that the message would have.
 
-        Without one nobody knows what was learned. An error then means, in the modes that learn everything, that the opposite
-        was; what is unlearned was learned.
+        Without a signature it is unknown what was learned. In the modes that learn everything, an error then implies that the
+        opposite was learned, and unlearning implies that it was learned.
         """
         if sig is not None:
             return _unpacked(sig)
@@ -282,7 +283,7 @@ class ctx:
         return Signature(verdict, standing, seen_in(tokens)).marked(verdict, standing, verdict != DSR_NONE)
 
     def _teach(self, given: Signature) -> None:
-        """Learn a message as what it is said to be."""
+        """Learn a message as the class that was given."""
         verdict = self.classification
         self._conclude(verdict, float(verdict == DSR_ISSPAM), 1.0)
         change: Change | None
@@ -305,7 +306,8 @@ class ctx:
     # ... of a message that nobody classified.
 
     def _classify_again(self, given: Signature) -> None:
-        """Classify what a signature holds. It was processed before, so it is not learned again; words have no names here."""
+        """Classify from a signature. The message was processed before, so it is not learned again. Tokens have no names
+        here."""
         table = {key: Token(f"{key:x}", 1, max(1, seen.frequency)) for key, seen in given.tokens.items()}
         self._judge(Tokens(table), self._counts(table), self._totals_read())
         self._apply(None, given)
@@ -335,7 +337,7 @@ class ctx:
         self.class_name = class_name or _CLASS_NAMES[result]
 
     def _apply(self, change: Change | None, given: Signature, once: str = "") -> None:
-        """Write what changes, and say the signature."""
+        """Write the changes, and set the signature."""
         if change is not None:
             deltas = {key: hits for key, hits in change.deltas.items() if any(hits)}
             done = self.store.train(self._dictionary, deltas, change.totals, once)
@@ -344,7 +346,7 @@ class ctx:
         self.signature = given.numbered().pack() if self.flags & DSF_SIGNATURE else None
 
     def _judge(self, tokens: Tokens, known: Mapping[int, Hits], totals: Totals) -> set[int]:
-        """Set what process() says; returns the keys of the noise patterns, which are learned like tokens."""
+        """Set the results of process(). Returns the keys of the noise patterns, which are learned like tokens."""
         value = self._valuer(totals)
         values = {key: value(known.get(key, NO_HITS), token.words) for key, token in tokens.table.items()}
         dropped, patterns = self._noise(tokens, values, totals) if self.flags & DSF_NOISE else (set[int](), set[int]())
@@ -361,7 +363,8 @@ class ctx:
         return patterns
 
     def _valuer(self, totals: Totals) -> Callable[[Hits, int], float]:
-        """Counts and number of words to a token's value; most tokens of a message share a few counts."""
+        """A function from counts and number of words to a token's value, cached: most tokens of a message share a few
+        counts."""
         bias = bool(self.flags & DSF_BIAS)
         cache: dict[tuple[Hits, int], float] = {}
 

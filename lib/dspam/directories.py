@@ -1,4 +1,4 @@
-"""libdspam's directories, for what still lies in files: mailboxes, group files, mail that waits for a busy store."""
+"""libdspam's directories, for what is still kept in files: mailboxes, group files, mail that waits for a busy store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .algorithms import Totals
 def userdir(home: str | Path, user: str, extension: str | None = None) -> str:
     """The user's directory below `home`, or with an extension the file in it: home/data/bob/bob.mbox.
 
-    Raises ValueError for a name that is no single path component: names come from mail.
+    Raises ValueError for a name that is not a single path component: names come from mail.
     """
     if not user or user in {".", ".."} or "/" in user or "\0" in user:
         raise ValueError(f"not a user name: {user[:64]!r}")
@@ -26,18 +26,18 @@ def userdir(home: str | Path, user: str, extension: str | None = None) -> str:
 
 
 def get_fcntl_lock(fd: int) -> None:
-    """Wait until this process alone holds the file that the descriptor is open (for writing) on."""
+    """Lock the file of a descriptor (open for writing) for this process, waiting until it is free."""
     fcntl.lockf(fd, fcntl.LOCK_EX)
 
 
 def free_fcntl_lock(fd: int) -> None:
-    """Let others have it."""
+    """Release the lock."""
     fcntl.lockf(fd, fcntl.LOCK_UN)
 
 
 @contextmanager
 def file_lock(fname: str) -> Iterator[IO[bytes]]:
-    """Hold the lock of a file (made where it is missing) for a block, which gets the file."""
+    """Hold the lock of a file, which is created if missing, for the duration of a block, and yield the file."""
     with open(fname, "ab") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         try:
@@ -59,7 +59,7 @@ def web_stats(totals: Totals) -> str:
 
 
 def replace_file(path: str, text: str) -> None:
-    """Write a file of which a reader sees all or nothing, in a directory that is made where it is missing. Raises OSError."""
+    """Write a file atomically: readers see all of it or nothing. Its directory is created if missing. Raises OSError."""
     os.makedirs(os.path.dirname(path), mode=0o770, exist_ok=True)
     new = f"{path}.{secrets.token_hex(8)}"
     try:
@@ -71,10 +71,10 @@ def replace_file(path: str, text: str) -> None:
 
 
 class Quarantine(Protocol):
-    """Where spam is kept."""
+    """The place where spam is kept."""
 
     def keep(self, user: str, message: bytes) -> None:
-        """Keep the message for the user (or the group that manages its own), durably; raises where that fails."""
+        """Store the message durably for the user (or the group that manages its own quarantine). Raises if that fails."""
 
 
 class MboxQuarantine:

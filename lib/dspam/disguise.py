@@ -1,7 +1,7 @@
 """What a disguised word means: "vіаgrа" with Cyrillic letters, "v1agra", "v-i-a-g-r-a" and "viaaagra" are one word to a reader.
 
 A word keeps its own spelling as a feature; what is found here is counted beside it.  Only readings in plain ASCII letters are
-given: a word of another script that imitates nothing has none.
+given. A word of another script that does not imitate Latin letters has none.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _readings(word: str) -> tuple[bytes, ...]:
 
 
 def _readings_in_ascii(word: bytes) -> tuple[bytes, ...]:
-    """What _readings() finds for a word in ASCII and small letters, in a third of the time."""
+    """The same as _readings() for a lower-case ASCII word, in a third of the time."""
     letters, digits = (len(word) - len(word.translate(None, kind)) for kind in (_SMALL, _NUMERALS))
     if letters < 2 or digits > letters or len(word) > MAX_LENGTH or word.translate(None, _READABLE):
         return ()

@@ -1,4 +1,4 @@
-"""What programs say once for all contexts: which store they use, and what pydspam's module has beside its contexts."""
+"""Settings for all contexts: the store to use, and the other module-level functions of pydspam."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CONFIGURE_ARGS: Final = f" '--libdir={Path(__file__).resolve().parents[1]}'"
 
 
 class error(OSError):
-    """An operation that a context cannot do: wrong arguments, no storage, an unreadable signature.
+    """An operation that a context cannot perform: wrong arguments, no storage, an unreadable signature.
 
-    `strerror` says what is wrong in words, `errno` is EINVAL unless another is given.
+    `strerror` says what is wrong. `errno` is EINVAL unless given.
     """
 
     def __init__(self, *args: object) -> None:
@@ -30,9 +30,9 @@ _default: Storage | None = None
 
 
 def libdspam_init(driver: Storage | str | None = None) -> None:
-    """Name the store for every attach() without one.
+    """Set the default store of attach().
 
-    libdspam loads a storage driver here. The path of such a driver, or None, leaves each context the store in its home
+    libdspam loads a storage driver here. If given the path of such a driver, or None, each context uses the store in its home
     directory: the SQLite file dspam.sqlite.
     """
     global _default
@@ -40,7 +40,7 @@ def libdspam_init(driver: Storage | str | None = None) -> None:
 
 
 def libdspam_shutdown() -> None:
-    """Forget the store that libdspam_init named, and close those in home directories."""
+    """Unset the default store, and close those in home directories."""
     global _default
     _default = None
     if "dspam.local" in sys.modules:
@@ -50,7 +50,7 @@ def libdspam_shutdown() -> None:
 
 
 def open_default(home: str | None) -> Storage:
-    """The store that libdspam_init named, else that of the home directory. Raises error where there is neither."""
+    """The default store of libdspam_init, else the store in the home directory. Raises error if there is neither."""
     if _default is not None:
         return _default
     if home is None:
@@ -61,10 +61,10 @@ def open_default(home: str | None) -> Storage:
 
 
 def set_debug(mode: int) -> None:
-    """libdspam's level of debugging, 0 to 2. Nothing is printed here; another number raises error."""
+    """Set libdspam's debugging level, 0 to 2. It has no effect. Other numbers raise error."""
     if not 0 <= mode <= 2:
         raise error("set_debug: value out of range")
 
 
 def set_verified_user(flag: int) -> None:
-    """Tell a libdspam that asks whether a user exists. None does here: a store knows its users."""
+    """For compatibility: tells libdspam that a user exists. It has no effect, because a store knows its users."""

@@ -2,10 +2,10 @@
 
     sales:shared:ann,bob             one dictionary, a quarantine each
     help:shared,managed:eve,dan      one dictionary and one quarantine
-    friends:inoculation:mary,joe     what one reports as spam inoculates the others
-    office:classification:mary,joe   who is uncertain asks the others
-    any:classification:*site         everybody asks the user "site" while uncertain or new (a global group)
-    base:merged:*                    everybody reads the dictionary "base" together with the own one
+    friends:inoculation:mary,joe     a spam report by one member inoculates the others
+    office:classification:mary,joe   a member who is uncertain asks the others
+    any:classification:*site         everybody asks the user "site" while new or uncertain (a global group)
+    base:merged:*                    everybody reads the dictionary "base" together with their own
 
 pydspam's older form "sales: ann,bob" means a shared group.
 """
@@ -28,7 +28,7 @@ MATURE_SPAM: Final = 250
 
 
 class GroupError(ValueError):
-    """A line of a group file that makes no sense; the message names it."""
+    """An invalid line in a group file. The message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Group:
     members: tuple[str, ...]
 
     def has(self, user: str) -> bool:
-        """Is the user a member?"""
+        """Whether the user is a member."""
         return user in self.members or EVERYBODY in self.members
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """All groups; the questions that a filter asks about a user."""
+    """All groups, and the look-ups that a filter makes for a user."""
 
     groups: tuple[Group, ...] = ()
     _shared: dict[str, Group] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -73,21 +73,21 @@ class Groups:
         return self._shared.get(user) or self._shared.get(EVERYBODY)
 
     def dictionary(self, user: str) -> str:
-        """Whose tokens the user reads and teaches."""
+        """The owner of the tokens that the user reads and trains."""
         group = self._shared_of(user)
         return group.name if group else user
 
     def quarantine(self, user: str) -> str:
-        """Whose quarantine holds the user's spam."""
+        """The owner of the quarantine that holds the user's spam."""
         group = self._shared_of(user)
         return group.name if group and "managed" in group.types else user
 
     def merged(self, user: str) -> str | None:
-        """Whose dictionary is read together with the user's own; nobody's own is merged with itself."""
+        """The owner of the dictionary that is merged with the user's own when reading, if that is another user."""
         return next((group.name for group in self._of("merged") if group.has(user) and group.name != user), None)
 
     def peers(self, user: str) -> list[str]:
-        """Whom the user asks when uncertain, in the order of the file."""
+        """The users that are asked when this user is uncertain, in the order of the file."""
         asked = [
             member
             for group in self._of("classification")
@@ -98,12 +98,12 @@ class Groups:
         return _others(asked, user)
 
     def globals(self, user: str) -> list[str]:
-        """The users ("*name" in a classification group) whom everybody asks while new or uncertain."""
+        """The users ("*name" in a classification group) that are asked for everybody who is new or uncertain."""
         members = (member for group in self._of("classification") for member in group.members)
         return _others((member[1:] for member in members if member.startswith(EVERYBODY) and len(member) > 1), user)
 
     def inoculates(self, user: str) -> list[str]:
-        """Who learns from what the user reports."""
+        """The users that learn from reports of this user."""
         return _others(
             (one for group in self._of("inoculation") if user in group.members for one in group.members), user
         )
@@ -148,8 +148,8 @@ def _list(text: str) -> Collection[str]:
 def parse_groups(groupfile: str | os.PathLike[str], dups: bool = False) -> dict[str, Any]:
     """A map from user to group, with `dups` to the list of all groups, of a file of lines "group:user,user".
 
-    A line may say a type, as DSPAM 3 wants it: "group:shared:user,user". A missing file has no groups; lines that are none are
-    passed over (`parse` complains of them).
+    A line may name a type, as in DSPAM 3: "group:shared:user,user". A missing file has no groups. Invalid lines are ignored
+    (`parse` reports them).
     """
     found: dict[str, Any] = {}
     for line in read_lines(groupfile):

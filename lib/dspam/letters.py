@@ -1,4 +1,4 @@
-"""Text as its reader sees it: letters that look alike are one, and what nobody sees is gone.
+"""Text as a reader sees it: look-alike letters are unified, and invisible characters are removed.
 
 Unicode has many ways to write one letter (RFC 8264 and UTS 39 tell of the harm), characters that show nothing, and scripts that
 put no space between words.  All of this is undone here, so that a word counts as the same word however it was written.
@@ -37,7 +37,7 @@ _LETTER_SIGNS = dict(
 _LETTER_SIGN = re.compile(
     "(?<=[^\\W\\d_])[{}](?=[^\\W\\d_])|(?<!\\w)[€£¥∂∑†√∆⍺⍳⍴][^\\W\\d_]".format("".join(map(re.escape, _LETTER_SIGNS)))
 )
-_MARKS_BEHIND = re.compile("[™℠®©]")  # they follow a word, and are no part of it
+_MARKS_BEHIND = re.compile("[™℠®©]")  # they follow a word but are not part of it
 # Scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Chinese, Japanese. The second string is of their marks.
 _UNSPACED = (
     "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd\u0ec0-\u0ec6\u1000-\u102a\u1780-\u17b3\u2e80-\u2fd5"

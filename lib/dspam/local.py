@@ -1,4 +1,4 @@
-"""A store of its own, for programs that use the engine without the mail filter: one SQLite file in the home directory."""
+"""A separate store for programs that use the engine without the mail filter: one SQLite file in the home directory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .schema import metadata
 from .sqlstorage import SqlStorage
 
 FILE: Final = "dspam.sqlite"
-_PATIENCE = 10.0  # seconds that a writer waits for another
+_PATIENCE = 10.0  # seconds for which a writer waits for another
 
 
 class LocalDatabase:
-    """A `store.Database` over a SQLite file, made where it is missing. What it can't do raises SQLAlchemy's exceptions."""
+    """A `store.Database` over an SQLite file, which is created if missing. Raises SQLAlchemy's exceptions."""
 
     dialect = "sqlite"
 
@@ -74,7 +74,7 @@ _open: dict[tuple[int, str], tuple[LocalDatabase, SqlStorage]] = {}
 
 
 def storage(home: str) -> SqlStorage:
-    """The store of a home directory, one for each process: connections do not survive a fork."""
+    """The store of a home directory. Each process has its own, because connections do not survive a fork."""
     key = os.getpid(), os.path.realpath(home)
     with _lock:
         if key not in _open:

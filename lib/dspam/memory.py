@@ -1,4 +1,4 @@
-"""What a context needs of a token store, and a store that forgets everything when the program ends."""
+"""The interface that a context needs from a token store, and a store in memory."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from .algorithms import Hits, Totals
 
 
 class Storage(Protocol):
-    """Counts of tokens, totals and signatures, each of a user (or of a group, which is a user that nobody is).
+    """Counts of tokens, totals and signatures, for each user. A group is stored as a user.
 
-    What cannot be done now (locked, full, gone) raises the store's own exception.
+    Temporary failures (locked, full, gone) raise the store's own exception.
     """
 
     def counts(self, user: str, keys: Collection[int]) -> Mapping[int, Hits]:
-        """The hits of those keys that are known; a key that is not has none."""
+        """The hits of the keys that are known. Unknown keys are left out."""
 
     def totals(self, user: str) -> Totals:
-        """The messages counted so far."""
+        """The messages that were counted."""
 
     def train(self, user: str, deltas: Mapping[int, Hits], totals: Totals, once: str = "") -> bool:
-        """Add to counts and totals, all or nothing; what is negative takes back, down to 0.
+        """Add to counts and totals, atomically. Negative numbers subtract, but not below 0.
 
-        Under a name (`once`) this happens one time, however many ask for it at once, on whatever nodes: False for the others,
-        who change nothing. The opposite under the same name replaces what was done.
+        With a name (`once`) this is done a single time, even if several nodes try at once. The others get False and change
+        nothing. The opposite lesson under the same name replaces the first.
         """
 
     def get_signature(self, user: str, signature: str) -> bytes | None:
-        """What was stored under this id, None if nothing was."""
+        """The signature stored under this id, or None."""
 
     def set_signature(self, user: str, signature: str, content: bytes) -> None:
-        """Store it, in place of what was there."""
+        """Store the signature, replacing an earlier one."""
 
     def delete_signature(self, user: str, signature: str) -> bool:
-        """Forget it; False if there was none."""
+        """Delete the signature. Returns False if there was none."""
 
 
 def add_hits(hits: Hits, other: Hits) -> Hits:
@@ -50,14 +50,14 @@ def add_totals(totals: Totals, other: Totals) -> Totals:
 
 
 def is_spam(deltas: Mapping[int, Hits]) -> bool:
-    """Do these teach spam?"""
+    """Whether these add to spam."""
     return sum(hits.spam - hits.innocent for hits in deltas.values()) > 0
 
 
 def down_to_zero(present: tuple[int, ...], delta: tuple[int, ...]) -> list[int]:
     """What to add to each number so that it is as much higher or lower as `delta` says, and never below 0.
 
-    Nothing is owed: who takes back what was never learned does not take it from what is learned later.
+    Untraining something that was never learned does not reduce what is learned later.
     """
     return [max(0, max(0, now) + change) - now for now, change in zip(present, delta, strict=True)]
 
@@ -66,7 +66,7 @@ _NONE = Hits(0, 0)
 
 
 class MemoryStore:
-    """A Storage in dictionaries: for tests, and for trying things out. Safe to share among threads."""
+    """A Storage in dictionaries, for tests and experiments. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -117,7 +117,7 @@ class MemoryStore:
                 del known[key]
 
     def _count(self, user: str, totals: Totals) -> Totals:
-        """Returns what was added, which is no more than there was where something is taken back."""
+        """Returns what was added. Not more is subtracted than there was."""
         present = self._totals[user]
         more = Totals(*down_to_zero(present, totals))
         self._totals[user] = add_totals(present, more)

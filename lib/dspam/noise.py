@@ -1,10 +1,10 @@
 """Bayesian noise reduction: leave out words that do not belong where they stand.
 
-Zdziarski, "Bayesian Noise Reduction: Contextual Symmetry Logic Utilizing Pattern Consistency Analysis" (2004).  Spammers
-mix in innocent words; but a run of values like  spammy, innocent, spammy  is a pattern of its own, and the filter has
-learned in which kind of mail that pattern occurs.  Each run of three tokens makes a pattern of their values, rounded to
-0.05.  Patterns are counted and learned like tokens.  Where a pattern is telling (its value is at least 0.25 away from
-neutral), those of its tokens that contradict it (by at least 0.33) are left out of the combination.
+Zdziarski, "Bayesian Noise Reduction: Contextual Symmetry Logic Utilizing Pattern Consistency Analysis" (2004).  Spammers mix in
+innocent words; but a run of values like  spammy, innocent, spammy  is a pattern of its own, and the filter has learned in which
+kind of mail that pattern occurs.  Each run of three tokens makes a pattern of their values, rounded to 0.05.  Patterns are
+counted and learned like tokens.  If a pattern is significant (its value is at least 0.25 away from neutral), those of its
+tokens that contradict it (by at least 0.33) are left out of the combination.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def patterns(
 def noise(
     stream: Sequence[int], values: Mapping[int, float], pattern_value: Callable[[str], float], kind: str = "s"
 ) -> set[int]:
-    """The tokens which contradict their context wherever they stand in the stream.
+    """The tokens that contradict their context at every place in the stream.
 
-    A token that stands in one place rightly is kept: only occurrences can be noise, and one honest one is evidence.
+    A token that fits its context at one place is kept: noise is a property of occurrences, and one that is not noise is
+    evidence.
     """
     contradicted: set[int] = set()  # places in the stream
     for at, (name, run) in enumerate(patterns(stream, values, kind)):

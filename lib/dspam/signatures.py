@@ -1,8 +1,9 @@
-"""What a signature holds: the tokens that were seen, and what was learned of them, so that a mistake is taken back exactly.
+"""The content of a signature: the tokens of a message, and which of them were learned, so that a mistake can be undone exactly.
 
 libdspam's signatures hold tokens and frequencies only, and retraining guesses from the training mode what had been learned.
-Here each token says whether it was, and the whole says as what: retraining twice teaches once, in every training mode.
-Each state of a message has a serial number of its own, so that of several reports that read the same signature one is learned.
+Here each token records whether it was learned, and the signature records as what: retraining twice has the effect of once, in
+every training mode. Each state of a message has its own serial number, so of several reports that read the same signature only
+one is learned.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LEARNED = 0x80
 
 
 class Standing(enum.IntEnum):
-    """How the totals count the message."""
+    """How the totals count this message."""
 
     UNCOUNTED = 0
     CLASSIFIED = 1
@@ -53,7 +54,7 @@ class Signature(NamedTuple):
     serial: int = 0
 
     def numbered(self) -> Signature:
-        """The same with a serial number that no other signature has, unless it has one."""
+        """The same with a unique serial number, unless it has one already."""
         return self if self.serial else self._replace(serial=secrets.randbits(64) or 1)
 
     def pack(self) -> bytes:
@@ -66,7 +67,7 @@ class Signature(NamedTuple):
         return b"".join([head, *records])
 
     def marked(self, verdict: int, standing: Standing, learned: bool) -> Signature:
-        """The same tokens, all of them learned or none, in a state of its own."""
+        """The same tokens, all marked as learned or none, with a serial number of its own."""
         return Signature(verdict, standing, {key: Seen(seen.frequency, learned) for key, seen in self.tokens.items()})
 
 
@@ -89,7 +90,7 @@ def unpack(content: bytes) -> Signature:
 
 
 def seen_in(tokens: Tokens) -> dict[int, Seen]:
-    """What a signature says of a message of which nothing was learned yet."""
+    """The signature of a message from which nothing was learned yet."""
     seen = {key: Seen(token.frequency, False) for key, token in tokens.table.items()}
     if tokens.sender:
         seen[tokens.sender] = Seen(1, False)

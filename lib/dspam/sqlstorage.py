@@ -17,9 +17,9 @@ who taught both under one name would have totals that are true of neither."""
 
 
 class SqlStorage:
-    """A `memory.Storage` over the SQL store: each change of a context is one training of the log.
+    """A `memory.Storage` over the SQL store: each change by a context is one training in the log.
 
-    A context may process the same message twice and mean it, so only trainings that have a name are done once.  Raises
+    A context may process the same message twice on purpose, so only named trainings are done once.  Raises
     ValueError for a name that no user can have, and what the database raises.
     """
 

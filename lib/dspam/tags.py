@@ -1,7 +1,7 @@
-"""The tag that brings a message's signature back when somebody forwards it: <!DSPAM:4F2A...>.
+"""The tag that identifies a message's signature when the message is forwarded: <!DSPAM:4F2A...>.
 
-Mail clients lose headers when they forward, and mangle bodies: they wrap and quote lines, escape HTML, encode anew. A tag is
-found all the same.
+Mail clients drop headers when they forward, and change bodies: they wrap and quote lines, escape HTML, and re-encode. The tag
+is found despite all of this.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SEALED = frozenset({"multipart/signed", "multipart/encrypted", "application/pkc
 
 
 def create_signature_id() -> str:
-    """An id for a signature: letters and digits, unique across processes and nodes, not to be guessed."""
+    """A new id for a signature: letters and digits, unique across processes and nodes, and unpredictable."""
     return f"{time.time_ns() // 1_000_000:X}{secrets.token_hex(10).upper()}"
 
 
@@ -151,7 +151,7 @@ def add_signature_tag(
 ) -> None:
     """Tag a message: the field X-DSPAM-Signature, X-DSpam-Score and X-DSpam-Factors if given, and a tag in the body.
 
-    What the message had of these fields goes: its sender wrote it.
+    Existing fields of these names are removed: the sender wrote them.
 
     The body's tag goes into the first HTML part, or the first text part where there is none, or behind the parts; what is
     signed or encrypted is left as it is. A base64 part stays one.
@@ -186,7 +186,7 @@ def with_tag(message: bytes, sigkey: str) -> bytes:
 
 
 def _leaves(msg: mime.MimeMessage) -> Iterator[mime.MimeMessage]:
-    """The parts that hold text of the message's own: an attached message is somebody else's."""
+    """The text parts of the message itself, without those of attached messages."""
     pending = [msg]
     while pending:
         part = pending.pop()
@@ -199,7 +199,7 @@ def _leaves(msg: mime.MimeMessage) -> Iterator[mime.MimeMessage]:
 
 
 def _tag_part(part: mime.MimeMessage, sigkey: str) -> bool:
-    """Put the tag into one text part; False where it would not be read there."""
+    """Insert the tag into one text part. Returns False if it would not be readable there."""
     charset = _charsets.known(part.get_content_charset("us-ascii")) or ""
     if charset.startswith(("utf_16", "utf16", "utf_32", "utf32", "ucs", "utf_7")) or "attachment" in str(
         part.get("Content-Disposition", "")

@@ -1,4 +1,4 @@
-"""What learning changes: pure functions from a message's signature to the deltas of counts and totals.
+"""The effect of learning: pure functions from a message's signature to deltas of counts and totals.
 
 The sources of a verdict and the training modes are those of DSPAM's README (1.5, --source and --mode) and its section 2.2 on
 inoculation.  Hits count messages, not words: a message adds one to each of its tokens, however often it repeats it.
@@ -32,7 +32,7 @@ NO_HITS: Final = Hits(0, 0)
 
 
 class Change(NamedTuple):
-    """What to add to counts and totals, and the message's signature from then on."""
+    """What to add to counts and totals, and the new signature of the message."""
 
     deltas: Mapping[int, Hits]
     totals: Totals
@@ -40,7 +40,7 @@ class Change(NamedTuple):
 
 
 def mode_in_force(training_mode: int, totals: Totals, algorithms: int) -> int:
-    """The training mode, but for train-on-error in a young dictionary: it learns everything, and so takes everything back.
+    """The training mode in force. Train-on-error in a young dictionary learns everything, and so undoes everything.
 
     Markov values need no such start.
     """
@@ -49,7 +49,7 @@ def mode_in_force(training_mode: int, totals: Totals, algorithms: int) -> int:
 
 
 def hits(verdict: int, count: int = 1) -> Hits:
-    """So many hits on the side of the verdict."""
+    """That many hits on the side of the verdict."""
     return Hits(count, 0) if verdict == DSR_ISSPAM else Hits(0, count)
 
 
@@ -59,22 +59,22 @@ def opposite(verdict: int) -> int:
 
 
 def learned(verdict: int, count: int = 1) -> Totals:
-    """So many messages learned."""
+    """That many messages learned."""
     return Totals(spam_learned=count) if verdict == DSR_ISSPAM else Totals(innocent_learned=count)
 
 
 def misclassified(verdict: int) -> Totals:
-    """One message of this kind was taken for the other."""
+    """One message of this class was classified as the other."""
     return Totals(spam_misclassified=1) if verdict == DSR_ISSPAM else Totals(innocent_misclassified=1)
 
 
 def corpusfed(verdict: int, count: int = 1) -> Totals:
-    """So many messages came from a corpus."""
+    """That many messages fed from a corpus."""
     return Totals(spam_corpusfed=count) if verdict == DSR_ISSPAM else Totals(innocent_corpusfed=count)
 
 
 def classified(verdict: int, count: int = 1) -> Totals:
-    """So many messages were classified and not learned."""
+    """That many messages classified but not learned."""
     return Totals(spam_classified=count) if verdict == DSR_ISSPAM else Totals(innocent_classified=count)
 
 
@@ -82,7 +82,7 @@ _NO_TOTALS: Final = Totals()
 
 
 def _counted(given: Signature) -> Totals:
-    """What the totals hold of this message."""
+    """The contribution of this message to the totals."""
     if given.verdict == DSR_NONE or given.standing == Standing.UNCOUNTED:
         return _NO_TOTALS
     return learned(given.verdict) if given.standing == Standing.LEARNED else classified(given.verdict)
@@ -93,9 +93,9 @@ def _minus(totals: Totals) -> Totals:
 
 
 def correct(given: Signature, verdict: int) -> Change | None:
-    """DSS_ERROR: take back what was learned of the message, and learn it as this.
+    """DSS_ERROR: undo what was learned from the message, and learn it as this class.
 
-    None where it is learned as this already: who reports a message twice teaches once.
+    None if it is already learned as this class: reporting a message twice has the effect of once.
     """
     if given.verdict == verdict and given.standing == Standing.LEARNED:
         return None
@@ -133,7 +133,7 @@ def _hardly_known(seen: Hits, verdict: int) -> bool:
 def unlearn(given: Signature, verdict: int, source: int) -> Change | None:
     """DSF_UNLEARN: take back that the message was learned as this, from whatever source but inoculation.
 
-    None where a signature says that it was not.
+    None if the signature says that it was not learned.
     """
     if given.verdict != verdict or given.standing != Standing.LEARNED:
         return None

@@ -1,7 +1,7 @@
-"""Folds the log of trainings into the pages of tokens, and forgets what is too old. Any node may run it at any time, several
-at once, and it may be killed at any moment: every change is one short transaction, which only counts if nobody else changed
-the user's pages since they were read (dspam_user.generation). A fold is several, and anybody goes on with one that ended
-halfway."""
+"""Folds the log of trainings into the pages of tokens, and deletes what is too old. Any number of nodes may run it at any time,
+and it may be killed at any moment: every change is one short transaction, which is rolled back if another process changed the
+user's pages since they were read (dspam_user.generation). A fold takes several transactions; any node continues one that was
+interrupted."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def purge_tokens(
     """Forget the user's tokens that were last taught before `before`, and those seen in a single message before `rare_before`
     (seconds since the epoch). Returns how many.
 
-    A token of a training that can still be taken back stays: what is taken back must be there. One short transaction a slice.
+    Tokens of a training that can still be undone are kept. Each slice is one short transaction.
     """
     return sum(_purging_user(database, user_id, before, rare_before, pages_per_slice))
 
@@ -144,7 +144,7 @@ def forget_trainings(database: Database, before: float, slice_size: int = 500) -
 
 
 class _OvertakenError(Exception):
-    """Somebody else changed the user's pages meanwhile."""
+    """Another process changed the user's pages meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class _Batch:
 
 @dataclasses.dataclass(slots=True)
 class _Rewritten:
-    """Pages that go, pages that come, and how many tokens there are more then."""
+    """The pages to delete, the pages to insert, and the change in the number of tokens."""
 
     gone: list[int] = dataclasses.field(default_factory=list)
     come: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -211,7 +211,7 @@ def _read_batch(connection: sa.Connection, user_id: int, entries: int, *, begun:
 def _add_up(
     keys: Keys, counts: npt.NDArray[np.int32], days: npt.NDArray[np.uint16]
 ) -> tuple[Keys, npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Each key once, sorted, with the sum of its counts and its latest day."""
+    """Unique sorted keys, each with the sum of its counts and its latest day."""
     if not len(keys):
         return keys, counts.astype(np.int64), days
     order = np.argsort(keys, kind="stable")
@@ -247,7 +247,7 @@ def _fold_slice(
 
 
 def _slice_end(starts: npt.NDArray[np.int64], keys: Keys, place: int) -> int:
-    """Up to which of the keys one transaction folds."""
+    """The end of the keys that one transaction folds."""
     end = min(place + _FOLD_KEYS, len(keys))
     turns = np.flatnonzero(np.diff(page_numbers(starts, keys[place:end]))) + 1  # where the next page begins
     return end if len(turns) < _FOLD_PAGES else place + int(turns[_FOLD_PAGES - 1])
@@ -256,7 +256,7 @@ def _slice_end(starts: npt.NDArray[np.int64], keys: Keys, place: int) -> int:
 def _rewrite(
     connection: sa.Connection, user_id: int, starts: npt.NDArray[np.int64], batch: _Batch, part: slice
 ) -> _Rewritten:
-    """The pages that this part of the batch touches, with it."""
+    """The pages that this part of the batch touches, merged with it."""
     keys, counts, days = batch.keys[part], batch.counts[part], batch.days[part]
     touched = np.unique(page_numbers(starts, keys))
     found = list(pages(connection, user_id, starts[touched].tolist()))
@@ -268,7 +268,7 @@ def _rewrite(
 
 
 def _split(tokens: Tokens, starts: npt.NDArray[np.int64]) -> Iterator[Tokens]:
-    """The tokens as they go into pages: where the old pages began, and what is too full in even parts."""
+    """The tokens divided into pages: along the borders of the old pages; pages that are too full are split evenly."""
     borders = np.searchsorted(tokens["key"], starts[1:])
     for page in np.split(tokens, borders):
         if len(page):
@@ -276,7 +276,7 @@ def _split(tokens: Tokens, starts: npt.NDArray[np.int64]) -> Iterator[Tokens]:
 
 
 def _claim(connection: sa.Connection, user: sa.Row[Any], rewritten: _Rewritten, totals: Totals, *, purge: bool) -> None:
-    """Count the generation up, unless somebody did; the row stays locked until the transaction ends."""
+    """Increment the generation, unless another process did. The row stays locked until the transaction ends."""
     table = dspam_user
     values = {name: table.c[name] + value for name, value in zip(TOTALS, totals.values(), strict=True) if value}
     values |= {"generation": user.generation + 1, "tokens": table.c.tokens + rewritten.tokens}
@@ -294,7 +294,7 @@ def _mark(connection: sa.Connection, seqs: Sequence[int], state: State) -> None:
 
 
 def _note_border(connection: sa.Connection, user_id: int, border: int | None, *, begun: bool) -> None:
-    """How far the fold is; None ends it."""
+    """Record the progress of the fold; None ends it."""
     mine = dspam_fold.c.user_id == user_id
     if border is None:
         connection.execute(sa.delete(dspam_fold).where(mine))
@@ -305,7 +305,7 @@ def _note_border(connection: sa.Connection, user_id: int, border: int | None, *,
 
 
 def _oldest_training(database: Database, user_id: int) -> float:
-    """When the oldest training that can be taken back took place; infinite where there is none."""
+    """The time of the oldest training that can be undone; infinite if there is none."""
     training = dspam_training.c
     oldest = sa.select(sa.func.min(training.trained_at)).where(training.user_id == user_id)
     with database.read() as connection:  # one state at a time: then an index has the answer in front
@@ -330,7 +330,8 @@ def _purging_user(
 def _purge_slice(
     database: Database, user_id: int, days: tuple[int, ...], after: int | None, size: int
 ) -> tuple[int, int | None]:
-    """How many tokens it forgot, and behind which page to go on, None at the end. Raises _OvertakenError."""
+    """Purge one slice of pages. Returns the number of tokens deleted and the page to continue after, None at the end. Raises
+    _OvertakenError."""
     with database.read() as connection:
         user = _user(connection, user_id)
         contents = next(page_slices(connection, user_id, after, size), []) if user else []

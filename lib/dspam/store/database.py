@@ -1,4 +1,4 @@
-"""What the filter wants of a database: short transactions. The application's own store offers it."""
+"""The interface that the filter needs from a database: short transactions. The application's store implements it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 
 class Database(Protocol):
-    """What can't be done now (locked, full, gone, out of time) raises the store's own exception, which passes through here."""
+    """Temporary failures (locked, full, gone, out of time) raise the store's own exception, which is passed on."""
 
     @property
     def dialect(self) -> str:
@@ -20,9 +20,9 @@ class Database(Protocol):
         """A connection for reading; `deadline` is of whatever type the store takes."""
 
     def write(self, deadline: Any = None) -> AbstractContextManager[sa.Connection]:
-        """A transaction, committed at the end of the block, rolled back where the block raises."""
+        """A transaction: committed at the end of the block, rolled back if the block raises."""
 
     def upsert(
         self, table: sa.Table, values: Mapping[str, Any], key: Sequence[str], update: Mapping[str, Any] | None
     ) -> sa.sql.dml.Insert:
-        """One atomic statement: insert the row, or, where one with this key exists, set `update` (None: leave it alone)."""
+        """One atomic statement: insert the row or, if one with this key exists, set `update` (None: leave it as it is)."""

@@ -1,4 +1,4 @@
-"""What one worker knows of one user's tokens, kept up to date by tailing the log of trainings."""
+"""One worker's cache of one user's tokens, kept up to date by tailing the log of trainings."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class UnknownUserError(LookupError):
 
 
 class Dictionary:
-    """All of a user's tokens in a table or, where there is no room for these, only what is not folded into the pages yet; then
-    each message reads the pages that it needs.
+    """All tokens of a user in a table. If they do not fit, only those that are not folded into the pages yet; each message then
+    reads the pages it needs.
 
-    Whoever uses it holds `lock`. Exceptions of the database pass through.
+    Callers must hold `lock`. Exceptions of the database are passed on.
 
-    room   octets that its table may take now
+    room   octets that its table may take
     poll   seconds after which it asks for trainings by others
     clock  seconds that never run backwards
     """
@@ -91,7 +91,7 @@ class Dictionary:
 
     @property
     def whole(self) -> bool:
-        """Are all tokens in memory?"""
+        """Whether all tokens are in memory."""
         return self._starts is None
 
     def counts(self, keys: Keys, deadline: Any = None) -> Counts:
@@ -110,7 +110,7 @@ class Dictionary:
         return self._totals
 
     def learned(self, seq: int, sign: int, deltas: Deltas) -> None:
-        """Add a committed training, unless it is known already."""
+        """Add a committed training, unless it is already known."""
         if not self._loaded or seq <= self._floor or seq in self._known:
             return
         if (
@@ -140,7 +140,7 @@ class Dictionary:
                 self._load(deadline)
 
     def _catch_up(self, connection: sa.Connection, now: float) -> bool:
-        """Learn what others trained; false if there is too much of it."""
+        """Read the trainings of other workers. Returns False if there are too many."""
         seqs = connection.scalars(_SINCE, {"of": self._user_id, "after": self._floor})
         new = [seq for seq in seqs if seq not in self._known]
         if len(new) > _BEHIND:
@@ -169,8 +169,8 @@ class Dictionary:
         return row
 
     def _load(self, deadline: Any) -> None:
-        """Read everything. Where a database shows each statement the state of its own moment, two equal generations around
-        the rest prove that nothing was folded meanwhile."""
+        """Read everything. On databases where each statement sees its own snapshot, equal generations before and after prove
+        that nothing was folded meanwhile."""
         whole, room = True, self._room()
         for _ in range(_TRIES):
             now = self._clock()
@@ -199,7 +199,7 @@ class Dictionary:
         self._known = set()
 
     def _read_pages(self, connection: sa.Connection, room: int) -> bool:
-        """False if they don't fit into memory."""
+        """Returns False if they do not fit into memory."""
         for contents in page_slices(connection, self._user_id):
             tokens = as_tokens(b"".join(content for _, content in contents))
             if self._table.would_take(len(tokens)) > room:
@@ -212,7 +212,7 @@ class Dictionary:
         return True
 
     def _read_log(self, connection: sa.Connection, room: int) -> bool:
-        """False if it doesn't fit into memory beside all the tokens."""
+        """Returns False if it does not fit into memory beside the tokens."""
         border = border_of(connection, self._user_id)
         for state, rows in unfolded_slices(connection, self._user_id):
             lessons = [(sign, Deltas.unpack(content)) for _, sign, _, content in rows]
@@ -250,7 +250,7 @@ class Dictionary:
 
 
 def page_numbers(starts: npt.NDArray[np.int64], keys: Keys) -> npt.NDArray[np.intp]:
-    """In which page each key belongs: the last that does not start behind it, or else the first. Empty without pages."""
+    """The page of each key: the last one that does not start after it, or else the first. Empty if there are no pages."""
     if not len(starts):
         return np.empty(0, dtype=np.intp)
     return np.maximum(np.searchsorted(starts, keys, side="right") - 1, 0)
@@ -288,18 +288,18 @@ Logged = tuple[int, int, float, bytes]
 
 
 def border_of(connection: sa.Connection, user_id: int) -> int | None:
-    """Below which key the trainings in state FOLDING are in the pages; None where no fold is under way."""
+    """The key below which trainings in state FOLDING are already in the pages; None if no fold is in progress."""
     return connection.scalar(_BORDER, {"of": user_id})
 
 
 def unfolded_slices(connection: sa.Connection, user_id: int) -> Iterator[tuple[State, list[Logged]]]:
-    """What the compactor has not folded yet, or not all of it, in lists of some length."""
+    """The trainings that are not folded, or not completely, in batches."""
     for state in (State.FOLDING, State.PENDING):
         yield from ((state, rows) for rows in logged_slices(connection, user_id, state))
 
 
 def logged_slices(connection: sa.Connection, user_id: int, state: State) -> Iterator[list[Logged]]:
-    """The user's trainings in that state, oldest first, in lists of some length."""
+    """The user's trainings in that state, oldest first, in batches."""
     after = 0
     while True:
         rows = connection.execute(_IN_STATE, {"of": user_id, "after": after, "state": state}).all()

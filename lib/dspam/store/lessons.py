@@ -1,4 +1,4 @@
-"""The log of lessons: who was taught lately that which message is what."""
+"""The log of lessons: which dictionary recently learned which message as what."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _IN_FORCE = sa.and_(dspam_training.c.sign == 1, dspam_training.c.message.is_not(
 
 
 class Lesson(NamedTuple):
-    """A lesson in force.
+    """A lesson that is in force.
 
-    number     counts up with each lesson
+    number     increases with each lesson
     user       the name of the dictionary that learned it, whose number is user_id
     message    tokens.name_of() what the message is recognised by
     taught_at  in seconds since the epoch
-    undoable   whether it is known what it taught
+    undoable   whether its deltas are still stored
     """
 
     number: int
@@ -34,7 +34,7 @@ class Lesson(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What somebody said of a message, and when, in seconds since the epoch; `message` as in Lesson."""
+    """A verdict on a message, and its time in seconds since the epoch; `message` as in Lesson."""
 
     message: str
     is_spam: bool

@@ -1,4 +1,4 @@
-"""What the blobs hold: the tokens of a page, the deltas of a training, the keys of a message."""
+"""The formats of blobs: the tokens of a page, the deltas of a training, the keys of a message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VERSION = 1
 
 
 def usable(keys: npt.ArrayLike) -> Keys:
-    """The keys as an array of int64. 0 stands for an empty slot of a table, so a token of that key counts as another."""
+    """The keys as an array of int64. 0 marks an empty slot of a table, so a token with that key is counted under another."""
     array = np.ascontiguousarray(keys, dtype=np.int64)
     return np.where(array == 0, np.int64(1), array) if array.size and not array.all() else array
 
@@ -63,7 +63,7 @@ TOTALS = tuple(field.name for field in dataclasses.fields(Totals))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deltas:
-    """What one training adds: to the totals, and to each key."""
+    """What one training adds to the totals and to each key."""
 
     keys: Keys
     counts: Counts
@@ -74,7 +74,7 @@ class Deltas:
             raise ValueError(f"{len(self.keys)} keys, but deltas of shape {self.counts.shape}")
 
     def from_key(self, border: int) -> Self:
-        """What it adds to the keys that are not below the border, and to the totals."""
+        """The part for the keys that are not below the border, and for the totals."""
         above = self.keys >= border
         return dataclasses.replace(self, keys=self.keys[above], counts=self.counts[above])
 
@@ -87,7 +87,7 @@ class Deltas:
 
     @classmethod
     def unpack(cls, content: bytes) -> Self:
-        """Raises ValueError where it is not what pack() makes."""
+        """Decode what pack() made. Raises ValueError for anything else."""
         head = np.frombuffer(content, "<i4", count=2 + len(TOTALS))
         if head[0] != _VERSION:
             raise ValueError(f"deltas of version {head[0]}, which this program does not know")
@@ -140,7 +140,7 @@ def counts_of(tokens: Tokens) -> Counts:
 
 
 def merge(tokens: Tokens, keys: Keys, counts: npt.NDArray[np.int64], days: npt.NDArray[np.uint16]) -> Tokens:
-    """The sum of both, sorted by key, without the tokens of which nothing is left. Both sets of keys are sorted and unique."""
+    """The sum of both, sorted by key, without tokens whose counts are all zero. Both sets of keys are sorted and unique."""
     where = np.searchsorted(tokens["key"], keys)
     known = np.zeros(len(keys), dtype=bool)
     inside = where < len(tokens)
@@ -163,10 +163,10 @@ def merge(tokens: Tokens, keys: Keys, counts: npt.NDArray[np.int64], days: npt.N
 
 
 def pack_keys(keys: npt.ArrayLike) -> bytes:
-    """The keys of a message, to be kept with its signature."""
+    """Encode the keys of a message, to be stored with its signature."""
     return np.asarray(keys, dtype="<i8").tobytes()
 
 
 def unpack_keys(content: bytes) -> Keys:
-    """Raises ValueError where it is not what pack_keys() makes."""
+    """Decode what pack_keys() made. Raises ValueError for anything else."""
     return np.frombuffer(content, "<i8").astype(np.int64)

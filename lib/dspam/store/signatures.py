@@ -1,4 +1,4 @@
-"""What a message's signature stands for: enough of the message to teach it later, when a user forwards it."""
+"""The stored content of signatures: enough of a message to train with it later, when a user forwards it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Signature:
 
 
 def put_signature(database: Database, user_id: int, signature: str, content: bytes, now: float | None = None) -> None:
-    """Keep it, or replace what is kept under this signature; committed when this returns. Raises ValueError for a signature
-    that is empty or longer than 64 characters."""
+    """Store the content under this signature, replacing an earlier one. It is committed when this returns. Raises ValueError
+    for a signature that is empty or longer than 64 characters."""
     if not 0 < len(signature) <= _LONGEST or not (signature.isascii() and signature.isprintable()):
         raise ValueError(f"{signature[:_LONGEST]!a} can't be a signature")
     values = {"content": content, "created_at": time.time() if now is None else now}
@@ -41,12 +41,13 @@ def put_signature(database: Database, user_id: int, signature: str, content: byt
 
 
 def get_signature(database: Database, user_id: int, signature: str) -> Signature | None:
-    """None where it is unknown or expired."""
+    """The content, or None if the signature is unknown or expired."""
     return next((found for found in find_signature(database, signature) if found.user_id == user_id), None)
 
 
 def find_signature(database: Database, signature: str) -> list[Signature]:
-    """Of all users: a forwarded message names its signature, not whose it is. Anything is asked for, for senders choose it."""
+    """The signature of any user: a forwarded message names its signature, but not the owner. The name may be any text, because
+    senders choose it."""
     if not (0 < len(signature) <= _LONGEST and signature.isascii() and signature.isprintable()):
         return []
     table = dspam_signature
@@ -57,7 +58,7 @@ def find_signature(database: Database, signature: str) -> list[Signature]:
 
 
 def delete_signature(database: Database, user_id: int, signature: str) -> bool:
-    """False where there was none."""
+    """Delete the signature. Returns False if there was none."""
     table = dspam_signature
     with database.write() as connection:
         mine = sa.delete(table).where(table.c.signature == signature, table.c.user_id == user_id)

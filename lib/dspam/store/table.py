@@ -1,4 +1,4 @@
-"""A hash table from keys to counts, in three numpy arrays: 20 octets a slot, and whole messages looked up at once."""
+"""A hash table from keys to counts, in three numpy arrays: 20 octets per slot, with vectorised look-up of whole messages."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SMALLEST = 7  # bits of the number of buckets
 
 
 class Table:
-    """Open addressing with buckets. Which bucket a key prefers depends on a secret of this table, so that nobody can send mail
-    whose tokens crowd into one place. A bucket fills from its front; a key that finds it full goes to the next. Key 0 is none
+    """Open addressing with buckets. The preferred bucket of a key depends on a secret of this table, so nobody can send mail
+    whose tokens all collide. Buckets fill from the front; if one is full, a key goes to the next. Key 0 marks an empty slot
     (records.usable)."""
 
     def __init__(self, expected: int = 0) -> None:
@@ -36,7 +36,7 @@ class Table:
         return self._keys.nbytes + self._counts.nbytes
 
     def get(self, keys: Keys) -> Counts:
-        """The counts of each key, zeros for one that isn't there; shape (n, 3)."""
+        """The counts of each key, zeros for unknown keys; shape (n, 3)."""
         if _cutting:
             found: Counts = np.empty((len(keys), 3), dtype=np.int32)
             _cutting.counts(
@@ -49,7 +49,7 @@ class Table:
         return counts
 
     def add(self, keys: Keys, deltas: Counts, sign: int = 1) -> None:
-        """Add sign * deltas, shape (n, 3), to the keys; a key may be there several times. Grows as needed."""
+        """Add sign * deltas, shape (n, 3), to the keys; keys may repeat. Grows as needed."""
         slots = self._find(keys)
         missing = np.flatnonzero(slots < 0)
         if missing.size:
@@ -78,7 +78,7 @@ class Table:
         return ((keys.view(np.uint64) * self._factor) >> self._shift).astype(np.int64)
 
     def _find(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """The slot of each key, -1 for one that isn't there."""
+        """The slot of each key, -1 for unknown keys."""
         if _cutting:
             slots = np.empty(len(keys), dtype=np.int64)
             _cutting.slots(np.ascontiguousarray(keys), self._keys, int(self._factor), int(self._shift), slots)
@@ -105,7 +105,7 @@ class Table:
         return result, ((candidates[:, -1] != 0) & (result < 0)).nonzero()[0]
 
     def _insert(self, keys: Keys) -> npt.NDArray[np.int64]:
-        """Give each of the keys, none of which is there yet or twice, a slot; returns the slots."""
+        """Insert keys, which must be new and unique. Returns their slots."""
         result = np.empty(len(keys), dtype=np.int64)
         waiting, buckets = np.arange(len(keys)), self._preferred(keys)
         flat = self._keys.reshape(-1)

@@ -45,15 +45,14 @@ class Taught(enum.StrEnum):
 
 
 class _OvertakenError(Exception):
-    """Another worker trained the same message meanwhile."""
+    """Another worker trained on the same message meanwhile."""
 
 
 class TokenStore:
-    """One a worker, made after the fork; its methods may be called from any thread. What the database can't do raises the
-    database's own exceptions.
+    """The token store of one worker, made after the fork. Thread-safe. Raises the exceptions of the database.
 
-    cache  octets for the tokens of users; of one for whom there is no room, each message reads the pages that it needs
-    poll   seconds for which a worker is content with what it knows
+    cache  octets for the tokens of users; for a user whose tokens do not fit, each message reads the pages it needs
+    poll   seconds for which a worker uses its cache without checking for changes
     clock  seconds that never run backwards
     now    seconds since the epoch
     """
@@ -98,7 +97,7 @@ class TokenStore:
         return totals
 
     def verdict(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool | None:
-        """Was the message taught as spam (True), as ham (False), or not at all?"""
+        """Whether the message was taught as spam (True) or as ham (False); None if neither."""
         live = self._live(user_id, name_of(message_id), deadline)
         return None if live is None else bool(live.is_spam)
 
@@ -268,6 +267,6 @@ class TokenStore:
 
 
 def name_of(message_id: str | bytes) -> str:
-    """What stands in the log of lessons for what a message is recognised by."""
+    """The name under which the log of lessons stores the identity of a message."""
     octets = message_id.encode("utf-8", "surrogatepass") if isinstance(message_id, str) else message_id
     return hashlib.blake2b(octets, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""What has to be done to the token store now and then, in pieces of one short transaction each."""
+"""Maintenance of the token store, in steps of one short transaction each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGNATURES = 50  # a slice of signatures: their keys are random, so that each r
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what is kept, in seconds.
+    """How long things are kept, in seconds.
 
     signatures  for which a user can still report a message by its signature alone
     undo        for which a training can be taken back; its deltas take some 10 kB a message
@@ -34,9 +34,10 @@ class Retention:
 
 
 class Folding:
-    """Folds trainings in time, so that no worker has to read many when it starts. Call it every half minute or so.
+    """Folds trainings regularly, so that no worker has to read many when it starts. Call it about every half minute.
 
-    A call does one piece and is true while more is left; then the next starts afresh. Raises what the database raises.
+    Each call does one step and returns True while more is left. The call after the last starts again. Raises what the database
+    raises.
 
     rows   pending trainings of a user that are worth a fold
     delay  seconds after which fewer are
@@ -75,7 +76,7 @@ class Forgetting:
 
 
 class _Pieces:
-    """Steps through an iterator, a new one after the end and after an error."""
+    """Steps through an iterator; starts a new one after the end or after an error."""
 
     def __init__(self, start: Callable[[], Iterator[int]]) -> None:
         self._start = start

@@ -1,4 +1,4 @@
-"""The users of the filter: a number for each name. A group, or a dictionary that many share, is a user too."""
+"""The users of the filter: a number for each name. A group, or a shared dictionary, is also a user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 255  # characters
 
 
 def user_id(database: Database, name: str, now: float | None = None) -> int:
-    """The user's number; makes the user where there is none of this name, once, however many ask at the same time.
+    """The user's number. The user is created if there is none of this name, exactly once even with concurrent callers.
 
     Raises ValueError for a name that is empty, longer than 255 characters or that no database can keep.
     """
@@ -49,7 +49,7 @@ def user_names(database: Database) -> list[str]:
 
 
 class Learned(NamedTuple):
-    """How much a user's dictionary has learned: messages of both kinds; and tokens, without those that the log still adds."""
+    """What a user's dictionary has learned: messages of both kinds, and tokens, not counting those still in the log."""
 
     user: str
     spam: int
@@ -92,7 +92,8 @@ def count(database: Database, user: int, totals: Totals) -> None:
 
 
 def delete_user(database: Database, user: int, slice_size: int = 500) -> None:
-    """Forget the user and all that was learned, in transactions of `slice_size` rows; safe to be killed and called again."""
+    """Delete the user and everything that was learned, in transactions of `slice_size` rows. It may be interrupted and called
+    again."""
     slices: Sequence[tuple[sa.Table, sa.Column[int] | sa.Column[str]]] = (
         (dspam_training, dspam_training.c.seq),
         (dspam_page, dspam_page.c.start),
