@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BUCKET = 8, AHEAD = 8, MAX_STRONGEST = 64 };
+enum { BUCKET = 8, AHEAD = 16, MAX_STRONGEST = 64, ROW = 3 * sizeof(int32_t) };
 enum { HEADER, WORD, PAIR, STRUCTURE };
 
 typedef struct {
@@ -82,33 +82,43 @@ PyObject *slots(PyObject *module, PyObject *arguments)
     return done;
 }
 
+/* The counts of keys. A slot is kept in its row until all are found, so that the memory is asked for many counts at once. */
+static void find_all(const table_t *table, const int64_t *keys, Py_ssize_t count, const char *table_counts, char *rows)
+{
+    for (Py_ssize_t at = 0; at < count; at++) {
+        announce(table, keys, at, count);
+        int64_t slot = find(table, keys[at]);
+        if (slot >= 0)
+            __builtin_prefetch(table_counts + slot * ROW);
+        memcpy(rows + at * ROW, &slot, sizeof slot);
+    }
+    for (char *row = rows; row < rows + count * ROW; row += ROW) {
+        int64_t slot;
+        memcpy(&slot, row, sizeof slot);
+        if (slot < 0)
+            memset(row, 0, ROW);
+        else
+            memcpy(row, table_counts + slot * ROW, ROW);
+    }
+}
+
 PyObject *counts(PyObject *module, PyObject *arguments)
 {
     (void)module;
     Py_buffer keys, table_keys, table_counts, found;
     table_t table = {0};
     unsigned long long factor;
-    const Py_ssize_t row = 3 * sizeof(int32_t);
     PyObject *done = NULL;
     if (!PyArg_ParseTuple(
             arguments, "y*y*y*Kiw*", &keys, &table_keys, &table_counts, &factor, &table.shift, &found))
         return NULL;
     table.factor = factor;
     Py_ssize_t count = keys.len / (Py_ssize_t)sizeof(int64_t);
-    if (keys.len % (Py_ssize_t)sizeof(int64_t) != 0 || found.len != count * row
-        || table_counts.len != table_keys.len / (Py_ssize_t)sizeof(int64_t) * row)
+    if (keys.len % (Py_ssize_t)sizeof(int64_t) != 0 || found.len != count * ROW
+        || table_counts.len != table_keys.len / (Py_ssize_t)sizeof(int64_t) * ROW)
         PyErr_SetString(PyExc_ValueError, "three counts for each key are wanted");
     else if (table_of(&table, &table_keys) == 0) {
-        const int64_t *wanted = keys.buf;
-        for (Py_ssize_t at = 0; at < count; at++) {
-            announce(&table, wanted, at, count);
-            int64_t slot = find(&table, wanted[at]);
-            char *target = (char *)found.buf + at * row;
-            if (slot < 0)
-                memset(target, 0, (size_t)row);
-            else
-                memcpy(target, (const char *)table_counts.buf + slot * row, (size_t)row);
-        }
+        find_all(&table, keys.buf, count, table_counts.buf, found.buf);
         done = Py_NewRef(Py_None);
     }
     PyBuffer_Release(&keys);
@@ -196,7 +206,7 @@ PyObject *opinions(PyObject *module, PyObject *arguments)
             &all.telling, &all.length, &all.single.number, &all.facts.number))
         return NULL;
     Py_ssize_t count = keys.len / (Py_ssize_t)sizeof(int64_t);
-    if (keys.len % (Py_ssize_t)sizeof(int64_t) != 0 || found.len != count * 3 * (Py_ssize_t)sizeof(int32_t))
+    if (keys.len % (Py_ssize_t)sizeof(int64_t) != 0 || found.len != count * ROW)
         PyErr_SetString(PyExc_ValueError, "three counts for each key are wanted");
     else if (all.single.number < 1 || all.single.number > MAX_STRONGEST || all.facts.number < 1
         || all.facts.number > MAX_STRONGEST)

@@ -19,9 +19,10 @@ enum { HEADER, WORD, PAIR, STRUCTURE };
 #define MAX_LENGTH 24
 #define MAX_READ_ANEW 2000
 #define MAX_PIECES 12
+#define POWERS 64
 
 static uint64_t hash_table[256], folded_table[256];
-static uint64_t hash_base;
+static uint64_t powers[POWERS], next_power; /* of the base; products that do not wait for one another */
 static unsigned char class_of[256], is_odd[256];
 
 typedef struct {
@@ -59,12 +60,18 @@ static uint64_t mix(uint64_t word)
 
 static uint64_t hash_of(const unsigned char *octets, int32_t size, const uint64_t *table)
 {
-    uint64_t sum = 0, power = 1;
-    for (int32_t at = 0; at < size; at++) {
-        sum += table[octets[at]] * power;
-        power *= hash_base;
+    uint64_t sum = 0, factor = 1;
+    for (; size > POWERS; octets += POWERS, size -= POWERS) {
+        uint64_t part = 0;
+        for (int32_t at = 0; at < POWERS; at++)
+            part += table[octets[at]] * powers[at];
+        sum += part * factor;
+        factor *= next_power;
     }
-    return mix(sum);
+    uint64_t part = 0;
+    for (int32_t at = 0; at < size; at++)
+        part += table[octets[at]] * powers[at];
+    return mix(sum + part * factor);
 }
 
 static int is_space(unsigned char c) { return class_of[c] == SPACE; }
@@ -81,10 +88,9 @@ static int find_words(cut_t *cut)
     unsigned char before = SPACE;
     for (int32_t at = 0; at < cut->size; at++) {
         unsigned char class = class_of[cut->text[at]];
-        if (class != before && class != SPACE) {
-            words++;
-            own += class == LETTER;
-        }
+        int begins = class != before;
+        words += begins & (class != SPACE);
+        own += begins & (class == LETTER);
         before = class;
     }
     cut->room = words;
@@ -359,8 +365,10 @@ static void shorten(cut_t *cut)
     }
 }
 
+enum { HEAP = 1024, FEW = 128 };
+
 /* Sort by the octets of the keys, the lowest first: linear, whatever is sent. The result is in `keys`, as 8 is even. */
-static void sort(uint64_t *keys, uint64_t *other, size_t count)
+static void sort_by_octets(uint64_t *keys, uint64_t *other, size_t count)
 {
     for (int shift = 0; shift < 64; shift += 8) {
         size_t places[256] = {0}, before = 0;
@@ -376,6 +384,42 @@ static void sort(uint64_t *keys, uint64_t *other, size_t count)
         uint64_t *sorted = other;
         other = keys;
         keys = sorted;
+    }
+}
+
+static void sort_few(uint64_t *keys, size_t count)
+{
+    for (size_t at = 1; at < count; at++) {
+        uint64_t key = keys[at];
+        size_t place = at;
+        for (; place > 0 && keys[place - 1] > key; place--)
+            keys[place] = keys[place - 1];
+        keys[place] = key;
+    }
+}
+
+/* Sort keys of 63 bits. Hashes spread over heaps that can be sorted one by one; those of somebody who made them alike do not. */
+static void sort(uint64_t *keys, uint64_t *other, size_t count)
+{
+    size_t places[HEAP] = {0}, before = 0, most = 0;
+    for (size_t at = 0; at < count; at++)
+        places[keys[at] >> 53]++;
+    for (int heap = 0; heap < HEAP; heap++) {
+        size_t here = places[heap];
+        most = here > most ? here : most;
+        places[heap] = before;
+        before += here;
+    }
+    if (most > FEW) { /* or the text says one thing again and again */
+        sort_by_octets(keys, other, count);
+        return;
+    }
+    for (size_t at = 0; at < count; at++)
+        other[places[keys[at] >> 53]++] = keys[at];
+    memcpy(keys, other, count * sizeof *keys);
+    for (int heap = 0; heap < HEAP; heap++) {
+        size_t from = heap == 0 ? 0 : places[heap - 1];
+        sort_few(keys + from, places[heap] - from);
     }
 }
 
@@ -530,7 +574,11 @@ static PyObject *prepare(PyObject *module, PyObject *arguments)
         for (int octet = 0; octet < 256; octet++)
             folded_table[octet] = hash_table[((const unsigned char *)fold.buf)[octet]];
         memcpy(is_odd, odd.buf, 256);
-        hash_base = base;
+        next_power = 1;
+        for (int power = 0; power < POWERS; power++) {
+            powers[power] = next_power;
+            next_power *= base;
+        }
         done = Py_NewRef(Py_None);
     }
     PyBuffer_Release(&table);

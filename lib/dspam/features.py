@@ -78,9 +78,8 @@ class _Cut:
     """
 
     def __init__(self, document: Document) -> None:
-        self.facts, self.headers = _facts(document)
+        self.facts, self.headers, told = _facts(document)
         fact_ends = np.fromiter(map(len, self.facts), dtype=np.intp, count=len(self.facts)).cumsum()
-        told = b"".join(self.facts)
         texts = document.texts
         text = _text(texts, len(told))
         words = _Words(text, [len(text) for _, text in texts])
@@ -258,12 +257,14 @@ class _Words:
             self.ends[word] = end
 
 
-def _facts(document: Document) -> tuple[list[bytes], int]:
-    """The facts that are hashed, and how many of them are of the header."""
+def _facts(document: Document) -> tuple[list[bytes], int, bytes]:
+    """The facts that are hashed, how many of them are of the header, and all of their octets."""
     facts = [*document.header, *document.structure]
-    if sum(map(len, facts)) > _MAX_FACT_OCTETS:
+    told = b"".join(facts)
+    if len(told) > _MAX_FACT_OCTETS:
         del facts[bisect_right(list(accumulate(map(len, facts))), _MAX_FACT_OCTETS) :]
-    return facts, min(len(document.header), len(facts))
+        told = b"".join(facts)
+    return facts, min(len(document.header), len(facts)), told
 
 
 def _text(texts: list[tuple[bytes, bytes]], told: int) -> bytes:
@@ -300,9 +301,9 @@ def keys_of(document: Document) -> Keys:
 
 def compiled_keys_of(document: Document) -> Keys:
     """The same by _cutting.c."""
-    facts, headers = _facts(document)
+    facts, headers, told = _facts(document)
     places = [place for place, _ in document.texts]
-    text = _text(document.texts, sum(map(len, facts)))
+    text = _text(document.texts, len(told))
     lengths = array("q", [len(text) for _, text in document.texts])
     beside = bytes([place in UNSEEN for place in places])
     salts = array("Q", map(salt, places))
