@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BUCKET = 8, AHEAD = 16, MAX_STRONGEST = 64, ROW = 3 * sizeof(int32_t) };
+enum { BUCKET = 8, AHEAD = 16, MAX_STRONGEST = 64, LOGARITHMS = 128, ROW = 3 * sizeof(int32_t) };
 enum { HEADER, WORD, PAIR, STRUCTURE };
 
 typedef struct {
@@ -165,19 +165,32 @@ typedef struct {
     double header, text, words, uneven;
     Py_ssize_t headers, known;
     strongest_t single, facts;
+    double logarithms[LOGARITHMS];
+    unsigned char is_known[LOGARITHMS];
 } opinions_t;
+
+/* The logarithm of a count and what is added to it; most counts are small, and few kinds of them come in one message. */
+static double log_of(opinions_t *all, int32_t count)
+{
+    if (count >= LOGARITHMS)
+        return log(count + all->unseen);
+    if (!all->is_known[count]) {
+        all->logarithms[count] = log(count + all->unseen);
+        all->is_known[count] = 1;
+    }
+    return all->logarithms[count];
+}
 
 /* Take in one feature: what it is, and its counts. */
 static void hear(opinions_t *all, unsigned kind, const int32_t *row)
 {
     double weight = row[2] / 1024.0, evidence = 0, uneven = 0;
     /* A training whose counts were aged out meanwhile leaves less than nothing when it is taken back. */
-    double spam = row[0] > 0 ? row[0] : 0, ham = row[1] > 0 ? row[1] : 0;
-    if (spam + ham > 0) {
-        double in_spam = spam / all->all_spam, in_ham = ham / all->all_ham;
+    int32_t spam = row[0] > 0 ? row[0] : 0, ham = row[1] > 0 ? row[1] : 0;
+    if (spam > 0 || ham > 0) {
+        double in_spam = spam / all->all_spam, in_ham = ham / all->all_ham, hits = (double)spam + ham;
         uneven = fabs(in_spam - in_ham) / (in_spam + in_ham + 1e-12);
-        evidence = (log((spam + all->unseen) / (ham + all->unseen)) + all->habit) * uneven
-            * ((spam + ham) / (spam + ham + all->shy));
+        evidence = (log_of(all, spam) - log_of(all, ham) + all->habit) * uneven * (hits / (hits + all->shy));
     }
     if (kind == HEADER) {
         double telling = uneven * all->telling;

@@ -16,12 +16,13 @@ typedef struct {
     int breaks, is_cell;
 } open_t;
 
-/* What is known of a tag. The rest are references of our own, the first three borrowed from `read`. */
+/* What is known of a tag. The first line is borrowed from `read`, names and fences from `ends`; the rest are references of our own. */
 typedef struct {
     PyObject *name, *element, *links;
+    PyObject *names, *fences; /* NULL for an element that ends none where it begins */
     PyObject *read, *skeleton, *texts, *asides, *ends, *style;
     uint64_t hash;
-    int breaks, is_block, is_void, is_raw, is_cell, is_table_part, ends_paragraph;
+    int breaks, ends_word, is_block, is_void, is_raw, is_cell, is_table_part, ends_paragraph;
 } tag_t;
 
 typedef struct {
@@ -208,12 +209,8 @@ static int end(walk_t *walk, const tag_t *tag)
 /* Ends what ends where this element begins, though its end tag was left out. */
 static int end_before(walk_t *walk, const tag_t *tag)
 {
-    if (tag->ends != Py_None) {
-        PyObject *names, *fences;
-        if (!PyArg_ParseTuple(tag->ends, "O!O!", &PyFrozenSet_Type, &names, &PyFrozenSet_Type, &fences))
-            return -1;
-        return end_implied(walk, names, fences);
-    }
+    if (tag->names != NULL)
+        return end_implied(walk, tag->names, tag->fences);
     return tag->ends_paragraph ? end_implied(walk, walk->paragraph, walk->cells) : 0;
 }
 
@@ -238,25 +235,28 @@ static PyObject *look_of(walk_t *walk, PyObject *style)
     return Py_NewRef(known->inside);
 }
 
-/* How what is in an element looks (a new reference), and whether it ends a word. */
-static PyObject *look_inside(walk_t *walk, tag_t *tag, int *breaks)
+/* Ask for the style of an element, and whether it ends a word by that. */
+static int ask_style(walk_t *walk, tag_t *tag)
 {
-    *breaks = tag->breaks;
-    if (tag->style == NULL) {
-        tag->style = walk->ruled ? PyObject_CallOneArg(walk->style_of, tag->element)
-                                 : PyObject_GetAttrString(tag->element, "style");
-        if (tag->style == NULL)
-            return NULL;
+    PyObject *style = walk->ruled ? PyObject_CallOneArg(walk->style_of, tag->element)
+                                  : PyObject_GetAttrString(tag->element, "style");
+    PyObject *inline_ = style == NULL ? NULL : PyObject_GetAttrString(style, "inline");
+    if (inline_ == NULL) {
+        Py_XDECREF(style);
+        return -1;
     }
-    if (tag->style == walk->no_style)
-        return Py_NewRef(walk->look);
-    PyObject *inline_ = PyObject_GetAttrString(tag->style, "inline");
-    if (inline_ == NULL)
-        return NULL;
-    if (inline_ != Py_None)
-        *breaks = inline_ != Py_True;
+    tag->ends_word = inline_ == Py_None ? tag->breaks : inline_ != Py_True;
     Py_DECREF(inline_);
-    return look_of(walk, tag->style);
+    Py_XSETREF(tag->style, style);
+    return 0;
+}
+
+/* How what is in an element looks, a new reference. */
+static PyObject *look_inside(walk_t *walk, tag_t *tag)
+{
+    if (tag->style == NULL && ask_style(walk, tag) < 0)
+        return NULL;
+    return tag->style == walk->no_style ? Py_NewRef(walk->look) : look_of(walk, tag->style);
 }
 
 static int begin_anchor(walk_t *walk, PyObject *links)
@@ -271,7 +271,7 @@ static int begin_anchor(walk_t *walk, PyObject *links)
     return 0;
 }
 
-static int push(walk_t *walk, const tag_t *tag, PyObject *links, PyObject *inside, int breaks)
+static int push(walk_t *walk, const tag_t *tag, PyObject *links, PyObject *inside)
 {
     if (tag->is_void || walk->depth >= MAX_DEPTH) {
         walk->images += is_named(tag->name, "img");
@@ -283,22 +283,21 @@ static int push(walk_t *walk, const tag_t *tag, PyObject *links, PyObject *insid
     if (PyTuple_GET_ITEM(inside, LOOK_REVERSED) == Py_True && !walk->is_reversed
         && append_octets(walk->seen, "\xe2\x80\xae", 3) < 0)
         return -1;
-    walk->open[walk->depth++] = (open_t){Py_NewRef(tag->name), Py_NewRef(walk->look), breaks, tag->is_cell};
+    walk->open[walk->depth++] = (open_t){Py_NewRef(tag->name), Py_NewRef(walk->look), tag->ends_word, tag->is_cell};
     return set_look(walk, Py_NewRef(inside));
 }
 
 static int start(walk_t *walk, tag_t *tag, PyObject *links)
 {
-    int breaks = 0;
     if (end_before(walk, tag) < 0)
         return -1;
-    PyObject *inside = look_inside(walk, tag, &breaks);
+    PyObject *inside = look_inside(walk, tag);
     if (inside == NULL)
         return -1;
     PyObject *shown = PyTuple_GET_ITEM(inside, LOOK_SEEN) == Py_True ? walk->seen : walk->unseen;
-    int failed = (breaks && PyList_Append(shown, walk->space) < 0) || extend(walk->links, links, &PyTuple_Type) < 0
+    int failed = (tag->ends_word && PyList_Append(shown, walk->space) < 0) || extend(walk->links, links, &PyTuple_Type) < 0
         || extend(shown, tag->texts, &PyBytes_Type) < 0 || extend(walk->asides, tag->asides, &PyBytes_Type) < 0
-        || push(walk, tag, links, inside, breaks) < 0;
+        || push(walk, tag, links, inside) < 0;
     Py_DECREF(inside);
     return failed ? -1 : 0;
 }
@@ -534,7 +533,17 @@ static int learn(walk_t *walk, tag_t *tag, PyObject *reader, PyObject *octets)
     tag->ends = PyObject_GetAttrString(tag->element, "ends");
     tag->texts = PyObject_GetAttrString(tag->element, "texts");
     tag->asides = PyObject_GetAttrString(tag->element, "asides");
-    return tag->is_raw < 0 || breaks == NULL || tag->ends == NULL || tag->texts == NULL || tag->asides == NULL ? -1 : 0;
+    if (tag->is_raw < 0 || breaks == NULL || tag->ends == NULL || tag->texts == NULL || tag->asides == NULL)
+        return -1;
+    tag->names = tag->fences = NULL;
+    if (tag->ends != Py_None && !PyTuple_Check(tag->ends)) {
+        PyErr_SetString(PyExc_TypeError, "what an element ends is a tuple");
+        return -1;
+    }
+    return tag->ends == Py_None
+            || PyArg_ParseTuple(tag->ends, "O!O!", &PyFrozenSet_Type, &tag->names, &PyFrozenSet_Type, &tag->fences)
+        ? 0
+        : -1;
 }
 
 /* What is known of a tag with these octets between its brackets; NULL for an exception. */

@@ -326,10 +326,12 @@ def _compare_anchor(target: bytes, text: bytes, document: Document) -> None:
 
 def _links(links: list[tuple[bytes, bytes]], document: Document) -> None:
     """Take in links: the element and the target of each, of a few what they say."""
-    stripped = [(place, target.strip()) for place, target in links[:_MAX_TARGETS]]
+    stripped = [pair if pair[1].strip() is pair[1] else (pair[0], pair[1].strip()) for pair in links[:_MAX_TARGETS]]
     document.targets += [target[:400] for _, target in stripped[: _MAX_TARGETS - len(document.targets)]]
-    room = _MAX_TARGETS - len(document.sight.links)
-    document.sight.links += [(place, target[:_MAX_TARGET]) for place, target in stripped[:room]]
+    document.sight.links += [
+        pair if len(pair[1]) <= _MAX_TARGET else (pair[0], pair[1][:_MAX_TARGET])
+        for pair in stripped[: _MAX_TARGETS - len(document.sight.links)]
+    ]
     for place, target in links[: _MAX_LINKS - document.links]:
         document.links += 1
         facts, host, path = _read_link(place, target[:200].strip())
