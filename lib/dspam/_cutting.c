@@ -594,6 +594,8 @@ static PyMethodDef functions[] = {
     {"counts", counts, METH_VARARGS, "Look keys up in a table, as dspam.store.table does it."},
     {"slots", slots, METH_VARARGS, "Find the slots of keys in a table, as dspam.store.table does it."},
     {"squeezed", squeezed, METH_O, "Two spaces for each gap, if there is a gap of three, as dspam.reading does it."},
+    {"joined", joined_words, METH_O, "Pieces as one text with one space between words, as dspam.html does it."},
+    {"urls", urls, METH_VARARGS, "The first links of a plain text, as dspam.reading finds them."},
     {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
     {"words", words, METH_VARARGS, "Cut a text in ASCII into words, as antispam.protocols.signs.words does it."},

@@ -6,4 +6,10 @@
 /* squeezed(text) -> text with two spaces for each gap, if there is a gap of three or more. */
 PyObject *squeezed(PyObject *module, PyObject *text);
 
+/* joined(pieces) -> the pieces together, one space for all space between words and none at the ends. */
+PyObject *joined_words(PyObject *module, PyObject *pieces);
+
+/* urls(text, most) -> the first links of a plain text. */
+PyObject *urls(PyObject *module, PyObject *arguments);
+
 #endif

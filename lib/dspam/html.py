@@ -374,11 +374,17 @@ def read(source: bytes) -> Reading:
     reader = _Reader()
     (_walk_compiled if _cutting else _walk)(reader, source)
     reading = reader.reading
-    reading.seen = _unescape(b" ".join(b"".join(reader.seen).split()))
-    reading.unseen = _unescape(b" ".join(b"".join(reader.unseen + reader.code).split()))
-    reading.hidden = _unescape(b" ".join(b"".join(reader.unseen).split())) if reader.code else reading.unseen
-    reading.asides = _unescape(b" ".join(b"".join(reader.asides).split()))
+    joined = _cutting.joined if _cutting else joined_words
+    reading.seen = _unescape(joined(reader.seen))
+    reading.unseen = _unescape(joined(reader.unseen + reader.code))
+    reading.hidden = _unescape(joined(reader.unseen)) if reader.code else reading.unseen
+    reading.asides = _unescape(joined(reader.asides))
     return reading
+
+
+def joined_words(pieces: list[bytes]) -> bytes:
+    """The pieces together, one space for all space between words and none at the ends."""
+    return b" ".join(b"".join(pieces).split())
 
 
 def unescape(text: str) -> str:

@@ -96,6 +96,11 @@ class Document:
         return text
 
 
+def urls(text: bytes, most: int) -> list[bytes]:
+    """The first links of a plain text."""
+    return [found[0] for found in islice(_URL.finditer(text), most)]
+
+
 def squeezed(text: bytes) -> bytes:
     """The text with two spaces for each gap, if there is a gap of three or more: two spaces part words as well as many."""
     return _GAP.sub(b"  ", text) if _WIDE_GAP.search(text) else text
@@ -235,7 +240,8 @@ class _Body:
         if form == "html" or raw[:200].lstrip()[:5].lower() in (b"<html", b"<!doc"):
             raw = _read_html(raw, document)
         else:
-            _links([(b"text", found[0]) for found in islice(_URL.finditer(raw), _MAX_TARGETS)], document)
+            found = (_cutting.urls if _cutting else urls)(raw, _MAX_TARGETS)
+            _links([(b"text", target) for target in found], document)
         text = document.text(b"text", raw)
         if text:
             document.sight.texts.append(text)

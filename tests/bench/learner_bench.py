@@ -9,6 +9,7 @@ files, in turn; without bogofilter (apt-get install bogofilter-sqlite) ours alon
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import resource
 import shutil
@@ -132,6 +133,7 @@ def main(argv: list[str]) -> int:
             kind = "spam" if count % 2 else "ham"
             html.append((folder / f"{count}.eml", kind == "spam"))
             html[-1][0].write_bytes(newsletter(kind, source))
+        gc.freeze()  # as the processes of the filter do: a collection of all that was loaded is not what mail waits for
         met = []
         for title, messages in (("SpamAssassin corpus", mail[: 2 * number]), ("HTML of 60 kB", html)):
             half = len(messages) // 2

@@ -14,7 +14,8 @@ try:
 except ImportError:  # see dspam.features
     _cutting = None  # type: ignore[assignment]
 
-_SLOT = 8 + 3 * 4  # octets
+_KEY = 8  # octets
+_SLOT = _KEY + 3 * 4
 _BUCKET_BITS = 3
 _BUCKET = 1 << _BUCKET_BITS  # slots: the keys of a bucket fill one line of the processor's cache
 _FILL = 0.6  # beyond it, too many buckets are full
@@ -71,7 +72,9 @@ class Table:
 
     def _allot(self, buckets: int) -> None:
         self._shift = np.uint64(65 - buckets.bit_length())
-        self._keys = np.zeros((buckets, _BUCKET), dtype=np.int64)
+        room = np.zeros((buckets + 1) * _BUCKET, dtype=np.int64)
+        start = -(room.ctypes.data // _KEY) % _BUCKET  # where a line of the cache begins
+        self._keys = room[start : start + buckets * _BUCKET].reshape(buckets, _BUCKET)
         self._counts = np.zeros((buckets * _BUCKET, 3), dtype=np.int32)
 
     def _preferred(self, keys: Keys) -> npt.NDArray[np.int64]:

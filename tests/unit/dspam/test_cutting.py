@@ -193,6 +193,32 @@ def test_any_text_is_squeezed_alike(compiled: None, source: bytes) -> None:
     assert reading._cutting.squeezed(source) == reading.squeezed(source)
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"h", b"http", b"HTTPS", b"://", b"www", b".", b"w", b"x", b"x" * 199, b" ", b"\x00", b"'", b"]", b"\x1c"]
+        )
+    ),
+    st.integers(0, 3),
+)
+def test_any_text_has_the_same_links(compiled: None, pieces: list[bytes], most: int) -> None:
+    assert reading._cutting.urls(b"".join(pieces), most) == reading.urls(b"".join(pieces), most)
+
+
+@given(st.lists(st.text("ab \t\n\v\f\r\x00\x1c\x85é").map(str.encode)))
+def test_any_pieces_are_joined_alike(compiled: None, pieces: list[bytes]) -> None:
+    assert html._cutting.joined(pieces) == html.joined_words(pieces)
+
+
+def test_what_are_no_texts_are_refused(compiled: None) -> None:
+    module: Any = reading._cutting
+    for function, argument in ((module.squeezed, "text"), (module.joined, [b"a", "b"]), (module.joined, (b"a",))):
+        with pytest.raises(TypeError):
+            function(argument)
+    with pytest.raises(TypeError):
+        module.urls("text", 1)
+
+
 def _arguments(**changed: Any) -> tuple[Any, ...]:
     usual = {
         "facts": [b"fact"], "headers": 1, "text": b"a b\n", "lengths": (3).to_bytes(8, "little"), "places": bytes(8),
