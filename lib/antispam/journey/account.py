@@ -1,7 +1,7 @@
-"""What became of one message, in plain sentences: who sent it, what each check found, what decided, where it is now.
+"""The account of one message in plain sentences: who sent it, what each check found, what decided, and where it is now.
 
-Made of its row in the history, of what the store has of it elsewhere, and of the table of checks. What mail wrote stands in it
-as it is stored: the code that shows an account must escape it.
+It is made from the history row of the message, from related rows in the store, and from the table of checks. Text from the
+message is included unescaped: code that shows an account must escape it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TEACH = marked(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """What a check said. `asks` is its question; `effect` is False for a check in mode log."""
+    """What one check said. `asks` is its question; `effect` is False for a check in mode log."""
 
     check: str
     asks: str
@@ -53,7 +53,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Score:
-    """What the tests add up to, for these recipients."""
+    """The total of the tests for these recipients."""
 
     recipients: tuple[str, ...]
     total: float
@@ -109,7 +109,7 @@ class Part:
     recipients  those of them who are meant
     decided     what kept it from them; None where it was delivered
     scores      theirs
-    called_spam whether the filter took it for spam
+    called_spam whether the filter considered it spam
     """
 
     recipients: tuple[str, ...]
@@ -119,7 +119,8 @@ class Part:
 
 
 def part_of(found: Transaction, mine: Callable[[str], bool]) -> Part:
-    """The part of a message of the history that concerns those whose address is `mine`: nothing of the others."""
+    """The part of a message in the history that concerns the recipients whose address is `mine`, and nothing about the
+    others."""
     recipients = [one for one in found.recipients if mine(one.address)]
     narrowed = msgspec.structs.replace(found, recipients=recipients)
     spam = (one.findings.get(SpamFinding.check) for one in recipients)
@@ -143,7 +144,7 @@ def _facts(found: Transaction) -> Iterator[tuple[str, str]]:
 
 
 def _some(names: Sequence[str], most: int = 10) -> str:
-    """The names, the first of them where there are many."""
+    """The names; only the first ones if there are many."""
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *more]) or "nobody"
 
@@ -161,7 +162,7 @@ def _sentence(found: Transaction) -> str:
 
 
 def stopping(found: Transaction) -> Iterator[Decision]:
-    """The decisions that kept it from somebody."""
+    """The decisions that kept the message from somebody."""
     decisions = [*found.decisions, *(one for recipient in found.recipients for one in _of(recipient))]
     return (one for one in decisions if one.action not in _PASSES and one.mode == Mode.ENFORCE)
 
@@ -181,7 +182,7 @@ def _reply(found: Transaction) -> tuple[str, ...]:
 
 
 def _apart(found: Transaction) -> Iterator[tuple[str, str]]:
-    """Of recipients who were treated otherwise than the message as a whole."""
+    """The recipients who were treated differently from the message as a whole."""
     for one in found.recipients:
         decision = next((d for d in _of(one) if d.action not in _PASSES and d.mode == Mode.ENFORCE), None)
         if decision is not None and (decision.action, decision.reason) != (found.action, found.reason):
@@ -190,7 +191,7 @@ def _apart(found: Transaction) -> Iterator[tuple[str, str]]:
 
 
 def _steps(found: Transaction, asks: dict[str, str]) -> Iterator[Step]:
-    """In the order of the journey, those of recipients last; what several said alike stands once."""
+    """The steps in the order of the journey, those of recipients last. Equal statements are listed once."""
     decisions = [*found.decisions, *(one for recipient in found.recipients for one in _of(recipient))]
     known = dict.fromkeys((one.check, one.action, one.reason, one.mode) for one in decisions)
     for check, action, reason, mode in known:
@@ -231,7 +232,7 @@ _KINDS = {
 
 
 def _queued(entry: outbox.Entry) -> str:
-    """What the outbox has about it, in a sentence."""
+    """The state of its copies in the outbox, as a sentence."""
     kind = _KINDS.get(outbox.Kind(entry.kind), entry.kind) if entry.kind in set(outbox.Kind) else entry.kind
     what = kind.format(to=_some(entry.recipients, 3))
     match entry.state:

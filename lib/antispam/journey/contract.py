@@ -1,4 +1,4 @@
-"""The contract of a check: what every check has, and the optional functions, one protocol for each.
+"""The contract of a check: what every check must have, and one protocol for each optional function.
 
 A check is a module in antispam.checks. CONTRIBUTING.md walks through one. `tests/support/contract_of_checks.py` names the
 checks that have each optional function, so that mypy compares their arguments with these, and a test finds a misspelt one.
@@ -43,56 +43,56 @@ class Check(Protocol):
     def collect(
         self, connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
     ) -> BaseFinding | None:
-        """Do the I/O and return evidence; None where the question does not arise. Expected failures are a finding with
-        `error`; whatever is raised counts as a defect."""
+        """Do the I/O and return evidence, or None if the question does not arise. Expected failures are a finding with `error`;
+        any exception counts as a defect."""
 
     def decide(self, finding: Any, findings: Findings, settings: Any, policy: Any) -> Verdict:
         """Evidence to verdict under `settings` (the check's own) and `policy` (the access map). Pure: no clock, no I/O."""
 
 
 class Applies(Check, Protocol):
-    """A check that its settings may leave with nothing to ask."""
+    """A check that may have nothing to do under some settings."""
 
     def applies(self, settings: Any) -> bool:
-        """False where there is nothing to ask: the row is left out then, as with `mode = off`."""
+        """False if there is nothing to ask. The row is then left out, as with `mode = off`."""
 
 
 class Ready(Check, Protocol):
-    """A check with LOOKS_UP that does not always have to wait."""
+    """A check with LOOKS_UP that does not always wait for the network."""
 
     def ready(self, connection: Connection, message: Message, services: Services) -> bool:
-        """True where collect() will not have to wait for the network this time."""
+        """True if collect() will not have to wait for the network this time."""
 
 
 class Performs(Check, Protocol):
-    """A check whose decision depends on what it does: teaching what a user reports."""
+    """A check whose decision depends on an action, such as training with what a user reports."""
 
     def perform(
         self, finding: Any, message: Message | None, recipient: Recipient | None, services: Services
     ) -> BaseFinding:
-        """Called after collect() and before decide() where the row is enforced and the message is real. Does the work and
-        returns the finding with what came of it. collect() only looks, so that `mode = log` changes nothing."""
+        """Called after collect() and before decide() if the row is enforced and the message is real. Does the work and returns
+        the finding with the result. collect() must not change anything, so that `mode = log` has no effect."""
 
 
 class Readdresses(Check, Protocol):
-    """A check of recipients at RCPT that finds out which mailbox is meant."""
+    """A check of recipients at RCPT that resolves the mailbox that is meant."""
 
     def readdress(self, finding: Any) -> str:
-        """The address that is meant, "" where it is the one that the client named. The checks below see it, and the MTA."""
+        """The address that is meant, or "" if it is the one that the client named. Later checks and the MTA see it."""
 
 
 class Acts(Check, Protocol):
-    """A check that edits."""
+    """A check that edits the message."""
 
     def act(self, finding: Any, verdict: Verdict, draft: Draft, services: Services) -> None:
-        """Queue edits, at the end of a message that will be delivered. Raises NotDone for what has to be expected."""
+        """Queue edits at the end of a message that will be delivered. Raises NotDone for expected failures."""
 
 
 class Divides(Check, Protocol):
-    """A check of recipients that edits, so that they may get different messages."""
+    """A check of recipients that edits the message, so that recipients may get different versions."""
 
     def content(self, finding: Any) -> Hashable:
-        """Recipients with equal values get the same message, and share one draft."""
+        """A value that says which version a recipient gets. Recipients with equal values share one draft."""
 
 
 class Scores(Check, Protocol):
@@ -113,14 +113,14 @@ class Declares(Check, Protocol):
 
 
 class LearnsAfterwards(Check, Protocol):
-    """A check that does something with a message that is taken: delivered, held or kept."""
+    """A check that acts after a message is accepted: delivered, held or quarantined."""
 
     def afterwards(self, finding: Any, message: Any, services: Services) -> None:
-        """Called before the reply, once the MTA took the edits. What it raises is logged, and changes nothing for the mail."""
+        """Called before the reply, after the MTA accepted the edits. Exceptions are logged and do not affect the message."""
 
 
 class CountsOffences(Check, Protocol):
-    """A check that acts on demerits."""
+    """A check that reacts to the demerits of a client."""
 
     def offended(
         self, finding: Any, connection: Connection, message: Message | None, verdict: Verdict, services: Services
@@ -130,20 +130,20 @@ class CountsOffences(Check, Protocol):
 
 
 class Concludes(Check, Protocol):
-    """A check that remembers what a client or sender did."""
+    """A check that records what a client or sender did."""
 
     def concluded(
         self, finding: Any, connection: Connection, message: Any, verdict: Verdict, services: Services
     ) -> None:
-        """Called when a transaction is over, whatever became of it. At the end of a message that is before the reply, so it
-        must be quick."""
+        """Called when a transaction is over, whatever its outcome. At the end of a message this is before the reply, so it must
+        be quick."""
 
 
 class Tidies(Check, Protocol):
-    """A check that keeps something in the store."""
+    """A check that has rows in the store."""
 
     def tidy(self, services: Services) -> bool:
-        """Forget one slice of it; true while more is left. Called every hour, or every TIDY_EVERY seconds."""
+        """Delete one slice of old rows. Returns True while more is left. Called every hour, or every TIDY_EVERY seconds."""
 
 
 class Signs(Check, Protocol):

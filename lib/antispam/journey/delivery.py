@@ -26,7 +26,7 @@ class Recorder(Protocol):
     """Where a finished transaction is written down."""
 
     def record(self, subject: Subject, verdict: Verdict) -> None:
-        """Best effort, after the reply: must not block and not raise."""
+        """Record the transaction after the reply, best effort. It must not block and not raise."""
 
     def store(
         self, message: Message, quarantined: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
@@ -37,7 +37,7 @@ class Recorder(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What to answer at the end of a message, and the edits to make, in order, where it is delivered."""
+    """The answer at the end of a message and, if it is delivered, the edits to make, in order."""
 
     verdict: Verdict
     edits: tuple[Edit, ...] = ()
@@ -63,12 +63,12 @@ class Delivery:
         self._ends: list[Callable[[], None]] = []
 
     def taken(self) -> None:
-        """The MTA took the edits of conclude(): say in the log what became of the message, and let checks do what follows."""
+        """The MTA accepted the edits of conclude(): log the outcome of the message, and call the checks that act afterwards."""
         for end in self._ends:
             end()
 
     def refused(self, why: str) -> Verdict:
-        """The MTA did not take an edit, and must not pass the message without it: what the client is told instead."""
+        """The MTA did not accept an edit, and must not pass the message without it. Returns what the client is told instead."""
         decision = _not_edited(why)
         self._message.decisions.append(decision)
         spoken.log_decision(decision, self._subject)
@@ -78,7 +78,7 @@ class Delivery:
         return spoken.errors_url(decision, self._runner.journey, self._settings)
 
     def conclude(self, disposition: Disposition) -> Outcome:
-        """Store what must be durable, and say what the MTA is told."""
+        """Store what must be durable. Returns what the MTA is told."""
         if disposition.quarantined and not self._message.body.complete:
             return Outcome(self._say(_too_large(disposition.quarantined[0][1])))
         if not disposition.delivered:
@@ -93,7 +93,7 @@ class Delivery:
         return spoken.worded(decision, self._subject, self._errors_url(decision))
 
     def _delivered_to_nobody(self, disposition: Disposition) -> Decision:
-        """Nobody gets the message. What is quarantined is safe in our store before the client hears 250; otherwise the client
+        """Nobody gets the message. What is quarantined is durably stored before the client hears 250; otherwise the client
         keeps it."""
         assert disposition.decision is not None
         if not disposition.quarantined:
@@ -107,7 +107,7 @@ class Delivery:
         return disposition.decision._replace(verdict=quarantine(disposition.decision.verdict.reason))
 
     def _delivered(self, disposition: Disposition) -> Outcome:
-        """Some get the message, or all. Those who get another content than most get it by another way."""
+        """Some or all recipients get the message. Those who get a different content than most get a copy that we post."""
         services = self._services()
         drafts = []
         for recipients in self._groups(disposition, services):
@@ -149,7 +149,7 @@ class Delivery:
         return sorted(groups.values(), key=len, reverse=True)
 
     def _store(self, quarantined: Sequence[tuple[Recipient, Decision]], others: Sequence[Draft] = ()) -> bool:
-        """Keep the message from some, and what others get; false where that was not possible."""
+        """Store what is kept from some recipients and what is posted to others. Returns False if that failed."""
         message = self._message
         identity = message.identity() if others else ""
         queued_messages = [
@@ -167,7 +167,7 @@ class Delivery:
         return self._recorder is not None and self._recorder.store(message, self._entries(quarantined), queued_messages)
 
     def _entries(self, quarantined: Sequence[tuple[Recipient, Decision]]) -> list[NewEntry]:
-        """What is kept, by user: their addresses, and the first reason."""
+        """The quarantine entries: each user with their addresses and the first reason."""
         people = self._services().people
         by_user: dict[str, tuple[list[str], Recipient, Decision]] = {}
         for recipient, decision in quarantined:
@@ -191,12 +191,13 @@ def _score(recipient: Recipient) -> float | None:
 
 
 def _once(identity: str, draft: Draft) -> str:
-    """The name under which a copy is posted once, however often the client brings the message; "" where nobody can tell."""
+    """The name under which a copy is posted only once, however often the client repeats the message; "" if that cannot be
+    known."""
     return f"rest {identity} {' '.join(sorted(draft.addresses))}" if identity else ""
 
 
 def _share_out(drafts: Sequence[Draft]) -> None:
-    """An added recipient gets only one of these messages; their own, if they are a recipient anyway."""
+    """An added recipient gets only one of these messages: their own, if they are a recipient already."""
     served = {draft.key(recipient.address) for draft in drafts for recipient in draft.named}
     for draft in drafts:
         draft.withdraw(served)

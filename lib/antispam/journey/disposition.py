@@ -1,5 +1,5 @@
-"""From decisions to the disposition of a message. A milter has one reply and one body for all recipients; their
-verdicts may differ all the same."""
+"""From decisions to the disposition of a message. A milter has one reply and one body for all recipients, but their verdicts
+may differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Disposition:
 
 
 def disposition_of(subject: Subject) -> Disposition:
-    """What becomes of the subject's message, once the last stage has run."""
+    """The disposition of the subject's message after the last stage."""
     assert subject.message is not None
     recipients = subject.message.accepted_recipients
     whole = ruling(all_decisions(subject))
@@ -51,7 +51,7 @@ def disposition_of(subject: Subject) -> Disposition:
 
 
 def _alike(stopped: list[tuple[Recipient, Decision]], decision: Decision) -> Disposition:
-    """All recipients want the same."""
+    """The disposition if all recipients agree."""
     match decision.verdict.action:
         case Action.QUARANTINE:
             return Disposition(decision, (), tuple(stopped))

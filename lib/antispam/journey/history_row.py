@@ -25,7 +25,7 @@ _MAX_ADDRESSES = 1000  # by which one message is found
 
 
 def row_for(subject: Subject, verdict: Verdict, node: str, *, with_subject: bool = True) -> dict[str, Any]:
-    """The history row of a finished transaction; without what its Subject says where that is not to be stored."""
+    """The history row of a finished transaction. Its Subject is left out if it is not to be stored."""
     message, connection = subject.message, subject.connection
     assert message is not None
     author = next(iter(authors(message)), "")
@@ -52,8 +52,8 @@ def row_for(subject: Subject, verdict: Verdict, node: str, *, with_subject: bool
 
 
 def address_rows(subject: Subject, verdict: Verdict) -> Iterator[dict[str, Any]]:
-    """The rows by which people find the message: its senders and recipients, those that were refused among them. A recipient
-    with +detail (RFC 5233) is found by the address without it, too: people look for that."""
+    """The index rows by which people find the message: its senders and recipients, including refused ones. A recipient with
+    +detail (RFC 5233) is also indexed without it, because people search for that."""
     message = subject.message
     assert message is not None
     named = itertools.chain(
@@ -91,7 +91,7 @@ SPOKEN: Mapping[Action, Became] = {
 
 
 def became(subject: Subject, verdict: Verdict) -> Became:
-    """What became of a message for the subject's recipient; `verdict` is what was spoken about it as a whole."""
+    """The outcome of a message for the subject's recipient; `verdict` is the reply for the message as a whole."""
     recipient = subject.recipient
     assert recipient is not None
     if recipient.refused is not None:
@@ -127,7 +127,7 @@ def _recipient(recipient: Recipient) -> dict[str, Any]:
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
-    """Without what antispam.store.history_search.Decision takes for granted."""
+    """One decision as stored, without the defaults of antispam.store.history_search.Decision."""
     verdict = decision.verdict
     row: dict[str, Any] = {"check": decision.check}
     if verdict.action is not Action.CONTINUE:

@@ -1,4 +1,4 @@
-"""Recording what became of a message: what must be durable before the reply, and what may follow it."""
+"""Recording the outcome of a message: what must be durable before the reply, and what may follow it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class StoreRecorder:
     def store(
         self, message: Message, entries: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
     ) -> bool:
-        """What is kept from some users and what is sent to others by another way: all of it, or (False) nothing."""
+        """Store what is kept from some users and what is posted to others: all of it or, returning False, nothing."""
         try:
             with self._store.write() as connection:
                 if entries:
@@ -77,7 +77,7 @@ class StoreRecorder:
         return True
 
     def _earlier(self, connection: sa.Connection, message: Message) -> str:
-        """Under which reference an earlier attempt at the message was kept; "" where this is the first."""
+        """The reference under which an earlier attempt at the message was kept; "" if this is the first."""
         identity = message.identity()
         if not identity:
             return ""

@@ -1,7 +1,7 @@
-"""What a configuration decides about messages of the history: the runner once more, over the evidence that is stored.
+"""What a configuration would decide about messages of the history: the runner, over stored evidence.
 
-Nothing is looked up. What a check would find that was not asked then is not known, and is told: a finding that is missing
-because a check was switched off, and options that only matter while evidence is collected.
+Nothing is looked up. What cannot be known is reported: the findings of checks that were switched off then, and the effect of
+options that matter while evidence is collected.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _OPTIONAL = ("applies", "points", "declares", "READS_HITS")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a message for one recipient.
+    """The outcome of a message for one recipient.
 
-    decided  the check that keeps it from them, "" where none does
+    decided  the check that keeps it from them, "" if none does
     reason   why
     stage    where that was decided: a message that was refused early has no evidence of the later steps
     """
@@ -51,7 +51,7 @@ class Fate:
 
 
 class Replay:
-    """Decides stored messages under some settings. For one thread.
+    """Decides stored messages under given settings. Not thread-safe.
 
     services  of an application with these settings that records nothing
     """
@@ -71,7 +71,7 @@ class Replay:
 
     @property
     def read(self) -> frozenset[tuple[str, str]]:
-        """The options, by section and name, that had a say so far."""
+        """The options, by section and name, that were read so far."""
         return frozenset(self._read)
 
     def fates(self, found: Transaction) -> tuple[Fate, ...]:
@@ -126,7 +126,7 @@ def _headers(found: Transaction) -> list[Header]:
 
 
 def newly_asked(journey: Journey, before: Settings, after: Settings) -> tuple[str, ...]:
-    """The checks that are asked under the second settings and were not under the first, in the table's order."""
+    """The checks that run under the second settings but not under the first, in the order of the table."""
     asked = [_names(Plan(journey, settings)) for settings in (before, after)]
     return tuple(name for name in asked[1] if name not in asked[0])
 
@@ -154,7 +154,7 @@ class _Evidence:
 
 
 class _Again:
-    """A check whose evidence is what was stored; where it follows from other evidence alone (DERIVED), it is made anew."""
+    """A check whose evidence is what was stored. If it is derived from other evidence alone (DERIVED), it is computed again."""
 
     def __init__(self, check: Check, evidence: _Evidence) -> None:
         self.NAME, self.Settings, self.Finding = check.NAME, check.Settings, check.Finding
@@ -179,7 +179,7 @@ class _Again:
 
 
 def _watched(settings: Any, read: set[tuple[str, str]]) -> Any:
-    """The same settings, which note which of their fields are read."""
+    """The same settings, recording which of their fields are read."""
     kind: Any = type(settings)
     options = {option.field: (option.section, option.name) for option in options_of(kind)}
 
@@ -195,6 +195,6 @@ def _watched(settings: Any, read: set[tuple[str, str]]) -> Any:
 
 
 def changed_options(before: Settings, after: Settings) -> Iterator[tuple[str, str]]:
-    """The options, by section and name, that are not the same."""
+    """The options, by section and name, that differ."""
     old, new = ({(one.section, one.option): one.shown for one in settings.origins} for settings in (before, after))
     yield from (name for name in {**old, **new} if old.get(name) != new.get(name))

@@ -29,25 +29,25 @@ TICK_SECONDS = 4.0  # sendmail gives a filter up that is silent for 10 s
 
 
 class Watch(Protocol):
-    """Who counts what the checks do; called from several threads, must not raise and not wait."""
+    """Counts what the checks do. Called from several threads; must not raise and not block."""
 
     def collected(self, check: str, seconds: float) -> None:
-        """A check has found its evidence; it looked for so many seconds."""
+        """A check has collected its evidence, in that many seconds."""
 
     def decided(self, decision: Decision) -> None:
         """A check has decided."""
 
     def failed(self, check: str) -> None:
-        """A check could not do its work: on_error decided."""
+        """A check failed, and on_error decided."""
 
 
 class Runner:
     """Runs the rows of a stage. One object a worker, shared by all its sessions.
 
     pool    where look-ups wait for the network beside one another; None runs them one after the other
-    slots   how many may wait in the pool; one for which there is no room is run by its own message's thread, so that slow
-            name servers of some senders never keep the mail of others waiting
-    watch   who counts; None is nobody
+    slots   how many may wait in the pool; beyond that, a look-up runs in the thread of its own message, so that slow name
+            servers of some senders never delay the mail of others
+    watch   counts what the checks do, if given
     failed  called with the subject after an unexpected exception, to keep the message that caused it
     """
 
@@ -131,7 +131,7 @@ class Runner:
     def _in_turn(
         self, questions: list[_Question], services: Services, tick: Callable[[], None] | None
     ) -> list[Finding | Exception | None]:
-        """One after the other; of ten thousand recipients, that takes longer than an MTA waits for a sign of life."""
+        """Ask one after the other, with signs of life: for ten thousand recipients this takes longer than an MTA waits."""
         found = []
         ticked = time.monotonic()
         for question in questions:
@@ -144,7 +144,7 @@ class Runner:
     def _beside(
         self, question: _Question, services: Services
     ) -> concurrent.futures.Future[Finding | Exception | None] | None:
-        """A row's collect() under way in the pool; None where there is no room."""
+        """A row's collect() running in the pool, or None if there is no room."""
         if self._pool is None or not self._slots.acquire(blocking=False):
             return None
         future = self._pool.submit(self._collect, question, services)
@@ -190,8 +190,7 @@ class Runner:
             self._watch.failed(check)
 
     def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
-        """Ask every row that has found something, of whatever stage, which tests of the score the message meets by it; each
-        once."""
+        """Ask every row that has found something, in any stage, which tests of the score the message meets; each row once."""
         for question in _questions(self._planned(services.settings).scoring, subject):
             if _of_message(question).noted(question.asked.name):
                 continue
@@ -202,7 +201,7 @@ class Runner:
                     yield decision
 
     def _score(self, question: _Question, finding: Finding) -> Decision | None:
-        """Take down which tests of the score the message meets by a row's evidence. A decision follows from a defect only."""
+        """Note the tests of the score that a row's evidence meets. Returns a decision only after a defect."""
         asked, subject = question
         points: Callable[..., tuple[Hit, ...]] = asked.row.check.points  # type: ignore[attr-defined]
         try:
@@ -219,8 +218,8 @@ class Runner:
         return None
 
     def contents(self, subject: Subject, services: Services) -> tuple[Hashable, ...]:
-        """In what the message that this recipient gets may differ from the one that others get. After a defect it is taken to
-        differ from all."""
+        """What distinguishes this recipient's version of the message from others. After a defect it counts as different from
+        all."""
         found: list[Hashable] = []
         for row, content, finding in self._having("content", subject, services):
             if row.scope is not Scope.RECIPIENT:
@@ -233,8 +232,8 @@ class Runner:
         return tuple(found)
 
     def act(self, subject: Subject, draft: Draft, services: Services) -> Decision | None:
-        """Let every check that has findings for this message queue its edits, in the table's order. Returns the decision
-        that follows from a defect in one of them, None where all went well."""
+        """Let every check with findings for this message queue its edits, in the order of the table. Returns the decision that
+        follows from a defect, or None."""
         verdicts = {decision.check: decision.verdict for decision in all_decisions(subject)}
         for row, act, finding in self._having("act", subject, services):
             settings = services.settings[row.check.Settings]
@@ -253,7 +252,7 @@ class Runner:
         return None
 
     def afterwards(self, subject: Subject, services: Services) -> None:
-        """The message is taken: let every check that has findings for it do what follows from that."""
+        """The message is accepted: call every check with findings that acts afterwards."""
         for row, afterwards, finding in self._having("afterwards", subject, services):
             try:
                 afterwards(finding, subject.message, services)
@@ -261,19 +260,19 @@ class Runner:
                 self._report(row.check.NAME, error, subject)
 
     def asks(self, stage: Stage, settings: Settings) -> bool:
-        """Whether any row of that stage is in force."""
+        """Whether any row of that stage is active."""
         return bool(self._planned(settings).waves[stage])
 
     def has(self, method: str, settings: Settings) -> bool:
-        """Whether any row in force has that optional method: what it would be given need not be made for nobody."""
+        """Whether any active row has that optional method. If not, its arguments need not be computed."""
         return bool(self._planned(settings).having(method))
 
     def offended(self, subject: Subject, verdict: Verdict, services: Services) -> None:
-        """The client has collected demerits: let every check that has findings for it draw its conclusions."""
+        """The client has collected demerits: call every check with findings that reacts to them."""
         self._each("offended", subject, verdict, services)
 
     def concluded(self, subject: Subject, verdict: Verdict, services: Services) -> None:
-        """The transaction is over: let every check that has findings for it draw its conclusions, whatever was decided."""
+        """The transaction is over: call every check with findings that concludes, whatever was decided."""
         self._each("concluded", subject, verdict, services)
 
     def _each(self, method: str, subject: Subject, verdict: Verdict, services: Services) -> None:
@@ -301,7 +300,7 @@ class Runner:
 
 
 def _performed(question: _Question, finding: Finding, services: Services) -> Finding | Exception:
-    """What a check has to do before it decides: in mode log nothing of it happens."""
+    """The finding after a check has done what it has to do before it decides. In mode log nothing is done."""
     if finding.error:
         return finding
     perform: Callable[..., Finding] = question.asked.row.check.perform  # type: ignore[attr-defined]
@@ -313,7 +312,8 @@ def _performed(question: _Question, finding: Finding, services: Services) -> Fin
 
 
 def _may_wait(question: _Question, services: Services) -> bool:
-    """Whether collect() may have to wait for the network. Handing it to another thread costs more than most checks."""
+    """Whether collect() may have to wait for the network. Only then is it worth another thread, which costs more than most
+    checks."""
     if not question.asked.looks_up:
         return False
     connection, message = question.subject.connection, question.subject.message
@@ -322,14 +322,14 @@ def _may_wait(question: _Question, services: Services) -> bool:
 
 
 class _Question(NamedTuple):
-    """A row, asked about a subject."""
+    """A row that is asked about a subject."""
 
     asked: Asked
     subject: Subject
 
 
 def _questions(rows: list[Asked], subject: Subject) -> list[_Question]:
-    """Each row about its subjects: at the end of a message, each recipient if it is a row about recipients."""
+    """The questions of the rows: at the end of a message, a row about recipients asks about each of them."""
     message = subject.message
     if subject.recipient is not None or message is None:
         return [_Question(asked, subject) for asked in rows]
@@ -372,7 +372,7 @@ def _of_message(question: _Question) -> Findings:
 
 
 def _decisions(question: _Question) -> list[Decision]:
-    """Where a row's decision is noted: it lives as long as its evidence."""
+    """The list in which a row's decision is kept. It lives as long as its evidence."""
     asked, subject = question
     if asked.of_recipients and subject.recipient is not None:
         return subject.recipient.decisions

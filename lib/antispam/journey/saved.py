@@ -34,7 +34,7 @@ def save(message: Message, kind: str, settings: ProgramSettings) -> Path:
 
 
 def originals(settings: ProgramSettings) -> list[Path]:
-    """The files. Raises OSError where the folder can't be used."""
+    """The files. Raises OSError if the folder cannot be used."""
     return sorted(folder(settings).glob("*.eml"))
 
 

@@ -1,4 +1,4 @@
-"""The services that checks may use: everything that does I/O or knows the time."""
+"""The services that checks may use: everything that does I/O or tells the time."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Services:
 
     settings  all settings; a check reads its own with settings[Settings]
     resolver  the one resolver of this worker, with its shared cache
-    store     the SQL store, None where a program runs without one
+    store     the SQL store, None if the program runs without one
     access    the administrator's access map as it stood when the session began (empty where none is configured)
-    dictionaries  what was learned, None where a program doesn't learn
-    read_only    nothing may be learned, posted or remembered: this is only a trial
-    sign      puts DKIM signatures on a message of our own (all its octets), where we have a key for its author
-    protect   takes what is dangerous or forged out of a whole message that was kept (journey/protection.py)
+    dictionaries  what was learned, None if the program does not learn
+    read_only    nothing may be learned, posted or stored: this is only a trial
+    sign      adds DKIM signatures to a message of our own (all its octets), if we have a key for its author
+    protect   removes dangerous and forged parts from a quarantined message (journey/protection.py)
     write_later  takes a row for a table of the store; it is written after the reply, best effort
     tests     those of the score by name, with the ones that the configuration declares
-    people    whose mail is whose, and what they want; None where a program does not ask
+    people    users, their addresses and preferences; None if the program does not need them
     clock     seconds since the epoch
-    deadline  by when this step of the message must have ended; pass it to every look-up
+    deadline  the time by which this step of the message must end; pass it to every look-up
     """
 
     settings: Settings

@@ -44,12 +44,12 @@ def _nothing() -> None:
 
 
 class OutOfOrder(Exception):
-    """A step came that only a message has, and there is none: the client is not an MTA, or a broken one."""
+    """A step of a message came, but there is no message: the client is not an MTA, or a broken one."""
 
 
 class Session:
     """Call the methods in SMTP's order. connect, helo, mail, rcpt and data answer with the verdict to speak at that step. After
-    end() the caller makes the edits, then says with taken() or refused() what came of them: only that records the message."""
+    end() the caller makes the edits and then calls taken() or refused(), which records the message."""
 
     def __init__(self, runner: Runner, services: Services, recorder: Recorder | None = None) -> None:
         self._runner = runner
@@ -74,7 +74,7 @@ class Session:
         receiver: str = "",
         macros: Mapping[str, str] | None = None,
     ) -> Verdict:
-        """The meaning of each argument is Connection's."""
+        """The arguments are those of Connection."""
         self.connection = Connection(
             ref=self.connection.ref,
             ip=ip,
@@ -89,7 +89,7 @@ class Session:
         return self._speak(RejectAt.NOW)
 
     def helo(self, name: str) -> Verdict:
-        """HELO or EHLO. A second one, as after STARTTLS, starts the HELO checks afresh and ends a message in progress."""
+        """HELO or EHLO. A second one, as after STARTTLS, runs the HELO checks again and ends a message in progress."""
         self._finish()
         connection = self.connection
         for row in self._runner.journey.at(Stage.HELO):
@@ -137,8 +137,8 @@ class Session:
         return CONTINUE if recipient.refused is None else self._say(recipient.refused, recipient)
 
     def _too_many(self) -> Verdict:
-        """A recipient who is not taken any more. Where nobody may be listening at RCPT, the message can't be sent on either:
-        they would get it unchecked."""
+        """A recipient beyond the limit. If replies at RCPT are not awaited, the whole message is refused: this recipient would
+        get it unchecked."""
         if self._program.reject_at is not RejectAt.END or self._asks(Stage.RCPT):
             return tempfail("Too many recipients; send the rest in another message.", "too many recipients", code=452,
                             enhanced="4.5.3")  # fmt: skip
@@ -151,7 +151,7 @@ class Session:
         return CONTINUE
 
     def data(self) -> Verdict:
-        """Speaks a refusal that waited until all recipients were logged."""
+        """Reply with a refusal that waited until all recipients were logged."""
         return self._speak(RejectAt.DATA)
 
     def header(self, name: bytes, value: bytes) -> None:
@@ -165,7 +165,7 @@ class Session:
             log.info("[%s] header %s:%s", message.ref, for_log(name), for_log(value))
 
     def headers(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
-        """Several header fields at once, as header() would take one after the other."""
+        """Several header fields at once; the same as header() for each."""
         message = self._current()
         octets = sum(map(len, itertools.chain.from_iterable(fields)))
         fit = self._header_bytes + octets <= MAX_HEADER_BYTES and len(message.headers) + len(fields) <= MAX_HEADERS
@@ -201,20 +201,20 @@ class Session:
         return outcome
 
     def taken(self) -> None:
-        """The edits of end() were made: the message became what end() said."""
+        """The edits of end() were made: the disposition of end() is in effect."""
         delivery, verdict = self._ended()
         delivery.taken()
         self._conclude(verdict)
 
     def refused(self, why: str) -> Verdict:
-        """An edit of end() could not be made. Returns what the client is told: to bring the message again."""
+        """An edit of end() could not be made. Returns the reply to the client, which asks for a retry."""
         delivery, _ = self._ended()
         verdict = delivery.refused(why)
         self._conclude(verdict)
         return verdict
 
     def abort(self) -> None:
-        """The client or the MTA gave the message up."""
+        """The client or the MTA aborted the message."""
         self._finish()
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class Session:
                 return
 
     def _refusal(self, recipient: Recipient | None = None) -> Decision | None:
-        """What refuses the subject as things stand."""
+        """The decision that currently refuses the subject."""
         decision = ruling(all_decisions(self._subject(recipient)))
         return decision if decision is not None and decision.verdict.action.refuses else None
 

@@ -22,14 +22,14 @@ _MAX_LOGGED = 20  # recipients
 
 
 def errors_url(decision: Decision, journey: Journey, settings: Settings) -> str:
-    """Where the pages are that explain refusals: a check may have its own, the rest have those of [milter]."""
+    """The address of the pages that explain refusals: that of the check if it has one, else that of [milter]."""
     row = journey.named(decision.check)
     own = getattr(settings[row.check.Settings], "errors_url", "") if row is not None else ""
     return str(own) or settings[ProgramSettings].errors_url
 
 
 def say(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
-    """Log a decision that the client hears of now. Returns it worded()."""
+    """Log a decision that the client is told now. Returns it as worded()."""
     log_decision(decision, subject)
     return worded(decision, subject, errors_url)
 
@@ -49,8 +49,7 @@ def log_decision(decision: Decision, subject: Subject) -> None:
 
 
 def worded(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
-    """The verdict with the reference that the sender will read, and with a link to the page that explains it where there are
-    such pages."""
+    """The verdict with the reference for the sender and, if there are such pages, a link to the page that explains it."""
     verdict = decision.verdict
     if more := link(decision, errors_url):
         verdict = dataclasses.replace(verdict, text=f"{verdict.text or verdict.reason}\n{more}")
@@ -107,7 +106,7 @@ def _who(subject: Subject) -> str:
 
 
 def _to(recipients: Sequence[Recipient]) -> str:
-    """Who should get the message, as far as that is known; a list of thousands would hide the rest of the line."""
+    """The recipients known so far, shortened: a list of thousands would hide the rest of the line."""
     if not recipients:
         return ""
     more = len(recipients) - _MAX_LOGGED

@@ -31,7 +31,7 @@ class Scope(enum.StrEnum):
 
 
 class Accepted(enum.StrEnum):
-    """What a row still does once an earlier one has accepted the message (for example a whitelist)."""
+    """What a row still does after an earlier one, such as a whitelist, has accepted the message."""
 
     SKIP = "skip"  # its evidence is of no use then
     RECORD = "record"  # evidence and header fields are written; it can't refuse any more
@@ -60,12 +60,12 @@ class Row:
 
 
 class NotDone(Exception):
-    """Raised by act() where what was to be done could not be done, as has to be expected: a full disk, a lock. Its text says
-    why, for the log; the check's on_error decides."""
+    """Raised by act() for an expected failure, such as a full disk or a lock. Its text explains the cause in the log; the
+    check's on_error decides."""
 
 
 class JourneyError(ValueError):
-    """The table contradicts itself: a defect of the program, found at start."""
+    """The table contradicts itself: a defect of the program that is found at start."""
 
 
 def _name(check: Check) -> str:
@@ -102,13 +102,13 @@ class Journey:
         return frozenset(self._by_name)
 
     def named(self, name: str) -> Row | None:
-        """The row of that check; None for what decides without one."""
+        """The row of that check; None for decisions made without a row."""
         return self._by_name.get(name)
 
     def at(self, stage: Stage) -> tuple[Row, ...]:
         return self._by_stage[stage]
 
     def settings_classes(self) -> list[type]:
-        """What the checks read, each once: several may share theirs."""
+        """The settings classes of the checks, each once: several checks may share one."""
         more = (cls for row in self.rows for cls in getattr(row.check, "ALSO_READS", ()))
         return list(dict.fromkeys([*(row.check.Settings for row in self.rows), *more]))
