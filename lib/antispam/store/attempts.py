@@ -9,35 +9,57 @@ import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.store.engine import SLICE, Store
+from antispam.store.prepared import Prepared, upsert
 from antispam.store.schema import attempt
 
 KEEP = 10 * 86400.0  # seconds; RFC 5321 section 4.5.4.1 has clients try for four to five days
 
 
+_FIND = Prepared(
+    lambda _: sa.select(attempt.c.ref).where(attempt.c.name == sa.bindparam("name", type_=attempt.c.name.type))
+)
+_ADD = Prepared(lambda dialect: upsert(dialect, attempt, None, ("name",), None))
+_RENEW = Prepared(
+    lambda dialect: upsert(
+        dialect,
+        attempt,
+        None,
+        ("name",),
+        {
+            "ref": sa.bindparam("new_ref", type_=attempt.c.ref.type),
+            "noted_at": sa.bindparam("now", type_=attempt.c.noted_at.type),
+        },
+    )
+)
+
+
 def first(store: Store, connection: sa.Connection, what: str, identity: str, ref: str, now: float) -> str:
     """The reference under which `what` was done first, within the caller's transaction: `ref` where this is the first time."""
     name = _name(what, identity)
-    values = {"name": name, "ref": ref, "noted_at": now}
-    connection.execute(store.upsert(attempt, values, key=("name",), update=None))
-    return str(connection.scalars(sa.select(attempt.c.ref).where(attempt.c.name == name)).one())
+    _ADD.change(connection, {"name": name, "ref": ref, "noted_at": now})
+    return _found(connection, name) or ref
 
 
 def done(store: Store, what: str, identity: str, deadline: Deadline | None = None) -> bool:
     """Whether `what` was noted for that message. Raises StoreError."""
     with store.read(deadline) as connection:
-        query = sa.select(attempt.c.ref).where(attempt.c.name == _name(what, identity))
-        return connection.scalar(query) is not None
+        return _found(connection, _name(what, identity)) is not None
 
 
 def note(store: Store, what: str, identity: str, ref: str, now: float, deadline: Deadline | None = None) -> str:
     """Note that `what` is done under `ref`; returns the reference under which it was done last, "" where it was not. Raises
     StoreError."""
     name = _name(what, identity)
-    values = {"name": name, "ref": ref, "noted_at": now}
     with store.write(deadline) as connection:
-        before = connection.scalar(sa.select(attempt.c.ref).where(attempt.c.name == name))
-        connection.execute(store.upsert(attempt, values, key=("name",), update={"ref": ref, "noted_at": now}))
-    return "" if before is None else str(before)
+        before = _found(connection, name)
+        values = {"name": name, "ref": ref, "noted_at": now}
+        _RENEW.change(connection, values | {"new_ref": ref, "now": now})
+    return before or ""
+
+
+def _found(connection: sa.Connection, name: str) -> str | None:
+    row = _FIND.row(connection, {"name": name})
+    return None if row is None else str(row[0])
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:

@@ -12,6 +12,7 @@ from antispam.deadline import Deadline
 from antispam.net.addresses import normalize_domain
 from antispam.protocols.callback_dialogue import Outcome, Verification
 from antispam.store.engine import SLICE, Store
+from antispam.store.prepared import Prepared
 from antispam.store.schema import callback, shared_secret
 from antispam.text import from_wire
 
@@ -41,15 +42,23 @@ def remember(
         connection.execute(store.upsert(callback, values, key=("digest",), update=result))
 
 
+_RECALL = Prepared(
+    lambda _: sa.select(callback.c.outcome, callback.c.told, callback.c.host, callback.c.null_mx).where(
+        callback.c.digest == sa.bindparam("digest", type_=callback.c.digest.type),
+        callback.c.expires_at > sa.bindparam("now", type_=callback.c.expires_at.type),
+        callback.c.asked_at <= sa.bindparam("asked_before", type_=callback.c.asked_at.type),
+        callback.c.outcome != "",
+    )
+)
+
+
 def recall(store: Store, address: str, now: float, deadline: Deadline | None = None) -> Verification | None:
     """What was found and is still good; None for nothing. What was found after `now` was found by a clock that was wrong.
 
     Raises StoreError."""
-    columns = (callback.c.outcome, callback.c.told, callback.c.host, callback.c.null_mx)
-    good = sa.and_(callback.c.expires_at > now, callback.c.asked_at <= now + 60.0, callback.c.outcome != "")
     with store.read(deadline) as connection:
-        row = connection.execute(sa.select(*columns).where(callback.c.digest == digest_of(address), good)).one_or_none()
-    return None if row is None else Verification(Outcome(row.outcome), row.told, row.host, bool(row.null_mx))
+        row = _RECALL.row(connection, {"digest": digest_of(address), "now": now, "asked_before": now + 60.0})
+    return None if row is None else Verification(Outcome(row[0]), row[1], row[2], bool(row[3]))
 
 
 def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, now: float, pause: float) -> bool:

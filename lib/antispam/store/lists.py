@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import functools
 import ipaddress
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from antispam.deadline import Deadline
 from antispam.net.addresses import MAX_DOMAIN, is_hostname, normalize_domain, parents, parse_ip, parse_mailbox
 from antispam.store.engine import SLICE, Store
+from antispam.store.prepared import Prepared, upsert
 from antispam.store.schema import sender_list
 from antispam.text import from_wire
 
@@ -145,7 +147,7 @@ def add(
     table = sender_list
     with store.write(deadline) as connection:
         if not once or _not_in_force(store, connection, values, now):
-            connection.execute(_added(store, values, longest))
+            _renew(connection, values, longest)
         offences = connection.scalars(sa.select(table.c.offences).where(table.c.entry == values["entry"])).one()
     _kinds_known.pop(store, None)
     return int(offences)
@@ -171,7 +173,7 @@ def add_all(
         return
     with store.write(deadline) as connection:
         for one in sorted(exact):  # in one order everywhere: two messages must not wait for each other for ever
-            connection.execute(_added(store, _values(kind, one, reason, by, now, expires_at)))
+            _renew(connection, _values(kind, one, reason, by, now, expires_at))
     _kinds_known.pop(store, None)
 
 
@@ -190,30 +192,47 @@ def _values(kind: Kind, exact: str, reason: str, by: str, now: float, expires_at
     }
 
 
-def _added(store: Store, values: dict[str, Any], longest: int = 1) -> Any:
-    """The statement that writes such a row, or renews the one that is there."""
-    table, now, expires_at = sender_list, values["seen_at"], values["expires_at"]
-    for_ever = table.c.expires_at.is_(None)
-    until = sa.cast(expires_at, sa.Double)
-    if longest > 1 and expires_at is not None:
+def _renew(connection: sa.Connection, values: dict[str, Any], longest: int = 1) -> None:
+    """Write such a row, or renew the one that is there."""
+    by_person = values["added_by"] == ADMINISTRATOR or values["added_by"].startswith(_PERSON)
+    now, expires_at = values["seen_at"], values["expires_at"]
+    lasting = {"new_end": expires_at, "lasts": 0.0 if expires_at is None else expires_at - now}
+    new = {"now": now, "new_reason": values["reason"], "new_by": values["added_by"]}
+    statement = _renewing(by_person, longest if expires_at is not None else 1)
+    statement.change(connection, {**values, **new, **lasting})
+
+
+@functools.cache
+def _renewing(by_person: bool, longest: int) -> Prepared:
+    return Prepared(functools.partial(_renewal, by_person, longest))
+
+
+def _renewal(by_person: bool, longest: int, dialect: str) -> sa.Insert:
+    table, end = sender_list, sender_list.c.expires_at
+    now = sa.bindparam("now", type_=end.type)
+    for_ever = end.is_(None)
+    until: sa.ColumnElement[Any] = sa.cast(sa.bindparam("new_end", type_=end.type), end.type)
+    if longest > 1:
         steps = range(1, longest.bit_length())
         times = sa.case(*((table.c.offences == step, 2**step) for step in steps), else_=longest)
-        until = sa.cast(now + (expires_at - now) * times, sa.Double)
+        until = sa.cast(now + sa.bindparam("lasts", type_=end.type) * times, end.type)
     stays: sa.ColumnElement[bool] = for_ever
     longer: sa.ColumnElement[bool] = sa.false()
-    if values["added_by"] != ADMINISTRATOR and not values["added_by"].startswith(_PERSON):
-        by_person = sa.or_(table.c.added_by == ADMINISTRATOR, table.c.added_by.startswith(_PERSON, autoescape=True))
-        written = sa.and_(by_person, table.c.expires_at > now)
-        stays, longer = sa.or_(for_ever, written), sa.and_(written, table.c.expires_at > until)
+    if not by_person:
+        person = sa.or_(table.c.added_by == ADMINISTRATOR, table.c.added_by.startswith(_PERSON, autoescape=True))
+        written = sa.and_(person, end > now)
+        stays, longer = sa.or_(for_ever, written), sa.and_(written, end > until)
+    new_reason = sa.bindparam("new_reason", type_=table.c.reason.type)
+    new_by = sa.bindparam("new_by", type_=table.c.added_by.type)
     # MariaDB assigns from left to right: what is compared comes after what compares it.
     update = {
-        "reason": sa.case((stays, table.c.reason), else_=values["reason"]),
-        "added_by": sa.case((stays, table.c.added_by), else_=values["added_by"]),
+        "reason": sa.case((stays, table.c.reason), else_=new_reason),
+        "added_by": sa.case((stays, table.c.added_by), else_=new_by),
         "seen_at": now,
-        "expires_at": sa.case((for_ever, sa.cast(sa.null(), sa.Double)), (longer, table.c.expires_at), else_=until),
+        "expires_at": sa.case((for_ever, sa.cast(sa.null(), end.type)), (longer, end), else_=until),
         "offences": table.c.offences + 1,
     }
-    return store.upsert(table, values, key=("entry",), update=update)
+    return upsert(dialect, table, None, ("entry",), update)
 
 
 def _not_in_force(store: Store, connection: sa.Connection, values: dict[str, Any], now: float) -> bool:
@@ -288,6 +307,13 @@ def _taken_over(store: Store, kind: Kind, exact: str, one: Known, reason: str, b
     )
 
 
+# Built once: each message asks.
+_FIND = sa.select(sender_list).where(
+    sender_list.c.entry.in_(sa.bindparam("keys", expanding=True)),
+    sa.or_(sender_list.c.expires_at.is_(None), sender_list.c.expires_at > sa.bindparam("now")),
+)
+
+
 def find(store: Store, wanted: Iterable[tuple[Kind, str]], now: float, deadline: Deadline | None = None) -> list[Entry]:
     """The entries in force that cover any of these names. Raises StoreError."""
     kinds = _kinds(store, now, deadline)
@@ -295,7 +321,7 @@ def find(store: Store, wanted: Iterable[tuple[Kind, str]], now: float, deadline:
     if not keys:
         return []
     with store.read(deadline) as connection:
-        rows = connection.execute(sa.select(sender_list).where(sender_list.c.entry.in_(keys), _in_force(now))).all()
+        rows = connection.execute(_FIND, {"keys": keys, "now": now}).all()
     return [_entry(row) for row in rows]
 
 

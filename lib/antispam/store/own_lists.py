@@ -80,6 +80,13 @@ def of_user(store: Store, user: str) -> list[Entry]:
         return [_entry(row) for row in connection.execute(query)]
 
 
+# Built once: each message asks.
+_FIND = sa.select(own_list).where(
+    own_list.c.user_name.in_(sa.bindparam("owners", expanding=True)),
+    own_list.c.name.in_(sa.bindparam("names", expanding=True)),
+)
+
+
 def find(
     store: Store, users: Collection[str], names: Collection[str], now: float, deadline: Deadline | None = None
 ) -> list[Entry]:
@@ -87,11 +94,11 @@ def find(
     found: list[Entry] = []
     if not names or not users or not anybody(store, now, deadline):
         return found
-    wanted, owners, table = list(names), sorted(set(map(_stored, users))), own_list
+    wanted, owners = list(names), sorted(set(map(_stored, users)))
     with store.read(deadline) as connection:
         for at in range(0, len(owners), SLICE):
-            theirs = table.c.user_name.in_(owners[at : at + SLICE])
-            found += map(_entry, connection.execute(sa.select(table).where(theirs, table.c.name.in_(wanted))))
+            theirs = connection.execute(_FIND, {"owners": owners[at : at + SLICE], "names": wanted})
+            found += map(_entry, theirs)
     return found
 
 

@@ -7,7 +7,29 @@ from typing import Any
 import sqlalchemy as sa
 
 from antispam.store.engine import SLICE, Store
+from antispam.store.prepared import Prepared, upsert
 from antispam.store.schema import rate
+
+
+def _count(dialect: str) -> sa.Insert:
+    """`ended` is when a period had to begin to be over."""
+    amount, now, ended = (
+        sa.bindparam(name, type_=column.type)
+        for name, column in (("amount", rate.c.used), ("now", rate.c.began_at), ("ended", rate.c.began_at))
+    )
+    over = sa.or_(rate.c.began_at <= ended, rate.c.began_at > now)
+    # MariaDB assigns from left to right: what is compared comes last.
+    update = {
+        "used": sa.case((over, amount), else_=rate.c.used + amount),
+        "began_at": sa.case((over, now), else_=rate.c.began_at),
+    }
+    return upsert(dialect, rate, None, ("name",), update)
+
+
+_COUNT = Prepared(_count)
+_FIND = Prepared(
+    lambda _: sa.select(rate.c.began_at, rate.c.used).where(rate.c.name == sa.bindparam("name", type_=rate.c.name.type))
+)
 
 
 def use(store: Store, name: str, amount: int, now: float, period: float, deadline: Any = None) -> int:
@@ -16,23 +38,19 @@ def use(store: Store, name: str, amount: int, now: float, period: float, deadlin
     cut may undo what was counted last.
 
     Raises StoreError."""
-    over = sa.or_(rate.c.began_at <= now - period, rate.c.began_at > now)
     values = {"name": name, "began_at": now, "used": amount}
-    # MariaDB assigns from left to right: what is compared comes last.
-    update = {
-        "used": sa.case((over, amount), else_=rate.c.used + amount),
-        "began_at": sa.case((over, now), else_=rate.c.began_at),
-    }
     with store.write(deadline, durable=False) as connection:
-        connection.execute(store.upsert(rate, values, key=("name",), update=update))
-        return int(connection.scalars(sa.select(rate.c.used).where(rate.c.name == name)).one())
+        _COUNT.change(connection, {**values, "amount": amount, "now": now, "ended": now - period})
+        row = _FIND.row(connection, {"name": name})
+    assert row is not None
+    return int(row[1])
 
 
 def used(store: Store, name: str, now: float, period: float, deadline: Any = None) -> int:
     """How many there are in the present period. Raises StoreError."""
-    present = sa.and_(rate.c.name == name, rate.c.began_at > now - period, rate.c.began_at <= now)
     with store.read(deadline) as connection:
-        return int(connection.scalar(sa.select(rate.c.used).where(present)) or 0)
+        row = _FIND.row(connection, {"name": name})
+    return int(row[1]) if row is not None and now - period < row[0] <= now else 0
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from antispam.store.engine import SLICE, Store
+from antispam.store.prepared import Prepared, upsert
 from antispam.store.schema import rate_window, stopped_login
 from antispam.text import from_wire
 
@@ -26,26 +27,42 @@ class Stopped:
     reason: str
 
 
+_FIND = sa.select(rate_window).where(rate_window.c.name.in_(sa.bindparam("names", expanding=True)))
+_FIND_STOPPED = Prepared(
+    lambda _: sa.select(stopped_login).where(
+        stopped_login.c.login == sa.bindparam("login", type_=stopped_login.c.login.type)
+    )
+)
+
+
+def _count(dialect: str) -> sa.Insert:
+    table = rate_window
+    slot = sa.bindparam("slot_now", type_=table.c.slot.type)
+    amount = sa.bindparam("amount", type_=table.c.used.type)
+    now = sa.bindparam("now", type_=table.c.used_at.type)
+    same, next_one = table.c.slot == slot, table.c.slot == slot - 1
+    # MariaDB assigns from left to right: what is compared comes last.
+    update = {
+        "earlier": sa.case((same, table.c.earlier), (next_one, table.c.used), else_=0),
+        "used": sa.case((same, table.c.used + amount), else_=amount),
+        "slot": slot,
+        "used_at": now,
+    }
+    return upsert(dialect, table, None, ("name",), update)
+
+
+_COUNT = Prepared(_count)
+
+
 def use(store: Store, amounts: Mapping[str, int], now: float, period: float, deadline: Any = None) -> dict[str, float]:
     """Count so much more under each of these names; returns how much there is in the last `period` seconds, this included. An
     amount less than 0 gives some back. A clock that was put back begins anew. Raises StoreError."""
     slot = int(now // period)
-    table = rate_window
+    common = {"slot": slot, "slot_now": slot, "used_at": now, "now": now, "earlier": 0}
     with store.write(deadline) as connection:
-        for name, amount in sorted(
-            amounts.items()
-        ):  # in one order everywhere: two must not wait for each other for ever
-            values = {"name": name, "slot": slot, "used": amount, "earlier": 0, "used_at": now}
-            # MariaDB assigns from left to right: what is compared comes last.
-            update = {
-                "earlier": sa.case(
-                    (table.c.slot == slot, table.c.earlier), (table.c.slot == slot - 1, table.c.used), else_=0
-                ),
-                "used": sa.case((table.c.slot == slot, table.c.used + amount), else_=amount),
-                "slot": slot,
-                "used_at": now,
-            }
-            connection.execute(store.upsert(table, values, key=("name",), update=update))
+        # In one order everywhere: two must not wait for each other for ever.
+        for name, amount in sorted(amounts.items()):
+            _COUNT.change(connection, {**common, "name": name, "used": amount, "amount": amount})
         return _used(connection, amounts, now, period)
 
 
@@ -66,7 +83,7 @@ def busiest(store: Store, prefix: str, now: float, period: float, most: int = 20
 
 def _used(connection: sa.Connection, names: Iterable[str], now: float, period: float) -> dict[str, float]:
     wanted = list(names)
-    rows = connection.execute(sa.select(rate_window).where(rate_window.c.name.in_(wanted)))
+    rows = connection.execute(_FIND, {"names": wanted})
     return dict.fromkeys(wanted, 0.0) | {row.name: _in_window(row, now, period) for row in rows}
 
 
@@ -94,8 +111,8 @@ def stop(store: Store, connection: sa.Connection, login: str, reason: str, now: 
 def find_stopped(store: Store, login: str, deadline: Any = None) -> Stopped | None:
     """Whether a login is stopped. Raises StoreError."""
     with store.read(deadline) as connection:
-        row = connection.execute(sa.select(stopped_login).where(stopped_login.c.login == login)).first()
-    return None if row is None else Stopped(row.login, row.stopped_at, row.reason)
+        row = _FIND_STOPPED.row(connection, {"login": login})
+    return None if row is None else Stopped(*row)
 
 
 def all_stopped(store: Store) -> list[Stopped]:
