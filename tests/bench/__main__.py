@@ -15,7 +15,9 @@ from bench import (
     filter_bench,
     learn_bench,
     learner_bench,
+    nodes_bench,
     small_bench,
+    store_bench,
     web_bench,
 )
 
@@ -31,6 +33,8 @@ def main(argv: list[str]) -> int:
         learn_bench,
         learner_bench,
         small_bench,
+        store_bench,
+        nodes_bench,
         web_bench,
     )
     return max([bench.main(argv) for bench in benches])

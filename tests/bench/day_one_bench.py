@@ -61,10 +61,15 @@ class Taught(Learned):
     def put_into(self, url: str) -> None:
         """Make the database and teach it."""
         make_store(url)
-        with contextlib.closing(Store(url)) as store:
-            teacher = Teacher(store, "site")
-            for message in corpus.read_messages(corpus.fetch(), LESSONS):
-                teacher.teach(message.content, "/spam-" in message.name)
+        teach(url)
+
+
+def teach(url: str) -> None:
+    """Teach the site's dictionary, in a database with tables."""
+    with contextlib.closing(Store(url)) as store:
+        teacher = Teacher(store, "site")
+        for message in corpus.read_messages(corpus.fetch(), LESSONS):
+            teacher.teach(message.content, "/spam-" in message.name)
 
 
 @contextlib.contextmanager

@@ -206,11 +206,6 @@ class Peer(Server):
             return True
         return False
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
     def log(self) -> str:
         return self._output.read_text(errors="replace")
 

@@ -52,6 +52,12 @@ class Server:
             said = dict.fromkeys((self._output.read_text(errors="replace"), self.log()))
             raise RuntimeError(f"{name} does not start: {''.join(said)}")
 
+    @property
+    def pid(self) -> int:
+        """Of the program, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 
