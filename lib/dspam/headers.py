@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from copy import copy
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -80,11 +80,34 @@ def owner(host: bytes) -> bytes:
     return b".".join(labels[-3 if len(labels) > 2 and len(labels[-2]) <= 3 and len(labels[-1]) == 2 else -2 :])
 
 
-class HeaderFacts:
-    """Collects the facts of one header; `domain` is the organizational domain of the author for comparing with links."""
+class HeaderRead:
+    """What is read of a header before anybody asks for facts: the subject, the author's name, and `domain`, the organizational
+    domain of the author for comparing with links."""
 
     def __init__(self, fields: list[Field]) -> None:
-        self.facts: list[bytes] = []
+        self.subject = self.name = self.domain = b""
+        self._fields = fields
+        author: _FieldRead | None = None
+        for name, value, _ in fields[:MAX_FIELDS]:
+            if len(name) == len(b"from") and author is None and name.lower() == b"from":
+                author = _read_field(b"from", value) if len(value) <= _REMEMBERED else _read_new_field(b"from", value)
+            elif len(name) == len(b"subject") and name.lower() == b"subject":
+                self.subject = _value_of(value)[0]
+        if author is not None:
+            self.domain = author.owner
+            self.name = author.value.partition(b"<")[0] if b"<" in author.value else b""
+
+    @cached_property
+    def told(self) -> HeaderFacts:
+        """All the rest."""
+        return HeaderFacts(self._fields)
+
+
+class HeaderFacts:
+    """Collects the facts of one header."""
+
+    def __init__(self, fields: list[Field]) -> None:
+        self._facts: list[bytes] = []
         self.subject = b""
         self.values: dict[bytes, bytes] = {}
         self.owners: dict[bytes, bytes] = {}
@@ -101,34 +124,36 @@ class HeaderFacts:
                 self.order.append(spelt)
                 self.field(kind, name, item.value)
         self.domain = self.owners.get(b"from", b"")
-        self.name = self.values.get(b"from", b"").partition(b"<")[0] if b"<" in self.values.get(b"from", b"") else b""
-        self._told = len(self.facts)  # by the fields, without the trace and what all fields say together
-        self._conclude()
 
-    def _conclude(self) -> None:
-        self.hops(self._trace)
-        self.sequence()
-        self.relations()
+    @property
+    def facts(self) -> list[bytes]:
+        """All of them, as they are."""
+        return self._concluded(self._trace)
 
     def below(self, hop: Field) -> list[bytes]:
         """The facts of this header below one more Received field: what the others said need not be read again."""
         if len(self._fields) == MAX_FIELDS:  # the last of them would have no room
             return HeaderFacts([hop, *self._fields]).facts
+        return self._concluded([hop.value[:_MAX_VALUE], *self._trace])
+
+    def _concluded(self, trace: list[bytes]) -> list[bytes]:
+        """What the fields say each by itself, what the trace says, and what all say together."""
         other = copy(self)
-        other.facts, other.hosts = self.facts[: self._told], set()
-        other._trace = [hop.value[:_MAX_VALUE], *self._trace]
-        other._conclude()
-        return other.facts
+        other._facts, other.hosts = [*self._facts], set()
+        other.hops(trace)
+        other.sequence()
+        other.relations()
+        return other._facts
 
     def field(self, kind: _Kind, name: bytes, value: bytes) -> None:
         """One field that is no trace."""
         if kind is _Kind.DATE:
             value = value.strip()
-            self.facts += [b"date " + shape(value), b"zone " + value.rpartition(b" ")[2][:12]]
+            self._facts += [b"date " + shape(value), b"zone " + value.rpartition(b" ")[2][:12]]
             return
         often = kind is _Kind.OFTEN and len(value) <= _REMEMBERED
         told = _read_field(name, value) if often else _read_new_field(name, value)
-        self.facts += told.facts
+        self._facts += told.facts
         if name not in self.values:
             self.values[name], self.owners[name] = told.value, told.owner
         if told.recipients:
@@ -138,18 +163,18 @@ class HeaderFacts:
             self.about_subject(told.value)
 
     def about_subject(self, value: bytes) -> None:
-        self.facts += [b"subject " + shape(value[:20])[:8], b"subject end " + shape(value[-3:])]
+        self._facts += [b"subject " + shape(value[:20])[:8], b"subject end " + shape(value[-3:])]
         if value.isupper():
-            self.facts.append(b"subject capitals")
+            self._facts.append(b"subject capitals")
         if b"   " in value:
-            self.facts.append(b"subject gap")
+            self._facts.append(b"subject gap")
         reply = value[:3].lower() == b"re:"
         if reply or b"in-reply-to" in self.values or b"references" in self.values:
-            self.facts.append(b"reply %d" % reply)
+            self._facts.append(b"reply %d" % reply)
 
     def hops(self, hops: list[bytes]) -> None:
         """The trace: who handed over to whom. The last one stands next to the sender."""
-        self.facts.append(b"hops %d" % min(len(hops), _MAX_HOPS))
+        self._facts.append(b"hops %d" % min(len(hops), _MAX_HOPS))
         if len(hops) > _MAX_HOPS:
             hops = hops[: _MAX_HOPS - 2] + hops[-2:]
         for place, hop in enumerate(reversed(hops)):
@@ -162,36 +187,36 @@ class HeaderFacts:
             start, end = found.span(1)
             value = value[:start] + _ZEROS[: end - start] + value[end:]
         told = _read_hop(value, place) if len(value) <= _REMEMBERED else _read_new_hop(value, place)
-        self.facts += told.facts
+        self._facts += told.facts
         self.hosts.update(told.owners)
         if told.recipient:
-            self.facts.append(place + (b"for listed 1" if told.recipient in self.recipients else b"for listed 0"))
+            self._facts.append(place + (b"for listed 1" if told.recipient in self.recipients else b"for listed 0"))
 
     def sequence(self) -> None:
         """Which fields there are, as they are written, and which follows which: every mail program has its own habit."""
         names = self.order
-        self.facts += [b"has " + name for name in names]
+        self._facts += [b"has " + name for name in names]
         lower = [b"^", *[name.lower() for name in names], b"$"]
-        self.facts += [b"then " + first + b" " + second for first, second in pairwise(lower)]
+        self._facts += [b"then " + first + b" " + second for first, second in pairwise(lower)]
         for name in (b"from", b"to", b"subject", b"message-id", b"mime-version", b"content-type"):
             if name not in self.values:
-                self.facts.append(b"no " + name)
+                self._facts.append(b"no " + name)
 
     def relations(self) -> None:
         """Whether what should agree agrees."""
         for name in (b"return-path", b"reply-to", b"sender", b"message-id", b"to"):
             if name in self.values:
                 domain = self.owners[name]
-                self.facts.append(b"from and " + name + (b" 1" if domain == self.domain else b" 0"))
-                self.facts.append(name + (b" on the way 1" if domain in self.hosts else b" on the way 0"))
-        self.facts.append(b"from on the way %d" % (self.domain in self.hosts))
+                self._facts.append(b"from and " + name + (b" 1" if domain == self.domain else b" 0"))
+                self._facts.append(name + (b" on the way 1" if domain in self.hosts else b" on the way 0"))
+        self._facts.append(b"from on the way %d" % (self.domain in self.hosts))
         sender, receiver = (_ADDRESS.search(self.values.get(name, b"")) for name in (b"from", b"to"))
         if sender and receiver:
             if sender[0].lower() == receiver[0].lower():
-                self.facts.append(b"from is to")
+                self._facts.append(b"from is to")
             local = receiver[1].lower()
             if len(local) > 2 and local in self.subject.lower():
-                self.facts.append(b"recipient in subject")
+                self._facts.append(b"recipient in subject")
 
 
 class _Kind(enum.Enum):
@@ -234,15 +259,18 @@ class _FieldRead(NamedTuple):
     owner: bytes
 
 
-def _read_new_field(name: bytes, value: bytes) -> _FieldRead:
+def _value_of(value: bytes) -> tuple[bytes, bytes]:
+    """A value, unfolded, cut and decoded, and how it was written, if not in ASCII."""
     value = b" ".join(value[:_MAX_VALUE].split())
-    facts: list[bytes] = []
-    recipients: list[bytes] = []
     if b"=?" in value:
-        value = decode_words(value.decode("ascii", "surrogateescape")).encode("utf-8", "replace")
-        facts.append(b"encoded " + name)
-    elif not value.isascii():
-        facts.append(b"8bit " + name)
+        return decode_words(value.decode("ascii", "surrogateescape")).encode("utf-8", "replace"), b"encoded "
+    return value, b"" if value.isascii() else b"8bit "
+
+
+def _read_new_field(name: bytes, value: bytes) -> _FieldRead:
+    value, written = _value_of(value)
+    facts = [written + name] if written else []
+    recipients: list[bytes] = []
     if name in _ADDRESS_FIELDS:
         _addresses(name, value, facts, recipients)
     elif name == b"message-id":

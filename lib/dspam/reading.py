@@ -14,7 +14,7 @@ from itertools import islice
 import _charsets
 from _mimetree import Field, Part, TreeLimits, decode_transfer, parameter, parse
 from dspam import html
-from dspam.headers import HeaderFacts, content_type, owner, parents
+from dspam.headers import HeaderFacts, HeaderRead, content_type, owner, parents
 from dspam.letters import plain, signs, without_invisible
 from dspam.sight import Sight
 
@@ -60,10 +60,11 @@ class Document:
     written  the texts in sight, the subject first, in UTF-8 with their letters as they were
     targets  where links lead, as they are written, the first 400 octets of each
     sight    what else people see of the message, for those who judge without having learned
+    facts    those of the header, None where nobody asked for them yet: `header` reads it then
     header_read, odd_header  for under(): what was read of the header; a header that does not begin with a field, as it is
     """
 
-    header: list[bytes] = field(default_factory=list)
+    facts: list[bytes] | None = None
     structure: list[bytes] = field(default_factory=list)
     texts: list[tuple[bytes, bytes]] = field(default_factory=list)
     author: bytes = b""
@@ -74,8 +75,15 @@ class Document:
     text_left: int = _MAX_ALL_TEXT
     raw_left: int = 2 * _MAX_RAW
     sight: Sight = field(default_factory=Sight)
-    header_read: HeaderFacts | None = None
+    header_read: HeaderRead | None = None
     odd_header: bytes = b""
+
+    @property
+    def header(self) -> list[bytes]:
+        """The facts of the header."""
+        if self.facts is None:
+            self.facts = self.header_read.told.facts[:_MAX_FACTS] if self.header_read is not None else []
+        return self.facts
 
     def text(self, place: bytes, text: bytes, limit: int = MAX_TEXT) -> bytes:
         """Add a text in UTF-8, of a long one the beginning and the end; returns what was added, its letters as they were."""
@@ -120,11 +128,9 @@ def read(message: bytes, fields: list[Field] | None = None) -> Document:
     fields  the header's, where it was taken apart already as the octets would be; `message` is its body then
     """
     top = parse(message[:MAX_SOURCE], _LIMITS, fields)
-    header = HeaderFacts(top.fields)
-    document = Document(header=header.facts[:_MAX_FACTS], author=header.domain)
-    if not top.prefix:
-        document.header_read = header
-    else:  # lines that are no field, and would belong to one above them
+    header = HeaderRead(top.fields)
+    document = Document(author=header.domain, header_read=header)
+    if top.prefix:  # lines that are no field, and would belong to one above them
         document.odd_header = message[: top.body]
     document.text(b"text", header.subject[:1000])
     document.text(b"from", header.name[:200])
@@ -136,11 +142,11 @@ def read(message: bytes, fields: list[Field] | None = None) -> Document:
 def under(trace: bytes, document: Document) -> Document:
     """A document as it would be under one more trace field, such as the one that our MTA will write: a Received field in
     octets, its line end included. The two share their parts, which must not be changed."""
-    if document.header_read is not None:
-        facts = document.header_read.below(parse(trace, _LIMITS).fields[0])
+    if document.header_read is not None and not document.odd_header:
+        facts = document.header_read.told.below(parse(trace, _LIMITS).fields[0])
     else:
         facts = HeaderFacts(parse((trace + document.odd_header)[:MAX_SOURCE], _LIMITS).fields).facts
-    return replace(document, header=facts[:_MAX_FACTS])
+    return replace(document, facts=facts[:_MAX_FACTS])
 
 
 class _Body:

@@ -162,20 +162,20 @@ TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from([b" ", b".",
 def test_any_document_has_the_same_keys(
     compiled: None, header: list[bytes], structure: list[bytes], texts: list[tuple[bytes, bytes]]
 ) -> None:
-    assert same(Document(header=header, structure=structure, texts=texts))
+    assert same(Document(facts=header, structure=structure, texts=texts))
 
 
 @pytest.mark.parametrize(
     "document",
     [
         Document(),
-        Document(header=[b"x" * 1000] * 100),
+        Document(facts=[b"x" * 1000] * 100),
         Document(structure=[b""] * 1000),
         Document(texts=[(b"text", b"")]),
         Document(texts=[(b"text", b"v.i.a.g.r.a " * 12_000)]),
         Document(texts=[(b"text", b"w0rd%d " % number) for number in range(5000)]),
         Document(texts=[(b"text", b"a" * 200_000)]),
-        Document(header=[b"fact"] * 16_000, texts=[(b"text", b"a b " * 40_000)]),
+        Document(facts=[b"fact"] * 16_000, texts=[(b"text", b"a b " * 40_000)]),
         Document(texts=[(b"text", b"a" * 39 + b"\x80" * 39)]),
         Document(texts=[(b"text", b"a@" * 300)]),
     ],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from antispam.mail.message import Body, Header, Message
 from antispam.mail.shown import Shown, shown
+from dspam import headers
 from dspam.reading import read
 from support.checking import message
 
@@ -124,6 +125,7 @@ def test_a_header_that_was_taken_apart_is_read_as_its_octets_are(headers, body):
     it = Message("r", "", 0.0, Body(1000), headers=headers)
     it.body.write(body)
     found, expected = shown(it).document, read(it.raw())
+    assert found.header == expected.header
     for one in (found, expected):
         one.header_read = None
     assert found == expected
@@ -133,3 +135,12 @@ def test_a_usual_header_is_not_taken_apart_twice(monkeypatch):
     it = Message("r", "", 0.0, Body(1000), headers=[Header(b"Subject", b" a\n b")])
     monkeypatch.setattr(Message, "raw", lambda self: pytest.fail("asked for all octets"))
     assert shown(it).document.written == [b"a b"]
+
+
+def test_facts_of_a_header_are_not_collected_for_who_only_reads_what_people_see(monkeypatch):
+    it = Message(
+        "r", "", 0.0, Body(1000), headers=[Header(b"Subject", b" a"), Header(b"From", b" Ann <ann@a.example>")]
+    )
+    monkeypatch.setattr(headers, "HeaderFacts", lambda fields: pytest.fail("collected facts"))
+    document = shown(it).document
+    assert (document.texts, document.author) == ([(b"text", b"a"), (b"from", b"Ann ")], b"a.example")
