@@ -32,9 +32,10 @@ _IP = re.compile(rb"([0-9](?<![0-9.][0-9])[0-9]{0,2})\.([0-9]{1,3})\.[0-9]{1,3}\
 _FROM = re.compile(
     rb"from\s+(?:\(?HELO\s+)?([^\s;()\[\]]{1,100})(?:\s*\(([^()]{0,200})(?:\([^()]*\))?)?", re.IGNORECASE
 )
-_BY = re.compile(rb"\bby\s+([^\s;()]{1,100})", re.IGNORECASE)
-_FOR = re.compile(rb"\bfor\s+<?([^\s<>;]{3,100})", re.IGNORECASE)
-_WITH = re.compile(rb"\bwith\s+([A-Za-z]{1,12})")
+# Written so that the search for them skips what begins with another letter.
+_BY = re.compile(rb"[bB](?<=\b[bB])[yY]\s+([^\s;()]{1,100})")
+_FOR = re.compile(rb"[fF](?<=\b[fF])[oO][rR]\s+<?([^\s<>;]{3,100})")
+_WITH = re.compile(rb"with(?<=\bwith)\s+([A-Za-z]{1,12})")
 # Letters and digits, one digit at least: nothing else that is looked for can begin, end or stand in it.
 _QUEUE_ID = re.compile(
     rb"id (?<=\bid )([A-Za-z]*[0-9][A-Za-z0-9]*+)(?=[\s;)]|$)"
@@ -116,13 +117,13 @@ class HeaderFacts:
         self.order: list[bytes] = []
         self._trace: list[bytes] = []
         self._fields = fields[:MAX_FIELDS]
-        for item in self._fields:
-            kind, name, spelt = _kind_of(item.name) if len(item.name) <= 40 else _new_kind_of(item.name)
-            if kind is _Kind.TRACE:
-                self._trace.append(item.value[:_MAX_VALUE])
-            elif kind is not _Kind.IGNORED:
+        for written, value, _ in self._fields:
+            kind, name, spelt = _kind_of(written) if len(written) <= 40 else _new_kind_of(written)
+            if kind is _READ_AS_TRACE:
+                self._trace.append(value[:_MAX_VALUE])
+            elif kind is not _NOT_READ:
                 self.order.append(spelt)
-                self.field(kind, name, item.value)
+                self.field(kind, name, value)
         self.domain = self.owners.get(b"from", b"")
 
     @property
@@ -147,11 +148,11 @@ class HeaderFacts:
 
     def field(self, kind: _Kind, name: bytes, value: bytes) -> None:
         """One field that is no trace."""
-        if kind is _Kind.DATE:
+        if kind is _READ_AS_DATE:
             value = value.strip()
             self._facts += [b"date " + shape(value), b"zone " + value.rpartition(b" ")[2][:12]]
             return
-        often = kind is _Kind.OFTEN and len(value) <= _REMEMBERED
+        often = kind is _READ_OFTEN and len(value) <= _REMEMBERED
         told = _read_field(name, value) if often else _read_new_field(name, value)
         self._facts += told.facts
         if name not in self.values:
@@ -229,6 +230,8 @@ class _Kind(enum.Enum):
     ONCE = enum.auto()
 
 
+# Python takes longer to find the member of an enumeration than to read a field that came before.
+_NOT_READ, _READ_AS_TRACE, _READ_AS_DATE, _READ_OFTEN, _READ_ONCE = _Kind
 _ONCE = frozenset({b"subject", b"message-id", b"in-reply-to", b"references"})
 
 
@@ -236,13 +239,13 @@ def _new_kind_of(name: bytes) -> tuple[_Kind, bytes, bytes]:
     """How a field of this name is read, and the name in lower case and as it is spelt, both cut off."""
     lower = name.lower()[:40]
     if lower == b"received":
-        kind = _Kind.TRACE
+        kind = _READ_AS_TRACE
     elif lower == b"date":
-        kind = _Kind.DATE
+        kind = _READ_AS_DATE
     elif _IGNORED.fullmatch(lower):
-        kind = _Kind.IGNORED
+        kind = _NOT_READ
     else:
-        kind = _Kind.ONCE if lower in _ONCE else _Kind.OFTEN
+        kind = _READ_ONCE if lower in _ONCE else _READ_OFTEN
     return kind, lower, name[:40]
 
 
