@@ -388,11 +388,17 @@ static Py_ssize_t inner_end(const walk_t *walk, Py_ssize_t at)
     return at;
 }
 
-static int is_key(char c) { return !is_blank(c) && c != '=' && c != '>' && c != '"' && c != '\'' && c != '/'; }
+static const char IN_NO_KEY[256] = {['\t'] = 1, ['\n'] = 1, ['\v'] = 1, ['\f'] = 1, ['\r'] = 1, [' '] = 1, ['='] = 1, ['>'] = 1,
+    ['"'] = 1, ['\''] = 1, ['/'] = 1};
+
+static int is_key(char c) { return !IN_NO_KEY[(unsigned char)c]; }
 
 /* Which of LINKS this attribute is, -1 for none. */
 static int link_of(const char *key, Py_ssize_t size)
 {
+    /* Most attributes have a length that none of LINKS has. */
+    if (size != 3 && size != 4 && size != 6 && size != 10)
+        return -1;
     for (int link = 0; link < MAX_LINKS; link++) {
         Py_ssize_t same = 0;
         while (same < size && LINKS[link][same] != '\0' && lower(key[same]) == LINKS[link][same])
@@ -549,8 +555,9 @@ static int learn(walk_t *walk, tag_t *tag, PyObject *reader, PyObject *octets)
 /* What is known of a tag with these octets between its brackets; NULL for an exception. */
 static tag_t *known_tag(walk_t *walk, const char *inner, Py_ssize_t size, const span_t *links, int count)
 {
-    char skeleton[MAX_SKELETON];
-    Py_ssize_t left = skeleton_of(walk, inner, size, links, count, skeleton);
+    char room[MAX_SKELETON];
+    const char *skeleton = count > 0 ? room : inner;
+    Py_ssize_t left = count > 0 ? skeleton_of(walk, inner, size, links, count, room) : size <= walk->remembered ? size : -1;
     uint64_t hash = left < 0 ? 0 : hash_of(skeleton, left);
     tag_t *tag = left < 0 ? &walk->seldom : &walk->tags[hash % TAGS];
     if (left >= 0 && tag->skeleton != NULL && tag->hash == hash && PyBytes_GET_SIZE(tag->skeleton) == left
