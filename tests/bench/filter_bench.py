@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from tests.bench.untrained.collections import UnavailableError  # noqa: E402 - needs the path above
 
-from bench.core.load import Measured, measure  # noqa: E402
+from bench.core.load import Measured, Sample, measure  # noqa: E402
 from bench.core_bench import progress_bar  # noqa: E402
 from bench.small_bench import served_names  # noqa: E402
 from bench.whole import mail, ours, rspamd  # noqa: E402
@@ -45,6 +45,7 @@ CONTACT_CPU = 0.135  # a first contact, of the peer's time for a message: 2 of 1
 END = 0.5  # of the peer's wait at the end of message, median
 GROWTH = 1.15  # processor time with the most connections, to that with one
 RSS, PSS = 160, 90  # MiB, with one worker
+SHARE = 3  # a short run sends a third of the messages in each of three rounds
 
 Running = contextlib.AbstractContextManager[tuple[str, list[int]]]
 console = Console()
@@ -141,36 +142,27 @@ def compare(
     entrants: Mapping[str, Entrant], work: mail.Mail, options: argparse.Namespace, progress: Progress, what: str
 ) -> Results:
     """Warm all up, then measure them in turn, round by round."""
-    rounds, messages = (3, 100) if options.short else (5, len(work.samples))
+    rounds, step = (SHARE, SHARE) if options.short else (5, 1)
     task = progress.add_task(what, total=len(entrants) * (1 + rounds * len(options.connections)))
     runs: dict[str, dict[int, list[Measured]]] = {name: {c: [] for c in options.connections} for name in entrants}
-    turns = Turns(work)
 
-    def run(name: str, messages: int, connections: int) -> Measured:
+    def run(name: str, samples: Sequence[Sample], connections: int) -> Measured:
         progress.update(task, description=f"{what}: {name}, {connections} connection(s)", advance=1)
-        entrant, samples = entrants[name], turns.samples()
-        return measure(entrant.address, entrant.processes, messages, connections, samples, False, 1)
+        entrant = entrants[name]
+        return measure(entrant.address, entrant.processes, len(samples), connections, samples, False, 1)
 
     for name in entrants:
-        run(name, messages, max(options.connections))
+        run(name, work.samples, max(options.connections))  # all of them: caches of names and words are full afterwards
+    turn = 0
     for number in range(rounds):
         for connections in options.connections:
+            turn += 1
+            # Other senders each time: nothing is a retry of a message before. Some huge messages are in each third.
+            samples = mail.again(work.samples, turn)[number % step :: step]
             for name in sorted(entrants, reverse=number % 2 == 1):
-                runs[name][connections].append(run(name, messages, connections))
+                runs[name][connections].append(run(name, samples, connections))
     progress.update(task, description=what)
     return Results(runs, {name: Memory.of(entrant.processes) for name, entrant in entrants.items()})
-
-
-class Turns:
-    """The samples, with other senders each time: nothing is a retry of a message before."""
-
-    def __init__(self, work: mail.Mail) -> None:
-        self._work = work
-        self._number = 0
-
-    def samples(self) -> list[mail.Sample]:
-        self._number += 1
-        return mail.again(self._work.samples, self._number)
 
 
 def show(results: Results, workers: int) -> None:

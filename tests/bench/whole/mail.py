@@ -62,9 +62,7 @@ def read() -> Mail:
 
 def again(samples: Sequence[Sample], turn: int) -> list[Sample]:
     """The same messages from other senders of the same domains, so that no round is a retry of the one before."""
-    return [
-        dataclasses.replace(one, sender=b"t%d.%b" % (turn, one.sender)) for one in samples
-    ]  # a greylist has never seen them
+    return [dataclasses.replace(one, sender=b"t%d.%b" % (turn, one.sender)) for one in samples]
 
 
 def _sample(number: int, content: bytes) -> Sample:
