@@ -204,6 +204,19 @@ def test_a_form_that_is_too_large_is_not_read(place):
     assert (answer.status_code, answer.text) == (403, "the form is too large")
 
 
+def test_a_form_whose_length_nobody_knows_is_not_read(place):
+    answer = place.client().post("/login", content=iter([b"name=bob"]))
+    assert (answer.status_code, answer.text) == (403, "the form is too large")
+
+
+def test_a_button_without_a_body_may_say_nothing_of_its_length(place):
+    """As `curl -X POST` sends it."""
+    client = place.client()
+    request = client.build_request("POST", "/enter/nothing")
+    del request.headers["content-length"]
+    assert client.send(request).text != "the form is too large"
+
+
 # Hostile mail
 
 HOSTILE = b'<script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)"><form action="http://evil.example">'
