@@ -7,6 +7,7 @@ import contextlib
 import email
 import email.policy
 import re
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from support.filter_process import FilterProcess
 from support.learning import HAM, SPAM, Learned
 from support.mta import NameServer, Postfix
 from support.network import PrivateNetwork
+from support.places import REPOSITORY
 from support.processes import RunDirectory, wait_until
 from support.signing import SigningKey
 from support.sink import Sink
@@ -37,20 +39,25 @@ from support.zones import Zone
 
 pytestmark = pytest.mark.servers
 
-BOB = "bob@example.com"
+ANN = "ann@example.com"
 KEY = SigningKey.make("k", "example.com", "rsa")
 GAME = (
-    b"From: ann@example.org\r\nTo: bob@example.com\r\nSubject: the game\r\nMIME-Version: 1.0\r\n"
+    b"From: joe@example.org\r\nTo: ann@example.com\r\nSubject: the game\r\nMIME-Version: 1.0\r\n"
     b'Content-Type: application/octet-stream; name="game.exe"\r\n\r\nMZ\r\n'
 )
-CONFIG = (
+# What the README's lines need beside them in a network without time and names.
+MORE = (
     "[outbox]\nhost = 127.0.0.1:{mta}\n[greylist]\nmode = off\n[header_oddities]\nmissing_from = reject\n"
     "[defang]\nremedy = quarantine\n[quarantine]\nusers_may_not_release = antivirus\n"
     "[dkim_sign]\nkeys = example.com k {dir}/key\n"
-    f"[dspam]\ndspam_users = bob\nbob = {BOB}\nspam_action = quarantine\n"
-    "[learn]\nsocket = {dir}/learn.sock\nsocket_mode = 0666\nteachers = mail\n"
-    "[web]\nlisten = 127.0.0.1:{web}\n[digest]\nsend = yes\nsender = postmaster@example.com\n"
 )
+
+
+def _readme_lines() -> str:
+    """The configuration that the README gives to those who want users to see what is kept."""
+    section = (REPOSITORY / "README.md").read_text().partition("## Show users what is kept from them")[2]
+    return textwrap.dedent(re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)[0])
+
 
 ZONES = [
     Zone("", ""),
@@ -66,10 +73,15 @@ class Site:
         self.network, self.mta, self.sink = network, mta, sink
         self.replied = Reply(0, "", "")
         self.web = f"http://127.0.0.1:{network.free_port()}"
-        config = CONFIG.replace("{mta}", str(mta.port)).replace("{web}", self.web.rpartition(":")[2])
-        config = config.replace("[digest]", f"url = {self.web}/\n[digest]")
+        config = _readme_lines() + MORE.replace("{mta}", str(mta.port))
+        for theirs, ours in (
+            ("https://mail.example.com", self.web), ("127.0.0.1:8025", self.web.removeprefix("http://")),
+            ("/run/milter", "{dir}"), ("vmail", "mail"),
+        ):  # fmt: skip
+            assert theirs in config
+            config = config.replace(theirs, ours)
         self.program = FilterProcess(
-            network, config, socket=socket, files={"key": KEY.private_pem}, learned=Learned([("bob", 120)])
+            network, config, socket=socket, files={"key": KEY.private_pem}, learned=Learned([("ann", 120)])
         )
 
     def bms(self, *words: str) -> str:
@@ -79,11 +91,11 @@ class Site:
         return result.output
 
     def send(self, message: bytes) -> Reply:
-        """What Postfix replies to a stranger who writes to bob."""
+        """What Postfix replies to a stranger who writes to ann."""
         client = self.mta.client("192.0.2.7")
         client.greet()
         client.command("EHLO mail.example.net")
-        reply = client.message("win@example.net", [BOB], message)
+        reply = client.message("win@example.net", [ANN], message)
         client.quit()
         return reply
 
@@ -93,9 +105,9 @@ class Site:
             yield store
 
     def totals(self) -> tuple[int, int]:
-        """What bob's dictionary has learned: spam, ham."""
+        """What ann's dictionary has learned: spam, ham."""
         with self.store() as store:
-            found = Dictionaries(store).get("bob")
+            found = Dictionaries(store).get("ann")
             assert found is not None
             return found.totals()
 
@@ -126,7 +138,7 @@ def test_from_the_readme_to_a_filter_that_learns(site: Site) -> None:
 
 
 def _filters(site: Site) -> None:
-    """What bob's dictionary knows as spam stays away from him; other mail arrives."""
+    """What ann's dictionary knows as spam stays away from her; other mail arrives."""
     reply = site.send(HAM.format(999).encode())
     assert reply.ok, reply
     (wanted,) = site.sink.wait(1)
@@ -134,13 +146,13 @@ def _filters(site: Site) -> None:
 
 
 def _releases(site: Site) -> None:
-    """Bob logs in, sees what is kept and why, and releases it: it is delivered, and learned."""
+    """Ann logs in, sees what is kept and why, and releases it: it is delivered, and learned."""
     site.replied = site.send(SPAM.format(999).encode())
     assert site.replied.ok
     site.mta.wait_idle()
     assert len(site.sink.deliveries) == 1, site.sink.deliveries[-1].header_block.decode()
     before = site.totals()
-    told = site.bms("web", "account", "add", "bob", "--mailbox", "bob", "--link")
+    told = site.bms("web", "account", "add", "ann", "--mailbox", "ann", "--link")
     (link,) = re.findall(r"http://\S+/enter/\S+", told)
     with site.browser() as browser:
         assert browser.post(link).status_code == 200
@@ -166,7 +178,7 @@ def _explains(site: Site) -> None:
     queue_id = re.findall(r"queued as (\w+)", site.replied.text)[0]
     released, refused = re.split("(?=Message )", site.bms("explain", queue_id, str(reply)))[1:]
     assert "WIN 999" in released
-    assert "released to bob; the mail server took it" in released
+    assert "released to ann; the mail server took it" in released
     assert "refused with 550" in refused
     assert "header_oddities" in refused
 
@@ -176,9 +188,9 @@ def _is_told(site: Site) -> None:
     assert site.send(GAME).ok
     with site.store() as store, store.write() as connection:  # it came a while ago
         connection.execute(sa.update(quarantine_entry).values(received_at=time.time() - 3600))
-    assert site.bms("digest", "send") == f"bob: 1 to {BOB}\n"
+    assert site.bms("digest", "send") == f"ann: 1 to {ANN}\n"
     digest = site.sink.wait(3)[2]
-    assert (digest.sender, digest.recipients) == ("", (BOB,))
+    assert (digest.sender, digest.recipients) == ("", (ANN,))
     assert dkimpy.verify(digest.raw, dnsfunc=lambda name, timeout=5: KEY.record.encode())
     mail = email.message_from_bytes(digest.raw, policy=email.policy.SMTP)
     text = mail.get_body(("plain",)).get_content()
@@ -195,13 +207,13 @@ def _is_told(site: Site) -> None:
 
 
 def _moves_to_junk(site: Site) -> None:
-    """What was delivered and is spam after all: bob moves it to Junk."""
+    """What was delivered and is spam after all: ann moves it to Junk."""
     spam, ham = site.totals()
     learn = site.program.directory / "learn.sock"
     wait_until(learn.exists, "the filter listens for lessons")
-    with Dovecot(site.network, learn, [BOB]) as dovecot, site.network.entered():
+    with Dovecot(site.network, learn, [ANN]) as dovecot, site.network.entered():
         with IMAPClient("127.0.0.1", dovecot.port, ssl=False, timeout=20) as client:
-            client.login(BOB, PASSWORD)
+            client.login(ANN, PASSWORD)
             client.append("INBOX", site.sink.deliveries[0].raw)
             client.select_folder("INBOX")
             client.move(client.search("ALL"), "Junk")

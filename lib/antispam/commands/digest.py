@@ -48,9 +48,16 @@ def digest_command(program: Program) -> click.Command:
             raise ConfigError(str(error)) from error
         with opened_store(settings, existing=True) as store:
             means = sending.Means(settings, store, lambda queued: _signed(queued, settings, store), time.time)
+            posted = 0
             for sent in sending.sending(means):
+                posted += 1
                 if not quiet:
                     click.echo(f"{for_log(sent.user)}: {sent.count} to {for_log(sent.address)}")
+        if not posted and not quiet:
+            click.echo(
+                f"Nobody is due: a digest tells, once, of what was kept more than {sending.SETTLED / 60:g} minutes ago, and "
+                "goes to users, accounts and listed addresses (docs/digest.md)."
+            )
 
     return group
 
