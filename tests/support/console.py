@@ -19,6 +19,7 @@ from antispam.mail.score import Counted
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE, quarantine
 from antispam.service.application import settings_classes
+from antispam.service.trying import tried
 from antispam.settings import load_text
 from antispam.store import Store, accounts, sessions
 from antispam.store.accounts import Account, Role
@@ -68,7 +69,7 @@ class Place:
         self.console = Console(
             settings=load_text(text, settings_classes(JOURNEY)), store=self.store, journey=JOURNEY, clock=self.clock,
             protect=lambda raw, ref: raw, teach=lambda user, ref: self.taught.append((user, ref)),
-            dns=self.dns,
+            dns=self.dns, try_out=lambda question: tried(JOURNEY, self.console.settings, question),
         )  # fmt: skip
         self.app = application(self.console)
         for name, role in ROLES.items():

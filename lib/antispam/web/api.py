@@ -19,6 +19,7 @@ from starlette.routing import Route
 from antispam.journey.account import account as account_of
 from antispam.journey.account import became
 from antispam.mail.reading import readable
+from antispam.service.trying import Trial
 from antispam.store import StoreError, lists, quarantine
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import Transaction, search
@@ -30,6 +31,7 @@ from antispam.web.api_operations import Asked, Operation, Refused
 from antispam.web.console import Console, Session
 from antispam.web.entries import ACTIONS, entry_of, last_seen, mailboxes
 from antispam.web.roles import acted
+from antispam.web.what_if_pages import NotTried, what_if
 
 MAX_BODY = 64 << 10  # octets
 
@@ -119,6 +121,17 @@ def _remove(asked: Asked) -> values.Done:
     return values.Done(done)
 
 
+def _what_if(asked: Asked) -> Trial:
+    wanted: values.WhatIf = asked.body
+    try:
+        trial = what_if(asked.console, wanted.text, wanted.hours)
+    except NotTried as error:
+        raise Refused(503, str(error)) from None
+    if trial.problem:
+        raise Refused(422, trial.problem)
+    return trial
+
+
 OPERATIONS: tuple[Operation, ...] = (
     *api_own.OPERATIONS,
     Operation(
@@ -143,6 +156,10 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST", "/api/lists/remove", "Remove an entry", _remove, values.Done, body=values.OldListed,
+        role="administrator",
+    ),
+    Operation(
+        "POST", "/api/what-if", "Try a configuration on the mail of the last hours", _what_if, Trial, body=values.WhatIf,
         role="administrator",
     ),
 )  # fmt: skip

@@ -178,3 +178,10 @@ class OldListed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Kind
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
+
+
+class WhatIf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Options to change, in the syntax of milter.cfg, and how many hours of mail to decide again."""
+
+    text: Annotated[str, msgspec.Meta(max_length=16 << 10)]
+    hours: Annotated[int, msgspec.Meta(ge=1, le=72)] = 24

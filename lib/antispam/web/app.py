@@ -44,6 +44,7 @@ from antispam.web import (
     request_pages,
     senders_pages,
     stream_pages,
+    what_if_pages,
 )
 from antispam.web.console import Console
 
@@ -145,6 +146,8 @@ def _administration() -> list[Route]:
         Route("/dkim", dkim_pages.keys_page, methods=["GET"], name="dkim"),
         Route("/dkim", dkim_pages.ask_dns, methods=["POST"]),
         Route("/dmarc", dmarc_pages.reports_page, name="dmarc"),
+        Route("/what-if", what_if_pages.form_page, methods=["GET"], name="what_if"),
+        Route("/what-if", what_if_pages.try_it, methods=["POST"]),
         Route("/configuration", configuration_pages.configuration_page, name="configuration"),
     ]
 

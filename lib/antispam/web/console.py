@@ -22,6 +22,7 @@ from antispam.net.resolver import DnsSettings, Lookup, Resolver
 from antispam.service.board import Board
 from antispam.service.digest.links import Links, secret_name
 from antispam.service.teaching import means
+from antispam.service.trials import Try
 from antispam.settings import Settings
 from antispam.settings.web import WebSettings
 from antispam.store import Store, accounts, callbacks, digests, login_failures, sessions
@@ -78,6 +79,7 @@ class Console:
     teach    what a release teaches by
     replica  where the history is read; None reads it from the store
     dns      who is asked whether a key is published; None is the resolver of the settings
+    try_out  tries a configuration, in a process of its own; None where there is none
     board    what the workers count; None where there are none beside the console
     """
 
@@ -89,6 +91,7 @@ class Console:
     teach: Teach
     replica: Replica | None = None
     dns: Lookup | None = None
+    try_out: Try | None = None
     board: Board | None = None
 
     @property

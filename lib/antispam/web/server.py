@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -17,6 +18,8 @@ from antispam.learning.releases import teaching
 from antispam.net.addresses import ClientList, parse_ip
 from antispam.service.board import Board
 from antispam.service.plan import SideServer
+from antispam.service.trials import forked
+from antispam.service.trying import tried
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.settings.program import StoreSettings
@@ -55,7 +58,11 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
     """Serve the console until the process is told to stop. Raises OSError where [web] listen can't be used."""
     host, port = parse_listen(settings[WebSettings].listen)
     closing, proxies = threading.Event(), ClientList(settings[LoginSettings].proxies)
-    with contextlib.closing(Store.from_settings(settings)) as store, contextlib.ExitStack() as ends:
+    with contextlib.ExitStack() as ends:
+        trials = ends.enter_context(
+            forked(functools.partial(tried, journey, settings))
+        )  # before there is any connection
+        store = ends.enter_context(contextlib.closing(Store.from_settings(settings)))
         replica = _replica(settings)
         if replica is not None:
             ends.callback(replica.close)
@@ -67,6 +74,7 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
             protect=protector(journey, settings),
             teach=teaching(settings, store),
             replica=None if replica is None else Replica(store, replica, time.time),
+            try_out=trials.ask,
             board=board,
         )
         ends.callback(closing.set)

@@ -1,0 +1,111 @@
+"""Settings with a few options changed, by text that is not trusted: nothing is opened, asked or made for it.
+
+Only options of simple kinds can be changed: numbers, yes and no, words of a choice, points of tests, and in some sections lists
+of names. Options that name files, addresses of servers or users are refused before their value is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from antispam.settings import ini
+from antispam.settings.declare import ANY, Option, options_of
+from antispam.settings.errors import Contradiction, SettingsError
+from antispam.settings.load import Origin, Settings, nearest
+from antispam.settings.values import show
+
+MOST = 200  # options
+LONGEST = 2_000  # characters of a value
+_NUMBERS = (bool, int, float, float | None, int | None)
+_POINTS = Mapping[str, float]
+# Sections whose lists are compared with a message, and nothing else.
+_LISTS = frozenset(
+    {
+        "spf",
+        "dmarc",
+        "arc",
+        "author_domain",
+        "impersonation",
+        "words",
+        "languages",
+        "defang",
+        "greylist",
+        "authentication",
+    }
+)
+
+
+def changed(settings: Settings, text: str, classes: Iterable[type], file: str) -> Settings:
+    """The settings with the options that the text sets, in the syntax of milter.cfg. Raises SettingsError for what can't be
+    changed here, does not exist or does not fit; `file` names the text in it."""
+    entries = list(ini.parse(text, file))
+    if len(entries) > MOST:
+        raise SettingsError(f"{file}: more than {MOST} options")
+    fields: dict[type, dict[str, Any]] = {}
+    origins = {(one.section, one.option): one for one in settings.origins}
+    known = {(option.section, option.name): (cls, option) for cls, option in _options(classes)}
+    for entry in entries:
+        cls, option = _option_of(entry, known)
+        value = _read(entry, option)
+        mine = fields.setdefault(cls, {})
+        if option.named_by:
+            mine[option.field] = {**mine.get(option.field, getattr(settings[cls], option.field)), entry.option: value}
+        else:
+            mine[option.field] = value
+        shown = show(value, option.read)
+        origins[entry.section, entry.option] = Origin(
+            entry.section, entry.option, value, shown, entry.where, option.help
+        )
+    try:
+        made = [dataclasses.replace(settings[cls], **values) for cls, values in fields.items()]
+    except (ValueError, Contradiction) as error:  # two of them don't go together
+        raise SettingsError(f"{file}: {error}") from error
+    values = {type(value): value for value in (*settings.values, *made)}
+    return Settings(values, tuple(origins.values()))
+
+
+def _options(classes: Iterable[type]) -> Iterator[tuple[type, Option]]:
+    for cls in classes:
+        for option in options_of(cls):
+            yield cls, option
+
+
+def _option_of(entry: ini.Entry, known: Mapping[tuple[str, str], tuple[type, Option]]) -> tuple[type, Option]:
+    """Raises SettingsError."""
+    named = {section: found for (section, _), found in known.items() if found[1].named_by == ANY}
+    found = known.get((entry.section, entry.option)) or named.get(entry.section)
+    if found is None:
+        near = nearest(entry.option, {name for section, name in known if section == entry.section})
+        advice = f"; did you mean {near}?" if near else ""
+        raise SettingsError(f"{entry.where}: there is no [{entry.section}] {entry.option} that could be tried{advice}")
+    if not _is_simple(*found):
+        raise SettingsError(
+            f"{entry.where}: [{entry.section}] {entry.option} can't be tried here; `bms replay --config FILE` can"
+        )
+    return found
+
+
+def _is_simple(cls: type, option: Option) -> bool:
+    kind = typing.get_type_hints(cls)[option.field]
+    if kind in _NUMBERS or (option.named_by == ANY and kind == _POINTS):
+        return True
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return True
+    return kind == tuple[str, ...] and option.section in _LISTS
+
+
+def _read(entry: ini.Entry, option: Option) -> Any:
+    """Raises SettingsError."""
+    try:
+        if len(entry.value) > LONGEST:
+            raise ValueError("it is too long")
+        value = option.read(entry.value)
+        if option.check is not None:
+            option.check(value)
+    except ValueError as error:
+        raise SettingsError(f"{entry.where}: [{entry.section}] {entry.option}: {error}") from error
+    return value

@@ -1,0 +1,87 @@
+"""The page that tries a configuration: who may, what it shows, and what it says when there is no result."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from antispam.service.trials import Busy, Failed
+from antispam.service.trying import Example, Trial
+from antispam.store import sessions
+from antispam.store.sessions import How
+from antispam.web.app import application
+from support.console import NOW, token
+
+FOUND = Trial(
+    messages=9, deliveries=11, changes=1, kinds=[("refused", "delivered", 1)], people=[("bob@example.com", 1)],
+    examples=[
+        Example("aaa", NOW, "e@example.org", "<script>urgent", "bob@example.com", "refused", "delivered", False, "dmarc: no")
+    ],
+    notes=["Not known: what antivirus would find."], oldest=NOW - 60, complete=False,
+)  # fmt: skip
+
+
+def press(place, who="ann", answer=lambda question: FOUND, text="[dmarc]\nmode = log", hours="24"):
+    place.app = application(dataclasses.replace(place.console, try_out=answer))
+    client = place.client(who)
+    return client.post("/what-if", data={"token": token(client, "/account"), "text": text, "hours": hours})
+
+
+def test_it_shows_what_would_change_and_for_whom(place):
+    asked = []
+    answer = press(place, answer=lambda question: asked.append(question) or FOUND)
+    for said in (
+        "bob@example.com",
+        "&lt;script&gt;urgent",
+        "no longer dmarc: no",
+        "There was no time for all",
+        "antivirus",
+    ):
+        assert said in answer.text
+    assert (asked[0].text, asked[0].now - asked[0].since) == ("[dmarc]\nmode = log", 86_400)
+
+
+@pytest.mark.parametrize("who", ["bob", "helen"])
+def test_it_is_for_administrators(place, who):
+    assert press(place, who).status_code == 403
+    assert place.client(who).get("/what-if").status_code == 403
+
+
+def failing(error):
+    def answer(question):
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        (failing(Busy()), 503, "Somebody tries"),
+        (failing(Failed()), 503, "too much memory"),
+        (None, 503, "Nothing can be tried here"),
+        (lambda question: Trial(problem="your text:2: <b>no</b>"), 422, "your text:2: &lt;b&gt;no"),
+    ],
+)
+def test_without_a_result_it_says_why(place, answer, status, said):
+    found = press(place, answer=answer)
+    assert (found.status_code, said in found.text) == (status, True)
+
+
+def test_what_is_too_long_is_not_tried(place):
+    asked = []
+    assert press(place, answer=asked.append, text="#" * 20_000).status_code == 422
+    assert press(place, answer=asked.append, hours="1000").status_code == 403
+    assert asked == []
+
+
+def test_a_program_of_an_administrator_tries_it_too(place):
+    secret = {name: sessions.begin(place.store, name, How.TOKEN, NOW, 3600) for name in ("ann", "helen")}
+
+    def ask(who, body):
+        return place.client().post("/api/what-if", json=body, headers={"Authorization": f"Bearer {secret[who]}"})
+
+    assert ask("ann", {"text": "[score]\nmark = 5"}).json()["messages"] == 0
+    assert ask("ann", {"text": "[srs]\nsecret_file = /etc/shadow"}).status_code == 422
+    assert ask("helen", {"text": ""}).status_code == 403
