@@ -9,11 +9,12 @@ from typing import BinaryIO
 
 import click
 
-from antispam.commands.scan import Envelope, Report, rehearsal, scan
+from antispam.commands.scan import Envelope, Report, scan
 from antispam.mail.authors import authors_in
 from antispam.mail.message import Header, envelope_address, split_message
 from antispam.net.addresses import parse_ip
 from antispam.service.application import Program, load_settings
+from antispam.service.rehearsal import rehearsal
 from antispam.text import for_log
 
 # As sendmail and Postfix write it: `from HELO (NAME [ADDRESS])`.

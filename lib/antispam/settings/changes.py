@@ -61,7 +61,7 @@ def changed(settings: Settings, text: str, classes: Iterable[type], file: str) -
             entry.section, entry.option, value, shown, entry.where, option.help
         )
     try:
-        made = [dataclasses.replace(settings[cls], **values) for cls, values in fields.items()]
+        made: list[Any] = [dataclasses.replace(settings[cls], **values) for cls, values in fields.items()]
     except (ValueError, Contradiction) as error:  # two of them don't go together
         raise SettingsError(f"{file}: {error}") from error
     values = {type(value): value for value in (*settings.values, *made)}
