@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,11 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from antispam.commands.tables import console_of, table_of
 from antispam.service.application import Program, absent_file, load_settings, opened_store
+from antispam.store import live_move
 from antispam.store.checking import check
 from antispam.store.connecting import url_from
 from antispam.store.engine import Store, StoreError
+from antispam.store.live_move import move_live
 from antispam.store.migrate import leave_to_its_owner
 from antispam.store.move import Counted, MoveError, move
+from antispam.store.move import Progress as Told
 from antispam.text import for_log
 
 
@@ -65,33 +69,39 @@ def database_command(program: Program) -> click.Command:
     @group.command("move")
     @click.argument("source", metavar="FROM")
     @click.argument("target", metavar="TO")
-    def move_command(source: str, target: str) -> None:
+    @click.option("--live", is_flag=True, help="the filter goes on; at the end it can't write to FROM any more")
+    @click.option("--cancel", is_flag=True, help="give a --live move up: FROM is used as before, TO can be deleted")
+    def move_command(source: str, target: str, live: bool, cancel: bool) -> None:
         """Copy everything from the database FROM to the empty database TO: SQLite, PostgreSQL or MariaDB, each given as in
-        [store] url. Stop the filter first. If the copy is interrupted, the same command continues it. FROM is not changed;
-        set [store] url to TO afterwards. See docs/databases.md."""
+        [store] url. Stop the filter first, or use --live. If the copy is interrupted, the same command continues it. Set
+        [store] url to TO afterwards. See docs/databases.md."""
         try:
-            counted = _moved(source, target)
+            if cancel:
+                live_move.cancel(source)
+                click.echo("FROM can be used again; it lacks what was written to TO.")
+                return
+            counted = _moved(move_live if live else move, source, target)
         except KeyboardInterrupt:
             raise click.ClickException("interrupted. Nothing is lost: the same command continues the copy") from None
         except (MoveError, StoreError, OSError, ImportError, sa.exc.SQLAlchemyError) as error:
             raise click.ClickException(for_log(str(error))) from error
-        _print(counted)
+        _print(counted, "reload" if live else "start")
 
     return group
 
 
-def _moved(source: str, target: str) -> list[Counted]:
+def _moved(how: Callable[[str, str, Told], list[Counted]], source: str, target: str) -> list[Counted]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
-        return move(
+        return how(
             source,
             target,
             lambda table, copied, total: bar.update(task, description=table, completed=copied, total=total),
         )
 
 
-def _print(counted: list[Counted]) -> None:
+def _print(counted: list[Counted], then: str) -> None:
     table = table_of("table", "rows in FROM", "rows in TO")
     for one in counted:
         table.add_row(one.table, str(one.source), str(one.target))
@@ -102,4 +112,4 @@ def _print(counted: list[Counted]) -> None:
             f"the counts differ ({', '.join(differing)}): something wrote to a database meanwhile. Stop the filter, empty TO, "
             "and give the command again"
         )
-    click.echo("Every row was copied. Set [store] url to the new database, then start the filter.")
+    click.echo(f"Every row was copied. Set [store] url to the new database, then {then} the filter.")

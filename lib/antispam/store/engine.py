@@ -251,7 +251,13 @@ def _means_that_the_database_is_ill(error: Exception) -> bool:
     database" with the base class itself; PostgreSQL calls it an internal error where a server is read-only (SQLSTATE 25006)."""
     gone = (sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced, NoPasswordError)
     ill = (sa.exc.OperationalError, sa.exc.InternalError, *gone)
-    return isinstance(error, ill) or type(error) is sa.exc.DatabaseError
+    return isinstance(error, ill) or type(error) is sa.exc.DatabaseError or _is_moved(error)
+
+
+def _is_moved(error: Exception) -> bool:
+    """SQLite's trigger has refused the change (change_log.py); the servers have errors of their own for that."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return bool(code == sqlite3.SQLITE_CONSTRAINT_TRIGGER)
 
 
 def _means_that_somebody_holds_it(error: Exception) -> bool:

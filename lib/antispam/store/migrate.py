@@ -30,7 +30,7 @@ class NewerSchema(StoreError):
 
 
 class HalfMoved(StoreError):
-    """A part of another database was copied here, and the copy was interrupted."""
+    """A part of another database was copied here, and the copy was interrupted; or all of this one was moved away."""
 
 
 class ForeignFolder(PermissionError):
@@ -38,6 +38,7 @@ class ForeignFolder(PermissionError):
 
 
 _LOCK = 0x626D73  # any number that all nodes agree on
+MOVED_AWAY = "moved_away"  # a table that is there once everything was moved to another database
 MOVE_BEGUN = "move_begun"  # the table that says how far a move into this database has come; gone once it is complete
 
 
@@ -58,6 +59,7 @@ def migrate(url: str, revision: str = "head", *, moving: bool = False) -> None:
         _demand_known(connection)
         if not moving:
             _demand_whole(connection)
+        _demand_present(connection)
         _let_readers_pass_writers(connection)
         _upgrade(connection, revision)
     engine.dispose()
@@ -96,6 +98,14 @@ def _demand_whole(connection: sa.Connection) -> None:
         raise HalfMoved(
             "only a part of another database has been moved here: complete the move with the same `bms db move` command, "
             "or let [store] url name the former database"
+        )
+
+
+def _demand_present(connection: sa.Connection) -> None:
+    if sa.inspect(connection).has_table(MOVED_AWAY):
+        raise HalfMoved(
+            "everything in it was moved to another database: let [store] url name that one. `bms db move --cancel` makes this "
+            "one usable again, without what came since"
         )
 
 

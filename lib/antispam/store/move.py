@@ -27,6 +27,8 @@ ROWS = 1000  # in one transaction
 LARGE = 50  # rows in one transaction, of tables whose rows may have a megabyte each
 Progress = Callable[[str, int, int], None]
 """Called after each transaction with the table, its rows that are copied by now, and its rows in all."""
+Put = Callable[[sa.Connection, sa.Table, Sequence[dict[str, Any]]], None]
+"""put(connection, table, rows) writes rows into the target, within a transaction."""
 
 # Only in the target, and only until the move is complete.
 _places = sa.Table(
@@ -58,14 +60,14 @@ def move(source_url: str, target_url: str, progress: Progress = lambda table, co
     all tables; where they differ, something was written, and the target still counts as incomplete.
     Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; the same call then goes on.
     """
-    source_url, target_url = _address(source_url), _address(target_url)
+    source_url, target_url = address(source_url), address(target_url)
     if source_url == target_url:
         raise MoveError("both addresses name the same database")
-    source, target = _source(source_url), None
+    source, target = opened(source_url), None
     try:
         leave_to_its_owner(target_url)
         target = Store(target_url)
-        _demand_room(target)
+        demand_room(target)
         migrate(target_url, moving=True)
         return _copied(source, target, progress)
     finally:
@@ -74,7 +76,7 @@ def move(source_url: str, target_url: str, progress: Progress = lambda table, co
             target.close()
 
 
-def _address(url: str) -> str:
+def address(url: str) -> str:
     """With its driver. Raises MoveError."""
     try:
         demand_driver(url := with_driver(url))
@@ -87,7 +89,7 @@ def _address(url: str) -> str:
     return url
 
 
-def _source(url: str) -> Store:
+def opened(url: str) -> Store:
     leave_to_its_owner(url)
     parsed = sa.engine.make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
@@ -101,7 +103,7 @@ def _source(url: str) -> Store:
     return store
 
 
-def _demand_room(target: Store) -> None:
+def demand_room(target: Store) -> None:
     """Raises MoveError where the target has rows that no move() has put there."""
     with target.read() as connection:
         names = set(sa.inspect(connection).get_table_names())
@@ -113,28 +115,77 @@ def _demand_room(target: Store) -> None:
 
 
 def _copied(source: Store, target: Store, progress: Progress) -> list[Counted]:
-    places = _begun(source, target)
+    copy_all(source, target, source.url.render_as_string(hide_password=True), progress)
+    found = counted(source, target)
+    if all(one.source == one.target for one in found):
+        finished(target)
+    return found
+
+
+def copy_all(
+    source: Store,
+    target: Store,
+    identity: str,
+    progress: Progress,
+    put: Put | None = None,
+    catch_up: Callable[[], None] | None = None,
+) -> None:
+    """Copy all rows of all tables, or go on with it.
+
+    identity  of this move: the target must have parts of no other one
+    put       writes rows; None inserts them
+    catch_up  where a row is refused: brings what others have changed meanwhile; then it is tried once more
+    """
+    places = _begun(target, identity)
     counts = {table.name: _count(source, table) for table in metadata.sorted_tables}
     for table in metadata.sorted_tables:
+        copied = partial(_tell, progress, table.name, counts[table.name])
         try:
-            _copy(source, target, table, places, partial(_tell, progress, table.name, counts[table.name]))
-            _count_on(source, target, table)
+            _copy(source, target, table, places, copied, put or _insert)
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:
-            raise MoveError(f"a row of the table {table.name} is refused: {_first_line(error)}") from error
-    counted = [Counted(table.name, _count(source, table), _count(target, table)) for table in metadata.sorted_tables]
-    if all(one.source == one.target for one in counted):
-        with target.write() as connection:
-            _places.drop(connection)
-    return counted
+            if catch_up is None:
+                raise _refused(table, error) from error
+            catch_up()
+            try:
+                _copy(source, target, table, _begun(target, identity), copied, put or _insert)
+            except (sa.exc.IntegrityError, sa.exc.DataError) as again:
+                raise _refused(table, again) from again
+
+
+def counted(source: Store, target: Store) -> list[Counted]:
+    """The rows of all tables; the target numbers the next ones as the source would."""
+    for table in metadata.sorted_tables:
+        _count_on(source, target, table)
+    return [Counted(table.name, _count(source, table), _count(target, table)) for table in metadata.sorted_tables]
+
+
+def is_begun(target: Store) -> bool:
+    """Whether a part was copied there."""
+    with target.read() as connection:
+        return sa.inspect(connection).has_table(MOVE_BEGUN)
+
+
+def finished(target: Store) -> None:
+    """The target has everything, and can be used."""
+    with target.write() as connection:
+        _places.drop(connection)
+
+
+def _refused(table: sa.Table, error: sa.exc.DBAPIError) -> MoveError:
+    return MoveError(f"a row of the table {table.name} is refused: {_first_line(error)}")
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(sa.insert(raw(table)), rows)
 
 
 def _tell(progress: Progress, table: str, total: int, copied: int) -> None:
     progress(table, copied, total)
 
 
-def _begun(source: Store, target: Store) -> dict[str, tuple[str, int]]:
-    """How far each table has been copied, by its name. Raises MoveError where the move began from another database."""
-    mark = hashlib.sha256(source.url.render_as_string(hide_password=True).encode()).hexdigest()
+def _begun(target: Store, identity: str) -> dict[str, tuple[str, int]]:
+    """How far each table has been copied, by its name. Raises MoveError where it has parts of another move."""
+    mark = hashlib.sha256(identity.encode()).hexdigest()
     with target.write() as connection:
         _places.create(connection, checkfirst=True)
     with target.write() as connection:
@@ -142,7 +193,10 @@ def _begun(source: Store, target: Store) -> dict[str, tuple[str, int]]:
         if "" not in places:
             connection.execute(sa.insert(_places).values(name="", place=mark, copied=0))
         elif places[""][0] != mark:
-            raise MoveError("the target has a part of another database: please empty it, or name that source again")
+            raise MoveError(
+                "the target has a part of another database, or of a move that was cancelled or had no --live: please empty it, "
+                "or give that command again"
+            )
     return places
 
 
@@ -152,16 +206,17 @@ def _copy(
     table: sa.Table,
     places: Mapping[str, tuple[str, int]],
     progress: Callable[[int], None],
+    put: Put,
 ) -> None:
-    raw = _raw(table)
-    keys = [raw.c[column.name] for column in table.primary_key.columns]
+    plain = raw(table)
+    keys = [plain.c[column.name] for column in table.primary_key.columns]
     size = LARGE if any(isinstance(column.type, sa.LargeBinary) for column in table.columns) else ROWS
     place, copied = places.get(table.name, ("", 0))
     known = table.name in places
     last = json.loads(place) if place else None
     progress(copied)
     while True:
-        statement = sa.select(raw).order_by(*keys).limit(size)
+        statement = sa.select(plain).order_by(*keys).limit(size)
         if last is not None:
             statement = statement.where(_after(keys, last))
         with source.read() as connection:
@@ -172,7 +227,7 @@ def _copy(
         copied += len(rows)
         now = {"place": json.dumps(last), "copied": copied}
         with target.write() as connection:
-            connection.execute(sa.insert(raw), rows)
+            put(connection, table, rows)
             if known:
                 connection.execute(sa.update(_places).where(_places.c.name == table.name).values(**now))
             else:
@@ -181,7 +236,7 @@ def _copy(
         progress(copied)
 
 
-def _raw(table: sa.Table) -> sa.TableClause:
+def raw(table: sa.Table) -> sa.TableClause:
     """The table with its columns as they are stored: what is packed stays packed, by whatever version."""
     columns: list[sa.ColumnClause[Any]] = [
         sa.column(column.name, LongText if isinstance(column.type, PackedJson) else column.type)

@@ -122,6 +122,17 @@ def test_a_move_whose_counts_differ_fails_and_names_the_tables(monkeypatch):
     assert "the counts differ (greylist)" in done.output
 
 
+def test_a_live_move_says_to_reload_and_its_source_is_used_no_more_until_it_is_cancelled(config):
+    _upgrade(config)
+    source, target = f"sqlite:///{config.parent}/bms.sqlite", f"sqlite:///{config.parent}/to.sqlite"
+    done = click.testing.CliRunner().invoke(bms.main, ["db", "move", "--live", source, target])
+    assert (done.exit_code, "then reload the filter" in done.output) == (0, True)
+    refused = _upgrade(config)
+    assert (refused.exit_code, "moved to another database" in refused.output) == (1, True)
+    done = click.testing.CliRunner().invoke(bms.main, ["db", "move", "--cancel", source, target])
+    assert (done.exit_code, _upgrade(config).exit_code) == (0, 0)
+
+
 def test_an_interrupted_move_says_how_to_continue(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
