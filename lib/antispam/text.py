@@ -21,7 +21,7 @@ def from_wire(raw: bytes | str, limit: int = 2000) -> str:
     if isinstance(raw, str):
         if raw.isascii():
             return _without_nul(raw[:limit], limit)
-        raw = raw[:limit].encode("utf-8", "surrogateescape" if _only_escapes(raw[:limit]) else "replace")
+        raw = _encoded(raw[:limit])
     return _without_nul(bytes(raw[: 4 * limit]).decode("utf-8", "backslashreplace")[:limit], limit)
 
 
@@ -29,8 +29,11 @@ def _without_nul(text: str, limit: int) -> str:
     return text.replace("\0", "\\x00")[:limit] if "\0" in text else text
 
 
-def _only_escapes(text: str) -> bool:
-    return all(not 0xD800 <= ord(char) <= 0xDFFF or 0xDC80 <= ord(char) <= 0xDCFF for char in text)
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other lone surrogates than surrogateescape leaves
+        return text.encode("utf-8", "replace")
 
 
 def for_log(raw: bytes | str, limit: int = 500) -> str:

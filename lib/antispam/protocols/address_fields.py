@@ -41,6 +41,8 @@ _SPECIALS = re.compile(r'["()\\]')
 _HOST = re.compile(r"[\w.-]+")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _Tokens = list[str]
+_Parts = tuple[str, str]
+"""What may be the local part and the domain of an address, as the field has them."""
 
 
 class _Region(NamedTuple):
@@ -56,16 +58,25 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
     each view. At most MAX_FIELD characters are read, in linear time. Never raises."""
     text = _unfolded(value)
     if match := _PLAIN.fullmatch(text):
-        return tuple(_mailbox(match["local"] or match["bare_local"], match["domain"] or match["bare_domain"]))
-    found = dict.fromkeys(_every_view(text))
+        return tuple(_written([(match["local"] or match["bare_local"], match["domain"] or match["bare_domain"])]))
+    found = _written(_every_view(text))
     if not any(is_hostname(one.domain) for one in found):
-        found |= dict.fromkeys(_in_text(_SPECIALS.sub(",", text), plain_names=True))
+        found |= _written(_in_text(_SPECIALS.sub(",", text), plain_names=True))
     return tuple(found)
+
+
+def _written(parts: Iterable[_Parts]) -> dict[Mailbox, None]:
+    """The mailboxes of these parts, each once. A disguise has the same ones in many views: they are converted once."""
+    found: dict[Mailbox, None] = {}
+    for local, domain in dict.fromkeys(parts):
+        if form := normalize_domain(from_wire(domain).strip(".")):
+            found[Mailbox(from_wire(local, MAX_LOCAL), form)] = None
+    return found
 
 
 def has_address(value: bytes | str) -> bool:
     """Whether an address stands in the field as it is, not only in encoded words, a comment or a quotation."""
-    return any(_in_text(_unfolded(value), plain_names=True))
+    return bool(_written(_in_text(_unfolded(value), plain_names=True)))
 
 
 def _unfolded(value: bytes | str) -> str:
@@ -73,7 +84,7 @@ def _unfolded(value: bytes | str) -> str:
     return " ".join(text[:MAX_FIELD].split())
 
 
-def _every_view(text: str) -> Iterator[Mailbox]:
+def _every_view(text: str) -> Iterator[_Parts]:
     yield from _in_text(text, plain_names=True)
     if "\\" in text:
         yield from _in_text(text.replace("\\", ""), plain_names=False)
@@ -82,7 +93,7 @@ def _every_view(text: str) -> Iterator[Mailbox]:
         yield from _in_text(decoded, plain_names=False)
 
 
-def _in_text(text: str, plain_names: bool) -> Iterator[Mailbox]:
+def _in_text(text: str, plain_names: bool) -> Iterator[_Parts]:
     """Those of one text; with `plain_names` also what stands unquoted beside angle brackets, as in `a@x.example <b@y.example>`.
     Where names were encoded or escaped nobody takes them for addresses: lists write "ann@example.org via list"."""
     if _CONTROLS.search(text):
@@ -123,7 +134,7 @@ def _comment_end(text: str, start: int) -> tuple[int, bool]:
     return len(text), False
 
 
-def _in_tokens(tokens: _Tokens, plain_names: bool) -> Iterator[Mailbox]:
+def _in_tokens(tokens: _Tokens, plain_names: bool) -> Iterator[_Parts]:
     for region in _regions(tokens):
         if plain_names or not region.is_name:
             for piece in _pieces(region):
@@ -182,7 +193,7 @@ def _without_blanks_at_dots(tokens: _Tokens) -> _Tokens:
     return kept
 
 
-def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[Mailbox]:
+def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[_Parts]:
     """For each `@` what stands before it, and the domain after it; the last one first."""
     words = [_unquoted(token) for token in piece]
     text = "".join(words)
@@ -192,8 +203,8 @@ def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[Mailbox]:
         start -= len(word)
         if token == "@" and start:
             local = text[: min(start, MAX_LOCAL)]
-            yield from _mailbox(local, text[start + 1 : end])
-            yield from _mailbox(local, _host_in(unquoted))
+            yield local, text[start + 1 : end]
+            yield local, _host_in(unquoted)
         if token == "@":
             end = start
         unquoted = "" if token[0] in '"\\@' else (word + unquoted)[: MAX_DOMAIN + 1]
@@ -208,20 +219,15 @@ def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[Mailbox]:
 def _unquoted(token: str) -> str:
     if token[0] == '"' and len(token) > 1:
         token = token[1:-1]
-    return _PAIR.sub(r"\1", token)
+    return _PAIR.sub(r"\1", token) if "\\" in token else token
 
 
-def _swapped(text: str) -> Iterator[Mailbox]:
+def _swapped(text: str) -> Iterator[_Parts]:
     host, _, local = text.partition("!")
     if not local:
         local, _, host = text.rpartition("%")
     if local and "." in host:
-        yield from _mailbox(local, host)
-
-
-def _mailbox(local: str, domain: str) -> Iterator[Mailbox]:
-    if form := normalize_domain(from_wire(domain).strip(".")):
-        yield Mailbox(from_wire(local, MAX_LOCAL), form)
+        yield local, host
 
 
 def _host_in(text: str) -> str:

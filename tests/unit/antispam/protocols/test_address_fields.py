@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antispam.protocols import address_fields
 from antispam.protocols.address_fields import has_address, mailboxes
 
 ADMIN = "admin@legit.example"
@@ -159,6 +161,39 @@ def test_a_field_is_read_in_linear_time(value: bytes) -> None:
     started = time.process_time()
     mailboxes(value)
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    "piece", ['a@\u00fc.x \\\x01"', "\u00fc\x01@ \\", '"\u00fc@"\x01', '("@\u00fc', "@\x01", "a@b.c,"]
+)
+def test_work_grows_with_a_field_and_is_bounded_for_each_character(piece: str) -> None:
+    value = (piece * 1_000)[:1_000]
+    shorter, whole = _work(value[:500]), _work(value)
+    assert whole < 2.2 * shorter
+    assert whole < 300 * len(value)
+
+
+def test_what_many_views_have_is_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    converted: list[str] = []
+
+    def convert(domain: str) -> str:
+        converted.append(domain)
+        return domain
+
+    monkeypatch.setattr(address_fields, "normalize_domain", convert)
+    mailboxes('a@\u00fc.x \\\x01"' * 500)
+    assert len(converted) < 50
+
+
+def _work(value: str) -> int:
+    """How many functions are called, of Python and in C."""
+    events: list[str] = []
+    sys.setprofile(lambda frame, event, argument: events.append(event))
+    try:
+        mailboxes(value)
+    finally:
+        sys.setprofile(None)
+    return events.count("call") + events.count("c_call")
 
 
 _PIECES = st.lists(
