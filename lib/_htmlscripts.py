@@ -60,6 +60,7 @@ _SUSPECT = tuple(
     )
 )
 _STEP = 1000
+_BARE = 2  # characters of a tag without attributes, beside its name
 
 
 def suspect(text: str) -> bool:
@@ -76,6 +77,11 @@ def is_data_block(tag: str) -> bool:
 def has_foreign(text: str) -> bool:
     """Whether there may be SVG or MathML, in which a script element has tags like any other, whatever its type."""
     return _FOREIGN.search(text) is not None
+
+
+def has_start(text: str) -> bool:
+    """Whether anything looks like the start of a script, in any context."""
+    return _SCRIPT.search(text) is not None
 
 
 def rename_scripts(text: str) -> str:
@@ -95,7 +101,8 @@ def inert(text: str, xml: bool, tick: Callable[[], object]) -> str:
     if xml:
         text = _STYLESHEET.sub(_inert_stylesheet, _ENTITY.sub(_inert_entity, text))
     for foreign in (False, True):
-        text = _without_handlers(text, foreign, tick)
+        if suspect(text):  # else no tag of it is
+            text = _without_handlers(text, foreign, tick)
     return text
 
 
@@ -122,7 +129,7 @@ def _without_handlers(text: str, foreign: bool, tick: Callable[[], object]) -> s
             if token.name == "script" and blocks and is_data_block(raw):
                 end = _DATA_END.search(text, at)
                 data_until = end.start() if end else len(text)
-            elif suspect(raw):
+            elif len(raw) > len(token.name) + _BARE and suspect(raw):
                 raw = _inert_tag(raw, token.name)
         pieces.append(raw)
         at += len(token.raw)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from _htmlscripts import has_foreign, inert, is_data_block, rename_scripts, suspect
+from _htmlscripts import has_foreign, has_start, inert, is_data_block, rename_scripts, suspect
 from _htmltokens import Token, attributes, tokens
 
 SCRIPT_REMOVED = "<!-- WARNING: embedded script removed -->"
@@ -82,8 +82,11 @@ class SGMLFilter:
                 self.handle_entityref(token.name)
 
     def _start(self, token: Token) -> None:
-        pairs = [(found.name, found.value) for found in attributes(token.raw, token.name)]
         method = getattr(self, "start_" + token.name, None) or getattr(self, "do_" + token.name, None)
+        if method is None and type(self).unknown_starttag is SGMLFilter.unknown_starttag:
+            self.out.write(token.raw)  # nobody reads its attributes
+            return
+        pairs = [(found.name, found.value) for found in attributes(token.raw, token.name)]
         if method:
             method(pairs)
         else:
@@ -197,7 +200,12 @@ _MAX_ROUNDS = 4
 
 def has_script(text: str, xml: bool = False, tick: Callable[[], object] = lambda: None) -> bool:
     """Whether there is anything in this text that `strip_scripts` takes out."""
-    return suspect(text) and (_filtered(text, xml, tick) != text or (xml and _filtered(text, False, tick) != text))
+    if not suspect(text):
+        return False
+    # What looks like the start of a script is cut out or renamed, whatever the document is taken for.
+    if rename_scripts(text) != text:
+        return True
+    return _filtered(text, xml, tick) != text or (xml and _filtered(text, False, tick) != text)
 
 
 def strip_scripts(text: str, xml: bool = False, tick: Callable[[], object] = lambda: None) -> str:
@@ -219,6 +227,8 @@ def strip_scripts(text: str, xml: bool = False, tick: Callable[[], object] = lam
 
 
 def _filtered(text: str, xml: bool, tick: Callable[[], object]) -> str:
+    if not has_start(text) or (not xml and rename_scripts(text) == text):
+        return inert(text, xml, tick)  # no script element but data blocks, which pass
     pieces: list[str] = []
 
     class _Collect:

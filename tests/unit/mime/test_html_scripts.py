@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 import time
 from html.parser import HTMLParser
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from _sgmlfilter import SCRIPT_REMOVED, has_script, strip_scripts
+import _sgmlfilter
+from _sgmlfilter import SCRIPT_REMOVED, HTMLScriptFilter, has_script, strip_scripts
 
 ACTIVE = [
     "<img src=x onerror=evil()>",
@@ -225,6 +227,16 @@ class TestAnything:
         assert not has_script(left, xml)
         assert strip_scripts(left, xml) == left
         assert not judged(left)
+
+    @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.booleans())
+    def test_short_cuts_change_nothing(self, text: str, xml: bool) -> None:
+        """Where no script is in sight the document is not taken apart, and whether there is one may be told without cutting."""
+        out = io.StringIO()
+        whole = HTMLScriptFilter(out, xml)
+        whole.feed(text)
+        whole.close()
+        assert _sgmlfilter._filtered(text, xml, lambda: None) == out.getvalue()
+        assert has_script(text, xml) == (strip_scripts(text, xml) != text)
 
     @pytest.mark.parametrize(
         "piece",
