@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 import math
 from collections.abc import Iterable
@@ -143,9 +144,15 @@ def client_of(connection: Connection, message: Message, settings: GreylistSettin
 
 def network_of(connection: Connection, settings: GreylistSettings) -> str:
     """The network that counts as one client, of a connection with an address."""
-    address = parse_ip(connection.ip)
+    return _network_of(connection.ip, settings.ipv4_prefix, settings.ipv6_prefix)
+
+
+@functools.lru_cache(maxsize=256)
+def _network_of(client: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
+    """Asked several times about each client."""
+    address = parse_ip(client)
     assert address is not None
-    prefix = settings.ipv4_prefix if address.version == 4 else settings.ipv6_prefix
+    prefix = ipv4_prefix if address.version == 4 else ipv6_prefix
     return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
