@@ -111,6 +111,12 @@ def insert_of(dialect: str) -> Callable[[sa.Table], Any]:
     return sqlite.insert
 
 
+def returning(statement: sa.sql.dml.Insert, *columns: sa.Column[Any], dialect: str) -> sa.Executable:
+    """On PostgreSQL the upsert that also returns these columns of the row as it is now, which saves a round trip. Elsewhere it
+    returns none: to ask SQLite again costs nothing, and MariaDB has no such upsert."""
+    return statement.returning(*columns) if dialect == "postgresql" else statement
+
+
 def upsert(
     dialect: str,
     table: sa.Table,

@@ -7,11 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from antispam.store.engine import SLICE, Store
-from antispam.store.prepared import Prepared, upsert
+from antispam.store.prepared import Prepared, returning, upsert
 from antispam.store.schema import rate
 
 
-def _count(dialect: str) -> sa.Insert:
+def _count(dialect: str) -> sa.Executable:
     """`ended` is when a period had to begin to be over."""
     amount, now, ended = (
         sa.bindparam(name, type_=column.type)
@@ -23,7 +23,8 @@ def _count(dialect: str) -> sa.Insert:
         "used": sa.case((over, amount), else_=rate.c.used + amount),
         "began_at": sa.case((over, now), else_=rate.c.began_at),
     }
-    return upsert(dialect, rate, None, ("name",), update)
+    statement = upsert(dialect, rate, None, ("name",), update)
+    return returning(statement, rate.c.began_at, rate.c.used, dialect=dialect)
 
 
 _COUNT = Prepared(_count)
@@ -39,9 +40,9 @@ def use(store: Store, name: str, amount: int, now: float, period: float, deadlin
 
     Raises StoreError."""
     values = {"name": name, "began_at": now, "used": amount}
-    with store.write(deadline, durable=False) as connection:
-        _COUNT.change(connection, {**values, "amount": amount, "now": now, "ended": now - period})
-        row = _FIND.row(connection, {"name": name})
+    with store.write_once(deadline, durable=False) as connection:
+        row = _COUNT.row(connection, {**values, "amount": amount, "now": now, "ended": now - period})
+        row = row or _FIND.row(connection, {"name": name})
     assert row is not None
     return int(row[1])
 

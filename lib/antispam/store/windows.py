@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from antispam.store.engine import SLICE, Store
-from antispam.store.prepared import Prepared, upsert
+from antispam.store.prepared import Prepared, returning, upsert
 from antispam.store.schema import rate_window, stopped_login
 from antispam.text import from_wire
 
@@ -27,7 +27,8 @@ class Stopped:
     reason: str
 
 
-_FIND = sa.select(rate_window).where(rate_window.c.name.in_(sa.bindparam("names", expanding=True)))
+_WINDOW = (rate_window.c.name, rate_window.c.slot, rate_window.c.used, rate_window.c.earlier)
+_FIND = sa.select(*_WINDOW).where(rate_window.c.name.in_(sa.bindparam("names", expanding=True)))
 _FIND_STOPPED = Prepared(
     lambda _: sa.select(stopped_login).where(
         stopped_login.c.login == sa.bindparam("login", type_=stopped_login.c.login.type)
@@ -35,7 +36,7 @@ _FIND_STOPPED = Prepared(
 )
 
 
-def _count(dialect: str) -> sa.Insert:
+def _count(dialect: str) -> sa.Executable:
     table = rate_window
     slot = sa.bindparam("slot_now", type_=table.c.slot.type)
     amount = sa.bindparam("amount", type_=table.c.used.type)
@@ -48,7 +49,7 @@ def _count(dialect: str) -> sa.Insert:
         "slot": slot,
         "used_at": now,
     }
-    return upsert(dialect, table, None, ("name",), update)
+    return returning(upsert(dialect, table, None, ("name",), update), *_WINDOW, dialect=dialect)
 
 
 _COUNT = Prepared(_count)
@@ -59,11 +60,13 @@ def use(store: Store, amounts: Mapping[str, int], now: float, period: float, dea
     amount less than 0 gives some back. A clock that was put back begins anew. Raises StoreError."""
     slot = int(now // period)
     common = {"slot": slot, "slot_now": slot, "used_at": now, "now": now, "earlier": 0}
-    with store.write(deadline) as connection:
+    with store.write_once(deadline) if len(amounts) == 1 else store.write(deadline) as connection:
         # In one order everywhere: two must not wait for each other for ever.
-        for name, amount in sorted(amounts.items()):
-            _COUNT.change(connection, {**common, "name": name, "used": amount, "amount": amount})
-        return _used(connection, amounts, now, period)
+        counting = ({**common, "name": name, "used": used, "amount": used} for name, used in sorted(amounts.items()))
+        rows = [row for one in counting for row in _COUNT.rows(connection, one)]
+        if len(rows) < len(amounts):
+            return _used(connection, amounts, now, period)
+    return {name: _in_window(at, often, earlier, now, period) for name, at, often, earlier in rows}
 
 
 def used(store: Store, names: Iterable[str], now: float, period: float, deadline: Any = None) -> dict[str, float]:
@@ -76,23 +79,24 @@ def busiest(store: Store, prefix: str, now: float, period: float, most: int = 20
     """The names with this prefix under which there is most now, without it. Raises StoreError."""
     recent = sa.and_(rate_window.c.used_at > now - 2 * period, rate_window.c.name.startswith(prefix, autoescape=True))
     with store.read() as connection:
-        rows = connection.execute(sa.select(rate_window).where(recent)).all()
-    found = ((row.name.removeprefix(prefix), _in_window(row, now, period)) for row in rows)
+        rows = connection.execute(sa.select(*_WINDOW).where(recent)).all()
+    found = ((row.name.removeprefix(prefix), _in_window(*row[1:], now, period)) for row in rows)
     return sorted((one for one in found if one[1] > 0), key=lambda one: (-one[1], one[0]))[:most]
 
 
 def _used(connection: sa.Connection, names: Iterable[str], now: float, period: float) -> dict[str, float]:
     wanted = list(names)
     rows = connection.execute(_FIND, {"names": wanted})
-    return dict.fromkeys(wanted, 0.0) | {row.name: _in_window(row, now, period) for row in rows}
+    return dict.fromkeys(wanted, 0.0) | {row.name: _in_window(*row[1:], now, period) for row in rows}
 
 
-def _in_window(row: Any, now: float, period: float) -> float:
+def _in_window(counted: int, used: int, earlier: int, now: float, period: float) -> float:
+    """What the window covers of a row whose period is `counted`."""
     slot, into = divmod(now, period)
     left = 1.0 - into / period  # of the period before
-    if row.slot == slot:
-        return float(row.used + row.earlier * left)
-    return float(row.used * left) if row.slot == slot - 1 else 0.0
+    if counted == slot:
+        return float(used + earlier * left)
+    return float(used * left) if counted == slot - 1 else 0.0
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
