@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import re
-from copy import copy
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -139,7 +138,8 @@ class HeaderFacts:
 
     def _concluded(self, trace: list[bytes]) -> list[bytes]:
         """What the fields say each by itself, what the trace says, and what all say together."""
-        other = copy(self)
+        other = object.__new__(HeaderFacts)
+        other.__dict__.update(self.__dict__)  # as copy() does it, in a tenth of the time
         other._facts, other.hosts = [*self._facts], set()
         other.hops(trace)
         other.sequence()
