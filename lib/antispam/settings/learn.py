@@ -8,7 +8,7 @@ from antispam.settings.values import duration, listed, mode_bits, positive
 
 def _path(text: str) -> None:
     if text and not text.startswith("/"):
-        raise ValueError("expected the path of a socket, /run/milter/learn.sock")
+        raise ValueError("expected a socket with its whole path, such as /run/milter/learn.sock")
     if len(text.encode()) > 100 or not text.isprintable():
         raise ValueError("the path of a socket has at most 100 printable characters")
 
