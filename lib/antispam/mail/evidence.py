@@ -221,6 +221,8 @@ class DmarcFinding(Finding):
     @property
     def worst(self) -> AuthorPolicy | None:
         """The author domain that decides: that of which the severest is to be done, then that which is furthest from a pass."""
+        if len(self.authors) == 1:
+            return self.authors[0]
         order = (DmarcResult.FAIL, DmarcResult.TEMPERROR, DmarcResult.PERMERROR, DmarcResult.NONE, DmarcResult.PASS)
         return min(self.authors, key=lambda one: (-one.applied.severity, order.index(one.found.result)), default=None)
 

@@ -100,6 +100,8 @@ def _of_subject(text: str, written: Sequence[bytes]) -> Iterator[Sign]:
 
 def _is_capitals(text: str) -> bool:
     """Whether all of several words are in capitals. Scripts without small letters don't count."""
+    if text.isascii() and not text.isupper():  # told in no time
+        return False
     letters = [char for char in text if char.isalpha()]
     return len(letters) > 9 and " " in text and all(char.isupper() for char in letters)
 

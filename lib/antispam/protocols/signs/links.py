@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from antispam.net.addresses import normalize_domain, parse_ip
@@ -127,35 +129,58 @@ def _of_one(link: Link) -> Iterator[Sign]:
         yield Sign("LINK_MIXED_SCRIPTS", f"a link leads to a host in mixed alphabets, {told}")
     elif link.host.startswith("xn--") or ".xn--" in link.host:
         yield Sign("LINK_PUNYCODE", f"a link leads to the international name {told}")
-    if link.element == "img" and is_below(link.host, picture_hosts()):
+    known = _known_of(link.host)
+    if link.element == "img" and known.pictures:
         yield Sign("IMAGE_AT_PICTURE_HOST", f"its pictures stand at {told}, where anybody can put some up")
     if link.followed:
-        if link.host.rpartition(".")[2] in cheap() or is_below(link.host, cheap()):
+        if known.cheap:
             yield Sign("LINK_CHEAP_DOMAIN", f"a link leads to {told}, a kind of domain that costs nearly nothing")
-        yield from _of_service(link, told)
+        yield from _of_service(link, known, told)
         yield from _of_rest(link)
 
 
-def _of_service(link: Link, told: str) -> Iterator[Sign]:
+def _of_service(link: Link, known: _Known, told: str) -> Iterator[Sign]:
     """Who gives the page a place, or hides it."""
-    if is_below(link.host, shorteners()) and len(link.rest) > 1:
+    if known.shortener and len(link.rest) > 1:
         yield Sign("URL_SHORTENER", f"a link is shortened by {told}, and hides where it leads")
-    elif _redirects(link):
+    elif _redirects(link, known):
         yield Sign("URL_REDIRECTOR", f"a link uses {told} to lead elsewhere")
-    elif is_below(link.host, tenants("gateway")):
+    elif known.tenant == "gateway":
         yield Sign("LINK_GATEWAY", f"a link leads to a page without an owner, by way of {told}")
-    elif is_below(link.host, tenants("page")):
+    elif known.tenant == "page":
         yield Sign("LINK_TENANT_PAGE", f"a link leads to a page that anybody can put up at {told}")
-    elif is_below(link.host, tenants("form")):
+    elif known.tenant == "form":
         yield Sign("LINK_TENANT_FORM", f"a link leads to a form that anybody can put up at {told}")
 
 
-def _redirects(link: Link) -> bool:
-    for host, path, parameters in _REDIRECTORS:
-        at_home = f".{link.host}".rpartition(f".{host}")[1] or (host.endswith(".") and f".{host}" in f".{link.host}")
-        if at_home and link.rest.startswith(path):
+def _redirects(link: Link, known: _Known) -> bool:
+    for path, parameters in known.redirectors:
+        if link.rest.startswith(path):
             return any(f"{mark}{name}" in link.rest for name in parameters for mark in ("?", "&", ""))
     return False
+
+
+class _Known(NamedTuple):
+    """What the shipped lists say of a host: whether people put pictures there, whether its domain costs nothing, whether it
+    shortens links, what tenants have there ("" for nothing), and where it sends visitors on from, with which parameters."""
+
+    pictures: bool
+    cheap: bool
+    shortener: bool
+    tenant: str
+    redirectors: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@functools.lru_cache(maxsize=4096)  # the same hosts come again and again
+def _known_of(host: str) -> _Known:
+    tenant = next((kind for kind in ("gateway", "page", "form") if is_below(host, tenants(kind))), "")
+    return _Known(
+        bool(is_below(host, picture_hosts())),
+        bool(host.rpartition(".")[2] in cheap() or is_below(host, cheap())),
+        bool(is_below(host, shorteners())),
+        tenant,
+        tuple((path, parameters) for home, path, parameters in _REDIRECTORS if f".{home}" in f".{host}"),
+    )
 
 
 def _of_rest(link: Link) -> Iterator[Sign]:

@@ -17,6 +17,7 @@ _WEAK = "~"
 _RESERVED = frozenset({"example", "test", "invalid"})  # RFC 2606
 
 
+@functools.lru_cache(maxsize=8192)  # the same hosts come again and again
 def owner(host: str) -> str:
     """A guess at the organizational domain of a host, without a public suffix list: two labels, three below such as co.uk."""
     return headers.owner(host.encode("utf-8", "replace")).decode("utf-8", "replace")
