@@ -89,6 +89,11 @@ class Watched:
     def __exit__(self, *exc: object) -> None:
         self.context.close()
 
+    def looks(self, width: int, scheme: Literal["light", "dark"]) -> None:
+        """Show the page that is open in another width and colour scheme."""
+        self.page.set_viewport_size({"width": width, "height": _HEIGHT})
+        self.page.emulate_media(color_scheme=scheme)
+
     def sideways(self) -> int:
         """Pixels by which the page is wider than its window: a person would have to scroll to the right."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
