@@ -28,7 +28,9 @@ from antispam.mail.message import Body, Message, Recipient, split_message
 from antispam.mail.score import Counted
 from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE
-from antispam.store import own_lists
+from antispam.protocols.dmarc_reports import Received
+from antispam.protocols.dmarc_reports.reading import Source
+from antispam.store import dmarc_received, own_lists
 from antispam.store.hours import KEPT
 from antispam.store.own_lists import Kind
 from antispam.store.quarantine import NewEntry, insert
@@ -70,7 +72,7 @@ _ADMINISTRATOR = (
         "/outbox",
         "/rates",
     ),
-    *("/dictionaries", "/dkim", "/configuration?all=1", "/actions"),
+    *("/dictionaries", "/dkim", "/configuration?all=1", "/actions", "/dmarc", "/dmarc?span=year", "/what-if"),
 )
 
 
@@ -103,6 +105,24 @@ def fill(place: Place, rows: int) -> None:
     for number in range(own_lists.MOST):
         own_lists.put(place.store, "bob", Kind.BLOCK, f"spam{number}.example", NOW)
     teach(place.store, "bob", 50)
+    for day in range(30):
+        begin = int(NOW - day * _DAY)
+        sources = tuple(
+            Source(
+                f"192.0.2.{number}",
+                3,
+                "none",
+                "pass" if number % 3 else "fail",
+                "fail",
+                "example.com",
+                "example.com",
+                "",
+            )
+            for number in range(max(1, rows // 40))
+        )
+        dmarc_received.put(
+            place.store, Received("Big Mail", str(day), "example.com", "none", begin, begin, sources), NOW
+        )
 
 
 def pages(client: TestClient, paths: Sequence[str], ref: str, times: int) -> Iterator[tuple[str, float]]:
