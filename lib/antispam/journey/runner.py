@@ -191,7 +191,10 @@ class Runner:
 
     def _gather(self, subject: Subject, services: Services) -> Iterator[Decision]:
         """Ask every row that has found something, in any stage, which tests of the score the message meets; each row once."""
-        for question in _questions(self._planned(services.settings).scoring, subject):
+        found, rows = subject.findings, self._planned(services.settings).scoring
+        if subject.recipient is None:  # of most rows nothing is known
+            rows = [one for one in rows if one.of_recipients or found.get(one.row.check.Finding) is not None]
+        for question in _questions(rows, subject):
             if _of_message(question).noted(question.asked.name):
                 continue
             finding = question.subject.findings.get(question.asked.row.check.Finding)
