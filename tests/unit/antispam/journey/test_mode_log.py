@@ -19,7 +19,16 @@ from support.whole_journey import COLLEAGUE, Clock, application, connected, send
 
 SECTIONS = sorted({row.check.Settings.SECTION for row in JOURNEY.rows})
 # What a check remembers to be able to say what it would do. `dspam_user` gets a row for whoever is asked about.
-EVIDENCE = {"history", "history_address", "greylist", "rate", "callback", "reputation_vote", "alembic_version"}
+EVIDENCE = {
+    "history",
+    "history_address",
+    "history_sum",
+    "greylist",
+    "rate",
+    "callback",
+    "reputation_vote",
+    "alembic_version",
+}
 USERS = "dspam_users = ann, bob\nann = ann@example.com\nbob = bob@example.com\nspam = spam@example.com\n"
 OPTIONS = {
     "dspam": USERS + "bandom = ban@example.com\nhoneypot = trap@example.com\nwhitelist_senders = ann@example.com\n",
