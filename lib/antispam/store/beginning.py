@@ -41,8 +41,6 @@ def connecting_to(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engi
         # Without BEGIN, what only reads costs one round trip; a transaction that writes begins in _postgresql_begin().
         isolation_level="AUTOCOMMIT" if by_itself else "READ COMMITTED",
     )
-    if by_itself:
-        event.listen(engine, "connect", lambda connection, _: _postgresql_connect(connection, busy_timeout))
     event.listen(engine, "begin", _postgresql_begin if by_itself else _mariadb_begin)
     watch_over(engine)
     return engine
@@ -94,23 +92,21 @@ def _demand(connection: sa.Connection, setting: str, value: object) -> None:
         known[setting] = value
 
 
-def _postgresql_connect(connection: Any, busy_timeout: float) -> None:
-    """PostgreSQL would wait for ever for the lock of a row. This holds for statements that are a transaction by themselves."""
-    connection.autocommit = True
-    connection.execute(f"SET lock_timeout = {_milliseconds(busy_timeout)}")
-
-
 def _postgresql_begin(connection: sa.Connection) -> None:
-    """All in one round trip. The statement's own limit is for the server, which would go on after we have hung up."""
+    """All in one round trip."""
     writing: Writing | None = connection.get_execution_options().get("bms_writing")
-    if writing is None:
-        return  # each statement by itself sees what is committed: no less than READ COMMITTED gives it in a transaction
+    if writing is not None:
+        # Without it each statement by itself sees what is committed: no less than READ COMMITTED gives it in a transaction.
+        execute(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED; {limits_of(writing)}")
+
+
+def limits_of(writing: Writing) -> str:
+    """What sets PostgreSQL's time limits for one transaction: behind PgBouncer the next may be somebody else's. That of the
+    statement is for the server, which would go on after we have hung up."""
     longest = LONGEST if writing.limit is None else writing.limit
-    execute(
-        connection,
-        "BEGIN ISOLATION LEVEL READ COMMITTED; "
+    return (
         f"SET LOCAL lock_timeout = {_milliseconds(writing.patience)}; "
-        f"SET LOCAL statement_timeout = {_milliseconds(longest)}",
+        f"SET LOCAL statement_timeout = {_milliseconds(longest)}"
     )
 
 

@@ -15,10 +15,10 @@ from sqlalchemy import event
 from antispam.deadline import Deadline
 from antispam.settings import Settings
 from antispam.settings.program import StoreSettings
-from antispam.store.beginning import LONGEST, Writing, connecting_to
+from antispam.store.beginning import LONGEST, Writing, connecting_to, limits_of
 from antispam.store.connecting import NoPasswordError, url_from
 from antispam.store.limits import limited
-from antispam.store.prepared import upsert
+from antispam.store.prepared import BEFORE, upsert
 from antispam.store.sqlite_file import Replaced
 
 SLICE = 500  # rows that one transaction deletes at most
@@ -145,13 +145,14 @@ class Store:
         self, deadline: Deadline | None = None, patience: float | None = None, *, durable: bool = True
     ) -> Iterator[sa.Connection]:
         """As write(), for one statement: PostgreSQL needs one round trip for it instead of three."""
-        if self.dialect != "postgresql" or self._wait(deadline, patience) < self._patience:
+        if self.dialect != "postgresql":
             with self.write(deadline, patience, durable=durable) as connection:
                 yield connection
             return
         self._writers.admit()
         with self._guard(deadline), self._free_connection(deadline, patience), self._engine.connect() as connection:
-            yield connection
+            writing = Writing(self._wait(deadline, patience), durable, self._work(deadline))
+            yield connection.execution_options(**{BEFORE: limits_of(writing)})
         self._writers.succeeded()
 
     def _wait(self, deadline: Deadline | None, patience: float | None = None) -> float:

@@ -21,6 +21,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
+BEFORE = "bms_before"
+"""An option of a connection to PostgreSQL: what is to be executed before each statement that is a transaction by itself."""
+
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
 
@@ -67,7 +70,16 @@ class Prepared:
         if text is None:
             built = self._build(connection.dialect.name)
             text = self._texts[connection.dialect.name] = _compiled(built, connection.dialect)
-        return execute(connection, text.sql, text.arguments(parameters))
+        before = connection.get_execution_options().get(BEFORE, "")
+        return execute(connection, text.sql, text.arguments(parameters), before)
+
+
+def _in_one(driver: Any, before: str, sql: str, arguments: Any) -> str:
+    """Both in one message to PostgreSQL, which makes them one transaction: it takes no parameters then, and the driver writes
+    them as literals."""
+    from psycopg import ClientCursor  # it comes with an extra
+
+    return f"{before}; {ClientCursor(driver.driver_connection).mogrify(sql, arguments)}"
 
 
 def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> _Text:
@@ -78,17 +90,24 @@ def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> _Text:
     return _Text(str(compiled), tuple(compiled.positiontup) if compiled.positional else None, constants)
 
 
-def execute(connection: sa.Connection, text: str, arguments: Any = ()) -> tuple[list[Row], int]:
+def execute(connection: sa.Connection, text: str, arguments: Any = (), before: str = "") -> tuple[list[Row], int]:
     """Let the driver execute a statement: the rows that it returns, and how many it concerned. Raises
-    sqlalchemy.exc.DBAPIError, as SQLAlchemy does; a connection that broke is not used again."""
+    sqlalchemy.exc.DBAPIError, as SQLAlchemy does; a connection that broke is not used again.
+
+    before  statements that PostgreSQL executes in the same transaction and round trip
+    """
     dialect, driver = connection.dialect, connection.connection
     cursor: Any = None
     try:
         cursor = driver.cursor()
-        if arguments:
+        if before:
+            dialect.do_execute_no_params(cursor, _in_one(driver, before, text, arguments))
+        elif arguments:
             dialect.do_execute(cursor, text, arguments)
         else:
             dialect.do_execute_no_params(cursor, text)
+        while before and cursor.nextset():
+            pass  # the last one's count
         rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
         count: int = cursor.rowcount
         cursor.close()

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.deadline import Deadline
-from antispam.store import Store, migrate
+from antispam.store import Store, migrate, rates
 from support.pgbouncer import CONNECTIONS
 
 pytestmark = pytest.mark.servers
@@ -27,6 +27,8 @@ def _everywhere(stores, ask):
     """What a statement says on every connection to the server: as many transactions at once."""
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(store.read()) for store in stores]
+        for connection in connections:
+            connection.exec_driver_sql("BEGIN")
         found = [connection.exec_driver_sql("SELECT pg_backend_pid()").scalar() for connection in connections]
         assert len(set(found)) == CONNECTIONS
         return [connection.exec_driver_sql(ask).all() for connection in connections]
@@ -50,6 +52,7 @@ def test_limits_of_one_transaction_are_not_those_of_the_next(stores):
     for store in stores:
         with store.write(Deadline.after(7), patience=2) as connection:
             assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "2s"
+        assert rates.use(store, "'; %", 1, 1e9, 60.0, Deadline.after(7)) == 1 + stores.index(store)
     asked = _everywhere(stores, "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
     assert asked == [[("0", "0")]] * CONNECTIONS
 
