@@ -221,6 +221,24 @@ class PostgreSQL(_Database):
 
         wait_until(done, f"{ask} is {answer}")
 
+    def stop(self) -> None:
+        """End it as a power cut does."""
+        self._end()
+
+    def restart(self) -> None:
+        self._end()
+        self._start()
+
+    def demand_copies(self) -> None:
+        """Answer a commit once a replica has it as well."""
+        self._execute(
+            [
+                "ALTER ROLE bms SET synchronous_commit = on",  # stronger than the option that the server was started with
+                "ALTER SYSTEM SET synchronous_standby_names = '*'",
+                "SELECT pg_reload_conf()",
+            ]
+        )
+
     def by_socket(self, url: str) -> str:
         """The same database for programs in other networks, by the unix socket."""
         name = url.rpartition("/")[2]
@@ -254,7 +272,7 @@ class StandBy(PostgreSQL):
 
     def promote(self) -> None:
         """Become a server of its own, that can be written to."""
-        self._execute(["SELECT pg_promote()"])
+        self._execute(["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_promote()"])
 
 
 class MariaDB(_Database):

@@ -14,13 +14,30 @@ class FrozenPath:
     def __init__(self, port: int) -> None:
         self.frozen = threading.Event()
         self._port = port
+        self._lock = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self._ends: list[socket.socket] = [self._listening]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def lead_to(self, port: int) -> None:
+        """From now on, it leads to another server."""
+        self._port = port
+        self.cut()
+
+    def cut(self) -> None:
+        """Break off what is connected."""
+        with self._lock:  # nobody is let in between
+            self._end(self._ends[1:])
+            del self._ends[1:]
+
     def close(self) -> None:
-        for end in self._ends:
+        with self._lock:
+            self._end(self._ends)
+
+    @staticmethod
+    def _end(ends: list[socket.socket]) -> None:
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
@@ -29,8 +46,17 @@ class FrozenPath:
         with contextlib.suppress(OSError):
             while True:
                 one, _ = self._listening.accept()
-                other = socket.create_connection(("127.0.0.1", self._port))
-                self._ends += [one, other]
+                try:
+                    other = socket.create_connection(("127.0.0.1", self._port))
+                except OSError:  # the server is down
+                    one.close()
+                    continue
+                if other.getsockname() == other.getpeername():  # the server is down, and TCP has found itself
+                    one.close()
+                    other.close()
+                    continue
+                with self._lock:
+                    self._ends += [one, other]
                 for ends in ((one, other), (other, one)):
                     threading.Thread(target=self._hand_on, args=ends, daemon=True).start()
 
