@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from antispam.learning import training
 from antispam.learning.teacher import Teacher
 from antispam.protocols.mailboxes import message
-from antispam.store import Store, engine
+from antispam.store import Store, beginning
 from dspam.features import extract
 from dspam.store import pack_keys, put_signature
 from support.stores import make_store
@@ -174,14 +174,14 @@ def test_a_full_database_is_an_error_that_says_so_and_the_same_command_goes_on_l
     for number, text in enumerate(SPAM):
         (site / "spam" / f"{number:02}").write_text(text + " ".join(f"word{number}{word:x}y" for word in range(600)))
     bms(site, "train", "spam", site / "spam" / "00")
-    real = engine._sqlite_connect
+    real = beginning._sqlite_connect
 
     def connect(connection, record):
         real(connection, record)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages + 8}")
 
-    monkeypatch.setattr(engine, "_sqlite_connect", connect)
+    monkeypatch.setattr(beginning, "_sqlite_connect", connect)
     result = bms(site, "train", "spam", site / "spam")
     assert result.exit_code == 1
     assert re.search(r"the database: .*full; [1-9]\d* learned", result.output)
@@ -207,7 +207,8 @@ def test_a_correction_taken_back_restores_the_scores_of_before_the_mistake(site)
     before = [score(site, text) for text in HAM + SPAM]
     bms(site, "train", "ham", wrong)
     assert "1 corrected" in bms(site, "train", "spam", wrong).output
-    Teacher(Store(f"sqlite:///{site}/state/bms.sqlite")).fold()
+    with contextlib.closing(Store(f"sqlite:///{site}/state/bms.sqlite")) as store:
+        Teacher(store).fold()
     assert "1 taken back" in bms(site, "train", "spam", "--undo", wrong).output
     assert [score(site, text) for text in HAM + SPAM] == before
 

@@ -21,8 +21,13 @@ REST = {
 }
 
 
+def _engine(url: str) -> sa.Engine:
+    """One that keeps no connection open."""
+    return sa.create_engine(url, poolclass=sa.pool.NullPool)
+
+
 def _fill(url: str, rows: int) -> None:
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    engine = _engine(url)
     outdated.fill(engine, rows)
     with engine.begin() as connection:
         for name, values in REST.items():
@@ -32,7 +37,7 @@ def _fill(url: str, rows: int) -> None:
 
 
 def _rows(url: str) -> dict[str, list[tuple[object, ...]]]:
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    engine = _engine(url)
     with engine.connect() as connection:
         return {
             table.name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
@@ -61,7 +66,7 @@ def test_every_row_of_every_table_is_copied_and_counted(source, target):
 
 def test_nothing_of_the_move_stays_behind(source, target):
     move(source, target)
-    assert "move_begun" not in sa.inspect(sa.create_engine(target)).get_table_names()
+    assert "move_begun" not in sa.inspect(_engine(target)).get_table_names()
 
 
 def test_an_interrupted_move_goes_on_where_it_stopped(source, target, monkeypatch):
@@ -121,7 +126,7 @@ def test_a_target_with_rows_of_its_own_is_refused_and_left_alone(source, tmp_pat
 def test_an_older_database_that_is_in_use_is_not_even_upgraded(source, target, tmp_path):
     (tmp_path / "to").mkdir()
     migrate(target, "0008")
-    engine = sa.create_engine(target)
+    engine = _engine(target)
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO greylist VALUES ('triplet', '192.0.2.1', 'a@example.org', 'b@example.com', 1, 2, NULL, 1)"
@@ -152,7 +157,7 @@ def test_a_begun_move_does_not_go_on_from_another_source(source, target, tmp_pat
 def test_rows_that_came_behind_the_copy_are_noticed_by_the_counts(source, target):
     def late(table, copied, total):
         if table == "history" and not copied:
-            with sa.create_engine(source).begin() as connection:
+            with _engine(source).begin() as connection:
                 connection.exec_driver_sql("INSERT INTO attempt SELECT '!', " + others + " FROM attempt LIMIT 1")
 
     others = ", ".join(column.name for column in metadata.tables["attempt"].columns if column.name != "name")
@@ -161,18 +166,18 @@ def test_rows_that_came_behind_the_copy_are_noticed_by_the_counts(source, target
 
 
 def test_numbers_of_rows_that_have_gone_are_not_given_again(source, target):
-    with sa.create_engine(source).begin() as connection:
+    with _engine(source).begin() as connection:
         connection.exec_driver_sql("DELETE FROM outbox")
     move(source, target)
-    with sa.create_engine(target).begin() as connection:
+    with _engine(target).begin() as connection:
         assert connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").scalar_one() == 60
 
 
 def test_packed_columns_are_copied_as_they_are(source, target):
-    with sa.create_engine(source).begin() as connection:
+    with _engine(source).begin() as connection:
         connection.exec_driver_sql("UPDATE history SET findings = 'z1damaged'")
     move(source, target)
-    with sa.create_engine(target).begin() as connection:
+    with _engine(target).begin() as connection:
         assert connection.exec_driver_sql("SELECT DISTINCT findings FROM history").all() == [("z1damaged",)]
 
 
@@ -217,7 +222,7 @@ def test_sqlite_to_postgresql_to_mariadb_and_back(source, target, postgresql, ma
 def _next_number(url: str) -> int:
     """The number that the database gives to a row which does not come to stay."""
     table = metadata.tables["dspam_training"]
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    engine = _engine(url)
     with engine.connect() as connection:
         row = connection.execute(sa.select(table).limit(1)).mappings().one()
         values = {name: value for name, value in row.items() if name != "seq"} | {"message": "another"}
