@@ -136,6 +136,7 @@ def send(socket: str, messages: int, start: threading.Barrier) -> list[tuple[flo
         client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
         client.connect()
         client.helo()
+        client.flush()
         start.wait(60)
         for _ in range(messages):
             began = time.monotonic()

@@ -10,6 +10,7 @@ import dataclasses
 
 from antispam.checks._shared.dmarc_reports import DmarcReportSettings
 from antispam.checks._shared.dmarc_row import note_for_report
+from antispam.checks._shared.dmarc_settings import DmarcSettings
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
@@ -18,14 +19,13 @@ from antispam.mail.connection import Connection
 from antispam.mail.evidence import ArcFinding, AuthorPolicy, DkimFinding, DmarcFinding, Override, SpfFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
-from antispam.mail.remedies import Remedy, remedy_option, verdict_for
+from antispam.mail.remedies import verdict_for
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import host_list, is_hostname
 from antispam.protocols.dkim import DkimResult
 from antispam.protocols.dmarc import Disposition, DmarcResult, Evaluation, Identifier, evaluate
 from antispam.protocols.spf import Result
-from antispam.settings import CheckSettings, OnError, option, section
 from antispam.store.dmarc_results import DAY, purge
 
 NAME = "dmarc"
@@ -34,43 +34,13 @@ OTHERWISE = (
     "`[dmarc] never` exempts an author domain, `mailing_lists` a list that breaks signatures, and `[spf] "
     "trusted_forwarder` a forwarder."
 )
+Settings = DmarcSettings
 Finding = DmarcFinding
 LOOKS_UP = True
 
 KEEP_DAYS = 7  # that results wait for `bms dmarc report`
 _MEMO = "dmarc evaluations"
 MAX_DOMAINS = 10  # of authors; people write one, and each costs up to eight look-ups
-
-
-@section("dmarc")
-class Settings(CheckSettings):
-    """[dmarc]: what the author's domain asks for, RFC 9989."""
-
-    on_error: OnError = option(
-        OnError.ACCEPT,
-        "when the policy, or what could prove the message, cannot be looked up: accept (go on without it), tempfail "
-        "or reject",
-    )
-    reject: Remedy = remedy_option(
-        Remedy.REJECT, "what p=reject does to a message that fails: reject, tempfail, quarantine or ignore"
-    )
-    quarantine: Remedy = remedy_option(
-        Remedy.QUARANTINE, "what p=quarantine does to a message that fails: quarantine, reject, tempfail or ignore"
-    )
-    always: tuple[str, ...] = option(
-        (),
-        "author domains whose mail must pass, whatever they publish; *.example.com covers all subdomains",
-        check=host_list,
-    )
-    never: tuple[str, ...] = option(
-        (), "author domains whose policy is not applied, because it harms their honest mail", check=host_list
-    )
-    mailing_lists: tuple[str, ...] = option(
-        (),
-        "domains of mailing lists that keep From and break signatures: mail that SPF or DKIM proves to come from them is "
-        "not refused",
-        check=host_list,
-    )
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
@@ -154,7 +124,7 @@ def _unknown(message: Message) -> str:
     return ""
 
 
-def _under_rules(found: Evaluation, message: Message, settings: Settings) -> AuthorPolicy:
+def _under_rules(found: Evaluation, message: Message, settings: DmarcSettings) -> AuthorPolicy:
     """The author domain with the rule of this site that goes before its policy. What names the domain goes before what names
     the way on which the message came."""
     if found.domain in host_list(settings.never):
@@ -174,7 +144,9 @@ def _under_rules(found: Evaluation, message: Message, settings: Settings) -> Aut
     return AuthorPolicy(found=found)
 
 
-def decide(finding: DmarcFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
+def decide(
+    finding: DmarcFinding, findings: Findings, settings: DmarcSettings, policy: AccessMap | AccessTable
+) -> Verdict:
     """The author domain of which the severest is to be done decides."""
     worst = finding.worst
     if worst is not None:
@@ -241,7 +213,7 @@ def tidy(services: Services) -> bool:
     return purge(services.store, int(services.clock()) // DAY - KEEP_DAYS) > 0
 
 
-def points(finding: DmarcFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
+def points(finding: DmarcFinding, findings: Findings, settings: DmarcSettings) -> tuple[Hit, ...]:
     """Nothing where a rule of this site goes before the policy of a domain."""
     hits = []
     worst = finding.worst

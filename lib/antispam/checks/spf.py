@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Callable
 
+from antispam.checks._shared.dmarc_settings import DmarcSettings
 from antispam.checks._shared.spf.judging import judge
 from antispam.checks._shared.spf.replies import found
 from antispam.checks._shared.spf.settings import SpfSettings
@@ -25,6 +26,7 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.score import Hit
 from antispam.mail.verdicts import Verdict
 from antispam.net.addresses import is_hostname, parents, parse_mailbox
+from antispam.protocols.dmarc import ask_ahead
 from antispam.protocols.spf import (
     BEST_GUESS,
     BEST_GUESS_DYNAMIC,
@@ -35,6 +37,7 @@ from antispam.protocols.spf import (
     check_host,
     received_spf,
 )
+from antispam.settings import Mode
 
 NAME = "spf"
 OTHERWISE = (
@@ -55,6 +58,7 @@ def collect(
     if message is None or not connection.ip or _exempt(message):
         return None
     settings = services.settings[Settings]
+    _ask_dmarc_ahead(message, services)
     check = functools.partial(check_host, connection.ip, resolver=services.resolver, deadline=services.deadline)
     forwarder = _forwarder(check, settings)
     if forwarder:
@@ -84,6 +88,14 @@ def collect(
         mailfrom = _vouched(mailfrom, helo) if settings.best_guess else mailfrom
     confirmed = named and connection.name.lower() == connection.helo.lower().removesuffix(".")
     return SpfFinding(mailfrom=mailfrom, helo=helo, helo_confirmed=confirmed, named=named, receiver=receiver)
+
+
+def _ask_dmarc_ahead(message: Message, services: Services) -> None:
+    """The author is usually of the sender's domain, whose policy is there then when the header fields have come."""
+    domain = parse_mailbox(message.mail_from).domain
+    wanted = DmarcSettings in services.settings and services.settings[DmarcSettings].mode is not Mode.OFF
+    if wanted and is_hostname(domain):
+        ask_ahead(domain, services.resolver, services.deadline)
 
 
 def _assumed(settings: Settings, named: bool) -> str:

@@ -191,14 +191,19 @@ def names_of_walk(domain: str) -> Iterator[str]:
         yield ".".join(labels[start:])
 
 
+def ask_ahead(domain: str, resolver: Lookup, deadline: Deadline) -> None:
+    """Ask for the record of a domain that will probably be an author's, and go on; nothing where the resolver can't."""
+    ask = getattr(resolver, "ask_ahead", None)
+    if ask is not None and not deadline.expired:
+        ask(f"_dmarc.{domain}", "TXT", deadline, lambda _: None)
+
+
 def walk(domain: str, resolver: Lookup, deadline: Deadline) -> Walk:
     """The walk from `domain` (normalised, a host name). Raises DNSTemporaryError."""
     found = []
     names = list(names_of_walk(domain))
-    ask_ahead = getattr(resolver, "ask_ahead", None)
-    if ask_ahead is not None and not deadline.expired:
-        for name in names[1:]:  # so that eight slow answers cost the time of one or two
-            ask_ahead(f"_dmarc.{name}", "TXT", deadline, lambda _: None)
+    for name in names[1:]:  # so that eight slow answers cost the time of one or two
+        ask_ahead(name, resolver, deadline)
     for name in names:
         texts = resolver.lookup(f"_dmarc.{name}", "TXT", deadline).texts
         records = [record for record in map(parse_record, texts) if record is not None]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from antispam.checks import spf
+from antispam.checks._shared.dmarc_settings import DmarcSettings
 from antispam.checks._shared.spf.settings import DoubtfulAction, Refuse
 from antispam.deadline import Deadline
 from antispam.journey.services import Services
@@ -17,8 +20,9 @@ from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, 
 from antispam.mail.findings import Findings
 from antispam.mail.message import Auth, Body, Header, Message
 from antispam.mail.verdicts import Action, Callback, Verdict
+from antispam.net.resolver import Answer, RdType
 from antispam.protocols.spf import Result
-from antispam.settings import SettingsError, default_settings, load_text
+from antispam.settings import Mode, SettingsError, default_settings, load_text
 from support.dns import TIMEOUT, ScriptedResolver
 
 GOOD, BAD = "192.0.2.1", "198.51.100.9"
@@ -111,6 +115,37 @@ def test_smtp_auth_alone_exempts() -> None:
 
 def test_without_a_client_address_there_is_nothing_to_ask() -> None:
     assert Case(ip="").collect() is None
+
+
+class Foreseeing(ScriptedResolver):
+    """A resolver that is told what will be wanted."""
+
+    def __init__(self) -> None:
+        super().__init__(ZONES)
+        self.foreseen: list[tuple[str, str]] = []
+
+    def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
+        self.foreseen.append((name, rdtype))
+
+
+@pytest.mark.parametrize(
+    ("sender", "mode", "foreseen"),
+    [
+        ("ann@mail.example.org", Mode.ENFORCE, [("_dmarc.mail.example.org", "TXT")]),
+        ("ann@mail.example.org", Mode.OFF, []),
+        ("", Mode.ENFORCE, []),
+        ("ann@no_host..example", Mode.ENFORCE, []),
+    ],
+)
+def test_the_policy_of_the_senders_domain_is_asked_for_before_it_is_wanted(
+    sender: str, mode: Mode, foreseen: list[tuple[str, str]]
+) -> None:
+    case, resolver = Case(sender), Foreseeing()
+    policy = dataclasses.replace(default_settings([DmarcSettings])[DmarcSettings], mode=mode)
+    settings = default_settings([spf.Settings, DmarcSettings]).replaced(case.settings, policy)
+    case.services = dataclasses.replace(case.services, settings=settings, resolver=resolver)  # type: ignore[arg-type]
+    case.collect()
+    assert [asked for asked in resolver.foreseen if asked[0].startswith("_dmarc")] == foreseen
 
 
 def test_external_clients_are_asked_about() -> None:

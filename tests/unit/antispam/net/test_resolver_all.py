@@ -122,6 +122,34 @@ def test_what_another_thread_asks_is_awaited_and_not_asked_twice() -> None:
     assert sorted(names) == ["n0.example", "n1.example"]
 
 
+def test_fifty_who_want_the_same_are_one_question_however_they_ask() -> None:
+    under_way, go_on, found = threading.Event(), threading.Event(), list[bool]()
+
+    def behave(query: Message) -> Message:
+        under_way.set()
+        go_on.wait(5)
+        return address(query)
+
+    resolver, names = asked(behave)
+    ways: list[Callable[[], object]] = [
+        lambda: found.append(resolver.lookup("n0.example", "A", Deadline.after(5)).found),
+        lambda: found.append(MANY[0] in resolver.lookup_all(MANY[:1], Deadline.after(5))),
+        lambda: resolver.ask_ahead("n0.example", "A", Deadline.after(5), lambda answer: found.append(answer.found)),
+    ]
+    resolver.ask_all_ahead(MANY[:1], Deadline.after(5))
+    assert under_way.wait(5)
+    threads = [threading.Thread(target=ways[number % 3]) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    resolver._ahead.shutdown()
+    assert found == [True] * len(found)
+    assert len(found) >= 34  # of those that ask ahead some may find too much asked already
+    assert names == ["n0.example"]
+
+
 def test_a_resolver_that_knows_no_such_thing_is_asked_one_by_one() -> None:
     resolver = ScriptedResolver({"a.example": {"A": ["192.0.2.1"]}, "b.example": "TIMEOUT"})
     questions: list[Question] = [("a.example", "A"), ("b.example", "A"), ("a.example", "A")]
