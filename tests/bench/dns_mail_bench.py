@@ -2,11 +2,11 @@
 
     python tests/bench/dns_mail_bench.py [--short]
 
-Each message is from a domain with an SPF record that includes another one, and with a DMARC policy. Cold: each domain is new.
-Warm: each comes again, maybe to the other worker, which has not heard of it. The resolver that is asked is on this machine, as
-docs/scale.md recommends: what it was asked before it answers at once. Beside it: one that is itself 100 ms away, and remembers
-nothing nearer. A connection sends a message every two seconds, all of them one after another, so that what is measured is
-waiting and not the processor. At last: what a question costs whose answer a worker remembers, and one to a resolver here.
+Each message is from a domain with an SPF record that includes another one, and with a DMARC policy. Cold: every domain is new.
+Warm: each comes again, maybe to the other worker, which has not heard of it. The resolver that is asked is on this machine,
+as docs/performance.md recommends: what it was asked before it answers at once. Beside it: one that is itself 100 ms away,
+and remembers nothing nearer. A connection sends a message every two seconds, all of them one after another, so that what
+is measured is waiting and not the processor. At last: what a question costs that a worker remembers, and one to that resolver.
 """
 
 from __future__ import annotations

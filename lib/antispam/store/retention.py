@@ -20,7 +20,8 @@ from antispam.store.stored_messages import sweep
 
 SLICE = 20  # entries that one transaction deletes: each is in pages of its own, in two tables and four indexes
 SLICE_OCTETS = 1 << 20  # SQLite writes over what it deletes, with mail waiting
-_USERS = 500  # that one query looks at
+_USERS = 50  # that one query looks at: it reads all entries of each
+_MESSAGES = 2000  # that one query looks at
 _ORPHANS = 20  # that one transaction deletes: nobody noted how large they are
 
 
@@ -101,7 +102,8 @@ def cleaning(
             cleaned.add(why, remove(store, entries))
         yield
     for refs in _orphans(store):
-        cleaned.orphans += len(refs) if dry_run else _remove_orphans(store, refs)
+        if refs:
+            cleaned.orphans += len(refs) if dry_run else _remove_orphans(store, refs)
         yield
     if not dry_run:
         yield from sweep(store)
@@ -212,18 +214,20 @@ def _slices(doomed: Iterator[tuple[Why, Entry]]) -> Iterator[tuple[Why, list[Ent
 
 
 def _orphans(store: Store) -> Iterator[Sequence[str]]:
-    """Messages that no entry points to, in slices. One that is just being written is not seen without its entries."""
-    last = ""
+    """Messages that no entry points to, in slices, of which some are empty: each looks at so many messages. One that is just
+    being written is not seen without its entries."""
+    table, last = stored_message, ""
     while True:
-        used = sa.exists().where(quarantine_entry.c.ref == stored_message.c.ref)
-        query = sa.select(stored_message.c.ref).where(~used, stored_message.c.ref > last)
+        used = sa.exists().where(quarantine_entry.c.ref == table.c.ref)
+        here = sa.select(table.c.ref).where(table.c.ref > last).order_by(table.c.ref).limit(_MESSAGES).subquery()
         with store.read() as connection:
-            refs = connection.scalars(query.order_by(stored_message.c.ref).limit(_ORPHANS)).all()
-        if refs:
-            yield refs
-        if len(refs) < _ORPHANS:
-            return
-        last = refs[-1]
+            end = connection.scalar(sa.select(sa.func.max(here.c.ref)))
+            if end is None:
+                return
+            unused = sa.select(table.c.ref).where(~used, table.c.ref > last, table.c.ref <= end).order_by(table.c.ref)
+            refs = connection.scalars(unused).all()
+        yield from (refs[at : at + _ORPHANS] for at in range(0, max(1, len(refs)), _ORPHANS))
+        last = end
 
 
 def _remove_orphans(store: Store, refs: Sequence[str]) -> int:

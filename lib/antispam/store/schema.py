@@ -58,6 +58,7 @@ history_address = sa.Table(
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("became", sa.String(16), nullable=True),  # what became of it for this recipient; NULL for others
     sa.Index("history_address_who", "domain", "local", "received_at"),
+    sa.Index("history_address_domain", "domain", "received_at"),
 )
 
 # What rows of the history add up to (store/history_sums.py), in pieces until they are folded.
