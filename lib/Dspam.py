@@ -249,7 +249,7 @@ class DSpamDirectory:
         return result
 
     def _ask(self, other: str, message: bytes) -> int | None:
-        """What another user's dictionary says; None where it has learned nothing."""
+        """What another user's dictionary says; None if it has learned nothing."""
         with self.dspam_ctx(dspam.DSM_CLASSIFY, user=other) as ds:
             totals = ds.totals
             if not (totals.spam_learned and totals.innocent_learned):

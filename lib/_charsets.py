@@ -125,7 +125,7 @@ def _without_escapes(raw: bytes) -> bytes:
 
 
 def _strictly(raw: bytes, codec: str) -> str | None:
-    """None where the octets are not of this charset."""
+    """None if the octets are not of this charset."""
     table = _table(codec)
     try:
         if table is not None:

@@ -98,7 +98,7 @@ def xz() -> Decompressor:
 
 
 def zip_lzma(head: bytes) -> Decompressor | None:
-    """The LZMA stream of a zip entry whose first 9 octets these are (APPNOTE 5.8.8); None where they make no sense."""
+    """The LZMA stream of a zip entry whose first 9 octets these are (APPNOTE 5.8.8); None if they make no sense."""
     if len(head) < 9 or head[2:4] != b"\x05\0" or head[4] >= 225:
         return None
     (dictionary,) = struct.unpack("<L", head[5:9])

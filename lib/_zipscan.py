@@ -156,7 +156,7 @@ def _ends(content: bytes, at: int, length: int) -> bytes:
 
 
 def _header(content: bytes, at: int, signature: bytes) -> tuple[Entry, list[str]] | None:
-    """The header that stands here, and the names that its extra field gives; None where the content ends within it."""
+    """The header that stands here, and the names that its extra field gives; None if the content ends within it."""
     if signature == _LOCAL:
         if at + 30 > len(content):
             return None
@@ -266,7 +266,7 @@ def _end(content: bytes, entry: Entry) -> int:
 
 
 def first_bytes(content: bytes, entry: Entry, length: int = 4096) -> bytes:
-    """What the unpacked entry begins with; empty where that can't be read."""
+    """What the unpacked entry begins with; empty if that can't be read."""
     if entry.method == _STORED:
         return content[entry.data : min(entry.data + length, _end(content, entry))]
     stream, at = _stream(content, entry)

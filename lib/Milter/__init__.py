@@ -167,7 +167,7 @@ def runmilter(name: str, socketname: str, timeout: int = 0, rmsock: bool = True)
 
     ``name`` is what the MTA's log calls us. ``socketname`` is in sendmail's syntax: a path, ``unix:/path``,
     ``inet:port@host`` or ``inet6:port@host``. ``timeout`` is in seconds, 0 for libmilter's own. With ``rmsock`` a
-    socket that an earlier run left behind is removed first. Raises ``milter.error`` where the socket cannot be had.
+    socket that an earlier run left behind is removed first. Raises ``milter.error`` if the socket cannot be had.
     """
     register_callbacks(name)
     milter.setconn(socketname)

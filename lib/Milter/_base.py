@@ -59,7 +59,7 @@ class Base:
 
         ``hostname`` comes from a reverse look-up, or is the address in brackets. ``family`` is a ``socket.AF_*``;
         ``hostaddr`` is (address, port) for IPv4, (address, port, flow, scope) for IPv6, a path for a unix socket,
-        None where the MTA does not know.
+        None if the MTA does not know.
         """
         return CONTINUE
 
@@ -168,7 +168,7 @@ class Base:
     # What a milter may ask of the MTA. Where nothing is said, only eom() may do it.
 
     def getsymval(self, sym: str) -> str | None:
-        """Return the value of an MTA macro (``'j'``, ``'{auth_authen}'``) at any step, None where it has none."""
+        """Return the value of an MTA macro (``'j'``, ``'{auth_authen}'``) at any step, None if it has none."""
         return self._ctx.getsymval(sym)  # type: ignore[no-any-return]
 
     def setreply(self, rcode: str, xcode: str | None = None, msg: str | None = None, *ml: str | None) -> Any:

@@ -28,7 +28,7 @@ class DNSError(Exception):
 
 
 def DNSLookup(name: str, qtype: str) -> list[Answer]:
-    """Ask DNS; returns the records of the answer section, aliases included, and [] where there are none.
+    """Ask DNS; returns the records of the answer section, aliases included, and [] if there are none.
 
     Values: A and AAAA a string; PTR, NS and CNAME a name; MX (preference, name); TXT and SPF a tuple of bytes; other
     types their text. Raises DNSError.
@@ -97,7 +97,7 @@ class Session:
         self._lookup = lookup
 
     def dns(self, name: str, qtype: str, cnames: dict[str, str] | None = None) -> list[Any]:
-        """Return the values of type ``qtype`` at ``name``, aliases followed; [] where there are none.
+        """Return the values of type ``qtype`` at ``name``, aliases followed; [] if there are none.
 
         ``cnames`` holds the aliases already followed, {alias: target}. Raises DNSError, also for an endless chain.
         """

@@ -80,7 +80,7 @@ def _printable(text: str) -> str:
 def _converse(
     host: str, timeout: float, receiver: str, ourfrom: str, rcpt: str, msg: str | bytes | Message | None
 ) -> Failure | None:
-    """Talk to one server. Raises OSError and SMTPException where the next one should be asked."""
+    """Talk to one server. Raises OSError and SMTPException if the next one should be asked."""
     smtp = smtplib.SMTP(timeout=timeout)
     try:
         _expect_welcome(smtp.connect(host, SMTP_PORT))

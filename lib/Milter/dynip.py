@@ -17,7 +17,7 @@ _MAX_NAME = 255  # RFC 1035 2.3.4
 def is_dynip(host: str, addr: str) -> bool:
     """Return True if ``host`` looks generated from the address ``addr``, as the names of dynamic addresses are.
 
-    ``host`` is the name from the reverse look-up, or the address in brackets where there is none, which counts as
+    ``host`` is the name from the reverse look-up, or the address in brackets if there is none, which counts as
     dynamic. It is a judgement by looks: a server behind a generated name is not told from a home connection.
 
     >>> is_dynip('mail.example.com', '192.0.2.99')

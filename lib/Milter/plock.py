@@ -23,8 +23,8 @@ class PLock:
     def lock(self, lockname: str | None = None, mode: int = 0o660, strict_perms: bool = False) -> TextIO:
         """Begin an update; returns the file to write the new version to.
 
-        The new version gets the old one's mode and owner, or ``mode`` where there is none. Not being allowed to set
-        the owner is an error only with ``strict_perms``. Raises FileExistsError where another update is going on.
+        The new version gets the old one's mode and owner, or ``mode`` if there is none. Not being allowed to set
+        the owner is an error only with ``strict_perms``. Raises FileExistsError if another update is going on.
         """
         self.unlock()
         name = lockname or self.basename + ".lock"
@@ -62,7 +62,7 @@ class PLock:
     def commit(self, backname: str | None = None) -> None:
         """Put the new version in place; the old one stays as ``backname`` if that is given.
 
-        Raises OSError where no update was begun, and where the new version could not be written in full; the old one
+        Raises OSError if no update was begun, or if the new version could not be written in full; the old one
         is then still in place.
         """
         if self.fp is None or self.lockname is None:

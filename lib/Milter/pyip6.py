@@ -18,7 +18,7 @@ RE_IP4 = re.compile(PAT_IP4 + r"\Z")
 def inet_ntop(s: bytes) -> str:
     """Return 16 octets as text in the form of RFC 5952, IPv4 addresses within IPv6 with dots.
 
-    Raises ValueError where ``s`` has another length.
+    Raises ValueError if ``s`` has another length.
 
     >>> inet_ntop(bytes(15) + bytes([1]))
     '::1'

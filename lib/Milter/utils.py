@@ -191,7 +191,7 @@ def _same_network(address: int, host: str, length: str | None) -> bool:
 
 
 def parse_addr(t: str) -> list[str]:
-    """Split an envelope address into [local part, domain], or [local part] where there is no domain.
+    """Split an envelope address into [local part, domain], or [local part] if there is no domain.
 
     Angle brackets, a source route and the quotes of a local part are removed. Nothing is verified: the domain may be
     anything that the client wrote.
@@ -222,7 +222,7 @@ def parse_addr(t: str) -> list[str]:
 
 
 def parseaddr(t: str) -> tuple[str, str]:
-    """Split a header address into (display name, address); both are empty where nothing can be found.
+    """Split a header address into (display name, address); both are empty if nothing can be found.
 
     Unlike ``email.utils.parseaddr`` it finds the address in angle brackets behind a name with unquoted special
     characters, and after a source route. Of several addresses it returns the first.
@@ -306,7 +306,7 @@ def parse_header(val: str | bytes) -> str:
 
 
 def _octets(encoding: str, text: str) -> bytes | None:
-    """Undo the transfer encoding of one encoded word; None where that fails."""
+    """Undo the transfer encoding of one encoded word; None if that fails."""
     raw = text.encode("utf-8", "surrogateescape")
     if encoding in "qQ":
         return quopri.decodestring(raw, header=True)
@@ -331,7 +331,7 @@ def _text(pending: tuple[str, bytes] | None) -> str:
 def decode(s: str | bytes, convert_eols: str | None = None) -> bytes:
     """Decode base64 of mail, forgiving foreign characters and missing padding; ``convert_eols`` replaces CRLF.
 
-    Raises ``binascii.Error`` where a digit is left over.
+    Raises ``binascii.Error`` if a digit is left over.
 
     >>> decode('aGVsbG8')
     b'hello'

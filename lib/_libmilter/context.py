@@ -69,7 +69,7 @@ class milterContext:
         return before
 
     def getsymval(self, name: Text, /) -> str | None:
-        """The value of a macro (`j`, `{auth_authen}`), or None where the MTA did not send it."""
+        """The value of a macro (`j`, `{auth_authen}`), or None if the MTA did not send it."""
         if self._ctx is None:  # as in _open(), which each look at a macro would pay for
             raise error("bad context")
         return _libmilter.macro(self._address, _macro_name(name))

@@ -367,7 +367,7 @@ def _field(item: _mimetree.Field) -> RawField:
 
 
 def _frame(part: Part) -> tuple[str | None, str | None]:
-    """The text before the first delimiter and after the last, None where there is none."""
+    """The text before the first delimiter and after the last, None if there is none."""
     before = part.source[part.body : part.children[0].start].rstrip(b"\n")
     at = before.rfind(b"\n")
     preamble = kept_text(before[: at + 1]) if at >= 0 else None

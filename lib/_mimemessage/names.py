@@ -24,7 +24,7 @@ def name_readings(fields: Iterable[tuple[str, object]]) -> tuple[list[str], bool
 def zipnames(txt: bytes) -> list[tuple[str, str]]:
     """("zipname", name) for each entry of the archive and of archives in it.
 
-    Raises zipfile.BadZipFile where the archive cannot be read or is larger than anybody should unpack.
+    Raises zipfile.BadZipFile if the archive cannot be read or is larger than anybody should unpack.
     """
     names = []
     for seen in _zipscan.scan(txt, _zipscan.Budget()):

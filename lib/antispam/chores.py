@@ -14,7 +14,7 @@ EVERY = 3600.0  # seconds
 PAUSE = 5.0  # seconds
 
 Task = Callable[[], bool]
-"""Does one piece of work; true while more is left. Raises StoreError or OSError where it can't now."""
+"""Does one piece of work; true while more is left. Raises StoreError or OSError if it can't now."""
 
 failures: collections.Counter[str] = collections.Counter()
 """How often each thread or chore of this process met something unexpected; the log has the tracebacks."""

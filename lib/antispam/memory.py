@@ -20,7 +20,7 @@ class Memory:
         return len(self._known)
 
     def get(self, key: Hashable, now: float) -> Any:
-        """What was put for the key, None where nothing was or its moment has passed."""
+        """What was put for the key, None if nothing was or its moment has passed."""
         with self._lock:
             entry = self._known.get(key)
             if entry is None:

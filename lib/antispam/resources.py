@@ -8,7 +8,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """The folder or file `name` ("sql", "milter.cfg"). Raises FileNotFoundError where the installation is incomplete."""
+    """The folder or file `name` ("sql", "milter.cfg"). Raises FileNotFoundError if the installation is incomplete."""
     for base in (_HERE / "shipped", _HERE.parent.parent):
         if (base / name).exists():
             return base / name

@@ -16,7 +16,7 @@ SOURCES = [
 def compile_cutting(folder: Path, flags: tuple[str, ...] = ()) -> Path:
     """Compile below `folder`, with more flags for compiler and linker, and return the shared object.
 
-    Raises what setuptools raises where there is no compiler, or no Python.h.
+    Raises what setuptools raises if there is no compiler, or no Python.h.
     """
     # Where it is compiled stays out of the result: the same sources give the same wheel.
     compiled = ["-O2", "-std=c11", f"-ffile-prefix-map={Path(__file__).resolve().parents[2]}=.", *flags]

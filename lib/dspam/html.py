@@ -102,7 +102,7 @@ class Reading:
 class _Element:
     """What an opening tag says without its links: its name, whether it ends a word, which open elements end where it begins and
     which keep them, what it is called in style sheets, what it declares there (weak as attributes, and strong); texts in
-    sight and out of sight in its attributes; and its style where there is no sheet. Each is one of its own."""
+    sight and out of sight in its attributes; and its style if there is no sheet. Each is one of its own."""
 
     name: bytes
     breaks: bool
@@ -116,7 +116,7 @@ class _Element:
 
 
 class _Tag(NamedTuple):
-    """A tag: its name, the element that it opens (None where it closes one), and where it leads."""
+    """A tag: its name, the element that it opens (None if it closes one), or if it leads."""
 
     name: bytes
     opens: _Element | None

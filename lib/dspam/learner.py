@@ -381,7 +381,7 @@ class Memory:
         self.totals = Totals(0, 0)
 
     def counts(self, keys: Keys) -> Counts:
-        """The counts of these keys; zeros where nothing is known."""
+        """The counts of these keys; zeros if nothing is known."""
         nothing = np.zeros(3, dtype=np.int64)
         return np.array([self.rows.get(key, nothing) for key in keys.tolist()], dtype=np.int32).reshape(-1, 3)
 

@@ -60,7 +60,7 @@ class Document:
     written  the texts in sight, the subject first, in UTF-8 with their letters as they were
     targets  where links lead, as they are written, the first 400 octets of each
     sight    what else people see of the message, for those who judge without having learned
-    facts    those of the header, None where nobody asked for them yet: `header` reads it then
+    facts    those of the header, None if nobody asked for them yet: `header` reads it then
     header_read, odd_header  for under(): what was read of the header; a header that does not begin with a field, as it is
     """
 

@@ -63,7 +63,7 @@ _FAINT = 0.1
 
 
 class Style(NamedTuple):
-    """What one element's declarations say; None where they say nothing.
+    """What one element's declarations say; None if they say nothing.
 
     gone        neither the element nor what is in it can be seen
     visible     its `visibility`

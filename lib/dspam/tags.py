@@ -153,7 +153,7 @@ def add_signature_tag(
 
     Existing fields of these names are removed: the sender wrote them.
 
-    The body's tag goes into the first HTML part, or the first text part where there is none, or behind the parts; what is
+    The body's tag goes into the first HTML part, or the first text part if there is none, or behind the parts; what is
     signed or encrypted is left as it is. A base64 part stays one.
     """
     for forged in (_FIELD, "X-DSpam-Score", "X-DSpam-Factors"):

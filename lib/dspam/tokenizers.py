@@ -76,7 +76,7 @@ class Tokens:
 
     `table` maps 63-bit keys to tokens.  `streams` are the keys in the order of the message, with repetitions: single words,
     and phrases (noise reduction reads each).  `sender` is the key of the whole From line, which automatic whitelisting
-    counts; 0 where there is none.
+    counts; 0 if there is none.
     """
 
     table: dict[int, Token] = field(default_factory=dict)

@@ -70,7 +70,7 @@ class Finding(BaseFinding):
     """What clamd says of the message.
 
     signature  the name of what it found, "" for nothing
-    too_large  why nobody knows: how large it is and how large it may be; "" where clamd looked into it
+    too_large  why nobody knows: how large it is and how large it may be; "" if clamd looked into it
     """
 
     check: ClassVar[str] = NAME

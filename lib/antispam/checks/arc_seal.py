@@ -39,7 +39,7 @@ _NAME = re.compile(rb"\s*([^\s;]+)\s*;")
 class Finding(base.Finding):
     """What a seal of ours would say.
 
-    domain   whose key seals; "" where there is none
+    domain   whose key seals; "" if there is none
     onward   one of our own machines sends it on
     too_large  the message was not kept whole
     """
@@ -99,7 +99,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
 
 
 def _ours(draft: Draft, onward: bool) -> bytes | None:
-    """The value of our own Authentication-Results, None where there is none. Of what goes on it is the one with which it came:
+    """The value of our own Authentication-Results, None if there is none. Of what goes on it is the one with which it came:
     under our name nothing comes in from outside (checks/authentication_results.py)."""
     here = {id(header) for header in draft.message.headers}
     written = [header.value for header in draft.headers if header.key == _FIELD and id(header) not in here]

@@ -74,7 +74,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Raises NotDone where it can't be written."""
+    """Raises NotDone if it can't be written."""
     if finding.too_large or services.read_only or not draft.addresses:
         return
     identity = draft.message.identity() if services.store is not None else ""
@@ -93,7 +93,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
 
 
 def _was_archived(what: str, identity: str, services: Services) -> bool:
-    """False where the store can't tell: two copies are better than none."""
+    """False if the store can't tell: two copies are better than none."""
     assert services.store is not None
     with contextlib.suppress(StoreError):
         return attempts.done(services.store, what, identity, services.deadline)

@@ -123,7 +123,7 @@ class Finding(BaseFinding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where nothing is attached that could be dangerous, which is most mail."""
+    """None if nothing is attached that could be dangerous, which is most mail."""
     assert message is not None
     settings = services.settings[Settings]
     own = message.findings.get(OwnMailFinding)

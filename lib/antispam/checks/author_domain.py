@@ -149,7 +149,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> AuthorFinding | None:
-    """None where the configuration has nothing to say about the message's authors."""
+    """None if the configuration has nothing to say about the message's authors."""
     assert message is not None
     settings = services.settings[Settings]
     if from_our_users(message):
@@ -363,7 +363,7 @@ def _writable(author: Mailbox) -> bool:
 
 def display_name(field: Header) -> str:
     """The name beside the one address of a From field, ready to be written: a quoted string, or encoded words (RFC 2047) where
-    it is not ASCII. "" where there is none. Never raises."""
+    it is not ASCII. "" if there is none. Never raises."""
     text = field.decoded
     before, bracket, _ = text.rpartition("<")
     name = before if bracket else text.partition("(")[2].rpartition(")")[0]

@@ -53,7 +53,7 @@ def ready(connection: Connection, message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> CallbackFinding | None:
-    """None where nobody wants a call, for the null sender, who can't be called, and for a whitelisted one who is proved."""
+    """None if nobody wants a call, for the null sender, who can't be called, and for a whitelisted one who is proved."""
     assert message is not None
     wanted = _wanted(message)
     if wanted is None or not message.mail_from or is_whitelisted(message):

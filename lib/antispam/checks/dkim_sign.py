@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class Finding(base.Finding):
     """Our keys for the author.
 
-    domains    domains that will sign, in the order of their signatures' keys; empty where we have no key for the author
+    domains    domains that will sign, in the order of their signatures' keys; empty if we have no key for the author
     too_large  the message was not kept whole, so that it can't be signed
     """
 

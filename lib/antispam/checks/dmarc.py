@@ -113,7 +113,7 @@ def _identifiers(message: Message) -> list[Identifier]:
 
 
 def _unknown(message: Message) -> str:
-    """Why nothing follows from the absence of a pass; "" where it is a failure."""
+    """Why nothing follows from the absence of a pass; "" if it is a failure."""
     spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
     if spf is None or spf.error:
         return "SPF was not asked"

@@ -74,7 +74,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where there is nothing to write, and nothing came back."""
+    """None if there is nothing to write, and nothing came back."""
     assert message is not None
     if services.store is None or from_our_users(message):
         return None
@@ -102,7 +102,7 @@ def collect(
 
 
 def _failure_of(message: Message, store: Store, services: Services) -> str:
-    """The address of a notice of ours that could not be delivered, as this message says; "" where it says nothing of the kind.
+    """The address of a notice of ours that could not be delivered, as this message says; "" if it says nothing of the kind.
     What answers us by itself ("I am on holiday") names our Message-ID, too, but in its header and without a failure."""
     local = parse_mailbox(message.mail_from).local.lower()
     if message.mail_from and local not in ("mailer-daemon", "postmaster"):

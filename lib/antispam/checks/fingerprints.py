@@ -58,7 +58,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where there is nothing in common, and for mail of our own users."""
+    """None if there is nothing in common, and for mail of our own users."""
     assert message is not None
     if from_our_users(message) or services.store is None:
         return None

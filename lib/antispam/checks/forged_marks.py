@@ -68,7 +68,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where there are none, as in most mail."""
+    """None if there are none, as in most mail."""
     assert message is not None
     found = _forged(message, services.settings[Settings])
     names = dict.fromkeys(from_wire(header.name.strip(), 60) for header in found)

@@ -59,7 +59,7 @@ def applies(settings: GreylistSettings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where nobody has to wait."""
+    """None if nobody has to wait."""
     settings = services.settings[Settings]
     assert message is not None
     assert recipient is not None

@@ -76,7 +76,7 @@ def applies(settings: GreylistSettings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where nothing is suspicious, and where nobody has to wait: bounces, which have no author to prove, and what only
+    """None if nothing is suspicious, or if nobody has to wait: bounces, which have no author to prove, and what only
     teaches the filter, among them."""
     settings = services.settings[Settings]
     assert message is not None

@@ -194,7 +194,7 @@ def _of_date(message: Message, settings: Settings) -> list[tuple[Oddity, str]]:
 
 
 def _seconds(date: str) -> float | None:
-    """A date (RFC 5322 section 3.3) in seconds since the epoch, None where it is none."""
+    """A date (RFC 5322 section 3.3) in seconds since the epoch, None if it is none."""
     if not date.isascii():
         return None
     try:

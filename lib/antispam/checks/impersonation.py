@@ -97,10 +97,10 @@ class Kind(enum.StrEnum):
 class Finding(base.Finding):
     """Who is imitated, and by which sender; or the name that is learned.
 
-    kind     None where nobody is imitated
+    kind     None if nobody is imitated
     author   the address in From
     meant    our domain, or the name as From has it
-    of       the address of ours that has the name, "" where the configuration has it
+    of       the address of ours that has the name, "" if the configuration has it
     relayed  a list that is proved, or a name with "via": our own users write to lists
     learned  the name of one of us who sends this
     """

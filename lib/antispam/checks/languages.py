@@ -95,7 +95,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where there is nothing to find fault with. Of several subjects the worst counts: nobody knows which is shown."""
+    """None if there is nothing to find fault with. Of several subjects the worst counts: nobody knows which is shown."""
     assert message is not None
     settings = services.settings[Settings]
     scripts, charsets = _blocked(settings)

@@ -37,7 +37,7 @@ class Finding(SignsFinding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where there are none, and for mail of our own users."""
+    """None if there are none, and for mail of our own users."""
     assert message is not None
     if from_our_users(message):
         return None

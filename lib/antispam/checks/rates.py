@@ -60,7 +60,7 @@ class Count:
 class Finding(BaseFinding):
     """What was counted for this message.
 
-    stopped   why its login is stopped since earlier, "" where it is not
+    stopped   why its login is stopped since earlier, "" if it is not
     receiver  our MTA's name
     """
 
@@ -78,7 +78,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where nothing is counted."""
+    """None if nothing is counted."""
     assert message is not None
     settings, store = services.settings[Settings], services.store
     own = message.findings.get(OwnMailFinding)
@@ -182,7 +182,7 @@ def _stop(over: Count, finding: Finding, message: Message, store: Store, service
 
 
 def _owner(login: str, services: Services) -> str:
-    """The mailbox of who has this login, "" where it is not known."""
+    """The mailbox of who has this login, "" if it is not known."""
     if "@" in login:
         return login
     addresses = services.people.addresses if services.people is not None else None

@@ -54,7 +54,7 @@ def collect(
 
 
 def identified(spf: SpfFinding) -> tuple[str, str]:
-    """The domain that answers for the message, and how we know it; "" where there is none."""
+    """The domain that answers for the message, and how we know it; "" if there is none."""
     mailfrom, helo = spf.mailfrom, spf.helo
     if mailfrom is None:
         return "", ""

@@ -38,7 +38,7 @@ def ready(connection: Connection, message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SignedReputationFinding | None:
-    """None where nobody signed it."""
+    """None if nobody signed it."""
     assert message is not None
     message.memo[votes.REACHED_END] = True
     dkim = message.findings.get(DkimFinding)

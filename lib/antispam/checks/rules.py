@@ -84,7 +84,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where none is met, and for mail of our own users."""
+    """None if none is met, and for mail of our own users."""
     assert message is not None
     if from_our_users(message):
         return None

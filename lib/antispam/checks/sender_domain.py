@@ -53,7 +53,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SenderDomainFinding | None:
-    """None where the configuration has neither list."""
+    """None if the configuration has neither list."""
     settings = services.settings[Settings]
     assert message is not None
     if not applies(settings):

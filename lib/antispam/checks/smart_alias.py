@@ -94,7 +94,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where no alias applies. They are applied to whom the wiretap adds, too, but not to one another's destinations: so
+    """None if no alias applies. They are applied to whom the wiretap adds, too, but not to one another's destinations: so
     there are no loops."""
     assert message is not None
     settings = services.settings[Settings]

@@ -51,7 +51,7 @@ _REFUSAL = (
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SpamFinding | None:
-    """None where the message was not looked at."""
+    """None if the message was not looked at."""
     if message is None or recipient is None or services.people is None:
         return None
     found = _classified(message, services)
@@ -199,7 +199,7 @@ def _is_tagged(finding: SpamFinding) -> bool:
 
 
 def _result(finding: SpamFinding) -> str:
-    """In DSPAM's words; "" where nobody had an opinion."""
+    """In DSPAM's words; "" if nobody had an opinion."""
     if finding.opinion is None and not (finding.is_spam and finding.because):
         return ""
     if finding.is_spam:

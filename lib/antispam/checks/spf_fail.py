@@ -44,7 +44,7 @@ def ready(connection: Connection, message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SpfFailFinding | None:
-    """None where no refusal waits."""
+    """None if no refusal waits."""
     if message is None or not _waits(message, services):
         return None
     return _found(message, services, services.deadline)

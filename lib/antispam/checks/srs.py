@@ -33,7 +33,7 @@ class Finding(base.Finding):
     """A recipient in a domain whose senders are signed.
 
     bounce    the message is one, by its sender
-    plain     the address that the signed one stands for, "" where that is not known or can't be written down
+    plain     the address that the signed one stands for, "" if that is not known or can't be written down
     sender    the mailbox name that counts as a bounce, "" for the null sender
     """
 

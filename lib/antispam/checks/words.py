@@ -65,7 +65,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None where nothing is found. Which of several Subject and From fields is shown, nobody knows."""
+    """None if nothing is found. Which of several Subject and From fields is shown, nobody knows."""
     assert message is not None
     settings = services.settings[Settings]
     whole = settings.whole_words

@@ -151,7 +151,7 @@ def _report(store: Store, settings: Settings, *, dry_run: bool, quiet: bool) -> 
 def _queued(
     store: Store, settings: Settings, resolver: Resolver, day: int, domain: str, to: Sequence[str]
 ) -> tuple[list[QueuedMessage], int]:
-    """The signed messages, and the last row that they tell of. Raises ClickException where they can't be signed: RFC 9990
+    """The signed messages, and the last row that they tell of. Raises ClickException if they can't be signed: RFC 9990
     section 3.5.2 wants them to pass DMARC themselves."""
     found, last = counted(store, day, domain)
     options, now = settings[DmarcReportSettings], time.time()

@@ -121,7 +121,7 @@ def _of_store(settings: Settings, now: float) -> Iterator[Result]:
 
 
 def _of_processes(settings: Settings, now: float) -> Iterator[Result]:
-    """What the metrics say, where there are any."""
+    """What the metrics say, if there are any."""
     options = settings[MetricsSettings]
     try:
         if options.listen:

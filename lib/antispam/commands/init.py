@@ -246,7 +246,7 @@ def _checked(program: Program, text: str) -> Settings:
 
 
 def _write(file: Path, text: str) -> None:
-    """Raises ClickException where it can't be written, or is there."""
+    """Raises ClickException if it can't be written, or is there."""
     try:
         with open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o640)) as stream:
             stream.write(text)

@@ -78,7 +78,7 @@ def own_name() -> str:
 
 
 def socket_in(config: str) -> str:
-    """[learn] socket of a configuration, in the syntax of settings/ini.py; "" where it says nothing, or where it is closed to
+    """[learn] socket of a configuration, in the syntax of settings/ini.py; "" if it says nothing, or where it is closed to
     this user because of its secrets."""
     try:
         with open(config, "rb") as file:
@@ -131,7 +131,7 @@ def read(file: str) -> bytes:
 
 
 def ask(place: str, is_spam: bool, user: str, raw: bytes) -> tuple[int, str]:
-    """Let the running filter learn; returns status and sentence. Raises CannotTeachError where nobody answers."""
+    """Let the running filter learn; returns status and sentence. Raises CannotTeachError if nobody answers."""
     name = user.encode("utf-8", "surrogateescape")[: lesson_wire.LONGEST_USER + 1]
     head = lesson_wire.request(is_spam, name, len(raw))
     try:

@@ -248,7 +248,7 @@ def _tried(
 
 
 def summary(run: evaluation.Run) -> dict[str, Any]:
-    """The figures of a run as JSON-able values; None where a class was missing."""
+    """The figures of a run as JSON-able values; None if a class was missing."""
     return _plain(figures(run.judged)) | {
         "classify_per_s": run.classify_per_s,
         "train_per_s": run.train_per_s,

@@ -40,7 +40,7 @@ _WIDTH = 24
 
 @contextlib.contextmanager
 def _records(program: Program, config: Path | None) -> Iterator[Records]:
-    """What is remembered, the log folded in. Raises ClickException where the database can't be used."""
+    """What is remembered, the log folded in. Raises ClickException if the database can't be used."""
     with opened_store(load_settings(program, config)) as store:
         records = Records(store)
         while records.fold(time.time()):

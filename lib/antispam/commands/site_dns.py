@@ -28,7 +28,7 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Advice:
-    """What was found, in a sentence, and what to do about it; "" where nothing is to be done."""
+    """What was found, in a sentence, and what to do about it; "" if nothing is to be done."""
 
     state: State
     about: str

@@ -192,7 +192,7 @@ def _site_name(name: str) -> str:
 
 
 def _address(settings: Settings) -> str:
-    """Where people reach the console. Raises ConfigError where nothing says so."""
+    """Where people reach the console. Raises ConfigError if nothing says so."""
     address = settings[WebSettings].address
     if not address:
         raise ConfigError(_NO_PLACE)
@@ -206,7 +206,7 @@ def _offered(settings: Settings, store: Store, name: str) -> str:
 
 def first_login_lines(settings: Settings, name: str) -> list[str]:
     """Where the console is, and a link that lets the administrator `name` in, as long as they have no password; the account
-    is created if there is none at all. Raises ConfigError where the console is off."""
+    is created if there is none at all. Raises ConfigError if the console is off."""
     address = _address(settings)
     lines = ["  console       (open it in a browser)", f"    {address}/", ""]
     with opened_store(settings) as store:

@@ -107,7 +107,7 @@ class Part:
     """What some of the recipients may know of a message.
 
     recipients  those of them who are meant
-    decided     what kept it from them; None where it was delivered
+    decided     what kept it from them; None if it was delivered
     scores      theirs
     called_spam whether the filter considered it spam
     """

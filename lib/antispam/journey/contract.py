@@ -24,10 +24,10 @@ class Check(Protocol):
     """What every check has.
 
     A module may also have OTHERWISE, the sentence that tells administrators which option or list would make it decide
-    otherwise (`bms explain`); LOOKS_UP = True where collect() waits for the network, so that the runner lets it wait
-    beside others; DERIVED = True where it makes its evidence of that of other checks and of preferences alone (`bms
+    otherwise (`bms explain`); LOOKS_UP = True if collect() waits for the network, so that the runner lets it wait
+    beside others; DERIVED = True if it makes its evidence of that of other checks and of preferences alone (`bms
     replay`); TIDY_EVERY, in seconds; ALSO_READS, settings classes that a program with this check reads as well; and
-    READS_HITS = True where its collect() reads the tests of the score that the rows above it have hit, so that it is
+    READS_HITS = True if its collect() reads the tests of the score that the rows above it have hit, so that it is
     asked after them all.
     """
 

@@ -31,7 +31,7 @@ class Recorder(Protocol):
     def store(
         self, message: Message, quarantined: Sequence[NewEntry], queued_messages: Sequence[QueuedMessage] = ()
     ) -> bool:
-        """Keep the message from some, send it to others by another way: durably, before the reply. False where that was not
+        """Keep the message from some, send it to others by another way: durably, before the reply. False if that was not
         possible; then nothing of it is done."""
 
 

@@ -124,7 +124,7 @@ def _reads_hits(row: Row) -> bool:
 def known_tests(journey: Journey, settings: Settings) -> Mapping[str, Test]:
     """Every test of the score by name: those of the table, and those that the configuration declares.
 
-    Raises SettingsError where two checks declare the same name: one would count what the other found."""
+    Raises SettingsError if two checks declare the same name: one would count what the other found."""
     declared: dict[str, Test] = {}
     for row in journey.rows:
         declares: Callable[[CheckSettings], tuple[Test, ...]] | None = getattr(row.check, "declares", None)

@@ -75,7 +75,7 @@ class Replay:
         return frozenset(self._read)
 
     def fates(self, found: Transaction) -> tuple[Fate, ...]:
-        """What becomes of the message for each recipient. Raises StoreError where preferences can't be read."""
+        """What becomes of the message for each recipient. Raises StoreError if preferences can't be read."""
         connection = Connection(ref=found.ref, ip=found.client_ip, name=found.client_name, helo=found.helo)
         message = Message(
             found.ref, found.mail_from, found.received_at, Body(0), headers=_headers(found),

@@ -40,7 +40,7 @@ def originals(settings: ProgramSettings) -> list[Path]:
 
 def purge(settings: ProgramSettings, now: float) -> int:
     """Delete what is older than keep_saved, and the oldest while all of it has more than saved_size octets; returns how many
-    files went. Raises OSError where the folder can't be used."""
+    files went. Raises OSError if the folder can't be used."""
     found = []
     for path in folder(settings).glob("*.eml"):
         # Another node that shares the folder may be at the same work.

@@ -40,7 +40,7 @@ class Services:
     settings  all settings; a check reads its own with settings[Settings]
     resolver  the one resolver of this worker, with its shared cache
     store     the SQL store, None if the program runs without one
-    access    the administrator's access map as it stood when the session began (empty where none is configured)
+    access    the administrator's access map as it stood when the session began (empty if none is configured)
     dictionaries  what was learned, None if the program does not learn
     read_only    nothing may be learned, posted or stored: this is only a trial
     sign      adds DKIM signatures to a message of our own (all its octets), if we have a key for its author

@@ -76,7 +76,7 @@ def _name(check: Check) -> str:
 
 
 class Journey:
-    """A validated table. Raises JourneyError where a row needs what no earlier row finds, where rows stand out of order, or
+    """A validated table. Raises JourneyError if a row needs what no earlier row finds, where rows stand out of order, or
     where a name is used twice."""
 
     def __init__(self, rows: Sequence[Row]) -> None:

@@ -67,7 +67,7 @@ class Asking:
         return None if alone is None else _alone(alone)
 
     def _most_learned(self, names: Sequence[str], least: int) -> _Answer | None:
-        """The first that has learned enough, or else the one that has learned most; None where none has anything."""
+        """The first that has learned enough, or else the one that has learned most; None if none has anything."""
         best, most = None, 0
         for name in names:
             teacher = self._dictionaries.get(name)

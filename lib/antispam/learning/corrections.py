@@ -85,7 +85,7 @@ class Corrections:
         return Corrected.TAUGHT if result.learned or result.corrected else Corrected.KNOWN
 
     def take_back(self, user: str, ref: str, was_spam: bool, deadline: Deadline) -> bool:
-        """Undo exactly what a correction taught; false where it taught nothing, or too long ago. Reputation hears what the
+        """Undo exactly what a correction taught; False if it taught nothing, or too long ago. Reputation hears what the
         filter thought. Raises StoreError."""
         means = self._means
         if not self.has_profile(user):

@@ -99,7 +99,7 @@ def teach(
 
     owner  whose dictionary learns, if the user has none of their own
 
-    Raises StoreError where the database can't do so before the deadline."""
+    Raises StoreError if the database can't do so before the deadline."""
     owner = owner or user
     lending = (name for name in means.settings[DspamSettings].dspam_screener[:1] if name != owner)
     return take(
@@ -147,7 +147,7 @@ def take(
     octets    called with those of each message that came with its octets
     protect   takes what is dangerous or forged out of a message that is released
 
-    Raises StoreError where the database can't do so before the deadline."""
+    Raises StoreError if the database can't do so before the deadline."""
     result = Result()
     for report in forwarded.reports:
         lesson = lesson_of(report, user, teacher.number, store)

@@ -57,7 +57,7 @@ def key_of(store: Store, now: float, deadline: Deadline | None = None) -> bytes:
 
 
 def known_key(store: Store, deadline: Deadline | None = None) -> bytes | None:
-    """The same; None where nobody has reported anything yet. Raises StoreError."""
+    """The same; None if nobody has reported anything yet. Raises StoreError."""
     key = _keys.get(store) or callbacks.known_secret(store, SECRET, deadline)
     if key is not None:
         _keys[store] = key

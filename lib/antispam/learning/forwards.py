@@ -1,7 +1,7 @@
 """What a user reports with mail to a training address: which messages, and the ids of our signatures on them.
 
 Users send what they report as their client can: as an attachment (or several), in the text of a mail of their own, or
-resent as it is. Of each reported message come the ids that were found with it, and its octets where there are any. What the
+resent as it is. Of each reported message come the ids that were found with it, and its octets if there are any. What the
 user wrote is no part of a report, and neither is the signature of their own outgoing mail.
 
 Anybody can send such mail: everything is bounded by `Limits`, linear in its size, and nothing raises. An id found here is a
@@ -67,7 +67,7 @@ class Report:
 
     signatures  ids, the likeliest first: the first that the store knows is that of this message, others may belong to mail
                 that it quotes
-    octets      the message, None where only its ids are known
+    octets      the message, None if only its ids are known
     """
 
     form: Form
@@ -76,13 +76,13 @@ class Report:
 
     @property
     def subject(self) -> str:
-        """The subject of the message, decoded; "" where there is none."""
+        """The subject of the message, decoded; "" if there is none."""
         return subject(self.octets) if self.octets else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """All that one mail reports; nothing where no forwarded message could be recognised. `more` says that there was more than
+    """All that one mail reports; nothing if no forwarded message could be recognised. `more` says that there was more than
     `Limits` let through."""
 
     reports: tuple[Report, ...] = ()
@@ -144,7 +144,7 @@ def stored(raw: bytes, limits: Limits | None = None) -> Forwarded:
 
 
 def subject(message: bytes) -> str:
-    """The subject of a message as text that can be stored; "" where there is none. Never raises."""
+    """The subject of a message as text that can be stored; "" if there is none. Never raises."""
     values = read_header(message, 0, min(len(message), 1 << 18)).values(b"subject")
     return from_wire(" ".join(decode_words(header_text(values[0][:2_000])).split()), 500) if values else ""
 
@@ -189,7 +189,7 @@ def resent_block(fields: list[bytes]) -> tuple[int, int] | None:
 
 
 def _resent(top: Part) -> bytes | None:
-    """The octets of the message that was resent; None where none was."""
+    """The octets of the message that was resent; None if none was."""
     names = [item.name.lower() for item in top.fields]
     block = resent_block(names)
     if block is None:
@@ -211,7 +211,7 @@ def _without_trace(fields: list[Field]) -> list[Field]:
 
 
 def _attached(part: Part, limits: Limits) -> Report | None:
-    """The message that a part carries; None where it carries none."""
+    """The message that a part carries; None if it carries none."""
     if octets := _octets(part):
         return Report(Form.ATTACHED, signatures_of(parse_mail(octets, limits), limits), octets)
     if ids := likeliest(stored_ids(part, limits), set(), limits):

@@ -231,7 +231,7 @@ def _marker(text: str) -> str | None:
 
 
 def _read_block(lines: list[Line], at: int, is_html: bool, marker: tuple[int, str] | None) -> _Block | None:
-    """The block that begins at a line, None where none does. A marker makes up for one label, and lets any field be first."""
+    """The block that begins at a line, None if none does. A marker makes up for one label, and lets any field be first."""
     if marker and at - marker[0] > _BLANKS_ALLOWED + 1:
         marker = None
     label = _label(lines[at].text)

@@ -34,7 +34,7 @@ class Person:
     """Somebody by their address.
 
     names   in lower case: the address, and the user and login that are theirs alone
-    hidden  what a history with hashed addresses has instead of the address; "" where it was never hashed
+    hidden  what a history with hashed addresses has instead of the address; "" if it was never hashed
     shares  the dictionary that they share with others, "" for none: it says nothing about them
     others  further addresses of the same user
     """

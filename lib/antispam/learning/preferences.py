@@ -56,7 +56,7 @@ _SPELLING = {name.lower(): name for name in PREFERENCES}
 
 
 def spelling(name: str) -> str:
-    """A preference's name as it is spelt here, whatever its case. Raises ValueError, with a sentence for people, where there is
+    """A preference's name as it is spelt here, whatever its case. Raises ValueError, with a sentence for people, if there is
     none of that name."""
     spelt = _SPELLING.get(name.lower())
     if spelt is None:

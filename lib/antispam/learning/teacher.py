@@ -78,7 +78,7 @@ class Teacher:
         return self._user
 
     def classify(self, raw: bytes, deadline: Deadline | None = None) -> Score:
-        """Raises StoreError where the database can't answer before the deadline."""
+        """Raises StoreError if the database can't answer before the deadline."""
         return self.judge(extract(raw), deadline)
 
     def judge(self, keys: Keys, deadline: Deadline | None = None, tests: Keys | None = None) -> Score:
@@ -133,11 +133,11 @@ class Teacher:
         return self._tokens.verdict(self._user, name)
 
     def take_back(self, raw: bytes) -> bool:
-        """Undo exactly what the message taught; False where it taught nothing, or too long ago."""
+        """Undo exactly what the message taught; False if it taught nothing, or too long ago."""
         return self._tokens.undo(self._user, identity(raw))
 
     def forget(self, name: str, deadline: Deadline | None = None) -> bool:
-        """Undo exactly what was learned under that name; False where nothing was, or too long ago."""
+        """Undo exactly what was learned under that name; False if nothing was, or too long ago."""
         return self._tokens.undo(self._user, name, deadline)
 
     def written(self, author: int, deadline: Deadline | None = None) -> tuple[int, int]:
@@ -217,7 +217,7 @@ class Dictionaries:
         return self._known.get(user)
 
     def make(self, user: str) -> Teacher:
-        """The user's, made where there is none yet. Raises StoreError, and ValueError for what can't be a user's name."""
+        """The user's, made if there is none yet. Raises StoreError, and ValueError for what can't be a user's name."""
         known = self._known.get(user)
         if known is None:
             known = self._known[user] = Teacher(self._store, user, tokens=self._tokens)

@@ -32,7 +32,7 @@ def chores(settings: DspamSettings, store: Store, now: Callable[[], float]) -> l
 
 
 def last_taught(store: Store, deadline: Any = None) -> float | None:
-    """When anybody last taught any dictionary something, in seconds since the epoch; None where nobody ever did. Raises
+    """When anybody last taught any dictionary something, in seconds since the epoch; None if nobody ever did. Raises
     StoreError."""
     newest = sa.select(dspam_training.c.trained_at).where(dspam_training.c.sign == 1)
     with store.read(deadline) as connection:

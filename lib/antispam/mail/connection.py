@@ -14,10 +14,10 @@ class Connection:
     """One SMTP session. Only the session writes it; checks read.
 
     ref       names the connection in the log
-    ip        the client's address in text form, "" where the MTA knows none (a local pipe)
-    port      its port, 0 where unknown
-    name      the client's host name as the MTA verified it, "" where reverse and forward look-ups don't agree
-    ptr       the unverified name from the reverse look-up, "" where there is none or the MTA doesn't tell
+    ip        the client's address in text form, "" if the MTA knows none (a local pipe)
+    port      its port, 0 if unknown
+    name      the client's host name as the MTA verified it, "" if reverse and forward look-ups don't agree
+    ptr       the unverified name from the reverse look-up, "" if there is none or the MTA doesn't tell
     resolve   the MTA's {client_resolve}: "OK", "FAIL", "FORGED", "TEMP" or ""
     receiver  our MTA's own name (macro j)
     helo      what the client said at HELO or EHLO, "" before

@@ -158,7 +158,7 @@ class Draft:
         self._changed[place] = value
 
     def tag_subject(self, prefix: str) -> None:
-        """Put `prefix` before the subject, also where it was changed before; nothing where it stands there already."""
+        """Put `prefix` before the subject, also where it was changed before; nothing if it stands there already."""
         subject = next(iter(self.message.fields(b"subject")), None)
         if subject is None:
             if not any(edit.name == "Subject" for edit in self._appended):
@@ -171,7 +171,7 @@ class Draft:
             self._changed[place] = f"{prefix} {text}"
 
     def fold_long_lines(self) -> None:
-        """Fold every header line of more than LONGEST_LINE octets, at a blank where there is one: MTAs break longer ones
+        """Fold every header line of more than LONGEST_LINE octets, at a blank if there is one: MTAs break longer ones
         wherever they like (RFC 5322 section 2.1.1 allows 998)."""
         for place, header in enumerate(self.message.headers):
             leaving = self._as_it_leaves(place, header)

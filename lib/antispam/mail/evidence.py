@@ -33,7 +33,7 @@ class ConnectionFinding(Finding):
     client   who the client is to us
     iprev    RFC 8601 section 2.7.3: "pass" where reverse and forward look-up agree, "fail", "temperror" or "permerror"
     dynamic  its PTR record looks like one of a pool of dial-up lines, or is missing
-    ip       its address, "" where the MTA knows none
+    ip       its address, "" if the MTA knows none
     false_localhost  its PTR record claims to be localhost, which it is not
     """
 
@@ -49,8 +49,8 @@ class ConnectionFinding(Finding):
 class SpfFinding(Finding):
     """SPF of both identities, found at MAIL.
 
-    mailfrom        of the envelope sender; None where a trusted forwarder answers for it
-    helo            of the HELO name; None where MAIL FROM passed, or is the null path, which stands for the HELO name
+    mailfrom        of the envelope sender; None if a trusted forwarder answers for it
+    helo            of the HELO name; None if MAIL FROM passed, or is the null path, which stands for the HELO name
     named           the client has a verified host name that is not one of a pool
     helo_confirmed  and that is its HELO name
     forwarder       the trusted forwarder that the client belongs to, "" for none
@@ -127,9 +127,9 @@ class DkimFinding(Finding):
     """The result of each DKIM signature, found at the end of the message; empty if it is not signed.
 
     skipped  how many more signatures were not looked at, because of the cap
-    author   the address in From, "" where there is not exactly one
+    author   the address in From, "" if there is not exactly one
     practice what the author's domain says of its signing if no signature passed and a setting asks for it (RFC 5617):
-             "all", "discardable", "unknown", or "temperror"; "" where it was not asked
+             "all", "discardable", "unknown", or "temperror"; "" if it was not asked
     """
 
     check: ClassVar[str] = "dkim"
@@ -149,7 +149,7 @@ class ArcFinding(Finding):
     trusted   the sealer whose word counts here: of the trusted ones at the end of the way the first; "" for none
     authors   author domains that this sealer saw proved
     sender    the domain of MAIL FROM that it saw pass SPF, if that is the one of this message; "" for none
-    instances how many sets there are, 0 where they can't be counted
+    instances how many sets there are, 0 if they can't be counted
     ended     an earlier server found the chain broken
     """
 
@@ -180,7 +180,7 @@ class AuthorPolicy:
 
     found     what the standard says of it
     override  the rule of this site that goes before, None for none
-    because   the forwarder, list or sealer, "" where the rule names the author domain
+    because   the forwarder, list or sealer, "" if the rule names the author domain
     """
 
     found: Evaluation
@@ -198,7 +198,7 @@ class AuthorPolicy:
 
     @property
     def overridden(self) -> str:
-        """The rule that made a difference, in words; "" where none did."""
+        """The rule that made a difference, in words; "" if none did."""
         if self.override is None or self.applied is self.found.asked:
             return ""
         return f"{self.override} {self.because}".rstrip()
@@ -206,7 +206,7 @@ class AuthorPolicy:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DmarcFinding(Finding):
-    """What DMARC says of every author domain, found at the end of the message; empty where From has none.
+    """What DMARC says of every author domain, found at the end of the message; empty if From has none.
 
     authors     one an author domain, in the order of the field
     ambiguous   there are several From fields: whatever passes, it proves nothing
@@ -250,7 +250,7 @@ class AuthFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnEnvelopeFinding(Finding):
-    """Whether the pass in the envelope is valid: the message's number, 0 where it is none of ours; its kind and reference."""
+    """Whether the pass in the envelope is valid: the message's number, 0 if it is none of ours; its kind and reference."""
 
     check: ClassVar[str] = "own_envelope"
     outbox_id: int = 0
@@ -262,7 +262,7 @@ class OwnEnvelopeFinding(Finding):
 class OwnMailFinding(Finding):
     """Whether the pass in the message is valid.
 
-    outbox_id   the number of the message in the outbox; 0 where the pass is not ours, or was used before
+    outbox_id   the number of the message in the outbox; 0 if the pass is not ours, or was used before
     kind        what the message is: "copy", "release", "original", "answer" or "dsn"
     ref         of the message that it is about
     unmodified  nothing in it is to be changed: it left us with our own marks and without what is dangerous, or an
@@ -288,7 +288,7 @@ class AuthorFinding(Finding):
     vouched     the address in Sender that is one of ours, and makes up for foreign authors
     sender      the envelope sender
     ip          the client's address
-    becomes     the address that From gets if it is to be fixed; "" where it can't be
+    becomes     the address that From gets if it is to be fixed; "" if it can't be
     """
 
     check: ClassVar[str] = "author_domain"
@@ -338,7 +338,7 @@ class ReputationFinding(Finding):
 
     domain      the domain
     how         how it was authenticated: "SPF", "GUESS", "HELO", "DKIM"; or the SPF result that proves nothing
-    umis        the message's name among nodes, under which its vote is sent; "" where nobody was asked
+    umis        the message's name among nodes, under which its vote is sent; "" if nobody was asked
     reputation  -100 to 100
     confidence  0 to 100
     spam, ham   of the messages that we remember, how many were what
@@ -371,7 +371,7 @@ class CallbackFinding(Finding):
 
     word     of the access map, "CBV" or "DSN"
     tag      what was found there: "spf-neutral"
-    skipped  why nobody was called, "" where somebody was, now or lately
+    skipped  why nobody was called, "" if somebody was, now or lately
     detail   the server's reply, or why there is none
     """
 

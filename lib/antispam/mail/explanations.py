@@ -22,7 +22,7 @@ class Page:
 
 
 def link(decision: Decision, errors_url: str) -> str:
-    """The line of a refusal that points to its page; "" where there is nothing to point to."""
+    """The line of a refusal that points to its page; "" if there is nothing to point to."""
     verdict = decision.verdict
     if not errors_url or verdict.action is not Action.REJECT or MORE in verdict.text:
         return ""

@@ -32,7 +32,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, raw: bytes | str) -> Self:
-        """Read back what to_json wrote. Raises ValueError where it does not fit; unknown fields of later versions are
+        """Read back what to_json wrote. Raises ValueError if it does not fit; unknown fields of later versions are
         ignored and missing ones take their defaults, so that old history stays readable."""
         return msgspec.json.decode(raw, type=cls)
 

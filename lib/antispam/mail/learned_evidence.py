@@ -15,7 +15,7 @@ class Opinion:
     """What one dictionary says.
 
     dictionary   its name; of two that were joined, the user's own
-    lent         the name of the other one; "" where one was asked alone
+    lent         the name of the other one; "" if one was asked alone
     own_part     how much of the say the own one had then, 0 to 1
     users        the users it was asked for; "" is everybody who is not a user of the filter
     probability  0 to 1 that the message is spam
@@ -77,7 +77,7 @@ class SpamFinding(Finding):
     action        what this user wants done about spam
     subject       what is put before the subject then
     in_text       the signature is put into the text, too
-    opinion       of the learning filter, None where nothing was asked
+    opinion       of the learning filter, None if nothing was asked
     is_spam       what follows from the score
     reached       the highest threshold that it reached
     required      points from which on this user calls a message spam; None for never

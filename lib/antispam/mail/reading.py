@@ -23,7 +23,7 @@ class Readable:
 
     fields       name and value, in the order of the header
     text         of the first text part that says something; of HTML what its reader would see
-    html         the first HTML part as it came, "" where there is none
+    html         the first HTML part as it came, "" if there is none
     attachments  names of the other parts
     """
 

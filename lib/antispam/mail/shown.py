@@ -105,7 +105,7 @@ class Shown:
 
 def plain_fields(headers: Sequence[Header]) -> list[Field] | None:
     """The fields that would be found in the header as octets (antispam.mail.message.as_octets), without looking for them; None
-    where these might be others, as some names and line ends make it."""
+    if these might be others, as some names and line ends make it."""
     found = []
     for name, value in headers:
         if b"\n" in value:

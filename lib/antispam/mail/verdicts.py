@@ -46,7 +46,7 @@ class Verdict:
     """A decision with the two texts that go with it.
 
     action    the outcome
-    code      SMTP reply code (RFC 5321), 0 where the action sends no reply of its own
+    code      SMTP reply code (RFC 5321), 0 if the action sends no reply of its own
     enhanced  enhanced status code (RFC 3463, 7372), such as "5.7.23"
     text      for the human who will read the bounce: what was found and what can be done; lines end in a newline
     reason    for the administrator's log

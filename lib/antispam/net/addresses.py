@@ -43,7 +43,7 @@ def normalize_domain(domain: str) -> str:
 
 
 def ascii_domain(name: str) -> str | None:
-    """`name` in lower case with U-labels turned into A-labels, without a final dot; None where it can't be a domain name:
+    """`name` in lower case with U-labels turned into A-labels, without a final dot; None if it can't be a domain name:
     empty or over-long labels, more than 253 octets, control octets, undecodable characters.
 
     This is the only conversion, so that DNS, lists, access map and results mean the same domain. It maps as UTS 46 says,
@@ -89,7 +89,7 @@ def parents(domain: str) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IPAddress | None:
-    """An address as MTAs write it: plain, bracketed, with `IPv6:` before it, or with a zone after it; None where it is
+    """An address as MTAs write it: plain, bracketed, with `IPv6:` before it, or with a zone after it; None if it is
     none. An IPv4 client that came in over an IPv6 socket (::ffff:192.0.2.1) is the IPv4 address that it is."""
     if len(text) > 100:
         return None
@@ -105,7 +105,7 @@ def parse_ip(text: str) -> IPAddress | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mailbox:
-    """An envelope address. `local` is unquoted; `domain` is normalised, "" where there is none, as in the null reverse
+    """An envelope address. `local` is unquoted; `domain` is normalised, "" if there is none, as in the null reverse
     path `<>` and a bare `postmaster`."""
 
     local: str
@@ -290,7 +290,7 @@ class ClientList:
 
 
 def parse_network(pattern: str) -> IPNetwork | None:
-    """The network that `pattern` stands for, a single address being one of full length; None where it is a host pattern.
+    """The network that `pattern` stands for, a single address being one of full length; None if it is a host pattern.
 
     Host bits below the mask are ignored, as upstream's lists have them (`192.168.1.5/16`). Raises AddressListError.
     """

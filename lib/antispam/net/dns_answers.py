@@ -45,7 +45,7 @@ class Answer:
     addresses  A, AAAA: as text
     names      PTR, NS, CNAME: host names without the final dot
     exchanges  MX: (preference, host name), lowest preference first; the host of a null MX (RFC 7505) is ""
-    expires    until when the answer may be relied upon, on the resolver's clock; 0.0 where nobody says
+    expires    until when the answer may be relied upon, on the resolver's clock; 0.0 if nobody says
     """
 
     name: str
@@ -126,7 +126,7 @@ def explain(error: Exception) -> str:
 
 
 def read(response: dns.message.Message, name: str, rdtype: RdType) -> tuple[Answer, float]:
-    """The answer and the seconds that it may be kept. Raises DNSException or EOFError where the response
+    """The answer and the seconds that it may be kept. Raises DNSException or EOFError if the response
     contradicts itself."""
     if not isinstance(response, dns.message.QueryMessage):
         raise EOFError("the response is not one to a query")

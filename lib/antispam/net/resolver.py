@@ -165,7 +165,7 @@ class Resolver:
         exchange: Exchange = exchange_over_network,
         asked: Callable[[bool], None] = lambda well: None,
     ) -> None:
-        """Raises ValueError where a name server is not an IP address."""
+        """Raises ValueError if a name server is not an IP address."""
         servers = [parse_nameserver(server, port) for server in nameservers or system_nameservers()]
         self._servers = NameServers(list(dict.fromkeys(servers)), exchange, clock)
         self._query_timeout = query_timeout
@@ -185,13 +185,13 @@ class Resolver:
 
     @classmethod
     def from_settings(cls, settings: DnsSettings, asked: Callable[[bool], None] = lambda well: None) -> Resolver:
-        """The resolver that [dns] describes. Raises ValueError where a name server is not an IP address."""
+        """The resolver that [dns] describes. Raises ValueError if a name server is not an IP address."""
         return cls(settings.nameservers, query_timeout=settings.timeout, cache_size=settings.cache, asked=asked)
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         """What the DNS says about `name`, which may hold U-labels and any hostile text.
 
-        Raises DNSTemporaryError where that cannot be known now or before `deadline`.
+        Raises DNSTemporaryError if that cannot be known now or before `deadline`.
         """
         key = (name, rdtype)
         with self._lock:
@@ -236,7 +236,7 @@ class Resolver:
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
         """Look it up in a thread of the resolver's, so that the answer is there, or under way, when somebody wants it. `then`
-        is given the answer; nothing happens where there is none, or where too much is asked already."""
+        is given the answer; nothing happens if there is none, or where too much is asked already."""
         with self._lock:
             outcome = self._cache.get((name, rdtype), self._clock())
         if isinstance(outcome, Answer):
@@ -340,7 +340,7 @@ class Resolver:
         return self._remember(key, outcome, outcome.expires - self._clock()) if isinstance(outcome, Answer) else outcome
 
     def _ask(self, key: _Key, deadline: Deadline) -> _Outcome | None:
-        """Ask the servers in turn and remember the outcome. None where the deadline, not the servers, was the limit."""
+        """Ask the servers in turn and remember the outcome. None if the deadline, not the servers, was the limit."""
         servers = self._servers.for_a_question(deadline.remaining())
         if not servers:
             return _Failure(f"time-out for {key[1]} {key[0]}: the name servers are silent")

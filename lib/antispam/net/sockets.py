@@ -185,7 +185,7 @@ def open_listener(
 
 
 def group_id(group: str | int) -> int:
-    """The number of a group. Raises SocketUnavailable where there is none of that name."""
+    """The number of a group. Raises SocketUnavailable if there is none of that name."""
     if isinstance(group, int):
         return group
     try:

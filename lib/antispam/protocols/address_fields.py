@@ -8,7 +8,7 @@ needs only one reader whose view differs from ours, so the answer is the union o
 - quotation marks, comments and backslashes count (RFC 5322), and where they are out of balance they divide, or vanish;
 - encoded words (RFC 2047) are decoded after the list is divided, or before;
 - control characters end the text, or vanish; a domain ends at the first character that none can have, or goes on;
-- where there is no `@`, `legit.example!admin` and `admin%legit.example` are addresses (RFC 976, RFC 1123 section 5.2.16).
+- if there is no `@`, `legit.example!admin` and `admin%legit.example` are addresses (RFC 976, RFC 1123 section 5.2.16).
 
 What is quoted, encoded or commented beside an address in angle brackets is a name and no address.
 """

@@ -114,7 +114,7 @@ def auth_result(result: str, login: str) -> Result:
 
 
 def check_authserv_id(text: str) -> None:
-    """Raises ValueError where `text` can't stand for us without being quoted. It need not be a host name."""
+    """Raises ValueError if `text` can't stand for us without being quoted. It need not be a host name."""
     if not _TOKEN.fullmatch(text):
         raise ValueError("expected a name such as mx.example.com")
 
@@ -122,7 +122,7 @@ def check_authserv_id(text: str) -> None:
 def field_value(authserv_id: str, results: Iterable[Result]) -> str:
     """The value of our field, `none` without results; one clause a line, folded by LF and TAB at 78 columns.
 
-    Raises ValueError where the authserv-id is none.
+    Raises ValueError if the authserv-id is none.
     """
     return _folded(authserv_id, tuple(str(result) for result in results) or ("none",))
 
@@ -183,7 +183,7 @@ def _visible(value: bytes) -> str:
 
 
 def _authserv_id(text: str) -> str | None:
-    """The name under which the results stand: `[CFWS] authserv-id [CFWS version] [CFWS] (";" / end)`; None where the
+    """The name under which the results stand: `[CFWS] authserv-id [CFWS version] [CFWS] (";" / end)`; None if the
     text is not of that form."""
     start = _skip(text, 0)
     quoted = _QUOTED.match(text, start)

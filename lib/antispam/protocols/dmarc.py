@@ -80,14 +80,14 @@ class Record:
     """What a DMARC record says; the tags that RFC 9989 removed (pct, rf, ri) and those of failure reports are not kept.
 
     policy       p
-    subdomains   sp, None where it is absent
-    missing      np: for names that do not exist; None where it is absent
+    subdomains   sp, None if it is absent
+    missing      np: for names that do not exist; None if it is absent
     strict_dkim  adkim=s
     strict_spf   aspf=s
     suffix       psd
     testing      t=y
     rua          where aggregate reports are wanted: addresses of mailto URIs, the first MAX_DESTINATIONS
-    problem      why the record's policy cannot be used, "" where it can
+    problem      why the record's policy cannot be used, "" if it can
     """
 
     policy: Disposition = Disposition.NONE
@@ -102,7 +102,7 @@ class Record:
 
 
 def parse_record(text: bytes) -> Record | None:
-    """The record in a TXT string (RFC 9989 section 4.8); None where it is no DMARC record of this version.
+    """The record in a TXT string (RFC 9989 section 4.8); None if it is no DMARC record of this version.
 
     An unknown tag and one with a syntax error are ignored; of a tag that occurs twice the first counts.
     """
@@ -141,7 +141,7 @@ def _destinations(uris: str) -> tuple[str, ...]:
 
 
 def _one_of(kind: type[E], text: str | None) -> E | None:
-    """The keyword that `text` is, in any case (RFC 5234 section 2.3); None for another text and where there is none."""
+    """The keyword that `text` is, in any case (RFC 5234 section 2.3); None for another text and if there is none."""
     return next((value for value in kind if text is not None and text.lower() == value), None)
 
 
@@ -237,8 +237,8 @@ class Evaluation:
     asked           what its owner asks to be done with mail that fails, `t=y` taken into account
     tag             where that stands: "p", "sp" or "np"; "" without a record
     publisher       the domain that publishes it, "" without a record
-    organizational  the organizational domain, "" where it is not known
-    aligned         what passed and is aligned: "dkim example.org"; "" where nothing is
+    organizational  the organizational domain, "" if it is not known
+    aligned         what passed and is aligned: "dkim example.org"; "" if nothing is
     testing         t=y made it milder
     problem         what is wrong, with temperror and permerror, or why nothing is known
     """

@@ -40,7 +40,7 @@ class Code:
     """What an answer means.
 
     ranges  the lowest and the highest value of each octet: 127.0.0.4-7, 127.0.*.3; or, with `bit`, unused
-    bit     a bit of the last octet: of several that are set, each means something; 0 where it is not told by bits
+    bit     a bit of the last octet: of several that are set, each means something; 0 if it is not told by bits
     test    the name of the test for the score
     points  what it is worth; less than 0 for a list of good ones
     """
@@ -143,14 +143,14 @@ def address_label(address: IPAddress) -> str:
 
 
 def domain_label(domain: str) -> str:
-    """The same for a domain (RFC 5782 section 3); "" where it is none, or has one label only, so that it is nobody's."""
+    """The same for a domain (RFC 5782 section 3); "" if it is none, or has one label only, so that it is nobody's."""
     name = ascii_domain(domain)
     return name if name is not None and "." in name else ""
 
 
 def mailbox_label(mailbox: Mailbox, form: Hash) -> str:
     """The same for a mailbox, as MSBL's Email Blocklist has it: a hash of the address that all spellings of it have in common,
-    which tells nobody who writes to whom. "" where it is none."""
+    which tells nobody who writes to whom. "" if it is none."""
     domain = domain_label(mailbox.domain)
     local = mailbox.local.lower().partition("+")[0]
     if domain in _GOOGLE:

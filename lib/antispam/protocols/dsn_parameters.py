@@ -14,12 +14,12 @@ _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
 
 def of_mail(params: Iterable[str]) -> str:
-    """RET and ENVID among the parameters of MAIL, as they are sent on; "" where there are none."""
+    """RET and ENVID among the parameters of MAIL, as they are sent on; "" if there are none."""
     return " ".join(one for one in params if _AT_MAIL.fullmatch(one))
 
 
 def of_recipient(params: Iterable[str]) -> str:
-    """NOTIFY and ORCPT among the parameters of RCPT, as they are sent on; "" where there are none."""
+    """NOTIFY and ORCPT among the parameters of RCPT, as they are sent on; "" if there are none."""
     return " ".join(one for one in params if _AT_RCPT.fullmatch(one))
 
 
@@ -30,7 +30,7 @@ def wants_failures(params: str) -> bool:
 
 
 def value(params: str, name: str) -> str:
-    """The value of one parameter, "" where it is missing."""
+    """The value of one parameter, "" if it is missing."""
     for one in params.split():
         key, _, found = one.partition("=")
         if key.upper() == name:

@@ -228,7 +228,7 @@ def _near_text(own: Marks, found: Sequence[Stored]) -> Near | None:
 
 def contained(own: Marks, found: Sequence[Stored]) -> float:
     """How much of a reported text is in this message, 0 to 1: of the marks that both would have kept. `found` are the marks of
-    one report; 0 where they are too few to tell."""
+    one report; 0 if they are too few to tell."""
     if len(found) < _LEAST_COMMON:
         return 0.0
     expected = found[0].texts * min(1.0, own.ceiling / max(1, found[0].ceiling))

@@ -56,7 +56,7 @@ def _spelt(word: str) -> str:
 
 
 def likeness(domain: str, ours: str) -> Likeness | None:
-    """How `domain` is like `ours`, both in A-labels; None where it is not, or is the same, or below it. What counts is the end
+    """How `domain` is like `ours`, both in A-labels; None if it is not, or is the same, or below it. What counts is the end
     of the name with as many labels as ours has: mail.examp1e.com is like example.com."""
     if domain == ours or domain.endswith("." + ours):
         return None

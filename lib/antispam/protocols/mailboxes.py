@@ -26,9 +26,9 @@ class MailboxError(Exception):
 
 
 class Stored(NamedTuple):
-    """A message where it was found: path, its number in the file (from 1; 0 where the file is one message), its octets.
+    """A message where it was found: path, its number in the file (from 1; 0 if the file is one message), its octets.
 
-    from_line  the mbox line before it, b"" where there is none
+    from_line  the mbox line before it, b"" if there is none
     cut        whether its end is missing, because it is longer than MAX_MESSAGE
     """
 
@@ -98,7 +98,7 @@ def is_maildir(path: Path) -> bool:
 
 
 def message(file: Path) -> bytes:
-    """The one message of a file, without the mbox line before it, whatever its text looks like. Raises MailboxError where it
+    """The one message of a file, without the mbox line before it, whatever its text looks like. Raises MailboxError if it
     can't be read."""
     try:
         with file.open("rb") as stream:
@@ -111,7 +111,7 @@ def message(file: Path) -> bytes:
 
 def messages(file: Path) -> Iterator[Stored]:
     """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line (in DSPAM's
-    quarantines any line), otherwise it is one message. A file is read message by message. Raises MailboxError where it can't be
+    quarantines any line), otherwise it is one message. A file is read message by message. Raises MailboxError if it can't be
     read, or is a symbolic link."""
     try:
         with open(file, "rb", opener=_not_through_a_link) as stream:

@@ -30,7 +30,7 @@ def signed(address: str, domain: str, secret: bytes, now: float) -> str:
 
 
 def find(content: bytes, secret: bytes, now: float) -> str | None:
-    """The address that a notice went to whose Message-ID stands in `content`; None where no true one does. Never raises."""
+    """The address that a notice went to whose Message-ID stands in `content`; None if no true one does. Never raises."""
     for match in list(_IDENTIFIER.finditer(content))[:MAX_TRIED]:
         raw, day, digest = _octets(match[1]), int(match[2]), _octets(match[3])
         young = -1 <= now // DAY - day <= VALID

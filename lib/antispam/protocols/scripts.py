@@ -23,7 +23,7 @@ _LOOKALIKE = frozenset({"cyrillic", "greek", "armenian"})
 
 @functools.lru_cache(maxsize=8192)
 def script_of(letter: str) -> str:
-    """The script of a letter, "" where it has none or an unknown one."""
+    """The script of a letter, "" if it has none or an unknown one."""
     first = unicodedata.name(letter, "").partition(" ")[0]
     return _OF_PREFIX.get(first, first.lower())
 

@@ -14,7 +14,7 @@ def keep_little() -> None:
     """Give memory back to the system: at most ARENAS heaps for all threads, and a mapping of its own for each LARGE block.
 
     By default each of libmilter's threads may get a heap of its own, and what the largest message left free there stays. It is
-    Python's lock that threads wait for, and seldom the allocator's. Does nothing where the C library is not glibc."""
+    Python's lock that threads wait for, and seldom the allocator's. Does nothing if the C library is not glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

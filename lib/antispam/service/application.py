@@ -108,7 +108,7 @@ class Program:
         return f"local:/run/milter/{self.name}.sock"
 
     def read_settings(self, given: Path | None) -> Settings:
-        """Of the file that was given, else the system's where there is one: the program's own, or else the shared milter.cfg.
+        """Of the file that was given, else the system's if there is one: the program's own, or else the shared milter.cfg.
         Without any, defaults hold.
 
         Raises SettingsError.
@@ -141,7 +141,7 @@ def load_settings(program: Program, config: Path | None) -> Settings:
 def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Store]:
     """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException).
 
-    existing  the command only tells what is there: it makes no database where there is none, which is the wrong place to look
+    existing  the command only tells what is there: it makes no database if there is none, which is the wrong place to look
     """
     try:
         leave_to_its_owner(url_from(settings))

@@ -123,11 +123,11 @@ class Board:
         return frozenset(place for (name, _), place in self._places.items() if self.families[name].kind == kind)
 
     def place(self, name: str, values: tuple[str, ...]) -> int | None:
-        """Where on a page the series begins; None where there is none."""
+        """Where on a page the series begins; None if there is none."""
         return self._places.get((name, values))
 
     def claim(self) -> int | None:
-        """A page for a child that is about to be forked; None where all are taken: what it counts is lost."""
+        """A page for a child that is about to be forked; None if all are taken: what it counts is lost."""
         free = next((number for number in self._pages if not self._shared[1 + number]), None)
         if free is not None:
             self._shared[1 + free] = 1

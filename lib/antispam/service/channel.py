@@ -35,7 +35,7 @@ class Channel:
             self._end.send(line)
 
     def receive(self) -> str | None:
-        """The next line, "" where there is none yet, None when the peer is gone."""
+        """The next line, "" if there is none yet, None when the peer is gone."""
         try:
             return self._end.recv(LINE_LIMIT).decode("utf-8", "replace") or None
         except (BlockingIOError, InterruptedError):

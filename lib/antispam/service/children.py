@@ -125,7 +125,7 @@ class Child:
     counted: int = 0
 
     def overdue(self, now: float) -> str:
-        """Why it must be killed; "" where it need not. A worker that serves is alive, and be it too busy to say so."""
+        """Why it must be killed; "" if it need not. A worker that serves is alive, and be it too busy to say so."""
         limits = self.generation.plan.limits
         if now >= self.kill_at:
             return "it did not leave in time"

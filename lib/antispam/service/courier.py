@@ -76,7 +76,7 @@ class Courier:
             self._carrier.close()
 
     def round(self) -> bool:
-        """Every message that is due; false where the MTA or the store can't be reached, so that more haste is of no use."""
+        """Every message that is due; False if the MTA or the store can't be reached, so that more haste is of no use."""
         try:
             while not self._closing.is_set():
                 queued = outbox.claim(
@@ -95,7 +95,7 @@ class Courier:
         return True
 
     def send(self, queued: Claimed) -> Result:
-        """Try to send a message that was claimed, and note what became of it. Raises StoreError where that can't be noted."""
+        """Try to send a message that was claimed, and note what became of it. Raises StoreError if that can't be noted."""
         result = self._carrier.send(queued, self._clock())
         for attempt in range(_NOTING):
             try:

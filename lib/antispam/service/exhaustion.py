@@ -23,7 +23,7 @@ def raise_limits() -> None:
 
 
 def exhausted() -> str:
-    """What there is none left of, and which limit that is; "" where all is well."""
+    """What there is none left of, and which limit that is; "" if all is well."""
     if not _has_descriptors():
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return f"no descriptors are left of {soft} (ulimit -n, LimitNOFILE=)"

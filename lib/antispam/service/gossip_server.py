@@ -45,7 +45,7 @@ def side_servers(settings: Settings) -> tuple[SideServer, ...]:
 
 @contextlib.contextmanager
 def server(settings: Settings) -> Iterator[Server]:
-    """A server that listens. Raises OSError where that can't be."""
+    """A server that listens. Raises OSError if that can't be."""
     options = settings[GossipSettings]
     clients = ClientList(options.askers)
     with contextlib.closing(Store.from_settings(settings)) as store:

@@ -74,7 +74,7 @@ class Folder:
     connect   gives a connection
     teach     login, whether it is spam, the message, by when
     failures  what may go wrong with a connection, its server and the store; after these it is tried again
-    pause     waits so many seconds; true where it shall end
+    pause     waits so many seconds; True if it shall end
     clock     seconds since the epoch
     """
 
@@ -122,7 +122,7 @@ class Folder:
             client.shutdown()
 
     def _wait(self, client: Client) -> bool:
-        """Until the server tells of something, or `refresh` is over; true where it shall end."""
+        """Until the server tells of something, or `refresh` is over; True if it shall end."""
         if not client.has_capability("IDLE"):
             return self.pause(self.refresh)
         client.idle()

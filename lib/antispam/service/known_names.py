@@ -11,7 +11,7 @@ from antispam.store.quarantine_settings import DANGEROUS, QuarantineSettings
 
 
 def demand_known_tests(journey: Journey, settings: Settings) -> None:
-    """Raises SettingsError where [score] gives points to a test that does not exist: nobody would notice that they count
+    """Raises SettingsError if [score] gives points to a test that does not exist: nobody would notice that they count
     nothing."""
     if ScoreSettings not in settings:
         return
@@ -26,7 +26,7 @@ def demand_known_tests(journey: Journey, settings: Settings) -> None:
 
 
 def demand_known_checks(journey: Journey, settings: Settings) -> None:
-    """Raises SettingsError where [quarantine] users_may_not_release names a check that does not exist: users could release what
+    """Raises SettingsError if [quarantine] users_may_not_release names a check that does not exist: users could release what
     it was meant to keep from them. Programs that have not even the checks of its default keep no mail."""
     where = next(one for one in settings.origins if one.option == "users_may_not_release")
     names = journey.names

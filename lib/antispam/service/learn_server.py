@@ -61,7 +61,7 @@ class Permissions:
 
 
 def uid_of(name: str) -> int:
-    """The number of a system user who is given by name or number. Raises KeyError where there is none of that name."""
+    """The number of a system user who is given by name or number. Raises KeyError if there is none of that name."""
     return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
 
 
@@ -118,7 +118,7 @@ class LearnServer:
             self._free.release()
 
     def answer(self, connection: socket.socket) -> None:
-        """One lesson. Raises OSError where the client goes, or is too slow."""
+        """One lesson. Raises OSError if the client goes, or is too slow."""
         deadline = Deadline.after(self._timeout)
         answer = self._answer(_Stream(connection, deadline), deadline)
         connection.settimeout(max(1.0, deadline.remaining()))
@@ -147,7 +147,7 @@ class LearnServer:
 
 
 class _Stream:
-    """Reads from a client until the deadline. Raises OSError where it goes or is too slow."""
+    """Reads from a client until the deadline. Raises OSError if it goes or is too slow."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
         self._connection = connection
@@ -157,7 +157,7 @@ class _Stream:
         self.uid: int = _CREDENTIALS.unpack(peer)[1]
 
     def line(self) -> bytes:
-        """The first line, without its end. Raises ValueError where it is too long."""
+        """The first line, without its end. Raises ValueError if it is too long."""
         while (end := self._received.find(b"\n")) < 0:
             if len(self._received) > lesson_wire.LONGEST_LINE:
                 raise ValueError("the first line is too long")

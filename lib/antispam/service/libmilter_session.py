@@ -57,7 +57,7 @@ _RETURNS = {
 
 
 def _in_order(step: Callable[..., int]) -> Callable[..., int]:
-    """A step of a message, where there is none, has an answer and a line in the log; what needs no answer is dropped. After a
+    """A step of a message, if there is none, has an answer and a line in the log; what needs no answer is dropped. After a
     MAIL that failed it fails as well, so that the policy for exceptions holds for the whole message."""
 
     @functools.wraps(step)

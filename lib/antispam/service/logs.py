@@ -44,7 +44,7 @@ class Sink(Protocol):
     """Where octets go."""
 
     def write(self, octets: bytes) -> int:
-        """Returns how many were taken. Raises BlockingIOError where none can be now, OSError where it is broken."""
+        """Returns how many were taken. Raises BlockingIOError if none can be now, OSError where it is broken."""
         ...  # pragma: no cover
 
     def renew(self) -> None:
@@ -195,7 +195,7 @@ class LineHandler(logging.Handler):
                 self._write()
 
     def reopen(self) -> None:
-        """After logrotate moved the file away. Raises OSError where that is not possible; then the old file is written on."""
+        """After logrotate moved the file away. Raises OSError if that is not possible; then the old file is written on."""
         with self.lock or contextlib.nullcontext():
             self._sink.renew()
 
@@ -241,7 +241,7 @@ class LineHandler(logging.Handler):
 
 def configure(settings: LogSettings, program: str, user: str = "") -> None:
     """Send all logging there, instead of where it went so far. A file is opened with the rights of `user`, who will have to
-    open it again. Raises OSError where it can't be; then nothing has changed."""
+    open it again. Raises OSError if it can't be; then nothing has changed."""
     form = _FIRST_LINE
     if settings.to is LogTo.FILE:
         with _rights_of(user):
@@ -264,7 +264,7 @@ def configure(settings: LogSettings, program: str, user: str = "") -> None:
 
 
 def reopen_files() -> None:
-    """Open the log files anew, after logrotate has moved them away. Raises OSError where one can't be; the old one is written
+    """Open the log files anew, after logrotate has moved them away. Raises OSError if one can't be; the old one is written
     on then."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LineHandler):

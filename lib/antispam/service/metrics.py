@@ -75,7 +75,7 @@ class Metrics(Collector):
         write_to_textfile(str(path), self._registry)
 
     def problem(self) -> str:
-        """Why mail should go to another node now; "" where it need not."""
+        """Why mail should go to another node now; "" if it need not."""
         ready = [one.numbers[0] for one in self._board.figures() if (one.family.name, *one.values) == _READY]
         if not any(ready):
             return "no worker serves"

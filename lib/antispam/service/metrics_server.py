@@ -65,7 +65,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 
     def __init__(self, place: tuple[str, int], metrics: Metrics) -> None:
-        """Raises OSError where it cannot listen."""
+        """Raises OSError if it cannot listen."""
         ip = parse_ip(place[0])
         self.address_family = socket.AF_INET6 if ip is not None and ip.version == 6 else socket.AF_INET
         self.metrics = metrics

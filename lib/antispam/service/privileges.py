@@ -24,7 +24,7 @@ def find_user(name: str) -> pwd.struct_passwd:
 
 
 def become(user: str | None, group: str | None) -> None:
-    """Give up root for `user` (and `group`, else the user's own) for good. Does nothing where we are not root, or where
+    """Give up root for `user` (and `group`, else the user's own) for good. Does nothing if we are not root, or where
     neither is given. Raises UserError."""
     if os.geteuid() != 0:
         return

@@ -32,7 +32,7 @@ def _only_saying(journey: Journey, settings: Settings) -> Iterator[CheckSettings
 
 @contextlib.contextmanager
 def _learned(settings: Settings) -> Iterator[Store | None]:
-    """The configured database, for what its dictionaries and users have to say; None where there is none, and, with a warning,
+    """The configured database, for what its dictionaries and users have to say; None if there is none, and, with a warning,
     where it can't be read."""
     url = sa.engine.make_url(url_from(settings))
     try:

@@ -32,7 +32,7 @@ class Result:
     taken      the recipients for which the MTA accepted the message
     for_good   all others were refused for good, so that another try makes no sense
     more       there was no room for all recipients in one transaction: the others' turn is now
-    reachable  false where there was no MTA to talk to
+    reachable  False if there was no MTA to talk to
     answer     what it said: the last of its replies, or the first refusal, in printable text
     """
 

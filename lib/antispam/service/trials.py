@@ -93,7 +93,7 @@ def _serve(connection: Connection, work: Try, longest: float) -> NoReturn:
 
 
 def _one(question: bytes, connection: Connection, work: Try, longest: float) -> bytes:
-    """The answer of a process of its own; b"" where there is none."""
+    """The answer of a process of its own; b"" if there is none."""
     ours, its = multiprocessing.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="bms-try-") as scratch:  # whatever it leaves behind
         pid = os.fork()

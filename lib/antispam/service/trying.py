@@ -52,13 +52,13 @@ class Example(msgspec.Struct, frozen=True):
 class Trial(msgspec.Struct, frozen=True):
     """What the changes would do. Times in seconds since the epoch.
 
-    problem     why nothing was tried, "" where it was
+    problem     why nothing was tried, "" if it was
     messages, deliveries  how many were decided again; a delivery is a message for one recipient
     changes     deliveries that would have ended otherwise
     kinds       what became, what would become, how many
     people      recipients with the most changes
     notes       what these figures do not say, sentences
-    oldest      when the oldest message came that was decided; `complete` is false where time ended before the messages
+    oldest      when the oldest message came that was decided; `complete` is False if time ended before the messages
     """
 
     problem: str = ""

@@ -20,7 +20,7 @@ _STATUS = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
 
 
 def report_of(queued: Claimed, left: Sequence[str], answer: str, *, reporter: str, now: float) -> QueuedMessage | None:
-    """The report about a message that is given up for the recipients `left`; None where nobody is to be told: it was not the
+    """The report about a message that is given up for the recipients `left`; None if nobody is to be told: it was not the
     sender who sent it to us, the sender is the null path, or did not want to hear of failures.
 
     answer    what the MTA said last

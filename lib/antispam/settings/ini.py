@@ -32,7 +32,7 @@ class Entry:
 
 
 def read(path: Path) -> list[Entry]:
-    """The entries of a file. Raises SettingsError where it can't be read or is not in the syntax."""
+    """The entries of a file. Raises SettingsError if it can't be read or is not in the syntax."""
     try:
         raw = path.read_bytes()
     except OSError as error:

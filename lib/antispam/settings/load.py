@@ -185,7 +185,7 @@ def _in_sections(entries: Iterable[ini.Entry], options: Iterable[Option]) -> dic
 
 
 def _name_in(section: str, option: Option) -> str:
-    """The NAME of a section [SECTION NAME] of this option, "" where it is another one."""
+    """The NAME of a section [SECTION NAME] of this option, "" if it is another one."""
     head, _, name = section.partition(" ")
     return name.strip() if head == option.section else ""
 
@@ -207,7 +207,7 @@ def _sections(option: Option, given: Mapping[tuple[str, str], ini.Entry]) -> tup
 
 
 def _made(cls: type[T], section: str, values: Mapping[str, Any], given: Mapping[tuple[str, str], ini.Entry]) -> T:
-    """The settings with these values. Raises SettingsError where they don't go together."""
+    """The settings with these values. Raises SettingsError if they don't go together."""
     try:
         return cls(**values)
     except Contradiction as error:

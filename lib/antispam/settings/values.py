@@ -58,12 +58,12 @@ def listed(text: str) -> tuple[str, ...]:
 
 def items_of(file: Path) -> list[str]:
     """The items of a list kept in a file: one a line, or several with blanks or commas between them; `#` begins a comment.
-    Raises ValueError where it can't be read."""
+    Raises ValueError if it can't be read."""
     return [item for line in lines_of(file) for item in re.split(r"[\s,]+", line) if item]
 
 
 def lines_of(file: Path) -> list[str]:
-    """The lines of a list kept in a file, without comments and empty ones. Raises ValueError where it can't be read."""
+    """The lines of a list kept in a file, without comments and empty ones. Raises ValueError if it can't be read."""
     try:
         text = file.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:

@@ -62,7 +62,7 @@ class Account:
 
 
 def add(store: Store, account: Account, now: float) -> None:
-    """A new account. Raises BadAccount where the name is taken or can't be one, and StoreError."""
+    """A new account. Raises BadAccount if the name is taken or can't be one, and StoreError."""
     if not account.name or len(account.name) > MAX_NAME or not account.name.isprintable():
         raise BadAccount(f"an account's name has 1 to {MAX_NAME} printable characters")
     try:
@@ -98,7 +98,7 @@ def every(store: Store) -> list[Account]:
 
 
 def set_password(store: Store, name: str, password: str) -> bool:
-    """Another password (its hash); all sessions and links of the account end. False where there is no such account. Raises
+    """Another password (its hash); all sessions and links of the account end. False if there is no such account. Raises
     StoreError."""
     with store.write() as connection:
         mine = sa.update(web_account).where(web_account.c.name == name)
@@ -109,7 +109,7 @@ def set_password(store: Store, name: str, password: str) -> bool:
 
 
 def remove(store: Store, name: str) -> bool:
-    """Delete the account and end its sessions. False where there is none of that name. Raises StoreError."""
+    """Delete the account and end its sessions. False if there is none of that name. Raises StoreError."""
     with store.write() as connection:
         _end_all(connection, name)
         return connection.execute(sa.delete(web_account).where(web_account.c.name == name)).rowcount == 1

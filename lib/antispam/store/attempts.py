@@ -47,7 +47,7 @@ def done(store: Store, what: str, identity: str, deadline: Deadline | None = Non
 
 
 def note(store: Store, what: str, identity: str, ref: str, now: float, deadline: Deadline | None = None) -> str:
-    """Note that `what` is done under `ref`; returns the reference under which it was done last, "" where it was not. Raises
+    """Note that `what` is done under `ref`; returns the reference under which it was done last, "" if it was not. Raises
     StoreError."""
     name = _name(what, identity)
     with store.write(deadline) as connection:

@@ -102,7 +102,7 @@ def secret(store: Store, name: str, now: float, deadline: Deadline | None = None
 
 
 def known_secret(store: Store, name: str, deadline: Deadline | None = None) -> bytes | None:
-    """The same, None where nobody has made it yet. Raises StoreError."""
+    """The same, None if nobody has made it yet. Raises StoreError."""
     with store.read(deadline) as connection:
         found = connection.scalar(_secret(name))
     return None if found is None else bytes.fromhex(found)

@@ -37,7 +37,7 @@ class Fault:
     about   "file", "version", "table", "index", "number" or "row"
     text    what was found: a sentence
     repair  what would repair it: a statement of SQL, or a sentence
-    harms   False where the filter tidies it up by itself
+    harms   False if the filter tidies it up by itself
     """
 
     about: str
@@ -47,7 +47,7 @@ class Fault:
 
 
 def check(store: Store) -> Iterator[Fault]:
-    """All faults of a database, the gravest kind first. Raises StoreError where it can't be asked."""
+    """All faults of a database, the gravest kind first. Raises StoreError if it can't be asked."""
     damaged = list(_files(store))
     yield from damaged
     version = [] if damaged else list(_version(store))

@@ -63,7 +63,7 @@ def demand_driver(url: str) -> None:
 
 
 def demand_one_password(settings: Settings) -> None:
-    """Raises ValueError where [store] password_file does not fit to url, which is an address (demand_driver)."""
+    """Raises ValueError if [store] password_file does not fit to url, which is an address (demand_driver)."""
     if settings[StoreSettings].password_file is None:
         return
     url = sa.engine.make_url(url_from(settings))

@@ -21,7 +21,7 @@ _USERS = 200  # of one question
 @dataclasses.dataclass(frozen=True, slots=True)
 class News:
     """A user from whom something is kept that came after `since`; they were told last at `sent_at` what came before `until`,
-    None where they never were. Seconds since the epoch."""
+    None if they never were. Seconds since the epoch."""
 
     user: str
     until: float | None
@@ -67,7 +67,7 @@ def _waiting(before: float) -> Sequence[sa.ColumnElement[bool]]:
 
 
 def told(store: Store, news: News, until: float, queued: QueuedMessage, now: float) -> bool:
-    """Post a digest and note until when it tells, in one transaction; false where another process did so meanwhile. Raises
+    """Post a digest and note until when it tells, in one transaction; False if another process did so meanwhile. Raises
     StoreError."""
     values = {"user_name": news.user, "until": until, "sent_at": now}
     with store.write() as connection:
@@ -84,7 +84,7 @@ def told(store: Store, news: News, until: float, queued: QueuedMessage, now: flo
 
 
 def use(store: Store, token: str, expires_at: float) -> bool:
-    """Use up a signed link; false where it was used. Raises StoreError."""
+    """Use up a signed link; False if it was used. Raises StoreError."""
     try:
         with store.write() as connection:
             connection.execute(sa.insert(used_link).values(digest=_digest(token), expires_at=expires_at))

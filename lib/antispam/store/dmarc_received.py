@@ -53,7 +53,7 @@ class _Kind(NamedTuple):
 
 
 def put(store: Store, report: Received, now: float) -> bool:
-    """Store a report; false where it is stored already. Raises StoreError."""
+    """Store a report; False if it is stored already. Raises StoreError."""
     digest = hashlib.sha256(repr((report.org_name, report.report_id, report.domain, report.begin)).encode()).hexdigest()
     common = {
         "report": digest, "stored_at": now, "day": _day(report, now), "reporter": from_wire(report.org_name, 255),

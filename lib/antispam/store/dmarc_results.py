@@ -49,7 +49,7 @@ def counted(store: Store, day: int, domain: str) -> tuple[dict[str, Counter[str]
 
 
 def reported(store: Store, day: int, domain: str, last: int, queued: Sequence[QueuedMessage], now: float) -> bool:
-    """Post the reports and forget what they tell, in one transaction; False where somebody else did so meanwhile. Raises
+    """Post the reports and forget what they tell, in one transaction; False if somebody else did so meanwhile. Raises
     StoreError."""
     which = sa.and_(dmarc_result.c.day == day, dmarc_result.c.domain == domain, dmarc_result.c.id <= last)
     with store.write() as connection:

@@ -116,7 +116,7 @@ class Store:
 
     @contextlib.contextmanager
     def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
-        """A connection for reading. Raises StoreError where the database can't answer."""
+        """A connection for reading. Raises StoreError if the database can't answer."""
         with self._guard(deadline), self._free_connection(deadline), self._engine.connect() as connection:
             yield connection
 
@@ -125,7 +125,7 @@ class Store:
         self, deadline: Deadline | None = None, patience: float | None = None, *, durable: bool = True
     ) -> Iterator[sa.Connection]:
         """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
-        that what it reads can't change before it writes. Raises StoreError where it could not be committed, StoreBusy where
+        that what it reads can't change before it writes. Raises StoreError if it could not be committed, StoreBusy where
         somebody else held the lock.
 
         Waits for a connection, and then for the lock, for busy_timeout or `patience` (seconds) each, but not beyond `deadline`.
@@ -195,7 +195,7 @@ class Store:
         self.breaker.succeeded()
 
     def _work(self, deadline: Deadline | None) -> float | None:
-        """How many seconds a transaction may take that begins now; None where nobody waits for it."""
+        """How many seconds a transaction may take that begins now; None if nobody waits for it."""
         return None if deadline is None else min(deadline.remaining(), self._patience + WORK)
 
     def _ends(self, deadline: Deadline | None) -> float | None:

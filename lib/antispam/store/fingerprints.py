@@ -58,7 +58,7 @@ def report(
     trusted: bool = False,
     deadline: Deadline | None = None,
 ) -> bool:
-    """Note that this reporter calls the message spam; false where they did before. Marks that are common, or that many reports
+    """Note that this reporter calls the message spam; False if they did before. Marks that are common, or that many reports
     hold already, are left out. Raises StoreError.
 
     message, reporter  their marks

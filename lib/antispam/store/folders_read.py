@@ -21,7 +21,7 @@ class Position(NamedTuple):
 
 
 def position(store: Store, account: str, folder: str, deadline: Deadline | None = None) -> Position | None:
-    """How far a folder was read; None where it never was. Raises StoreError."""
+    """How far a folder was read; None if it never was. Raises StoreError."""
     table = folder_read.c
     query = sa.select(table.validity, table.uid).where(table.account == account, table.folder == folder)
     with store.read(deadline) as connection:

@@ -85,7 +85,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Standing:
-    """The answer to an attempt; `wait` is how many seconds are left, 0 where it may pass."""
+    """The answer to an attempt; `wait` is how many seconds are left, 0 if it may pass."""
 
     state: State
     wait: float
@@ -118,7 +118,7 @@ def _afresh(now: float, limits: Limits) -> Standing:
 
 
 class _Attempt(NamedTuple):
-    """An attempt at `now`; `client_key` is that of the client's own row, "" where networks don't count."""
+    """An attempt at `now`; `client_key` is that of the client's own row, "" if networks don't count."""
 
     triplet: Triplet
     key: str
@@ -132,7 +132,7 @@ class _Attempt(NamedTuple):
         return _afresh(self.now, self.limits)
 
     def standing(self, found: Mapping[str, Record]) -> Standing | None:
-        """What it makes of what was found in the greylist; None where that has nothing of the triplet."""
+        """What it makes of what was found in the greylist; None if that has nothing of the triplet."""
         client, record = found.get(self.client_key), found.get(self.key)
         if client is not None and _counts(client, self.now, self.limits):
             return Standing(State.CLIENT, 0.0, client)
@@ -167,7 +167,7 @@ def attempt(
 
 
 def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing | None:
-    """None where somebody else noted an attempt at the same moment, so that what was found is no longer so."""
+    """None if somebody else noted an attempt at the same moment, so that what was found is no longer so."""
     patience = None if deadline is None else deadline.remaining() / 2  # the rest is for reading
     found = _find_or_add(store, one, deadline, patience)
     if statements.ADDED in found:
@@ -364,7 +364,7 @@ def newest(store: Store, limit: int, *, passed: bool, after: tuple[float, str] |
 
 
 def let_pass(store: Store, key: str, now: float) -> bool:
-    """Let a waiting triplet pass at its next attempt, however soon that comes; false where it does not wait. Raises
+    """Let a waiting triplet pass at its next attempt, however soon that comes; False if it does not wait. Raises
     StoreError."""
     waiting = sa.and_(greylist.c.triplet == key, greylist.c.passed_at.is_(None), greylist.c.recipient != "")
     with store.write() as connection:

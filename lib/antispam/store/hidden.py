@@ -47,7 +47,7 @@ def is_local(store: Store, column: sa.ColumnElement[str], mailbox: Mailbox) -> s
 
 
 def hidden_local(store: Store, mailbox: Mailbox) -> str:
-    """The hash of its local part; "" where nothing was ever hashed. Raises StoreError."""
+    """The hash of its local part; "" if nothing was ever hashed. Raises StoreError."""
     key = _keys.get(store) or callbacks.known_secret(store, SECRET)
     if key is None:
         return ""

@@ -172,7 +172,7 @@ class HistoryWriter:
 
 
 def decisions(store: Store, ref: str) -> list[dict[str, Any]]:
-    """What the checks decided about a message, in the order of the journey: check, action, code, mode, reason. Empty where the
+    """What the checks decided about a message, in the order of the journey: check, action, code, mode, reason. Empty if the
     history knows nothing of it. Raises StoreError."""
     with store.read() as connection:
         found = connection.scalar(sa.select(history.c.decisions).where(history.c.ref == ref))

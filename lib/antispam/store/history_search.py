@@ -109,7 +109,7 @@ class Cursor(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of what was looked for, the newest first; `after` is where the next page begins, None where there is no more."""
+    """Some of what was looked for, the newest first; `after` is where the next page begins, None if there is no more."""
 
     found: list[Transaction]
     after: Cursor | None

@@ -111,7 +111,7 @@ def fill(store: Store, made: Report, until: float) -> None:
 
 
 def older(store: Store) -> tuple[int, int] | None:
-    """Between which numbers rows of the history are not in the sums yet: (after, until); None where all are. Raises
+    """Between which numbers rows of the history are not in the sums yet: (after, until); None if all are. Raises
     StoreError."""
     with store.read() as connection:
         row = connection.execute(_older()).one_or_none()
@@ -174,7 +174,7 @@ def purge(store: Store, names_before: float, numbers_before: float) -> bool:
 def forget(connection: sa.Connection, rows: Iterable[Row]) -> None:
     """Take rows of the history, which go in the same transaction, out of the names; what was not counted yet, is. Numbers stay.
 
-    Raises Changed where the whole transaction has to be tried again."""
+    Raises Changed if the whole transaction has to be tried again."""
     place = connection.execute(_older().with_for_update()).one_or_none()
     after, until = (0, 0) if place is None else _bounds(place.content)
     days: dict[float, list[Row]] = {}
@@ -229,7 +229,7 @@ def _take_out(names: dict[str, Stopped], name: str, ref: str) -> None:
 
 
 def _replace(connection: sa.Connection, numbers: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put these rows of history_sum where those are. Raises Changed where one of them has gone."""
+    """Put these rows of history_sum where those are. Raises Changed if one of them has gone."""
     if not numbers:
         return
     gone = connection.execute(sa.delete(history_sum).where(history_sum.c.id.in_(numbers))).rowcount
@@ -292,7 +292,7 @@ def _numbers_of(made: Report) -> Numbers:
 
 
 def _names_of(made: Report) -> Names | None:
-    """None where nobody's messages were stopped."""
+    """None if nobody's messages were stopped."""
     return _named(made) if any(getattr(made, of).top(1) for of in _KINDS) else None
 
 

@@ -120,7 +120,7 @@ class _Copying:
         self._target = target
 
     def follow(self) -> None:
-        """Copy what was noted, until that takes a moment only. Raises MoveError where it does not come to that."""
+        """Copy what was noted, until that takes a moment only. Raises MoveError if it does not come to that."""
         for _ in range(PASSES):
             began = time.monotonic()
             self.catch_up()

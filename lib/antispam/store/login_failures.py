@@ -15,7 +15,7 @@ _KEEP = 24 * 3600.0  # seconds for which a wrong password counts
 
 
 def attempt(store: Store, name: str, now: float, free: int) -> float:
-    """Begin a try to log in: 0 where it may go on, else the seconds until the next one may. After `free` wrong ones in a row
+    """Begin a try to log in: 0 if it may go on, else the seconds until the next one may. After `free` wrong ones in a row
     these are one, two, four ... It counts as wrong until forget(): tries at the same moment can't overtake the count. Raises
     StoreError."""
     table, digest = web_failure, _digest(name)

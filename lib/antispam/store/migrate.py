@@ -45,7 +45,7 @@ MOVE_BEGUN = "move_begun"  # the table that says how far a move into this databa
 def migrate(url: str, revision: str = "head", *, moving: bool = False) -> None:
     """Create or upgrade the tables, up to `revision`. Waits while another process does. `moving` is the move that fills them.
 
-    Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError where the other one never ends, NewerSchema, HalfMoved unless `moving`,
+    Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError if the other one never ends, NewerSchema, HalfMoved unless `moving`,
     StoreError where Alembic can't find its way, NoPasswordError, and ForeignFolder, before anything was written, where root
     would make files in somebody else's folder."""
     leave_to_its_owner(url)
@@ -78,7 +78,7 @@ def _upgrade(connection: sa.Connection, revision: str) -> None:
 
 
 def revision_of(connection: sa.Connection) -> str | None:
-    """The revision of the schema that a database has; None where it has no tables yet."""
+    """The revision of the schema that a database has; None if it has no tables yet."""
     from alembic.runtime.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
@@ -139,7 +139,7 @@ def _folder(url: sa.URL) -> Path | None:
 
 
 def leave_to_its_owner(url: str) -> None:
-    """Raises ForeignFolder where root would open the database of somebody else.
+    """Raises ForeignFolder if root would open the database of somebody else.
 
     Commands are given by administrators, out of habit as root. The database or its lock would be root's, and the filter could
     not start. To become the owner instead would surprise administrators who train with mail that only root can read.

@@ -104,7 +104,7 @@ def opened(url: str) -> Store:
 
 
 def demand_room(target: Store) -> None:
-    """Raises MoveError where the target has rows that no move() has put there."""
+    """Raises MoveError if the target has rows that no move() has put there."""
     with target.read() as connection:
         names = set(sa.inspect(connection).get_table_names())
         if _places.name in names:
@@ -184,7 +184,7 @@ def _tell(progress: Progress, table: str, total: int, copied: int) -> None:
 
 
 def _begun(target: Store, identity: str) -> dict[str, tuple[str, int]]:
-    """How far each table has been copied, by its name. Raises MoveError where it has parts of another move."""
+    """How far each table has been copied, by its name. Raises MoveError if it has parts of another move."""
     mark = hashlib.sha256(identity.encode()).hexdigest()
     with target.write() as connection:
         _places.create(connection, checkfirst=True)

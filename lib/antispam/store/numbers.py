@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 
 def last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any]) -> int:
-    """The last number that the database gave to a row of this table; 0 where it does not know."""
+    """The last number that the database gave to a row of this table; 0 if it does not know."""
     match connection.dialect.name:
         case "postgresql":
             sequence = connection.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name)))

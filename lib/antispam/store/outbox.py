@@ -168,7 +168,7 @@ def _under_way(now: float) -> sa.ColumnElement[bool]:
 def claim(
     store: Store, now: float, lease: float, outbox_id: int | None = None, *, farthest: float | None = None
 ) -> Claimed | None:
-    """A message that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None where
+    """A message that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None if
     there is none, or it is under way already. Raises StoreError.
 
     farthest  seconds beyond which no next try is ever planned: one that is was planned by a clock that was wrong, and is due
@@ -262,13 +262,13 @@ def _unreleased_by(number: int) -> sa.ColumnElement[bool]:
 
 
 def deferred(store: Store, queued: Claimed, error: str, next_at: float) -> bool:
-    """Note that a try failed, and when the next one is due; false where the claim had ended. The pass stays good until then:
+    """Note that a try failed, and when the next one is due; False if the claim had ended. The pass stays good until then:
     an MTA that did not answer in time may still be about to show us the message. Raises StoreError."""
     return _end_try(store, queued, {"next_at": next_at, "last_error": _error_text(error)})
 
 
 def given_up(store: Store, queued: Claimed, error: str, now: float) -> bool:
-    """Note that a message won't be tried again; it is kept. False where the claim had ended. Raises StoreError."""
+    """Note that a message won't be tried again; it is kept. False if the claim had ended. Raises StoreError."""
     values = {"next_at": None, "last_error": _error_text(error), "pass_digest": None, "failed_at": now}
     return _end_try(store, queued, values)
 
@@ -301,7 +301,7 @@ def known_pass(
 
 
 def use_pass(store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None) -> bool:
-    """Use up a valid pass, which is worth nothing from now on; false where it is not valid (any more). Raises StoreError."""
+    """Use up a valid pass, which is worth nothing from now on; False if it is not valid (any more). Raises StoreError."""
     with store.write(deadline) as connection:
         used = connection.execute(sa.update(outbox).where(_valid(outbox_id, secret, now)).values(pass_digest=None))
     return used.rowcount == 1
@@ -327,7 +327,7 @@ def of_ref(store: Store, ref: str, now: float) -> list[Entry]:
 
 
 def entry(store: Store, outbox_id: int, now: float) -> Entry | None:
-    """One message, with its content; None where there is none of that number. Raises StoreError."""
+    """One message, with its content; None if there is none of that number. Raises StoreError."""
     with store.read() as connection:
         row = connection.execute(_entry_columns(outbox.c.content).where(outbox.c.id == outbox_id)).one_or_none()
     return None if row is None else dataclasses.replace(_entry(row, now), content=row.content)
@@ -364,7 +364,7 @@ def _entry(row: Any, now: float) -> Entry:
 
 
 def retry(store: Store, outbox_id: int, now: float) -> bool:
-    """Let a message be due now, even a failed one, with as much time for it as for a new one; false where there is none of that
+    """Let a message be due now, even a failed one, with as much time for it as for a new one; False if there is none of that
     number, or it is under way or sent. Raises StoreError."""
     values = {"next_at": now, "created_at": now, "tries": 0, "failed_at": None}
     return _change(store, outbox_id, now, sa.update(outbox).values(values), outbox.c.sent_at.is_(None))

@@ -31,7 +31,7 @@ class Whose:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came for them. `sender` is the author, else the envelope sender; `became` is None where the history does
+    """A message that came for them. `sender` is the author, else the envelope sender; `became` is None if the history does
     not know it: it is older than that."""
 
     ref: str
@@ -87,7 +87,7 @@ def find(
 
 
 def of_ref(store: Store, whose: Whose, ref: str, received_at: float) -> Received | None:
-    """One message, known by its reference and the time at which it came; None where none came for them. Raises StoreError."""
+    """One message, known by its reference and the time at which it came; None if none came for them. Raises StoreError."""
     table = history_address
     addresses = list(_mine(store, whose))
     with store.read() as connection:

@@ -90,7 +90,7 @@ def put(store: Store, one: Preference) -> None:
 
 
 def remove(store: Store, scope: Scope, owner: str, name: str) -> bool:
-    """Let what stands above hold again; False where nothing was set. Raises StoreError."""
+    """Let what stands above hold again; False if nothing was set. Raises StoreError."""
     table = preference.c
     mine = sa.and_(table.scope == str(scope), table.owner == owner, table.name == name)
     with store.write() as connection:

@@ -42,7 +42,7 @@ class NewEntry:
     user        of the filter; if the recipient is none of its users, the address in lower case
     recipients  the addresses under which they would have got it
     decision    what quarantined it, and why
-    score       the probability that it is spam, None where nobody classified it
+    score       the probability that it is spam, None if nobody classified it
     """
 
     user: str
@@ -146,8 +146,8 @@ class Entry:
     """An entry of the quarantine, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
 
     number      of the row
-    author      the first address in From, "" where it is not known
-    outbox_id   of the queued message that releases it, None where nobody did
+    author      the first address in From, "" if it is not known
+    outbox_id   of the queued message that releases it, None if nobody did
     error       why the MTA has not taken that yet, or never did
     """
 
@@ -179,7 +179,7 @@ class Entry:
 class Search:
     """Which entries: all conditions hold. What is empty or 0 is none.
 
-    users  one of these, and so nothing where there are none; None is everybody
+    users  one of these, and so nothing if there are none; None is everybody
     text   is in the subject, the sender, the author, a recipient or the reason, in whatever case
     since  seconds since the epoch
     """
@@ -250,7 +250,7 @@ def sizes(store: Store) -> tuple[int, int]:
 
 
 def of_number(store: Store, number: int) -> Entry | None:
-    """The entry of that number; None where it is gone. Raises StoreError."""
+    """The entry of that number; None if it is gone. Raises StoreError."""
     with store.read() as connection:
         row = connection.execute(_entries().where(quarantine_entry.c.id == number)).one_or_none()
     return None if row is None else _entry(row)

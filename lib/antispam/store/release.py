@@ -54,7 +54,7 @@ def release(
              administrator said so
 
     Where that is under way or done, nothing happens without `force`; a message that was given up is tried again, for those who
-    have not got it. Safe from several processes at once. Raises NoEntry where the entry is gone, BadName where it has no
+    have not got it. Safe from several processes at once. Raises NoEntry if the entry is gone, BadName where it has no
     recipient that mail could be sent to, StoreError where nothing was done.
     """
     recipients = tuple(checked_address(address) for address in to) or usable(entry)
@@ -104,7 +104,7 @@ def checked_address(text: str) -> str:
 
 
 def usable(entry: Entry) -> tuple[str, ...]:
-    """Those of an entry's recipients that mail can be sent to. Raises BadName where there is none."""
+    """Those of an entry's recipients that mail can be sent to. Raises BadName if there is none."""
     found = tuple(address for address in entry.recipients if _can_be_sent_to(address))
     if not found:
         raise BadName(f"{entry.ref} has no recipient that mail could be sent to; name one with --to ADDRESS")

@@ -38,7 +38,7 @@ class Replica:
 
     def ask(self, question: Callable[[Store], T]) -> T:
         """The answer of the replica; that of the primary where the replica does not answer, or is more than MOST_BEHIND seconds
-        behind. Raises StoreError where the primary does not answer either."""
+        behind. Raises StoreError if the primary does not answer either."""
         if self.behind() is not None:
             try:
                 return question(self._replica)
@@ -47,8 +47,8 @@ class Replica:
         return question(self._primary)
 
     def behind(self) -> float | None:
-        """For how many seconds the replica has lacked a message of the history, 0 where it lacks none; None where it is not
-        asked. Raises StoreError where the primary does not answer."""
+        """For how many seconds the replica has lacked a message of the history, 0 if it lacks none; None if it is not
+        asked. Raises StoreError if the primary does not answer."""
         with self._lock:
             now = self._clock()
             if not 0 <= now - self._looked_at < EVERY:

@@ -36,7 +36,7 @@ class Request:
 
 
 def ask(store: Store, ref: str, user: str, now: float) -> bool:
-    """Ask for a message; false where the user did so before. Raises TooMany and StoreError."""
+    """Ask for a message; False if the user did so before. Raises TooMany and StoreError."""
     table = release_request
     values = {"ref": ref, "user_name": user, "asked_at": now, "decided_by": "", "granted": False, "answer": ""}
     with store.write() as connection:
@@ -51,7 +51,7 @@ def ask(store: Store, ref: str, user: str, now: float) -> bool:
 
 
 def of_entry(store: Store, ref: str, user: str) -> Request | None:
-    """The request of a user for a message; None where there is none. Raises StoreError."""
+    """The request of a user for a message; None if there is none. Raises StoreError."""
     found = _find(store, [release_request.c.user_name == user, release_request.c.ref == ref], 1)
     return found[0] if found else None
 
@@ -72,7 +72,7 @@ def decided(store: Store, limit: int) -> list[Request]:
 
 
 def of_number(store: Store, number: int) -> Request | None:
-    """The request of that number; None where there is none. Raises StoreError."""
+    """The request of that number; None if there is none. Raises StoreError."""
     found = _find(store, [release_request.c.id == number], 1)
     return found[0] if found else None
 
@@ -98,7 +98,7 @@ def _request(row: sa.Row[Any]) -> Request:
 
 
 def decide(store: Store, number: int, *, granted: bool, by: str, answer: str, now: float) -> bool:
-    """Decide about an open request; false where somebody did so before. Raises StoreError."""
+    """Decide about an open request; False if somebody did so before. Raises StoreError."""
     table = release_request
     said = from_wire(answer, MAX_ANSWER)
     values = {"decided_at": now, "decided_by": by, "granted": granted, "answer": said}

@@ -258,7 +258,7 @@ callback = sa.Table(
     # SHA-256 of the address, in hexadecimal: the domain in lower case, the local part as it is.
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("address", sa.String(320), nullable=False),
-    sa.Column("outcome", sa.String(16), nullable=False),  # "" where nobody was asked
+    sa.Column("outcome", sa.String(16), nullable=False),  # "" if nobody was asked
     sa.Column("told", sa.Text, nullable=False),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("null_mx", sa.Boolean, nullable=False),

@@ -52,7 +52,7 @@ def _begin(connection: sa.Connection, name: str, how: How, secret: str, now: flo
 
 
 def find(store: Store, secret: str, now: float, idle: float) -> Login | None:
-    """Whose session it is; None where there is none, it is over, or nobody used it for `idle` seconds. Raises StoreError."""
+    """Whose session it is; None if there is none, it is over, or nobody used it for `idle` seconds. Raises StoreError."""
     query = (
         sa.select(web_account, web_session.c.how, web_session.c.begun_at, web_session.c.seen_at)
         .join(web_session, web_session.c.account == web_account.c.name)
@@ -106,13 +106,13 @@ def offer(store: Store, name: str, now: float, lasts: float) -> str:
 
 
 def offered(store: Store, secret: str, now: float) -> str:
-    """The name of the account that a link lets in, which it still does afterwards; "" where it does not. Raises StoreError."""
+    """The name of the account that a link lets in, which it still does afterwards; "" if it does not. Raises StoreError."""
     with store.read() as connection:
         return str(connection.scalar(sa.select(web_link.c.account).where(_good(secret, now))) or "")
 
 
 def redeem(store: Store, link: str, now: float, lasts: float) -> str:
-    """Use a link up and begin a session; returns the session's secret, "" where the link is used, over or none. Raises
+    """Use a link up and begin a session; returns the session's secret, "" if the link is used, over or none. Raises
     StoreError."""
     secret = secrets.token_urlsafe(32)
     with store.write() as connection:

@@ -40,7 +40,7 @@ def keep_private(engine: sa.Engine) -> None:
 
 
 def compact(path: str, patience: float) -> bool:
-    """Write the database anew, without what earlier deletions left in free pages; false where somebody read it meanwhile, so
+    """Write the database anew, without what earlier deletions left in free pages; False if somebody read it meanwhile, so
     that the file beside it (-wal) could not be emptied. Writers wait, as long as it takes to copy the file. Raises
     sqlite3.Error, for example where the lock was not to be had for `patience` seconds."""
     with contextlib.closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as connection:

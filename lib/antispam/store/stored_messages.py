@@ -40,7 +40,7 @@ def write_rest(connection: sa.Connection, ref: str, raw: bytes, *, again: bool) 
 
 
 def read(connection: sa.Connection, ref: str) -> bytes | None:
-    """The whole message; None where there is none."""
+    """The whole message; None if there is none."""
     first = connection.scalar(sa.select(stored_message.c.content).where(stored_message.c.ref == ref))
     if first is None:
         return None

@@ -219,7 +219,7 @@ def _alone(store: Store, number: int) -> Row | None:
 
 
 def add(made: Report, row: Row) -> bool | None:
-    """Count a message. Returns whether it was called spam: stopped, or marked as spam for somebody; None where nothing was
+    """Count a message. Returns whether it was called spam: stopped, or marked as spam for somebody; None if nothing was
     decided."""
     day = made.day_of(row["received_at"])
     decisions, recipients = _decoded(_decisions, row["decisions"]), _decoded(_recipients, row["recipients"])

@@ -127,7 +127,7 @@ def all_stopped(store: Store) -> list[Stopped]:
 
 
 def release(store: Store, login: str, name: str) -> bool:
-    """Let a login send again, and forget what it sent, which is counted under `name`; false if it was not stopped. Raises
+    """Let a login send again, and forget what it sent, which is counted under `name`; False if it was not stopped. Raises
     StoreError."""
     with store.write() as connection:
         gone = connection.execute(sa.delete(stopped_login).where(stopped_login.c.login == login)).rowcount

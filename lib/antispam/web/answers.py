@@ -114,7 +114,7 @@ async def form_of(request: Request) -> tuple[Session, FormData]:
 
 
 def text_of(form: FormData, name: str) -> str:
-    """One field of a form; "" where it is missing or is a file. It can be written in UTF-8: the sender chooses the charset of a
+    """One field of a form; "" if it is missing or is a file. It can be written in UTF-8: the sender chooses the charset of a
     multipart form, and some have lone surrogates."""
     value = form.get(name, "")
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -32,8 +32,8 @@ class OwnMailQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OwnMessage(msgspec.Struct, frozen=True):
-    """A message that came for you. `became` is null where the history does not know it; `said` is true where you called it
-    spam, false where you said that it was not."""
+    """A message that came for you. `became` is null where the history does not know it; `said` is True if you called it
+    spam, False if you said that it was not."""
 
     ref: str
     received_at: float

@@ -86,7 +86,7 @@ class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """Whether something was done: false where somebody was quicker."""
+    """Whether something was done: False if somebody was quicker."""
 
     done: bool
 

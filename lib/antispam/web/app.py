@@ -166,7 +166,7 @@ async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Respon
 
 
 def _foreign(request: Request) -> str:
-    """Why a form is not taken; "" where it is."""
+    """Why a form is not taken; "" if it is."""
     # Without either field there is no body (RFC 9112 section 6.3); of one in chunks nobody knows how long it is.
     length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
     if not length.isdecimal() or int(length) > MAX_FORM:

@@ -66,7 +66,7 @@ class Session:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """A login that failed; `wait` is how many seconds must pass before the next try, 0 where a password was wrong."""
+    """A login that failed; `wait` is how many seconds must pass before the next try, 0 if a password was wrong."""
 
     wait: float = 0.0
 
@@ -79,8 +79,8 @@ class Console:
     teach    what a release teaches by
     replica  where the history is read; None reads it from the store
     dns      who is asked whether a key is published; None is the resolver of the settings
-    try_out  tries a configuration, in a process of its own; None where there is none
-    board    what the workers count; None where there are none beside the console
+    try_out  tries a configuration, in a process of its own; None if there is none
+    board    what the workers count; None if there are none beside the console
     """
 
     settings: Settings
@@ -169,7 +169,7 @@ class Console:
         return bool(name) and (found is None or found.login is Login.SITE)
 
     def login_by_header(self, named: str) -> Session | None:
-        """A session of whom a proxy names; None where that can be nobody. Raises StoreError."""
+        """A session of whom a proxy names; None if that can be nobody. Raises StoreError."""
         account = self._site_account(login_name(named))
         return None if account is None else self._begin(account, How.HEADER)
 
@@ -185,7 +185,7 @@ class Console:
         return self._site_account(known) if known and self.site_logins.accept(known, password) else None
 
     def _site_account(self, name: str) -> Account | None:
-        """The account of somebody whom the site knows, made when they come first; None where that name is an account of ours:
+        """The account of somebody whom the site knows, made when they come first; None if that name is an account of ours:
         it may be somebody else's. Raises StoreError."""
         if not name:
             return None
@@ -214,14 +214,14 @@ class Console:
         digests.purge(self.store, self.clock())
 
     def program(self, token: str) -> Session | None:
-        """The session of a program's token, which no pause ends; None where it is over. Raises StoreError."""
+        """The session of a program's token, which no pause ends; None if it is over. Raises StoreError."""
         found = sessions.find(self.store, token, self.clock(), math.inf) if token else None
         if found is None or found.how is not sessions.How.TOKEN:
             return None
         return Session(self._with_mailbox(found.account), token, found.how)
 
     def session(self, secret: str) -> Session | None:
-        """The session of a cookie; None where it is over. Raises StoreError."""
+        """The session of a cookie; None if it is over. Raises StoreError."""
         found = sessions.find(self.store, secret, self.clock(), self.options.idle) if secret else None
         if found is None or found.how is sessions.How.TOKEN:
             return None

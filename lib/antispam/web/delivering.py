@@ -23,7 +23,7 @@ def may_deliver(console: Console, account: Account | None, check: str) -> bool:
 
 
 def ask(console: Console, entry: Entry) -> bool:
-    """Ask the helpdesk to deliver a message; false where nothing is to be asked: it was asked, it is on its way, or too many
+    """Ask the helpdesk to deliver a message; False if nothing is to be asked: it was asked, it is on its way, or too many
     requests of the user are open. Raises StoreError."""
     if entry.state in (State.UNDER_WAY, State.RELEASED):
         return False

@@ -22,7 +22,7 @@ LOOKUP_SECONDS = 10.0  # for all keys together
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A key for the page: where it is published, its record for a zone file; `found` is what DNS says, None where it was not
+    """A key for the page: where it is published, its record for a zone file; `found` is what DNS says, None if it was not
     asked."""
 
     key: Configured

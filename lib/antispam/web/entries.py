@@ -20,7 +20,7 @@ from antispam.web.delivering import ask, deliver, may_deliver
 log = logging.getLogger(__name__)
 
 Do = Callable[[Console, Account, Entry], bool]
-"""What a button does with one entry; false where it did nothing."""
+"""What a button does with one entry; False if it did nothing."""
 
 
 def mailboxes(account: Account, wanted: str) -> tuple[str, ...] | None:
@@ -50,7 +50,7 @@ def last_seen(console: Console, users: tuple[str, ...] | None, number: int) -> E
 
 
 def chosen(console: Console, account: Account, name: str) -> Entry | None:
-    """The entry that a form names by its reference and its user; None where it is gone or not theirs."""
+    """The entry that a form names by its reference and its user; None if it is gone or not theirs."""
     ref, _, user = name.partition(" ")
     try:
         return entry_of(console, account, ref, user)

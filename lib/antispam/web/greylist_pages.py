@@ -36,7 +36,7 @@ def greylist_page(request: Request) -> Response:
 def _rows(
     store: Store, wanted: str, *, passed: bool, after: tuple[float, str] | None
 ) -> tuple[list[Listed], Listed | None]:
-    """A page of those in whose client or addresses `wanted` stands, and the last that was looked at, None where there are no
+    """A page of those in whose client or addresses `wanted` stands, and the last that was looked at, None if there are no
     more: no index knows parts of names, so it looks at LOOKED_AT at most."""
     most = LOOKED_AT if wanted else ROWS
     looked = greylist.newest(store, most + 1, passed=passed, after=after)

@@ -19,7 +19,7 @@ class Limiter:
         self._counts: dict[str, tuple[float, int]] = {}
 
     def admits(self, name: str) -> bool:
-        """Count one more; false where it is too many."""
+        """Count one more; False if it is too many."""
         now = self._clock()
         with self._lock:
             since, count = self._counts.get(name, (now, 0))

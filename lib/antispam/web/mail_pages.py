@@ -58,7 +58,7 @@ _KEPT: Mapping[State | None, str] = {
 
 
 def _became(became: Became | None, state: State | None) -> str:
-    """What became of a message, a message of the catalogue; "" where nobody knows."""
+    """What became of a message, a message of the catalogue; "" if nobody knows."""
     if became is None:
         return ""
     return _KEPT[state] if became is Became.KEPT else BECAME[became]
@@ -72,7 +72,7 @@ def mailbox_of(account: Account, wanted: str) -> str:
 
 
 def changed_mailbox(account: Account, wanted: str) -> str:
-    """The mailbox that a form changes something of. Raises Forbidden where the account has none: what all of these shared would
+    """The mailbox that a form changes something of. Raises Forbidden if the account has none: what all of these shared would
     be nobody's."""
     if user := mailbox_of(account, wanted):
         return user
@@ -125,7 +125,7 @@ def mail_page(request: Request) -> Response:
 
 
 def own_message(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
-    """Their part of a message of the history. Raises NoEntry where there is none: nobody learns whether others have one."""
+    """Their part of a message of the history. Raises NoEntry if there is none: nobody learns whether others have one."""
     found = next((one for one in search(console.store, Search(name=ref), 2) if one.ref == ref), None)
     part = None if found is None else own_part(console, user, found)
     if found is None or part is None:

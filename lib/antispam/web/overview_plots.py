@@ -33,7 +33,7 @@ class Bucket:
 
     @property
     def wrong(self) -> float | None:
-        """In percent; None where nothing was decided."""
+        """In percent; None if nothing was decided."""
         return 100.0 * (self.missed + self.lost) / self.decided if self.decided else None
 
 
@@ -110,7 +110,7 @@ def _latency(waits: Sequence[tuple[str, float]], _: Gettext) -> Drawn:
 
 
 def _waits(board: Board | None) -> list[tuple[str, float]]:
-    """How many messages were answered within how many seconds; nothing where none was, or nobody counts."""
+    """How many messages were answered within how many seconds; nothing if none was, or nobody counts."""
     found = next((one for one in board.figures() if one.family.name == _SECONDS), None) if board is not None else None
     if found is None:
         return []

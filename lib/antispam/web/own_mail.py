@@ -12,7 +12,7 @@ from antispam.web.console import Console
 
 
 def own_part(console: Console, user: str, found: Transaction) -> Part | None:
-    """The user's part of a message; None where it did not come for them. Of one to several whose addresses are hashed, it may
+    """The user's part of a message; None if it did not come for them. Of one to several whose addresses are hashed, it may
     not be known which of them the user is: then nothing is told but that it came. Raises StoreError."""
 
     # A hash has the domain of its address: to whoever has the rest of that, all hashes would look like theirs.

@@ -36,7 +36,7 @@ def hashed(password: str) -> str:
 
 
 def fits(stored: str, password: str) -> bool:
-    """Whether it is the password; `stored` is "" where there is no such account, or it has no password."""
+    """Whether it is the password; `stored` is "" if there is no such account, or it has no password."""
     with _AT_ONCE, contextlib.suppress(argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return _hasher().verify(stored or _nobodys(), password[:MAX_LENGTH]) and stored != ""
     return False

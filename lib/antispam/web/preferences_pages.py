@@ -42,7 +42,7 @@ from antispam.web.mail_pages import changed_mailbox, mailbox_of
 class Question:
     """One preference as users see it; all texts are messages of the catalogue.
 
-    choices  value and text; where there are none, they write a text
+    choices  value and text; if there are none, they write a text
     """
 
     name: str
@@ -190,7 +190,7 @@ async def change_preferences(request: Request) -> Response:
 
 
 def change(console: Console, user: str, given: Mapping[str, str]) -> str:
-    """The name of the first preference whose value can't be, and then nothing is changed; "" where all is well. Raises
+    """The name of the first preference whose value can't be, and then nothing is changed; "" if all is well. Raises
     Forbidden for a value that the page does not offer, and StoreError."""
     wanted: dict[str, str] = {}
     for shown_now in questions_of(console, user):

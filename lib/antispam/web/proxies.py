@@ -11,7 +11,7 @@ FORWARDED = "X-Forwarded-For"
 
 
 def named_by(request: Request, options: LoginSettings) -> str:
-    """Whom a proxy of ours names as logged in ([web] header); "" where nobody does, or it comes from somebody else."""
+    """Whom a proxy of ours names as logged in ([web] header); "" if nobody does, or it comes from somebody else."""
     values = request.headers.getlist(options.header)
     if By.HEADER not in options.login_by or len(values) != 1 or not _is_ours(_peer(request), options):
         return ""
@@ -22,7 +22,7 @@ def named_by(request: Request, options: LoginSettings) -> str:
 
 
 def client_of(request: Request, options: LoginSettings) -> str:
-    """The address of the browser; "" where that can't be told. The last one that a proxy added is its own word, those before
+    """The address of the browser; "" if that can't be told. The last one that a proxy added is its own word, those before
     it anybody's; a proxy on this machine needs no mention in [web] proxies for that."""
     peer = _peer(request)
     if peer is None or not (peer.is_loopback or _is_ours(peer, options)):

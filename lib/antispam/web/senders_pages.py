@@ -45,7 +45,7 @@ def identity_of(name: str) -> str:
 
 
 def _fingerprints(console: Console) -> fingerprints.Known | None:
-    """None where they are switched off."""
+    """None if they are switched off."""
     if FingerprintSettings not in console.settings or console.settings[FingerprintSettings].mode is Mode.OFF:
         return None
     return fingerprints.known(console.store, console.clock())

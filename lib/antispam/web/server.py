@@ -55,7 +55,7 @@ def side_server(journey: Journey, settings: Settings, board: Board | None = None
 
 
 def serve(journey: Journey, settings: Settings, board: Board | None = None) -> None:
-    """Serve the console until the process is told to stop. Raises OSError where [web] listen can't be used."""
+    """Serve the console until the process is told to stop. Raises OSError if [web] listen can't be used."""
     host, port = parse_listen(settings[WebSettings].listen)
     closing, proxies = threading.Event(), ClientList(settings[LoginSettings].proxies)
     with contextlib.ExitStack() as ends:
@@ -91,6 +91,6 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
 
 
 def _replica(settings: Settings) -> Store | None:
-    """Another store, to read from, where there is one."""
+    """Another store, to read from, if there is one."""
     url, options = settings[WebSettings].replica, settings[StoreSettings]
     return Store(with_driver(url), pool=options.pool, busy_timeout=options.busy_timeout) if url else None

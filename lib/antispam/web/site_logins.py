@@ -125,7 +125,7 @@ class LdapLogin:
             raise Unavailable(f"LDAP: {type(error).__name__}: {error}") from error
 
     def _entry_of(self, name: str) -> str:
-        """The distinguished name; "" where there is none, or several: it can't be told whose password is asked for."""
+        """The distinguished name; "" if there is none, or several: it can't be told whose password is asked for."""
         local, _, domain = name.partition("@")
         connection = self._search(self._place, self._seconds)
         try:
@@ -171,7 +171,7 @@ class SiteLogins:
 
     @classmethod
     def from_settings(cls, settings: LoginSettings) -> SiteLogins:
-        """Raises ImportError where the library is missing that could ask the directory."""
+        """Raises ImportError if the library is missing that could ask the directory."""
         made: dict[str, Callable[[LoginSettings], SiteLogin]] = {By.IMAP: ImapLogin, By.LDAP: LdapLogin}
         return cls([made[way](settings) for way in settings.login_by if way in made], settings.login_timeout)
 
@@ -180,7 +180,7 @@ class SiteLogins:
 
     def accept(self, name: str, password: str) -> bool:
         """Whether one of them takes the password. An empty one, or one that no protocol could carry, is never right: LDAP
-        would take that for a login of nobody (RFC 4513 section 5.1.2). Raises Unavailable where none took it and one could not
+        would take that for a login of nobody (RFC 4513 section 5.1.2). Raises Unavailable if none took it and one could not
         be asked."""
         if not 0 < len(password) <= MAX_PASSWORD or "\0" in password or not _is_text(password):
             return False

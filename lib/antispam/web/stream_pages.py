@@ -41,5 +41,5 @@ def cursor_of(text: str) -> Cursor | None:
 
 
 def following(after: Cursor | None, **query: str) -> str:
-    """The query of the next page; "" where there is none."""
+    """The query of the next page; "" if there is none."""
     return urlencode({**query, "after": f"{after.received_at!r}-{after.ref}"}) if after is not None else ""

@@ -71,7 +71,7 @@ def compacting(database: Database, *, rows: int = 200, before: float = math.inf)
 
 
 def fold(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> int:
-    """Do all that folding() does. Returns how many trainings were folded; 0 where none is pending, or somebody else changes
+    """Do all that folding() does. Returns how many trainings were folded; 0 if none is pending, or somebody else changes
     the user's pages at this moment."""
     return sum(folding(database, user_id, entries))
 
@@ -189,7 +189,7 @@ def _user(connection: sa.Connection, user_id: int) -> sa.Row[Any] | None:
 
 
 def _read_batch(connection: sa.Connection, user_id: int, entries: int, *, begun: bool) -> _Batch | None:
-    """The trainings that are being folded, or else the user's oldest pending ones, added up; None where there is none."""
+    """The trainings that are being folded, or else the user's oldest pending ones, added up; None if there is none."""
     seqs, keys, counts, days = [], [np.empty(0, dtype=np.int64)], [np.empty((0, 3), dtype=np.int32)], [_NO_DAYS]
     totals, size = Totals(), 0
     slices = logged_slices(connection, user_id, State.FOLDING if begun else State.PENDING)

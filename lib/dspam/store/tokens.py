@@ -78,7 +78,7 @@ class TokenStore:
         self._total = 0
 
     def counts(self, user_id: int, keys: npt.ArrayLike, deadline: Any = None) -> Counts:
-        """Spam hits, ham hits and weight of each key, zeros where it is unknown; shape (n, 3), int32.
+        """Spam hits, ham hits and weight of each key, zeros if it is unknown; shape (n, 3), int32.
 
         Raises UnknownUserError.
         """
@@ -145,7 +145,7 @@ class TokenStore:
         raise RuntimeError(f"other workers train message {message} all the time")
 
     def undo(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool:
-        """Take back exactly what the message taught; committed when this returns. False where nothing of it is in force, or
+        """Take back exactly what the message taught; committed when this returns. False if nothing of it is in force, or
         where its deltas are gone (compactor.forget)."""
         return self.undo_lesson(user_id, name_of(message_id), deadline)
 
@@ -188,7 +188,7 @@ class TokenStore:
             return connection.execute(_LIVE, {"of": user_id, "for": message}).one_or_none()
 
     def _take_back(self, connection: sa.Connection, live: Any) -> int | None:
-        """Append the opposite of a training and end its force; returns the opposite's number, None where the deltas are gone.
+        """Append the opposite of a training and end its force; returns the opposite's number, None if the deltas are gone.
 
         In this order: an insert may wait for the user's row, which a compactor locks before it locks trainings.
         Raises _OvertakenError where somebody else has done so.

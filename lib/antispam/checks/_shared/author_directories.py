@@ -78,7 +78,7 @@ class SqlPlace:
     timeout: float = 5.0
 
     def check(self) -> None:
-        """Raises ValueError where the URL or the query can't be meant."""
+        """Raises ValueError if the URL or the query can't be meant."""
         try:
             sa.create_engine(self.url)
         except (sa.exc.ArgumentError, ImportError) as error:
@@ -185,7 +185,7 @@ class LdapPlace:
     timeout: float = 5.0
 
     def check(self) -> None:
-        """Raises ValueError where it can't be meant, and where the library is missing that could ask it."""
+        """Raises ValueError if it can't be meant, or if the library is missing that could ask it."""
         try:
             importlib.import_module("ldap3")
         except ImportError:

@@ -149,7 +149,7 @@ def ban_sender(
     deadline: Deadline | None = None,
     reason: str = "reported to bandom",
 ) -> str:
-    """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" where
+    """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" if
     nothing can be banned. Raises StoreError."""
     mailbox = parse_mailbox(author)
     providers = host_list(settings.email_providers)

@@ -66,7 +66,7 @@ def learn(name: str, is_spam: bool, message: Message, keys: Keys, services: Serv
 
 
 def _earlier_attempt(message: Message, services: Services) -> str:
-    """The reference under which the message was last learned; "" where it was not."""
+    """The reference under which the message was last learned; "" if it was not."""
     assert services.store is not None
     if _ATTEMPT not in message.memo:
         identity = message.identity()

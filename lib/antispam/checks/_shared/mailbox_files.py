@@ -49,7 +49,7 @@ class Envelope:
 
 
 def append(archive: Path, is_maildir: bool, message: bytes, envelope: Envelope, deadline: Deadline) -> None:
-    """Raises ArchiveError where the message can't be written, or not in time; then nothing of it is left there."""
+    """Raises ArchiveError if the message can't be written, or not in time; then nothing of it is left there."""
     content = envelope.fields() + message.replace(b"\r\n", b"\n")
     try:
         if is_maildir:

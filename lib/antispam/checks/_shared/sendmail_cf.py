@@ -12,8 +12,8 @@ _DEFAULT = ".'"
 
 
 def quoted_by(file: Path) -> str:
-    """The characters for which sendmail puts a display name into quotes that mail programs don't; "" where there are none, and
-    where the file is not there or can't be read."""
+    """The characters for which sendmail puts a display name into quotes that mail programs don't; "" if there are none, or
+    if the file is not there or can't be read."""
     try:
         found = _MUST_QUOTE.findall(file.read_text(encoding="latin-1"))
     except OSError:

@@ -182,11 +182,11 @@ class Signature:
             return ""
 
     def plain(self, address: str) -> str:
-        """The address behind all signatures of ours, "" where there is none, or one that is not valid."""
+        """The address behind all signatures of ours, "" if there is none, or one that is not valid."""
         return self.verified(address)[1]
 
     def verified(self, address: str) -> tuple[State, str]:
-        """What an address of ours is worth, and the plain one that it stands for, "" where that is not known. One that we
+        """What an address of ours is worth, and the plain one that it stands for, "" if that is not known. One that we
         signed or rewrote more than once is worth what the innermost is."""
         state, meant = self._verified_once(address)
         for _ in range(_MOST_LAYERS):

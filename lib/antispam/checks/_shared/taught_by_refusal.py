@@ -18,7 +18,7 @@ from dspam.hashing import merged
 
 def learn_refused(connection: Connection, message: Message, services: Services) -> bool:
     """Learn a refused message as spam in the first screener's dictionary, not more of them an hour than of one user's reports:
-    anybody can pretend to be a refused sender. False where that is not wanted, not possible, or enough. Raises
+    anybody can pretend to be a refused sender. False if that is not wanted, not possible, or enough. Raises
     StoreError."""
     settings = services.settings[DspamSettings]
     if not services.settings[BanSettings].learn or services.store is None or services.dictionaries is None:

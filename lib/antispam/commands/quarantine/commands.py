@@ -259,7 +259,7 @@ def _release_command(program: Program, teaching: Teaching | None, send_now: Send
 def _release_one(
     store: Store, entry: Entry, to: Sequence[str], force: bool, teach: Teach | None, protect: Protect | None
 ) -> bool:
-    """Release, tell, teach. False where something is left to be done."""
+    """Release, tell, teach. False if something is left to be done."""
     released = release(store, entry, time.time(), protect=protect, to=to, force=force)
     name = f"{entry.ref} for {for_log(entry.user)}"
     if released.outcome is Outcome.UNDER_WAY:

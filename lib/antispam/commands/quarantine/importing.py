@@ -154,7 +154,7 @@ def _recipients(values: dict[bytes, list[bytes]], user: str) -> tuple[str, ...]:
 
 
 def _mail_from(from_line: bytes, values: dict[bytes, list[bytes]]) -> str:
-    """From the mbox line where the MTA wrote it, else from Return-Path; "" where neither tells."""
+    """From the mbox line where the MTA wrote it, else from Return-Path; "" if neither tells."""
     word = from_line[5:].split(b" ", 1)[0]
     if b"@" not in word:
         word = values.get(b"return-path", [b""])[0].strip()
@@ -198,7 +198,7 @@ def _original(raw: bytes) -> bytes:
 
 
 def _put(store: Store, user: str, found: Found, source: str) -> bool:
-    """Keep the message; false where it is kept from this user already."""
+    """Keep the message; False if it is kept from this user already."""
     values = {
         "user_name": user,
         "received_at": found.received_at,

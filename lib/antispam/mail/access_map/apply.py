@@ -49,5 +49,5 @@ def _prescribed(entry: Policy, refusal: Verdict, code: int) -> Verdict:
 
 
 def _tag(entry: Policy) -> str:
-    """What the entry is about: "spf-softfail"; "" where it is a default of the check."""
+    """What the entry is about: "spf-softfail"; "" if it is a default of the check."""
     return entry.key.partition(":")[0]

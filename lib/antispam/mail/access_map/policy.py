@@ -32,7 +32,7 @@ _SYNONYMS = {"RELAY": Action.OK, "DEFER": Action.TEMPFAIL, "HOLD": Action.QUARAN
 class Policy:
     """One entry's right-hand side.
 
-    code, enhanced, text   the reply that the entry prescribes; 0 and "" where it leaves that to us
+    code, enhanced, text   the reply that the entry prescribes; 0 and "" if it leaves that to us
     key                    the entry, as it stands in the map, in lower case: "spf-neutral:aol.com"
     """
 

@@ -53,7 +53,7 @@ class AccessTable:
 
     def policy(self, tag: str, sender: Mailbox | str) -> Policy | None:
         """The entry for `tag` ("spf-fail") and `sender`, a mailbox or a mere domain: the first of the full address, the
-        domain, its parents, the bare tag; None where there is none."""
+        domain, its parents, the bare tag; None if there is none."""
         if not self._policies:
             return None
         mailbox = sender if isinstance(sender, Mailbox) else _as_mailbox(sender)

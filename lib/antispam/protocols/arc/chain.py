@@ -65,7 +65,7 @@ class Chain:
     result       the state
     reason       in words, "" with none and pass; printable
     hops         the oldest first; empty unless the sets are complete and in order
-    instances    the highest instance, 0 where none can be made out
+    instances    the highest instance, 0 if none can be made out
     covers_from  the newest message signature covers every From field
     ended        an earlier server found it broken, and said so: nobody seals it any more
     """
@@ -132,7 +132,7 @@ def fields_of_chain(headers: Sequence[HeaderField]) -> list[HeaderField]:
 
 
 def links(found: Sequence[HeaderField]) -> list[Link]:
-    """The sets, the oldest first. Raises Broken where one is incomplete, one is there twice, or one is missing."""
+    """The sets, the oldest first. Raises Broken if one is incomplete, one is there twice, or one is missing."""
     if len(found) > len(NAMES) * MAX_SETS:
         raise Broken(f"more than {MAX_SETS} sets")
     sets: dict[int, dict[bytes, HeaderField]] = {}
@@ -153,7 +153,7 @@ def links(found: Sequence[HeaderField]) -> list[Link]:
 
 
 def highest(found: Sequence[HeaderField]) -> int:
-    """The highest instance that any field has, 0 where one can't be read."""
+    """The highest instance that any field has, 0 if one can't be read."""
     try:
         return max((_instance(name.strip().lower(), value) for name, value in found), default=0)
     except Broken:

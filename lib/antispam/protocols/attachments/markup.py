@@ -16,7 +16,7 @@ _UTF7 = frozenset({"utf_7", "utf7", "unicode_1_1_utf_7"})
 
 
 def script(content: bytes, labels: Iterable[str], xml: bool, tick: Callable[[], object]) -> str | None:
-    """None without a script; "" where one is spelled in ASCII, so that it can be cut out; else the charset that hides it.
+    """None without a script; "" if one is spelled in ASCII, so that it can be cut out; else the charset that hides it.
 
     labels  the charsets that the header states
     xml     whether SVG's rules hold, where a tag may close itself

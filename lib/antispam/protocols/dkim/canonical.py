@@ -139,7 +139,7 @@ def _squeeze(text: bytes) -> bytes:
 
 
 def _without_trailing_empty_lines(body: bytes) -> bytes:
-    """`body`, in which each LF follows a CR, ended by exactly one CRLF; b"" where nothing but empty lines was there."""
+    """`body`, in which each LF follows a CR, ended by exactly one CRLF; b"" if nothing but empty lines was there."""
     text = body.rstrip(b"\r\n")
     ends = body[len(text) :]
     if ends.endswith(b"\r"):

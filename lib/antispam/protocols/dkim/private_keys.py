@@ -57,7 +57,7 @@ class PrivateKey:
 
 
 def load_private_key(path: str | Path) -> PrivateKey:
-    """Read a key file. Raises UnusablePrivateKey where it can't be read, is readable by everybody, writable by the
+    """Read a key file. Raises UnusablePrivateKey if it can't be read, is readable by everybody, writable by the
     group, or no key that can sign; its text names the file.
 
     Group-readable is allowed: root:filter 0640 keeps the running filter from changing its own key.

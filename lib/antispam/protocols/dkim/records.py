@@ -33,7 +33,7 @@ PRECEDENCE = (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureResult:
-    """One DKIM-Signature field, judged by the RFCs alone. All strings are printable US-ASCII, "" where they could not
+    """One DKIM-Signature field, judged by the RFCs alone. All strings are printable US-ASCII, "" if they could not
     be read.
 
     result               PASS only where the signature verifies with an acceptable algorithm and key and covers the
@@ -42,9 +42,9 @@ class SignatureResult:
     domain               d=, lower case, A-labels
     selector             s=
     algorithm            a=
-    identity             i= as the signer wrote it, "" where absent or not plain ASCII
+    identity             i= as the signer wrote it, "" if absent or not plain ASCII
     prefix               the first 8 characters of b=, by which a reader finds the signature (RFC 6008)
-    key_bits             size of the public key, 0 where none was had
+    key_bits             size of the public key, 0 if none was had
     verified             the cryptography was right, whatever `result` says: an l= that leaves part of the body open
                          gives result POLICY with verified true
     unsigned_octets      octets of the canonical body that l= leaves uncovered

@@ -54,7 +54,7 @@ class Signer:
     selector  s=
     identity  i=, "" for none. Must be in `domain` or below.
 
-    Raises ValueError where a name is not one, so that a setting can't write other tags.
+    Raises ValueError if a name is not one, so that a setting can't write other tags.
     """
 
     domain: str
@@ -80,7 +80,7 @@ class SigningPolicy:
     """How signatures are made. There is no setting for l=: it lets anybody append text (RFC 6376 section 8.2).
 
     sealed             lower-case names signed once more than present, always
-    signed_if_present  the same where at least one is there
+    signed_if_present  the same if at least one is there
     lifetime           seconds until x=, 0 for none
     """
 

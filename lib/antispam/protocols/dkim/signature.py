@@ -49,7 +49,7 @@ class Signature:
 
     key_type      "rsa" or "ed25519"
     signed_names  h=, lower case
-    body_limit    l= in octets, None where absent
+    body_limit    l= in octets, None if absent
     own_field     the field itself in its canonical form with an empty b=, as it is hashed
     """
 
@@ -182,7 +182,7 @@ def _identity_domain(tags: dict[bytes, bytes], domain: str) -> str:
 
 
 def signing_domain(raw: bytes) -> str:
-    """A domain name in lower-case A-labels, "" where it is none. U-labels (RFC 8616) are converted."""
+    """A domain name in lower-case A-labels, "" if it is none. U-labels (RFC 8616) are converted."""
     if not raw.isascii():
         name = ascii_domain(raw[:1000].decode("utf-8", "surrogateescape"))
         raw = name.encode("ascii") if name else b""

@@ -75,7 +75,7 @@ def verify(
 
     headers      (name, value) as the MTA handed them over; the form that HeaderFields describes
     body         as the MTA handed it over; a bare LF counts as a line end, as it will when the message travels on
-    lookup       gives the TXT records of a name, each with its strings joined, an empty sequence where there are none;
+    lookup       gives the TXT records of a name, each with its strings joined, an empty sequence if there are none;
                  raises KeyLookupFailed for a temporary trouble. It keeps the deadline and raises at once after it.
     now          seconds since the epoch
     run_lookups  how several keys are looked up; called once, with distinct names

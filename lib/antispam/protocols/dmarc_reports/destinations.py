@@ -12,7 +12,7 @@ from antispam.protocols.dmarc import parse_record, walk
 
 def destinations(domain: str, resolver: Lookup, deadline: Deadline) -> tuple[str, ...]:
     """The addresses that want reports about `domain`, which publishes a DMARC record itself, and of which the owners of other
-    organizations have agreed. Empty where the domain publishes none any more. Raises DNSTemporaryError."""
+    organizations have agreed. Empty if the domain publishes none any more. Raises DNSTemporaryError."""
     records = [
         record for record in map(parse_record, _texts(f"_dmarc.{domain}", resolver, deadline)) if record is not None
     ]

@@ -56,7 +56,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Received:
-    """A report. `begin` and `end` in seconds since the epoch; 0 where they can't be read."""
+    """A report. `begin` and `end` in seconds since the epoch; 0 if they can't be read."""
 
     org_name: str
     report_id: str

@@ -17,7 +17,7 @@ _NO_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The policy that a domain published; sp and np are "" where it said nothing."""
+    """The policy that a domain published; sp and np are "" if it said nothing."""
 
     domain: str
     p: str = "none"
@@ -38,7 +38,7 @@ class Record:
     comment        the same in words
     envelope_from  the domain of MAIL FROM, "" for the null sender
     signatures     domain, selector and result of each DKIM signature
-    spf_domain     the domain that SPF was asked about, with its result; "" where SPF was not asked
+    spf_domain     the domain that SPF was asked about, with its result; "" if SPF was not asked
     """
 
     source_ip: str

@@ -98,7 +98,7 @@ def _is_national(suffix: str) -> bool:
 
 
 class Brands:
-    """Brands by the first word of their names. Raises ValueError where a line is none."""
+    """Brands by the first word of their names. Raises ValueError if a line is none."""
 
     def __init__(self, described: Iterable[str]) -> None:
         self._by_first: dict[str, list[Brand]] = {}

@@ -40,7 +40,7 @@ class _Place(NamedTuple):
 class _Pattern(NamedTuple):
     """One way to say a phrase: family and line say which it is.
 
-    second  the words that may follow the first one; None where it is not as simple
+    second  the words that may follow the first one; None if it is not as simple
     """
 
     family: str
@@ -163,7 +163,7 @@ def _second(places: Sequence[_Place]) -> frozenset[str] | None:
 
 
 def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:
-    """Where a pattern ends whose first words were met, 0 where the others do not follow. After a gap the nearest word that
+    """Where a pattern ends whose first words were met, 0 if the others do not follow. After a gap the nearest word that
     fits is taken, so that each word is looked at once for each place."""
     for place in rest:
         last = min(len(words), at + (MAX_GAP if place.gap else 0) + 1)

@@ -31,7 +31,7 @@ _OF_LISTS = frozenset({b"list-id", b"sender", b"mailing-list", b"x-mailing-list"
 
 
 def signs(fields: Fields, author: str) -> Iterator[Sign]:
-    """The signs of the program and of the Message-ID. `author` is the domain in From, "" where there is not one."""
+    """The signs of the program and of the Message-ID. `author` is the domain in From, "" if there is not one."""
     identifier = first(fields, b"message-id")
     found = _IDENTIFIER.fullmatch(identifier)
     left, domain = (found[1], found[2].lower()) if found else ("", "")

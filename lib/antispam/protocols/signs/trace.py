@@ -88,7 +88,7 @@ def related(first: str, second: str) -> bool:
 
 
 def signs(fields: Fields, author: str, ours: frozenset[str]) -> Iterator[Sign]:
-    """The signs of a trace. `author` is the domain in From, "" where there is not one; `ours` are the names of our mail
+    """The signs of a trace. `author` is the domain in From, "" if there is not one; `ours` are the names of our mail
     servers, which the first field, the one that our MTA will write, may have."""
     found = hops(fields)
     if not _RETURNING & set(fields):

@@ -34,7 +34,7 @@ class Pattern:
         return f"/{self.source}/{self.flags}"
 
     def search(self, text: str) -> str | None:
-        """The first part of the text that the pattern fits, None where there is none."""
+        """The first part of the text that the pattern fits, None if there is none."""
         found = _compiled(self).search(text)
         return None if found is None else str(found[0])
 

@@ -115,7 +115,7 @@ NO_RULES = RuleSet()
 
 
 def _seen(rule: Rule, texts: Texts, met: Callable[[str], bool]) -> str | None:
-    """What the rule found, None where the message does not meet it."""
+    """What the rule found, None if the message does not meet it."""
     if rule.when is not None:
         return from_wire(rule.when.text, _SHOWN) if rule.when.holds(met) else None
     assert rule.pattern is not None

@@ -25,7 +25,7 @@ class AsksAhead(Protocol):
     """A resolver that can be asked without being waited for."""
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Then) -> None:
-        """Look it up beside the caller, who hands the answer to `then`; nothing happens where there is none, or no room."""
+        """Look it up beside the caller, who hands the answer to `then`; nothing happens if there is none, or no room."""
         ...  # pragma: no cover
 
 

@@ -137,7 +137,7 @@ def _sender(mailfrom: str) -> str:
 
 
 def _checkable(domain: str) -> str | None:
-    """The domain in A-labels, or None where RFC 7208 section 4.3 demands "none" without a look-up: malformed, a single
+    """The domain in A-labels, or None if RFC 7208 section 4.3 demands "none" without a look-up: malformed, a single
     label or an address literal. No top-level domain is numeric (RFC 3696 section 2), so a bare address is none either."""
     name = ascii_domain(domain)
     if name is None or "." not in name or re.search(r"[\[\]@ ]|\.[0-9]+$", name):

@@ -70,7 +70,7 @@ class Query(spf.query):  # type: ignore[misc]
         return Result(self.check()[0])
 
     def evaluate_lax(self) -> Result | None:
-        """The result in spite of a permanent error; None where even a lax reading finds none."""
+        """The result in spite of a permanent error; None if even a lax reading finds none."""
         result = Result(self.check()[0])
         if self.perm_error:
             return Result(self.perm_error.ext[0]) if self.perm_error.ext else None
@@ -107,7 +107,7 @@ class Query(spf.query):  # type: ignore[misc]
             self._explanation_at = (spec, self.d)
 
     def explanation(self) -> str:
-        """The domain owner's explanation with its macros expanded; "" where there is none that can be used."""
+        """The domain owner's explanation with its macros expanded; "" if there is none that can be used."""
         if self._explanation_at is None:
             return ""
         name, self.d = self._explanation_at

@@ -59,11 +59,11 @@ class SpfResult:
 
     result       what RFC 7208 says; a guess or a lax reading never changes it
     identity     which identity was checked
-    domain       its domain in A-labels; "" where there was none to check
+    domain       its domain in A-labels; "" if there was none to check
     ip           the client's address
     mailfrom     the reverse path, its domain in A-labels; "" for the null one
     helo         the HELO name
-    mechanism    the term of the domain's record that matched; "" where none did
+    mechanism    the term of the domain's record that matched; "" if none did
     problem      what is wrong, with permerror and temperror
     explanation  the domain owner's words, with fail, if asked for
     lookups      terms that asked the DNS

@@ -62,7 +62,7 @@ class Means:
 
 
 def demand_sendable(settings: Settings) -> None:
-    """Raises SettingsError where digests can't be sent as the configuration stands."""
+    """Raises SettingsError if digests can't be sent as the configuration stands."""
     if not settings[DigestSettings].send:
         raise SettingsError("digests are off: [digest] send = yes, and [digest] sender")
     if not settings[WebSettings].url:
@@ -122,7 +122,7 @@ class _Round:
     links: Links
 
     def send(self, news: News) -> Sent | None:
-        """The digest of one user; None where they get none now. Raises StoreError."""
+        """The digest of one user; None if they get none now. Raises StoreError."""
         store, site = self.means.store, self.means.settings[DigestSettings]
         preferences = of_user(store, news.user)
         options = resolved(site, preferences)
@@ -147,7 +147,7 @@ class _Round:
         return news.sent_at is None or not slot <= news.sent_at <= self.now
 
     def _address(self, user: str, chosen: bool) -> str:
-        """Where mail reaches the user; "" where nothing says that there is such a mailbox."""
+        """Where mail reaches the user; "" if nothing says that there is such a mailbox."""
         if user in self.addresses.users:
             listed = self.addresses.users[user]
             return next((address for address in listed if _ADDRESS.fullmatch(address)), "")

@@ -103,7 +103,7 @@ class Templates:
     """The texts of notices by name. Those of a folder take precedence over ours."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Raises ValueError where a file can't be read, is no template, or uses a name that nothing is known by."""
+        """Raises ValueError if a file can't be read, is no template, or uses a name that nothing is known by."""
         self.folder = folder
         self._texts = {name: _read(name, folder) for name in NAMES}
 

@@ -173,7 +173,7 @@ class Caller:
     def _ask_one(
         self, path: str, host: str, address: IPAddress, deadline: Deadline, trouble: list[str]
     ) -> Verification | None:
-        """None where this server can't be asked: one that is down must leave time for the next."""
+        """None if this server can't be asked: one that is down must leave time for the next."""
         share = deadline.at_most(max(1.0, deadline.remaining() / 2))
         if not self._slots.acquire(timeout=share.remaining()):
             return Verification(Outcome.TEMPORARY, "too many callbacks are under way at the same time")

@@ -45,7 +45,7 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """What became of a key: `now` is None where nothing is left of it."""
+    """What became of a key: `now` is None if nothing is left of it."""
 
     before: Key
     now: Key | None
@@ -56,7 +56,7 @@ class RotationError(ValueError):
 
 
 def begin(keys: Iterable[Key], algorithm: Algorithm, selector: str, now: float) -> tuple[Key, ...]:
-    """The keys with a new one. Raises RotationError where one of that algorithm is on its way already."""
+    """The keys with a new one. Raises RotationError if one of that algorithm is on its way already."""
     keys = tuple(keys)
     for key in keys:
         if key.algorithm is algorithm and key.stage in (Stage.NEW, Stage.PUBLISHED):

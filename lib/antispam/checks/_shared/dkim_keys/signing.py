@@ -100,7 +100,7 @@ def _names(defaults: tuple[bytes, ...]) -> Callable[[str], tuple[str, ...]]:
 
 
 def _policy(sealed: tuple[str, ...], present: tuple[str, ...], **more: Any) -> SigningPolicy:
-    """Raises ValueError where a name is none that may be signed. From is signed whatever the lists say."""
+    """Raises ValueError if a name is none that may be signed. From is signed whatever the lists say."""
     names = tuple(dict.fromkeys(("from", *sealed)))
     for name in (*names, *present):
         if not _FIELD_NAME.fullmatch(name):

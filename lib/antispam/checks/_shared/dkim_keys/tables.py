@@ -44,7 +44,7 @@ class Line:
 
 
 def read_lines(source: str) -> tuple[str, list[Line]]:
-    """The kind of a data set ("file" or "refile") and its entries. Raises ValueError where it can't be read."""
+    """The kind of a data set ("file" or "refile") and its entries. Raises ValueError if it can't be read."""
     kind, colon, path = source.strip().partition(":")
     if not colon and source.strip().startswith("/"):
         kind, path = "file", source.strip()
@@ -73,7 +73,7 @@ def _parse(text: str, path: str) -> Iterator[Line]:
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """One line of a KeyTable. `domain` may be "%"; `key` is None where the file's name has a %, and depends on the author."""
+    """One line of a KeyTable. `domain` may be "%"; `key` is None if the file's name has a %, and depends on the author."""
 
     domain: str
     selector: str
@@ -82,7 +82,7 @@ class Key:
 
 
 class KeyTable:
-    """Keys by name. Raises ValueError where the table, or a key in it, can't be used.
+    """Keys by name. Raises ValueError if the table, or a key in it, can't be used.
 
     load  reads a key file
     """
@@ -121,9 +121,9 @@ class KeyTable:
             raise line.error(str(error)) from None
 
     def signer(self, name: str, author_domain: str, identity: str) -> Signer | None:
-        """The signer by the key of that name; None where its file is that of the author's domain, and there is none.
+        """The signer by the key of that name; None if its file is that of the author's domain, and there is none.
 
-        Raises UnusablePrivateKey where that file can't be used, KeyError where no key has the name.
+        Raises UnusablePrivateKey if that file can't be used, KeyError where no key has the name.
         """
         entry = self._keys[name]
         domain = author_domain if entry.domain == "%" else entry.domain
@@ -144,7 +144,7 @@ class KeyTable:
 
 
 class SigningTable:
-    """Names of keys, and identities, by author. Raises ValueError where the table can't be read."""
+    """Names of keys, and identities, by author. Raises ValueError if the table can't be read."""
 
     def __init__(self, source: str) -> None:
         self._source = source.strip()
@@ -221,7 +221,7 @@ def _fits(text: str, parts: tuple[str, ...]) -> bool:
 
 
 class Tables:
-    """Both tables together. Raises ValueError where the signing table names a key that the key table has not.
+    """Both tables together. Raises ValueError if the signing table names a key that the key table has not.
 
     several  sign with all lines that fit an author, not only with the first (opendkim's MultipleSignatures)
     """
@@ -236,7 +236,7 @@ class Tables:
         self._several = several
 
     def signers_for(self, author: Mailbox) -> tuple[Signer, ...]:
-        """Who signs for the author. Raises UnusablePrivateKey where the key file of the author's domain can't be used."""
+        """Who signs for the author. Raises UnusablePrivateKey if the key file of the author's domain can't be used."""
         found: list[Signer] = []
         for name, identity in self._signing.entries(author):
             signer = self._keys.signer(name, author.domain, identity) if name in self._keys else None

@@ -117,7 +117,7 @@ class Wanted:
 
     @functools.cached_property
     def of_domain(self) -> Callable[[About, str], Subject | None]:
-        """What is asked about a domain, None where nothing is; the same domains come again and again."""
+        """What is asked about a domain, None if nothing is; the same domains come again and again."""
 
         def subject(about: About, domain: str) -> Subject | None:
             name = owned(domain)
@@ -185,7 +185,7 @@ def _received(message: Message, most: int) -> Iterator[IPAddress]:
 
 
 def seen_by_server(received: str) -> IPAddress | None:
-    """The address of the client in the value of a Received field, as the server saw it; None where it says none."""
+    """The address of the client in the value of a Received field, as the server saw it; None if it says none."""
     text = received.strip()
     if _FROM.match(text) is None:
         return None

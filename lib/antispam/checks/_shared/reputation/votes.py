@@ -27,7 +27,7 @@ _AWAY = frozenset({Action.REJECT, Action.DISCARD, Action.QUARANTINE})
 
 
 def vote_of(connection: Connection, message: Message, verdict: Verdict) -> int | None:
-    """SPAM, HAM, or None where the outcome says neither: it was greylisted, given up, held, or refused for no fault of its own.
+    """SPAM, HAM, or None if the outcome says neither: it was greylisted, given up, held, or refused for no fault of its own.
 
     Called spam for one recipient is spam; refused or dropped once its content was seen, or for what no honest client does,
     too; all else that was delivered is ham until somebody reports it.
