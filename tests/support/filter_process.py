@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from support import prestarted
 from support.clocked import Offset
 from support.learning import Learned
 from support.lists import without_lists
-from support.milter_client import MilterClient, ProtocolError
+from support.milter_client import milter_answers
 from support.network import Network
 from support.places import REPOSITORY
 from support.prestarted import Prestarted
@@ -76,7 +75,7 @@ class FilterProcess:
         """Start it, at first and after kill(), with the same configuration."""
         self._process = self._started_afresh() if self._fresh else self._forked()
         try:
-            wait_until(lambda: self._ended() or self._answers(), f"{self._program} answers", 20)
+            wait_until(lambda: self._ended() or milter_answers(str(self.socket)), f"{self._program} answers", 20)
             if self._ended():
                 raise RuntimeError(f"{self._program} does not start: {self.log()}")
         except BaseException:
@@ -112,13 +111,6 @@ class FilterProcess:
 
     def _ended(self) -> bool:
         return self._process.poll() is not None
-
-    def _answers(self) -> bool:
-        """Whether a worker answers: the supervisor's socket accepts while the store is still being prepared."""
-        with contextlib.suppress(OSError, ProtocolError), MilterClient(str(self.socket), timeout=1) as client:
-            client.negotiate()
-            return True
-        return False
 
     @property
     def pid(self) -> int:

@@ -7,6 +7,7 @@ answers: a command without an answer is only buffered, and leaves together with 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import struct
@@ -313,3 +314,11 @@ class MilterClient:
             if not reply.goes_on:
                 return reply
         return self.end_of_message()
+
+
+def milter_answers(socket: str) -> bool:
+    """Whether a worker answers: a supervisor's socket accepts while its store is still being prepared."""
+    with contextlib.suppress(OSError, ProtocolError), MilterClient(socket, timeout=1) as client:
+        client.negotiate()
+        return True
+    return False

@@ -17,12 +17,13 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from antispam.store import change_log
 from antispam.store.change_log import Changes, Key
 from antispam.store.engine import Store, StoreError
-from antispam.store.migrate import leave_to_its_owner, migrate
+from antispam.store.migrate import migrate
 from antispam.store.move import (
     Counted,
     MoveError,
     Progress,
     address,
+    both,
     copy_all,
     counted,
     demand_room,
@@ -49,28 +50,18 @@ def move_live(
 
     Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; the same call then goes on, and cancel() gives up.
     """
-    source_url, target_url = address(source_url), address(target_url)
-    if source_url == target_url:
-        raise MoveError("both addresses name the same database")
-    source, target = opened(source_url), None
-    try:
-        leave_to_its_owner(target_url)
-        target = Store(target_url)
+    with both(source_url, target_url) as (source, target):
         copying = _Copying(source, target)
         if change_log.is_moved(source):
             found = _completed(source, target, copying)
         else:
             demand_room(target)
-            migrate(target_url, moving=True)
+            migrate(address(target_url), moving=True)
             copy_all(source, target, change_log.begin(source), progress, copying.put, copying.catch_up)
             copying.follow()
             found = _stop(source, target, copying)
         finished(target)
         return found
-    finally:
-        source.close()
-        if target is not None:
-            target.close()
 
 
 def _completed(source: Store, target: Store, copying: _Copying) -> list[Counted]:

@@ -6,9 +6,10 @@ that writes the rows, so a copy that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,20 +61,22 @@ def move(source_url: str, target_url: str, progress: Progress = lambda table, co
     all tables; where they differ, something was written, and the target still counts as incomplete.
     Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; the same call then goes on.
     """
+    with both(source_url, target_url) as (source, target):
+        demand_room(target)
+        migrate(address(target_url), moving=True)
+        return _copied(source, target, progress)
+
+
+@contextlib.contextmanager
+def both(source_url: str, target_url: str) -> Iterator[tuple[Store, Store]]:
+    """The source, and the target, of which the tables may still be missing. Raises MoveError and OSError."""
     source_url, target_url = address(source_url), address(target_url)
     if source_url == target_url:
         raise MoveError("both addresses name the same database")
-    source, target = opened(source_url), None
-    try:
+    with contextlib.closing(opened(source_url)) as source:
         leave_to_its_owner(target_url)
-        target = Store(target_url)
-        demand_room(target)
-        migrate(target_url, moving=True)
-        return _copied(source, target, progress)
-    finally:
-        source.close()
-        if target is not None:
-            target.close()
+        with contextlib.closing(Store(target_url)) as target:
+            yield source, target
 
 
 def address(url: str) -> str:

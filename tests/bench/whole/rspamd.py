@@ -17,7 +17,7 @@ from tests.bench.untrained.debian import library, unpacked
 from tests.bench.untrained.rspamd import UnixConnection
 
 from bench.whole.mail import Lesson
-from support.milter_client import MilterClient, ProtocolError
+from support.milter_client import milter_answers
 from support.network import Network
 from support.places import CACHE
 from support.processes import NotReadyError
@@ -77,14 +77,12 @@ class Rspamd(Server):
             self._run.write(name, text.format(**values))
         with self._cleaning_up():
             self._serve(
-                _command(root, self._run.path), self._answers, seconds=_PATIENCE, env=_with_libraries(root), cwd=root
+                _command(root, self._run.path),
+                lambda: milter_answers(str(self.socket)),
+                seconds=_PATIENCE,
+                env=_with_libraries(root),
+                cwd=root,
             )
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError, ProtocolError), MilterClient(str(self.socket), timeout=1) as client:
-            client.negotiate()
-            return True
-        return False
 
     @property
     def pid(self) -> int:
