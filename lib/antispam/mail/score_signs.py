@@ -281,6 +281,7 @@ SIGNS: tuple[Test, ...] = (
         "content_signs",
         "Invitations get into calendars without being read; strangers rarely send them.",
     ),
+    Test("GTUBE", 1000.0, "content_signs", "The text by which anybody can try whether a spam filter works."),
     Test(
         "HTML_IMAGE_ONLY",
         1.4,

@@ -82,6 +82,7 @@ OF_CONTENT = (
     marked("{images} images and {letters} letters of text, with a link"),
     marked("it is HTML without a text beside it"),
     marked("{hidden} characters are hidden, and {seen} are in sight"),
+    marked("it has the text for trying spam filters (GTUBE)"),
     marked("the plain text says something else than the HTML: {note}"),
     marked("the subject is written in letters of mathematics: {note}"),
     marked("the author's name is written in letters of mathematics: {note}"),

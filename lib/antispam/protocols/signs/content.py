@@ -40,6 +40,8 @@ _NEVER_HONEST = frozenset(b"invisible %x" % code for code in (0x180E, 0x200B, *r
 _TONES = frozenset({"SELLING", "RETAIL", "URGENCY"})  # how something is said, whatever it is
 _ONE, _SEVERAL, _MANY = 0.2, 0.65, 4  # shares of the points for one phrase and for several; from how many on all
 _SOFT = "\u00ad"
+# The text by which spam filters can be tried (https://spamassassin.apache.org/gtube/).
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 
 def signs(document: Document, subject: str, name: str) -> Iterator[Sign]:
@@ -57,6 +59,8 @@ def signs(document: Document, subject: str, name: str) -> Iterator[Sign]:
     for one in found:
         yield _counted(one, hint=one.family not in _TONES and one is not plainest)
     text = " ".join(texts)
+    if GTUBE in text:
+        yield Sign("GTUBE", "it has the text for trying spam filters (GTUBE)")
     extortion = next((one for one in found if one.family == "EXTORTION"), None)
     if extortion and extortion.number > 1 and (coin := _BITCOIN.search(text)):
         yield Sign(

@@ -10,6 +10,7 @@ from antispam.checks import content_signs
 from antispam.mail.evidence import ReputationFinding, SenderListFinding
 from antispam.mail.learned_evidence import Opinion, OpinionFinding
 from antispam.mail.score_table import TABLE
+from antispam.protocols.signs.content import GTUBE
 from support.signs import hits
 
 HTML = "Content-Type: text/html"
@@ -83,6 +84,11 @@ def test_a_message_is_of_one_kind_and_others_are_hints():
     found = hits(content_signs, body=text.encode())
     assert found["FRAUD_ADVANCE_FEE"].points is None
     assert found["FRAUD_PRIZE"].points == round(0.2 * TABLE["FRAUD_PRIZE"].points, 2)
+
+
+def test_anybody_can_try_whether_it_works():
+    assert "GTUBE" in met_by(f"Hello\n{GTUBE}\n")
+    assert "GTUBE" not in met_by(GTUBE[:-1])
 
 
 def test_a_threat_with_an_address_to_pay_to():
