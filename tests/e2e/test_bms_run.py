@@ -261,7 +261,7 @@ UNUSABLE = {
     "[milter]\nworkers = many\n": "expected a whole number",
     "[spf]\naccess_file = /dev/null/access\n": "/dev/null/access",
     "[store]\nurl = sqlite:////proc/dev/null/bms.sqlite\n": "the store or the data folder cannot be used",
-    "[store]\nurl = nonsense://\n": "sqlalchemy.dialects:nonsense",
+    "[store]\nurl = nonsense://\n": "expected sqlite:///FILE",
     "[dkim_sign]\nkeys = example.com s1 /dev/null/key\n": "/dev/null/key",
     "[milter]\ncheck_user = file:/dev/null/example.com\n": "/dev/null/example.com cannot be read",
     "[logging]\nto = file\nfile = /dev/null/log\n": "/dev/null/log",
