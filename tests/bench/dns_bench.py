@@ -34,7 +34,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bench.core.load import Sample, layout  # noqa: E402 - needs the path above
+from bench.core.load import Sample, greet, layout  # noqa: E402 - needs the path above
 from support.filter_process import FilterProcess  # noqa: E402
 from support.milter_client import FINAL, MilterClient  # noqa: E402
 from support.network import Network  # noqa: E402
@@ -132,11 +132,7 @@ def send(socket: str, messages: int, start: threading.Barrier) -> list[tuple[flo
     """Send so many messages over one connection; how many seconds each took, and its end. All begin together."""
     took = []
     with MilterClient(socket, 60) as client:
-        client.negotiate()
-        client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
-        client.connect()
-        client.helo()
-        client.flush()
+        greet(client)
         start.wait(60)
         for _ in range(messages):
             began = time.monotonic()

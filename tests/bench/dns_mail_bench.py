@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from antispam.deadline import Deadline
 from antispam.net.resolver import Resolver
-from bench.core.load import Sample, layout
+from bench.core.load import Sample, greet, layout
 from support.filter_process import FilterProcess
 from support.milter_client import FINAL, MilterClient
 from support.network import Network
@@ -116,11 +116,7 @@ def send(socket: str, first: float, domains: list[int]) -> list[float]:
     """One message of each domain, EVERY seconds from `first` on (of time.monotonic()): how long each took."""
     took = []
     with MilterClient(socket, 60) as client:
-        client.negotiate()
-        client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
-        client.connect()
-        client.helo()
-        client.flush()
+        greet(client)
         for number, domain in enumerate(domains):
             pieces = layout(client.negotiated.steps, _sample(domain))
             time.sleep(max(0.0, first + number * EVERY - time.monotonic()))

@@ -118,11 +118,7 @@ def send_messages(
     while messages > 0:
         batch = list(itertools.islice(samples, min(messages, per_connection)))
         with MilterClient(address, 60) as client:
-            client.negotiate()
-            client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
-            client.connect(batch[0].client_name, address=batch[0].client)
-            client.helo(batch[0].client_name)
-            client.flush()
+            greet(client, batch[0])
             for sample in batch:
                 _send(client, _pieces(client.negotiated.steps, sample), strict, ends)
             client.put(b"Q")
@@ -130,6 +126,15 @@ def send_messages(
         messages -= len(batch)
         done(len(batch))
     return ends
+
+
+def greet(client: MilterClient, sample: Sample = ORDINARY[0]) -> None:
+    """Begin a session as an MTA does: the client of the sample, and its HELO."""
+    client.negotiate()
+    client.macros(b"C", {"j": "mx.example.test", "{daemon_name}": "MTA", "{client_resolve}": "OK"})
+    client.connect(sample.client_name, address=sample.client)
+    client.helo(sample.client_name)
+    client.flush()
 
 
 def _send(client: MilterClient, pieces: list[bytes], strict: bool, ends: list[float]) -> None:
