@@ -116,7 +116,7 @@ def _demand_clean_edits(outcome: Outcome) -> None:
             assert all(len(line.encode("utf-8", "surrogateescape")) <= 998 for line in value.split("\n"))
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(helo=TEXTS, sender=TEXTS, recipient=TEXTS, headers=HEADERS, body=BODIES)
 def test_nothing_raises_and_nothing_gets_out(
     app: Application, lines: _Lines, helo: str, sender: str, recipient: str, headers: list[Any], body: bytes
@@ -131,7 +131,7 @@ def test_nothing_raises_and_nothing_gets_out(
     assert all(line.isprintable() for line in lines.lines)
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(helo=TEXTS, local=TEXTS, login=TEXTS, explanation=VALUES)
 def test_a_refusal_is_plain_text_whatever_it_quotes(
     strict: tuple[Application, ScriptedResolver], helo: str, local: str, login: str, explanation: bytes
@@ -152,7 +152,7 @@ def test_a_refusal_is_plain_text_whatever_it_quotes(
     _demand_clean_reply(refused)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(headers=HEADERS, body=BODIES, forged=VALUES)
 def test_results_that_come_with_a_message_are_never_ours(
     app: Application, headers: list[Any], body: bytes, forged: bytes

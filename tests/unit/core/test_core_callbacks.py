@@ -138,7 +138,7 @@ def test_a_thousand_messages_on_one_connection(start: Any) -> None:
     assert server.until("close") == ("close", 1000)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.binary(min_size=1, max_size=80).filter(lambda text: b"\0" not in text),
     value=st.binary(max_size=400).filter(lambda text: b"\0" not in text),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dspam.algorithms import (
@@ -328,7 +328,6 @@ def test_confidence_looks_at_as_many_tokens_as_the_algorithms(bits: int, tokens:
     )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.integers(1, 127)), max_size=60),
     st.sampled_from([DSA_GRAHAM, DSA_BURTON, DSA_ROBINSON, DSA_CHI_SQUARE, DSA_NAIVE]),
@@ -338,7 +337,6 @@ def test_a_score_is_a_probability_whatever_the_values(tokens: list[tuple[float, 
     assert 0 <= found.probability <= 1
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), st.booleans())
 def test_a_value_is_a_probability_whatever_the_counts(
     spam: int, innocent: int, spams: int, innocents: int, bias: bool

@@ -537,7 +537,6 @@ def test_no_signature_without_the_flag(store: MemoryStore) -> None:
     assert ds.signature is None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_a_broken_signature_is_an_error_and_nothing_else(content: bytes) -> None:
     store = MemoryStore()
@@ -691,7 +690,7 @@ def test_what_libdspam_is_asked_once_is_taken() -> None:
         dspam.set_debug(3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=300) | st.text(max_size=100), st.integers(0, 0xFF), st.integers(0, 0x1F))
 def test_no_content_makes_process_raise(message: bytes | str, algorithms: int, flags: int) -> None:
     ds = context(MemoryStore(), flags=flags)
@@ -700,7 +699,6 @@ def test_no_content_makes_process_raise(message: bytes | str, algorithms: int, f
     assert 0 <= ds.probability <= 1
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([HAM, SPAM, HAM + SPAM]), st.booleans(), st.sampled_from([0, 1, 2])), max_size=8)
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dspam.groups import GroupError, parse
@@ -68,7 +68,6 @@ def test_a_line_that_makes_no_sense_is_named(line: str, complaint: str) -> None:
         parse(["sales:shared:ann", line])
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("ab:,*#shared managed", max_size=30), max_size=5))
 def test_any_file_is_groups_or_a_group_error(lines: list[str]) -> None:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dspam.noise import band, noise, pattern_name, patterns
@@ -48,7 +48,6 @@ def test_a_word_that_stands_rightly_elsewhere_stays() -> None:
     assert noise(stream, values, lambda name: worth.get(name, 0.5)) == set()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), max_size=40), st.floats(0, 1))
 def test_only_words_of_the_message_are_ever_noise(stream: list[int], worth: float) -> None:
     values = {key: key / 10 for key in range(1, 10)}

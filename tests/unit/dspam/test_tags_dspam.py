@@ -6,7 +6,7 @@ import base64
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mime
@@ -112,7 +112,6 @@ def test_text_that_names_base64_and_is_no_message_is_only_text() -> None:
     assert extract_signature_tags("base64 \ud800 <!DSPAM:A1>") == ("base64 \ud800 ", ["A1"])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_base64_content_makes_it_raise(content: bytes) -> None:
     message = b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(content + b"<!DSPAM:A1>")
@@ -120,7 +119,6 @@ def test_no_base64_content_makes_it_raise(content: bytes) -> None:
     extract_signature_tags(b"Content-Transfer-Encoding: base64\n\n" + content)
 
 
-@settings(deadline=None)
 @given(st.text("<!DSPAM:-A1=\r\n> &lt;3CE", max_size=120))
 def test_no_text_makes_it_raise(text: str) -> None:
     left, ids = extract_signature_tags(text)
@@ -156,7 +154,6 @@ def test_a_flood_of_ids_is_cut_off() -> None:
     assert len(signature_ids(flood)) == 1_000
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_message_makes_it_raise(message: bytes) -> None:
     signature_ids(message + b"<!DSPAM:A>")
@@ -253,7 +250,6 @@ def test_an_attached_message_is_somebody_elses() -> None:
     assert signature_ids(message) == [ID]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_message_can_be_tagged_and_says_its_id(body: bytes) -> None:
     assert ID in signature_ids(tagged(b"Subject: x\n" + body))

@@ -6,7 +6,7 @@ import base64
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dspam.constants import DSZ_CHAIN, DSZ_OSB, DSZ_SBPH, DSZ_WORD
@@ -256,14 +256,12 @@ def test_words_tokens_text_and_fields_are_capped() -> None:
     assert sum(map(len, text.body)) == 20
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(sorted(TOKENIZERS)))
 def test_no_content_makes_it_raise(message: bytes, tokenizer: int) -> None:
     tokens = tokenize(read_text(message), tokenizer)
     assert all(0 < key < 1 << 63 and 1 <= token.frequency <= 127 for key, token in tokens.table.items())
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_text_makes_it_raise(field: str, body: str) -> None:
     tokenize(Text([(field[:10], field), ("From", field)], [clean_html(body)]), DSZ_SBPH)

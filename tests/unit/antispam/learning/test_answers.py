@@ -7,7 +7,7 @@ import email.policy
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.learning.answers import HOW_TO_FORWARD, MAX_SUBJECT, Facts, compose, headline, should_answer, shown, text
@@ -115,7 +115,6 @@ def test_foreign_text_is_shown_on_one_line_and_cannot_pretend(foreign, line):
     assert shown(foreign) == line
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=30), st.text(max_size=30))
 def test_no_foreign_text_adds_a_line_or_a_field(subject, user, reference):
     facts = replace(FACTS, subjects=[subject] if subject.strip() else [], user=user, reference=reference)
@@ -128,7 +127,6 @@ def test_no_foreign_text_adds_a_line_or_a_field(subject, user, reference):
     assert parsed(facts).keys() == parsed().keys()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_no_identifier_of_a_report_adds_a_field(message_id, references):
     mail = composed(message_id=message_id, references=references)
@@ -250,7 +248,6 @@ def test_of_a_resent_message_only_the_resenders_fields_count():
     assert not should_answer("ann@example.org", [(b"Auto-Submitted", b" auto-replied"), *fields])
 
 
-@settings(deadline=None)
 @given(st.text(max_size=50), st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=50)), max_size=5))
 def test_no_header_makes_it_raise(sender, headers):
     assert should_answer(sender, headers) in {True, False}

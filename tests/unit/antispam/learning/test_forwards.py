@@ -936,7 +936,7 @@ def test_hostile_mail_takes_steps_in_proportion(piece, kind):
     assert steps(16_000) < 5 * steps(4_000) + 500
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.sampled_from(
@@ -971,7 +971,7 @@ def test_no_text_makes_it_raise_or_grow(text):
             assert isinstance(report.subject, str)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=300), st.sampled_from(["utf-8", "utf-16", "utf-7", "hz", "iso-2022-jp", "none", "rot13"]))
 def test_no_octets_make_it_raise(octets, charset):
     reported(octets)
@@ -979,7 +979,6 @@ def test_no_octets_make_it_raise(octets, charset):
         reported(mail(octets, f"Content-Transfer-Encoding: {encoding}", kind=f"text/plain; charset={charset}"))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200).filter(lambda body: b"--b" not in body and body[-1:] != b"\r"))
 def test_an_attached_message_comes_back_octet_by_octet(body):
     message = b"From: a@example.org\nSubject: x\n\n" + body

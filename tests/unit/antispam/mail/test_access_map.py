@@ -261,7 +261,7 @@ def test_an_lmdb_map_of_another_kind_of_file_is_an_error(tmp_path: Path) -> None
     st.dictionaries(st.binary(min_size=1, max_size=200), st.binary(max_size=20_000), max_size=60),
     st.sets(st.integers(0, 59), max_size=40),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_an_lmdb_file_is_read_as_the_library_reads_it(pairs: dict[bytes, bytes], deleted: set[int]) -> None:
     """With values on pages of their own, and with what was deleted again."""
     with tempfile.TemporaryDirectory() as folder:
@@ -285,7 +285,7 @@ def sound_lmdb(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_damaged_lmdb_map_costs_no_process(sound_lmdb: bytes, data: st.DataObject) -> None:
     """The library mapped it into memory: SIGBUS, SIGABRT or SIGSEGV for each worker, and for the supervisor."""
     raw = bytearray(sound_lmdb)

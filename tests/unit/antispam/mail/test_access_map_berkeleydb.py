@@ -158,7 +158,7 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         list(read_hash(path, max_bytes=100))
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=st.lists(st.tuples(st.integers(0, 4 * PAGE - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_damage_anywhere_ends_in_an_answer_or_a_clear_error(tmp_path: Path, damage: list[tuple[int, int]]) -> None:
     content = bytearray(

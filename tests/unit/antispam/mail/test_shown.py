@@ -75,7 +75,7 @@ _TYPES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_TYPES, st.sampled_from(["7bit", "base64", "quoted-printable", "x-uuencode"]), st.binary(max_size=2000))
 def test_whatever_mail_brings_can_be_read_and_written_again(kind, encoding, body):
     fields = (

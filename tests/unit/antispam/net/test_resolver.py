@@ -485,7 +485,7 @@ def test_a_forged_answer_with_another_id_is_not_believed() -> None:
         over_wire(port, query_timeout=0.05).lookup("example.org", "TXT", Deadline.after(5))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_rubbish_from_the_wire_is_a_temporary_error(rubbish: bytes) -> None:
     def server(query: Message, tcp: bool) -> Message | bytes:

@@ -233,7 +233,7 @@ def _contents(items: Iterator[archives.Item]) -> Iterator[bytes]:
         yield octets
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(damaged(["7z", "rar", "rar5.rar", "cab", "iso", "lzh"]))
 def test_a_damaged_archive_for_libarchive_never_raises(made: tuple[str, bytes]) -> None:
     look(made[1], f"a.{made[0]}")

@@ -174,7 +174,7 @@ def test_one_decoy_among_many_links_counts_half():
 @given(
     st.text(max_size=3000), st.lists(st.text(max_size=100), max_size=50), st.lists(st.binary(max_size=40), max_size=9)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_sent_the_marks_are_few_and_fit_into_the_store(text, links, digests):
     found = fingerprints.marks(text, text[::2], links, digests, KEY)
     assert len(found.texts) <= ASKED
@@ -185,7 +185,7 @@ def test_whatever_is_sent_the_marks_are_few_and_fit_into_the_store(text, links, 
 
 
 @given(st.integers(13, 400), st.integers(0, 4000), st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_amount_of_padding_hides_a_whole_copy(size, padding, seed):
     reported = marks(words(size, seed))
     message = marks(f"{words(padding // 2, seed + 1)} {words(size, seed)} {words(padding // 2, seed + 2)}")

@@ -185,7 +185,7 @@ def test_no_file_raises_and_what_is_wrong_has_a_line(text):
     assert all(0 <= one.line <= text.count("\n") + text.count("\r") + 400 and one.text for one in mistakes)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=80))
 def test_no_pattern_raises_anything_but_a_sentence(source):
     with contextlib.suppress(ValueError):

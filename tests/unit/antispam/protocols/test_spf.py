@@ -243,7 +243,7 @@ RECORD_PARTS = st.sampled_from([*WORDS.split(), " ", " ", "\x00"])
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=40)  # lone surrogates too
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(RECORD_PARTS, max_size=30).map(lambda parts: "v=spf1 " + "".join(parts)),
     ANY_TEXT,

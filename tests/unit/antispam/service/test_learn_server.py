@@ -92,7 +92,7 @@ def test_a_client_that_is_silent_is_let_go():
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_octets_that_are_no_request_teach_nothing(octets):
     taught = Taught()
     assert conversation(make(taught), octets)[:3] in (b"", b"65 ")

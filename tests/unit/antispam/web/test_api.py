@@ -258,7 +258,7 @@ def test_schemathesis_finds_nothing(tmp_path):
     for result in schema.get_all_operations():
         operation = result.ok()
 
-        @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=8, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def one(case):
             case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=checks)
