@@ -113,6 +113,7 @@ def test_a_user_needs_no_mouse(browser: Browser, fresh: Showcase) -> None:
     with Watched(browser, fresh.address) as window:
         press, page = window.page.keyboard.press, window.page
         page.goto("/login")
+        expect(page.get_by_label("Name")).to_be_focused()  # a browser may focus a field after the page has loaded
         page.keyboard.type("bob")
         press("Tab")
         page.keyboard.type(PASSWORD)
