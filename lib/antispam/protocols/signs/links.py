@@ -26,7 +26,8 @@ _BARE = re.compile(r"\s*([a-z0-9-]{2,63}(?:\.[a-z0-9-]{2,63}){0,3}\.[a-z]{2,10})
 _ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}")
 _FILE_NAMES = "pdf doc docx xls xlsx zip html htm txt png jpg jpeg csv ppt pptx exe js py"
 _FILES = frozenset(_FILE_NAMES.split())
-# Host, beginning of the path, and the parameter that names where the visitor is sent on to.
+# Domain (under any public suffix if it ends with a dot), beginning of the path, and the parameter that names the page that
+# the visitor is sent on to.
 _REDIRECTORS = (
     ("google.", "/url", ("q=", "url=")),
     ("google.", "/amp/s/", ("",)),
@@ -179,8 +180,12 @@ def _known_of(host: str) -> _Known:
         bool(host.rpartition(".")[2] in cheap() or is_below(host, cheap())),
         bool(is_below(host, shorteners())),
         tenant,
-        tuple((path, parameters) for home, path, parameters in _REDIRECTORS if f".{home}" in f".{host}"),
+        tuple((path, parameters) for home, path, parameters in _REDIRECTORS if _is_of(host, home)),
     )
+
+
+def _is_of(host: str, home: str) -> bool:
+    return owner(host).startswith(home) if home.endswith(".") else f".{host}".endswith(f".{home}")
 
 
 def _of_rest(link: Link) -> Iterator[Sign]:
