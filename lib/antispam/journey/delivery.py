@@ -64,7 +64,11 @@ class Delivery:
 
     def taken(self) -> None:
         """The MTA accepted the edits of conclude(): log the outcome of the message, and call the checks that act afterwards."""
-        for end in self._ends:
+        ends, self._ends = (
+            self._ends,
+            [],
+        )  # they refer back to this object, which would wait for the collector with its message
+        for end in ends:
             end()
 
     def refused(self, why: str) -> Verdict:

@@ -296,6 +296,10 @@ class Session:
 
     def _conclude(self, verdict: Verdict) -> None:
         self._record(verdict)
+        if (
+            self.message is not None
+        ):  # what checks remember of a message refers back to it: it would wait for the collector
+            self.message.memo.clear()
         self.message = self._ending = None
 
     def _record(self, verdict: Verdict) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -88,6 +89,8 @@ class _Search:
         self.left = allowance
         self.depth = depth
         self.findings: list[Finding] = []
+        # None of its methods: each search would refer to itself, and the message wait for the collector.
+        self.message = functools.partial(_message, rules, allowance, depth)
         self.looker = Looker(rules, allowance.archives, self.message)
 
     def add(self, leaf: _Leaf, name: str, reason: str, detail: str = "", remedy: str = REPLACE) -> None:
@@ -206,18 +209,6 @@ class _Search:
                 if content != leaf.part.content:
                     self.hits(leaf, self.message(content))
 
-    def message(self, content: bytes) -> Iterator[Hit]:
-        """A message that hides in an attachment; whatever is in it concerns the attachment."""
-        limits = self.rules.limits
-        if self.depth >= limits.max_embedded or self.left.parts <= 0:
-            yield Hit(LIMIT, "messages nested too deep")
-            return
-        inner = _Search(self.rules, self.left, self.depth + 1)
-        inner.tree(_mimetree.parse(content, _mimetree.TreeLimits(self.left.parts, limits.max_depth)), ())
-        for found in inner.findings:
-            remedy = REPORT if found.remedy == REPORT else REPLACE
-            yield Hit(found.reason, found.detail, remedy, found.name)
-
     def uuencoded(self, leaf: _Leaf, content: bytes) -> None:
         """Some readers take uuencoded lines in a text for an attachment."""
         if b"begin" not in content:
@@ -235,6 +226,18 @@ class _Search:
             file = File(_mimetree.decode_transfer(lines, "base64" if found[1] else "uuencode"), (name,))
             hits = (replace(hit, detail=f"uuencoded in the text: {hit.detail}") for hit in self.looker.look(file))
             self.hits(leaf, hits, name)
+
+
+def _message(rules: Rules, left: _Allowance, depth: int, content: bytes) -> Iterator[Hit]:
+    """A message that hides in an attachment; whatever is in it concerns the attachment."""
+    if depth >= rules.limits.max_embedded or left.parts <= 0:
+        yield Hit(LIMIT, "messages nested too deep")
+        return
+    inner = _Search(rules, left, depth + 1)
+    inner.tree(_mimetree.parse(content, _mimetree.TreeLimits(left.parts, rules.limits.max_depth)), ())
+    for found in inner.findings:
+        remedy = REPORT if found.remedy == REPORT else REPLACE
+        yield Hit(found.reason, found.detail, remedy, found.name)
 
 
 def _attached(leaf: _Leaf, types: set[str]) -> bool:
