@@ -62,8 +62,9 @@ def train_command(program: Program) -> click.Command:
     def command(config: Path | None, verdict: str, paths: tuple[Path, ...], user: str, undo: bool) -> None:
         """Teach the filter that the mail in PATHS (mbox files, maildirs, folders, files; - is standard input) is VERDICT.
 
-        Each message is committed before the next: Ctrl-C loses nothing, and the same command continues where it stopped,
-        because no message is taught twice. A message that was taught as the opposite is corrected."""
+        A hundred messages at a time are committed. Ctrl-C loses nothing: the messages read so far are learned first, and the
+        same command continues where it stopped, because no message is taught twice. A message that was taught as the opposite
+        is corrected."""
         settings = load_settings(program, config)
         _warn_if_unknown(settings[DspamSettings], user)
         result = training.Result()
@@ -83,13 +84,12 @@ def train_command(program: Program) -> click.Command:
                     progress.update(task, total=result.seen + len(found) - len(reached), completed=result.seen)
 
                 fingerprint = _fingerprint(store, settings, verdict == "spam", undo)
-                training.train(
-                    teacher, found, verdict == "spam", undo=undo, result=result, done=done, fingerprint=fingerprint,
-                    lesson=training.by_signature(store, user, teacher),
-                )  # fmt: skip
+                means = training.Means(done, fingerprint, training.by_signature(store, user, teacher))
+                training.train(teacher, found, verdict == "spam", undo=undo, result=result, means=means)
                 spam, ham = teacher.totals()
         except KeyboardInterrupt:
-            click.echo(f"stopped; {_summary(result)}. The same command goes on from here.", err=True)
+            where = f" after {for_log(result.last)}" if result.last else ""
+            click.echo(f"stopped{where}; {_summary(result)}. The same command goes on from here.", err=True)
             sys.exit(INTERRUPTED)
         except (MailboxError, LookupError, ValueError) as error:
             raise click.ClickException(for_log(str(error))) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from dspam import learner
 from dspam.features import TESTED, extract, names
 from dspam.hashing import Keys, merged
 from dspam.sqlstorage import PREFIX
-from dspam.store import Counts, Taught, TokenStore, Totals, compact, find_user, user_id
+from dspam.store import Counts, Material, Taught, TokenStore, Totals, compact, find_user, user_id
 
 TESTED_LEAST = 20  # messages of each kind of which it must be known which tests they meet
 ASK_AGAIN = 5.0  # seconds until it is looked whether a user has come into being
@@ -128,6 +128,11 @@ class Teacher:
 
         return self._tokens.train(self._user, name, is_spam, np.concatenate((first, marked)), deltas, deadline=deadline)
 
+    def learn_together(self, lessons: Sequence[tuple[str, Keys]], is_spam: bool) -> list[Taught | None]:
+        """Learn some hundreds of messages (name and features of each) in one transaction: all of them, or none. None for those
+        that were taught as the opposite, which learn() corrects. Raises StoreError."""
+        return self._tokens.train_together(self._user, [_material(*one, is_spam) for one in lessons], is_spam)
+
     def said(self, name: str) -> bool | None:
         """Whether spam was learned under that name (True), ham, or nothing. Raises StoreError."""
         return self._tokens.verdict(self._user, name)
@@ -178,6 +183,15 @@ class Teacher:
     def _totals(self, deadline: Deadline | None = None) -> learner.Totals:
         known = self._tokens.totals(self._user, deadline)
         return learner.Totals(known.spam, known.ham)
+
+
+def _material(name: str, keys: Keys, is_spam: bool) -> Material:
+    marked = learner.with_marks(keys)
+
+    def deltas(counts: Counts, known: Totals) -> Counts:
+        return learner.deltas(marked, counts, is_spam, learner.Totals(known.spam, known.ham))
+
+    return Material(name, marked, deltas)
 
 
 def _knows_tests(counts: Counts, learned: learner.Totals) -> bool:

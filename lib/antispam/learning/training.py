@@ -1,5 +1,5 @@
-"""`train`: teaches from mailboxes. Each message is committed before the next, so that Ctrl-C loses nothing, and a message
-that was taught before teaches nothing, so that the same command resumes."""
+"""`train`: teaches from mailboxes. Messages are committed in batches. Ctrl-C finishes the one that was begun,
+so that nothing is lost; a message that was taught before teaches nothing, so that the same command resumes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,35 @@ from dspam.features import extract
 from dspam.store import Taught
 
 FOLD_EVERY = 1000  # messages
+# A batch ends with so many messages, or octets of mail and of keys: memory is bounded, and mail waits for milliseconds only.
+BATCH = 100
+_MAX_OCTETS = 8 << 20
+_KEY = 16  # octets that a key takes in the database and in memory, about
 _MAYBE_SIGNED = re.compile(rb"DSPAM[-:]", re.IGNORECASE)
 
 
 @dataclasses.dataclass(slots=True)
 class Result:
-    """The result of a training run."""
+    """The result of a training run.
+
+    last  the name of the last message that was committed, "" if none was
+    """
 
     learned: int = 0
     known: int = 0
     corrected: int = 0
     taken_back: int = 0
     unreadable: list[str] = dataclasses.field(default_factory=list)
+    last: str = ""
 
     @property
     def seen(self) -> int:
         return self.learned + self.known + self.corrected + self.taken_back
+
+    def count(self, taught: Taught) -> None:
+        self.learned += taught is Taught.LEARNED
+        self.known += taught is Taught.REPLAY
+        self.corrected += taught is Taught.RETRAINED
 
 
 def read_all(files: Iterable[Path], problems: list[str]) -> Iterator[Stored]:
@@ -49,6 +62,20 @@ def by_octets(raw: bytes) -> Lesson:
     return Lesson(identity(raw), extract(raw))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Means:
+    """What training does beside teaching.
+
+    done         called with each message when all is done with it
+    fingerprint  called for each message that taught something, or whose lesson was taken back
+    lesson       says what a message teaches
+    """
+
+    done: Callable[[Stored], None] = lambda stored: None
+    fingerprint: Callable[[Stored], object] = lambda stored: None
+    lesson: Callable[[bytes], Lesson] = by_octets
+
+
 def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes], Lesson]:
     """What a message of a user's mailbox is: what the filter stored of it under its signature, so that it counts once, however
     else it was or will be taught; else its octets. What was once taught by its octets stays that. It raises StoreError."""
@@ -62,6 +89,42 @@ def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes],
     return lesson
 
 
+class _Batch:
+    """Messages that are going to be taught together."""
+
+    def __init__(self, teacher: Teacher, is_spam: bool, result: Result, means: Means) -> None:
+        self._teacher = teacher
+        self._is_spam = is_spam
+        self._result = result
+        self._means = means
+        self._lessons: list[tuple[Stored, Lesson]] = []
+        self._octets = 0
+        self._taught: list[Taught | None] = []  # of those that are committed
+
+    def add(self, stored: Stored, lesson: Lesson) -> None:
+        self._lessons.append((stored, lesson))
+        self._octets += len(stored.raw) + _KEY * len(lesson.keys)
+        if len(self._lessons) >= BATCH or self._octets >= _MAX_OCTETS:
+            self.teach()
+
+    def teach(self) -> None:
+        """Teach them all. If it is interrupted it can be called again, and goes on. Raises StoreError."""
+        if self._lessons and not self._taught:
+            lessons = [(lesson.name, lesson.keys) for _, lesson in self._lessons]
+            self._taught = self._teacher.learn_together(lessons, self._is_spam)
+        while self._taught:
+            (stored, lesson), taught = self._lessons[0], self._taught[0]
+            if taught is None:  # learned as the opposite
+                taught = self._teacher.learn(lesson.name, lesson.keys, self._is_spam)
+            del self._lessons[0], self._taught[0]
+            self._result.count(taught)
+            self._result.last = stored.name
+            if taught is not Taught.REPLAY:
+                self._means.fingerprint(stored)
+            self._means.done(stored)
+        self._octets = 0
+
+
 def train(
     teacher: Teacher,
     files: Iterable[Path],
@@ -69,34 +132,49 @@ def train(
     *,
     undo: bool = False,
     result: Result | None = None,
-    done: Callable[[Stored], None] = lambda stored: None,
-    fingerprint: Callable[[Stored], object] = lambda stored: None,
-    lesson: Callable[[bytes], Lesson] = by_octets,
+    means: Means | None = None,
 ) -> Result:
-    """Teach (or take back) every message of the files. `result` is filled as it goes, for whoever interrupts; `fingerprint` is
-    called for each message that taught something, or whose lesson was taken back; `lesson` says what a message teaches."""
-    result = result or Result()
-    for stored in read_all(files, result.unreadable):
-        if not stored.raw.strip():
-            result.known += 1
-        elif not undo and not stored.from_line and not is_mail(stored.raw):
-            result.unreadable.append(f"{stored.name}: not a mail message; nothing learned")
-        elif undo:
-            if teacher.forget(lesson(stored.raw).name):
-                result.taken_back += 1
-                fingerprint(stored)
+    """Teach (or take back) every message of the files. `result` is filled as it goes, for whoever interrupts."""
+    result, means = result or Result(), means or Means()
+    if undo:
+        _take_back(teacher, files, result, means)
+        return result
+    batch, folded = _Batch(teacher, is_spam, result, means), 0
+    try:
+        for stored in read_all(files, result.unreadable):
+            if stored.raw.strip() and (stored.from_line or is_mail(stored.raw)):
+                batch.add(stored, means.lesson(stored.raw))
             else:
-                result.known += 1
-        else:
-            what = lesson(stored.raw)
-            taught = teacher.learn(what.name, what.keys, is_spam)
-            result.learned += taught is Taught.LEARNED
-            result.known += taught is Taught.REPLAY
-            result.corrected += taught is Taught.RETRAINED
-            if taught is not Taught.REPLAY:
-                fingerprint(stored)
-        done(stored)
-        if result.seen % FOLD_EVERY == 0:
-            teacher.fold()
+                _pass_over(stored, result)
+                means.done(stored)
+            if result.seen - folded >= FOLD_EVERY:
+                teacher.fold()
+                folded = result.seen
+    except KeyboardInterrupt:
+        batch.teach()
+        raise
+    batch.teach()
     teacher.fold()
     return result
+
+
+def _pass_over(stored: Stored, result: Result) -> None:
+    if stored.raw.strip():
+        result.unreadable.append(f"{stored.name}: not a mail message; nothing learned")
+    else:
+        result.known += 1
+
+
+def _take_back(teacher: Teacher, files: Iterable[Path], result: Result, means: Means) -> None:
+    """Each message is committed before the next."""
+    for number, stored in enumerate(read_all(files, result.unreadable), 1):
+        if stored.raw.strip() and teacher.forget(means.lesson(stored.raw).name):
+            result.taken_back += 1
+            result.last = stored.name
+            means.fingerprint(stored)
+        else:
+            result.known += 1
+        means.done(stored)
+        if number % FOLD_EVERY == 0:
+            teacher.fold()
+    teacher.fold()

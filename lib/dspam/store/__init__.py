@@ -1,5 +1,6 @@
 """The token store: one SQL database that all workers and nodes share."""
 
+from dspam.store.bulk import Material
 from dspam.store.compactor import compact, compacting, forget_deltas, forget_trainings, purge_tokens, purging
 from dspam.store.database import Database
 from dspam.store.dictionary import UnknownUserError
@@ -26,6 +27,7 @@ __all__ = [
     "Keys",
     "Learned",
     "Lesson",
+    "Material",
     "Retention",
     "Said",
     "Signature",

@@ -124,6 +124,15 @@ class Dictionary:
         self._table.add(deltas.keys, deltas.counts, sign)
         self._totals = self._totals.plus(deltas.totals, sign)
 
+    def learned_together(self, seqs: Sequence[int], sums: Deltas) -> None:
+        """Add trainings that were committed together, of which these are the sums."""
+        unknown = [seq for seq in seqs if seq > self._floor and seq not in self._known]
+        if self._loaded and unknown and len(unknown) < len(seqs):
+            self._loaded = False  # some of them were read from the log meanwhile
+        elif unknown:
+            self.learned(unknown[0], 1, sums)
+            self._known.update(unknown)
+
     def _refresh(self, deadline: Any) -> None:
         now = self._clock()
         if not self._loaded:

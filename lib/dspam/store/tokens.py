@@ -8,7 +8,7 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from dspam.schema import State, dspam_training, dspam_user
+from dspam.store.bulk import Material, Sums
 from dspam.store.database import Database
 from dspam.store.dictionary import Dictionary, UnknownUserError
 from dspam.store.records import Counts, Deltas, Keys, Totals, usable
@@ -31,6 +32,9 @@ _LIVE = sa.select(
     dspam_training.c.seq, dspam_training.c.user_id, dspam_training.c.is_spam, dspam_training.c.content
 ).where(dspam_training.c.user_id == sa.bindparam("of"), dspam_training.c.message == sa.bindparam("for"))
 _INSERT = sa.insert(dspam_training)
+_NAMED = sa.select(dspam_training.c.seq, dspam_training.c.message, dspam_training.c.is_spam).where(
+    dspam_training.c.user_id == sa.bindparam("of"), dspam_training.c.message.in_(sa.bindparam("names", expanding=True))
+)
 
 DeltasOf = Callable[[Counts, Totals], npt.NDArray[Any]]
 """From what a message's keys count now to what teaching it adds; shape (n, 3) both."""
@@ -143,6 +147,64 @@ class TokenStore:
             self._learned(user_id, seq, 1, lesson)
             return Taught.LEARNED if mistake is None else Taught.RETRAINED
         raise RuntimeError(f"other workers train message {message} all the time")
+
+    def train_together(
+        self, user_id: int, material: Sequence[Material], is_spam: bool, deadline: Any = None
+    ) -> list[Taught | None]:
+        """Teach hundreds of messages one after the other, in one transaction, which is committed when this returns: all or
+        none. None for a message of which the opposite was taught: it is left to train().
+
+        Raises UnknownUserError, and ValueError for deltas of another shape.
+        """
+        names = [name_of(one.message_id) for one in material]
+        for _ in range(_TRIES):
+            said = {row.message: bool(row.is_spam) for row in self._named(user_id, names, deadline)}
+            fresh = {
+                name: one for name, one in zip(reversed(names), reversed(material), strict=True) if name not in said
+            }
+            fresh = dict(reversed(fresh.items()))  # the first of those that are in it twice, in their order
+            try:
+                if fresh:
+                    self._learn_together(user_id, fresh, is_spam, deadline)
+            except sa.exc.IntegrityError:  # another worker trained on one of them meanwhile
+                self._require(user_id, deadline)
+                continue
+            taught: list[Taught | None] = []
+            for name in names:
+                learned = fresh.pop(name, None) is not None
+                replay = Taught.REPLAY if said.get(name, is_spam) == is_spam else None
+                taught.append(Taught.LEARNED if learned else replay)
+            return taught
+        raise RuntimeError("other workers train the messages all the time")
+
+    def _learn_together(self, user_id: int, fresh: dict[str, Material], is_spam: bool, deadline: Any) -> None:
+        """Raises IntegrityError if any of them was learned meanwhile."""
+        sums = Sums(list(fresh.values()))
+        before, totals = self.counts(user_id, sums.keys, deadline), self.totals(user_id, deadline)
+        each = Totals(spam_learned=1) if is_spam else Totals(ham_learned=1)
+        lessons, counts = sums.learn(before, totals, each)
+        row = {
+            "user_id": user_id,
+            "is_spam": int(is_spam),
+            "sign": 1,
+            "state": State.PENDING,
+            "trained_at": self._now(),
+        }
+        rows = [{**row, "message": name, "content": one.pack()} for name, one in zip(fresh, lessons, strict=True)]
+        with self._database.write(deadline) as connection:
+            connection.execute(_INSERT, rows)
+            seqs = [one.seq for one in connection.execute(_NAMED, {"of": user_id, "names": list(fresh)})]
+        together = Totals(*(len(lessons) * number for number in each.values()))
+        with self._lock:
+            dictionary = self._dictionaries.get(user_id)
+        if dictionary is not None:
+            with dictionary.lock:
+                dictionary.learned_together(seqs, Deltas(sums.keys, counts, together))
+
+    def _named(self, user_id: int, names: Iterable[str], deadline: Any) -> Sequence[Any]:
+        """The trainings of these messages that are in force."""
+        with self._database.read(deadline) as connection:
+            return connection.execute(_NAMED, {"of": user_id, "names": list(names)}).all()
 
     def undo(self, user_id: int, message_id: str | bytes, deadline: Any = None) -> bool:
         """Take back exactly what the message taught; committed when this returns. False if nothing of it is in force, or

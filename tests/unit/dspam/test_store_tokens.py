@@ -15,6 +15,7 @@ from antispam.store import Store, StoreError
 from dspam.schema import dspam_training
 from dspam.store import (
     Deltas,
+    Material,
     Taught,
     TokenStore,
     Totals,
@@ -159,6 +160,99 @@ def test_a_user_that_does_not_exist_is_an_error(store, cache):
         tokens.counts(99, KEYS)
     with pytest.raises(UnknownUserError):
         tokens.train(99, "m1", True, KEYS, SPAM)
+
+
+def material(number, rng):
+    """A message whose deltas depend on what was learned before it."""
+    keys, deltas = lesson(rng)
+    return Material(f"m{number}", keys, lambda counts, totals: deltas + counts + totals.spam)
+
+
+def test_messages_taught_together_count_as_if_each_was_taught_alone(store, cache):
+    tokens, rng = TokenStore(store, cache=cache), np.random.default_rng(3)
+    bob, eve = user_id(store, "bob"), user_id(store, "eve")
+    messages = [material(number, rng) for number in range(9)]
+    for each in messages:
+        tokens.train(eve, *each[:1], True, *each[1:])
+    assert tokens.train_together(bob, messages[:4], True) == [Taught.LEARNED] * 4
+    assert tokens.train_together(bob, messages[4:], True) == [Taught.LEARNED] * 5
+    keys = np.unique(np.concatenate([each.keys for each in messages]))
+    for other in (tokens, TokenStore(store, cache=cache)):
+        assert other.counts(bob, keys).tolist() == other.counts(eve, keys).tolist()
+        assert other.totals(bob) == Totals(spam_learned=9)
+    compact(store, rows=0)
+    assert TokenStore(store, cache=cache).counts(bob, keys).tolist() == tokens.counts(eve, keys).tolist()
+
+
+def test_of_messages_taught_together_each_can_be_taken_back(store, cache):
+    tokens = TokenStore(store, cache=cache)
+    bob = user_id(store, "bob")
+    tokens.train_together(bob, [Material("m1", KEYS, lambda *_: SPAM), Material("m2", KEYS, lambda *_: SPAM)], True)
+    assert tokens.undo(bob, "m1")
+    assert tokens.counts(bob, KEYS).tolist() == SPAM.tolist()
+    assert tokens.totals(bob) == Totals(spam_learned=1)
+
+
+def test_together_no_message_is_taught_twice_and_an_opposite_is_left_alone(store, cache):
+    tokens = TokenStore(store, cache=cache)
+    bob = user_id(store, "bob")
+    tokens.train(bob, "known", True, KEYS, SPAM)
+    tokens.train(bob, "opposite", False, KEYS, HAM)
+    before = tokens.counts(bob, KEYS)
+    names = ("known", "new", "opposite", "new")
+    taught = tokens.train_together(bob, [Material(name, KEYS, lambda *_: SPAM) for name in names], True)
+    assert taught == [Taught.REPLAY, Taught.LEARNED, None, Taught.REPLAY]
+    assert tokens.counts(bob, KEYS).tolist() == (before + SPAM).tolist()
+    assert tokens.verdict(bob, "opposite") is False
+
+
+def test_together_all_are_learned_or_none(store, cache):
+    tokens = TokenStore(store, cache=cache)
+    bob = user_id(store, "bob")
+    with pytest.raises(ValueError, match="shape"):
+        tokens.train_together(
+            bob, [Material("m1", KEYS, lambda *_: SPAM), Material("m2", KEYS, lambda *_: SPAM[:2])], True
+        )
+    assert tokens.totals(bob) == Totals()
+    assert tokens.verdict(bob, "m1") is None
+
+
+def test_a_message_that_another_worker_teaches_meanwhile_counts_once(store, cache, monkeypatch):
+    tokens, other = TokenStore(store, cache=cache), TokenStore(store, cache=cache)
+    bob = user_id(store, "bob")
+
+    def deltas(*_):
+        other.train(bob, "m1", True, KEYS, SPAM)
+        return SPAM
+
+    taught = tokens.train_together(bob, [Material("m1", KEYS, deltas), Material("m2", KEYS, lambda *_: SPAM)], True)
+    assert taught == [Taught.REPLAY, Taught.LEARNED]
+    assert TokenStore(store, cache=cache).counts(bob, KEYS).tolist() == (2 * SPAM).tolist()
+
+
+def test_what_was_read_from_the_log_before_it_is_noted_here_counts_once(store, cache, monkeypatch):
+    """Another thread of this worker may ask for counts just when a transaction has ended."""
+    clock = Clock()
+    tokens = TokenStore(store, cache=cache, clock=clock)
+    bob = user_id(store, "bob")
+    real = Dictionary.learned_together
+
+    def late(self, seqs, sums):
+        clock.now += 1.0
+        self.lock.release()
+        tokens.counts(bob, KEYS)
+        self.lock.acquire()
+        real(self, seqs, sums)
+
+    monkeypatch.setattr(Dictionary, "learned_together", late)
+    tokens.train_together(bob, [Material(name, KEYS, lambda *_: SPAM) for name in "ab"], True)
+    assert tokens.counts(bob, KEYS).tolist() == (2 * SPAM).tolist()
+    assert tokens.totals(bob) == Totals(spam_learned=2)
+
+
+def test_together_a_user_that_does_not_exist_is_an_error(store, cache):
+    with pytest.raises(UnknownUserError):
+        TokenStore(store, cache=cache).train_together(99, [Material("m1", KEYS, lambda *_: SPAM)], True)
 
 
 def test_another_worker_sees_a_training_once_its_poll_is_due(store, cache):

@@ -117,21 +117,47 @@ def test_an_mbox_teaches_each_of_its_messages(site):
     assert "12 unchanged" in bms(site, "train", "spam", site / "spam").output
 
 
-def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(site, monkeypatch):
-    real, taught = Teacher.learn, []
+def interrupt_after(monkeypatch, owner, name, number):
+    """Ctrl-C is typed when this is called for the time after `number`; returns the arguments of the calls before."""
+    real, calls = getattr(owner, name), []
 
-    def interrupted(self, name, keys, is_spam):
-        if len(taught) == 5:
+    def interrupted(*given):
+        if len(calls) == number:
+            monkeypatch.setattr(owner, name, real)
             raise KeyboardInterrupt
-        taught.append(name)
-        return real(self, name, keys, is_spam)
+        calls.append(given)
+        return real(*given)
 
-    monkeypatch.setattr(Teacher, "learn", interrupted)
+    monkeypatch.setattr(owner, name, interrupted)
+    return calls
+
+
+def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(site, monkeypatch):
+    interrupt_after(monkeypatch, training, "by_octets", 5)
     result = bms(site, "train", "spam", site / "spam")
     assert result.exit_code == 130
-    assert "5 learned" in result.output
-    monkeypatch.undo()
+    assert f"stopped after {site / 'spam' / '04'}; 5 learned" in result.output
     assert "7 learned, 5 unchanged" in bms(site, "train", "spam", site / "spam").output
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Teacher, "learn_together"), (Store, "write"), (training.Result, "count")])
+def test_ctrl_c_while_a_batch_is_taught_still_teaches_it(site, monkeypatch, owner, name):
+    bms(site, "train", "spam", site / "spam" / "00")
+    monkeypatch.setattr(training, "BATCH", 4)
+    interrupt_after(monkeypatch, owner, name, 0)
+    result = bms(site, "train", "spam", site / "spam")
+    assert result.exit_code == 130
+    assert "stopped after" in result.output
+    assert "site has learned 12 spam" in bms(site, "train", "spam", site / "spam").output
+
+
+def test_what_one_batch_holds_in_memory_is_bounded(site, monkeypatch):
+    monkeypatch.setattr(training, "_MAX_OCTETS", 10_000)
+    for number in range(12):
+        (site / "spam" / f"{number:02}").write_text(SPAM[number] + 6_000 * "x")
+    calls = interrupt_after(monkeypatch, Teacher, "learn_together", -1)
+    bms(site, "train", "spam", site / "spam")
+    assert [len(lessons) for _, lessons, _ in calls] == [2] * 6
 
 
 def test_a_file_that_can_not_be_read_is_told_and_the_others_are_taught(site, monkeypatch):
@@ -153,15 +179,17 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(site):
     """Nothing that was taught is lost, nothing is taught twice, and nothing is left locked."""
     killed = f"""
 import os, signal
+from antispam.learning import training
 from antispam.learning.teacher import Teacher
 from bms import main
-real, taught = Teacher.learn, []
-def learn(self, name, keys, is_spam):
-    if len(taught) == 5:
+real, taught = Teacher.learn_together, []
+def learn(self, lessons, is_spam):
+    if taught:
         os.kill(os.getpid(), signal.SIGKILL)
-    taught.append(real(self, name, keys, is_spam))
+    taught.append(real(self, lessons, is_spam))
     return taught[-1]
-Teacher.learn = learn
+Teacher.learn_together = learn
+training.BATCH = 5
 main(["-c", {str(site / "milter.cfg")!r}, "train", "spam", {str(site / "spam")!r}])
 """
     assert (
@@ -174,6 +202,7 @@ def test_a_full_database_is_an_error_that_says_so_and_the_same_command_goes_on_l
     for number, text in enumerate(SPAM):
         (site / "spam" / f"{number:02}").write_text(text + " ".join(f"word{number}{word:x}y" for word in range(600)))
     bms(site, "train", "spam", site / "spam" / "00")
+    monkeypatch.setattr(training, "BATCH", 1)
     real = beginning._sqlite_connect
 
     def connect(connection, record):
