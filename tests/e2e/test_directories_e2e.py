@@ -81,6 +81,7 @@ def test_a_directory_lets_people_in_to_the_console(place: LdapPlace, name: str, 
 def test_a_directory_that_wants_a_password_gets_it(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text(f"{PASSWORD}\n")
+    file.chmod(0o600)
     with slapd(Network(), anonymous=False) as server:
         anonymous = LdapPlace(server.url, BASE, FILTER)
         bound = dataclasses.replace(anonymous, bind_dn=ADMIN, password_file=file)

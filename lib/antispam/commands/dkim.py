@@ -13,7 +13,7 @@ import click
 from antispam.checks import dkim_sign
 from antispam.checks._shared.dkim_keys import files
 from antispam.checks._shared.dkim_keys.configured import configured
-from antispam.checks._shared.dkim_keys.files import Algorithm
+from antispam.checks._shared.dkim_keys.files import Algorithm, load_private_key
 from antispam.checks._shared.dkim_keys.folder import KeyFolder
 from antispam.checks._shared.dkim_keys.published import (
     Published,
@@ -27,7 +27,7 @@ from antispam.checks._shared.dkim_keys.rotation import Key, Pace, RotationError,
 from antispam.deadline import Deadline
 from antispam.net.addresses import is_hostname, normalize_domain
 from antispam.net.resolver import DnsSettings, Resolver
-from antispam.protocols.dkim import PrivateKey, Signer, UnusablePrivateKey, load_private_key
+from antispam.protocols.dkim import PrivateKey, Signer, UnusablePrivateKey
 from antispam.service.application import ConfigError, Program, load_settings
 from antispam.settings import Settings
 from antispam.settings.values import duration

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from antispam.learning.people import Addresses
 from antispam.net.addresses import is_hostname, parse_ip, parse_network
 from antispam.settings import option, section
+from antispam.settings.secret_files import password_in
 from antispam.settings.values import choice, duration, names, positive
 
 MAX_LOGIN = 255
@@ -123,6 +124,16 @@ class LoginSettings:
                 raise ValueError(f"[web] login_by = {way} needs [web] {option_name}")
         if not self.login_by:
             raise ValueError("[web] login_by is empty: nobody could log in")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What keeps people from logging in, but no mail from its way."""
+        if self.ldap_password_file is not None:
+            try:
+                password_in(self.ldap_password_file)
+            except OSError as error:
+                return (f"[web] ldap_password_file: {error}",)
+        return ()
 
 
 def login_name(text: str) -> str:

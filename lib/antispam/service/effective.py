@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import stat
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -36,7 +39,20 @@ def shown(origin: Origin) -> str:
 def warnings_of(settings: Settings, name: str) -> Iterator[str]:
     """What is valid but probably a mistake, in sentences. `name` is the program's."""
     yield from settings.warnings
+    yield from _secrets_for_all(settings)
     yield from _callback_warnings(settings, name)
+
+
+def _secrets_for_all(settings: Settings) -> Iterator[str]:
+    """Files of the configuration that have secrets and that others can read."""
+    holders: dict[str, list[str]] = {}
+    for origin in settings.origins:
+        if origin.where != "default" and shown(origin) != origin.shown:
+            holders.setdefault(origin.where.rpartition(":")[0], []).append(f"[{origin.section}] {origin.option}")
+    for file, options in holders.items():
+        with contextlib.suppress(OSError):  # it was read a moment ago
+            if os.stat(file).st_mode & stat.S_IRWXO:
+                yield f"others can read {', '.join(options)} in {file}; give it mode 0640"
 
 
 def _callback_warnings(settings: Settings, name: str) -> Iterator[str]:

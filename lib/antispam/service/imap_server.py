@@ -18,7 +18,7 @@ from antispam.service.teaching import lessons
 from antispam.service.worker import WorkerContext
 from antispam.settings import Settings
 from antispam.settings.imap import ImapSettings, Mailbox, Tls
-from antispam.settings.password_file import password_in
+from antispam.settings.secret_files import password_in
 from antispam.store import Store, StoreError
 
 _TIMEOUT = imapclient.SocketTimeout(connect=15, read=60)

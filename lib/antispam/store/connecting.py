@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from antispam.settings import Settings
-from antispam.settings.password_file import password_in
 from antispam.settings.program import ProgramSettings, StoreSettings
+from antispam.settings.secret_files import password_in
 
 PASSWORD_FILE = "password_file"  # a parameter of an address
 

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from antispam.deadline import Deadline
 from antispam.net.addresses import Mailbox
+from antispam.settings.secret_files import password_in
 from antispam.store.engine import Breaker, StoreError
 
 PARAMETERS = frozenset({"address", "local", "domain", "sender", "login"})
@@ -204,16 +205,13 @@ class LdapPlace:
         self.password()
 
     def password(self) -> str:
-        """The first line of its file. Raises Unreadable."""
+        """The first line of its file. Raises Unreadable, also where it is empty: that would be an anonymous bind."""
         if self.password_file is None:
             return ""
         try:
-            lines = self.password_file.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unreadable(f"ldap_password_file {self.password_file} cannot be read: {error}") from error
-        if not lines or not lines[0]:
-            raise Unreadable(f"ldap_password_file {self.password_file} is empty")  # it would be an anonymous bind
-        return lines[0]
+            return password_in(self.password_file)
+        except OSError as error:
+            raise Unreadable(f"ldap_password_file: {error}") from error
 
 
 Connect = Callable[[LdapPlace, float], Any]

@@ -7,7 +7,6 @@ import difflib
 import enum
 import functools
 import logging
-import os
 import stat
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ import SRS
 from antispam.net.addresses import host_list, parse_mailbox
 from antispam.settings import CheckSettings, SettingsError, ini, load_text, option, section
 from antispam.settings.declare import options_of
+from antispam.settings.secret_files import secret_in
 from antispam.settings.values import listed
 
 log = logging.getLogger(__name__)
@@ -296,13 +296,9 @@ def _demand_known(entries: Iterable[ini.Entry]) -> None:
 def _secrets_in(file: Path) -> tuple[str, ...]:
     """Raises SettingsError for a file that can't be read, or that others can."""
     try:
-        with open(file, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            content = stream.read(_MAX_FILE)
+        content = secret_in(file, _MAX_FILE)
     except OSError as error:
-        raise SettingsError(f"[srs] secret_file: {file} cannot be read: {error.strerror}") from None
-    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise SettingsError(f"[srs] secret_file: others can read or change {file}; give it mode 0600 or 0640")
+        raise SettingsError(f"[srs] secret_file: {error}") from None
     secrets = [line.strip() for line in content.decode("utf-8", "surrogateescape").splitlines() if line.strip()]
     if not secrets or len(secrets) > _MAX_SECRETS:
         raise SettingsError(

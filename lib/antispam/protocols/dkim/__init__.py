@@ -1,6 +1,6 @@
 """DKIM as the RFCs have it: verifying and signing, without milters, settings, or look-ups and clocks of its own."""
 
-from antispam.protocols.dkim.private_keys import PrivateKey, UnusablePrivateKey, load_private_key, parse_private_key
+from antispam.protocols.dkim.private_keys import PrivateKey, UnusablePrivateKey, parse_private_key
 from antispam.protocols.dkim.records import DkimResult, SignatureResult, foremost
 from antispam.protocols.dkim.sign import SEALED, SIGNED_IF_PRESENT, Signer, SigningPolicy, sign
 from antispam.protocols.dkim.verify import KeyLookup, KeyLookupFailed, Limits, Verification, verify
@@ -19,7 +19,6 @@ __all__ = [
     "UnusablePrivateKey",
     "Verification",
     "foremost",
-    "load_private_key",
     "parse_private_key",
     "sign",
     "verify",

@@ -1,13 +1,10 @@
-"""Private keys for signing: read once when the settings are loaded, refused where they are not safe to use."""
+"""Private keys for signing, refused where no verifier accepts them."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import dataclasses
-import os
-import stat
-from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -54,35 +51,6 @@ class PrivateKey:
         if isinstance(self.key, RSAPrivateKey):
             return self.key.sign(digest, _PADDING, _PREHASHED)
         return self.key.sign(digest)
-
-
-def load_private_key(path: str | Path) -> PrivateKey:
-    """Read a key file. Raises UnusablePrivateKey if it can't be read, is readable by everybody, writable by the
-    group, or no key that can sign; its text names the file.
-
-    Group-readable is allowed: root:filter 0640 keeps the running filter from changing its own key.
-    """
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            octets = file.read(MAX_KEY_FILE + 1)
-    except OSError as trouble:
-        hint = ""
-        if isinstance(trouble, PermissionError):
-            hint = f"; the user with the number {os.geteuid()}, as whom this runs, must be able to read it and reach its folder"
-        raise UnusablePrivateKey(f"{path}: {trouble.strerror}{hint}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UnusablePrivateKey(f"{path}: not a regular file")
-    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-        mode = stat.S_IMODE(status.st_mode)
-        raise UnusablePrivateKey(
-            f"{path}: other users of this machine can read or change the private key (mode {mode:04o});"
-            " give it mode 0600 or 0640"
-        )
-    try:
-        return parse_private_key(octets)
-    except UnusablePrivateKey as trouble:
-        raise UnusablePrivateKey(f"{path}: {trouble}") from None
 
 
 def parse_private_key(octets: bytes) -> PrivateKey:

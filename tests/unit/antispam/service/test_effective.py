@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from antispam.service.effective import shown
+from antispam.mail.access_map import AccessSettings
+from antispam.service.effective import shown, warnings_of
+from antispam.settings import load
 from antispam.settings.load import Origin
+from antispam.settings.program import StoreSettings
 
 
 def origin(section, option, value):
@@ -33,3 +36,20 @@ def origin(section, option, value):
 )
 def test_a_value_is_shown_without_its_secrets(section, option, value, result):
     assert shown(origin(section, option, value)) == result
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "told"),
+    [
+        (0o644, "postgresql://bms:hush@db/mail", True),
+        (0o640, "postgresql://bms:hush@db/mail", False),
+        (0o644, "postgresql://bms@db/mail", False),
+    ],
+)
+def test_a_configuration_with_secrets_that_others_can_read_is_warned_about(tmp_path, mode, url, told):
+    file = tmp_path / "milter.cfg"
+    file.write_text(f"[store]\nurl = {url}\n")
+    file.chmod(mode)
+    settings = load([file], [StoreSettings, AccessSettings])
+    warning = f"others can read [store] url in {file}; give it mode 0640"
+    assert list(warnings_of(settings, "bms")) == ([warning] if told else [])

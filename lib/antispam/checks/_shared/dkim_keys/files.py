@@ -1,4 +1,4 @@
-"""Creating private keys, and writing files atomically."""
+"""Creating private keys, reading their files, and writing files atomically."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from antispam.protocols.dkim import PrivateKey, UnusablePrivateKey, parse_private_key
+from antispam.protocols.dkim.private_keys import MAX_KEY_FILE
+from antispam.settings.secret_files import secret_in
 
 LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192  # RFC 8301 section 3.2; longer ones no verifier looks at
 RSA_BITS = 2048  # what fits everywhere: a longer key makes a record that some name servers' editors cut
@@ -30,6 +34,19 @@ def make_private_key(algorithm: Algorithm, bits: int = RSA_BITS) -> bytes:
     if not LEAST_RSA_BITS <= bits <= MOST_RSA_BITS:
         raise ValueError(f"an RSA key has {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits")
     return rsa.generate_private_key(65537, bits).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load_private_key(path: str | Path) -> PrivateKey:
+    """The key in a file. Raises UnusablePrivateKey, with a text that names the file, if it can't be read, if others can read or
+    change it, or if it is no key that can sign."""
+    try:
+        octets = secret_in(path, MAX_KEY_FILE + 1)
+    except OSError as trouble:
+        raise UnusablePrivateKey(str(trouble)) from None
+    try:
+        return parse_private_key(octets)
+    except UnusablePrivateKey as trouble:
+        raise UnusablePrivateKey(f"{path}: {trouble}") from None
 
 
 def write_new(path: Path, content: bytes) -> None:

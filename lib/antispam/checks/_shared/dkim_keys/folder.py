@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from antispam.checks._shared.dkim_keys import files
-from antispam.checks._shared.dkim_keys.files import Algorithm
+from antispam.checks._shared.dkim_keys.files import Algorithm, load_private_key
 from antispam.checks._shared.dkim_keys.rotation import Key, Stage
 from antispam.net.addresses import is_hostname
-from antispam.protocols.dkim import PrivateKey, Signer, load_private_key
+from antispam.protocols.dkim import PrivateKey, Signer
 
 STATES = "rotation.json"
 MAX_STATES = 1 << 20

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from antispam.checks._shared.dkim_keys.files import load_private_key
 from antispam.checks._shared.dkim_keys.folder import KeyFolder
 from antispam.checks._shared.dkim_keys.tables import KeyTable, SigningTable, Tables, words
 from antispam.checks._shared.sendmail_cf import quoted_by
@@ -19,7 +20,6 @@ from antispam.protocols.dkim import (
     PrivateKey,
     Signer,
     SigningPolicy,
-    load_private_key,
 )
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import boolean, duration, path

@@ -22,8 +22,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from antispam.checks._shared.dkim_keys.files import load_private_key
 from antispam.net.addresses import Mailbox, is_hostname, normalize_domain
-from antispam.protocols.dkim import PrivateKey, Signer, UnusablePrivateKey, load_private_key, parse_private_key
+from antispam.protocols.dkim import PrivateKey, Signer, UnusablePrivateKey, parse_private_key
 
 MAX_TABLE = 64 << 20  # octets; a hundred times what a large provider has
 MAX_KEYS_BY_DOMAIN = 4096  # of files with % that are kept in memory

@@ -186,7 +186,7 @@ def test_a_server_that_hangs_up_is_an_error() -> None:
 
 def test_a_password_that_can_not_be_read_any_more_is_an_error_of_the_directory() -> None:
     """The configuration was read by root, and this is a worker who may not."""
-    place = dataclasses.replace(LDAP, bind_dn="cn=x", password_file=Path("/nonexistent"))
+    place = dataclasses.replace(LDAP, bind_dn="cn=x", password_file=Path("/nonexistent/password"))
     with pytest.raises(DirectoryError, match="cannot be read"):
         LdapDirectory(place).known([ask("ann@example.com")], Deadline.after(5))
 
@@ -226,8 +226,8 @@ def test_an_escaped_value_has_nothing_that_means_something_in_a_filter(text: str
         ({"filter": "(mail=ann)"}, "must ask for"),
         ({"filter": "(mail=%x%s)"}, "%x is not one of"),
         ({"bind_dn": "cn=x"}, "need one another"),
-        ({"bind_dn": "cn=x", "password_file": Path("/nonexistent")}, "cannot be read"),
-        ({"bind_dn": "cn=x", "password_file": Path("/dev/null")}, "is empty"),
+        ({"bind_dn": "cn=x", "password_file": Path("/nonexistent/password")}, "cannot be read"),
+        ({"bind_dn": "cn=x", "password_file": Path("/dev/null")}, "not a regular file"),
     ],
 )
 def test_an_ldap_place_that_cannot_be_meant_is_told(changes: dict[str, Any], message: str) -> None:

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from antispam.checks import dkim as dkim_check
 from antispam.checks import dkim_sign
 from antispam.checks._shared.dkim_keys import files
-from antispam.checks._shared.dkim_keys.files import Algorithm
+from antispam.checks._shared.dkim_keys.files import Algorithm, load_private_key
 from antispam.checks._shared.dkim_keys.folder import KeyFolder
 from antispam.checks._shared.dkim_keys.published import State, look_up, look_up_everywhere, zone_lines
 from antispam.checks._shared.dkim_keys.rotation import Key, Pace, RotationError, Stage, advance, begin
 from antispam.deadline import Deadline
-from antispam.protocols.dkim import UnusablePrivateKey, load_private_key, parse_private_key
+from antispam.protocols.dkim import UnusablePrivateKey, parse_private_key
 from antispam.settings import SettingsError, load_text
 from support.dkim_mail import ED25519, RAW_RSA, RSA, pem
 from support.dns import TIMEOUT, ScriptedResolver, loopback_nameserver
@@ -76,10 +76,20 @@ def test_a_key_that_may_not_be_read_is_told_with_who_tried(monkeypatch: pytest.M
     def refuse(*_words: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     monkeypatch.setattr("os.geteuid", lambda: 4711)
-    with pytest.raises(UnusablePrivateKey, match=r"/k: Permission denied; .*4711.* must be able to read it"):
+    with pytest.raises(
+        UnusablePrivateKey, match=r"/k cannot be read: Permission denied; .*4711.* must be able to read it"
+    ):
         load_private_key("/k")
+
+
+def test_a_key_file_that_can_not_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "empty").chmod(0o600)
+    for file, why in (("gone", "gone cannot be read: No such file"), ("empty", "empty: not a private key")):
+        with pytest.raises(UnusablePrivateKey, match=why):
+            load_private_key(tmp_path / file)
 
 
 # Records
@@ -265,7 +275,7 @@ def test_a_key_in_the_folder_that_others_can_read_is_refused(tmp_path: Path) -> 
         folder.make("example.com", "old", Algorithm.ED25519, 0)
         folder.save("example.com", (OLD,))
     folder.file("example.com", "old").chmod(0o644)
-    with pytest.raises(SettingsError, match=r"milter\.cfg:2: \[dkim_sign\] key_folder .*other users of this machine"):
+    with pytest.raises(SettingsError, match=r"milter\.cfg:2: \[dkim_sign\] key_folder .*others can read or change it"):
         load_text(f"[dkim_sign]\nkey_folder = {tmp_path}\n", [dkim_sign.Settings, dkim_check.Settings])
 
 
