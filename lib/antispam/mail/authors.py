@@ -24,24 +24,25 @@ from antispam.protocols.spf import Result
 
 _ANGLES = re.compile(r"<[^<>]*>")
 MAX_AUTHORS = 50
-MAX_READ = 2_400  # octets of a From that people write; a longer one hides something
+MAX_READ = 2_400  # octets of the longest From that people write; a longer one hides something
 _MAX_NAME = 20_000
 _MEMO = "authors"
 
 
 def authors(message: Message) -> tuple[Mailbox, ...]:
-    """The mailboxes of all From fields (RFC 5322 section 3.6.2), each once, at most MAX_AUTHORS: every one that some reader
-    could take for an author, whatever the syntax (antispam.protocols.address_fields). Never raises."""
+    """The mailboxes of all From fields (RFC 5322 section 3.6.2), each once, at most MAX_AUTHORS. Includes everything
+    that a reader could take for an author, whatever its syntax (antispam.protocols.address_fields). Never raises.
+    """
     return every_author(message)[:MAX_AUTHORS]
 
 
 def authors_in(fields: Iterable[Header]) -> tuple[Mailbox, ...]:
-    """The same of these From fields, for example those of a draft."""
+    """The authors in these From fields, for example those of a draft. See authors()."""
     return tuple(itertools.islice(_all_in(fields), MAX_AUTHORS))
 
 
 def every_author(message: Message) -> tuple[Mailbox, ...]:
-    """The same, however many there are. Many checks ask for them: they are read once."""
+    """The authors without the limit of MAX_AUTHORS. Many checks ask for them, so they are parsed once a message."""
     fields = message.fields(b"from")
     known = message.memo.get(_MEMO)
     if known is None or known[0] != fields:
@@ -55,13 +56,14 @@ def _all_in(fields: Iterable[Header]) -> Iterable[Mailbox]:
 
 
 def is_overlong(message: Message) -> bool:
-    """Whether a From is longer than any that people write: it counts as one that can't be understood, as readers stop
-    reading at different places."""
+    """Whether a From is longer than any that people write. Such a field counts as unreadable: mail programs stop
+    reading it at different places.
+    """
     return any(len(field.value) > MAX_READ for field in message.fields(b"from"))
 
 
 def from_our_users(message: Message) -> bool:
-    """Whether an internal client or an authenticated sender sent it: such mail is signed, and not verified."""
+    """Whether an internal client or an authenticated sender sent the message. Such mail is signed, not verified."""
     client = message.findings.get(ConnectionFinding)
     auth = message.findings.get(AuthFinding)
     internal = client is not None and client.client is ClientClass.INTERNAL
@@ -69,18 +71,18 @@ def from_our_users(message: Message) -> bool:
 
 
 def from_our_outbox(message: Message) -> bool:
-    """Whether its envelope proves that it is a message of our own outbox."""
+    """Whether the envelope proves that the message comes from our own outbox."""
     envelope = message.findings.get(OwnEnvelopeFinding)
     return envelope is not None and envelope.outbox_id != 0
 
 
 def proved_domains(message: Message) -> set[str]:
-    """The domains that SPF and DKIM vouch for, as far as they were asked."""
+    """The domains that SPF and DKIM vouch for, as far as those checks have run."""
     return domains_proved_by(message.findings)
 
 
 def domains_proved_by(findings: Findings) -> set[str]:
-    """The same by a message's evidence."""
+    """The domains that SPF and DKIM vouch for, from a message's evidence."""
     dkim, spf = findings.get(DkimFinding), findings.get(SpfFinding)
     domains = {one.domain for one in dkim.signatures if one.result is DkimResult.PASS} if dkim is not None else set()
     if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
@@ -89,17 +91,17 @@ def domains_proved_by(findings: Findings) -> set[str]:
 
 
 def is_proved(message: Message, domain: str) -> bool:
-    """Whether SPF or DKIM vouch for the domain, or for one above it that is no top-level domain."""
+    """Whether SPF or DKIM vouch for the domain, or for a parent domain other than a top-level domain."""
     return _covers(proved_domains(message), domain)
 
 
 def is_proved_by(findings: Findings, domain: str) -> bool:
-    """The same by a message's evidence."""
+    """The same as is_proved(), from a message's evidence."""
     return _covers(domains_proved_by(findings), domain)
 
 
 def author_signed(findings: Findings) -> bool:
-    """Whether the author's domain, or one above it, signed the message: it may have been forwarded by whomever then."""
+    """Whether the author's domain, or a parent of it, signed the message. Anybody may have forwarded such a message."""
     dkim = findings.get(DkimFinding)
     if dkim is None or not dkim.author:
         return False
@@ -112,7 +114,9 @@ def _covers(domains: set[str], domain: str) -> bool:
 
 
 def author_is_proved(message: Message) -> bool:
-    """Whether SPF or DKIM vouch for the domain of the one author: anybody can write anybody into From."""
+    """Whether SPF or DKIM vouch for the domain of the only author. Without that, From proves nothing: anybody can write
+    any address there.
+    """
     found = authors(message)
     return len(found) == 1 and is_proved(message, found[0].domain)
 
@@ -126,7 +130,7 @@ def is_whitelisted(message: Message) -> bool:
 
 
 def name_in(text: str) -> str:
-    """What an address field has besides addresses, its encoded words as they are. Never raises."""
+    """The text of an address field outside the addresses, with encoded words unchanged. Never raises."""
     text = text[:_MAX_NAME]
     if "<" in text:
         return _ANGLES.sub(" ", text)

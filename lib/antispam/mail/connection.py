@@ -14,17 +14,17 @@ class Connection:
     """One SMTP session. Only the session writes it; checks read.
 
     ref       names the connection in the log
-    ip        the client's address in text form, "" if the MTA knows none (a local pipe)
+    ip        the client's address in text form, "" if the MTA has none (a local pipe)
     port      its port, 0 if unknown
-    name      the client's host name as the MTA verified it, "" if reverse and forward look-ups don't agree
-    ptr       the unverified name from the reverse look-up, "" if there is none or the MTA doesn't tell
+    name      the client's host name as the MTA verified it, "" if reverse and forward look-ups disagree
+    ptr       the unverified name from the reverse look-up, "" if there is none or the MTA does not report it
     resolve   the MTA's {client_resolve}: "OK", "FAIL", "FORGED", "TEMP" or ""
     receiver  our MTA's own name (macro j)
-    helo      what the client said at HELO or EHLO, "" before
-    helos     how many times it said it
-    macros    further macros that the MTA told at connect, by name
-    messages  how many messages were begun
-    demerits  offences that were found on it so far
+    helo      the argument of HELO or EHLO, "" before that
+    helos     number of HELO or EHLO commands
+    macros    other macros that the MTA sent at connect, by name
+    messages  number of messages begun
+    demerits  offences found on the connection so far
     """
 
     ref: str

@@ -1,4 +1,4 @@
-"""The decisions about a message, by check, and which of them holds."""
+"""The decisions about a message, by check, and the one that takes effect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _STOPPING = frozenset(Action) - {Action.CONTINUE, Action.ACCEPT, Action.PASS}
 class Decision(NamedTuple):
     """One check's verdict.
 
-    mode  in mode log the verdict is only said
-    firm  holds for accepted messages too: what the check looks for is dangerous, whoever the sender is
-    protects  holds for our own messages as well, which may carry what strangers wrote
+    mode  in mode log the verdict is only logged
+    firm  takes effect for accepted messages too: the check looks for dangers that do not depend on the sender
+    protects  takes effect for our own messages too, which may carry text written by strangers
     """
 
     check: str
@@ -32,27 +32,30 @@ class Decision(NamedTuple):
 
     @property
     def stops(self) -> bool:
-        """Whether, taken alone, it keeps the message from being delivered as usual."""
+        """Whether this decision alone keeps the message from normal delivery."""
         return self.counts and self.verdict.action in _STOPPING
 
 
 def passed_by(decisions: Iterable[Decision]) -> Decision | None:
-    """The decision after which only what protects is asked, if there is one."""
+    """The decision after which only protecting checks are asked, if there is one."""
     return next((d for d in decisions if d.counts and d.verdict.action is Action.PASS), None)
 
 
 def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
-    """The decision that ended policy: the one that ended the whole journey, or else the first that accepted the message."""
+    """The decision that ended policy: the one that ended the whole journey, otherwise the first that accepted the
+    message.
+    """
     accepting = [d for d in decisions if d.verdict.action in _ACCEPTING and d.counts]
     return passed_by(accepting) or next(iter(accepting), None)
 
 
 def ruling(decisions: Sequence[Decision]) -> Decision | None:
-    """The decision that holds for the message: the first firm one that stops it; without one, the first that stops it,
-    unless another one accepted it. A message that passes is stopped only by what protects. First means first in the table,
-    which is read top to bottom. None lets the message pass."""
+    """The decision that takes effect for the message: the first firm one that stops it, otherwise the first that stops
+    it, unless another accepted it. A message that was let pass is stopped only by a protecting decision. "First" means
+    first in the table, from top to bottom. None lets the message pass.
+    """
     if not any(decision.verdict.action in _STOPPING for decision in decisions):
-        return None  # as for nearly every message, at every step
+        return None  # the usual case, at every step
     stopping = [decision for decision in decisions if decision.stops]
     if passed_by(decisions) is not None:
         return next((decision for decision in stopping if decision.protects), None)

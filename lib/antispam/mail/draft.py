@@ -1,4 +1,4 @@
-"""The message as it will leave: checks edit a draft, and the differences are sent to the MTA in one place."""
+"""The message as it will leave. Checks edit a draft; the differences are sent to the MTA in one place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_LINE = 990
 
 
 class InsertHeader(NamedTuple):
-    """Put a header field at the very top, above the MTA's own Received."""
+    """Put a header field at the very top, above the MTA's own Received field."""
 
     name: str
     value: str
@@ -31,7 +31,7 @@ class AppendHeader(NamedTuple):
 
 
 class ChangeHeader(NamedTuple):
-    """Give the `occurrence`-th (from 1) field of that name another value; None removes it."""
+    """Change the value of the `occurrence`-th field (from 1) of that name; None removes the field."""
 
     name: str
     occurrence: int
@@ -54,7 +54,7 @@ class AddRecipient(NamedTuple):
 
 
 class DeleteRecipient(NamedTuple):
-    """`path` is Recipient.path: what the client said, and so what the MTA knows."""
+    """`path` is Recipient.path, the address as the client wrote it: the MTA knows it by that."""
 
     path: str
 
@@ -65,7 +65,7 @@ Edit = InsertHeader | AppendHeader | ChangeHeader | ReplaceBody | ChangeSender |
 class Draft:
     """A message with edits applied, for some of its recipients.
 
-    recipients  its recipients: all that get this very message
+    recipients  the recipients that get this version of the message
     headers  the fields as they will leave, top first; values keep the form of Header (leading space, LF folds)
     body     the body as it will leave
     sender   the envelope sender as it will leave
@@ -76,7 +76,7 @@ class Draft:
     def __init__(
         self, message: Message, recipients: Sequence[Recipient] | None = None, *, fold_case: bool = True
     ) -> None:
-        """Without `recipients` it is for all that the message was accepted for.
+        """Without `recipients`, the draft is for all accepted recipients.
 
         fold_case  Ann@example.com and ann@example.com are one mailbox
         """
@@ -94,7 +94,7 @@ class Draft:
         self._taken_out: set[str] = set()
 
     def key(self, address: str) -> str:
-        """What two spellings of one mailbox have in common."""
+        """The form in which addresses are compared: equal for two spellings of one mailbox."""
         return as_compared(address, self._fold_case)
 
     @property
@@ -113,7 +113,7 @@ class Draft:
 
     @functools.cached_property
     def _places(self) -> dict[int, int]:
-        """Places in message.headers. By identity: two fields of a message may be equal."""
+        """The index of each field in message.headers, by identity: two fields of a message may be equal."""
         return {id(header): place for place, header in enumerate(self.message.headers)}
 
     @property
@@ -136,8 +136,9 @@ class Draft:
         return as_octets(self.headers, self.body)
 
     def to_bytes(self) -> bytes:
-        """The same as we send it ourselves: a line ends with CRLF and nothing else. MTAs refuse a bare LF or CR from a client,
-        and no server on the way may see a line end where another sees none."""
+        """The whole message as we send it ourselves. Lines end with CRLF only: MTAs refuse a bare LF or CR from a
+        client, and servers along the way must agree where a line ends.
+        """
         head = (
             Header(header.name, header.value.replace(b"\r\n", b"\n").replace(b"\r", b" ")) for header in self.headers
         )
@@ -221,7 +222,9 @@ class Draft:
         return (*as_named, *(one.address for one in self._additions()))
 
     def _additions(self) -> list[AddRecipient]:
-        """Recipients that the MTA does not know yet: added ones, and mailboxes that the client named in another way."""
+        """Recipients that the MTA does not know yet: added ones, and mailboxes that the client named by another
+        address.
+        """
         as_named = {self.key(one.address) for one in self.named if not one.readdressed}
         meant = {
             self.key(one.address): AddRecipient(one.address, of_recipient(one.params))
@@ -232,14 +235,14 @@ class Draft:
 
     @property
     def notify(self) -> dict[str, str]:
-        """What the client wants to hear of each recipient, and under "" of the message (RFC 3461), for those who ask."""
+        """The notifications that the client asked for (RFC 3461), by recipient; those for the message stand under ""."""
         by_address = {one.address: of_recipient(one.params) for one in self.named if not one.readdressed}
         by_address |= {one.address: of_recipient(one.params.split()) for one in self._additions()}
         by_address[""] = of_mail(self.message.params)
         return {address: asked for address, asked in by_address.items() if asked}
 
     def withdraw(self, keys: Collection[str]) -> None:
-        """Those who were added and get it in another way (their keys) do not get this one."""
+        """Remove added recipients, given by their keys, who get the message in another way."""
         for key in keys:
             self._added.pop(key, None)
 
@@ -247,9 +250,10 @@ class Draft:
         self._envelope.append(DeleteRecipient(path))
 
     def edits(self) -> list[Edit]:
-        """What to tell the MTA, in an order that means the same to sendmail and to Postfix: changes of existing fields from
-        the last occurrence down (an MTA that counts only what is left would otherwise hit the wrong one, CVE-2022-48521),
-        then new fields, then the rest."""
+        """The edits for the MTA, in an order that means the same to sendmail and to Postfix. Changes of existing fields
+        come first, from the last occurrence to the first: an MTA that counts only the remaining fields would otherwise
+        change the wrong one (CVE-2022-48521). New fields follow, then the rest.
+        """
         occurrences = self._occurrences() if self._changed else []
         changes: list[Edit] = [
             ChangeHeader(self._name(place), occurrences[place], value)
@@ -260,12 +264,14 @@ class Draft:
 
     def _recipients_changed(self) -> list[Edit]:
         if not self._added and not self._taken_out and not any(one.readdressed for one in self.recipients):
-            return []  # as of nearly every message
+            return []  # the usual case
         return [*self._renamed(), *self._additions(), *self._gone()]
 
     def _renamed(self) -> list[Edit]:
-        """The names that recipients are known by to the MTA, out before anybody is put in. An MTA that undoes signatures itself
-        (sendmail/srs.m4) knows both as one mailbox: if that was named by its own address, too, it must be put in again."""
+        """Replace the addresses of recipients that a check renamed: all deletions come before the additions. An MTA
+        that decodes signed addresses itself (sendmail/srs.m4) takes both addresses for one mailbox. If the client also
+        named that mailbox by its own address, it must be added again.
+        """
         out: list[Edit] = [DeleteRecipient(one.path) for one in self.recipients if one.readdressed]
         meant = {self.key(one.address) for one in self.named if one.readdressed}
         named = {self.key(one.address): one.address for one in self.named if not one.readdressed}
@@ -278,7 +284,7 @@ class Draft:
         return self.message.headers[place].name.decode("ascii", "surrogateescape")
 
     def _occurrences(self) -> list[int]:
-        """For each field the how-manieth (from 1) of its name it is, as MTAs count."""
+        """The occurrence number of each field among those of its name, from 1, as MTAs count."""
         seen: Counter[bytes] = Counter()
         numbers = []
         for header in self.message.headers:
@@ -305,7 +311,7 @@ def _is_long(header: Header) -> bool:
 
 
 def _folded(header: Header) -> str:
-    """Its value without the leading space, as change_header() takes it."""
+    """The value without the leading space, as change_header() takes it."""
     leading = header.value.startswith(b" ")  # otherwise it gets one
     room, lines = LONGEST_LINE - len(header.name) - (1 if leading else 2), []
     for line in header.value.replace(b"\r\n", b"\n").split(b"\n"):

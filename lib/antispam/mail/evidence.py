@@ -22,17 +22,17 @@ class ClientClass(enum.StrEnum):
     """The class of the client."""
 
     INTERNAL = "internal"  # internal_connect
-    TRUSTED_RELAY = "trusted_relay"  # takes mail for us: its own address says nothing of the sender
+    TRUSTED_RELAY = "trusted_relay"  # receives mail for us, so its address says nothing about the sender
     EXTERNAL = "external"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConnectionFinding(Finding):
-    """What is known about a client, found at connect.
+    """The facts about a client, found at connect.
 
-    client   who the client is to us
+    client   the class of the client
     iprev    RFC 8601 section 2.7.3: "pass" where reverse and forward look-up agree, "fail", "temperror" or "permerror"
-    dynamic  its PTR record looks like one of a pool of dial-up lines, or is missing
+    dynamic  its PTR record is missing or looks like one of a dial-up pool
     ip       its address, "" if the MTA knows none
     false_localhost  its PTR record claims to be localhost, which it is not
     """
@@ -50,9 +50,10 @@ class SpfFinding(Finding):
     """SPF of both identities, found at MAIL.
 
     mailfrom        of the envelope sender; None if a trusted forwarder answers for it
-    helo            of the HELO name; None if MAIL FROM passed, or is the null path, which stands for the HELO name
+    helo            of the HELO name; None if MAIL FROM passed, or is the null path, for which mailfrom checks the HELO
+                    name
     named           the client has a verified host name that is not one of a pool
-    helo_confirmed  and that is its HELO name
+    helo_confirmed  and the HELO name is the same
     forwarder       the trusted forwarder that the client belongs to, "" for none
     receiver        our MTA's name, for the header field that reports this
     """
@@ -75,7 +76,7 @@ class SpfFinding(Finding):
 class SpfFailFinding(Finding):
     """An SPF fail at the end of the message.
 
-    vouched  what speaks for the message all the same, "" for nothing
+    vouched  evidence in favour of the message in spite of that, "" for none
     """
 
     check: ClassVar[str] = "spf_fail"
@@ -83,11 +84,11 @@ class SpfFailFinding(Finding):
 
 
 class SenderFault(enum.StrEnum):
-    """What is wrong with the envelope sender."""
+    """A fault of the envelope sender."""
 
-    FORGED = "forged"  # ours, said by a stranger
-    FOREIGN = "foreign"  # not ours, said by a machine of ours
-    BOUNCE = "bounce"  # null, said by a machine of ours that is no mail server
+    FORGED = "forged"  # ours, used by a stranger
+    FOREIGN = "foreign"  # not ours, used by a machine of ours
+    BOUNCE = "bounce"  # null, used by a machine of ours that is not a mail server
     LOGIN = "login"  # not ours, used by an authenticated client without an entry in the access map
 
 
@@ -109,10 +110,10 @@ class SenderDomainFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SenderListFinding(Finding):
-    """What our lists say about the envelope sender, found at MAIL: the reason of its entry, "" without one.
+    """The entries for the envelope sender in our lists, found at MAIL: the reason of each entry, "" for none.
 
-    whitelisted  only counts for a sender proved by SPF or DKIM
-    banned       of its domain
+    whitelisted  counts only for a sender proved by SPF or DKIM
+    banned       for its domain
     """
 
     check: ClassVar[str] = "sender_lists"
@@ -126,10 +127,10 @@ class SenderListFinding(Finding):
 class DkimFinding(Finding):
     """The result of each DKIM signature, found at the end of the message; empty if it is not signed.
 
-    skipped  how many more signatures were not looked at, because of the cap
+    skipped  number of further signatures that were not verified because of the limit
     author   the address in From, "" if there is not exactly one
-    practice what the author's domain says of its signing if no signature passed and a setting asks for it (RFC 5617):
-             "all", "discardable", "unknown", or "temperror"; "" if it was not asked
+    practice the signing practice that the author's domain publishes (RFC 5617), looked up if no signature passed and a
+    setting asks for it: "all", "discardable", "unknown", or "temperror"; "" if it was not asked
     """
 
     check: ClassVar[str] = "dkim"
@@ -141,14 +142,14 @@ class DkimFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArcFinding(Finding):
-    """The chain of seals that servers on the way put on the message (RFC 8617), found at its end.
+    """The chain of seals added by servers on the way (RFC 8617), found at the end of the message.
 
     result    the state of the chain
     reason    in words, "" with a pass
     sealers   the domains that sealed, the newest first
-    trusted   the sealer whose word counts here: of the trusted ones at the end of the way the first; "" for none
-    authors   author domains that this sealer saw proved
-    sender    the domain of MAIL FROM that it saw pass SPF, if that is the one of this message; "" for none
+    trusted   the sealer whose statements count here: the first of the trusted ones at the end of the path; "" for none
+    authors   author domains that this sealer reported as proved
+    sender    the domain of MAIL FROM whose SPF pass it reported, if it is this message's; "" for none
     instances how many sets there are, 0 if they can't be counted
     ended     an earlier server found the chain broken
     """
@@ -165,7 +166,7 @@ class ArcFinding(Finding):
 
 
 class Override(enum.StrEnum):
-    """Why this site does not do what the owner of an author domain asks for; the words stand in the results."""
+    """Why this site does not follow the policy of an author domain. The values appear in the results."""
 
     ALWAYS = "must pass here"
     NEVER = "exempt here"
@@ -178,8 +179,8 @@ class Override(enum.StrEnum):
 class AuthorPolicy:
     """One author domain under DMARC.
 
-    found     what the standard says of it
-    override  the rule of this site that goes before, None for none
+    found     the result of the standard
+    override  the rule of this site that takes precedence, None for none
     because   the forwarder, list or sealer, "" if the rule names the author domain
     """
 
@@ -189,7 +190,7 @@ class AuthorPolicy:
 
     @property
     def applied(self) -> Disposition:
-        """What is to be done, this site's rules taken into account."""
+        """The disposition, with this site's rules taken into account."""
         if self.found.result is not DmarcResult.FAIL:
             return Disposition.NONE
         if self.override is None:
@@ -198,7 +199,7 @@ class AuthorPolicy:
 
     @property
     def overridden(self) -> str:
-        """The rule that made a difference, in words; "" if none did."""
+        """The rule that changed the disposition, in words; "" if none did."""
         if self.override is None or self.applied is self.found.asked:
             return ""
         return f"{self.override} {self.because}".rstrip()
@@ -206,11 +207,11 @@ class AuthorPolicy:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DmarcFinding(Finding):
-    """What DMARC says of every author domain, found at the end of the message; empty if From has none.
+    """The DMARC result of every author domain, found at the end of the message; empty if From has none.
 
-    authors     one an author domain, in the order of the field
-    ambiguous   there are several From fields: whatever passes, it proves nothing
-    unreadable  From is longer than people write, or has more domains than are looked at
+    authors     one for each author domain, in the order of the field
+    ambiguous   there are several From fields: a pass proves nothing then
+    unreadable  From is longer than people write, or has more domains than are checked
     """
 
     check: ClassVar[str] = "dmarc"
@@ -220,7 +221,7 @@ class DmarcFinding(Finding):
 
     @property
     def worst(self) -> AuthorPolicy | None:
-        """The author domain that decides: that of which the severest is to be done, then that which is furthest from a pass."""
+        """The author domain that decides: the one with the severest disposition, then the one furthest from a pass."""
         if len(self.authors) == 1:
             return self.authors[0]
         order = (DmarcResult.FAIL, DmarcResult.TEMPERROR, DmarcResult.PERMERROR, DmarcResult.NONE, DmarcResult.PASS)
@@ -237,9 +238,9 @@ class DmarcFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AuthFinding(Finding):
-    """SMTP AUTH as it stands for a message, found at MAIL: "" for a client that did not authenticate.
+    """The SMTP AUTH login for a message, found at MAIL; "" for a client that did not authenticate.
 
-    sender  the envelope sender that it uses
+    sender  the envelope sender used
     """
 
     check: ClassVar[str] = "auth"
@@ -250,7 +251,7 @@ class AuthFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnEnvelopeFinding(Finding):
-    """Whether the pass in the envelope is valid: the message's number, 0 if it is none of ours; its kind and reference."""
+    """Whether the pass in the envelope is valid: the message's number, 0 if it is not ours; its kind and reference."""
 
     check: ClassVar[str] = "own_envelope"
     outbox_id: int = 0
@@ -264,9 +265,9 @@ class OwnMailFinding(Finding):
 
     outbox_id   the number of the message in the outbox; 0 if the pass is not ours, or was used before
     kind        what the message is: "copy", "release", "original", "answer" or "dsn"
-    ref         of the message that it is about
-    unmodified  nothing in it is to be changed: it left us with our own marks and without what is dangerous, or an
-                administrator wanted it so
+    ref         the reference of the message that it is about
+    unmodified  it must not be changed: it left with our own marks and without dangerous parts, or an administrator
+                asked for that
     """
 
     check: ClassVar[str] = "own_mail"
@@ -281,14 +282,14 @@ class AuthorFinding(Finding):
     """Whether the sender may use the authors in From, found at the end of the message.
 
     ours        an internal client or an authenticated sender sent it
-    authors     those in From; of ours without From the envelope sender, which MTAs put there
-    foreign     of these, the ones that are no authors of ours (ours is true) or are ours and not proved (ours is false)
-    unaligned   those that don't go with the envelope sender as they must
-    unreadable  there is a From without an address, or with more than anybody needs
-    vouched     the address in Sender that is one of ours, and makes up for foreign authors
+    authors     those in From; for our mail without From the envelope sender, which MTAs put there
+    foreign     the authors that are not ours (if ours is true), or are ours but not proved (if ours is false)
+    unaligned   the authors that do not match the envelope sender as required
+    unreadable  a From has no address, or more than anybody needs
+    vouched     the address in Sender that is one of ours and permits foreign authors
     sender      the envelope sender
     ip          the client's address
-    becomes     the address that From gets if it is to be fixed; "" if it can't be
+    becomes     the address that a fix puts into From; "" if it cannot be fixed
     """
 
     check: ClassVar[str] = "author_domain"
@@ -307,8 +308,8 @@ class AuthorFinding(Finding):
 class WiretapFinding(Finding):
     """A sender whose mail is copied or dropped, found at the end of the message.
 
-    copies   who gets a copy
-    discard  nobody else gets it
+    copies   the addresses that get a copy
+    discard  nobody else gets the message
     """
 
     check: ClassVar[str] = "wiretap"
@@ -323,7 +324,7 @@ class WordsFinding(Finding):
 
     where  "subject" or "author" (the name beside the address)
     word   as it is listed
-    text   where it was found, as it is shown
+    text   the text that it was found in, as displayed
     """
 
     check: ClassVar[str] = "words"
@@ -337,12 +338,12 @@ class ReputationFinding(Finding):
     """The reputation of the sender's domain, found at MAIL.
 
     domain      the domain
-    how         how it was authenticated: "SPF", "GUESS", "HELO", "DKIM"; or the SPF result that proves nothing
-    umis        the message's name among nodes, under which its vote is sent; "" if nobody was asked
+    how         how it was authenticated: "SPF", "GUESS", "HELO" or "DKIM"; otherwise the SPF result
+    umis        the message's identifier among nodes, with which its vote is sent; "" if no node was asked
     reputation  -100 to 100
     confidence  0 to 100
-    spam, ham   of the messages that we remember, how many were what
-    peers       how many other nodes had a say
+    spam, ham   numbers of spam and ham among the messages on record
+    peers       number of other nodes that contributed
     trusted     good enough not to be greylisted
     """
 
@@ -367,11 +368,11 @@ class SignedReputationFinding(ReputationFinding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CallbackFinding(Finding):
-    """What a callback to the sender found, and why it was made; found at the end of the message.
+    """The result of a callback to the sender, and its cause; found at the end of the message.
 
-    word     of the access map, "CBV" or "DSN"
-    tag      what was found there: "spf-neutral"
-    skipped  why nobody was called, "" if somebody was, now or lately
+    word     the access map's action, "CBV" or "DSN"
+    tag      the tag of the entry: "spf-neutral"
+    skipped  why no call was made, "" if one was, now or recently
     detail   the server's reply, or why there is none
     """
 
@@ -388,10 +389,10 @@ class CallbackFinding(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoreFinding(Finding):
-    """What a message's tests add up to for one recipient, found at its end.
+    """The score of a message for one recipient, found at its end.
 
-    total  their points together, with one decimal place
-    tests  those that it meets, with the most points first
+    total  the sum of their points, with one decimal place
+    tests  the tests that it meets, highest points first
     """
 
     check: ClassVar[str] = "score"

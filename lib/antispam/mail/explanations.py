@@ -1,4 +1,4 @@
-"""Pages that explain refusals: their texts, and which page a reply links to."""
+"""Pages that explain refusals: their texts, and the page that a reply links to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MORE = "More about this: "
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """One explanation: what happened, what its reader can do, and what their administrator can do."""
+    """One explanation: what happened, what the reader can do, and what their administrator can do."""
 
     title: str
     happened: str
@@ -22,7 +22,7 @@ class Page:
 
 
 def link(decision: Decision, errors_url: str) -> str:
-    """The line of a refusal that points to its page; "" if there is nothing to point to."""
+    """The line of a refusal that links to its page; "" if there is no page."""
     verdict = decision.verdict
     if not errors_url or verdict.action is not Action.REJECT or MORE in verdict.text:
         return ""
@@ -30,7 +30,7 @@ def link(decision: Decision, errors_url: str) -> str:
 
 
 def page_of(decision: Decision) -> str:
-    """The name of the page that explains a refusal. Upstream's names where it has one."""
+    """The name of the page that explains a refusal: upstream's name if it has one."""
     if decision.check in ("spf", "spf_fail"):
         return _SPF.get(decision.verdict.enhanced, "spf-policy")
     return _BY_CHECK.get(decision.check, "refused")
@@ -224,4 +224,4 @@ PAGES: Mapping[str, Page] = {
         "Follow what the reply says.",
     ),
 }
-"""By name, as it stands in the link."""
+"""The pages by name, as used in links."""

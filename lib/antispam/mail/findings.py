@@ -1,4 +1,6 @@
-"""Evidence: small typed records that checks collect. They are stored with the message and can be decided again."""
+"""Evidence: small typed records that checks collect. They are stored with the message, so that its decisions can be
+replayed.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,12 @@ from antispam.mail.score import Hit
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Base of all evidence. A subclass is a frozen dataclass of JSON-able fields (str, int, float, bool, None, enums, tuples,
-    nested frozen dataclasses); its strings went through text.from_wire, so that they can be stored. What is at its default is
-    not stored: the default of a field never changes.
+    """Base of all evidence. A subclass is a frozen dataclass of JSON-able fields (str, int, float, bool, None, enums,
+    tuples, nested frozen dataclasses); its strings went through text.from_wire, so that they can be stored. Fields at
+    their default are not stored, so the default of a field must never change.
 
     check  the name of the check that collects it; the key under which it is stored
-    error  why the evidence could not be had (a time-out, the store is down); "" when it could. With an error the
+    error  why the evidence could not be collected (a time-out, the store is down); "" if it was. With an error the
            runner follows the check's on_error setting and does not ask it to decide.
     """
 
@@ -32,8 +34,9 @@ class Finding:
 
     @classmethod
     def from_json(cls, raw: bytes | str) -> Self:
-        """Read back what to_json wrote. Raises ValueError if it does not fit; unknown fields of later versions are
-        ignored and missing ones take their defaults, so that old history stays readable."""
+        """Read back what to_json wrote. Raises ValueError if it does not fit. Unknown fields of later versions are
+        ignored and missing ones take their defaults, so that old history stays readable.
+        """
         return msgspec.json.decode(raw, type=cls)
 
 
@@ -41,10 +44,10 @@ F = TypeVar("F", bound=Finding)
 
 
 class Findings(Mapping[type[Finding], Finding]):
-    """What is known so far, asked for by type: `findings.get(SpfFinding)`. Absent means that the check did not run.
+    """The findings so far, by type: `findings.get(SpfFinding)`. None means that the check did not run.
 
-    Built over parents: a recipient's findings show those of its message, which show those of its connection. Beside them
-    stand the tests of the score that were hit.
+    Built over parents: a recipient's findings show those of its message, which show those of its connection. It also
+    holds the score's tests that were hit.
     """
 
     __slots__ = ("_hits", "_own", "_parent")
@@ -61,17 +64,17 @@ class Findings(Mapping[type[Finding], Finding]):
         self._own.pop(kind, None)
 
     def note(self, check: str, hits: tuple[Hit, ...], *, counts: bool = True) -> None:
-        """Take down the tests that a check found to be hit. They do not count where its row only says what it would do."""
+        """Record the tests that a check found to be hit. They do not count if the check's row is in mode log."""
         self._hits[check] = counts, hits
 
     def noted(self, check: str) -> bool:
-        """Whether a check's tests were taken down here."""
+        """Whether a check's tests were recorded here."""
         return check in self._hits
 
     def hits(self, *, said: bool = False) -> tuple[Hit, ...]:
         """The tests that were hit so far, the parents' first.
 
-        said  with those that do not count: for who only says what would be done
+        said  include those that do not count, for a row in mode log
         """
         own = tuple(hit for counts, hits in self._hits.values() if counts or said for hit in hits)
         return own if self._parent is None else (*self._parent.hits(said=said), *own)
@@ -108,7 +111,7 @@ class Findings(Mapping[type[Finding], Finding]):
         return {kind.check: msgspec.to_builtins(self[kind]) for kind in self}
 
     def essentials(self) -> dict[str, Any]:
-        """The same as it is stored: without what is at its default."""
+        """All findings as they are stored: without fields at their default."""
         found: dict[type[Finding], Finding] = {}
         inner: Findings | None = self
         while inner is not None:
@@ -119,8 +122,9 @@ class Findings(Mapping[type[Finding], Finding]):
 
 
 def essential(value: Any) -> Any:
-    """Evidence, or a part of it, as values that msgspec encodes, without the fields that are at their defaults: of a usual
-    message's row these would be the larger part."""
+    """Evidence, or a part of it, as values that msgspec encodes. Fields at their defaults are left out: they would be
+    the larger part of a usual message's row.
+    """
     if isinstance(value, tuple):
         return [essential(one) for one in value]
     shape = _shape_of(value.__class__)
@@ -135,7 +139,7 @@ def essential(value: Any) -> Any:
 
 
 class _Shape(NamedTuple):
-    """The fields of a dataclass, their defaults, and what reads them all at once."""
+    """The fields of a dataclass, their defaults, and a function that reads them all at once."""
 
     names: tuple[str, ...]
     usual: tuple[Any, ...]
@@ -144,7 +148,7 @@ class _Shape(NamedTuple):
 
 @functools.cache
 def _shape_of(kind: type) -> _Shape | None:
-    """None for what is no dataclass."""
+    """The shape of a dataclass; None for any other type."""
     if not dataclasses.is_dataclass(kind):
         return None
     fields = dataclasses.fields(kind)
@@ -155,5 +159,5 @@ def _shape_of(kind: type) -> _Shape | None:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    """What a field is without a value; of one that must be given something that equals nothing."""
+    """The default of a field; for a required field, an object that equals nothing."""
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

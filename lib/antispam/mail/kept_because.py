@@ -1,4 +1,4 @@
-"""Why a message was kept, in a sentence for those who did not get it; the reason in the log is for administrators.
+"""Why a message was quarantined, in a sentence for its recipients. The reason in the log is for administrators.
 
 The texts are messages of the catalogue.
 """
@@ -45,5 +45,5 @@ _WHY = {
 
 
 def why(check: str) -> str:
-    """Why the check of this name kept a message: a sentence, a message of the catalogue."""
+    """Why the check of this name quarantined a message: a sentence, as a message of the catalogue."""
     return _WHY.get(check, _UNKNOWN)

@@ -12,16 +12,17 @@ from antispam.mail.remedies import Remedy
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Opinion:
-    """What one dictionary says.
+    """The opinion of one dictionary.
 
-    dictionary   its name; of two that were joined, the user's own
-    lent         the name of the other one; "" if one was asked alone
-    own_part     how much of the say the own one had then, 0 to 1
-    users        the users it was asked for; "" is everybody who is not a user of the filter
+    dictionary   its name; for two that were combined, the user's own
+    lent         the name of the shared one; "" if only one was asked
+    own_part     the weight of the user's own one, 0 to 1
+    users        the users it was asked for; "" stands for everybody who is not a user of the filter
     probability  0 to 1 that the message is spam
     is_spam      whether that is enough to call it spam
-    spam, ham    messages of each kind that it had learned; of two, that which knows more of the rarer kind
-    author_spam, author_ham  of these, how many the same author had written, and people confirmed
+    spam, ham    messages of each kind that it had learned; of two dictionaries, the counts of the one that knows more
+                 of the rarer kind
+    author_spam, author_ham  how many of these came from the same author and were confirmed by people
     """
 
     dictionary: str
@@ -40,11 +41,11 @@ class Opinion:
 class OpinionFinding(Finding):
     """How likely the message is spam, found at its end, for each of the users it goes to.
 
-    opinions       one a dictionary; empty while nobody has taught anything
+    opinions       one for each dictionary; empty until something is learned
     authenticated  SPF or DKIM prove who its author is
-    whitelisted    dspam_whitelist has the sender, who is proved
-    honeypot       it came to an address that nobody honest writes to
-    too_large      it is beyond dspam_sizelimit, and nobody was asked
+    whitelisted    the sender is in dspam_whitelist and proved
+    honeypot       it was sent to a honeypot address
+    too_large      it exceeds dspam_sizelimit, so no dictionary was asked
     """
 
     check: ClassVar[str] = "dspam"
@@ -55,7 +56,7 @@ class OpinionFinding(Finding):
     too_large: bool = False
 
     def of_user(self, user: str) -> Opinion | None:
-        """What was found for a user; "" is everybody else."""
+        """The opinion for a user; "" stands for everybody else."""
         return next((opinion for opinion in self.opinions if user in opinion.users), None)
 
 
@@ -73,15 +74,15 @@ class Reached(enum.StrEnum):
 class SpamFinding(Finding):
     """The classification of a message for one recipient, found at its end.
 
-    user          of the filter, "" for everybody else
+    user          the user of the filter, "" for everybody else
     action        what this user wants done about spam
-    subject       what is put before the subject then
-    in_text       the signature is put into the text, too
-    opinion       of the learning filter, None if nothing was asked
-    is_spam       what follows from the score
+    subject       the text put before the subject of spam
+    in_text       the signature is put into the text as well
+    opinion       of the learning filter, None if it was not asked
+    is_spam       the conclusion from the score
     reached       the highest threshold that it reached
-    required      points from which on this user calls a message spam; None for never
-    because       what overrules the score, or makes it unnecessary; "" for nothing
+    required      the score from which this user treats a message as spam; None for never
+    because       what overrides the score or makes it unnecessary; "" for nothing
     """
 
     check: ClassVar[str] = "spam_action"
@@ -101,21 +102,21 @@ class SpamFinding(Finding):
 
 
 class Verb(enum.StrEnum):
-    """What a report says about its messages."""
+    """The kind of a report about messages."""
 
     SPAM = "spam"
     HAM = "ham"
-    BAN = "ban"  # spam, and its domain is not wanted any more
+    BAN = "ban"  # spam, and its domain is to be banned
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingFinding(Finding):
-    """A recipient that teaches the filter, found at RCPT.
+    """A recipient address that trains the filter, found at RCPT.
 
     claimed      the login, or the envelope sender of an internal client; "" for a stranger
-    user         of the filter, who that is; "" for nobody
-    used         messages that the user reported within the hour, of so many `allowed`
-    store_error  why that is not known
+    user         the user of the filter who that is; "" for nobody
+    used         messages that the user reported within the hour, out of `allowed`
+    store_error  why the count is not known
     """
 
     check: ClassVar[str] = "training_address"

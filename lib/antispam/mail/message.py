@@ -15,7 +15,7 @@ from antispam.text import from_wire
 
 SHOWN = 5  # fields of one name at the top, and as many at the bottom, of which a program may show one
 
-# What a plain RFC 5321 path (section 4.1.2) is made of; anything else is read more slowly.
+# The characters of a plain RFC 5321 path (section 4.1.2). Anything else takes the slower parser.
 _PLAIN_PATH = re.compile(r"<?[^\x00-\x20()<>,;:\\\"\[\]!%]*>?")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\[[^\[\]]*\]?|\\.|[ \t\r\n]+|.', re.DOTALL)
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -27,9 +27,9 @@ def envelope_address(raw: str) -> str:
     """The address in a MAIL or RCPT argument, without angle brackets and source route (RFC 5321 appendix F.2), as the MTA
     will read it.
 
-    sendmail and Postfix take `<ann@example.org (x)>`, `<ann@ example.org>`, `<<ann@example.org>>` and `<example.org!ann>` for
-    ann@example.org, yet hand the milter what the client wrote: whoever looked up "example.org (x)" would find no SPF
-    record and let the forgery pass. Linear in time, never raises.
+    sendmail and Postfix take `<ann@example.org (x)>`, `<ann@ example.org>`, `<<ann@example.org>>` and
+    `<example.org!ann>` for ann@example.org, yet hand the milter what the client wrote. A look-up of "example.org (x)"
+    would find no SPF record, and the forgery would pass. Linear in time, never raises.
     """
     if _PLAIN_PATH.fullmatch(raw):
         return _without_final_dots(raw.removeprefix("<").removesuffix(">"))
@@ -45,7 +45,7 @@ def _without_final_dots(address: str) -> str:
 
 
 def _path_tokens(raw: str) -> list[str]:
-    """The tokens of the innermost, last path, as RFC 822 divides text: no comments, no blanks, no route, no group."""
+    """The RFC 822 tokens of the innermost, last path, without comments, blanks, route and group."""
     tokens: list[str] = []
     position, closed = 0, False
     while match := _TOKEN.match(raw, position):
@@ -66,7 +66,7 @@ def _path_tokens(raw: str) -> list[str]:
 
 
 def _comment_end(raw: str, start: int) -> int:
-    """Where the comment ends whose text starts at `start`. A quotation mark means nothing in it."""
+    """The end of the comment whose text starts at `start`. Quotation marks have no meaning inside."""
     depth = 1
     for match in _COMMENT_PART.finditer(raw, start):
         depth += {"(": 1, ")": -1}.get(match[0], 0)
@@ -82,8 +82,9 @@ def _unquoted(token: str) -> str:
 
 
 def _swapped(address: str) -> str:
-    """Without an @ outside quotes, `example.org!ann` and `ann%example.org` mean ann@example.org to both MTAs, and
-    `"ann@example.org"` does to Postfix."""
+    """The address with a bang path, percent sign or quoted @ resolved. Without an @ outside quotes, both MTAs read
+    `example.org!ann` and `ann%example.org` as ann@example.org; Postfix also reads `"ann@example.org"` so.
+    """
     if "@" in address:
         return address
     host, bang, local = address.partition("!")
@@ -102,12 +103,14 @@ class Header(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """The name for comparisons. `From :` is a From to some readers, so white space around the name is dropped."""
+        """The name for comparisons: lower case, without the white space around it, since some readers take `From :` for
+        From.
+        """
         return self.name.strip().lower()
 
     @property
     def text(self) -> str:
-        """The unfolded value, decoded but with encoded words left as they are."""
+        """The unfolded value as text; encoded words stay encoded."""
         return from_wire(b" ".join(self.value.split()), limit=10_000)
 
     @property
@@ -118,7 +121,7 @@ class Header(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Auth:
-    """SMTP AUTH as the MTA tells it at MAIL FROM; `login` is "" for a client that did not authenticate."""
+    """SMTP AUTH as the MTA reports it at MAIL FROM; `login` is "" for a client that did not authenticate."""
 
     login: str = ""
     mechanism: str = ""
@@ -131,10 +134,9 @@ class Auth:
 class Recipient:
     """One RCPT TO.
 
-    address  without brackets and source route, as the MTA reads it; where a check found out that another mailbox is meant,
-             that one
-    path     as the client wrote it: by that the MTA knows which recipient is meant
-    readdressed  whether it is another than the client named
+    address  without brackets and source route, as the MTA reads it; or the mailbox that a check found it to stand for
+    path     as the client wrote it; identifies the recipient to the MTA
+    readdressed  whether `address` differs from what the client named
     refused  the decision that refused it at RCPT, if any
     """
 
@@ -148,8 +150,9 @@ class Recipient:
 
 
 class Body:
-    """The body as it came, in memory up to `limit` octets. What comes after is counted but not kept: `complete` is then
-    false and whoever needs the whole body has to say that it could not look."""
+    """The body as it came, in memory up to `limit` octets. The rest is counted but not kept. `complete` is then false,
+    and a check that needs the whole body must report that it could not look.
+    """
 
     __slots__ = ("_chunks", "limit", "size")
 
@@ -180,11 +183,11 @@ class Message:
     ref         names the message in log, replies and store: unique and unguessable
     mail_from   the envelope sender (RFC 5321 reverse path) without brackets and source route, "" for the null path
     params      the ESMTP parameters of MAIL FROM
-    auth        SMTP AUTH, which belongs to the message: a client may authenticate between two
-    recipients  all that were named at RCPT, refused ones too
-    headers     the list that the MTA handed over; never parse the reassembled text to find one
-    queue_id    the MTA's name for it (macro i), "" until known
-    memo        what a check computed and will need again at a later step, by its name; never stored
+    auth        SMTP AUTH; it belongs to the message because a client may authenticate between two messages
+    recipients  all recipients named at RCPT, including refused ones
+    headers     the list that the MTA handed over; never parse the reassembled text to find a field
+    queue_id    the MTA's queue ID (macro i), "" until known
+    memo        values that a check computed and needs again at a later step, by name; never stored
     """
 
     ref: str
@@ -199,7 +202,7 @@ class Message:
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
     memo: dict[str, Any] = dataclasses.field(default_factory=dict)
-    # How many fields are in the index, and the index: one value, since checks that run at the same time all want it.
+    # The number of fields in the index, and the index: one value, because checks use it concurrently.
     _index: tuple[int, dict[bytes, list[Header]]] = dataclasses.field(
         default_factory=lambda: (0, {}), init=False, repr=False, compare=False
     )
@@ -213,7 +216,7 @@ class Message:
         return [*self.by_name().get(name.lower(), ())]
 
     def by_name(self) -> Mapping[bytes, Sequence[Header]]:
-        """All header fields by their key; to be looked at only."""
+        """All header fields by their key. Read-only."""
         indexed, by_key = self._index
         if indexed != len(self.headers):
             headers, by_key = tuple(self.headers), {}
@@ -227,15 +230,17 @@ class Message:
         return by_key
 
     def shown(self, name: bytes) -> list[Header]:
-        """Those of that name that somebody may read: all, but of very many the first and the last few. A program shows one of
-        the two, and nothing else is worth the time that thousands take."""
+        """The fields of that name that a mail program may show: all, or the first and last few of very many. Programs
+        show the first or the last; thousands of others are not worth the time.
+        """
         found = self.fields(name)
         return found if len(found) <= 2 * SHOWN else [*found[:SHOWN], *found[-SHOWN:]]
 
     def identity(self) -> str:
-        """What a client's next attempt at this message has in common with this one, and no other message has: the envelope,
-        the Message-ID, and a digest of every octet. "" for a message without a Message-ID, which may be a new one that says the
-        same (a nightly report), and for one that was not kept whole."""
+        """An identifier that is the same for every attempt to deliver this message and differs for all others: made of
+        the envelope, the Message-ID and a digest of every octet. "" for a message without a Message-ID, which may be a
+        new one with the same text (a nightly report), and for one that was not kept whole.
+        """
         if not self.body.complete or not any(header.value.strip() for header in self.fields(b"message-id")):
             return ""
         envelope = [self.mail_from, *sorted(one.path or one.address for one in self.accepted_recipients)]
@@ -259,9 +264,9 @@ def _folded(value: bytes) -> bytes:
 
 
 def split_message(raw: bytes) -> tuple[list[Header], bytes]:
-    """A message file as an MTA would hand it over: header fields (folds as LF) and the body with CRLF line ends.
+    """Split a message file as an MTA would hand it over: header fields (folds as LF), and the body with CRLF line ends.
 
-    An mbox "From " line is dropped. A line in the header section that is no field ends the section, as it does for sendmail.
+    An mbox "From " line is dropped. A line that is not a field ends the header section, as in sendmail.
     """
     if match := _FROM_LINE.match(raw):
         raw = raw[match.end() :]

@@ -1,7 +1,8 @@
-"""The header fields that only this filter may write. Mail programs, sieve scripts and other filters believe them, so those that
-come from outside are forged, whatever they say.
+"""The header fields that only this filter may write.
 
-Authentication-Results is none of them: anybody may write it under their own name (antispam.protocols.authentication_results).
+Mail programs, sieve scripts and other filters trust them, so those that come from outside count as forged, whatever
+they say. Authentication-Results is not among them: anybody may write it under their own name
+(antispam.protocols.authentication_results).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-_LONGEST = 80  # octets of a name that may be remembered
+_LONGEST = 80  # octets of the longest name that is cached
 FIELDS = ("Received-SPF", "X-BMS-*", "X-DSPAM-*", "X-GOSSiP", "X-Spam", "X-Spam-*")
 
 
@@ -20,7 +21,7 @@ def is_ours(name: bytes) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def matcher(patterns: tuple[str, ...]) -> Callable[[bytes], bool]:
-    """Whether a field's name is one of the patterns: names, or beginnings of names with a `*` after them."""
+    """A function that tells whether a field name matches one of the patterns: names, or prefixes followed by `*`."""
     wanted = [pattern.strip().lower().encode("ascii", "replace") for pattern in patterns]
     names = frozenset(wanted)
     beginnings = tuple(pattern.removesuffix(b"*") for pattern in wanted if pattern.endswith(b"*"))
@@ -29,5 +30,5 @@ def matcher(patterns: tuple[str, ...]) -> Callable[[bytes], bool]:
         key = name.strip().lower()
         return key in names or key.startswith(beginnings)
 
-    remembered = functools.lru_cache(maxsize=1024)(matches)  # the same names come again and again
+    remembered = functools.lru_cache(maxsize=1024)(matches)  # the same names recur
     return lambda name: remembered(name) if len(name) <= _LONGEST else matches(name)

@@ -13,17 +13,18 @@ _FIELDS = ("from", "sender", "reply-to", "to", "cc", "subject", "date", "message
 _MAX_FIELD = 8_192  # octets
 _MAX_FIELDS = 50
 _MAX_PARTS = 200
-_READ = 1 << 16  # octets of a part
+_READ = 1 << 16  # octets of a part that are read
 _TEXTS = ("text/plain", "text/html")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Readable:
-    """What a person sees of a message. Text as mail wrote it, decoded: the code that shows it must escape it.
+    """The readable parts of a message. The text is decoded but otherwise as the sender wrote it: code that displays it
+    must escape it.
 
     fields       name and value, in the order of the header
-    text         of the first text part that says something; of HTML what its reader would see
-    html         the first HTML part as it came, "" if there is none
+    text         the first text part that is not empty; for HTML, the visible text
+    html         the first HTML part unchanged, "" if there is none
     attachments  names of the other parts
     """
 
@@ -34,7 +35,7 @@ class Readable:
 
 
 def readable(raw: bytes) -> Readable:
-    """The message `raw`, header and body."""
+    """The readable parts of the message `raw` (header and body)."""
     top = _mimetree.parse(raw)
     fields = [
         (name, _text(_mimetree.decode_words(_mimetree.header_text(field.value[:_MAX_FIELD]))))
@@ -52,7 +53,7 @@ def readable(raw: bytes) -> Readable:
 
 
 def _parts(top: _mimetree.Part) -> tuple[dict[str, str], list[str]]:
-    """The first part of each kind of text that says something, by its type; and what the others are called."""
+    """The first non-empty part of each text type, by type, and the names of the other parts."""
     texts: dict[str, str] = {}
     attachments: list[str] = []
     for part in top.walk():
@@ -75,12 +76,12 @@ def _decoded(part: _mimetree.Part) -> str:
 
 
 def _text(decoded: str) -> str:
-    """What can be encoded again: octets beyond ASCII that nobody declared are UTF-8, or shown as escapes."""
+    """Text that can be encoded again: undeclared octets beyond ASCII are read as UTF-8 or shown as escapes."""
     return from_wire(decoded, 4 * len(decoded)).strip()  # an escape has four characters
 
 
 def _name(part: _mimetree.Part) -> str:
-    """The file name of a part, by Content-Disposition or Content-Type."""
+    """The file name of a part, from Content-Disposition or Content-Type."""
     for field, parameter in ((b"content-disposition", "filename"), (b"content-type", "name")):
         for value in part.values(field)[:1]:
             name = _mimetree.parameter(value[:_MAX_FIELD], parameter)

@@ -12,12 +12,12 @@ from antispam.settings.values import choice
 
 
 class Remedy(enum.StrEnum):
-    """What to do about a fault. A setting offers some of these: see remedy_option()."""
+    """A way to deal with a fault. A setting offers some of these: see remedy_option()."""
 
     IGNORE = "ignore"  # deliver; the evidence still stands in the history and the log
-    DELIVER = "deliver"  # the same for spam: mail like any other, but for fields that say so
+    DELIVER = "deliver"  # the same for spam: delivered like other mail, with header fields that say so
     TAG = "tag"  # deliver, marked as spam
-    REPLACE = "replace"  # deliver, with a notice in place of what is dangerous
+    REPLACE = "replace"  # deliver, with a notice in place of dangerous parts
     FIX = "fix"  # deliver, with the fault corrected
     TEMPFAIL = "tempfail"
     QUARANTINE = "quarantine"
@@ -31,7 +31,9 @@ USUAL = (Remedy.IGNORE, Remedy.QUARANTINE, Remedy.TEMPFAIL, Remedy.REJECT)
 def remedy_option(
     default: Remedy, help: str, *, allowed: tuple[Remedy, ...] = USUAL, check: Callable[[Any], object] | None = None
 ) -> Any:
-    """An option whose value is one of the `allowed` remedies; for others the error names these. The rest is as in option()."""
+    """An option whose value is one of the `allowed` remedies; the error for any other value lists them. The other
+    arguments are those of option().
+    """
     return option(default, help, parse=choice(Remedy, allowed), check=check)
 
 
@@ -40,7 +42,7 @@ def verdict_for(remedy: Remedy, text: str, reason: str, *, status: str = "7.1") 
 
     text    for the sender
     reason  for the log
-    status  the enhanced status code behind its class: "7.26" becomes 5.7.26 or 4.7.26
+    status  the enhanced status code without its class: "7.26" becomes 5.7.26 or 4.7.26
     """
     match remedy:
         case Remedy.REJECT:

@@ -1,6 +1,6 @@
-"""One score, in the open: named tests, what a message met of them, and what that adds up to. Positive is spam.
+"""The score of a message: the named tests that it meets, and the sum of their points. Positive means spam.
 
-The tests and their points stand in antispam.mail.score_table; a check says in its points() which of them a message meets.
+antispam.mail.score_table defines the tests and their points; a check's points() returns those that a message meets.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class Test:
     """A test that messages may meet.
 
     name    in capitals: "SPF_FAIL"
-    points  what it adds to the score; less than 0 speaks for the message. For a test whose points vary, the most it gives
-    check   the name of the check that finds it
-    why     the reason for these points, one sentence for administrators
+    points  its contribution to the score; negative points favour the message. For a test whose points vary, the maximum
+    check   the name of the check that runs it
+    why     the reason for these points, in one sentence for administrators
     """
 
     name: str
@@ -32,8 +32,8 @@ class Hit:
     """A test that this message meets.
 
     test      its name
-    evidence  one sentence with the facts; what mail or DNS wrote in it went through text.from_wire
-    points    only for a test whose points vary (the learner's opinion); None gives those of the table
+    evidence  one sentence with the facts; text from mail or DNS must have gone through text.from_wire
+    points    only for a test whose points vary (the learner's opinion); None stands for those of the table
     """
 
     test: str
@@ -43,7 +43,7 @@ class Hit:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counted:
-    """A test that this message meets, with what it counts here."""
+    """A test that this message meets, with the points that it gets here."""
 
     test: str
     points: float
@@ -51,9 +51,9 @@ class Counted:
 
 
 def counted(hits: Iterable[Hit], tests: Mapping[str, Test], changes: Mapping[str, float]) -> tuple[Counted, ...]:
-    """What each hit counts: each test once, with its strongest evidence, those with the most points first.
+    """The hits with their points: each test once, with its strongest evidence, highest points first.
 
-    changes  the administrator's points by the name of the test. A test whose points vary is scaled to them
+    changes  the administrator's points by test name. A test whose points vary is scaled to them
     """
     found: dict[str, Counted] = {}
     for hit in hits:
@@ -73,11 +73,11 @@ def _points(hit: Hit, test: Test | None, changes: Mapping[str, float]) -> float:
 
 
 def total(tests: Iterable[Counted]) -> float:
-    """The score, as it is written: with one decimal place."""
+    """The score, rounded to one decimal place."""
     return round(sum(one.points for one in tests), 1)
 
 
 def told(points: float, tests: Iterable[Counted]) -> str:
-    """A score in words, with the tests that it consists of: "7.3 (SPF_FAIL=1.5, BAYES_SPAM=5.8)"."""
+    """A score as text, with its tests: "7.3 (SPF_FAIL=1.5, BAYES_SPAM=5.8)"."""
     parts = ", ".join(f"{one.test}={one.points:g}" for one in tests)
     return f"{points:.1f} ({parts})" if parts else f"{points:.1f}"

@@ -10,12 +10,12 @@ from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.declare import ANY
 from antispam.settings.values import number
 
-_MOST = 100.0  # points that one test may be given
+_MOST = 100.0  # the most points that one test may have
 
 
 def _points(text: str) -> float:
     points = number(text)
-    if not -_MOST <= points <= _MOST:  # a NaN is not, either
+    if not -_MOST <= points <= _MOST:  # rejects NaN as well
         raise ValueError(f"expected points between {-_MOST:g} and {_MOST:g}; 0 switches the test off")
     return points
 

@@ -1,4 +1,4 @@
-"""The tests of the checks that look for signs of fraud (antispam.protocols.signs), as a part of mail/score_table.py.
+"""The tests of the checks that look for signs of fraud (antispam.protocols.signs), a part of mail/score_table.py.
 
 The points were chosen on one half of the SpamAssassin corpus and of a collection of phishing mail, and confirmed on the other
 (`make evaluate-untrained`, docs/score.md).

@@ -1,8 +1,8 @@
-"""Every test that the program knows, in one table: its name, its points, the check that finds it, and the reason for these.
+"""The table of all tests: name, points, the check that runs the test, and the reason for the points.
 
-One block a check. docs/score.md shows it; `[score]` of milter.cfg changes points by name. Points were chosen beside those of
-SpamAssassin and rspamd, where they have the test: what honest mail shows now and then gets little, and no single sign of that
-kind reaches `mark`.
+Each check has one block. docs/score.md shows the table; `[score]` in milter.cfg changes points by name. The points were
+chosen with those of SpamAssassin and rspamd in view, if they have the test. A sign that honest mail shows now and then
+gets few points, and no single sign of that kind reaches `mark`.
 """
 
 from __future__ import annotations
@@ -117,4 +117,4 @@ TESTS: tuple[Test, ...] = (
 )
 
 TABLE: Mapping[str, Test] = MappingProxyType({test.name: test for test in TESTS})
-"""The same by name."""
+"""The tests by name."""

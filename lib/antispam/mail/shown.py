@@ -1,6 +1,6 @@
-"""The parts of a message that readers see: text, links, names of attachments; decoded as by the learning filter.
+"""The parts of a message that readers see: text, links and attachment names, decoded as the learning filter does.
 
-Bounded and made when it is asked for; several checks want it, so a message's is made once.
+The work is bounded and done on demand. Several checks use the result, so it is made once for each message.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from dspam.reading import Document, read
 _MEMO = "shown"
 _FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
 _NO_FOLD = re.compile(rb"\n(?![ \t])")
-_PLAIN_BODY = 8 << 20  # octets; of much larger messages the learning filter reads a part, which the header belongs to
-_MAX_TEXT = 60_000  # characters; the reading of `dspam` keeps less
+_PLAIN_BODY = 8 << 20  # octets; of much larger messages the learning filter reads only a part, header included
+_MAX_TEXT = 60_000  # characters; `dspam` keeps fewer
 _MAX_READ_ANEW = 2000  # words that may be disguised
 _MAX_NAMES = 500
 _MAX_FILES = 50
-_LEAST_FILE = 128  # octets: what is shorter is in thousands of honest messages
+_LEAST_FILE = 128  # octets; shorter parts occur in thousands of honest messages
 _QUOTED = re.compile(rb"^[ \t]*+>.*+$", re.MULTILINE)
 _WORD = re.compile(r"[\w'$-]+")
 _LIMITS = Limits(max_parts=500, max_depth=20)
 
 
 class Shown:
-    """A message as its reader sees it; also what rules of the site test (protocols/site_rules)."""
+    """A message as its reader sees it. Rules of the site test the same (protocols/site_rules)."""
 
     def __init__(self, message: Message) -> None:
         self._message = message
 
     @functools.cached_property
     def document(self) -> Document:
-        """All that the learning filter reads in it, by its header as it came; to be looked at only."""
+        """Everything that the learning filter reads in the message, with the original header. Read-only."""
         message = self._message
         fields = plain_fields(message.headers) if message.body.size < _PLAIN_BODY else None
         return read(message.raw()) if fields is None else read(message.body.content(), fields)
@@ -52,12 +52,13 @@ class Shown:
         return [part for part in top.walk() if not part.children]
 
     def header(self, name: str) -> tuple[str, ...]:
-        """The decoded values of the fields of a name; of very many the first and the last few."""
+        """The decoded values of the fields of that name; of very many, the first and last few."""
         return tuple(field.decoded for field in self._message.shown(name.encode("ascii", "replace")))
 
     def text(self) -> tuple[str, ...]:
-        """The subject and the text in sight, blanks and line ends as one blank; and the same with its words read as those that
-        they look like ("v1agra", Cyrillic letters in a Latin word), where that is another text."""
+        """The subject and the visible text, with white space collapsed; and, if it differs, the same with disguised
+        words undone ("v1agra", Cyrillic letters in a Latin word).
+        """
         return self._texts
 
     @functools.cached_property
@@ -67,13 +68,13 @@ class Shown:
 
     @functools.cached_property
     def unquoted(self) -> str:
-        """The last reading of the text without the lines that answers quote with ">"."""
+        """The last of these readings without the lines that replies quote with ">"."""
         read_as = [text for place, text in self.document.texts if place == b"text"]
         own = [_QUOTED.sub(b"", text) for text in read_as]
         return self._texts[-1] if own == read_as else _undisguised(_line(own))
 
     def links(self) -> tuple[str, ...]:
-        """Where links lead, as they are written, each once."""
+        """The targets of links as written, each once."""
         return tuple(dict.fromkeys(from_wire(target, 400) for target in self.document.targets))
 
     def attachments(self) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ class Shown:
         return tuple(found)[:_MAX_NAMES]
 
     def digests(self) -> tuple[bytes, ...]:
-        """SHA-256 of each attachment's decoded octets: of parts that have a name, or are no text."""
+        """SHA-256 of each attachment's decoded octets. An attachment is a part that has a name or is not text."""
         found: dict[bytes, None] = {}
         for part in self._parts:
             if part.media_type.startswith(("text/", "message/", "multipart/")) and not of_part(part)[0]:
@@ -104,8 +105,9 @@ class Shown:
 
 
 def plain_fields(headers: Sequence[Header]) -> list[Field] | None:
-    """The fields that would be found in the header as octets (antispam.mail.message.as_octets), without looking for them; None
-    if these might be others, as some names and line ends make it."""
+    """The fields that parsing the header as octets (antispam.mail.message.as_octets) would yield, without parsing it.
+    None if some name or line end could make them differ.
+    """
     found = []
     for name, value in headers:
         if b"\n" in value:
@@ -123,7 +125,7 @@ def _line(texts: list[bytes]) -> str:
 
 
 def _undisguised(text: str) -> str:
-    """The text with each word that is written to look like another one as that one."""
+    """The text with each disguised word replaced by the word that it imitates."""
     left = _MAX_READ_ANEW
 
     def read_anew(found: re.Match[str]) -> str:
@@ -139,7 +141,7 @@ def _undisguised(text: str) -> str:
 
 
 def shown(message: Message) -> Shown:
-    """The one of this message."""
+    """The Shown of this message, made once."""
     known = message.memo.get(_MEMO)
     if not isinstance(known, Shown):
         known = message.memo[_MEMO] = Shown(message)

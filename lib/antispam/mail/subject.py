@@ -11,7 +11,7 @@ from antispam.mail.message import Message, Recipient
 
 
 class Subject(NamedTuple):
-    """What a stage is about: a connection, perhaps a message on it, perhaps one of its recipients."""
+    """The subject of a stage: a connection, perhaps a message on it, perhaps one of its recipients."""
 
     connection: Connection
     message: Message | None = None
@@ -23,7 +23,7 @@ class Subject(NamedTuple):
 
     @property
     def findings(self) -> Findings:
-        """The innermost findings, through which those of the outer scopes can be read."""
+        """The innermost findings, which also show those of the outer scopes."""
         if self.recipient is not None:
             return self.recipient.findings
         return self.message.findings if self.message is not None else self.connection.findings

@@ -11,8 +11,10 @@ MAX_REPLY_LINES = 32  # libmilter's limit for smfi_setmlreply
 
 
 class Action(enum.StrEnum):
-    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message still signed. PASS ends
-    policy for a message of our own: whatever was found before, only the rows that protect its readers are still asked."""
+    """The outcomes. ACCEPT ends policy, not the journey: results are still written and the message is still signed.
+    PASS ends policy for our own messages, whatever was found before: only the rows that protect readers are still
+    asked.
+    """
 
     CONTINUE = "continue"
     ACCEPT = "accept"
@@ -22,7 +24,7 @@ class Action(enum.StrEnum):
     DISCARD = "discard"
     QUARANTINE = "quarantine"  # kept in our store
     HOLD = "hold"  # kept in the MTA's queue
-    UNFINISHED = "unfinished"  # of a transaction that its client gave up; no check decides so
+    UNFINISHED = "unfinished"  # the client gave the transaction up; no check returns this
 
     @property
     def refuses(self) -> bool:
@@ -31,10 +33,10 @@ class Action(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Callback:
-    """A wish to call the sender back before the message is accepted (checks/callback.py does it).
+    """A request to call the sender back before the message is accepted (done by checks/callback.py).
 
-    word  "CBV": ask whether the address exists; "DSN": and write to it what was found
-    tag   what was found, as the access map names it: "spf-softfail"
+    word  "CBV": ask whether the address exists; "DSN": also notify it of what was found
+    tag   the tag of the access map's entry: "spf-softfail"
     """
 
     word: str
@@ -48,10 +50,10 @@ class Verdict:
     action    the outcome
     code      SMTP reply code (RFC 5321), 0 if the action sends no reply of its own
     enhanced  enhanced status code (RFC 3463, 7372), such as "5.7.23"
-    text      for the human who will read the bounce: what was found and what can be done; lines end in a newline
+    text      for the person who reads the bounce: what was found and what they can do; lines end in a newline
     reason    for the administrator's log
-    demerits  offences of the client that this decision stands for: what no honest client does
-    callback  the message goes on, if the sender can be called back
+    demerits  offences of the client that led to this decision: things that no honest client does
+    callback  the message goes on if a call to the sender succeeds
     """
 
     action: Action
@@ -63,7 +65,9 @@ class Verdict:
     callback: Callback | None = None
 
     def reply_lines(self, reference: str = "") -> tuple[str, ...]:
-        """The lines of the SMTP reply, safe to send, the reference on the last so that a caller on the phone can quote it."""
+        """The lines of the SMTP reply, safe to send. The last has the reference, so that people can quote it on the
+        phone.
+        """
         lines = [line for line in (for_reply(part) for part in self.text.splitlines()) if line] or [
             for_reply(self.reason)
         ]
@@ -73,21 +77,21 @@ class Verdict:
 
 
 CONTINUE = Verdict(Action.CONTINUE)
-BAN = 1_000_000  # demerits of what bans a client at once, however many are allowed
+BAN = 1_000_000  # demerits that ban a client at once, whatever the limit
 
 
 def accept(reason: str) -> Verdict:
-    """No check may refuse this message any more."""
+    """Accept the message: no later check may refuse it."""
     return Verdict(Action.ACCEPT, reason=reason)
 
 
 def let_pass(reason: str) -> Verdict:
-    """Deliver the message whatever was found before; only rows that protect are asked any more."""
+    """Deliver the message whatever was found before. Only protecting rows are still asked."""
     return Verdict(Action.PASS, reason=reason)
 
 
 def reject(text: str, reason: str, *, code: int = 550, enhanced: str = "5.7.1", demerits: int = 0) -> Verdict:
-    """Refuse for good."""
+    """Refuse permanently."""
     return Verdict(Action.REJECT, code, enhanced, text, reason, demerits)
 
 
@@ -97,12 +101,12 @@ def tempfail(text: str, reason: str, *, code: int = 451, enhanced: str = "4.7.1"
 
 
 def discard(reason: str) -> Verdict:
-    """Take the message and drop it."""
+    """Accept the message and drop it."""
     return Verdict(Action.DISCARD, reason=reason)
 
 
 def quarantine(reason: str) -> Verdict:
-    """Take the message and keep it in our store."""
+    """Accept the message and keep it in the quarantine."""
     return Verdict(Action.QUARANTINE, reason=reason)
 
 

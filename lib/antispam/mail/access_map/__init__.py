@@ -6,9 +6,9 @@
     SMTP-Auth:joe@example.com          OK
     SMTP-Auth:example.com              REJECT "550 5.7.1 Only the postroom sends as example.com"
 
-Any file that the MTA's tools know will do: the text itself, the hash that `makemap hash` or `postmap hash:` builds from it,
-or the lmdb of `postmap lmdb:`. Entries that are not for this filter (Connect:, From:, plain addresses) are left alone.
-docs/access-map.md tells administrators all of this.
+Any format that the MTA's tools write is accepted: the text itself, the hash that `makemap hash` or `postmap hash:`
+builds from it, or the lmdb of `postmap lmdb:`. Entries that are not for this filter (Connect:, From:, plain addresses)
+are left alone. docs/access-map.md tells administrators all of this.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL = 5.0  # seconds between two looks at the file
+CHECK_INTERVAL = 5.0  # seconds between two checks of the file
 _MAX_PROBLEMS_LOGGED = 20
 
 
@@ -60,7 +60,7 @@ def _demand_known_form(name: str) -> None:
 
 @section("spf")
 class AccessSettings:
-    """The location of the access map; upstream has it among the settings of SPF."""
+    """The location of the access map. Upstream keeps it among the SPF settings."""
 
     access_file: str = option(
         "",
@@ -81,13 +81,13 @@ class AccessMap:
 
     name      as AccessSettings.access_file; "" is an empty map
     clock     monotonic seconds
-    interval  how often the file may be looked at, in seconds
+    interval  seconds between two checks of the file for changes
     """
 
     def __init__(
         self, name: str = "", *, clock: Callable[[], float] = time.monotonic, interval: float = CHECK_INTERVAL
     ) -> None:
-        """Load the map. Raises AccessMapError: to start without the policy that was asked for would be failing open."""
+        """Load the map. Raises AccessMapError if that fails: starting without the configured policy would fail open."""
         self.file = MapFile.named(name) if name else None
         self._clock = clock
         self._interval = interval
@@ -124,7 +124,7 @@ class AccessMap:
         return self.table.login_policy(login, sender)
 
     def _refresh(self, file: MapFile) -> None:
-        """Load a changed file; keep the old table and say why, once for each reason, when the new one can't be read."""
+        """Load the file if it changed. If it cannot be read, keep the old table and log each reason once."""
         self._next_look = self._clock() + self._interval
         status = _look(file)
         if status == self._seen and not self._complaint:

@@ -10,11 +10,11 @@ from antispam.mail.verdicts import BAN, Action, Callback, Verdict, accept, disca
 
 
 def apply_entry(entry: Policy, refusal: Verdict) -> Verdict:
-    """What `entry` wants done about a message that would, if refused, be refused with `refusal`.
+    """The verdict that `entry` asks for, on a message that would otherwise be refused with `refusal`.
 
-    The entry's own reply code, enhanced code and text go before those of `refusal`, and its code decides whether the refusal is
-    for good: a REJECT about a temporary error stays temporary unless the entry names a 5xx code. CBV, DSN and OK let the
-    message go on; the first two ask for something that is done later.
+    The entry's own reply code, enhanced code and text take precedence over those of `refusal`. Its code decides whether
+    the refusal is permanent: a REJECT for a temporary error stays temporary unless the entry gives a 5xx code. CBV, DSN
+    and OK let the message go on; the first two ask for something that is done later.
     """
     reason = refusal.reason
     match entry.action:
@@ -49,5 +49,5 @@ def _prescribed(entry: Policy, refusal: Verdict, code: int) -> Verdict:
 
 
 def _tag(entry: Policy) -> str:
-    """What the entry is about: "spf-softfail"; "" if it is a default of the check."""
+    """The tag of the entry: "spf-softfail"; "" for the check's own default."""
     return entry.key.partition(":")[0]

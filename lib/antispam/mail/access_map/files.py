@@ -23,15 +23,16 @@ class AccessMapError(SettingsError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MapFile:
-    """Where a map is and how it is stored: `form` is text, hash or lmdb."""
+    """The place and format of a map: `form` is text, hash or lmdb."""
 
     path: str
     form: str
 
     @classmethod
     def named(cls, name: str) -> MapFile:
-        """Of a name as milter.cfg and main.cf have it: a path whose ending tells the form (.db, .lmdb, else text), or
-        `hash:/etc/mail/access`, `lmdb:...`, `text:...`, the ending of which is added where it is missing."""
+        """The file of a name as written in milter.cfg and main.cf: a path whose suffix gives the format (.db, .lmdb,
+        otherwise text), or `hash:/etc/mail/access`, `lmdb:...`, `text:...`, whose suffix is added if it is missing.
+        """
         form, colon, path = name.partition(":")
         if colon and form in _ENDINGS:
             ending = _ENDINGS[form]
@@ -65,7 +66,7 @@ class MapFile:
             return from_pairs(read_lmdb(self.path), self.path)
         raw = Path(self.path).read_bytes()
         if b"\0" in raw:
-            # Read as text it would have no entries, and a map without entries lets everything pass.
+            # Read as text it would yield no entries, and a map without entries lets everything pass.
             raise AccessMapError(f"{self.path}: damaged, or not a text file")
         return parse_text(from_wire(raw, MAX_FILE_BYTES), self.path)
 
@@ -75,8 +76,9 @@ _ENDINGS = {"text": "", "hash": ".db", "lmdb": ".lmdb"}
 
 @contextlib.contextmanager
 def _read_locked(path: str) -> Iterator[int]:
-    """The file, with the shared lock that keeps makemap and postmap from rewriting it meanwhile; some builds of them use
-    flock, others fcntl. Raises BlockingIOError while one of them is at work."""
+    """Open the file with the shared lock that keeps makemap and postmap from rewriting it meanwhile. Some builds use
+    flock, others fcntl. Raises BlockingIOError while one of them is at work.
+    """
     with Path(path).open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

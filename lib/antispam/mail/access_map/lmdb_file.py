@@ -1,10 +1,11 @@
-"""Read-only access to lmdb files, as `postmap lmdb:` writes them, without the library: it maps the file into memory and
-believes it, and a damaged one ends the process (SIGBUS, SIGABRT, SIGSEGV).
+"""Read-only access to lmdb files, as written by `postmap lmdb:`, without the library.
 
-Nothing in the file is believed here: each offset, length and page number is checked, no page is read twice, and no more octets
-are handed out than the file has.
+The library maps the file into memory and trusts it: a damaged file ends the process (SIGBUS, SIGABRT, SIGSEGV). Nothing
+in the file is trusted here. Each offset, length and page number is checked, no page is read twice, and no more octets
+are returned than the file has.
 
-Format: the on-disk structures of LMDB 0.9 (data version 1), with the pointers of a 64-bit machine in its own byte order.
+Format: the on-disk structures of LMDB 0.9 (data version 1), with the pointers of a 64-bit machine in its own byte
+order.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ _NO_PAGE = 2**64 - 1  # the root of an empty tree
 _PAGE_SIZES = tuple(1 << bits for bits in range(9, 17))
 _MAX_DEPTH = 32
 
-_HEADER = struct.Struct("=Q2xHHH")  # of every page: its number, flags, end of the pointers, begin of the nodes
+_HEADER = struct.Struct("=Q2xHHH")  # of every page: its number, flags, end of the pointers, start of the nodes
 _OVERFLOW_HEADER = struct.Struct("=Q2xHI")  # number, flags, how many pages
 # Magic, version, (map), free tree: page size (and more); main tree: flags, depth, (counts), root; last page, transaction.
 _META = struct.Struct("=II16xI44x4xHH32xQQQ")
 _NODE = struct.Struct(
     "=HHHH"
-)  # size (low, high), flags, length of the key; of a branch, all but the last are the page below
+)  # size (low, high), flags, length of the key; in a branch, all but the last form the number of the page below
 
 _BRANCH, _LEAF, _OVERFLOW, _META_PAGE = 0x01, 0x02, 0x04, 0x08
 _BIG, _DUPLICATES = 0x01, 0x06  # a value on pages of its own; trees of their own
 
 
 class LmdbError(ValueError):
-    """The file is not an lmdb file that can be read, or it is damaged. The message names the file."""
+    """The file is damaged, or not an lmdb file that can be read. The message names the file."""
 
 
 def read_lmdb(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, bytes]]:
@@ -124,7 +125,7 @@ class _Reader:
         return pages[_OVERFLOW_HEADER.size :][:length]
 
     def _page(self, number: int, count: int) -> bytes:
-        """Some pages in a row, none of which was read before: a tree has no circles."""
+        """Consecutive pages. Raises LmdbError if one was read before: a tree has no cycles."""
         start, octets = number * self._page_size, count * self._page_size
         if number < 2 or start + octets > self._size:
             raise self._error(f"truncated, or damaged: page {number} is not in it")

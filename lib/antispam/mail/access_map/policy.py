@@ -11,7 +11,9 @@ from antispam.text import for_log
 
 
 class Action(enum.StrEnum):
-    """What an entry asks for. DSN and CBV call the sender back; BAN refuses, and bans the client once bans are stored."""
+    """The action that an entry asks for. DSN and CBV call the sender back; BAN refuses, and bans the client once bans
+    are stored.
+    """
 
     OK = "OK"
     WHITELIST = "WHITELIST"
@@ -24,7 +26,7 @@ class Action(enum.StrEnum):
     DSN = "DSN"
 
 
-# What sendmail and Postfix call the same thing.
+# The names of sendmail and Postfix for the same actions.
 _SYNONYMS = {"RELAY": Action.OK, "DEFER": Action.TEMPFAIL, "HOLD": Action.QUARANTINE}
 
 
@@ -32,7 +34,7 @@ _SYNONYMS = {"RELAY": Action.OK, "DEFER": Action.TEMPFAIL, "HOLD": Action.QUARAN
 class Policy:
     """One entry's right-hand side.
 
-    code, enhanced, text   the reply that the entry prescribes; 0 and "" if it leaves that to us
+    code, enhanced, text   the reply that the entry prescribes; 0 and "" if it leaves them to the check
     key                    the entry, as it stands in the map, in lower case: "spf-neutral:aol.com"
     """
 
@@ -49,8 +51,9 @@ _WORD = re.compile(r"([A-Za-z]+)(?:[ \t:]+(.*))?", re.DOTALL)
 
 
 def parse_policy(value: str, key: str = "") -> Policy:
-    """The right-hand side of an entry: `WORD`, `WORD text`, `WORD "550 5.7.1 text"`, and sendmail's `ERROR:5.7.1:550 text`
-    and `550 5.7.1 text`. Raises ValueError, for the administrator, where it is none of them."""
+    """The right-hand side of an entry: `WORD`, `WORD text`, `WORD "550 5.7.1 text"`, and sendmail's `ERROR:5.7.1:550
+    text` and `550 5.7.1 text`. Raises ValueError, with a text for the administrator, for anything else.
+    """
     value = value.strip()
     error = _ERROR.fullmatch(value)
     if error:
@@ -84,7 +87,7 @@ def _refusal(reply: str, key: str, enhanced: str = "") -> Policy:
 
 
 def _reply(text: str) -> tuple[int, str, str]:
-    """Code, enhanced code and words of a reply, in double quotes or not; 0 and "" for what is missing."""
+    """Code, enhanced code and text of a reply, in double quotes or not; 0 and "" for what is missing."""
     text = text.strip()
     if len(text) >= 2 and text[0] == text[-1] == '"':
         text = text[1:-1].strip()
@@ -93,7 +96,7 @@ def _reply(text: str) -> tuple[int, str, str]:
 
 
 def _demand_agreement(action: Action, code: int, value: str) -> None:
-    """A REJECT that says 451, or a TEMPFAIL that says 550, can be meant either way: better to ask than to guess."""
+    """A REJECT that says 451, or a TEMPFAIL that says 550, is ambiguous. Raises ValueError rather than guess."""
     wanted = {Action.REJECT: 5, Action.BAN: 5, Action.TEMPFAIL: 4}.get(action)
     if code and wanted and code // 100 != wanted:
         raise ValueError(f"{value!r}: {action} needs a {wanted}xx reply code")

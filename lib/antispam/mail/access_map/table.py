@@ -1,4 +1,4 @@
-"""The entries of an access map that are ours, and how they are found."""
+"""The entries of an access map that this filter uses, and their look-up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AUTHOR = "author"
 TAGS = frozenset({SMTP_AUTH, AUTHOR, *(f"{kind}-{result}" for kind in ("spf", "helo") for result in _SPF)}) | {
     f"dkim-{result}" for result in _DKIM
 }
-# Tags of sendmail's own and of upstream's tests, which resemble ours and are no typing errors.
+# Tags of sendmail and of upstream's tests that resemble ours and are not typing errors.
 _FOREIGN_TAGS = frozenset({"smtp-test", "auth", "helo", "spf", "dkim"})
 
 MAX_TEXT_LINE = 16_384
@@ -26,7 +26,7 @@ MAX_TEXT_LINE = 16_384
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one entry. `where` is "file:line" for text and 'file: "key"' for a built map."""
+    """A problem with one entry. `where` is "file:line" for text and 'file: "key"' for a built map."""
 
     where: str
     what: str
@@ -52,8 +52,9 @@ class AccessTable:
         return iter(self._policies.values())
 
     def policy(self, tag: str, sender: Mailbox | str) -> Policy | None:
-        """The entry for `tag` ("spf-fail") and `sender`, a mailbox or a mere domain: the first of the full address, the
-        domain, its parents, the bare tag; None if there is none."""
+        """The entry for `tag` ("spf-fail") and `sender`, a mailbox or a domain. The full address is looked up first,
+        then the domain, its parents, and the bare tag. None if no entry matches.
+        """
         if not self._policies:
             return None
         mailbox = sender if isinstance(sender, Mailbox) else _as_mailbox(sender)
@@ -62,9 +63,10 @@ class AccessTable:
         return self._first(tag, (*address, *domains, ""))
 
     def login_policy(self, login: str, sender: Mailbox | str) -> Policy | None:
-        """The `smtp-auth:` entry that says whether the authenticated `login` may send as `sender`. An address in such an
-        entry is the login and the sender's domain (`joe@example.com`: joe may send as anybody at example.com); a domain is
-        the sender's. A login that is itself an address of that domain is looked up as it is."""
+        """The `smtp-auth:` entry that says whether the authenticated `login` may send as `sender`. An address in such
+        an entry is the login and the sender's domain (`joe@example.com`: joe may send as anybody at example.com); a
+        domain is the sender's. A login that is itself an address of that domain is looked up unchanged.
+        """
         domain = (sender if isinstance(sender, Mailbox) else _as_mailbox(sender)).domain
         name, at, realm = login.rpartition("@")
         same = bool(at) and normalize_domain(realm) == domain
@@ -86,7 +88,7 @@ def _as_mailbox(text: str) -> Mailbox:
 
 
 class _Builder:
-    """Gathers entries of ours out of a map that has others too."""
+    """Collects our entries from a map that also has others."""
 
     def __init__(self) -> None:
         self.policies: dict[str, Policy] = {}
@@ -107,7 +109,7 @@ class _Builder:
             self.problems.append(Problem(where, str(error)))
 
     def _suspect(self, where: str, tag: str) -> None:
-        """An entry that nearly is ours is a typing error, which would otherwise go unnoticed for ever."""
+        """Report an entry whose tag nearly matches ours: a typing error would otherwise never be noticed."""
         if "-" not in tag or tag in _FOREIGN_TAGS or len(tag) > 30:
             return
         near = difflib.get_close_matches(tag, TAGS, 1, 0.8)
@@ -120,8 +122,9 @@ class _Builder:
 
 
 def _split_key(key: str) -> tuple[str, str]:
-    """Tag and name. `!` divides as well as `:`, for maps built for upstream's access_file_colon = false; a bare tag without
-    either is upstream's spelling of a default."""
+    """Tag and name of a key. `!` separates them as well as `:`, for maps built for upstream's access_file_colon =
+    false. A bare tag without either is upstream's spelling of a default.
+    """
     match = re.match(r"[a-z-]{1,40}(?=[:!]|$)", key)
     return (match[0], key[match.end() + 1 :]) if match else ("", key)
 
@@ -132,8 +135,9 @@ def _normal_name(name: str) -> str:
 
 
 def parse_text(text: str, name: str = "access") -> AccessTable:
-    """The text form: key, white space, value; `#` starts a comment line, a line that begins with white space goes on the
-    one before (as postmap reads it)."""
+    """Parse the text form: key, white space, value. `#` starts a comment line; a line that begins with white space
+    continues the one before, as for postmap.
+    """
     builder = _Builder()
     for number, line in _logical_lines(text):
         where = f"{name}:{number}"
@@ -161,7 +165,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def from_pairs(pairs: Iterable[tuple[bytes, bytes]], name: str = "access") -> AccessTable:
-    """A built map, as pairs of octets; Postfix ends both with a NUL."""
+    """Parse a built map, given as pairs of octets. Postfix ends both with a NUL."""
     builder = _Builder()
     for raw_key, raw_value in pairs:
         key = from_wire(raw_key.removesuffix(b"\0"))
