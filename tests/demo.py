@@ -32,6 +32,7 @@ from support.filter_process import LAUNCHER, FilterProcess
 from support.learning import Learned
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 from support.places import REPOSITORY, missing_servers
 from support.ports import free_port
 from support.processes import NotReadyError, RunDirectory, end_session, wait_until
@@ -368,7 +369,7 @@ class Stage:
         table: list[str] = []
 
         def explained() -> bool:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
             table[:] = re.findall(r"^Score .*(?:\n +[+-].*)+", done.stdout, re.MULTILINE)
             return bool(table)
 
@@ -380,11 +381,11 @@ class Stage:
         """The console outside of the private network, where a browser reaches it; the address of a first login. What it
         delivers goes through the filter inside. Raises NotReadyError."""
         add = self._command("web", "account", "add", "admin", "--role", "administrator", "--link")
-        link = subprocess.run(add, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+        link = subprocess.run(add, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout.strip()
         serve = [sys.executable, LAUNCHER, self.program.clock.path, *self._command("web", "serve")[1:]]
         served = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
-            wait_until(lambda: _answers(link), "the console answers", 20)
+            wait_until(lambda: _answers(link), "the console answers")
             yield link
         finally:
             end_session(served.pid, polite=0.0)
@@ -399,7 +400,7 @@ class Stage:
 
 
 def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=PATIENCE):
         return True
     return False
 

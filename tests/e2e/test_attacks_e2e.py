@@ -60,7 +60,7 @@ def running(config: str, workers: int = 1) -> Iterator[FilterProcess]:
 
 
 def send(program: FilterProcess) -> Reply:
-    with MilterClient(str(program.socket), timeout=20) as client:
+    with MilterClient(str(program.socket)) as client:
         client.greet()
         return client.message()
 
@@ -118,8 +118,8 @@ def _workers(program: FilterProcess) -> list[int]:
 def test_mail_goes_on_after_a_worker_was_killed(number: signal.Signals) -> None:
     with running("[greylist]\nmode = off", workers=2) as program:
         send(program)  # one that dies before it is ready ends the start, as a configuration that can't work would
-        wait_until(lambda: "serves with 2 workers" in program.log(), "both workers are ready", 20)
+        wait_until(lambda: "serves with 2 workers" in program.log(), "both workers are ready")
         before = _workers(program)
         os.kill(before[0], number)
-        wait_until(lambda: len(_workers(program)) == 2 and before[0] not in _workers(program), "a new worker", 20)
+        wait_until(lambda: len(_workers(program)) == 2 and before[0] not in _workers(program), "a new worker")
         assert {send(program).action for _ in range(10)} == {"c"}

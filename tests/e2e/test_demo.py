@@ -17,6 +17,7 @@ import pytest
 
 import demo
 from demo import CASES, Case, Result
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory
 
@@ -116,9 +117,9 @@ def test_program_shows_a_row_for_each_case(servers: None, folder: Path) -> None:
     with _start(folder, "--stay") as program:
         said = _read_until(program, "/enter/")
         links = re.findall(r"http://127\.0\.0\.1:\d+/enter/\S+", said)
-        assert links, said + program.communicate(timeout=60)[0]
+        assert links, said + program.communicate(timeout=PATIENCE)[0]
         seen = _seen_in_the_console(links[0])
-        rest, _ = program.communicate("\n", timeout=60)
+        rest, _ = program.communicate("\n", timeout=PATIENCE)
         output = said + rest
     assert "Your parcel is waiting" in seen
     assert program.returncode == 0, output
@@ -140,6 +141,6 @@ def test_interruption_leaves_nothing_behind(servers: None, folder: Path, moment:
             if moment in line:
                 break
         program.send_signal(sig)
-        program.communicate(timeout=60)
+        program.communicate(timeout=PATIENCE)
     assert program.returncode == 128 + sig
     assert _left_behind(folder) == []

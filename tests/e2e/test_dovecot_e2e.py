@@ -22,6 +22,7 @@ from antispam.web.site_logins import SiteLogins, Unavailable
 from support.dovecot import PASSWORD, Dovecot, Dovecot24
 from support.filter_process import FilterProcess
 from support.network import Network
+from support.patience import PATIENCE
 from support.peers import UnavailableError
 from support.places import REPOSITORY
 from support.processes import wait_until
@@ -46,7 +47,7 @@ class Site:
     @contextlib.contextmanager
     def mailbox(self, user: str) -> Iterator[IMAPClient]:
         """The user's mail program."""
-        with IMAPClient("127.0.0.1", self.dovecot.port, ssl=False, timeout=20) as client:
+        with IMAPClient("127.0.0.1", self.dovecot.port, ssl=False, timeout=PATIENCE) as client:
             client.login(user, PASSWORD)
             yield client
 
@@ -59,7 +60,7 @@ class Site:
     def demand(self, user: str, spam: int, ham: int) -> None:
         """Wait until the dictionary has learned that; else tell what it has, and what both programs logged."""
         try:
-            wait_until(lambda: self.totals(user) == (spam, ham), "the lesson", 20)
+            wait_until(lambda: self.totals(user) == (spam, ham), "the lesson")
         except Exception as error:
             raise AssertionError(f"{self.totals(user)}\n{self.dovecot.log()}\n{self.program.log()}") from error
 
@@ -150,7 +151,7 @@ def test_the_poller_learns_both_folders_goes_on_after_a_broken_connection_and_en
             site.demand("dora", 1, 2)
             assert client.search("SEEN") == [], "to learn a message is not to read it"
         poller.send_signal(signal.SIGTERM)
-        assert poller.wait(20) == 0
+        assert poller.wait(PATIENCE) == 0
     finally:
         poller.kill()
         poller.wait()

@@ -88,7 +88,7 @@ def test_what_is_stored_for_a_message_is_stored_once_wherever_its_mta_goes_away(
         contextlib.closing(Store(program.database)) as store,
     ):
         bring(program, 1)
-        wait_until(lambda: len(recorded(store)) == 1, "the first time is over", 20)
+        wait_until(lambda: len(recorded(store)) == 1, "the first time is over")
         once = stored(program, store)
         assert once["quarantine_entry"] == 2
         assert min(once.values()) == 1
@@ -96,7 +96,7 @@ def test_what_is_stored_for_a_message_is_stored_once_wherever_its_mta_goes_away(
         while True:
             seen = bring(program, step)
             times += 1
-            wait_until(lambda times=times: len(recorded(store)) == times, "that time is over", 20)  # type: ignore[misc]
+            wait_until(lambda times=times: len(recorded(store)) == times, "that time is over")  # type: ignore[misc]
             assert stored(program, store) == once, f"gone after {step} answers"
             if seen < step:
                 break

@@ -20,6 +20,7 @@ from gossip.records import vote_row
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
 from support.network import Network
+from support.patience import PATIENCE, quickest, took
 from support.places import REPOSITORY
 from support.ports import free_port
 from support.processes import wait_until
@@ -57,11 +58,11 @@ class Node:
         self.process = subprocess.Popen(command, stderr=self._log, stdout=self._log)
 
     def wait(self) -> None:
-        wait_until(lambda: Network().accepts("127.0.0.1", self.port), "the node listens", 20)
+        wait_until(lambda: Network().accepts("127.0.0.1", self.port), "the node listens")
 
     def end(self) -> str:
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         self._log.close()
         return Path(self._log.name).read_text()
 
@@ -114,17 +115,19 @@ def test_a_node_whose_peer_is_gone_answers_by_itself(tmp_path: Path) -> None:
     with nodes(tmp_path, "peers = 127.0.0.1:{1}\ntimeout = 1s", "") as (one, other):
         remember(one.database, SPAM, 256)
         other.process.kill()
-        began = time.monotonic()
-        value, _ = Client("127.0.0.1", one.port).query("u", "example.org", "SPF", 1, timeout=10)
-        assert value == -76.0
-        assert time.monotonic() - began < 5
+
+        def ask() -> None:
+            value, _ = Client("127.0.0.1", one.port).query("u", "example.org", "SPF", 1, timeout=PATIENCE)
+            assert value == -76.0
+
+        assert quickest(lambda: took(ask), limit=5) < 5
 
 
 def test_a_circle_of_nodes_ends(tmp_path: Path) -> None:
     both = "peers = 127.0.0.1:{0}, 127.0.0.1:{1}, 127.0.0.1:{2}\nttl = 3\ntimeout = 3s"
     with nodes(tmp_path, both, both, both) as (one, *_):
         remember(one.database, SPAM, 256)
-        value, confidence = Client("127.0.0.1", one.port).query("u", "example.org", "SPF", 999, timeout=10)
+        value, confidence = Client("127.0.0.1", one.port).query("u", "example.org", "SPF", 999, timeout=PATIENCE)
         assert value <= -70
         assert confidence <= 25
 
@@ -153,15 +156,15 @@ def answers(port: int) -> bool:
 def test_the_server_beside_the_filter_is_replaced_and_mail_goes_on() -> None:
     port = free_port()
     with FilterProcess(Network(), CONFIG.format(port=port)) as program:
-        wait_until(lambda: answers(port), "the server answers", 20)
+        wait_until(lambda: answers(port), "the server answers")
         remember(program.database, SPAM, 256)
         assert Client("127.0.0.1", port).query("u1", "example.org", "SPF", 1)[0] == -76.0
         first = server_pid(program)
         os.kill(first, signal.SIGKILL)
         deliver(program)
-        wait_until(lambda: server_pid(program) != first and answers(port), "a new server answers", 20)
+        wait_until(lambda: server_pid(program) != first and answers(port), "a new server answers")
         os.kill(program.pid, signal.SIGHUP)
-        wait_until(lambda: "generation 2" in program.log() and answers(port), "the server of the new settings", 20)
+        wait_until(lambda: "generation 2" in program.log() and answers(port), "the server of the new settings")
         deliver(program)
         assert program.stop() == 0
         assert "Traceback" not in program.log()
@@ -173,5 +176,5 @@ def test_a_port_that_is_taken_keeps_no_mail_waiting() -> None:
         port = taken.getsockname()[1]
         with FilterProcess(Network(), CONFIG.format(port=port)) as program:
             deliver(program)
-            wait_until(lambda: f"cannot listen on 127.0.0.1:{port}" in program.log(), "the log says so", 20)
+            wait_until(lambda: f"cannot listen on 127.0.0.1:{port}" in program.log(), "the log says so")
             assert program.stop() == 0

@@ -19,6 +19,7 @@ from support.filter_process import FilterProcess
 from support.learning import Learned
 from support.milter_client import MilterClient
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import wait_until
 
@@ -60,7 +61,7 @@ def _learn(program: FilterProcess, raw: bytes, verdict: str = "--spam") -> tuple
         "--user",
         "ann@example.com",
     ]
-    done = subprocess.run(command, input=raw, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, input=raw, capture_output=True, check=False, timeout=PATIENCE)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -16,6 +16,7 @@ from antispam.store.schema import quarantine_entry
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient, ProtocolError
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import wait_until
 
@@ -49,7 +50,7 @@ def test_mail_flows_on_from_one_database_to_the_other(tmp_path: Path) -> None:
 
     def grows() -> None:
         wanted = len(acknowledged) + 5
-        wait_until(lambda: len(acknowledged) >= wanted, "mail flows", 40)
+        wait_until(lambda: len(acknowledged) >= wanted, "mail flows")
 
     target = f"sqlite:///{tmp_path}/new/bms.sqlite"
     with FilterProcess(Network(), CONFIG) as node:
@@ -59,7 +60,7 @@ def test_mail_flows_on_from_one_database_to_the_other(tmp_path: Path) -> None:
         try:
             grows()
             command = [sys.executable, REPOSITORY / "bms.py", "db", "move", "--live", node.database, target]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
             assert done.returncode == 0, done.stdout + done.stderr
             node.config.write_text(f"[store]\nurl = {target}\n{node.config.read_text()}")
             os.kill(node.pid, signal.SIGHUP)

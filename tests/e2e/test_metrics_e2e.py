@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.ports import free_port
 from support.processes import wait_until
@@ -24,7 +25,7 @@ HEADERS = [(b"From", b" ann@example.org"), (b"Subject", b" Lunch")]
 
 def _figures(port: int) -> dict[tuple[str, ...], float]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
             text = answer.read().decode()
     except (OSError, http.client.HTTPException):  # between a server and its successor
@@ -44,7 +45,7 @@ def _send(path: Path) -> None:
 def _assert_well(program: FilterProcess) -> None:
     """What monitoring hears of a filter that serves."""
     command = [sys.executable, REPOSITORY / "bms.py", "-c", program.config, "health", "--verbose", "--skip", "disk"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "the filter answers at unix:" in result.stdout
     assert "2 workers serve" in result.stdout
@@ -56,7 +57,7 @@ def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
     with FilterProcess(Network(), config, workers=2) as program:
         for _ in range(3):
             _send(program.socket)
-        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 3, "three are counted", 20)
+        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 3, "three are counted")
         _assert_well(program)
         before = _figures(port)
         assert before["bms_workers", "wanted"] == before["bms_workers", "ready"] == 2
@@ -67,10 +68,10 @@ def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
             int(line.split("(pid ")[1].rstrip(")")) for line in program.log().splitlines() if "worker 0" in line
         )
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: _figures(port).get(("bms_worker_restarts_total", "ended")) == 1, "it is replaced", 20)
-        wait_until(lambda: _figures(port)["bms_workers", "ready"] == 2, "both work", 20)
+        wait_until(lambda: _figures(port).get(("bms_worker_restarts_total", "ended")) == 1, "it is replaced")
+        wait_until(lambda: _figures(port)["bms_workers", "ready"] == 2, "both work")
         _send(program.socket)
-        wait_until(lambda: _figures(port)["bms_messages_total", "continue"] == 4, "the fourth is added", 20)
+        wait_until(lambda: _figures(port)["bms_messages_total", "continue"] == 4, "the fourth is added")
         assert "Traceback" not in program.log()
 
 
@@ -79,9 +80,9 @@ def test_a_reload_goes_on_counting_and_another_server_takes_the_port() -> None:
     config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
     with FilterProcess(Network(), config) as program:
         _send(program.socket)
-        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 1, "it is counted", 20)
+        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 1, "it is counted")
         os.kill(program.pid, signal.SIGHUP)
-        wait_until(lambda: _figures(port).get(("bms_reloads_total", "done")) == 1, "the reload is counted", 20)
+        wait_until(lambda: _figures(port).get(("bms_reloads_total", "done")) == 1, "the reload is counted")
         _send(program.socket)
-        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 2, "both are counted", 20)
+        wait_until(lambda: _figures(port).get(("bms_messages_total", "continue")) == 2, "both are counted")
         assert "ERROR" not in program.log()

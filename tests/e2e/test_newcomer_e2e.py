@@ -30,6 +30,7 @@ from support.filter_process import FilterProcess
 from support.learning import HAM, SPAM, Learned
 from support.mta import NameServer, Postfix
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory, wait_until
 from support.signing import SigningKey
@@ -212,9 +213,9 @@ def _moves_to_junk(site: Site) -> None:
     learn = site.program.directory / "learn.sock"
     wait_until(learn.exists, "the filter listens for lessons")
     with Dovecot(site.network, learn, [ANN]) as dovecot, site.network.entered():
-        with IMAPClient("127.0.0.1", dovecot.port, ssl=False, timeout=20) as client:
+        with IMAPClient("127.0.0.1", dovecot.port, ssl=False, timeout=PATIENCE) as client:
             client.login(ANN, PASSWORD)
             client.append("INBOX", site.sink.deliveries[0].raw)
             client.select_folder("INBOX")
             client.move(client.search("ALL"), "Junk")
-        wait_until(lambda: site.totals() == (spam + 1, ham), "the lesson", 20)
+        wait_until(lambda: site.totals() == (spam + 1, ham), "the lesson")

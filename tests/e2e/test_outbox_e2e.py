@@ -60,7 +60,7 @@ def test_an_original_reaches_its_recipients_as_it_is(kind: str, world: tuple[Pri
                 store, connection, QueuedMessage(Kind.ORIGINAL, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
             )
         deliveries = sink.wait(1)
-        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done", 20)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done")
         store.close()
         log = program.log()
     recipients = sorted(address for delivery in deliveries for address in delivery.recipients)
@@ -83,7 +83,7 @@ def test_a_release_reaches_them_without_what_is_dangerous(kind: str, world: tupl
                 store, connection, QueuedMessage(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
             )
         deliveries = sink.wait(1)
-        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done", 20)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done")
         store.close()
         log = program.log()
     for delivery in deliveries:
@@ -106,7 +106,7 @@ def test_a_message_is_delivered_although_loopback_is_not_internal(
                 store, connection, QueuedMessage(Kind.ANSWER, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
             )
         deliveries = sink.wait(1)
-        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done", 20)
+        wait_until(lambda: not outbox.entries(store, time.time()), "the message is done")
         store.close()
     assert sorted(address for one in deliveries for address in one.recipients) == list(ADDRESSES)
 
@@ -119,7 +119,7 @@ def test_the_same_message_without_its_pass_is_refused(kind: str, world: tuple[Pr
             outbox.post(
                 store, connection, QueuedMessage(Kind.RELEASE, "abcdefghijkl", "", ADDRESSES, CONTENT), time.time()
             )
-        wait_until(lambda: outbox.counts(store, time.time()) == {"failed": 1}, "the message is given up", 20)
+        wait_until(lambda: outbox.counts(store, time.time()) == {"failed": 1}, "the message is given up")
         (entry,) = outbox.entries(store, time.time())
         store.close()
         assert "550 5.7.1" in entry.last_error

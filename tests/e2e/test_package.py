@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory, end_session, wait_until
 from support.sources import extract_all
@@ -182,13 +183,13 @@ def test_the_installed_console_shows_a_page(bms: Path, run_directory: RunDirecto
         config.write(f"[web]\nlisten = 127.0.0.1:{port}\n")
     with _started(run_directory.path, bms, "web", "serve"):
         page = f"http://127.0.0.1:{port}/"
-        wait_until(lambda: b"Log in" in _fetched(page + "login"), "the console", 30)
+        wait_until(lambda: b"Log in" in _fetched(page + "login"), "the console")
         assert b"{" in _fetched(page + "static/console.css")
 
 
 def _fetched(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return bytes(answer.read())
     except OSError:
         return b""
@@ -211,12 +212,12 @@ def test_the_installed_program_makes_its_store_serves_and_ends_well(bms: Path, r
     """A fresh SQLite store gets the newest schema from the wheel's migrations; TERM ends with 0 and without a socket."""
     path = run_directory.path
     with _started(path, bms) as program:
-        wait_until(lambda: program.poll() is not None or _log_says(path, "bms serves"), "bms serves", 30)
+        wait_until(lambda: program.poll() is not None or _log_says(path, "bms serves"), "bms serves")
         assert program.poll() is None, (path / "log").read_text()
         with contextlib.closing(sqlite3.connect(path / "state" / "bms.sqlite")) as store:
             (revision,) = store.execute("SELECT version_num FROM alembic_version").fetchone()
         program.send_signal(signal.SIGTERM)
-        assert program.wait(30) == 0, (path / "log").read_text()
+        assert program.wait(PATIENCE) == 0, (path / "log").read_text()
     assert revision == max(migration.name[:4] for migration in (REPOSITORY / "sql" / "versions").glob("[0-9]*.py"))
     assert not os.path.lexists(path / "bms.sock")
 

@@ -11,6 +11,7 @@ import pytest
 from support.filter_process import FilterProcess
 from support.mta import NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory
 from support.sink import Sink
@@ -29,7 +30,7 @@ def _bms(network: PrivateNetwork, program: FilterProcess, output: Path, *words: 
     output.unlink(missing_ok=True)
     command = [sys.executable, REPOSITORY / "bms.py", "-c", program.config, "quarantine", *words]
     process = network.popen(command, output=output)
-    assert process.wait(60) == 0, output.read_text()
+    assert process.wait(PATIENCE) == 0, output.read_text()
     return output.read_text()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory
 
@@ -18,7 +19,7 @@ UNITS = sorted((REPOSITORY / "systemd").glob("*.service"))
 
 
 def _run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

@@ -13,6 +13,7 @@ import pytest
 from support.filter_process import FilterProcess
 from support.mta import Mta, NameServer, Postfix, Sendmail
 from support.network import PrivateNetwork
+from support.patience import PATIENCE
 from support.processes import RunDirectory, wait_until
 from support.sink import Sink
 from support.sources import unpacked_sdist
@@ -53,7 +54,7 @@ def srs_server(socket: Path | None = None) -> Iterator[Path]:
                 yield socket
             finally:
                 server.terminate()
-                server.wait(10)
+                server.wait(PATIENCE)
 
 
 def postfix_maps(socket: Path) -> dict[str, str]:
@@ -191,7 +192,7 @@ def test_nothing_leaves_unsigned_and_nothing_is_lost_while_the_map_does_not_answ
         mta = stack.enter_context(attached(kind, network, sink, socket))
         assert 400 <= _offer(mta) < 500
         with srs_server(socket):
-            wait_until(lambda: _offer(mta) == 250, "the MTA asks again", 20)
+            wait_until(lambda: _offer(mta) == 250, "the MTA asks again")
             (arrived,) = sink.wait(1)
             assert arrived.sender.endswith("==ann@ours.example")
 

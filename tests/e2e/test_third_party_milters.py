@@ -24,6 +24,7 @@ import pytest
 
 from support.dns import loopback_nameserver
 from support.milter_client import MilterClient, Reply
+from support.patience import PATIENCE
 from support.places import CACHE, REPOSITORY
 from support.processes import wait_until
 from support.signing import SigningKey
@@ -137,7 +138,7 @@ def ending(place: Path) -> Iterator[list[tuple[subprocess.Popen[str], bool]]]:
     they are awaited all together."""
     processes: list[tuple[subprocess.Popen[str], bool]] = []
     yield processes
-    outputs = [(process.communicate(timeout=30)[0], stumbles) for process, stumbles in processes]
+    outputs = [(process.communicate(timeout=PATIENCE)[0], stumbles) for process, stumbles in processes]
     assert [process.returncode for process, _ in processes] == [0] * len(processes)
     assert not [output for output, stumbles in outputs if ("Traceback" in output) is not stumbles]
 

@@ -105,7 +105,7 @@ class Senders:
 
     def _await_another(self, node: Node) -> None:
         wanted = self._of(node) + 1
-        wait_until(lambda: self._of(node) >= wanted, "mail flows", 60)
+        wait_until(lambda: self._of(node) >= wanted, "mail flows")
 
     def _of(self, node: Node) -> int:
         return sum(taker is node for _, taker in self.taken)

@@ -24,6 +24,7 @@ from support.filter_process import FilterProcess
 from support.learning import HAM, SPAM, Learned
 from support.milter_client import MilterClient, ProtocolError, Reply
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import wait_until
 
@@ -70,7 +71,7 @@ def _send(node: FilterProcess, subject: str = "lunch", text: str = "Shall we?", 
 def _bms(node: FilterProcess, *words: str | Path) -> str:
     """What a command writes that is given on that machine."""
     command = [sys.executable, REPOSITORY / "bms.py", "-c", node.config, *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -118,7 +119,7 @@ def test_a_preference_that_was_set_at_one_node_holds_at_the_other(database: str)
         spam = ("WIN 7", SPAM.format(7).partition("\r\n\r\n")[2])
         assert _flagged(_send(other, *spam))
         _bms(one, "preferences", "set", "spamAction", "quarantine", "--user", "bob")
-        wait_until(lambda: _send(other, *spam).action == "d", "the preference is heeded", 20)
+        wait_until(lambda: _send(other, *spam).action == "d", "the preference is heeded")
 
 
 def _flagged(reply: Reply) -> bool:
@@ -135,7 +136,7 @@ def test_what_was_taught_at_one_node_the_other_one_recognises(database: str, tmp
                 box.add(text.format(number).replace("\r\n", "\n").encode())
             box.close()
             _bms(one, "train", kind, tmp_path / kind)
-        wait_until(lambda: _flagged(_send(other, *spam)), "the other node has followed", 30)
+        wait_until(lambda: _flagged(_send(other, *spam)), "the other node has followed")
 
 
 def test_what_one_node_observes_and_is_told_of_a_domain_the_other_one_knows(database: str, tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_a_node_that_dies_and_comes_back_while_mail_flows_loses_nothing(database
     def grows() -> None:
         """Mail flows: some more messages are answered for."""
         wanted = len(acknowledged) + 10
-        wait_until(lambda: len(acknowledged) >= wanted, "mail flows", 30)
+        wait_until(lambda: len(acknowledged) >= wanted, "mail flows")
 
     with _nodes(database, WITHOUT_GREYLIST) as (one, other):
         orders = ((one, other), (other, one), (one, other))

@@ -14,6 +14,7 @@ import pytest
 
 from support.dns import loopback_nameserver
 from support.milter_client import MilterClient, Reply
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import end_session, wait_until
 from support.zone_server import ZoneResponder
@@ -41,7 +42,7 @@ class Running:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(lambda: self.process.poll() is not None or self._answers(), f"{file} answers", 20)
+        wait_until(lambda: self.process.poll() is not None or self._answers(), f"{file} answers")
         assert self.process.poll() is None, self.output.read_text()
 
     def _answers(self) -> bool:
@@ -72,7 +73,7 @@ class Running:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from antispam.web.answers import COOKIE
+from support.patience import PATIENCE
 from support.places import CACHE
 
 CHROMIUM = Path("/usr/bin/chromium")
 PICTURES = CACHE / "screenshots"
 PHONE, DESK = 390, 1280  # pixels
 _HEIGHT = 800
+_MILLISECONDS = 1000 * PATIENCE
 # As root there is no sandbox of its own; whatever it wants from elsewhere does not exist.
 _OPTIONS = [
     "--no-sandbox",
@@ -27,8 +29,9 @@ _OPTIONS = [
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """The browser; a process that ends with the context."""
+    expect.set_options(timeout=_MILLISECONDS)  # 5 s by default, for whatever a page is expected to show
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_OPTIONS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_OPTIONS, timeout=_MILLISECONDS)
         try:
             yield browser
         finally:
@@ -63,7 +66,7 @@ class Watched:
         )
         if secret:
             self.context.add_cookies([{"name": COOKIE, "value": secret, "url": address}])
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(_MILLISECONDS)
         self.page: Page = self.context.new_page()
         self.page.on("dialog", self._opened)
         self.page.on("pageerror", lambda error: self.harm.append(f"error: {error}"))

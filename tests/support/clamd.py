@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import CLAMAV
 from support.servers import Server
 
@@ -86,7 +87,7 @@ class FakeClamd:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def _accept(self) -> None:
         while True:

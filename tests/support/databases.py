@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from antispam.store import migrate
 from support.certificates import make_certificate
 from support.network import Network
+from support.patience import PATIENCE
 from support.processes import wait_until
 from support.servers import Server
 
@@ -113,14 +114,14 @@ class _Database(Server):
             raise RuntimeError(f"{argv[0]} ended with {done.returncode}: {done.stdout.decode(errors='replace')}")
 
     def _serve_as_user(self, argv: Sequence[str | Path], ready: Callable[[], bool]) -> None:
-        self._serve(_as_user(self._user, *argv), ready, seconds=60, cwd=self._run.path)
+        self._serve(_as_user(self._user, *argv), ready, cwd=self._run.path)
 
     def _end(self) -> None:
         if self._process is not None:
             # Both read QUIT or TERM as "now"; their children end with them, in sessions of their own.
             self._process.send_signal(self._stop_signal)
             try:
-                self._process.wait(20)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -454,7 +454,7 @@ class Player:
         # What a program logs after its reply (that the client hung up, say) may take a moment to arrive.
         self._refresh()
         with contextlib.suppress(NotReadyError):
-            wait_until(lambda: not self._not_logged(step), "the log", 3.0)
+            wait_until(lambda: not self._not_logged(step), "the log")
         for pattern in self._not_logged(step):
             raise self._error(step, f"not in the log: {pattern}")
 

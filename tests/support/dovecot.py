@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -178,8 +179,11 @@ class Dovecot(Server):
         """Break all connections, as a restart or a bad line does."""
         assert self._process is not None
         for pid in family(self._process.pid):
-            if Path(f"/proc/{pid}/comm").read_text().strip() in ("imap", "imap-login"):
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(
+                FileNotFoundError, ProcessLookupError
+            ):  # those of other connections end by themselves
+                if Path(f"/proc/{pid}/comm").read_text().strip() in ("imap", "imap-login"):
+                    os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""

@@ -14,6 +14,7 @@ from support.learning import Learned
 from support.lists import without_lists
 from support.milter_client import milter_answers
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.prestarted import Prestarted
 from support.processes import RunDirectory, end_session, wait_until
@@ -75,7 +76,7 @@ class FilterProcess:
         """Start it, at first and after kill(), with the same configuration."""
         self._process = self._started_afresh() if self._fresh else self._forked()
         try:
-            wait_until(lambda: self._ended() or milter_answers(str(self.socket)), f"{self._program} answers", 20)
+            wait_until(lambda: self._ended() or milter_answers(str(self.socket)), f"{self._program} answers")
             if self._ended():
                 raise RuntimeError(f"{self._program} does not start: {self.log()}")
         except BaseException:
@@ -120,7 +121,7 @@ class FilterProcess:
         """What the program wrote to its standard output and error."""
         return self._log.read_text(errors="replace")
 
-    def stop(self, seconds: float = 20.0) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """Ask it to end, as an init system does; its exit status."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(seconds)

@@ -177,7 +177,7 @@ class FreshDebian:
                  "sh", "-c", _HOLD, "sh", self.root, HOSTNAME, archives, pip],
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        wait_until((self.root / "ready").exists, "the mounts of the fresh Debian", 20)
+        wait_until((self.root / "ready").exists, "the mounts of the fresh Debian")
 
     def type(self, block: Block, seconds: float = 300, *, shown: bool = False) -> str:
         """Type the commands; their output, unless that is `shown` as it comes. AssertionError at the first that fails."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from support.network import Network
+from support.patience import PATIENCE
 
 SILENT = "silent"  # in the place of a reply: nothing is said until the client goes
 HANG_UP = "hang up"
@@ -42,7 +43,7 @@ class MailExchanger:
             for connection in self._open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def _accept(self) -> None:
         while True:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from support.patience import PATIENCE
+
 Address = str | tuple[str, int]
 
 ALL_ACTIONS = 0x1FF
@@ -117,7 +119,7 @@ def parse_change(packet: bytes) -> Change:
 class MilterClient:
     """One connection to a milter. `address` is a unix socket's path or (host, port); timeout in seconds."""
 
-    def __init__(self, address: Address, timeout: float = 10.0) -> None:
+    def __init__(self, address: Address, timeout: float = PATIENCE) -> None:
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             target: str | tuple[str, int] = address

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from support.network import Network
+from support.patience import PATIENCE
 from support.places import POSTFIX, SENDMAIL
 from support.processes import end_session, family, wait_until
 from support.servers import Server
@@ -37,7 +38,7 @@ class Mta(Protocol):
     def client(self, source: str = "") -> SmtpClient:
         """A connection from an address, the greeting not yet read."""
 
-    def wait_idle(self, seconds: float = 20.0) -> None:
+    def wait_idle(self, seconds: float = PATIENCE) -> None:
         """Until every accepted message is delivered or on hold."""
 
     def held(self) -> int:
@@ -91,7 +92,7 @@ class NameServer(Server):
         # A query for the root's SOA: any answer, REFUSED too, shows that nsd serves.
         query = b"\0\1\0\0\0\1\0\0\0\0\0\0\0\0\6\0\1"
         with self.network.new_socket("127.0.0.1", socket.SOCK_DGRAM) as sock:
-            sock.settimeout(0.05)
+            sock.settimeout(1.0)
             try:
                 sock.connect(("127.0.0.1", self.port))
                 sock.send(query)
@@ -126,7 +127,7 @@ class Syslog:
     def close(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
             last.sendto(b"", str(self.path))
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
         self._socket.close()
 
 
@@ -273,7 +274,7 @@ class Sendmail(Server):
     def _queued(self, kind: str) -> int:
         return sum(name.startswith(kind) for name in os.listdir(self._run.path / "mqueue"))
 
-    def wait_idle(self, seconds: float = 20.0) -> None:
+    def wait_idle(self, seconds: float = PATIENCE) -> None:
         # A qf file exists from the 250 until the delivery is done (hf: held); the others also while mail is taken in.
         wait_until(lambda: not self._queued("qf"), "sendmail's queue is empty", seconds)
 
@@ -433,7 +434,7 @@ class Postfix(Server):
     def client(self, source: str = "") -> SmtpClient:
         return _connect(self.network, self.port, source)
 
-    def wait_idle(self, seconds: float = 20.0) -> None:
+    def wait_idle(self, seconds: float = PATIENCE) -> None:
         wait_until(lambda: not any(self._under_way()), "Postfix' queues are empty", seconds)
 
     def _under_way(self) -> Iterator[Path]:

@@ -42,7 +42,7 @@ class _MtaScene:
     def deliveries(self) -> list[Delivery]:
         self._mta.wait_idle()
         if self._queued():
-            wait_until(lambda: not self._queued(), "the outbox is empty", 20.0)
+            wait_until(lambda: not self._queued(), "the outbox is empty")
             self._mta.wait_idle()
         return self._mta.sink.deliveries
 

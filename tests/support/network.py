@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from support.patience import PATIENCE
 from support.ports import free_port
 from support.processes import RunDirectory, end_all, living_in
 
@@ -169,7 +170,7 @@ class Network:
         sock.listen(256)
         return sock
 
-    def connect(self, host: str, port: int, source: str = "", timeout: float = 30.0) -> socket.socket:
+    def connect(self, host: str, port: int, source: str = "", timeout: float = PATIENCE) -> socket.socket:
         """A connection from the source address (in a private network: any address) to a server inside."""
         sock = self.new_socket(host)
         try:

@@ -4,25 +4,36 @@ may be anybody's a moment later, when the server that is to have it has started.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
-import os
 import socket
 from collections.abc import Callable, Iterator
 
 _FIRST = 10_000
-_SLICES = 8
-_SLICE = 2_700
-"""8 times 2,700 ports from 10,000 end below 32,768, where Linux's outgoing connections begin (ip_local_port_range)."""
+_SLICES = 28
+_SLICE = 800
+"""28 times 800 ports from 10,000 end below 32,768, where Linux's outgoing connections begin (ip_local_port_range)."""
 
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 
 
+@functools.cache
+def _claim() -> tuple[int, socket.socket]:
+    """A slice that no other test process of this machine has, and the socket whose name says so, to the end of this process."""
+    for number in range(_SLICES):
+        with contextlib.ExitStack() as stack:
+            claim = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):
+                claim.bind(f"\0bms tests, ports {number}")  # abstract: there is no file that could stay behind
+                stack.pop_all()
+                return number, claim
+    raise RuntimeError(f"{_SLICES} test processes have all ports of tests")
+
+
 def _candidates() -> Iterator[int]:
-    """The ports of this process: those of its slice, over and over. Test processes of one run have different slices."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = _FIRST + worker % _SLICES * _SLICE
-    start = os.getpid() * 61 % _SLICE  # two runs at once seldom begin at the same port
-    return (first + (start + number) % _SLICE for number in itertools.count())
+    """The ports of this process: those of its slice, over and over."""
+    first = _FIRST + _claim()[0] * _SLICE
+    yield from (first + number % _SLICE for number in itertools.count())
 
 
 _ports = _candidates()

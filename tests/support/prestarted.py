@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from support import clocked
 from support.network import Network, enter_for_good
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import NotReadyError
 
@@ -90,7 +91,7 @@ class _Server:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, self._lock:
             socket.send_fds(self._requests, [json.dumps(request).encode()], [theirs.fileno(), *descriptors])
-        ours.settimeout(60.0)
+        ours.settimeout(PATIENCE)
         pid = ours.recv(_LIMIT)
         if not pid:
             raise RuntimeError("the process from which programs are forked has ended")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
+from support.patience import PATIENCE
+
 
 class NotReadyError(Exception):
     """A server did not become ready, or did not end, in the time that it was given."""
@@ -49,7 +51,7 @@ class RunDirectory:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait for something that another process does. NotReadyError, naming what, when it takes too long."""
     limit = time.monotonic() + seconds
     pause = 0.002
@@ -124,7 +126,7 @@ def end_session(leader: int, polite: float = 5.0) -> None:
         stopped |= more
     members = stopped
     _send(signal.SIGKILL, set(filter(_alive, members)))
-    wait_until(lambda: not any(map(_alive, members)), f"{leader} and its children are killed", 5.0)
+    wait_until(lambda: not any(map(_alive, members)), f"{leader} and its children are killed")
 
 
 def end_all(find: Callable[[], set[int]]) -> None:
@@ -135,7 +137,7 @@ def end_all(find: Callable[[], set[int]]) -> None:
         _send(signal.SIGKILL, found)
         return not found
 
-    wait_until(none_left, "the last processes end", 5.0)
+    wait_until(none_left, "the last processes end")
 
 
 def _alive(pid: int) -> bool:

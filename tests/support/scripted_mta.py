@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
+from support.patience import PATIENCE
+
 HANG = object()  # no answer, until the client goes
 HANG_UP = object()
 
@@ -60,13 +62,13 @@ class ScriptedMta:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._accepting.join(10)
+        self._accepting.join(PATIENCE)
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
 
     def _accept(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from support.network import Network
+from support.patience import PATIENCE
 from support.processes import RunDirectory, end_session, wait_until
 
 
@@ -40,7 +41,7 @@ class Server:
             raise
 
     def _serve(
-        self, argv: Sequence[str | Path], ready: Callable[[], object], *, seconds: float = 20.0, **how: Any
+        self, argv: Sequence[str | Path], ready: Callable[[], object], *, seconds: float = PATIENCE, **how: Any
     ) -> None:
         """Start the program and wait until it is ready; `how` is for Network.popen. RuntimeError, with what it said, where it
         ends instead, NotReadyError where it is not ready in time."""

@@ -9,6 +9,7 @@ import time
 from typing import Self
 
 from support.network import Network
+from support.patience import PATIENCE
 
 _END = b"\r\n.\r\n"
 _OFFERS = ("sink.example.test", "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "SIZE 104857600")
@@ -193,7 +194,7 @@ class Sink:
         with self._arrived:
             return list(self._deliveries)
 
-    def wait(self, count: int, seconds: float = 20.0) -> list[Delivery]:
+    def wait(self, count: int, seconds: float = PATIENCE) -> list[Delivery]:
         """Everything that has arrived, as soon as that is `count` messages, or after the given time."""
         limit = time.monotonic() + seconds
         with self._arrived:
@@ -208,7 +209,7 @@ class Sink:
     def close(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
+            self._thread.join(PATIENCE)
 
 
 class _Tracked(_Session):

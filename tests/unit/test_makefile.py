@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory
 
@@ -231,7 +232,7 @@ def test_ctrl_c_reaches_the_program_and_make_ends_well(tmp_path: Path) -> None:
             session.stdin.write(b"\x03")
             session.stdin.flush()
             assert session.stdout.readline().strip() in (b"goes on", b"^Cgoes on")
-            assert session.wait(10) == 0
+            assert session.wait(PATIENCE) == 0
         finally:
             if session.poll() is None:
                 os.killpg(session.pid, signal.SIGKILL)

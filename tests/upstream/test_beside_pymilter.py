@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.processes import RunDirectory
 from support.pymilter import BUILT, build
@@ -102,7 +103,9 @@ def pymilter() -> Path:
 def _results(library: Path) -> dict[str, str]:
     command = [sys.executable, "-W", "ignore", str(PEER), "functions"]
     environment = {**os.environ, "PYTHONPATH": str(library)}
-    output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
+    output = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE
+    ).stdout
     return dict(json.loads(output.splitlines()[-1]))
 
 

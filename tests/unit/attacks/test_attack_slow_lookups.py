@@ -19,6 +19,7 @@ from antispam.mail.verdicts import CONTINUE
 from antispam.settings import CheckSettings, default_settings, section
 from antispam.settings.program import ProgramSettings
 from support.dns import ScriptedResolver
+from support.patience import PATIENCE
 
 
 def looking_up(name, wait):
@@ -84,7 +85,7 @@ def test_look_ups_that_fill_the_pool_do_not_keep_other_messages_waiting(pool):
 
     def wait(sender):
         if sender == "slow@example.org":
-            release.wait(10)
+            release.wait()
 
     new_session = make_session(pool, wait, wait)
     slow = [threading.Thread(target=start(new_session(), "slow@example.org").end) for _ in range(2)]
@@ -92,7 +93,7 @@ def test_look_ups_that_fill_the_pool_do_not_keep_other_messages_waiting(pool):
         thread.start()
     fast = threading.Thread(target=start(new_session(), "fast@example.org").end)
     fast.start()
-    fast.join(5)
+    fast.join(PATIENCE)
     in_time = not fast.is_alive()
     release.set()
     for thread in [*slow, fast]:
@@ -105,6 +106,6 @@ def test_the_mta_hears_that_work_goes_on_even_if_there_is_one_look_up_only(pool,
     monkeypatch.setattr(runner_module, "TICK_SECONDS", 0.01)
     ticked = threading.Event()
     heard = []
-    session = make_session(pool, lambda sender: heard.append(ticked.wait(5)))()
+    session = make_session(pool, lambda sender: heard.append(ticked.wait(PATIENCE)))()
     start(session, "a@example.org").end(tick=ticked.set)
     assert heard == [True]

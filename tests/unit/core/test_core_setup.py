@@ -16,6 +16,7 @@ import pytest
 import milter
 from _libmilter import listening_sockets
 from support.milter_client import MilterClient
+from support.patience import PATIENCE
 
 CONTINUE = milter.CONTINUE
 
@@ -232,7 +233,7 @@ def test_several_processes_can_serve_one_socket(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdin is not None
         process.stdout.readline()
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + PATIENCE
         serving: set[bytes] = set()
         while len(serving) < 2 and time.monotonic() < limit:
             clients = [MilterClient(path) for _ in range(8)]
@@ -253,5 +254,7 @@ def test_main_returns_after_stop() -> None:
         "milter.main()\n"
         "os.path.exists(path) and os.unlink(path); os.rmdir(os.path.dirname(path)); print('over')\n"
     )
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert (result.returncode, result.stdout) == (0, "over\n")

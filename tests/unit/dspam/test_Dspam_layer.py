@@ -22,6 +22,7 @@ from dspam.groups import GroupError
 from dspam.memory import MemoryStore
 from dspam.sqlstorage import SqlStorage
 from dspam.tokenizers import token_key
+from support.patience import PATIENCE
 from support.stores import make_store
 
 HAM = b"From: Mary <mary@example.org>\nSubject: lunch\n\nshall we have lunch at noon\n"
@@ -255,7 +256,7 @@ def test_of_two_reports_of_a_text_at_once_one_teaches(directory: Dspam.DSpamDire
     start = threading.Barrier(2)
 
     def report() -> None:
-        start.wait(10)
+        start.wait(PATIENCE)
         Dspam.DSpamDirectory(directory.userdir, storage).add_spam("tonto", SPAM)
 
     with ThreadPoolExecutor(2) as pool:

@@ -12,6 +12,7 @@ from antispam.learning.teacher import Teacher
 from antispam.store import Store
 from dspam.algorithms import Hits, Totals
 from dspam.sqlstorage import SqlStorage
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.every_database
 
@@ -69,7 +70,7 @@ def test_of_two_reports_at_once_one_teaches(storage) -> None:
         told = dspam.ctx("bob", dspam.DSM_PROCESS, dspam.DSF_SIGNATURE)
         told.attach(storage)
         told.classification, told.source = dspam.DSR_ISSPAM, dspam.DSS_ERROR
-        start.wait(10)
+        start.wait(PATIENCE)
         told.process(None, sig=ds.signature)
         return told.learned
 

@@ -16,6 +16,7 @@ from gossip.client import Client, NoAnswer
 from gossip.node import Answer
 from gossip.protocol import Feedback, Query, Reset, write_request
 from gossip.server import Limits, Rates, Server, _group, _plain, listen
+from support.patience import PATIENCE
 from support.ports import free_port
 from support.processes import wait_until
 
@@ -58,13 +59,13 @@ def serving(node: Node, **more: Any) -> Iterator[Server]:
         yield server
     finally:
         server.close()
-        thread.join(5)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def ask(server: Server, *lines: str) -> str:
     """All that it answers to these lines, until it closes the connection or has answered each."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         received = b""
         with contextlib.suppress(OSError):
             connection.sendall("".join(f"{line}\n\n" for line in lines).encode())
@@ -146,7 +147,10 @@ def test_who_is_not_admitted_is_not_heard():
 def test_nonsense_costs_its_client_the_connection_and_nobody_else_anything(sent):
     node = Node()
     with serving(node) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as hostile, contextlib.suppress(OSError):
+        with (
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as hostile,
+            contextlib.suppress(OSError),
+        ):
             hostile.sendall(sent)
             hostile.shutdown(socket.SHUT_WR)
             assert hostile.recv(100) == b""
@@ -158,7 +162,7 @@ def test_a_client_that_sends_a_line_octet_by_octet_is_left():
         serving(Node(), limits=Limits(line=0.1)) as server,
         socket.create_connection(("127.0.0.1", server.port)) as slow,
     ):
-        slow.settimeout(5)
+        slow.settimeout(PATIENCE)
         slow.sendall(b"Q:exa")
         assert slow.recv(100) == b""
 
@@ -166,7 +170,8 @@ def test_a_client_that_sends_a_line_octet_by_octet_is_left():
 def test_no_client_can_have_all_connections():
     with serving(Node(), limits=Limits(per_client=2)) as server, contextlib.ExitStack() as stack:
         greedy = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5)) for _ in range(3)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+            for _ in range(3)
         ]
         for one in greedy[:2]:
             one.sendall(b"Q:example.com:SPF:1:abc\n")
@@ -177,7 +182,7 @@ def test_no_client_can_have_all_connections():
 def test_clients_that_connect_and_drop_leave_nothing_behind():
     with serving(Node()) as server:
         for number in range(200):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as dropping:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as dropping:
                 if number % 2:
                     dropping.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         wait_until(lambda: ask(server, "Q:example.com:SPF:1:abc").startswith("PREPEND"), "there is room again")

@@ -11,6 +11,7 @@ from click.shell_completion import get_completion_class
 from release import completion
 from release.programs import PROGRAMS
 
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 
 
@@ -54,5 +55,7 @@ def test_bash_completes_with_what_was_written(tmp_path):
     program.chmod(0o755)
     typed = 'COMP_WORDS=(bms quar) COMP_CWORD=1; _bms_completion bms; echo "${COMPREPLY[@]}"; complete -p bms'
     script = f"PATH={program.parent}:$PATH; . {tmp_path}/bash-completion/completions/bms; {typed}"
-    shown = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=60).stdout
+    shown = subprocess.run(
+        ["bash", "-euc", script], capture_output=True, text=True, check=True, timeout=PATIENCE
+    ).stdout
     assert shown.splitlines() == ["quarantine", "complete -o nosort -F _bms_completion bms"]

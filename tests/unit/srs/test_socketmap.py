@@ -20,6 +20,7 @@ from antispam.checks._shared.srs import SrsSettings, signature_of
 from antispam.commands.srs import maps_of
 from antispam.net.socket_map import MAX_REQUEST, SocketMapServer, answer, netstring
 from antispam.settings import load_text
+from support.patience import PATIENCE
 from support.places import POSTFIX
 
 CONFIG = "[srs]\nsecret = shhhh!\nfwdomain = fwd.example\nsign = example.com\nnosrs = odd.example\n"
@@ -187,7 +188,7 @@ def test_postfix_asks_it(tmp_path):
             assert back.stdout == "ann@example.org\n"
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(10) == 0
+            assert server.wait(PATIENCE) == 0
     assert not socket.exists()
 
 
@@ -203,7 +204,7 @@ def test_a_reload_takes_another_secret_and_keeps_the_old_one_where_it_is_broken(
 
     def forwarded() -> str:
         with closing(client.socket(client.AF_UNIX)) as asking:
-            asking.settimeout(10)
+            asking.settimeout(PATIENCE)
             asking.connect(str(socket))
             asking.sendall(netstring(b"forward ann@example.org"))
             return asking.recv(1000).decode()
@@ -224,4 +225,4 @@ def test_a_reload_takes_another_secret_and_keeps_the_old_one_where_it_is_broken(
             assert forwarded() != first
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(10) == 0
+            assert server.wait(PATIENCE) == 0

@@ -12,6 +12,7 @@ import pytest
 from support import prestarted
 from support.clocked import Offset
 from support.network import Network, PrivateNetwork
+from support.patience import PATIENCE
 from support.prestarted import Prestarted
 from support.processes import NotReadyError, end_session
 
@@ -30,21 +31,21 @@ def start(folder: Path, program: str, *arguments: str, network: Network | None =
 
 @pytest.mark.parametrize(("program", "status"), [("", 0), ("import sys; sys.exit(7)", 7), ("raise ValueError", 1)])
 def test_the_exit_status_is_the_program_s(tmp_path: Path, program: str, status: int) -> None:
-    assert start(tmp_path, program).wait(20) == status
+    assert start(tmp_path, program).wait(PATIENCE) == status
 
 
 def test_what_it_registered_for_its_end_is_done(tmp_path: Path) -> None:
-    assert start(tmp_path, "import atexit; atexit.register(print, 'good', 'bye')").wait(20) == 0
+    assert start(tmp_path, "import atexit; atexit.register(print, 'good', 'bye')").wait(PATIENCE) == 0
     assert (tmp_path / "output").read_text() == "good bye\n"
 
 
 def test_an_exception_shows_in_its_output(tmp_path: Path) -> None:
-    start(tmp_path, "raise ValueError('of mine')").wait(20)
+    start(tmp_path, "raise ValueError('of mine')").wait(PATIENCE)
     assert (tmp_path / "output").read_text().endswith("ValueError: of mine\n")
 
 
 def test_a_warning_is_an_error_as_from_a_shell(tmp_path: Path) -> None:
-    assert start(tmp_path, "import warnings; warnings.warn('careful')").wait(20) == 1
+    assert start(tmp_path, "import warnings; warnings.warn('careful')").wait(PATIENCE) == 1
 
 
 def test_it_leads_a_session_that_can_be_ended(tmp_path: Path) -> None:
@@ -54,20 +55,20 @@ def test_it_leads_a_session_that_can_be_ended(tmp_path: Path) -> None:
         program.wait(0.01)
     assert os.getsid(program.pid) == program.pid
     end_session(program.pid, polite=0.0)
-    assert program.wait(20) == -signal.SIGKILL
+    assert program.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_a_signal_reaches_it(tmp_path: Path) -> None:
     program = start(tmp_path, "import signal; signal.pause()")
     program.send_signal(signal.SIGTERM)
-    assert program.wait(20) == -signal.SIGTERM
+    assert program.wait(PATIENCE) == -signal.SIGTERM
     program.send_signal(signal.SIGTERM)  # which nobody gets any more
 
 
 def test_its_arguments_folder_and_descriptors_are_its_own(tmp_path: Path) -> None:
     (tmp_path / "neighbour.py").write_text("NAME = 'neighbour'")
     program = "import json, neighbour, os, sys; print(json.dumps([sys.argv, os.getcwd(), os.listdir('/proc/self/fd')]))"
-    assert start(tmp_path, program, "-c", "x y").wait(20) == 0
+    assert start(tmp_path, program, "-c", "x y").wait(PATIENCE) == 0
     argv, folder, descriptors = json.loads((tmp_path / "output").read_text())
     assert argv == [str(tmp_path / "program.py"), "-c", "x y"]
     assert folder == str(tmp_path)
@@ -93,7 +94,7 @@ print(time.time() > 2e9, Application.__init__.__kwdefaults__["clock"]() > 2e9)
         folder=tmp_path,
         offset_file=clock.path,
     )
-    assert done.wait(20) == 0
+    assert done.wait(PATIENCE) == 0
     assert (tmp_path / "output").read_text() == "True True\n"
 
 
@@ -106,7 +107,7 @@ for name in ("resolv.conf", "hosts", "nsswitch.conf"):
 print(socket.gethostname(), os.stat("/proc/self/ns/net").st_ino)
 """
     with PrivateNetwork("mail.example.test") as network:
-        assert start(tmp_path, program, network=network).wait(20) == 0
+        assert start(tmp_path, program, network=network).wait(PATIENCE) == 0
         seen = network.run(
             ["cat", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"], hostname="mail.example.test"
         )

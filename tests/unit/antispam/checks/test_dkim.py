@@ -22,6 +22,7 @@ from antispam.protocols.dkim import DkimResult, SignatureResult
 from antispam.settings import SettingsError, default_settings, load_text
 from support.dkim_mail import BODY, HEADERS, NOW, RSA, signed
 from support.dns import TIMEOUT, ScriptedResolver
+from support.patience import PATIENCE
 
 KEY = {"s._domainkey.example.com": {"TXT": [RSA.dns_record]}}
 
@@ -138,7 +139,7 @@ class MeetingResolver:
     """Answers a question only while another one is being asked, unless there is no time, as a cache would."""
 
     def __init__(self) -> None:
-        self._meeting = threading.Barrier(2, timeout=10)
+        self._meeting = threading.Barrier(2, timeout=PATIENCE)
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
         if deadline.expired:

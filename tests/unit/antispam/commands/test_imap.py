@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 
 
 def _bms(config, *words):
     command = [sys.executable, REPOSITORY / "bms.py", "-c", config, *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def test_without_an_account_it_says_what_to_write(tmp_path):

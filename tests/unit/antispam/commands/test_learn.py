@@ -21,6 +21,7 @@ from antispam.settings import load_text
 from antispam.settings.learn import LearnSettings
 from antispam.settings.program import ProgramSettings
 from antispam.store import Store
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 
 MAIL = b"From: a@example.org\r\nSubject: pills\r\n\r\nBuy!\r\n"
@@ -172,7 +173,7 @@ def test_bms_py_takes_the_short_way_too():
 
 def _bms(*arguments: str | Path, given: bytes = MAIL) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, REPOSITORY / "bms.py", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=PATIENCE)
 
 
 def test_direct_opens_the_store_itself(tmp_path):

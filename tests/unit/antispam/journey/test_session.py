@@ -22,6 +22,7 @@ from antispam.mail.verdicts import CONTINUE, Action, accept, discard, hold, let_
 from antispam.settings import CheckSettings, Mode, OnError, default_settings, section
 from antispam.settings.program import ExceptionPolicy, ProgramSettings, RejectAt
 from support.dns import ScriptedResolver
+from support.patience import PATIENCE
 
 
 def make_check(
@@ -523,7 +524,7 @@ def test_rows_out_of_order_are_a_defect_found_at_start():
 
 
 def test_look_ups_of_one_wave_wait_beside_one_another_and_needs_are_respected():
-    met = threading.Barrier(2, timeout=5)
+    met = threading.Barrier(2, timeout=PATIENCE)
     first, second = make_check("first"), make_check("second")
     for check in (first, second):
         check.LOOKS_UP = True

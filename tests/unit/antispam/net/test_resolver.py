@@ -27,6 +27,7 @@ from antispam.net.resolver import (
     system_nameservers,
 )
 from support.dns import loopback_nameserver
+from support.patience import PATIENCE
 
 Message = dns.message.Message
 
@@ -369,7 +370,7 @@ def test_threads_with_the_same_question_ask_it_once() -> None:
 
     def behave(query: Message, _: str) -> Message:
         asked.set()
-        go.wait(10)
+        go.wait(PATIENCE)
         return respond(query, SPF)
 
     servers = Servers(behave)
@@ -382,7 +383,7 @@ def test_threads_with_the_same_question_ask_it_once() -> None:
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
-    asked.wait(10)
+    asked.wait(PATIENCE)
     go.set()
     for thread in threads:
         thread.join()
@@ -397,7 +398,7 @@ def test_who_waits_for_anothers_question_asks_again_if_that_one_ran_out_of_time(
     def behave(query: Message, _: str) -> Message:
         if not asked.is_set():
             asked.set()
-            go.wait(10)
+            go.wait(PATIENCE)
             clock.now += 100
             raise dns.exception.Timeout
         return respond(query, SPF)
@@ -416,7 +417,7 @@ def test_who_waits_for_anothers_question_asks_again_if_that_one_ran_out_of_time(
 
     first = threading.Thread(target=hurried)
     first.start()
-    asked.wait(10)
+    asked.wait(PATIENCE)
     second = threading.Thread(target=patient)
     second.start()
     go.set()

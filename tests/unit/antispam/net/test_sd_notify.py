@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from antispam.net.sd_notify import Notifier
+from support.patience import PATIENCE
 
 
 @pytest.fixture(params=["path", "abstract"])
 def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.settimeout(5)
+        listening.settimeout(PATIENCE)
         if request.param == "path":
             listening.bind(f"{tmp_path}/notify")
             yield listening, f"{tmp_path}/notify"

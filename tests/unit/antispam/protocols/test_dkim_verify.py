@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from antispam.protocols.dkim import DkimResult, KeyLookupFailed, Limits, SignatureResult, Signer, foremost, sign, verify
 from antispam.protocols.dkim.public_keys import PublicKey, UnusableKey, parse_key
 from support.dkim_mail import BODY, ED25519, HEADERS, NOW, RAW_RSA, RSA, Zone, pem, raw, signed, zone
+from support.patience import PATIENCE
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -330,7 +331,7 @@ def test_the_same_key_is_asked_for_once() -> None:
 
 def test_several_keys_can_be_looked_up_at_the_same_time() -> None:
     """Each look-up waits until the other has begun: one after the other they would never end."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENCE)
     keys = zone(s=RSA, t=RSA)
 
     def lookup(name: str) -> Sequence[bytes]:

@@ -13,6 +13,7 @@ from antispam.service import worker
 from antispam.store import Store, migrate
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import rate
+from support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def test_a_thread_whose_work_fails_says_so_and_begins_again(counted, caplog):
 
     thread = chores.steady("courier", body, threading.Event(), pause=0)
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert len(began) == 3
     assert counted == {"courier": 2}
     assert caplog.text.count("row of a newer version") >= 2
@@ -49,7 +50,7 @@ def test_one_that_is_told_to_close_does_not_begin_again():
 
     thread = chores.steady("courier", body, closing, pause=3600)
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert began == [1]
 
 

@@ -24,6 +24,7 @@ from antispam.store import Store, StoreError, outbox
 from antispam.store.outbox import Kind, QueuedMessage, State
 from antispam.store.schema import outbox as table
 from support.network import Network
+from support.patience import PATIENCE
 from support.ports import free_port
 from support.scripted_mta import HANG, HANG_UP, ScriptedMta
 from support.sink import Sink
@@ -398,9 +399,9 @@ def test_a_process_that_is_killed_loses_no_message(store, tmp_path, step):
     child, started = None, threading.Event()
 
     def kill():
-        started.wait(20)
+        started.wait(PATIENCE)
         child.kill()
-        child.wait(20)
+        child.wait(PATIENCE)
         return {"connect": "220 hi", "DATA": "354 go on"}.get(step, "250 ok")
 
     with ScriptedMta(**{step: [kill]}) as mta:
@@ -411,7 +412,7 @@ def test_a_process_that_is_killed_loses_no_message(store, tmp_path, step):
             [sys.executable, "-c", _CHILD, url, mta.host, str(NOW)], env={"PYTHONPATH": str(place)}
         )
         started.set()
-        assert child.wait(20) == -9
+        assert child.wait(PATIENCE) == -9
         assert entry(store).state is State.UNDER_WAY
         courier(store, mta, NOW + OutboxSettings().lease - 1).round()
         assert entry(store) is not None
@@ -458,7 +459,7 @@ def test_a_store_that_is_down_is_said_once(store, monkeypatch, caplog):
 
 def test_two_couriers_send_each_message_once(store, tmp_path):
     """Both may even be in the middle of a message at the same moment."""
-    meet = threading.Barrier(2, timeout=20)
+    meet = threading.Barrier(2, timeout=PATIENCE)
 
     def both():
         meet.wait()
@@ -471,7 +472,7 @@ def test_two_couriers_send_each_message_once(store, tmp_path):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE)
         others.close()
     queued_messages = [transaction.content.partition(b".")[0] for transaction in mta.transactions]
     assert sorted(queued_messages) == sorted(b"X-BMS-Pass: %d" % number for number in numbers)
@@ -490,11 +491,11 @@ def test_a_message_of_this_process_does_not_wait_for_the_next_look(store):
         looked = threading.Event()
         sender.round = lambda original=sender.round: (original(), looked.set())[0]
         sender.start()
-        assert looked.wait(20)
+        assert looked.wait(PATIENCE)
         post(store)
         posted.set()
-        assert taken.wait(20)
-        sender.close(grace=20)
+        assert taken.wait(PATIENCE)
+        sender.close(grace=PATIENCE)
     assert entry(store) is None
 
 
@@ -509,8 +510,9 @@ def test_a_stop_does_not_wait_for_a_silent_mta(store):
         post(store)
         sender = courier(store, mta, timeout=3600.0)
         sender.start()
-        assert asked.wait(20)
+        assert asked.wait(PATIENCE)
         sender.close(grace=0.1)
+        sender._thread.join(PATIENCE)
         assert not sender._thread.is_alive()
     assert entry(store).state is State.WAITING
 
@@ -533,8 +535,8 @@ def test_a_defect_does_not_end_the_courier(store, monkeypatch, caplog):
     monkeypatch.setattr(outbox, "claim", claim)
     sender = courier(store, "127.0.0.1:1")
     sender.start()
-    assert again.wait(20)
-    sender.close(grace=20)
+    assert again.wait(PATIENCE)
+    sender.close(grace=PATIENCE)
     assert "RuntimeError: a defect" in caplog.text
 
 

@@ -25,6 +25,7 @@ from antispam.store.outbox_upkeep import purge_failed
 from antispam.store.schema import history as history_table
 from antispam.store.schema import outbox as outbox_table
 from antispam.store.schema import quarantine_entry, stored_message
+from support.patience import PATIENCE
 from support.stores import make_store
 
 NOW = 1_700_000_000.0
@@ -114,7 +115,7 @@ def test_a_stop_waits_for_one_piece_and_not_for_the_rest():
 
     housekeeper = Housekeeper([Chore(endless)], first=0, pause=3600)
     housekeeper.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     housekeeper.close(timeout=10)
     assert not any(thread.name == "housekeeping" for thread in threading.enumerate())
 

@@ -20,6 +20,7 @@ from antispam.protocols import lesson_wire
 from antispam.service import learn_server
 from antispam.service.learn_server import LearnServer, Permissions
 from antispam.settings.learn import LearnSettings
+from support.patience import PATIENCE
 
 RAW = b"From: a@example.org\r\n\r\nhello\r\n"
 
@@ -41,7 +42,7 @@ def conversation(server, sent, *, ends=True):
     """What the server answers to these octets."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(5)
+        ours.settimeout(PATIENCE)
         ours.sendall(sent)
         if ends:
             ours.shutdown(socket.SHUT_WR)

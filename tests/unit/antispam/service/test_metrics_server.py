@@ -15,6 +15,7 @@ from antispam.service.metrics_server import CLIENTS, Server
 from antispam.settings import SettingsError, load_text
 from antispam.settings.metrics import MetricsSettings, parse_place
 from antispam.store import Store
+from support.patience import PATIENCE
 
 BOARD = Board(
     (
@@ -38,7 +39,7 @@ def server(store):
 
 @contextlib.contextmanager
 def connected(server):
-    with socket.create_connection(server.server_address[:2], timeout=10) as client:
+    with socket.create_connection(server.server_address[:2], timeout=PATIENCE) as client:
         yield client
 
 

@@ -84,7 +84,7 @@ def test_a_lock_is_not_waited_for_beyond_the_deadline(store, database_url):
         assert (standing.state, standing.wait) == (State.EARLY, 240.0)
         assert attempt(other, TRIPLET, T0 + 300, LIMITS, Deadline.after(2.0)).state is State.PASSED
     other.close()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_lock_lets_nobody_pass_who_has_to_wait_however_long_it_is_held(sqlite_store, tmp_path):

@@ -15,6 +15,7 @@ from antispam.store.migrate import HalfMoved, migrate
 from antispam.store.move import MoveError, move
 from antispam.store.schema import metadata
 from support import outdated
+from support.patience import PATIENCE
 from support.stores import make_store
 
 preference, message, entry = (metadata.tables[name] for name in ("preference", "stored_message", "quarantine_entry"))
@@ -98,21 +99,21 @@ class Writers:
                 return
             self.last[name] = f"{name}-{number}"
             if number == 0:
-                self._begun.wait(30)
+                self._begun.wait(PATIENCE)
             if self._end.wait(0.01):
                 return
 
     def __enter__(self):
         for thread in self._threads:
             thread.start()
-        self._begun.wait(30)
+        self._begun.wait(PATIENCE)
         return self
 
     def __exit__(self, kind, *_):
         if kind is not None:
             self._end.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(PATIENCE)
         self._store.close()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from antispam.store import own_lists
 from antispam.store.own_lists import BadName, Full, Kind, find, forms, of_user, put, remove
+from support.patience import PATIENCE
 
 pytestmark = pytest.mark.every_database
 
@@ -65,7 +66,7 @@ def test_forms_that_come_at_once_do_not_pass_the_limit_together(store, monkeypat
     together = threading.Barrier(4)
 
     def one(number):
-        together.wait(30)
+        together.wait(PATIENCE)
         with contextlib.suppress(Full):
             put(store, "ann", Kind.BLOCK, f"b{number}.example", NOW)
 

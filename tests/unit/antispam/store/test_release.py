@@ -14,6 +14,7 @@ from antispam.store import Store, outbox
 from antispam.store.quarantine import BadName, NoEntry, State, of_ref, remove
 from antispam.store.release import Outcome, Released, checked_address, for_delivery
 from antispam.store.release import release as release_to
+from support.patience import PATIENCE
 from support.quarantined import NOW, entries, keep, mark_failed, mark_sent, queued_messages
 
 pytestmark = pytest.mark.every_database
@@ -159,9 +160,9 @@ def test_two_processes_at_once_post_one_message(database_url):
     processes = [context.Process(target=_release_together, args=(database_url, barrier, outcomes)) for _ in range(4)]
     for process in processes:
         process.start()
-    found = sorted(outcomes.get(timeout=60) for _ in processes)
+    found = sorted(outcomes.get(timeout=PATIENCE) for _ in processes)
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert found == ["posted", "under way", "under way", "under way"]
     store = Store(database_url)
     assert len(queued_messages(store)) == 1

@@ -16,6 +16,7 @@ from antispam.store.quarantine import of_ref
 from antispam.store.release import release as release_to
 from antispam.store.retention import Cleaned, Limits, Why, clean, surplus
 from antispam.store.schema import quarantine_entry, stored_message
+from support.patience import PATIENCE
 from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
 from support.stores import make_store
 
@@ -282,7 +283,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_nothing_for_good(tmp_path
         shutil.copy(template, tmp_path / "test.db")
         process = context.Process(target=_clean_and_die, args=(url, at))
         process.start()
-        process.join(60)
+        process.join(PATIENCE)
         code = process.exitcode
         store = Store(url)
         assert _every_entry_has_its_message(store)
@@ -332,9 +333,9 @@ def test_two_at_once_delete_everything_once(database_url, monkeypatch):
     processes = [context.Process(target=_clean_together, args=(database_url, barrier, counts)) for _ in range(2)]
     for process in processes:
         process.start()
-    assert sum(counts.get(timeout=60) for _ in processes) == 180
+    assert sum(counts.get(timeout=PATIENCE) for _ in processes) == 180
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     store = Store(database_url)
     assert (entries(store), contents(store)) == ([], [])
     store.close()

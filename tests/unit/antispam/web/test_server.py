@@ -10,6 +10,7 @@ import urllib.request
 from bms import main
 from click.testing import CliRunner
 
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.ports import free_port
 from support.processes import wait_until
@@ -17,7 +18,7 @@ from support.processes import wait_until
 
 def _answers(url):
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return b"Log in" in answer.read()
     except OSError:
         return False
@@ -33,10 +34,10 @@ def test_it_serves_where_the_configuration_says(tmp_path):
     config.write_text(f"[milter]\ndatadir = {tmp_path}\n[web]\nlisten = 127.0.0.1:{port}\n")
     serving = subprocess.Popen([sys.executable, REPOSITORY / "bms.py", "-c", config, "web", "serve"])
     try:
-        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/login"), "the console", 60)
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/login"), "the console")
     finally:
         serving.terminate()
-        assert serving.wait(20) in (0, -15)
+        assert serving.wait(PATIENCE) in (0, -15)
 
 
 def test_without_a_place_it_says_what_to_write(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from antispam.web.turns import Busy, Turns
 from support.console import PASSWORD, token
+from support.patience import PATIENCE
 
 
 def test_so_many_work_at_once_and_so_many_wait():
@@ -19,7 +20,7 @@ def test_so_many_work_at_once_and_so_many_wait():
         def work(number):
             if number < 2:
                 started[number].set()
-            go.wait(30)
+            go.wait(PATIENCE)
             return number
 
         tasks = [asyncio.create_task(turns.take(lambda number=number: work(number))) for number in range(3)]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from antispam.checks._shared import mailbox_files as archive
 from antispam.checks._shared.mailbox_files import ArchiveError, Envelope, append
 from antispam.deadline import Deadline
+from support.patience import PATIENCE
 
 MESSAGE = b"From: a@example.org\r\nSubject: hello\r\n\r\nFrom here\r\n>From there\r\nbye\r\n"
 ENVELOPE = Envelope("a@example.org", ["b@example.com", "c@example.com"], 1_700_000_000.0)
@@ -138,7 +139,7 @@ def _hold(path, locked, done):
     with open(path, "ab") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         locked.set()
-        done.wait(10)
+        done.wait(PATIENCE)
 
 
 def test_another_process_s_lock_on_the_file_is_respected(tmp_path):
@@ -148,7 +149,7 @@ def test_another_process_s_lock_on_the_file_is_respected(tmp_path):
     process = context.Process(target=_hold, args=(path, locked, done))
     process.start()
     try:
-        assert locked.wait(10)
+        assert locked.wait(PATIENCE)
         with pytest.raises(ArchiveError, match="locked for too long"):
             put(path, seconds=0.05)
     finally:

@@ -24,6 +24,7 @@ from gossip.records import vote_row
 from gossip.schema import reputation_vote
 from gossip.server import Server, listen
 from support.checking import services_of
+from support.patience import PATIENCE
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
@@ -56,7 +57,7 @@ def listening(other: Other) -> Iterator[str]:
     thread.start()
     yield f"127.0.0.1:{server.port}"
     server.close()
-    thread.join(5)
+    thread.join(PATIENCE)
 
 
 def services(store: Store, config: str = "", **more: Any) -> Any:
