@@ -23,7 +23,8 @@ _IDENTIFIER = re.compile(rb"<dsn\.([a-z2-7]{1,600})\.([0-9]{1,6})\.([a-z2-7]{32}
 
 
 def signed(address: str, domain: str, secret: bytes, now: float) -> str:
-    """The Message-ID, with its brackets, of a notice to `address`. `domain` is ours."""
+    """The Message-ID, with its brackets, of a notice to `address`, which has 375 octets at most (RFC 5321 allows 320). `domain`
+    is ours."""
     day = int(now // DAY)
     raw = address.encode("utf-8", "surrogateescape")
     return f"<dsn.{_text(raw)}.{day}.{_text(_digest(raw, day, secret))}@{domain}>"
