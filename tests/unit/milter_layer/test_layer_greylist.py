@@ -6,6 +6,7 @@ import io
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_csv_with_a_bad_row_imports_nothing(grey: Greylist) -> None:
 def test_a_file_of_pymilters_is_taken_over(tmp_path: Path) -> None:
     """The table has the same columns."""
     name = tmp_path / "grey.db"
-    with sqlite3.connect(name) as conn:
+    with closing(sqlite3.connect(name)) as conn, conn:
         conn.execute(
             "CREATE TABLE greylist(ip text, sender text, recipient text, firstseen timestamp, lastseen timestamp,"
             " cnt integer, umis text, primary key (ip,sender,recipient))"
@@ -125,7 +126,6 @@ def test_a_file_of_pymilters_is_taken_over(tmp_path: Path) -> None:
         conn.execute(
             "INSERT INTO greylist VALUES (?, ?, ?, strftime('%s','now'), strftime('%s','now'), 3, NULL)", TRIPLET
         )
-    conn.close()
     grey = Greylist(str(name))
     assert grey.check(*TRIPLET) == 4
     grey.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -370,7 +371,7 @@ def test_a_directory_is_asked_about_what_the_list_does_not_have(monkeypatch: pyt
 def test_a_real_database_is_asked(tmp_path: Path) -> None:
     import sqlite3
 
-    with sqlite3.connect(tmp_path / "d.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "d.sqlite")) as connection, connection:
         connection.execute("CREATE TABLE domains (name TEXT)")
         connection.execute("INSERT INTO domains VALUES ('sql.example')")
     connection.close()

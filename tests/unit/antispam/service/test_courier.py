@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import bms
@@ -545,7 +546,7 @@ def test_what_stands_in_the_store_after_a_kill_is_whole(store, tmp_path):
     seen = []
 
     def look():
-        with sqlite3.connect(tmp_path / "bms.sqlite") as connection:
+        with closing(sqlite3.connect(tmp_path / "bms.sqlite")) as connection, connection:
             seen.extend(connection.execute("SELECT recipients, content, sent_at, failed_at FROM outbox"))
         connection.close()
         return "250 ok"

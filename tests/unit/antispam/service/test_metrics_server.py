@@ -35,6 +35,9 @@ def server(store):
         finally:
             made.shutdown()
             thread.join()
+            for request in threading.enumerate():  # each would open a connection to the store that was closed meanwhile
+                if "process_request_thread" in request.name:
+                    request.join()
 
 
 @contextlib.contextmanager

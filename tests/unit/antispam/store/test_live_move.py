@@ -202,7 +202,8 @@ def test_one_that_ended_after_the_last_write_is_completed(source, target, monkey
 
 def test_a_cancelled_one_leaves_nothing_in_the_source_and_is_not_gone_on_with(source, target):
     def names():
-        with sa.create_engine(source).connect() as connection:
+        engine = sa.create_engine(source, poolclass=sa.NullPool)
+        with engine.connect() as connection:
             return connection.exec_driver_sql("SELECT name FROM sqlite_master ORDER BY name").scalars().all()
 
     before = names()

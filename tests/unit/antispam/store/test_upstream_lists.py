@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import subprocess
 import time
+from contextlib import closing
 
 import click.testing
 import pytest
@@ -267,7 +268,7 @@ def test_who_passed_there_passes_here(bms, sqlite_store, theirs):
 
 
 def test_who_waits_there_has_waited_here(bms, sqlite_store, theirs):
-    with sqlite3.connect(theirs) as database:
+    with closing(sqlite3.connect(theirs)) as database, database:
         database.execute("DELETE FROM greylist WHERE cnt > 0")
     database.close()
     assert bms("import", "greylist", str(theirs)).exit_code == 0
@@ -321,7 +322,7 @@ def test_what_is_known_here_already_stays(store):
 )
 def test_a_bad_row_costs_no_other(bms, sqlite_store, tmp_path, row):
     path = tmp_path / "bad.db"
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE greylist (ip, sender, recipient, firstseen, lastseen, cnt, umis)")
         good = ("192.0.2.9", "a@b.example", "c@d.example", time.time() - 9, time.time(), 3)
         database.executemany("INSERT INTO greylist VALUES (?, ?, ?, ?, ?, ?, NULL)", [row, good])
@@ -333,7 +334,7 @@ def test_a_bad_row_costs_no_other(bms, sqlite_store, tmp_path, row):
 
 def test_an_endless_view_is_not_asked(bms, tmp_path):
     path = tmp_path / "view.db"
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute(
             "CREATE VIEW greylist AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n) SELECT x FROM n"
         )

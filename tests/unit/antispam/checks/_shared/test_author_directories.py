@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def ask(author: str, sender: str = "", login: str = "") -> Question:
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     file = tmp_path / "site.sqlite"
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE domains (name TEXT)")
         connection.execute("INSERT INTO domains VALUES ('example.com')")
         connection.execute("CREATE TABLE aliases (alias TEXT, owner TEXT)")

@@ -130,7 +130,7 @@ def test_some_addresses_can_not_stand_in_a_field(address):
 # --- Message-IDs ---
 
 
-@given(st.text(min_size=1, max_size=80))  # RFC 5321, 4.5.3.1: an address has 320 octets at most, a letter has up to four
+@given(st.text(min_size=1, max_size=80))  # RFC 5321, 4.5.3.1: 320 octets at most; a letter has up to four
 @example("a" * 64 + "@" + "b" * 255)
 @example("\U0001f600" * 80)
 @example("\udcff@example.org")
