@@ -22,7 +22,8 @@ def template() -> Catalog:
     with (LOCALE / "babel.cfg").open(encoding="utf-8") as file:
         method_map, options_map = parse_mapping_cfg(file)
     made = Catalog(project="bms-antispam", charset="utf-8")
-    found = extract_from_dir(str(SOURCES), method_map, options_map, keywords=_KEYWORDS)
+    everywhere = {"directory_filter": lambda _: True}  # as a rule Babel passes over folders such as _shared
+    found = extract_from_dir(str(SOURCES), method_map, options_map, keywords=_KEYWORDS, **everywhere)
     for name, _, message, _, context in sorted(found, key=lambda one: (one[0], one[1])):
         made.add(message, None, [(name, None)], context=context)
     for row in JOURNEY.rows:

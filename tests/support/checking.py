@@ -20,12 +20,14 @@ from support.dns import ScriptedResolver
 NOW = 1_700_000_000.0
 
 
-def services_of(settings: type, section: str = "", config: str = "", **changes: Any) -> Services:
-    """Services for a check with these settings, and without a store; `config` is what stands in [section], or a whole file
-    without a section."""
+def services_of(
+    settings: type, section: str = "", config: str = "", *, also: Iterable[type] = (), **changes: Any
+) -> Services:
+    """Services for a check with these settings and what it `also` reads, and without a store; `config` is what stands in
+    [section], or a whole file without a section."""
     text = f"[{section}]\n{config}" if section else config
     given: dict[str, Any] = {
-        "settings": load_text(text, [ProgramSettings, settings]),
+        "settings": load_text(text, list(dict.fromkeys([ProgramSettings, settings, *also]))),
         "resolver": ScriptedResolver({}),
         "store": None,
         "access": AccessMap(),
@@ -37,7 +39,8 @@ def services_of(settings: type, section: str = "", config: str = "", **changes: 
 
 def services(check: ModuleType, config: str = "", **changes: Any) -> Services:
     """Services with the settings that `config` gives to the check."""
-    return services_of(check.Settings, config=config, **{"access": EMPTY, "clock": lambda: NOW, **changes})
+    also = getattr(check, "ALSO_READS", ())
+    return services_of(check.Settings, config=config, also=also, **{"access": EMPTY, "clock": lambda: NOW, **changes})
 
 
 def message(

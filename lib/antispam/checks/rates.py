@@ -16,12 +16,16 @@ from antispam.checks._shared.rates import (
     Of,
     RatesSettings,
     counted_as,
-    letter,
     login_key,
     network_of,
     period_in_words,
 )
+from antispam.checks._shared.rates_notices import Facts, to_owner, to_postmaster
 from antispam.journey.services import Services
+from antispam.learning.language_settings import LanguageSettings
+from antispam.learning.languages import texts
+from antispam.learning.people import Addresses
+from antispam.learning.preferences import language_of
 from antispam.mail.access_map import AccessMap, AccessTable
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, OwnMailFinding
@@ -30,12 +34,14 @@ from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
 from antispam.mail.verdicts import CONTINUE, Verdict, tempfail
 from antispam.net.host_name import own_host_name
+from antispam.settings.web import WebSettings
 from antispam.store import Store, StoreError, outbox, windows
 from antispam.store.outbox import Kind, QueuedMessage
 from antispam.text import for_log, from_wire
 
 NAME = "rates"
 Settings = RatesSettings
+ALSO_READS = (LanguageSettings, WebSettings)
 
 log = logging.getLogger(__name__)
 
@@ -168,25 +174,39 @@ def _stop(over: Count, finding: Finding, message: Message, store: Store, service
     """Stop the login and tell its owner and the postmaster, in one transaction: once, however many messages find it out."""
     settings, now = services.settings[Settings], services.clock()
     reason = _reason(over, settings)
-    postmaster = settings.postmaster or f"postmaster@{finding.receiver}"
-    told = tuple(dict.fromkeys(one for one in (_owner(over.name, services), postmaster) if sendable(one)))
-    content = b""
-    if told and sendable(postmaster):
-        content = services.sign(letter(over.name, reason, sender=postmaster, recipients=told, now=now), services)
+    told = _notices(over, settings.postmaster or f"postmaster@{finding.receiver}", store, services)
     with store.write(services.deadline) as connection:
         since = windows.stop(store, connection, over.name, reason, now)
-        if content:
-            once = f"rates {over.name} {since!r}"
-            outbox.post(store, connection, QueuedMessage(Kind.ANSWER, message.ref, "", told, content, once=once), now)
+        for recipient, content in told.items():
+            once = f"rates {over.name} {since!r} {recipient}"
+            queued = QueuedMessage(Kind.ANSWER, message.ref, "", (recipient,), content, once=once)
+            outbox.post(store, connection, queued, now)
     log.warning("[%s] STOPPED login %s: %s", message.ref, for_log(over.name), reason)
 
 
-def _owner(login: str, services: Services) -> str:
+def _notices(over: Count, postmaster: str, store: Store, services: Services) -> dict[str, bytes]:
+    """The mail to each: to who has both roles the postmaster's. Raises StoreError."""
+    if not sendable(postmaster):
+        return {}
+    settings, site = services.settings, services.settings[LanguageSettings]
+    facts = Facts(
+        login=over.name, used=round(over.used), period=settings[Settings].period, sender=postmaster,
+        console=f"{address}/rates" if (address := settings[WebSettings].address) else "", now=services.clock(),
+    )  # fmt: skip
+    addresses = services.people.addresses if services.people is not None else None
+    user = addresses.user_of_login(over.name) if addresses is not None else None
+    other = addresses.user_of(postmaster) if addresses is not None else None
+    told = {}
+    if sendable(owner := _owner(over.name, user, addresses)):
+        told[owner] = to_owner(facts, owner, texts(language_of(site, store, user, services.deadline)))
+    told[postmaster] = to_postmaster(facts, postmaster, texts(language_of(site, store, other, services.deadline)))
+    return {recipient: services.sign(content, services) for recipient, content in told.items()}
+
+
+def _owner(login: str, user: str | None, addresses: Addresses | None) -> str:
     """The mailbox of who has this login, "" if it is not known."""
     if "@" in login:
         return login
-    addresses = services.people.addresses if services.people is not None else None
-    user = addresses.user_of_login(login) if addresses is not None else None
     known = addresses.users.get(user, ()) if addresses is not None and user else ()
     return next((one for one in known if "@" in one and not one.startswith("@")), "")
 

@@ -90,6 +90,6 @@ def resolved(settings: S, preferences: Iterable[Preference]) -> S:
     return dataclasses.replace(settings, **changes) if changes else settings
 
 
-def language_of(site: LanguageSettings, store: Store, user: str, deadline: Any = None) -> str:
-    """In which language a user gets mail. Raises StoreError."""
+def language_of(site: LanguageSettings, store: Store, user: str | None, deadline: Any = None) -> str:
+    """In which language a user gets mail; None is somebody who is no user. Raises StoreError."""
     return resolved(site, of_user(store, user, deadline)).language

@@ -6,9 +6,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from antispam.checks._shared.rates import Of, RatesSettings, counted_as, login_key, period_in_words
+from antispam.checks._shared.rates import Of, RatesSettings, counted_as, login_key
+from antispam.checks._shared.rates_notices import period_in
+from antispam.learning.languages import texts
 from antispam.store import windows
-from antispam.web.answers import console_of, shown, text_of
+from antispam.web.answers import console_of, language_of, shown, text_of
 from antispam.web.roles import acted, administrators_form, back_to, helpdesk
 
 _BUSIEST = 10
@@ -25,7 +27,7 @@ def rates_page(request: Request) -> Response:
     ]
     return shown(
         request, "rates.html", stopped=windows.all_stopped(console.store), busiest=busiest,
-        period=period_in_words(period), done=request.query_params.get("done", ""),
+        period=period_in(texts(language_of(request)), period), done=request.query_params.get("done", ""),
     )  # fmt: skip
 
 

@@ -1,22 +1,16 @@
-"""[rates]: the limits of mail, the names under which it is counted, and the notices about a stopped login."""
+"""[rates]: the limits of mail, and the names under which it is counted."""
 
 from __future__ import annotations
 
-import email.policy
 import enum
-import hashlib
 import ipaddress
-from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.utils import format_datetime
 
 from antispam.net.addresses import parse_ip
 from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, not_negative, positive
-from antispam.text import for_log, from_wire
+from antispam.text import from_wire
 
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 64  # a network that one customer has, or shares with few
-_POLICY = email.policy.SMTP.clone(max_line_length=998)
 
 
 class Of(enum.StrEnum):
@@ -70,38 +64,9 @@ def network_of(ip: str) -> str:
 
 
 def period_in_words(seconds: float) -> str:
-    """3600 as "hour", 7200 as "2 hours"."""
+    """3600 as "hour", 7200 as "2 hours": for the log, which is English."""
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size and seconds % size == 0:
             number = int(seconds // size)
             return unit if number == 1 else f"{number} {unit}s"
     return f"{seconds:g} seconds"
-
-
-def letter(login: str, reason: str, *, sender: str, recipients: tuple[str, ...], now: float) -> bytes:
-    """What the owner of a login and the postmaster are told when it is stopped, as octets with CRLF.
-
-    login   as it is compared
-    reason  how much it sent
-    sender  who writes: an address of ours
-    """
-    mail = EmailMessage(policy=_POLICY)
-    mail["From"] = sender
-    mail["To"] = ", ".join(recipients)
-    mail["Subject"] = "A login was stopped: it sends unusually much mail"
-    mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
-    name = hashlib.sha256(login.encode("utf-8", "replace")).hexdigest()[:12]
-    mail["Message-ID"] = f"<rates.{now:.0f}.{name}@{sender.rpartition('@')[2]}>"
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834 section 5
-    mail["X-Auto-Response-Suppress"] = "All"  # Exchange
-    shown = for_log(login).encode("ascii", "backslashreplace").decode()
-    mail.set_content(
-        f"The mail filter has stopped the login {shown}: {reason}.\n\n"
-        "If that is your login and you did not send so much, somebody else knows your password:\n"
-        "change it now, and tell your postmaster.\n\n"
-        "Nothing is lost: mail programs keep what they could not send.\n\n"
-        "For the postmaster: once the password is changed, or if all is well, this lets it go on:\n\n"
-        f"    bms rates release {shown}\n\n"
-        "[rates] except_logins names logins that may send as much as they like.\n"
-    )
-    return mail.as_bytes()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
+import email
+import email.policy
+import shlex
 
 import pytest
 
 from antispam.checks import rates
-from antispam.checks._shared.rates import RatesSettings, letter, login_key, network_of, period_in_words
+from antispam.checks._shared.rates import RatesSettings, login_key, network_of, period_in_words
+from antispam.checks._shared.rates_notices import Facts, period_in, to_owner, to_postmaster
 from antispam.checks.rates import applies, decide, perform, tidy
+from antispam.learning.languages import texts
 from antispam.learning.people import People
 from antispam.learning.settings import DspamSettings
 from antispam.mail.access_map import EMPTY
@@ -17,7 +21,8 @@ from antispam.mail.evidence import AuthFinding, ClientClass, ConnectionFinding, 
 from antispam.mail.findings import Findings
 from antispam.mail.verdicts import Action
 from antispam.settings import SettingsError, load_text
-from antispam.store import StoreError, outbox, windows
+from antispam.store import StoreError, outbox, preferences, windows
+from antispam.store.preferences import Preference, Scope
 from support.checking import NOW, message, services
 
 CLIENT = "198.51.100.7"
@@ -71,18 +76,30 @@ def test_one_message_to_too_many_is_enough(store):
     assert Site(store, "login = 10").send(11, login="ann").action is Action.TEMPFAIL
 
 
+def people_of(store, config="dspam_users = ann\nann = ann@example.com"):
+    return People(load_text(f"[dspam]\n{config}", [DspamSettings])[DspamSettings], store)
+
+
+def read(queued):
+    return email.message_from_bytes(queued.content, policy=email.policy.default)
+
+
+def words(queued):
+    """The text, however its lines are broken."""
+    return " ".join(read(queued).get_content().split())
+
+
 def test_owner_and_postmaster_are_told_once(store):
-    site = Site(store, "login = 10")
-    people = People(
-        load_text("[dspam]\ndspam_users = ann\nann = ann@example.com", [DspamSettings])[DspamSettings], store
-    )
-    site.given = dataclasses.replace(site.given, people=people)
+    site = Site(store, "login = 10", people=people_of(store))
     for _ in range(3):
         site.send(11, login="ann")
-    (told,) = site.letters()
-    assert told.recipients == ("ann@example.com", "postmaster@mx.example.com")
-    assert told.mail_from == ""
-    assert b"bms rates release ann" in told.content
+    told = {one.recipients: one for one in site.letters()}
+    assert set(told) == {("ann@example.com",), ("postmaster@mx.example.com",)}
+    assert len(site.letters()) == 2
+    assert {one.mail_from for one in told.values()} == {""}
+    assert b"bms rates release ann" in told["postmaster@mx.example.com",].content
+    assert b"bms rates" not in told["ann@example.com",].content
+    assert "sent to 11 recipients within 1 hour" in words(told["ann@example.com",])
 
 
 def test_each_stop_is_told(store):
@@ -91,7 +108,32 @@ def test_each_stop_is_told(store):
         site.send(11, login="ann@example.com")
         windows.release(store, "ann@example.com", "login ann@example.com")
         site.now += 60
-    assert [one.recipients for one in site.letters()] == [("ann@example.com", "admin@example.com")] * 2
+    assert sorted(one.recipients for one in site.letters()) == [("admin@example.com",)] * 2 + [("ann@example.com",)] * 2
+
+
+def test_who_owns_the_login_and_is_postmaster_gets_the_postmasters_mail(store):
+    site = Site(store, "login = 10\npostmaster = ann@example.com", people=people_of(store))
+    site.send(11, login="ann")
+    (told,) = site.letters()
+    assert b"bms rates release ann" in told.content
+
+
+def test_each_is_told_in_their_language(store):
+    """The owner chose German; the postmaster is no user, and reads what the site reads."""
+    preferences.put(store, Preference(Scope.USER, "ann", "language", "de"))
+    site = Site(store, "login = 10\npostmaster = admin@example.com", people=people_of(store))
+    site.send(11, login="ann")
+    told = {one.recipients[0]: read(one) for one in site.letters()}
+    assert told["ann@example.com"]["Subject"].startswith("Ihr Konto wurde angehalten")
+    assert told["admin@example.com"]["Subject"].startswith("The login ann was stopped")
+
+
+def test_the_postmaster_reads_the_language_of_the_site(store):
+    site = Site(store, "login = 10\npostmaster = admin@example.com\n[web]\nlanguage = de\nurl = https://m.example/")
+    site.send(11, login="ann")
+    (told,) = site.letters()
+    assert "innerhalb von 1 Stunde" in words(told)
+    assert "    https://m.example/rates\r\n" in read(told).get_content()
 
 
 def test_in_mode_log_nobody_is_stopped_and_yet_it_is_counted(store):
@@ -195,12 +237,30 @@ def test_a_period_in_words(seconds, words):
     assert period_in_words(seconds) == words
 
 
-@pytest.mark.parametrize("login", ["ann\r\nBcc: x@y", "b\udc80b", "ü" * 300, "", "a\0b"])
-def test_whatever_a_login_is_the_letter_has_one_header(login):
-    content = letter(login_key(login), "x", sender="p@example.com", recipients=("p@example.com",), now=NOW)
+@pytest.mark.parametrize("login", ["ann\r\nBcc: x@y", "b\udc80b", "ü" * 300, "", "a\0b", "$(rm -r x); `y` 'z"])
+@pytest.mark.parametrize("compose", [to_owner, to_postmaster])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_whatever_a_login_is_the_notice_has_one_header(login, compose, language):
+    facts = Facts(login=login_key(login), used=11, period=60, sender="p@example.com", console="", now=NOW)
+    content = compose(facts, "o@example.com", texts(language))
     head = content.partition(b"\r\n\r\n")[0]
     assert b"\nBcc:" not in head
     assert content.isascii()
+    for line in email.message_from_bytes(content, policy=email.policy.default).get_content().splitlines():
+        assert "bms rates release" not in line or len(shlex.split(line)) == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "german"),
+    [
+        (3600, "1 hour", "1 Stunde"),
+        (172800, "2 days", "2 Tagen"),
+        (90, "90 seconds", "90 Sekunden"),
+        (0.5, "0.5 seconds", "0.5 Sekunden"),
+    ],
+)
+def test_a_period_in_a_language(seconds, english, german):
+    assert (period_in(texts("en"), seconds), period_in(texts("de"), seconds)) == (english, german)
 
 
 @pytest.mark.parametrize("line", ["login = -1", "period = 0", "sender = x"])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import email
+import email.policy
 
 import pytest
 
+from antispam.learning.language_settings import LanguageSettings
+from antispam.learning.settings import DspamSettings
 from antispam.mail.decisions import Decision
 from antispam.mail.verdicts import quarantine
 from antispam.service import request_mail
 from antispam.settings import load_text
 from antispam.settings.web import WebSettings
-from antispam.store import StoreError, outbox, requests
+from antispam.store import StoreError, outbox, preferences, requests
+from antispam.store.preferences import Preference, Scope
 from antispam.store.quarantine_settings import QuarantineSettings
 from support.console import NOW, kept, press, token
 
@@ -156,11 +160,16 @@ def test_a_user_has_so_many_open_requests_and_no_more(place, monkeypatch):
 
 def settings(more="postmaster = postmaster@example.com\n"):
     text = f"[web]\nurl = https://mail.example.com/\n[quarantine]\n{more}"
-    return load_text(text, [QuarantineSettings, WebSettings])
+    return load_text(text, [QuarantineSettings, WebSettings, LanguageSettings, DspamSettings])
 
 
 def tell(place, now, more="postmaster = postmaster@example.com\n"):
     request_mail.tell_postmaster(settings(more), place.store, lambda raw: raw, now)
+
+
+def told(place):
+    queued = outbox.entry(place.store, outbox.entries(place.store, NOW)[0].id, NOW)
+    return queued, email.message_from_bytes(queued.content, policy=email.policy.default)
 
 
 def test_the_postmaster_is_told_once_a_day(place):
@@ -168,12 +177,26 @@ def test_the_postmaster_is_told_once_a_day(place):
     for hours, mails in ((0, 1), (1, 1), (24, 2)):
         tell(place, NOW + hours * 3600)
         assert len(outbox.entries(place.store, NOW)) == mails
-    queued = outbox.entry(place.store, outbox.entries(place.store, NOW)[0].id, NOW)
-    message = email.message_from_bytes(queued.content)
+    queued, message = told(place)
     assert (queued.recipients, queued.mail_from) == (("postmaster@example.com",), "")
-    assert message["Subject"] == "1 user asks for a message in the quarantine"
+    assert message["Subject"] == "1 message waits in the quarantine for your decision"
     assert message["Auto-Submitted"] == "auto-generated"
-    assert "https://mail.example.com/requests\r\n" in message.get_payload()
+    assert "https://mail.example.com/requests\r\n" in message.get_content()
+
+
+@pytest.mark.parametrize("whose", ["the site", "the postmaster"])
+def test_the_postmaster_is_told_in_german(place, whose):
+    requests.ask(place.store, "aaa", "bob", NOW)
+    more = "postmaster = bob@example.com\n"
+    if whose == "the site":
+        more += "[web]\nlanguage = de\n"
+    else:
+        more += "[dspam]\ndspam_users = bob\nbob = bob@example.com\n"
+        preferences.put(place.store, Preference(Scope.USER, "bob", "language", "de"))
+    tell(place, NOW, more)
+    _, message = told(place)
+    assert message["Subject"] == "1 Nachricht in der Quarantäne wartet auf Ihre Entscheidung"
+    assert "https://mail.example.com/requests\r\n" in message.get_content()
 
 
 def test_without_an_open_request_or_an_address_nobody_is_told(place):
