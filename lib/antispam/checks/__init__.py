@@ -1,8 +1,8 @@
-"""One module per check; they never import each other. The JOURNEY table of bms.py gives their order.
+"""One module per check; they never import each other. The JOURNEY table in bms.py defines their order.
 
-A module has NAME, Settings, Finding, collect(), decide() and perhaps act(): journey.Check is the contract. A finding that other
-checks read is declared in antispam.mail.evidence (ConnectionFinding, AuthFinding, SpfFinding, DkimFinding ...), and the module
-that collects it says `Finding = evidence.SpfFinding`; extend those there as needed.
+A module has NAME, Settings, Finding, collect(), decide() and perhaps act(): journey.Check is the contract. A finding
+that other checks read is declared in antispam.mail.evidence (ConnectionFinding, AuthFinding, SpfFinding, DkimFinding
+...), and the module that collects it has `Finding = evidence.SpfFinding`.
 """
 
 import importlib.util
@@ -11,9 +11,9 @@ from types import ModuleType
 
 
 def __getattr__(name: str) -> ModuleType:
-    """A check as `from antispam.checks import NAME` gets it: its module is read when something is first asked of it.
+    """Load a check when it is first used, as `from antispam.checks import NAME`.
 
-    `bms --help` asks nothing, and to read them all, and SQLAlchemy and numpy with them, takes a second.
+    `bms --help` uses none of them, and loading them all, with SQLAlchemy and numpy, takes a second.
     """
     full = f"{__name__}.{name}"
     spec = None if name.startswith("__") else importlib.util.find_spec(full)

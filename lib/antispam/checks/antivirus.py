@@ -1,4 +1,4 @@
-"""Viruses: mail that clamd recognises is refused. Off until [antivirus] clamd names its socket."""
+"""Viruses: mail in which clamd finds a virus is refused. Off until [antivirus] clamd names its socket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _check_socket(text: str) -> None:
 
 @section("antivirus")
 class Settings(CheckSettings):
-    """[antivirus]: viruses, as clamd knows them."""
+    """[antivirus]: viruses found by clamd."""
 
     clamd: str = option(
         "",
@@ -67,10 +67,10 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """What clamd says of the message.
+    """The answer of clamd about the message.
 
-    signature  the name of what it found, "" for nothing
-    too_large  why nobody knows: how large it is and how large it may be; "" if clamd looked into it
+    signature  the name of the virus, "" for none
+    too_large  the message's size and the limit, if it was too large to scan; "" if clamd scanned it
     """
 
     check: ClassVar[str] = NAME
@@ -85,7 +85,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for messages of ours that are to leave as they are."""
+    """None for our own messages that must leave unchanged."""
     assert message is not None
     settings = services.settings[Settings]
     own = message.findings.get(OwnMailFinding)
@@ -96,7 +96,7 @@ def collect(
         return Finding(too_large=f"{octets} octets, of which [milter] max_message keeps {message.body.limit}")
     if octets > settings.max_size:
         return Finding(too_large=f"{octets} octets, [antivirus] max_size is {settings.max_size}")
-    # Look-ups beside it may have used up the message's time, for which clamd is not to blame.
+    # Other look-ups may have used up the message's time; clamd gets a minimum all the same.
     deadline = services.deadline.at_least(_LEAST_TIME).at_most(settings.timeout)
     try:
         found = clamd.scan(settings.socket, _pieces(message), deadline)
@@ -134,8 +134,9 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def _answered(answer: Remedy, text: str, reason: str, findings: Findings) -> Verdict:
-    """What somebody releases from the quarantine is not kept once more: that would be a circle. An administrator can release
-    it as it is."""
+    """The verdict on clamd's answer. A message released from the quarantine is not quarantined again: that would be a
+    loop. An administrator can release it unchanged.
+    """
     own = findings.get(OwnMailFinding)
     if answer is Remedy.QUARANTINE and own is not None and own.outbox_id:
         answer = Remedy.REJECT

@@ -1,7 +1,7 @@
 """ARC (RFC 8617): is the chain of seals intact, and did a trusted server see the author proved?
 
-Forwarders and lists break SPF and DKIM. Those that seal tell what they saw before. A seal proves only who says it, so that it
-counts for nothing unless this site trusts the sealer: anybody can seal anything.
+Forwarders and lists break SPF and DKIM. Those that seal report the results that they saw before. A seal proves only who
+wrote the report, and anybody can seal anything, so it counts only if this site trusts the sealer.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ Finding = ArcFinding
 LOOKS_UP = True
 
 _FIELDS = (b"arc-seal", b"arc-message-signature", b"arc-authentication-results")
-MAX_DOMAINS = 3  # of authors that a sealer is asked about; people write one
+MAX_DOMAINS = 3  # of authors that are checked against a seal; people write one
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether the message has no seals, as most."""
+    """Whether the message has no seals, like most."""
     return not any(message.fields(name) for name in _FIELDS)
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> ArcFinding | None:
-    """None without seals. What our own users pass on is looked at only so that it can be sealed again."""
+    """None without seals. Mail that our own users forward is verified only so that it can be sealed again."""
     if message is None or ready(connection, message, services):
         return None
     if not message.body.complete:
@@ -70,8 +70,9 @@ def collect(
 
 
 def _believed(finding: ArcFinding, chain: Chain, message: Message, services: Services) -> ArcFinding:
-    """What the first of the trusted sealers at the end of the way saw. An older seal that says pass may be the forger's own,
-    however well later servers treated it."""
+    """The finding with the results of the first of the trusted sealers at the end of the path. An older seal that says
+    pass may be the forger's own, whatever later servers reported.
+    """
     trusted = host_list(services.settings[Settings].trusted_sealers)
     at_the_end = list(itertools.takewhile(lambda hop: hop.sealer in trusted, reversed(chain.hops)))
     if not at_the_end:
@@ -88,7 +89,9 @@ def _believed(finding: ArcFinding, chain: Chain, message: Message, services: Ser
 
 
 def _proved(domain: str, results: tuple[Reported, ...], services: Services, deadline: Deadline) -> bool:
-    """Whether the sealer saw DMARC pass for the author domain, or without any word of DMARC an aligned SPF or DKIM."""
+    """Whether the sealer reported a DMARC pass for the author domain or, without any DMARC result, an aligned SPF or
+    DKIM pass.
+    """
     dmarc = [one for one in results if one.method == "dmarc"]
     if any(one.result not in ("pass", "none", "bestguesspass") for one in dmarc):
         return False
@@ -113,7 +116,7 @@ def _aligned(proved: str, author: str, services: Services, deadline: Deadline) -
 
 
 def decide(finding: ArcFinding, findings: Findings, settings: ArcSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """A chain refuses nothing: a broken one is as good as none (RFC 8617 section 5.2.1)."""
+    """A chain never causes a refusal: a broken one counts like none (RFC 8617 section 5.2.1)."""
     notes = [f"sealed by {', '.join(finding.sealers[:5])}"] if finding.sealers else []
     notes += [finding.reason] if finding.reason else []
     if finding.trusted:

@@ -1,7 +1,7 @@
-"""ARC (RFC 8617): seal mail that we pass on, so that later servers know what we saw before we changed it.
+"""ARC (RFC 8617): seal forwarded mail, so that later servers know the results from before we changed it.
 
-The set goes on top of everything else. What it reports is our own Authentication-Results: the one that this message is getting
-or, where a list server of ours sends it on, the one that we wrote when it came in.
+The set goes on top of all other fields. It reports our own Authentication-Results: the field for this message or, if a
+list server of ours sends it on, the one that we wrote when it came in.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _NAME = re.compile(rb"\s*([^\s;]+)\s*;")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What a seal of ours would say.
+    """The facts for our seal.
 
-    domain   whose key seals; "" if there is none
+    domain   the domain whose key seals; "" if there is none
     onward   one of our own machines sends it on
     too_large  the message was not kept whole
     """
@@ -69,14 +69,14 @@ def collect(
 
 
 def _signer(services: Services) -> Signer | None:
-    """RSA goes before Ed25519, which hardly any verifier of ARC knows."""
+    """The signer that seals. RSA is preferred: hardly any ARC verifier supports Ed25519."""
     wanted = services.settings[Settings].domain
     signers = [one for one in services.settings[SigningSettings].signers if not wanted or one.domain == wanted]
     return next((one for one in signers if one.key.algorithm.startswith("rsa")), next(iter(signers), None))
 
 
 def decide(finding: Finding, findings: Findings, settings: ArcSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """Sealing refuses nothing."""
+    """Sealing never causes a refusal."""
     if not finding.domain:
         return Verdict(Action.CONTINUE, reason="not sealed: [dkim_sign] has no key for that")
     if finding.too_large:
@@ -99,8 +99,9 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
 
 
 def _ours(draft: Draft, onward: bool) -> bytes | None:
-    """The value of our own Authentication-Results, None if there is none. Of what goes on it is the one with which it came:
-    under our name nothing comes in from outside (checks/authentication_results.py)."""
+    """The value of our own Authentication-Results, None if there is none. For forwarded mail it is the field that the
+    message came with: fields under our name from outside are removed (checks/authentication_results.py).
+    """
     here = {id(header) for header in draft.message.headers}
     written = [header.value for header in draft.headers if header.key == _FIELD and id(header) not in here]
     if not written:
@@ -123,8 +124,9 @@ def _goes_on(draft: Draft, settings: ArcSettings) -> bool:
 
 
 def _chain(message: Message, results: bytes) -> Chain:
-    """The state of the chain as the message came to us. What a list server sends on broke the chain itself: what counts is
-    what we found when it came in, and wrote down (RFC 8617 section 5.1)."""
+    """The state of the chain as the message came to us. A list server breaks the chain when it sends a message on, so
+    the recorded state from when it came in counts (RFC 8617 section 5.1).
+    """
     found = message.findings.get(ArcFinding)
     if found is None:
         return Chain(ArcResult.NONE)

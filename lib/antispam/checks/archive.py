@@ -1,4 +1,4 @@
-"""A copy of all delivered mail in a mailbox, written before the sender hears 250."""
+"""A copy of all delivered mail in a mailbox, written before the client gets 250."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _path(text: str) -> None:
 
 @section("wiretap")
 class Settings(CheckSettings):
-    """[wiretap]: the archive; it shares the section with the copies."""
+    """[wiretap]: the archive, which shares its section with the copies."""
 
     archive: str = option(
         "",
@@ -44,7 +44,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """That all mail is archived; `too_large` where the message was not kept whole, so that it can't be."""
+    """The message is to be archived; `too_large` if it was not kept whole, so that it cannot be."""
 
     check: ClassVar[str] = NAME
     too_large: bool = False
@@ -64,7 +64,7 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """What can't be archived is refused for good, since it will be as large the next time."""
+    """A message that cannot be archived is refused permanently: it will be as large the next time."""
     if not finding.too_large:
         return CONTINUE
     reason = "larger than [milter] max_message: cannot be archived"
@@ -74,15 +74,15 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Raises NotDone if it can't be written."""
+    """Write the copy. Raises NotDone if that fails."""
     if finding.too_large or services.read_only or not draft.addresses:
         return
     identity = draft.message.identity() if services.store is not None else ""
     archived = f"archive {' '.join(draft.addresses)}"
     if identity and _was_archived(archived, identity, services):
-        return  # the client brings it again: its copy is there
+        return  # a retry: its copy exists
     name = services.settings[Settings].archive
-    path = services.settings[ProgramSettings].datadir / Path(name)  # which an absolute path leaves as it is
+    path = services.settings[ProgramSettings].datadir / Path(name)  # an absolute path stays unchanged
     envelope = Envelope(draft.message.mail_from, draft.addresses, services.clock())
     try:
         append(path, name.endswith(os.sep) or path.is_dir(), draft.raw(), envelope, services.deadline)
@@ -101,7 +101,7 @@ def _was_archived(what: str, identity: str, services: Services) -> bool:
 
 
 def _note(what: str, identity: str, ref: str, services: Services) -> None:
-    """Noted once the copy is on disk; what can't be noted may be copied a second time."""
+    """Record that the copy is on disk. If that fails, the message may be copied twice."""
     assert services.store is not None
     with contextlib.suppress(StoreError):
         attempts.note(services.store, what, identity, ref, services.clock(), services.deadline)

@@ -1,4 +1,6 @@
-"""Dangerous attachments: replaced with a notice or refused, wherever they hide; scripts are removed from HTML."""
+"""Dangerous attachments: replaced with a notice or refused, however deeply they are nested. Scripts are removed from
+HTML.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """What is dangerous, part by part; a limit that was reached while looking counts as dangerous, too.
+    """The dangerous parts. A part that exceeded a limit during the search counts as dangerous, too.
 
     too_large  the message was not kept whole, so that nothing is known about it
     sender     the domain of MAIL FROM
@@ -123,7 +125,7 @@ class Finding(BaseFinding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if nothing is attached that could be dangerous, which is most mail."""
+    """None if no attachment can be dangerous, as in most mail."""
     assert message is not None
     settings = services.settings[Settings]
     own = message.findings.get(OwnMailFinding)
@@ -132,7 +134,7 @@ def collect(
     if not message.body.complete:
         return Finding(too_large=True)
     try:
-        # Look-ups beside it may have used up the message's time, for which what is attached is not to blame.
+        # Other look-ups may have used up the message's time; the search gets a minimum all the same.
         deadline = services.deadline.at_least(_LEAST_TIME)
         found = engine.inspect(message.headers, message.body.content(), settings.rules, deadline)
     except engine.OutOfTime:
@@ -148,7 +150,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         return Verdict(Action.CONTINUE, reason=reason)
     own = findings.get(OwnMailFinding)
     if own is not None and own.outbox_id:
-        return Verdict(Action.CONTINUE, reason=reason)  # somebody released it: they get it without what is dangerous
+        return Verdict(Action.CONTINUE, reason=reason)  # it was released: deliver it without the dangerous parts
     remedy = settings.remedy
     if remedy is Remedy.REPLACE and finding.sender in host_list(settings.reject_virus_from):
         remedy = Remedy.REJECT
@@ -161,7 +163,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def _too_large(settings: Settings) -> Verdict:
-    """For good: it will be as large the next time. Only the MTA's queue has room for it."""
+    """Refuse permanently: it will be as large the next time. Only the MTA's queue can hold it."""
     reason = "larger than [milter] max_message: not examined"
     if settings.remedy is Remedy.HOLD:
         return hold(reason)
@@ -173,7 +175,7 @@ def _too_large(settings: Settings) -> Verdict:
 
 
 def _reason(finding: Finding) -> str:
-    """For the log: what was found, and in which part."""
+    """The reason for the log: what was found, and in which part."""
     done = {engine.REPLACE: "dangerous", engine.STRIP: "scripts removed", engine.REPORT: "noticed"}
     described = [f"{done[one.remedy]}: {one.name or 'part'} ({one.detail or one.reason})" for one in finding.found[:10]]
     more = len(finding.found) - len(described)
@@ -181,7 +183,7 @@ def _reason(finding: Finding) -> str:
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Replace what is dangerous, after the original is safe on disk. A held message goes into the MTA's queue unchanged."""
+    """Replace dangerous parts once the original is safe on disk. A held message goes into the MTA's queue unchanged."""
     changes = [one for one in finding.found if one.remedy != engine.REPORT]
     if not changes or verdict.action is Action.HOLD:
         return
@@ -197,7 +199,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
 
 
 def _change_header(draft: Draft, change: engine.HeaderChange, fields: list[Header]) -> None:
-    """`fields` are those of that name."""
+    """Apply a change to the header; `fields` are the existing ones of that name."""
     if change.index <= len(fields):
         draft.change_header(fields[change.index - 1], change.value)
     elif change.value is not None:

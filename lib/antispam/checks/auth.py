@@ -1,7 +1,7 @@
 """SMTP AUTH: may this login use this envelope sender?
 
-A client that authenticated is one of our users: faults of its host name, address or HELO are pardoned, unless an
-`smtp-auth:` entry of the access map forbids the sender.
+An authenticated client is one of our users: faults of its host name, address or HELO are ignored unless an `smtp-auth:`
+entry of the access map forbids the sender.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Finding = AuthFinding
 
 @section("auth")
 class Settings(CheckSettings):
-    """[auth]: SMTP AUTH. The access map says which login may use which sender."""
+    """[auth]: SMTP AUTH. The access map decides which login may use which sender."""
 
 
 def collect(
@@ -44,7 +44,7 @@ def collect(
 
 
 def decide(finding: AuthFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """The null sender is free for everybody: it is that of bounces and of read receipts (RFC 5321 section 4.5.5)."""
+    """Anybody may use the null sender: bounces and read receipts have it (RFC 5321 section 4.5.5)."""
     if not finding.login:
         return CONTINUE
     sender = parse_mailbox(finding.sender)
@@ -58,7 +58,9 @@ def decide(finding: AuthFinding, findings: Findings, settings: Settings, policy:
 
 
 def _apply_entry(entry: Policy, finding: AuthFinding, reason: str) -> Verdict:
-    """Calling a user of our own back would prove nothing: CBV and DSN forbid the sender, as upstream has it."""
+    """The verdict of an access map entry. CBV and DSN forbid the sender, as upstream does: calling our own user back
+    would prove nothing.
+    """
     text = (
         f"The login {finding.login} is not authorised to send as {finding.sender}.\n"
         "Please use a sender address of your own, or ask your mail administrator to allow this one."

@@ -1,4 +1,4 @@
-"""Authentication-Results (RFC 8601): write the results for later readers, and remove fields that only claim to be ours."""
+"""Authentication-Results (RFC 8601): write the results, and remove fields that falsely claim to be ours."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Finding(base.Finding):
     """The name under which results are written.
 
     authserv_id  our name in the field
-    aliases      further names under which nobody else may speak
-    forged       how many fields came that claim one of these names
+    aliases      further names that nobody else may use
+    forged       number of received fields that claim one of these names
     ip           the client's address
     """
 
@@ -108,7 +108,7 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """Forged fields are removed, not refused: a message that comes back to us honestly carries one too."""
+    """Forged fields are removed, not refused: a message that legitimately returns to us carries one, too."""
     reason = f"{finding.forged} Authentication-Results under our name removed" if finding.forged else ""
     return Verdict(Action.CONTINUE, reason=reason)
 
@@ -123,7 +123,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
         log.warning("[%s] our changes break the DKIM signature of %s", draft.message.ref, domains)
     settings = services.settings[Settings]
     own = draft.message.findings.get(OwnMailFinding)
-    if settings.write and (own is None or not own.outbox_id):  # there is nothing to say about our own
+    if settings.write and (own is None or not own.outbox_id):  # our own messages need no results
         results = _results(finding, draft.message.findings, settings, broken)
         draft.insert_header(FIELD_NAME, field_value(finding.authserv_id, results))
 
@@ -154,7 +154,7 @@ def _results(
 
 
 def _dmarc(finding: DmarcFinding) -> Any:
-    """One clause, for the author domain that decides: of several clauses many readers take the one that they like."""
+    """One clause, for the author domain that decides: with several, many readers pick any one."""
     worst = finding.worst
     if worst is None:
         return dmarc_result(finding.result, reason="no author domain in From")
@@ -167,7 +167,7 @@ def _dmarc(finding: DmarcFinding) -> Any:
 
 
 def _spf(outcome: SpfResult) -> str:
-    """The null reverse path has no identity but the HELO name (RFC 7208 section 2.4)."""
+    """The SPF clause. The null reverse path has no identity but the HELO name (RFC 7208 section 2.4)."""
     if outcome.identity == "helo" or not outcome.mailfrom:
         return spf_clause(outcome.result, helo=outcome.helo)
     return spf_clause(outcome.result, mailfrom=outcome.mailfrom)

@@ -1,8 +1,8 @@
-"""The author in From: our own users may only use their own, and nobody outside may use one of ours.
+"""The author in From: our users may use only their own addresses, and outsiders may not use ours.
 
-After the Postfix milter "Verify Domain". A host that takes mail for many virtual domains knows these domains, from a list, the
-access map, SQL or LDAP; whatever a web form or an infected computer writes into From beside them is refused, kept, or put
-right: From becomes the envelope sender, and the author goes on in Reply-To.
+Modelled on the Postfix milter "Verify Domain". A host for many virtual domains knows its domains from a list, the
+access map, SQL or LDAP. If a web form or an infected computer writes another domain into From, the message is refused,
+quarantined or fixed: From becomes the envelope sender, and the author moves to Reply-To.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OTHERWISE = (
 Finding = AuthorFinding
 LOOKS_UP = True
 
-MAX_ASKED = 10  # authors of a message; each may cost a question to a directory
+MAX_ASKED = 10  # authors of a message; each may need a directory query
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")  # RFC 5322 section 3.2.3
 _MAX_NAME = 200
 _REMEDIES = (Remedy.REJECT, Remedy.QUARANTINE, Remedy.HOLD)
@@ -58,7 +58,7 @@ def _file(text: str) -> Path | None:
 
 @section("author_domain")
 class Settings(CheckSettings):
-    """[author_domain]: who may be named in From."""
+    """[author_domain]: the authors allowed in From."""
 
     domains: tuple[str, ...] = option(
         (),
@@ -137,7 +137,7 @@ class Settings(CheckSettings):
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Only directories have to be waited for, and they are asked about our own users only."""
+    """Whether no directory must be queried: only those take time, and only for our own users."""
     return not services.settings[Settings].places or not from_our_users(message)
 
 
@@ -149,7 +149,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> AuthorFinding | None:
-    """None if the configuration has nothing to say about the message's authors."""
+    """None if no setting concerns the message's authors."""
     assert message is not None
     settings = services.settings[Settings]
     if from_our_users(message):
@@ -194,8 +194,9 @@ def _shown(found: Sequence[Mailbox]) -> tuple[str, ...]:
 
 
 def _authors_of(message: Message) -> tuple[tuple[Mailbox, ...], bool]:
-    """The authors, at most MAX_ASKED, and whether From can't be understood: no address in it, or far too many. Where there is
-    no From at all, MTAs put the envelope sender there."""
+    """The authors, at most MAX_ASKED, and whether From is unreadable: no address, or far too many. Without From, MTAs
+    add the envelope sender as author.
+    """
     fields = message.fields(b"from")
     if not fields:
         sender = parse_mailbox(message.mail_from)
@@ -207,7 +208,7 @@ def _authors_of(message: Message) -> tuple[tuple[Mailbox, ...], bool]:
 
 
 def _foreign(message: Message, found: Sequence[Mailbox], settings: Settings, services: Services) -> tuple[Mailbox, ...]:
-    """Those that neither the list nor a directory knows. Raises DirectoryError."""
+    """The authors that neither the list nor a directory knows. Raises DirectoryError."""
     unknown = [author for author in found if author not in author_list(settings.domains)]
     auth = message.findings.get(AuthFinding)
     login = auth.login if auth is not None else message.auth.login
@@ -230,7 +231,7 @@ def _vouched(message: Message, settings: Settings, services: Services) -> str:
 
 
 def _becomes(message: Message, sender: Mailbox, settings: Settings, services: Services) -> str:
-    """The envelope sender, where that can be written into From and is a better author than those that are there."""
+    """The envelope sender, if it can be written into From and is a better author than the present ones."""
     plain = _ATOM.fullmatch(sender.local) and is_hostname(sender.domain)
     several = len(message.fields(b"from")) > 1 or len(authors(message)) > 1
     if not plain or several:
@@ -264,7 +265,7 @@ def _from_outside(connection: Connection, message: Message, settings: Settings) 
 
 
 def decide(finding: AuthorFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """The access map is asked first, about each author; what it does not name is judged by the settings."""
+    """The access map decides first, for each author; the settings decide the rest."""
     if not finding.ours:
         return _decide_outside(finding, settings, policy)
     entries = {author: policy.policy(AUTHOR, parse_mailbox(author)) for author in finding.authors}
@@ -278,7 +279,7 @@ def decide(finding: AuthorFinding, findings: Findings, settings: Settings, polic
     reason, text = problem
     if settings.remedy is Remedy.FIX and finding.becomes:
         return Verdict(Action.CONTINUE, reason=f"{reason}: From becomes {finding.becomes}")
-    remedy = Remedy.REJECT if settings.remedy is Remedy.FIX else settings.remedy  # what can't be fixed is refused
+    remedy = Remedy.REJECT if settings.remedy is Remedy.FIX else settings.remedy  # refused if it cannot be fixed
     return verdict_for(remedy, text, reason)
 
 
@@ -287,12 +288,12 @@ def _permits(entry: Policy) -> bool:
 
 
 def _without_callback(entry: Policy) -> Policy:
-    """To call a user of our own back would prove nothing."""
+    """The entry, with REJECT in place of CBV and DSN: calling our own user back would prove nothing."""
     return dataclasses.replace(entry, action=Wanted.REJECT) if entry.action in (Wanted.CBV, Wanted.DSN) else entry
 
 
 def _problems(finding: AuthorFinding, entries: dict[str, Policy | None]) -> Iterator[tuple[str, str]]:
-    """What is wrong, in words for the log and for the sender."""
+    """The problems, as texts for the log and for the sender."""
     if finding.unreadable:
         text = (
             "The author (From) of the message cannot be read: it has no address, or far too many.\n"
@@ -332,7 +333,7 @@ def _decide_outside(finding: AuthorFinding, settings: Settings, policy: AccessMa
         reason = "From is too long to be checked"
     else:
         return CONTINUE
-    return verdict_for(settings.forged, text, reason)  # no offence: mailing lists bring back what our users wrote
+    return verdict_for(settings.forged, text, reason)  # no demerit: mailing lists send our users' mail back to us
 
 
 def points(finding: AuthorFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
@@ -342,7 +343,7 @@ def points(finding: AuthorFinding, findings: Findings, settings: Settings) -> tu
 
 
 def act(finding: AuthorFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Correct From. The author, to whom people will reply, moves to Reply-To, unless there is one."""
+    """Correct From. The author moves to Reply-To, unless there is one, so that replies reach them."""
     if not finding.becomes or verdict.action is not Action.CONTINUE:
         return
     fields = draft.message.fields(b"from")
@@ -362,8 +363,9 @@ def _writable(author: Mailbox) -> bool:
 
 
 def display_name(field: Header) -> str:
-    """The name beside the one address of a From field, ready to be written: a quoted string, or encoded words (RFC 2047) where
-    it is not ASCII. "" if there is none. Never raises."""
+    """The display name of a From field's only address, ready for a header: a quoted string, or encoded words (RFC 2047)
+    if it is not ASCII. "" if there is none. Never raises.
+    """
     text = field.decoded
     before, bracket, _ = text.rpartition("<")
     name = before if bracket else text.partition("(")[2].rpartition(")")[0]

@@ -1,4 +1,4 @@
-"""Is the author who they seem to be? Names of brands and of other addresses, and replies that go elsewhere."""
+"""Signs of a false author: names of brands, names with other addresses, and replies that go elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST = 20  # mailboxes of a field
 
 
 def _check(described: tuple[str, ...]) -> None:
-    """Raises ValueError for a brand that can't be understood."""
+    """Raises ValueError for an invalid brand."""
     brands(described)
 
 
@@ -78,7 +78,7 @@ def _mailboxes(message: Message, name: bytes) -> tuple[Mailbox, ...]:
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """They only give points."""
+    """The signs only give points."""
     return Verdict(Action.CONTINUE, reason=finding.told)
 
 

@@ -1,4 +1,4 @@
-"""Is the client banned, or has it committed enough offences to be?"""
+"""Bans: refuse banned clients, and ban clients with enough offences."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Settings = BanSettings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """A client outside.
+    """A client from outside.
 
-    reason  why it is banned, "" for one that is not
-    until   when that ends, in seconds since the epoch; None is never
+    reason  the reason for its ban, "" if it is not banned
+    until   the end of the ban in seconds since the epoch; None for never
     """
 
     check: ClassVar[str] = NAME
@@ -72,7 +72,7 @@ def _refusal(finding: Finding) -> Verdict:
 def offended(
     finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Ban a client that has as many demerits as are allowed, for what is left of this connection, too. Raises StoreError."""
+    """Ban a client that has reached the limit of demerits, effective at once on this connection. Raises StoreError."""
     settings = services.settings[BanSettings]
     allowed = settings.max_demerits or BAN
     if connection.demerits < allowed or finding.reason or services.store is None:
@@ -83,9 +83,9 @@ def offended(
         return
     demerits = connection.demerits
     reason = "the access map says so" if demerits >= BAN else f"{demerits} offences: {from_wire(verdict.reason, 200)}"
-    connection.demerits = 0  # the next ban has to be earned anew
+    connection.demerits = 0  # the next ban starts from zero
     if connection.ip:
-        # What comes next on this connection is refused even where the store can't remember the ban.
+        # The rest of this connection is refused even if the store cannot record the ban.
         now_banned = Finding(ip=finding.ip, reason=reason)
         connection.findings.add(now_banned)
         connection.decisions.append(Decision(NAME, _refusal(now_banned), settings.mode))

@@ -1,4 +1,4 @@
-"""Mail of a blacklisted sender that was read first, so that the screener learns it as spam."""
+"""Mail from a blacklisted sender, refused at its end so that the screener can learn it as spam."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Settings = BanSettings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Who is listed, and why."""
+    """The listed sender, and the reason."""
 
     check: ClassVar[str] = NAME
     sender: str = ""
@@ -37,7 +37,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for everybody else; without [bans] learn such a sender has been refused before."""
+    """None for everybody else. Without [bans] learn, such a sender was refused earlier."""
     assert message is not None
     listed = message.findings.get(SenderListFinding)
     if listed is None or not listed.blacklisted or not services.settings[Settings].learn:
@@ -52,6 +52,6 @@ def decide(finding: Finding, findings: Findings, settings: BanSettings, policy: 
 def concluded(
     finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Raises StoreError."""
+    """Train the screener with the refused message. Raises StoreError."""
     if message is not None and verdict.action.refuses:
         learn_refused(connection, message, services)

@@ -24,7 +24,8 @@ from antispam.text import from_wire
 NAME = "block_forward"
 OTHERWISE = "`[defang] block_forward` lists the users who do not want forwarded mail."
 
-# What mail programs put before the subject: fwd and [fw upstream; fw Outlook, wg, tr, rv and the others in other languages.
+# Prefixes that mail programs put before the subject: fwd and [fw from upstream, fw from Outlook, the others from other
+# languages.
 _PREFIXES = ("fwd:", "[fw", "fw:", "wg:", "tr:", "tr :", "rv:", "转发:", "轉寄:", "転送:")
 
 
@@ -55,20 +56,20 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for everybody else, and everything else."""
+    """None for other recipients and other mail."""
     assert message is not None
     assert recipient is not None
     haters = services.settings[Settings].block_forward
     if from_our_users(message):
         return None
-    if NAME not in message.memo:  # of thousands of recipients, each asks
+    if NAME not in message.memo:  # computed once for all recipients
         message.memo[NAME] = (_forwarded(message), address_list(haters))
     subject, listed_ones = message.memo[NAME]
     return Finding(subject=subject) if subject and recipient.address in listed_ones else None
 
 
 def _forwarded(message: Message) -> str:
-    """The subject that says so, "" for none."""
+    """The subject that marks a forwarded message, "" for none."""
     subjects = (as_shown(decoded(header.text).text) for header in message.shown(b"Subject"))
     return next((from_wire(one, 200) for one in subjects if one.lower().startswith(_PREFIXES)), "")
 

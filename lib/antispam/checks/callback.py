@@ -1,8 +1,7 @@
 """Call-back verification: does the sender's own mail server accept bounces?
 
-It is asked where an entry of the access map says CBV or DSN about what another check found, at the end of the message: by
-then the greylist has let the client through and a whitelist has had its say, so that as few strangers as possible are
-bothered. What was found is remembered for all nodes.
+It runs at the end of the message, if the access map says CBV or DSN for another check's result. By then greylist and
+whitelist have decided, so that as few strangers as possible are bothered. Results are stored for all nodes.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ log = logging.getLogger(__name__)
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether nobody wants a call."""
+    """Whether no call is requested."""
     return _wanted(message) is None
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> CallbackFinding | None:
-    """None if nobody wants a call, for the null sender, who can't be called, and for a whitelisted one who is proved."""
+    """None if no call is requested, for the null sender, which cannot be called, and for a proved whitelisted sender."""
     assert message is not None
     wanted = _wanted(message)
     if wanted is None or not message.mail_from or is_whitelisted(message):
@@ -73,7 +72,7 @@ def collect(
 
 
 def _wanted(message: Message) -> Callback | None:
-    """What the decisions so far ask for; DSN is more than CBV."""
+    """The callback that decisions so far request; DSN takes precedence over CBV."""
     found = [
         dataclasses.replace(decision.verdict.callback, tag=decision.verdict.callback.tag or decision.check)
         for decision in message.decisions
@@ -83,7 +82,7 @@ def _wanted(message: Message) -> Callback | None:
 
 
 def _failed(message: Message, tag: str) -> str:
-    """The failed authentication that shows a forged sender; "" for none. A sender proved by SPF is proved."""
+    """The failed authentication that shows a forged sender; "" for none, or if SPF proved the sender."""
     spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
     result = spf.mailfrom.effective if spf is not None and spf.mailfrom is not None else None
     if result is Result.PASS:
@@ -98,7 +97,7 @@ def _failed(message: Message, tag: str) -> str:
 
 
 def _known(connection: Connection, message: Message, services: Services) -> Verification:
-    """What is remembered, or what the sender's servers say now. Raises StoreError."""
+    """The stored result, or the answer of the sender's servers now. Raises StoreError."""
     settings, now = services.settings[Settings], services.clock()
     store, sender = services.store, message.mail_from
     if store is not None:
@@ -120,7 +119,9 @@ def _known(connection: Connection, message: Message, services: Services) -> Veri
 
 
 def _remember(store: Store, message: Message, found: Verification, services: Services) -> None:
-    """For all nodes. Who does not exist is on the blacklist for a time; what can't be noted will be asked again."""
+    """Store a result for all nodes. A non-existent sender is blacklisted for a time. A result that cannot be stored
+    will be asked for again.
+    """
     settings, now, sender = services.settings[Settings], services.clock(), message.mail_from
     keep = {Outcome.OK: settings.keep_ok, Outcome.FAILED: settings.keep_failed}.get(
         found.outcome, settings.keep_temporary
@@ -139,7 +140,7 @@ def _remember(store: Store, message: Message, found: Verification, services: Ser
                 deadline=services.deadline,
             )
     except lists.BadName:
-        pass  # a domain that can't be listed can't send twice either
+        pass  # nothing to list: the domain is not one that could send again
     except StoreError as error:
         log.warning("[%s] the result of the callback cannot be stored: %s", message.ref, for_log(str(error)))
 
@@ -147,13 +148,13 @@ def _remember(store: Store, message: Message, found: Verification, services: Ser
 def concluded(
     finding: CallbackFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Who does not exist writes spam. Raises StoreError."""
+    """Train the screener with mail of a non-existent sender. Raises StoreError."""
     if message is not None and finding.outcome is Outcome.FAILED and verdict.action.refuses:
         learn_refused(connection, message, services)
 
 
 def tidy(services: Services) -> bool:
-    """Forget what is no longer good, a slice of it."""
+    """Delete a slice of the expired results. True if more may be left."""
     return services.store is not None and callbacks.purge(services.store, services.clock()) > 0
 
 

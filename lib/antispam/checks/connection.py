@@ -1,4 +1,4 @@
-"""The class of the client: one of our own, a relay that accepts mail for us, or another; and what its name says."""
+"""The class of the client (our own, a relay that accepts mail for us, or another), and facts from its name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IPREV = {"OK": "pass", "FORGED": "fail", "TEMP": "temperror", "FAIL": "permerro
 
 @section("connection")
 class Settings(CheckSettings):
-    """[connection]: which clients are ours. The two lists are in [milter], as upstream."""
+    """[connection]: the clients that are ours. The two lists are in [milter], as upstream."""
 
     internal_connect: tuple[str, ...] = option(
         ("127.*", "::1"),
@@ -52,7 +52,7 @@ class Settings(CheckSettings):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> ConnectionFinding:
-    """Host patterns count for names that the MTA confirmed by a forward look-up only."""
+    """Host patterns match only names that the MTA confirmed by a forward look-up."""
     settings = services.settings[Settings]
     address = parse_ip(connection.ip)
     if client_list(settings.trusted_relay).match(address, connection.name):
@@ -72,7 +72,7 @@ def collect(
 
 
 def _iprev(connection: Connection) -> str:
-    """Of the MTA's word, or, where it does not say it, of the names that it gave."""
+    """The iprev result from the MTA or, if it reports none, from the names that it gave."""
     if connection.resolve in _IPREV:
         return _IPREV[connection.resolve]
     if connection.name:
@@ -81,7 +81,7 @@ def _iprev(connection: Connection) -> str:
 
 
 def _dynamic(connection: Connection, iprev: str) -> bool:
-    """A missing name counts as dynamic, one that could not be looked up for the moment does not."""
+    """Whether the client looks dynamic. A missing name does; one whose look-up failed temporarily does not."""
     name = connection.name or connection.ptr
     if not name:
         return iprev != "temperror" and bool(connection.ip)
@@ -89,7 +89,7 @@ def _dynamic(connection: Connection, iprev: str) -> bool:
 
 
 def _claims_localhost(ptr: str, address: IPAddress | None) -> bool:
-    """Nobody calls a host on the internet "localhost" or "." but to get past careless lists of host names."""
+    """Whether a public host claims to be "localhost" or ".": it does so only to get past careless lists of host names."""
     name = ptr.lower()
     loopback = address is None or address.is_loopback
     return not loopback and (name == "." or name.rstrip(".") in ("localhost", "localhost.localdomain"))
@@ -98,7 +98,7 @@ def _claims_localhost(ptr: str, address: IPAddress | None) -> bool:
 def decide(
     finding: ConnectionFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable
 ) -> Verdict:
-    """The class decides nothing by itself; others act on it."""
+    """The class alone decides nothing; other checks act on it."""
     if not finding.false_localhost or finding.client is not ClientClass.EXTERNAL:
         return CONTINUE
     text = (
@@ -109,7 +109,7 @@ def decide(
 
 
 def points(finding: ConnectionFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """For strangers only: a computer of our users may have any address."""
+    """Tests for strangers only: our users' computers may have any address."""
     if finding.client is not ClientClass.EXTERNAL or not finding.ip:
         return ()
     if finding.iprev in ("fail", "permerror"):

@@ -1,4 +1,4 @@
-"""Does the visible or hidden content look like fraud? Phrases of known campaigns, hidden text, pages and archives."""
+"""Signs of fraud in visible or hidden content: phrases of known campaigns, hidden text, pages and archives."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """They only give points."""
+    """The signs only give points."""
     return Verdict(Action.CONTINUE, reason=finding.told)
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """Every sign is a test, and so is a stranger who presses or invites."""
+    """Every sign is a test; urgency or an invitation from a stranger is another."""
     return hits([*finding.signs, *_of_strangers(finding, findings, settings)])
 
 
@@ -91,7 +91,9 @@ def _of_strangers(finding: Finding, findings: Findings, settings: Settings) -> l
 
 
 def _is_stranger(findings: Findings, settings: Settings) -> bool:
-    """Whether dictionaries know enough authors, but not this one, and nobody here wrote to them."""
+    """Whether the author is a stranger: dictionaries know enough authors but not this one, and nobody here wrote to
+    them.
+    """
     opinion, listed = findings.get(OpinionFinding), findings.get(SenderListFinding)
     reputation = findings.get(ReputationFinding)
     taught = [] if opinion is None else [one for one in opinion.opinions if one.ham >= settings.acquainted]

@@ -1,7 +1,7 @@
 """DKIM: which domains signed the message, and was it changed afterwards?
 
-What was found is judged by the access map (`dkim-<result>:`) and, where that is silent, by [dkim]. By default nothing
-is refused: a broken signature alone is no reason (RFC 6376 section 6.3), mailing lists break them every day.
+The access map judges the result (`dkim-<result>:`); without an entry, [dkim] does. By default nothing is refused: a
+broken signature alone is no reason (RFC 6376 section 6.3), because mailing lists break signatures every day.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OTHERWISE = (
 Finding = DkimFinding
 LOOKS_UP = True
 
-# A guess at what the tags say, good enough to know whether their key was asked for before.
+# A rough parser for the tags, good enough to know whether the key was looked up before.
 _DOMAIN = re.compile(rb"(?:^|;)\s*d\s*=\s*([^;\s]+)")
 _PRACTICE = re.compile(rb"\s*dkim\s*=\s*(all|discardable|unknown)\s*(?:;|$)")
 _SELECTOR = re.compile(rb"(?:^|;)\s*s\s*=\s*([^;\s]+)")
@@ -85,7 +85,7 @@ class Settings(CheckSettings):
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether every key that will be asked for is in the resolver's cache."""
+    """Whether every key that will be needed is in the resolver's cache."""
     if services.settings[Settings].reject is not None:
         return False
     for header in message.fields(b"dkim-signature"):
@@ -101,7 +101,7 @@ def ready(connection: Connection, message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> DkimFinding | None:
-    """Nothing to ask of internal clients and authenticated senders: their mail is signed, not verified."""
+    """None for internal clients and authenticated senders: their mail is signed, not verified."""
     if message is None or from_our_users(message):
         return None
     author = authors(message)
@@ -142,8 +142,9 @@ def _practice(domain: str, services: Services) -> str:
 
 
 def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """The signature that says most for the message counts. One of a domain that is only testing DKIM (t=y) counts only
-    where it passes (RFC 6376 section 3.6.1)."""
+    """The signature most in favour of the message counts. One from a domain that is testing DKIM (t=y) counts only if
+    it passes (RFC 6376 section 3.6.1).
+    """
     serious = tuple(one for one in finding.signatures if one.result is DkimResult.PASS or not one.testing)
     best = foremost(serious) or SignatureResult(result=DkimResult.NONE)
     reason = _found(best, finding)
@@ -159,7 +160,7 @@ def decide(finding: DkimFinding, findings: Findings, settings: Settings, policy:
 
 
 def _by_practice(finding: DkimFinding, settings: Settings, reason: str) -> Verdict | None:
-    """Upstream's [dkim] reject: what follows from the author domain's own word."""
+    """Upstream's [dkim] reject: the verdict that follows from the author domain's signing practice."""
     domain = parse_mailbox(finding.author).domain
     if settings.reject is None or not finding.practice:
         return None
@@ -176,8 +177,9 @@ def _by_practice(finding: DkimFinding, settings: Settings, reason: str) -> Verdi
 
 
 def _sender(one: SignatureResult, finding: DkimFinding) -> Mailbox:
-    """The name by which a signature is looked up in the access map: the author if the signing domain matches it, else
-    that domain with the local part of i=. Without a signature the author is all there is."""
+    """The name for the access map look-up of a signature: the author if the signing domain matches, otherwise that
+    domain with the local part of i=. Without a signature it is the author.
+    """
     author = parse_mailbox(finding.author)
     if not one.domain or author.domain == one.domain or author.domain.endswith("." + one.domain):
         return author
@@ -207,7 +209,7 @@ def _enhanced(one: SignatureResult, finding: DkimFinding) -> str:
 
 
 def _reply_text(one: SignatureResult) -> str:
-    """What was found and what can be done about it, for the human who reads the bounce."""
+    """What was found and what the sender can do, for the person who reads the bounce."""
     domain = one.domain or "the sender"
     match one.result:
         case DkimResult.FAIL:
@@ -239,7 +241,7 @@ _BROKEN = (DkimResult.FAIL, DkimResult.POLICY, DkimResult.PERMERROR, DkimResult.
 
 
 def points(finding: DkimFinding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """One signature that passes, or may yet pass, is enough (RFC 6376 section 6.1)."""
+    """One signature that passes, or may still pass, is enough (RFC 6376 section 6.1)."""
     best = foremost(finding.signatures)
     if best is None:
         return (Hit("DKIM_NONE", "The message is not signed."),)

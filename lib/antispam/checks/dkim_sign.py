@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Our keys for the author.
+    """Our signing keys for the author.
 
-    domains    domains that will sign, in the order of their signatures' keys; empty if we have no key for the author
+    domains    domains that will sign, in the order of the keys; empty if we have no key for the author
     too_large  the message was not kept whole, so that it can't be signed
     """
 
@@ -49,7 +49,7 @@ def applies(settings: SigningSettings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """Only what internal clients and authenticated senders send is ours to sign."""
+    """None unless an internal client or an authenticated sender sent the message."""
     settings = services.settings[Settings]
     if message is None or not applies(settings) or not from_our_users(message):
         return None
@@ -62,13 +62,13 @@ def collect(
 
 
 def _authors(message: Message) -> tuple[Mailbox, ...]:
-    """Those that From will name when the message leaves."""
+    """The authors in From when the message leaves."""
     found = message.findings.get(AuthorFinding)
     return (parse_mailbox(found.becomes),) if found is not None and found.becomes else authors(message)
 
 
 def decide(finding: Finding, findings: Findings, settings: SigningSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """Signing refuses nothing."""
+    """Signing never causes a refusal."""
     if finding.too_large:
         return Verdict(Action.CONTINUE, reason="not signed: the message is larger than max_message")
     if not finding.domains:
@@ -93,8 +93,9 @@ _OWN_FIELD = re.compile(rb"([!-9;-~]+):((?:[^\r\n]|\r\n[ \t])*)\r\n")
 
 
 def sign_own(queued: bytes, services: Services) -> bytes:
-    """A message of our own (all its octets, with CRLF) with the signatures that its author has; unsigned where that can't be
-    done. It is delivered as it is posted (checks/own_mail.py), so that nobody signs it later."""
+    """Our own message (all octets, with CRLF) with the signatures for its author; unsigned if signing fails. It is
+    delivered exactly as it is queued (checks/own_mail.py), so nothing signs it later.
+    """
     settings = services.settings[Settings]
     if settings.mode is not Mode.ENFORCE:
         return queued

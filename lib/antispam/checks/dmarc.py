@@ -1,7 +1,7 @@
-"""DMARC (RFC 9989): does the message prove its author domain, and what does that domain ask for if not?
+"""DMARC (RFC 9989): does the message prove its author domain, and what does that domain request if not?
 
-What the domain's owner publishes is done (`p=reject`, `p=quarantine`), unless [dmarc] has a rule of this site that goes before.
-A message can fail only if both SPF and DKIM were asked: behind a trusted relay nothing is known of SPF.
+The published policy (`p=reject`, `p=quarantine`) is applied unless a rule of this site in [dmarc] overrides it. A
+message can fail only if both SPF and DKIM were checked: behind a trusted relay SPF is unknown.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ Settings = DmarcSettings
 Finding = DmarcFinding
 LOOKS_UP = True
 
-KEEP_DAYS = 7  # that results wait for `bms dmarc report`
+KEEP_DAYS = 7  # days that results wait for `bms dmarc report`
 _MEMO = "dmarc evaluations"
 MAX_DOMAINS = 10  # of authors; people write one, and each costs up to eight look-ups
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether every answer that is needed is in the resolver's cache: with no time left the resolver says only what it
-    knows."""
+    """Whether every answer needed is in the resolver's cache: with no time left, the resolver answers from the cache
+    only.
+    """
     evaluations = _evaluations(message, services, Deadline.after(0))
     if any(one.result is DmarcResult.TEMPERROR for one in evaluations):
         return False
@@ -56,7 +57,7 @@ def ready(connection: Connection, message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> DmarcFinding | None:
-    """Nothing to ask of internal clients and authenticated senders, and of a message without From."""
+    """None for internal clients, authenticated senders, and messages without From."""
     if message is None or from_our_users(message) or not message.fields(b"from"):
         return None
     settings = services.settings[Settings]
@@ -68,14 +69,14 @@ def collect(
         unreadable=is_overlong(message) or len(_domains(message)) > MAX_DOMAINS,
     )
     lost = [one.found for one in found if one.found.result is DmarcResult.TEMPERROR]
-    # An author domain that can't be looked up must not save a message that another one of its domains wants refused.
+    # A domain whose look-up fails must not save a message that another of its author domains wants refused.
     if lost and not finding.unreadable and all(one.applied is Disposition.NONE for one in found):
         return dataclasses.replace(finding, error=f"DMARC of {lost[0].domain}: {lost[0].problem}")
     return finding
 
 
 def _domains(message: Message) -> list[str]:
-    """Those of every author that some reader could find in From."""
+    """The domains of every author that a reader could find in From."""
     return [domain for domain in dict.fromkeys(one.domain for one in every_author(message)) if is_hostname(domain)]
 
 
@@ -98,8 +99,10 @@ def _evaluations(message: Message, services: Services, deadline: Deadline) -> li
 
 
 def _identifiers(message: Message) -> list[Identifier]:
-    """What passed, and what might have: SPF of MAIL FROM (of the HELO name for the null sender only, RFC 7208 section 2.4; a
-    HELO that passes proves nothing of another MAIL FROM, CVE-2019-20790) and every DKIM signature. Guesses don't count."""
+    """The identifiers that passed or might have: SPF of MAIL FROM and every DKIM signature. The HELO name counts for
+    the null sender only (RFC 7208 section 2.4): its pass proves nothing about another MAIL FROM (CVE-2019-20790).
+    Guesses do not count.
+    """
     spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
     found = []
     if spf is not None and spf.mailfrom is not None and spf.mailfrom.result in (Result.PASS, Result.TEMPERROR):
@@ -113,7 +116,7 @@ def _identifiers(message: Message) -> list[Identifier]:
 
 
 def _unknown(message: Message) -> str:
-    """Why nothing follows from the absence of a pass; "" if it is a failure."""
+    """The reason why the lack of a pass proves nothing; "" if it is a failure."""
     spf, dkim = message.findings.get(SpfFinding), message.findings.get(DkimFinding)
     if spf is None or spf.error:
         return "SPF was not asked"
@@ -125,8 +128,9 @@ def _unknown(message: Message) -> str:
 
 
 def _under_rules(found: Evaluation, message: Message, settings: DmarcSettings) -> AuthorPolicy:
-    """The author domain with the rule of this site that goes before its policy. What names the domain goes before what names
-    the way on which the message came."""
+    """The author domain with this site's rule that overrides its policy. A rule for the domain takes precedence over
+    one for the message's path.
+    """
     if found.domain in host_list(settings.never):
         return AuthorPolicy(found=found, override=Override.NEVER)
     if found.domain in host_list(settings.always):
@@ -147,7 +151,7 @@ def _under_rules(found: Evaluation, message: Message, settings: DmarcSettings) -
 def decide(
     finding: DmarcFinding, findings: Findings, settings: DmarcSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
-    """The author domain of which the severest is to be done decides."""
+    """The author domain with the severest disposition decides."""
     worst = finding.worst
     if worst is not None:
         reason = _reason(worst)
@@ -201,20 +205,20 @@ _TESTS = {
 def concluded(
     finding: DmarcFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Whatever became of it is part of the aggregate report."""
+    """Store the row for the aggregate report, whatever the outcome."""
     if message is not None:
         note_for_report(finding, connection, message, verdict, services)
 
 
 def tidy(services: Services) -> bool:
-    """Forget what nobody has reported for a week, a slice of it."""
+    """Delete a slice of the rows that were not reported for a week. True if more may be left."""
     if services.store is None:
         return False
     return purge(services.store, int(services.clock()) // DAY - KEEP_DAYS) > 0
 
 
 def points(finding: DmarcFinding, findings: Findings, settings: DmarcSettings) -> tuple[Hit, ...]:
-    """Nothing where a rule of this site goes before the policy of a domain."""
+    """No points if a rule of this site overrides a domain's policy."""
     hits = []
     worst = finding.worst
     if worst is not None and worst.found.result is DmarcResult.FAIL and not worst.overridden:

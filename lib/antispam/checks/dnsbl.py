@@ -1,4 +1,4 @@
-"""What do lists in the DNS say about the client, the domains and the mailboxes of a message?"""
+"""DNS lists: their answers about the client, the domains and the mailboxes of a message."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _WORDS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """What the lists said.
+    """The answers of the lists.
 
-    listed   subjects that a list has
-    blocked  the names of lists that don't serve us: what they would say is not known
-    silent   the names of lists that said nothing in time
+    listed   subjects that are on a list
+    blocked  the names of lists that refuse to serve us, so that their answers are unknown
+    silent   the names of lists that did not answer in time
     """
 
     check: ClassVar[str] = NAME
@@ -68,7 +68,7 @@ def ready(connection: Connection, message: Message, services: Services) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for mail of our own users, and where nothing is listed and all lists answered."""
+    """None for our own users' mail, and if all lists answered and nothing is listed."""
     assert message is not None
     if from_our_users(message):
         return None
@@ -85,7 +85,7 @@ def _asking(connection: Connection, message: Message, services: Services) -> Ask
 
 
 def declares(settings: DnsblSettings) -> tuple[Test, ...]:
-    """What the answers of the lists are called."""
+    """The tests for the answers of the lists."""
     return settings.tests
 
 
@@ -99,14 +99,16 @@ def points(finding: Finding, findings: Findings, settings: DnsblSettings) -> tup
 
 
 def decide(finding: Finding, findings: Findings, settings: DnsblSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """They give points; what follows from these is one question for all tests of a message (checks/score.py)."""
+    """The lists only give points; checks/score.py adds up all tests of a message."""
     told = dict.fromkeys(f"{code.test} ({one.subject})" for one, _, code in _met(finding, settings))
     silent = f"no answer of {', '.join(finding.silent)}" if finding.silent else ""
     return Verdict(Action.CONTINUE, reason="; ".join(filter(None, (*told, silent))))
 
 
 def _met(finding: Finding, settings: DnsblSettings) -> list[tuple[Listed, str, Code]]:
-    """What is listed by lists that are still asked, and for what: a message may be decided again under other settings."""
+    """The entries of lists that are still configured, with their codes: a message may be decided again under other
+    settings.
+    """
     known = ((one, settings.by_name.get(one.list)) for one in finding.listed)
     return [
         (one, dns_list.domain, code)

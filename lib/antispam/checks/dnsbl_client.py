@@ -1,4 +1,4 @@
-"""Is the client on a list that is trusted to refuse it? The other lists are asked in advance, for the score."""
+"""Is the client on a list that is trusted to refuse it? The other lists are queried in advance, for the score."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def applies(settings: DnsblSettings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for clients that are ours, or on no list that refuses. The other lists are asked ahead: nobody waits here."""
+    """None for our own clients, and for clients on no list that refuses. The other lists are queried without waiting."""
     client = connection.findings.get(ConnectionFinding)
     if client is None or client.client is not ClientClass.EXTERNAL:
         return None

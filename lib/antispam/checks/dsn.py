@@ -1,9 +1,9 @@
-"""Notices to senders (DSN): what is wrong with their mail, and bounces of such notices.
+"""Notices to senders (DSN): problems with their mail, and bounces of such notices.
 
-A notice goes to a sender whose address was found to exist (checks/callback.py), where the access map says DSN; and, where that
-is wanted, to a proved sender whose message waits in the quarantine. Nobody gets more than one in a day, and nothing that a
-program sent is answered. A notice has the null reverse path, to which nothing bounces; some servers write to its From address
-all the same. Those failures are known by the Message-ID in them, which only we can have made.
+A notice goes to a sender whose address exists (checks/callback.py) if the access map says DSN. If configured, it also
+goes to a proved sender whose message is quarantined. Nobody gets more than one a day, and mail from programs is never
+answered. A notice has the null reverse path, which cannot bounce; some servers send failures to its From address all
+the same. Those are recognised by the Message-ID in them, which only we can have made.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """The notice to send, or the notice that this message reports as failed.
+    """The notice to send, or our notice that this message reports as failed.
 
-    template  which text; "" for none
-    proved    SPF or DKIM prove the sender
+    template  the name of the text; "" for none
+    proved    SPF or DKIM proves the sender
     receiver, helo, ip  our MTA's name, and the client
-    failed    the address that a notice of ours went to, which this message says can't be delivered; "" for any other message
+    failed    the recipient of a notice of ours that this message reports as undeliverable; "" for any other message
     """
 
     check: ClassVar[str] = NAME
@@ -74,7 +74,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if there is nothing to write, and nothing came back."""
+    """None if there is no notice to send and none came back."""
     assert message is not None
     if services.store is None or from_our_users(message):
         return None
@@ -102,8 +102,9 @@ def collect(
 
 
 def _failure_of(message: Message, store: Store, services: Services) -> str:
-    """The address of a notice of ours that could not be delivered, as this message says; "" if it says nothing of the kind.
-    What answers us by itself ("I am on holiday") names our Message-ID, too, but in its header and without a failure."""
+    """The address of a notice of ours that could not be delivered, according to this message; "" if it does not report
+    that. Automatic replies ("I am on holiday") also have our Message-ID, but in the header and without a failure.
+    """
     local = parse_mailbox(message.mail_from).local.lower()
     if message.mail_from and local not in ("mailer-daemon", "postmaster"):
         return ""
@@ -126,20 +127,20 @@ def _may_be_answered(message: Message, services: Services) -> bool:
     ours = {parse_mailbox(one.address).domain for one in message.recipients} | set(our_domains(services.settings))
     if not sendable(message.mail_from) or any(name in ours for name in parents(sender.domain)):
         return False
-    # Resent fields would have only those above them looked at.
+    # Resent fields would limit the search to the fields above them.
     fields = [(one.key, one.value) for one in message.headers if not one.key.startswith(b"resent-")]
     return should_answer(message.mail_from, fields)
 
 
 def decide(finding: Finding, findings: Findings, settings: DsnSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """A failure of our notice is for nobody to read."""
+    """A failure of our own notice is dropped: nobody needs to read it."""
     if finding.failed:
         return discard(f"our notice to {finding.failed} could not be delivered: its sender is blacklisted")
     return Verdict(Action.CONTINUE, reason=f"DSN {finding.template}" if finding.template else "")
 
 
 def afterwards(finding: Finding, message: Message, services: Services) -> None:
-    """The message is accepted: write to its sender, or note that this is impossible."""
+    """After the message was accepted: notify its sender, or record that this is impossible."""
     if services.store is None:
         return
     try:
@@ -152,7 +153,7 @@ def afterwards(finding: Finding, message: Message, services: Services) -> None:
 
 
 def _note_failure(address: str, store: Store, services: Services) -> None:
-    """From now on a callback knows that the address takes no bounces, and the sender is on the blacklist."""
+    """Record for callbacks that the address takes no bounces, and blacklist the sender."""
     settings, now = services.settings[Settings], services.clock()
     if not settings.blacklist:
         return
@@ -174,14 +175,14 @@ def _note_failure(address: str, store: Store, services: Services) -> None:
 
 
 def _write(finding: Finding, message: Message, store: Store, services: Services) -> None:
-    """Post the notice, if it is this sender's turn: both in one transaction."""
+    """Queue the notice if this sender may get one, in one transaction."""
     settings, now = services.settings[Settings], services.clock()
     template, about = finding.template, _with_action(message, None, Action.HOLD)
     kept = _with_action(message, Action.QUARANTINE)
     if kept and settings.quarantine and finding.proved:
         template, about = QUARANTINE, kept
     if not template or not about:
-        return  # of a message that nobody gets, a notice would not be true
+        return  # the notice would be wrong for a message that nobody gets
     sender = settings.sender or f"postmaster@{finding.receiver}"
     if not sendable(sender):
         log.warning("[%s] no notice is sent: set [dsn] sender, because the MTA gives no name", message.ref)
@@ -211,7 +212,7 @@ def _shipped() -> Templates:
 
 
 def _with_action(message: Message, *actions: Action | None) -> list[str]:
-    """The recipients for whom one of these actions holds; None stands for delivery."""
+    """The recipients to whom one of these actions applies; None stands for delivery."""
     ruled = [(one.address, ruling([*message.decisions, *one.decisions])) for one in message.accepted_recipients]
     return [address for address, decision in ruled if (decision and decision.verdict.action) in actions]
 

@@ -1,4 +1,4 @@
-"""Does the message look like its recipients' spam, or like their honest mail?"""
+"""Does the message look like its recipients' spam or their ham?"""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ ALSO_READS = (
 )
 READS_HITS = True
 
-MAX_USERS = 100  # of one message, who are asked by name; the others get the screener's opinion
+MAX_USERS = 100  # users of one message with an opinion of their own; the others get the screener's
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> OpinionFinding | None:
-    """None for our own users' mail, and if no recipient needs a classification."""
+    """None for our own users' mail, or if no recipient needs a classification."""
     settings = services.settings[Settings]
     if message is None or services.dictionaries is None or services.people is None:
         return None
@@ -68,15 +68,15 @@ def collect(
     try:
         known = any(map(services.dictionaries.get, settings.dspam_screener))
         if not settings.dspam_users.users and not settings.honeypot and not known:
-            return None  # nothing can teach, and nobody has
+            return None  # nothing is or can be learned
         users = _users(message, settings, services)
         if not users and not honeypot:
             return None
         if settings.dspam_sizelimit and message.body.size >= settings.dspam_sizelimit:
             return Finding(too_large=True, honeypot=honeypot)
-        # Other checks look at the same reading, under the header as it came.
+        # Other checks use the same parsed message, with the original header.
         keys = keys_of(under(received(connection), shown(message).document))
-        # What the rows above found is a fact like others: what it is worth here, the dictionary learns.
+        # The results of earlier rows are tokens like others: the dictionary learns their weight.
         tests = np.sort(np.array(list(facts_of_tests(hit.test for hit in message.findings.hits())), dtype=np.int64))
         message.memo[NAME] = merged(keys, tests), _reporters(users, settings)
         return Finding(
@@ -107,7 +107,7 @@ def _users(message: Message, settings: DspamSettings, services: Services) -> lis
 
 
 def _reporters(users: list[str], settings: DspamSettings) -> tuple[str, ...]:
-    """Whose dictionaries may learn this message from a report: the users', and the screener's if that is a user, too."""
+    """The users whose reports may train with this message: the recipients and, if it is a user, the screener."""
     owners = (user or next(iter(settings.dspam_screener), "") for user in users)
     return tuple(dict.fromkeys(owner for owner in owners if owner in settings.users))
 
@@ -122,7 +122,7 @@ def _opinions(users: list[str], message: Message, keys: Keys, tests: Keys, servi
 def decide(
     finding: OpinionFinding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
-    """What is done about it is each recipient's own question, below."""
+    """The opinion alone decides nothing: spam_action decides for each recipient."""
     if finding.too_large:
         return Verdict(Action.CONTINUE, reason="not classified: it is larger than dspam_sizelimit")
     reasons = (
@@ -139,9 +139,10 @@ def _whose(opinion: Opinion) -> str:
 
 
 def afterwards(finding: OpinionFinding, message: Message, services: Services) -> None:
-    """The message is taken: remember what it consists of for those who may report it, so that a report teaches just that;
-    learn it where a user wants all his mail learned, as honest where a proved sender of the whitelist was misjudged or honest
-    mail is wanted, and as spam where a honeypot got it. Raises StoreError."""
+    """After the message was accepted: store its tokens for those who may report it, so that a report trains with
+    exactly these. Learn it for users who want all their mail learned; as ham if a proved whitelisted sender was
+    misjudged or ham is lacking; and as spam if a honeypot got it. Raises StoreError.
+    """
     if NAME not in message.memo or services.dictionaries is None or services.people is None:
         return
     keys, reporters = message.memo[NAME]
@@ -162,8 +163,9 @@ def afterwards(finding: OpinionFinding, message: Message, services: Services) ->
 def concluded(
     finding: OpinionFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Start a dictionary that nobody has taught. Here, because what is clearly spam is refused, and never taken. Raises
-    StoreError."""
+    """Start an empty dictionary. That is done here because clear spam is refused and never reaches afterwards(). Raises
+    StoreError.
+    """
     if message is None or NAME not in message.memo or services.dictionaries is None or services.store is None:
         return
     if not finding.honeypot and not is_whitelisted(message):  # those are learned by afterwards()
@@ -171,13 +173,13 @@ def concluded(
 
 
 def _wanting(finding: OpinionFinding, name: str, services: Services) -> bool:
-    """Whether this dictionary misjudged the message, or has too little honest mail."""
+    """Whether this dictionary misjudged the message, or has too little ham."""
     misjudged = any(one.is_spam and name in (one.dictionary, one.lent) for one in finding.opinions)
     return misjudged or wants_ham(name, services)
 
 
 def _signature(teacher: Teacher, message: Message, keys: Keys, now: float) -> dict[str, object]:
-    """Made when the message is here: a client that said MAIL long ago could have read newer signatures since."""
+    """The signature's row, made at the end of the message: since MAIL, the client could have seen newer signatures."""
     return {
         "signature": message.ref,
         "user_id": teacher.number,

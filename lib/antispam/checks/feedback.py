@@ -1,4 +1,4 @@
-"""What does a user report, and what does the filter learn from it?"""
+"""Reports from users, and the training that they cause."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What became of a report, found at the end of the message.
+    """The result of a report, found at the end of the message.
 
-    alone        nobody else is to get this message
-    taught       it was done; in mode log nothing is, and the counts are of no report
-    banned       the domains and mailboxes that are banned from now on
-    seen         messages that the user's dictionary was taught
-    beyond       how many messages the user has reported within the hour, where that is more than is taken
-    store_error  why nothing, or not all, was learned
+    alone        no other recipient gets this message
+    taught       the training was done; in mode log it is not, and the counts are 0
+    banned       the domains and mailboxes that the report banned
+    seen         number of messages that the user's dictionary learned
+    beyond       number of messages that the user reported within the hour, if over the limit
+    store_error  why nothing, or not everything, was learned
     """
 
     check: ClassVar[str] = NAME
@@ -84,7 +84,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """What is reported. None for every recipient that teaches nothing."""
+    """The report. None unless the recipient is a training address."""
     assert message is not None
     assert recipient is not None
     training = recipient.findings.get(TrainingFinding)
@@ -99,7 +99,7 @@ def collect(
 
 
 def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
-    """Teach what is reported, each message committed by itself."""
+    """Train with the reported messages, each in its own transaction."""
     assert message is not None
     assert recipient is not None
     if finding.contradicts or finding.too_large:
@@ -108,7 +108,7 @@ def perform(finding: Finding, message: Message | None, recipient: Recipient | No
         try:
             message.memo[NAME] = _taught(finding, message, recipient, services)
         except StoreError as error:
-            # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
+            # Not `error`: whatever on_error says about spam, a report that cannot be learned must be retried.
             message.memo[NAME] = dataclasses.replace(finding, store_error=str(error))
     known: Finding = message.memo[NAME]
     return dataclasses.replace(known, verb=finding.verb, taught=True)
@@ -118,12 +118,12 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
     assert services.store is not None
     assert services.dictionaries is not None
     store, now, allowed = services.store, services.clock(), services.settings[Settings].report_rate
-    # Once more than at RCPT: meanwhile many reports may have come at once.
+    # Checked again after RCPT: meanwhile many reports may have arrived at once.
     used = rates.used(store, feedback.rate_name(finding.user), now, feedback.PERIOD, services.deadline)
     if used >= allowed:
         return dataclasses.replace(finding, beyond=used)
     forwarded = reported(message.raw())
-    # What brings nothing counts, too: to look for it costs as much.
+    # Messages without effect count, too: searching for them costs as much.
     used = feedback.count(store, finding.user, max(1, len(forwarded.reports)), now, services.deadline)
     if used >= allowed:
         return dataclasses.replace(finding, beyond=used)
@@ -151,7 +151,7 @@ def _taught(finding: Finding, message: Message, recipient: Recipient, services: 
 
 
 def _learned(finding: Finding, forwarded: Forwarded, services: Services) -> feedback.Result:
-    """Teach what is reported. Raises StoreError."""
+    """Train with the reported messages. Raises StoreError."""
     assert services.store is not None
     assert services.dictionaries is not None
     store, now, is_spam = services.store, services.clock(), finding.verb is not Verb.HAM
@@ -173,7 +173,7 @@ def _learned(finding: Finding, forwarded: Forwarded, services: Services) -> feed
 
 
 def _facts(finding: Finding, message: Message, result: feedback.Result, *, seen: int, needed: int) -> answers.Facts:
-    """What the answer tells."""
+    """The facts for the answer."""
     return answers.Facts(
         is_spam=finding.verb is not Verb.HAM,
         user=finding.user,
@@ -201,7 +201,7 @@ def _banned(finding: Finding, refs: Sequence[str], services: Services) -> tuple[
 
 
 def _answer(facts: answers.Facts, message: Message, recipient: Recipient, services: Services) -> None:
-    """Post the answer, one for each report however often it comes. Raises StoreError."""
+    """Queue the answer, once for each report even if it is retried. Raises StoreError."""
     assert services.store is not None
     fields = [(header.name, header.value) for header in message.headers]
     to = _reporter(facts.user, message.mail_from, services)
@@ -231,7 +231,7 @@ def _answer(facts: answers.Facts, message: Message, recipient: Recipient, servic
 
 
 def _reporter(user: str, mail_from: str, services: Services) -> str:
-    """Where the answer goes: to the envelope sender if that is the user's, else to their first address; "" for nowhere."""
+    """The address for the answer: the envelope sender if it is the user's, otherwise their first address; "" for none."""
     assert services.people is not None
     if services.people.user_of(mail_from) == user:
         return mail_from
@@ -243,7 +243,7 @@ def _first(message: Message, name: bytes) -> bytes:
 
 
 def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """Nobody gets a report: it is dropped once it has taught."""
+    """A report is dropped once it was learned: nobody needs to receive it."""
     reason = f"{finding.user} reports {finding.verb}"
     if finding.contradicts:
         return reject(_CONTRADICTION, f"{reason} and the opposite")

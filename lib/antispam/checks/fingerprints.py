@@ -1,4 +1,4 @@
-"""Is the message a near copy of what people have reported as spam?"""
+"""Is the message a near copy of reported spam?"""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _TESTS = {Kind.TEXT: "FINGERPRINT_TEXT", Kind.LINK: "FINGERPRINT_LINK", Kind.FIL
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What the message has in common with reported spam.
+    """The resemblance of the message to reported spam.
 
-    near      each kind once
-    partly    some marks of reports are in it, however few
-    honeypot  it came to an address that nobody honest writes to, so that it is a report itself
+    near      the kinds of near copies, each once
+    partly    it shares some marks with reports, however few
+    honeypot  it was sent to a honeypot address, so that it is itself a report
     """
 
     check: ClassVar[str] = NAME
@@ -78,12 +78,12 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """Near copies get points; what follows from these is one question for all tests of a message."""
+    """Near copies only get points; checks/score.py adds up all tests of a message."""
     return Verdict(Action.CONTINUE, reason="; ".join(map(_told, finding.near)))
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """The full points of the table for what three people reported, a part of them otherwise."""
+    """The full points if three people reported it, a part of them otherwise."""
     hits = ((_TESTS[one.kind], one) for one in finding.near)
     return tuple(Hit(test, f"{_told(one)}.", round(TABLE[test].points * one.weight, 2)) for test, one in hits)
 
@@ -103,8 +103,9 @@ def _told(one: Near) -> str:
 
 
 def afterwards(finding: Finding, message: Message, services: Services) -> None:
-    """What came to a honeypot is a report. Delivered mail of a proved sender that is no copy of reported spam shows what text
-    and which links are common to all mail. Raises StoreError."""
+    """Record mail to a honeypot as a report. From other delivered mail of a proved sender, learn which texts and links
+    are common in all mail. Raises StoreError.
+    """
     if services.store is None:
         return
     now, deadline = services.clock(), services.deadline
@@ -123,11 +124,11 @@ def afterwards(finding: Finding, message: Message, services: Services) -> None:
 
 
 def _is_kept(message: Message) -> bool:
-    """Whether something keeps it from some recipient."""
+    """Whether a decision keeps the message from any recipient."""
     decisions = [*message.decisions, *(one for each in message.recipients for one in each.decisions)]
     return any(decision.stops for decision in decisions)
 
 
 def tidy(services: Services) -> bool:
-    """Forget what has expired, a slice of it."""
+    """Delete a slice of what has expired. True if more may be left."""
     return services.store is not None and stored.purge(services.store, services.clock()) > 0

@@ -1,7 +1,7 @@
-"""Marks that only we may write (X-Spam-Flag, X-DSPAM-Signature, Received-SPF ...) are removed from mail from outside.
+"""Removal of fields that only we may write (X-Spam-Flag, X-DSPAM-Signature, Received-SPF ...) from outside mail.
 
-This is the only place that removes them, and it asks nobody: they go where nobody has an opinion, where a recipient is not to
-be filtered, and where the store is down.
+This is the only place that removes them, and it depends on nothing else: they are also removed if there is no opinion,
+if a recipient is not filtered, and if the store is down.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """How many such fields came, and the names of the first of them."""
+    """The number of such fields, and the names of the first few."""
 
     check: ClassVar[str] = NAME
     count: int
@@ -78,9 +78,9 @@ def collect(
 def _forged(message: Message, settings: Settings) -> list[Header]:
     own = message.findings.get(OwnMailFinding)
     if own is not None and own.unmodified:
-        wanted = _PASSES  # the marks are ours; nobody's pass travels on
+        wanted = _PASSES  # the marks are ours; only passes are removed
     elif (own is None or not own.outbox_id) and from_our_users(message):
-        # Another filter of ours may have marked it on its way; where we judge it, the marks are ours to write.
+        # Another filter of ours may have marked the message on its way. If we judge it, the marks must be ours.
         judged = message.findings.get(OpinionFinding) is not None
         wanted = matcher(settings.fields) if judged else _PASSES if own is not None else matcher(())
     else:
@@ -89,7 +89,7 @@ def _forged(message: Message, settings: Settings) -> list[Header]:
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """Removed, not refused: people resend mail that once was marked."""
+    """Removed, not refused: people resend mail that was marked before."""
     return Verdict(Action.CONTINUE, reason=f"{finding.count} forged fields removed: {', '.join(finding.names)}")
 
 

@@ -38,7 +38,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if the MTA knows no client address: what comes through a local pipe has no SMTP dialogue."""
+    """None if the MTA has no client address: mail through a local pipe has no SMTP dialogue."""
     return Finding(helos=connection.helos) if connection.ip else None
 
 

@@ -1,6 +1,6 @@
-"""Traditional greylisting (RFC 6647): an unknown client is asked at RCPT to come back in a few minutes.
+"""Traditional greylisting (RFC 6647): an unknown client is asked at RCPT to try again in a few minutes.
 
-checks/greylist_suspicious.py asks only those whose message gives reason to.
+checks/greylist_suspicious.py asks only clients with a suspicious message.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Finding(BaseFinding):
     """The state of the triplet.
 
     client  the network or authenticated domain that was looked up
-    state   of the triplet "new", "early", "passed" or "known"; "client" where its network is known, "trusted" where the
+    state   of the triplet "new", "early", "passed" or "known"; "client" if its network is known, "trusted" if the
             sender's domain has a good reputation
     wait    seconds left until a retry may pass
     """
@@ -59,7 +59,7 @@ def applies(settings: GreylistSettings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if nobody has to wait."""
+    """None if the client need not wait."""
     settings = services.settings[Settings]
     assert message is not None
     assert recipient is not None
@@ -81,7 +81,7 @@ def collect(
 def concluded(
     finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Raises StoreError."""
+    """Note the client's network if it is now known to be good. Raises StoreError."""
     if finding.state != "client":
         vouch_for(connection, message, verdict, services)
 

@@ -1,7 +1,7 @@
-"""Greylisting by suspicion: a client is asked to come back only if its message looks like spam, or nothing about it is proved.
+"""Greylisting by suspicion: a client must try again only if its message looks like spam or nothing about it is proved.
 
-It happens at the end of the message, when its score is known: honest servers with SPF, DKIM or a host name of their own are
-not delayed when people write to each other for the first time.
+It acts at the end of the message, when the score is known. Honest servers with SPF, DKIM or a host name of their own
+are not delayed when people first write to each other.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ _UNPROVED = "nothing proves who the client is"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """Why the client is asked to wait, and the state of the triplet.
+    """The reason why the client must wait, and the state of the triplet.
 
-    because  for the log
+    because  the reason for the log
     client   the network or authenticated domain that was looked up
-    state    of the triplet "new", "early", "passed" or "known"; "client" where its network is known, "trusted" where the
+    state    of the triplet "new", "early", "passed" or "known"; "client" if its network is known, "trusted" if the
              sender's or signer's domain has a good reputation
     wait     seconds left until a retry may pass
     """
@@ -76,8 +76,9 @@ def applies(settings: GreylistSettings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if nothing is suspicious, or if nobody has to wait: bounces, which have no author to prove, and what only
-    teaches the filter, among them."""
+    """None if nothing is suspicious or the client need not wait. That includes bounces, whose author cannot be proved,
+    and reports.
+    """
     settings = services.settings[Settings]
     assert message is not None
     assert recipient is not None
@@ -102,7 +103,7 @@ def collect(
 
 
 def _suspicion(message: Message, recipient: Recipient, services: Services) -> str:
-    """Why this message shall wait; "" for no reason. Raises StoreError."""
+    """The reason why this message must wait; "" for none. Raises StoreError."""
     score = recipient.findings.get(ScoreFinding)
     if score is not None and not score.error and services.people is not None:
         user = services.people.user_of(recipient.address)
@@ -112,8 +113,9 @@ def _suspicion(message: Message, recipient: Recipient, services: Services) -> st
 
 
 def _is_proved(message: Message) -> bool:
-    """Whether anything proves who sends: SPF or DKIM pass for whatever domain, or the client has a host name that leads back to
-    it and is not one of a pool."""
+    """Whether anything proves the sender: SPF or DKIM passes for any domain, or the client has a confirmed host name
+    that is not one of a pool.
+    """
     spf, client = message.findings.get(SpfFinding), message.findings.get(ConnectionFinding)
     if proved_domains(message):
         return True
@@ -125,7 +127,7 @@ def _is_proved(message: Message) -> bool:
 def concluded(
     finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Raises StoreError."""
+    """Note the client's network if it is now known to be good. Raises StoreError."""
     if finding.state != "client":
         vouch_for(connection, message, verdict, services)
 

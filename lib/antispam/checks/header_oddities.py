@@ -1,4 +1,4 @@
-"""Header faults that no mail program should produce, although many honest ones do."""
+"""Header faults that no mail program should produce, though some honest ones do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHERWISE = "Each oddity has its option in `[header_oddities]` (ignore, quaranti
 
 
 class Oddity(enum.StrEnum):
-    """The oddities; each is an option of the same name."""
+    """The oddities; each has an option of the same name."""
 
     MISSING_FROM = "missing_from"
     MISSING_DATE = "missing_date"
@@ -89,7 +89,7 @@ _ONCE = (
 )
 # RFC 5322 section 2.2: printable US-ASCII without the colon.
 _NAME = re.compile(rb"[!-9;-~]+")
-# RFC 5322 section 3.6.4, less strictly: mail programs write nearly anything into the brackets.
+# A lenient form of RFC 5322 section 3.6.4: mail programs write nearly anything into the brackets.
 _MESSAGE_ID = re.compile(rb"<[^<>\s@]+@[^<>\s@]+>")
 _BEFORE = ("adv:", "adv.", "adv ", "<adv>", "<ad>", "[adv]", "(adv)", "advt:", "advert:", "[spam]")
 _AFTER = (" adv", "(adv)", "[adv]", "(non-spam)")
@@ -127,7 +127,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """What is odd, each once, and what it was seen in."""
+    """The oddities, each once, with the text that shows it."""
 
     check: ClassVar[str] = NAME
     odd: tuple[Oddity, ...] = ()
@@ -137,7 +137,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for a header without fault, and for mail of our own users, whose programs write what they like."""
+    """None for a header without fault, and for our own users' mail, whose programs may do as they like."""
     assert message is not None
     settings = services.settings[Settings]
     if from_our_users(message):
@@ -147,7 +147,7 @@ def collect(
 
 
 def _of_fields(message: Message) -> list[tuple[Oddity, str]]:
-    """What is wrong with the list of fields."""
+    """The oddities in the list of fields."""
     fields = message.by_name()
     found = [
         (oddity, "")
@@ -194,7 +194,7 @@ def _of_date(message: Message, settings: Settings) -> list[tuple[Oddity, str]]:
 
 
 def _seconds(date: str) -> float | None:
-    """A date (RFC 5322 section 3.3) in seconds since the epoch, None if it is none."""
+    """A date (RFC 5322 section 3.3) in seconds since the epoch, None if it is invalid."""
     if not date.isascii():
         return None
     try:
@@ -224,7 +224,7 @@ def _of_rest(message: Message) -> list[tuple[Oddity, str]]:
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """The strictest answer that any of them has, with the first oddity that has it."""
+    """The strictest remedy among the oddities, with the first oddity that has it."""
     asked = [(_ORDER[answer], odd, seen) for odd, seen in zip(finding.odd, finding.seen, strict=True)
              if (answer := _answer(settings, odd)) is not Remedy.IGNORE]  # fmt: skip
     reason = ", ".join(finding.odd)
@@ -239,7 +239,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """Each oddity, whatever is done about it."""
+    """Each oddity, whatever its remedy."""
     reason = (
         (odd, f"{_FAULTS[odd]}: {seen}" if seen else _FAULTS[odd])
         for odd, seen in zip(finding.odd, finding.seen, strict=True)

@@ -1,4 +1,4 @@
-"""Does the header alone look like spam? For sites that refuse obvious spam, with a dictionary of its own."""
+"""Does the header alone look like spam? For sites that refuse obvious spam; it has its own dictionary."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _REFUSAL = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """How likely the message is spam, by its header.
+    """The probability of spam, from the header alone.
 
-    spam, ham  messages of each kind that the dictionary has learned, of which it needs `least`
+    spam, ham  messages of each kind that the dictionary has learned; it needs `least` of each
     """
 
     check: ClassVar[str] = NAME
@@ -51,7 +51,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None without dspam_dict, for our own users' mail, and for senders of dspam_whitelist."""
+    """None without dspam_dict, for our own users' mail, and for senders in dspam_whitelist."""
     settings = services.settings[Settings]
     if message is None or not applies(settings) or services.dictionaries is None or from_our_users(message):
         return None
@@ -74,7 +74,7 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: DspamSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """Nobody is refused on the word of a beginner."""
+    """A dictionary that has learned too little refuses nobody."""
     reason = f"{'spam' if finding.is_spam else 'not spam'} by its header, probability {finding.probability:.4f}"
     if not finding.is_spam or min(finding.spam, finding.ham) < finding.least:
         return Verdict(Action.CONTINUE, reason=reason)

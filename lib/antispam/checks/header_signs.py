@@ -1,4 +1,4 @@
-"""Was the header written by the mail program that it names, and did the message come the way that it says?"""
+"""Signs of a forged header: one not written by the mail program that it names, or a path that the message did not take."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def collect(
 
 
 def _received(connection: Connection) -> bytes:
-    """The trace field that our MTA is about to write, as far as it says who the client is."""
+    """The part of our MTA's future trace field that identifies the client."""
     helo, name = (" ".join(text.split()) or "unknown" for text in (connection.helo, connection.name))
     return f"from {helo} ({name} [{connection.ip}]) by {connection.receiver}".encode("utf-8", "surrogateescape")
 
@@ -72,7 +72,7 @@ def _of_envelope(message: Message, settings: Settings) -> list[Sign]:
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """They only give points."""
+    """The signs only give points."""
     return Verdict(Action.CONTINUE, reason=finding.told)
 
 

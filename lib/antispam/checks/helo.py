@@ -1,7 +1,7 @@
-"""The name that the client gives at HELO or EHLO: can it be the client's own?
+"""The name that the client gives at HELO or EHLO: does it belong to the client?
 
-Found at once, spoken at RCPT: a client that authenticates is a person's computer, whose name is of no interest. Clients
-inside may call themselves what they like; printers and scanners do.
+The name is examined at once and refused at RCPT: an authenticated client is a person's computer, whose name does not
+matter. Internal clients may use any name; printers and scanners do.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INVALID = "that is not a valid host name"
 _MISMATCH = "that is not the address you connect from"
 _UNQUALIFIED = "the name has no domain"
 _LIES = (_BLACKLISTED, _OWN_NAME)
-LYING = 4  # demerits: no honest server says our name
+LYING = 4  # demerits: no honest server uses our name
 _ADVICE = "Please ask the administrator of your mail server to set its HELO name to its own full host name."
 
 
@@ -79,9 +79,9 @@ class Form(enum.StrEnum):
 class Finding(base.Finding):
     """The HELO name, its form, and what it is compared with.
 
-    name     as compared: lower case, without a final dot; an address without brackets
+    name     in the form for comparison: lower case, without a final dot; an address without brackets
     ip       the client's own address
-    own      our MTA's name and address, as far as it tells them
+    own      our MTA's name and address, as far as they are known
     """
 
     check: ClassVar[str] = NAME
@@ -104,7 +104,7 @@ def collect(
 
 
 def classify(helo: str) -> Form:
-    """The form of what was said (RFC 5321 sections 2.3.5, 4.1.3)."""
+    """The form of a HELO name (RFC 5321 sections 2.3.5, 4.1.3)."""
     bracketed = helo.startswith("[") and helo.endswith("]")
     if parse_ip(helo) is not None and ("[" in helo) == bracketed:
         return Form.LITERAL if bracketed else Form.NUMERIC
@@ -113,7 +113,7 @@ def classify(helo: str) -> Form:
         return Form.INVALID
     labels = name.split(".")
     if len(labels) == 4 and all(label.isdigit() for label in labels):
-        return Form.NUMERIC  # 300.1.1.1 and 010.0.0.1 mean to be addresses
+        return Form.NUMERIC  # 300.1.1.1 and 010.0.0.1 are meant as addresses
     return Form.HOSTNAME if len(labels) > 1 else Form.UNQUALIFIED
 
 
@@ -141,7 +141,7 @@ _TESTS = {
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """Each rule that applies to a stranger, whether or not it is ignored."""
+    """Each rule that applies to a stranger, even if it is ignored."""
     client = findings.get(ConnectionFinding)
     if client is not None and client.client is not ClientClass.EXTERNAL:
         return ()
@@ -150,7 +150,7 @@ def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hi
 
 
 def _faults(finding: Finding, settings: Settings) -> list[tuple[Remedy, str]]:
-    """Every rule that applies: its setting, and the fault in words."""
+    """Every rule that applies: its remedy, and the fault in words."""
     faults = []
     if client_list(settings.hello_blacklist).match(parse_ip(finding.name), finding.name):
         faults.append((settings.blacklisted, _BLACKLISTED))
@@ -168,8 +168,9 @@ def _faults(finding: Finding, settings: Settings) -> list[tuple[Remedy, str]]:
 
 
 def _is_ours(finding: Finding) -> bool:
-    """An unqualified own name such as "localhost" proves nothing; our own address, loopback among them, may call itself by our
-    name."""
+    """Whether an outsider uses our name or address. An unqualified name such as "localhost" proves nothing. Our own
+    addresses, loopback included, may use our name.
+    """
     client, address = parse_ip(finding.ip), parse_ip(finding.name)
     if client is not None and client.is_loopback:
         return False

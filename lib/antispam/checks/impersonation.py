@@ -1,7 +1,7 @@
 """Does an outsider imitate one of us: our address, a domain that looks like ours, the name of one of our users?
 
-Such mail is technically clean: the sender proves a domain of its own. What gives it away is what a person reads in From. So the
-reader is told in a field of the header, and the score gets points; a refusal only for names that the administrator protects.
+Such mail is technically clean: the sender proves its own domain. Only what people read in From gives it away. So a
+header field warns the reader, and the score gets points. Only names that the administrator protects lead to a refusal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from antispam.text import from_wire
 
 NAME = "impersonation"
 FIELD = "X-BMS-Impersonation"
-MAX_DOMAINS = 20  # of ours, that one author's domain is compared with beside those of the configuration
+MAX_DOMAINS = 20  # of our domains, beyond those in the configuration, that an author's domain is compared with
 _NAMES_HEADER = (b"list-id", b"list-post", b"list-unsubscribe", b"mailing-list")
 _ODD = re.compile(r"[^\x20-\x7e]")
 
@@ -50,7 +50,7 @@ def _full_names(names: tuple[str, ...]) -> None:
 
 @section("impersonation")
 class Settings(CheckSettings):
-    """[impersonation]: who pretends to be one of us."""
+    """[impersonation]: people who pretend to be one of us."""
 
     on_error: OnError = option(
         OnError.ACCEPT,
@@ -84,7 +84,7 @@ class Settings(CheckSettings):
 
 
 class Kind(enum.StrEnum):
-    """What is imitated."""
+    """The kinds of imitation."""
 
     ADDRESS = "address"
     DOMAIN = "domain"
@@ -95,14 +95,14 @@ class Kind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """Who is imitated, and by which sender; or the name that is learned.
+    """The imitated person or domain and the sender, or the name that is learned.
 
     kind     None if nobody is imitated
     author   the address in From
-    meant    our domain, or the name as From has it
-    of       the address of ours that has the name, "" if the configuration has it
-    relayed  a list that is proved, or a name with "via": our own users write to lists
-    learned  the name of one of us who sends this
+    meant    the imitated domain of ours, or the name as written in From
+    of       our address with that name, "" if the name comes from the configuration
+    relayed  sent by a proved list, or with a "via" name: our own users write to lists
+    learned  the name of our user who sends this
     """
 
     check: ClassVar[str] = NAME
@@ -117,7 +117,7 @@ class Finding(base.Finding):
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for messages of our outbox, for several authors (DMARC judges these), and where nothing is to be said."""
+    """None for messages from our outbox, for several authors (DMARC judges these), and if nothing is found."""
     if message is None or message.findings.get(OwnMailFinding, OwnMailFinding()).outbox_id:
         return None
     found = authors(message)
@@ -135,8 +135,9 @@ def collect(
 
 
 def _to_learn(message: Message, author: Mailbox, services: Services) -> Finding | None:
-    """Machines of ours pass on what strangers wrote: what counts is a login, or a domain that is known to be ours, and that the
-    sender is the author."""
+    """The name to learn, if any. Our machines also forward strangers' mail, so this needs a login or a domain known to
+    be ours, and the sender must be the author.
+    """
     settings = services.settings[Settings]
     sender = parse_mailbox(message.mail_from)
     if not settings.learn_names or str(sender).lower() != str(author).lower():
@@ -148,12 +149,12 @@ def _to_learn(message: Message, author: Mailbox, services: Services) -> Finding 
 
 
 def _names(message: Message) -> Iterator[str]:
-    """What From has beside the address, as programs show it."""
+    """The display names in From, as mail programs show them."""
     return (name_in(header.decoded) for header in message.fields(b"from")[:2])
 
 
 def _imitated(message: Message, author: Mailbox, settings: Settings, services: Services) -> Finding | None:
-    """The worst thing that can be said."""
+    """The most serious imitation, None without one."""
     name = next(iter(_names(message)), "")
     relayed = bool(proved_domains(message)) and (
         is_relayed_name(name) or any(message.fields(field) for field in _NAMES_HEADER)
@@ -177,7 +178,9 @@ def _imitated(message: Message, author: Mailbox, settings: Settings, services: S
 
 
 def _alike(domain: str, ours: list[str]) -> dict[Likeness, str]:
-    """Which of ours it is like, in which way. Two departments of one organization may be called sales1 and sales2."""
+    """Our domains that look like this one, by the kind of likeness. Two departments of one organization may be called
+    sales1 and sales2.
+    """
     return {kind: one for one in ours if (kind := likeness(domain, one)) is not None and owned(domain) != owned(one)}
 
 
@@ -187,14 +190,14 @@ def _configured(settings: AllSettings) -> tuple[str, ...]:
 
 
 def _our_domains(message: Message, services: Services) -> list[str]:
-    """Strangers can write to our own users only, so that the recipients tell which domains are ours."""
+    """Our domains. Strangers can write only to our own users, so the recipients' domains are ours."""
     recipients = (parse_mailbox(one.address).domain for one in message.recipients[: MAX_DOMAINS * 5])
     plain = (one.lower() for one in _configured(services.settings) if is_hostname(one.lower()))
     return list(dict.fromkeys(one for one in (*plain, *recipients) if is_hostname(one)))[:MAX_DOMAINS]
 
 
 def _named(name: str, message: Message, settings: Settings, services: Services, found: Finding) -> Finding | None:
-    """The name of one of us, of somebody whom none of us wrote to at that address."""
+    """A name of our users, used by a sender whose address none of us ever wrote to."""
     key = name_key(name)
     if not key:
         return None
@@ -244,8 +247,9 @@ _TESTS = {
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """An address of ours counts once: [author_domain] gives points for it where it knows our domains. What a list passes on
-    says little, but for protected names: anybody can write "via"."""
+    """An address of ours counts once: [author_domain] gives points for it if it knows our domains. List mail counts
+    little, except for protected names: anybody can write "via".
+    """
     if finding.kind is None:
         return ()
     author = findings.get(AuthorFinding)
@@ -258,7 +262,7 @@ def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hi
 
 
 def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Tell the reader, unless a list passes on what one of us wrote."""
+    """Warn the reader, unless it is list mail that one of us wrote."""
     settings = services.settings[Settings]
     if finding.kind is None or (finding.relayed and finding.kind in (Kind.ADDRESS, Kind.NAME)):
         return
@@ -269,13 +273,13 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
 
 
 def afterwards(finding: Finding, message: Message, services: Services) -> None:
-    """What one of us sent is on its way: remember the name. Raises StoreError."""
+    """After our user's message was accepted: store the name. Raises StoreError."""
     if finding.learned and services.store is not None:
         own_names.learn(services.store, finding.learned, finding.author, services.clock(), services.deadline)
 
 
 def tidy(services: Services) -> bool:
-    """Forget who has not written for a long time, a slice of them."""
+    """Delete a slice of the names not used for a long time. True if more may be left."""
     if services.store is None:
         return False
     return own_names.purge(services.store, services.clock() - services.settings[Settings].keep) > 0

@@ -1,6 +1,6 @@
 """The access map's entries for senders that pass SPF, applied to our own clients.
 
-Nobody asks for the SPF of mail from inside, so that SPF-Pass entries mean nothing for it; with internal_policy they do.
+SPF is not checked for internal mail, so SPF-Pass entries do not apply to it. With internal_policy they do.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for mail from outside, and for the null sender, who is nobody."""
+    """None for mail from outside, and for the null sender."""
     assert message is not None
     wanted = services.settings[Settings].internal_policy and from_our_users(message)
     return Finding(sender=from_wire(message.mail_from, 1000)) if wanted and message.mail_from else None

@@ -1,4 +1,6 @@
-"""Does the recipient exist? For domains whose users are listed in the configuration, because the MTA relays all mail."""
+"""Does the recipient exist? For domains whose users are listed in the configuration because the MTA relays all their
+mail.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,10 @@ OTHERWISE = "`[milter] check_user` lists the addresses that exist."
 
 
 def addresses(text: str) -> tuple[str, ...]:
-    """The list: addresses, or file:PATH. A name without a domain in a file belongs to the domain that the file is named for.
+    """The list: addresses, or file:PATH. In a file, a name without a domain belongs to the domain in the file's name.
 
-    Raises ValueError for a file that can't be read, and for an address without a domain."""
+    Raises ValueError for a file that can't be read, and for an address without a domain.
+    """
     return tuple(address for item in names(text) for address in _addresses_of(item))
 
 
@@ -49,7 +52,7 @@ def _addresses_of(item: str) -> Iterator[str]:
 
 @section("known_user")
 class Settings(CheckSettings):
-    """[known_user]: domains whose users are known. The list stands in [milter], where upstream has it."""
+    """[known_user]: domains whose users are known. The list is in [milter], as upstream."""
 
     check_user: tuple[str, ...] = option(
         (),
@@ -101,13 +104,13 @@ def collect(
         return None
     local = mailbox.local.lower() if fold else mailbox.local
     plain = local.partition("+")[0]
-    # RFC 5321 section 4.5.1: postmaster is there whatever a list says.
+    # RFC 5321 section 4.5.1: postmaster exists whatever a list says.
     known = local in users or (bool(plain) and plain in users) or local.lower() == "postmaster"
     return Finding(address=from_wire(recipient.address, 320), known=known)
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """Who tries one address after the other collects demerits."""
+    """A client that guesses addresses collects demerits."""
     if finding.known:
         return CONTINUE
     text = f"There is no {finding.address} here.\nPlease check the spelling, or ask the person in another way."

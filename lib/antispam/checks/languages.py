@@ -28,7 +28,7 @@ OTHERWISE = (
     "that leads to."
 )
 
-# What block_chinese stands for.
+# The scripts and charsets that block_chinese stands for.
 _ASIAN_SCRIPTS = ("han", "hangul", "hiragana", "katakana", "bopomofo")
 _ASIAN_CHARSETS = (
     "big5", "big5-hkscs", "cp950", "gb2312", "gbk", "gb18030", "hz-gb-2312", "iso-2022-cn", "iso-2022-jp", "euc-jp",
@@ -74,9 +74,9 @@ class Settings(CheckSettings):
 class Finding(base.Finding):
     """The scripts of a subject, or of the author's name if the subject has no letters.
 
-    share    percent of its letters that are of blocked scripts
-    charset  a blocked charset that an encoded word of the subject or the author's name claims
-    mixed    a word of letters that look alike and are of different scripts
+    share    percent of its letters in blocked scripts
+    charset  a blocked charset named by an encoded word in the subject or the author's name
+    mixed    a word that mixes look-alike letters of different scripts
     """
 
     check: ClassVar[str] = NAME
@@ -95,7 +95,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if there is nothing to find fault with. Of several subjects the worst counts: nobody knows which is shown."""
+    """None without a fault. The worst of several subjects counts: any of them may be displayed."""
     assert message is not None
     settings = services.settings[Settings]
     scripts, charsets = _blocked(settings)
@@ -127,12 +127,12 @@ def _blocked(settings: Settings) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _charset(name: str) -> str:
-    """One name of those that a charset has."""
+    """The canonical name of a charset."""
     return _charsets.known(name) or name.lower()
 
 
 def _share(text: str, scripts: frozenset[str]) -> tuple[int, tuple[str, ...]]:
-    """Percent of the letters that are of these scripts, rounded up, and which of these there are."""
+    """The percentage of letters in these scripts, rounded up, and the scripts found."""
     if text.isascii() and "latin" not in scripts:
         return 0, ()
     letters = letters_by_script(text)
@@ -157,7 +157,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """Words of mixed alphabets are a test of checks/content_signs.py, whether or not anything is done about them here."""
+    """Words of mixed alphabets are a test of checks/content_signs.py, whatever the remedy here."""
     if not finding.charset and finding.share < settings.share:
         return ()
     what = f"charset {finding.charset}" if finding.charset else f"{finding.share} % {', '.join(finding.scripts)}"

@@ -1,4 +1,4 @@
-"""Do links hide where they lead? Phishing needs people who follow a link without looking."""
+"""Signs of links that hide their target. Phishing relies on people who follow a link without looking."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def collect(
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """They only give points."""
+    """The signs only give points."""
     return Verdict(Action.CONTINUE, reason=finding.told)
 
 

@@ -1,6 +1,6 @@
-"""Our own users, wherever they are, may only use our own domains, unless the access map allows a login another.
+"""Our own users, wherever they are, may use only our domains, unless the access map allows a login others.
 
-A row of its own, since SMTP AUTH pardons whatever else was wrong with a sender.
+It is a separate row because SMTP AUTH excuses other faults of a sender.
 """
 
 from __future__ import annotations

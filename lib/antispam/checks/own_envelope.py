@@ -1,7 +1,7 @@
-"""Mail of our own outbox, recognised by its envelope, before anything is refused and before the header is there.
+"""Mail from our own outbox, recognised by its envelope before anything is refused and before the header arrives.
 
-The pass travels as the envelope identifier (ENVID, RFC 3461 section 4.4), which filters see at MAIL. It is not used up here:
-own_mail does that at the end of the message.
+The pass travels as the envelope identifier (ENVID, RFC 3461 section 4.4), which filters see at MAIL. own_mail
+invalidates it at the end of the message.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Does this recipient allow or block the sender?
 
-Users do not see the envelope: the sender is whoever the envelope or From names. To allow somebody only counts where SPF or DKIM
-proves who that is, as anybody can use any address; to block somebody counts always. What the site refuses is refused all
-the same: an allowed sender is only spared the score and the wait of a suspicious client.
+Users do not see the envelope, so the sender is anyone in the envelope or From. Allowing counts only if SPF or DKIM
+proves the sender, because anybody can use any address; blocking always counts. The site's refusals still apply: an
+allowed sender is only exempt from the score and from greylisting by suspicion.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _REFUSAL = (
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> OwnListFinding | None:
-    """None for mail of our own users, and where the recipient lists none of the senders."""
+    """None for our own users' mail, and if the recipient lists none of the senders."""
     assert message is not None
     assert recipient is not None
     if services.store is None or services.people is None or from_our_users(message):
         return None
     try:
-        if NAME not in message.memo:  # one question for all recipients
+        if NAME not in message.memo:  # one query for all recipients
             message.memo[NAME] = _entries(message, services)
     except StoreError as error:
         return Finding(error=f"own lists: {error}")
@@ -52,10 +52,10 @@ def collect(
 
 
 def _entries(message: Message, services: Services) -> dict[str, dict[str, Kind]]:
-    """What each recipient's lists have of the senders, by user and name. Raises StoreError."""
+    """The entries for the senders in each recipient's lists, by user and name. Raises StoreError."""
     assert services.store is not None
     assert services.people is not None
-    if not anybody(services.store, services.clock(), services.deadline):  # as on most sites: no sender need be read
+    if not anybody(services.store, services.clock(), services.deadline):  # nobody has a list, as on most sites
         return {}
     users = dict.fromkeys(services.people.mailbox_of(one.address) for one in message.accepted_recipients)
     names = dict.fromkeys(form for address, _ in _senders(message) for form in forms(address))
@@ -67,7 +67,7 @@ def _entries(message: Message, services: Services) -> dict[str, dict[str, Kind]]
 
 
 def _senders(message: Message) -> Iterator[tuple[str, bool]]:
-    """Whom a reader may take for the sender, and whether that is proved."""
+    """Everybody whom a reader may take for the sender, and whether they are proved."""
     if message.mail_from:
         yield message.mail_from, is_proved(message, parse_mailbox(message.mail_from).domain)
     proved = author_is_proved(message)
@@ -76,7 +76,7 @@ def _senders(message: Message) -> Iterator[tuple[str, bool]]:
 
 
 def _judged(user: str, message: Message, entries: dict[str, Kind]) -> OwnListFinding:
-    """The more exact entry wins: an address that is allowed out of a domain that is blocked, and the reverse."""
+    """The finding for one user. The more specific entry wins: an allowed address in a blocked domain, and the reverse."""
     best = {"allowed": (0, ""), "blocked": (0, ""), "unproved": (0, "")}
     for address, proved in _senders(message):
         for name in forms(address):

@@ -1,4 +1,6 @@
-"""Mail of our own outbox, which passes through the filter like any other: no policy applies, but protection still does."""
+"""Mail from our own outbox, which passes through the filter like any other. Policy does not apply to it, but protection
+does.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ Finding = OwnMailFinding
 Settings = OwnMailSettings
 ALSO_READS = (OutboxSettings,)
 
-NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a message that was sent keeps another one from being posted
+NAMES_KEPT = 30 * 86400.0  # seconds for which the name of a sent message prevents a second one
 
 _UNMODIFIED = frozenset({Kind.COPY, Kind.ORIGINAL})
 _FIELD = PASS_FIELD.encode()
@@ -31,8 +33,8 @@ def collect(
 ) -> Finding | None:
     """None for a message without the field.
 
-    Ours is on top of the message, and all that counts in it is the first word: a queued message may be a stranger's, with
-    fields of their own, and must pass all the same.
+    Our field is on top of the message, and only its first word counts. A queued message may be a stranger's with such
+    fields of its own, and must pass all the same.
     """
     assert message is not None
     fields = message.fields(_FIELD)
@@ -55,7 +57,7 @@ def collect(
 
 
 def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
-    """Use the pass up: it lets one message through, once."""
+    """Invalidate the pass: it lets one message through, once."""
     if not finding.outbox_id:
         return finding
     assert message is not None
@@ -69,7 +71,7 @@ def perform(finding: Finding, message: Message | None, recipient: Recipient | No
 
 
 def tidy(services: Services) -> bool:
-    """Forget the names of messages that were sent long ago, a slice of them."""
+    """Delete a slice of the names of messages sent long ago. True if more may be left."""
     return services.store is not None and purge(services.store, services.clock() - NAMES_KEPT) > 0
 
 

@@ -1,4 +1,4 @@
-"""Domains to which only our own clients may send: spammers must not use us as a relay to them."""
+"""Domains that only our own clients may send to, so that spammers cannot use us as a relay to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHERWISE = "`[milter] private_relay` lists the domains to which outsiders may n
 
 @section("private_relay")
 class Settings(CheckSettings):
-    """[private_relay]: domains for our own senders only. The list stands in [milter], where upstream has it."""
+    """[private_relay]: domains for our own senders only. The list is in [milter], as upstream."""
 
     private_relay: tuple[str, ...] = option(
         (),

@@ -1,7 +1,7 @@
 """Does a login, an outside network or a sender send too much, or does one recipient get too much?
 
-A login beyond its limit is stopped until somebody releases it: its password is known to a spammer, as a rule. The others only
-wait until there is room again in the window.
+A login beyond its limit is blocked until somebody releases it: usually a spammer has its password. Others only wait
+until the window has room again.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
-    """How much one has sent in the window, this message included.
+    """The amount counted in the window, including this message.
 
-    of      whose mail is counted
-    name    whose
-    amount  what this message adds
-    used    in the window
+    of      the kind of counter
+    name    the login, network, sender or recipient
+    amount  the amount of this message
+    used    the total in the window
     """
 
     of: Of
@@ -64,9 +64,9 @@ class Count:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(BaseFinding):
-    """What was counted for this message.
+    """The counters of this message.
 
-    stopped   why its login is stopped since earlier, "" if it is not
+    stopped   why its login was blocked earlier, "" if it was not
     receiver  our MTA's name
     """
 
@@ -143,7 +143,7 @@ def _counted(
 
 
 def _over(finding: Finding, settings: Settings) -> Count | None:
-    """The first count that is beyond its limit."""
+    """The first count beyond its limit."""
     limits = {
         Of.LOGIN: settings.login,
         Of.CLIENT: settings.client,
@@ -154,7 +154,7 @@ def _over(finding: Finding, settings: Settings) -> Count | None:
 
 
 def perform(finding: Finding, message: Message | None, recipient: Recipient | None, services: Services) -> Finding:
-    """Stop a login that is beyond its limit; of others, the message is not counted: it will come again."""
+    """Block a login beyond its limit. For others, uncount the message: it will be retried."""
     settings, store = services.settings[Settings], services.store
     over = _over(finding, settings)
     if over is None or store is None or message is None:
@@ -171,7 +171,7 @@ def perform(finding: Finding, message: Message | None, recipient: Recipient | No
 
 
 def _stop(over: Count, finding: Finding, message: Message, store: Store, services: Services) -> None:
-    """Stop the login and tell its owner and the postmaster, in one transaction: once, however many messages find it out."""
+    """Block the login, and tell its owner and the postmaster, in one transaction and once only."""
     settings, now = services.settings[Settings], services.clock()
     reason = _reason(over, settings)
     told = _notices(over, settings.postmaster or f"postmaster@{finding.receiver}", store, services)
@@ -204,7 +204,7 @@ def _notices(over: Count, postmaster: str, store: Store, services: Services) -> 
 
 
 def _owner(login: str, user: str | None, addresses: Addresses | None) -> str:
-    """The mailbox of who has this login, "" if it is not known."""
+    """The mailbox of the login's owner, "" if unknown."""
     if "@" in login:
         return login
     known = addresses.users.get(user, ()) if addresses is not None and user else ()
@@ -242,7 +242,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def tidy(services: Services) -> bool:
-    """Forget what no window has any more, a slice of it."""
+    """Delete a slice of the counts older than any window. True if more may be left."""
     if services.store is None:
         return False
     before = services.clock() - 2 * services.settings[Settings].period

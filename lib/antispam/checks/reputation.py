@@ -1,6 +1,6 @@
-"""Reputation: what was the recent mail of this domain like?
+"""Reputation: the quality of recent mail from this domain.
 
-A domain that is authenticated has another reputation than one that is merely named, for which forgers are to blame.
+An authenticated domain and a merely claimed one have separate reputations: forgers are to blame for the latter.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ LOOKS_UP = True
 FIELD = "X-GOSSiP"
 concluded = votes.remember
 tidy = upkeep
-TIDY_EVERY = 15.0  # of a busy domain, much would wait in the log otherwise
+TIDY_EVERY = 15.0  # seconds; the log of a busy domain would grow long otherwise
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether nobody else has to be asked."""
+    """Whether no other server must be asked."""
     return not asks_others(services.settings[Settings])
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> ReputationFinding | None:
-    """None for senders that are not checked by SPF (our own users, relays, trusted forwarders), and without a domain."""
+    """None for senders that SPF does not check (our own users, relays, trusted forwarders), and without a domain."""
     assert message is not None
     spf = message.findings.get(SpfFinding)
     if spf is None or spf.error or from_our_users(message):
@@ -54,12 +54,12 @@ def collect(
 
 
 def identified(spf: SpfFinding) -> tuple[str, str]:
-    """The domain that answers for the message, and how we know it; "" if there is none."""
+    """The domain responsible for the message, and how it was authenticated; "" if there is none."""
     mailfrom, helo = spf.mailfrom, spf.helo
     if mailfrom is None:
         return "", ""
     if mailfrom.effective is Result.PASS:
-        # Of the null path it is the HELO name that passed (RFC 7208 section 2.4).
+        # For the null path, the HELO name passed (RFC 7208 section 2.4).
         how = "HELO" if not mailfrom.mailfrom else "SPF" if mailfrom.result is Result.PASS else "GUESS"
         return mailfrom.domain, how
     if helo is not None and helo.effective is Result.PASS:
@@ -78,6 +78,6 @@ def points(finding: ReputationFinding, findings: Findings, settings: GossipSetti
 
 
 def act(finding: ReputationFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Write what was found into X-GOSSiP."""
+    """Write the reputation into X-GOSSiP."""
     if services.settings[Settings].header and finding.umis:
         draft.append_header(FIELD, header(finding))

@@ -31,14 +31,14 @@ concluded = votes.remember
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether nobody else has to be asked."""
+    """Whether no other server must be asked."""
     return not asks_others(services.settings[Settings])
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SignedReputationFinding | None:
-    """None if nobody signed it."""
+    """None without a valid signature."""
     assert message is not None
     message.memo[votes.REACHED_END] = True
     dkim = message.findings.get(DkimFinding)
@@ -49,7 +49,7 @@ def collect(
 
 
 def signer(dkim: DkimFinding) -> str:
-    """The domain whose signature passed: the author's or one above it, if that is among them; else the first."""
+    """The domain whose signature passed: the author's or a parent of it if there is one, otherwise the first."""
     passed = [one.domain for one in dkim.signatures if one.result is DkimResult.PASS and one.domain]
     authors = set(parents(parse_mailbox(dkim.author).domain)) if dkim.author else set()
     return next((domain for domain in passed if domain in authors), next(iter(passed), ""))

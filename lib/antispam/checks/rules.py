@@ -1,4 +1,4 @@
-"""Which of the site's own rules does the message meet?"""
+"""The site's own rules, and those that the message meets."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from antispam.settings import CheckSettings, OnError, option, section
 
 NAME = "rules"
 OTHERWISE = "The file that `[rules] file` names."
-_TIME = 2.0  # seconds for all rules
+_TIME = 2.0  # seconds for all rules together
 
 
 def rules_in(file: Path) -> tuple[RuleSet, tuple[Mistake, ...]]:
-    """The rules of a file, and its mistakes; the name of a test that ships with the program is one."""
+    """The rules of a file, and its mistakes. Using the name of a built-in test is a mistake."""
     rules, mistakes = site_rules.read(file)
     taken = [
         Mistake(rule.line, f"[{rule.name}] is the name of a built-in test (docs/score.md); please use another one")
@@ -38,7 +38,7 @@ def rules_in(file: Path) -> tuple[RuleSet, tuple[Mistake, ...]]:
 
 
 class _File:
-    """A reader of settings: the rules of a file. Raises ValueError at the first mistake, with its line."""
+    """A parser of the setting: the rules of a file. Raises ValueError for the first mistake, with its line."""
 
     def __call__(self, text: str) -> RuleSet:
         if not text.strip():
@@ -57,7 +57,7 @@ class _File:
 
 @section("rules")
 class Settings(CheckSettings):
-    """[rules]: tests of the site's own."""
+    """[rules]: the site's own tests."""
 
     file: RuleSet = option(
         NO_RULES,
@@ -71,7 +71,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """The rules with points that the message meets, and what they found."""
+    """The rules with points that the message meets, and the text that they matched."""
 
     check: ClassVar[str] = NAME
     met: tuple[Met, ...] = ()
@@ -84,7 +84,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if none is met, and for mail of our own users."""
+    """None if no rule is met, and for our own users' mail."""
     assert message is not None
     if from_our_users(message):
         return None
@@ -106,7 +106,7 @@ def declares(settings: Settings) -> tuple[Test, ...]:
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:
-    """The rules that are met and that the file still has."""
+    """The rules that are met and still in the file."""
     told = {rule.name: rule.describe or "a rule of this site" for rule in settings.file.rules}
     return tuple(
         Hit(one.name, f"{told[one.name][:1].upper()}{told[one.name][1:]}: {one.seen!r}.")
@@ -115,12 +115,14 @@ def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hi
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """They give points; what follows from these is one question for all tests of a message (checks/score.py)."""
+    """The rules only give points; checks/score.py adds up all tests of a message."""
     told = (f"{one.name} {worth:+g} ({one.seen!r})" for one, worth in _counted(finding, settings))
     return Verdict(Action.CONTINUE, reason="; ".join(told))
 
 
 def _counted(finding: Finding, settings: Settings) -> list[tuple[Met, float]]:
-    """Those that the file still has, with their points: it may be another one when a message is decided again."""
+    """The met rules that are still in the file, with their points: the file may have changed when a message is decided
+    again.
+    """
     known = ((one, settings.file.by_name.get(one.name)) for one in finding.met)
     return [(one, rule.points) for one, rule in known if rule is not None and rule.points is not None]

@@ -1,8 +1,8 @@
-"""What do the tests that a message meets add up to?
+"""The score: the sum of the tests that a message meets.
 
-Every check may say which named tests its evidence meets (points() in journey/contract.py); their points stand in
-mail/score_table.py. The opinion of the recipient's own dictionary is one of them. What is done about a score is each
-recipient's own question: checks/spam_action.py.
+Every check may name the tests that its evidence meets (points() in journey/contract.py); mail/score_table.py has their
+points. The opinion of the recipient's own dictionary is one of the tests. checks/spam_action.py decides for each
+recipient what is done about a score.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ ALSO_READS = (DspamSettings,)
 READS_HITS = True
 DERIVED = True
 
-CALLED_SPAM = 6.0  # points for a message that the dictionary just calls spam; where `mark` stands at first
+CALLED_SPAM = 6.0  # points for a message that the dictionary only just calls spam; the default of `mark`
 _LEAST = 0.1  # points worth mentioning
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> ScoreFinding | None:
-    """None for mail of our own users, unless it is classified, too."""
+    """None for our own users' mail, unless it is classified."""
     assert message is not None
     assert recipient is not None
     if from_our_users(message) and message.findings.get(OpinionFinding) is None:
@@ -58,13 +58,13 @@ def collect(
 
 
 def _learned(message: Message, recipient: Recipient, services: Services) -> tuple[Hit, ...]:
-    """What the dictionary that answers for this recipient has to say, once it has learned enough. Raises StoreError."""
+    """The test of the dictionary for this recipient, if it has learned enough. Raises StoreError."""
     found = message.findings.get(OpinionFinding)
     if found is None or found.error or services.people is None:
         return ()
-    if services.settings[DspamSettings].mode is not Mode.ENFORCE:  # only the log is to hear of it
+    if services.settings[DspamSettings].mode is not Mode.ENFORCE:  # it is only logged
         return ()
-    if NAME not in message.memo:  # what users want is asked at once for all
+    if NAME not in message.memo:  # users' settings are read once for all
         everybody = map(services.people.user_of, (one.address for one in message.accepted_recipients))
         services.people.ask_for([user for user in everybody if user is not None], services.deadline)
         message.memo[NAME] = True
@@ -82,12 +82,12 @@ def _learned(message: Message, recipient: Recipient, services: Services) -> tupl
 
 
 def points_of(probability: float) -> float:
-    """The learner's logit as points, bounded: CALLED_SPAM at SPAM_AT, 0 at even odds."""
+    """The learner's logit as points, within bounds: CALLED_SPAM at SPAM_AT, 0 at even odds."""
     sure = min(max(probability, 1e-9), 1 - 1e-9)
     points = CALLED_SPAM * math.log(sure / (1 - sure)) / math.log(SPAM_AT / (1 - SPAM_AT))
     return round(min(max(points, TABLE["BAYES_HAM"].points), TABLE["BAYES_SPAM"].points), 2)
 
 
 def decide(finding: ScoreFinding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:
-    """The score is only said: what follows from it, spam_action decides."""
+    """The score is only logged here; spam_action decides what follows."""
     return Verdict(Action.CONTINUE, reason=told(finding.total, finding.tests) if finding.tests else "")

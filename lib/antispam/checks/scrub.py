@@ -30,7 +30,7 @@ _TELLTALE = (b"x-originating-ip", b"x-sender-ip", b"x-client-ip")
 
 @section("scrub")
 class Settings(CheckSettings):
-    """[scrub]: what mail of ours shows outside."""
+    """[scrub]: what our mail shows to the outside."""
 
     hide_path: tuple[str, ...] = option(
         (),
@@ -42,7 +42,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
-    """A recipient that does not see the path, and the number of affected fields."""
+    """A recipient from whom the path is hidden, and the number of affected fields."""
 
     check: ClassVar[str] = NAME
     fields: int = 0
@@ -55,13 +55,13 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for other recipients, for mail from outside, and where there is nothing to hide."""
+    """None for other recipients, for mail from outside, and if there is nothing to hide."""
     domains = services.settings[Settings].hide_path
     assert message is not None
     assert recipient is not None
     if parse_mailbox(recipient.address).domain not in host_list(domains) or not from_our_users(message):
         return None
-    if NAME not in message.memo:  # of thousands of recipients, each asks
+    if NAME not in message.memo:  # computed once for all recipients
         message.memo[NAME] = len(_fields(message))
     count = message.memo[NAME]
     return Finding(fields=count) if count else None
@@ -76,7 +76,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
 
 
 def content(finding: Finding) -> Hashable:
-    """All recipients that do not see the path get the same message."""
+    """All recipients from whom the path is hidden get the same message."""
     return NAME
 
 
@@ -86,7 +86,7 @@ def act(finding: Finding, verdict: Verdict, draft: Draft, services: Services) ->
 
 
 def hidden(received: Header) -> str:
-    """A Received field (RFC 5321 section 4.4) that says only when it was; without a date, nothing. Never raises."""
+    """A Received field (RFC 5321 section 4.4) reduced to its date; "" without a date. Never raises."""
     date = received.text.rpartition(";")[2].strip()
     try:
         when = email.utils.parsedate_to_datetime(date)

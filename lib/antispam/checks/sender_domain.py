@@ -1,6 +1,7 @@
-"""Our own domains in MAIL FROM: nobody outside may use them, and our own machines use nothing else.
+"""Our own domains in MAIL FROM: outsiders may not use them, and our own machines may use no others.
 
-Found at MAIL, spoken at RCPT: who authenticates is one of us, and SMTP-Auth entries of the access map say what a login may use.
+Found at MAIL, refused at RCPT: an authenticated client is one of us, and SMTP-Auth entries of the access map decide
+what a login may use.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Finding = SenderDomainFinding
 
 @section("sender_domain")
 class Settings(CheckSettings):
-    """[sender_domain]: who may use our domains in MAIL FROM. The two lists stand in [milter], where upstream has them."""
+    """[sender_domain]: the clients that may use our domains in MAIL FROM. The two lists are in [milter], as upstream."""
 
     internal_domains: tuple[str, ...] = option(
         (),
@@ -78,7 +79,7 @@ def _fault(connection: Connection, message: Message, settings: Settings, service
     if where is ClientClass.EXTERNAL:
         return Fault.FORGED if ours and not _permitted(message) else None
     address = parse_ip(connection.ip)
-    # What comes from this machine itself may be anybody's: a message out of the quarantine, a forward. So may a relay's.
+    # Mail from this machine may have any sender: a released message, a forward. So may mail from a relay.
     passes_on = address is None or address.is_loopback
     if (
         where is ClientClass.TRUSTED_RELAY
@@ -92,7 +93,7 @@ def _fault(connection: Connection, message: Message, settings: Settings, service
 
 
 def _permitted(message: Message) -> bool:
-    """Whether our own SPF record names this client, or it belongs to a forwarder that is trusted."""
+    """Whether our own SPF record permits this client, or it belongs to a trusted forwarder."""
     spf = message.findings.get(SpfFinding)
     if spf is None:
         return False

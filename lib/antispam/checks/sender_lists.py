@@ -1,6 +1,6 @@
 """Is the sender on one of our lists: whitelist, blacklist, banned domains?
 
-A whitelist entry only counts if SPF or DKIM proves the sender: anybody can use any address in MAIL FROM.
+A whitelist entry counts only if SPF or DKIM proves the sender: anybody can use any address in MAIL FROM.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ def _reason(entry: Entry | None) -> str:
 def decide(
     finding: SenderListFinding, findings: Findings, settings: BanSettings, policy: AccessMap | AccessTable
 ) -> Verdict:
-    """A blacklisted sender's demerit is one for the client, too."""
+    """A blacklisted sender also costs the client a demerit."""
     if finding.banned:
         return refusal_of_listed("The domain of", finding.sender, finding.banned)
-    if finding.blacklisted and not settings.learn:  # else checks/blacklisted.py refuses the message at its end
+    if finding.blacklisted and not settings.learn:  # otherwise checks/blacklisted.py refuses the message at its end
         return refusal_of_listed("The sender", finding.sender, finding.blacklisted)
     return Verdict(Action.CONTINUE, reason=f"on the whitelist: {finding.whitelisted}" if finding.whitelisted else "")
 
 
 def points(finding: SenderListFinding, findings: Findings, settings: BanSettings) -> tuple[Hit, ...]:
-    """It only counts for a sender proved by SPF or DKIM."""
+    """Counts only for a sender proved by SPF or DKIM."""
     if not finding.whitelisted or not is_proved_by(findings, parse_mailbox(finding.sender).domain):
         return ()
     return (Hit("KNOWN_CORRESPONDENT", f"The sender {finding.sender} is on the whitelist: {finding.whitelisted}."),)
 
 
 def tidy(services: Services) -> bool:
-    """Forget entries that have expired, a slice of them."""
+    """Delete a slice of the expired entries. True if more may be left."""
     return services.store is not None and purge(services.store, services.clock()) > 0

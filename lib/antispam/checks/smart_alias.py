@@ -1,4 +1,4 @@
-"""Mail of one sender to one recipient that is redirected, or copied to others."""
+"""Mail from one sender to one recipient, redirected or copied to others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_LOGGED = 10
 
 
 def _alias(text: str) -> tuple[str, ...]:
-    """Sender, recipient, perhaps destinations. Raises ValueError."""
+    """Parse an alias: sender, recipient, optional destinations. Raises ValueError."""
     parts = names(text)
     if len(parts) < 2 or not all(part.isprintable() and " " not in part for part in parts):
         raise ValueError("expected sender, recipient[, destination...]")
@@ -60,7 +60,7 @@ class Settings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Redirect:
-    """A recipient that an alias names, and where their mail goes."""
+    """A recipient of an alias, and the destinations of their mail."""
 
     alias: str
     recipient: str
@@ -80,7 +80,7 @@ _Key = tuple[str, str]  # sender and recipient
 
 @functools.lru_cache(maxsize=8)
 def _table(aliases: tuple[tuple[str, tuple[str, ...]], ...], fold: bool) -> dict[_Key, tuple[str, tuple[str, ...]]]:
-    """By sender and recipient: the alias and its destinations. Of two for the same pair the later holds."""
+    """The alias and its destinations, by sender and recipient. For the same pair, the last one counts."""
     return {
         (as_compared(sender, fold), as_compared(recipient, fold)): (name, tuple(destinations) or (name,))
         for name, (sender, recipient, *destinations) in aliases
@@ -94,8 +94,9 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if no alias applies. They are applied to whom the wiretap adds, too, but not to one another's destinations: so
-    there are no loops."""
+    """None if no alias applies. They also apply to recipients added by the wiretap, but not to each other's
+    destinations, so that there are no loops.
+    """
     assert message is not None
     settings = services.settings[Settings]
     fold = not services.settings[ProgramSettings].case_sensitive_localpart

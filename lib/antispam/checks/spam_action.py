@@ -1,6 +1,7 @@
-"""What this recipient wants done with spam, and what mail programs are told.
+"""The recipient's action on spam, and the header fields for mail programs.
 
-The one place for what happens to spam: from `[score] mark` on, spam_action of [dspam] is done; the thresholds above it do more.
+The one place for what happens to spam: from `[score] mark` on, spam_action in [dspam] applies; higher thresholds do
+more.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ALSO_READS = (DspamSettings, OwnListSettings)
 DERIVED = True
 
 _MAX_LEVEL = 50  # stars
-_FOLD_AT = 62  # octets of a line of a field; its name stands before the first
+_FOLD_AT = 62  # octets of a line of a field, without its name
 _HONEYPOT = "honeypot"
 _REFUSAL = (
     "The message looks like spam to our filter.\n"
@@ -51,7 +52,7 @@ _REFUSAL = (
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SpamFinding | None:
-    """None if the message was not looked at."""
+    """None if the message was not classified."""
     if message is None or recipient is None or services.people is None:
         return None
     found = _classified(message, services)
@@ -60,7 +61,7 @@ def collect(
         return None
     try:
         user = services.people.user_of(recipient.address)
-        in_text = _in_text(message, services)  # first: it asks for the settings of all
+        in_text = _in_text(message, services)  # first, because it reads the settings of all
         settings = services.people.settings_for(user, services.deadline)
     except StoreError as error:
         return Finding(error=f"preferences: {error}")
@@ -88,7 +89,7 @@ def collect(
 
 
 def _classified(message: Message, services: Services) -> OpinionFinding | None:
-    """What the learner found, where more than the log is to hear of it."""
+    """The learner's finding, unless it is only to be logged."""
     found = message.findings.get(OpinionFinding)
     enforced = services.settings[DspamSettings].mode is Mode.ENFORCE
     return found if found is not None and not found.error and enforced else None
@@ -97,11 +98,11 @@ def _classified(message: Message, services: Services) -> OpinionFinding | None:
 def _opinion(found: OpinionFinding | None, user: str | None) -> Opinion | None:
     if found is None:
         return None
-    return found.of_user(user or "") or found.of_user("")  # beyond the first hundred users, that of everybody else
+    return found.of_user(user or "") or found.of_user("")  # users beyond the first hundred get that of everybody else
 
 
 def _in_text(message: Message, services: Services) -> bool:
-    """Whether any user among the recipients wants the signature in the text: who is no user gets the same copy."""
+    """Whether any user among the recipients wants the signature in the text: everybody else gets the same copy."""
     if NAME not in message.memo:
         people = services.people
         assert people is not None
@@ -116,7 +117,7 @@ def _in_text(message: Message, services: Services) -> bool:
 
 
 def _reached(points: float, settings: DspamSettings) -> Reached:
-    """The highest threshold: the figure that is written is the one that counts."""
+    """The highest threshold reached, by the rounded score that is displayed."""
     thresholds = (
         (Reached.DISCARD, settings.discard),
         (Reached.REFUSE, settings.refuse),
@@ -129,7 +130,7 @@ def _reached(points: float, settings: DspamSettings) -> Reached:
 def _judged(
     message: Message, found: OpinionFinding | None, opinion: Opinion | None, settings: DspamSettings, reached: Reached
 ) -> tuple[Reached, str]:
-    """What counts in the end, and what says so where it is not the score."""
+    """The threshold that counts in the end, and the reason if it is not the score."""
     accepted = accepted_by(message.decisions)
     if accepted is not None:
         return Reached.NONE, f"accepted: {accepted.verdict.reason}"
@@ -147,7 +148,7 @@ def _judged(
 def _is_trusted(message: Message, found: OpinionFinding | None, settings: DspamSettings) -> bool:
     if found is not None:
         return found.whitelisted
-    listed = settings.dspam_whitelist  # empty nearly everywhere, and then no address need be read
+    listed = settings.dspam_whitelist  # usually empty, and then no address need be parsed
     return is_whitelisted(message) or bool(listed and is_listed(message, address_list(listed)))
 
 
@@ -163,7 +164,7 @@ def decide(
         return Verdict(Action.CONTINUE, reason=f"not spam{whose}{because}" if finding.because else "")
     probability = f", probability {finding.probability:.4f}" if finding.probability is not None else ""
     reason = f"spam{whose}{because or probability}"
-    stopped = reason if because else f"{reason}{_score_of(findings)}"  # a refusal's line in the log has nothing else
+    stopped = reason if because else f"{reason}{_score_of(findings)}"  # the log line of a refusal has nothing else
     if finding.reached is Reached.DISCARD:
         return discard(stopped)
     remedy = _remedy(finding)
@@ -184,7 +185,7 @@ def _score_of(findings: Findings) -> str:
 
 
 def content(finding: SpamFinding) -> Hashable:
-    """What can be seen of it in the message: not whose opinion it was, and not how sure."""
+    """The parts that show in the message: neither whose opinion it was nor how certain."""
     return (
         finding.is_spam,
         _is_tagged(finding) and finding.subject,
@@ -199,7 +200,7 @@ def _is_tagged(finding: SpamFinding) -> bool:
 
 
 def _result(finding: SpamFinding) -> str:
-    """In DSPAM's words; "" if nobody had an opinion."""
+    """The result in DSPAM's words; "" without an opinion."""
     if finding.opinion is None and not (finding.is_spam and finding.because):
         return ""
     if finding.is_spam:
@@ -208,8 +209,9 @@ def _result(finding: SpamFinding) -> str:
 
 
 def act(finding: SpamFinding, verdict: Verdict, draft: Draft, services: Services) -> None:
-    """Write what was found for mail programs and people. What concerns one recipient alone is no business of another: it is
-    written only where all who get this copy share it."""
+    """Write the result for mail programs and people. Facts about one recipient are private: they are written only if
+    all recipients of this copy share them.
+    """
     if result := _result(finding):
         draft.append_header("X-DSPAM-Result", result)
     opinions = {one.findings[Finding].opinion for one in draft.recipients}  # type: ignore[attr-defined]
@@ -231,7 +233,7 @@ def act(finding: SpamFinding, verdict: Verdict, draft: Draft, services: Services
 
 
 def _write_score(finding: SpamFinding, draft: Draft) -> None:
-    """In the form of SpamAssassin, which webmails parse."""
+    """Write the score in SpamAssassin's form, which webmail programs parse."""
     scores = [one.findings.get(ScoreFinding) for one in draft.recipients]
     required = {one.findings[Finding].required for one in draft.recipients}  # type: ignore[attr-defined]
     score = scores[0]
@@ -245,7 +247,7 @@ def _write_score(finding: SpamFinding, draft: Draft) -> None:
 
 
 def _folded(begin: str, tests: list[str]) -> str:
-    """A list without blanks behind its beginning, in lines of a usual length."""
+    """The tests as a list without blanks after `begin`, folded to usual line lengths."""
     lines = [begin]
     for number, test in enumerate(tests):
         item = test if number == len(tests) - 1 else f"{test},"

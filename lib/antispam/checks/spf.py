@@ -1,7 +1,7 @@
 """SPF: is this client allowed to use the domain of MAIL FROM, and the name it gave at HELO?
 
-What was found is judged by the access map (`spf-<result>:`, `helo-<result>:`) and, where that is silent, by [spf]. A fail
-usually waits for the end of the message, where checks/spf_fail.py decides.
+The access map judges the result (`spf-<result>:`, `helo-<result>:`); without an entry, [spf] does. A fail usually waits
+for the end of the message, where checks/spf_fail.py decides.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")  # RFC 5322 section 3.2
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SpfFinding | None:
-    """Nothing to ask of internal clients, trusted relays and authenticated senders."""
+    """None for internal clients, trusted relays and authenticated senders."""
     if message is None or not connection.ip or _exempt(message):
         return None
     settings = services.settings[Settings]
@@ -91,7 +91,7 @@ def collect(
 
 
 def _ask_dmarc_ahead(message: Message, services: Services) -> None:
-    """The author is usually of the sender's domain, whose policy is there then when the header fields have come."""
+    """Look up the sender domain's DMARC policy in advance: the author is usually in the same domain."""
     domain = parse_mailbox(message.mail_from).domain
     wanted = DmarcSettings in services.settings and services.settings[DmarcSettings].mode is not Mode.OFF
     if wanted and is_hostname(domain):
@@ -122,7 +122,7 @@ def _forwarder(check: Callable[..., SpfResult], settings: SpfSettings) -> str:
 
 
 def _vouched(mailfrom: SpfResult, helo: SpfResult) -> SpfResult:
-    """A domain without a record, whose own host the client is as its HELO name shows, is guessed to pass."""
+    """The result, guessed as a pass for a domain without a record if the HELO name shows the client to be its host."""
     own = helo.domain == mailfrom.domain or helo.domain.endswith("." + mailfrom.domain)
     if mailfrom.result is Result.NONE and mailfrom.domain and own and helo.effective is Result.PASS:
         return dataclasses.replace(mailfrom, guess=Result.PASS)
@@ -142,8 +142,9 @@ _TESTS = {
 
 
 def points(finding: SpfFinding, findings: Findings, settings: SpfSettings) -> tuple[Hit, ...]:
-    """A trusted forwarder may use any sender, and what its author's domain signed may have been forwarded by anybody; the null
-    sender has no record of its own, its HELO name answers for it."""
+    """No points for a trusted forwarder, which may use any sender, or if the author's domain signed the message, which
+    anybody may have forwarded. For the null sender, the HELO name is judged.
+    """
     hits = []
     outcome = finding.mailfrom
     result = outcome.effective if outcome is not None else Result.NEUTRAL
@@ -169,8 +170,9 @@ def act(finding: SpfFinding, verdict: Verdict, draft: Draft, services: Services)
 
 
 def _supply_sender(outcome: SpfResult, draft: Draft) -> None:
-    """Mail programs show "sent by SENDER on behalf of FROM" then. Nothing is added where an author's domain is that of MAIL
-    FROM, or one above it, and for a sender that can't be written without quotes."""
+    """Add a Sender field, so that mail programs show "sent by SENDER on behalf of FROM". Nothing is added if an
+    author's domain is that of MAIL FROM or a parent of it, or if the sender needs quotes.
+    """
     message = draft.message
     above = set(parents(outcome.domain))
     named = any(author.domain in above for author in authors(message))

@@ -1,8 +1,8 @@
 """An SPF fail at the end of the message: is it forged, or was it forwarded?
 
-A forwarder that keeps the envelope sender makes SPF fail, and a DKIM signature survives it. So a fail is refused only where no
-signature passes whose domain goes with From or MAIL FROM, and no trusted sealer (checks/arc.py) saw the sender proved. Evidence
-and settings are those of checks/spf.py.
+A forwarder that keeps the envelope sender makes SPF fail, but a DKIM signature survives. So a fail is refused only if
+no signature passes whose domain is aligned with From or MAIL FROM, and no trusted sealer (checks/arc.py) reported the
+sender as proved. Evidence and settings are those of checks/spf.py.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LOOKS_UP = True
 
 
 def ready(connection: Connection, message: Message, services: Services) -> bool:
-    """Whether nothing waits, or what decides is known: with no time left the resolver says only what it knows."""
+    """Whether no refusal waits, or every answer needed is in the cache: with no time left, the resolver uses only that."""
     return not _waits(message, services) or not _found(message, services, Deadline.after(0)).error
 
 
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> SpfFailFinding | None:
-    """None if no refusal waits."""
+    """None if no refusal is waiting."""
     if message is None or not _waits(message, services):
         return None
     return _found(message, services, services.deadline)
@@ -58,7 +58,9 @@ def _waits(message: Message, services: Services) -> bool:
 
 
 def _found(message: Message, services: Services, deadline: Deadline) -> SpfFailFinding:
-    """What vouches. A signature whose key or alignment can't be looked up now may vouch later: that is an error."""
+    """The evidence in favour. If a key or an alignment cannot be looked up now, the signature may count later: that is
+    an error.
+    """
     dkim = message.findings.get(DkimFinding)
     signatures = dkim.signatures if dkim is not None else ()
     if signatures and not message.body.complete:
@@ -83,8 +85,9 @@ def _found(message: Message, services: Services, deadline: Deadline) -> SpfFailF
 
 
 def _identity_of(signer: str, message: Message, services: Services, deadline: Deadline) -> str:
-    """Which of the message's identities the signing domain answers for, "" for none: those of its own organization (RFC 9989
-    section 4.10.2), and those below it. Raises DNSTemporaryError."""
+    """The identity of the message that the signing domain vouches for, "" for none: one of its own organization (RFC
+    9989 section 4.10.2) or below it. Raises DNSTemporaryError.
+    """
     found = authors(message)
     candidates = {"From": found[0].domain if len(found) == 1 else "", "MAIL FROM": _sender_domain(message)}
     named = {name: domain for name, domain in candidates.items() if is_hostname(domain)}

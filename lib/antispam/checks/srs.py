@@ -1,6 +1,6 @@
-"""Is a bounce about mail that we sent? Our senders are signed: a bounce to any other address is about a forgery.
+"""Is a bounce about mail that we sent? Our senders are signed, so a bounce to any other address is about a forgery.
 
-A recipient whose signature is valid is the plain address from here on: for the checks below, and for the MTA.
+From here on, a recipient with a valid signature is replaced by the plain address, for later checks and for the MTA.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ NAME = "srs"
 OTHERWISE = "`[srs] reject_spoofed = no` accepts bounces to senders that we did not sign."
 Settings = SrsSettings
 
-_LONGEST = 1000  # characters, of an address that srs.py verifies
-_ALWAYS = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142: people must get through to them
+_LONGEST = 1000  # characters of an address that srs.py verifies
+_ALWAYS = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142: people must be able to reach them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding(base.Finding):
     """A recipient in a domain whose senders are signed.
 
-    bounce    the message is one, by its sender
-    plain     the address that the signed one stands for, "" if that is not known or can't be written down
-    sender    the mailbox name that counts as a bounce, "" for the null sender
+    bounce    the sender shows that the message is a bounce
+    plain     the address that the signed one stands for, "" if it is unknown or cannot be represented
+    sender    the sender's local part that marks a bounce, "" for the null sender
     """
 
     check: ClassVar[str] = NAME
@@ -51,7 +51,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for other recipients, for plain ones of mail that is no bounce, and for clients that are not outside."""
+    """None for other recipients, for unsigned ones of mail that is not a bounce, and for clients that are not outside."""
     assert message is not None
     assert recipient is not None
     mailbox = parse_mailbox(recipient.address)
@@ -72,7 +72,7 @@ def collect(
 
 
 def _as_it_is(address: str) -> str:
-    """ "" for an address that a finding can't hold unchanged: mail must not go to another, cut off or escaped."""
+    """The address; "" if a finding cannot hold it unchanged: mail must not go to a truncated or escaped address."""
     return address if from_wire(address, _LONGEST) == address else ""
 
 
@@ -82,7 +82,7 @@ def _is_bounce(message: Message, settings: SrsSettings) -> bool:
 
 
 def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: AccessMap | AccessTable) -> Verdict:
-    """No offence: a server that bounces forged mail is honest, and sends many such bounces."""
+    """No demerit: a server that bounces forged mail is honest and sends many such bounces."""
     if finding.state is State.VALID or not finding.bounce:
         return CONTINUE
     reason = f"a bounce to {'an' if finding.state is not State.FORGED else 'a'} {finding.state} address"
@@ -103,5 +103,5 @@ def decide(finding: Finding, findings: Findings, settings: SrsSettings, policy: 
 
 
 def readdress(finding: Finding) -> str:
-    """The plain address of a recipient whose signature is valid, else ""."""
+    """The plain address of a recipient with a valid signature, otherwise ""."""
     return finding.plain if finding.state is State.VALID else ""

@@ -1,4 +1,4 @@
-"""The envelope sender of our own mail, signed as it leaves, so that genuine bounces can be recognised."""
+"""Signing the envelope sender of our own mail, so that genuine bounces can be recognised."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for a sender that does not change, and for recipients of nosrs."""
+    """None for a sender that does not change, and for recipients in nosrs."""
     assert message is not None
     assert recipient is not None
     if not from_our_users(message):
@@ -46,17 +46,17 @@ def collect(
         signature = signature_of(services.settings[Settings], services.clock)
         if signature is None or signature.leaves_alone(recipient.address):
             return None
-        if NAME not in message.memo:  # all recipients get the same signature, and so one message
+        if NAME not in message.memo:  # all recipients share one signature, and so one message
             message.memo[NAME] = signature.signed(message.mail_from)
         signed: str = message.memo[NAME]
     except UNUSABLE as error:
         return Finding(error=f"srs: {error}")
-    # A sender that cannot be encoded is not signed either: the bounces would go to another address.
+    # A sender that cannot be encoded is not signed: bounces would go to another address.
     return Finding(signed=signed) if signed and from_wire(signed, 1100) == signed else None
 
 
 def content(finding: Finding) -> Hashable:
-    """Recipients of nosrs get a message of their own."""
+    """Recipients in nosrs get a separate message."""
     return finding.signed
 
 

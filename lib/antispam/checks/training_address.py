@@ -1,7 +1,7 @@
 """Is this a training address, and may this sender use it?
 
-Whose dictionary learns is a question of who sent the report: the login of SMTP AUTH, or else the envelope sender of an
-internal client. The From field says nothing: anybody can write anybody into it.
+The reporter's dictionary learns: the login of SMTP AUTH decides, or the envelope sender of an internal client. The From
+field proves nothing: anybody can write any address there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNKNOWN = (
 
 
 def verbs(address: str, settings: DspamSettings) -> Verb | None:
-    """What mail to this address says of the messages that it brings; None for every other address."""
+    """The kind of report that mail to this address makes; None for any other address."""
     lists = {
         Verb.SPAM: settings.spam,
         Verb.BAN: settings.bandom,
@@ -52,7 +52,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> TrainingFinding | None:
-    """None for every other recipient."""
+    """None for any other recipient."""
     settings = services.settings[Settings]
     assert message is not None
     assert recipient is not None
@@ -73,7 +73,7 @@ def collect(
     try:
         used = rates.used(services.store, rate_name(user), services.clock(), PERIOD, services.deadline)
     except StoreError as error:
-        # Not `error`: whatever on_error says about spam, a report that can't be learned has to come again.
+        # Not `error`: whatever on_error says about spam, a report that cannot be learned must be retried.
         return Finding(verb=verb, claimed=found.claimed, user=user, store_error=str(error))
     return Finding(verb=verb, claimed=found.claimed, user=user, used=used, allowed=settings.report_rate)
 
@@ -97,5 +97,5 @@ def decide(
 
 
 def tidy(services: Services) -> bool:
-    """Forget counts of hours that are over, a slice of them."""
+    """Delete a slice of the counts of past hours. True if more may be left."""
     return services.store is not None and rates.purge(services.store, services.clock() - PERIOD) > 0

@@ -1,4 +1,4 @@
-"""Copies of some users' mail for another address, and mail of some users that is delivered only there."""
+"""Copies of some users' mail to another address, and mail of some users that is delivered only there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "wiretap"
 OTHERWISE = "`[wiretap] discard` lists whose mail goes nowhere else."
 Finding = WiretapFinding
 
-# A bounce of the copy (a full mailbox) would go to the sender, and reveal the copy.
+# A bounce of the copy (for example a full mailbox) would go to the sender and reveal the copy.
 UNNOTICED = "NOTIFY=NEVER"
 
 
@@ -31,7 +31,7 @@ def _addresses(addresses: tuple[str, ...]) -> None:
 
 @section("wiretap")
 class Settings(CheckSettings):
-    """[wiretap]: whose mail is copied. Ask a lawyer first."""
+    """[wiretap]: the users whose mail is copied. Ask a lawyer first."""
 
     users: tuple[str, ...] = option(
         (), "senders and logins whose mail is copied to dest: addresses, @domains, or file:PATH", parse=listed
@@ -52,7 +52,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None for senders in no list. Mail of the one who gets the copies is not copied."""
+    """None for senders in no list. Mail of the copies' recipient is not copied."""
     assert message is not None
     settings = services.settings[Settings]
     tapped = bool(settings.dest) and _is_in(settings.users, message) and not _is_one_of(settings.dest, message)

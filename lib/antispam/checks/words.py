@@ -38,7 +38,7 @@ _REFUSAL = (
 
 @section("words")
 class Settings(CheckSettings):
-    """[words]: what follows from the word lists of [defang]."""
+    """[words]: the remedies for the word lists of [defang]."""
 
     spam_words: tuple[str, ...] = option(
         (), "words that may not occur in a subject or an author's name; case matters", section="defang", parse=phrases
@@ -65,7 +65,7 @@ def applies(settings: Settings) -> bool:
 def collect(
     connection: Connection, message: Message | None, recipient: Recipient | None, services: Services
 ) -> Finding | None:
-    """None if nothing is found. Which of several Subject and From fields is shown, nobody knows."""
+    """None if nothing is found. All Subject and From fields are read: any of them may be displayed."""
     assert message is not None
     settings = services.settings[Settings]
     whole = settings.whole_words
@@ -91,7 +91,7 @@ def _found(lists: tuple[WordList, ...], text: str, where: str) -> Finding | None
 def concluded(
     finding: Finding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Domains that were made for one wave of spam are banned before the next, where [bans] wants that. Raises StoreError."""
+    """Ban domains made for one wave of spam before the next, if [bans] asks for that. Raises StoreError."""
     settings = services.settings[BanSettings]
     if not settings.throwaway or services.store is None or message is None or finding.where != "author":
         return
@@ -110,7 +110,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     verdict = verdict_for(
         settings.answer, _REFUSAL.format(where=where), f"{finding.word!r} in the {where}: {finding.text}"
     )
-    # A subject may be an accident; nobody is called Detox.
+    # A subject may match by accident, but nobody is called Detox.
     offends = finding.where == "author" and settings.answer is not Remedy.IGNORE
     return dataclasses.replace(verdict, demerits=1) if offends else verdict
 

@@ -1,1 +1,1 @@
-"""Code that several checks share, and nothing else uses."""
+"""Code that several checks share and nothing else uses."""

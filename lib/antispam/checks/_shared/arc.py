@@ -1,4 +1,4 @@
-"""[arc]: which seals are trusted, and what we seal."""
+"""[arc]: the trusted sealers, and the messages that we seal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from antispam.settings import CheckSettings, OnError, option, section
 
 
 class Seal(enum.StrEnum):
-    """Which messages we seal."""
+    """The messages that we seal."""
 
     NO = "no"
     YES = "yes"
@@ -23,7 +23,7 @@ def _domain(text: str) -> None:
 
 @section("arc")
 class ArcSettings(CheckSettings):
-    """[arc]: seals of servers that a message came through, RFC 8617. docs/arc.md tells more."""
+    """[arc]: the seals of servers that a message passed through, RFC 8617. See docs/arc.md."""
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the chain cannot be examined: accept (go on without it), tempfail or reject"

@@ -1,7 +1,7 @@
 """SQL databases and LDAP directories with the domains and addresses of a site's users.
 
-Both are asked with what a mail says, so nothing of it may become part of a statement or a filter: SQL gets bound parameters
-only, and in an LDAP filter every octet that is no letter or digit is escaped (RFC 4515 section 3).
+The queries contain text from mail, which must never become part of a statement or a filter. SQL uses bound parameters
+only; in an LDAP filter every octet other than a letter or digit is escaped (RFC 4515 section 3).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Unreadable(ValueError):
 
 
 class DirectoryError(Exception):
-    """The directory cannot be asked now, or does not answer."""
+    """The directory cannot be queried now, or does not answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Question:
 
     @property
     def values(self) -> dict[str, str]:
-        """By the names that a query may use. Addresses are compared in lower case."""
+        """The values by the names that a query may use. Addresses are compared in lower case."""
         return {
             "address": str(self.author).lower(),
             "local": self.author.local.lower(),
@@ -59,12 +59,12 @@ class Question:
 
     @property
     def sane(self) -> bool:
-        """Whether anybody can have such an address: databases refuse some control characters, and are not asked."""
+        """Whether such an address can exist. Databases reject some control characters, so no query is made for others."""
         return all(value.isprintable() for value in self.values.values())
 
 
 class AuthorDirectory(Protocol):
-    """A directory of the authors of a site."""
+    """A directory of the site's authors."""
 
     def known(self, questions: Sequence[Question], deadline: Deadline) -> list[bool]:
         """An answer to each question. Raises DirectoryError."""
@@ -72,14 +72,14 @@ class AuthorDirectory(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SqlPlace:
-    """An SQL database and what to ask it. A query that returns a row says yes."""
+    """An SQL database and its query. A query that returns a row means yes."""
 
     url: str
     query: str
     timeout: float = 5.0
 
     def check(self) -> None:
-        """Raises ValueError if the URL or the query can't be meant."""
+        """Raises ValueError if the URL or the query cannot be valid."""
         try:
             sa.create_engine(self.url)
         except (sa.exc.ArgumentError, ImportError) as error:
@@ -92,7 +92,9 @@ class SqlPlace:
 
 
 class SqlDirectory:
-    """One a worker. Connections are pooled; a database that fails again and again is left alone for some seconds."""
+    """The SQL directory; one for each worker. Connections are pooled. A database that keeps failing is not queried for
+    some seconds.
+    """
 
     def __init__(self, place: SqlPlace, breaker: Breaker | None = None) -> None:
         self._query = sa.text(place.query)
@@ -135,7 +137,7 @@ class SqlDirectory:
                 _limit(connection, deadline)
                 yield connection
         except sa.exc.SQLAlchemyError as error:
-            # An address that the database finds odd is no sign that it is ill.
+            # A rejected address does not mean that the database is down.
             if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
                 self._breaker.failed()
             cause = getattr(error, "orig", None) or error
@@ -154,14 +156,14 @@ def _connect_args(place: SqlPlace) -> dict[str, Any]:
     if backend in ("mysql", "mariadb"):
         return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
     if backend == "postgresql":
-        # Nothing is prepared: behind PgBouncer the next statement may find another connection.
+        # No prepared statements: behind PgBouncer the next statement may use another connection.
         pooled = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
         return {"connect_timeout": seconds, **pooled}
     return {}
 
 
 def _limit(connection: sa.Connection, deadline: Deadline) -> None:
-    """Let the database itself give a statement up that takes too long."""
+    """Make the database abort a statement that takes too long."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(deadline.remaining() * 1000))}")
     elif connection.dialect.name == "sqlite":
@@ -171,7 +173,7 @@ def _limit(connection: sa.Connection, deadline: Deadline) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LdapPlace:
-    """An LDAP directory and what to search it for. A filter that finds an entry says yes.
+    """An LDAP directory and its search. A filter that finds an entry means yes.
 
     filter  with %s for the address, %u and %d for its two parts, %% for a percent sign
     """
@@ -186,7 +188,7 @@ class LdapPlace:
     timeout: float = 5.0
 
     def check(self) -> None:
-        """Raises ValueError if it can't be meant, or if the library is missing that could ask it."""
+        """Raises ValueError if it cannot be valid, or if the LDAP library is missing."""
         try:
             importlib.import_module("ldap3")
         except ImportError:
@@ -219,7 +221,7 @@ Connect = Callable[[LdapPlace, float], Any]
 
 
 class LdapDirectory:
-    """An LDAP directory, asked over a new connection for each message, because directories close idle ones."""
+    """An LDAP directory. Each message opens a new connection, because directories close idle ones."""
 
     def __init__(self, place: LdapPlace, connect: Connect | None = None, breaker: Breaker | None = None) -> None:
         self._place = place
@@ -263,7 +265,7 @@ class LdapDirectory:
 
 
 def filter_for(pattern: str, question: Question) -> str:
-    """The filter with the question's values in it, every octet escaped that could mean something."""
+    """The filter with the question's values in it, with every special octet escaped."""
     values = question.values
     names = {"s": "address", "u": "local", "d": "domain"}
     return _PLACEHOLDER.sub(lambda match: escaped(values[names[match[1]]]) if match[1] in names else "%", pattern)
@@ -282,8 +284,9 @@ def ldap_connection(place: LdapPlace, seconds: float) -> Any:
 
 
 def bound(place: LdapPlace, user: str, password: str, seconds: float) -> Any:
-    """A connection of that user, "" for nobody in particular; certificates are verified, referrals to other servers are not
-    followed. Raises LDAPException and OSError."""
+    """A connection bound as that user, "" for an anonymous one. Certificates are verified, referrals to other servers
+    are not followed. Raises LDAPException and OSError.
+    """
     ldap3 = importlib.import_module("ldap3")
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(place.ca_file) if place.ca_file else None)
     server = ldap3.Server(place.url, tls=tls, get_info=ldap3.NONE, connect_timeout=seconds)
@@ -310,5 +313,5 @@ def bound(place: LdapPlace, user: str, password: str, seconds: float) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def directory(place: SqlPlace | LdapPlace) -> AuthorDirectory:
-    """The one directory of this worker for a place."""
+    """This worker's only directory for a place."""
     return SqlDirectory(place) if isinstance(place, SqlPlace) else LdapDirectory(place)

@@ -35,12 +35,14 @@ class AuthorList:
 
 @functools.lru_cache(maxsize=64)
 def author_list(items: tuple[str, ...]) -> AuthorList:
-    """Made once for each list of items."""
+    """The AuthorList of these items, cached."""
     return AuthorList(items)
 
 
 def aligned(author: Mailbox, sender: Mailbox, alignment: Alignment) -> bool:
-    """Bounces and read receipts have no envelope sender that an author could go with."""
+    """Whether the author matches the envelope sender. True for bounces and read receipts, which have no envelope sender
+    to match.
+    """
     if alignment is Alignment.OFF or not sender:
         return True
     if alignment is Alignment.ADDRESS:

@@ -1,4 +1,4 @@
-"""Bans: which clients and domains are banned, and for how long; the only place that bans them."""
+"""Bans of clients and domains, and their duration. Nothing else bans them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROVIDERS = (
     *("orange.fr", "wanadoo.fr", "free.fr", "laposte.net", "libero.it", "comcast.net", "verizon.net", "att.net"),
     "mail.com",
 )
-# Behind these there is a proxy, or a network of ours that internal_connect forgets: the address is that of many, or of all.
+# Addresses of proxies, and of own networks missing from internal_connect: many clients, or all, share them.
 _SHARED = NetworkList(
     ipaddress.ip_network(network)
     for network in (
@@ -45,9 +45,9 @@ _SHARED = NetworkList(
         *("fc00::/7", "fe80::/10", "::1/128"),
     )
 )
-# Below a country's domain: names of registries, such as co.uk, com.br, ne.jp, where everybody is one further down.
+# Second-level labels of registries, such as co.uk, com.br and ne.jp, below which people register their domains.
 _REGISTRY = re.compile(r"(?:[a-z]{1,3}|gouv|mil|info|name|asso|nom)\.[a-z]{2}")
-# One of several servers of a domain: its whole domain is meant.
+# A name of one of several servers of a domain: the whole domain is banned.
 _ONE_OF_MANY = re.compile(r"(?:mail|smtp|mx)\d{1,3}\.(?=.+\.)")
 
 
@@ -97,7 +97,7 @@ class BanSettings(CheckSettings):
 
 
 def refusal_of_listed(what: str, sender: str, why: str) -> Verdict:
-    """The refusal of a listed sender; also a demerit for the client."""
+    """The refusal of a listed sender, with a demerit for the client."""
     text = (
         f"{what} {sender} is on our blacklist: {why}.\n"
         "If that is a mistake, please write to our postmaster from another address."
@@ -115,8 +115,9 @@ def ban_client(
     deadline: Deadline | None = None,
     once: bool = False,
 ) -> bool:
-    """Ban a client's address for a time that doubles with each ban; with `once` not while it is banned already. False for what
-    is no address, or one of a private network: that may stand for everybody. Raises StoreError."""
+    """Ban a client's address for a time that doubles with each ban; with `once`, not if it is banned already. False for
+    anything but a public address: a private one may stand for everybody. Raises StoreError.
+    """
     if parse_ip(ip) in _SHARED:
         log.warning("not banned, because it is not a public address: %s: %s", for_log(ip), for_log(reason))
         return False
@@ -149,23 +150,24 @@ def ban_sender(
     deadline: Deadline | None = None,
     reason: str = "reported to bandom",
 ) -> str:
-    """Shut out the domain that SPF or DKIM proved, or, of a provider, the author's mailbox. Returns what it is, "" if
-    nothing can be banned. Raises StoreError."""
+    """Ban the domain that SPF or DKIM proved or, for a provider, the author's mailbox. Returns what was banned, "" if
+    nothing can be. Raises StoreError.
+    """
     mailbox = parse_mailbox(author)
     providers = host_list(settings.email_providers)
     provider = proved in providers
     kind = Kind.BLACKLIST if provider else Kind.BANNED_DOMAIN
     name = str(mailbox) if provider else widened(proved)
     if name.removeprefix("*.") in providers and not provider:
-        name = proved  # one server of theirs, whose bounces are nobody's
-    if provider and (mailbox.domain != proved or not mailbox.local):  # without a name it would be all of the provider
+        name = proved  # the provider's own server, whose bounces belong to nobody
+    if provider and (mailbox.domain != proved or not mailbox.local):  # otherwise it would hit the whole provider
         return ""
-    if provider and is_hidden(author):  # nobody knows whose address it was
+    if provider and is_hidden(author):  # the real address is unknown
         return ""
     if any(
         entry.expires_at is None for entry in find(store, [(Kind.WHITELIST, author), (Kind.WHITELIST, proved)], now)
     ):
-        return ""  # an administrator wrote that; a user cannot override it
+        return ""  # an administrator's entry, which a user cannot override
     until = now + (settings.blacklist if provider else settings.ban_domain)
     try:
         add(store, kind, name, reason=reason, by=by, now=now, expires_at=until, deadline=deadline)
@@ -176,11 +178,12 @@ def ban_sender(
 
 
 def is_shared(connection: Connection, message: Message, settings: BanSettings) -> bool:
-    """Whether the client is a server of many people, which one of them must not take away from the others: of a provider where
-    everybody can have an address, of a trusted forwarder, or of a correspondent of our users."""
+    """Whether many people share the client, so that one of them must not get it banned: a server of a public provider,
+    of a trusted forwarder, or of a correspondent of our users.
+    """
     providers = host_list(settings.email_providers)
     client = connection.findings.get(ConnectionFinding)
-    # The lines of a provider's customers have names below its domain, too.
+    # The customers' lines have names below the provider's domain, too.
     one_of_pool = client is None or client.dynamic
     if not one_of_pool and any(name in providers for name in parents(connection.name)):
         return True
@@ -193,13 +196,14 @@ def is_shared(connection: Connection, message: Message, settings: BanSettings) -
 
 
 def our_domains(settings: Settings) -> tuple[str, ...]:
-    """[milter] internal_domains, `*.example.com` as what all of it is below."""
+    """[milter] internal_domains, with `*.example.com` as its parent domain."""
     return tuple(normalize_domain(name).removeprefix("*.") for name in settings.listed("milter", "internal_domains"))
 
 
 def ban_reported(store: Store, settings: BanSettings, ref: str, by: str, now: float, ours: Collection[str] = ()) -> str:
-    """Shut out the sender of a message that a user reported to bandom, as far as SPF or DKIM proved who that was; `ours` are
-    domains that must not be banned. Returns what was banned, "" for nothing. Raises StoreError."""
+    """Ban the sender of a message that a user reported to bandom, if SPF or DKIM proved the sender. Domains in `ours`
+    must not be banned. Returns what was banned, "" for nothing. Raises StoreError.
+    """
     found = history.findings(store, ref, SpfFinding, DkimFinding)
     spf, dkim = found.get(SpfFinding), found.get(DkimFinding)
     if spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
@@ -218,7 +222,8 @@ def _signed(dkim: DkimFinding) -> set[str]:
 
 
 def widened(domain: str) -> str:
-    """`mx3.spam.example` is one of many servers of `*.spam.example`; every other domain is meant as it stands. `mx1.co.uk` is
-    somebody's domain: its registry must not be banned for it."""
+    """The entry that bans a domain: `mx3.spam.example` is one of many servers, so it becomes `*.spam.example`; every
+    other domain stays as it is. `mx1.co.uk` stays, too: it belongs to somebody, and its registry must not be banned.
+    """
     bare = _ONE_OF_MANY.sub("", domain, count=1)
     return domain if bare == domain or _REGISTRY.fullmatch(bare) else f"*.{bare}"

@@ -14,8 +14,9 @@ _SIGNED = re.compile(rb"(?:^|;)\s*h\s*=([^;]*)")
 
 
 def broken_by(draft: Draft, services: Services) -> tuple[SignatureResult, ...]:
-    """Those that passed when the message came and fail as it leaves. They are verified again only where the body or a field
-    that one of them covers was changed or added."""
+    """The signatures that passed on arrival and fail as the message leaves. They are verified again only if the body
+    changed, or a field that one of them covers was changed or added.
+    """
     found = draft.message.findings.get(DkimFinding)
     passed = [one for one in found.signatures if one.result is DkimResult.PASS] if found is not None else []
     if not passed or not (draft.body_changed or draft.touched & _signed(draft)):
@@ -36,6 +37,6 @@ def _which(one: SignatureResult) -> tuple[str, str, str]:
 
 
 def _signed(draft: Draft) -> set[bytes]:
-    """The names of all fields that some signature may cover."""
+    """The names of all fields that a signature may cover."""
     lists = [_SIGNED.search(header.value) for header in draft.message.fields(b"dkim-signature")]
     return {name.strip().lower() for found in lists if found is not None for name in found[1].split(b":")}

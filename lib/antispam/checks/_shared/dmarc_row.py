@@ -1,4 +1,4 @@
-"""What an aggregate report says of one message (RFC 9990 section 3.1)."""
+"""The row of an aggregate report for one message (RFC 9990 section 3.1)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REASONS = {
 def note_for_report(
     finding: DmarcFinding, connection: Connection, message: Message, verdict: Verdict, services: Services
 ) -> None:
-    """Write down what is to be reported, if the domain wants reports."""
+    """Store the row for the next report, if the domain wants reports."""
     settings = services.settings[DmarcReportSettings]
     one = finding.worst
     if not settings.send or one is None or len(finding.authors) != 1 or finding.ambiguous or finding.unreadable:
@@ -59,7 +59,7 @@ def note_for_report(
 
 
 def _is_report(message: Message) -> bool:
-    """Two sites that report to one another would otherwise report about their reports for ever."""
+    """Whether the message is itself a report. Otherwise two sites would report about each other's reports for ever."""
     return any(header.text.strip().startswith(SUBJECT) for header in message.fields(b"subject"))
 
 
@@ -118,7 +118,7 @@ def _record(
 
 
 def _done(one: AuthorPolicy, policy: Found, message: Message, verdict: Verdict) -> tuple[str, str, str]:
-    """What was done, why not what was asked for, and the same in words."""
+    """The disposition, the reason for an override, and that reason in words."""
     if one.found.result is DmarcResult.PASS:
         return ("none" if policy.record.policy is Disposition.NONE else "pass"), "", ""
     decision = next((made for made in message.decisions if made.check == "dmarc"), None)
@@ -144,6 +144,6 @@ def _disposition(decision: Decision | None, verdict: Verdict) -> str:
 
 
 def _chain(arc: ArcFinding) -> str:
-    """As RFC 8617 section 7.2.2 writes it, the newest seal first."""
+    """The chain in the form of RFC 8617 section 7.2.2, newest seal first."""
     named = (f"as[{len(arc.sealers) - place}].d={domain}" for place, domain in enumerate(arc.sealers[:10]))
     return " ".join(("arc=pass", *named))

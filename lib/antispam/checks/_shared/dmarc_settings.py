@@ -1,4 +1,4 @@
-"""[dmarc], which the check of DMARC declares and whoever asks ahead for it reads."""
+"""[dmarc], declared by the DMARC check and read by checks that look up policies in advance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from antispam.settings import CheckSettings, OnError, option, section
 
 @section("dmarc")
 class DmarcSettings(CheckSettings):
-    """[dmarc]: what the author's domain asks for, RFC 9989."""
+    """[dmarc]: the policy of the author's domain, RFC 9989."""
 
     on_error: OnError = option(
         OnError.ACCEPT,

@@ -27,9 +27,9 @@ _VOUCHED = "greylist: the client's network is noted"  # in memo
 
 
 class When(enum.StrEnum):
-    """Which clients are asked to come back."""
+    """The clients that are asked to come back."""
 
-    SUSPICIOUS = "suspicious"  # at the end of the message: where its score or its client gives reason to
+    SUSPICIOUS = "suspicious"  # at the end of the message, if its score or client is suspicious
     ALWAYS = "always"  # at RCPT: every new client
     NEVER = "never"
 
@@ -44,7 +44,7 @@ def _prefix(longest: int) -> Any:
 
 @section("greylist")
 class GreylistSettings(CheckSettings):
-    """[greylist]: which clients wait, and for how long."""
+    """[greylist]: the clients that must wait, and for how long."""
 
     on_error: OnError = option(
         OnError.ACCEPT,
@@ -88,8 +88,9 @@ class GreylistSettings(CheckSettings):
 
 
 class Answer(NamedTuple):
-    """Where a client stands: `client` as it was looked up; `state` of its triplet, or "client" where its network is known; how
-    many seconds are left."""
+    """The state of a client: `client` as looked up; `state` of its triplet, or "client" if its network is known; and
+    the seconds left.
+    """
 
     client: str
     state: str
@@ -97,7 +98,7 @@ class Answer(NamedTuple):
 
 
 def ask(store: Store, connection: Connection, message: Message, recipient: Recipient, services: Services) -> Answer:
-    """Note an attempt, and say where the client stands. Raises StoreError."""
+    """Record an attempt, and return the state of the client. Raises StoreError."""
     settings = services.settings[GreylistSettings]
     network, limits, now = network_of(connection, settings), settings.limits, services.clock()
     triplet = Triplet(client_of(connection, message, settings), message.mail_from, recipient.address)
@@ -110,7 +111,7 @@ def ask(store: Store, connection: Connection, message: Message, recipient: Recip
 
 
 def is_exempt(connection: Connection, message: Message, recipient: Recipient, settings: GreylistSettings) -> bool:
-    """Whether nobody has to wait: our own clients, authenticated ones, exempt ones, and clients without an address."""
+    """Whether the client need not wait: it is ours, authenticated, exempt, or has no address."""
     if parse_ip(connection.ip) is None:
         return True
     found = message.findings.get(ConnectionFinding)
@@ -127,15 +128,17 @@ def is_exempt(connection: Connection, message: Message, recipient: Recipient, se
 
 
 def _named(address: str, names: Iterable[str]) -> bool:
-    """Whether a list of addresses, domains and bare mailbox names has this address."""
+    """Whether a list of addresses, domains and local parts contains this address."""
     mailbox = parse_mailbox(address)
     wanted = {str(mailbox).lower(), mailbox.domain.lower(), mailbox.local.lower()}
     return any(name.lower() in wanted for name in names)
 
 
 def client_of(connection: Connection, message: Message, settings: GreylistSettings) -> str:
-    """The first part of the triplet: the domain where SPF vouches for it, otherwise the client's network. For the null
-    sender SPF vouches for one host by its name (RFC 7208 section 2.4), and the next attempt may come from its neighbour."""
+    """The first part of the triplet: the domain if SPF vouches for it, otherwise the client's network. For the null
+    sender, SPF vouches for the name of a single host (RFC 7208 section 2.4), and the next attempt may come from its
+    neighbour.
+    """
     spf = message.findings.get(SpfFinding)
     if message.mail_from and spf is not None and spf.mailfrom is not None and spf.mailfrom.result is Result.PASS:
         return f"spf:{spf.mailfrom.domain}"
@@ -143,13 +146,13 @@ def client_of(connection: Connection, message: Message, settings: GreylistSettin
 
 
 def network_of(connection: Connection, settings: GreylistSettings) -> str:
-    """The network that counts as one client, of a connection with an address."""
+    """The network that counts as one client. The connection must have an address."""
     return _network_of(connection.ip, settings.ipv4_prefix, settings.ipv6_prefix)
 
 
 @functools.lru_cache(maxsize=256)
 def _network_of(client: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
-    """Asked several times about each client."""
+    """The network of an address, cached: each client needs it several times."""
     address = parse_ip(client)
     assert address is not None
     prefix = ipv4_prefix if address.version == 4 else ipv6_prefix
@@ -157,8 +160,9 @@ def _network_of(client: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
 
 
 def vouch_for(connection: Connection, message: Message | None, verdict: Verdict, services: Services) -> None:
-    """The network of a client that brought mail of a domain with a good reputation is known from then on: by SPF, or by DKIM,
-    of which nothing is known when the recipients are named. Raises StoreError."""
+    """Make the network of a client known once it has sent mail of a domain with a good reputation, proved by SPF, or by
+    DKIM, whose result is not yet known at RCPT. Raises StoreError.
+    """
     settings = services.settings[GreylistSettings]
     if message is None or services.store is None or not settings.known_client:
         return
@@ -171,17 +175,17 @@ def vouch_for(connection: Connection, message: Message | None, verdict: Verdict,
 
 
 def forget(services: Services) -> bool:
-    """Forget triplets that no longer count, a slice of them."""
+    """Delete a slice of the expired triplets. True if more may be left."""
     if services.store is None:
         return False
     return purge(services.store, services.clock(), services.settings[GreylistSettings].limits) > 0
 
 
 def answered(client: str, state: str, seconds: float, why: str, reason: str = "") -> Verdict:
-    """What the client hears: nothing unless it has to wait.
+    """The verdict for the client: none unless it has to wait.
 
-    why     a clause for people
-    reason  more for the log
+    why     the reason as a clause for people
+    reason  further detail for the log
     """
     if state not in ("new", "early"):
         return CONTINUE

@@ -1,4 +1,4 @@
-"""Automatic training without a person's report: limited, and undone by a report."""
+"""Automatic training without a user's report. It is limited, and a report undoes it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from antispam.store import attempts, rates
 from dspam.features import author_key
 from dspam.hashing import Keys
 
-SENDERS_SHARE = 10  # messages an hour that the domain of one sender teaches everybody's dictionary
+SENDERS_SHARE = 10  # messages an hour from one sender's domain that train the shared dictionary
 _ATTEMPT = "dspam attempt"
 
 
 def author_of(message: Message) -> int | None:
-    """The key of the message's first author; None without one."""
+    """The dictionary key of the message's first author; None without one."""
     author = next(iter(authors(message)), None)
     return author_key(str(author)) if author is not None else None
 
 
 def wants_ham(name: str, services: Services) -> bool:
-    """Whether a dictionary has too little honest mail to do anything about spam. Raises StoreError."""
+    """Whether a dictionary has too little ham to act on spam. Raises StoreError."""
     return _learned(name, services)[1] < services.settings[DspamSettings].least
 
 
 def wants_spam(name: str, services: Services) -> bool:
-    """Whether a dictionary has too little spam for an opinion. Raises StoreError."""
+    """Whether a dictionary has too little spam to give an opinion. Raises StoreError."""
     return _learned(name, services)[0] < services.settings[DspamSettings].least
 
 
@@ -39,15 +39,18 @@ def _learned(name: str, services: Services) -> tuple[int, int]:
 
 
 def may_teach(message: Message, services: Services) -> bool:
-    """Whether a sender has a share left: being written to once is cheap, and one sender can own all names of a domain."""
+    """Whether the sender's domain has not used up its share. It is easy to be written to once, and one sender can own
+    all names of a domain.
+    """
     assert services.store is not None
     name = f"whitelisted sender {parse_mailbox(message.mail_from).domain}"[:255]
     return rates.use(services.store, name, 1, services.clock(), PERIOD, services.deadline) <= SENDERS_SHARE
 
 
 def learn_some(source: str, name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:
-    """Strangers write to a honeypot, and to users who have written to them, and could so teach everybody's dictionary what
-    they like: not more of it is learned than of one user's reports."""
+    """Learn a message within the limit for one user's reports. Strangers write to honeypots, and to users who have
+    written to them; without a limit they could train the shared dictionary as they like.
+    """
     assert services.store is not None
     used = rates.use(services.store, source[:255], 1, services.clock(), PERIOD, services.deadline)
     if used <= services.settings[DspamSettings].report_rate:
@@ -55,8 +58,9 @@ def learn_some(source: str, name: str, is_spam: bool, message: Message, keys: Ke
 
 
 def learn(name: str, is_spam: bool, message: Message, keys: Keys, services: Services) -> None:
-    """Teach a dictionary once, however often the client brings the message: what an earlier attempt taught is taken back, so
-    that a report corrects what is in force. No person says what it is, so it makes no author known."""
+    """Train a dictionary once, however often the client retries the message. The training of an earlier attempt is
+    undone, so that a report corrects the one in force. No person confirmed it, so the author does not become known.
+    """
     assert services.dictionaries is not None
     teacher = services.dictionaries.make(name)
     earlier = _earlier_attempt(message, services)

@@ -1,4 +1,6 @@
-"""Messages in a mailbox (mbox or maildir) that other programs read and rotate, too; on disk when append() returns."""
+"""Appending messages to a mailbox (mbox or maildir) that other programs also read and rotate. A message is on disk when
+append() returns.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +19,22 @@ from pathlib import Path
 from antispam.deadline import Deadline
 from antispam.text import for_reply
 
-WAIT = 5.0  # seconds for which others may have the mailbox to themselves
-STALE = 300.0  # seconds after which a lock file is taken for forgotten, as liblockfile has it
+WAIT = 5.0  # seconds to wait for others who lock the mailbox
+STALE = 300.0  # seconds after which a lock file counts as stale, as in liblockfile
 _PAUSE = 0.02
 
-# Threads of one process share POSIX locks, and lose them when any of them closes the file.
+# The threads of a process share POSIX locks, and lose them when any thread closes the file.
 _ours = threading.Lock()
 _numbers = itertools.count()
 _FROM = re.compile(rb"^(>*From )", re.MULTILINE)
 
 
 class ArchiveError(OSError):
-    """The message is not in the archive. Says why."""
+    """The message was not archived. The text says why."""
 
 
 class Envelope:
-    """Who a message came from and goes to, and when (seconds since the epoch)."""
+    """The sender, recipients and time (seconds since the epoch) of a message."""
 
     def __init__(self, sender: str, recipients: Sequence[str], now: float) -> None:
         self._sender = _plain(sender)
@@ -49,7 +51,7 @@ class Envelope:
 
 
 def append(archive: Path, is_maildir: bool, message: bytes, envelope: Envelope, deadline: Deadline) -> None:
-    """Raises ArchiveError if the message can't be written, or not in time; then nothing of it is left there."""
+    """Append a message. Raises ArchiveError if it cannot be written in time; then no part of it remains."""
     content = envelope.fields() + message.replace(b"\r\n", b"\n")
     try:
         if is_maildir:
@@ -68,7 +70,7 @@ def _plain(address: str) -> str:
 
 
 def _quoted(content: bytes) -> bytes:
-    """As readers of mboxrd turn it back: each line that begins with From, quoted or not, gets one more >."""
+    """The message quoted as mboxrd: each line that begins with "From ", quoted or not, gets one more ">"."""
     end = b"\n" if content.endswith(b"\n") else b"\n\n"
     return _FROM.sub(rb">\1", content) + end
 
@@ -86,7 +88,9 @@ def _into_mbox(path: Path, entry: bytes, deadline: Deadline) -> None:
 
 @contextlib.contextmanager
 def _lock_file(path: Path, until: float) -> Iterator[None]:
-    """The other lock that programs agree on, path.lock. Where the folder may not be written to, the one on the file must do."""
+    """Hold the dot lock, path.lock, which other programs use, too. If the folder is not writable, the lock on the file
+    must do.
+    """
     lock = path.with_name(f"{path.name}.lock")
     while True:
         try:
@@ -110,10 +114,10 @@ def _lock_file(path: Path, until: float) -> Iterator[None]:
 
 
 def _remove_stale(lock: Path) -> bool:
-    """Remove a lock whose owner is gone, or that is very old."""
+    """Remove a lock whose owner is gone, or that is stale."""
     try:
         owner = lock.read_bytes()[:20].strip()
-        # One without a number was perhaps made this moment, by a program that writes none.
+        # A lock without a process number may be new: some programs write none.
         if time.time() - lock.stat().st_mtime < STALE and (not owner.isdigit() or _lives(int(owner))):
             return False
         lock.unlink()
@@ -134,7 +138,7 @@ def _lives(process: int) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Path, until: float) -> Iterator[int]:
-    """The file under its own lock, and still the one of that name: it may have been rotated while we waited."""
+    """The file, locked, after checking that it was not rotated meanwhile."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -170,10 +174,10 @@ def _pause(until: float) -> None:
 
 
 def _write_at_end(descriptor: int, entry: bytes) -> None:
-    """All or nothing."""
+    """Append an entry completely or not at all."""
     size = os.fstat(descriptor).st_size
     tail = os.pread(descriptor, 2, max(0, size - 2))
-    # The writer of the last message may have omitted the empty line, or was interrupted.
+    # The last writer may have omitted the final empty line, or was interrupted.
     gap = b"" if not size or tail == b"\n\n" else b"\n" if tail.endswith(b"\n") else b"\n\n"
     try:
         rest = memoryview(gap + entry)
@@ -187,7 +191,7 @@ def _write_at_end(descriptor: int, entry: bytes) -> None:
 
 
 def _into_maildir(path: Path, content: bytes) -> None:
-    """https://cr.yp.to/proto/maildir.html: written in tmp, and in new once it is complete."""
+    """Deliver into a maildir (https://cr.yp.to/proto/maildir.html): write in tmp, then move to new."""
     for name in ("", "tmp", "new", "cur"):
         with contextlib.suppress(FileExistsError):
             (path / name).mkdir(mode=0o700)
@@ -208,7 +212,7 @@ def _into_maildir(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A file is found again after a crash once its folder knows of it."""
+    """Sync a folder: only then does a new file in it survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The pass of a message of our outbox, where it is shown, and the settings of both checks that look for it."""
+"""The pass of a message from our outbox, and the settings of the two checks that look for it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class OwnMailSettings(CheckSettings):
 
 
 class Shown(NamedTuple):
-    """What somebody says is a pass: of which message, and its secret."""
+    """A claimed pass: the message's number, and the secret."""
 
     outbox_id: int
     secret: str
 
 
 def read_pass(text: bytes) -> Shown | None:
-    """None for what has not the form of a pass."""
+    """Parse a pass; None if the text does not have its form."""
     match = _PASS.fullmatch(text)
     return None if match is None else Shown(int(match["outbox_id"]), match["secret"].decode("ascii"))

@@ -1,4 +1,4 @@
-"""What users' own lists say about a message, their settings, and whether one of them lets it through."""
+"""Users' own lists: their settings, their entries for a message, and whether one lets it through."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from antispam.settings import CheckSettings, Mode, OnError, option, section
 
 @section("own_lists")
 class OwnListSettings(CheckSettings):
-    """[own_lists]: senders whom users allow or block for themselves, in the console."""
+    """[own_lists]: senders that users allow or block for themselves, in the console."""
 
     on_error: OnError = option(
         OnError.ACCEPT, "when the store cannot answer: accept (the lists do not count), tempfail or reject"
@@ -22,12 +22,12 @@ class OwnListSettings(CheckSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnListFinding(Finding):
-    """What the recipient's own lists say about the sender or the author, found at the end.
+    """The entries for the sender or the author in the recipient's own lists, found at the end of the message.
 
-    user      whose lists
-    allowed   the entry that allows the sender, who is proved by SPF or DKIM
+    user      the owner of the lists
+    allowed   the entry that allows the sender, proved by SPF or DKIM
     blocked   the entry that blocks the sender
-    unproved  an entry that would allow the sender, if anything proved who that is
+    unproved  an entry that would allow the sender if SPF or DKIM proved it
     """
 
     check: ClassVar[str] = "own_lists"
@@ -38,7 +38,7 @@ class OwnListFinding(Finding):
 
 
 def allowed_by(recipient: Recipient, services: Services) -> str:
-    """The entry by which this recipient allows the proved sender of the message; "" for none."""
+    """The entry with which this recipient allows the proved sender of the message; "" for none."""
     found = recipient.findings.get(OwnListFinding)
     if found is None or not found.allowed or services.settings[OwnListSettings].mode is not Mode.ENFORCE:
         return ""

@@ -10,11 +10,11 @@ from antispam.settings import CheckSettings, OnError, option, section
 from antispam.settings.values import duration, not_negative, positive
 from antispam.text import from_wire
 
-_IPV4_PREFIX, _IPV6_PREFIX = 24, 64  # a network that one customer has, or shares with few
+_IPV4_PREFIX, _IPV6_PREFIX = 24, 64  # a network of one customer, or shared by few
 
 
 class Of(enum.StrEnum):
-    """What mail is counted by."""
+    """The kinds of counters."""
 
     LOGIN = "login"
     CLIENT = "client"
@@ -24,7 +24,7 @@ class Of(enum.StrEnum):
 
 @section("rates")
 class RatesSettings(CheckSettings):
-    """[rates]: how much mail is usual."""
+    """[rates]: limits on the amount of mail."""
 
     period: float = option(3600.0, "the time for which all limits are", parse=duration("s"), check=positive)
     login: int = option(
@@ -45,17 +45,19 @@ class RatesSettings(CheckSettings):
 
 
 def login_key(login: str) -> str:
-    """A login in the form that is compared. Most servers treat Ann and ann as one, and an attacker must not have two."""
+    """A login in the form for comparison. Most servers treat Ann and ann as one, so an attacker must not get two
+    counters.
+    """
     return from_wire(login.strip().lower(), 200)
 
 
 def counted_as(of: Of, name: str) -> str:
-    """The name under which it is counted in the store."""
+    """The name of a counter in the store."""
     return f"{of} {from_wire(name.lower(), 230)}"
 
 
 def network_of(ip: str) -> str:
-    """The network of a client, "" for none."""
+    """The network of a client, "" without one."""
     address = parse_ip(ip)
     if address is None or address.is_loopback:
         return ""

@@ -1,4 +1,4 @@
-"""What the checks that look for signs have in common: the evidence, and the tests of the score that it meets."""
+"""The common part of the checks that look for signs: the evidence, and the tests of the score."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from antispam.protocols.signs.sign import Sign
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SignsFinding(Finding):
-    """The signs that a message shows."""
+    """The signs found in a message."""
 
     signs: tuple[Sign, ...] = ()
 
     @property
     def told(self) -> str:
-        """For the log: the names of the tests."""
+        """The names of the tests, for the log."""
         return ", ".join(dict.fromkeys(one.test for one in self.signs))
 
 
 def hits(signs: Iterable[Sign]) -> tuple[Hit, ...]:
-    """The tests of the score; a sign that is worth a share only has its points with it."""
+    """The tests of the score. A sign that is worth only a part of the points carries its own points."""
     return tuple(_hit(one) for one in signs)
 
 

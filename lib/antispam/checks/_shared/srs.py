@@ -1,4 +1,6 @@
-"""[srs]: how our own envelope senders are signed, and what bounces to us must carry. lib/SRS and lib/SES have the encodings."""
+"""[srs]: signed envelope senders, and the signatures that bounces to us must carry. lib/SRS and lib/SES have the
+encodings.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,14 @@ from antispam.settings.values import listed
 log = logging.getLogger(__name__)
 
 _OLDER = ("secret.0", "secret.1", "secret.2")  # in pysrs.cfg, beside `secret`
-_ELSEWHERE = ("config", "mode", "on_error", "reject_spoofed")  # what the checks do is no business of pysrs.cfg
+_ELSEWHERE = ("config", "mode", "on_error", "reject_spoofed")  # pysrs.cfg does not say what the checks do
 _MAX_SECRETS = 10
 _MAX_FILE = 10_000
-_MOST_LAYERS = 5  # of addresses that lead to addresses of ours again
+_MOST_LAYERS = 5  # nested signed addresses of ours
 
 
 def _secret(text: str) -> tuple[str, ...]:
-    """Upstream writes it in quotation marks."""
+    """Parse a secret; upstream puts it in quotation marks."""
     return tuple(one for one in (part.strip().strip("\"'") for part in text.split(",")) if one)
 
 
@@ -105,21 +107,21 @@ class SrsSettings(CheckSettings):
 
     @property
     def signs(self) -> bool:
-        """Whether there is anything to sign with, or may be once the files are read."""
+        """Whether there is a secret, or may be one once the files are read."""
         return bool(self.secret or self.secret_file or self.config)
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Where bounces have to be signed."""
+        """The domains in which bounces must be signed."""
         return tuple(filter(None, (*self.ses, *self.sign, *self.srs, self.fwdomain)))
 
 
 UNUSABLE = (SettingsError, SRS.Unavailable)
-"""What signature_of() and the signature raise where a file of [srs] can't be read or written any more."""
+"""The exceptions of signature_of() and its result if a file of [srs] can no longer be read or written."""
 
 
 class State(enum.StrEnum):
-    """Whether the address that a bounce goes to is valid."""
+    """The state of the address that a bounce goes to."""
 
     VALID = "valid"
     UNSIGNED = "unsigned"
@@ -128,9 +130,9 @@ class State(enum.StrEnum):
 
 
 class Signature:
-    """Signs and verifies, as [srs] says. Made from the settings once, by signature_of().
+    """Signs and verifies addresses according to [srs]. Made once from the settings, by signature_of().
 
-    Any method raises SRS.Unavailable while the database can't be used, if there is one.
+    Any method raises SRS.Unavailable while a configured database cannot be used.
     """
 
     def __init__(self, settings: SrsSettings, secrets: tuple[str, ...], clock: Callable[[], float]) -> None:
@@ -154,8 +156,9 @@ class Signature:
         return parse_mailbox(recipient).domain in self._nosrs
 
     def signed(self, sender: str) -> str:
-        """The sender as it leaves; "" if it does not change: it is in another domain, or signed already. This and the others
-        raise SRS.Unavailable where there is a database that fails."""
+        """The signed sender; "" if it does not change because it is in another domain or signed already. Raises
+        SRS.Unavailable if a database fails.
+        """
         domain = parse_mailbox(sender).domain
         if not domain or is_signed(sender):
             return ""
@@ -168,7 +171,8 @@ class Signature:
 
     def rewritten(self, sender: str, host: str = "") -> str:
         """The sender of mail that we forward, in the domain fwdomain, or signed if it is one of ours; "" if it does not
-        change: null, rewritten before, or on its way to `host`, if that is known, in nosrs."""
+        change: it is null, rewritten before, or goes to a `host` (if known) in nosrs.
+        """
         domain = parse_mailbox(sender).domain
         if not domain or host in self._nosrs:
             return ""
@@ -182,12 +186,13 @@ class Signature:
             return ""
 
     def plain(self, address: str) -> str:
-        """The address behind all signatures of ours, "" if there is none, or one that is not valid."""
+        """The address behind all our signatures, "" if there is none or one is not valid."""
         return self.verified(address)[1]
 
     def verified(self, address: str) -> tuple[State, str]:
-        """What an address of ours is worth, and the plain one that it stands for, "" if that is not known. One that we
-        signed or rewrote more than once is worth what the innermost is."""
+        """The state of an address of ours, and the plain address that it stands for ("" if unknown). The innermost
+        signature decides if we signed or rewrote it more than once.
+        """
         state, meant = self._verified_once(address)
         for _ in range(_MOST_LAYERS):
             if not is_signed(meant) or parse_mailbox(meant).domain not in self.domains:
@@ -212,7 +217,7 @@ class Signature:
 
 
 def is_signed(address: str) -> bool:
-    """Whether it looks signed or rewritten, by whomever."""
+    """Whether the address looks signed or rewritten, by anybody."""
     return bool(SRS.Guarded.tag_of(address.lstrip('"'))) or _is_ses(address)
 
 
@@ -222,7 +227,7 @@ def _is_ses(address: str) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def signature_of(settings: SrsSettings, clock: Callable[[], float] = time.time) -> Signature | None:
-    """What signs and verifies under these settings; None without a secret. Raises UNUSABLE."""
+    """The Signature for these settings; None without a secret. Raises UNUSABLE."""
     settings = _with_file(settings)
     secrets = (*settings.secret, *(_secrets_in(settings.secret_file) if settings.secret_file else ()))
     return Signature(settings, secrets, clock) if secrets else None
@@ -234,7 +239,7 @@ def _usable(file: Path | None) -> None:
 
 
 def _sqlite(file: Path | None) -> None:
-    """Raises ValueError for the database of an original installation."""
+    """Parse the database's path. Raises ValueError for the database of an original installation."""
     if file is None:
         return
     try:
@@ -253,8 +258,9 @@ def _sound(file: Path | None) -> None:
 
 
 def _with_file(settings: SrsSettings) -> SrsSettings:
-    """What [srs] config says where milter.cfg is silent. A file that is not there says nothing: upstream names one that many
-    sites don't have."""
+    """The settings, completed from the file [srs] config. A missing file is no error: upstream's default names one that
+    many sites do not have.
+    """
     if settings.config is None or not settings.config.exists():
         return settings
     try:
@@ -282,7 +288,7 @@ def _with_file(settings: SrsSettings) -> SrsSettings:
 
 
 def _demand_known(entries: Iterable[ini.Entry]) -> None:
-    """Raises SettingsError for a name that is none, as in milter.cfg."""
+    """Raises SettingsError for an unknown name, as in milter.cfg."""
     known = {one.name for one in options_of(SrsSettings)} | {*_OLDER}
     for entry in entries:
         if entry.option in _ELSEWHERE:
@@ -294,7 +300,7 @@ def _demand_known(entries: Iterable[ini.Entry]) -> None:
 
 
 def _secrets_in(file: Path) -> tuple[str, ...]:
-    """Raises SettingsError for a file that can't be read, or that others can."""
+    """The secrets in a file. Raises SettingsError if it cannot be read, or if others can read it."""
     try:
         content = secret_in(file, _MAX_FILE)
     except OSError as error:

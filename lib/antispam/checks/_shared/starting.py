@@ -1,4 +1,4 @@
-"""What starts a dictionary that nobody has taught: mail about which the tests of the score leave no doubt."""
+"""Initial training of an empty dictionary, from mail that the score's other tests classify beyond doubt."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from antispam.mail.verdicts import Action, Verdict
 from dspam.hashing import Keys
 
 _FINGERPRINT = "FINGERPRINT_"
-_LEARNER = "BAYES_"  # its own opinion is no evidence for it
+_LEARNER = "BAYES_"  # the learner's own tests are not evidence
 
 
 def start(message: Message, keys: Keys, proved: bool, verdict: Verdict, services: Services) -> None:
-    """Teach the first screener what the message is, if that is clear and it has learned fewer than `least` of that kind. A
-    report takes it back. Raises StoreError.
+    """Train the first screener with the message if its class is clear and fewer than `least` of that class were
+    learned. A report undoes it. Raises StoreError.
 
     proved   whether SPF or DKIM prove the author
-    verdict  what became of the message; one that will be brought again teaches nothing yet
+    verdict  the outcome; a message that will be retried trains nothing yet
     """
     settings = services.settings[DspamSettings]
     if not settings.dspam_screener or verdict.action is Action.TEMPFAIL:
@@ -32,7 +32,7 @@ def start(message: Message, keys: Keys, proved: bool, verdict: Verdict, services
     if _is_spam(known, settings) and wants_spam(name, services):
         learn_some(f"clear spam {name}", name, True, message, keys, services)
     honest = proved and not verdict.action.refuses and max(total for total, _ in known) < 0
-    # Strangers choose what they send, and one of them owns all names of a domain.
+    # Strangers choose what they send, and one stranger can own all names of a domain.
     if honest and wants_ham(name, services) and may_teach(message, services):
         learn_some(f"clear ham {name}", name, False, message, keys, services)
 

@@ -1,4 +1,4 @@
-"""Training the screener with mail that is refused for its sender, if the site wants that ([bans] learn)."""
+"""Training the screener with mail refused for its sender, if [bans] learn is on."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from dspam.hashing import merged
 
 
 def learn_refused(connection: Connection, message: Message, services: Services) -> bool:
-    """Learn a refused message as spam in the first screener's dictionary, not more of them an hour than of one user's reports:
-    anybody can pretend to be a refused sender. False if that is not wanted, not possible, or enough. Raises
-    StoreError."""
+    """Learn a refused message as spam in the first screener's dictionary, within the hourly limit for one user's
+    reports: anybody can pretend to be a refused sender. False if that is off, not possible, or over the limit. Raises
+    StoreError.
+    """
     settings = services.settings[DspamSettings]
     if not services.settings[BanSettings].learn or services.store is None or services.dictionaries is None:
         return False

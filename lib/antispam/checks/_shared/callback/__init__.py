@@ -1,1 +1,1 @@
-"""Calling senders back: does the address exist (CBV), and the notices (DSN) that explain to senders what is wrong."""
+"""Call-back verification of senders (CBV), and the notices (DSN) that tell senders what is wrong."""

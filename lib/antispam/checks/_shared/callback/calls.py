@@ -21,7 +21,11 @@ def make_caller(
     receiver: str,
     listen: Listener = lambda who, line: None,
 ) -> Caller:
-    """`own` are those of [callback]; `receiver` is our MTA's name, as far as it is known."""
+    """A caller for these settings.
+
+    own       the settings of [callback]
+    receiver  our MTA's name, as far as it is known
+    """
     return Caller(
         resolver,
         Reach(ours=client_list(_own_networks(settings)), also=client_list(own.also_call)),
@@ -40,5 +44,5 @@ def _own_networks(settings: Settings) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=16)
 def _slots(at_once: int) -> threading.BoundedSemaphore:
-    """One for each worker: a process that was forked before asks for nobody."""
+    """The semaphore of this worker: the process that it was forked from makes no calls."""
     return threading.BoundedSemaphore(at_once)

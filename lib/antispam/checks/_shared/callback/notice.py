@@ -1,7 +1,7 @@
 """The notice to a sender: a delivery status notification (RFC 3464) whose text is a template, as a pure function of facts.
 
-A template is a file: a Subject field, an empty line, the text, with `%(name)s` for what is known, as upstream has them.
-Whatever comes from the message is shortened and stripped of what could pretend to be our text.
+A template is a file: a Subject field, an empty line, the text, with `%(name)s` for facts, in upstream's format. Text
+from the message is shortened, and anything that could pass for our own text is removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from Milter.dsn import Vars, create_msg
 
 SHIPPED = Path(__file__).with_name("templates")
 NAMES = ("softfail", "fail", "neutral", "permerror", "none", "temperror", "helo", "dkim", "quarantine")
-# What upstream calls them.
+# Upstream's names.
 _FORMER = {"none": "strike3", "helo": "heloerror"}
 MAX_TEMPLATE = 100_000  # characters
 MAX_LISTED = 20  # recipients
@@ -39,12 +39,12 @@ _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,25
 class Facts:
     """The facts that a notice can mention.
 
-    sender, recipients  of the message; the sender gets the notice
+    sender, recipients  those of the message; the sender gets the notice
     receiver    our MTA's name
-    ip, helo    who brought the message
+    ip, helo    the client that sent the message
     result      what was found, as SPF names it
     problem     what is wrong, in words
-    subject     of the message, and `fields`: those of its header that are quoted
+    subject     of the message; `fields` are the quoted header fields
     ref         of the message in our log
     received_at, now  seconds since the epoch
     """
@@ -63,7 +63,7 @@ class Facts:
     fields: Sequence[tuple[str, str]] = ()
 
     def values(self) -> dict[str, str]:
-        """By the names that templates use."""
+        """The facts by the names that templates use."""
         return {
             "sender": shown(self.sender, 254),
             "sender_domain": shown(self.sender.rpartition("@")[2]),
@@ -103,7 +103,7 @@ class Templates:
     """The texts of notices by name. Those of a folder take precedence over ours."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Raises ValueError if a file can't be read, is no template, or uses a name that nothing is known by."""
+        """Raises ValueError if a file cannot be read, is not a template, or uses an unknown name."""
         self.folder = folder
         self._texts = {name: _read(name, folder) for name in NAMES}
 
@@ -152,7 +152,7 @@ def _filled(text: str, values: Mapping[str, str]) -> Message:
 
 
 def template_for(tag: str) -> str:
-    """Which one tells about what an entry of the access map is about: "spf-softfail", "helo-fail"."""
+    """The name of the template for an access map tag such as "spf-softfail" or "helo-fail"."""
     kind, _, result = tag.partition("-")
     if kind in ("helo", "dkim"):
         return kind
@@ -167,7 +167,7 @@ def sendable(address: str) -> bool:
 def compose(name: str, facts: Facts, templates: Templates, *, sender: str, message_id: str) -> bytes:
     """The notice as octets with CRLF.
 
-    sender      who it is from: an address of ours
+    sender      the author of the notice: an address of ours
     message_id  with its brackets
     """
     filled = templates.fill(name, facts.values())
@@ -180,7 +180,7 @@ def compose(name: str, facts: Facts, templates: Templates, *, sender: str, messa
     mail["Auto-Submitted"] = "auto-replied"  # RFC 3834 section 5
     mail["X-Auto-Response-Suppress"] = "All"  # Exchange
     mail["MIME-Version"] = "1.0"
-    boundary = f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"  # which nobody knows before
+    boundary = f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"  # unpredictable
     mail["Content-Type"] = f'multipart/report; report-type=delivery-status; boundary="{boundary}"'
     head = mail.as_bytes(policy=_POLICY).partition(b"\r\n\r\n")[0]
     payload = filled.get_payload(decode=True)
@@ -205,7 +205,7 @@ def _text(text: str) -> bytes:
 
 
 def _status(name: str, facts: Facts) -> str:
-    """For programs (RFC 3464 section 2): the message was passed on, or waits for somebody."""
+    """The part for programs (RFC 3464 section 2): the message was relayed, or is waiting."""
     waits = name == "quarantine"
     receiver = facts.receiver if is_hostname(facts.receiver.lower()) else "localhost"
     lines = [f"Reporting-MTA: dns; {receiver}"]

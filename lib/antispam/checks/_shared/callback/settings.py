@@ -74,12 +74,12 @@ class CallbackSettings(CheckSettings):
     )
 
 
-# What is found of senders who were forged mostly.
+# Tags of results whose senders are usually forged.
 _FORGED = frozenset(f"{kind}-{result}" for kind in ("spf", "helo") for result in ("fail", "softfail"))
 
 
 def warnings(table: AccessTable, settings: CallbackSettings) -> Iterator[str]:
-    """Entries of the access map that ask for what is not done."""
+    """Warnings about entries of the access map whose action is not available."""
     for entry in table.entries():
         if not settings.forged and entry.action in (Wanted.CBV, Wanted.DSN) and entry.key.partition(":")[0] in _FORGED:
             yield f"{entry.key} {entry.action} has no effect while [callback] forged = no"
@@ -96,7 +96,9 @@ def _address(text: str) -> None:
 
 @section("dsn")
 class DsnSettings(CheckSettings):
-    """[dsn]: telling senders what is wrong with their mail, if the access map says DSN, and recognising bounces of that."""
+    """[dsn]: telling senders what is wrong with their mail, if the access map says DSN, and recognising bounces of such
+    notices.
+    """
 
     sender: str = option("", "the author of these notices; empty is postmaster at our MTA's name", check=_address)
     every: float = option(86400.0, "a sender gets at most one notice in this time", parse=duration("d"), check=positive)

@@ -1,8 +1,8 @@
 """Call-back verification: the servers that accept mail for an address, which of them may be called, and their answers.
 
-The sender of a message chooses the domain, and so the addresses that we connect to. So none is called that is not a public
-one: not this machine, not the inside of a network, however the DNS dresses it up. A name is looked up once, and what was
-looked at is what is connected to.
+The sender of a message chooses the domain, and thereby the addresses that we connect to. So only public addresses are
+called: not this machine, and not internal networks, however the DNS presents them. A name is looked up once, and we
+connect to the very address that was checked.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from antispam.protocols.callback_dialogue import (
 from antispam.text import for_log
 
 MAX_HOSTS = 5
-MAX_ADDRESSES = 8  # of all hosts together
+MAX_ADDRESSES = 8  # for all hosts together
 
 _SAYABLE = re.compile(r"[^\x00-\x20<>\x7f]{1,255}")
-# Addresses that carry another one: behind each stands an IPv4 address which is not looked at here.
+# Networks whose addresses embed an IPv4 address, which is not checked here.
 _TUNNELS = tuple(
     map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10"))
 )
@@ -43,7 +43,7 @@ _TUNNELS = tuple(
 
 @functools.cache
 def _every_address_binds() -> bool:
-    """Whether this machine lets a socket have an address that isn't its own (ip_nonlocal_bind): then binding says nothing."""
+    """Whether this machine lets a socket bind to foreign addresses (ip_nonlocal_bind). Then binding proves nothing."""
     return _binds(ipaddress.ip_address("192.0.2.1"))
 
 
@@ -64,10 +64,10 @@ def is_this_machine(address: IPAddress) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reach:
-    """Which servers may be called.
+    """The servers that may be called.
 
-    ours      our own hosts, by the configuration
-    also      networks that are called although they are not public, or ours
+    ours      our own hosts, from the configuration
+    also      networks that may be called although they are not public, or ours
     is_local  whether an address is one of this machine
     """
 
@@ -79,7 +79,7 @@ class Reach:
         return self.also.match(address) or (_is_public(address) and not self.is_ours(address))
 
     def is_ours(self, address: IPAddress) -> bool:
-        """Whether mail for that address comes to us. An address inside is nobody's mail server to the outside."""
+        """Whether mail for that address comes to us. An internal address is not a public mail server."""
         return _is_public(address) and (self.ours.match(address) or self.is_local(address))
 
 
@@ -94,8 +94,8 @@ def _is_public(address: IPAddress) -> bool:
 class Caller:
     """Asks the servers of a domain, at most `at_once` of them at the same time in this process.
 
-    helo     the name that we say
-    timeout  seconds for one address altogether
+    helo     the name that we give at EHLO
+    timeout  seconds for each address, in total
     """
 
     def __init__(
@@ -120,8 +120,9 @@ class Caller:
         self._listen = listen
 
     def verify(self, address: str, deadline: Deadline) -> Verification:
-        """Whether bounces to `address` would arrive. Whatever the address, the DNS and the servers are, it ends in time and
-        raises nothing."""
+        """Whether bounces to `address` would arrive. Returns in time and never raises, whatever the address, the DNS
+        and the servers do.
+        """
         deadline = deadline.at_most(self._timeout)
         local, _, domain = address.rpartition("@")
         name = ascii_domain(domain)
@@ -139,7 +140,9 @@ class Caller:
         return self._ask_all(path, hosts, deadline)
 
     def _hosts(self, domain: str, deadline: Deadline) -> list[str] | Verification:
-        """By preference; the domain itself where it has no MX records (RFC 5321 section 5.1). Raises DNSTemporaryError."""
+        """The mail servers of a domain, by preference; the domain itself if it has no MX records (RFC 5321 section
+        5.1). Raises DNSTemporaryError.
+        """
         answer = self._resolver.lookup(domain, "MX", deadline)
         if answer.status is Status.NXDOMAIN:
             return Verification(Outcome.FAILED, f"there is no domain {domain}")
@@ -151,7 +154,7 @@ class Caller:
         return hosts[:MAX_HOSTS]
 
     def _ask_all(self, path: str, hosts: list[str], deadline: Deadline) -> Verification:
-        trouble: list[str] = []  # why servers that exist could not be asked
+        trouble: list[str] = []  # why existing servers could not be asked
         last = Verification(Outcome.FAILED, f"no mail server of {path.rpartition('@')[2]} has an address")
         asked = 0
         for host in hosts:
@@ -173,7 +176,7 @@ class Caller:
     def _ask_one(
         self, path: str, host: str, address: IPAddress, deadline: Deadline, trouble: list[str]
     ) -> Verification | None:
-        """None if this server can't be asked: one that is down must leave time for the next."""
+        """Ask one server. None if it cannot be asked; a server that is down must leave time for the next."""
         share = deadline.at_most(max(1.0, deadline.remaining() / 2))
         if not self._slots.acquire(timeout=share.remaining()):
             return Verification(Outcome.TEMPORARY, "too many callbacks are under way at the same time")
@@ -209,7 +212,7 @@ class Caller:
 
 
 def _plain(address: IPAddress) -> IPAddress:
-    """::ffff:192.0.2.1 is the IPv4 address that it is."""
+    """The address, with an IPv4-mapped one (::ffff:192.0.2.1) as IPv4."""
     return (address.ipv4_mapped or address) if address.version == 6 else address
 
 

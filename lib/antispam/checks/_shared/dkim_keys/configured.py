@@ -1,4 +1,4 @@
-"""The keys that the configuration has, whether they sign now or wait for their turn."""
+"""The configured keys, whether they sign now or are still waiting."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from antispam.checks._shared.dkim_keys.signing import SigningSettings
 from antispam.protocols.dkim import Signer
 
 DUE = 183 * 86400.0
-"""Seconds for which a key should sign: M3AAWG's advice (DKIM Key Rotation Best Common Practices) is half a year."""
+"""Seconds that a key should sign for: M3AAWG's advice (DKIM Key Rotation Best Common Practices) is half a year."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Configured:
-    """A key, and of one in rotation its stage and since when it is in it, in seconds since the epoch."""
+    """A key. If it is in rotation, also its stage, and when that began (seconds since the epoch)."""
 
     signer: Signer
     stage: Stage | None = None
     since: float | None = None
 
     def is_due(self, now: float) -> bool:
-        """Whether it has signed for so long that another one should."""
+        """Whether the key has signed for so long that it should be replaced."""
         return self.stage is Stage.SIGNING and self.since is not None and now - self.since > DUE
 
 
 def configured(settings: SigningSettings) -> list[Configured]:
-    """Every key that can be named without an author: those whose domain or file is %'s are not among them. Raises OSError, and
-    ValueError where a file does not hold what it should."""
+    """Every key that does not depend on the author: keys with % for domain or file are left out. Raises OSError, and
+    ValueError if a file has invalid content.
+    """
     rotated, folder = {}, settings.key_folder
     if folder is not None:
         for domain in folder.domains():

@@ -16,8 +16,8 @@ from antispam.protocols.dkim import PrivateKey, UnusablePrivateKey, parse_privat
 from antispam.protocols.dkim.private_keys import MAX_KEY_FILE
 from antispam.settings.secret_files import secret_in
 
-LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192  # RFC 8301 section 3.2; longer ones no verifier looks at
-RSA_BITS = 2048  # what fits everywhere: a longer key makes a record that some name servers' editors cut
+LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192  # RFC 8301 section 3.2; verifiers ignore longer ones
+RSA_BITS = 2048  # fits everywhere: some DNS editors truncate the record of a longer key
 
 
 class Algorithm(enum.StrEnum):
@@ -28,7 +28,7 @@ class Algorithm(enum.StrEnum):
 
 
 def make_private_key(algorithm: Algorithm, bits: int = RSA_BITS) -> bytes:
-    """A new key as PEM (PKCS#8, which openssl and opendkim read). Raises ValueError for RSA of a size that nobody uses."""
+    """A new key as PEM (PKCS#8, which openssl and opendkim read). Raises ValueError for an RSA size out of range."""
     if algorithm is Algorithm.ED25519:
         return ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     if not LEAST_RSA_BITS <= bits <= MOST_RSA_BITS:
@@ -50,15 +50,16 @@ def load_private_key(path: str | Path) -> PrivateKey:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that was not there, for its owner's eyes only (mode 0600), on disk before this returns. Made by root, it
-    belongs to the owner of the folder, because the filter must read it. Raises OSError, FileExistsError above all."""
+    """Create a new file with mode 0600, on disk before this returns. If root creates it, it is given to the owner of
+    the folder, because the filter must read it. Raises OSError, in particular FileExistsError.
+    """
     with _temporary(path.parent, content) as temporary:
         os.link(temporary, path)  # unlike a rename, this never replaces anything
     _sync(path.parent)
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put a file in another one's place, all of it or nothing. Raises OSError."""
+    """Replace a file atomically. Raises OSError."""
     with _temporary(path.parent, content) as temporary:
         os.rename(temporary, path)
     _sync(path.parent)
@@ -66,7 +67,7 @@ def replace(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _temporary(folder: Path, content: bytes) -> Iterator[str]:
-    """A complete file in the folder under a name of its own; gone at the end where it still has that name."""
+    """A complete temporary file in the folder. It is removed at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)  # mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

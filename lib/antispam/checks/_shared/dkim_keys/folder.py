@@ -1,4 +1,4 @@
-"""A folder of keys under rotation: FOLDER/DOMAIN/SELECTOR.private, and beside them rotation.json with the states."""
+"""A folder of keys in rotation: FOLDER/DOMAIN/SELECTOR.private, and rotation.json with their states."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Record(msgspec.Struct):
 
 
 class KeyFolder:
-    """The keys of all domains below a path. Methods raise OSError, and ValueError where a file does not hold what it should."""
+    """The keys of all domains below a path. Methods raise OSError, and ValueError if a file has invalid content."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,11 +37,11 @@ class KeyFolder:
         return str(self.path)
 
     def domains(self) -> list[str]:
-        """Those with keys under rotation."""
+        """The domains with keys in rotation."""
         return sorted(file.parent.name for file in self.path.glob(f"*/{STATES}"))
 
     def keys(self, domain: str) -> tuple[Key, ...]:
-        """The states of a domain's keys; none where it has none."""
+        """The states of a domain's keys, possibly empty."""
         file = self._home(domain) / STATES
         try:
             octets = file.read_bytes()
@@ -58,20 +58,20 @@ class KeyFolder:
         return tuple(record.keys)
 
     def save(self, domain: str, keys: tuple[Key, ...]) -> None:
-        """Write the states, all or nothing."""
+        """Write the states atomically."""
         content = msgspec.json.format(msgspec.json.encode(_Record(1, list(keys))), indent=2)
         files.replace(self._home(domain) / STATES, content + b"\n")
 
     def file(self, domain: str, selector: str) -> Path:
-        """Where a key lies."""
+        """The file of a key."""
         return self._home(domain) / f"{selector}.private"
 
     def private_key(self, domain: str, selector: str) -> PrivateKey:
-        """A key. Raises UnusablePrivateKey, where others can read it above all."""
+        """The private key. Raises UnusablePrivateKey, in particular if others can read its file."""
         return load_private_key(self.file(domain, selector))
 
     def signers(self, load: Callable[[str], PrivateKey] = load_private_key) -> tuple[Signer, ...]:
-        """Who signs now. Raises UnusablePrivateKey."""
+        """The signers in use now. Raises UnusablePrivateKey."""
         return tuple(
             Signer(domain, key.selector, load(str(self.file(domain, key.selector))))
             for domain in self.domains()
@@ -84,7 +84,7 @@ class KeyFolder:
         files.write_new(self.file(domain, selector), files.make_private_key(algorithm, bits))
 
     def new_selector(self, domain: str, algorithm: Algorithm, now: float) -> str:
-        """A selector that tells algorithm and day, and was not used before: r20261124, e20261124, r20261124b."""
+        """An unused selector made of algorithm and date: r20261124, e20261124, r20261124b."""
         base = algorithm.value[0] + time.strftime("%Y%m%d", time.gmtime(now))
         used = {key.selector for key in self.keys(domain)}
         for suffix in ["", *string.ascii_lowercase[1:]]:
@@ -95,7 +95,7 @@ class KeyFolder:
 
     @contextlib.contextmanager
     def locked(self, domain: str) -> Iterator[None]:
-        """One process at a time works on a domain's keys. The folder is made where it is missing."""
+        """Lock a domain's keys for one process at a time. Creates the folder if it is missing."""
         home = self._home(domain)
         if not home.is_dir():
             home.mkdir(mode=0o750)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def key_lookup(resolver: Lookup, deadline: Deadline) -> Callable[[str], Sequence[bytes]]:
-    """Asks for the TXT records of a name; what it returns raises KeyLookupFailed where nobody answers in time."""
+    """A function that looks up the TXT records of a name. It raises KeyLookupFailed if no answer comes in time."""
 
     def lookup(name: str) -> Sequence[bytes]:
         try:
@@ -27,8 +27,9 @@ def key_lookup(resolver: Lookup, deadline: Deadline) -> Callable[[str], Sequence
 
 
 class BesideOneAnother:
-    """Runs look-ups at the same time, in threads of this message alone: a sender with ten slow name servers must not
-    make other messages wait for a shared pool. Answers that the resolver already has cost no thread."""
+    """Concurrent look-ups, in threads for this message only: a sender with ten slow name servers must not delay other
+    messages through a shared pool. Answers in the resolver's cache need no thread.
+    """
 
     def __init__(self, resolver: Lookup) -> None:
         self._resolver = resolver
@@ -43,7 +44,7 @@ class BesideOneAnother:
 
 
 def is_known(resolver: Lookup, name: str) -> bool:
-    """Whether the answer is in the cache: with no time left the resolver says only what it knows."""
+    """Whether the answer is in the resolver's cache: with no time left, the resolver answers from the cache only."""
     try:
         resolver.lookup(name, "TXT", Deadline.after(0))
     except DNSTemporaryError:

@@ -19,7 +19,7 @@ MAX_STRING = 255  # octets of one string of a TXT record (RFC 1035 section 3.3.1
 
 
 class State(enum.StrEnum):
-    """What the name servers say of a key."""
+    """The state of a published key."""
 
     RIGHT = "right"
     MISSING = "missing"
@@ -29,7 +29,7 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Published:
-    """How a key is published at `name`; `detail` says in words what is wrong, or another remark."""
+    """The state of the key published at `name`; `detail` describes a fault or adds a remark."""
 
     name: str
     state: State
@@ -37,7 +37,7 @@ class Published:
 
 
 def key_name(selector: str, domain: str) -> str:
-    """Where a key is published (RFC 6376 section 3.6.2.1)."""
+    """The domain name of a key's record (RFC 6376 section 3.6.2.1)."""
     return f"{selector}._domainkey.{domain}"
 
 
@@ -49,7 +49,7 @@ def zone_lines(name: str, record: str) -> str:
 
 
 def look_up(name: str, key: PrivateKey, resolver: Lookup, deadline: Deadline) -> Published:
-    """Ask whether the record of `key` stands at `name`. Never raises."""
+    """Look up whether `name` has the record of `key`. Never raises."""
     try:
         answer = resolver.lookup(name, "TXT", deadline)
     except DNSTemporaryError as error:
@@ -101,16 +101,16 @@ def _addresses(host: str, resolver: Lookup, deadline: Deadline) -> Sequence[str]
 def look_up_everywhere(
     name: str, key: PrivateKey, resolver: Lookup, ask: Callable[[str], Lookup], deadline: Deadline
 ) -> Iterator[tuple[str, Published]]:
-    """What each name server of the zone says itself: (server, answer). Those of a zone may differ for hours.
+    """The answer of each name server of the zone: (server, answer). They may differ for hours.
 
-    ask  makes a resolver that asks one address
+    ask  makes a resolver that queries one address
     """
     asked = False
     try:
         for host, address in authoritative(name, resolver, deadline):
             asked = True
             yield f"{host} [{address}]", look_up(name, key, ask(address), deadline)
-        if not asked:  # a zone that nobody serves has no right records
+        if not asked:  # a zone without name servers has no valid records
             yield "", Published(name, State.UNKNOWN, "no name server of the zone is known, or none has an address")
     except DNSTemporaryError as error:
         yield "", Published(name, State.UNKNOWN, f"the name servers of the zone: {for_log(str(error))}")

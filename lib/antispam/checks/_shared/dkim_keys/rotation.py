@@ -1,7 +1,8 @@
 """Key rotation without unverifiable messages: publish, wait, sign, retire.
 
-A key signs only after the name servers have shown its record for a while, and its record stays after it signs no more for as
-long as mail may lie in queues. This module is the state machine, without files, DNS or a clock; folder.py keeps the states.
+A key starts to sign only after its record has been in the DNS for a while. The record stays after the key stops
+signing, for as long as mail may wait in queues. This module is the state machine, without files, DNS or a clock;
+folder.py stores the states.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from antispam.checks._shared.dkim_keys.published import State
 
 
 class Stage(enum.StrEnum):
-    """The life of a key, in its order."""
+    """The stages of a key's life, in order."""
 
     NEW = "new"  # to be published
-    PUBLISHED = "published"  # seen in DNS; caches must learn of it first
+    PUBLISHED = "published"  # seen in DNS; waits for caches to expire
     SIGNING = "signing"
-    RETIRED = "retired"  # signs no more; its record is still needed
-    WITHDRAWN = "withdrawn"  # its record may be deleted, and then its file is
+    RETIRED = "retired"  # no longer signs; its record is still needed
+    WITHDRAWN = "withdrawn"  # its record may be deleted, then its file
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Key:
-    """A key and since when (seconds since the epoch) it is in its stage."""
+    """A key, its stage, and when that began (seconds since the epoch)."""
 
     selector: str
     algorithm: Algorithm
@@ -36,8 +37,11 @@ class Key:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pace:
-    """In seconds. wait: how long a record must have been seen before its key signs; more than the time for which name servers
-    remember that there was none. keep: how long a record stays after its key signed for the last time."""
+    """The times of a rotation, in seconds.
+
+    wait  how long a record must have been seen before its key signs; more than the negative caching time of name servers
+    keep  how long a record stays after its key last signed
+    """
 
     wait: float = 86400.0
     keep: float = 7 * 86400.0
@@ -45,18 +49,18 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """What became of a key: `now` is None if nothing is left of it."""
+    """A change of a key: `now` is None if the key is gone."""
 
     before: Key
     now: Key | None
 
 
 class RotationError(ValueError):
-    """The request does not fit the states; the text says why."""
+    """The request does not fit the keys' states; the text says why."""
 
 
 def begin(keys: Iterable[Key], algorithm: Algorithm, selector: str, now: float) -> tuple[Key, ...]:
-    """The keys with a new one. Raises RotationError if one of that algorithm is on its way already."""
+    """The keys with a new one added. Raises RotationError if one of that algorithm is waiting already."""
     keys = tuple(keys)
     for key in keys:
         if key.algorithm is algorithm and key.stage in (Stage.NEW, Stage.PUBLISHED):
@@ -69,8 +73,9 @@ def begin(keys: Iterable[Key], algorithm: Algorithm, selector: str, now: float) 
 def advance(
     keys: Iterable[Key], seen: Mapping[str, State], now: float, pace: Pace
 ) -> tuple[tuple[Key, ...], tuple[Step, ...]]:
-    """The keys as they are from now on, and what changed. `seen` is what DNS says, by selector; where it does not answer,
-    nothing moves."""
+    """The keys in their new states, and the changes. `seen` has the DNS state of each key by selector; a key without an
+    answer does not change.
+    """
     before = tuple(_not_from_the_future(key, now) for key in keys)
     moved = {key.selector: _next(key, seen.get(key.selector, State.UNKNOWN), now, pace) for key in before}
     successors = {
@@ -101,5 +106,5 @@ def _next(key: Key, seen: State, now: float, pace: Pace) -> Key | None:
 
 
 def _not_from_the_future(key: Key, now: float) -> Key:
-    """A clock that was wrong once must not stop a rotation for ever."""
+    """The key, with a time in the future set to now: a clock that was once wrong must not block a rotation for ever."""
     return dataclasses.replace(key, since=now) if key.since > now else key

@@ -1,4 +1,4 @@
-"""[dkim_sign]: which keys sign what. The keys also seal ([arc] seal)."""
+"""[dkim_sign]: the signing keys and what they sign. The keys also seal ([arc] seal)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _selector(text: str) -> str:
 
 
 def _signers(text: str) -> tuple[Signer, ...]:
-    """One line a key: domain, selector, file."""
+    """Parse signers, one a line: domain, selector, file."""
     found = []
     for line in filter(None, map(str.strip, text.replace(",", "\n").splitlines())):
         words = line.split()
@@ -77,7 +77,7 @@ def _key_folder(text: str) -> KeyFolder | None:
     folder = KeyFolder(path(text)) if text.strip() else None
     if folder is not None:
         try:
-            folder.signers(_load)  # a key that can't be used is told with its place in the configuration
+            folder.signers(_load)  # an unusable key is reported with its place in the configuration
         except OSError as error:
             raise ValueError(f"{folder}: {error.strerror}") from None
     return folder
@@ -100,7 +100,7 @@ def _names(defaults: tuple[bytes, ...]) -> Callable[[str], tuple[str, ...]]:
 
 
 def _policy(sealed: tuple[str, ...], present: tuple[str, ...], **more: Any) -> SigningPolicy:
-    """Raises ValueError if a name is none that may be signed. From is signed whatever the lists say."""
+    """The signing policy. From is always signed. Raises ValueError for a field that must not be signed."""
     names = tuple(dict.fromkeys(("from", *sealed)))
     for name in (*names, *present):
         if not _FIELD_NAME.fullmatch(name):
@@ -114,7 +114,9 @@ def _policy(sealed: tuple[str, ...], present: tuple[str, ...], **more: Any) -> S
 
 @section("dkim_sign")
 class SigningSettings(CheckSettings):
-    """[dkim_sign]: signing what internal and authenticated senders send. Upstream's names for a single key stand in [dkim]."""
+    """[dkim_sign]: signing mail from internal and authenticated senders. Upstream's names for a single key stand in
+    [dkim].
+    """
 
     on_error: OnError = option(OnError.ACCEPT, "when a message cannot be signed: accept sends it unsigned")
     keys: tuple[Signer, ...] = option(
@@ -172,11 +174,11 @@ class SigningSettings(CheckSettings):
                 raise ValueError(f"[dkim] domain and selector: {error}") from None
         if (self.key_table is None) != (self.signing_table is None):
             raise ValueError("[dkim_sign] key_table and signing_table need one another")
-        _ = self.tables, self.signers  # what can't be used is told now, not at the first message
+        _ = self.tables, self.signers  # report unusable keys now, not at the first message
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is allowed and yet hardly meant, in sentences for the administrator."""
+        """Warnings about settings that are allowed but probably not intended, for the administrator."""
         keyless = "[dkim] domain is set, but privkey is not: nothing is signed with it"
         found = [keyless] if self.domain and not self.privkey else []
         if self.can_sign and (quoted := quoted_by(SENDMAIL_CF)):
@@ -210,7 +212,7 @@ class SigningSettings(CheckSettings):
         return found
 
     def signers_for(self, author: Mailbox) -> tuple[Signer, ...]:
-        """Those that the tables name, and the keys of the author's domain, or of the nearest domain above it that has any.
+        """The signers named by the tables, and those of the author's domain, or of the nearest parent that has keys.
 
         Raises UnusablePrivateKey.
         """
@@ -221,7 +223,7 @@ class SigningSettings(CheckSettings):
         return listed
 
     def signers_of(self, authors: Iterable[Mailbox]) -> tuple[Signer, ...]:
-        """Those of all authors, each once. Raises UnusablePrivateKey."""
+        """The signers for all authors, each once. Raises UnusablePrivateKey."""
         return tuple(dict.fromkeys(signer for author in authors for signer in self.signers_for(author)))
 
     @functools.cached_property

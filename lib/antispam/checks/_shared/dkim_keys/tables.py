@@ -4,14 +4,13 @@
     rsa      example.com:r2026:/etc/dkimkeys/r2026.private
     theirs   %:mail:/etc/dkimkeys/%.private
 
-    # SigningTable, refile: a pattern in which * stands for anything, a key's name, perhaps an identity for i=
-    *@example.com     rsa
-    *@*.example.com   rsa:postmaster@example.com
+    # SigningTable, refile: a pattern in which * stands for anything, a key's name, optionally an identity for i=
+*@example.com     rsa *@*.example.com   rsa:postmaster@example.com
 
     # SigningTable, file: no patterns, but user@host, host, user@.domain, .domain, user@* and *, searched in that order
     example.com       rsa
 
-% is the author's domain. Tables and the keys that they name are read once, when the settings are loaded.
+% is the author's domain. Tables and their keys are read once, when the settings are loaded.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from antispam.checks._shared.dkim_keys.files import load_private_key
 from antispam.net.addresses import Mailbox, is_hostname, normalize_domain
 from antispam.protocols.dkim import PrivateKey, Signer, UnusablePrivateKey, parse_private_key
 
-MAX_TABLE = 64 << 20  # octets; a hundred times what a large provider has
-MAX_KEYS_BY_DOMAIN = 4096  # of files with % that are kept in memory
+MAX_TABLE = 64 << 20  # octets; a hundred times what a large provider needs
+MAX_KEYS_BY_DOMAIN = 4096  # keys from files with % that are kept in memory
 
 LoadKey = Callable[[str], PrivateKey]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Line:
-    """One entry of a table, and where it stands."""
+    """One entry of a table, and its place."""
 
     key: str
     value: str
@@ -122,9 +121,9 @@ class KeyTable:
             raise line.error(str(error)) from None
 
     def signer(self, name: str, author_domain: str, identity: str) -> Signer | None:
-        """The signer by the key of that name; None if its file is that of the author's domain, and there is none.
+        """The signer with the key of that name; None if the key depends on the author's domain and has no file.
 
-        Raises UnusablePrivateKey if that file can't be used, KeyError where no key has the name.
+        Raises UnusablePrivateKey if that file can't be used, KeyError if no key has that name.
         """
         entry = self._keys[name]
         domain = author_domain if entry.domain == "%" else entry.domain
@@ -134,10 +133,10 @@ class KeyTable:
         try:
             return Signer(domain, entry.selector, key, identity)
         except ValueError:
-            return Signer(domain, entry.selector, key)  # without an i= that is outside of d=, as opendkim does
+            return Signer(domain, entry.selector, key)  # drop an i= outside d=, as opendkim does
 
     def _key_of(self, file: str, author_domain: str) -> PrivateKey | None:
-        # What mail chose becomes part of a path: a host name has neither a slash nor an empty label.
+        # The sender chooses this part of a path: a host name has neither a slash nor an empty label.
         if not is_hostname(author_domain):
             return None
         path = Path(file.replace("%", author_domain))
@@ -158,7 +157,7 @@ class SigningTable:
         return self._source
 
     def entries(self, author: Mailbox) -> Iterator[tuple[str, str]]:
-        """(name of a key, identity) of every line that fits the author, in the order in which they count."""
+        """(name of a key, identity) of every line that matches the author, in order of precedence."""
         for value in self._find(author):
             name, _, identity = value.partition(":")
             name, identity = name.strip(), identity.strip()
@@ -166,7 +165,7 @@ class SigningTable:
 
 
 class _Names:
-    """A table of type file: a few exact look-ups."""
+    """A table of type file, searched by a few exact look-ups."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -182,8 +181,7 @@ class _Names:
 
 
 class _Patterns:
-    """A table of type refile: lines in their order. Those for a whole domain, of which there may be thousands, are found
-    by look-up."""
+    """A table of type refile: patterns in order. Lines for a whole domain may be thousands; they are found by look-up."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self._values: list[str] = []
@@ -206,7 +204,7 @@ class _Patterns:
 
 
 def _fits(text: str, parts: tuple[str, ...]) -> bool:
-    """Whether `text` has these parts in this order, the first at its start and the last at its end. Linear in time."""
+    """Whether `text` consists of these parts in this order, with anything between them. Linear in time."""
     if len(parts) == 1:
         return text == parts[0]
     first, *middle, last = parts
@@ -222,9 +220,9 @@ def _fits(text: str, parts: tuple[str, ...]) -> bool:
 
 
 class Tables:
-    """Both tables together. Raises ValueError if the signing table names a key that the key table has not.
+    """Both tables together. Raises ValueError if the signing table names a key that is not in the key table.
 
-    several  sign with all lines that fit an author, not only with the first (opendkim's MultipleSignatures)
+    several  sign with all lines that match an author, not only with the first (opendkim's MultipleSignatures)
     """
 
     def __init__(self, keys: KeyTable, signing: SigningTable, *, several: bool) -> None:
@@ -237,7 +235,7 @@ class Tables:
         self._several = several
 
     def signers_for(self, author: Mailbox) -> tuple[Signer, ...]:
-        """Who signs for the author. Raises UnusablePrivateKey if the key file of the author's domain can't be used."""
+        """The signers for the author. Raises UnusablePrivateKey if the key file of the author's domain can't be used."""
         found: list[Signer] = []
         for name, identity in self._signing.entries(author):
             signer = self._keys.signer(name, author.domain, identity) if name in self._keys else None
@@ -249,5 +247,5 @@ class Tables:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Field names of opendkim's lists: separated by commas or blanks, a leading + dropped, in lower case."""
+    """The field names in an opendkim list: separated by commas or blanks, without a leading +, in lower case."""
     return tuple(word.lstrip("+").lower() for word in re.split(r"[,\s]+", text) if word)

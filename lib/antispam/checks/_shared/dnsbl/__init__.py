@@ -1,1 +1,1 @@
-"""Lists in the DNS: which lists, the questions to them, and their answers."""
+"""DNS lists: the lists, the queries to them, and their answers."""

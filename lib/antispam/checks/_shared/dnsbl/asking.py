@@ -1,4 +1,4 @@
-"""Asking all lists at once: the questions about a message, and the answers."""
+"""Queries to all lists at once: the questions about a message, and the answers."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from antispam.settings import Settings
 from antispam.store import StoreError, rates
 
 _DAY = 86400.0
-_PAUSE = 60.0  # seconds for which a silent list is not asked
-_SILENCE = "dnsbl silence"  # under which it is remembered that a list said nothing
-_SILENCES = 3  # messages in a row of whose questions it answers none, before it has its pause
+_PAUSE = 60.0  # seconds that a silent list is not asked
+_SILENCE = "dnsbl silence"  # the resolver's cache key for silent lists
+_SILENCES = 3  # consecutive messages without any answer, before a list is paused
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """What a list answered about a subject.
+    """A list's answer about a subject.
 
     list     the list's name in the configuration
-    about    what the subject is
-    subject  as people read it
-    answers  the addresses
+    about    the kind of subject
+    subject  in readable form
+    answers  the returned addresses
     """
 
     list: str
@@ -48,11 +48,11 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
-    """What all lists said about a message.
+    """The answers of all lists about a message.
 
-    listed   subjects that a list has
-    blocked  the names of lists that don't serve us
-    silent   the names of lists that were asked and said nothing in time
+    listed   subjects that are on a list
+    blocked  the names of lists that refuse to serve us
+    silent   the names of lists that did not answer in time
     """
 
     listed: tuple[Listed, ...] = ()
@@ -62,7 +62,7 @@ class Answers:
 
 @functools.lru_cache(maxsize=4)
 def wanted(everything: Settings) -> Wanted:
-    """What the lists are to be asked about, under these settings."""
+    """The subjects to ask about, under these settings."""
     settings = everything[DnsblSettings]
     lists = settings.lists
     about = frozenset(about for one in lists for about in one.zone.about)
@@ -90,7 +90,7 @@ def _ours(patterns: tuple[str, ...]) -> Callable[[IPAddress], bool]:
 def questions(
     lists: Sequence[DnsList], subjects: Iterable[Subject], most: int
 ) -> dict[Question, list[tuple[DnsList, Subject]]]:
-    """The questions, and the lists that want them. Two lists under one domain share their questions."""
+    """The questions, with the lists that need them. Two lists in one zone share their questions."""
     asked: dict[Question, list[tuple[DnsList, Subject]]] = {}
     for subject in subjects:
         for one in lists:
@@ -108,17 +108,17 @@ def questions(
 
 
 def ask_ahead(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> None:
-    """Ask, and go on: the answers are there when somebody wants them."""
+    """Ask without waiting: the answers will be in the cache when they are needed."""
     settings = services.settings[DnsblSettings]
     ahead = getattr(services.resolver, "ask_all_ahead", None)
     asked = questions(_awake(lists, services), subjects, settings.max_queries)
     if ahead is not None and asked:
-        # Longer than the step that we are at: the message is still to come.
+        # The queries may outlast this step: the message is still to come.
         ahead(list(asked), services.deadline.at_least(settings.timeout))
 
 
 class Asking:
-    """The questions about one message. Where ready() finds all answers, answers() does not ask again."""
+    """The questions about one message. If ready() finds all answers, answers() does not ask again."""
 
     def __init__(self, lists: Sequence[DnsList], subjects: Sequence[Subject], services: Services) -> None:
         self._lists = lists
@@ -128,13 +128,13 @@ class Asking:
         self._known: dict[Question, Answer] = {}
 
     def ready(self, services: Services) -> bool:
-        """Whether every answer is in the resolver's cache: with no time left it says only what it knows."""
+        """Whether every answer is in the resolver's cache: with no time left, it answers from the cache only."""
         if self._asked:
             self._known = lookup_all(services.resolver, list(self._asked), Deadline.after(0))
         return len(self._known) == len(self._asked)
 
     def answers(self, services: Services) -> Answers:
-        """What the lists say, as far as they do in time."""
+        """The answers of the lists that arrive in time."""
         asked = self._asked
         if not asked:
             return Answers()
@@ -147,8 +147,9 @@ class Asking:
 
 
 class _Quiet:
-    """Subjects that no list has. By the answers of all of these lists that is known until the first of them expires: of most
-    messages it is known of every subject, and no cache has to be asked about each list."""
+    """Subjects that are on none of these lists, remembered until the first of the answers expires. That covers all
+    subjects of most messages, so that no cache need be searched for each list.
+    """
 
     def __init__(self, lists: Sequence[DnsList], services: Services) -> None:
         self._lists = lists
@@ -156,12 +157,13 @@ class _Quiet:
         self._most = services.settings[DnsblSettings].max_queries
         self._resolver = services.resolver
         self._memory = _memory(services.resolver)
-        # While a list is silent the questions are made all the same: it is to be noticed when it speaks again.
+        # While a list is silent, the questions are asked all the same: we must notice when it answers again.
         self._trusted = self._memory is not None and not _any_silent(services.resolver)
 
     def left(self, subjects: Sequence[Subject]) -> Sequence[Subject]:
-        """The subjects that are not known to be quiet. All, where one message may not ask as many questions: it asks about
-        the first of them then, quiet or not."""
+        """The subjects that are not known to be unlisted. All of them if they exceed the questions that one message may
+        ask: then it asks about the first ones, whether known or not.
+        """
         if self._memory is None or not self._trusted:
             return subjects
         now = _now(self._resolver)
@@ -170,7 +172,7 @@ class _Quiet:
         return left if sum(asked) + len(left) * len(self._lists) <= self._most else subjects
 
     def note(self, asked: Mapping[Question, list[tuple[DnsList, Subject]]], found: Mapping[Question, Answer]) -> None:
-        """Remember the subjects about which every list was asked in vain, and how many questions that took."""
+        """Remember the subjects that no list has, and how many questions that took."""
         if self._memory is None or not self._trusted or len(asked) >= self._most:
             return
         until: dict[Subject, tuple[int, float]] = {}
@@ -186,7 +188,7 @@ class _Quiet:
 
 
 def ask(lists: Sequence[DnsList], subjects: Iterable[Subject], services: Services) -> Answers:
-    """What the lists say, as far as they do in time."""
+    """The answers of the lists that arrive in time."""
     return Asking(lists, tuple(subjects), services).answers(services)
 
 
@@ -217,7 +219,7 @@ def _said(
 
 
 def _listed(one: DnsList, subject: Subject, answer: Answer) -> list[Listed]:
-    """One entry, if the answers mean anything: those of a resolver that knows every name don't."""
+    """One entry, or none if the answers mean nothing: some resolvers answer for every name."""
     if not read_answer(answer.addresses, one.codes, one.zone.refusals).codes:
         return []
     return [Listed(one.name, subject.about, subject.shown, answer.addresses[:10])]
@@ -229,19 +231,19 @@ def _memory(resolver: Lookup) -> Memory | None:
 
 
 def _now(resolver: Lookup) -> float:
-    """Of a resolver that remembers conclusions, its clock."""
+    """The time by the resolver's own clock, if it caches conclusions."""
     now: float = resolver.now()  # type: ignore[attr-defined] # who has conclusions has a clock
     return now
 
 
 def _any_silent(resolver: Lookup) -> bool:
-    """Whether any list said nothing lately."""
+    """Whether any list was silent recently."""
     memory = _memory(resolver)
     return memory is not None and memory.get(_SILENCE, _now(resolver)) is not None
 
 
 def _awake(lists: Sequence[DnsList], services: Services) -> list[DnsList]:
-    """Without those that have been silent lately: nobody waits for them."""
+    """The lists without those that were silent recently: nobody waits for these."""
     memory = _memory(services.resolver)
     if memory is None or not _any_silent(services.resolver):
         return list(lists)
@@ -267,7 +269,7 @@ def _note(lists: Sequence[DnsList], silent: Sequence[str], asked: Sequence[str],
 
 
 def _warn(one: DnsList, services: Services) -> None:
-    """Tell the administrator once a day, whichever worker and node notices, that a list does not serve us."""
+    """Tell the administrator once a day, across all workers and nodes, that a list refuses to serve us."""
     memory = _memory(services.resolver)
     key, now = ("dnsbl blocked", one.domain), services.clock()
     if memory is not None:

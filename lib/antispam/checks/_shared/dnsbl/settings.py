@@ -1,4 +1,4 @@
-"""[dnsbl]: which lists are asked."""
+"""[dnsbl]: the lists that are asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEFAULT = "default"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DnsList:
-    """A list that is asked: its name here, what is known of it, and what its answers mean."""
+    """A list that is asked: its name, its description, and the meaning of its answers."""
 
     name: str
     zone: Zone
@@ -34,7 +34,7 @@ class DnsList:
 
 @section("dnsbl")
 class DnsblSettings(CheckSettings):
-    """[dnsbl]: lists of clients, domains and mailboxes that others keep in the DNS."""
+    """[dnsbl]: public DNS lists of clients, domains and mailboxes."""
 
     zones: tuple[str, ...] = option(
         (_DEFAULT,),
@@ -79,7 +79,7 @@ class DnsblSettings(CheckSettings):
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Lists that are described and not asked."""
+        """Warnings about lists that are described but not asked."""
         own = [
             name for name, zone in self.known.items() if shipped.ZONES.get(name) != zone and name not in self.by_name
         ]
@@ -87,7 +87,7 @@ class DnsblSettings(CheckSettings):
 
     @property
     def tests(self) -> tuple[Test, ...]:
-        """What the answers of these lists are called in the score."""
+        """The score's tests for the answers of these lists."""
         return tuple(
             Test(code.test, code.points, "dnsbl", f"An answer of {one.domain}.")
             for one in self.lists

@@ -8,11 +8,12 @@ from antispam.checks._shared.dnsbl.zone import Zone
 from antispam.settings import load_text, section, sections
 
 DEFAULT = ("spamhaus", "spamhaus-hops", "spamhaus-dbl", "spamcop", "mailspike", "surbl", "uribl", "dnswl")
-"""Those that are asked unless [dnsbl] zones says otherwise: they answer everybody without registration, as long as there are
-few questions, by way of a name server of one's own."""
+"""The lists that are asked unless [dnsbl] zones says otherwise. They answer a moderate number of queries without
+registration, through a site's own name server.
+"""
 
-# Terms as they stood in November 2026; they change, so read them before you rely on a list. Points are for lists beside one
-# another: several name one client for the same reason.
+# The terms are those of November 2026; read the current ones before you rely on a list. The points assume several
+# lists: many list a client for the same reason.
 _TEXT = """
 # Spamhaus ZEN. Free for non-commercial use of up to 100,000 messages a day, not by way of public resolvers (8.8.8.8, 1.1.1.1).
 # Everybody else needs an account (Data Query Service), whose key stands in the zone: KEY.zen.dq.spamhaus.net.

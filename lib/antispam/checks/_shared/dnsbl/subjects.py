@@ -26,14 +26,14 @@ from antispam.protocols.link_hosts import host_of, mailbox_of
 from antispam.text import from_wire
 
 MOST = 20  # subjects of one kind
-_MAX_RECEIVED = 2000  # octets of a Received field that are read
+_MAX_RECEIVED = 2000  # octets read of a Received field
 _MAX_TEXT = 20_000
-# "from HELO (name [192.0.2.1])": what the server saw stands in brackets in the comment (sendmail, Postfix), or in the first
-# brackets of all (Exim). A HELO name may be an address in brackets, too.
+# "from HELO (name [192.0.2.1])": the address that the server saw is in brackets in the comment (sendmail, Postfix), or
+# in the first brackets (Exim). A HELO name may also be an address in brackets.
 _FROM = re.compile(r"from\s", re.IGNORECASE)
 _FROM_END = re.compile(r"\sby\s|;", re.IGNORECASE)
 _FROM_LENGTH = 5
-_MAX_FROM = 600  # characters of what it says of the client
+_MAX_FROM = 600  # characters of its description of the client
 _IN_COMMENT = re.compile(r"\((?:[^()\[\]\s]{0,300}\s)?\[(?:IPv6:)?([0-9a-f:.]{3,45})\]", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9a-f:.]{3,45})\]", re.IGNORECASE)
 _MAILBOX = re.compile(
@@ -41,7 +41,7 @@ _MAILBOX = re.compile(
 )
 
 
-# Addresses that thousands of networks have (RFC 6890): a list knows nothing of them.
+# Networks that thousands of sites use (RFC 6890): no list has them.
 _NOBODYS = NetworkList(
     ipaddress.ip_network(text)
     for text in (
@@ -60,11 +60,11 @@ _NOBODYS = NetworkList(
 
 
 class Subject(NamedTuple):
-    """One thing that lists may be asked about.
+    """A subject that lists may be asked about.
 
-    about  what it is
-    label  what stands in front of the domain of a list; of mailboxes, for each hash
-    shown  as people read it
+    about  its kind
+    label  the label before the list's domain; for mailboxes, one for each hash
+    shown  in readable form
     """
 
     about: About
@@ -79,7 +79,7 @@ def _suffixes() -> PublicSuffixList:
 
 @functools.lru_cache(maxsize=4096)
 def owned(domain: str) -> str:
-    """The domain that somebody registered, under which this one is: that is what lists have. "" for a public suffix."""
+    """The registered domain that this one belongs to, which is what lists contain. "" for a public suffix."""
     label = domain_label(domain)
     if not is_hostname(label) or label.rpartition(".")[2].isdigit():
         return ""
@@ -87,20 +87,20 @@ def owned(domain: str) -> str:
 
 
 def client_subjects(address: IPAddress | None) -> Iterator[Subject]:
-    """Of the client, unless it is an address that many have."""
+    """The subjects of the client, unless its address is one that many sites use."""
     return _addresses(About.CLIENT, [address])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Wanted:
-    """Which subjects are wanted.
+    """The subjects to ask about.
 
     about    the kinds of subjects
-    hashes   in which forms mailboxes are wanted
-    hops     how many hops before the client
-    ours     whether a relay is one of ours, so that what it saw can be believed
-    skipped  domains that nobody is asked about
-    own      our own domains: nobody is asked about their mailboxes
+    hashes   the hash forms wanted for mailboxes
+    hops     the number of hops before the client
+    ours     tells whether a relay is ours, so that its Received fields can be trusted
+    skipped  domains that are never asked about
+    own      our own domains, whose mailboxes are never asked about
     """
 
     about: frozenset[About]
@@ -112,12 +112,12 @@ class Wanted:
 
     @functools.cached_property
     def kinds(self) -> tuple[About, ...]:
-        """The kinds in their order."""
+        """The kinds of subjects in their order."""
         return tuple(one for one in About if one in self.about)
 
     @functools.cached_property
     def of_domain(self) -> Callable[[About, str], Subject | None]:
-        """What is asked about a domain, None if nothing is; the same domains come again and again."""
+        """A cached function that returns the subject for a domain, None if there is none; the same domains recur."""
 
         def subject(about: About, domain: str) -> Subject | None:
             name = owned(domain)
@@ -127,7 +127,7 @@ class Wanted:
 
 
 class _Seen:
-    """What several kinds of subjects are made of."""
+    """The parts of a message that several kinds of subjects use."""
 
     def __init__(self, connection: Connection, message: Message, wanted: Wanted) -> None:
         self.connection = connection
@@ -157,7 +157,7 @@ _MAKERS: Mapping[About, Callable[[_Seen], Iterable[Subject]]] = {
 
 
 def subjects_of(connection: Connection, message: Message, wanted: Wanted) -> list[Subject]:
-    """What is to be asked about a message, the most telling first, at most MOST of each kind."""
+    """The subjects of a message, the most significant first, at most MOST of each kind."""
     seen = _Seen(connection, message, wanted)
     found: list[Subject] = []
     for about in wanted.kinds:
@@ -166,8 +166,9 @@ def subjects_of(connection: Connection, message: Message, wanted: Wanted) -> lis
 
 
 def _path(connection: Connection, message: Message, wanted: Wanted) -> tuple[IPAddress | None, list[IPAddress]]:
-    """The client, and the addresses from which the mail came to it. What a trusted relay writes into Received is true: the
-    address that it saw is the client then. What stands below can be forged."""
+    """The client, and the addresses that passed the mail to it. A trusted relay's Received field is believed: the
+    address in it is then the client. Fields below can be forged.
+    """
     finding = message.findings.get(ConnectionFinding)
     seen = _received(message, wanted.hops + 5)
     client = parse_ip(connection.ip)
@@ -178,14 +179,14 @@ def _path(connection: Connection, message: Message, wanted: Wanted) -> tuple[IPA
 
 
 def _received(message: Message, most: int) -> Iterator[IPAddress]:
-    """The addresses in Received, the last hop first, as far as they are wanted."""
+    """The wanted addresses in Received fields, last hop first."""
     fields = itertools.islice(message.fields(b"received"), most)
     texts = (b" ".join(field.value[:_MAX_RECEIVED].split()).decode("ascii", "replace") for field in fields)
     return (address for text in texts if (address := seen_by_server(text)) is not None)
 
 
 def seen_by_server(received: str) -> IPAddress | None:
-    """The address of the client in the value of a Received field, as the server saw it; None if it says none."""
+    """The address of the client in the value of a Received field, as the server saw it; None without one."""
     text = received.strip()
     if _FROM.match(text) is None:
         return None
@@ -207,7 +208,7 @@ def _addresses(about: About, addresses: Iterable[IPAddress | None]) -> Iterator[
 
 @functools.lru_cache(maxsize=4096)
 def _of_address(about: About, address: IPAddress | None) -> Subject | None:
-    """None for an address that many have."""
+    """The subject of an address; None for one that many sites use."""
     if address is None or address in _NOBODYS:
         return None
     return Subject(about, address_label(address), str(address))

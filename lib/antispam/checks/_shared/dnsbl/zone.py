@@ -1,4 +1,4 @@
-"""[dnsbl NAME]: what is known of one list."""
+"""[dnsbl NAME]: the description of one list."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from antispam.settings.values import names
 
 
 class About(enum.StrEnum):
-    """What a list is asked about, the most telling first: if there is too much, the last is left out."""
+    """The kinds of subjects, the most significant first: if there are too many subjects, the last are left out."""
 
-    CLIENT = "client"  # its address; of mail by a trusted relay, the address that the relay saw
+    CLIENT = "client"  # its address; for mail through a trusted relay, the address that the relay saw
     SENDER = "sender"  # the domain of MAIL FROM
     AUTHOR = "author"  # the domains in From
     REPLY_TO = "reply_to"
     SIGNERS = "signers"  # the domains whose DKIM signatures pass
     HELO = "helo"
     LINKS = "links"  # the domains that links lead to
-    LINK_ADDRESSES = "link_addresses"  # addresses that stand in links in the place of a host name
+    LINK_ADDRESSES = "link_addresses"  # addresses in links in place of a host name
     EMAILS = "emails"  # the mailboxes in From, Reply-To, links and text, hashed
     HOPS = "hops"  # the addresses in Received before the client
 

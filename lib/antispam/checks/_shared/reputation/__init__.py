@@ -1,1 +1,1 @@
-"""Reputation in the journey: which domain to ask about, what follows, and what the outcome of a message says about it."""
+"""Reputation in the journey: the query about a domain, the verdict, and the vote that a message's outcome gives."""

@@ -1,4 +1,4 @@
-"""Asking for the reputation of a domain."""
+"""Queries for the reputation of a domain."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from gossip.schema import reputation, reputation_vote
 
 log = logging.getLogger(__name__)
 
-TELL = 86400.0  # seconds after which it makes no sense to tell a server what became of a message
-RARE = 5  # messages below which a domain is hardly known: spammers have one for every letter
+TELL = 86400.0  # seconds after which a message's outcome is no longer sent to a server
+RARE = 5  # below this number of messages a domain is hardly known: spammers use a new one for every message
 PROVED = frozenset({"SPF", "GUESS", "HELO", "DKIM"})
-"""Ways to authenticate a domain; for all others the claimed domain is blamed."""
+"""Ways to authenticate a domain. With any other, the claimed domain is blamed."""
 
 F = TypeVar("F", bound=ReputationFinding)
 
@@ -39,7 +39,7 @@ _nodes: weakref.WeakKeyDictionary[Store, Gossip] = weakref.WeakKeyDictionary()
 
 
 def ask(kind: type[F], domain: str, how: str, message: Message, services: Services) -> F:
-    """What is known of a domain that was authenticated in this way."""
+    """The reputation of a domain that was authenticated in this way."""
     settings, name = services.settings[GossipSettings], umis(domain + how, message.ref)
     if services.store is None:
         return kind(domain=domain, how=how, error="there is no store")
@@ -62,9 +62,9 @@ def ask(kind: type[F], domain: str, how: str, message: Message, services: Servic
 
 
 def _answer(name: str, domain: str, how: str, services: Services) -> Answer:
-    """From our own records and peers, or from the server that remembers for us; where that is silent, from our records."""
+    """The answer from our own records and peers, or from the configured server; from our records if that is silent."""
     settings = services.settings[GossipSettings]
-    patience = services.deadline.remaining() / 2  # the rest is for the checks below
+    patience = services.deadline.remaining() / 2  # the rest is for later checks
     node = node_of(services)
     if settings.server:
         own = node.query(name, domain, how, 0, deadline=services.deadline)
@@ -79,7 +79,7 @@ def asks_others(settings: GossipSettings) -> bool:
 
 
 def node_of(services: Services) -> Gossip:
-    """The worker's own node, made once: it remembers which peers are silent."""
+    """The worker's own node, made once because it remembers silent peers."""
     store = services.store
     assert store is not None
     node = _nodes.get(store)
@@ -87,7 +87,7 @@ def node_of(services: Services) -> Gossip:
         settings = services.settings[GossipSettings]
         write = None if services.read_only else functools.partial(services.write_later, reputation_vote)
         node = Gossip(
-            Records(weakref.proxy(store)),  # or the node, which is kept for as long as the store is, would keep it
+            Records(weakref.proxy(store)),  # weak, because the node is cached for as long as the store lives
             peers_of(settings),
             timeout=settings.timeout,
             clock=services.clock,
@@ -102,7 +102,7 @@ def _nothing(row: dict[str, object]) -> None:
 
 
 def reported(store: Store, ref: str, vote: int, now: float, deadline: Deadline | None = None) -> None:
-    """A user says what our message of this reference was. Raises StoreError."""
+    """Record a user's report on the message of this reference. Raises StoreError."""
     Records(store).report(ref, vote, now, deadline)
     if (node := _nodes.get(store)) is not None:
         node.forget()
@@ -114,30 +114,32 @@ def peers_of(settings: GossipSettings) -> list[Client]:
 
 @functools.lru_cache(maxsize=4)
 def server_of(settings: GossipSettings) -> Client:
-    """The one that remembers for us; made once, so that it is known when it is silent."""
+    """The configured server's client, made once because it remembers when the server is silent."""
     return Client(*split_address(settings.server), key=settings.key)
 
 
 def _is_trusted(how: str, score: float, confidence: float, settings: GossipSettings) -> bool:
-    """Anybody can write a domain of good reputation into MAIL FROM: it must be authenticated."""
+    """Whether the domain is trusted. It must be authenticated: anybody can write a domain of good reputation into MAIL
+    FROM.
+    """
     if settings.trust_above is None or how not in PROVED or settings.mode is not Mode.ENFORCE:
         return False
     return score > settings.trust_above and confidence > settings.trust_confidence
 
 
 def upkeep(services: Services) -> bool:
-    """Fold the log into the rings, and forget what is too old; true while more is left."""
+    """Fold the log into the rings and delete what is too old. True while more is left."""
     if services.store is None:
         return False
     settings, now = services.settings[GossipSettings], services.clock()
     more = Records(services.store).fold(now)
     if settings.server and settings.learn:
         _tell(services.store, server_of(settings), now)
-    return more or _forget(services.store, settings, now)  # a vote that is not folded yet must count before it goes
+    return more or _forget(services.store, settings, now)  # a vote must be folded before it is deleted
 
 
 def _tell(store: Store, server: Client, now: float) -> None:
-    """Tell the server what became of messages; once more where a report corrected it. What can't be told now waits."""
+    """Send the outcomes of messages to the server, and again if a report corrected one. What cannot be sent now waits."""
     table = reputation_vote
     query = sa.select(table.c.umis, table.c.vote).where(
         table.c.told.is_(None),
@@ -158,8 +160,8 @@ def _tell(store: Store, server: Client, now: float) -> None:
 
 
 def _forget(store: Store, settings: GossipSettings, now: float) -> bool:
-    """A slice of what is too old; true while more is left."""
-    # Each number of messages by itself: no index serves two ranges.
+    """Delete a slice of what is too old. True while more is left."""
+    # One query for each number of messages, because no index serves two ranges.
     rare = sa.and_(reputation.c.total.in_(range(RARE)), reputation.c.last_seen < now - settings.retain_rare)
     messages = store.delete_slice(reputation_vote, reputation_vote.c.asked_at < now - settings.retain_messages)
     old = store.delete_slice(reputation, reputation.c.last_seen < now - settings.retain)

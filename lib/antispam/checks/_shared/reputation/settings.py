@@ -1,4 +1,4 @@
-"""[gossip]: peers, access, and what follows from a reputation."""
+"""[gossip]: peers, access, and the effects of a reputation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHORTEST_KEY = 16
 
 
 def _threshold(text: str) -> float | None:
-    """A number from -100 to 100; empty is none."""
+    """A number from -100 to 100; None if empty."""
     if not text.strip():
         return None
     value = number(text)

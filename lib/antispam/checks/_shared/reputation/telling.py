@@ -18,7 +18,7 @@ _PROVED_BY = {
 
 
 def judged(finding: ReputationFinding, settings: GossipSettings) -> Verdict:
-    """Refused where it is bad enough, and we are sure enough."""
+    """The verdict: refused if the reputation is bad enough, with enough confidence."""
     reason = told(finding)
     low = settings.reject_below is not None and finding.reputation < settings.reject_below
     if not low or finding.confidence <= settings.reject_confidence:
@@ -27,7 +27,7 @@ def judged(finding: ReputationFinding, settings: GossipSettings) -> Verdict:
 
 
 def told(finding: ReputationFinding) -> str:
-    """In words for the log; "" of a domain of which nobody knows anything."""
+    """The reputation in words for the log; "" for an unknown domain."""
     if not finding.confidence and not finding.spam + finding.ham:
         return ""
     peers = f", {finding.peers} peers" if finding.peers else ""
@@ -38,7 +38,7 @@ def told(finding: ReputationFinding) -> str:
 
 
 def scored(finding: ReputationFinding) -> tuple[Hit, ...]:
-    """The better it is known, the more it counts; a good one only where the domain is proved to be the sender's."""
+    """The tests of the score. A better known reputation counts more; a good one counts only if the domain is proved."""
     sure = min(max(finding.confidence, 0.0), 100.0) / 100
     good = min(max(finding.reputation, -100.0), 100.0) / 100
     if good < 0:

@@ -1,4 +1,4 @@
-"""Votes: what the outcome of a message says about its sender."""
+"""Votes on a sender, from the outcome of a message."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from gossip.schema import reputation_vote
 
 REACHED_END = "reputation: the message came to its end"  # in memo
 
-# Checks whose refusals say nothing about a message: our own first, because a refused reputation would never get better
-# one; those that any honest sender may meet, by a typing error say; and what is dropped for other reasons than what it is.
+# Checks whose refusals say nothing about a message: the reputation check itself, because a refused domain could never
+# recover; those that honest senders meet, for example by a typing error; and those that drop mail for reasons other
+# than its content.
 _SILENT = frozenset(
     {"reputation", "reputation_signed", "known_user", "private_relay", "dkim", "block_forward", "limits"}
     | {"training_address", "own_mail", "feedback", "dsn", "srs", "wiretap", "smart_alias", "scrub"}
@@ -27,10 +28,11 @@ _AWAY = frozenset({Action.REJECT, Action.DISCARD, Action.QUARANTINE})
 
 
 def vote_of(connection: Connection, message: Message, verdict: Verdict) -> int | None:
-    """SPAM, HAM, or None if the outcome says neither: it was greylisted, given up, held, or refused for no fault of its own.
+    """The vote on a message: SPAM, HAM, or None if the outcome is neither: the message was greylisted, given up, held,
+    or refused for no fault of its own.
 
-    Called spam for one recipient is spam; refused or dropped once its content was seen, or for what no honest client does,
-    too; all else that was delivered is ham until somebody reports it.
+    Spam is what any recipient's verdict calls spam, and what was refused or dropped for its content or for something
+    that no honest client does. Everything else that was delivered is ham until somebody reports it.
     """
     if _called_spam(message):
         return SPAM
@@ -53,7 +55,7 @@ def vote_of(connection: Connection, message: Message, verdict: Verdict) -> int |
 
 
 def brought_trusted_mail(message: Message, verdict: Verdict) -> bool:
-    """Whether this message was taken to its end, and SPF or DKIM proved a domain that is trusted."""
+    """Whether this message reached its end, and SPF or DKIM proved a trusted domain."""
     if verdict.action not in (Action.CONTINUE, Action.ACCEPT) or REACHED_END not in message.memo:
         return False
     found = (message.findings.get(ReputationFinding), message.findings.get(SignedReputationFinding))
@@ -69,8 +71,9 @@ def _called_spam(message: Message) -> bool:
 
 
 def _by_reputation(recipient: Recipient) -> bool:
-    """Whether the message would be no spam to this recipient but for its sender's reputation, which must not get worse by its
-    own word."""
+    """Whether only the sender's reputation makes the message spam to this recipient: a reputation must not lower
+    itself.
+    """
     found, score = recipient.findings.get(SpamFinding), recipient.findings.get(ScoreFinding)
     if found is None or score is None or found.required is None or found.because:
         return False
@@ -81,7 +84,7 @@ def _by_reputation(recipient: Recipient) -> bool:
 def remember(
     finding: ReputationFinding, connection: Connection, message: Message | None, verdict: Verdict, services: Services
 ) -> None:
-    """Write the vote down, after the reply."""
+    """Store the vote, after the reply."""
     if message is None or not finding.umis or not services.settings[GossipSettings].learn:
         return
     vote = vote_of(connection, message, verdict)

@@ -1,4 +1,4 @@
-"""The verdict that follows from an SPF result: from the access map first, otherwise from [spf]."""
+"""The verdict on an SPF result: from the access map if it has an entry, otherwise from [spf]."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from antispam.protocols.spf import Result, SpfResult
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is decided.
+    """The decision on an SPF result.
 
     verdict  at MAIL FROM
-    waiting  the refusal that the end of the message brings unless something vouches for it; None for none
+    waiting  the refusal at the end of the message unless something vouches for it; None for none
     """
 
     verdict: Verdict
@@ -26,7 +26,7 @@ class Judgement:
 
 
 def judge(finding: SpfFinding, settings: SpfSettings, policy: AccessMap | AccessTable) -> Judgement:
-    """The first that has something to say: the HELO name, then MAIL FROM. Pure, as decide() of a check is."""
+    """Judge the HELO name, then MAIL FROM; the first that leads to a decision counts. Pure, like decide() of a check."""
     if finding.mailfrom is None:
         return Judgement(_go_on(f"trusted forwarder {finding.forwarder}"))
     helo = Judgement(_go_on("")) if finding.helo is None else _of_helo(finding.helo, settings, policy)
@@ -75,8 +75,9 @@ def _of_mailfrom(
 
 
 def _refused(outcome: SpfResult, result: Result, settings: SpfSettings) -> Judgement:
-    """At once, or at the end of the message: a forwarder makes SPF fail, and leaves the signature as it was. Of a domain that
-    sends nothing there is no honest mail to forward."""
+    """A refusal at once, or at the end of the message, because forwarding breaks SPF but not the signature. A domain
+    that never sends mail is refused at once: it has no honest mail to forward.
+    """
     refused = refusal(outcome, result)
     if result is Result.FAIL and settings.refuse is Refuse.END and not outcome.sends_nothing:
         return Judgement(_go_on(f"{found(outcome)}, to be refused unless the message is vouched for"), refused)
@@ -97,6 +98,6 @@ def _go_on(reason: str) -> Verdict:
 
 
 def _apply_entry(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
-    """What an entry of the access map wants done about a result."""
+    """The verdict that an access map entry asks for."""
     reason = f"{found(outcome)}, access map {entry.key} {entry.action}"
     return apply_entry(entry, dataclasses.replace(refusal(outcome, result), reason=reason))

@@ -18,7 +18,9 @@ def found(outcome: SpfResult) -> str:
 
 
 def refusal(outcome: SpfResult, result: Result) -> Verdict:
-    """A refusal that tells an honest sender what to do. A temporary error is never refused for good (RFC 7208 section 8.6)."""
+    """A refusal that tells an honest sender what to do. It is never permanent for a temporary error (RFC 7208 section
+    8.6).
+    """
     text = "\n".join(_reply_text(outcome, result))
     match result:
         case Result.TEMPERROR:
@@ -34,7 +36,7 @@ def refusal(outcome: SpfResult, result: Result) -> Verdict:
 
 
 def _reply_text(outcome: SpfResult, result: Result) -> list[str]:
-    """What was found and what can be done about it, in sentences of less than a line."""
+    """What was found and what the sender can do, in sentences shorter than a line."""
     domain, ip = outcome.domain or outcome.helo, outcome.ip
     record = f"Please ask the administrator of {domain} to add {ip} to its SPF record"
     match result:

@@ -1,4 +1,4 @@
-"""[spf]: how SPF is checked, and what follows."""
+"""[spf]: how SPF is checked, and the effects of its results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _forwarders(names: tuple[str, ...]) -> None:
 
 
 class DoubtfulAction(enum.StrEnum):
-    """What to do about results that are neither good nor refused."""
+    """The action on results that are neither good nor refused."""
 
     NOTHING = "nothing"
     CBV = "cbv"
@@ -33,7 +33,7 @@ class DoubtfulAction(enum.StrEnum):
 
 
 class Refuse(enum.StrEnum):
-    """When a fail is refused."""
+    """The time when a fail is refused."""
 
     END = "end"
     AT_ONCE = "at_once"
