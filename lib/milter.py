@@ -13,14 +13,17 @@ interpreter's lock for each header field would cost more than most milters do wi
 docs/pymilter.md lists where this differs from pymilter 1.0.5 on purpose.
 
 Callbacks come from libmilter's pool of threads: two callbacks of one connection may run on different threads, one
-after the other. An exception is logged once (logger "milter") and answered by the exception policy.
+after the other, or on a thread of ours. Callbacks run one at a time, as a rule: each is finished before the next begins, so
+that they do not take the interpreter from one another. One that waits for the network should say so with waiting(); if it
+does not, the others go on after 20 ms. An exception is logged once (logger "milter") and answered by the exception policy.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import _libmilter
 from _libmilter import constants, ffi, lib, listening_sockets, prepare_listener
@@ -33,7 +36,7 @@ __all__ = [
     "set_abort_callback", "set_body_callback", "set_close_callback", "set_connect_callback", "set_envfrom_callback",
     "set_envrcpt_callback", "set_eoh_callback", "set_eom_callback", "set_exception_policy", "set_flags",
     "set_header_callback", "set_headers_callback", "set_helo_callback", "setbacklog", "setconn", "setdbg", "settimeout",
-    "stop",
+    "stop", "waiting",
 ]  # fmt: skip
 __all__ += constants.__all__
 
@@ -249,6 +252,19 @@ def main() -> None:
 def stop() -> None:
     """Make main() return: no new connections; sessions in progress are cut off after a few seconds."""
     lib.smfi_stop()
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """Around what a callback waits for, such as an answer of the DNS: callbacks of other connections run meanwhile (not in
+    pymilter). Anywhere else it does nothing."""
+    if not _libmilter.step_aside():
+        yield
+        return
+    try:
+        yield
+    finally:
+        _libmilter.step_back()
 
 
 def getversion() -> tuple[int, int, int]:

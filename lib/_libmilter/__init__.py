@@ -18,6 +18,9 @@ except ImportError as failure:
     ) from failure
 
 # What trampolines.c puts here, and what does not let go of the interpreter's lock, as functions of `lib` do.
+# step_aside(): let other connections run Python, as turns.c has it; whether this thread had the turn, and shall step_back()
+step_aside: Callable[[], bool]
+step_back: Callable[[], None]
 # macro(address, name): the value of a macro of the connection at that address, or None
 macro: Callable[[int, bytes], str | None]
 # defer_change(address, kind, index, name, value): whether a header change will be sent when the callback has returned

@@ -11,6 +11,8 @@ MISSING_HEADERS = (
     "(other systems: the sendmail or libmilter development package), then run this again."
 )
 
+_SOURCES = ("turns.c", "trampolines.c")  # in this order, as one compilation
+
 _CONSTANTS = """
 #define SMFI_VERSION ...
 #define MI_SUCCESS ...
@@ -108,6 +110,7 @@ int register_milter(char *name, unsigned long flags);
 int load_functions(void);
 int serve(void);
 void set_policy(int policy);
+void set_patience(unsigned int milliseconds);
 int send_changes(SMFICTX *);
 int set_reply(SMFICTX *, char *rcode, char *xcode, char **line, int count);
 unsigned long long opened_sessions(void);
@@ -121,7 +124,7 @@ def _binding(folder: Path) -> cffi.FFI:
     ffi.cdef(_CONSTANTS + _DECLARATIONS)
     ffi.set_source(
         "_libmilter._binding",
-        (Path(__file__).parent / "trampolines.c").read_text(encoding="utf-8"),
+        "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in _SOURCES),
         libraries=["milter", "pthread"],
         extra_compile_args=["-O2", f"-ffile-prefix-map={folder}=."],
     )

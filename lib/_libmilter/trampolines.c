@@ -88,9 +88,11 @@ struct queued {
 /*
  * An MTA may go on with its next client on the same connection (SMFIC_QUIT_NC): libmilter calls close then, and keeps
  * what was negotiated, but tells nobody which close that was. So what the last connections negotiated is remembered by
- * the address of libmilter's context. Used with the interpreter's lock held.
+ * the address of libmilter's context.
  */
 #define REMEMBERED 256
+
+static pthread_mutex_t memory = PTHREAD_MUTEX_INITIALIZER;
 
 static struct { SMFICTX *ctx; unsigned long actions, steps; } negotiated[REMEMBERED];
 static unsigned int negotiated_next;
@@ -252,6 +254,7 @@ static void remember_negotiated(const session *s)
 {
 	unsigned int place = 0;
 
+	(void) pthread_mutex_lock(&memory);
 	while (place < REMEMBERED && negotiated[place].ctx != s->ctx)
 		place++;
 	if (place == REMEMBERED)
@@ -259,18 +262,21 @@ static void remember_negotiated(const session *s)
 	negotiated[place].ctx = s->ctx;
 	negotiated[place].actions = s->actions;
 	negotiated[place].steps = s->steps;
+	(void) pthread_mutex_unlock(&memory);
 }
 
 static void recall_negotiated(session *s)
 {
 	unsigned int place;
 
+	(void) pthread_mutex_lock(&memory);
 	for (place = 0; place < REMEMBERED; place++)
 		if (negotiated[place].ctx == s->ctx) {
 			s->actions = negotiated[place].actions;
 			s->steps = negotiated[place].steps;
 			s->unanswered = unanswered_of(s->steps);
 		}
+	(void) pthread_mutex_unlock(&memory);
 }
 
 static session *session_of(SMFICTX *ctx)
@@ -284,19 +290,24 @@ static session *session_of(SMFICTX *ctx)
 		return NULL;
 	s->ctx = ctx;
 	s->kept = NOTHING_KEPT;
-	enter_python();
 	recall_negotiated(s);
-	s->context = PyObject_CallFunction(new_context, "Kkk", (unsigned long long) (uintptr_t) ctx, s->actions, s->steps);
-	if (s->context == NULL)
-		report("new context");
-	leave_python();
-	if (s->context == NULL || smfi_setpriv(ctx, s) != MI_SUCCESS) {
-		/* Out of memory. A context that was made is given up: there is no place from which to free it. */
+	if (smfi_setpriv(ctx, s) != MI_SUCCESS) {
 		free(s);
 		return NULL;
 	}
 	__atomic_add_fetch(&sessions_opened, 1, __ATOMIC_RELAXED);
 	return s;
+}
+
+/* Whether there is the connection's object in Python, from now on if need be. With the interpreter's lock. */
+static int has_context(session *s)
+{
+	if (s->context != NULL)
+		return 1;
+	s->context = PyObject_CallFunction(new_context, "Kkk", (unsigned long long) (uintptr_t) s->ctx, s->actions, s->steps);
+	if (s->context == NULL)
+		report("new context");
+	return s->context != NULL;
 }
 
 static void forget_reply(session *s)
@@ -547,28 +558,6 @@ static void work_off(session *s)
 	give_back(&s->queue, &s->room);
 }
 
-#define BEGIN_STEP(bit)							\
-	session *s = session_of(ctx);					\
-	sfsistat answer;						\
-	if (s == NULL)							\
-		return SMFIS_TEMPFAIL;					\
-	if (speak_kept(s, (bit), &answer))				\
-		return answer
-
-#define END_STEP(bit, callback, call)					\
-	if (callbacks[callback] == NULL && s->queued == 0)		\
-		return settle(s, (bit), SMFIS_CONTINUE);		\
-	enter_python();							\
-	work_off(s);							\
-	if (s->kept != NOTHING_KEPT) {					\
-		leave_python();						\
-		(void) speak_kept(s, (bit), &answer);			\
-		return answer;						\
-	}								\
-	answer = (call);						\
-	leave_python();							\
-	return settle(s, (bit), answer)
-
 /* Call f(context, options) and read what it made of the list [actions, steps, 0, 0]. */
 static int call_negotiate(session *s, unsigned long *option)
 {
@@ -615,37 +604,6 @@ static void take_all(const unsigned long *offered, unsigned long *chosen)
 	chosen[2] = chosen[3] = 0;
 }
 
-static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2, unsigned long f3,
-			     unsigned long *pf0, unsigned long *pf1, unsigned long *pf2, unsigned long *pf3)
-{
-	unsigned long offered[4] = { f0, f1, f2, f3 }, chosen[4] = { f0, f1, f2, f3 };
-	session *s = session_of(ctx);
-	int answer = SMFIS_ALL_OPTS;
-
-	if (s == NULL)
-		return SMFIS_REJECT;
-	if (callbacks[CB_NEGOTIATE] != NULL) {
-		enter_python();
-		answer = call_negotiate(s, chosen);
-		leave_python();
-	}
-	if (answer == CALLBACK_FAILED && exception_policy == SMFIS_CONTINUE)
-		/* What a failed callback chose may be half done: take everything, promise nothing. */
-		answer = SMFIS_ALL_OPTS;
-	if (answer == SMFIS_ALL_OPTS)
-		take_all(offered, chosen);
-	else if (answer != SMFIS_CONTINUE)
-		return SMFIS_REJECT;
-	s->actions = chosen[0];
-	s->steps = chosen[1];
-	s->unanswered = unanswered_of(s->steps);
-	*pf0 = chosen[0];
-	*pf1 = chosen[1] | (f1 & unwanted_steps(s->unanswered));
-	*pf2 = chosen[2];
-	*pf3 = chosen[3];
-	return SMFIS_CONTINUE;
-}
-
 /* The client's address as Python's socket module writes it, None where there is none. */
 static PyObject *address_of(_SOCK_ADDR *address)
 {
@@ -676,74 +634,6 @@ static PyObject *connect_arguments(char *host, _SOCK_ADDR *address)
 
 	/* The first place stays empty for the context; "N" takes the references. */
 	return Py_BuildValue("(ONiN)", Py_None, text_of(host), family, address_of(address));
-}
-
-static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
-{
-	BEGIN_STEP(SMFIP_NR_CONN);
-	END_STEP(SMFIP_NR_CONN, CB_CONNECT, call_with(s, CB_CONNECT, connect_arguments(host, address)));
-}
-
-static sfsistat on_helo(SMFICTX *ctx, char *name)
-{
-	BEGIN_STEP(SMFIP_NR_HELO);
-	END_STEP(SMFIP_NR_HELO, CB_HELO, call(s, CB_HELO, text_of(name), NULL));
-}
-
-static sfsistat on_envfrom(SMFICTX *ctx, char **arguments)
-{
-	session *fresh = session_of(ctx);
-
-	if (fresh != NULL) {
-		fresh->in_message = 1;
-		/* A verdict about the message before has nothing to say about this one. */
-		if (!fresh->kept_for_connection)
-			forget_verdict(fresh);
-	}
-	BEGIN_STEP(SMFIP_NR_MAIL);
-	END_STEP(SMFIP_NR_MAIL, CB_ENVFROM, call_with(s, CB_ENVFROM, command_arguments(arguments)));
-}
-
-static sfsistat on_envrcpt(SMFICTX *ctx, char **arguments)
-{
-	BEGIN_STEP(SMFIP_NR_RCPT);
-	END_STEP(SMFIP_NR_RCPT, CB_ENVRCPT, call_with(s, CB_ENVRCPT, command_arguments(arguments)));
-}
-
-static sfsistat on_data(SMFICTX *ctx)
-{
-	BEGIN_STEP(SMFIP_NR_DATA);
-	END_STEP(SMFIP_NR_DATA, CB_DATA, call(s, CB_DATA, NULL, NULL));
-}
-
-static sfsistat on_unknown(SMFICTX *ctx, const char *line)
-{
-	BEGIN_STEP(SMFIP_NR_UNKN);
-	END_STEP(SMFIP_NR_UNKN, CB_UNKNOWN, call(s, CB_UNKNOWN, text_of(line), NULL));
-}
-
-static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
-{
-	BEGIN_STEP(SMFIP_NR_HDR);
-	if (enqueue(s, CB_HEADER, name, value, strlen(value)))
-		return SMFIS_NOREPLY;
-	END_STEP(SMFIP_NR_HDR, CB_HEADER, call(s, CB_HEADER, text_of(name), PyBytes_FromString(value)));
-}
-
-static sfsistat on_eoh(SMFICTX *ctx)
-{
-	BEGIN_STEP(SMFIP_NR_EOH);
-	if (enqueue(s, CB_EOH, NULL, NULL, 0))
-		return SMFIS_NOREPLY;
-	END_STEP(SMFIP_NR_EOH, CB_EOH, call(s, CB_EOH, NULL, NULL));
-}
-
-static sfsistat on_body(SMFICTX *ctx, unsigned char *chunk, size_t size)
-{
-	BEGIN_STEP(SMFIP_NR_BODY);
-	if (enqueue(s, CB_BODY, NULL, (const char *) chunk, size))
-		return SMFIS_NOREPLY;
-	END_STEP(SMFIP_NR_BODY, CB_BODY, call(s, CB_BODY, PyBytes_FromStringAndSize((char *) chunk, (Py_ssize_t) size), NULL));
 }
 
 /*
@@ -831,31 +721,219 @@ static int call_eom(session *s)
 	return answer;
 }
 
-static sfsistat answer_to_message(SMFICTX *ctx)
+/*
+ * The steps, as libmilter calls them.
+ */
+
+/* A callback of libmilter with its arguments, and what Python answers to it. */
+struct step {
+	struct job job;			/* the first: run_step() gets its address */
+	session *s;
+	int callback;
+	int answer;
+	char *text;			/* of connect, HELO and an unknown command; a header's name */
+	char **arguments;		/* of MAIL and RCPT */
+	_SOCK_ADDR *address;
+	const char *value;		/* of a header, or a chunk of the body */
+	size_t size;
+	unsigned long *option;		/* of negotiation */
+};
+
+/* The connection's object, which nobody needs any more. */
+static void drop_context(session *s)
 {
-	BEGIN_STEP(ALWAYS_ANSWERED);
-	END_STEP(ALWAYS_ANSWERED, CB_EOM, call_eom(s));
+	/* Who still holds the context shall hear "bad context" instead of reaching freed memory. */
+	if (PyObject_SetAttrString(s->context, "_ctx", Py_None) != 0)
+		report(callback_names[CB_CLOSE]);
+	Py_CLEAR(s->context);
 }
 
-static void tell_abort(session *s)
+static int call_step(struct step *step)
 {
-	if (callbacks[CB_ABORT] == NULL && s->queued == 0)
+	session *s = step->s;
+	int callback = step->callback;
+
+	switch (callback) {
+	case CB_NEGOTIATE:
+		return call_negotiate(s, step->option);
+	case CB_CONNECT:
+		return call_with(s, callback, connect_arguments(step->text, step->address));
+	case CB_ENVFROM:
+	case CB_ENVRCPT:
+		return call_with(s, callback, command_arguments(step->arguments));
+	case CB_HELO:
+	case CB_UNKNOWN:
+		return call(s, callback, text_of(step->text), NULL);
+	case CB_HEADER:
+		return call(s, callback, text_of(step->text), PyBytes_FromStringAndSize(step->value, (Py_ssize_t) step->size));
+	case CB_BODY:
+		return call(s, callback, PyBytes_FromStringAndSize(step->value, (Py_ssize_t) step->size), NULL);
+	case CB_EOM:
+		return call_eom(s);
+	default:
+		return call(s, callback, NULL, NULL);
+	}
+}
+
+/* Call Python for a step, after what is queued, unless that brought a verdict: then it is kept. */
+static void run_step(struct job *job)
+{
+	struct step *step = (struct step *) job;
+	int ends = step->callback == CB_ABORT || step->callback == CB_CLOSE;
+
+	step->answer = SMFIS_TEMPFAIL;
+	if (!has_context(step->s))
 		return;
-	enter_python();
-	work_off(s);
-	(void) call(s, CB_ABORT, NULL, NULL);
-	leave_python();
+	work_off(step->s);
+	if (step->s->kept == NOTHING_KEPT || ends)
+		step->answer = call_step(step);
+	if (step->callback == CB_CLOSE)
+		drop_context(step->s);
 }
 
-static sfsistat on_eom(SMFICTX *ctx)
+static int may_wait(int callback)
+{
+	return callback == CB_HEADER || callback == CB_EOH || callback == CB_BODY;
+}
+
+/* What libmilter hears at a step that the milter may have promised not to answer (`bit`). */
+static sfsistat take_step(SMFICTX *ctx, struct step *step, unsigned long bit)
 {
 	session *s = session_of(ctx);
 	sfsistat answer;
 
 	if (s == NULL)
 		return SMFIS_TEMPFAIL;
+	if (speak_kept(s, bit, &answer))
+		return answer;
+	if (may_wait(step->callback) && enqueue(s, step->callback, step->text, step->value, step->size))
+		return SMFIS_NOREPLY;
+	if (callbacks[step->callback] == NULL && s->queued == 0)
+		return settle(s, bit, SMFIS_CONTINUE);
+	step->s = s;
+	perform(&step->job, run_step);
+	return speak_kept(s, bit, &answer) ? answer : settle(s, bit, step->answer);
+}
+
+static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2, unsigned long f3,
+			     unsigned long *pf0, unsigned long *pf1, unsigned long *pf2, unsigned long *pf3)
+{
+	unsigned long offered[4] = { f0, f1, f2, f3 }, chosen[4] = { f0, f1, f2, f3 };
+	struct step step = { .callback = CB_NEGOTIATE, .s = session_of(ctx), .option = chosen };
+	session *s = step.s;
+	int answer = SMFIS_ALL_OPTS;
+
+	if (s == NULL)
+		return SMFIS_REJECT;
+	if (callbacks[CB_NEGOTIATE] != NULL) {
+		perform(&step.job, run_step);
+		answer = step.answer;
+	}
+	if (answer == CALLBACK_FAILED && exception_policy == SMFIS_CONTINUE)
+		/* What a failed callback chose may be half done: take everything, promise nothing. */
+		answer = SMFIS_ALL_OPTS;
+	if (answer == SMFIS_ALL_OPTS)
+		take_all(offered, chosen);
+	else if (answer != SMFIS_CONTINUE)
+		return SMFIS_REJECT;
+	s->actions = chosen[0];
+	s->steps = chosen[1];
+	s->unanswered = unanswered_of(s->steps);
+	*pf0 = chosen[0];
+	*pf1 = chosen[1] | (f1 & unwanted_steps(s->unanswered));
+	*pf2 = chosen[2];
+	*pf3 = chosen[3];
+	return SMFIS_CONTINUE;
+}
+
+static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
+{
+	struct step step = { .callback = CB_CONNECT, .text = host, .address = address };
+
+	return take_step(ctx, &step, SMFIP_NR_CONN);
+}
+
+static sfsistat on_helo(SMFICTX *ctx, char *name)
+{
+	struct step step = { .callback = CB_HELO, .text = name };
+
+	return take_step(ctx, &step, SMFIP_NR_HELO);
+}
+
+static sfsistat on_envfrom(SMFICTX *ctx, char **arguments)
+{
+	struct step step = { .callback = CB_ENVFROM, .arguments = arguments };
+	session *s = session_of(ctx);
+
+	if (s != NULL) {
+		s->in_message = 1;
+		/* A verdict about the message before has nothing to say about this one. */
+		if (!s->kept_for_connection)
+			forget_verdict(s);
+	}
+	return take_step(ctx, &step, SMFIP_NR_MAIL);
+}
+
+static sfsistat on_envrcpt(SMFICTX *ctx, char **arguments)
+{
+	struct step step = { .callback = CB_ENVRCPT, .arguments = arguments };
+
+	return take_step(ctx, &step, SMFIP_NR_RCPT);
+}
+
+static sfsistat on_data(SMFICTX *ctx)
+{
+	struct step step = { .callback = CB_DATA };
+
+	return take_step(ctx, &step, SMFIP_NR_DATA);
+}
+
+static sfsistat on_unknown(SMFICTX *ctx, const char *line)
+{
+	struct step step = { .callback = CB_UNKNOWN, .text = (char *) line };
+
+	return take_step(ctx, &step, SMFIP_NR_UNKN);
+}
+
+static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
+{
+	struct step step = { .callback = CB_HEADER, .text = name, .value = value, .size = strlen(value) };
+
+	return take_step(ctx, &step, SMFIP_NR_HDR);
+}
+
+static sfsistat on_eoh(SMFICTX *ctx)
+{
+	struct step step = { .callback = CB_EOH };
+
+	return take_step(ctx, &step, SMFIP_NR_EOH);
+}
+
+static sfsistat on_body(SMFICTX *ctx, unsigned char *chunk, size_t size)
+{
+	struct step step = { .callback = CB_BODY, .value = (const char *) chunk, .size = size };
+
+	return take_step(ctx, &step, SMFIP_NR_BODY);
+}
+
+static void tell_abort(session *s)
+{
+	struct step step = { .callback = CB_ABORT, .s = s };
+
+	if (callbacks[CB_ABORT] != NULL || s->queued > 0)
+		perform(&step.job, run_step);
+}
+
+static sfsistat on_eom(SMFICTX *ctx)
+{
+	struct step step = { .callback = CB_EOM };
+	session *s = session_of(ctx);
+	sfsistat answer;
+
+	if (s == NULL)
+		return SMFIS_TEMPFAIL;
 	s->message_refused = 0;
-	answer = answer_to_message(ctx);
+	answer = take_step(ctx, &step, ALWAYS_ANSWERED);
 	if (s->message_refused)
 		/* No abort follows the end of a message: without this one, Python would never hear that it is over. */
 		tell_abort(s);
@@ -879,19 +957,13 @@ static sfsistat on_abort(SMFICTX *ctx)
 
 static sfsistat on_close(SMFICTX *ctx)
 {
-	session *s = smfi_getpriv(ctx);
+	struct step step = { .callback = CB_CLOSE, .s = smfi_getpriv(ctx) };
+	session *s = step.s;
 
 	if (s == NULL)
 		return SMFIS_CONTINUE;
-	enter_python();
-	work_off(s);
-	(void) call(s, CB_CLOSE, NULL, NULL);
+	perform(&step.job, run_step);
 	remember_negotiated(s);
-	/* Who still holds the context shall hear "bad context" instead of reaching freed memory. */
-	if (PyObject_SetAttrString(s->context, "_ctx", Py_None) != 0)
-		report(callback_names[CB_CLOSE]);
-	Py_DECREF(s->context);
-	leave_python();
 	(void) smfi_setpriv(ctx, NULL);
 	__atomic_add_fetch(&sessions_closed, 1, __ATOMIC_RELAXED);
 	forget_verdict(s);
@@ -950,7 +1022,25 @@ static PyObject *macro(PyObject *module, PyObject *arguments)
 	return text_of(value);
 }
 
+/* Whether the thread steps aside; it steps back only then. */
+static PyObject *aside(PyObject *module, PyObject *unused)
+{
+	(void) module;
+	(void) unused;
+	return PyBool_FromLong(step_aside());
+}
+
+static PyObject *back(PyObject *module, PyObject *unused)
+{
+	(void) module;
+	(void) unused;
+	step_back();
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+	{ "step_aside", aside, METH_NOARGS, "Let other connections run Python; whether it was this thread's turn." },
+	{ "step_back", back, METH_NOARGS, "Wait for this thread's turn, which it gave up." },
 	{ "macro", macro, METH_VARARGS, "The value of a macro of the connection at this address, or None." },
 	{ "defer_change", defer_change, METH_VARARGS, "Whether a header change will be sent when the callback returns." }
 };
@@ -1011,5 +1101,6 @@ static int serve(void)
 }
 
 static void set_policy(int policy) { exception_policy = policy; }
+static void set_patience(unsigned int milliseconds) { patience = milliseconds; }
 static unsigned long long opened_sessions(void) { return __atomic_load_n(&sessions_opened, __ATOMIC_RELAXED); }
 static unsigned long long closed_sessions(void) { return __atomic_load_n(&sessions_closed, __ATOMIC_RELAXED); }

@@ -38,6 +38,7 @@ COMPILED = (
     "pyproject.toml",
     "lib/_libmilter/build.py",
     "lib/_libmilter/trampolines.c",
+    "lib/_libmilter/turns.c",
     "lib/dspam/build.py",
     "lib/dspam/_cutting.c",
     "lib/dspam/_walking.h",

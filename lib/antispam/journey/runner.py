@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
 import threading
 import time
@@ -48,6 +49,7 @@ class Runner:
     slots   how many may wait in the pool; beyond that, a look-up runs in the thread of its own message, so that slow name
             servers of some senders never delay the mail of others
     watch   counts what the checks do, if given
+    waiting  a context in which a message waits for the network, so that others may go on
     failed  called with the subject after an unexpected exception, to keep the message that caused it
     """
 
@@ -58,12 +60,14 @@ class Runner:
         pool: concurrent.futures.Executor | None = None,
         slots: int = 32,
         watch: Watch | None = None,
+        waiting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         failed: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self.journey = journey
         self._pool = pool
         self._slots = threading.BoundedSemaphore(slots)
         self._watch = watch
+        self._waiting = waiting
         self._failed = failed
         self._plan: Plan | None = None
 
@@ -115,16 +119,15 @@ class Runner:
             return self._in_turn(questions, services, tick)
         # The thread that we are on takes one itself, unless it has to say meanwhile that work goes on.
         futures = {place: self._beside(questions[place], services) for place in (looking if tick else looking[1:])}
-        found = {
-            place: self._collect(question, services)
-            for place, question in enumerate(questions)
-            if futures.get(place) is None
-        }
+        own = [place for place in range(len(questions)) if futures.get(place) is None]
+        found = {place: self._collect(questions[place], services) for place in own if place not in looking}
         pending = {future for future in futures.values() if future is not None}
-        while pending:
-            pending = concurrent.futures.wait(pending, timeout=TICK_SECONDS).not_done
-            if pending and tick:
-                tick()
+        with self._waiting():
+            found |= {place: self._collect(questions[place], services) for place in own if place in looking}
+            while pending:
+                pending = concurrent.futures.wait(pending, timeout=TICK_SECONDS).not_done
+                if pending and tick:
+                    tick()
         found |= {place: future.result() for place, future in futures.items() if future is not None}
         return [found[place] for place in range(len(questions))]
 

@@ -17,6 +17,7 @@ import click
 import sqlalchemy as sa
 
 import Milter
+import milter
 from antispam.chores import EVERY, Chore, Pieces, Task
 from antispam.deadline import Deadline
 from antispam.journey import saved
@@ -256,6 +257,7 @@ class Application:
             pool=self._pool,
             slots=program.lookups,
             watch=counts,
+            waiting=milter.waiting,
             failed=self._save_failed if record else _forget,
         )
 
