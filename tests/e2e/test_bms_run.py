@@ -38,9 +38,13 @@ SENDER, RECIPIENT = b"<ann@example.org>", b"<bob@example.com>"
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[str]:
-    """A configuration that asks a name server of the test's and does not greylist."""
+    """A configuration that asks a name server of the test's and does not greylist.
+
+    Reputation is off: what a test sends until something has changed would earn its sender trust, and trusted ones are not
+    greylisted.
+    """
     with loopback_nameserver(ZoneResponder(complete(ZONES, {"192.0.2.1": "mail.example.org"}))) as port:
-        yield f"drain_timeout = 1h\n[dns]\nnameservers = 127.0.0.1@{port}\n[greylist]\nmode = off\n"
+        yield f"drain_timeout = 1h\n[dns]\nnameservers = 127.0.0.1@{port}\n[greylist]\nmode = off\n[gossip]\nmode = off\n"
 
 
 @pytest.fixture
