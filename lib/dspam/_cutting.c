@@ -5,6 +5,7 @@
  * an octet, and new words stop at MAX_NEW octets, as the caller says.
  */
 #include "_counting.h"
+#include "_facts.h"
 #include "_matching.h"
 #include "_reading.h"
 #include "_walking.h"
@@ -598,6 +599,8 @@ static PyMethodDef functions[] = {
     {"urls", urls, METH_VARARGS, "The first links of a plain text, as dspam.reading finds them."},
     {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
+    {"header_facts", header_facts, METH_VARARGS, "The facts of a header, as HeaderFacts of dspam.headers collects them."},
+    {"content_type", content_type_facts, METH_VARARGS, "Facts of a Content-Type, as dspam.headers has them."},
     {"words", words, METH_VARARGS, "Cut a text in ASCII into words, as antispam.protocols.signs.words does it."},
     {"match", match, METH_VARARGS, "Find phrases among words, as antispam.protocols.signs.phrases does it."},
     {NULL, NULL, 0, NULL},

@@ -5,6 +5,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
+from _mimetree import Field
+
 Keys = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int32]
 
@@ -37,6 +39,13 @@ def keys(
     readings: Callable[[bytes], tuple[bytes, ...]],
     joined: Callable[[bytes, bytes], tuple[bytes, ...]],
 ) -> bytes: ...
+def header_facts(
+    fields: list[Field],
+    kinds: dict[bytes, tuple[int, bytes, bytes]],
+    kind_of: Callable[[bytes], tuple[int, bytes, bytes]],
+    decoded: Callable[[bytes], bytes],
+) -> list[bytes]: ...
+def content_type(place: bytes, value: bytes) -> list[bytes]: ...
 def joined(pieces: list[bytes], /) -> bytes: ...
 def urls(text: bytes, most: int, /) -> list[bytes]: ...
 def squeezed(text: bytes, /) -> bytes: ...

@@ -9,7 +9,16 @@ from setuptools.command.build_ext import build_ext
 
 SOURCES = [
     str(Path(__file__).parent / name)
-    for name in ("_cutting.c", "_walking.c", "_matching.c", "_counting.c", "_reading.c")
+    for name in (
+        "_cutting.c",
+        "_walking.c",
+        "_matching.c",
+        "_counting.c",
+        "_reading.c",
+        "_facts.c",
+        "_heading.c",
+        "_tracing.c",
+    )
 ]
 
 

@@ -13,6 +13,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from _mimetree import Field, decode_words
+from dspam.shapes import owner, parents, shape
+
+try:
+    from dspam import _cutting
+except ImportError:  # see features
+    _cutting = None  # type: ignore[assignment]
 
 MAX_FIELDS = 150
 _MAX_VALUE = 1000
@@ -44,40 +50,7 @@ _HOST = re.compile(rb"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*\.[a-z]{2,20}+(?![a-z0-9.])
 _NAME_WORDS = re.compile(rb"\w[\w .,']*+")
 _QUOTED = re.compile(rb'"[^"]*"')
 _ADDRESS_FIELDS = frozenset({b"from", b"reply-to", b"return-path", b"sender", b"to", b"cc"})
-_SHAPE = bytes(
-    65 if 65 <= c <= 90 else 97 if 97 <= c <= 122 else 57 if 48 <= c <= 57 else 56 if c >= 128 else c
-    for c in range(256)
-)
 _DIGITS = bytes(57 if 48 <= c <= 57 else c for c in range(256))
-_RUNS = (b"aa", b"AA", b"99", b"88")
-
-
-def shape(text: bytes) -> bytes:
-    """The form of a text: "A" for capitals, "a" for small letters, "9" for digits; runs count once."""
-    return _shape(text[:120])
-
-
-@lru_cache(maxsize=8192)  # a mail system meets the same hosts and programs again and again
-def _shape(text: bytes) -> bytes:
-    text = text.translate(_SHAPE)
-    for twice in _RUNS:
-        while twice in text:  # each round halves the runs
-            text = text.replace(twice, twice[:1])
-    return text[:40]
-
-
-@lru_cache(maxsize=8192)
-def parents(host: bytes) -> tuple[bytes, ...]:
-    """A host's name and the domains above it, without the top-level domain; at most four."""
-    labels = host.lower().strip(b".").split(b".")[-5:]
-    return tuple(b".".join(labels[at:]) for at in range(max(0, len(labels) - 4), len(labels) - 1))
-
-
-@lru_cache(maxsize=8192)
-def owner(host: bytes) -> bytes:
-    """A guess at the organizational domain: two labels, three below such as co.uk."""
-    labels = host.lower().strip(b".").split(b".")
-    return b".".join(labels[-3 if len(labels) > 2 and len(labels[-2]) <= 3 and len(labels[-1]) == 2 else -2 :])
 
 
 class HeaderRead:
@@ -97,14 +70,29 @@ class HeaderRead:
             self.domain = author.owner
             self.name = author.value.partition(b"<")[0] if b"<" in author.value else b""
 
+    @property
+    def facts(self) -> list[bytes]:
+        """All facts of the header."""
+        return facts_of(self._fields) if _cutting else self._told.facts
+
+    def below(self, hop: Field) -> list[bytes]:
+        """The facts of this header below one more Received field."""
+        return facts_of([hop, *self._fields]) if _cutting else self._told.below(hop)
+
     @cached_property
-    def told(self) -> HeaderFacts:
-        """All the rest."""
+    def _told(self) -> HeaderFacts:
         return HeaderFacts(self._fields)
 
 
+def facts_of(fields: list[Field]) -> list[bytes]:
+    """The facts of a header."""
+    if _cutting:
+        return _cutting.header_facts(fields, _KINDS, _coded_kind_of, _decoded)
+    return HeaderFacts(fields).facts
+
+
 class HeaderFacts:
-    """Collects the facts of one header."""
+    """Collects the facts of one header. _heading.c does the same; this is the reference, and says what the facts are."""
 
     def __init__(self, fields: list[Field]) -> None:
         self._facts: list[bytes] = []
@@ -252,6 +240,16 @@ def _new_kind_of(name: bytes) -> tuple[_Kind, bytes, bytes]:
 _kind_of = lru_cache(maxsize=1024)(_new_kind_of)
 
 
+_CODES = {_NOT_READ: 0, _READ_AS_TRACE: 1, _READ_AS_DATE: 2, _READ_OFTEN: 3, _READ_ONCE: 3}
+_KINDS: dict[bytes, tuple[int, bytes, bytes]] = {}  # filled by _heading.c, as far as it goes
+
+
+def _coded_kind_of(name: bytes) -> tuple[int, bytes, bytes]:
+    """The same as _heading.c has it."""
+    kind, lower, spelt = _new_kind_of(name)
+    return _CODES[kind], lower, spelt
+
+
 class _FieldRead(NamedTuple):
     """A field's value, decoded, what it says, whom it names as recipient, and the organizational domain of the first address
     (or identifier) in it."""
@@ -270,6 +268,13 @@ def _value_of(value: bytes) -> tuple[bytes, bytes]:
     return value, b"" if value.isascii() else b"8bit "
 
 
+def _decoded(value: bytes) -> bytes:
+    return (_remembered_value if len(value) <= _REMEMBERED else _value_of)(value)[0]
+
+
+_remembered_value = lru_cache(maxsize=1024)(_value_of)
+
+
 def _read_new_field(name: bytes, value: bytes) -> _FieldRead:
     value, written = _value_of(value)
     facts = [written + name] if written else []
@@ -279,7 +284,7 @@ def _read_new_field(name: bytes, value: bytes) -> _FieldRead:
     elif name == b"message-id":
         _message_id(value, facts)
     elif name == b"content-type":
-        facts += content_type(b"", value)
+        facts += reference_content_type(b"", value)
     elif name not in (b"subject", b"in-reply-to", b"references", b"delivered-to"):
         plain = value.lower()[:60].translate(_DIGITS)
         facts += [name + b": " + plain, name + b" ~ " + shape(plain)]
@@ -362,6 +367,11 @@ _BOUNDARY = re.compile(rb'boundary\s*=\s*(?:"([^"]{0,100})|([^\s;"]{0,100}))', r
 
 def content_type(place: bytes, value: bytes) -> list[bytes]:
     """Facts of a Content-Type; its boundary shows which program wrote it."""
+    return (_cutting.content_type if _cutting else reference_content_type)(place, value)
+
+
+def reference_content_type(place: bytes, value: bytes) -> list[bytes]:
+    """The same in Python."""
     found = _BOUNDARY.search(value)
     rest = _BOUNDARY.sub(b"", value) if found else value
     kept = b" ".join(rest.split())[:60].lower()

@@ -14,8 +14,9 @@ from itertools import islice
 import _charsets
 from _mimetree import Field, Part, TreeLimits, decode_transfer, parameter, parse
 from dspam import html
-from dspam.headers import HeaderFacts, HeaderRead, content_type, owner, parents
+from dspam.headers import HeaderRead, content_type, facts_of
 from dspam.letters import plain, signs, without_invisible
+from dspam.shapes import owner, parents
 from dspam.sight import Sight
 
 try:
@@ -82,7 +83,7 @@ class Document:
     def header(self) -> list[bytes]:
         """The facts of the header."""
         if self.facts is None:
-            self.facts = self.header_read.told.facts[:_MAX_FACTS] if self.header_read is not None else []
+            self.facts = self.header_read.facts[:_MAX_FACTS] if self.header_read is not None else []
         return self.facts
 
     def text(self, place: bytes, text: bytes, limit: int = MAX_TEXT) -> bytes:
@@ -143,9 +144,9 @@ def under(trace: bytes, document: Document) -> Document:
     """A document as it would be under one more trace field, such as the one that our MTA will write: a Received field in
     octets, its line end included. The two share their parts, which must not be changed."""
     if document.header_read is not None and not document.odd_header:
-        facts = document.header_read.told.below(parse(trace, _LIMITS).fields[0])
+        facts = document.header_read.below(parse(trace, _LIMITS).fields[0])
     else:
-        facts = HeaderFacts(parse((trace + document.odd_header)[:MAX_SOURCE], _LIMITS).fields).facts
+        facts = facts_of(parse((trace + document.odd_header)[:MAX_SOURCE], _LIMITS).fields)
     return replace(document, facts=facts[:_MAX_FACTS])
 
 

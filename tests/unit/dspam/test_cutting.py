@@ -1,4 +1,4 @@
-"""_cutting.c, _walking.c and _counting.c against their reference in Python, octet by octet, on mutated messages.
+"""_cutting.c and what belongs to it (tags, headers, counts) against the reference in Python, on mutated messages.
 
 `--mutations 100000` for many.
 """
@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspam import disguise, features, html, learner, reading
+from _mimetree import Field, parse
+from dspam import disguise, features, headers, html, learner, reading
 from dspam.build import compile_cutting
 from dspam.reading import Document
 from dspam.store import table
@@ -33,7 +34,7 @@ PIECES = [
 """What the two might see otherwise."""
 
 
-USERS = (features, html, learner, reading, table)
+USERS = (features, headers, html, learner, reading, table)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,118 @@ def test_what_python_raises_while_a_document_is_read_is_raised(compiled: None, m
         monkeypatch.setattr(html, "_read_tag", broken)
         with pytest.raises(failure):
             html._walk_compiled(html._Reader(), b"<b>x<p>")
+
+
+TRACE = [
+    b"from ", b"FROM", b" by ", b"By\t", b" for <", b" For ", b" with ESMTP", b"with", b" id A1", b" id 5", b" (HELO x)",
+    b"helo ", b"(", b")", b";", b"; ", b"[", b"]", b"<", b">", b",", b"1.2.3.4", b"[10.0.0.1]", b".1.2", b"1234.1.1.1",
+    b"a.b", b"foo.com-bar", b"mail.example.co.uk", b"A.EXAMPLE.", b"a.b.c.d.e.f.gg", b"..", b"_", b"x" * 25, b"x" * 130,
+    b"forged", b" ", b"\n ", b"\v", b"\xe4", b"\x00", b"ann@a.example",
+]  # fmt: skip
+"""What trace fields are made of."""
+
+VALUES = [
+    b"Ann Bee <ann@a.example>", b"bob@b.co.uk, ", b"\"A, B\" <", b"@", b"x" * 70 + b"@b.c", b"a@" + b"b" * 120, b"a@.b..c.",
+    b"<", b">", b"\"", b"'", b"=?utf-8?q?=C3=A4_b?=", b"=?utf-8?b?IEFOTiE=?=", b"=?", b"Re: ", b"RE:", b"ANN", b"   ", b" ",
+    b"\n\t", b"\v", b"\xc3\xa4", b"\x00", b"12:30", b"text/html", b"; boundary=", b"BOUNDARY = \"a b", b"boundary=x",
+    b"; charset=\"x\"", b";", b"k" * 130, b"<1.2@c.example>",
+]  # fmt: skip
+"""What other fields are made of."""
+
+NAMES = st.sampled_from([
+    b"From", b"To", b"CC", b"Subject", b"Date", b"Message-ID", b"Message-Id", b"MIME-Version", b"Content-Type", b"Return-Path",
+    b"Reply-To", b"Sender", b"In-Reply-To", b"References", b"Delivered-To", b"X-Mailer", b"X-Spam-Flag", b"Received-SPF",
+    b"x" * 50, b"", b"\xff",
+])  # fmt: skip
+
+FIELDS = st.lists(
+    st.one_of(
+        st.builds(Field, st.just(b"Received"), st.lists(st.sampled_from(TRACE)).map(b"".join), st.just(b"")),
+        st.builds(Field, NAMES, st.lists(st.sampled_from(VALUES), max_size=6).map(b"".join), st.just(b"")),
+        st.builds(Field, st.one_of(NAMES, st.just(b"received")), st.binary(max_size=30), st.just(b"")),
+    ),
+    max_size=20,
+)
+
+
+@given(FIELDS)
+def test_any_header_has_the_same_facts(compiled: None, fields: list[Field]) -> None:
+    assert headers.facts_of(fields) == headers.HeaderFacts(fields).facts
+
+
+@given(FIELDS, st.lists(st.sampled_from(TRACE)).map(b"".join))
+def test_any_header_has_the_same_facts_below_one_more_trace_field(
+    compiled: None, fields: list[Field], value: bytes
+) -> None:
+    hop = Field(b"Received", value, b"")
+    assert headers.HeaderRead(fields).below(hop) == headers.HeaderFacts(fields).below(hop)
+
+
+def test_mutated_headers_have_the_same_facts(compiled: None, request: pytest.FixtureRequest) -> None:
+    source = random.Random(4)
+    for _ in range(request.config.getoption("--mutations")):
+        hops = (b"Received: " + b"".join(source.choices(TRACE, k=source.randint(0, 25))) for _ in range(4))
+        names = (b"From", b"To", b"Subject", b"Content-Type", b"Message-ID", b"X-Mailer", b"Date", b"Sender")
+        rest = (name + b": " + b"".join(source.choices(VALUES, k=source.randint(0, 6))) for name in names)
+        raw = mutated(b"\n".join([*hops, *rest]) + b"\n\n", source)
+        fields = parse(raw).fields
+        assert headers.facts_of(fields) == headers.HeaderFacts(fields).facts, raw
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [Field(b"X-A%d" % number, b"x", b"") for number in range(200)],
+        [Field(b"Received", b"from a%d.example by b.example; now" % number, b"") for number in range(200)],
+        [Field(b"To", b"a@b.example, " * 200, b"")] * 3,
+        [Field(b"Received", b"a.bb " * 400, b"")],
+        [Field(b"Received", b"1" * 1200, b""), Field(b"Received", b"from " * 300, b""), Field(b"Received", b";", b"")],
+        [Field(b"Subject", b"=?utf-8?q?" + b"=E2=82=AC" * 200 + b"?=", b"")],
+        [Field(b"From", b"a" * 2000 + b"@" + b"b." * 900, b""), Field(b"From", b"ann@b.example", b"")],
+        [Field(b"Content-Type", b'boundary="' * 150, b""), Field(b"Date", b" " * 5000, b"")],
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_a_header_at_a_limit_has_the_same_facts(compiled: None, fields: list[Field]) -> None:
+    assert headers.facts_of(fields) == headers.HeaderFacts(fields).facts
+
+
+@given(
+    st.sampled_from([b"", b" of part"]),
+    st.one_of(st.lists(st.sampled_from(VALUES)).map(b"".join), st.binary(max_size=30)),
+)
+def test_any_content_type_has_the_same_facts(compiled: None, place: bytes, value: bytes) -> None:
+    assert headers.content_type(place, value) == headers.reference_content_type(place, value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "failure"),
+    [
+        (((), {}, headers._coded_kind_of, headers._decoded), TypeError),
+        (([b"From: a"], {}, headers._coded_kind_of, headers._decoded), TypeError),
+        (([(b"From", "a")], {}, headers._coded_kind_of, headers._decoded), TypeError),
+        (([(b"From",)], {}, headers._coded_kind_of, headers._decoded), TypeError),
+        (([(b"From", b"a")], {}, lambda name: (3, b"x" * 41, b"x"), headers._decoded), TypeError),
+        (([(b"From", b"a")], {b"From": (3, "from", b"From")}, headers._coded_kind_of, headers._decoded), TypeError),
+        (([(b"From", b"a")], {}, lambda name: (1 << 80, b"", b""), headers._decoded), OverflowError),
+        (([(b"From", b"a")], {}, lambda name: 1 // 0, headers._decoded), ZeroDivisionError),
+        (([(b"From", b"=?")], {}, headers._coded_kind_of, lambda value: "text"), TypeError),
+        (([(b"From", b"=?")], {}, headers._coded_kind_of, lambda value: 1 // 0), ZeroDivisionError),
+    ],
+)
+def test_what_is_no_header_is_refused(compiled: None, arguments: tuple[Any, ...], failure: type[Exception]) -> None:
+    module: Any = headers._cutting
+    with pytest.raises(failure):
+        module.header_facts(*arguments)
+
+
+def test_names_of_fields_that_are_remembered_are_bounded(compiled: None) -> None:
+    module: Any = headers._cutting
+    kinds: dict[bytes, tuple[int, bytes, bytes]] = {}
+    for number in range(2000):
+        module.header_facts([(b"X-%d" % number, b"")], kinds, headers._coded_kind_of, headers._decoded)
+    module.header_facts([(b"X" * 100_000, b"")], kinds, headers._coded_kind_of, headers._decoded)
+    assert len(kinds) == 1024
 
 
 PLACES = st.sampled_from([b"text", b"from", b"link", b"unseen", b"aside"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from antispam.net.addresses import HostList, normalize_domain, parents
 from antispam.protocols.signs.words import words_of
-from dspam import headers
+from dspam import shapes
 
 _HERE = Path(__file__).resolve().parent
 _WEAK = "~"
@@ -20,7 +20,7 @@ _RESERVED = frozenset({"example", "test", "invalid"})  # RFC 2606
 @functools.lru_cache(maxsize=8192)  # the same hosts come again and again
 def owner(host: str) -> str:
     """A guess at the organizational domain of a host, without a public suffix list: two labels, three below such as co.uk."""
-    return headers.owner(host.encode("utf-8", "replace")).decode("utf-8", "replace")
+    return shapes.owner(host.encode("utf-8", "replace")).decode("utf-8", "replace")
 
 
 def is_below(host: str, domains: frozenset[str]) -> str:
