@@ -13,8 +13,9 @@ DrainUntil = Literal["sessions", "messages"]
 
 
 class Load(NamedTuple):
-    """What a worker is busy with: open SMTP sessions, messages between MAIL and the end of message, and how many
-    seconds its oldest unfinished callback has been running (0.0 = none is)."""
+    """The load of a worker: open SMTP sessions, messages between MAIL and the end of message, and the age of the oldest
+    unfinished callback in seconds (0.0 without one).
+    """
 
     sessions: int = 0
     messages: int = 0
@@ -26,8 +27,10 @@ class Load(NamedTuple):
 
 
 class Pulse:
-    """A number that a worker counts up with each callback, where its parent sees it without being told: what serves is alive,
-    and be it too busy to say so. Made before the fork. `page` is the number of the child's page on the board."""
+    """A number that a worker increments with each callback, in memory shared with its parent: it shows that the worker
+    is alive even when it is too busy to report. Made before the fork. `page` is the number of the child's page on the
+    board.
+    """
 
     def __init__(self, page: int | None = None) -> None:
         self.page = page
@@ -42,12 +45,12 @@ class Pulse:
 
 
 class Activity:
-    """Counts for Load, kept by the layer that hears libmilter's callbacks, from any thread.
+    """The counts for Load, kept by the layer that receives libmilter's callbacks, from any thread.
 
-    pulse     counted up with each callback
-    answered  told how many seconds each end of a message took
+    pulse     incremented with each callback
+    answered  called with the seconds that each end of message took
 
-    Keys tell sessions apart; to say the same thing twice, or to end what never began, is harmless.
+    Keys identify sessions. Reporting something twice, or ending what never began, is harmless.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Activity:
             self._sessions.add(key)
 
     def session_closed(self, key: Hashable) -> None:
-        """It is gone, and whatever message it was sending."""
+        """The session ended, and with it any unfinished message."""
         with self._lock:
             self._sessions.discard(key)
             self._messages.discard(key)
@@ -87,12 +90,12 @@ class Activity:
             self._messages.discard(key)
 
     def callback(self) -> contextlib.AbstractContextManager[None]:
-        """Around every callback; callbacks do not nest within a thread."""
+        """Context of every callback; callbacks do not nest within a thread."""
         return self._around
 
     @contextlib.contextmanager
     def end_of_message(self) -> Iterator[None]:
-        """Around the callback for which clients wait."""
+        """Context of the end-of-message callback, for which clients wait."""
         began = self._clock()
         with self.callback():
             yield
@@ -111,13 +114,13 @@ class Activity:
         """The counts now."""
         with self._lock:
             now = self._clock()
-            # A callback of this very instant must not look like none.
+            # A callback that started this very instant must not look like none.
             oldest = max((max(now - began, 1e-6) for began in self._callbacks.values()), default=0.0)
             return Load(len(self._sessions), len(self._messages), oldest)
 
 
 class _Around:
-    """The context of a callback: what it has to remember is kept by thread, so that one object does for all."""
+    """The context of a callback. Its state is kept by thread, so that one object serves all."""
 
     __slots__ = ("_activity",)
 

@@ -1,4 +1,4 @@
-"""How the C library hands out memory in a worker, which has many threads and lives for weeks."""
+"""Settings of the C library's allocator for a worker, which has many threads and lives for weeks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ LARGE = 128 * 1024  # octets
 
 
 def keep_little() -> None:
-    """Give memory back to the system: at most ARENAS heaps for all threads, and a mapping of its own for each LARGE block.
+    """Make the allocator return memory to the system: at most ARENAS heaps for all threads, and a separate mapping for
+    each LARGE block.
 
-    By default each of libmilter's threads may get a heap of its own, and what the largest message left free there stays. It is
-    Python's lock that threads wait for, and seldom the allocator's. Does nothing if the C library is not glibc."""
+    By default each of libmilter's threads may get its own heap, which keeps what the largest message left free. Fewer
+    heaps cost little, because threads wait for Python's lock and seldom for the allocator's. Does nothing if the C
+    library is not glibc.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

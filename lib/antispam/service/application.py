@@ -1,4 +1,4 @@
-"""Assembling a program from its journey and its settings."""
+"""Assembly of a program from its journey and its settings."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-CLEAN_EVERY = 6 * 3600.0  # seconds; the quarantine
+CLEAN_EVERY = 6 * 3600.0  # seconds between two cleanings of the quarantine
 
 UNTRAPPED = {
     ExceptionPolicy.CONTINUE: Milter.CONTINUE,
@@ -90,11 +90,11 @@ def settings_classes(journey: Journey) -> list[type]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Program:
-    """A milter program: its name (of its command, in the log, of its socket), what it does with a message, and where the
-    system's configuration for it stands.
+    """A milter program: its name (of its command, in the log, of its socket), its journey, and the place of its
+    configuration.
 
-    dialect   how it reads configurations
-    defaults  its own ones, by section and option, where they are not those of the settings classes
+    dialect   its configuration syntax
+    defaults  its own defaults by section and option, if they differ from those of the settings classes
     """
 
     name: str
@@ -105,12 +105,12 @@ class Program:
 
     @property
     def socket(self) -> str:
-        """Where it listens unless told otherwise: several programs may serve one MTA."""
+        """The default socket; it differs by program, because several may serve one MTA."""
         return f"local:/run/milter/{self.name}.sock"
 
     def read_settings(self, given: Path | None) -> Settings:
-        """Of the file that was given, else the system's if there is one: the program's own, or else the shared milter.cfg.
-        Without any, defaults hold.
+        """Read the given file, otherwise the system's if there is one: the program's own, or the shared milter.cfg.
+        Without a file, the defaults apply.
 
         Raises SettingsError.
         """
@@ -125,7 +125,7 @@ class Program:
 
 
 class ConfigError(click.ClickException):
-    """Exit status 78 (EX_CONFIG): the configuration can't be used."""
+    """Exit status 78 (EX_CONFIG): the configuration is invalid."""
 
     exit_code = 78
 
@@ -140,9 +140,9 @@ def load_settings(program: Program, config: Path | None) -> Settings:
 
 @contextlib.contextmanager
 def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Store]:
-    """The store for a command, its tables up to date. What it can't do ends the command with a sentence (ClickException).
+    """The store for a command, with its tables up to date. Errors end the command with a sentence (ClickException).
 
-    existing  the command only tells what is there: it makes no database if there is none, which is the wrong place to look
+    existing  the command only reads: a missing database is an error (probably the wrong place) and is not created
     """
     try:
         leave_to_its_owner(url_from(settings))
@@ -159,32 +159,32 @@ def opened_store(settings: Settings, *, existing: bool = False) -> Iterator[Stor
 
 
 def absent_file(settings: Settings) -> Path | None:
-    """SQLite's file, where it does not exist."""
+    """SQLite's file if it does not exist."""
     url = sa.engine.make_url(url_from(settings))
     if url.get_backend_name() != "sqlite" or not url.database:
         return None
     path = Path(url.database)
     try:
         return None if path.exists() else path
-    except OSError:  # in a folder that we may not enter: to open it says so
+    except OSError:  # in a folder that we may not enter: opening it will report that
         return None
 
 
 @contextlib.contextmanager
 def blaming() -> Iterator[None]:
-    """Ends a command with a sentence that names what failed: the database, or a file that can't be used."""
+    """End a command with a sentence that names what failed: the database or a file."""
     try:
         yield
     except (StoreError, sa.exc.SQLAlchemyError) as error:
         raise click.ClickException(f"the database: {for_log(str(error))}") from error
     except OSError as error:
-        if error.filename is None:  # a pipe whose reader has gone (| head): click ends quietly
+        if error.filename is None:  # a pipe whose reader is gone (| head): click ends quietly
             raise
         raise click.ClickException(f"{for_log(str(error.filename))}: {error.strerror}") from error
 
 
 def observing(settings: Settings) -> Settings:
-    """The settings with every check in mode log, where [milter] observe says so."""
+    """The settings, with every check in mode log if [milter] observe is on."""
     if not settings[ProgramSettings].observe:
         return settings
     enforced = [one for one in settings.values if isinstance(one, CheckSettings) and one.mode is Mode.ENFORCE]
@@ -192,7 +192,7 @@ def observing(settings: Settings) -> Settings:
 
 
 def validated(settings: Settings) -> Settings:
-    """The settings, once what they point to can be used too. Raises SettingsError."""
+    """The settings, after checking that the files and names in them are usable. Raises SettingsError."""
     SocketSpec.parse(settings[ProgramSettings].socket)
     AccessMap.from_settings(settings[AccessSettings])
     try:
@@ -225,7 +225,9 @@ class Application:
         learned: Store | None = None,
         counts: Counts | None = None,
     ) -> None:
-        """record=False leaves no trace: for `scan`. `learned` is a store with dictionaries and preferences, if not the own."""
+        """record=False stores nothing: for `scan`. `learned` is a store with dictionaries and preferences, if it is
+        another one.
+        """
         counts = counts or Counts(Board().own)
         self.settings = settings
         self._journey = journey
@@ -275,18 +277,18 @@ class Application:
         )
 
     def asks(self, stage: Stage) -> bool:
-        """Whether any check is in force after that step."""
+        """Whether any check is active after that step."""
         return self._runner.asks(stage, self.settings)
 
     def services(self) -> Services:
-        """What checks work with, with the access map as it is now."""
+        """The services for checks, with the current access map."""
         return dataclasses.replace(self._services, access=self._access.table)
 
     def session(self) -> Session:
         return Session(self._runner, self.services(), self._recorder)
 
     def chores(self) -> list[Chore]:
-        """What has to be done now and then, and by one worker only."""
+        """The periodic chores, which only one worker does."""
         services, settings = self._services, self.settings
         retain, numbers = settings[StoreSettings].history_retain, settings[StoreSettings].report_retain
 
@@ -313,7 +315,7 @@ class Application:
             folders_read.purge(self.store, services.clock() - folders_read.KEEP)
             return False
 
-        # What is counted must be there still.
+        # Counting must come before deletion.
         tasks = (originals, older_messages, messages, sums, noted_attempts, dmarc_reports, folders)
         found = [Chore(task) for task in tasks]
         found.append(Chore(lambda: history_sums.fold(self.store), history_sums.FOLD_EVERY))
@@ -342,7 +344,7 @@ class Application:
         return sending.chores(sending.Means(self.settings, self.store, self._sign, self._services.clock))
 
     def _sign(self, queued: bytes) -> bytes:
-        """A message of our own with our DKIM signature, where there is a key."""
+        """Our own message with our DKIM signature, if there is a key."""
         return self._services.sign(queued, self._services)
 
     def _forget_failed_messages(self) -> bool:
@@ -350,24 +352,26 @@ class Application:
         return purge_failed(self.store, self._services.clock(), outbox.keep_failed, outbox.failed_size) > 0
 
     def rows_of_history(self) -> tuple[int, int]:
-        """How many wait to be written, and how many were lost."""
+        """The number of rows waiting to be written, and of those lost."""
         return (0, 0) if self.history is None else (self.history.waiting, self.history.lost)
 
     def courier(self) -> Courier | None:
-        """Who sends what is in the outbox; none where mail of our own would not be known when it comes back."""
+        """The courier for the outbox; None if our own mail would not be recognised when it comes back."""
         if OutboxSettings not in self.settings:
             return None
         return Courier(self.store, self.settings[OutboxSettings], posted=self._posted, clock=self._services.clock)
 
     def close(self) -> None:
-        """Flush what is queued and let go of the database."""
+        """Flush queued rows and close the database."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self.history is not None:
             self.history.close()
         self.store.close()
 
     def _save_failed(self, subject: Subject) -> None:
-        """Keep the message in whose course an unexpected exception was raised; before its headers there is nothing to keep."""
+        """Save the message during which an unexpected exception was raised; before its headers there is nothing to
+        save.
+        """
         if subject.message is not None and subject.message.headers:
             path = saved.save(subject.message, "failed", self._program)
             log.error("[%s] the message is kept as %s", subject.ref, path)
@@ -382,6 +386,6 @@ def _forget_row(table: sa.Table, row: Mapping[str, object]) -> None:
 
 
 def _signing(journey: Journey) -> dict[str, Any]:
-    """Who signs messages of our own, if a check does."""
+    """The function that signs our own messages, if a check provides one."""
     found = [row.check.sign_own for row in journey.rows if hasattr(row.check, "sign_own")]
     return {"sign": found[0]} if found else {}

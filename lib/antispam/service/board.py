@@ -1,7 +1,7 @@
-"""Counters that all processes of a program share, in memory that the supervisor makes before it forks.
+"""Counters shared by all processes of a program, in memory that the supervisor allocates before it forks.
 
-Each child writes into a page of its own, so that nobody waits for a lock that a killed process holds. The supervisor adds the
-page of a child that ended to what all earlier ones counted: the sums survive it.
+Each child writes to its own page, so that nobody waits for a lock held by a killed process. When a child ends, the
+supervisor adds its page to the totals of earlier ones, so the sums survive it.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-PROCESSES = 256  # that have a page of their own at a time; memory that nobody touches is not taken
+PROCESSES = 256  # processes with a page at the same time; untouched memory costs nothing
 _TRIES = 100
 _OWN = 0  # the supervisor's page
-_PAST = 1  # what children that ended have counted
+_PAST = 1  # the totals of children that ended
 _FIRST = 2
 
 
 class Family(NamedTuple):
-    """Series of one name.
+    """The series of one name.
 
     kind     "counter"; "gauge", which ends with the process that set it; "newest", of which the largest counts (a time);
              "histogram"
     about    its help text
     labels   names of labels
-    values   for each series, the values of its labels: all that can ever be, so that no mail can add one
+    values   for each series, the values of its labels. The list is complete, so that mail cannot add any
     buckets  upper bounds of a histogram, rising, without infinity
     """
 
@@ -39,12 +39,12 @@ class Family(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many numbers a series has; a histogram has one for each bucket, one for larger values, and the sum."""
+        """The number of values in a series: a histogram has one for each bucket, one for larger values, and the sum."""
         return len(self.buckets) + 2 if self.kind == "histogram" else 1
 
 
 class Figure(NamedTuple):
-    """What a series of a family holds: one number, or a histogram's."""
+    """The value of a series: one number, or a histogram's."""
 
     family: Family
     values: tuple[str, ...]
@@ -52,7 +52,7 @@ class Figure(NamedTuple):
 
 
 class Page:
-    """The numbers of one process; its threads may write at the same time."""
+    """The numbers of one process. Safe for its threads."""
 
     def __init__(self, board: Board, numbers: memoryview[float]) -> None:
         self._board = board
@@ -67,7 +67,7 @@ class Page:
                 self._numbers[place] += by
 
     def set(self, name: str, *values: str, to: float) -> None:
-        """Set a gauge, or a counter whose total somebody else keeps."""
+        """Set a gauge, or a counter whose total is kept elsewhere."""
         place = self._board.place(name, values)
         if place is not None:
             self._numbers[place] = to
@@ -78,7 +78,7 @@ class Page:
         if place is not None:
             self.observe_at(place, self._board.families[name].buckets, value)
 
-    # The same where somebody has looked the place up: sixty checks of each message count themselves.
+    # The same with a place looked up before: sixty checks count for each message.
 
     def count_at(self, place: int) -> None:
         """Add 1 to the counter at that place of the board."""
@@ -93,13 +93,13 @@ class Page:
             self._numbers[place + len(buckets) + 1] += value
 
     def places(self, name: str) -> Mapping[tuple[str, ...], int]:
-        """Where each series of a family is, by the values of its labels."""
+        """The place of each series of a family, by the values of its labels."""
         values = self._board.families[name].values if name in self._board.families else ()
         return {one: place for one in values if (place := self._board.place(name, one)) is not None}
 
 
 class Board:
-    """Made once, before the first fork; a reload goes on with the same."""
+    """The shared board. Made once, before the first fork; a reload keeps it."""
 
     def __init__(self, families: Sequence[Family] = (), processes: int = PROCESSES) -> None:
         self.families = {family.name: family for family in families}
@@ -112,7 +112,7 @@ class Board:
         self._width = max(width, 1)
         self._gauges = self._of_kind("gauge")
         self._newest = self._of_kind("newest")
-        # First how often a page was added to the past, then for each page whether it is in use, then the pages.
+        # Layout: the number of times a page was added to the past, then a flag for each page in use, then the pages.
         self._begin = 1 + _FIRST + processes
         octets = (self._begin + (_FIRST + processes) * self._width) * 8
         self._shared = memoryview(mmap.mmap(-1, octets)).cast("d")
@@ -123,24 +123,24 @@ class Board:
         return frozenset(place for (name, _), place in self._places.items() if self.families[name].kind == kind)
 
     def place(self, name: str, values: tuple[str, ...]) -> int | None:
-        """Where on a page the series begins; None if there is none."""
+        """The place of a series on a page; None if there is none."""
         return self._places.get((name, values))
 
     def claim(self) -> int | None:
-        """A page for a child that is about to be forked; None if all are taken: what it counts is lost."""
+        """A page for a child about to be forked. None if all are taken; its counts are then lost."""
         free = next((number for number in self._pages if not self._shared[1 + number]), None)
         if free is not None:
             self._shared[1 + free] = 1
         return free
 
     def release(self, number: int | None) -> None:
-        """A child ended: its counts stay, its gauges go."""
+        """Release the page of a child that ended: its counts are kept, its gauges dropped."""
         if number is None:
             return
         ended, past = self._numbers(number), self._numbers(_PAST)
         for place in self._gauges:
             ended[place] = 0.0
-        self._shared[0] += 1  # odd: who reads now looks again
+        self._shared[0] += 1  # odd: readers try again
         for place, value in enumerate(ended):
             if value:
                 past[place] = max(past[place], value) if place in self._newest else past[place] + value
@@ -149,18 +149,18 @@ class Board:
         self._shared[0] += 1
 
     def page(self, number: int | None) -> Page:
-        """The page of a child, for itself."""
+        """The page of a child."""
         return Page(self, memoryview(bytearray(self._width * 8)).cast("d") if number is None else self._numbers(number))
 
     def figures(self) -> Iterator[Figure]:
-        """Every series, summed over all processes; any of them may ask."""
+        """Every series, summed over all processes. Any process may call it."""
         sums = self._sums()
         for (name, values), place in self._places.items():
             family = self.families[name]
             yield Figure(family, values, tuple(sums[place : place + family.width]))
 
     def _sums(self) -> list[float]:
-        """Of one moment: not while a page is being added to the past."""
+        """A consistent snapshot, not taken while a page is being added to the past."""
         for _ in range(_TRIES):
             before = self._shared[0]
             used = (_OWN, _PAST, *(number for number in self._pages if self._shared[1 + number]))

@@ -9,9 +9,9 @@ LINE_LIMIT = 2000
 
 
 class Channel:
-    """One end of the pipe between parent and worker: short lines, never waited for.
+    """One end of the pipe between parent and worker, for short lines; never blocks.
 
-    Packets keep their borders (SOCK_SEQPACKET), so nothing has to be put together again.
+    Packets keep their boundaries (SOCK_SEQPACKET), so nothing has to be reassembled.
     """
 
     def __init__(self, end: socket.socket) -> None:
@@ -29,7 +29,7 @@ class Channel:
         return self._end.fileno()
 
     def send(self, *words: object) -> None:
-        """Send one line. A peer that is gone or does not read misses it: it is noticed otherwise."""
+        """Send one line. It is lost if the peer is gone or does not read; that is noticed elsewhere."""
         line = " ".join(str(word) for word in words).encode("utf-8", "replace")[:LINE_LIMIT]
         with contextlib.suppress(OSError):
             self._end.send(line)

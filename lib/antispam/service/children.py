@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 class Restart(enum.StrEnum):
     """Why a worker was replaced."""
 
-    ENDED = "ended"  # by itself, or by somebody's signal
-    HUNG = "hung"  # nothing was heard from it, and it was killed
+    ENDED = "ended"  # by itself, or by a signal
+    HUNG = "hung"  # it fell silent and was killed
     STUCK = "stuck"  # one of its callbacks does not end
-    EXHAUSTED = "exhausted"  # no descriptors, memory or threads are left
+    EXHAUSTED = "exhausted"  # out of descriptors, memory or threads
 
 
 FAMILIES = (
@@ -45,11 +45,11 @@ FAMILIES = (
     Family("bms_worker_restarts_total", "counter", "workers that were replaced because they failed", ("why",),
            tuple((str(why),) for why in Restart)),
 )  # fmt: skip
-"""What the supervisor counts."""
+"""The counters of the supervisor."""
 
 
 class Backoff:
-    """Pauses between the starts of one worker: none after a long life, else twice the one before."""
+    """The pauses between starts of one worker: none after a long life, otherwise twice the last one."""
 
     def __init__(self, stable: float, longest: float) -> None:
         self._stable = stable
@@ -67,7 +67,7 @@ class Backoff:
 
 @dataclass(eq=False)
 class Generation:
-    """Workers of one plan. `due` says for each slot when it may be filled (monotonic seconds)."""
+    """The workers of one plan. `due` has the time for each slot from which it may be filled (monotonic seconds)."""
 
     number: int
     plan: ProcessPlan
@@ -82,7 +82,7 @@ class Generation:
         return cls(number, plan, listener, backoffs, [0.0] * plan.slots)
 
     def take_over(self, old: Generation | None) -> None:
-        """What the parent itself does as the new plan wants it; a plan that is refused has changed nothing."""
+        """Apply the parts of the new plan that concern the parent. A refused plan changes nothing."""
         plan = self.plan
         try:
             plan.open_logs()
@@ -96,7 +96,7 @@ class Generation:
 
 
 def listen(plan: ProcessPlan) -> Listener:
-    """The socket that the plan wants, open. Raises SocketUnavailable and UserError."""
+    """Open the socket of the plan. Raises SocketUnavailable and UserError."""
     owner = find_user(plan.user).pw_uid if plan.user and os.geteuid() == 0 else -1
     group = plan.socket_group if plan.socket_group is not None else -1
     listener = open_listener(plan.socket, mode=plan.socket_mode, owner=owner, group=group, backlog=plan.backlog)
@@ -125,7 +125,7 @@ class Child:
     counted: int = 0
 
     def overdue(self, now: float) -> str:
-        """Why it must be killed; "" if it need not. A worker that serves is alive, and be it too busy to say so."""
+        """The reason to kill it; "" for none. A worker that serves is alive even if it is too busy to report."""
         limits = self.generation.plan.limits
         if now >= self.kill_at:
             return "it did not leave in time"
@@ -147,7 +147,7 @@ class Child:
 
 
 class Children(dict[int, Child]):
-    """The processes that live, by pid, each heard through the selector."""
+    """The living processes by pid, each read through the selector."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         super().__init__()
@@ -160,25 +160,25 @@ class Children(dict[int, Child]):
         log.info("started %s", child)
 
     def vacant(self, generation: Generation) -> list[int]:
-        """The slots of a generation that nobody has."""
+        """The empty slots of a generation."""
         taken = {child.slot for child in self.values() if child.generation is generation and not child.leaving}
         return [slot for slot in range(generation.plan.slots) if slot not in taken]
 
     def pauses(self, generation: Generation, now: float) -> list[float]:
-        """For each slot that nobody has, how many seconds there are until it may be filled."""
+        """For each empty slot, the seconds until it may be filled."""
         return [max(0.0, generation.due[slot] - now) for slot in self.vacant(generation)]
 
     def predecessor(self, child: Child) -> bool:
-        """Whether one that had its slot before still finishes its sessions."""
+        """Whether an earlier process of its slot is still finishing its sessions."""
         others = [other for other in self.values() if other.generation is child.generation and other.slot == child.slot]
         return any(other.leaving for other in others)
 
     def report(self, generation: Generation | None) -> None:
-        """Say on the board how many workers there are; nothing before the first generation serves."""
+        """Write the number of workers to the board; nothing before the first generation serves."""
         if generation is None:
             return
         own, plan = generation.plan.board.own, generation.plan
-        # Each by its own plan: in one with fewer workers, a slot of this one may be nobody's.
+        # Each child by its own plan: a slot of this one may not exist in a plan with fewer workers.
         beside = {pid for pid, child in self.items() if child.generation.plan.side_server(child.slot) is not None}
         workers = [child for pid, child in self.items() if child.slot is not None and pid not in beside]
         own.set("bms_workers", "wanted", to=plan.workers)
@@ -186,11 +186,11 @@ class Children(dict[int, Child]):
         own.set("bms_workers", "leaving", to=sum(child.leaving for child in workers))
 
     def prepare(self, generation: Generation) -> bool:
-        """Whether the one that prepares for that generation is still at work."""
+        """Whether the preparing process of that generation is still running."""
         return any(child.slot is None and child.generation is generation for child in self.values())
 
     def said(self, child: Child) -> Iterator[str]:
-        """The lines that it has said since it was last asked."""
+        """The lines that the child sent since the last call."""
         while (line := child.channel.receive()) != "":
             if line is None:
                 self._unregister(child)
@@ -199,14 +199,14 @@ class Children(dict[int, Child]):
             yield line
 
     def dead(self) -> Iterator[tuple[Child, int]]:
-        """Those that ended, with their exit status; as process 1 of a container others are collected as well."""
+        """The children that ended, with their exit status. As process 1 of a container it also reaps other processes."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if (child := self.get(ended[0])) is not None:
                     yield child, os.waitstatus_to_exitcode(ended[1])
 
     def forget(self, child: Child) -> None:
-        """It is dead, and was heard to its end."""
+        """Forget a dead child whose messages were all read."""
         self._unregister(child)
         child.channel.close()
         child.generation.plan.board.release(child.pulse.page)
@@ -218,7 +218,7 @@ class Children(dict[int, Child]):
 
 
 def kill(child: Child, number: signal.Signals) -> None:
-    """Signal a child that was not reaped yet, hence whose pid is still its own."""
+    """Signal a child that was not reaped yet, so that the pid is still its own."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(child.pid, number)
 
@@ -230,14 +230,14 @@ def how_it_ended(status: int) -> str:
 
 
 def run_prepare(plan: ProcessPlan, channel: Channel) -> NoReturn:
-    """The life of the child that prepares; never returns. Its exit status is prepare()'s, 70 after it raised."""
+    """Run the preparing child; never returns. Its exit status is that of prepare(), 70 if it raised."""
     try:
         with _exclusive(plan.prepare_lock):
             status = (plan.prepare() if plan.prepare else None) or 0
     except PrepareFailed as error:
         channel.send("failed", error)
         leave(os.EX_SOFTWARE)
-    except BaseException as error:  # the process ends here: nothing above would hear of it
+    except BaseException as error:  # the process ends here: no caller would see the exception
         log.exception("the preparation fails")
         channel.send("failed", f"{type(error).__name__}: {error}")
         leave(os.EX_SOFTWARE)
@@ -255,11 +255,11 @@ def _exclusive(path: Path | None) -> Iterator[None]:
 
 
 def leave_the_parent(slot: int | None) -> None:
-    """What a child does about signals: it hears its parent only."""
+    """Set up a child's signals: it obeys only its parent."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if slot is None:
-        # Never ignored, not even for a moment: that would discard the one TERM which a stop sends.
+        # Never ignored, not even briefly: that could discard the single TERM of a stop.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         ignore_signals()
     else:
@@ -269,7 +269,7 @@ def leave_the_parent(slot: int | None) -> None:
 
 
 def live(generation: Generation, slot: int | None, channel: Channel, pulse: Pulse) -> NoReturn:
-    """The life of a child that has left its parent; never returns."""
+    """Run a child after its separation from the parent; never returns."""
     plan = generation.plan
     try:
         plan.open_logs()

@@ -1,4 +1,4 @@
-"""What a worker counts, by the names of families.py: the runner, the recorder, the store and the resolver tell it."""
+"""The counters of a worker, named in families.py and fed by the runner, the recorder, the store and the resolver."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROC = Path("/proc/self")
 
 
 class Counts:
-    """Writes to the page of this process; called from any of its threads, and never raises."""
+    """Writes to this process's page. Safe for all its threads; never raises."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -44,7 +44,7 @@ class Counts:
             self._page.count_at(place)
 
     def failed(self, check: str) -> None:
-        """A check could not do its work, and its on_error decided."""
+        """A check failed, and its on_error decided."""
         self._page.count("bms_check_errors_total", check)
 
     def answered(self, seconds: float) -> None:
@@ -52,15 +52,15 @@ class Counts:
         self._page.observe("bms_message_seconds", value=seconds)
 
     def concluded(self, verdict: Verdict) -> None:
-        """A transaction is over."""
+        """A transaction ended."""
         self._page.count("bms_messages_total", str(verdict.action))
 
     def looked_up(self, well: bool) -> None:
-        """A question to the name servers has its answer, or none."""
+        """A DNS query was answered, or failed."""
         self._page.count("bms_dns_questions_total", "answered" if well else "failed")
 
     def store_failed(self, busy: bool) -> None:
-        """The database did not do what it was asked: somebody held its lock (busy), or it could not."""
+        """A database operation failed: the database was locked (busy), or in error."""
         self._page.count("bms_store_errors_total", "busy" if busy else "failed")
 
     def kept_house(self, now: float) -> None:
@@ -68,7 +68,7 @@ class Counts:
         self._page.set("bms_housekeeping_timestamp_seconds", to=now)
 
     def beat(self, load: Load, waiting: int, lost: int) -> None:
-        """Every few seconds: what the process is busy with and what it takes; `waiting` and `lost` are rows of the history."""
+        """Record every few seconds the load and resources of the process; `waiting` and `lost` are rows of the history."""
         page = self._page
         page.set("bms_sessions", to=load.sessions)
         page.set("bms_messages_in_flight", to=load.messages)
@@ -79,7 +79,7 @@ class Counts:
             page.set("bms_thread_failures_total", thread, to=failures[thread])
         others = sum(number for name, number in failures.items() if name not in THREADS[:-1])
         page.set("bms_thread_failures_total", THREADS[-1], to=others)
-        with contextlib.suppress(OSError, ValueError, IndexError):  # no Linux, or no descriptor is left to look
+        with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux, or no descriptor left to look
             resident = int((_PROC / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             page.set("bms_memory_bytes", to=resident)
             page.set("bms_threads", to=len(os.listdir(_PROC / "task")))
@@ -87,7 +87,7 @@ class Counts:
 
 
 class CountingRecorder:
-    """A recorder that counts what another one records."""
+    """A recorder that counts and passes everything to another one."""
 
     def __init__(self, inner: Recorder, counts: Counts) -> None:
         self._inner = inner

@@ -1,7 +1,7 @@
 """The courier sends the messages of the outbox to the MTA until each is accepted or given up.
 
-A message is done once the MTA has said 250 and the store has noted it; between the two lies a moment in which a crash
-makes a second copy. Delivery is at least once, so that nothing is lost.
+A message is done once the MTA has replied 250 and the store has recorded that. A crash between the two leads to a
+second copy: delivery is at least once, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-EVERY = 1.0  # seconds between two looks into the outbox: other processes and nodes post messages, too
-_NOTING = 10  # how often to try to note what became of a message
+EVERY = 1.0  # seconds between two checks of the outbox: other processes and nodes queue messages, too
+_NOTING = 10  # attempts to record the outcome of a message
 _MAX_LOGGED = 20  # recipients
-UNREACHABLE_PAUSE = 15.0  # while the MTA is down, not every message need find that out
+UNREACHABLE_PAUSE = 15.0  # seconds; while the MTA is down, not every message needs to try
 
 
 class Courier:
-    """Sends what is due, in a thread of its own, until close(). Several are harmless, on one node or on many.
+    """Sends due messages in its own thread until close(). Several couriers may run, on one node or on many.
 
-    posted  set when a message has just been posted, so that it need not wait for the next look
-    chance  a number from 0 to 1, by which the times of the next tries are spread
+    posted  set when a message was just queued, so that it need not wait for the next check
+    chance  returns a number from 0 to 1 that spreads the times of retries
     """
 
     def __init__(
@@ -64,8 +64,7 @@ class Courier:
         self._thread.start()
 
     def close(self, grace: float = 2.0) -> None:
-        """Stop after the message at hand; an MTA that takes longer than `grace` seconds is not waited for, and the message will
-        be sent again."""
+        """Stop after the current message. If the MTA takes longer than `grace` seconds, the message will be sent again."""
         self._closing.set()
         self._posted.set()
         if self._thread.is_alive():
@@ -76,7 +75,9 @@ class Courier:
             self._carrier.close()
 
     def round(self) -> bool:
-        """Every message that is due; False if the MTA or the store can't be reached, so that more haste is of no use."""
+        """Send every due message. False if the MTA or the store is unreachable, so that trying again at once is
+        pointless.
+        """
         try:
             while not self._closing.is_set():
                 queued = outbox.claim(
@@ -95,7 +96,7 @@ class Courier:
         return True
 
     def send(self, queued: Claimed) -> Result:
-        """Try to send a message that was claimed, and note what became of it. Raises StoreError if that can't be noted."""
+        """Try to send a claimed message and record the outcome. Raises StoreError if it cannot be recorded."""
         result = self._carrier.send(queued, self._clock())
         for attempt in range(_NOTING):
             try:
@@ -131,7 +132,7 @@ class Courier:
                         for_log(result.answer))  # fmt: skip
 
     def _tell_sender(self, queued: Claimed, left: Sequence[str], answer: str, now: float) -> None:
-        """Who sent us the message heard that we took it. Raises StoreError."""
+        """Report the failure to the sender, to whom we had accepted the message. Raises StoreError."""
         reporter = self._settings.helo or helo_name(socket.getfqdn())
         report = report_of(queued, left, answer, reporter=reporter, now=now)
         if report is not None:
@@ -139,7 +140,7 @@ class Courier:
                 outbox.post(self._store, connection, report, now)
 
     def _complain(self, error: str) -> None:
-        """Once for each reason, not once a second."""
+        """Log an error once for each reason, not once a second."""
         if error != self._complaint:
             self._complaint = error
             log.error("outbox: %s", for_log(error))
@@ -164,7 +165,7 @@ def _to(recipients: Sequence[str]) -> str:
 
 
 class NotWaiting(LookupError):
-    """The message does not exist, is being sent, or was sent."""
+    """The message does not exist, is being sent, or was sent already."""
 
 
 def send_now(
@@ -175,7 +176,7 @@ def send_now(
     clock: Callable[[], float] = time.time,
     chance: Callable[[], float] = random.random,
 ) -> Result:
-    """Send one message at once, whenever its next try would be and even if it was given up, and return what the MTA said.
+    """Send one message at once, whenever its next try is due and even if it was given up. Returns the MTA's reply.
 
     Raises NotWaiting and StoreError.
     """

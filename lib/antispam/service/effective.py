@@ -1,4 +1,4 @@
-"""The configuration in effect, as people may see it: values without secrets, and what is probably a mistake."""
+"""The configuration in effect, for display: values without secrets, and warnings about probable mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from antispam.settings.load import Origin
 
 _SQL_URLS = {("store", "url"), ("web", "replica"), ("author_domain", "sql_url")}
 _SECRETS = {("gossip", "key"), ("srs", "secret")}
-# The password of a URL, wherever a value has one: user:password@, or the value of a parameter that is called so.
+# The password of a URL in any value: user:password@, or the value of a parameter with such a name.
 _IN_URL = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/?#:@]*:)[^\s/]*(?=@)", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?P<before>[?&;](?:password|passwd|pwd|secret|token|key)=)[^\s&;#]+", re.IGNORECASE)
 
@@ -27,7 +27,7 @@ _WORDS = ("password", "passwd", "secret", "token")
 
 
 def shown(origin: Origin) -> str:
-    """An option's value as it stands in the file, without its secrets."""
+    """An option's value as written in the file, without secrets."""
     is_secret = (origin.section, origin.option) in _SECRETS or origin.option.rpartition("_")[2] in _WORDS
     if is_secret and origin.value:
         return "***"
@@ -37,7 +37,7 @@ def shown(origin: Origin) -> str:
 
 
 def warnings_of(settings: Settings, name: str) -> Iterator[str]:
-    """What is valid but probably a mistake, in sentences. `name` is the program's."""
+    """Warnings, as sentences, about settings that are valid but probably mistakes. `name` is the program's name."""
     yield from settings.warnings
     yield from _secrets_for_all(settings)
     yield from _callback_warnings(settings, name)
@@ -56,7 +56,7 @@ def _secrets_for_all(settings: Settings) -> Iterator[str]:
 
 
 def _callback_warnings(settings: Settings, name: str) -> Iterator[str]:
-    """Entries of the access map that ask for what is not done."""
+    """Warnings about access map entries whose action is not available."""
     table = AccessMap.from_settings(settings[AccessSettings]).table
     if CallbackSettings in settings:
         yield from warnings(table, settings[CallbackSettings])

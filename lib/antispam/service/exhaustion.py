@@ -10,11 +10,11 @@ import threading
 
 RESERVE = 8  # descriptors that a message may need at once
 ROOM = 16 << 20  # octets of memory
-MOST = 65_536  # descriptors; beyond it, tables that some programs walk through become long
+MOST = 65_536  # descriptors; beyond it, some programs waste time on long tables
 
 
 def raise_limits() -> None:
-    """Take as many descriptors as we may: the soft limit of 1,024 is for programs that use select(2)."""
+    """Raise the limit of descriptors as far as permitted: the soft limit of 1,024 is for programs that use select(2)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -23,12 +23,12 @@ def raise_limits() -> None:
 
 
 def exhausted() -> str:
-    """What there is none left of, and which limit that is; "" if all is well."""
+    """The resource that is exhausted, and its limit; "" if all is well."""
     if not _has_descriptors():
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return f"no descriptors are left of {soft} (ulimit -n, LimitNOFILE=)"
     try:
-        mmap.mmap(-1, ROOM).close()  # its pages are not touched: this asks the limits, and costs nothing
+        mmap.mmap(-1, ROOM).close()  # untouched pages cost nothing: this only tests the limits
     except (OSError, MemoryError):
         return "no memory is left (ulimit -v, LimitAS=, MemoryMax=)"
     try:

@@ -1,4 +1,4 @@
-"""What the processes of a program count: names, help texts and labels, all of them known before the first message comes."""
+"""The metrics of a program: names, help texts and labels, all known before the first message."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ WORKERS = (
            tuple((name,) for name in THREADS)),
     Family("bms_housekeeping_timestamp_seconds", "newest", "when housekeeping last finished a round"),
 )  # fmt: skip
-"""What every worker counts."""
+"""The counters of every worker."""
 
 
 def families(journey: Journey) -> tuple[Family, ...]:
-    """Those of a program with that journey."""
+    """The families of a program with that journey."""
     checks = list(dict.fromkeys(row.check.NAME for row in journey.rows))
     decided = [
         (check, str(action), str(mode))

@@ -26,12 +26,12 @@ TRY_AGAIN = 5.0  # seconds
 
 
 def side_servers(settings: Settings) -> tuple[SideServer, ...]:
-    """The server that runs beside the workers; none where it shall not."""
+    """The server that runs beside the workers; none if it is off."""
     if GossipSettings not in settings or not settings[GossipSettings].listen:
         return ()
 
     def serve(context: WorkerContext) -> None:
-        context.ready()  # whether a port is free is no matter of the mail's
+        context.ready()  # mail must not wait for a free port
         while True:
             try:
                 with server(settings) as made:
@@ -45,7 +45,7 @@ def side_servers(settings: Settings) -> tuple[SideServer, ...]:
 
 @contextlib.contextmanager
 def server(settings: Settings) -> Iterator[Server]:
-    """A server that listens. Raises OSError if that can't be."""
+    """A listening server. Raises OSError if it cannot listen."""
     options = settings[GossipSettings]
     clients = ClientList(options.askers)
     with contextlib.closing(Store.from_settings(settings)) as store:

@@ -1,4 +1,4 @@
-"""Whether the filter is well: single questions, each with a sentence that says what is wrong and what to do."""
+"""Health checks of the filter. Each result has a sentence that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from antispam.text import for_log
 
 _OPTIONS = struct.pack("!IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)  # SMFIC_OPTNEG: version, actions, steps
 _QUIT = struct.pack("!Ic", 1, b"Q")
-_CLOCKS = 120.0  # seconds by which clocks of nodes may differ
-_BORN = 1_767_225_600.0  # 2026-01-01: no clock that is right says less
-_HOUSEKEEPING = 1800.0  # seconds within which a round of it ends
-_CRITICAL = 5  # that part of what is worth a warning
+_CLOCKS = 120.0  # seconds by which the clocks of nodes may differ
+_BORN = 1_767_225_600.0  # 2026-01-01: a correct clock is later than this
+_HOUSEKEEPING = 1800.0  # seconds within which a round ends
+_CRITICAL = 5  # critical is the warning's threshold divided by this
 _DAY = 86400.0
 
 
@@ -51,7 +51,7 @@ _ORDER = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """The answer to one question."""
+    """The result of one check."""
 
     name: str
     state: State
@@ -59,17 +59,17 @@ class Result:
 
 
 def worst(results: Iterable[Result]) -> State:
-    """The state of all together: what is bad counts more than what is not known."""
+    """The overall state: bad takes precedence over unknown."""
     return max((result.state for result in results), key=_ORDER.index, default=State.UNKNOWN)
 
 
 def filter_answers(spec: SocketSpec, timeout: float, name: str) -> Result:
-    """Speak with the filter as an MTA does first (option negotiation)."""
+    """Start a conversation with the filter as an MTA does (option negotiation)."""
     try:
         with _connected(spec, timeout) as client:
             client.sendall(_OPTIONS)
             reply = client.recv(5)
-            with contextlib.suppress(OSError):  # it has said what we wanted to know
+            with contextlib.suppress(OSError):  # we have the answer
                 client.sendall(_QUIT)
     except OSError as error:
         why = error.strerror or str(error)
@@ -109,7 +109,7 @@ def store_answers(store: Store, timeout: float, newest: str) -> Result:
 
 
 def workers(figures: Mapping[str, float], now: float) -> list[Result]:
-    """What the metrics say of the processes: {name, with labels as in the text format: value}."""
+    """The state of the processes, from metrics given as {name with labels as in the text format: value}."""
     wanted, ready = figures.get('bms_workers{state="wanted"}', 0), figures.get('bms_workers{state="ready"}', 0)
     if ready < wanted or not wanted:
         state = State.WARNING if ready else State.CRITICAL
@@ -125,7 +125,7 @@ def workers(figures: Mapping[str, float], now: float) -> list[Result]:
 
 
 def training(store: Store, settings: DspamSettings, now: float) -> Result:
-    """Whether people still teach a filter that was taught once."""
+    """Whether people still train a filter that was trained before."""
     taught = last_taught_by_people(store, settings)
     if taught is None or not settings.alarm:
         return Result("training", State.OK, "nobody has taught the filter yet" if taught is None else "not looked at")
@@ -137,7 +137,7 @@ def training(store: Store, settings: DspamSettings, now: float) -> Result:
 
 
 def backup(settings: HealthSettings, now: float) -> Result:
-    """Whether the newest backup is young enough."""
+    """Whether the newest backup is recent enough."""
     if not settings.backup:
         return Result("backup", State.OK, "not looked at ([health] backup)")
     made = [os.stat(name).st_mtime for name in glob.glob(settings.backup) if os.path.isfile(name)]
@@ -152,12 +152,13 @@ def backup(settings: HealthSettings, now: float) -> Result:
 
 
 def keys(known: Sequence[Configured], resolver: Lookup, timeout: float, now: float) -> list[Result]:
-    """Whether the record of each key that signs, or did until lately, is published and is its own; and whether it signs for too
-    long already."""
+    """Whether the record of each key that signs, or did until recently, is published and matches; and whether the key
+    is overdue for replacement.
+    """
     used = [one for one in known if one.stage in (None, Stage.SIGNING, Stage.RETIRED)]
     names = [key_name(one.signer.selector, one.signer.domain) for one in used]
     deadline = Deadline.after(timeout)
-    lookup_all(resolver, [(name, "TXT") for name in names], deadline)  # at once: remembered for the single questions
+    lookup_all(resolver, [(name, "TXT") for name in names], deadline)  # concurrently; the single checks use the cache
     found = [
         _key(look_up(name, one.signer.key, resolver, deadline), due=one.is_due(now))
         for name, one in zip(names, used, strict=True)
@@ -182,7 +183,7 @@ def _key(one: Published, *, due: bool) -> Result:
 
 
 def disk(folder: Path, settings: HealthSettings, statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> Result:
-    """Whether there is room for data."""
+    """Whether there is disk space for data."""
     try:
         found = statvfs(folder)
     except OSError as error:
@@ -199,7 +200,7 @@ def disk(folder: Path, settings: HealthSettings, statvfs: Callable[[Path], os.st
 
 
 def clock(store: Store, now: float) -> Result:
-    """Whether time runs forward: what was stored is never from the future."""
+    """Whether the clock is right: nothing stored may be from the future."""
     if now < _BORN:
         return Result("clock", State.CRITICAL, "the clock says a time before this program existed; set it (NTP)")
     with store.read() as connection:
@@ -211,7 +212,7 @@ def clock(store: Store, now: float) -> Result:
 
 
 def queue(store: Store, settings: HealthSettings, now: float) -> Result:
-    """Whether what the filter sends gets away."""
+    """Whether the filter's own mail gets delivered."""
     waiting = outbox.c.next_at.is_not(None)
     with store.read() as connection:
         query = sa.select(sa.func.count(), sa.func.min(outbox.c.created_at)).where(waiting)
@@ -225,7 +226,7 @@ def queue(store: Store, settings: HealthSettings, now: float) -> Result:
 
 
 def _long(seconds: float) -> str:
-    """A duration as people say it, rounded down: 3 days, 2 hours, 40 minutes."""
+    """A duration in words, rounded down: 3 days, 2 hours, 40 minutes."""
     for unit, of in ((_DAY, "day"), (3600.0, "hour"), (60.0, "minute")):
         if seconds >= unit:
             number = int(seconds // unit)

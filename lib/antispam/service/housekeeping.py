@@ -1,4 +1,4 @@
-"""Housekeeping: deleting what is no longer needed, in small steps without long locks."""
+"""Housekeeping: deletes expired data in small steps without long locks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.2  # between two pieces: mail wants to write to the database, too
+PAUSE = 0.2  # seconds between two pieces: mail needs the database, too
 
 
 class Housekeeper:
     """Does all chores soon after the start and then at their intervals, in its own thread, until close().
 
-    first  seconds before the first round: a worker that just started has better things to do
-    clock  seconds that never run backwards
+    first  seconds before the first round: a worker that just started is busy
+    clock  monotonic seconds
     done   called after each round
     """
 
@@ -47,15 +47,16 @@ class Housekeeper:
         self._thread.start()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Stop after the piece at hand."""
+        """Stop after the current piece."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def round(self) -> float:
-        """Every chore that is due, to its end; returns the seconds until the next one is.
+        """Do every due chore to its end. Returns the seconds until the next one is due.
 
-        One that fails is tried again when its time has come, and keeps no other from its work."""
+        A chore that fails is tried again at its next time and does not delay others.
+        """
         for chore, due in self._due.items():
             if due <= self._clock() and not self._closing.is_set():
                 self._do(chore.task)

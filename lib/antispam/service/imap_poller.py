@@ -1,7 +1,8 @@
-"""Reads Junk folders by IMAP and teaches what users moved there: for mail servers that can't call `bms learn`.
+"""Reads Junk folders by IMAP and trains with mail that users moved there, for mail servers that cannot call `bms
+learn`.
 
-Each folder has a connection and a thread of its own. It learns what is new by UID (RFC 3501 section 2.3.1.1), notes in the
-store how far it came, and waits for the server to tell of more (IDLE, RFC 2177). It changes nothing in a mailbox.
+Each folder has a connection and a thread of its own. It learns new messages by UID (RFC 3501 section 2.3.1.1), records
+its position in the store, and waits for notifications (IDLE, RFC 2177). It changes nothing in a mailbox.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from antispam.text import for_log
 log = logging.getLogger(__name__)
 
 LESSON = 60.0  # seconds for one lesson
-FIRST_PAUSE = 2.0  # seconds after a failure; twice as long after each that follows
+FIRST_PAUSE = 2.0  # seconds after a failure, doubled after each further one
 LONGEST_PAUSE = 900.0
-NOTE_EVERY = 86400.0  # seconds, if nothing comes: what nobody looks at is forgotten (store/folders_read.py)
-_END = 1 << 32  # of validities and UIDs (RFC 3501 section 2.3.1.1)
+NOTE_EVERY = 86400.0  # seconds between two records of an unchanged position: unused ones expire (store/folders_read.py)
+_END = 1 << 32  # upper limit of UIDVALIDITY and UIDs (RFC 3501 section 2.3.1.1)
 
 
 class Client(Protocol):
-    """What is used of imapclient.IMAPClient, logged in."""
+    """The part of imapclient.IMAPClient that is used, after login."""
 
     def select_folder(self, folder: str, readonly: bool = False) -> dict[bytes, Any]: ...
     def search(self, criteria: list[str]) -> Sequence[int]: ...
@@ -47,18 +48,19 @@ class Client(Protocol):
 
 
 Connect = Callable[[Mailbox], Client]
-"""A client that is logged in."""
+"""Makes a client that is logged in."""
 
 Teach = Callable[[str, bool, bytes, Deadline], Answer]
 
 
 class LaterError(Exception):
-    """Nothing can be taught at the moment; the text says why."""
+    """Training is not possible at the moment; the text says why."""
 
 
 def is_known_as_spam(raw: bytes) -> bool:
-    """Whether the filter itself called the message spam, so that its being in the Junk folder says nothing new. What strangers
-    wrote into these fields was removed when the message came in."""
+    """Whether the filter itself marked the message as spam, so that finding it in the Junk folder is no news. Forged
+    fields were removed when the message arrived.
+    """
     return any(
         (header.key == b"x-spam-flag" and header.value.strip().upper() == b"YES")
         or (header.key == b"x-dspam-result" and header.value.strip().upper() == b"SPAM")
@@ -70,11 +72,11 @@ def is_known_as_spam(raw: bytes) -> bool:
 class Folder:
     """Watches one folder.
 
-    is_spam   what its messages are
-    connect   gives a connection
-    teach     login, whether it is spam, the message, by when
-    failures  what may go wrong with a connection, its server and the store; after these it is tried again
-    pause     waits so many seconds; True if it shall end
+    is_spam   whether its messages are spam
+    connect   makes a connection
+    teach     called with login, whether it is spam, the message and the deadline
+    failures  the exceptions of connection, server and store after which it tries again
+    pause     waits for seconds; returns True to end
     clock     seconds since the epoch
     """
 
@@ -89,13 +91,13 @@ class Folder:
     refresh: float
     clock: Callable[[], float] = time.time
     failed: int = 0
-    noted: float = -math.inf  # when it was last noted how far the folder was read
+    noted: float = -math.inf  # when the position in the folder was last recorded
 
     def __str__(self) -> str:
         return f"imap: {for_log(self.mailbox.name, 60)}, folder {for_log(self.name, 60)}"
 
     def watch(self) -> None:
-        """Go on until pause() says that it is enough, with growing pauses while that fails."""
+        """Watch the folder until pause() returns True, with growing pauses after failures."""
         while True:
             try:
                 self._connected()
@@ -122,7 +124,7 @@ class Folder:
             client.shutdown()
 
     def _wait(self, client: Client) -> bool:
-        """Until the server tells of something, or `refresh` is over; True if it shall end."""
+        """Wait until the server notifies or `refresh` has passed. True to end."""
         if not client.has_capability("IDLE"):
             return self.pause(self.refresh)
         client.idle()
@@ -131,8 +133,8 @@ class Folder:
         return self.pause(0)
 
     def look(self, client: Client) -> int:
-        """Teach what is new in the folder; returns how many messages that were."""
-        # Each time anew: thus a folder that was replaced is noticed by the validity of its UIDs.
+        """Train with the new messages of the folder. Returns their number."""
+        # Selected each time, so that a replaced folder is noticed by its UIDVALIDITY.
         validity = int(client.select_folder(self.name, readonly=True).get(b"UIDVALIDITY", 0))
         if not 0 < validity < _END:
             raise LaterError("the server numbers its messages anew each time (no UIDVALIDITY)")
@@ -151,11 +153,11 @@ class Folder:
         advance(self.store, self.mailbox.name, self.name, to, self.noted)
 
     def _new(self, client: Client, last: int) -> Iterator[int]:
-        """The UIDs after the last one, rising. `*` is the highest even if it is not after it (RFC 3501 section 6.4.8)."""
+        """The UIDs after the last one, ascending. `*` matches the highest even if it is lower (RFC 3501 section 6.4.8)."""
         yield from sorted(uid for uid in client.search(["UID", f"{last + 1}:*"]) if last < uid < _END)
 
     def _lesson(self, client: Client, uid: int) -> bool:
-        """Whether the message taught something. Raises LaterError."""
+        """Train with one message. True if it taught something. Raises LaterError."""
         size = client.fetch([uid], [b"RFC822.SIZE"]).get(uid, {}).get(b"RFC822.SIZE", 0)
         if not 0 < size <= LARGEST:
             return False
@@ -164,7 +166,7 @@ class Folder:
             return False
         try:
             answer = self.teach(self.mailbox.user, self.is_spam, raw, Deadline.after(LESSON))
-        except Exception:  # a defect of ours: one message must not keep the next ones from being learned
+        except Exception:  # a bug of ours: one message must not block the next ones
             log.exception("ERROR %s: message %d: unexpected; it is passed over", self, uid)
             return False
         if answer.outcome is Outcome.LATER:

@@ -1,4 +1,4 @@
-"""The poller of Junk folders as it runs: beside the workers, or as `bms imap`. It needs the extra `imap`."""
+"""The running poller of Junk folders: beside the workers, or as `bms imap`. It needs the extra `imap`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def connect(mailbox: Mailbox) -> Client:
 
 @contextlib.contextmanager
 def folders(journey: Journey, settings: Settings, closing: threading.Event) -> Iterator[list[Folder]]:
-    """What is to be watched, over a store that is open meanwhile."""
+    """The folders to watch, with an open store."""
     own = settings[ImapSettings]
     with contextlib.closing(Store.from_settings(settings)) as store:
         teach = lessons(journey, settings, store).teach
@@ -64,10 +64,10 @@ def folders(journey: Journey, settings: Settings, closing: threading.Event) -> I
 
 
 def side_server(journey: Journey, settings: Settings) -> SideServer:
-    """The poller in a process beside the workers; it ends with that."""
+    """The poller in its own process beside the workers."""
 
     def run(context: WorkerContext) -> None:
-        context.ready()  # mail does not wait for it
+        context.ready()  # mail must not wait for it
         closing = threading.Event()
         with folders(journey, settings, closing) as found:
             start(found, closing)

@@ -1,4 +1,4 @@
-"""Names in a configuration that must be those of something that exists."""
+"""Checks of names in a configuration: they must exist."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from antispam.store.quarantine_settings import DANGEROUS, QuarantineSettings
 
 
 def demand_known_tests(journey: Journey, settings: Settings) -> None:
-    """Raises SettingsError if [score] gives points to a test that does not exist: nobody would notice that they count
-    nothing."""
+    """Raises SettingsError if [score] gives points to a test that does not exist: otherwise nobody would notice that
+    they have no effect.
+    """
     if ScoreSettings not in settings:
         return
     tests = known_tests(journey, settings)
@@ -26,8 +27,9 @@ def demand_known_tests(journey: Journey, settings: Settings) -> None:
 
 
 def demand_known_checks(journey: Journey, settings: Settings) -> None:
-    """Raises SettingsError if [quarantine] users_may_not_release names a check that does not exist: users could release what
-    it was meant to keep from them. Programs that have not even the checks of its default keep no mail."""
+    """Raises SettingsError if [quarantine] users_may_not_release names a check that does not exist: otherwise users
+    could release what it should keep from them. Programs without the checks of its default quarantine no mail.
+    """
     where = next(one for one in settings.origins if one.option == "users_may_not_release")
     names = journey.names
     if not names.issuperset(DANGEROUS):

@@ -1,6 +1,6 @@
-"""Teaches what `bms learn` brings over a unix socket, in a process beside the workers.
+"""Trains with messages that `bms learn` sends over a unix socket, in a process beside the workers.
 
-The system says who is at the other end (SO_PEERCRED): most teach in their own name only.
+The system identifies the client (SO_PEERCRED): most users may train only in their own name.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 8  # conversations; others wait in the queue of the socket
-_TRY_AGAIN = 0.25  # seconds: at a reload the one before us still listens
+_AT_ONCE = 8  # conversations; others wait in the socket's queue
+_TRY_AGAIN = 0.25  # seconds: at a reload the predecessor still listens
 _TRIES_UNTIL_TOLD = 20
 _PIECE = 1 << 16  # octets
 _CREDENTIALS = struct.Struct("iII")  # struct ucred of <sys/socket.h>: pid, uid, gid
 
 
 class Permissions:
-    """Who may teach in whose name.
+    """The system users who may train, and in whose name.
 
-    teachers  system users, by name or number, who may do so in the name of all; those that do not exist are logged
-    user_of   which user of the filter a login is
+    teachers  system users, by name or number, who may train in everybody's name; unknown ones are logged
+    user_of   returns the filter's user of a login
     """
 
     def __init__(self, teachers: Iterable[str], user_of: Callable[[str], str]) -> None:
@@ -50,7 +50,7 @@ class Permissions:
         self._user_of = user_of
 
     def allow(self, uid: int, login: str) -> bool:
-        """Whether a process of this system user may teach in the name of that login."""
+        """Whether a process of this system user may train in the name of that login."""
         if uid in self._trusted:
             return True
         try:
@@ -61,7 +61,7 @@ class Permissions:
 
 
 def uid_of(name: str) -> int:
-    """The number of a system user who is given by name or number. Raises KeyError if there is none of that name."""
+    """The number of a system user given by name or number. Raises KeyError for an unknown name."""
     return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
 
 
@@ -76,8 +76,8 @@ def _uids(names: Iterable[str]) -> Iterable[int]:
 class LearnServer:
     """Answers on a listening socket until that is closed.
 
-    teach   login, whether it is spam, the message, by when
-    allow   uid, login
+    teach   called with login, whether it is spam, the message and the deadline
+    allow   called with uid and login
     largest octets of a message
     timeout seconds for one lesson
     """
@@ -97,7 +97,7 @@ class LearnServer:
         self._free = threading.BoundedSemaphore(_AT_ONCE)
 
     def serve(self, listening: socket.socket) -> None:
-        """Accept until the socket is closed, or fails, which raises OSError."""
+        """Accept connections until the socket is closed. Raises OSError if it fails."""
         listening.setblocking(True)
         while True:
             self._free.acquire()
@@ -118,7 +118,7 @@ class LearnServer:
             self._free.release()
 
     def answer(self, connection: socket.socket) -> None:
-        """One lesson. Raises OSError if the client goes, or is too slow."""
+        """Serve one lesson. Raises OSError if the client disconnects or is too slow."""
         deadline = Deadline.after(self._timeout)
         answer = self._answer(_Stream(connection, deadline), deadline)
         connection.settimeout(max(1.0, deadline.remaining()))
@@ -147,7 +147,7 @@ class LearnServer:
 
 
 class _Stream:
-    """Reads from a client until the deadline. Raises OSError if it goes or is too slow."""
+    """Reads from a client until the deadline. Raises OSError if it disconnects or is too slow."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
         self._connection = connection
@@ -167,7 +167,7 @@ class _Stream:
         return line
 
     def octets(self, size: int) -> bytes:
-        """So many; memory is taken as they come."""
+        """Read `size` octets; memory grows as they arrive."""
         while len(self._received) < size:
             self._more()
         found = bytes(self._received[:size])
@@ -186,12 +186,12 @@ class _Stream:
 
 
 def side_servers(journey: Journey, settings: Settings) -> tuple[SideServer, ...]:
-    """The server that runs beside the workers; none where it shall not."""
+    """The server that runs beside the workers; none if it is off."""
     if LearnSettings not in settings or not settings[LearnSettings].socket:
         return ()
 
     def run(context: WorkerContext) -> None:
-        context.ready()  # mail does not wait for it
+        context.ready()  # mail must not wait for it
         with contextlib.closing(Store.from_settings(settings)) as store:
             made = server(settings, lessons(journey, settings, store))
             failures = 0
@@ -210,7 +210,7 @@ def side_servers(journey: Journey, settings: Settings) -> tuple[SideServer, ...]
 
 
 def server(settings: Settings, taught: Lessons) -> LearnServer:
-    """A server as [learn] wants it."""
+    """A server with the settings of [learn]."""
     own = settings[LearnSettings]
     permissions = Permissions(own.teachers, taught.user_of)
     largest = settings[ProgramSettings].max_message

@@ -1,4 +1,4 @@
-"""Between libmilter and a session: callbacks in, replies and edits out. Nothing is decided here."""
+"""The adapter between libmilter and a session: callbacks in, replies and edits out. It decides nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from antispam.mail.verdicts import Action, Verdict
 from antispam.service.activity import Activity
 from antispam.settings.program import RejectAt
 
-# What we may ask the MTA to do at the end of a message; anything else need not be negotiated.
+# The actions that we may request at the end of a message; others need not be negotiated.
 ACTIONS = (
     Milter.ADDHDRS
     | Milter.CHGHDRS
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 _RETURNS = {
     Action.CONTINUE: Milter.CONTINUE,
-    Action.ACCEPT: Milter.CONTINUE,  # our policy ended, the journey goes on
+    Action.ACCEPT: Milter.CONTINUE,  # policy ended, the journey goes on
     Action.PASS: Milter.CONTINUE,
     Action.REJECT: Milter.REJECT,
     Action.TEMPFAIL: Milter.TEMPFAIL,
@@ -57,8 +57,9 @@ _RETURNS = {
 
 
 def _in_order(step: Callable[..., int]) -> Callable[..., int]:
-    """A step of a message, if there is none, has an answer and a line in the log; what needs no answer is dropped. After a
-    MAIL that failed it fails as well, so that the policy for exceptions holds for the whole message."""
+    """Guard a step of a message. Without a message it gets a reply and a log line, or is ignored if it needs no reply.
+    After a failed MAIL it fails, too, so that the policy for exceptions applies to the whole message.
+    """
 
     @functools.wraps(step)
     def ordered(self: Any, *arguments: Any) -> int:
@@ -75,15 +76,15 @@ def _in_order(step: Callable[..., int]) -> Callable[..., int]:
 
 
 class SessionMilter(Milter.Base):
-    """What libmilter's callbacks reach: one for each connection. `milter_class` makes the class of a program."""
+    """The target of libmilter's callbacks, one for each connection. `milter_class` makes a program's class."""
 
     new_session: Callable[[], Session]
     activity: Activity
 
     def __init__(self) -> None:
         self.session = self.new_session()
-        self.failed = ""  # the step before any message that ended in an exception while nobody waited for an answer
-        self.mail_came = False  # also where it failed, so that there is no message
+        self.failed = ""  # the step before any message that raised an exception and needed no reply
+        self.mail_came = False  # true even if MAIL failed, so that there is no message
         self.activity.session_opened(id(self))
 
     @Milter.symlist("j", "{client_ptr}", "{client_resolve}", "{if_addr}")
@@ -137,7 +138,7 @@ class SessionMilter(Milter.Base):
 
     @_in_order
     def header_fields(self, fields: list[tuple[bytes, bytes]]) -> int:
-        """All of them at once, where libmilter's caller agreed that they need no answer."""
+        """Receive all fields at once, if libmilter's caller agreed that they need no reply."""
         if not self._leading_space:
             fields = [(name, b" " + value) for name, value in fields]
         self.session.headers(fields)
@@ -162,11 +163,11 @@ class SessionMilter(Milter.Base):
                 else:
                     self.session.taken()
         finally:
-            # The message is answered in any case: after an exception libmilter says what the policy is.
+            # The message always gets a reply: after an exception libmilter applies the policy.
             self.activity.message_ended(id(self))
             self.mail_came = False
-        # CONTINUE lets the message pass here, as ACCEPT would; but after an ACCEPT libmilter ignores an MTA that goes on
-        # with its next client on this socket (SMFIC_QUIT_NC), and we would take that one for the first.
+        # CONTINUE lets the message pass, as ACCEPT would. But after an ACCEPT libmilter ignores an MTA that goes on
+        # with its next client on this socket (SMFIC_QUIT_NC), and we would take it for the first client.
         return result
 
     def abort(self) -> int:
@@ -191,7 +192,7 @@ class SessionMilter(Milter.Base):
 
     def _reply(self, verdict: Verdict) -> int:
         if verdict.action.refuses:
-            # libmilter reads its text as a format: a single % would drop the whole reply.
+            # libmilter treats the text as a format string: a single % would drop the whole reply.
             lines = [line.replace("%", "%%") for line in verdict.reply_lines()]
             self.setreply(str(verdict.code), verdict.enhanced, *lines)
         return _RETURNS[verdict.action]
@@ -203,7 +204,7 @@ class SessionMilter(Milter.Base):
         return self._reply(verdict)
 
     def _tick(self) -> None:
-        """An MTA that is gone does not hear it; that it did not get the edits is told by these."""
+        """Send a progress report. If the MTA is gone, the edits that follow will fail and tell."""
         with contextlib.suppress(Milter.error):
             self.progress()
 
@@ -236,11 +237,11 @@ class SessionMilter(Milter.Base):
 def milter_class(
     new_session: Callable[[], Session], activity: Activity, reject_at: RejectAt, *, asks_recipients: bool = True
 ) -> type[Milter.Base]:
-    """The class of a program's milters. Steps at which nothing is ever refused are negotiated to need no reply, which is most
+    """The class of a program's milters. Steps that never refuse anything are negotiated to need no reply: that is most
     of a milter's speed.
 
     new_session      makes the session of a connection
-    activity         is told of each step that begins and ends
+    activity         is notified of the beginning and end of each step
     reject_at        the step at which senders are refused
     asks_recipients  whether any check may refuse a recipient
     """
@@ -252,7 +253,7 @@ def milter_class(
     if reject_at is RejectAt.END and not asks_recipients:
         _without_reply(made, "envrcpt")
     if reject_at is not RejectAt.DATA:
-        # Nothing happens at DATA then: not even the callback is needed.
+        # Nothing happens at DATA then, so the callback is not needed.
         made.data = Milter.Base.data  # type: ignore[method-assign]
     return Milter.header_leading_space(made)
 
@@ -263,8 +264,10 @@ def _without_reply(cls: type[Milter.Base], *steps: str) -> None:
 
 
 def _remembering_failure(step: Callable[..., int]) -> Callable[..., int]:
-    """The core lets mail pass after an exception in a connect or HELO without reply, as pymilter does. We must not: a check
-    would take a client of whom it knows nothing for one of ours. So the next MAIL fails, too, and is answered."""
+    """Remember an exception in connect or HELO. The core lets mail pass after one in a step without reply, as pymilter
+    does. We must not: a check would take an unknown client for one of ours. So the next MAIL fails, too, and gets a
+    reply.
+    """
 
     @functools.wraps(step)
     def remembering(self: Any, *arguments: Any) -> int:
@@ -281,15 +284,17 @@ def _address(family: int, hostaddr: Any) -> tuple[str, int]:
     if family not in (socket.AF_INET, socket.AF_INET6) or not hostaddr:
         return "", 0
     ip = str(hostaddr[0]).removeprefix("IPv6:")
-    # A dual-stack MTA tells IPv4 clients as mapped addresses; every list and SPF record means the IPv4 one.
+    # A dual-stack MTA reports IPv4 clients as mapped addresses; lists and SPF records mean the IPv4 address.
     return ip.removeprefix("::ffff:") if "." in ip else ip, int(hostaddr[1])
 
 
 def _name(hostname: str) -> str:
-    """ "" for the forms in which MTAs say that they know no name."""
+    """The client's name; "" for the forms that MTAs use for "unknown"."""
     return "" if not hostname or hostname.startswith("[") or hostname == "unknown" else hostname
 
 
 def _verified(hostname: str, resolve: str) -> str:
-    """sendmail passes a name on although its forward look-up disagrees, and says so only in {client_resolve}."""
+    """The name if it is verified. sendmail passes it on even if the forward look-up disagrees, and reports that only in
+    {client_resolve}.
+    """
     return _name(hostname) if resolve in ("", "OK") else ""

@@ -1,7 +1,7 @@
-"""Log output that never blocks or raises: a log that cannot be written loses lines, not mail.
+"""Log output that never blocks or raises: if the log cannot be written, lines are lost, not mail.
 
-No thread is needed for it, which the supervisor must not have. What can't be written now waits, and what does not fit among
-that is counted; the log says how much it was as soon as it can.
+It needs no thread, which the supervisor must not have. Lines that cannot be written now wait in a queue. Those that
+exceed it are counted, and the log reports the number as soon as it can.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from antispam.text import for_log
 
 WAITING = 2000  # lines
 LONGEST = 8000  # octets of one record; syslog daemons take no more
-_AGAIN = 1.0  # seconds between two attempts to open what is broken
+_AGAIN = 1.0  # seconds between two attempts to reopen a broken sink
 _FIRST_LINE = "%(asctime)s %(levelname)s %(message)s"
 _MARGIN = "\n    "
 
 
 class Formatter(logging.Formatter):
-    """One record a line, except for tracebacks: whatever an argument or an exception brings, it can't start a line that looks
-    like ours, nor speak to a terminal."""
+    """One record a line, except for tracebacks. No argument or exception text can start a line that looks like ours, or
+    send control characters to a terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         lines = super().format(record).split("\n")
@@ -41,21 +42,23 @@ class Formatter(logging.Formatter):
 
 
 class Sink(Protocol):
-    """Where octets go."""
+    """The destination of log octets."""
 
     def write(self, octets: bytes) -> int:
-        """Returns how many were taken. Raises BlockingIOError if none can be now, OSError where it is broken."""
+        """Write octets and return how many were taken. Raises BlockingIOError if it would block, OSError if the sink is
+        broken.
+        """
         ...  # pragma: no cover
 
     def renew(self) -> None:
-        """Open it afresh; what was open stays where that fails. Raises OSError."""
+        """Reopen the sink; keep the old one if that fails. Raises OSError."""
         ...  # pragma: no cover
 
     def close(self) -> None: ...  # pragma: no cover
 
 
 class FileSink:
-    """A file that is written at its end."""
+    """A file, appended to."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
@@ -63,7 +66,7 @@ class FileSink:
         self._descriptor = self._open()
 
     def _open(self) -> int:
-        # O_NONBLOCK for a named pipe whose reader sleeps; to a file it means nothing.
+        # O_NONBLOCK is for a named pipe whose reader sleeps; it has no effect on a file.
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
 
     def write(self, octets: bytes) -> int:
@@ -78,8 +81,9 @@ class FileSink:
 
 
 class StderrSink:
-    """Standard error, whatever it is. It belongs to others, too, so its own flags stay as they are: a pipe or a terminal is
-    opened once more, a socket (systemd's journal) is told with each message not to wait."""
+    """Standard error. Other processes share it, so its flags stay unchanged: a pipe or terminal is opened again, and a
+    socket (systemd's journal) gets MSG_DONTWAIT with each message.
+    """
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
@@ -110,7 +114,7 @@ class StderrSink:
 
 
 class SyslogSink:
-    """The machine's syslog daemon; a line that it can't take, for there is none, goes to standard error."""
+    """The machine's syslog daemon; if there is none, lines go to standard error."""
 
     def __init__(self, address: str = "/dev/log", instead: Sink | None = None) -> None:
         self._address = address
@@ -131,7 +135,7 @@ class SyslogSink:
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
                     raise BlockingIOError from error
-                self._forget()  # the daemon was started anew: its socket is another one
+                self._forget()  # the daemon was restarted: its socket is a new one
         return self._to_stderr(octets)
 
     def _to_stderr(self, octets: bytes) -> int:
@@ -160,16 +164,16 @@ class SyslogSink:
 
 
 class LineHandler(logging.Handler):
-    """Writes records as lines. `dropped` is how many could not be; no call waits or raises."""
+    """Writes records as lines, without ever blocking or raising. `dropped` is the number of lost lines."""
 
     def __init__(self, sink: Sink, *, priorities: bool = False) -> None:
-        """priorities  begin each line with a number for syslog"""
+        """priorities  begin each line with a syslog priority"""
         super().__init__()
         self.dropped = 0
         self._sink = sink
         self._priorities = priorities
         self._lines: collections.deque[bytes] = collections.deque()
-        self._told = 0  # of those that were dropped
+        self._told = 0  # number of dropped lines that were reported
         self._owner = os.getpid()
         self._next_renewal = 0.0
 
@@ -179,7 +183,7 @@ class LineHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a message that does not fit its arguments is a defect, but must not stop mail
             self.dropped += 1
             return
-        if self._owner != os.getpid():  # what waited before the fork is the parent's to write
+        if self._owner != os.getpid():  # lines queued before the fork belong to the parent
             self._owner, self.dropped, self._told = os.getpid(), 0, 0
             self._lines.clear()
         if len(self._lines) < WAITING:
@@ -189,13 +193,13 @@ class LineHandler(logging.Handler):
         self._write()
 
     def flush(self) -> None:
-        """Write what waits, as far as that is possible now."""
+        """Write the waiting lines as far as possible now."""
         with self.lock or contextlib.nullcontext():
             if self._owner == os.getpid():
                 self._write()
 
     def reopen(self) -> None:
-        """After logrotate moved the file away. Raises OSError if that is not possible; then the old file is written on."""
+        """Reopen the file after logrotate moved it. Raises OSError if that fails; the old file stays in use."""
         with self.lock or contextlib.nullcontext():
             self._sink.renew()
 
@@ -230,7 +234,7 @@ class LineHandler(logging.Handler):
                 self._next_renewal = time.monotonic() + _AGAIN
                 self._sink.renew()
                 continue
-            if taken < len(self._lines[0]):  # a pipe that is nearly full
+            if taken < len(self._lines[0]):  # a nearly full pipe
                 self._lines[0] = self._lines[0][taken:]
                 return
             self._lines.popleft()
@@ -240,8 +244,9 @@ class LineHandler(logging.Handler):
 
 
 def configure(settings: LogSettings, program: str, user: str = "") -> None:
-    """Send all logging there, instead of where it went so far. A file is opened with the rights of `user`, who will have to
-    open it again. Raises OSError if it can't be; then nothing has changed."""
+    """Send all logging to the configured destination from now on. A file is opened with the rights of `user`, who must
+    be able to reopen it. Raises OSError if it cannot be opened; then nothing changes.
+    """
     form = _FIRST_LINE
     if settings.to is LogTo.FILE:
         with _rights_of(user):
@@ -258,14 +263,15 @@ def configure(settings: LogSettings, program: str, user: str = "") -> None:
         old.close()
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
-    # Alembic tells each migration step at INFO; dkimpy logs what we report better.
+    # Alembic logs each migration step at INFO; dkimpy logs what we report in more detail.
     for name in ("alembic", "dkimpy"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def reopen_files() -> None:
-    """Open the log files anew, after logrotate has moved them away. Raises OSError if one can't be; the old one is written
-    on then."""
+    """Reopen the log files after logrotate moved them. Raises OSError if one cannot be opened; the old file stays in
+    use.
+    """
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LineHandler):
             handler.reopen()
@@ -276,20 +282,20 @@ def reopen_files() -> None:
 
 
 def flush() -> None:
-    """Write the lines that wait, as far as that is possible now; called now and then."""
+    """Write the waiting lines as far as possible now; called periodically."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LineHandler):
             handler.flush()
 
 
 def dropped() -> int:
-    """How many lines this process could not write."""
+    """The number of lines that this process could not write."""
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LineHandler))
 
 
 @contextlib.contextmanager
 def _rights_of(user: str) -> Iterator[None]:
-    """Be that user for a moment, if we are root; nothing for one who does not exist, of which the supervisor complains."""
+    """Act as that user, if we are root. Does nothing for an unknown user, which the supervisor reports."""
     try:
         entry = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
     except KeyError:

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus's text format: what the board and the store say, as a file or by HTTP."""
+"""Metrics in Prometheus's text format, from the board and the store, as a file or by HTTP."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from dspam.store import said_since
 log = logging.getLogger(__name__)
 
 EVERY = 60.0  # seconds
-PATIENCE = 2.0  # seconds for the database, if a load balancer asks
-BUDGET = 1.0  # seconds of a scrape for counting the history of hours that nobody looked at before
+PATIENCE = 2.0  # seconds for the database when a load balancer asks
+BUDGET = 1.0  # seconds of a scrape for counting hours of the history not counted before
 SAID = 20_000  # lessons that are compared with decisions
 _JUDGED = 24  # hours
 _READY = ("bms_workers", "ready")
-DICTIONARIES = 50  # the largest ones have figures of their own: a site may have one for each of its users
+DICTIONARIES = 50  # the largest ones get separate figures: a site may have one for each of its users
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Kept(NamedTuple):
-    """One value that the store knows, of what its name and labels say."""
+    """One value from the store, with its name and labels."""
 
     name: str
     kind: str
@@ -50,9 +50,9 @@ class Kept(NamedTuple):
 
 
 class Metrics(Collector):
-    """All figures of a program, at the moment when they are collected.
+    """All figures of a program at the time of collection.
 
-    hours  counts decisions and corrections of a day; None leaves them out, for a process that has mail to do
+    hours  counts decisions and corrections of a day; None leaves them out, for a process that handles mail
     """
 
     def __init__(self, board: Board, store: Store, clock: Callable[[], float], hours: Hours | None = None) -> None:
@@ -64,18 +64,18 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # or else registering asks the store
+        return ()  # otherwise registering would query the store
 
     def text(self) -> bytes:
-        """What a scrape gets. A database that gives no figures is a figure, too."""
+        """The text of a scrape. If the database gives no figures, a figure says so."""
         return generate_latest(self._registry)
 
     def write(self, path: Path) -> None:
-        """The same as a file, whole or not at all. Raises OSError."""
+        """Write the text to a file atomically. Raises OSError."""
         write_to_textfile(str(path), self._registry)
 
     def problem(self) -> str:
-        """Why mail should go to another node now; "" if it need not."""
+        """The reason why mail should go to another node now; "" for none."""
         ready = [one.numbers[0] for one in self._board.figures() if (one.family.name, *one.values) == _READY]
         if not any(ready):
             return "no worker serves"
@@ -97,7 +97,7 @@ class Metrics(Collector):
         yield from _kept_families(kept)
 
     def _judged(self) -> Iterator[Kept]:
-        """What users said of the decisions of the last day. Raises StoreError."""
+        """The users' corrections of the last day's decisions. Raises StoreError."""
         if self._hours is None:
             return
         now = self._clock()
@@ -111,7 +111,7 @@ class Metrics(Collector):
 
 
 def chores(settings: Settings, store: Store, board: Board) -> list[Chore]:
-    """The file, written every minute by the housekeeper, where [metrics] asks for one."""
+    """The chore that writes the file every minute, if [metrics] asks for one."""
     if MetricsSettings not in settings or (file := settings[MetricsSettings].file) is None:
         return []
     metrics = Metrics(board, store, time.time)
@@ -124,7 +124,7 @@ def chores(settings: Settings, store: Store, board: Board) -> list[Chore]:
 
 
 def of_store(store: Store, now: float) -> Iterator[Kept]:
-    """What is in the database. Raises StoreError."""
+    """The figures from the database. Raises StoreError."""
     if (last := last_taught(store)) is not None:
         yield Kept("bms_last_training_timestamp_seconds", "gauge", "when the filter was last taught", last)
     size = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
@@ -172,7 +172,7 @@ _PLAIN: dict[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
 
 
 def _families(figures: Iterable[Figure]) -> Iterator[Metric]:
-    """The board's figures. A verdict that was never given has no line: most checks can give few of them."""
+    """The board's figures. Verdicts that never occurred are left out: most checks can give only a few."""
     for family, some in groupby(figures, key=lambda figure: figure.family):
         about = (family.name, family.about)
         if family.kind == "histogram":

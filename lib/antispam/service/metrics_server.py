@@ -1,4 +1,4 @@
-"""Metrics by HTTP, in a process beside the workers: what it does costs no mail anything."""
+"""Metrics by HTTP, in a process beside the workers, so that it does not slow down mail."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ log = logging.getLogger(__name__)
 
 TRY_AGAIN = 5.0  # seconds
 PATIENT = 6  # tries
-PATIENCE = 10.0  # seconds for a client to say what it wants, and to take it
+PATIENCE = 10.0  # seconds for a client to send its request and read the answer
 CLIENTS = 16  # at a time
 
 
 def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
-    """The server that runs beside the workers; none where it shall not."""
+    """The server that runs beside the workers; none if it is off."""
     if MetricsSettings not in settings or not (listen := settings[MetricsSettings].listen):
         return ()
 
     def serve(context: WorkerContext) -> None:
-        context.ready()  # whether a port is free is no matter of the mail's
+        context.ready()  # mail must not wait for a free port
         for tries in itertools.count(1):
             try:
                 with (
@@ -46,7 +46,7 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
                     log.info("metrics: listening on %s", listen)
                     server.serve_forever()
             except OSError as error:
-                # After a reload the port is taken until the predecessor has left, once the new workers are ready.
+                # After a reload the predecessor keeps the port until the new workers are ready.
                 log.log(
                     logging.ERROR if tries > PATIENT else logging.INFO,
                     "metrics: cannot listen on %s: %s",
@@ -59,8 +59,9 @@ def side_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]:
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Answers GET /metrics, and GET /health with 200 or 503, for load balancers. Clients that come while CLIENTS others are
-    served are hung up on."""
+    """Answers GET /metrics, and GET /health with 200 or 503, for load balancers. Connections beyond CLIENTS at a time
+    are closed.
+    """
 
     daemon_threads = True
 
@@ -73,7 +74,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         super().__init__(place, _Handler)
 
     def server_bind(self) -> None:
-        """Without HTTPServer's look-up of our own name, for which a start might wait."""
+        """Bind without HTTPServer's look-up of our own name, which could delay the start."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
@@ -118,4 +119,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a scrape every few seconds is no news."""
+        """Log nothing: a scrape every few seconds is not worth a line."""

@@ -1,4 +1,4 @@
-"""What a supervisor runs, and how: the value that a reload replaces."""
+"""The plan of a supervisor: what it runs, and how. A reload replaces it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from antispam.service.worker import WorkerContext
 
 
 class ExitCode(enum.IntEnum):
-    """How the program ends; numbers of sysexits.h."""
+    """The exit status of the program; numbers of sysexits.h."""
 
     STOPPED = 0
-    """It was told to stop and did."""
+    """It stopped as ordered."""
     PREPARE_FAILED = os.EX_UNAVAILABLE
     """69: the preparation (migrations of the store) failed; the reason is in the log."""
     WORKERS_FAILED = os.EX_SOFTWARE
@@ -30,7 +30,7 @@ class ExitCode(enum.IntEnum):
 
 
 class PrepareFailed(Exception):
-    """What a plan's prepare() raises to fail with a reason for the administrator, without a traceback."""
+    """Raised by a plan's prepare() to fail with a reason for the administrator, without a traceback."""
 
 
 def _cores() -> int:
@@ -39,21 +39,21 @@ def _cores() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long things may take, in seconds."""
+    """Time limits, in seconds."""
 
     start: float = 60.0
     """From the fork of a worker until it accepts connections."""
     prepare: float = 600.0
     silence: float = 30.0
-    """A worker that was not heard for so long hangs, and is killed and replaced."""
+    """Silence after which a worker counts as hung, and is killed and replaced."""
     callback: float = 900.0
     """A worker whose oldest callback runs longer is replaced, but may finish its other sessions."""
     messages: float = 60.0
-    """How long messages in flight may take when the program stops."""
+    """Time for messages in flight when the program stops."""
     sessions: float = 600.0
-    """How long open sessions may take when their worker is replaced."""
+    """Time for open sessions when their worker is replaced."""
     stable: float = 60.0
-    """A worker that lived so long did not fail at start: its successor is started at once."""
+    """Lifetime after which a worker did not fail at start: its successor is started at once."""
     backoff: float = 60.0
     """The longest pause between two attempts to start a worker that keeps failing."""
 
@@ -64,8 +64,8 @@ def _keep_logs() -> None:
 
 @dataclass(frozen=True, slots=True)
 class SideServer:
-    """A server beside the workers, in a process of its own: it is replaced like a worker, but mail never waits for it, nor
-    does a start or a reload. `serve` calls context.ready() first; told to leave, its process ends at once, wherever it is.
+    """A server beside the workers, in its own process. It is replaced like a worker, but mail, a start or a reload
+    never waits for it. `serve` calls context.ready() first. When told to leave, its process ends at once.
     """
 
     name: str
@@ -74,14 +74,14 @@ class SideServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessPlan:
-    """What to run, and how: the value that a reload replaces.
+    """The plan: what to run, and how. A reload replaces it.
 
     `serve` runs in each worker after the fork: it builds what must not be shared (engine, resolver), registers the
     milter's callbacks, calls context.run(milter), cleans up and returns. `prepare` runs before the workers start, in a
     short-lived child of its own, holding an exclusive lock on `prepare_lock` if given; it fails by returning non-zero
-    or by raising. `open_logs` sends the log where this plan wants it: each child begins with it, and the parent does it
-    when the plan is in force; it raises OSError. `user` and `group` are taken for ever, once the socket is open, if the
-    program was started as root. `board` is what the processes count on: a reload's plan has the same one.
+    or by raising. `open_logs` directs the log to this plan's destination: each child calls it first, and the parent
+    when the plan takes effect; it raises OSError. If the program was started as root, it becomes `user` and `group` for
+    good once the socket is open. `board` holds the counters of the processes; a reload's plan has the same one.
     """
 
     socket: SocketSpec
@@ -103,9 +103,9 @@ class ProcessPlan:
 
     @property
     def slots(self) -> int:
-        """One for each worker, then one for each server beside them."""
+        """The number of slots: one for each worker, then one for each side server."""
         return self.workers + len(self.side_servers)
 
     def side_server(self, slot: int | None) -> SideServer | None:
-        """Which of the servers has that slot; None for a worker."""
+        """The side server of that slot; None for a worker."""
         return self.side_servers[slot - self.workers] if slot is not None and slot >= self.workers else None

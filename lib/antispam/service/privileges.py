@@ -1,4 +1,4 @@
-"""Giving up root for good."""
+"""Dropping root privileges permanently."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def find_user(name: str) -> pwd.struct_passwd:
 
 
 def become(user: str | None, group: str | None) -> None:
-    """Give up root for `user` (and `group`, else the user's own) for good. Does nothing if we are not root, or where
-    neither is given. Raises UserError."""
+    """Drop root permanently and become `user` (and `group`, by default the user's own). Does nothing if we are not
+    root, or if neither is given. Raises UserError.
+    """
     if os.geteuid() != 0:
         return
     if not user and not group:

@@ -1,4 +1,4 @@
-"""The filter as a rehearsal: it decides, and sends, stores and learns nothing."""
+"""A rehearsal of the filter: it decides, but sends, stores and learns nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from antispam.store import Store, StoreError, migrate, preferences
 from antispam.store.connecting import url_from
 from antispam.text import for_log
 
-# Their answer depends on what came before: asked with an empty store they'd refuse everything, so they only say so.
+# Their answer depends on earlier mail: with an empty store they would refuse everything, so they run in mode log.
 _REMEMBERING = ("greylist", "greylist_suspicious")
 
 
@@ -32,8 +32,9 @@ def _only_saying(journey: Journey, settings: Settings) -> Iterator[CheckSettings
 
 @contextlib.contextmanager
 def _learned(settings: Settings) -> Iterator[Store | None]:
-    """The configured database, for what its dictionaries and users have to say; None if there is none, and, with a warning,
-    where it can't be read."""
+    """The configured database, for its dictionaries and preferences. None if there is none or, with a warning, if it
+    cannot be read.
+    """
     url = sa.engine.make_url(url_from(settings))
     try:
         absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()

@@ -1,4 +1,4 @@
-"""Release requests for the postmaster: a mail about open ones, once a day at most; and forgetting old ones."""
+"""Release requests: a mail to the postmaster about open ones, at most once a day, and deletion of old ones."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _POLICY = email.policy.SMTP.clone(max_line_length=998)
 
 
 def chores(settings: Settings, store: Store, sign: Callable[[bytes], bytes], clock: Callable[[], float]) -> list[Chore]:
-    """What housekeeping does about requests.
+    """The chores of housekeeping for release requests.
 
-    sign  puts our DKIM signature on a message, where there is a key
+    sign  puts our DKIM signature on a message, if there is a key
     """
 
     def purge() -> bool:
@@ -42,7 +42,7 @@ def chores(settings: Settings, store: Store, sign: Callable[[bytes], bytes], clo
 
 
 def tell_postmaster(settings: Settings, store: Store, sign: Callable[[bytes], bytes], now: float) -> None:
-    """Post a mail about open requests, unless there are none, or one was posted today. Raises StoreError."""
+    """Queue a mail about open requests, unless there are none or one was queued today. Raises StoreError."""
     number = requests.open_ones(store)
     postmaster, address = settings[QuarantineSettings].postmaster, settings[WebSettings].address
     if not number or not postmaster:

@@ -1,4 +1,4 @@
-"""Serving: what a worker does from its start to its end, and what the supervisor runs."""
+"""Serving: the work of a worker from start to end, and the supervisor's plan."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from antispam.store.engine import StoreError
 
 
 def board_of(program: Program) -> Board:
-    """What the processes of a program count on, from its start to its end: every reload's plan takes the same one."""
+    """The board of a program's counters, made at its start and kept by every reload's plan."""
     board = Board(families.families(program.journey))
     board.own.set("bms_start_time_seconds", to=time.time())
     return board
 
 
 def serve(program: Program, settings: Settings, board: Board, worker: WorkerContext) -> None:
-    """Run libmilter in a worker until the supervisor says stop."""
+    """Run libmilter in a worker until the supervisor stops it."""
     options = settings[ProgramSettings]
     counts = Counts(worker.page)
     application = Application(program.journey, settings, counts=counts)
@@ -71,7 +71,7 @@ def serve(program: Program, settings: Settings, board: Board, worker: WorkerCont
         application.close()
 
 
-# Where nobody wants metrics, no process needs to keep what writes them.
+# Without metrics, no process needs to load what writes them.
 
 
 def _metrics_chores(settings: Settings, store: Store, board: Board) -> list[Chore]:
@@ -91,7 +91,7 @@ def _metrics_servers(settings: Settings, board: Board) -> tuple[SideServer, ...]
 
 
 def process_plan(program: Program, settings: Settings, board: Board | None = None) -> ProcessPlan:
-    """What the supervisor runs. `board` is that of the plan before it, if there was one."""
+    """The supervisor's plan. `board` is that of the previous plan, if there was one."""
     board = board or board_of(program)
     options = settings[ProgramSettings]
 

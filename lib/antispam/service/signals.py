@@ -13,14 +13,14 @@ HEARD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, s
 
 
 class Wakeup:
-    """The pipe into which the kernel's signals are written; their Python handlers do nothing."""
+    """The pipe to which signals are written; their Python handlers do nothing."""
 
     def __init__(self) -> None:
         self._read = self._write = -1
 
     @contextlib.contextmanager
     def hearing(self, selector: selectors.BaseSelector) -> Iterator[None]:
-        """Hear HEARD_SIGNALS; the selector has None as the data of the pipe."""
+        """Receive HEARD_SIGNALS; the selector has None as the data of the pipe."""
         self._read, self._write = os.pipe()
         for descriptor in (self._read, self._write):
             os.set_blocking(descriptor, False)
@@ -36,7 +36,7 @@ class Wakeup:
             self.close()
 
     def read(self) -> bytes:
-        """The numbers of the signals that came."""
+        """The numbers of the signals received."""
         return os.read(self._read, 4096)
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class Wakeup:
 def fork_with_signals_blocked() -> int:
     """os.fork(); the child, which must not act on a signal as the parent would, unblocks HEARD_SIGNALS itself."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARD_SIGNALS)
-    gc.freeze()  # the collector of the child writes to no page that it shares with the parent
+    gc.freeze()  # the child's collector must not write to pages shared with the parent
     pid = -1
     try:
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""Sending messages to our own MTA over SMTP, with limits for the time and size of every reply."""
+"""Sending messages to our own MTA over SMTP, with limits on the time and size of every reply."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from antispam.settings.outbox import OutboxSettings
 from antispam.store.outbox import PASS_ENVID, PASS_FIELD, Claimed
 from antispam.text import for_log
 
-MAX_RECEIVED = 50  # RFC 5321 section 6.3: a message that went round so often goes in a circle
-PER_CONNECTION = 50  # messages; MTAs grow tired of a client that never leaves
+MAX_RECEIVED = 50  # RFC 5321 section 6.3: a message with more of them is in a loop
+PER_CONNECTION = 50  # messages; MTAs limit a client that never disconnects
 MAX_REPLY = 1 << 16  # octets
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BREAKS_LINE = re.compile(r"[\r\n\0]")
@@ -27,13 +27,13 @@ _BREAKS_LINE = re.compile(r"[\r\n\0]")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a try.
+    """The result of an attempt.
 
     taken      the recipients for which the MTA accepted the message
-    for_good   all others were refused for good, so that another try makes no sense
-    more       there was no room for all recipients in one transaction: the others' turn is now
+    for_good   all others were refused permanently, so that another attempt is pointless
+    more       the transaction had no room for all recipients: the rest can be sent now
     reachable  False if there was no MTA to talk to
-    answer     what it said: the last of its replies, or the first refusal, in printable text
+    answer     its last reply, or the first refusal, as printable text
     """
 
     taken: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Result:
 
 
 class _Refused(Exception):
-    """The MTA did not take a message, for anybody."""
+    """The MTA refused a message for all recipients."""
 
     def __init__(self, step: str, code: int, text: bytes) -> None:
         super().__init__(_described(step, code, text))
@@ -53,11 +53,11 @@ class _Refused(Exception):
 
 
 class _Unreachable(Exception):
-    """There is no MTA, or it refuses to talk to us."""
+    """The MTA is unreachable, or refuses to talk to us."""
 
 
 class _Replies(io.RawIOBase):
-    """The lines that an MTA says, as smtplib reads them: whatever it does, they end in bounded time and have a bounded size."""
+    """The reply lines of an MTA, as smtplib reads them, within bounded time and size."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -67,16 +67,18 @@ class _Replies(io.RawIOBase):
 
     @property
     def pending(self) -> bool:
-        """Whether it said something that nobody asked."""
+        """Whether an unsolicited reply is pending."""
         return bool(self._buffer)
 
     def expect(self, deadline: Deadline) -> None:
-        """A new reply is due, by then."""
+        """Set the deadline of the next reply."""
         self.deadline = deadline
         self._left = MAX_REPLY
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """The next line; at the end of the connection what there is. Raises OSError: TimeoutError at the deadline."""
+        """The next line, possibly incomplete at the end of the connection. Raises OSError, and TimeoutError at the
+        deadline.
+        """
         while b"\n" not in self._buffer:
             if len(self._buffer) > self._left:
                 raise OSError("the reply does not end")
@@ -93,7 +95,7 @@ class _Replies(io.RawIOBase):
 
 
 class _Conversation(smtplib.SMTP):
-    """An SMTP connection, every reply of which has its deadline. smtplib's errors, and OSError, may come out of any call."""
+    """An SMTP connection with a deadline for every reply. Any call may raise smtplib's errors and OSError."""
 
     def __init__(self, settings: OutboxSettings, helo: str, deadline: Deadline) -> None:
         super().__init__(local_hostname=helo, timeout=settings.timeout)
@@ -103,7 +105,7 @@ class _Conversation(smtplib.SMTP):
         self.deadline = deadline
 
     def wait_longer(self, seconds: float) -> None:
-        """How long each reply may take from now on."""
+        """Set the time limit of each further reply."""
         self._patience = seconds
 
     def open(self, address: tuple[str, int]) -> None:
@@ -126,7 +128,7 @@ class _Conversation(smtplib.SMTP):
         return super().getreply()
 
     def send(self, s: Any) -> None:
-        """What the MTA said unasked must not be taken for the answer to what comes now."""
+        """Send a command. Raises if an unsolicited reply is pending, which would be taken for the answer."""
         if self.file is not None and self._replies is not None and self._replies.pending:
             self.close()
             raise smtplib.SMTPServerDisconnected("it sent a reply that was not asked for")
@@ -135,14 +137,14 @@ class _Conversation(smtplib.SMTP):
         super().send(s)
 
     def path(self, verb: str, address: str, parameters: str = "") -> tuple[int, bytes]:
-        """MAIL or RCPT, with the octets of the address as they are. An address that would end the line is answered here."""
+        """Send MAIL or RCPT with the octets of the address unchanged. An address with a line end is refused here."""
         if _BREAKS_LINE.search(address):
             return 553, b"5.1.3 this is no address"
         self.send(f"{verb}:<{address}>{parameters}\r\n".encode("utf-8", "surrogateescape"))
         return self.getreply()
 
     def abandon(self) -> None:
-        """Make waiting for the MTA stop; from any thread."""
+        """Abort waiting for the MTA, from any thread."""
         sock = self.sock
         if sock is not None:
             with contextlib.suppress(OSError):
@@ -150,7 +152,7 @@ class _Conversation(smtplib.SMTP):
 
 
 class Carrier:
-    """Sends messages, several over one connection. It stores nothing and knows nothing about the store."""
+    """Sends messages, several over one connection. It does not use the store."""
 
     def __init__(self, settings: OutboxSettings) -> None:
         self._settings = settings
@@ -158,7 +160,7 @@ class Carrier:
         self._conversation: _Conversation | None = None
 
     def send(self, queued: Claimed, now: float) -> Result:
-        """One try, at `now` (seconds since the epoch). Whatever the MTA says or doesn't is in the result."""
+        """Make one attempt at `now` (seconds since the epoch). The result covers any reply or failure."""
         if not queued.recipients:
             return Result(for_good=True, answer="it has no recipients")
         if len(_RECEIVED.findall(_header_section(queued.content))) > MAX_RECEIVED:
@@ -179,7 +181,7 @@ class Carrier:
             return Result(answer=_words(error))
 
     def _open(self, deadline: Deadline) -> _Conversation:
-        """The conversation at hand, if the MTA still wants it, or a new one. Raises _Unreachable."""
+        """The open conversation if the MTA still accepts it, otherwise a new one. Raises _Unreachable."""
         current = self._conversation
         if current is not None and current.sent < PER_CONNECTION:
             current.deadline = deadline
@@ -201,7 +203,7 @@ class Carrier:
             self._conversation = None
 
     def close(self) -> None:
-        """Take leave of the MTA."""
+        """Close the connection to the MTA."""
         current = self._conversation
         if current is not None and current.sock is not None:
             current.deadline = Deadline.after(1.0)
@@ -210,14 +212,14 @@ class Carrier:
         self._drop()
 
     def abandon(self) -> None:
-        """End the try at hand; from any thread."""
+        """Abort the current attempt, from any thread."""
         current = self._conversation
         if current is not None:
             current.abandon()
 
 
 def _transaction(conversation: _Conversation, queued: Claimed, settings: OutboxSettings, now: float) -> Result:
-    """Raises _Refused where the MTA takes the message for nobody, and smtplib's errors."""
+    """Send one message. Raises _Refused if the MTA refuses it for all recipients, and smtplib's errors."""
     conversation.sent += 1
     conversation.wait_longer(settings.timeout)
     code, text = conversation.path("MAIL FROM", queued.mail_from, _parameters(conversation, queued))
@@ -227,7 +229,7 @@ def _transaction(conversation: _Conversation, queued: Claimed, settings: OutboxS
     if not taken:
         for_good = all(error.for_good for error in refused)
         return Result(for_good=for_good, answer=str(refused[0]))
-    conversation.wait_longer(5 * settings.timeout)  # RFC 5321 section 4.5.3.2.6: filters work now, ours among them
+    conversation.wait_longer(5 * settings.timeout)  # RFC 5321 section 4.5.3.2.6: filters run now, including ours
     try:
         code, text = conversation.data(_on_top(queued, conversation.local_hostname, now) + queued.content)
     except smtplib.SMTPDataError as error:
@@ -240,14 +242,15 @@ def _transaction(conversation: _Conversation, queued: Claimed, settings: OutboxS
 
 
 def _on_top(queued: Claimed, name: str, now: float) -> bytes:
-    """The pass, and a trace of us. A filter does not see the Received field of its own MTA: without ours, the fields of a
-    message that goes in a circle would never grow."""
+    """The pass field, and our own trace field. A filter does not see its MTA's Received field: without ours, the trace
+    of a looping message would never grow.
+    """
     trace = f"Received: by {name} id {queued.ref}.{queued.id}; {email.utils.formatdate(now)}"
     return f"{PASS_FIELD}: {queued.pass_value}\r\n{trace}\r\n".encode("ascii", "replace")
 
 
 def _name_recipients(conversation: _Conversation, queued: Claimed) -> tuple[list[str], list[_Refused], bool]:
-    """Who was taken, the refusals of others, and whether the rest was not asked for want of room."""
+    """The accepted recipients, the refusals, and whether the rest was left out for lack of room."""
     taken: list[str] = []
     refused: list[_Refused] = []
     for address in queued.recipients:
@@ -265,15 +268,16 @@ def _name_recipients(conversation: _Conversation, queued: Claimed) -> tuple[list
 
 
 def _parameters(conversation: _Conversation, queued: Claimed) -> str:
-    """What the sender wants to hear, or the pass, by which the filter knows the message before its header comes; and BODY and
-    SMTPUTF8 where they are needed and offered. Without them the message is sent all the same: it came to us that
-    way. Only addresses ask for SMTPUTF8 (RFC 6531): many a message has 8-bit header fields and was sent without it, and
-    with it could not be passed on to a server that doesn't know it."""
+    """The parameters of MAIL: the sender's DSN request, or the pass, by which the filter knows the message before its
+    header arrives; and BODY and SMTPUTF8 if needed and offered. If they are not offered, the message is sent all the
+    same: it came to us that way. Only addresses require SMTPUTF8 (RFC 6531): many messages have 8-bit header fields and
+    came without it, and with it they could not go to a server that lacks it.
+    """
     words = ""
     if conversation.has_extn("dsn"):
         asked = queued.notify.get("", "")
         words = f" {asked}" if asked else ""
-        if not dsn_parameters.value(asked, "ENVID"):  # the sender's own has to be passed on (RFC 3461 section 5.2.1)
+        if not dsn_parameters.value(asked, "ENVID"):  # the sender's own must be passed on (RFC 3461 section 5.2.1)
             words += f" ENVID={PASS_ENVID}{queued.pass_value}"
     if not queued.content.isascii() and conversation.has_extn("8bitmime"):
         words += " BODY=8BITMIME"

@@ -1,13 +1,13 @@
 """A prefork supervisor for libmilter programs: workers on one listening socket, replaced when they fail.
 
-The parent opens the socket, forks, listens to heartbeats and owns all signals. It never starts a thread, a database
+The parent opens the socket, forks, monitors heartbeats and handles all signals. It never starts a thread, a database
 engine or a resolver, so that a fork copies nothing that two processes must not share. It knows nothing of mail.
 
-    TERM, INT   leave: take no new sessions, finish the messages in flight, end. INT again: end at once.
-    HUP         reload: workers with new settings take over, the old ones finish their sessions and end.
-    USR1        reopen the log files.
+    TERM, INT   stop: accept no new sessions, finish the messages in flight, end. INT again: end at once. HUP
+reload: workers with new settings take over, the old ones finish their sessions and end. USR1        reopen the log
+files.
 
-To a worker, QUIT writes the stack of every thread to stderr; it may be sent by hand and goes on working.
+QUIT makes a worker write the stack of every thread to stderr; the worker goes on.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 BUSY_TICK_SECONDS = 0.1
-# How much longer than its own limit a worker may take to leave before it is killed. Above worker.STOP_SECONDS.
+# Seconds beyond its own limit that a worker may take to leave before it is killed. Above worker.STOP_SECONDS.
 GRACE_SECONDS = 15.0
 HURRY_SECONDS = 5.0
 
 
 class Supervisor:
-    """Runs a plan until told to stop. `reload` makes the plan for a HUP; what it raises is logged and changes nothing
-    (ValueError, such as SettingsError, and OSError with their text, all else with a traceback)."""
+    """Runs a plan until told to stop. `reload` makes the plan for a HUP; its exceptions are logged and change nothing
+    (ValueError, such as SettingsError, and OSError with their text, all others with a traceback).
+    """
 
     def __init__(
         self,
@@ -78,8 +79,9 @@ class Supervisor:
         self._wakeup = Wakeup()
 
     def run(self) -> ExitCode:
-        """Serve until told to stop; the process must have one thread only, this one. Raises nothing for what an
-        administrator can cause: it is logged, and the exit code says what it was."""
+        """Serve until told to stop; the process must have only this thread. Faults that an administrator can cause
+        raise nothing: they are logged, and the exit code names them.
+        """
         if threading.active_count() > 1:
             raise RuntimeError("the supervisor must run in a process without threads")
         listener: Listener | None = None
@@ -90,7 +92,7 @@ class Supervisor:
             log.error("%s", error.strerror)
             return ExitCode.SOCKET_FAILED
         except UserError as error:
-            if listener is not None:  # its owner is looked up before it is created
+            if listener is not None:  # the owner is looked up before the socket is created
                 listener.close()
             log.error("%s", error)
             return ExitCode.USER_FAILED
@@ -107,7 +109,7 @@ class Supervisor:
         return not self._children and (self._stopping or (self._current is None and self._pending is None))
 
     def _end_all(self, first: Listener) -> None:
-        """Close everything. Children that are left, because of an error here, hear it and finish what they have."""
+        """Close everything. Children left over from an error here notice it and finish their work."""
         for child in self._children.values():
             child.channel.close()
         for generation in (self._current, self._pending):
@@ -178,7 +180,7 @@ class Supervisor:
                 child.channel.send("reopen")
 
     def _examine(self, child: Child, now: float) -> None:
-        """Kill who hangs or overstays; replace who is stuck."""
+        """Kill a child that hangs or exceeds its time; replace one that is stuck."""
         if child.condemned:
             if now >= child.kill_at:
                 kill(child, signal.SIGKILL)
@@ -190,13 +192,13 @@ class Supervisor:
             self._replace(child, Restart.STUCK)
 
     def _replace(self, child: Child, why: Restart) -> None:
-        """Let another take its place while it finishes its sessions; but not while one of its predecessors still does."""
+        """Start a replacement while it finishes its sessions, unless a predecessor is still finishing."""
         if not self._children.predecessor(child):
             self._counts.count("bms_worker_restarts_total", why)
             self._drain(child, "sessions", child.generation.plan.limits.sessions)
 
     def _condemn(self, child: Child, reason: str) -> None:
-        """Kill a child in a moment; before that its stacks go to stderr, which shows where it hung."""
+        """Kill a child shortly; its stacks are first written to stderr, to show where it hung."""
         log.error("%s is killed: %s", child, reason)
         child.reason, child.condemned, child.kill_at = reason, True, time.monotonic() + BUSY_TICK_SECONDS
         kill(child, signal.SIGQUIT)
@@ -221,7 +223,7 @@ class Supervisor:
             listener = self._listener_for(plan)
         except (ValueError, OSError) as error:
             log.error("the reload is refused, the old settings stay: %s", error)
-        except Exception:  # whatever is wrong with the new settings, mail goes on under the old ones
+        except Exception:  # whatever is wrong with the new settings, the old ones stay in use
             log.exception("the reload failed, the old settings stay in force")
         if listener is None:
             self._counts.count("bms_reloads_total", "refused")
@@ -230,12 +232,12 @@ class Supervisor:
             self._propose(plan, listener)
 
     def _listener_for(self, plan: ProcessPlan) -> Listener:
-        """The current listener if the new plan wants the same socket, else a new one. Raises SocketUnavailable."""
+        """The current listener if the new plan has the same socket, otherwise a new one. Raises SocketUnavailable."""
         old = self._current
         return listen(plan) if old is None or plan.socket != old.plan.socket else old.listener
 
     def _propose(self, plan: ProcessPlan, listener: Listener) -> None:
-        """Begin a generation: its preparation first, then its workers, and when all of them are ready it takes over."""
+        """Begin a generation: first its preparation, then its workers. It takes over when all of them are ready."""
         self._generations += 1
         self._pending = Generation.of(self._generations, plan, listener)
         if plan.prepare is not None:
@@ -254,7 +256,7 @@ class Supervisor:
         for child in self._children.values():
             limits = child.generation.plan.limits
             if child.generation is not pending and child.leaving:
-                # Replaced by a reload before this one, it has had its time: never do more than two generations wait.
+                # An even older generation ends now: at most two generations wait.
                 self._drain(child, "messages", limits.messages)
             elif child.generation is not pending:
                 self._drain(child, "sessions", limits.sessions)
@@ -263,7 +265,7 @@ class Supervisor:
         self._announce = True
 
     def _announce_reload(self) -> None:
-        """Say that the new settings are in force once the last old worker has closed its ears."""
+        """Log that the new settings are in effect once the last old worker has stopped listening."""
         if not self._announce or self._current is None or self._stopping:
             return
         if any(child.leaving and not child.closed for child in self._children.values()):
@@ -326,7 +328,7 @@ class Supervisor:
             self._drain(child, "messages", 0.0)
 
     def _drain(self, child: Child, until: DrainUntil, limit: float) -> None:
-        """Tell a child to leave; it is killed when it takes too long."""
+        """Tell a child to leave; it is killed if it takes too long."""
         child.leaving = True
         if child.slot is None:
             child.kill_at = time.monotonic() + HURRY_SECONDS
@@ -363,8 +365,9 @@ class Supervisor:
             generation.due[slot] = time.monotonic() + TICK_SECONDS
 
     def _be_child(self, generation: Generation, slot: int | None, channel: Channel, pulse: Pulse) -> NoReturn:
-        """Become what the parent wants of this child, with nothing of the parent's left open: as long as any process
-        holds the parent's end of a worker's pipe, that worker does not hear the parent die."""
+        """Turn into the child, with all of the parent's descriptors closed: while any process holds the parent's end of
+        a worker's pipe, that worker cannot notice the parent's death.
+        """
         leave_the_parent(slot)
         self._selector.close()
         self._wakeup.close()

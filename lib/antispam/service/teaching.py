@@ -1,4 +1,4 @@
-"""Teaching with the means of the running filter: its settings, its store, its journey."""
+"""Training with the running filter's settings, store and journey."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gossip import HAM, SPAM
 
 
 def lessons(journey: Journey, settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> Lessons:
-    """What teaches single messages over this store."""
+    """The Lessons that train with single messages in this store."""
     return Lessons(means(journey, settings, store, clock), clock)
 
 
 def means(journey: Journey, settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> Means:
-    """What every way to teach needs."""
+    """The means that every way of training needs."""
     return Means(
         settings=settings,
         store=store,

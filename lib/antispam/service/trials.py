@@ -1,7 +1,8 @@
-"""The process that tries configurations, so that the console stays quick meanwhile: limited, and ended when its time is up.
+"""The process that tries configurations, so that the console stays responsive. It is limited, and ended when its time
+is up.
 
-It is forked before the console opens a database or starts a thread, and forks in turn for each trial. What a trial takes,
-breaks or hangs on ends with it.
+It is forked before the console opens a database or starts a thread, and forks in turn for each trial. Whatever a trial
+uses or breaks ends with it.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-LONGEST = SECONDS + 15.0  # seconds for a trial, with what comes before and after deciding
-MEMORY = 1 << 30  # octets beyond what the process has
+LONGEST = SECONDS + 15.0  # seconds for a trial, including the work before and after deciding
+MEMORY = 1 << 30  # octets beyond the current size of the process
 _NICE = 10
 
 Try = Callable[[Question], Trial]
 
 
 class Busy(Exception):
-    """Somebody else's trial is not over."""
+    """Another trial is still running."""
 
 
 class Failed(Exception):
-    """The trial gave no answer: it took too long, or too much memory, or the database did not answer; the log says what."""
+    """The trial gave no answer: it exceeded its time or memory, or the database did not answer; the log says which."""
 
 
 class Trials:
-    """Asks the process. Safe from any thread: one trial at a time."""
+    """The client of the process. Safe from any thread; one trial at a time."""
 
     def __init__(self, connection: Connection, longest: float = LONGEST) -> None:
         self._connection = connection
@@ -49,13 +50,13 @@ class Trials:
         self._one = threading.Lock()
 
     def ask(self, question: Question) -> Trial:
-        """Raises Busy, Failed."""
+        """Run a trial and return its result. Raises Busy and Failed."""
         if not self._one.acquire(blocking=False):
             raise Busy
         try:
             self._connection.send_bytes(msgspec.json.encode(question))
             if not self._connection.poll(self._longest + 5.0):
-                self._connection.close()  # a late answer must not be that of the next question
+                self._connection.close()  # a late answer must not be taken for that of the next question
                 raise Failed
             answer = self._connection.recv_bytes()
             return msgspec.json.decode(answer, type=Trial)
@@ -67,7 +68,7 @@ class Trials:
 
 @contextlib.contextmanager
 def forked(work: Try, longest: float = LONGEST) -> Iterator[Trials]:
-    """The process, until the end of the block or of this process."""
+    """Run the process until the end of the block or of this process."""
     here, there = multiprocessing.Pipe()
     pid = os.fork()
     if pid == 0:
@@ -77,7 +78,7 @@ def forked(work: Try, longest: float = LONGEST) -> Iterator[Trials]:
     try:
         yield Trials(here, longest)
     finally:
-        here.close()  # which ends it
+        here.close()  # this ends it
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
@@ -93,9 +94,9 @@ def _serve(connection: Connection, work: Try, longest: float) -> NoReturn:
 
 
 def _one(question: bytes, connection: Connection, work: Try, longest: float) -> bytes:
-    """The answer of a process of its own; b"" if there is none."""
+    """The answer, computed in a separate process; b"" if there is none."""
     ours, its = multiprocessing.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix="bms-try-") as scratch:  # whatever it leaves behind
+    with tempfile.TemporaryDirectory(prefix="bms-try-") as scratch:  # for whatever it leaves behind
         pid = os.fork()
         if pid == 0:
             connection.close()
@@ -126,6 +127,6 @@ def _try(answer: Connection, question: bytes, work: Try) -> NoReturn:
 
 
 def _size() -> int:
-    """Octets of this process's address space."""
+    """The octets of this process's address space."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Trying a configuration on the last hours of the history: what would have become of whose mail."""
+"""Trying a configuration on the last hours of the history: what would have changed, and for whom."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from antispam.settings.changes import changed
 from antispam.store import Store
 from antispam.text import for_log, from_wire
 
-SECONDS = 15.0  # for deciding
+SECONDS = 15.0  # seconds for deciding
 MESSAGES = 20_000
 EXAMPLES = 50
 PEOPLE = 20
@@ -27,7 +27,7 @@ _FILE = "your text"
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Options to change, as text in the syntax of milter.cfg, and the time that is looked at; in seconds since the epoch."""
+    """Options to change, as text in the syntax of milter.cfg, and the period to examine, in seconds since the epoch."""
 
     text: str
     since: float
@@ -35,8 +35,9 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A message that one recipient would have got otherwise; `why` is the check that decides and its reason, of the new
-    configuration where that stops it (`stops`), else of the present one."""
+    """A message whose outcome for one recipient would have changed. `why` is the deciding check and its reason: under
+    the new configuration if that stops it (`stops`), otherwise under the present one.
+    """
 
     ref: str
     received_at: float
@@ -50,15 +51,15 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What the changes would do. Times in seconds since the epoch.
+    """The effect of the changes. Times are in seconds since the epoch.
 
     problem     why nothing was tried, "" if it was
-    messages, deliveries  how many were decided again; a delivery is a message for one recipient
-    changes     deliveries that would have ended otherwise
-    kinds       what became, what would become, how many
+    messages, deliveries  the numbers decided again; a delivery is a message for one recipient
+    changes     deliveries with another outcome
+    kinds       the actual outcome, the new outcome, the number
     people      recipients with the most changes
-    notes       what these figures do not say, sentences
-    oldest      when the oldest message came that was decided; `complete` is False if time ended before the messages
+    notes       limits of these figures, as sentences
+    oldest      the arrival time of the oldest message decided; `complete` is False if time ran out first
     """
 
     problem: str = ""
@@ -76,7 +77,7 @@ class Trial(msgspec.Struct, frozen=True):
 def tried(
     journey: Journey, present: Settings, question: Question, clock: Callable[[], float] = time.monotonic
 ) -> Trial:
-    """The trial, in this process. `clock` never runs backwards. Raises StoreError."""
+    """The trial, in this process. `clock` is monotonic. Raises StoreError."""
     try:
         planned = changed(present, question.text, journey.settings_classes(), _FILE)
         demand_known_tests(journey, planned)

@@ -1,6 +1,6 @@
 """The report to the sender of a message that we took over for some recipients and had to give up (RFC 5321 section 6.1).
 
-Without it the client heard 250 from us, the copy was never delivered, and nobody knows.
+Without it, the client got 250 from us, the copy was never delivered, and nobody would know.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _STATUS = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
 
 
 def report_of(queued: Claimed, left: Sequence[str], answer: str, *, reporter: str, now: float) -> QueuedMessage | None:
-    """The report about a message that is given up for the recipients `left`; None if nobody is to be told: it was not the
-    sender who sent it to us, the sender is the null path, or did not want to hear of failures.
+    """The report about a message that is given up for the recipients `left`; None if nobody is to be told: the message
+    did not come from its sender, the sender is the null path, or did not want failure reports.
 
-    answer    what the MTA said last
+    answer    the MTA's last reply
     reporter  our host name
     """
     notified = [one for one in left if wants_failures(queued.notify.get(one, ""))]
@@ -34,7 +34,7 @@ def report_of(queued: Claimed, left: Sequence[str], answer: str, *, reporter: st
 
 
 def compose(queued: Claimed, recipients: Sequence[str], answer: str, *, reporter: str, now: float) -> bytes:
-    """A delivery status notification of RFC 3464: words for a person, fields for programs, and what was sent."""
+    """A delivery status notification of RFC 3464: text for a person, fields for programs, and the returned message."""
     boundary = f"=_{secrets.token_hex(12)}"
     whole = value(queued.notify.get("", ""), "RET").upper() == "FULL"
     returned, kind = _returned(queued.content, whole)
@@ -90,7 +90,9 @@ def _printable(address: str) -> str:
 
 
 def _returned(content: bytes, whole: bool) -> tuple[bytes, str]:
-    """What goes back, and its media type: the header, or all of a message that is not too large (RFC 3461 section 4.3)."""
+    """The returned content and its media type: the header, or the whole message if it is not too large (RFC 3461
+    section 4.3).
+    """
     if whole and len(content) <= MAX_RETURNED:
         return content, "message/rfc822"
     header = content.partition(b"\r\n\r\n")[0]

@@ -1,7 +1,7 @@
-"""A worker's side of the supervisor: serving on the parent's socket, the heartbeat, and leaving without losing mail.
+"""The worker's side of supervision: serving on the parent's socket, the heartbeat, and stopping without losing mail.
 
 libmilter keeps the main thread inside smfi_main and lets no Python signal handler run there, so a small thread
-speaks with the parent. It needs the interpreter lock to do so: when it falls silent, the worker hangs.
+communicates with the parent. It needs the interpreter lock: if it falls silent, the worker hangs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from antispam.service.exhaustion import exhausted, raise_limits
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
-# A callback that has returned is not yet a reply on the wire: libmilter writes it afterwards, and tells nobody.
+# When a callback has returned, its reply is not yet sent: libmilter writes it afterwards without notice.
 SETTLE_SECONDS = 0.25
 STOP_SECONDS = 10.0
 
@@ -57,19 +57,19 @@ class LowMilter(Protocol):
         """smfi_stop"""
 
     def getdiag(self) -> tuple[int, int]:
-        """How many contexts were made, and how many of them are gone."""
+        """The numbers of contexts created and freed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """An order to leave: what to wait for, and until when (monotonic seconds)."""
+    """An order to stop: what to wait for, and until when (monotonic seconds)."""
 
     until: DrainUntil
     deadline: float
 
 
 class WorkerContext:
-    """What `serve` gets: who it is, and how to run libmilter on the parent's socket."""
+    """The context of `serve`: the worker's identity, and how to run libmilter on the parent's socket."""
 
     def __init__(
         self,
@@ -107,10 +107,10 @@ class WorkerContext:
         self._finished = False
 
     def watch(self, probe: Callable[[], Load], note: Callable[[Load], None] | None = None) -> None:
-        """Let `probe` (called from another thread) say how busy this worker is; an Activity's `load` will do. `note` is told
-        so at each beat.
+        """Set `probe`, which reports the worker's load and is called from another thread, for example an Activity's
+        `load`. `note` gets the load at each beat.
 
-        Without one only sessions are known, and a stop waits for no message.
+        Without a probe only sessions are known, and a stop waits for no message.
         """
         self._probe = probe
         self._note = note or _ignore
@@ -121,14 +121,14 @@ class WorkerContext:
         return self._drain is not None
 
     def ready(self) -> None:
-        """A server beside the workers says that it is alive; run() says so for a worker."""
+        """Report that a side server is alive; run() does so for a worker."""
         self._channel.send("ready")
 
     def run(self, milter: LowMilter) -> None:
-        """Run libmilter on the parent's socket until the parent says that it is enough.
+        """Run libmilter on the parent's socket until the parent stops it.
 
-        The callbacks are set and register() was called; setconn() and opensocket() are done here. Whoever calls
-        cleans up afterwards (flushes queues, closes the store) and returns. Raises what milter.main() raises.
+        The callbacks are set and register() was called; setconn() and opensocket() are done here. The caller then
+        cleans up (flushes queues, closes the store) and returns. Raises what milter.main() raises.
         """
         self._listening_at = adopt(milter, self._listening)
         self._silent = silent_listener()
@@ -142,7 +142,7 @@ class WorkerContext:
     # The thread that speaks with the parent
 
     def speak(self) -> None:
-        """Beat, listen and obey until the process ends; the body of the heart's thread."""
+        """Send heartbeats and obey orders until the process ends; the body of the heartbeat thread."""
         next_beat = 0.0
         while not self._finished:
             now = time.monotonic()
@@ -180,7 +180,7 @@ class WorkerContext:
             self._follow(line.split())
 
     def _mourn(self) -> None:
-        """The parent died: nobody would replace us or end us, so finish what is in flight and leave."""
+        """The parent died, so nobody would replace or end this worker: finish the messages in flight and stop."""
         self._orphaned = True
         if self._drain is None:
             log.warning("the supervisor is gone; worker %d finishes its messages and stops", self.slot)
@@ -197,7 +197,7 @@ class WorkerContext:
                 reopen(self._reopen_logs)
 
     def _stop_listening(self) -> None:
-        """Put a socket that nobody can reach in the listening one's place: open sessions go on, no new one comes."""
+        """Replace the listening socket by an unreachable one: open sessions go on, new ones cannot start."""
         if self._milter is None:
             log.info("worker %d was told to stop before it started", self.slot)
             leave(0)
@@ -206,7 +206,7 @@ class WorkerContext:
             self._silent.close()
             self._silent = None
             self._listening.close()
-            self._interrupt_libmilter()  # its poll() holds on to the socket that it began to wait for
+            self._interrupt_libmilter()  # its poll() still waits for the old socket
 
     def _advance_drain(self, now: float) -> None:
         if self._drain is None or self._milter is None:
@@ -215,7 +215,7 @@ class WorkerContext:
             log.warning("worker %d did not stop within %d s and is ended", self.slot, STOP_SECONDS)
             leave(os.EX_SOFTWARE)
         if self._stop_deadline < math.inf:
-            # It looks whether it shall stop every 5 s only, or when its poll() is interrupted.
+            # libmilter checks for a stop only every 5 s, or when its poll() is interrupted.
             self._interrupt_libmilter()
             return
         load = self._load()
@@ -226,7 +226,7 @@ class WorkerContext:
         if now - self._over_since >= SETTLE_SECONDS or now >= self._drain.deadline:
             if load.messages:
                 log.warning("worker %d cuts off %d messages; the MTA will try them again", self.slot, load.messages)
-            # It waits for a lock that libmilter's poll() holds, which _interrupt_libmilter() then frees.
+            # This waits for a lock held by libmilter's poll(), which _interrupt_libmilter() then frees.
             threading.Thread(target=self._milter.stop, name="stop", daemon=True).start()
             self._stop_deadline = now + STOP_SECONDS
 
@@ -236,18 +236,18 @@ class WorkerContext:
             signal.pthread_kill(main, signal.SIGUSR2)
 
     def finish(self, reason: str = "") -> None:
-        """serve() returned, or failed for `reason`: say so and fall silent."""
+        """Report that serve() returned, or failed for `reason`, and end the heartbeat."""
         self._finished = True
         if reason:
             self._channel.send("failed", reason)
 
 
 def adopt(milter: LowMilter, listening: socket.socket) -> int:
-    """Make libmilter accept from `listening`, and return the descriptor on which it believes to have opened it.
+    """Make libmilter accept from `listening`, and return the descriptor that it believes it opened.
 
     libmilter only serves sockets that it opened itself, and only of the family that it opened. So it opens a
-    placeholder of the same family, and `listening` takes that one's descriptor. Thus libmilter never knows the path
-    of the real socket, which it would unlink under its siblings when it ends.
+    placeholder of the same family, and `listening` takes that one's descriptor. So libmilter never knows the path of
+    the real socket, which it would otherwise unlink at its end although its siblings still use it.
     """
     with private_path() as path:
         match listening.family:
@@ -266,8 +266,8 @@ def adopt(milter: LowMilter, listening: socket.socket) -> int:
 
 
 def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -> NoReturn:
-    """The life of a forked worker; never returns. Exit status 0 after serve() returned, 70 after it raised."""
-    with contextlib.suppress(OSError, RuntimeError, AttributeError):  # a stderr that is no file, or none
+    """Run a forked worker; never returns. The exit status is 0 if serve() returned, 70 if it raised."""
+    with contextlib.suppress(OSError, RuntimeError, AttributeError):  # stderr is not a file, or missing
         faulthandler.register(signal.SIGQUIT, all_threads=True)
     threading.excepthook = _report
     raise_limits()
@@ -275,7 +275,7 @@ def run_worker(serve: Callable[[WorkerContext], None], context: WorkerContext) -
     steady("heart", context.speak, threading.Event(), pause=POLL_SECONDS).start()
     try:
         serve(context)
-    except BaseException as error:  # the process ends here: nothing above would hear of it
+    except BaseException as error:  # the process ends here: no caller would see the exception
         log.exception("worker %d fails", context.slot)
         context.finish(f"{type(error).__name__}: {error}")
         leave(os.EX_SOFTWARE)
@@ -288,7 +288,7 @@ def _ignore(load: Load) -> None:
 
 
 def _report(end: threading.ExceptHookArgs) -> None:
-    """A thread that is not one of the steady ones, such as a library's, ended in an exception."""
+    """Log that a thread other than our permanent ones, for example a library's, ended in an exception."""
     if end.exc_type is not SystemExit and end.exc_value is not None:
         failures["others"] += 1
         name = end.thread.name if end.thread is not None else "a thread"
@@ -296,24 +296,24 @@ def _report(end: threading.ExceptHookArgs) -> None:
 
 
 def reopen(logs: Callable[[], None]) -> None:
-    """Call `logs`; that a log file cannot be opened is no reason to end."""
+    """Call `logs`. A log file that cannot be opened must not end the process."""
     try:
         logs()
     except OSError as error:
         log.error("the log files cannot be reopened, the old ones stay in use: %s", error)
-    except Exception:  # another milter's own way to do it: mail goes on
+    except Exception:  # another milter's own function: mail goes on
         log.exception("the log files cannot be opened again")
 
 
 def ignore_signals(*others: signal.Signals) -> None:
-    """A child hears its parent only, by the pipe; USR2 does nothing but to interrupt a system call."""
+    """Ignore signals: a child obeys only its parent, through the pipe. USR2 only interrupts a system call."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, *others):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, lambda *_: None)
 
 
 def leave(status: int) -> NoReturn:
-    """End a forked process without running what belongs to its parent (exit handlers, test frameworks)."""
+    """End a forked process without running its parent's exit handlers and test frameworks."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):

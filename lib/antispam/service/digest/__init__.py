@@ -1,1 +1,1 @@
-"""The digest: mail that tells a user what is kept from them, with signed links that show and deliver it."""
+"""The digest: mail that lists a user's quarantined messages, with signed links to view and deliver them."""

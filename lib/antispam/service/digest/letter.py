@@ -1,4 +1,6 @@
-"""The mail of a digest: a pure function. What it repeats of kept mail is hostile: it stays text that nothing makes links of."""
+"""The text of a digest, as a pure function. Quotations from quarantined mail are hostile: they stay plain text that
+mail programs do not turn into links.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +24,22 @@ _POLICY = email.policy.SMTP.clone(max_line_length=998)
 MAX_SUBJECT = 100  # characters
 MAX_SENDER = 80
 _SPACES = re.compile(r"\s+")
-# What mail programs take for an address of the web: they would make a link of it that we had sent.
+# Text that mail programs would turn into a link, which would then come from us.
 _LINKS = ((re.compile(r"(?<=\w):(?=//|\\\\)"), "[:]"), (re.compile(r"(?<=[^\W_])\.(?=[^\W\d_]{2})"), "[.]"))
 _PLAIN_ADDRESS = re.compile(r"[\w.+=-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE | re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a digest says.
+    """The facts of a digest.
 
-    recipient  who gets it, and sender who sends it: addresses that a header field can hold
-    entries    what is listed, the newest first; `count` is how many there are
+    recipient  the recipient, and `sender` the author: addresses that a header field can hold
+    entries    the entries listed, newest first; `count` is the total
     link       makes the address of the page of an entry
-    stop       the address of the page that ends such mail
+    stop       the address of the page that unsubscribes
     console    the address of the console
     days       how long the links work
-    name       of the digest: the same one twice has the same
+    name       of the digest: the same for a repetition of the same digest
     now        seconds since the epoch
     """
 
@@ -54,8 +56,7 @@ class Facts:
 
 
 def harmless(text: str, limit: int) -> str:
-    """A text of mail on one line, without control, format and direction characters, and without anything that looks like a
-    link."""
+    """A text from mail on one line, without control, format and direction characters, and without anything like a link."""
     shown = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text[: 4 * limit])
     shown = _SPACES.sub(" ", unicodedata.normalize("NFC", shown)).strip()
     for pattern, instead in _LINKS:
@@ -64,7 +65,7 @@ def harmless(text: str, limit: int) -> str:
 
 
 def sender_of(entry: Entry) -> str:
-    """Who sent it: an address as it is, anything odd as text."""
+    """The sender of an entry: an address unchanged, anything odd as text."""
     if _PLAIN_ADDRESS.fullmatch(entry.mail_from) and len(entry.mail_from) <= MAX_SENDER:
         return entry.mail_from
     return harmless(entry.mail_from, MAX_SENDER)
@@ -76,7 +77,7 @@ def _templates(html: bool, language: str) -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         extensions=["jinja2.ext.i18n"],
-        autoescape=html,  # the other one is no HTML
+        autoescape=html,  # the other one is plain text
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -88,7 +89,7 @@ def _templates(html: bool, language: str) -> jinja2.Environment:
 
 
 def compose(facts: Facts, language: str = ENGLISH) -> bytes:
-    """The whole message, lines ended by CRLF, in the language of its reader."""
+    """The whole message with CRLF line ends, in the reader's language."""
     message = EmailMessage(policy=_POLICY)
     domain = facts.sender.rpartition("@")[2]
     message["From"] = facts.sender

@@ -1,6 +1,7 @@
-"""Signed links: whoever has one may see and deliver one message kept from one user, for a time, without logging in.
+"""Signed links. Whoever has one may view and deliver one message quarantined for one user, for a time, without logging
+in.
 
-Another kind ends the digests of a user.
+Another kind unsubscribes a user from digests.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import itsdangerous
 _SECRET = "digest links"
 _SALT = "bms digest 1"
 _STOP_SALT = "bms digest stop 1"
-STOP_LASTS = 365 * 86400.0  # seconds: who looks for the end of such mail takes any of them
+STOP_LASTS = 365 * 86400.0  # seconds: people unsubscribe through any old digest
 _MAX_TOKEN = 1024
 
 
 class Problem(enum.Enum):
     """Why a link does not work."""
 
-    DAMAGED = "damaged"  # cut off by a mail program, or made up
+    DAMAGED = "damaged"  # truncated by a mail program, or forged
     OVER = "over"  # its time is up
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Link:
-    """What a link is for: the message `ref` as it was kept from `user`; until when it works, in seconds since the epoch."""
+    """The content of a link: the message `ref` as quarantined for `user`, and the expiry time in seconds since the
+    epoch.
+    """
 
     ref: str
     user: str
@@ -37,8 +40,8 @@ class Link:
 class Links:
     """Makes and reads the tokens of links.
 
-    secret  which all nodes share
-    lasts   how long a link works, in seconds
+    secret  the secret that all nodes share
+    lasts   the lifetime of a link in seconds
     """
 
     def __init__(self, secret: bytes, lasts: float, clock: Callable[[], float]) -> None:
@@ -53,7 +56,7 @@ class Links:
         self._stops = itsdangerous.URLSafeTimedSerializer(secret, salt=_STOP_SALT, signer=Signer)
 
     def token(self, ref: str, user: str) -> str:
-        """The token of a link that begins now."""
+        """The token of a link that is valid from now on."""
         return str(self._serializer.dumps([ref, user]))
 
     def read(self, token: str) -> Link | Problem:
@@ -61,11 +64,11 @@ class Links:
         return self._read(self._serializer, token, self._lasts)
 
     def stop_token(self, user: str) -> str:
-        """The token of a link that ends the digests of a user."""
+        """The token of a link that unsubscribes a user from digests."""
         return str(self._stops.dumps(["", user]))
 
     def read_stop(self, token: str) -> Link | Problem:
-        """The same for such a link; its `ref` is empty. Never raises."""
+        """Read the token of an unsubscribe link; its `ref` is empty. Never raises."""
         return self._read(self._stops, token, STOP_LASTS)
 
     def _read(self, serializer: itsdangerous.URLSafeTimedSerializer, token: str, lasts: float) -> Link | Problem:

@@ -1,4 +1,4 @@
-"""Sending digests: to whom, when, and with what; through the outbox."""
+"""Sending digests through the outbox: recipients, times and content."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-EVERY = 900.0  # seconds between two looks
+EVERY = 900.0  # seconds between two checks
 DAY = 86400.0
-SETTLED = 300.0  # seconds after which the transaction of a message is over
-OLDEST = 8 * DAY  # what came before is no news
+SETTLED = 300.0  # seconds after which a message's transaction has ended
+OLDEST = 8 * DAY  # older messages are no longer reported
 _PERIODS = {Often.DAILY: DAY, Often.WEEKLY: 7 * DAY}
 _ADDRESS = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE | re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sent:
-    """A digest that is in the outbox: for which user, to which address, of how many messages."""
+    """A digest in the outbox: its user, address and number of messages."""
 
     user: str
     address: str
@@ -49,9 +49,9 @@ class Sent:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Means:
-    """What digests are made with.
+    """The means of making digests.
 
-    sign   puts our DKIM signature on a message, where there is a key
+    sign   puts our DKIM signature on a message, if there is a key
     clock  seconds since the epoch
     """
 
@@ -62,7 +62,7 @@ class Means:
 
 
 def demand_sendable(settings: Settings) -> None:
-    """Raises SettingsError if digests can't be sent as the configuration stands."""
+    """Raises SettingsError if the configuration does not allow digests to be sent."""
     if not settings[DigestSettings].send:
         raise SettingsError("digests are off: [digest] send = yes, and [digest] sender")
     if not settings[WebSettings].url:
@@ -70,7 +70,7 @@ def demand_sendable(settings: Settings) -> None:
 
 
 def chores(means: Means) -> list[Chore]:
-    """What housekeeping does about digests."""
+    """The chores of housekeeping for digests."""
     found = [Chore(lambda: digests.purge(means.store, means.clock()) > 0)]
     try:
         demand_sendable(means.settings)
@@ -82,7 +82,7 @@ def chores(means: Means) -> list[Chore]:
 
 
 def latest_slot(now: float, often: Often, hour: int) -> float:
-    """When the last digests were to be sent, by the clock on the wall: today or yesterday at that hour, or on Monday."""
+    """The time when the last digests were due, in local time: today or yesterday at that hour, or on Monday."""
     local = datetime.fromtimestamp(now).astimezone()
     slot = local.replace(hour=hour, minute=0, second=0, microsecond=0)
     if slot > local:
@@ -93,7 +93,7 @@ def latest_slot(now: float, often: Often, hour: int) -> float:
 
 
 def sending(means: Means) -> Iterator[Sent]:
-    """Post the digests that are due, one per step. Raises StoreError."""
+    """Queue the due digests, one per step. Raises StoreError."""
     now = means.clock()
     options, addresses = means.settings[DigestSettings], Addresses(means.settings[DspamSettings])
     known: set[str] = set()
@@ -112,7 +112,7 @@ def sending(means: Means) -> Iterator[Sent]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Round:
-    """What holds for all digests of one round. `known` are the mailboxes of accounts."""
+    """The values common to all digests of one round. `known` are the mailboxes of accounts."""
 
     means: Means
     now: float
@@ -142,12 +142,12 @@ class _Round:
         return Sent(news.user, address, count) if digests.told(store, news, before, queued, self.now) else None
 
     def _due(self, news: News, options: DigestSettings) -> bool:
-        """A clock that was ahead keeps nobody from it."""
+        """Whether a digest is due. A last time in the future (a clock that was ahead) does not delay it."""
         slot = latest_slot(self.now, options.often, options.hour)
         return news.sent_at is None or not slot <= news.sent_at <= self.now
 
     def _address(self, user: str, chosen: bool) -> str:
-        """Where mail reaches the user; "" if nothing says that there is such a mailbox."""
+        """The user's mail address; "" if nothing shows that the mailbox exists."""
         if user in self.addresses.users:
             listed = self.addresses.users[user]
             return next((address for address in listed if _ADDRESS.fullmatch(address)), "")
