@@ -1,1 +1,1 @@
-"""The console: the quarantine in a browser, for those whose mail it keeps and for those who help them."""
+"""The console: the quarantine in a browser, for its users and their helpdesk."""

@@ -45,7 +45,7 @@ def _shown(request: Request, session: Session, *, done: bool = False, problem: s
 
 
 def _asks_current(session: Session) -> bool:
-    """Who came by a link may have forgotten their password, or never had one."""
+    """Whether the current password is required. Users who came by a link may have forgotten it, or never had one."""
     return session.how is not How.LINK
 
 

@@ -1,4 +1,4 @@
-"""What helpdesk and administrators did, for administrators."""
+"""The log of actions by helpdesk and administrators, for administrators."""
 
 from __future__ import annotations
 

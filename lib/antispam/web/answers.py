@@ -1,4 +1,4 @@
-"""What all pages share: answers made of templates, in the language of who asks; who is logged in; forms; problems."""
+"""The common parts of all pages: answers from templates in the user's language, the session, forms, problems."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class NotLoggedIn(Exception):
 
 
 class Forbidden(Exception):
-    """The account may not do that; the text, a message of the catalogue, says what."""
+    """The account may not do that. The text is a message of the catalogue."""
 
 
 def language_of(request: Request) -> str:
-    """The language of the answer: the one that was chosen, else the one that the browser wants most, else the usual one."""
+    """The language of the answer: the chosen one, otherwise the browser's first choice, otherwise the default."""
     chosen, usual = request.cookies.get(LANGUAGE_COOKIE, ""), console_of(request).settings[LanguageSettings].language
     return chosen if chosen in languages() else preferred(request.headers.get("accept-language", ""), usual)
 
 
 def remember_language(request: Request, answer: Response, language: str) -> None:
-    """Let the browser keep the choice of a language. It says nothing about anybody."""
+    """Store the chosen language in a cookie. It contains nothing personal."""
     answer.set_cookie(
         LANGUAGE_COOKIE, language, max_age=_YEAR, path="/", httponly=True, samesite="lax",
         secure=console_of(request).options.url.startswith("https:"),
@@ -70,18 +70,18 @@ def _templates(language: str) -> jinja2.Environment:
 
 
 def shown(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A template as an answer."""
+    """An answer rendered from a template."""
     language, session = language_of(request), getattr(request.state, "session", None)
     common = {
         "url": lambda name, **parts: str(request.app.url_path_for(name, **parts)),
         "session": session,
         "here": request.url.path,
-        "stay": request.url.path if status == 200 else "/",  # what is not there, and what is not theirs, look the same
+        "stay": request.url.path if status == 200 else "/",  # missing pages and forbidden ones look the same
         "language": language,
         "languages": languages(),
     }
     page = _templates(language).get_template(template).render(common | values)
-    return HTMLResponse(page.encode("utf-8", "replace"), status)  # a page with a lone surrogate is better than none
+    return HTMLResponse(page.encode("utf-8", "replace"), status)  # a replaced character is better than no page
 
 
 def console_of(request: Request) -> Console:
@@ -91,12 +91,12 @@ def console_of(request: Request) -> Console:
 
 
 def named_by_proxy(request: Request) -> str:
-    """Whom a proxy of ours names as logged in; "" for nobody."""
+    """The user that a trusted proxy names as logged in; "" for none."""
     return named_by(request, console_of(request).settings[LoginSettings])
 
 
 def logged_in(request: Request) -> Session:
-    """Who asks. Raises NotLoggedIn, StoreError."""
+    """The session of the request. Raises NotLoggedIn, StoreError."""
     session = console_of(request).session(request.cookies.get(COOKIE, ""))
     if session is None or (session.how is How.HEADER and login_name(named_by_proxy(request)) != session.account.name):
         raise NotLoggedIn
@@ -105,7 +105,7 @@ def logged_in(request: Request) -> Session:
 
 
 async def form_of(request: Request) -> tuple[Session, FormData]:
-    """The form of somebody who is logged in. Raises NotLoggedIn, and Forbidden where another site may have sent it."""
+    """The session and form of a request. Raises NotLoggedIn, and Forbidden if another site may have sent it."""
     session = await run_in_threadpool(logged_in, request)
     form = await request.form(max_files=0, max_fields=MAX_CHOSEN + 20)
     if not session.sent(text_of(form, "token")):
@@ -114,8 +114,9 @@ async def form_of(request: Request) -> tuple[Session, FormData]:
 
 
 def text_of(form: FormData, name: str) -> str:
-    """One field of a form; "" if it is missing or is a file. It can be written in UTF-8: the sender chooses the charset of a
-    multipart form, and some have lone surrogates."""
+    """One field of a form; "" if it is missing or is a file. The result can be encoded as UTF-8: the sender chooses a
+    multipart form's charset, and some yield lone surrogates.
+    """
     value = form.get(name, "")
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
@@ -138,6 +139,6 @@ async def not_found(request: Request, error: Exception) -> Response:
 
 
 def problem(request: Request, status: int, title: str, text: str) -> Response:
-    """A page that says what went wrong; both texts are messages of the catalogue."""
+    """A page that reports a problem. Both texts are messages of the catalogue."""
     translate = texts(language_of(request)).gettext
     return shown(request, "problem.html", status=status, title=translate(title), text=translate(text))

@@ -1,7 +1,7 @@
-"""The JSON API under /api, for programs: what the console shows and does, by tokens.
+"""The JSON API under /api, for programs: the console's functions, authorised by tokens.
 
-A token belongs to an account and may what the account may. Everything that a request has is checked against api_values before
-it is used; what does not fit is answered with 422 and a sentence.
+A token belongs to an account and has its rights. Every part of a request is checked against api_values before it is
+used; an invalid one is answered with 422 and a sentence.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def routes() -> list[Route]:
-    """One for each path."""
+    """The routes, one for each path."""
     by_path: dict[str, dict[str, Operation]] = {}
     for one in OPERATIONS:
         by_path.setdefault(one.path, {})[one.method] = one
@@ -177,7 +177,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
 async def _answer(operations: dict[str, Operation], request: Request) -> Response:
-    """Do what is asked, or say why not; nothing escapes as a page for people."""
+    """Perform the request, or answer why not. No error becomes an HTML page."""
     try:
         given = await _given(operations, request)
         return _json(200, await run_in_threadpool(given))
@@ -199,7 +199,7 @@ async def _answer(operations: dict[str, Operation], request: Request) -> Respons
 
 
 async def _given(operations: dict[str, Operation], request: Request) -> Callable[[], Any]:
-    """The work that is asked for. Raises Refused."""
+    """The requested work. Raises Refused."""
     operation = operations.get("GET" if request.method == "HEAD" else request.method)
     if operation is None:
         raise Refused(405, "There is no such method here.")
@@ -216,7 +216,7 @@ async def _given(operations: dict[str, Operation], request: Request) -> Callable
 
 
 def _session(console: Console, authorization: str) -> Session:
-    """Raises Refused, StoreError."""
+    """The session of a token. Raises Refused and StoreError."""
     scheme, _, secret = authorization.partition(" ")
     found = console.program(secret.strip()) if scheme.lower() == "bearer" else None
     if found is not None:
@@ -234,12 +234,12 @@ async def _body(request: Request) -> Any:
             raise Refused(413, "The body is too large.")
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # the last where it is nested deeply
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # RecursionError for deep nesting
         raise Refused(400, f"The body is no JSON: {error}"[:300]) from None
 
 
 def _read(given: Any, kind: type | None, *, strict: bool = True) -> Any:
-    """Raises Refused for what does not fit."""
+    """The values, converted to `kind`. Raises Refused if they do not fit."""
     if kind is None:
         if given:
             raise Refused(422, "This request has no parameters.")

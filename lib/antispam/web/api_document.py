@@ -1,4 +1,4 @@
-"""The OpenAPI document of the API (OpenAPI 3.1), made of its operations and values."""
+"""The OpenAPI 3.1 document of the API, generated from its operations and values."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ def _operation(one: Operation, by_kind: dict[type, Any], components: dict[str, A
 
 
 async def openapi(request: Request) -> Response:
-    """The document, for everybody: it says nothing of this site."""
+    """Answer with the document. Anybody may read it: it has no facts about this site."""
     return Response(document(), media_type="application/json")

@@ -1,4 +1,4 @@
-"""What an operation of the API is: the request as it was understood, what is done, and how it is refused."""
+"""The form of an API operation: the parsed request, the work, and the refusal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from antispam.web.console import Console, Session
 
 
 class Refused(Exception):
-    """The request is not done: with this status, and a sentence."""
+    """The request is refused, with this status and a sentence."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 class Asked(NamedTuple):
-    """A request that was understood: who asks, the parts of its path, its query, its body."""
+    """A parsed request: its session, path parameters, query and body."""
 
     console: Console
     session: Session
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One request: its method and path, what it does in a line, what it takes and gives, who may."""
+    """One operation: method and path, a one-line summary, input and output, and the required role."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""The API's operations on what is a user's own: their mail, their lists, their preferences, in one of their own mailboxes."""
+"""The API's operations on a user's own mail, lists and preferences, in one of their mailboxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API takes and gives of a user's own mail, lists and preferences, as values (see api_values)."""
+"""The API's values for a user's own mail, lists and preferences (see api_values)."""
 
 from __future__ import annotations
 

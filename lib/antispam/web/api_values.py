@@ -1,4 +1,4 @@
-"""What the API takes and gives, as values: JSON is checked against them, and the OpenAPI document is made of them."""
+"""The API's input and output as values. JSON is checked against them, and the OpenAPI document is generated from them."""
 
 from __future__ import annotations
 

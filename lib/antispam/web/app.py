@@ -1,4 +1,4 @@
-"""The console as an ASGI application: its addresses, what every answer carries, and who may ask."""
+"""The console as an ASGI application: its routes, the headers of every answer, and access control."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "same-origin",  # with no-referrer, browsers say of our own forms "Origin: null", as if they were foreign
+    "Referrer-Policy": "same-origin",  # with no-referrer, our own forms would have "Origin: null", as if foreign
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -112,7 +112,7 @@ def application(console: Console) -> Starlette:
 
 
 def _own() -> list[Route]:
-    """The pages of a user's own mail and filter."""
+    """The routes of a user's own mail and filter."""
     return [
         Route("/mail", mail_pages.mail_page, methods=["GET"], name="mail"),
         Route("/mail", mail_pages.act, methods=["POST"]),
@@ -126,7 +126,7 @@ def _own() -> list[Route]:
 
 
 def _administration() -> list[Route]:
-    """The pages of the helpdesk and administrators."""
+    """The routes of the helpdesk and administrators."""
     return [
         Route("/actions", actions_pages.actions_page, name="actions"),
         Route("/overview", overview_pages.overview_page, name="overview"),
@@ -153,8 +153,8 @@ def _administration() -> list[Route]:
 
 
 async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-    """No request that is too large, none that another site sent for its visitor; the same headers on every answer."""
-    # A program's request has a token of its own, which no browser adds to what another site sends.
+    """Refuse requests that are too large or forged by another site, and add the common headers to every answer."""
+    # A program's request carries a token, which browsers never add to another site's requests.
     if request.method == "POST" and not request.scope["path"].startswith("/api/") and (problem := _foreign(request)):
         log.warning("web: %s from %s", problem, for_log(request.client.host if request.client else "", 60))
         answer: Response = Response(problem, 403, media_type="text/plain")
@@ -166,8 +166,8 @@ async def _guard(request: Request, proceed: Callable[[Request], Awaitable[Respon
 
 
 def _foreign(request: Request) -> str:
-    """Why a form is not taken; "" if it is."""
-    # Without either field there is no body (RFC 9112 section 6.3); of one in chunks nobody knows how long it is.
+    """The reason to refuse a form; "" to accept it."""
+    # Without either field there is no body (RFC 9112 section 6.3). The length of a chunked one is unknown.
     length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
     if not length.isdecimal() or int(length) > MAX_FORM:
         return "the form is too large"
@@ -180,7 +180,7 @@ def _foreign(request: Request) -> str:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """The answer to a defect, which is outside of all that _guard sees; uvicorn logs the error."""
+    """The answer after an unexpected exception, which _guard does not see; uvicorn logs the error."""
     answer = answers.problem(
         request, 500, answers.marked("Something went wrong"), answers.marked("The log of the filter says what.")
     )

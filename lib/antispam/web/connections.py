@@ -1,7 +1,7 @@
-"""Connections of the console that end: a client that sends slowly, or reads slowly, or opens many, keeps nobody else out.
+"""Connections with limits: a client that sends or reads slowly, or opens many connections, cannot lock out others.
 
-uvicorn limits how many there are, and how long one may rest between two requests. How long a request may take to arrive, and an
-answer to be read, it leaves to a proxy, and there may be none.
+uvicorn limits the number of connections and their idle time between requests. It leaves the time for sending a request
+and reading an answer to a proxy, and there may be none.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from antispam.net.addresses import parse_ip
 
-HEADERS = 10.0  # seconds until the header of a request must be there
-WHOLE = 60.0  # seconds until the request and its answer must be over: longer than any page may take
-SHARE = 16  # connections of one address; a browser opens six
+HEADERS = 10.0  # seconds until a request's header must be complete
+WHOLE = 60.0  # seconds for a request and its answer: longer than any page may take
+SHARE = 16  # connections from one address; a browser opens six
 
 
 class Connection(H11Protocol):
-    """A connection with an end."""
+    """A connection with time limits."""
 
     open: ClassVar[Counter[str]] = Counter()
     _end: asyncio.TimerHandle | None = None
     _counted = ""
-    _rests = False  # between two requests
+    _rests = False  # idle between two requests
 
     @staticmethod
     def is_shared(address: str) -> bool:
-        """Whether many people come from there: whether it is a proxy of ours."""
+        """Whether many people share the address because it is a proxy of ours."""
         return False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,11 +58,11 @@ class Connection(H11Protocol):
         if self._rests:
             self._ends_in(HEADERS)
         super().data_received(data)
-        if self.cycle is not before and not self._rests:  # the header is there, and was not answered at once
+        if self.cycle is not before and not self._rests:  # the header is complete, and the answer is still to come
             self._ends_in(WHOLE)
 
     def on_response_complete(self) -> None:
-        """It is written, but perhaps not read: a connection that is closed waits for that."""
+        """The answer is written but perhaps not read yet: closing waits for that."""
         self._ends_in(WHOLE)
         self._rests = True
         super().on_response_complete()
@@ -79,8 +79,9 @@ class Connection(H11Protocol):
 
 
 def sharing(is_ours: Callable[[str], bool]) -> type[Connection]:
-    """The connections of one server. `is_ours` says whether an address is that of a proxy of ours; those of this machine
-    are."""
+    """The connection class of one server. `is_ours` tells whether an address belongs to a proxy of ours; this machine's
+    addresses do.
+    """
 
     class Ours(Connection):
         open: ClassVar[Counter[str]] = Counter()

@@ -1,4 +1,4 @@
-"""What the console works with: the store, the settings, the journey, the clock; and who is logged in."""
+"""The console's means (store, settings, journey, clock), and its sessions."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from antispam.web.turns import Turns
 LINKS_A_MINUTE = 60  # of one user
 LOGINS_A_MINUTE = 30  # from one network
 LOGINS_AT_ONCE = 8
-LOGINS_WAITING = 40  # they are through in about three seconds
+LOGINS_WAITING = 40  # logins that may wait; they take about three seconds
 
 T = TypeVar("T")
 Teach = Callable[[str, str], None]
-"""teach(user, ref): the user says that the message is honest mail. Raises StoreError and LookupError."""
+"""teach(user, ref): the user reports the message as ham. Raises StoreError and LookupError."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who is logged in, with the secret that the cookie holds."""
+    """A logged-in account, with the secret from the cookie."""
 
     account: Account
     secret: str
@@ -56,31 +56,31 @@ class Session:
 
     @property
     def token(self) -> str:
-        """What every form of this session carries, so that no other site can send one."""
+        """The token in every form of this session, so that other sites cannot send one."""
         return itsdangerous.Signer(self.secret, salt="form").get_signature(self.account.name).decode()
 
     def sent(self, token: str) -> bool:
-        """Whether a form with that token is ours."""
+        """Whether a form's token belongs to this session."""
         return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """A login that failed; `wait` is how many seconds must pass before the next try, 0 if a password was wrong."""
+    """A failed login. `wait` is the number of seconds before the next attempt, 0 if the password was wrong."""
 
     wait: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)  # without slots: what it makes once is kept in its dictionary
+@dataclasses.dataclass(frozen=True, kw_only=True)  # without slots, because cached properties need a dictionary
 class Console:
     """The means of the console; tests give it a clock.
 
-    protect  takes what is dangerous or forged out of what is released
-    teach    what a release teaches by
-    replica  where the history is read; None reads it from the store
-    dns      who is asked whether a key is published; None is the resolver of the settings
-    try_out  tries a configuration, in a process of its own; None if there is none
-    board    what the workers count; None if there are none beside the console
+    protect  removes dangerous and forged parts from released messages
+    teach    trains with released messages
+    replica  the store from which the history is read; None stands for the main one
+    dns      the resolver for published keys; None stands for the one of the settings
+    try_out  tries a configuration in a separate process; None if there is none
+    board    the workers' counters; None if the console runs without workers
     """
 
     settings: Settings
@@ -100,30 +100,30 @@ class Console:
 
     @functools.cached_property
     def addresses(self) -> Addresses:
-        """Whose mail is whose."""
+        """The mapping of addresses to users."""
         return Addresses(self.settings[DspamSettings])
 
     @functools.cached_property
     def corrections(self) -> Corrections:
-        """What users say of messages that the history has."""
+        """Users' corrections of messages in the history."""
         return Corrections(means(self.journey, self.settings, self.store, self.clock), self.clock)
 
     @functools.cached_property
     def hours(self) -> Hours:
-        """What the history says of the last weeks."""
+        """The hourly figures of the history for the last weeks."""
         return Hours(self.store, count=lambda begins: self.ask(lambda store: read_hour(store, begins)))
 
     def ask(self, question: Callable[[Store], T]) -> T:
-        """What the history says, which may be some seconds old. Raises StoreError."""
+        """An answer from the history, which may be some seconds old. Raises StoreError."""
         return question(self.store) if self.replica is None else self.replica.ask(question)
 
     def behind(self) -> float:
-        """How many seconds old the answers of ask() are. Raises StoreError."""
+        """The age of ask()'s answers in seconds. Raises StoreError."""
         return 0.0 if self.replica is None else self.replica.behind() or 0.0
 
     @functools.cached_property
     def resolver(self) -> Lookup:
-        """Who answers questions to the DNS."""
+        """The DNS resolver."""
         return self.dns or Resolver.from_settings(self.settings[DnsSettings])
 
     @functools.cached_property
@@ -134,27 +134,26 @@ class Console:
 
     @functools.cached_property
     def limiter(self) -> Limiter:
-        """How often the links of one user may be opened."""
+        """The rate limit for opening one user's links."""
         return Limiter(LINKS_A_MINUTE, self.clock)
 
     @functools.cached_property
     def login_limiter(self) -> Limiter:
-        """How many passwords may come from one network: names wait one by one, which does not stop who tries many names."""
+        """The rate limit for passwords from one network: delays by name do not stop an attacker who tries many names."""
         return Limiter(LOGINS_A_MINUTE, self.clock)
 
     @functools.cached_property
     def login_turns(self) -> Turns:
-        """Who waits until a password is checked: hashing takes a tenth of a second, the site's servers as long as they like."""
+        """The queue for password checks: hashing takes a tenth of a second, the site's servers any time."""
         return Turns(LOGINS_AT_ONCE, LOGINS_WAITING)
 
     @functools.cached_property
     def site_logins(self) -> SiteLogins:
-        """The servers of the site that know names and passwords."""
+        """The site's own login servers."""
         return SiteLogins.from_settings(self.settings[LoginSettings])
 
     def login(self, name: str, password: str) -> Session | Refused:
-        """Raises StoreError, and Unavailable. Says nothing of whether there is such an account, and takes as long without
-        one."""
+        """Log in. Raises StoreError and Unavailable. Neither the answer nor its time tells whether the account exists."""
         if (wait := login_failures.attempt(self.store, name, self.clock(), self.options.attempts)) > 0:
             return Refused(wait)
         account, how = self._own(name, password), How.PASSWORD
@@ -163,13 +162,13 @@ class Console:
         return Refused() if account is None else self._begin(account, how)
 
     def expects(self, named: str) -> bool:
-        """Whether login_by_header() would let in whom a proxy names. Changes nothing. Raises StoreError."""
+        """Whether login_by_header() would accept the user that a proxy names. Changes nothing. Raises StoreError."""
         name = login_name(named)
         found = accounts.get(self.store, name) if name else None
         return bool(name) and (found is None or found.login is Login.SITE)
 
     def login_by_header(self, named: str) -> Session | None:
-        """A session of whom a proxy names; None if that can be nobody. Raises StoreError."""
+        """A session for the user that a proxy names; None if no account can have that name. Raises StoreError."""
         account = self._site_account(login_name(named))
         return None if account is None else self._begin(account, How.HEADER)
 
@@ -180,17 +179,20 @@ class Console:
         return found if fits and own else None
 
     def _of_site(self, name: str, password: str) -> Account | None:
-        """Who has an account of ours is asked for like anybody: how long it takes must not tell names apart."""
+        """The site's account for name and password. Names with a local account are queried as well, so that timing does
+        not tell them apart.
+        """
         known = login_name(name)
         return self._site_account(known) if known and self.site_logins.accept(known, password) else None
 
     def _site_account(self, name: str) -> Account | None:
-        """The account of somebody whom the site knows, made when they come first; None if that name is an account of ours:
-        it may be somebody else's. Raises StoreError."""
+        """The account of a site user, created at the first login. None if a local account has that name: it may be
+        another person's. Raises StoreError.
+        """
         if not name:
             return None
         if accounts.get(self.store, name) is None:
-            with contextlib.suppress(BadAccount):  # somebody else was quicker, or it is no name
+            with contextlib.suppress(BadAccount):  # created concurrently, or not a valid name
                 accounts.add(self.store, Account(name, Role.USER, "", (), Login.SITE), self.clock())
         found = accounts.get(self.store, name)
         return found if found is not None and found.login is Login.SITE else None
@@ -201,27 +203,29 @@ class Console:
         return Session(self._with_mailbox(account), secret, how)
 
     def _with_mailbox(self, account: Account) -> Account:
-        """Who has no mailbox of their own by the account has the one of their name."""
+        """The account, with the mailbox of its name if it has none."""
         if account.login is Login.OWN or account.mailboxes:
             return account
         mailbox = mailbox_of(account.name, self.settings[LoginSettings], self.addresses)
         return dataclasses.replace(account, mailboxes=(mailbox,))
 
     def purge(self) -> None:
-        """Forget some of what is over. Raises StoreError."""
+        """Delete some expired sessions and logins. Raises StoreError."""
         sessions.purge(self.store, self.clock())
         login_failures.purge(self.store, self.clock())
         digests.purge(self.store, self.clock())
 
     def program(self, token: str) -> Session | None:
-        """The session of a program's token, which no pause ends; None if it is over. Raises StoreError."""
+        """The session of a program's token, which does not time out when idle; None if it has expired. Raises
+        StoreError.
+        """
         found = sessions.find(self.store, token, self.clock(), math.inf) if token else None
         if found is None or found.how is not sessions.How.TOKEN:
             return None
         return Session(self._with_mailbox(found.account), token, found.how)
 
     def session(self, secret: str) -> Session | None:
-        """The session of a cookie; None if it is over. Raises StoreError."""
+        """The session of a cookie; None if it has expired. Raises StoreError."""
         found = sessions.find(self.store, secret, self.clock(), self.options.idle) if secret else None
         if found is None or found.how is sessions.How.TOKEN:
             return None

@@ -1,4 +1,4 @@
-"""Delivering a kept message and learning from it: what the buttons of the console and the links of digests do."""
+"""Delivering a quarantined message and learning from it, for the console's buttons and the digests' links."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ log = logging.getLogger(__name__)
 
 
 def may_deliver(console: Console, account: Account | None, check: str) -> bool:
-    """Whether somebody may deliver themselves what the check of that name kept; None is the holder of a link."""
+    """Whether an account may itself deliver what the check of that name quarantined; None stands for the holder of a
+    link.
+    """
     if account is not None and account.sees_all:
         return True
     return check not in console.settings[QuarantineSettings].users_may_not_release
 
 
 def ask(console: Console, entry: Entry) -> bool:
-    """Ask the helpdesk to deliver a message; False if nothing is to be asked: it was asked, it is on its way, or too many
-    requests of the user are open. Raises StoreError."""
+    """Ask the helpdesk to deliver a message; False if there is nothing to ask: a request exists, delivery is under way,
+    or the user has too many open requests. Raises StoreError.
+    """
     if entry.state in (State.UNDER_WAY, State.RELEASED):
         return False
     try:
@@ -37,11 +40,12 @@ def ask(console: Console, entry: Entry) -> bool:
 
 
 def deliver(console: Console, entry: Entry) -> None:
-    """Post the message to the user, without what is dangerous in it, and learn that it is honest. What was posted before is
-    left alone. Raises NoEntry, BadName and StoreError."""
+    """Queue the message for the user, without its dangerous parts, and learn it as ham. Does nothing if it was queued
+    before. Raises NoEntry, BadName and StoreError.
+    """
     if release(console.store, entry, console.clock(), protect=console.protect).outcome is not Outcome.POSTED:
         return
     try:
         console.teach(entry.user, entry.ref)
-    except (StoreError, LookupError, ValueError) as error:  # it is delivered all the same
+    except (StoreError, LookupError, ValueError) as error:  # the message is delivered all the same
         log.warning("console: %s was released, but taught nothing: %s", entry.ref, for_log(str(error)))

@@ -1,4 +1,4 @@
-"""The dictionaries: how much each has learned, who taught what lately, and taking a lesson back."""
+"""The dictionaries: how much each has learned, recent lessons and their teachers, and undoing a lesson."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dspam.store import Lesson, TokenStore, latest, learned, name_of
 
 USERS = 50
 LESSONS = 50
-NEWEST = 5000  # messages among which a lesson's is looked for
+NEWEST = 5000  # newest messages that are searched for a lesson's message
 
 
 def dictionaries_page(request: Request) -> Response:
@@ -36,7 +36,7 @@ def dictionaries_page(request: Request) -> Response:
 
 
 def _with_messages(store: Store, lessons: list[Lesson]) -> list[tuple[Lesson, Named | None]]:
-    """The lessons, each with its message where that is among the newest of the history: the log has only what stands for it."""
+    """The lessons, each with its message if that is among the newest of the history: the log has only a digest of it."""
     wanted = {one.message for one in lessons}
     known = {name: one for one in newest(store, NEWEST) if (name := name_of(one.ref)) in wanted} if wanted else {}
     return [(one, known.get(one.message)) for one in lessons]

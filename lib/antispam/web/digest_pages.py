@@ -1,6 +1,7 @@
-"""Where the links of a digest lead: one message kept from one user, with one button, without a login.
+"""The pages behind a digest's links: one quarantined message of one user, with one button, without a login.
 
-A program that fetches links, as those before mailboxes do, changes nothing: only the button delivers, and uses the link up.
+A program that fetches links, such as a mail scanner, changes nothing: only the button delivers, and invalidates the
+link.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _MAX_TEXT = 20_000  # characters
 
 
 def kept_page(request: Request) -> Response:
-    """The message, and the button. Nothing changes."""
+    """Show the message and the button. Changes nothing."""
     console, token = console_of(request), request.path_params["token"]
     link = console.links.read(token)
     if (answer := _refused(request, console, link)) is not None:
@@ -49,7 +50,7 @@ def kept_page(request: Request) -> Response:
 
 
 def deliver(request: Request) -> Response:
-    """The button: deliver the message, once."""
+    """Deliver the message, once."""
     console, token = console_of(request), request.path_params["token"]
     link = console.links.read(token)
     if (answer := _refused(request, console, link)) is not None:
@@ -71,14 +72,14 @@ def deliver(request: Request) -> Response:
 
 
 def stop_page(request: Request) -> Response:
-    """A button that ends the digests of a user."""
+    """Show a button that unsubscribes a user from digests."""
     console = console_of(request)
     answer = _refused(request, console, console.links.read_stop(request.path_params["token"]))
     return shown(request, "stop.html", done=False) if answer is None else answer
 
 
 def stop(request: Request) -> Response:
-    """The button; mail programs press it as well (RFC 8058)."""
+    """Unsubscribe a user; mail programs may also call this (RFC 8058)."""
     console = console_of(request)
     link = console.links.read_stop(request.path_params["token"])
     if (answer := _refused(request, console, link)) is not None:
@@ -90,7 +91,7 @@ def stop(request: Request) -> Response:
 
 
 def _refused(request: Request, console: Console, link: Link | Problem) -> Response | None:
-    """The answer to a link that does not work, or is asked for too often."""
+    """The answer to a link that is invalid or opened too often; None if it is valid."""
     if link is Problem.DAMAGED:
         text = marked("Your mail program may have cut it off. Copy the whole link, or log in to see what is kept.")
         return problem(request, 404, marked("This link is not complete"), text)

@@ -1,4 +1,4 @@
-"""The keys that sign: since when, whether another one should, and, when somebody asks, whether the name servers have them."""
+"""The signing keys: their age, whether they should be replaced and, on request, whether the name servers have them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ LOOKUP_SECONDS = 10.0  # for all keys together
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A key for the page: where it is published, its record for a zone file; `found` is what DNS says, None if it was not
-    asked."""
+    """A key for the page: its domain name and its record for a zone file; `found` is the DNS result, None if it was not
+    queried.
+    """
 
     key: Configured
     name: str
@@ -38,7 +39,7 @@ def keys_page(request: Request) -> Response:
 
 
 async def ask_dns(request: Request) -> Response:
-    """The page with what the name servers say. It changes nothing, but makes the site ask; so it is a button."""
+    """The page with the name servers' answers. It changes nothing, but causes queries, so it needs a button."""
     await helpdesk_form(request)
     return await run_in_threadpool(_asked, request)
 
@@ -55,7 +56,7 @@ def _asked(request: Request) -> Response:
 
 
 def _rows(console: Console) -> tuple[list[Row], str]:
-    """The keys, and what keeps them from being read."""
+    """The keys, and the error if they cannot be read."""
     try:
         keys = configured(console.settings[SigningSettings])
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What others reported about mail in the name of our domains: sums by domain, source and reporter, and a plot by day."""
+"""Others' reports about mail in the name of our domains: sums by domain, source and reporter, and a plot by day."""
 
 from __future__ import annotations
 

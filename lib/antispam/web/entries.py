@@ -1,6 +1,7 @@
-"""Entries of the quarantine that an account may see, and what its buttons do with them.
+"""The quarantine entries that an account may see, and the actions of its buttons.
 
-Everything is written through the functions that commands use. Whatever an account must not see is not there for it.
+Everything is written through the functions that the commands use. To an account, entries that it must not see do not
+exist.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from antispam.web.delivering import ask, deliver, may_deliver
 log = logging.getLogger(__name__)
 
 Do = Callable[[Console, Account, Entry], bool]
-"""What a button does with one entry; False if it did nothing."""
+"""The action of a button on one entry; returns False if it did nothing."""
 
 
 def mailboxes(account: Account, wanted: str) -> tuple[str, ...] | None:
-    """Whose entries are looked at; None is everybody. Raises Forbidden."""
+    """The mailboxes whose entries are shown; None stands for all. Raises Forbidden."""
     if account.sees_all:
         return (wanted,) if wanted else None
     if wanted and wanted not in account.mailboxes:
@@ -33,7 +34,9 @@ def mailboxes(account: Account, wanted: str) -> tuple[str, ...] | None:
 
 
 def entry_of(console: Console, account: Account, ref: str, user: str) -> Entry:
-    """Raises NoEntry for what is not there, and for what the account must not see: nobody learns which."""
+    """One entry. Raises NoEntry both if it does not exist and if the account must not see it: the two cannot be told
+    apart.
+    """
     whose = mailboxes(account, user)
     for mailbox in ("",) if whose is None else whose:
         try:
@@ -44,13 +47,13 @@ def entry_of(console: Console, account: Account, ref: str, user: str) -> Entry:
 
 
 def last_seen(console: Console, users: tuple[str, ...] | None, number: int) -> Entry | None:
-    """The last entry of the page before, by its number; None for another's, which must not even say where it stands."""
+    """The last entry of the previous page, by its number; None for another user's, whose position must not be revealed."""
     found = quarantine.of_number(console.store, number) if number else None
     return found if found is not None and (users is None or found.user in users) else None
 
 
 def chosen(console: Console, account: Account, name: str) -> Entry | None:
-    """The entry that a form names by its reference and its user; None if it is gone or not theirs."""
+    """The entry that a form names by reference and user; None if it is gone or belongs to others."""
     ref, _, user = name.partition(" ")
     try:
         return entry_of(console, account, ref, user)
@@ -78,7 +81,7 @@ def _delete(console: Console, account: Account, entry: Entry) -> bool:
 
 
 def _allow(console: Console, account: Account, entry: Entry) -> bool:
-    """Users allow senders for themselves; whoever sees everybody's mail, for everybody."""
+    """Allow the sender: for the user, or for everybody if the account sees everybody's mail."""
     if not account.sees_all:
         may = may_deliver(console, account, entry.check)
         return may and _listed(console, entry, own_lists.Kind.ALLOW) and _release(console, account, entry)
@@ -92,7 +95,7 @@ def _allow(console: Console, account: Account, entry: Entry) -> bool:
 
 
 def _block(console: Console, account: Account, entry: Entry) -> bool:
-    """What is under way to its recipient stays; the sender is blocked all the same."""
+    """Block the sender and discard the entry. An entry being delivered stays; the sender is blocked all the same."""
     if account.sees_all or not _listed(console, entry, own_lists.Kind.BLOCK):
         return False
     _delete(console, account, entry)
@@ -100,7 +103,7 @@ def _block(console: Console, account: Account, entry: Entry) -> bool:
 
 
 def _listed(console: Console, entry: Entry, kind: own_lists.Kind) -> bool:
-    """Whether the sender is on the user's own list from now on."""
+    """Put the sender on the user's own list. False if that is not possible."""
     try:
         own_lists.put(console.store, entry.user, kind, str(parse_mailbox(entry.sender)), console.clock())
     except (own_lists.BadName, own_lists.Full) as error:
@@ -114,4 +117,4 @@ def _ask(console: Console, account: Account, entry: Entry) -> bool:
 
 
 ACTIONS: Mapping[str, Do] = {"release": _release, "allow": _allow, "block": _block, "delete": _delete, "ask": _ask}
-"""By the value of their button."""
+"""The actions by the value of their button."""

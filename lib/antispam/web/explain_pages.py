@@ -1,4 +1,4 @@
-"""What became of a message: a search in the history, and one message's way."""
+"""The outcome of messages: a search of the history, and the steps of one message."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from antispam.web.console import Console
 from antispam.web.own_mail import is_all_theirs
 from antispam.web.stream_pages import cursor_of, following
 
-_MAX_FOUND = 50  # messages of a page
-_LOOKED_AT_BY_USERS = 300  # rows of one page, nearly all of which may be of others
+_MAX_FOUND = 50  # messages on a page
+_LOOKED_AT_BY_USERS = 300  # rows examined for one page, nearly all of which may belong to others
 _ACTIONS = {
     "delivered": ("continue", "accept", "pass"),
     "refused": ("reject",),
@@ -40,13 +40,13 @@ _WORDS = {
     "dropped": marked("dropped"),
     "unfinished": marked("given up by its client"),
 }
-_QUOTED = ("author", "subject", "Message-ID")  # facts that the mail wrote itself
+_QUOTED = ("author", "subject", "Message-ID")  # facts quoted from the mail itself
 _PASSES = _ACTIONS["delivered"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """What a form looks for, as it was typed; "" leaves it open."""
+    """The search terms of a form as typed; "" for any."""
 
     ref: str = ""
     message_id: str = ""
@@ -64,18 +64,20 @@ class Asked:
 
     @property
     def query(self) -> dict[str, str]:
-        """For a link that asks the same."""
+        """The query of a link for the same search."""
         names = ("ref", "message_id", "from", "to", "since", "until", "action", "check")
         return {name: value for name, value in zip(names, dataclasses.astuple(self), strict=True) if value}
 
     @property
     def search(self) -> Search:
-        """What an index finds; the day of `until` is included."""
+        """The part of the search that an index serves; the day of `until` is included."""
         since, until = _midnight(self.since), _midnight(self.until, 1)
         return Search(self.ref, self.message_id, self.sender, self.recipient, since, until)
 
     def fits(self, found: Transaction) -> bool:
-        """What no index knows: what became of it, and which check stopped it, or would have in mode enforce."""
+        """The part of the search without an index: the outcome, and the check that stopped it or would have in mode
+        enforce.
+        """
         if self.action and found.action not in _ACTIONS.get(self.action, ()):
             return False
         return not self.check or self.check in _stopping(found)
@@ -97,7 +99,9 @@ def explain_page(request: Request) -> Response:
 
 
 def _found(console: Console, account: Account, asked: Asked, after: Cursor | None) -> Page:
-    """A part of what was looked for and that they may see. Who knows the reference has just got it: no replica is asked."""
+    """A page of the messages found that the account may see. A search by reference does not use the replica, because
+    the message may be new.
+    """
     if asked == Asked():
         return Page([], None)
 
@@ -123,7 +127,7 @@ def _stopping(found: Transaction) -> set[str]:
 
 
 def _midnight(text: str, days: int = 0) -> float | None:
-    """When that day began where the program runs, or one so many days later; None for what is no day."""
+    """The start of that day in local time, plus `days` days; None for an invalid date."""
     with contextlib.suppress(ValueError, OverflowError):
         day = datetime.date.fromisoformat(text) + datetime.timedelta(days=days)
         return datetime.datetime.combine(day, datetime.time.min).timestamp()

@@ -1,4 +1,4 @@
-"""The greylist: who is asked to come again, who came back, and letting somebody in at once."""
+"""The greylist: clients that must wait, clients that came back, and letting one in at once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def greylist_page(request: Request) -> Response:
 def _rows(
     store: Store, wanted: str, *, passed: bool, after: tuple[float, str] | None
 ) -> tuple[list[Listed], Listed | None]:
-    """A page of those in whose client or addresses `wanted` stands, and the last that was looked at, None if there are no
-    more: no index knows parts of names, so it looks at LOOKED_AT at most."""
+    """A page of the triplets whose client or addresses contain `wanted`, and the last triplet examined, None at the
+    end. No index finds parts of names, so at most LOOKED_AT triplets are examined.
+    """
     most = LOOKED_AT if wanted else ROWS
     looked = greylist.newest(store, most + 1, passed=passed, after=after)
     more, looked = len(looked) > most, looked[:most]

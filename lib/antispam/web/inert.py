@@ -1,10 +1,10 @@
-"""HTML of mail that does nothing: no script, no form, nothing fetched from elsewhere, no link that leads anywhere."""
+"""Inert HTML from mail: no scripts, no forms, nothing loaded from elsewhere, no working links."""
 
 from __future__ import annotations
 
 import nh3
 
-MAX_SOURCE = 100_000  # characters: elements within elements cost the square of their number, here two seconds at most
+MAX_SOURCE = 100_000  # characters: nested elements cost quadratic time, here two seconds at most
 _TAGS = (
     "a abbr b blockquote br caption center code col colgroup dd del div dl dt em figcaption figure font h1 h2 h3 h4 h5 h6 hr i "
     "ins li mark ol p pre q s small span strike strong sub sup table tbody td tfoot th thead tr tt u ul"
@@ -20,13 +20,14 @@ _PAGE = (
     "<style>body{{font:15px/1.5 system-ui,sans-serif;margin:1rem;color:#222;background:#fff;overflow-wrap:anywhere}}"
     "td,th{{vertical-align:top}}a{{color:#075;text-decoration:underline dotted}}</style>{body}"
 )
-# A frame of its own: even what nh3 let through by mistake could not run, load or send anything.
+# The policy of the separate frame: even code that nh3 let through by mistake could not run, load or send anything.
 POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 
 
 def page(source: str) -> str:
-    """The HTML `source` of a mail as a page of its own, to be served with POLICY. A link shows where it would lead.
-    What is longer than MAX_SOURCE is cut off there, and ends with an ellipsis."""
+    """The HTML `source` of a mail as a page of its own, to be served with POLICY. A link shows its target. A source
+    longer than MAX_SOURCE is cut there, and ends with an ellipsis.
+    """
     cleaned = nh3.clean(
         source[:MAX_SOURCE],
         tags=set(_TAGS.split()),
@@ -40,5 +41,5 @@ def page(source: str) -> str:
 
 
 def _shown(tag: str, attribute: str, value: str) -> str | None:
-    """The title that mail wrote goes: where the link leads takes its place."""
+    """Replace the title written by the mail with the link's target."""
     return None if (tag, attribute) == ("a", "title") else value

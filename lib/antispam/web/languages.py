@@ -1,4 +1,4 @@
-"""Which of our languages a browser wants."""
+"""The choice of a language from the browser's preferences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 
 from antispam.learning.languages import codes
 
-_MOST = 20  # languages that a browser lists
+_MOST = 20  # languages read from a browser's list
 _RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,40})?\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*)?", re.ASCII)
 
 
 def preferred(accepted: str, usual: str) -> str:
-    """The language that a browser wants most (Accept-Language, RFC 9110 section 12.5.4) of those that there are; the usual one
-    if it wants none of them."""
+    """The available language that the browser prefers (Accept-Language, RFC 9110 section 12.5.4); the default if it
+    wants none of them.
+    """
     wanted = {usual: 0.0}
     for one in accepted[:1000].split(",")[:_MOST]:
         if (match := _RANGE.fullmatch(one)) and (code := match[1].lower()) in codes():

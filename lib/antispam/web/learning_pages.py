@@ -1,4 +1,4 @@
-"""What a user's filter has learned, what it does until it knows enough, and their mail of a month as a plot."""
+"""What a user's filter has learned, how it works until it knows enough, and a plot of a month's mail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from antispam.web.mail_pages import mailbox_of
 from antispam.web.plots import Look, Plot, Series
 
 DAYS = 30
-# What is stacked, the lowest first. What was asked to come again came again, or was given up by its sender.
+# The stacked series, lowest first. Messages that were deferred are left out: they were retried, or given up by the
+# sender.
 _PARTS: tuple[tuple[str, Look, tuple[Became, ...]], ...] = (
     (marked("delivered"), Look.GOOD, (Became.DELIVERED,)),
     (marked("marked as spam"), Look.MARKED, (Became.MARKED,)),
@@ -45,7 +46,7 @@ def learning_page(request: Request) -> Response:
 
 
 def days(now: float) -> list[float]:
-    """The bounds of the last days, by this machine's clock: of DAYS days, today the last, in seconds since the epoch."""
+    """The boundaries of the last DAYS days, today included, in local time, as seconds since the epoch."""
     today = datetime.datetime.fromtimestamp(now).date()
     dates = [today + datetime.timedelta(days=number) for number in range(1 - DAYS, 2)]
     return [datetime.datetime.combine(date, datetime.time()).timestamp() for date in dates]

@@ -1,4 +1,4 @@
-"""How often something may be asked: counted in the memory of the one process that serves the console."""
+"""Rate limits, counted in the memory of the console's only process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 PERIOD = 60.0  # seconds
-MAX_NAMES = 10_000  # beyond them the one that began first is forgotten
+MAX_NAMES = 10_000  # beyond that, the oldest name is dropped
 
 
 class Limiter:
@@ -24,7 +24,7 @@ class Limiter:
         with self._lock:
             since, count = self._counts.get(name, (now, 0))
             if not since <= now < since + PERIOD:
-                del self._counts[name]  # so that those which began first stand first
+                del self._counts[name]  # keeps the oldest first
                 since, count = now, 0
             elif name not in self._counts and len(self._counts) >= MAX_NAMES:
                 del self._counts[next(iter(self._counts))]

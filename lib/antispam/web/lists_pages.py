@@ -1,4 +1,4 @@
-"""The site's lists of senders and clients: who is on them, who put them there, why and until when; and changes to them."""
+"""The site's lists of senders and clients: entries with author, reason and expiry, and changes to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORDS = {
     Kind.BANNED_IP: marked("Banned clients"),
     Kind.BANNED_DOMAIN: marked("Banned domains"),
 }
-_REASON = "by hand"  # as `bms lists add` has it
+_REASON = "by hand"  # as for `bms lists add`
 
 
 def lists_page(request: Request) -> Response:
@@ -69,7 +69,7 @@ async def change_lists(request: Request) -> Response:
 
 
 def _add(console: Console, session: Session, kind: Kind, form: FormData) -> str:
-    """Raises ValueError, whose text says what is wrong, and StoreError."""
+    """Add an entry. Raises StoreError, and ValueError whose text says what is wrong."""
     name, reason, period = (text_of(form, field).strip() for field in ("name", "reason", "period"))
     now = console.clock()
     lasts = duration("d")(period) if period else None

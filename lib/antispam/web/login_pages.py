@@ -34,7 +34,7 @@ from antispam.web.turns import Busy
 
 
 def login_page(request: Request) -> Response:
-    """The form; who comes through a proxy that has asked them needs only press a button."""
+    """The login form. Users already authenticated by a proxy need only press a button."""
     return _form(request)
 
 
@@ -46,7 +46,7 @@ def _form(request: Request, *, problem: str = "", name: str = "", status: int = 
 
 
 def _named(request: Request) -> Response:
-    """The button of who comes through a proxy."""
+    """Log in a user authenticated by a proxy."""
     named = named_by_proxy(request)
     session = console_of(request).login_by_header(named) if named else None
     if session is None:
@@ -80,7 +80,7 @@ def _first_page(account: Account) -> str:
 
 
 def refusal(request: Request, refused: Refused) -> str:
-    """What somebody reads whose password was wrong."""
+    """The text after a failed login."""
     catalogue = texts(language_of(request))
     if seconds := math.ceil(refused.wait):
         return catalogue.ngettext(
@@ -92,7 +92,7 @@ def refusal(request: Request, refused: Refused) -> str:
 
 
 def with_session(request: Request, secret: str, page: str, **query: str) -> Response:
-    """On to a page, with the cookie of the session."""
+    """Redirect to a page, with the session's cookie."""
     options, asked = console_of(request).options, f"?{urlencode(query)}" if query else ""
     answer = RedirectResponse(request.app.url_path_for(page) + asked, 303)
     answer.set_cookie(
@@ -103,14 +103,14 @@ def with_session(request: Request, secret: str, page: str, **query: str) -> Resp
 
 
 def link_page(request: Request) -> Response:
-    """What a link shows that lets somebody in: a button, because programs fetch links, too."""
+    """The page of a login link. It has a button, because programs fetch links, too."""
     console = console_of(request)
     name = sessions.offered(console.store, request.path_params["secret"], console.clock())
     return shown(request, "link.html", name=name) if name else _used(request)
 
 
 def enter(request: Request) -> Response:
-    """The button of link_page()."""
+    """Log in by the button of link_page()."""
     console, link = console_of(request), request.path_params["secret"]
     console.purge()
     secret = sessions.redeem(console.store, link, console.clock(), console.options.session)

@@ -1,4 +1,4 @@
-"""A user's own mail: what came for them, what became of it, and what they say of it: this was spam, this was not."""
+"""A user's own mail: the messages, their outcomes, and the user's corrections (spam or not spam)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BECAME: Mapping[Became, str] = {
     Became.DROPPED: marked("dropped"),
     Became.UNFINISHED: marked("given up by its sender"),
 }
-# Of what was kept: by what became of it since. None is what the quarantine has no longer.
+# For quarantined messages: the later outcome. None if the quarantine no longer has the message.
 _KEPT: Mapping[State | None, str] = {
     State.KEPT: BECAME[Became.KEPT],
     State.FAILED: BECAME[Became.KEPT],
@@ -58,22 +58,21 @@ _KEPT: Mapping[State | None, str] = {
 
 
 def _became(became: Became | None, state: State | None) -> str:
-    """What became of a message, a message of the catalogue; "" if nobody knows."""
+    """The outcome of a message, as a message of the catalogue; "" if unknown."""
     if became is None:
         return ""
     return _KEPT[state] if became is Became.KEPT else BECAME[became]
 
 
 def mailbox_of(account: Account, wanted: str) -> str:
-    """One of the account's own mailboxes: the first of them, or the one that is asked for. Raises Forbidden."""
+    """One of the account's own mailboxes: the requested one, by default the first. Raises Forbidden."""
     if wanted and wanted not in account.mailboxes:
         raise Forbidden(marked("That mailbox is not yours."))
     return wanted or next(iter(account.mailboxes), "")
 
 
 def changed_mailbox(account: Account, wanted: str) -> str:
-    """The mailbox that a form changes something of. Raises Forbidden if the account has none: what all of these shared would
-    be nobody's."""
+    """The mailbox that a form changes. Raises Forbidden if the account has none."""
     if user := mailbox_of(account, wanted):
         return user
     raise Forbidden(marked("Your account has no mailbox."))
@@ -81,7 +80,7 @@ def changed_mailbox(account: Account, wanted: str) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """Which part of the list is looked at, as the address of the page says it; what can't be is as if it were not there."""
+    """The part of the list to show, from the page's address; invalid values are ignored."""
 
     text: str = ""
     user: str = ""
@@ -98,7 +97,7 @@ class Asked:
         )  # fmt: skip
 
     def query(self, **changes: str) -> str:
-        """The address of another part; of this one without changes."""
+        """The query of another part; of this one without changes."""
         after = "" if self.after is None else f"{self.after.received_at!r} {self.after.ref}"
         said = {"q": self.text, "user": self.user, "became": str(self.became or ""), "after": after}
         return urlencode({name: value for name, value in (said | changes).items() if value})
@@ -125,7 +124,7 @@ def mail_page(request: Request) -> Response:
 
 
 def own_message(console: Console, user: str, ref: str) -> tuple[Transaction, Part]:
-    """Their part of a message of the history. Raises NoEntry if there is none: nobody learns whether others have one."""
+    """Their part of a message of the history. Raises NoEntry if there is none, whether or not others have one."""
     found = next((one for one in search(console.store, Search(name=ref), 2) if one.ref == ref), None)
     part = None if found is None else own_part(console, user, found)
     if found is None or part is None:
@@ -151,7 +150,7 @@ def message_page(request: Request) -> Response:
 
 
 async def act(request: Request) -> Response:
-    """Teach the filter what the user says of the chosen messages, or take that back."""
+    """Train the filter with the user's corrections of the chosen messages, or undo them."""
     session, form = await form_of(request)
     word, user = text_of(form, "do"), changed_mailbox(session.account, text_of(form, "user"))
     if word not in ("spam", "ham", "undo"):
@@ -167,7 +166,9 @@ async def act(request: Request) -> Response:
 
 
 def say(console: Console, user: str, ref: str, word: str) -> Corrected:
-    """Only of their own messages: whatever is nobody's, or another's, is forgotten as far as they hear. Raises StoreError."""
+    """Correct one of the user's own messages. For others' messages the answer is that the message is gone. Raises
+    StoreError.
+    """
     try:
         _, part = own_message(console, user, ref)
     except NoEntry:

@@ -1,4 +1,4 @@
-"""The mail that the filter sends itself: what waits, what was given up, and what is to become of it."""
+"""The filter's own outgoing mail: messages waiting or given up, and actions on them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def outbox_page(request: Request) -> Response:
 
 
 async def change_outbox(request: Request) -> Response:
-    """Try messages again, or give them up."""
+    """Retry messages, or give them up."""
     session, form = await administrators_form(request)
     do = text_of(form, "do")
     if do not in _DONE:

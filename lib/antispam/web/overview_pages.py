@@ -1,5 +1,6 @@
-"""How the filter is doing: how much mail came and what became of it, why, how often people said that a decision was wrong, and
-what waits for an administrator."""
+"""The overview: the amount of mail, outcomes and their reasons, how often people corrected a decision, and what waits
+for an administrator.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def overview_page(request: Request) -> Response:
 
 
 def _state(console: Console) -> dict[str, Any]:
-    """What holds now, whatever came."""
+    """The current state, independent of the chosen period."""
     return {
         "kept": quarantine.sizes(console.store),
         "asked": requests.open_ones(console.store),
@@ -109,7 +110,7 @@ def _sum(buckets: Iterable[Bucket]) -> Bucket:
 
 
 def _why(hours: Iterable[Hour], _: Gettext) -> list[tuple[str, str, int]]:
-    """The check, what became of the messages, and how many there were: the most frequent."""
+    """The most frequent reasons: check, outcome and number of messages."""
     counted: Counter[tuple[Disposition, str]] = Counter()
     for hour in hours:
         counted.update(hour.why)

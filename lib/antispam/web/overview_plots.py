@@ -23,7 +23,7 @@ Drawn = tuple[Plot, Markup]
 
 @dataclasses.dataclass(slots=True)
 class Bucket:
-    """What a bar of a plot stands for: an hour, or a day."""
+    """The period of a bar: an hour or a day."""
 
     label: str
     day: Day
@@ -38,7 +38,7 @@ class Bucket:
 
 
 def shares(day: Day) -> dict[str, int]:
-    """How many messages went which way, in the words of the plot."""
+    """The number of messages by outcome, in the words of the plot."""
     of = day.dispositions
     return {
         "delivered": of[Disposition.DELIVERED] - day.tagged,
@@ -52,7 +52,7 @@ def shares(day: Day) -> dict[str, int]:
 def plots_of(
     buckets: Sequence[Bucket], hours: Sequence[Hour], board: Board | None, translate: Gettext
 ) -> Iterator[Drawn]:
-    """Volume, wrong decisions, and what there is of scores and latency, each with its picture."""
+    """The plots of volume, wrong decisions and, if known, scores and latency."""
     yield _volume(buckets, translate)
     yield _wrong(buckets, translate)
     if scores := _scores(hours):
@@ -110,7 +110,7 @@ def _latency(waits: Sequence[tuple[str, float]], _: Gettext) -> Drawn:
 
 
 def _waits(board: Board | None) -> list[tuple[str, float]]:
-    """How many messages were answered within how many seconds; nothing if none was, or nobody counts."""
+    """The number of messages answered within each number of seconds; empty if there are none, or no counters."""
     found = next((one for one in board.figures() if one.family.name == _SECONDS), None) if board is not None else None
     if found is None:
         return []
@@ -121,7 +121,7 @@ def _waits(board: Board | None) -> list[tuple[str, float]]:
 
 
 def _scores(hours: Iterable[Hour]) -> list[tuple[int, int]]:
-    """How many had which score, from the lowest that somebody had to the highest."""
+    """The number of messages by score, from the lowest score that occurred to the highest."""
     counted: Counter[int] = Counter()
     for hour in hours:
         for score, count in hour.scores.items():

@@ -1,4 +1,4 @@
-"""The senders whom a user allows or blocks, for their own mail alone."""
+"""The senders that a user allows or blocks for their own mail."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _page(request: Request, user: str, *, problem: str = "", name: str = "", sta
 
 
 async def change_lists(request: Request) -> Response:
-    """Put a sender on a list, or take some off."""
+    """Add a sender to a list, or remove some."""
     session, form = await form_of(request)
     user = changed_mailbox(session.account, text_of(form, "user"))
     do, console = text_of(form, "do"), console_of(request)

@@ -1,4 +1,4 @@
-"""Whose part of a message of the history an account may see."""
+"""The part of a message in the history that an account may see."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from antispam.web.console import Console
 
 
 def own_part(console: Console, user: str, found: Transaction) -> Part | None:
-    """The user's part of a message; None if it did not come for them. Of one to several whose addresses are hashed, it may
-    not be known which of them the user is: then nothing is told but that it came. Raises StoreError."""
+    """The user's part of a message; None if it was not addressed to them. If several recipients have hashed addresses,
+    it may be unknown which one the user is: then the part says only that the message came. Raises StoreError.
+    """
 
-    # A hash has the domain of its address: to whoever has the rest of that, all hashes would look like theirs.
+    # A hash keeps the domain of its address: to a user who has the rest of the domain, all hashes would look like
+    # theirs.
     def named(address: str) -> bool:
         return not is_hidden(address) and console.addresses.mailbox_of(address) == user
 
@@ -34,7 +36,7 @@ def own_part(console: Console, user: str, found: Transaction) -> Part | None:
 
 
 def is_all_theirs(console: Console, account: Account, found: Transaction) -> bool:
-    """Whether the message came for the account's own mailboxes alone. Raises StoreError."""
+    """Whether the message was addressed only to the account's own mailboxes. Raises StoreError."""
     parts = [own_part(console, mailbox, found) for mailbox in account.mailboxes]
     theirs = {address for part in parts if part is not None for address in part.recipients}
     return bool(theirs) and theirs == {one.address for one in found.recipients}

@@ -14,7 +14,7 @@ _AT_ONCE = threading.Semaphore(2)  # each takes 64 MiB for a moment
 
 
 class BadPassword(ValueError):
-    """A password that must not be taken; the text says why."""
+    """An unacceptable password; the text says why."""
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def _nobodys() -> str:
 
 
 def hashed(password: str) -> str:
-    """What is stored. Raises BadPassword."""
+    """The hash to store. Raises BadPassword."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise BadPassword(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
     with _AT_ONCE:
@@ -36,7 +36,7 @@ def hashed(password: str) -> str:
 
 
 def fits(stored: str, password: str) -> bool:
-    """Whether it is the password; `stored` is "" if there is no such account, or it has no password."""
+    """Whether the password is right; `stored` is "" if there is no such account, or it has no password."""
     with _AT_ONCE, contextlib.suppress(argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return _hasher().verify(stored or _nobodys(), password[:MAX_LENGTH]) and stored != ""
     return False

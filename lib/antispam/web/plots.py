@@ -1,7 +1,6 @@
-"""Plots as SVG, made of values alone: bars by day, one above the other, and lines. `_plot.html` shows one with its legend and
-its table.
+"""Plots as SVG, made only from values: stacked bars and lines. `_plot.html` shows a plot with its legend and table.
 
-There are no scripts and no styles in them: console.css gives each Look its colour, in light and in dark.
+They contain no scripts and no styles: console.css gives each Look its colours, light and dark.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
-WIDTH, HEIGHT = 640, 240  # of the view box; the picture is as wide as its place
+WIDTH, HEIGHT = 640, 240  # of the view box; the picture scales to its container
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 632, 14, 206  # the plotted area
 _STEPS = 4  # lines across at most, above the axis
 _LABELS = 4  # at most, below the axis
 
 
 class Look(enum.StrEnum):
-    """What a series stands for, and so how it looks: the class in console.css."""
+    """The meaning of a series, which determines its look: the class in console.css."""
 
     GOOD = "good"
     MARKED = "marked"
@@ -31,7 +30,7 @@ class Look(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Series:
-    """One kind of values. `name` is for people; a value that is None or no number is a gap, one below 0 counts as 0."""
+    """One series of values. `name` is its display name. A value of None or NaN is a gap; a negative one counts as 0."""
 
     name: str
     look: Look
@@ -40,12 +39,12 @@ class Series:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """What is shown, as texts and values.
+    """The content of a plot, as texts and values.
 
     name    unique on its page, of letters and digits
     title   what is plotted
-    told    what it shows, in a sentence, for those who don't see it
-    across  what stands at the axis, "day" for example
+    told    a sentence that describes it, for those who cannot see it
+    across  the name of the axis, "day" for example
     places  the labels along the axis, one for each value of a series
     """
 
@@ -58,13 +57,13 @@ class Plot:
 
     @property
     def rows(self) -> Iterator[tuple[str, list[str]]]:
-        """The same as a table: a place, and the value of each series there as text."""
+        """The rows of the plot's table: a place, and the value of each series as text."""
         for at, place in enumerate(self.places):
             yield place, [number(_value(one, at)) for one in self.series]
 
 
 def bars(plot: Plot) -> Markup:
-    """For each place a bar, made of the values of all series one above the other; the first series is at the bottom."""
+    """Stacked bars, one for each place; the first series is at the bottom."""
     totals = [sum(_value(one, at) or 0.0 for one in plot.series) for at in range(len(plot.places))]
     top, step = axis(max(totals, default=0.0))
     slot = (_RIGHT - _LEFT) / max(1, len(plot.places))
@@ -85,7 +84,7 @@ def bars(plot: Plot) -> Markup:
 
 
 def lines(plot: Plot) -> Markup:
-    """For each series a line through its values, interrupted by gaps; a value between two gaps is a dot."""
+    """A line for each series, interrupted by gaps; a value between two gaps is a dot."""
     known = [value for one in plot.series for at in range(len(plot.places)) if (value := _value(one, at)) is not None]
     top, step = axis(max(known, default=0.0))
     slot = (_RIGHT - _LEFT) / max(1, len(plot.places))
@@ -102,7 +101,7 @@ def lines(plot: Plot) -> Markup:
 
 
 def axis(most: float) -> tuple[float, float]:
-    """Where an axis ends that must hold `most`, and the distance of its lines: 1, 2 or 5 times a power of ten."""
+    """The end of an axis that must include `most`, and the distance of its lines: 1, 2 or 5 times a power of ten."""
     if not 1e-9 <= most <= 1e15:
         return 1.0, 1.0
     rough = most / _STEPS
@@ -112,7 +111,7 @@ def axis(most: float) -> tuple[float, float]:
 
 
 def number(value: float | None) -> str:
-    """A value as text: with decimals only where it is small and not whole; "" for a gap."""
+    """A value as text: with decimals only if it is small and not whole; "" for a gap."""
     if value is None:
         return ""
     if value >= 100 or value == int(value):
@@ -128,7 +127,7 @@ def _value(series: Series, at: int) -> float | None:
 
 
 def _pieces(series: Series, places: int) -> Iterator[list[tuple[int, float]]]:
-    """The values between gaps, with their places."""
+    """The runs of values between gaps, with their places."""
     piece: list[tuple[int, float]] = []
     for at in range(places):
         value = _value(series, at)
@@ -150,7 +149,7 @@ def _short(value: float) -> str:
 
 
 def _frame(plot: Plot, top: float, step: float) -> Iterator[Markup]:
-    """Lines across with their values, and labels below."""
+    """The horizontal lines with their values, and the labels below."""
     for count in range(round(top / step) + 1):
         y = _short(_height(count * step, top))
         yield Markup('<line class="across" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(_LEFT, _RIGHT, y, y)
@@ -162,7 +161,7 @@ def _frame(plot: Plot, top: float, step: float) -> Iterator[Markup]:
 
 
 def _labelled(places: int) -> list[int]:
-    """Which places have a label: evenly spread, and not at the very ends, where a label would be cut off."""
+    """The places with a label: evenly spread, and not at the very ends, where it would be cut off."""
     if places <= _LABELS:
         return list(range(places))
     return [round((part + 0.5) * places / _LABELS - 0.5) for part in range(_LABELS)]

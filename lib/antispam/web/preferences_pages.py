@@ -1,7 +1,7 @@
-"""What a user wants done with their mail, in plain words: those of the preferences that users may choose for themselves.
+"""The preferences that users may choose for themselves, in plain words.
 
-Values are read and checked as `bms preferences set` does it. What costs the site memory, and what only administrators
-understand, is not offered.
+Values are read and checked as by `bms preferences set`. Preferences that cost the site memory, or that only
+administrators understand, are not offered.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from antispam.web.mail_pages import changed_mailbox, mailbox_of
 class Question:
     """One preference as users see it; all texts are messages of the catalogue.
 
-    choices  value and text; if there are none, they write a text
+    choices  values with texts; without any, users write a text
     """
 
     name: str
@@ -109,11 +109,11 @@ QUESTIONS = (
         (("no", marked("yes")), ("yes", marked("no, deliver all mail unfiltered"))),
     ),
 )  # fmt: skip
-_FOR_EVERYBODY = ("digest", "language")  # the others are of those who have a profile
+_FOR_EVERYBODY = ("digest", "language")  # the others are for users with a profile
 
 
 def offered(console: Console, user: str) -> tuple[Question, ...]:
-    """The questions that mean something to this user."""
+    """The questions that apply to this user."""
     profile, digest = user in console.settings[DspamSettings].users, console.settings[DigestSettings].send
     return tuple(
         question
@@ -124,11 +124,11 @@ def offered(console: Console, user: str) -> tuple[Question, ...]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shown:
-    """A question with its answers.
+    """A question with its possible answers.
 
     chosen   what the user chose, "" for nothing
-    usual    what holds without a choice, as text
-    choices  value and text, translated; one that somebody else set is there, too
+    usual    the value without a choice, as text
+    choices  values with translated texts, including a value that somebody else set
     """
 
     question: Question
@@ -172,7 +172,7 @@ def _page(request: Request, user: str, *, wrong: str = "", problem: str = "", st
 
 
 async def change_preferences(request: Request) -> Response:
-    """All of the form, or nothing of it."""
+    """Apply the whole form, or nothing of it."""
     session, form = await form_of(request)
     user = changed_mailbox(session.account, text_of(form, "user"))
     wrong = await run_in_threadpool(change, console_of(request), user, {name: text_of(form, name) for name in form})
@@ -190,8 +190,9 @@ async def change_preferences(request: Request) -> Response:
 
 
 def change(console: Console, user: str, given: Mapping[str, str]) -> str:
-    """The name of the first preference whose value can't be, and then nothing is changed; "" if all is well. Raises
-    Forbidden for a value that the page does not offer, and StoreError."""
+    """Change preferences. Returns the name of the first invalid one, and then changes nothing; "" if all are valid.
+    Raises Forbidden for a value that the page does not offer, and StoreError.
+    """
     wanted: dict[str, str] = {}
     for shown_now in questions_of(console, user):
         question = shown_now.question

@@ -1,4 +1,4 @@
-"""What proxies before the console say of a request: who has logged in, and from where it comes. Only our own are believed."""
+"""Facts from proxies in front of the console: the logged-in user and the client's address. Only our own are trusted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORWARDED = "X-Forwarded-For"
 
 
 def named_by(request: Request, options: LoginSettings) -> str:
-    """Whom a proxy of ours names as logged in ([web] header); "" if nobody does, or it comes from somebody else."""
+    """The user that a trusted proxy names as logged in ([web] header); "" for none, or from another client."""
     values = request.headers.getlist(options.header)
     if By.HEADER not in options.login_by or len(values) != 1 or not _is_ours(_peer(request), options):
         return ""
@@ -22,8 +22,9 @@ def named_by(request: Request, options: LoginSettings) -> str:
 
 
 def client_of(request: Request, options: LoginSettings) -> str:
-    """The address of the browser; "" if that can't be told. The last one that a proxy added is its own word, those before
-    it anybody's; a proxy on this machine needs no mention in [web] proxies for that."""
+    """The address of the browser; "" if unknown. Only the last address was added by the proxy; anybody may have written
+    those before it. A proxy on this machine need not be listed in [web] proxies.
+    """
     peer = _peer(request)
     if peer is None or not (peer.is_loopback or _is_ours(peer, options)):
         return str(peer or "")

@@ -1,4 +1,4 @@
-"""The quarantine: its list, one message, and what is done with those that were chosen."""
+"""The quarantine: its list, one message, and actions on the chosen ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from antispam.web.reasons import evidence_of
 from antispam.web.roles import acted
 
 PAGE = 50  # entries
-_TOLD = {  # what is in the log of actions with others' mail
+_TOLD = {  # the texts for the log of actions on others' mail
     "release": "delivered %s",
     "allow": "allowed the sender of %s and delivered it",
     "block": "blocked the sender of %s",
@@ -50,7 +50,7 @@ _TOLD = {  # what is in the log of actions with others' mail
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """Which part of the list is looked at, as the address of the page says it; what can't be is as if it were not there."""
+    """The part of the list to show, from the page's address; invalid values are ignored."""
 
     text: str = ""
     user: str = ""
@@ -72,7 +72,7 @@ class Asked:
         )  # fmt: skip
 
     def query(self, **changes: str) -> str:
-        """The address of another part; of this one without changes."""
+        """The query of another part; of this one without changes."""
         said = {
             "q": self.text, "user": self.user, "check": self.check, "sort": self.sort(self.order, self.ascending),
             "after": str(self.after or ""),
@@ -84,8 +84,9 @@ class Asked:
         return "" if usual else f"{'' if ascending else '-'}{order}"
 
     def sorted_by(self, order: Order) -> str:
-        """The address of the list in that order; in the opposite direction where it is in that order now. Names begin at A,
-        dates and scores at the highest."""
+        """The address of the list in that order; reversed if it has that order now. Names begin at A, dates and scores
+        at the highest.
+        """
         ascending = not self.ascending if order is self.order else order in (Order.SENDER, Order.SUBJECT)
         return self.query(sort=self.sort(order, ascending), after="")
 
@@ -95,7 +96,7 @@ def _is_number(text: str) -> bool:
 
 
 def _entries(console: Console, account: Account, asked: Asked) -> list[Entry]:
-    """One page, with one entry more where there are more. Raises Forbidden, BadName and StoreError."""
+    """One page of entries, plus one if there are more. Raises Forbidden, BadName and StoreError."""
     wanted = Search(users=mailboxes(account, asked.user), text=asked.text, check=asked.check)
     last = last_seen(console, wanted.users, asked.after)
     return find(console.store, wanted, PAGE + 1, last, order=asked.order, ascending=asked.ascending)
@@ -139,7 +140,7 @@ def message_html(request: Request) -> Response:
 
 
 async def act(request: Request) -> Response:
-    """Do with the chosen entries what the button says."""
+    """Do the button's action on the chosen entries."""
     session, form = await form_of(request)
     do, word = ACTIONS.get(text_of(form, "do")), text_of(form, "do")
     if do is None:
@@ -161,7 +162,7 @@ async def act(request: Request) -> Response:
 
 
 def _names(form: FormData) -> list[str]:
-    """The entries that a form means: those that were ticked, or all that its page listed."""
+    """The entries that a form selects: the ticked ones, or all on its page."""
     field = "listed" if text_of(form, "all") else "ref"
     names = dict.fromkeys(name for name in form.getlist(field) if isinstance(name, str))
     return list(names)[:MAX_CHOSEN]

@@ -1,4 +1,4 @@
-"""How much is sent: logins that were stopped, who sends most, and letting a login send again."""
+"""The amount of mail sent: blocked logins, the largest senders, and unblocking a login."""
 
 from __future__ import annotations
 

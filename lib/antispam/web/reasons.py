@@ -1,4 +1,6 @@
-"""What spoke for and against a kept message, in sentences for those who did not get it; kept_because.py says why it was."""
+"""The evidence for and against a quarantined message, in sentences for its recipients; kept_because.py gives the
+reason.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ _DISCREET = {"KNOWN_CORRESPONDENT": marked("Somebody here wrote to this sender b
 
 
 def evidence_of(scores: Iterable[Score], language: str) -> tuple[list[str], list[str]]:
-    """What speaks against a message and what speaks for it, the weightiest first, as sentences in this language. What mail
-    wrote stands in them."""
+    """The evidence against and for a message, the weightiest first, as sentences in this language. They may quote the
+    mail.
+    """
     tests = sorted((test for score in scores for test in score.tests), key=lambda test: -abs(test.points))
     against = dict.fromkeys(_said(test, language) for test in tests if test.points > 0)
     in_favour = dict.fromkeys(_said(test, language) for test in tests if test.points < 0)
@@ -25,7 +28,7 @@ def evidence_of(scores: Iterable[Score], language: str) -> tuple[list[str], list
 
 
 def _said(test: Counted, language: str) -> str:
-    """The evidence, where it names no other user: whom they write to is their own business."""
+    """The evidence, unless it names another user: other users' correspondence is private."""
     if test.test in _DISCREET:
         return texts(language).gettext(_DISCREET[test.test])
     return said_in(language, test.evidence) or test.test

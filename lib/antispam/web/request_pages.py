@@ -1,4 +1,4 @@
-"""Release requests: users see what became of theirs; the helpdesk sees everybody's, and decides."""
+"""Release requests: users see the outcome of theirs; the helpdesk sees everybody's and decides."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DONE = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A request, and the message that it is for where that is still kept."""
+    """A request, and its message if that still exists."""
 
     asked: Request
     entry: Entry | None
@@ -83,7 +83,9 @@ async def decide(request: HttpRequest) -> Response:
 
 
 def _decide(console: Console, session: Session, form: FormData) -> str:
-    """Which word of _DONE says what was done. The request is decided first: two who press at once do it once."""
+    """Decide a request. Returns the word of _DONE for the result. The decision is recorded first, so that two
+    simultaneous clicks act once.
+    """
     number, word = text_of(form, "number"), text_of(form, "do")
     if word not in ("deliver", "refuse") or not (number.isascii() and number.isdecimal() and len(number) < 19):
         raise Forbidden(marked("There is no such action."))

@@ -1,4 +1,4 @@
-"""Pages for the helpdesk and administrators: the first read, the second act, and whatever they do is in the log."""
+"""Pages for the helpdesk, who may read, and administrators, who may act. Every action is logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def helpdesk(request: Request) -> Session:
-    """Who asks for a page that tells of everybody's mail. Raises NotLoggedIn, Forbidden, StoreError."""
+    """The session of a request for a page about everybody's mail. Raises NotLoggedIn, Forbidden, StoreError."""
     session = logged_in(request)
     if not session.account.sees_all:
         raise Forbidden(marked("This page is for the helpdesk and administrators."))
@@ -25,7 +25,7 @@ def helpdesk(request: Request) -> Session:
 
 
 def administrator(request: Request) -> Session:
-    """Who asks for a page that is for administrators alone. Raises NotLoggedIn, Forbidden, StoreError."""
+    """The session of a request for an administrators' page. Raises NotLoggedIn, Forbidden, StoreError."""
     session = logged_in(request)
     if not session.account.acts_for_all:
         raise Forbidden(marked("This page is for administrators."))
@@ -33,7 +33,7 @@ def administrator(request: Request) -> Session:
 
 
 async def helpdesk_form(request: Request) -> Session:
-    """A button of such a page that changes nothing. Raises NotLoggedIn, Forbidden."""
+    """The session of a button on such a page that changes nothing. Raises NotLoggedIn, Forbidden."""
     session, _ = await form_of(request)
     if not session.account.sees_all:
         raise Forbidden(marked("This page is for the helpdesk and administrators."))
@@ -41,7 +41,7 @@ async def helpdesk_form(request: Request) -> Session:
 
 
 async def administrators_form(request: Request) -> tuple[Session, FormData]:
-    """A form by which an administrator changes something. Raises NotLoggedIn, Forbidden."""
+    """The session and form of an administrator's change. Raises NotLoggedIn, Forbidden."""
     session, form = await form_of(request)
     if not session.account.acts_for_all:
         raise Forbidden(marked("Only an administrator may do that."))
@@ -49,8 +49,9 @@ async def administrators_form(request: Request) -> tuple[Session, FormData]:
 
 
 def acted(console: Console, session: Session, what: str) -> None:
-    """Write down what somebody did, in the log and in the store: `what` completes a sentence, and may have any characters. That
-    the store can't be written now is no reason to say that it was not done."""
+    """Record an action in the log and the store. `what` completes a sentence and may have any characters. A failure of
+    the store is only logged: the action itself was done.
+    """
     log.info("console: %s %s", for_log(session.account.name, 100), for_log(what, 1000))
     try:
         actions.note(console.store, session.account.name, what, console.clock())
@@ -60,5 +61,5 @@ def acted(console: Console, session: Session, what: str) -> None:
 
 
 def back_to(request: Request, page: str, done: str) -> Response:
-    """To a page that says what was done: one of its words."""
+    """Redirect to a page that reports what was done, given as one of its words."""
     return RedirectResponse(f"{request.app.url_path_for(page)}?done={done}", 303)

@@ -1,8 +1,8 @@
-"""What checks and accounts say in English, in the language of who reads it.
+"""Translation of the sentences that checks and explanations store in English.
 
-The history stores sentences as they were said: a check knows nothing of languages, and old rows are read as new ones are. Here
-a stored sentence is recognised by its pattern (antispam.web.sentences), which is a message of the catalogue: what stands in its
-holes is put into the translation. A sentence that no pattern fits is shown as it is.
+The history stores English sentences: checks know nothing of languages, and old rows are read like new ones. Here a
+stored sentence is recognised by its pattern (antispam.web.sentences), which is a message of the catalogue, and the
+values of its holes are put into the translation. A sentence without a pattern is shown unchanged.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from antispam.learning.languages import ENGLISH, texts
 from antispam.web.sentences import SENTENCES
 
 _LONGEST = 4000  # characters
-_MOST_PIECES = 40  # sentences in one
-_DEEPEST = 4  # sentences within one another
+_MOST_PIECES = 40  # sentences in a text
+_DEEPEST = 4  # nested sentences
 _SENTENCES_TOO = (
     "what",
     "why",
     "how",
-)  # holes with these names hold sentences; others hold what mail, DNS or people wrote
-_LISTS = "notes"  # hold several, and what other libraries say
+)  # holes with these names hold sentences; others hold text from mail, DNS or people
+_LISTS = "notes"  # holes with this name hold several sentences, and texts from libraries
 _SEPARATOR = "; "
 _BETWEEN = re.compile("([,;] )")
-# Names of tests and options, and what was seen of them: they are the same in every language.
+# Names of tests and options with their values: they are the same in every language.
 _NAMES = re.compile(r"[A-Za-z0-9_]+(, [A-Za-z0-9_]+)*|[a-z0-9]*_[a-z0-9_]*(, [a-z0-9_]+)*: .*", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A message of the catalogue: what stands between its holes (one more than there are holes), and the names of these."""
+    """A message of the catalogue: the texts between its holes (one more than holes), and the holes' names."""
 
     message: str
     fixed: tuple[str, ...]
@@ -47,7 +47,9 @@ class _Pattern:
         return cls(message, (*fixed, *([""] if parts[-1][1] is not None else [])), holes)
 
     def values(self, text: str) -> dict[str, str] | None:
-        """What stands in the holes; None for another sentence. The first place that fits ends a hole: linear in the text."""
+        """The values of the holes; None if the pattern does not match. The first possible place ends a hole: linear in
+        the text.
+        """
         first, *rest = self.fixed
         if not self.holes:
             return {} if text == first else None
@@ -66,19 +68,19 @@ class _Pattern:
 
 @functools.cache
 def _patterns() -> tuple[_Pattern, ...]:
-    """The one that says the most first."""
+    """The patterns, the most specific first."""
     return tuple(sorted(map(_Pattern.of, SENTENCES), key=lambda one: -sum(map(len, one.fixed))))
 
 
 def said_in(language: str, text: str) -> str:
-    """A stored sentence in this language, as far as it is known. Never raises."""
+    """A stored sentence in this language, as far as patterns match. Never raises."""
     if language == ENGLISH or not text or len(text) > _LONGEST:
         return text
     return _Reader(texts(language).gettext).read(text)
 
 
 def unknown_in(text: str) -> list[str]:
-    """The parts of a sentence that no pattern fits: for tests."""
+    """The parts of a sentence that no pattern matches: for tests."""
     reader = _Reader(str)
     reader.read(text)
     return reader.unknown
@@ -90,7 +92,7 @@ class _Reader:
         self.unknown: list[str] = []
 
     def read(self, text: str, depth: int = 0) -> str:
-        """One sentence, or several; what is not known stays."""
+        """Translate one sentence or several; unknown ones stay."""
         pieces = text.split(_SEPARATOR, _MOST_PIECES)
         if depth >= _DEEPEST:
             return text
@@ -101,7 +103,9 @@ class _Reader:
         return _SEPARATOR.join(piece if one is None else one for piece, one in zip(pieces, made, strict=True))
 
     def _sentence(self, text: str, depth: int) -> str | None:
-        """The translation of one sentence. It may begin with a capital and end in a full stop that its pattern has not."""
+        """The translation of one sentence. It may begin with a capital and end in a full stop although its pattern does
+        not.
+        """
         for form, finish in _forms(text):
             for pattern in _patterns():
                 values = pattern.values(form)
@@ -119,7 +123,9 @@ class _Reader:
 
 
 def _forms(text: str) -> Iterator[tuple[str, Callable[[str], str]]]:
-    """The ways in which a pattern may mean this text, each with what makes a whole sentence of the translation again."""
+    """The forms of a text that patterns may match, each with a function that restores capital and full stop in the
+    translation.
+    """
     yield text, str
     if text[:1].isupper():
         yield text[:1].lower() + text[1:], _capital

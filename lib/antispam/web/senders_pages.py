@@ -1,4 +1,4 @@
-"""What is known of senders: the reputation of an identity, and the fingerprints of reported spam."""
+"""Facts about senders: the reputation of an identity, and the fingerprints of reported spam."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def reputation_page(request: Request) -> Response:
 
 
 def _known(console: Console, name: str) -> list[tuple[str, Observations]]:
-    """The identities of that name, what the log of votes has included."""
+    """The identities of that name, including unfolded votes from the log."""
     records, wanted = Records(console.store), identity_of(name)
     found = dict(itertools.islice(records.everything([wanted]), _MOST))
     return [(one, records.get(one) or made) for one, made in found.items()]
 
 
 def identity_of(name: str) -> str:
-    """A domain, or an identity, as it is remembered: the domain in lower case and A-labels."""
+    """The stored form of a domain or identity: the domain in lower case and A-labels."""
     domain, colon, how = name.rpartition(":")
     return f"{normalize_domain(domain)}:{how}" if colon else normalize_domain(name)
 

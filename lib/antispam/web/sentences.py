@@ -1,10 +1,10 @@
-"""The sentences that checks say and accounts tell, as patterns: messages of the catalogue.
+"""The sentences of checks and explanations as patterns, which are messages of the catalogue.
 
-A hole `{name}` stands for what a check puts there; `{what}` and `{why}` hold a sentence of this table, `{notes}` a list of
-them. A pattern begins with a small letter and has no full stop where the sentence is also part of another one.
+A hole `{name}` stands for a check's value; `{what}` and `{why}` hold a sentence of this table, `{notes}` a list of
+them. A pattern begins with a small letter and has no full stop if the sentence also occurs within another one.
 
-A test holds that no check says what is not here: whoever changes a sentence of a check changes it here, too, and
-`make messages` finds what is to be translated. The old form stays while the history may have it.
+A test ensures that every sentence of a check is here. If you change a check's sentence, change it here, too; `make
+messages` finds what must be translated. Keep the old form while the history may have it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from antispam.mail.kept_because import marked
 from antispam.web.sentences_of_content import OF_CONTENT
 
 SENTENCES = (
-    # the client, and who it says it is
+    # the client and its claimed name
     marked("the address {ip} has no host name that resolves back to it"),
     marked("the host name of {ip} looks dynamic, as in a pool of home or office connections"),
     marked("PTR of {ip} is localhost"),
@@ -262,7 +262,7 @@ SENTENCES = (
     marked("{kind} report of {user}"),
     marked("an outsider tried to train the filter"),
     marked("{name} is not in dspam_users"),
-    # our own mail, and what became of a message
+    # our own mail, and the outcome of a message
     marked("message {number} of our outbox ({kind} of {ref})"),
     marked("message {number} of our outbox ({kind} of {ref}), by its envelope"),
     marked("{field} of a stranger, or used before; removed"),

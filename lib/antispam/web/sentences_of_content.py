@@ -1,4 +1,4 @@
-"""What checks say of the content of a message, as patterns: a part of antispam.web.sentences, which says how to read them."""
+"""The sentences of checks on a message's content, as patterns: a part of antispam.web.sentences, which explains them."""
 
 from __future__ import annotations
 

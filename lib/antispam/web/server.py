@@ -40,14 +40,14 @@ CONNECTIONS = 64
 
 
 def side_server(journey: Journey, settings: Settings, board: Board | None = None) -> SideServer:
-    """The console beside the workers, in a process of its own. `board` has what they count."""
+    """The console beside the workers, in its own process. `board` has their counters."""
 
     def run(context: WorkerContext) -> None:
-        context.ready()  # whether a port is free is no matter of the mail's
+        context.ready()  # mail must not wait for a free port
         while True:
             try:
                 serve(journey, settings, board)
-            except (OSError, SystemExit) as error:  # uvicorn exits where it can't listen
+            except (OSError, SystemExit) as error:  # uvicorn exits if it cannot listen
                 log.error("console: cannot listen on %s: %s", settings[WebSettings].listen, error)
             time.sleep(TRY_AGAIN)
 
@@ -83,14 +83,14 @@ def serve(journey: Journey, settings: Settings, board: Board | None = None) -> N
             application(console), host=host, port=port, log_config=None, access_log=False, server_header=False,
             limit_concurrency=CONNECTIONS, timeout_keep_alive=5,
             http=sharing(lambda address: proxies.match(parse_ip(address))),
-            proxy_headers=False,  # whoever writes X-Forwarded-For would choose the address that [web] proxies looks at
+            proxy_headers=False,  # otherwise X-Forwarded-For would choose the address that [web] proxies checks
         )  # fmt: skip
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it tells of each of its steps
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it logs each of its steps
         log.info("console: listening on %s", settings[WebSettings].listen)
         uvicorn.Server(config).run()
 
 
 def _replica(settings: Settings) -> Store | None:
-    """Another store, to read from, if there is one."""
+    """The replica to read from, if there is one."""
     url, options = settings[WebSettings].replica, settings[StoreSettings]
     return Store(with_driver(url), pool=options.pool, busy_timeout=options.busy_timeout) if url else None

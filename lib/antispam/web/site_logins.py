@@ -1,4 +1,4 @@
-"""Logins of the site: its IMAP server or its directory says whether name and password are right. Nothing of either is kept."""
+"""Logins of the site: its IMAP server or directory verifies name and password. Neither is stored."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from antispam.text import for_log
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8  # questions to the site's servers
+AT_ONCE = 8  # simultaneous queries to the site's servers
 MAX_PASSWORD = 1024
 _PORTS = {"imap": 143, "imaps": 993}
-# A server that is not well says NO, too (RFC 5530): that is no wrong password.
+# A server in trouble also says NO (RFC 5530): that does not mean a wrong password.
 _NOT_NOW = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
 
 
 class Unavailable(Exception):
-    """The server that knows the passwords can't be asked now; the text is for the log."""
+    """The login server cannot be queried now; the text is for the log."""
 
 
 class SiteLogin(Protocol):
-    """A server of the site that knows names and passwords."""
+    """A login server of the site."""
 
     def accepts(self, name: str, password: str) -> bool:
-        """Whether they are right. Raises Unavailable."""
+        """Whether name and password are right. Raises Unavailable."""
 
 
 Connect = Callable[[], imaplib.IMAP4]
@@ -52,7 +52,7 @@ Connect = Callable[[], imaplib.IMAP4]
 class ImapLogin:
     """The site's IMAP server.
 
-    connect  opens a connection, encrypted where it is not on this machine; tests give another one
+    connect  opens a connection, encrypted unless the server is on this machine; tests pass another one
     """
 
     def __init__(self, settings: LoginSettings, connect: Connect | None = None) -> None:
@@ -65,7 +65,7 @@ class ImapLogin:
         except (OSError, imaplib.IMAP4.error) as error:
             raise Unavailable(f"IMAP: {type(error).__name__}: {error}") from error
         try:
-            # RFC 4616. Not LOGIN: name and password are octets here, not words of a command.
+            # RFC 4616. Not LOGIN: here name and password are octets, not arguments of a command.
             answer = f"\0{name}\0{password}".encode()
             connection.authenticate("PLAIN", lambda _: answer)
         except (imaplib.IMAP4.abort, OSError) as error:
@@ -97,7 +97,7 @@ class ImapLogin:
 
 
 class LdapLogin:
-    """The site's directory: it is searched for the one entry of that name, and that one has to accept the password."""
+    """The site's directory: it is searched for the only entry of that name, which must accept the password."""
 
     def __init__(
         self,
@@ -118,14 +118,14 @@ class LdapLogin:
     def accepts(self, name: str, password: str) -> bool:
         try:
             found = self._entry_of(name)
-            # Who is not there takes as long as who is.
+            # A missing entry takes as long as an existing one.
             entry = found or f"cn={secrets.token_hex(8)},{self._place.base}"
             return self._is_password_of(entry, password) and bool(found)
         except (self._errors.LDAPException, OSError, Unreadable) as error:
             raise Unavailable(f"LDAP: {type(error).__name__}: {error}") from error
 
     def _entry_of(self, name: str) -> str:
-        """The distinguished name; "" if there is none, or several: it can't be told whose password is asked for."""
+        """The distinguished name; "" if there is none or more than one: the password would be ambiguous."""
         local, _, domain = name.partition("@")
         connection = self._search(self._place, self._seconds)
         try:
@@ -161,8 +161,9 @@ class LdapLogin:
 
 
 class SiteLogins:
-    """All servers that are asked, in their order; a few questions at once, so that strangers can't open connections without
-    end."""
+    """All login servers in order. Only a few queries run at once, so that strangers cannot open any number of
+    connections.
+    """
 
     def __init__(self, ways: Sequence[SiteLogin], seconds: float) -> None:
         self._ways = ways
@@ -171,7 +172,7 @@ class SiteLogins:
 
     @classmethod
     def from_settings(cls, settings: LoginSettings) -> SiteLogins:
-        """Raises ImportError if the library is missing that could ask the directory."""
+        """The login servers of the settings. Raises ImportError if the LDAP library is missing."""
         made: dict[str, Callable[[LoginSettings], SiteLogin]] = {By.IMAP: ImapLogin, By.LDAP: LdapLogin}
         return cls([made[way](settings) for way in settings.login_by if way in made], settings.login_timeout)
 
@@ -179,9 +180,10 @@ class SiteLogins:
         return bool(self._ways)
 
     def accept(self, name: str, password: str) -> bool:
-        """Whether one of them takes the password. An empty one, or one that no protocol could carry, is never right: LDAP
-        would take that for a login of nobody (RFC 4513 section 5.1.2). Raises Unavailable if none took it and one could not
-        be asked."""
+        """Whether one of them accepts the password. One that is empty, or that no protocol can carry, is never right:
+        LDAP would treat it as an anonymous login (RFC 4513 section 5.1.2). Raises Unavailable if none accepted it and
+        one could not be queried.
+        """
         if not 0 < len(password) <= MAX_PASSWORD or "\0" in password or not _is_text(password):
             return False
         failed = None
@@ -208,7 +210,7 @@ class SiteLogins:
 
 
 def _is_text(password: str) -> bool:
-    """Whether it can be written in UTF-8."""
+    """Whether the password can be encoded as UTF-8."""
     return not any(0xD800 <= ord(char) <= 0xDFFF for char in password)
 
 

@@ -1,4 +1,4 @@
-"""The newest messages, as they come: a page that is good without scripts, and its rows alone for a script that asks again."""
+"""The newest messages as they arrive: a page that works without scripts, and its rows alone for a script that polls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stream_page(request: Request) -> Response:
 
 
 def cursor_of(text: str) -> Cursor | None:
-    """Where a page begins, as following() wrote it into a link; None for what it never wrote."""
+    """The start of a page, as written by following() into a link; None for anything else."""
     at, _, ref = text.partition("-")
     with contextlib.suppress(ValueError):
         if ref and len(at) <= 40 and math.isfinite(float(at)):

@@ -1,4 +1,4 @@
-"""Turns at what costs much: passwords are checked a few at a time, by threads of their own, so that no page waits for them."""
+"""Turns for expensive work: passwords are checked a few at a time in separate threads, so that pages do not wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """So many wait already that this one would not get its turn in time."""
+    """Too many are waiting for this one to get its turn in time."""
 
 
 class Turns:
@@ -23,7 +23,7 @@ class Turns:
         self._waiting = waiting
 
     async def take(self, work: Callable[[], T]) -> T:
-        """What the work returns, done in a thread when it is its turn. Raises Busy, and what the work raises."""
+        """Run the work in a thread when its turn comes, and return its result. Raises Busy, and what the work raises."""
         if self._limiter.statistics().tasks_waiting >= self._waiting:
             raise Busy
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)

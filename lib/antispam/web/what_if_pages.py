@@ -1,4 +1,4 @@
-"""What if: a changed configuration is tried on the mail of the last hours, and the page says what would change and for whom."""
+"""What if: a changed configuration is tried on recent mail, and the page shows what would change, and for whom."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NotTried(Exception):
 
 
 def what_if(console: Console, text: str, hours: int) -> Trial:
-    """Raises NotTried."""
+    """Run the trial. Raises NotTried."""
     if console.try_out is None:
         raise NotTried(_NOWHERE)
     now = console.clock()
