@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 
@@ -30,6 +30,20 @@ class Memory:
                 return None
             self._known.move_to_end(key)
             return entry[1]
+
+    def get_all(self, keys: Iterable[Hashable], now: float) -> list[Any]:
+        """The same as get() of each key."""
+        known, found = self._known, []
+        with self._lock:
+            for key in keys:
+                entry = known.get(key)
+                if entry is not None and entry[0] <= now:
+                    del known[key]
+                    entry = None
+                if entry is not None:
+                    known.move_to_end(key)
+                found.append(None if entry is None else entry[1])
+        return found
 
     def put(self, key: Hashable, conclusion: Any, until: float) -> None:
         """Remember a conclusion up to the moment `until`."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from antispam.checks._shared.signs import SignsFinding, hits
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import authors, from_our_users, name_in, proved_domains
+from antispam.mail.authors import authors, from_our_users, proved_domains, shown_name
 from antispam.mail.connection import Connection
 from antispam.mail.findings import Findings
 from antispam.mail.message import Message, Recipient
@@ -16,7 +16,6 @@ from antispam.mail.score import Hit
 from antispam.mail.verdicts import Action, Verdict
 from antispam.net.addresses import Mailbox
 from antispam.protocols.address_fields import mailboxes
-from antispam.protocols.encoded_words import decoded
 from antispam.protocols.signs import people
 from antispam.protocols.signs.lists import brands
 from antispam.settings import CheckSettings, option, section
@@ -57,15 +56,15 @@ def collect(
     found = authors(message)
     if from_our_users(message) or not found:
         return None
-    field = message.fields(b"from")[0]
-    subject = message.fields(b"subject")[:1]
+    subject = message.first_decoded(b"subject")
+    named = (b"to", b"cc") if people.compares_recipients(found[0], subject) else ()
     who = people.Identity(
         author=found[0],
-        name=decoded(name_in(field.text)).text.strip(' "'),
-        subject=subject[0].decoded if subject else "",
+        name=shown_name(message).strip(' "'),
+        subject=subject,
         replies=_mailboxes(message, b"reply-to"),
         proved=frozenset(proved_domains(message)),
-        recipients=frozenset(str(one).lower() for name in (b"to", b"cc") for one in _mailboxes(message, name))
+        recipients=frozenset(str(one).lower() for name in named for one in _mailboxes(message, name))
         | {one.address.lower() for one in message.accepted_recipients[:_MOST]},
     )
     signs = tuple(people.signs(who, brands(services.settings[Settings].brands)))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from antispam.checks._shared.signs import SignsFinding, hits
 from antispam.journey.services import Services
 from antispam.mail.access_map import AccessMap, AccessTable
-from antispam.mail.authors import from_our_users, name_in
+from antispam.mail.authors import from_our_users, shown_name
 from antispam.mail.connection import Connection
 from antispam.mail.evidence import ReputationFinding, SenderListFinding
 from antispam.mail.findings import Findings
@@ -17,7 +17,6 @@ from antispam.mail.message import Message, Recipient
 from antispam.mail.score import Hit
 from antispam.mail.shown import shown
 from antispam.mail.verdicts import Action, Verdict
-from antispam.protocols.encoded_words import decoded
 from antispam.protocols.signs.content import signs as signs_in
 from antispam.protocols.signs.sign import Sign
 from antispam.settings import CheckSettings, option, section
@@ -57,14 +56,7 @@ def collect(
     if from_our_users(message):
         return None
     document = shown(message).document
-    subject, name = message.fields(b"subject")[:1], message.fields(b"from")[:1]
-    signs = tuple(
-        signs_in(
-            document,
-            subject[0].decoded if subject else "",
-            decoded(name_in(name[0].text)).text if name else "",
-        )
-    )
+    signs = tuple(signs_in(document, message.first_decoded(b"subject"), shown_name(message)))
     invitation = document.sight.invitation
     return Finding(signs=signs, invitation=invitation) if signs or invitation else None
 

@@ -46,13 +46,13 @@ def collect(
     assert message is not None
     if from_our_users(message):
         return None
-    fields = {key: [value for _, value in found] for key, found in message.by_name().items()}
+    written = message.by_name()
+    fields = {key: [value for _, value in written[key]] for key in headers.READ & written.keys()}
     if connection.ip:
         fields[b"received"] = [_received(connection), *fields.get(b"received", ())]
-    subject = message.fields(b"subject")[:1]
     ours = frozenset(filter(None, [normalize_domain(connection.receiver)]))
     found = [
-        *headers.signs(fields, subject[0].decoded if subject else "", ours),
+        *headers.signs(fields, message.first_decoded(b"subject"), ours),
         *_of_envelope(message, services.settings[Settings]),
     ]
     return Finding(signs=tuple(found)) if found else None

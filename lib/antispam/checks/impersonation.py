@@ -155,26 +155,30 @@ def _names(message: Message) -> Iterator[str]:
 
 def _imitated(message: Message, author: Mailbox, settings: Settings, services: Services) -> Finding | None:
     """The most serious imitation, None without one."""
-    name = next(iter(_names(message)), "")
-    relayed = bool(proved_domains(message)) and (
-        is_relayed_name(name) or any(message.fields(field) for field in _NAMES_HEADER)
-    )
-    found = Finding(author=from_wire(str(author), 320), relayed=relayed)
     domains = _our_domains(message, services)
-    ours = host_list(tuple(domains))
-    if author.domain in ours or author.domain in host_list(_configured(services.settings)):
+    if author.domain in host_list(tuple(domains)) or author.domain in host_list(_configured(services.settings)):
         if is_proved(message, author.domain):
             return None
-        return dataclasses.replace(found, kind=Kind.ADDRESS, meant=author.domain)
+        return _found(message, author, Kind.ADDRESS, author.domain)
     like = _alike(author.domain, domains)
     if Likeness.SIGHT in like:
-        return dataclasses.replace(found, kind=Kind.DOMAIN, meant=like[Likeness.SIGHT])
-    named = _named(name, message, settings, services, found)
+        return _found(message, author, Kind.DOMAIN, like[Likeness.SIGHT])
+    named = _named(message, author, settings, services)
     if named is not None:
         return named
-    return (
-        dataclasses.replace(found, kind=Kind.NEAR_DOMAIN, meant=like[Likeness.EDIT]) if Likeness.EDIT in like else None
+    return _found(message, author, Kind.NEAR_DOMAIN, like[Likeness.EDIT]) if Likeness.EDIT in like else None
+
+
+def _found(message: Message, author: Mailbox, kind: Kind, meant: str, of: str = "") -> Finding:
+    relayed = bool(proved_domains(message)) and (
+        is_relayed_name(_name(message)) or any(message.fields(field) for field in _NAMES_HEADER)
     )
+    return Finding(kind=kind, author=from_wire(str(author), 320), meant=meant, of=of, relayed=relayed)
+
+
+def _name(message: Message) -> str:
+    """The first of _names(); "" without a From."""
+    return name_in(message.first_decoded(b"from"))
 
 
 def _alike(domain: str, ours: list[str]) -> dict[Likeness, str]:
@@ -196,20 +200,24 @@ def _our_domains(message: Message, services: Services) -> list[str]:
     return list(dict.fromkeys(one for one in (*plain, *recipients) if is_hostname(one)))[:MAX_DOMAINS]
 
 
-def _named(name: str, message: Message, settings: Settings, services: Services, found: Finding) -> Finding | None:
+def _named(message: Message, author: Mailbox, settings: Settings, services: Services) -> Finding | None:
     """A name of our users, used by a sender whose address none of us ever wrote to."""
+    name = _name(message)
     key = name_key(name)
     if not key:
         return None
-    shown = from_wire(name.strip(' "\t'), 100)
     if key in {name_key(one) for one in settings.protected_names}:
-        return dataclasses.replace(found, kind=Kind.PROTECTED, meant=shown)
+        return _found(message, author, Kind.PROTECTED, _as_shown(name))
     if services.store is None or is_whitelisted(message):
         return None
     address = own_names.of_us(services.store, key, services.deadline)
-    if not address or address.lower() == found.author.lower():
+    if not address or address.lower() == from_wire(str(author), 320).lower():
         return None
-    return dataclasses.replace(found, kind=Kind.NAME, meant=shown, of=address)
+    return _found(message, author, Kind.NAME, _as_shown(name), address)
+
+
+def _as_shown(name: str) -> str:
+    return from_wire(name.strip(' "\t'), 100)
 
 
 def decide(finding: Finding, findings: Findings, settings: Settings, policy: AccessMap | AccessTable) -> Verdict:

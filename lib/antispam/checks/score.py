@@ -52,7 +52,9 @@ def collect(
         hits = (*others, *_learned(message, recipient, services))
     except StoreError as error:
         return Finding(error=f"preferences: {error}")
-    changes = {name.upper(): points for name, points in services.settings[Settings].points.items()}
+    changes = services.settings[Settings].points
+    if changes:
+        changes = {name.upper(): points for name, points in changes.items()}
     tests = counted(hits, services.tests, changes)
     return Finding(total=total(tests), tests=tests)
 

@@ -17,6 +17,7 @@ from antispam.store import Store
 from antispam.store.own_history import Whose
 from antispam.store.preferences import Preference, of_user, of_users
 
+_USUAL = 320  # characters of an address that may be remembered
 _FEW = 10  # users; for so few, one question each costs no more
 REMEMBERED = 5.0  # seconds for which preferences are not asked for again
 _MOST_WISHES = 1_000  # combinations of preferences
@@ -50,12 +51,19 @@ def _listed(item: str) -> str:
 def _forms(address: str) -> tuple[str, ...]:
     """The ways in which a list or map may mean an address, the most exact first: as it is, without its +detail (RFC 5233), its
     domain."""
+    return _remembered_forms(address) if len(address) <= _USUAL else _new_forms(address)
+
+
+def _new_forms(address: str) -> tuple[str, ...]:
     mailbox = parse_mailbox(address)
     local, domain = mailbox.local.lower(), mailbox.domain
     if not domain:
         return (local,)
     plain, plus, _ = local.partition("+")
     return (f"{local}@{domain}", *([f"{plain}@{domain}"] if plus and plain else []), domain)
+
+
+_remembered_forms = functools.lru_cache(maxsize=4096)(_new_forms)  # each recipient is looked up in several lists
 
 
 def is_listed(message: Message, senders: AddressList) -> bool:

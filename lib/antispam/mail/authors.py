@@ -18,6 +18,7 @@ from antispam.mail.evidence import (
 from antispam.mail.findings import Findings
 from antispam.mail.message import Header, Message
 from antispam.net.addresses import Mailbox, parents, parse_mailbox
+from antispam.protocols import encoded_words
 from antispam.protocols.address_fields import mailboxes
 from antispam.protocols.dkim import DkimResult
 from antispam.protocols.spf import Result
@@ -27,6 +28,8 @@ MAX_AUTHORS = 50
 MAX_READ = 2_400  # octets of the longest From that people write; a longer one hides something
 _MAX_NAME = 20_000
 _MEMO = "authors"
+_SHOWN_NAME = "author's name"
+_INTERNAL = ClientClass.INTERNAL  # each check asks: to find a member of an enumeration takes longer than to compare it
 
 
 def authors(message: Message) -> tuple[Mailbox, ...]:
@@ -64,10 +67,13 @@ def is_overlong(message: Message) -> bool:
 
 def from_our_users(message: Message) -> bool:
     """Whether an internal client or an authenticated sender sent the message. Such mail is signed, not verified."""
+    if message.auth.login:
+        return True
     client = message.findings.get(ConnectionFinding)
+    if client is not None and client.client is _INTERNAL:
+        return True
     auth = message.findings.get(AuthFinding)
-    internal = client is not None and client.client is ClientClass.INTERNAL
-    return internal or bool(message.auth.login) or (auth is not None and bool(auth.login))
+    return auth is not None and bool(auth.login)
 
 
 def from_our_outbox(message: Message) -> bool:
@@ -127,6 +133,18 @@ def is_whitelisted(message: Message) -> bool:
     if listed is None or not listed.whitelisted:
         return False
     return is_proved(message, parse_mailbox(message.mail_from).domain)
+
+
+def shown_name(message: Message) -> str:
+    """The text of the first From outside the addresses, with encoded words decoded; "" without a From. Decoded once."""
+    fields = message.fields(b"from")
+    if not fields:
+        return ""
+    known = message.memo.get(_SHOWN_NAME)
+    if known is None or known[0] is not fields[0]:
+        known = message.memo[_SHOWN_NAME] = fields[0], encoded_words.decoded(name_in(fields[0].text)).text
+    name: str = known[1]
+    return name
 
 
 def name_in(text: str) -> str:

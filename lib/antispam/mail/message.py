@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from antispam.mail.decisions import Decision
@@ -201,7 +201,7 @@ class Message:
     queue_id: str = ""
     findings: Findings = dataclasses.field(default_factory=Findings)
     decisions: list[Decision] = dataclasses.field(default_factory=list)
-    memo: dict[str, Any] = dataclasses.field(default_factory=dict)
+    memo: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
     # The number of fields in the index, and the index: one value, because checks use it concurrently.
     _index: tuple[int, dict[bytes, list[Header]]] = dataclasses.field(
         default_factory=lambda: (0, {}), init=False, repr=False, compare=False
@@ -228,6 +228,18 @@ class Message:
                     by_key[key] = [header]
             self._index = len(headers), by_key
         return by_key
+
+    def first_decoded(self, name: bytes) -> str:
+        """The value of the first field of a name (in lower case), unfolded and decoded; "" without one. Many checks read the
+        subject: it is decoded once."""
+        found = self.by_name().get(name)
+        if not found:
+            return ""
+        known = self.memo.get(("decoded", name))
+        if known is None or known[0] is not found[0]:
+            known = self.memo["decoded", name] = found[0], found[0].decoded
+        text: str = known[1]
+        return text
 
     def shown(self, name: bytes) -> list[Header]:
         """The fields of that name that a mail program may show: all, or the first and last few of very many. Programs

@@ -75,7 +75,11 @@ class Shown:
 
     def links(self) -> tuple[str, ...]:
         """The targets of links as written, each once."""
-        return tuple(dict.fromkeys(from_wire(target, 400) for target in self.document.targets))
+        return self._links
+
+    @functools.cached_property
+    def _links(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([from_wire(target, 400) for target in self.document.targets]))
 
     def attachments(self) -> tuple[str, ...]:
         """Every name under which some reader may save a part."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -27,6 +28,7 @@ _ADDRESS = re.compile(
     r"[A-Za-z0-9#$&'*+/=^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}"
 )  # that needs no quotes in a header or at SMTP
 MAX_DESTINATIONS = 5
+_USUAL = 1000  # octets of a record that may be remembered
 E = TypeVar("E", bound=enum.StrEnum)
 
 
@@ -108,6 +110,10 @@ def parse_record(text: bytes) -> Record | None:
     """
     if not _VERSION.match(text):
         return None
+    return _remembered(text) if len(text) <= _USUAL else _parsed(text)
+
+
+def _parsed(text: bytes) -> Record:
     tags: dict[str, str] = {}
     for part in text.decode("latin-1").split(";")[1:]:
         if match := _TAG.fullmatch(part):
@@ -130,6 +136,9 @@ def parse_record(text: bytes) -> Record | None:
     usable = any(_REPORT_URI.match(uri.strip()) for uri in tags.get("rua", "").split(","))
     problem = "" if usable else f"the tag {wrong} has none of the values none, quarantine and reject"
     return dataclasses.replace(record, policy=Disposition.NONE, subdomains=None, missing=None, problem=problem)
+
+
+_remembered = functools.lru_cache(maxsize=1024)(_parsed)  # a domain's record is read for each of its messages
 
 
 def _destinations(uris: str) -> tuple[str, ...]:

@@ -35,7 +35,12 @@ def name_key(text: str) -> str:
     """What two spellings of a person's full name have in common: `Dr. Smith, Ann` and `ANN SMITH via List` are "ann smith".
     "" for what is no full name: fewer than two words of two letters. Look-alike letters of other scripts count as what they
     look like."""
-    text = _BRACKETS.sub(" ", without_invisible(text[:MAX_NAME])[0])
+    return _name_key(text[:MAX_NAME])
+
+
+@functools.lru_cache(maxsize=4096)  # the same authors write again and again
+def _name_key(text: str) -> str:
+    text = _BRACKETS.sub(" ", without_invisible(text)[0])
     words = [_spelt(word) for word in _WORD.findall(plain(_VIA.sub("", text)).casefold())]
     words = [word for word in words if word not in _TITLES and not word.isdigit()]
     if sum(len(word) >= 2 for word in words) < 2:
@@ -55,6 +60,7 @@ def _spelt(word: str) -> str:
     return found[0].decode("ascii") if found else word
 
 
+@functools.lru_cache(maxsize=4096)  # the same domains come again and again
 def likeness(domain: str, ours: str) -> Likeness | None:
     """How `domain` is like `ours`, both in A-labels; None if it is not, or is the same, or below it. What counts is the end
     of the name with as many labels as ours has: mail.examp1e.com is like example.com."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import urllib.parse
 
-from antispam.net.addresses import IPAddress, Mailbox, ascii_domain, parse_ip, parse_mailbox
+from antispam.net.addresses import MAX_DOMAIN, IPAddress, Mailbox, ascii_domain, parse_ip, parse_mailbox
 
+# A link of which nothing has to be dropped, decoded or skipped before its host ends.
+_USUAL = re.compile(r"https?://([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,3})(?=[/?#]|\Z)")
 _DROPPED = re.compile(r"[\t\r\n\x00]")
 _SPECIAL = re.compile(r"(?:https?|ftp|wss?):[/\\]*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _MAILTO = re.compile(r"mailto:(?P<address>[^?]*)", re.IGNORECASE)
@@ -21,6 +24,9 @@ LONGEST = 2000  # characters of a link that are read
 def host_of(link: str) -> str | IPAddress | None:
     """The host that it leads to: a domain as the DNS has it, or an address, in whatever way it is written
     (http://3232236033/, http://0xC0.0.513/); None for what leads to none."""
+    usual = _USUAL.match(link)
+    if usual is not None:
+        return _named(usual[1])
     text = _DROPPED.sub("", link[:LONGEST]).strip()
     match = _SPECIAL.fullmatch(text) or _BARE.fullmatch(text)
     if match is None:
@@ -29,6 +35,11 @@ def host_of(link: str) -> str | IPAddress | None:
     host = urllib.parse.unquote(_without_port(authority), errors="replace")
     if host.startswith("["):
         return parse_ip(host)
+    return _named(host) if len(host) <= MAX_DOMAIN + 1 else None  # a dot may stand at its end
+
+
+@functools.lru_cache(maxsize=4096)  # the same hosts come again and again
+def _named(host: str) -> str | IPAddress | None:
     name = ascii_domain(host)
     if name is None:
         return None

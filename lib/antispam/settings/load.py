@@ -45,10 +45,11 @@ class Origin:
 class Settings:
     """All settings of a program: `settings[SpfSettings].best_guess`. Immutable, compared by value."""
 
-    __slots__ = ("_by_class", "_listed", "origins")
+    __slots__ = ("_by_class", "_hash", "_listed", "origins")
 
     def __init__(self, by_class: Mapping[type, Any], origins: tuple[Origin, ...]) -> None:
         self._by_class = dict(by_class)
+        self._hash = hash(tuple(self._by_class))  # what was made of the settings is found by it for each message
         self.origins = origins
         self._listed: dict[tuple[str, ...], tuple[Any, ...]] = {}  # what listed() found: it is asked with each message
 
@@ -62,7 +63,7 @@ class Settings:
         return isinstance(other, Settings) and self._by_class == other._by_class
 
     def __hash__(self) -> int:
-        return hash(tuple(self._by_class))
+        return self._hash
 
     def listed(self, section: str, *names: str) -> tuple[Any, ...]:
         """The items of these list options of a section together, whichever class declares them: for who needs a list of another

@@ -99,6 +99,8 @@ def _of_markup(document: Document, sight: Sight, texts: list[str]) -> Iterator[S
 
 def _of_letters(subject: str, name: str, document: Document, texts: list[str]) -> Iterator[Sign]:
     for where, text in (("subject", subject), ("author's name", name)):
+        if text.isascii():
+            continue
         drawn = len(_DRAWN.findall(text))
         if drawn > 3:
             yield Sign(

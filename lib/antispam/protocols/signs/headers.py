@@ -31,19 +31,29 @@ _ZONE = re.compile(r"([+-])(\d\d)(\d\d)\b")
 _LOCAL = re.compile(r"[\w.+-]{1,64}+(?=@[\w-])")
 _MAX_SUBJECT = 1000
 _LISTED = 5  # recipients from which on their order says something
+READ = frozenset(
+    {b"from", b"to", b"cc", b"subject", b"date", b"x-priority", b"importance", b"received", b"message-id", b"x-mimeole"}
+    | trace.RETURNING
+    | programs.OF_LISTS
+    | {*programs.MAILERS}
+)
+"""The names of the fields that signs are found in."""
 
 
 def signs(fields: Fields, subject: str, ours: frozenset[str] = frozenset()) -> Iterator[Sign]:
     """The signs of one header. `subject` is decoded; `ours` are the names of our own mail servers. The trace may begin with the
     field that our MTA will write."""
-    author = _bare(first(fields, b"from")).rpartition("@")[2]
-    yield from _of_recipients(fields)
+    written = first(fields, b"from")
+    address = _bare(written)
+    author = address.rpartition("@")[2]
+    way = trace.Trace(fields)
+    yield from _of_recipients(fields, address)
     yield from _of_subject(subject[:_MAX_SUBJECT].strip(), fields.get(b"subject", ()))
     yield from _of_date(first(fields, b"date"))
-    yield from _of_from(fields)
+    yield from _of_from(fields, written)
     yield from _of_importance(fields)
-    yield from programs.signs(fields, author)
-    yield from trace.signs(fields, author, ours)
+    yield from programs.signs(fields, way, author)
+    yield from trace.signs(fields, way, author, ours)
 
 
 def _bare(text: str) -> str:
@@ -51,7 +61,7 @@ def _bare(text: str) -> str:
     return text.rpartition("<")[2].partition(">")[0].strip().lower() if text.count("@") == 1 else ""
 
 
-def _of_recipients(fields: Fields) -> Iterator[Sign]:
+def _of_recipients(fields: Fields, author: str) -> Iterator[Sign]:
     to, copied = first(fields, b"to"), first(fields, b"cc")
     if not to and not copied:
         yield Sign("MISSING_TO", "nobody stands in To or Cc")
@@ -59,7 +69,6 @@ def _of_recipients(fields: Fields) -> Iterator[Sign]:
         yield Sign("UNDISCLOSED_RECIPIENTS", f"the recipients are not told: {shown(to)}")
     elif "@" not in to and not copied:
         yield Sign("TO_NO_ADDRESS", f"To has no address: {shown(to)}")
-    author = _bare(first(fields, b"from"))
     if author and author == _bare(to):
         yield Sign("TO_IS_FROM", f"author and recipient are the same, {shown(author)}")
     names = [one.lower() for name in (b"to", b"cc") for one in _locals(fields, name)]
@@ -115,8 +124,7 @@ def _of_date(date: str) -> Iterator[Sign]:
             yield Sign("INVALID_TZ", f"the Date has a time zone that does not exist: {shown(date)}")
 
 
-def _of_from(fields: Fields) -> Iterator[Sign]:
-    text = first(fields, b"from")
+def _of_from(fields: Fields, text: str) -> Iterator[Sign]:
     if _MISSPACED.search(text):
         evidence = f"the address in From has blanks, or its name an end that no name has: {shown(text)}"
         yield Sign("FROM_MISSPACED", evidence)

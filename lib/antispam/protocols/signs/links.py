@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Sequence
@@ -49,8 +48,7 @@ _REDIRECTORS = (
 _MOST = 40
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A link, as a browser reads it: the element that has it, scheme, user info, host (in A-labels), the host as it is written,
     port, and what follows."""
 
@@ -61,6 +59,11 @@ class Link:
     written: str = ""
     port: str = ""
     rest: str = ""
+
+    @property
+    def told(self) -> str:
+        """Where it leads, for a sentence."""
+        return shown(self.written or self.rest)
 
     @property
     def web(self) -> bool:
@@ -74,7 +77,10 @@ class Link:
 
 def read(element: bytes, target: bytes) -> Link:
     """Read a link as browsers do. Never raises."""
-    text = _IGNORED.sub("", html.unescape(target.decode("utf-8", "replace"))).strip()
+    text = target.decode("utf-8", "replace")
+    if "&" in text:
+        text = html.unescape(text)
+    text = _IGNORED.sub("", text).strip()
     scheme, rest = "", text
     if found := _SCHEME.match(text):
         scheme, rest = found[1].lower(), text[found.end() :]
@@ -113,45 +119,46 @@ def signs(
 
 
 def _of_one(link: Link) -> Iterator[Sign]:
-    told = shown(link.written or link.rest)
     if link.scheme in ("data", "javascript", "vbscript") and link.followed:
         yield Sign("LINK_SCRIPT", f"a link is itself a page or a program ({link.scheme}:)")
     if link.element == "form" and link.web and (link.host or link.rest):
-        yield Sign("FORM_IN_MAIL", f"a form in the message sends what is typed to {told}")
+        yield Sign("FORM_IN_MAIL", f"a form in the message sends what is typed to {link.told}")
     if not link.web or not link.host:
         return
     if link.user:
-        yield Sign("LINK_USERINFO", f"a link hides its host behind {shown(link.user)}@: it leads to {told}")
-    if _NUMBER.fullmatch(link.host) or parse_ip(link.host) is not None:
-        yield Sign("NUMERIC_HTTP_ADDR", f"a link leads to an address without a name, {told}")
-    elif link.port not in ("", "80", "443") and link.followed:
-        yield Sign("LINK_PORT", f"a link leads to the unusual port {shown(link.port, 10)} of {told}")
-    if mixed_word(link.written):
-        yield Sign("LINK_MIXED_SCRIPTS", f"a link leads to a host in mixed alphabets, {told}")
-    elif link.host.startswith("xn--") or ".xn--" in link.host:
-        yield Sign("LINK_PUNYCODE", f"a link leads to the international name {told}")
+        yield Sign("LINK_USERINFO", f"a link hides its host behind {shown(link.user)}@: it leads to {link.told}")
     known = _known_of(link.host)
+    if known.number:
+        yield Sign("NUMERIC_HTTP_ADDR", f"a link leads to an address without a name, {link.told}")
+    elif link.port not in ("", "80", "443") and link.followed:
+        yield Sign("LINK_PORT", f"a link leads to the unusual port {shown(link.port, 10)} of {link.told}")
+    if mixed_word(link.written):
+        yield Sign("LINK_MIXED_SCRIPTS", f"a link leads to a host in mixed alphabets, {link.told}")
+    elif known.international:
+        yield Sign("LINK_PUNYCODE", f"a link leads to the international name {link.told}")
     if link.element == "img" and known.pictures:
-        yield Sign("IMAGE_AT_PICTURE_HOST", f"its pictures stand at {told}, where anybody can put some up")
+        yield Sign("IMAGE_AT_PICTURE_HOST", f"its pictures stand at {link.told}, where anybody can put some up")
     if link.followed:
         if known.cheap:
-            yield Sign("LINK_CHEAP_DOMAIN", f"a link leads to {told}, a kind of domain that costs nearly nothing")
-        yield from _of_service(link, known, told)
-        yield from _of_rest(link)
+            yield Sign("LINK_CHEAP_DOMAIN", f"a link leads to {link.told}, a kind of domain that costs nearly nothing")
+        if known.service:
+            yield from _of_service(link, known)
+        if "#" in link.rest:
+            yield from _of_rest(link)
 
 
-def _of_service(link: Link, known: _Known, told: str) -> Iterator[Sign]:
+def _of_service(link: Link, known: _Known) -> Iterator[Sign]:
     """Who gives the page a place, or hides it."""
     if known.shortener and len(link.rest) > 1:
-        yield Sign("URL_SHORTENER", f"a link is shortened by {told}, and hides where it leads")
+        yield Sign("URL_SHORTENER", f"a link is shortened by {link.told}, and hides where it leads")
     elif _redirects(link, known):
-        yield Sign("URL_REDIRECTOR", f"a link uses {told} to lead elsewhere")
+        yield Sign("URL_REDIRECTOR", f"a link uses {link.told} to lead elsewhere")
     elif known.tenant == "gateway":
-        yield Sign("LINK_GATEWAY", f"a link leads to a page without an owner, by way of {told}")
+        yield Sign("LINK_GATEWAY", f"a link leads to a page without an owner, by way of {link.told}")
     elif known.tenant == "page":
-        yield Sign("LINK_TENANT_PAGE", f"a link leads to a page that anybody can put up at {told}")
+        yield Sign("LINK_TENANT_PAGE", f"a link leads to a page that anybody can put up at {link.told}")
     elif known.tenant == "form":
-        yield Sign("LINK_TENANT_FORM", f"a link leads to a form that anybody can put up at {told}")
+        yield Sign("LINK_TENANT_FORM", f"a link leads to a form that anybody can put up at {link.told}")
 
 
 def _redirects(link: Link, known: _Known) -> bool:
@@ -162,20 +169,30 @@ def _redirects(link: Link, known: _Known) -> bool:
 
 
 class _Known(NamedTuple):
-    """What the shipped lists say of a host: whether people put pictures there, whether its domain costs nothing, whether it
-    shortens links, what tenants have there ("" for nothing), and where it sends visitors on from, with which parameters."""
+    """What is known of a host: whether it is a number and no name, whether it is an international name; and by the shipped
+    lists whether people put pictures there, whether its domain costs nothing, whether it shortens links, what tenants have
+    there ("" for nothing), and where it sends visitors on from, with which parameters."""
 
+    number: bool
+    international: bool
     pictures: bool
     cheap: bool
     shortener: bool
     tenant: str
     redirectors: tuple[tuple[str, tuple[str, ...]], ...]
 
+    @property
+    def service(self) -> bool:
+        """Whether it gives pages of others a place, or hides them."""
+        return bool(self.shortener or self.tenant or self.redirectors)
+
 
 @functools.lru_cache(maxsize=4096)  # the same hosts come again and again
 def _known_of(host: str) -> _Known:
     tenant = next((kind for kind in ("gateway", "page", "form") if is_below(host, tenants(kind))), "")
     return _Known(
+        _NUMBER.fullmatch(host) is not None or parse_ip(host) is not None,
+        host.startswith("xn--") or ".xn--" in host,
         bool(is_below(host, picture_hosts())),
         bool(host.rpartition(".")[2] in cheap() or is_below(host, cheap())),
         bool(is_below(host, shorteners())),

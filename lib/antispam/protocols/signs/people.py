@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from antispam.net.addresses import Mailbox, is_hostname, normalize_domain
+from antispam.net.addresses import MAX_DOMAIN, Mailbox, is_hostname, normalize_domain
 from antispam.protocols.signs.lists import Brand, Brands, cheap, free_mailers, is_below, owner, tenants
 from antispam.protocols.signs.sign import Sign, shown
 from antispam.protocols.signs.words import words_of
@@ -53,6 +55,11 @@ class Identity:
     recipients: frozenset[str] = frozenset()
 
 
+def compares_recipients(author: Mailbox, subject: str) -> bool:
+    """Whether the recipients that To and Cc name matter: to a subject with an address, and to an author of this network."""
+    return "@" in subject or "." not in author.domain
+
+
 def signs(who: Identity, known: Brands) -> Iterator[Sign]:
     """The signs of one author."""
     yield from _of_name(who)
@@ -66,7 +73,7 @@ def signs(who: Identity, known: Brands) -> Iterator[Sign]:
 
 def _of_name(who: Identity) -> Iterator[Sign]:
     own = owner(who.author.domain)
-    if not own or _VIA.search(who.name):
+    if not own or "." not in who.name or _VIA.search(who.name):
         return
     if found := _ADDRESS.search(who.name):
         named = owner(normalize_domain(found[1]))
@@ -131,11 +138,16 @@ def _of_address(who: Identity) -> Iterator[Sign]:
     local, domain = who.author.local, who.author.domain
     if not domain:
         return
-    if not is_hostname(domain) or ("." not in domain and not any(one.endswith(f"@{domain}") for one in who.recipients)):
+    known = _domain(domain) if len(domain) <= MAX_DOMAIN else None
+    if (
+        known is None
+        or not known.possible
+        or ("." not in domain and not any(one.endswith(f"@{domain}") for one in who.recipients))
+    ):
         yield Sign("FROM_NO_DOMAIN", f"the author's domain can't exist: {shown(domain)}")
         return
-    if tenant := is_below(domain, tenants("mail")):
-        yield Sign("FROM_TENANT", f"the author has a name below {tenant} that anybody gets at once")
+    if known.tenant:
+        yield Sign("FROM_TENANT", f"the author has a name below {known.tenant} that anybody gets at once")
     random = [part for part in (local, owner(domain).partition(".")[0]) if is_random(part)]
     if len(random) > 1:
         yield Sign("FROM_RANDOM", f"the author's address looks made up by a program: {shown(str(who.author))}")
@@ -143,12 +155,28 @@ def _of_address(who: Identity) -> Iterator[Sign]:
         yield Sign(
             "FROM_RANDOM_HALF", f"half of the author's address looks made up by a program: {shown(str(who.author))}"
         )
-    if domain.rpartition(".")[2] in cheap() or is_below(domain, cheap()):
+    if known.cheap:
         yield Sign("FROM_CHEAP_DOMAIN", f"the author's domain is of a kind that costs nearly nothing: {shown(domain)}")
     if domain.count(".") > 5 and sum(len(label) == 1 for label in domain.split(".")) > 3:
         yield Sign("FROM_MANY_LABELS", f"the author's domain has many labels of one letter: {shown(domain)}")
 
 
+class _Domain(NamedTuple):
+    """What is known of an author's domain: whether it can exist, below which domain anybody gets a name ("" for none), and
+    whether it costs nearly nothing."""
+
+    possible: bool
+    tenant: str
+    cheap: bool
+
+
+@functools.lru_cache(maxsize=4096)  # the same domains come again and again
+def _domain(domain: str) -> _Domain:
+    low = domain.rpartition(".")[2] in cheap() or bool(is_below(domain, cheap()))
+    return _Domain(is_hostname(domain), is_below(domain, tenants("mail")), low)
+
+
+@functools.lru_cache(maxsize=4096)  # the same, of domains and authors
 def is_random(label: str) -> bool:
     """Whether a local part or a label of a domain looks as if a program had drawn its letters."""
     if len(label) < 7 or _MACHINE.search(label.lower()) or label.startswith("xn--"):

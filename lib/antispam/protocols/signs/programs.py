@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from antispam.protocols.signs.sign import Sign, shown
-from antispam.protocols.signs.trace import Fields, first, hops, related
+from antispam.protocols.signs.trace import Fields, Trace, first, related
 
 _IDENTIFIER = re.compile(r"<?([^<>@]{0,300})@([^<>@]{0,200})>?")
 _DOLLARS = re.compile(r"[0-9a-f]{4,14}\$[0-9a-f]{7,9}\$[0-9a-f]{7,9}", re.IGNORECASE)
@@ -26,23 +29,23 @@ _BULK = re.compile(
 _GIBBERISH = re.compile(
     r"^[A-Za-z0-9]{16,}$|^(?=[A-Za-z]*\d)(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{9,}$|[$%]rnd|%[A-Z]{3,}|\{%|\[\[|\{rand"
 )
-_MAILERS = (b"x-mailer", b"user-agent")
-_OF_LISTS = frozenset({b"list-id", b"sender", b"mailing-list", b"x-mailing-list", b"resent-message-id"})
+MAILERS = (b"x-mailer", b"user-agent")
+OF_LISTS = frozenset({b"list-id", b"sender", b"mailing-list", b"x-mailing-list", b"resent-message-id"})
 
 
-def signs(fields: Fields, author: str) -> Iterator[Sign]:
+def signs(fields: Fields, trace: Trace, author: str) -> Iterator[Sign]:
     """The signs of the program and of the Message-ID. `author` is the domain in From, "" if there is not one."""
     identifier = first(fields, b"message-id")
     found = _IDENTIFIER.fullmatch(identifier)
     left, domain = (found[1], found[2].lower()) if found else ("", "")
     if found:
-        yield from _of_identifier(identifier, left, domain, fields, author)
-    mailer = next((text for name in _MAILERS if (text := first(fields, name))), "")
+        yield from _of_identifier(identifier, left, domain, trace, author)
+    mailer = next((text for name in MAILERS if (text := first(fields, name))), "")
     if mailer:
         yield from _of_mailer(mailer, left, fields)
 
 
-def _of_identifier(identifier: str, left: str, domain: str, fields: Fields, author: str) -> Iterator[Sign]:
+def _of_identifier(identifier: str, left: str, domain: str, trace: Trace, author: str) -> Iterator[Sign]:
     if "." not in domain and domain != "localhost":
         yield Sign("MSGID_NO_DOMAIN", f"the Message-ID has no domain: {shown(identifier)}")
     elif domain.replace(".", "").isdigit() or domain.startswith("["):
@@ -50,32 +53,63 @@ def _of_identifier(identifier: str, left: str, domain: str, fields: Fields, auth
     if _DOLLARS.fullmatch(left) and not _OUTLOOK_TIME.match(left):
         evidence = f"the Message-ID has Outlook's form with an impossible time: {shown(identifier)}"
         yield Sign("MSGID_OUTLOOK_INVALID", evidence)
-    if _by_receiver(domain, fields, author):
+    if _by_receiver(domain, trace, author):
         yield Sign("MSGID_FROM_MTA", f"the sender gave it no Message-ID, and {shown(domain)} had to")
 
 
-def _by_receiver(domain: str, fields: Fields, author: str) -> bool:
+def _by_receiver(domain: str, trace: Trace, author: str) -> bool:
     """Whether the organisation wrote the Message-ID that took the message from another one."""
-    inside = [hop for hop in hops(fields) if related(hop.by, domain)]
-    if not inside or related(author, domain):
+    if related(author, domain):
+        return False
+    inside = [hop for hop in trace.hops if related(hop.by, domain)]
+    if not inside:
         return False
     oldest = inside[-1]
     return not oldest.submitted and "." in oldest.sender and not related(oldest.sender, domain)
 
 
 def _of_mailer(mailer: str, left: str, fields: Fields) -> Iterator[Sign]:
+    program = _program_of(mailer)
     named = shown(mailer)
-    if _OUTLOOK_EXPRESS.search(mailer) and "Mac" not in mailer:
+    if program.kind is _Kind.OUTLOOK_EXPRESS:
         if b"x-mimeole" not in fields:
             yield Sign("FORGED_MUA", f"it does not look as {named} writes: there is no X-MimeOLE")
-        elif left and not _DOLLARS.fullmatch(left) and not _OF_LISTS & set(fields):
+        elif left and not _DOLLARS.fullmatch(left) and OF_LISTS.isdisjoint(fields):
             yield Sign("FORGED_MUA_MSGID", f"the Message-ID is none of {named}: {shown(left)}")
-    elif _OLD_OUTLOOK.search(mailer):
+    elif program.kind is _Kind.OLD_OUTLOOK:
         if b"x-mimeole" not in fields:
             yield Sign("FORGED_MUA", f"it does not look as {named} writes: there is no X-MimeOLE")
-    elif _EUDORA.search(mailer) and left and not _EUDORA_ID.match(left):
+    elif program.kind is _Kind.EUDORA and left and not _EUDORA_ID.match(left):
         yield Sign("FORGED_MUA", f"the Message-ID is none of {named}: {shown(left)}")
-    if _BULK.search(mailer):
+    if program.bulk:
         yield Sign("BULK_PROGRAM", f"a program for mass mailings wrote it: {named}")
-    elif _GIBBERISH.search(mailer):
+    elif program.gibberish:
         yield Sign("MAILER_GIBBERISH", f"the name of its program is none: {named}")
+
+
+class _Kind(enum.Enum):
+    """Programs of which it is known what they write."""
+
+    OUTLOOK_EXPRESS = enum.auto()
+    OLD_OUTLOOK = enum.auto()
+    EUDORA = enum.auto()
+
+
+class _Program(NamedTuple):
+    """What the name of a program says: which one it is, whether it sends mass mailings, and whether the name is none."""
+
+    kind: _Kind | None
+    bulk: bool
+    gibberish: bool
+
+
+@functools.lru_cache(maxsize=2048)  # the same programs come again and again, and to look for their names takes long
+def _program_of(mailer: str) -> _Program:
+    kind = None
+    if _OUTLOOK_EXPRESS.search(mailer) and "Mac" not in mailer:
+        kind = _Kind.OUTLOOK_EXPRESS
+    elif _OLD_OUTLOOK.search(mailer):
+        kind = _Kind.OLD_OUTLOOK
+    elif _EUDORA.search(mailer):
+        kind = _Kind.EUDORA
+    return _Program(kind, bool(_BULK.search(mailer)), bool(_GIBBERISH.search(mailer)))

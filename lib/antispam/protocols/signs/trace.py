@@ -17,10 +17,11 @@ _MOST_HOPS = 30
 _LONGEST = 1500  # octets of a field that are read
 _SENDER = re.compile(r"\s*from\s+(\S{1,200})", re.IGNORECASE)
 _KNOWN = re.compile(r"\s*\(([^()]{0,200})")
-_BY = re.compile(r"\bby\s+([A-Za-z0-9.-]{3,200})", re.IGNORECASE)
-# "with ESMTPA", "authenticated", "ASMTP", written so that the search for it skips what begins with neither letter.
-_SUBMITTED = re.compile(r"[wWaA](?i:(?<=\bw)ith\s+(?:E?SMTPS?A|HTTPS?|MAPI|local)|(?<=a)uthenticated|(?<=\ba)SMTP)")
-_RETURNING = frozenset({b"list-id", b"resent-from", b"x-loop"})  # fields of mail that may come back to where it was
+# What is searched in a field in small letters, after the words that a plain search has found. Python's expressions have no
+# fast search for a word in any case: they look at each character.
+_HOST = re.compile(r"[a-z0-9.-]{3,200}")
+_SUBMISSIONS = ("esmtpa", "esmtpsa", "smtpa", "smtpsa", "http", "mapi", "local")
+RETURNING = frozenset({b"list-id", b"resent-from", b"x-loop"})  # fields of mail that may come back to where it was
 # Providers whose users can't send otherwise than through the provider's own hosts, and how these are called.
 _CLOSED = {
     "hotmail.com": ("hotmail", "outlook.com", "msn.com"),
@@ -47,39 +48,71 @@ class Hop(NamedTuple):
     submitted: bool
 
 
+class Trace:
+    """The trace of one header, read when it is asked for.
+
+    texts  the Received fields, unfolded, the newest first
+    hops   those of them that name both sides
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        found = fields.get(b"received", ())[:_MOST_HOPS]
+        self.texts = [" ".join(value[:_LONGEST].decode("utf-8", "replace").split()) for value in found]
+
+    @functools.cached_property
+    def hops(self) -> list[Hop]:
+        return [hop for hop in map(_hop, self.texts) if hop is not None]
+
+
 def first(fields: Fields, name: bytes) -> str:
     """The value of the first field of a name, unfolded and cut; "" without one."""
     found = fields.get(name)
     return " ".join(found[0][:2000].decode("utf-8", "replace").split()) if found else ""
 
 
-def texts(fields: Fields) -> list[str]:
-    """The Received fields, unfolded, the newest first."""
-    found = fields.get(b"received", ())[:_MOST_HOPS]
-    return [" ".join(value[:_LONGEST].decode("utf-8", "replace").split()) for value in found]
+def _hop(text: str) -> Hop | None:
+    sender = _SENDER.match(text)
+    if sender is None:
+        return None
+    small = text.lower()
+    by = _taker(small)
+    if not by:
+        return None
+    known = _KNOWN.match(text, sender.end())
+    return Hop(sender[1].lower().strip("[]"), known[1].lower() if known else "", by.rstrip("."), _is_submitted(small))
 
 
-def hops(fields: Fields) -> list[Hop]:
-    """Those hops that name both sides, the newest first."""
-    return list(_hops(tuple(texts(fields))))
+def _taker(small: str) -> str:
+    """The host in "by HOST", "" if there is none. The text has single blanks, and small letters."""
+    at = small.find("by ")
+    while at >= 0:
+        if not at or not _is_word(small[at - 1]):
+            found = _HOST.match(small, at + 3)
+            if found:
+                return found[0]
+        at = small.find("by ", at + 1)
+    return ""
 
 
-@functools.lru_cache(maxsize=8)
-def _hops(written: tuple[str, ...]) -> tuple[Hop, ...]:
-    """Kept for the other signs of the same message."""
-    found = []
-    for text in written:
-        sender, by = _SENDER.match(text), _BY.search(text)
-        if sender and by:
-            known = _KNOWN.match(text, sender.end())
-            hop = Hop(
-                sender[1].lower().strip("[]"),
-                known[1].lower() if known else "",
-                by[1].lower().rstrip("."),
-                bool(_SUBMITTED.search(text)),
-            )
-            found.append(hop)
-    return tuple(found)
+def _is_submitted(small: str) -> bool:
+    """Whether it says "with ESMTPA", "with HTTP" and the like, "authenticated" or "ASMTP"."""
+    if "authenticated" in small:
+        return True
+    at = small.find("with ")
+    while at >= 0:
+        if small.startswith(_SUBMISSIONS, at + 5) and (not at or not _is_word(small[at - 1])):
+            return True
+        at = small.find("with ", at + 1)
+    at = small.find("asmtp")
+    while at >= 0:
+        if not at or not _is_word(small[at - 1]):
+            return True
+        at = small.find("asmtp", at + 1)
+    return False
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
 
 
 def related(first: str, second: str) -> bool:
@@ -87,11 +120,11 @@ def related(first: str, second: str) -> bool:
     return bool(first) and owner(first) == owner(second)
 
 
-def signs(fields: Fields, author: str, ours: frozenset[str]) -> Iterator[Sign]:
-    """The signs of a trace. `author` is the domain in From, "" if there is not one; `ours` are the names of our mail
-    servers, which the first field, the one that our MTA will write, may have."""
-    found = hops(fields)
-    if not _RETURNING & set(fields):
+def signs(fields: Fields, trace: Trace, author: str, ours: frozenset[str]) -> Iterator[Sign]:
+    """The signs of the trace of these fields. `author` is the domain in From, "" if there is not one; `ours` are the names of
+    our mail servers, which the first field, the one that our MTA will write, may have."""
+    found = trace.hops
+    if RETURNING.isdisjoint(fields):
         again = next((hop for hop in found[1:] if hop.by in ours), None)
         if again is not None:
             evidence = f"it says that {shown(again.by)} had it before, from {shown(again.sender)}"
@@ -104,7 +137,7 @@ def signs(fields: Fields, author: str, ours: frozenset[str]) -> Iterator[Sign]:
     if found and found[-1].by not in ours and found[-1].known.startswith("unknown"):  # of our client RDNS_NONE tells
         yield Sign("ORIGIN_NAMELESS", f"the host that sent it first has no name: {shown(found[-1].known)}")
     if author in _CLOSED and found:
-        trace = " ".join(texts(fields)).lower()
-        if not any(name in trace for name in _CLOSED[author]):
+        way = " ".join(trace.texts).lower()
+        if not any(name in way for name in _CLOSED[author]):
             evidence = f"it is from {shown(author)}, and no host of that provider stands on its way"
             yield Sign("FORGED_FREEMAIL_RCVD", evidence)

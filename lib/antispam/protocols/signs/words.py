@@ -45,7 +45,7 @@ def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
     if text.isascii():
         return tuple(_cut_compiled(text, limit) if _cutting else _cut(text)[:limit])
     found = _TOKEN.findall(_APOSTROPHES.sub("", folded(text)))[:limit]
-    return tuple(_latin(word) for word in found)
+    return tuple([word if word.isascii() else word.translate(_ALIKE) for word in found])
 
 
 def _cut_compiled(text: str, limit: int) -> list[str]:
@@ -58,7 +58,3 @@ def _cut(text: str) -> list[str]:
     for mark in _ASCII_MARKS:
         text = text.replace(mark, f" {mark} ")
     return text.lower().translate(_ASCII_LETTERS).split()
-
-
-def _latin(word: str) -> str:
-    return word if word.isascii() else word.translate(_ALIKE)

@@ -167,7 +167,8 @@ class _Quiet:
         if self._memory is None or not self._trusted:
             return subjects
         now = _now(self._resolver)
-        asked = [self._memory.get((self._names, subject), now) or 0 for subject in subjects]
+        known = self._memory.get_all([(self._names, subject) for subject in subjects], now)
+        asked = [number or 0 for number in known]
         left = [subject for subject, number in zip(subjects, asked, strict=True) if not number]
         return left if sum(asked) + len(left) * len(self._lists) <= self._most else subjects
 
