@@ -188,6 +188,7 @@ def test_a_reload_applies_new_settings_to_new_connections(program: FilterProcess
         text = program.config.read_text()
         program.config.write_text(f"{text}[authentication_results]\nauthserv_id = new.example.test\n")
         os.kill(program.pid, signal.SIGHUP)
+        wait_until(lambda: "serves with 1 workers, generation 2" in program.log(), "the new generation serves")
         wait_until(lambda: _names_us(_send(program.socket), b"new.example.test"), "the new settings hold")
         assert _names_us(before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]), b"mx.example.test")
     assert "Traceback" not in program.log()
@@ -222,6 +223,8 @@ def test_a_reload_applies_whatever_section_was_changed(program: FilterProcess, a
         assert not APPLIED[added](before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]))
         program.config.write_text(_with(program.config.read_text(), added))
         os.kill(program.pid, signal.SIGHUP)
+        # Until then no mail: a sender of whom hundreds of messages were taken is not greylisted.
+        wait_until(lambda: "serves with 1 workers, generation 2" in program.log(), "the new generation serves")
         wait_until(lambda: APPLIED[added](_send(program.socket)), "the new settings hold")
         assert not APPLIED[added](before.message(HEADERS, b"Hello\r\n", SENDER, [RECIPIENT]))
     assert "Traceback" not in program.log()
