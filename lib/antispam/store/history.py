@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import queue
 import socket
 import threading
@@ -31,6 +33,8 @@ _GATHER = 0.1
 # Seconds in which all rows of a message come. After a pause it is written as soon as that: somebody may report it at once.
 _TOGETHER = 0.02
 _COMPLAIN_EVERY = 60.0  # seconds
+# Seconds that the thread has to end once its time is over.
+_LAST = 1.0
 
 
 class HistoryWriter:
@@ -59,6 +63,7 @@ class HistoryWriter:
         self._pause = pause
         self._complaint = ""
         self._complain_again = 0.0
+        self._ends = math.inf  # of the time for writing
         self._stopping = threading.Event()
         self._hurry = threading.Event()  # somebody waits for the rows
         self._queue: queue.Queue[_Row | None] = queue.Queue(capacity)
@@ -89,21 +94,25 @@ class HistoryWriter:
         """How many rows wait to be written."""
         return self._queue.qsize()
 
-    def flush(self) -> None:
-        """Wait until what is queued now is written, or lost."""
+    def flush(self, timeout: float = 60.0) -> bool:
+        """Wait until what is queued is written, or lost. False if that takes longer: the database can't be used."""
         self._hurry.set()
-        self._queue.join()
+        with self._queue.all_tasks_done:
+            done = self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, timeout)
         self._hurry.clear()
+        return done
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is queued, then stop. A database that can't be used is not waited for."""
+        """Write what is queued, then stop. A database that can't be used is not waited for; rows that it refuses one by one, or
+        that need longer than `timeout` seconds, are lost."""
+        self._ends = time.monotonic() + timeout
         self._stopping.set()
         self._hurry.set()
-        try:
+        with contextlib.suppress(queue.Full):  # the thread is about to see that the time is over
             self._queue.put(_STOP, timeout=timeout)
-        except queue.Full:
-            self._count_lost(self._queue.qsize())
-        self._thread.join(timeout)
+        self._thread.join(max(_LAST, self._ends - time.monotonic()))
+        if self._thread.is_alive():
+            log.error("history: the database does not answer; %d rows are not written down", self.waiting)
 
     def _write_all(self) -> None:
         stopped, again = False, 0.0
@@ -113,7 +122,7 @@ class HistoryWriter:
             again = time.monotonic() + _GATHER
             while rows[-1] is not _STOP and len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get())
-            stopped = rows[-1] is _STOP
+            stopped = rows[-1] is _STOP or (time.monotonic() >= self._ends and self._queue.empty())
             real = [row for row in rows if row is not None]
             try:
                 self._write(real)
@@ -126,6 +135,9 @@ class HistoryWriter:
     def _write(self, rows: list[_Row]) -> None:
         """Write the rows, however long it takes until the database can be used again."""
         while rows:
+            if time.monotonic() >= self._ends:
+                self._count_lost(len(rows))
+                return
             try:
                 rows = self._named(rows)
                 made = history_sums.sums_of(values for table, values in rows if table is history)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from antispam.store import Store, accounts, login_failures, migrate, sessions
+from antispam.store import Store, accounts, login_failures, sessions
 from antispam.store.accounts import Account, Login, Role
 from antispam.store.sessions import How
 
@@ -18,7 +18,6 @@ NOW = 1_700_000_000.0
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
-    migrate(database_url)
     with contextlib.closing(Store(database_url)) as opened:
         accounts.add(opened, Account("bob", Role.USER, "", (), Login.SITE), NOW)
         yield opened

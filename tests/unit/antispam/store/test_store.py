@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -19,20 +20,20 @@ from antispam.mail.evidence import AuthFinding
 from antispam.mail.findings import Findings
 from antispam.mail.message import Body, Header, Message, Recipient
 from antispam.mail.subject import Subject
-from antispam.mail.verdicts import reject
+from antispam.mail.verdicts import CONTINUE, reject
 from antispam.store import Store, StoreError, migrate
 from antispam.store.engine import Breaker
 from antispam.store.history import HistoryWriter
 from antispam.store.schema import greylist, history, metadata, quarantine_entry, sender_list, stored_message
+from support.patience import PATIENCE
+from support.stores import make_store
 
 pytestmark = pytest.mark.every_database
 
 
 @pytest.fixture
 def sqlite_store(tmp_path):
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    store = Store(url, busy_timeout=0.05)
+    store = Store(make_store(tmp_path / "test.db"), busy_timeout=0.05)
     yield store
     store.close()
 
@@ -157,6 +158,30 @@ def test_a_reason_with_a_nul_has_its_history_in_every_database(store):
     with store.read() as connection:
         assert connection.scalar(sa.select(history.c.reason)) == "held \\x00 against it"
     assert writer.lost == 0
+
+
+def test_history_that_the_database_refuses_is_given_up_when_the_time_for_closing_is_over(store, monkeypatch):
+    """Without its table, PostgreSQL and MariaDB refuse each row by itself: what waited was tried for minutes."""
+    with store.write() as connection:
+        connection.exec_driver_sql("DROP TABLE history")
+    attempts, write = [], store.write
+    monkeypatch.setattr(store, "write", lambda: (attempts.append(1), write())[1])
+    writer = HistoryWriter(store, pause=0.0)
+    row = row_for(subject(), CONTINUE, "mx1")
+    for _ in range(5000):
+        writer.put(history, row)
+    writer.close(timeout=0.0)
+    writer._thread.join(PATIENCE)
+    assert (writer._thread.is_alive(), writer.lost) == (False, 5000)
+    assert len(attempts) < 5000
+
+
+def test_a_flush_gives_up_where_the_database_can_not_be_used(sqlite_store):
+    with sqlite_store.write() as connection:
+        connection.exec_driver_sql("DROP TABLE history")
+    with contextlib.closing(HistoryWriter(sqlite_store)) as writer:
+        writer.put(history, row_for(subject(), CONTINUE, "mx1"))
+        assert not writer.flush(timeout=0.05)
 
 
 def test_history_that_does_not_fit_is_counted_and_said(sqlite_store, caplog, monkeypatch):
