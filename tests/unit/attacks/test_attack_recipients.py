@@ -63,7 +63,7 @@ def test_a_copy_that_we_send_ourselves_has_crlf_as_its_only_line_end(tmp_path):
 def test_what_came_to_a_honeypot_alone_is_learned(tmp_path):
     with taught(tmp_path) as app:
         assert send(connected(app), SPAM, TEXT, recipients=[TRAP]).verdict.action is Action.DISCARD
-        assert app.dictionaries.make("site").totals(Deadline.after(5)) == (121, 120)
+        assert app.dictionaries.make("site").totals(Deadline.after(60)) == (121, 120)
 
 
 def test_of_a_thousand_users_the_database_is_asked_with_few_queries(tmp_path, monkeypatch):

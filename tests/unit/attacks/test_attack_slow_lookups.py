@@ -66,7 +66,7 @@ def make_session(pool, *waits):
         store=None,
         access=AccessMap(),
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
     runner = Runner(table, pool=pool, slots=2)
     return lambda: Session(runner, services)

@@ -45,7 +45,7 @@ def services(tmp_path, **changes):
         store=None,
         access=EMPTY,
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
 
 

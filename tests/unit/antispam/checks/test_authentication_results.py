@@ -50,7 +50,7 @@ def edits(
         store=None,
         access=parse_text(""),  # type: ignore[arg-type]
         clock=lambda: 0.0,
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
     )
     message = Message("m", "joe@example.org", 0.0, Body(10), findings=Findings(None, known))
     message.headers.extend(headers)

@@ -70,7 +70,7 @@ class World:
             store=store,
             access=EMPTY,
             clock=lambda: NOW,
-            deadline=Deadline.after(10),
+            deadline=Deadline.after(60),
         )
 
     def collect(self, it):

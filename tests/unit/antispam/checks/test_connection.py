@@ -28,7 +28,7 @@ def services(**changes: Any) -> Services:
         store=None,
         access=AccessMap(),
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
 
 

@@ -54,7 +54,7 @@ def collect(
         store=None,
         access=parse_text(""),  # type: ignore[arg-type]
         clock=lambda: float(NOW),
-        deadline=deadline or Deadline.after(20),
+        deadline=deadline or Deadline.after(60),
     )
     return dkim_check.collect(Connection("c"), message, None, services)
 
@@ -263,7 +263,7 @@ class Cache(ScriptedResolver):
     """Answers what it was asked before even without time."""
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
-        return super().lookup(name, rdtype, Deadline.after(20) if (name, rdtype) in self.asked else deadline)
+        return super().lookup(name, rdtype, Deadline.after(60) if (name, rdtype) in self.asked else deadline)
 
 
 @pytest.mark.parametrize("change", [None, (b"d=example.com", b"d = \n\tExample.COM"), (b"s=s;", b"s=\tS ;")])
@@ -280,10 +280,10 @@ def test_a_message_whose_keys_are_known_has_nothing_to_wait_for(change: tuple[by
         store=None,
         access=parse_text(""),  # type: ignore[arg-type]
         clock=lambda: float(NOW),
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
     )
     assert not dkim_check.ready(Connection("c"), message, services)
-    resolver.lookup("s._domainkey.example.com", "TXT", Deadline.after(20))
+    resolver.lookup("s._domainkey.example.com", "TXT", Deadline.after(60))
     assert dkim_check.ready(Connection("c"), message, services)
     assert dkim_check.ready(Connection("c"), message_of(HEADERS), services)
 
@@ -296,7 +296,7 @@ def test_a_signature_in_which_no_key_can_be_made_out_may_have_to_wait() -> None:
         store=None,
         access=parse_text(""),  # type: ignore[arg-type]
         clock=lambda: float(NOW),
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
     )
     assert not dkim_check.ready(Connection("c"), message, services)
 

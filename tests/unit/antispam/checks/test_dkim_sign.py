@@ -53,7 +53,7 @@ def services_with(**options: Any) -> Services:
         store=None,
         access=parse_text(""),  # type: ignore[arg-type]
         clock=lambda: float(NOW),
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
     )
 
 

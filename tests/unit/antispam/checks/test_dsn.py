@@ -59,7 +59,7 @@ def services(store, now=NOW, sign=None, **settings):
         store=store,
         access=EMPTY,
         clock=lambda: now,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
         **({"sign": sign} if sign else {}),
     )
 

@@ -44,7 +44,7 @@ def left(*known: Finding, config: str = "") -> list[bytes]:
         store=None,
         access=EMPTY,
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
     message = Message("ref", "", 0.0, Body(10), findings=Findings())
     message.headers += [Header(name, value) for name, value in (*MARKS, *HONEST)]

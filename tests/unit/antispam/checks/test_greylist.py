@@ -42,7 +42,7 @@ def services(store, now=T0, **changes):
         store=store,
         access=AccessMap(),
         clock=lambda: now,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
 
 

@@ -61,7 +61,7 @@ def find(store, *values, name=b"X-BMS-Pass"):
         store=store,
         access=EMPTY,
         clock=lambda: NOW,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
     it = message(*values, name=name)
     finding = collect(Connection("c"), it, None, services)

@@ -70,7 +70,7 @@ class Case:
             store=None,
             access=self.access,  # type: ignore[arg-type]
             clock=lambda: 0.0,
-            deadline=Deadline.after(20),
+            deadline=Deadline.after(60),
         )
 
     def collect(self) -> SpfFinding | None:

@@ -40,7 +40,7 @@ def outcome(journey, config, subject):
         store=None,
         access=AccessMap(),
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
     session = Session(Runner(journey), services)
     session.mail("a@example.org")

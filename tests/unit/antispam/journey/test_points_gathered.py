@@ -64,7 +64,7 @@ def played(*checks, rows=None, score_mode=Mode.ENFORCE):
         store=None,
         access=EMPTY,
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
         tests={name: sums.Test(name, 2.0, "x", "why") for name in ("A", "B")},
     )
     session = Session(Runner(journey), services)

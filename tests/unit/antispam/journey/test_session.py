@@ -89,7 +89,7 @@ def session(*rows, reject_at=RejectAt.RCPT, recorder=None, failed=lambda subject
         store=None,
         access=AccessMap(),
         clock=lambda: 0.0,
-        deadline=Deadline.after(5),
+        deadline=Deadline.after(60),
     )
     return Session(Runner(journey, failed=failed, watch=watch), services, recorder)
 

@@ -51,7 +51,7 @@ class Teaching:
         self.lessons = Lessons(means, lambda: NOW)
 
     def __call__(self, login, is_spam, raw=RAW):
-        return self.lessons.teach(login, is_spam, raw, Deadline.after(5))
+        return self.lessons.teach(login, is_spam, raw, Deadline.after(60))
 
     def totals(self, user):
         found = Dictionaries(self.store).get(user)

@@ -58,7 +58,7 @@ def asked(*pieces, address="ann@example.org", deadline=None):
             "mx.example.org",
             "192.0.2.1",
             helo="me.example",
-            deadline=deadline or Deadline.after(5),
+            deadline=deadline or Deadline.after(60),
             connect=lambda *where: wire,
         ), wire
     finally:
@@ -132,14 +132,14 @@ def test_what_is_no_answer_sends_us_to_the_next_server(said):
 def test_a_line_without_an_end_is_not_read_to_its_end():
     wire = Wire(b"2" * (100 << 20))
     with pytest.raises(Unreachable, match="does not end"):
-        Dialogue(wire, Deadline.after(5)).hear()
+        Dialogue(wire, Deadline.after(60)).hear()
     assert wire.received <= 2 * MAX_LINE + 4096
 
 
 def test_a_banner_without_an_end_is_not_read_to_its_end():
     wire = Wire(b"220-hello\r\n" * 1_000_000)
     with pytest.raises(Unreachable, match="does not end"):
-        Dialogue(wire, Deadline.after(5)).hear()
+        Dialogue(wire, Deadline.after(60)).hear()
     assert wire.received < 10_000
 
 
@@ -218,7 +218,7 @@ YES, NO = HELLO + b"250 ok\r\n221 bye\r\n", HELLO + b"550 5.1.1 no\r\n221 bye\r\
 
 
 def verify(zones, net, address="ann@example.org", **more):
-    return caller(zones, net, **more).verify(address, Deadline.after(10))
+    return caller(zones, net, **more).verify(address, Deadline.after(60))
 
 
 def test_the_host_of_the_lowest_preference_is_asked():
@@ -346,7 +346,7 @@ def test_a_thousand_hosts_are_not_all_asked():
 def test_where_no_place_is_free_it_is_not_asked():
     zones = {"example.org": {"MX": [(10, "a")]}, "a": {"A": [PUBLIC]}}
     net = Internet(**{"9_9_9_9": YES})
-    found = caller(zones, net, slots=threading.Semaphore(0), timeout=0.01).verify("ann@example.org", Deadline.after(5))
+    found = caller(zones, net, slots=threading.Semaphore(0), timeout=0.01).verify("ann@example.org", Deadline.after(60))
     assert (found.outcome, net.connected) == (Outcome.TEMPORARY, [])
 
 

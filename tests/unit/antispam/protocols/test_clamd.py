@@ -50,7 +50,7 @@ class Wire:
 
 def asked(wire, *message, deadline=None):
     try:
-        return scan(HERE, iter(message), deadline or Deadline.after(5), lambda spec, timeout: wire)
+        return scan(HERE, iter(message), deadline or Deadline.after(60), lambda spec, timeout: wire)
     finally:
         assert wire.closed
 
@@ -135,7 +135,7 @@ def test_nobody_there_is_told_with_the_place():
         raise ConnectionRefusedError(111, "Connection refused")
 
     with pytest.raises(NotScanned, match=r"clamd at unix:/run/clamd\.ctl can't be reached: Connection refused"):
-        scan(HERE, iter([b"x"]), Deadline.after(5), refused)
+        scan(HERE, iter([b"x"]), Deadline.after(60), refused)
 
 
 @given(st.lists(st.binary(max_size=300), max_size=10))
@@ -158,11 +158,11 @@ def test_a_real_one_by_unix_socket_and_tcp(servers):
     with Clamd(network, limit=100_000, port=port) as clamd:
         for text in (f"local:{clamd.socket}", f"inet:{port}@127.0.0.1"):
             spec = SocketSpec.parse(text)
-            assert scan(spec, iter([mail(EICAR)]), Deadline.after(10)) == Scan(f"{NAME}.UNOFFICIAL")
-            assert scan(spec, iter([mail(EICAR[:-1])]), Deadline.after(10)) == Scan()
+            assert scan(spec, iter([mail(EICAR)]), Deadline.after(60)) == Scan(f"{NAME}.UNOFFICIAL")
+            assert scan(spec, iter([mail(EICAR[:-1])]), Deadline.after(60)) == Scan()
         # By TCP, what it says before it hangs up may be lost: then there is no answer.
         spec = SocketSpec.parse(f"local:{clamd.socket}")
-        assert scan(spec, iter([mail(b"x" * 1_000_000)]), Deadline.after(10)) == Scan(too_large=True)
+        assert scan(spec, iter([mail(b"x" * 1_000_000)]), Deadline.after(60)) == Scan(too_large=True)
 
 
 def mail(attached):

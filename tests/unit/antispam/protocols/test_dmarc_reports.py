@@ -127,7 +127,7 @@ def asking(rua: str, **more: object) -> dict[str, object]:
 
 
 def wanted(zones: dict[str, object]) -> tuple[str, ...]:
-    return destinations("bank.example", ScriptedResolver(zones), Deadline.after(5))  # type: ignore[arg-type]
+    return destinations("bank.example", ScriptedResolver(zones), Deadline.after(60))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def cases(suite: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], Sp
                 case["mailfrom"],
                 case["helo"],
                 resolver,
-                Deadline.after(20),
+                Deadline.after(60),
                 SpfOptions(explain=True),
             )
             yield f"{scenario['description']}: {name}", case, outcome

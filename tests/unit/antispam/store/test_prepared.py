@@ -112,10 +112,10 @@ def test_a_connection_that_the_server_ended_costs_no_statement(served):
     with store.read() as connection:
         assert FIND.rows(connection, {"name": "a"}) == []
     end()
-    with store.write(Deadline.after(20)) as connection:
+    with store.write(Deadline.after(60)) as connection:
         ADD.change(connection, ROW)
     end()
-    with store.read(Deadline.after(20)) as connection:
+    with store.read(Deadline.after(60)) as connection:
         assert len(FIND.rows(connection, {"name": ROW["name"]})) == 1
 
 
