@@ -136,6 +136,7 @@ def test_what_was_taught_at_one_node_the_other_one_recognises(database: str, tmp
                 box.add(text.format(number).replace("\r\n", "\n").encode())
             box.close()
             _bms(one, "train", kind, tmp_path / kind)
+        # Within five seconds of its clock: unit/antispam/learning/test_converging.py; the rest is for a busy machine.
         wait_until(lambda: _flagged(_send(other, *spam)), "the other node has followed")
 
 

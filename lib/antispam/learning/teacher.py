@@ -214,7 +214,7 @@ class Dictionaries:
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._tokens = TokenStore(store)
+        self._tokens = TokenStore(store, clock=clock)
         self._clock = clock
         self._known: dict[str, Teacher] = {}
         self._ask_again: dict[str, float] = {}
