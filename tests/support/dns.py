@@ -14,7 +14,7 @@ import dns.message
 from antispam.deadline import Deadline
 from antispam.net.addresses import ascii_domain
 from antispam.net.resolver import Answer, DNSTemporaryError, RdType, Status
-from support.ports import free_port
+from support.network import Network
 
 TIMEOUT = "TIMEOUT"
 """In a zone instead of records: the question is never answered."""
@@ -74,12 +74,14 @@ Responder = Callable[[dns.message.Message, bool], dns.message.Message | bytes | 
 
 
 @contextlib.contextmanager
-def loopback_nameserver(respond: Responder, tcp: bool = True) -> Iterator[int]:
-    """Answers real packets on 127.0.0.1 while the context lasts; gives the port, the same for UDP and TCP."""
+def loopback_nameserver(respond: Responder, tcp: bool = True, network: Network | None = None) -> Iterator[int]:
+    """Answers real packets on 127.0.0.1, of a network of its own where one is named, while the context lasts; gives the port,
+    the same for UDP and TCP."""
+    place = network or Network()
     with contextlib.ExitStack() as stack:
-        port = free_port()
-        stream = stack.enter_context(socket.create_server(("127.0.0.1", port)))
-        datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        port = place.free_port()
+        stream = stack.enter_context(place.listen(port=port))
+        datagrams = stack.enter_context(place.new_socket("127.0.0.1", socket.SOCK_DGRAM))
         datagrams.bind(("127.0.0.1", port))
         if not tcp:
             stream.close()
@@ -91,10 +93,10 @@ def loopback_nameserver(respond: Responder, tcp: bool = True) -> Iterator[int]:
         try:
             yield port
         finally:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
+            with place.new_socket("127.0.0.1", socket.SOCK_DGRAM) as bell:
                 bell.sendto(b"", ("127.0.0.1", port))
             if tcp:
-                socket.create_connection(("127.0.0.1", port)).close()
+                place.connect("127.0.0.1", port).close()
             for thread in threads:
                 thread.join()
 

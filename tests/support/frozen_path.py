@@ -9,20 +9,23 @@ from collections.abc import Iterator
 
 
 class FrozenPath:
-    """Hands on what is said to a server on loopback until `frozen` is set."""
+    """Hands on what is said to a server on loopback until `frozen` is set.
 
-    def __init__(self, port: int) -> None:
+    listening  where it is said, if not on a port of loopback
+    """
+
+    def __init__(self, port: int, listening: socket.socket | None = None) -> None:
         self.frozen = threading.Event()
-        self._port = port
+        self.leads_to = port
         self._lock = threading.Lock()
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = listening or socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self._ends: list[socket.socket] = [self._listening]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lead_to(self, port: int) -> None:
         """From now on, it leads to another server."""
-        self._port = port
+        self.leads_to = port
         self.cut()
 
     def cut(self) -> None:
@@ -47,7 +50,7 @@ class FrozenPath:
             while True:
                 one, _ = self._listening.accept()
                 try:
-                    other = socket.create_connection(("127.0.0.1", self._port))
+                    other = socket.create_connection(("127.0.0.1", self.leads_to))
                 except OSError:  # the server is down
                     one.close()
                     continue
@@ -70,8 +73,8 @@ class FrozenPath:
 
 
 @contextlib.contextmanager
-def frozen_path(port: int) -> Iterator[FrozenPath]:
-    path = FrozenPath(port)
+def frozen_path(port: int, listening: socket.socket | None = None) -> Iterator[FrozenPath]:
+    path = FrozenPath(port, listening)
     try:
         yield path
     finally:

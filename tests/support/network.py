@@ -203,6 +203,7 @@ class PrivateNetwork(Network):
     """
 
     private = True
+    _set_up: Sequence[str] = _SET_UP
 
     def __init__(self, hostname: str = "mx.example.test") -> None:
         self._files = RunDirectory("net")
@@ -215,7 +216,7 @@ class PrivateNetwork(Network):
             # Containers often switch IPv6 off for new interfaces; here it hurts nobody.
             with contextlib.suppress(OSError):
                 Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("0")
-            for command in _SET_UP:
+            for command in self._set_up:
                 subprocess.run(command.split(), check=True)
 
     @staticmethod
@@ -280,3 +281,40 @@ class PrivateNetwork(Network):
             os.close(self._namespace)
             self._namespace = -1
         self._files.remove()
+
+
+class Segment(PrivateNetwork):
+    """A private network in which an address is local only if an interface has it: for what a Cable joins."""
+
+    _set_up = _SET_UP[:1]
+
+
+class Cable:
+    """Joins two segments, each end with an address of its own (a veth pair). It can be pulled out: what is connected stays
+    connected, and nothing arrives any more, as when a switch fails. Raises subprocess.CalledProcessError where the kernel has
+    no such devices.
+
+    address  of the far end, where the near segment finds the other one
+    """
+
+    def __init__(self, near: Segment, far: Segment, number: int) -> None:
+        self._far = far
+        self._end = f"cable{number}"
+        self.address = f"10.98.{number}.1"
+        # By a path in /proc, because neither namespace has a name.
+        place = f"/proc/{os.getpid()}/fd/{near.namespace.name}"
+        _ip(far, f"link add {self._end} type veth peer name cable netns {place}")
+        for network, interface, address in ((near, "cable", f"10.98.{number}.2"), (far, self._end, self.address)):
+            _ip(network, f"address add {address}/30 dev {interface}")
+            _ip(network, f"link set {interface} up")
+
+    def pull_out(self) -> None:
+        _ip(self._far, f"link set {self._end} down")
+
+    def plug_in(self) -> None:
+        _ip(self._far, f"link set {self._end} up")
+
+
+def _ip(network: Network, words: str) -> None:
+    with network.entered():
+        subprocess.run(["ip", *words.split()], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 
@@ -12,6 +13,7 @@ from antispam.deadline import Deadline
 from antispam.store import Store, StoreError, limits, migrate
 from antispam.store.greylist import Limits, Triplet, attempt
 from antispam.store.limits import Limit, Watch
+from antispam.store.schema import rate
 from support.frozen_path import frozen_path
 
 pytestmark = pytest.mark.every_database
@@ -76,8 +78,10 @@ def test_behind_a_frozen_path_the_breaker_opens_and_then_nothing_is_waited_for(p
         pass
 
 
-def _freeze_within(store, way):
+def _freeze_within(store, way, first=None):
     with store.write(Deadline.after(0.5)) as connection:
+        if first is not None:
+            connection.execute(first)
         way.frozen.set()
         connection.scalar(sa.text("SELECT 1"))
 
@@ -89,6 +93,19 @@ def test_a_transaction_under_way_when_the_path_freezes_is_cut_off(path):
     with pytest.raises(StoreError, match="did not answer in time"):
         _freeze_within(store, way)
     assert time.monotonic() - began < LATE
+
+
+@pytest.mark.servers
+def test_a_node_that_is_cut_off_in_a_transaction_holds_its_locks_no_longer_than_the_transaction_could_take(path):
+    """The server hears nothing of it: not that the node hung up, and for hours not that it is gone."""
+    store, way = path
+    migrate(store.url.render_as_string(hide_password=False))
+    row = sa.insert(rate).values(name="a", began_at=1.0, used=1)
+    with pytest.raises(StoreError, match="did not answer in time"):
+        _freeze_within(store, way, row)
+    direct = store.url.set(port=way.leads_to).render_as_string(hide_password=False)
+    with contextlib.closing(Store(direct, busy_timeout=LATE)) as other, other.write() as connection:
+        connection.execute(row)
 
 
 @pytest.mark.servers
