@@ -16,7 +16,7 @@ from antispam.settings import ini
 from antispam.settings.declare import ANY, Option, options_of
 from antispam.settings.errors import Contradiction, SettingsError
 from antispam.settings.load import Origin, Settings, nearest
-from antispam.settings.values import show
+from antispam.settings.values import FROM_FILE, names, show
 
 MOST = 200  # options
 LONGEST = 2_000  # characters of a value
@@ -103,6 +103,8 @@ def _read(entry: ini.Entry, option: Option) -> Any:
     try:
         if len(entry.value) > LONGEST:
             raise ValueError("it is too long")
+        if any(item.startswith(FROM_FILE) for item in names(entry.value)):
+            raise ValueError("write the entries themselves: files are not read here")
         value = option.read(entry.value)
         if option.check is not None:
             option.check(value)

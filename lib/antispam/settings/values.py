@@ -47,12 +47,15 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(item for item in (part.strip() for part in re.split(r"[,\n]", text)) if item)
 
 
+FROM_FILE = "file:"  # begins an item that stands for the lines of a file
+
+
 def listed(text: str) -> tuple[str, ...]:
     """A list whose items may be `file:PATH`: the file has one item a line, or several with blanks or commas between them;
     `#` begins a comment. Raises ValueError for a file that can't be read."""
     found: list[str] = []
     for item in names(text):
-        found += items_of(Path(item[5:].strip())) if item.startswith("file:") else [item]
+        found += items_of(Path(item.removeprefix(FROM_FILE).strip())) if item.startswith(FROM_FILE) else [item]
     return tuple(found)
 
 
