@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gettext
 import io
+from datetime import date
 from pathlib import Path
 
 from antispam.text import local_time, utc_time
@@ -67,8 +68,27 @@ def time_in(language: str, seconds: float) -> str:
     return local_time(seconds)
 
 
+def day_in(language: str, day: date) -> str:
+    """A day of a year that is known, written as time_in() does."""
+    if language == ENGLISH:
+        return f"{day:%m-%d}"
+    from babel.dates import format_skeleton
+
+    return format_skeleton("MMdd", day, locale=language)
+
+
 def number_in(language: str, value: float, pattern: str = "#,##0") -> str:
     """A number; `pattern` is one of the Unicode CLDR."""
     from babel.numbers import format_decimal
 
     return format_decimal(value, pattern, locale=language)
+
+
+def octets_in(language: str, octets: float) -> str:
+    """A size, in thousands as mail programs show it: "20.9 kB"."""
+    size, unit = float(octets), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{number_in(language, size, '#,##0' if unit == 'B' else '#,##0.0')} {unit}"

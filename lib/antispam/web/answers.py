@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from antispam.learning.language_settings import LanguageSettings
-from antispam.learning.languages import languages, number_in, texts, time_in
+from antispam.learning.languages import languages, number_in, octets_in, texts, time_in
 from antispam.learning.login_settings import LoginSettings, login_name
 from antispam.store.sessions import How
 from antispam.web.console import Console, Session
@@ -26,6 +28,7 @@ LANGUAGE_COOKIE = "bms-language"
 _YEAR = 365 * 24 * 3600
 MAX_CHOSEN = 200  # rows of one form
 _FOLDER = Path(__file__).parent
+_COMMAND = re.compile("`([^`]+)`")
 
 
 class NotLoggedIn(Exception):
@@ -55,6 +58,11 @@ def marked(text: str) -> str:
     return text
 
 
+def coded(text: str) -> Markup:
+    """A sentence in which a command stands between backticks, as HTML."""
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))
+
+
 @functools.cache
 def _templates(language: str) -> jinja2.Environment:
     made = jinja2.Environment(
@@ -66,6 +74,8 @@ def _templates(language: str) -> jinja2.Environment:
     made.filters["time"] = functools.partial(time_in, language)
     made.filters["said"] = functools.partial(said_in, language)
     made.filters["number"] = functools.partial(number_in, language)
+    made.filters["octets"] = functools.partial(octets_in, language)
+    made.filters["coded"] = coded
     return made
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from antispam.learning.languages import texts
+from antispam.learning.languages import day_in, texts
 from antispam.store import own_history
 from antispam.store.history_search import Became
 from antispam.web import plots
@@ -38,7 +38,7 @@ def learning_page(request: Request) -> Response:
     user = mailbox_of(session.account, request.query_params.get("user", ""))
     bounds = days(console.clock())
     counts = own_history.volume(console.store, console.addresses.whose(user), bounds)
-    plot = _plot(counts, bounds, texts(language_of(request)).gettext)
+    plot = _plot(counts, bounds, language_of(request))
     return shown(
         request, "learning.html", user=user, plot=plot, drawn=plots.bars(plot), empty=not counts,
         progress=console.corrections.progress(user), teaches=console.corrections.has_profile(user),
@@ -52,8 +52,9 @@ def days(now: float) -> list[float]:
     return [datetime.datetime.combine(date, datetime.time()).timestamp() for date in dates]
 
 
-def _plot(counts: dict[tuple[int, Became], int], bounds: Sequence[float], _: Callable[[str], str]) -> Plot:
-    places = tuple(f"{datetime.datetime.fromtimestamp(at):%m-%d}" for at in bounds[:-1])
+def _plot(counts: dict[tuple[int, Became], int], bounds: Sequence[float], language: str) -> Plot:
+    _ = texts(language).gettext
+    places = tuple(day_in(language, datetime.datetime.fromtimestamp(at)) for at in bounds[:-1])
     series = tuple(
         Series(
             _(name), look,
@@ -61,8 +62,8 @@ def _plot(counts: dict[tuple[int, Became], int], bounds: Sequence[float], _: Cal
         )
         for name, look, meant in _PARTS
     )  # fmt: skip
-    told = ", ".join(f"{one.name}: {plots.number(sum(value or 0 for value in one.values))}" for one in series)
+    told = ", ".join(f"{one.name}: {plots.number(sum(value or 0 for value in one.values), language)}" for one in series)
     return Plot(
         name="volume", title=_("Your mail of the last 30 days"), told=told, across=_("Day"),
-        places=places, series=series,
+        places=places, series=series, language=language,
     )  # fmt: skip

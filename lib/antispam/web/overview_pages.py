@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from antispam.learning.languages import texts
+from antispam.learning.languages import day_in, texts
 from antispam.service.effective import warnings_of
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.store import outbox, quarantine, requests
@@ -25,7 +25,7 @@ from antispam.web.answers import (
     shown,
 )
 from antispam.web.console import Console
-from antispam.web.overview_plots import Bucket, Gettext, plots_of, shares
+from antispam.web.overview_plots import Bucket, plots_of, shares
 from antispam.web.roles import helpdesk
 from dspam.store import said_since
 
@@ -44,16 +44,17 @@ _BECAME = {
 
 def overview_page(request: Request) -> Response:
     helpdesk(request)
-    console, _ = console_of(request), texts(language_of(request)).gettext
+    console, language = console_of(request), language_of(request)
+    _ = texts(language).gettext
     span = request.query_params.get("span", "day")
     number, now = _SPANS.get(span, _SPANS["day"]), console.clock()
     hours = console.hours.last(number, now, BUDGET)
     said = console.ask(lambda store: said_since(store, hours[0].begins if hours else now, SAID))
-    buckets = list(_buckets(hours, judged(hours, said), by_day=number > 24))
+    buckets = list(_buckets(hours, judged(hours, said), language, by_day=number > 24))
     everything = _sum(buckets)
     return shown(
         request, "overview.html", spans=tuple(_SPANS), span=span if span in _SPANS else "day", all=everything,
-        missing=number - len(hours), plots=list(plots_of(buckets, hours, console.board, _)), why=_why(hours, _),
+        missing=number - len(hours), plots=list(plots_of(buckets, hours, console.board, language)), why=_why(hours, _),
         shares=shares(everything.day), behind=console.behind(), **_decided(everything), **_state(console),
     )  # fmt: skip
 
@@ -72,14 +73,14 @@ def _state(console: Console) -> dict[str, Any]:
 
 def _decided(everything: Bucket) -> dict[str, Any]:
     rate = everything.wrong
-    return {"wrong": None if rate is None else f"{rate:.2f}", "missed": everything.missed, "lost": everything.lost}
+    return {"wrong": rate, "missed": everything.missed, "lost": everything.lost}
 
 
-def _buckets(hours: Sequence[Hour], wrong: Sequence[Wrong | None], *, by_day: bool) -> Iterator[Bucket]:
+def _buckets(hours: Sequence[Hour], wrong: Sequence[Wrong | None], language: str, *, by_day: bool) -> Iterator[Bucket]:
     made: Bucket | None = None
     for hour, said in zip(hours, wrong, strict=True):
         at = datetime.datetime.fromtimestamp(hour.begins)
-        label = at.strftime("%Y-%m-%d" if by_day else "%H:%M")
+        label = day_in(language, at) if by_day else at.strftime("%H:%M")
         if made is None or made.label != label:
             if made is not None:
                 yield made
@@ -109,7 +110,7 @@ def _sum(buckets: Iterable[Bucket]) -> Bucket:
     return made
 
 
-def _why(hours: Iterable[Hour], _: Gettext) -> list[tuple[str, str, int]]:
+def _why(hours: Iterable[Hour], _: Callable[[str], str]) -> list[tuple[str, str, int]]:
     """The most frequent reasons: check, outcome and number of messages."""
     counted: Counter[tuple[Disposition, str]] = Counter()
     for hour in hours:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from markupsafe import Markup
 
+from antispam.learning.languages import texts
 from antispam.service.board import Board
 from antispam.store.hours import Hour
 from antispam.store.tally import Day, Disposition
@@ -17,7 +18,6 @@ from antispam.web.plots import Look, Plot, Series
 
 _LOWEST, _HIGHEST = -10, 20  # points in the plot of scores
 _SECONDS = "bms_message_seconds"
-Gettext = Callable[[str], str]
 Drawn = tuple[Plot, Markup]
 
 
@@ -49,19 +49,18 @@ def shares(day: Day) -> dict[str, int]:
     }
 
 
-def plots_of(
-    buckets: Sequence[Bucket], hours: Sequence[Hour], board: Board | None, translate: Gettext
-) -> Iterator[Drawn]:
+def plots_of(buckets: Sequence[Bucket], hours: Sequence[Hour], board: Board | None, language: str) -> Iterator[Drawn]:
     """The plots of volume, wrong decisions and, if known, scores and latency."""
-    yield _volume(buckets, translate)
-    yield _wrong(buckets, translate)
+    yield _volume(buckets, language)
+    yield _wrong(buckets, language)
     if scores := _scores(hours):
-        yield _spread(scores, translate)
+        yield _spread(scores, language)
     if waits := _waits(board):
-        yield _latency(waits, translate)
+        yield _latency(waits, language)
 
 
-def _volume(buckets: Sequence[Bucket], _: Gettext) -> Drawn:
+def _volume(buckets: Sequence[Bucket], language: str) -> Drawn:
+    _ = texts(language).gettext
     of = [shares(one.day) for one in buckets]
     names = (
         ("delivered", _("delivered"), Look.GOOD),
@@ -75,36 +74,43 @@ def _volume(buckets: Sequence[Bucket], _: Gettext) -> Drawn:
         places=tuple(one.label for one in buckets),
         told=_("How many messages were delivered, marked, quarantined, refused and asked to come again, over time."),
         series=tuple(Series(text, look, tuple(float(one[name]) for one in of)) for name, text, look in names),
+        language=language,
     )  # fmt: skip
     return plot, plots.bars(plot)
 
 
-def _wrong(buckets: Sequence[Bucket], _: Gettext) -> Drawn:
+def _wrong(buckets: Sequence[Bucket], language: str) -> Drawn:
+    _ = texts(language).gettext
     plot = Plot(
         name="wrong", title=_("Decisions that people called wrong, in percent"), across=_("Time"),
         places=tuple(one.label for one in buckets),
         told=_("Which share of the decisions people called wrong, by the time at which the messages came."),
         series=(Series(_("wrong decisions"), Look.BAD, tuple(one.wrong for one in buckets)),),
+        language=language,
     )  # fmt: skip
     return plot, plots.lines(plot)
 
 
-def _spread(scores: Sequence[tuple[int, int]], _: Gettext) -> Drawn:
+def _spread(scores: Sequence[tuple[int, int]], language: str) -> Drawn:
+    _ = texts(language).gettext
     plot = Plot(
         name="scores", title=_("Recipients by the score of their message"), across=_("Score"),
         places=tuple(str(score) for score, _count in scores),
         told=_("How many recipients' copies had which score, rounded down; all beyond the ends stand at the ends."),
         series=(Series(_("recipients"), Look.PLAIN, tuple(float(count) for _score, count in scores)),),
+        language=language,
     )  # fmt: skip
     return plot, plots.bars(plot)
 
 
-def _latency(waits: Sequence[tuple[str, float]], _: Gettext) -> Drawn:
+def _latency(waits: Sequence[tuple[str, float]], language: str) -> Drawn:
+    _ = texts(language).gettext
     plot = Plot(
         name="latency", title=_("Messages by the seconds that the mail server waited, since the start"),
         across=_("Seconds"), places=tuple(place for place, _count in waits),
         told=_("How many messages got their answer within so many seconds, since the filter was started."),
         series=(Series(_("messages"), Look.PLAIN, tuple(count for _place, count in waits)),),
+        language=language,
     )  # fmt: skip
     return plot, plots.bars(plot)
 

@@ -12,8 +12,11 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
+from antispam.learning.languages import ENGLISH, number_in
+
 WIDTH, HEIGHT = 640, 240  # of the view box; the picture scales to its container
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 632, 14, 206  # the plotted area
+_HUGE = 1e15  # beyond it, nobody counts digits
 _STEPS = 4  # lines across at most, above the axis
 _LABELS = 4  # at most, below the axis
 
@@ -46,6 +49,7 @@ class Plot:
     told    a sentence that describes it, for those who cannot see it
     across  the name of the axis, "day" for example
     places  the labels along the axis, one for each value of a series
+    language  in which numbers are written
     """
 
     name: str
@@ -54,12 +58,13 @@ class Plot:
     across: str
     places: tuple[str, ...]
     series: tuple[Series, ...]
+    language: str = ENGLISH
 
     @property
     def rows(self) -> Iterator[tuple[str, list[str]]]:
         """The rows of the plot's table: a place, and the value of each series as text."""
         for at, place in enumerate(self.places):
-            yield place, [number(_value(one, at)) for one in self.series]
+            yield place, [number(_value(one, at), self.language) for one in self.series]
 
 
 def bars(plot: Plot) -> Markup:
@@ -76,7 +81,7 @@ def bars(plot: Plot) -> Markup:
                 inside.append(
                     Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}: {} {}</title></rect>').format(
                         one.look.value, _short(_LEFT + slot * (at + 0.1)), _short(y), _short(slot * 0.8),
-                        _short(foot - y), place, one.name, number(value),
+                        _short(foot - y), place, one.name, number(value, plot.language),
                     )
                 )  # fmt: skip
                 below += value
@@ -110,13 +115,15 @@ def axis(most: float) -> tuple[float, float]:
     return math.ceil(most / step - 1e-9) * step, step
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, language: str = ENGLISH) -> str:
     """A value as text: with decimals only if it is small and not whole; "" for a gap."""
     if value is None:
         return ""
+    if value >= _HUGE:
+        return f"{value:.3g}"
     if value >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+        return number_in(language, value)
+    return number_in(language, value, "@##")
 
 
 def _value(series: Series, at: int) -> float | None:
@@ -153,7 +160,9 @@ def _frame(plot: Plot, top: float, step: float) -> Iterator[Markup]:
     for count in range(round(top / step) + 1):
         y = _short(_height(count * step, top))
         yield Markup('<line class="across" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(_LEFT, _RIGHT, y, y)
-        yield Markup('<text class="value" x="{}" y="{}">{}</text>').format(_LEFT - 6, y, number(count * step))
+        yield Markup('<text class="value" x="{}" y="{}">{}</text>').format(
+            _LEFT - 6, y, number(count * step, plot.language)
+        )
     slot = (_RIGHT - _LEFT) / max(1, len(plot.places))
     for at in _labelled(len(plot.places)):
         x = _short(_LEFT + slot * (at + 0.5))

@@ -79,6 +79,7 @@ def test_a_message_is_explained_in_the_language_of_the_reader(place):
     page = place.client("ann").get("/explain?ref=aaa", headers={"Accept-Language": "de"}).text
     told = " ".join(re.sub(r"<[^>]*>", " ", page.partition("<main")[2]).split())
     assert "aaa: in Quarantäne" in told
-    assert "in der Quarantäne von bob; `bms quarantine release aaa` stellt sie zu" in told
+    assert "in der Quarantäne von bob; bms quarantine release aaa stellt sie zu" in told
+    assert "<code>bms quarantine release aaa</code>" in page
     assert "Anlernen ändert das Urteil des Filters" in told
     assert not {"quarantined", "envelope", "received", "octets", "Training"} & set(told.replace(":", " ").split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_the_overview_counts_what_came_and_why_it_was_stopped(place):
     place.keep("bbb", "bob")
     page = place.client("ann").get("/overview").text
     assert "<dt>Quarantined</dt><dd>2</dd>" in page
-    assert '<td data-label="Check">spam_action</td>' in page
+    assert '<td data-label="Check" class="name">spam_action</td>' in page
 
 
 def test_a_release_makes_a_decision_wrong(place):
@@ -61,14 +62,14 @@ def test_a_release_makes_a_decision_wrong(place):
     teach(place, "aaa", is_spam=False)
     teach(place, "bbb", is_spam=True)
     page = place.client("ann").get("/overview").text
-    assert "50.00 %" in page
+    assert "50.00&nbsp;%" in page
     assert "1 honest message was stopped or marked" in page
 
 
 def test_what_the_filter_teaches_itself_is_no_correction(place):
     place.keep("aaa", "bob")
     teach(place, "aaa", is_spam=False, at=NOW + 1.0)
-    assert "0.00 %" in place.client("ann").get("/overview").text
+    assert "0.00&nbsp;%" in place.client("ann").get("/overview").text
 
 
 def test_what_could_not_be_counted_in_time_is_said(place, monkeypatch):
@@ -139,3 +140,18 @@ def test_how_long_the_mail_server_waited_is_shown_where_it_is_counted(place):
 
 def test_without_workers_beside_it_no_latency_is_shown(place):
     assert "mail server waited" not in place.client("ann").get("/overview").text
+
+
+def test_numbers_days_and_sizes_are_those_of_the_language(place):
+    place.keep("aaa", "bob", body=b"x" * 2000)
+    teach(place, "aaa", is_spam=True)
+    page = place.client("ann").get("/overview?span=week", headers={"Accept-Language": "de"}).text
+    assert "<dd>0,00&nbsp;%</dd>" in page
+    assert re.search(r">\d\d\.\d\d\.</text>", page)
+    assert re.search(r">\d,\d kB<", page)
+
+
+def test_the_stream_is_read_in_german(place):
+    place.keep("aaa", "bob")
+    page = place.client("ann").get("/stream", headers={"Accept-Language": "de"}).text
+    assert (">in Quarantäne</a>" in page, "quarantined" in page) == (True, False)

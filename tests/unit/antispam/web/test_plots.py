@@ -62,6 +62,14 @@ def test_a_bar_says_its_value():
     assert "<title>Tue: spam 1,234</title>" in drawn
 
 
+@pytest.mark.parametrize(
+    ("value", "english", "german"),
+    [(1234, "1,234", "1.234"), (0.0123, "0.0123", "0,0123"), (1.5, "1.5", "1,5"), (1e300, "1e+300", "1e+300")],
+)
+def test_a_number_is_written_as_in_the_language(value, english, german):
+    assert (plots.number(value), plots.number(value, "de")) == (english, german)
+
+
 def test_a_gap_interrupts_a_line():
     drawn = parsed(plots.lines(plot(Series("delay", Look.PLAIN, (1, 2, None, 3, None)), places=tuple("abcde"))))
     assert len(list(drawn.iter(f"{SVG}polyline"))) == 1
