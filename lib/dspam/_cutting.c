@@ -597,6 +597,8 @@ static PyMethodDef functions[] = {
     {"squeezed", squeezed, METH_O, "Two spaces for each gap, if there is a gap of three, as dspam.reading does it."},
     {"joined", joined_words, METH_O, "Pieces as one text with one space between words, as dspam.html does it."},
     {"urls", urls, METH_VARARGS, "The first links of a plain text, as dspam.reading finds them."},
+    {"take_links", take_links, METH_VARARGS, "Take in where links lead, as dspam.reading does it."},
+    {"link_parts", link_parts, METH_O, "The scheme, host and path of a link, as dspam.reading takes it apart."},
     {"opinions", opinions, METH_VARARGS, "Form the five opinions of a message, as dspam.learner does it."},
     {"walk", walk, METH_VARARGS, "Walk over the tags of an HTML document, as dspam.html does it."},
     {"header_facts", header_facts, METH_VARARGS, "The facts of a header, as HeaderFacts of dspam.headers collects them."},

@@ -151,3 +151,103 @@ PyObject *urls(PyObject *module, PyObject *arguments)
     }
     return all;
 }
+
+enum { MAX_TARGET = 400, MAX_SEEN_TARGET = 1000, MAX_READ_TARGET = 200, MAX_SCHEME = 10, MAX_PATH = 60 };
+
+/* The octets of a link without the spaces around it. */
+static const char *trimmed(PyObject *target, Py_ssize_t *size)
+{
+    const char *start = PyBytes_AS_STRING(target), *end = start + PyBytes_GET_SIZE(target);
+    while (start < end && is_space(*start))
+        start++;
+    while (end > start && is_space(end[-1]))
+        end--;
+    *size = end - start;
+    return start;
+}
+
+/* The target if it is nothing but these octets, or else a new object; a new reference. */
+static PyObject *cut_target(PyObject *target, const char *start, Py_ssize_t size, Py_ssize_t most)
+{
+    size = size < most ? size : most;
+    return size == PyBytes_GET_SIZE(target) ? Py_NewRef(target) : PyBytes_FromStringAndSize(start, size);
+}
+
+static int append_new(PyObject *list, PyObject *one)
+{
+    int failed = one == NULL ? -1 : PyList_Append(list, one);
+    Py_XDECREF(one);
+    return failed;
+}
+
+/* Append a link as people see it: itself, if it is neither too long nor between spaces. */
+static int append_link(PyObject *list, PyObject *link, const char *start, Py_ssize_t size)
+{
+    PyObject *target = PyTuple_GET_ITEM(link, 1), *shown = cut_target(target, start, size, MAX_SEEN_TARGET);
+    if (shown == NULL)
+        return -1;
+    PyObject *one = shown == target ? Py_NewRef(link) : PyTuple_Pack(2, PyTuple_GET_ITEM(link, 0), shown);
+    Py_DECREF(shown);
+    return append_new(list, one);
+}
+
+PyObject *take_links(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *links, *targets, *seen;
+    Py_ssize_t most;
+    if (!PyArg_ParseTuple(
+            arguments, "O!nO!O!", &PyList_Type, &links, &most, &PyList_Type, &targets, &PyList_Type, &seen))
+        return NULL;
+    if (links == targets || links == seen || targets == seen) {
+        PyErr_SetString(PyExc_ValueError, "three lists are wanted");
+        return NULL;
+    }
+    for (Py_ssize_t at = 0; at < most && at < PyList_GET_SIZE(links); at++) {
+        PyObject *link = PyList_GET_ITEM(links, at);
+        if (!PyTuple_Check(link) || PyTuple_GET_SIZE(link) != 2 || !PyBytes_Check(PyTuple_GET_ITEM(link, 1))) {
+            PyErr_SetString(PyExc_TypeError, "a link is an element and a target");
+            return NULL;
+        }
+        PyObject *target = PyTuple_GET_ITEM(link, 1);
+        Py_ssize_t size;
+        const char *start = trimmed(target, &size);
+        if (PyList_GET_SIZE(targets) < most && append_new(targets, cut_target(target, start, size, MAX_TARGET)) < 0)
+            return NULL;
+        if (PyList_GET_SIZE(seen) < most && append_link(seen, link, start, size) < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *link_parts(PyObject *module, PyObject *target)
+{
+    (void)module;
+    char scheme[MAX_SCHEME];
+    if (!PyBytes_Check(target)) {
+        PyErr_SetString(PyExc_TypeError, "a target is bytes");
+        return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(target) < MAX_READ_TARGET ? PyBytes_GET_SIZE(target) : MAX_READ_TARGET, named = 0;
+    const char *rest = PyBytes_AS_STRING(target), *end = rest + size;
+    while (rest < end && is_space(*rest))
+        rest++;
+    while (end > rest && is_space(end[-1]))
+        end--;
+    const char *colon = memchr(rest, ':', (size_t)(end - rest));
+    if (colon != NULL && colon - rest <= MAX_SCHEME) {
+        for (named = 0; named < colon - rest; named++)
+            scheme[named] = (char)(rest[named] >= 'A' && rest[named] <= 'Z' ? rest[named] + 32 : rest[named]);
+        rest = colon + 1;
+    }
+    const char *path = end, *last = end;
+    if (named != 6 || memcmp(scheme, "mailto", 6) != 0) {
+        while (rest < end && *rest == '/')
+            rest++;
+        const char *slash = memchr(rest, '/', (size_t)(end - rest));
+        path = slash == NULL ? end : slash + 1;
+        end = slash == NULL ? end : slash;
+    }
+    Py_ssize_t length = last - path;
+    return Py_BuildValue("y#y#y#", scheme, named, rest, (Py_ssize_t)(end - rest), path, length < MAX_PATH ? length : MAX_PATH);
+}

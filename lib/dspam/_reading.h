@@ -12,4 +12,10 @@ PyObject *joined_words(PyObject *module, PyObject *pieces);
 /* urls(text, most) -> the first links of a plain text. */
 PyObject *urls(PyObject *module, PyObject *arguments);
 
+/* take_links(links, most, targets, seen): append the first targets to both lists, as far as there is room. */
+PyObject *take_links(PyObject *module, PyObject *arguments);
+
+/* link_parts(target) -> scheme, host, path */
+PyObject *link_parts(PyObject *module, PyObject *target);
+
 #endif

@@ -16,6 +16,7 @@ from _mimetree import Field, Part, TreeLimits, decode_transfer, parameter, parse
 from dspam import html
 from dspam.headers import HeaderRead, content_type, facts_of
 from dspam.letters import plain, signs, without_invisible
+from dspam.links import link_parts, take_links
 from dspam.shapes import owner, parents
 from dspam.sight import Sight
 
@@ -34,7 +35,6 @@ UNSEEN = frozenset({b"unseen", b"unread", b"aside"})
 """Places of texts that are not in sight."""
 _MAX_LINKS = 40
 _MAX_TARGETS = 400
-_MAX_TARGET = 1000
 _MAX_HIDDEN = 10_000
 _MAX_FACTS = 1000
 _LIMITS = TreeLimits(max_parts=60, max_depth=12, max_encoded=2, max_misses=50_000)
@@ -103,6 +103,15 @@ class Document:
                 (place, text if folded else plain(text.decode("utf-8", "ignore")).encode("utf-8", "replace"))
             )
         return text
+
+    def link(self, path: bytes) -> None:
+        """Add the path of a link: most are in ASCII and fit, so that text() has nothing to do."""
+        if not path.isascii() or len(path) > self.text_left:
+            self.text(b"link", path)
+            return
+        path = (_cutting.squeezed if _cutting else squeezed)(path)
+        self.text_left -= len(path)
+        self.texts.append((b"link", path))
 
 
 def urls(text: bytes, most: int) -> list[bytes]:
@@ -332,39 +341,28 @@ def _compare_anchor(target: bytes, text: bytes, document: Document) -> None:
     """A link whose text names one host and that leads to another: what it says it is, is a fact."""
     if b"." not in text or not (named := _NAMED_HOST.search(text.lower())):
         return
-    _, host, _ = _read_link(b"a", target[:200].strip())
+    _, host, _ = _read_link(b"a", target)
     if host and owner(named[1]) != owner(host):
         document.structure += [b"link says another host", b"link says " + owner(named[1])]
 
 
 def _links(links: list[tuple[bytes, bytes]], document: Document) -> None:
     """Take in links: the element and the target of each, of a few what they say."""
-    stripped = [pair if pair[1].strip() is pair[1] else (pair[0], pair[1].strip()) for pair in links[:_MAX_TARGETS]]
-    document.targets += [target[:400] for _, target in stripped[: _MAX_TARGETS - len(document.targets)]]
-    document.sight.links += [
-        pair if len(pair[1]) <= _MAX_TARGET else (pair[0], pair[1][:_MAX_TARGET])
-        for pair in stripped[: _MAX_TARGETS - len(document.sight.links)]
-    ]
+    (_cutting.take_links if _cutting else take_links)(links, _MAX_TARGETS, document.targets, document.sight.links)
     for place, target in links[: _MAX_LINKS - document.links]:
         document.links += 1
-        facts, host, path = _read_link(place, target[:200].strip())
+        facts, host, path = _read_link(place, target)
         document.structure += facts
         if host:
             document.linked.append(host)
         if path:
-            document.text(b"link", path)
+            document.link(path)
 
 
 def _read_link(place: bytes, target: bytes) -> tuple[list[bytes], bytes, bytes]:
     """What a link says, the host that it leads to, if it is a name, and the path there."""
-    scheme, colon, rest = target.partition(b":")
-    if not colon or len(scheme) > 10:
-        scheme, rest = b"", target
-    scheme = scheme.lower()
-    if scheme == b"mailto":
-        return *_read_host(place, scheme, rest), b""
-    host, _, path = rest.lstrip(b"/").partition(b"/")
-    return *_read_host(place, scheme, host), path[:60]
+    scheme, host, path = (_cutting.link_parts if _cutting else link_parts)(target)
+    return *_read_host(place, scheme, host), path
 
 
 @lru_cache(maxsize=2048)  # many links lead to one host

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from _mimetree import Field, parse
-from dspam import disguise, features, headers, html, learner, reading
+from dspam import disguise, features, headers, html, learner, links, reading
 from dspam.build import compile_cutting
 from dspam.reading import Document
 from dspam.store import table
@@ -331,6 +331,70 @@ def test_any_text_has_the_same_links(compiled: None, pieces: list[bytes], most: 
 @given(st.lists(st.text("ab \t\n\v\f\r\x00\x1c\x85é").map(str.encode)))
 def test_any_pieces_are_joined_alike(compiled: None, pieces: list[bytes]) -> None:
     assert html._cutting.joined(pieces) == html.joined_words(pieces)
+
+
+TARGETS = st.one_of(
+    st.lists(
+        st.sampled_from(
+            [
+                b"http",
+                b"MAILTO",
+                b":",
+                b"/",
+                b"//",
+                b" ",
+                b"\v",
+                b"\x1c",
+                b"a",
+                b"x.example",
+                b"x" * 70,
+                b"x" * 190,
+                b"x" * 900,
+            ]
+        )
+    ).map(b"".join),
+    st.binary(max_size=12),
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([b"a", b"img"]), TARGETS), max_size=6),
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.integers(0, 5),
+)
+def test_any_links_are_taken_in_alike(
+    compiled: None, given_links: list[tuple[bytes, bytes]], most: int, targets: int, seen: int
+) -> None:
+    found: list[Any] = []
+    for function in (reading._cutting.take_links, links.take_links):
+        found.append(([b"t"] * targets, [(b"a", b"s")] * seen))
+        function(given_links, most, *found[-1])
+    assert found[0] == found[1]
+    for _, target in given_links:
+        assert reading._cutting.link_parts(target) == links.link_parts(target)
+
+
+def test_what_are_no_links_is_refused(compiled: None) -> None:
+    module: Any = reading._cutting
+    for wrong in ([b"a"], [(b"a",)], [(b"a", "b")], ()):
+        with pytest.raises(TypeError):
+            module.take_links(wrong, 5, [], [])
+    one: list[Any] = [(b"a", b"b")]
+    for lists in ((one, []), ([], one)):
+        with pytest.raises(ValueError, match="three lists"):
+            module.take_links(one, 5, *lists)
+    with pytest.raises(TypeError):
+        module.link_parts("text")
+
+
+def test_the_path_of_a_link_is_a_text_like_others() -> None:
+    for path in (b"a/b", b"a \t\n  b", b"\xc3\xa4", b"x" * 60, b"\xff"):
+        for left in (100, 20, 0):
+            one, other = Document(text_left=left), Document(text_left=left)
+            one.link(path)
+            other.text(b"link", path)
+            assert one == other
 
 
 def test_what_are_no_texts_are_refused(compiled: None) -> None:
