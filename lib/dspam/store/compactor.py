@@ -22,7 +22,7 @@ from dspam.store.dictionary import border_of, logged_slices, page_numbers, page_
 from dspam.store.records import TOTALS, Deltas, Keys, Tokens, Totals, as_tokens, merge
 
 FOLD_ENTRIES = 500_000  # keys of pending trainings that are folded together: some 50 MB while it runs
-_FOLD_ROWS = 200  # trainings that are folded together
+_FOLD_ROWS = 500  # trainings that are folded together: to mark them holds the lock for some 10 ms
 _FOLD_KEYS, _FOLD_PAGES = 6_000, 40  # that one transaction folds, and rewrites, at most
 _FULLEST = 256  # tokens of a page; one that holds more is split,
 _HALF_FULL = 160  # into pages of no more than these
@@ -87,14 +87,15 @@ def folding(database: Database, user_id: int, entries: int = FOLD_ENTRIES) -> It
         user = _user(connection, user_id)
         border = border_of(connection, user_id)
         batch = _read_batch(connection, user_id, entries, begun=border is not None) if user else None
+        starts = starts_of(connection, user_id)
     if user is None or batch is None:
         return
     place: int | None = 0 if border is None else int(np.searchsorted(batch.keys, border))
     generation, begun = user.generation, border is not None
     with contextlib.suppress(_OvertakenError):
         while place is not None:
-            place = _fold_slice(database, user_id, generation, batch, place, begun=begun)
-            generation, begun = generation + 1, True
+            place, rewritten = _fold_slice(database, user_id, generation, batch, place, starts, begun=begun)
+            generation, begun, starts = generation + 1, True, rewritten.starts(starts)
             yield len(batch.seqs) if place is None else 0
 
 
@@ -174,6 +175,11 @@ class _Rewritten:
             for page in _split(new, np.asarray(starts, dtype=np.int64))
         ]
 
+    def starts(self, before: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Those of all pages, which were these before."""
+        come = np.array([page["start"] for page in self.come], dtype=np.int64)
+        return np.union1d(np.setdiff1d(before, np.array(self.gone, dtype=np.int64)), come)
+
     def write(self, connection: sa.Connection, user_id: int) -> None:
         for begin in range(0, len(self.gone), _IN):
             starts = self.gone[begin : begin + _IN]
@@ -222,19 +228,26 @@ def _add_up(
 
 
 def _fold_slice(
-    database: Database, user_id: int, generation: int, batch: _Batch, place: int, *, begun: bool
-) -> int | None:
-    """Fold the batch's keys from `place` on, as many as one short transaction may. Returns where to go on, None at the end.
-    Raises _OvertakenError.
+    database: Database,
+    user_id: int,
+    generation: int,
+    batch: _Batch,
+    place: int,
+    starts: npt.NDArray[np.int64],
+    *,
+    begun: bool,
+) -> tuple[int | None, _Rewritten]:
+    """Fold the batch's keys from `place` on, as many as one short transaction may. Returns where to go on, None at the end, and
+    what it wrote. Raises _OvertakenError.
 
-    begun  a slice was folded before, so that the trainings are FOLDING
+    starts  of the user's pages in this generation
+    begun   a slice was folded before, so that the trainings are FOLDING
     """
+    end = _slice_end(starts, batch.keys, place)
     with database.read() as connection:
         user = _user(connection, user_id)
         if user is None or user.generation != generation:
             raise _OvertakenError
-        starts = starts_of(connection, user_id)
-        end = _slice_end(starts, batch.keys, place)
         rewritten = _rewrite(connection, user_id, starts, batch, slice(place, end))
     last = end == len(batch.keys)
     with database.write() as connection:
@@ -243,7 +256,7 @@ def _fold_slice(
         if last or not begun:
             _mark(connection, batch.seqs, State.FOLDED if last else State.FOLDING)
         _note_border(connection, user_id, None if last else int(batch.keys[end]), begun=begun)
-    return None if last else end
+    return None if last else end, rewritten
 
 
 def _slice_end(starts: npt.NDArray[np.int64], keys: Keys, place: int) -> int:
