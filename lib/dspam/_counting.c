@@ -54,6 +54,71 @@ static void announce(const table_t *table, const int64_t *keys, Py_ssize_t at, P
         __builtin_prefetch(table->keys + preferred(table, keys[at + AHEAD]) * BUCKET);
 }
 
+/* The slot of a key, or the empty one where it belongs; -1 in a table without room for it. */
+static int64_t place_of(const table_t *table, int64_t key)
+{
+    uint64_t bucket = preferred(table, key);
+    for (uint64_t tries = 0; tries < table->buckets; tries++) {
+        const int64_t *slot = table->keys + bucket * BUCKET;
+        for (int at = 0; at < BUCKET; at++)
+            if (slot[at] == key || slot[at] == 0)
+                return (int64_t)(bucket * BUCKET) + at;
+        bucket = (bucket + 1) & (table->buckets - 1);
+    }
+    return -1;
+}
+
+/* Add up to so many new keys, and what is added to all: returns how many there are, and leaves `at` where there was no more room. */
+static Py_ssize_t add_all(const table_t *table, int64_t *table_keys, char *table_counts, const int64_t *keys, const char *deltas,
+    Py_ssize_t count, uint32_t sign, Py_ssize_t room, Py_ssize_t *at)
+{
+    Py_ssize_t fresh = 0;
+    for (; *at < count; ++*at) {
+        announce(table, keys, *at, count);
+        int64_t slot = place_of(table, keys[*at]);
+        if (slot < 0 || (table_keys[slot] != keys[*at] && fresh == room))
+            break;
+        fresh += table_keys[slot] != keys[*at];
+        table_keys[slot] = keys[*at];
+        uint32_t now[3], more[3]; /* which go round at their ends, as numpy's numbers do */
+        memcpy(now, table_counts + slot * ROW, ROW);
+        memcpy(more, deltas + *at * ROW, ROW);
+        for (int column = 0; column < 3; column++)
+            now[column] += sign * more[column];
+        memcpy(table_counts + slot * ROW, now, ROW);
+    }
+    return fresh;
+}
+
+PyObject *add_counts(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer keys, table_keys, table_counts, deltas;
+    table_t table = {0};
+    unsigned long long factor;
+    Py_ssize_t at, room;
+    int sign;
+    PyObject *done = NULL;
+    if (!PyArg_ParseTuple(arguments, "y*w*w*Kiy*inn", &keys, &table_keys, &table_counts, &factor, &table.shift, &deltas, &sign, &at,
+            &room))
+        return NULL;
+    table.factor = factor;
+    Py_ssize_t count = keys.len / (Py_ssize_t)sizeof(int64_t);
+    if (keys.len % (Py_ssize_t)sizeof(int64_t) != 0 || deltas.len != count * ROW || at < 0 || room < 0
+        || table_counts.len != table_keys.len / (Py_ssize_t)sizeof(int64_t) * ROW)
+        PyErr_SetString(PyExc_ValueError, "three counts for each key are wanted");
+    else if (table_of(&table, &table_keys) == 0) {
+        Py_ssize_t fresh = add_all(
+            &table, table_keys.buf, table_counts.buf, keys.buf, deltas.buf, count, (uint32_t)sign, room, &at);
+        done = Py_BuildValue("nn", at, fresh);
+    }
+    PyBuffer_Release(&keys);
+    PyBuffer_Release(&table_keys);
+    PyBuffer_Release(&table_counts);
+    PyBuffer_Release(&deltas);
+    return done;
+}
+
 PyObject *slots(PyObject *module, PyObject *arguments)
 {
     (void)module;

@@ -593,6 +593,7 @@ static PyMethodDef functions[] = {
     {"keys", keys, METH_VARARGS, keys_doc},
     {"prepare", prepare, METH_VARARGS, prepare_doc},
     {"counts", counts, METH_VARARGS, "Look keys up in a table, as dspam.store.table does it."},
+    {"add", add_counts, METH_VARARGS, "Add to the counts of keys in a table, as dspam.store.table does it."},
     {"slots", slots, METH_VARARGS, "Find the slots of keys in a table, as dspam.store.table does it."},
     {"squeezed", squeezed, METH_O, "Two spaces for each gap, if there is a gap of three, as dspam.reading does it."},
     {"joined", joined_words, METH_O, "Pieces as one text with one space between words, as dspam.html does it."},

@@ -54,6 +54,17 @@ def take_links(
 def link_parts(target: bytes, /) -> tuple[bytes, bytes, bytes]: ...
 def squeezed(text: bytes, /) -> bytes: ...
 def counts(keys: Keys, table_keys: Keys, table_counts: Counts, factor: int, shift: int, found: Counts) -> None: ...
+def add(
+    keys: Keys,
+    table_keys: Keys,
+    table_counts: Counts,
+    factor: int,
+    shift: int,
+    deltas: Counts,
+    sign: int,
+    at: int,
+    room: int,
+) -> tuple[int, int]: ...
 def slots(keys: Keys, table_keys: Keys, factor: int, shift: int, found: Keys) -> None: ...
 def opinions(
     keys: Keys,

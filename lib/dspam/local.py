@@ -40,8 +40,8 @@ class LocalDatabase:
             yield connection
 
     @contextmanager
-    def write(self, deadline: Any = None) -> Iterator[sa.Connection]:
-        """A transaction that holds the write lock from its beginning."""
+    def write(self, deadline: Any = None, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that holds the write lock from its beginning; all are durable here."""
         with self._engine.connect().execution_options(dspam_write=True) as connection, connection.begin():
             yield connection
 

@@ -4,7 +4,6 @@ so that nothing is lost; a message that was taught before teaches nothing, so th
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ FOLD_EVERY = 1000  # messages
 BATCH = 100
 _MAX_OCTETS = 8 << 20
 _KEY = 16  # octets that a key takes in the database and in memory, about
-_MAYBE_SIGNED = re.compile(rb"DSPAM[-:]", re.IGNORECASE)
 
 
 @dataclasses.dataclass(slots=True)
@@ -81,12 +79,17 @@ def by_signature(store: Store, user: str, teacher: Teacher) -> Callable[[bytes],
     else it was or will be taught; else its octets. What was once taught by its octets stays that. It raises StoreError."""
 
     def lesson(raw: bytes) -> Lesson:
-        if not _MAYBE_SIGNED.search(raw) or teacher.said(identity(raw)) is not None:
+        if not _may_be_signed(raw) or teacher.said(identity(raw)) is not None:
             return by_octets(raw)
         (report,) = stored_message(raw).reports
         return lesson_of(report, user, teacher.number, store) or by_octets(raw)
 
     return lesson
+
+
+def _may_be_signed(raw: bytes) -> bool:
+    capitals = raw.upper()  # and two searches: in a third of the time that a pattern for either case takes
+    return b"DSPAM-" in capitals or b"DSPAM:" in capitals
 
 
 class _Batch:

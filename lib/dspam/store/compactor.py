@@ -177,8 +177,10 @@ class _Rewritten:
 
     def starts(self, before: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Those of all pages, which were these before."""
+        stay = np.ones(len(before), dtype=np.bool_)
+        stay[before.searchsorted(np.array(self.gone, dtype=np.int64))] = False
         come = np.array([page["start"] for page in self.come], dtype=np.int64)
-        return np.union1d(np.setdiff1d(before, np.array(self.gone, dtype=np.int64)), come)
+        return np.sort(np.concatenate((before[stay], come)))
 
     def write(self, connection: sa.Connection, user_id: int) -> None:
         for begin in range(0, len(self.gone), _IN):
@@ -250,7 +252,8 @@ def _fold_slice(
             raise _OvertakenError
         rewritten = _rewrite(connection, user_id, starts, batch, slice(place, end))
     last = end == len(batch.keys)
-    with database.write() as connection:
+    # A power cut may undo the last slices, in their order: the log still has what they folded, and dspam_fold how far it is.
+    with database.write(durable=False) as connection:
         _claim(connection, user, rewritten, batch.totals if last else Totals(), purge=False)
         rewritten.write(connection, user_id)
         if last or not begun:

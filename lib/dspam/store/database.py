@@ -19,8 +19,9 @@ class Database(Protocol):
     def read(self, deadline: Any = None) -> AbstractContextManager[sa.Connection]:
         """A connection for reading; `deadline` is of whatever type the store takes."""
 
-    def write(self, deadline: Any = None) -> AbstractContextManager[sa.Connection]:
-        """A transaction: committed at the end of the block, rolled back if the block raises."""
+    def write(self, deadline: Any = None, *, durable: bool = True) -> AbstractContextManager[sa.Connection]:
+        """A transaction: committed at the end of the block, rolled back if the block raises. Unless it is durable, a power cut
+        may undo it, together with all that was written after it."""
 
     def upsert(
         self, table: sa.Table, values: Mapping[str, Any], key: Sequence[str], update: Mapping[str, Any] | None

@@ -51,6 +51,27 @@ class Table:
 
     def add(self, keys: Keys, deltas: Counts, sign: int = 1) -> None:
         """Add sign * deltas, shape (n, 3), to the keys; keys may repeat. Grows as needed."""
+        if _cutting:
+            self._add_compiled(np.ascontiguousarray(keys), np.ascontiguousarray(deltas, dtype=np.int32), sign)
+        else:
+            self._add(keys, deltas, sign)
+
+    def _add_compiled(self, keys: Keys, deltas: Counts, sign: int = 1) -> None:
+        """The same by _counting.c."""
+        at = 0
+        while True:
+            room = max(0, int(_FILL * _BUCKET * len(self._keys)) - self.size)
+            at, fresh = _cutting.add(
+                keys, self._keys, self._counts, int(self._factor), int(self._shift), deltas, sign, at, room
+            )
+            self.size += fresh
+            if at == len(keys):
+                return
+            rest = keys[at:]
+            self._grow(self.size + len(np.unique(rest[self._find(rest) < 0])))
+
+    def _add(self, keys: Keys, deltas: Counts, sign: int = 1) -> None:
+        """The same in Python."""
         slots = self._find(keys)
         missing = np.flatnonzero(slots < 0)
         if missing.size:
@@ -134,7 +155,7 @@ class Table:
         keys, counts = self._keys.reshape(-1)[slots], self._counts[slots]
         self.size = 0
         self._allot(buckets_for(expected))
-        self._counts[self._insert(keys)] = counts
+        self.add(keys, counts)
 
 
 def buckets_for(size: int) -> int:

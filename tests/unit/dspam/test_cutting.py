@@ -486,6 +486,39 @@ def test_a_table_finds_the_same(compiled: None, monkeypatch: pytest.MonkeyPatch)
     assert (slots >= 0).sum() == len(keys[::2])
 
 
+@given(st.lists(st.lists(st.tuples(st.integers(1, 400), st.integers(-(2**31), 2**31 - 1)), max_size=300), max_size=6))
+def test_a_table_adds_the_same(compiled: None, lessons: list[list[tuple[int, int]]]) -> None:
+    one, other = Table(), Table()
+    for number, lesson in enumerate(lessons):
+        keys = np.array([key for key, _ in lesson], dtype=np.int64) * 0x9E3779B97F4A7C1
+        deltas = np.array([[delta, 1, -1] for _, delta in lesson], dtype=np.int64).reshape(-1, 3).astype(np.int32)
+        one._add_compiled(keys, deltas, 1 - 2 * (number % 2))
+        other._add(keys, deltas, 1 - 2 * (number % 2))
+    assert (one.size, one.nbytes) == (other.size, other.nbytes)
+    everything = np.arange(1, 401) * 0x9E3779B97F4A7C1
+    assert np.array_equal(one.get(everything), other.get(everything))
+
+
+def test_a_table_that_grows_keeps_all(compiled: None) -> None:
+    grown = Table()
+    keys = np.unique(np.random.default_rng(5).integers(1, 2**63, 20_000))
+    counts = np.arange(3 * len(keys), dtype=np.int32).reshape(-1, 3)
+    for part in np.array_split(np.arange(len(keys)), 7):
+        grown.add(keys[part], counts[part])
+    assert grown.size == len(keys)
+    assert np.array_equal(grown.get(keys), counts)
+    grown.add(keys, counts, -1)
+    assert not grown.get(keys).any()
+
+
+def test_a_full_table_takes_no_more(compiled: None) -> None:
+    full, sums = np.arange(1, 1025, dtype=np.int64), np.zeros((1024, 3), dtype=np.int32)
+    module: Any = features._cutting
+    new = np.array([1, 5000], dtype=np.int64), np.ones((2, 3), dtype=np.int32)
+    assert module.add(new[0], full, sums, 1, 57, new[1], 1, 1, 5) == (1, 0)
+    assert not sums.any()
+
+
 def test_a_crowded_table_is_walked_through_once(compiled: None) -> None:
     full = np.arange(1, 1025, dtype=np.int64)
     found = np.empty(1, dtype=np.int64)
@@ -506,6 +539,12 @@ def test_a_crowded_table_is_walked_through_once(compiled: None) -> None:
         ("counts", (bytes(8), bytes(8192), bytes(12), 1, 57, bytearray(12))),
         ("counts", (bytes(8), bytes(8192), bytes(12288), 1, 57, bytearray(8))),
         ("counts", (bytes(8), bytes(8192), bytes(12288), 1, 58, bytearray(12))),
+        ("add", (bytes(7), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, 0, 9)),
+        ("add", (bytes(8), bytearray(8192), bytearray(12), 1, 57, bytes(12), 1, 0, 9)),
+        ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 58, bytes(12), 1, 0, 9)),
+        ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(11), 1, 0, 9)),
+        ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, -1, 9)),
+        ("add", (bytes(8), bytearray(8192), bytearray(12288), 1, 57, bytes(12), 1, 0, -1)),
         ("opinions", (bytes(8), bytes(8), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 15, 8)),
         ("opinions", (bytes(8), bytes(12), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 0, 8)),
         ("opinions", (bytes(8), bytes(12), 1.0, 1.0, 0.1, 0.1, 1.0, 1.0, 15, 65)),
