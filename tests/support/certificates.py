@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificate(path: Path, key_path: Path) -> None:
-    """A certificate for 127.0.0.1 that vouches for itself."""
+def make_certificate(path: Path, key_path: Path, common_name: str = "localhost") -> None:
+    """A certificate for 127.0.0.1 that vouches for itself; `common_name` is who has it, where a client shows it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

@@ -28,6 +28,7 @@ from support.processes import wait_until
 from support.servers import Server
 
 GUARDED, PASSWORD = "guarded", "p@ss:w/ord %41"
+CERTIFIED = "certified"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class DatabaseServer(Protocol):
 
     authority: Path
     """The certificate that vouches for the server's."""
+    certificate: Path
+    key: Path
 
     def new_database(self) -> str:
         """The SQLAlchemy URL of an empty database that nobody has used yet."""
@@ -53,6 +56,9 @@ class DatabaseServer(Protocol):
 
     def guarded(self, url: str) -> contextlib.AbstractContextManager[Guarded]:
         """Let somebody into that database who has to show a password, over TLS."""
+
+    def certified(self, url: str) -> contextlib.AbstractContextManager[sa.URL]:
+        """Let somebody into that database who has to show `certificate`, with its `key`; both are not in the address."""
 
     def close(self) -> None: ...
 
@@ -85,7 +91,10 @@ class _Database(Server):
         raise NotImplementedError
 
     def _with_certificate(self, folder: Path) -> None:
-        """Put server.crt and server.key there."""
+        """Put server.crt and server.key there, and make a client's certificate."""
+        self.certificate, self.key = self._run.path / "client.pem", self._run.path / "client.key"
+        make_certificate(self.certificate, self.key, CERTIFIED)
+        self.key.chmod(0o600)
         self.authority = self._run.path / "authority.pem"
         key = folder / "server.key"
         make_certificate(self.authority, key)
@@ -152,7 +161,8 @@ class PostgreSQL(_Database):
         ]
         self._command(*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
         rules = self._run.path / "data" / "pg_hba.conf"
-        rules.write_text(f"hostssl all {GUARDED} all scram-sha-256\n{rules.read_text()}")
+        first = f"hostssl all {GUARDED} all scram-sha-256\nhostssl all {CERTIFIED} all cert\nhost all {CERTIFIED} all reject\n"
+        rules.write_text(first + rules.read_text())
         self._with_certificate(self._run.path / "data")
 
     def _start(self) -> None:
@@ -164,6 +174,7 @@ class PostgreSQL(_Database):
             "full_page_writes": "off",
             "max_connections": 200,
             "shared_buffers": "32MB",
+            "ssl_ca_file": self.certificate,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command: list[str | Path] = [
@@ -202,12 +213,27 @@ class PostgreSQL(_Database):
     def guarded(self, url: str) -> Iterator[Guarded]:
         self._switch("ALTER SYSTEM SET ssl = on", "on")
         try:
-            create = f"CREATE ROLE {GUARDED} SUPERUSER LOGIN PASSWORD '{PASSWORD.replace('%', '%%')}'"
-            self._execute([f"DO $$ BEGIN {create}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"])
-            options = {"sslmode": "verify-full", "sslrootcert": str(self.authority)}
-            yield Guarded(sa.engine.make_url(url).set(username=GUARDED, query=options), "sslrootcert")
+            self._let_in(GUARDED, f"PASSWORD '{PASSWORD.replace('%', '%%')}'")
+            yield Guarded(self._over_tls(url, GUARDED), "sslrootcert")
         finally:
             self._switch("ALTER SYSTEM RESET ssl", "off")
+
+    @contextlib.contextmanager
+    def certified(self, url: str) -> Iterator[sa.URL]:
+        self._switch("ALTER SYSTEM SET ssl = on", "on")
+        try:
+            self._let_in(CERTIFIED)
+            yield self._over_tls(url, CERTIFIED)
+        finally:
+            self._switch("ALTER SYSTEM RESET ssl", "off")
+
+    def _let_in(self, user: str, by: str = "") -> None:
+        create = f"CREATE ROLE {user} SUPERUSER LOGIN {by}"
+        self._execute([f"DO $$ BEGIN {create}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"])
+
+    def _over_tls(self, url: str, user: str) -> sa.URL:
+        options = {"sslmode": "verify-full", "sslrootcert": str(self.authority)}
+        return sa.engine.make_url(url).set(username=user, query=options)
 
     def _switch(self, statement: str, state: str) -> None:
         self._execute([statement, "SELECT pg_reload_conf()"])
@@ -307,6 +333,7 @@ class MariaDB(_Database):
             "character-set-server": "utf8mb4",
             "ssl-cert": self._run.path / "server.crt",
             "ssl-key": self._run.path / "server.key",
+            "ssl-ca": self.certificate,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         command = ["/usr/sbin/mariadbd", "--no-defaults", "--skip-name-resolve", *options]
@@ -345,5 +372,14 @@ class MariaDB(_Database):
     def guarded(self, url: str) -> Iterator[Guarded]:
         create = f"CREATE OR REPLACE USER {GUARDED} IDENTIFIED BY '{PASSWORD.replace('%', '%%')}' REQUIRE SSL"
         self._execute([create, f"GRANT ALL ON *.* TO {GUARDED}"])
+        yield Guarded(self._over_tls(url, GUARDED), "ssl_ca")
+
+    @contextlib.contextmanager
+    def certified(self, url: str) -> Iterator[sa.URL]:
+        create = f"CREATE OR REPLACE USER {CERTIFIED} REQUIRE SUBJECT '/CN={CERTIFIED}'"
+        self._execute([create, f"GRANT ALL ON *.* TO {CERTIFIED}"])
+        yield self._over_tls(url, CERTIFIED)
+
+    def _over_tls(self, url: str, user: str) -> sa.URL:
         options = {"charset": "utf8mb4", "ssl_ca": str(self.authority), "ssl_check_hostname": "true"}
-        yield Guarded(sa.engine.make_url(url).set(username=GUARDED, query=options), "ssl_ca")
+        return sa.engine.make_url(url).set(username=user, query=options)

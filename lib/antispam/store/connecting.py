@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
-from antispam.settings.secret_files import password_in
+from antispam.settings.secret_files import password_in, secret_in
 
 PASSWORD_FILE = "password_file"  # a parameter of an address
 
@@ -92,4 +92,16 @@ def engine_of(url: sa.URL, **options: Any) -> sa.Engine:
                 raise NoPasswordError(f"the password of the database: {error}") from error
 
         event.listen(engine, "do_connect", fill_in)
+    if "ssl_key" in url.query:  # libpq looks at its sslkey by itself
+        _guard_key(engine, str(url.query["ssl_key"]))
     return engine
+
+
+def _guard_key(engine: sa.Engine, file: str) -> None:
+    def look(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
+        try:
+            secret_in(file, 1)
+        except OSError as error:
+            raise NoPasswordError(f"the key for the database: {error}") from error
+
+    event.listen(engine, "do_connect", look)

@@ -35,6 +35,11 @@ def _store(file: Path) -> None:
         pass
 
 
+def _key_for_the_store(file: Path) -> None:
+    with Store(f"mysql+pymysql://bms@127.0.0.1:1/mail?ssl_key={file}").read():
+        pass
+
+
 def _srs(file: Path) -> None:
     load_text(f"[srs]\nsecret_file = {file}\n", [SrsSettings])
 
@@ -54,6 +59,7 @@ USERS: dict[str, Callable[[Path], object]] = {
     "[imap] password_file": _imap,
     "[srs] secret_file": _srs,
     "[store] password_file": _store,
+    "[store] url, ssl_key of MariaDB": _key_for_the_store,
     "[web] ldap_password_file": _console,
     "bms dkim": load_private_key,
 }
@@ -79,7 +85,7 @@ def test_a_file_that_others_can_read_or_change_is_refused(user: str, mode: int, 
 @pytest.mark.parametrize("user", USERS)
 def test_one_that_the_group_may_read_is_used(user: str, file: Path) -> None:
     file.chmod(0o640)
-    if user in ("[imap] password_file", "[store] password_file"):
+    if user.startswith(("[imap]", "[store]")):
         with pytest.raises((OSError, StoreError), match=r"[Cc]onnection refused"):  # no server listens there
             USERS[user](file)
     else:

@@ -14,7 +14,7 @@ from antispam.store import Store, StoreError, migrate
 from antispam.store.connecting import NoPasswordError, demand_one_password, url_from
 from antispam.store.move import move
 from support.certificates import make_certificate
-from support.databases import PASSWORD
+from support.databases import CERTIFIED, PASSWORD
 from support.stores import make_store
 
 
@@ -82,6 +82,25 @@ def test_a_server_that_another_authority_vouches_for_is_not_talked_to(guarded, f
         store.read(),
     ):
         pass
+
+
+def _showing(url, certificate, key):
+    names = ("sslcert", "sslkey") if url.get_backend_name() == "postgresql" else ("ssl_cert", "ssl_key")
+    shown_to_it = zip(names, (str(certificate), str(key)), strict=True)
+    return url.update_query_dict(dict(shown_to_it)).render_as_string(hide_password=False)
+
+
+@pytest.mark.servers
+def test_a_certificate_lets_the_filter_in_and_nobody_without_it(server, tmp_path):
+    make_certificate(tmp_path / "own.pem", tmp_path / "own.key", CERTIFIED)
+    (tmp_path / "own.key").chmod(0o600)
+    with server.certified(server.new_store()) as url:
+        with contextlib.closing(Store(_showing(url, server.certificate, server.key))) as store, store.read() as known:
+            assert known.scalar(sa.text("SELECT 1")) == 1
+        without = url.render_as_string(hide_password=False)
+        for other in (without, _showing(url, tmp_path / "own.pem", tmp_path / "own.key")):
+            with contextlib.closing(Store(other)) as store, pytest.raises(StoreError), store.read():
+                pass
 
 
 @pytest.mark.servers
