@@ -20,7 +20,7 @@ from antispam.mail.findings import Finding, Findings
 from antispam.mail.message import Message
 from antispam.mail.score import Hit
 from antispam.mail.subject import Subject, all_decisions
-from antispam.mail.verdicts import CONTINUE, Verdict, reject, tempfail
+from antispam.mail.verdicts import CONTINUE, Action, Verdict, reject, tempfail
 from antispam.settings import CheckSettings, OnError, Settings
 from antispam.text import for_log
 
@@ -102,7 +102,7 @@ class Runner:
                 _decisions(question).append(decision)
                 if self._watch is not None:
                     self._watch.decided(decision)
-                passed = passed or passed_by([decision]) is not None
+                passed = passed or (decision.verdict.action is Action.PASS and decision.counts)
                 yield decision
 
     def _planned(self, settings: Settings) -> Plan:

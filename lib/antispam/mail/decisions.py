@@ -38,7 +38,10 @@ class Decision(NamedTuple):
 
 def passed_by(decisions: Iterable[Decision]) -> Decision | None:
     """The decision after which only protecting checks are asked, if there is one."""
-    return next((d for d in decisions if d.counts and d.verdict.action is Action.PASS), None)
+    for decision in decisions:  # a generator would take three times as long, at every step
+        if decision.verdict.action is Action.PASS and decision.counts:
+            return decision
+    return None
 
 
 def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
@@ -46,7 +49,7 @@ def accepted_by(decisions: Sequence[Decision]) -> Decision | None:
     message.
     """
     accepting = [d for d in decisions if d.verdict.action in _ACCEPTING and d.counts]
-    return passed_by(accepting) or next(iter(accepting), None)
+    return (passed_by(accepting) or accepting[0]) if accepting else None
 
 
 def ruling(decisions: Sequence[Decision]) -> Decision | None:
@@ -54,9 +57,9 @@ def ruling(decisions: Sequence[Decision]) -> Decision | None:
     it, unless another accepted it. A message that was let pass is stopped only by a protecting decision. "First" means
     first in the table, from top to bottom. None lets the message pass.
     """
-    if not any(decision.verdict.action in _STOPPING for decision in decisions):
+    stopping = [decision for decision in decisions if decision.verdict.action in _STOPPING and decision.counts]
+    if not stopping:
         return None  # the usual case, at every step
-    stopping = [decision for decision in decisions if decision.stops]
     if passed_by(decisions) is not None:
         return next((decision for decision in stopping if decision.protects), None)
     firm = next((decision for decision in stopping if decision.firm), None)
