@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import msgspec
 from antispam.journey.comparing import Change, Outcome, caveats, compare, messages_since
 from antispam.journey.replay import Replay
 from antispam.journey.table import Journey
+from antispam.mail.access_map import AccessTable, parse_text
 from antispam.service.known_names import demand_known_tests
 from antispam.service.rehearsal import rehearsal
 from antispam.settings import Settings, SettingsError
@@ -27,11 +29,15 @@ _FILE = "your text"
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Options to change, as text in the syntax of milter.cfg, and the period to examine, in seconds since the epoch."""
+    """Options to change, as text in the syntax of milter.cfg, and the period to examine, in seconds since the epoch.
+
+    access  entries of an access map, as text: they go before those of the present one
+    """
 
     text: str
     since: float
     now: float
+    access: str = ""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -81,6 +87,7 @@ def tried(
     try:
         planned = changed(present, question.text, journey.settings_classes(), _FILE)
         demand_known_tests(journey, planned)
+        entries = _entries(question.access)
     except SettingsError as error:
         return Trial(problem=for_log(str(error), 500))
     kinds: Counter[tuple[str, str]] = Counter()
@@ -92,7 +99,9 @@ def tried(
         rehearsal(journey, present) as old,
         rehearsal(journey, planned) as later,
     ):
-        pair = Replay(journey, old.services()), Replay(journey, later.services())
+        services = later.services()
+        services = dataclasses.replace(services, access=entries.over(services.access))
+        pair = Replay(journey, old.services()), Replay(journey, services)
         ends = clock() + SECONDS
         for found in messages_since(store, question.since):
             if outcome.messages >= MESSAGES or clock() >= ends:
@@ -113,6 +122,16 @@ def tried(
         people=[(from_wire(one, 320), count) for one, count in people.most_common(PEOPLE)],
         examples=examples, notes=notes, oldest=oldest, complete=complete,
     )  # fmt: skip
+
+
+def _entries(text: str) -> AccessTable:
+    """The entries of an access map. Raises SettingsError for one that the filter would ignore: the trial would hide that."""
+    found = parse_text(text, "your entries")
+    if found.problems:
+        raise SettingsError(str(found.problems[0]))
+    if text.strip() and not found:
+        raise SettingsError("your entries: none is for the filter; an example is SPF-Softfail:example.com REJECT")
+    return found
 
 
 def _example(one: Change) -> Example:

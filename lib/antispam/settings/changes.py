@@ -1,7 +1,8 @@
 """Settings with a few options changed, by text that is not trusted: nothing is opened, asked or made for it.
 
-Only options of simple kinds can be changed: numbers, yes and no, words of a choice, points of tests, and in some sections lists
-of names. Options that name files, addresses of servers or users are refused before their value is read.
+Only options of simple kinds can be changed: numbers, yes and no, words of a choice, points of tests, in some sections lists
+of names, and who the users are. Options that name files or servers are refused before their value is read, and so are lists
+that stand in a file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ MOST = 200  # options
 LONGEST = 2_000  # characters of a value
 _NUMBERS = (bool, int, float, float | None, int | None)
 _POINTS = Mapping[str, float]
+_USERS = ("dspam", "dspam_users")  # compared with recipients
 # Sections whose lists are compared with a message, and nothing else.
 _LISTS = frozenset(
     {
@@ -47,7 +49,7 @@ def changed(settings: Settings, text: str, classes: Iterable[type], file: str) -
         raise SettingsError(f"{file}: more than {MOST} options")
     fields: dict[type, dict[str, Any]] = {}
     origins = {(one.section, one.option): one for one in settings.origins}
-    known = {(option.section, option.name): (cls, option) for cls, option in _options(classes)}
+    known = _known(entries, classes)
     for entry in entries:
         cls, option = _option_of(entry, known)
         value = _read(entry, option)
@@ -66,6 +68,18 @@ def changed(settings: Settings, text: str, classes: Iterable[type], file: str) -
         raise SettingsError(f"{file}: {error}") from error
     values = {type(value): value for value in (*settings.values, *made)}
     return Settings(values, tuple(origins.values()))
+
+
+def _known(entries: Iterable[ini.Entry], classes: Iterable[type]) -> dict[tuple[str, str], tuple[type, Option]]:
+    """The class and the option of each name; those of the users whom the text lists among them, for their addresses."""
+    users = [entry.value for entry in entries if (entry.section, entry.option) == _USERS]
+    found: dict[tuple[str, str], tuple[type, Option]] = {}
+    for cls, option in _options(classes):
+        if option.named_by == _USERS[1]:
+            listed = {name.lower() for value in users for name in names(value)}
+            found |= {(option.section, name): (cls, dataclasses.replace(option, name=name)) for name in listed}
+    # What is an option anyway stays that one.
+    return found | {(one.section, one.name): (cls, one) for cls, one in _options(classes) if one.named_by in ("", ANY)}
 
 
 def _options(classes: Iterable[type]) -> Iterator[tuple[type, Option]]:
@@ -94,6 +108,8 @@ def _is_simple(cls: type, option: Option) -> bool:
     if kind in _NUMBERS or (option.named_by == ANY and kind == _POINTS):
         return True
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return True
+    if (option.section, option.name) == _USERS or (option.section, option.named_by) == _USERS:
         return True
     return kind == tuple[str, ...] and option.section in _LISTS
 

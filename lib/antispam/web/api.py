@@ -124,7 +124,7 @@ def _remove(asked: Asked) -> values.Done:
 def _what_if(asked: Asked) -> Trial:
     wanted: values.WhatIf = asked.body
     try:
-        trial = what_if(asked.console, wanted.text, wanted.hours)
+        trial = what_if(asked.console, wanted.text, wanted.hours, wanted.access)
     except NotTried as error:
         raise Refused(503, str(error)) from None
     if trial.problem:

@@ -181,7 +181,9 @@ class OldListed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WhatIf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Options to change, in the syntax of milter.cfg, and how many hours of mail to decide again."""
+    """Options to change, in the syntax of milter.cfg, how many hours of mail to decide again, and entries of an access map,
+    which go before those of the present one."""
 
     text: Annotated[str, msgspec.Meta(max_length=16 << 10)]
     hours: Annotated[int, msgspec.Meta(ge=1, le=72)] = 24
+    access: Annotated[str, msgspec.Meta(max_length=16 << 10)] = ""

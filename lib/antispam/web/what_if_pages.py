@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,13 +27,13 @@ class NotTried(Exception):
     """There is no result; the text, a message of the catalogue, says why."""
 
 
-def what_if(console: Console, text: str, hours: int) -> Trial:
+def what_if(console: Console, text: str, hours: int, access: str = "") -> Trial:
     """Run the trial. Raises NotTried."""
     if console.try_out is None:
         raise NotTried(_NOWHERE)
     now = console.clock()
     try:
-        return console.try_out(Question(text, now - hours * 3600.0, now))
+        return console.try_out(Question(text, now - hours * 3600.0, now, access))
     except Busy:
         raise NotTried(_BUSY) from None
     except Failed:
@@ -47,6 +49,7 @@ def _page(
     request: Request,
     *,
     text: str = "",
+    access: str = "",
     hours: int = 24,
     trial: Trial | None = None,
     problem: str = "",
@@ -57,6 +60,7 @@ def _page(
         "what_if.html",
         status=status,
         text=text,
+        access=access,
         hours=hours,
         choices=HOURS,
         trial=trial,
@@ -67,20 +71,21 @@ def _page(
 
 async def try_it(request: Request) -> Response:
     _, form = await administrators_form(request)
-    text, chosen = text_of(form, "text"), text_of(form, "hours")
+    text, access, chosen = (text_of(form, name) for name in ("text", "access", "hours"))
     if chosen not in map(str, HOURS):
         raise Forbidden(marked("There is no such choice."))
-    return await run_in_threadpool(_tried, request, text, int(chosen))
+    return await run_in_threadpool(_tried, request, text, access, int(chosen))
 
 
-def _tried(request: Request, text: str, hours: int) -> Response:
+def _tried(request: Request, text: str, access: str, hours: int) -> Response:
     translate = texts(language_of(request)).gettext
-    if len(text) > LONGEST:
+    typed: dict[str, Any] = {"text": text[:LONGEST], "access": access[:LONGEST], "hours": hours}
+    if max(len(text), len(access)) > LONGEST:
         problem = translate(marked("That is too long: write only what is to be changed."))
-        return _page(request, text=text[:LONGEST], hours=hours, problem=problem, status=422)
+        return _page(request, **typed, problem=problem, status=422)
     try:
-        trial = what_if(console_of(request), text, hours)
+        trial = what_if(console_of(request), text, hours, access)
     except NotTried as error:
-        return _page(request, text=text, hours=hours, problem=translate(str(error)), status=503)
+        return _page(request, **typed, problem=translate(str(error)), status=503)
     status = 422 if trial.problem else 200
-    return _page(request, text=text, hours=hours, trial=trial, problem=trial.problem, status=status)
+    return _page(request, **typed, trial=trial, problem=trial.problem, status=status)

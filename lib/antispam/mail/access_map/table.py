@@ -51,6 +51,10 @@ class AccessTable:
         """All entries, in the map's order."""
         return iter(self._policies.values())
 
+    def over(self, other: AccessTable) -> AccessTable:
+        """Both as one map, in which the entries of this one go before those of the other."""
+        return AccessTable({**other._policies, **self._policies}, (*self.problems, *other.problems))
+
     def policy(self, tag: str, sender: Mailbox | str) -> Policy | None:
         """The entry for `tag` ("spf-fail") and `sender`, a mailbox or a domain. The full address is looked up first,
         then the domain, its parents, and the bare tag. None if no entry matches.

@@ -9,6 +9,7 @@ import time
 import pytest
 from bms import JOURNEY
 
+from antispam.mail.access_map import AccessSettings
 from antispam.service import trying
 from antispam.service.application import settings_classes
 from antispam.service.trying import Question, tried
@@ -38,9 +39,9 @@ def settings(tmp_path_factory):
     return load_text(text, settings_classes(JOURNEY))
 
 
-def ask(settings, text, clock=time.monotonic):
+def ask(settings, text, clock=time.monotonic, access=""):
     now = time.time()
-    return tried(JOURNEY, settings, Question(text, now - 3600, now), clock)
+    return tried(JOURNEY, settings, Question(text, now - 3600, now, access), clock)
 
 
 def test_what_would_change_is_told_for_whom_and_why(settings):
@@ -55,6 +56,31 @@ def test_what_would_change_is_told_for_whom_and_why(settings):
 def test_the_same_configuration_changes_nothing(settings):
     trial = ask(settings, "")
     assert (trial.changes, trial.kinds, trial.notes, trial.problem) == (0, [], [], "")
+
+
+def test_entries_of_the_access_map_are_tried(settings):
+    trial = ask(settings, "", access="SPF-Pass:example.org REJECT\n")
+    assert trial.kinds == [("delivered", "refused", 1)]
+
+
+def test_entries_go_before_those_of_the_present_map(settings, tmp_path):
+    (tmp_path / "access").write_text("SPF-Pass:example.org OK\n")
+    site = settings.replaced(AccessSettings(access_file=str(tmp_path / "access")))
+    assert ask(site, "", access="SPF-Pass:example.org REJECT").kinds == [("delivered", "refused", 1)]
+
+
+@pytest.mark.parametrize(
+    "entries", ["SPF-Softfial:example.com REJECT", "SPF-Fail:example.com JUMP", "/etc/passwd", "hash:/etc/mail/access"]
+)
+def test_entries_that_are_none_are_a_problem_and_no_result(settings, entries):
+    trial = ask(settings, "", access=entries)
+    assert (trial.problem.startswith("your entries"), trial.messages) == (True, 0)
+
+
+def test_other_users_are_tried(settings):
+    trial = ask(settings, "[dspam]\ndspam_users = bob\nbob = bob@example.com")
+    assert (trial.problem, trial.messages) == ("", 2)
+    assert any("[dspam] dspam_users" in note for note in trial.notes)
 
 
 def test_what_the_evidence_lacks_is_told(settings):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antispam.checks import dmarc, score
+from antispam.learning.settings import DspamSettings
 from antispam.service.application import settings_classes
 from antispam.settings import Mode, SettingsError, load_text
 from antispam.settings.changes import LONGEST, MOST, changed
@@ -33,6 +34,20 @@ def test_options_that_are_given_change_and_all_others_stay():
     assert (
         next(one.where for one in settings.origins if (one.section, one.option) == ("score", "mark")) == "your text:5"
     )
+
+
+def test_users_are_those_that_the_text_lists_with_their_addresses():
+    settings = tried("[dspam]\ndspam_users = bob, Carol\nbob = bob@example.com, @sales.example\ncarol = c@example.com")
+    users = settings[DspamSettings].users
+    assert users == {"bob": ("bob@example.com", "@sales.example"), "carol": ("c@example.com",)}
+    assert PRESENT[DspamSettings].users == {}
+
+
+@pytest.mark.parametrize("name", ["spam", "dspam_users", "mode"])
+def test_a_user_can_not_be_named_as_an_option(name):
+    """What is an option stays that one: nobody gets an address by it."""
+    with contextlib.suppress(SettingsError):
+        assert name not in tried(f"[dspam]\ndspam_users = {name}\n{name} = x@example.com")[DspamSettings].addresses
 
 
 @pytest.mark.parametrize(
@@ -57,6 +72,8 @@ def test_options_that_are_given_change_and_all_others_stay():
         "[gossip]\nserver = 192.0.2.1:25",
         "[web]\nlogin_ca_file = /etc/shadow",
         "[dspam]\nbob = bob@example.com",
+        "[dspam]\ndspam_users = bob\nbob = file:/etc/passwd",
+        "[dspam]\naddresses = bob@example.com",
         "[defang]\nspam_words = file:/etc/passwd",
         "[words]\nsubjects = money, file:/etc/shadow",
         "[author_domain]\ndomains = file: /etc/passwd",

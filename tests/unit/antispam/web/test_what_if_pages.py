@@ -22,10 +22,12 @@ FOUND = Trial(
 )  # fmt: skip
 
 
-def press(place, who="ann", answer=lambda question: FOUND, text="[dmarc]\nmode = log", hours="24"):
+def press(place, who="ann", answer=lambda question: FOUND, text="[dmarc]\nmode = log", hours="24", access=""):
     place.app = application(dataclasses.replace(place.console, try_out=answer))
     client = place.client(who)
-    return client.post("/what-if", data={"token": token(client, "/account"), "text": text, "hours": hours})
+    return client.post(
+        "/what-if", data={"token": token(client, "/account"), "text": text, "hours": hours, "access": access}
+    )
 
 
 def test_it_shows_what_would_change_and_for_whom(place):
@@ -40,6 +42,13 @@ def test_it_shows_what_would_change_and_for_whom(place):
     ):
         assert said in answer.text
     assert (asked[0].text, asked[0].now - asked[0].since) == ("[dmarc]\nmode = log", 86_400)
+
+
+def test_entries_of_the_access_map_are_asked_for_too_and_stay_typed(place):
+    asked = []
+    answer = press(place, answer=lambda question: asked.append(question) or FOUND, text="", access="SPF-Fail: <REJECT>")
+    assert (asked[0].text, asked[0].access) == ("", "SPF-Fail: <REJECT>")
+    assert "SPF-Fail: &lt;REJECT&gt;</textarea>" in answer.text
 
 
 @pytest.mark.parametrize("who", ["bob", "helen"])
@@ -72,6 +81,7 @@ def test_without_a_result_it_says_why(place, answer, status, said):
 def test_what_is_too_long_is_not_tried(place):
     asked = []
     assert press(place, answer=asked.append, text="#" * 20_000).status_code == 422
+    assert press(place, answer=asked.append, access="#" * 20_000).status_code == 422
     assert press(place, answer=asked.append, hours="1000").status_code == 403
     assert asked == []
 
