@@ -96,6 +96,8 @@ class Watched:
         """Show the page that is open in another width and colour scheme."""
         self.page.set_viewport_size({"width": width, "height": _HEIGHT})
         self.page.emulate_media(color_scheme=scheme)
+        # At its end, no row is half behind the buttons at the foot of a list.
+        self.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
 
     def sideways(self) -> int:
         """Pixels by which the page is wider than its window: a person would have to scroll to the right."""
