@@ -82,44 +82,45 @@ static int is_han(unsigned char c) { return c >= 0xE3 && c <= 0xE9; }
 static int is_separator(unsigned char c) { return c != 0 && strchr(".*+~^|\\!`", c) != NULL; }
 static int character_size(unsigned char c) { return c < 0xC0 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4; }
 
-/* The words of the text, in its order: runs of letters, and runs of other signs. */
-static int find_words(cut_t *cut)
+/* Make room for more words, each of which may be of letters. */
+static int make_room(cut_t *cut)
 {
-    int32_t words = 0, own = 0;
-    unsigned char before = SPACE;
-    for (int32_t at = 0; at < cut->size; at++) {
-        unsigned char class = class_of[cut->text[at]];
-        int begins = class != before;
-        words += begins & (class != SPACE);
-        own += begins & (class == LETTER);
-        before = class;
-    }
-    cut->room = words;
-    cut->words = PyMem_Calloc((size_t)words + 1, sizeof *cut->words);
-    cut->own = PyMem_Calloc((size_t)own + 1, sizeof *cut->own);
-    if (cut->words == NULL || cut->own == NULL) {
+    size_t room = 2 * (size_t)cut->room + 64;
+    word_t *words = PyMem_Realloc(cut->words, (room + 1) * sizeof *words);
+    if (words != NULL)
+        cut->words = words;
+    own_t *own = PyMem_Realloc(cut->own, (room + 1) * sizeof *own);
+    if (own != NULL)
+        cut->own = own;
+    if (words == NULL || own == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    before = SPACE;
+    cut->room = (int32_t)room;
+    return 0;
+}
+
+/* The words of the text, in its order: runs of letters, and runs of other signs. */
+static int find_words(cut_t *cut)
+{
+    unsigned char before = SPACE;
+    cut->room = cut->size / 8; /* most texts have no more, and others are few */
+    if (make_room(cut) < 0)
+        return -1;
     for (int32_t at = 0; at < cut->size; at++) {
         unsigned char class = class_of[cut->text[at]];
-        if (class != before) {
-            if (before != SPACE)
-                cut->words[cut->count - 1].end = at;
-            if (class != SPACE) {
-                word_t *word = &cut->words[cut->count];
-                word->start = at;
-                word->class = class;
-                word->alone = 1;
-                if (class == LETTER) {
-                    cut->own[cut->own_count].word = cut->own[cut->own_count].said = cut->count;
-                    cut->own[cut->own_count++].paired = 1;
-                }
-                cut->count++;
-            }
-            before = class;
-        }
+        if (class == before)
+            continue;
+        if (before != SPACE)
+            cut->words[cut->count - 1].end = at;
+        before = class;
+        if (class == SPACE)
+            continue;
+        if (cut->count == cut->room && make_room(cut) < 0)
+            return -1;
+        if (class == LETTER)
+            cut->own[cut->own_count++] = (own_t){.word = cut->count, .said = cut->count, .paired = 1};
+        cut->words[cut->count++] = (word_t){.start = at, .class = class, .alone = 1};
     }
     if (before != SPACE)
         cut->words[cut->count - 1].end = cut->size;
