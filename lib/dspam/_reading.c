@@ -87,15 +87,18 @@ PyObject *joined_words(PyObject *module, PyObject *pieces)
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(pieces); at++) {
         const char *piece = PyBytes_AS_STRING(PyList_GET_ITEM(pieces, at));
         const char *end = piece + PyBytes_GET_SIZE(PyList_GET_ITEM(pieces, at));
-        for (; piece < end; piece++) {
+        while (piece < end) {
             if (is_space(*piece)) {
                 gap = written > 0;
+                piece++;
                 continue;
             }
             if (gap)
                 into[written++] = ' ';
             gap = 0;
-            into[written++] = *piece;
+            do
+                into[written++] = *piece++;
+            while (piece < end && !is_space(*piece));
         }
     }
     return _PyBytes_Resize(&result, written) < 0 ? NULL : result;

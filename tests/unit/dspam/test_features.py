@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dspam import features
+from dspam import features, styles
+from dspam import html as markup
 from dspam.features import extract, names
 
 HEAD = b"From: Ann <ann@example.org>\nTo: bob@example.net\nSubject: Hello\nMIME-Version: 1.0\n"
@@ -229,3 +230,26 @@ def test_what_was_read_before_changes_nothing() -> None:
     first = [extract(message).tolist() for message in mail]
     again = [extract(message).tolist() for message in reversed(mail)]
     assert again[::-1] == first
+
+
+def test_a_style_sheet_that_came_before_hides_the_same(monkeypatch):
+    monkeypatch.setattr(styles, "_KNOWN", {})
+    document = b"<style>.x{display:none}</style><style>.y{display:none}</style><p class=x>a<p class=y>b<p>c"
+    found = [
+        markup.read(document),
+        markup.read(b"<style>.x{display:none}</style><p class=x>a<p class=y>b"),
+        markup.read(document),
+    ]
+    assert [one.seen.split() for one in found] == [[b"c"], [b"b"], [b"c"]]
+    assert list(styles._KNOWN) == [".x{display:none}"]
+
+
+def test_few_style_sheets_are_remembered_and_no_large_ones(monkeypatch):
+    monkeypatch.setattr(styles, "_KNOWN", {})
+    for number in range(100):
+        styles.Sheet().add(f".x{number}{{display:none}}")
+        assert len(styles._KNOWN) <= 16
+    before = list(styles._KNOWN)
+    for large in (".x{display:none}" * 501, " " * 20_000):
+        styles.Sheet().add(large)
+    assert list(styles._KNOWN) == before
