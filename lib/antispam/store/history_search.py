@@ -117,14 +117,16 @@ class Page(NamedTuple):
 
 LOOKED_AT = 1000  # rows that one page looks at
 _SLICE = 100  # rows that one query reads
+MANY = 1000  # rows of a person beyond which they count as frequent
 _ROWS = 4  # that one message has for one domain, as a rule at most
+_Person = tuple[sa.FromClause, str, tuple[Role, ...]]  # a row of the addresses, the address, its roles
 _PLAIN = ("recipients", "findings", "decisions")
 
 
 def search(store: Store, wanted: Search, limit: int) -> list[Transaction]:
     """The newest that fit, the newest first, at most `limit`. Raises StoreError."""
     found: dict[str, Transaction] = {}
-    query = _query(store, wanted).limit(limit * _ROWS)
+    query = _query(store, wanted, led_by=_rarer(store, wanted)).limit(limit * _ROWS)
     with store.read() as connection:
         for row in connection.execute(query).mappings():
             if row["ref"] not in found:
@@ -146,8 +148,9 @@ def page(
     """A page of at most `limit` that fit, and of which `fits` says so, too. It looks at `most` rows at most, so that a page of
     what is rare may be short, or empty, and still have a next one. Raises StoreError."""
     found: dict[str, Transaction] = {}
+    rarer = _rarer(store, wanted)
     while True:
-        query = _query(store, wanted, after).limit(_SLICE)
+        query = _query(store, wanted, after, led_by=rarer).limit(_SLICE)
         with store.read() as connection:
             rows = connection.execute(query).mappings().all()
         for number, row in enumerate(rows, 1):
@@ -176,21 +179,43 @@ def newest(store: Store, number: int) -> list[Named]:
         return [Named(*row) for row in connection.execute(query.limit(number))]
 
 
-def _query(store: Store, wanted: Search, after: Cursor | None = None) -> sa.Select[Any]:
-    """Newest first, by an index that has them in that order: of the addresses where one is given."""
-    people = [
+def _people(wanted: Search) -> list[_Person]:
+    """The people of a search, the sender first."""
+    asked = [(wanted.sender, (Role.SENDER, Role.AUTHOR)), (wanted.recipient, (Role.RECIPIENT,))]
+    return [
         (history_address.alias(f"people{number}"), address, roles)
-        for number, (address, roles) in enumerate(
-            [(wanted.sender, (Role.SENDER, Role.AUTHOR)), (wanted.recipient, (Role.RECIPIENT,))]
-        )
+        for number, (address, roles) in enumerate(asked)
         if address
     ]
-    query, at = sa.select(history), history.c.received_at
+
+
+def _rarer(store: Store, wanted: Search) -> int:
+    """Which of the people of a search has fewer rows. Their rows are read and the others looked up: with a frequent
+    recipient's domain in the lead, each of its messages would be examined to find those of a rare sender.
+    """
+    people = _people(wanted)
+    if len(people) < 2:
+        return 0
+    with store.read() as connection:
+        rows = [len(connection.execute(_some(store, *one)).all()) for one in people]
+    return rows.index(min(rows))
+
+
+def _some(store: Store, table: sa.FromClause, address: str, roles: tuple[Role, ...]) -> sa.Select[Any]:
+    """At most MANY rows of a person."""
+    return sa.select(table.c.id).where(table.c.role.in_(map(str, roles)), *_is(store, table, address)).limit(MANY)
+
+
+def _query(store: Store, wanted: Search, after: Cursor | None = None, *, led_by: int = 0) -> sa.Select[Any]:
+    """Newest first, by an index in that order: that of the address `led_by` of _people(), if any are given."""
+    people = _people(wanted)
+    query: sa.Select[Any] = sa.select(history)
+    at: sa.ColumnElement[Any] = history.c.received_at
     for table, address, roles in people:
         same = sa.and_(table.c.ref == history.c.ref, table.c.received_at == at)
         query = query.join(table, same).where(table.c.role.in_(map(str, roles)), *_is(store, table, address))
     if people:
-        at = people[-1][0].c.received_at
+        at = people[led_by][0].c.received_at
     if wanted.name:
         # Two look-ups: an OR over two indexes is read row by row by some planners.
         named = [sa.select(history.c.id).where(column == wanted.name) for column in (history.c.ref, history.c.queue_id)]

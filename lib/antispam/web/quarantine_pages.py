@@ -18,7 +18,7 @@ from antispam.store import quarantine, requests
 from antispam.store.accounts import Account
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import search
-from antispam.store.quarantine import Entry, Search, State, find
+from antispam.store.quarantine import LOOKED_AT, Entry, Search, State, find, newest_since
 from antispam.store.quarantine_order import Order
 from antispam.web import inert
 from antispam.web.answers import (
@@ -95,21 +95,28 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 19
 
 
-def _entries(console: Console, account: Account, asked: Asked) -> list[Entry]:
-    """One page of entries, plus one if there are more. Raises Forbidden, BadName and StoreError."""
-    wanted = Search(users=mailboxes(account, asked.user), text=asked.text, check=asked.check)
+def _entries(console: Console, account: Account, asked: Asked) -> tuple[list[Entry], bool]:
+    """One page of entries, plus one if there are more; and whether older entries were left out. A search or an order without
+    an index reads every entry, so for all users it is limited to the newest ones. Raises Forbidden, BadName and
+    StoreError.
+    """
+    users, indexed = mailboxes(account, asked.user), asked.order is Order.RECEIVED and not (asked.text or asked.check)
+    since = newest_since(console.store, LOOKED_AT) if users is None and not indexed else 0.0
+    wanted = Search(users=users, text=asked.text, check=asked.check, since=since)
     last = last_seen(console, wanted.users, asked.after)
-    return find(console.store, wanted, PAGE + 1, last, order=asked.order, ascending=asked.ascending)
+    found = find(console.store, wanted, PAGE + 1, last, order=asked.order, ascending=asked.ascending)
+    return found, since > 0.0
 
 
 def quarantine_page(request: Request) -> Response:
     session, asked = logged_in(request), Asked.of(request.query_params)
-    found = _entries(console_of(request), session.account, asked)
+    found, limited = _entries(console_of(request), session.account, asked)
     entries, more = found[:PAGE], len(found) > PAGE
     return shown(
         request, "quarantine.html", entries=entries, asked=asked, done=request.query_params.get("done", ""),
         following=asked.query(after=str(entries[-1].number)) if more else "", back=asked.query(),
         with_user=session.account.sees_all or len(session.account.mailboxes) > 1, why=why, Order=Order, State=State,
+        looked_at=LOOKED_AT if limited else 0,
     )  # fmt: skip
 
 

@@ -130,6 +130,11 @@ def _people(number: int, rows: int, now: float) -> Iterator[dict[str, Any]]:
     yield {"domain": "example.com", "local": user, "role": "recipient", "became": became} | common
 
 
+def _seen(number: int, now: float) -> float:
+    """Within the last day, each triplet at another time, as clocks have it."""
+    return now - 0.0071 * number % _DAY
+
+
 def _triplet(number: int, now: float) -> dict[str, Any]:
     return {
         "triplet": f"{number * 2654435761 % 2**64:064x}",
@@ -137,8 +142,8 @@ def _triplet(number: int, now: float) -> dict[str, Any]:
         "mail_from": f"bounce{number}@d{number % _SENDERS}.example",
         "recipient": "user@example.com",
         "first_seen": now - 7 * _DAY,
-        "last_seen": now - 3600.0 * (number % 24),
-        "passed_at": None if number % 3 else now - 3600.0 * (number % 24),
+        "last_seen": _seen(number, now),
+        "passed_at": None if number % 3 else _seen(number, now),
         "attempts": 2,
     }
 

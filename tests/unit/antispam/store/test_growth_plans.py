@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from antispam.store import Store, history_sums, quarantine
 from antispam.store.history_search import Search, newest, page, search
+from antispam.store.quarantine_order import Order
 from antispam.store.reports import report
 from support.outdated import DAY, NOW, fill
 
@@ -31,16 +32,23 @@ ASKED = {
     "explain a Message-ID": lambda store: search(store, Search(message_id="mess7"), 20),
     "explain an address": lambda store: search(store, Search(sender="loca7@doma7"), 20),
     "explain a domain": lambda store: search(store, Search(recipient="doma7"), 20),
+    "explain two domains": lambda store: search(store, Search(sender="doma7", recipient="doma8"), 20),
     "explain the newest": lambda store: page(store, Search(), 20),
     "name the newest": lambda store: newest(store, 20),
     "list the quarantine": lambda store: quarantine.find(store, quarantine.Search()),
+    "search the newest of the quarantine": lambda store: quarantine.find(
+        store, quarantine.Search(text="offer", since=quarantine.newest_since(store, 5))
+    ),
+    "sort the newest of the quarantine": lambda store: quarantine.find(
+        store, quarantine.Search(since=quarantine.newest_since(store, 5)), order=Order.SUBJECT
+    ),
     "list a user's quarantine": lambda store: quarantine.find(store, quarantine.Search(user="user7")),
     "report": lambda store: report(store, NOW - 30 * DAY, 2),
     "fold sums": history_sums.fold,
     "purge sums": lambda store: history_sums.purge(store, NOW, NOW),
 }
-# Few rows have one reference, one Message-ID, one quarter of an hour: these may be sorted.
-FEW = ("explain a reference", "explain a Message-ID", "fold sums")
+# Few rows have one reference, one Message-ID, one quarter of an hour, or are the newest: these may be sorted.
+FEW = ("explain a reference", "explain a Message-ID", "fold sums", "sort the newest of the quarantine")
 
 
 @pytest.fixture

@@ -44,6 +44,21 @@ def refs(store, limit=10, **wanted):
     return [one.ref for one in search(store, Search(**wanted), limit)]
 
 
+@pytest.mark.parametrize("rare", ["sender", "recipient"])
+def test_of_two_people_the_rarer_leads(store, write, rare):
+    for number in range(5):
+        known = number == 3
+        sender = "eve@rare.example" if known and rare == "sender" else "ann@often.example"
+        recipient = "bob@rare.example" if known and rare == "recipient" else "bob@often.example"
+        write(f"ref{number}", sender, [recipient], at=NOW + number)
+    read = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *said: read.append(said[2]))
+    wanted = {"sender": "often.example", "recipient": "often.example"} | {rare: "rare.example"}
+    assert refs(store, **wanted) == ["ref3"]
+    leader = {"sender": "people0", "recipient": "people1"}[rare]
+    assert f"ORDER BY {leader}.received_at DESC" in read[-1].replace("`", "")
+
+
 def test_by_its_reference(store, write):
     write("ref1")
     write("ref2")

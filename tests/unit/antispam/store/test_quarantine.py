@@ -20,6 +20,7 @@ from antispam.store.quarantine import (
     checked_user,
     content,
     find,
+    newest_since,
     of_ref,
     read,
     remove,
@@ -45,6 +46,18 @@ def test_entries_come_newest_first_in_pages(store):
         seen += refs(page)
         last = page[-1]
     assert seen == ["ref6", "ref5", "ref4", "ref3", "ref2", "ref1", "ref0"]
+
+
+@pytest.mark.parametrize(("number", "newest"), [(2, ["ref3", "ref2"]), (4, ["ref3", "ref2", "ref1", "ref0"])])
+def test_the_newest_entries_are_those_since_a_time(store, number, newest):
+    for day in range(4):
+        keep(store, f"ref{day}", at=NOW + day * DAY)
+    assert refs(find(store, Search(since=newest_since(store, number)))) == newest
+
+
+def test_without_older_entries_there_is_no_such_time(store):
+    keep(store, "ref0")
+    assert newest_since(store, 1) == 0.0
 
 
 @pytest.mark.parametrize("ascending", [True, False])

@@ -60,6 +60,30 @@ def test_pages_in_any_order_show_each_message_once(place, sort, monkeypatch):
     assert sorted(seen) == [f"a{number}" for number in range(8)]
 
 
+@pytest.fixture
+def four(place, monkeypatch):
+    """More messages of all users than are searched and sorted: A is the oldest."""
+    monkeypatch.setattr("antispam.web.quarantine_pages.LOOKED_AT", 2)
+    for ref, subject in (("a1", b"A"), ("b1", b"B"), ("c1", b"C"), ("d1", b"D")):
+        place.keep(ref, "bob", subject=subject)
+        place.clock.now += 1
+    return place
+
+
+@pytest.mark.parametrize(("asked", "listed"), [("sort=subject", ["C", "D"]), ("q=eve", ["D", "C"])])
+def test_of_all_users_only_the_newest_are_searched_and_sorted_and_the_page_says_so(four, asked, listed):
+    page = four.client("ann").get(f"/?{asked}").text
+    assert subjects(page) == listed
+    assert "Only the newest 2 messages of all users are included" in page
+
+
+@pytest.mark.parametrize("asked", ["", "sort=received", "sort=subject&user=bob", "q=eve&user=bob"])
+def test_what_has_an_index_is_not_limited(four, asked):
+    page = four.client("ann").get(f"/?{asked}").text
+    assert sorted(subjects(page)) == ["A", "B", "C", "D"]
+    assert "Only the newest" not in page
+
+
 def test_the_place_in_the_list_of_another_says_nothing(place):
     place.keep("aaa", "bob", subject=b"for Bob")
     place.keep("bbb", "carol")
