@@ -16,7 +16,6 @@ from antispam.store.prepared import execute
 from antispam.store.sqlite_file import WatchedFile, keep_private
 
 LONGEST = 300.0  # seconds for what nobody waits for
-_IDLE = 60.0  # seconds between two statements of a transaction, at most
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +97,9 @@ def _postgresql_begin(connection: sa.Connection) -> None:
     """All in one round trip."""
     writing: Writing | None = connection.get_execution_options().get("bms_writing")
     if writing is not None:
-        idle = f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(_idle(writing))}"
+        # The server does not hear of a machine that lost its power or its network: for two hours, until TCP asks, others would
+        # wait for the locks of what was under way there.
+        idle = f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(_longest(writing))}"
         # Without it each statement by itself sees what is committed: no less than READ COMMITTED gives it in a transaction.
         execute(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED; {limits_of(writing)}; {idle}")
 
@@ -106,21 +107,18 @@ def _postgresql_begin(connection: sa.Connection) -> None:
 def limits_of(writing: Writing) -> str:
     """What sets PostgreSQL's time limits for one transaction: behind PgBouncer the next may be somebody else's. That of the
     statement is for the server, which would go on after we have hung up."""
-    longest = LONGEST if writing.limit is None else writing.limit
     return (
         f"SET LOCAL lock_timeout = {_milliseconds(writing.patience)}; "
-        f"SET LOCAL statement_timeout = {_milliseconds(longest)}"
+        f"SET LOCAL statement_timeout = {_milliseconds(_longest(writing))}"
     )
+
+
+def _longest(writing: Writing) -> float:
+    return LONGEST if writing.limit is None else writing.limit
 
 
 def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))  # 0 would be for ever
-
-
-def _idle(writing: Writing) -> float:
-    """After how many seconds without a statement the server ends a transaction. It does not hear of a machine that lost its
-    power or its network: for two hours, until TCP asks, others would wait for the locks of what was under way there."""
-    return _IDLE if writing.limit is None else min(_IDLE, writing.limit)
 
 
 def _mariadb_begin(connection: sa.Connection) -> None:
@@ -129,4 +127,4 @@ def _mariadb_begin(connection: sa.Connection) -> None:
     if writing is not None:
         _demand(connection, "SET innodb_lock_wait_timeout = %s", max(1, int(writing.patience)))
         if connection.dialect.is_mariadb:  # type: ignore[attr-defined]
-            _demand(connection, "SET idle_write_transaction_timeout = %s", max(1, math.ceil(_idle(writing))))
+            _demand(connection, "SET idle_write_transaction_timeout = %s", max(1, math.ceil(_longest(writing))))
