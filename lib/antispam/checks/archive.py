@@ -69,7 +69,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         return CONTINUE
     reason = "larger than [milter] max_message: cannot be archived"
     if settings.on_error is OnError.ACCEPT:
-        return dataclasses.replace(CONTINUE, reason=reason)
+        return CONTINUE._replace(reason=reason)
     return reject("The message is larger than what is accepted here.", reason, code=552, enhanced="5.3.4")
 
 

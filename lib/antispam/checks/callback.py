@@ -175,7 +175,7 @@ def decide(
                 "mail server."
             )
             refusal = reject(text, reason, enhanced="5.7.27" if finding.null_mx else "5.1.8")
-            return dataclasses.replace(refusal, demerits=1)
+            return refusal._replace(demerits=1)
         case Outcome.TEMPORARY:
             text = (
                 f"We could not verify that your address {finding.sender} accepts bounces:\n"

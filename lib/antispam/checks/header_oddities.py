@@ -229,7 +229,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
              if (answer := _answer(settings, odd)) is not Remedy.IGNORE]  # fmt: skip
     reason = ", ".join(finding.odd)
     if not asked:
-        return dataclasses.replace(CONTINUE, reason=reason)
+        return CONTINUE._replace(reason=reason)
     _, odd, seen = min(asked, key=lambda one: one[0])
     text = (
         f"The message header does not follow RFC 5322: {_FAULTS[odd]}.\n"

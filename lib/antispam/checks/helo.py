@@ -126,7 +126,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
         if answer is not Remedy.IGNORE:
             text = f"Your mail server ({finding.ip}) said HELO {finding.name}: {fault}.\n{_ADVICE}"
             verdict = verdict_for(answer, text, f"HELO {finding.name}: {fault}")
-            return dataclasses.replace(verdict, demerits=LYING if fault in _LIES else 0)
+            return verdict._replace(demerits=LYING if fault in _LIES else 0)
     return CONTINUE
 
 

@@ -7,8 +7,6 @@ sender as proved. Evidence and settings are those of checks/spf.py.
 
 from __future__ import annotations
 
-import dataclasses
-
 from antispam.checks._shared.spf.judging import judge
 from antispam.checks._shared.spf.settings import SpfSettings
 from antispam.deadline import Deadline
@@ -113,4 +111,4 @@ def decide(
         return CONTINUE
     if finding.vouched:
         return Verdict(Action.CONTINUE, reason=f"{waiting.reason}, not refused: {finding.vouched}")
-    return dataclasses.replace(waiting, reason=f"{waiting.reason}, and nothing vouches for it")
+    return waiting._replace(reason=f"{waiting.reason}, and nothing vouches for it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 from antispam.checks._shared.bans import BanSettings, ban_sender
@@ -112,7 +111,7 @@ def decide(finding: Finding, findings: Findings, settings: Settings, policy: Acc
     )
     # A subject may match by accident, but nobody is called Detox.
     offends = finding.where == "author" and settings.answer is not Remedy.IGNORE
-    return dataclasses.replace(verdict, demerits=1) if offends else verdict
+    return verdict._replace(demerits=1) if offends else verdict
 
 
 def points(finding: Finding, findings: Findings, settings: Settings) -> tuple[Hit, ...]:

@@ -238,12 +238,18 @@ def _short(finding: Any) -> str:
     return f'"{for_log(finding, 2000)}"' if isinstance(finding, str) else str(finding)
 
 
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    callback = verdict.callback
+    return verdict._asdict() | {"callback": None if callback is None else dataclasses.asdict(callback)}
+
+
 def as_json(report: Report) -> str:
     """One object a line, for programs."""
     value = dataclasses.asdict(report)
     value["features"] = {name: reasons._asdict() for name, reasons in report.features.items()}
-    value["decisions"] = [one._asdict() | {"verdict": dataclasses.asdict(one.verdict)} for one in report.decisions]
-    value["verdict"]["reply"] = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
+    value["decisions"] = [one._asdict() | {"verdict": _verdict(one.verdict)} for one in report.decisions]
+    reply = list(report.verdict.reply_lines()) if report.verdict.action.refuses else []
+    value["verdict"] = _verdict(report.verdict) | {"reply": reply}
     return json.dumps(value, default=str)
 
 

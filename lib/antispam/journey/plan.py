@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from antispam.journey.table import Accepted, Journey, Row, Scope, Stage
+from antispam.mail.findings import Finding
 from antispam.mail.score import Test
 from antispam.mail.score_table import TABLE
 from antispam.settings import CheckSettings, Mode, Settings, SettingsError
@@ -15,6 +16,7 @@ class Asked(NamedTuple):
     """A row in force, with what the runner wants to know of it for each message.
 
     name           of its check
+    finding        the class of its evidence
     settings       its check's own
     enforced       the row may do more than say what it would do
     firm, protects what its decisions are (mail.decisions)
@@ -24,10 +26,12 @@ class Asked(NamedTuple):
 
     row: Row
     name: str
+    finding: type[Finding]
     settings: CheckSettings
     enforced: bool
     firm: bool
     protects: bool
+    of_connection: bool
     of_recipients: bool
     looks_up: bool
     performs: bool
@@ -89,10 +93,12 @@ def _asked(row: Row, settings: Settings) -> Asked:
     return Asked(
         row,
         row.check.NAME,
+        row.check.Finding,
         own,
         enforced=own.mode is Mode.ENFORCE,
         firm=row.accepted in (Accepted.DECIDE, Accepted.PROTECT),
         protects=row.accepted is Accepted.PROTECT,
+        of_connection=row.scope is Scope.CONNECTION,
         of_recipients=row.scope is Scope.RECIPIENT,
         looks_up=bool(getattr(row.check, "LOOKS_UP", False)),
         performs=hasattr(row.check, "perform"),

@@ -196,11 +196,15 @@ class Runner:
         """Ask every row that has found something, in any stage, which tests of the score the message meets; each row once."""
         found, rows = subject.findings, self._planned(services.settings).scoring
         if subject.recipient is None:  # of most rows nothing is known
-            rows = [one for one in rows if one.of_recipients or found.get(one.row.check.Finding) is not None]
+            rows = [
+                one
+                for one in rows
+                if one.of_recipients or (not found.noted(one.name) and found.get(one.finding) is not None)
+            ]
         for question in _questions(rows, subject):
             if _of_message(question).noted(question.asked.name):
                 continue
-            finding = question.subject.findings.get(question.asked.row.check.Finding)
+            finding = question.subject.findings.get(question.asked.finding)
             if finding is not None and not finding.error:
                 decision = self._score(question, finding)
                 if decision is not None:
@@ -363,7 +367,7 @@ def _home(question: _Question) -> Findings:
     asked, subject = question
     if asked.of_recipients and subject.recipient is not None:
         return subject.recipient.findings
-    if subject.message is not None and asked.row.scope is not Scope.CONNECTION:
+    if subject.message is not None and not asked.of_connection:
         return subject.message.findings
     return subject.connection.findings
 
@@ -382,7 +386,7 @@ def _decisions(question: _Question) -> list[Decision]:
     asked, subject = question
     if asked.of_recipients and subject.recipient is not None:
         return subject.recipient.decisions
-    if subject.message is not None and asked.row.scope is not Scope.CONNECTION:
+    if subject.message is not None and not asked.of_connection:
         return subject.message.decisions
     connection = subject.connection
     return connection.decisions if asked.row.stage is Stage.CONNECT else connection.helo_decisions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 
@@ -52,8 +51,8 @@ def worded(decision: Decision, subject: Subject, errors_url: str) -> Verdict:
     """The verdict with the reference for the sender and, if there are such pages, a link to the page that explains it."""
     verdict = decision.verdict
     if more := link(decision, errors_url):
-        verdict = dataclasses.replace(verdict, text=f"{verdict.text or verdict.reason}\n{more}")
-    return dataclasses.replace(verdict, text="\n".join(verdict.reply_lines(subject.ref)))
+        verdict = verdict._replace(text=f"{verdict.text or verdict.reason}\n{more}")
+    return verdict._replace(text="\n".join(verdict.reply_lines(subject.ref)))
 
 
 def log_quarantined(decision: Decision, subject: Subject) -> None:

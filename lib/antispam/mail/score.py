@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 _MAX_EVIDENCE = 300  # characters that are kept with each message
 
@@ -27,8 +28,7 @@ class Test:
     why: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A test that this message meets.
 
     test      its name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import NamedTuple
 
 from antispam.text import for_reply
 
@@ -28,7 +29,10 @@ class Action(enum.StrEnum):
 
     @property
     def refuses(self) -> bool:
-        return self in (Action.REJECT, Action.TEMPFAIL)
+        return self in _REFUSING
+
+
+_REFUSING = frozenset({Action.REJECT, Action.TEMPFAIL})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,8 +47,7 @@ class Callback:
     tag: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A decision with the two texts that go with it.
 
     action    the outcome

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
+from typing import NamedTuple
 
 import _charsets
 from antispam.text import from_wire
@@ -17,8 +17,7 @@ _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """The text, and the charsets that its encoded words claim, in small letters, each once."""
 
     text: str

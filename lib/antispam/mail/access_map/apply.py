@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from antispam.mail.access_map.policy import Action as Wanted
 from antispam.mail.access_map.policy import Policy
 from antispam.mail.verdicts import BAN, Action, Callback, Verdict, accept, discard, quarantine
@@ -23,7 +21,7 @@ def apply_entry(entry: Policy, refusal: Verdict) -> Verdict:
         case Wanted.REJECT:
             return _prescribed(entry, refusal, refusal.code)
         case Wanted.BAN:
-            return dataclasses.replace(_prescribed(entry, refusal, refusal.code), demerits=BAN)
+            return _prescribed(entry, refusal, refusal.code)._replace(demerits=BAN)
         case Wanted.TEMPFAIL:
             return _prescribed(entry, refusal, 451)
         case Wanted.DISCARD:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 from antispam.checks._shared.spf.replies import found, refusal
 from antispam.checks._shared.spf.settings import DoubtfulAction, Refuse, SpfSettings
@@ -13,8 +13,7 @@ from antispam.net.addresses import Mailbox, host_list, parse_mailbox
 from antispam.protocols.spf import Result, SpfResult
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """The decision on an SPF result.
 
     verdict  at MAIL FROM
@@ -35,7 +34,7 @@ def judge(finding: SpfFinding, settings: SpfSettings, policy: AccessMap | Access
     mailfrom = _of_mailfrom(finding, finding.mailfrom, settings, policy)
     verdict, callback = mailfrom.verdict, helo.verdict.callback
     if callback and verdict.action is Action.CONTINUE and verdict.callback is None:
-        verdict = dataclasses.replace(verdict, callback=callback)
+        verdict = verdict._replace(callback=callback)
     return Judgement(verdict, helo.waiting or mailfrom.waiting)
 
 
@@ -70,7 +69,7 @@ def _of_mailfrom(
     verdict = _go_on(found(outcome))
     if settings.doubtful is not DoubtfulAction.NOTHING and (unknown or soft):
         callback = Callback(settings.doubtful.upper(), f"spf-{outcome.effective}")
-        verdict = dataclasses.replace(verdict, callback=callback)
+        verdict = verdict._replace(callback=callback)
     return Judgement(verdict)
 
 
@@ -100,4 +99,4 @@ def _go_on(reason: str) -> Verdict:
 def _apply_entry(entry: Policy, outcome: SpfResult, result: Result) -> Verdict:
     """The verdict that an access map entry asks for."""
     reason = f"{found(outcome)}, access map {entry.key} {entry.action}"
-    return apply_entry(entry, dataclasses.replace(refusal(outcome, result), reason=reason))
+    return apply_entry(entry, refusal(outcome, result)._replace(reason=reason))
