@@ -346,5 +346,22 @@ SENTENCES = (
     marked("{what} could not be sent: {error}; `bms outbox retry {number}` tries again"),
     marked("{what} waits in the outbox (number {number})"),
     marked("{what} waits in the outbox (number {number}): {error}"),
+    # what a trial of a configuration does not say
+    marked("not known, because it was not asked when the mail came: what {checks} would find"),
+    marked("without effect here, because it only matters while a message is looked at: {options}"),
+    marked(
+        "{number} messages were refused before their content came and would not be now: what would have become of them is not "
+        "known"
+    ),
+    marked(
+        "{number} of {messages} messages are decided otherwise by the present configuration than when they came: it has "
+        "changed since, or lists, greylist and preferences have"
+    ),
+    # warnings of the configuration
+    marked("[dspam] {user} is in dspam_users, but no address is: a line `{name} = ...` is missing"),
+    marked("[dspam] there are addresses to report to, but no dspam_users who may do so"),
+    marked("[score] {option} = {value} is below mark = {mark}: mail that nobody calls spam would be gone"),
+    marked("[dkim] domain is set, but privkey is not: nothing is signed with it"),
+    marked("others can read {options} in {file}; give it mode 0640"),
     *OF_CONTENT,
 )

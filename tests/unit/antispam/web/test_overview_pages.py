@@ -15,7 +15,7 @@ from antispam.store.hours import HOUR
 from antispam.web import console as of_console
 from antispam.web import overview_pages
 from dspam.store import TokenStore, user_id
-from support.console import NOW
+from support.console import NOW, Place
 
 HOSTILE = b"<script>alert(1)</script>"
 PAGES = ("/overview", "/overview?span=week", "/overview?span=%3Cscript%3E", "/stream", "/stream?rows=1")
@@ -155,3 +155,11 @@ def test_the_stream_is_read_in_german(place):
     place.keep("aaa", "bob")
     page = place.client("ann").get("/stream", headers={"Accept-Language": "de"}).text
     assert (">in Quarantäne</a>" in page, "quarantined" in page) == (True, False)
+
+
+def test_warnings_of_the_configuration_are_read_in_german(tmp_path):
+    made = Place(tmp_path, more="[score]\nquarantine = 4\n[dspam]\ndspam_users = bob\nspam = spam@example.com\n")
+    page = made.client("ann").get("/overview", headers={"Accept-Language": "de"}).text
+    assert "quarantine = 4 liegt unter mark = 6" in page
+    assert "Es fehlt eine Zeile <code>bob = ...</code>" in page
+    made.store.close()

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import pytest
+from bms import JOURNEY
 
+from antispam.journey.comparing import Outcome, caveats
+from antispam.service.application import settings_classes
 from antispam.service.trials import Busy, Failed
 from antispam.service.trying import Example, Trial
+from antispam.settings import load_text
 from antispam.store import sessions
 from antispam.store.sessions import How
 from antispam.web.app import application
+from antispam.web.said import said_in, unknown_in
 from support.console import NOW, token
 
 FOUND = Trial(
@@ -22,12 +28,13 @@ FOUND = Trial(
 )  # fmt: skip
 
 
-def press(place, who="ann", answer=lambda question: FOUND, text="[dmarc]\nmode = log", hours="24", access=""):
+def press(
+    place, who="ann", answer=lambda question: FOUND, text="[dmarc]\nmode = log", hours="24", access="", language="en"
+):
     place.app = application(dataclasses.replace(place.console, try_out=answer))
     client = place.client(who)
-    return client.post(
-        "/what-if", data={"token": token(client, "/account"), "text": text, "hours": hours, "access": access}
-    )
+    form = {"token": token(client, "/account"), "text": text, "hours": hours, "access": access}
+    return client.post("/what-if", data=form, headers={"Accept-Language": language})
 
 
 def test_it_shows_what_would_change_and_for_whom(place):
@@ -49,6 +56,21 @@ def test_entries_of_the_access_map_are_asked_for_too_and_stay_typed(place):
     answer = press(place, answer=lambda question: asked.append(question) or FOUND, text="", access="SPF-Fail: <REJECT>")
     assert (asked[0].text, asked[0].access) == ("", "SPF-Fail: <REJECT>")
     assert "SPF-Fail: &lt;REJECT&gt;</textarea>" in answer.text
+
+
+def test_what_the_figures_do_not_say_is_read_in_german(place):
+    """The sentences are those of journey/comparing.py."""
+    present = load_text("", settings_classes(JOURNEY))
+    planned = load_text(
+        "[antivirus]\nmode = enforce\nclamd = inet:3310@127.0.0.1\n[dkim]\nmax_signatures = 3",
+        settings_classes(JOURNEY),
+    )
+    outcome = Outcome(messages=9, unknown=2, drifted=3)
+    notes = list(caveats(JOURNEY, present, planned, frozenset(), outcome))
+    assert (len(notes), [one for note in notes for one in unknown_in(note)]) == (4, [])
+    assert {said_in("de", note) for note in notes}.isdisjoint(notes)
+    answer = press(place, answer=lambda question: msgspec.structs.replace(FOUND, notes=notes), language="de")
+    assert "Nicht bekannt, weil es nicht gefragt wurde" in answer.text
 
 
 @pytest.mark.parametrize("who", ["bob", "helen"])
