@@ -153,7 +153,7 @@ def test_upstreams_names_for_a_single_key(tmp_path: Path) -> None:
 def test_a_key_that_others_can_read_is_refused_with_place_and_advice(tmp_path: Path) -> None:
     file = key_file(tmp_path, mode=0o644)
     with pytest.raises(
-        SettingsError, match=r"milter\.cfg:2: \[dkim_sign\] keys .*other users of this machine can read"
+        SettingsError, match=r"milter\.cfg:2: \[dkim_sign\] keys .*others can read or change it.*give it mode"
     ):
         load_text(f"[dkim_sign]\nkeys = example.com s {file}\n", [dkim_sign.Settings])
 
