@@ -14,6 +14,7 @@ from antispam.store.history_search import Search, newest, page, search
 from antispam.store.quarantine_order import Order
 from antispam.store.reports import report
 from support.outdated import DAY, NOW, fill
+from support.stores import make_store
 
 pytestmark = pytest.mark.every_database
 
@@ -51,8 +52,33 @@ ASKED = {
 FEW = ("explain a reference", "explain a Message-ID", "fold sums", "sort the newest of the quarantine")
 
 
+CHANGES = ("fold sums", "purge sums")
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """URLs of databases that are filled once for all questions, by their kind."""
+    return {}
+
+
 @pytest.fixture
-def filled(database_url):
+def filled(what, _database, shared, request, tmp_path_factory):
+    """A store with many rows; one of its own for what changes them."""
+    if what in CHANGES:
+        url = _filled(request.getfixturevalue("database_url"))
+    else:
+        if _database not in shared:
+            folder = tmp_path_factory.mktemp("filled")
+            empty = (
+                make_store(folder / "bms.sqlite") if _database == "sqlite" else request.getfixturevalue("database_url")
+            )
+            shared[_database] = _filled(empty)
+        url = shared[_database]
+    with contextlib.closing(Store(url)) as store:
+        yield store
+
+
+def _filled(database_url):
     engine = sa.create_engine(database_url)
     fill(engine, 2000, TABLES)
     analyze = "ANALYZE TABLE" if engine.dialect.name in ("mysql", "mariadb") else "ANALYZE"
@@ -60,8 +86,7 @@ def filled(database_url):
         for table in TABLES:
             connection.exec_driver_sql(f"{analyze} {table}")
     engine.dispose()
-    with contextlib.closing(Store(database_url)) as store:
-        yield store
+    return database_url
 
 
 @pytest.mark.parametrize("what", ASKED)

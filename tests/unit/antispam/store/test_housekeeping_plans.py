@@ -13,7 +13,6 @@ from antispam.service.application import Application, settings_classes
 from antispam.service.board import Board
 from antispam.service.housekeeping import Housekeeper
 from antispam.settings import load_text
-from antispam.store import migrate
 from support.outdated import NOW, fill
 
 pytestmark = pytest.mark.every_database
@@ -30,10 +29,21 @@ WALKED = (
 )
 
 
+@pytest.fixture(scope="module")
+def said():
+    """What a round of housekeeping said, by the kind of database: it is listened to once."""
+    return {}
+
+
 @pytest.fixture
-def statements(database_url, tmp_path):
+def statements(said, _database, request, tmp_path):
     """All that a round of housekeeping says to the database: (dialect's explanation, statement, whether under the lock)."""
-    migrate(database_url)
+    if _database not in said:
+        said[_database] = _statements(request.getfixturevalue("database_url"), tmp_path)
+    return said[_database]
+
+
+def _statements(database_url, tmp_path):
     engine = sa.create_engine(database_url)
     fill(engine, ROWS)
     with engine.connect() as connection:
@@ -59,8 +69,9 @@ def statements(database_url, tmp_path):
     application.close()
     unique = {statement: (statement, parameters, under_lock) for statement, parameters, under_lock in said}
     with engine.connect() as connection:
-        yield [(_plan(connection, one, parameters), one, lock) for one, parameters, lock in unique.values()]
+        explained = [(_plan(connection, one, parameters), one, lock) for one, parameters, lock in unique.values()]
     engine.dispose()
+    return explained
 
 
 def _plan(connection, statement, parameters):
