@@ -7,13 +7,10 @@ from pathlib import Path
 
 from support.fresh_debian import Block, FreshDebian
 
-_BUILD = Block(
-    """apt-get update -q
+_BUILD = """apt-get update -q
 apt-get install -q -y --no-install-recommends build-essential debhelper libmilter-dev po-debconf python3-dev python3-venv
 DEBFULLNAME=Packager DEBEMAIL=packager@mx.example.test SOURCE_DATE_EPOCH=1700000000 python3 -m release.debian
-""",
-    download=True,
-)
+"""
 
 LINT = Block(
     """apt-get install -q -y --no-install-recommends lintian man-db
@@ -116,7 +113,9 @@ def build(archive: Path, folder: Path, *, lint: bool = False) -> Path:
     """Build the package in a fresh Debian of that archive, with `lint` looked through by lintian; returns it as it lies in
     `folder`."""
     with FreshDebian(archive) as debian:
-        print(debian.type(_BUILD, seconds=1200))
+        # As it is released where lintian looks at it; otherwise not compressed, which saves half a minute.
+        how = "" if lint else "export COMPRESSION=-Znone\n"
+        print(debian.type(Block(how + _BUILD, download=True), seconds=1200))
         if lint:
             print(debian.type(LINT, seconds=1200))
         (built,) = (debian.root / "usr" / "src" / "bms" / "dist").glob("*.deb")
