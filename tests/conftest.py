@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--mutations", type=int, default=1500, help="messages on which compiled code is compared with its reference"
     )
+    parser.addoption("--pictures", action="store_true", help="take pictures of all pages of the console, for people")
 
 
 def pytest_configure() -> None:
