@@ -191,7 +191,7 @@ class Store:
                 self.breaker.failed()
                 if isinstance(error, sa.exc.InternalError):
                     self._engine.dispose()  # a server that became read-only: the next connection may find the new one
-                raise StoreError(_OVER if limit is not None and limit.over else _summary(error)) from error
+                raise StoreError(_OVER if limit is not None and limit.passed() else _summary(error)) from error
         self.breaker.succeeded()
 
     def _work(self, deadline: Deadline | None) -> float | None:

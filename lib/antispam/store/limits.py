@@ -33,6 +33,10 @@ class Limit:
         self.ends = ends
         self.over = False
 
+    def passed(self) -> bool:
+        """Whether the time is over: the server, which has the same limit, may be quicker than the watch."""
+        return self.over or time.monotonic() >= self.ends
+
 
 _current: contextvars.ContextVar[Limit | None] = contextvars.ContextVar("store_limit", default=None)
 
