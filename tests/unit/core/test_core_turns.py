@@ -12,6 +12,7 @@ import pytest
 import milter
 from _libmilter import lib, step_aside, step_back
 from support.milter_client import CONTINUE, MilterClient
+from support.patience import PATIENCE
 
 EVER = 3_600_000  # milliseconds of patience: the turn is never taken from anybody
 CONNECTIONS = 12
@@ -51,7 +52,7 @@ def _meeting(patience: int, count: int, waiting: Waiting) -> Callable[[Any], Non
         def helo(ctx: Any, name: str) -> int:
             record("here", name)
             with waiting():
-                met.wait(30)
+                met.wait(PATIENCE)
             return milter.CONTINUE
 
         milter.set_helo_callback(helo)
