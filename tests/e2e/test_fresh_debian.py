@@ -26,13 +26,13 @@ cp -p /etc/mail/milter.cfg /etc/mail/milter.cfg.before
 sed -i 's|^;secret_file =.*|secret_file = /etc/mail/srs.secrets|' /etc/mail/milter.cfg
 install -m 644 systemd/bms-srs.service /etc/systemd/system/
 systemctl enable --now bms-srs
-timeout 20 sh -c 'until test -S /run/milter/srs.sock; do sleep 0.1; done'
+timeout 120 sh -c 'until test -S /run/milter/srs.sock; do sleep 0.1; done'
 test "$(ps -o user= -p "$(cat /run/units/bms-srs.pid)")" = milter
 systemctl disable --now bms-srs
 mv /etc/mail/milter.cfg.before /etc/mail/milter.cfg
 install -m 644 systemd/bms-reputation.service /etc/systemd/system/
 systemctl enable --now bms-reputation
-timeout 20 bash -c 'until exec 3<>/dev/tcp/127.0.0.1/11900; do sleep 0.1; done' 2>/dev/null
+timeout 120 bash -c 'until exec 3<>/dev/tcp/127.0.0.1/11900; do sleep 0.1; done' 2>/dev/null
 test "$(ps -o user= -p "$(cat /run/units/bms-reputation.pid)")" = milter
 systemctl disable --now bms-reputation
 for name in spfmilter dkim-milter; do

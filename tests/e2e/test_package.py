@@ -31,7 +31,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8
 
 
 def _run(*command: str | Path, cwd: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == expect, done.stdout[-2000:] + done.stderr[-4000:]
     return done
 
@@ -41,7 +41,7 @@ def _make_dist(folder: Path) -> dict[str, Path]:
     environment = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": "1700000000"}
     command = [sys.executable, "-m", "release.dist", folder]
     done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=1200
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     ends = (".tar.gz", ".whl", ".cdx.json", "SHA256SUMS")

@@ -127,4 +127,4 @@ def live_with(archive: Path, package: Path) -> None:
     with FreshDebian(archive) as debian:
         shutil.copy(package, debian.root / "srv" / "bms-antispam.deb")
         for block in LIFE:
-            print(debian.type(block, seconds=600))
+            print(debian.type(block, seconds=1200))

@@ -103,7 +103,7 @@ def archive(suite: str = "bookworm") -> Path:
     # dpkg need not wait for the disk after each file: what is lost with the machine is made again.
     options = ["--variant=minbase", "--include=ca-certificates,procps,hostname", "--dpkgopt=force-unsafe-io"]
     command = ["mmdebstrap", "--quiet", *options, suite]
-    done = subprocess.run([*command, made, MIRROR], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([*command, made, MIRROR], capture_output=True, text=True, check=False, timeout=1200)
     if done.returncode != 0:
         raise RuntimeError(f"mmdebstrap failed: {done.stderr[-2000:]}")
     return made.replace(kept)
@@ -179,7 +179,7 @@ class FreshDebian:
             )  # fmt: skip
         wait_until((self.root / "ready").exists, "the mounts of the fresh Debian")
 
-    def type(self, block: Block, seconds: float = 300, *, shown: bool = False) -> str:
+    def type(self, block: Block, seconds: float = 1200, *, shown: bool = False) -> str:
         """Type the commands; their output, unless that is `shown` as it comes. AssertionError at the first that fails."""
         assert self._holder is not None
         inside = children_of(self._holder.pid)[0]
