@@ -1,7 +1,7 @@
 """Mailboxes, domains, and the lists of addresses and host names that the configuration holds.
 
 Lists are compiled once; a look-up costs the same however long the list is, except for patterns with wildcards in odd
-places, which share one regular expression without backtracking. What is looked up comes off the wire: it never raises.
+places, which share one regular expression without backtracking. Look-ups take text from the wire and never raise.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 
 MAX_DOMAIN = 253  # RFC 1035 section 2.3.4, as text without the final dot
-MAX_PATH = 1000  # RFC 5321 section 4.5.3.1.3 asks for 256; mail that is merely clumsy must still be understood
-_USUAL_PATH = 320  # characters of a path that may be remembered
+MAX_PATH = 1000  # RFC 5321 section 4.5.3.1.3 asks for 256; clumsy but honest mail must still be understood
+_USUAL_PATH = 320  # characters of the longest path that is cached
 MAX_PARENTS = 127  # labels in the longest name
 
 _LABELS = re.compile(r"[ -\-/-~]{1,63}+(?:\.[ -\-/-~]{1,63}+)*+")  # printable, of 1 to 63 octets each
@@ -31,12 +31,13 @@ _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.*]+")
 
 
 class AddressListError(ValueError):
-    """A pattern in a configured list can't be meant as it stands."""
+    """A pattern in a configured list is invalid."""
 
 
 def normalize_domain(domain: str) -> str:
-    """`domain` as it is compared: as ascii_domain() gives it; what is no domain in lower case and otherwise unchanged. Never
-    raises."""
+    """`domain` in the form for comparison: the result of ascii_domain(). Anything that is not a domain is only
+    converted to lower case. Never raises.
+    """
     if domain.isascii():
         return domain.removesuffix(".").lower()
     return ascii_domain(domain) or domain.removesuffix(".").lower()
@@ -46,10 +47,10 @@ def ascii_domain(name: str) -> str | None:
     """`name` in lower case with U-labels turned into A-labels, without a final dot; None if it can't be a domain name:
     empty or over-long labels, more than 253 octets, control octets, undecodable characters.
 
-    This is the only conversion, so that DNS, lists, access map and results mean the same domain. It maps as UTS 46 says,
-    non-transitional, as browsers do and as IDNA2008 (RFC 5891) wants it: "straße" and "strasse" are two domains,
-    "Bücher。example" is "bücher.example". The further rules of RFC 5892 are for registries: a name with a forbidden symbol
-    that was registered all the same is a domain like any other.
+    This is the only conversion, so that DNS, lists, access map and results mean the same domain. It uses the
+    non-transitional mapping of UTS 46, as browsers and IDNA2008 (RFC 5891) do: "straße" and "strasse" are two domains,
+    "Bücher。example" is "bücher.example". The further rules of RFC 5892 are for registries: a registered name with a
+    forbidden symbol is a domain like any other.
     """
     if not name.isascii():
         if len(name) > MAX_DOMAIN:
@@ -73,7 +74,7 @@ def is_hostname(name: str) -> bool:
 
 
 def check_address(text: str) -> None:
-    """Raises ValueError for what can't be an address of ours in a configuration; "" is none, and may be."""
+    """Raises ValueError for an invalid address in a configuration. "" stands for none and is valid."""
     if text and not (parse_mailbox(text).local and is_hostname(parse_mailbox(text).domain)):
         raise ValueError("expected an address such as postmaster@example.com")
 
@@ -90,7 +91,8 @@ def parents(domain: str) -> Iterator[str]:
 @functools.lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IPAddress | None:
     """An address as MTAs write it: plain, bracketed, with `IPv6:` before it, or with a zone after it; None if it is
-    none. An IPv4 client that came in over an IPv6 socket (::ffff:192.0.2.1) is the IPv4 address that it is."""
+    invalid. The mapped address of an IPv4 client on an IPv6 socket (::ffff:192.0.2.1) is returned as IPv4.
+    """
     if len(text) > 100:
         return None
     text = text.strip().removeprefix("[").removesuffix("]")
@@ -121,8 +123,8 @@ class Mailbox:
 def parse_mailbox(path: str) -> Mailbox:
     """The mailbox in a path of RFC 5321 section 4.1.2, angle brackets or not; a source route is skipped (section 4.1.1.3).
 
-    The last `@` outside quotes divides. Never raises: what breaks the grammar is divided all the same, so that it can be
-    looked up and refused; what is longer than MAX_PATH is cut.
+    The last `@` outside quotes separates the parts. Never raises: a path that breaks the grammar is split all the same,
+    so that it can be looked up and refused. One longer than MAX_PATH is cut.
     """
     return _remembered_mailbox(path) if len(path) <= _USUAL_PATH else _mailbox(path)
 
@@ -139,12 +141,13 @@ def _mailbox(path: str) -> Mailbox:
     return Mailbox(_unquote(text[:at]), normalize_domain(text[at + 1 :]))
 
 
-_remembered_mailbox = functools.lru_cache(maxsize=4096)(_mailbox)  # a message's checks ask for the same few
+_remembered_mailbox = functools.lru_cache(maxsize=4096)(_mailbox)  # the checks of a message ask for the same few
 
 
 def ascii_address(path: str) -> str:
-    """The address as header fields of ours name it: its domain in A-labels, and only the domain where the local part is not
-    US-ASCII, which no header may hold that old servers have to read (RFC 6532). What is no address is returned as it is."""
+    """The address for our header fields, with its domain in A-labels. If the local part is not US-ASCII, which old
+    servers cannot read in a header (RFC 6532), only the domain. Anything but an address is returned unchanged.
+    """
     if path.isascii():
         return path
     local, _, domain = path.rpartition("@")
@@ -153,8 +156,10 @@ def ascii_address(path: str) -> str:
 
 
 def as_compared(address: str, fold_case: bool) -> str:
-    """What two spellings of one mailbox have in common; fold_case says that Ann@example.com is ann@example.com."""
-    if len(address) > MAX_PATH:  # of which parse_mailbox() reads a part only
+    """The address in the form for comparison: equal for two spellings of one mailbox. With fold_case, Ann@example.com
+    equals ann@example.com.
+    """
+    if len(address) > MAX_PATH:  # parse_mailbox() would read only a part
         return address
     mailbox = parse_mailbox(address)
     local = mailbox.local.lower() if fold_case else mailbox.local
@@ -162,7 +167,7 @@ def as_compared(address: str, fold_case: bool) -> str:
 
 
 def _dividing_at(text: str) -> int:
-    """The last `@` that is not in a quoted string; where quotes never close, the last `@` of all."""
+    """The index of the last `@` outside quoted strings; if a quote is never closed, of the last `@`."""
     if '"' not in text:
         return text.rfind("@")
     quoted, at, position = False, -1, 0
@@ -188,7 +193,7 @@ class HostList:
     """A list of host names: exact ones, `*.example.com` or `.example.com` (all below it, at any depth) and other globs
     (`mx*.example.com`).
 
-    Case and a final dot don't matter. Raises AddressListError for an empty pattern.
+    Case and a final dot are ignored. Raises AddressListError for an empty pattern.
     """
 
     __slots__ = ("_below", "_exact", "_globs")
@@ -198,7 +203,8 @@ class HostList:
         for pattern in map(str.strip, patterns):
             if not pattern.strip("."):
                 raise AddressListError("an empty name in a list of hosts")
-            # `.example.com` as sendmail and Postfix write it, before it is converted: a name with an empty label is none.
+            # `.example.com`, as sendmail and Postfix write it, is read before the conversion, which rejects empty
+            # labels.
             name = normalize_domain(f"*{pattern}" if pattern.startswith(".") else pattern)
             suffix = name.removeprefix("*.")
             if not _is_glob(name):
@@ -230,7 +236,7 @@ def _is_glob(text: str) -> bool:
 
 
 class NetworkList:
-    """A list of addresses and networks: one hash look-up for each prefix length that occurs in it."""
+    """A list of addresses and networks: a look-up takes one hash access for each prefix length in the list."""
 
     __slots__ = ("_by_length",)
 
@@ -259,10 +265,10 @@ class NetworkList:
 
 class ClientList:
     """A list such as internal_connect: addresses, networks (`192.168.0.0/16`, `2001:db8::/32`), address globs (`127.*`)
-    and host globs (`*.example.com`), told apart by their look.
+    and host globs (`*.example.com`), recognised by their form.
 
-    Raises AddressListError for an entry that is meant as an address and is none (`10.0.0.0/33`, `300.1.*`), and for one that
-    is meant as an exception (`!192.0.2.1`).
+    Raises AddressListError for an invalid address (`10.0.0.0/33`, `300.1.*`) and for an exception (`!192.0.2.1`), which
+    is not supported.
     """
 
     __slots__ = ("hosts", "networks")
@@ -284,15 +290,16 @@ class ClientList:
         return bool(self.networks) or bool(self.hosts)
 
     def match(self, address: IPAddress | None, verified_host: str = "") -> bool:
-        """Whether the list has `address`, or `verified_host`. The caller passes a host name only where it was confirmed
-        by a forward look-up: whoever runs the reverse zone of an address can write any name there."""
+        """Whether the list has `address`, or `verified_host`. The caller passes a host name only if a forward look-up
+        confirmed it: the owner of an address's reverse zone can write any name there.
+        """
         return address in self.networks or (bool(verified_host) and verified_host in self.hosts)
 
 
 def parse_network(pattern: str) -> IPNetwork | None:
-    """The network that `pattern` stands for, a single address being one of full length; None if it is a host pattern.
+    """The network of `pattern`, with a single address as one of full length; None for a host pattern.
 
-    Host bits below the mask are ignored, as upstream's lists have them (`192.168.1.5/16`). Raises AddressListError.
+    Host bits below the mask are ignored: upstream's lists have them (`192.168.1.5/16`). Raises AddressListError.
     """
     glob = _IPV4_GLOB.fullmatch(pattern)
     text = pattern
@@ -310,7 +317,7 @@ def parse_network(pattern: str) -> IPNetwork | None:
 
 
 def _unmapped(network: IPNetwork) -> IPNetwork:
-    """::ffff:192.0.2.0/120 as the IPv4 network that clients are compared as."""
+    """The network, with an IPv4-mapped one (::ffff:192.0.2.0/120) as IPv4, as clients are compared."""
     if network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped:
         return ipaddress.ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
     return network

@@ -16,8 +16,9 @@ import dns.query
 from antispam.net.name_servers import Exchange
 
 ExchangeAll = Callable[[Sequence[dns.message.Message], str, int, float], list[dns.message.Message | None]]
-"""Sends queries to (server address, port) and returns their responses, in the order of the queries, within a number of seconds;
-None for those that are not answered. Raises nothing."""
+"""Sends queries to (server address, port) and returns their responses, in the order of the queries, within a number of
+seconds; None for unanswered ones. Never raises.
+"""
 
 _LARGEST = 65535  # octets of a datagram
 
@@ -25,8 +26,9 @@ _LARGEST = 65535  # octets of a datagram
 def exchange_all_over_network(
     queries: Sequence[dns.message.Message], server: str, port: int, timeout: float
 ) -> list[dns.message.Message | None]:
-    """Ask by UDP, from one random port and under a random number each. What fits no question (a forged answer) is ignored; what
-    is truncated is asked once more by TCP."""
+    """Ask by UDP, from one random port and with a random ID for each query. Responses that match no query (forged ones)
+    are ignored; truncated ones are asked again by TCP.
+    """
     ends = time.monotonic() + timeout
     for query, number in zip(queries, random.SystemRandom().sample(range(1 << 16), len(queries)), strict=True):
         query.id = number
@@ -47,7 +49,7 @@ def exchange_all_over_network(
 
 
 def _connected(server: str, port: int) -> socket.socket:
-    """A socket that hears this server only."""
+    """A socket that receives from this server only."""
     wire = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         wire.connect((server, port))
@@ -60,7 +62,7 @@ def _connected(server: str, port: int) -> socket.socket:
 def _response(
     raw: bytes, queries: Sequence[dns.message.Message], waiting: dict[int, int]
 ) -> dns.message.Message | None:
-    """The response in a datagram, if it answers one of those that wait."""
+    """The response in a datagram, if it answers a waiting query."""
     place = waiting.get(int.from_bytes(raw[:2], "big"))
     if place is None:
         return None
@@ -79,7 +81,7 @@ def _by_tcp(query: dns.message.Message, server: str, port: int, ends: float) -> 
 
 
 def one_after_another(exchange: Exchange) -> ExchangeAll:
-    """The same by means of an exchange of single queries."""
+    """An ExchangeAll made from an exchange of single queries."""
 
     def exchange_all(
         queries: Sequence[dns.message.Message], server: str, port: int, timeout: float

@@ -21,31 +21,31 @@ from antispam.deadline import Deadline
 RdType = Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "TXT"]
 
 Question = tuple[str, RdType]
-"""A name and the type of record that is wanted of it."""
+"""A name and the record type wanted."""
 
-EDNS_PAYLOAD = 1232  # octets; what passes everywhere without fragments (DNS flag day 2020)
+EDNS_PAYLOAD = 1232  # octets; fits everywhere without fragmentation (DNS flag day 2020)
 MAX_TTL = 86_400.0  # seconds; RFC 8767 section 4 warns of larger ones
 MAX_NEGATIVE_TTL = 3_600.0  # RFC 2308 section 5 proposes one to three hours
 
 
 class Status(enum.Enum):
-    """What the DNS says about a name and type."""
+    """The outcome of a query for a name and type."""
 
     FOUND = "found"
     NODATA = "no data"  # the name exists, records of this type do not
     NXDOMAIN = "no such domain"
-    INVALID_NAME = "not a domain name"  # could not even be asked for
+    INVALID_NAME = "not a domain name"  # not valid for a query
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found for `name` and `rdtype`. Only the field that goes with the type is filled; CNAMEs were followed.
+    """The answer for `name` and `rdtype`. Only the field for that type is filled; CNAMEs were followed.
 
     texts      TXT: the strings of each record joined (RFC 7208 section 3.3)
     addresses  A, AAAA: as text
     names      PTR, NS, CNAME: host names without the final dot
     exchanges  MX: (preference, host name), lowest preference first; the host of a null MX (RFC 7505) is ""
-    expires    until when the answer may be relied upon, on the resolver's clock; 0.0 if nobody says
+    expires    expiry time on the resolver's clock; 0.0 if unknown
     """
 
     name: str
@@ -63,20 +63,21 @@ class Answer:
 
 
 class DNSTemporaryError(Exception):
-    """No answer for now: time-out, SERVFAIL, REFUSED, truncation without TCP. Its text says which."""
+    """No answer at the moment: time-out, SERVFAIL, REFUSED, truncation without TCP. The text says which."""
 
 
 class Lookup(Protocol):
     """The part of a resolver that checks need; tests script one."""
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
-        """Raises DNSTemporaryError, and only that."""
+        """Look up a name. Raises only DNSTemporaryError."""
         ...  # pragma: no cover
 
 
 def lookup_all(resolver: Lookup, questions: Sequence[Question], deadline: Deadline) -> dict[Question, Answer]:
-    """What it says to all of these: at once where it can (net/resolver.py), one after another where it can't. What is not known
-    in time is left out."""
+    """The answers to all questions: asked at once if the resolver can (net/resolver.py), otherwise one by one. Those
+    not answered in time are left out.
+    """
     at_once = getattr(resolver, "lookup_all", None)
     if at_once is not None:
         return at_once(questions, deadline)  # type: ignore[no-any-return]
@@ -88,8 +89,7 @@ def lookup_all(resolver: Lookup, questions: Sequence[Question], deadline: Deadli
 
 
 class Recorder:
-    """A Lookup that notes until when everything that it answered may be relied upon: what was concluded from these answers may
-    be taken for granted as long."""
+    """A Lookup that records the earliest expiry of its answers: conclusions from these answers are valid until then."""
 
     def __init__(self, resolver: Lookup) -> None:
         self._resolver = resolver
@@ -105,29 +105,30 @@ class Recorder:
         return answer
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
-        """As the resolver's, where it has that; only what is asked for by lookup() counts."""
+        """The resolver's ask_ahead(), if it has one. Only questions of lookup() are recorded."""
         ask = getattr(self._resolver, "ask_ahead", None)
         if ask is not None:
             ask(name, rdtype, deadline, then)
 
 
 def query(name: str, rdtype: RdType) -> dns.message.Message:
-    """The message that asks for it."""
-    # Built from labels, not parsed from presentation format: a backslash in a name that mail chose is a backslash.
+    """The query message."""
+    # Built from labels, not parsed from presentation format: a backslash in a name from mail stays a backslash.
     labels = [label.encode("ascii") for label in name.split(".")]
     return dns.message.make_query(dns.name.Name([*labels, b""]), rdtype, use_edns=0, payload=EDNS_PAYLOAD)
 
 
 def explain(error: Exception) -> str:
-    """What went wrong, in few words."""
+    """A short description of an error."""
     if isinstance(error, TimeoutError | dns.exception.Timeout):
         return "time-out"
     return str(error) or type(error).__name__
 
 
 def read(response: dns.message.Message, name: str, rdtype: RdType) -> tuple[Answer, float]:
-    """The answer and the seconds that it may be kept. Raises DNSException or EOFError if the response
-    contradicts itself."""
+    """The answer, and the seconds that it may be cached. Raises DNSException or EOFError if the response contradicts
+    itself.
+    """
     if not isinstance(response, dns.message.QueryMessage):
         raise EOFError("the response is not one to a query")
     chain = response.resolve_chaining()
@@ -155,5 +156,5 @@ def _answer(name: str, rdtype: RdType, records: Iterable[dns.rdata.Rdata]) -> An
 
 
 def _host(name: dns.name.Name) -> str:
-    """Printable ASCII: octets that have no business in a host name are escaped as in zone files."""
+    """The host name as printable ASCII: other octets are escaped as in zone files."""
     return "" if name == dns.name.root else name.to_text(omit_final_dot=True)

@@ -22,5 +22,5 @@ def helo_name(announced: str = "") -> str:
 def _usable(announced: str) -> Iterator[str]:
     if is_hostname(name := normalize_domain(announced)):
         yield name
-    if is_hostname(name := normalize_domain(socket.gethostname())):  # asked for only where it is wanted
+    if is_hostname(name := normalize_domain(socket.gethostname())):  # only looked up if needed
         yield name

@@ -1,4 +1,4 @@
-"""The name servers, and their order."""
+"""The name servers and the order in which they are asked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import dns.query
 
 from antispam.deadline import Clock
 
-SILENT = 5.0  # seconds for which nobody waits for a silent server, but for one who looks whether it still is
-LOST = 3  # questions in a row without any answer, after which it is suspected
-PROBE = 1.0  # seconds that a suspect has to say that it is there
+SILENT = 5.0  # seconds that a silent server is skipped, except for one caller that tests it
+LOST = 3  # consecutive unanswered questions after which a server is suspected
+PROBE = 1.0  # seconds for a suspected server to respond
 
 Server = tuple[str, int]
 """Address and port."""
@@ -28,8 +28,9 @@ or dns.exception.DNSException."""
 
 
 def exchange_over_network(query: dns.message.Message, server: str, port: int, timeout: float) -> dns.message.Message:
-    """Ask by UDP from a random port, and again by TCP where the answer is truncated. What does not fit the question (a
-    forged answer) is ignored until the time is over."""
+    """Ask by UDP from a random port, and again by TCP if the answer is truncated. Responses that do not match the
+    question (forged ones) are ignored until the time is over.
+    """
     ends = time.monotonic() + timeout
     try:
         return dns.query.udp(
@@ -40,7 +41,7 @@ def exchange_over_network(query: dns.message.Message, server: str, port: int, ti
 
 
 def system_nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]:
-    """The name servers that the machine uses; 127.0.0.1 where it names none, as the C library does (resolv.conf(5))."""
+    """The machine's name servers; 127.0.0.1 if it names none, as in the C library (resolv.conf(5))."""
     try:
         lines = resolv_conf.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -51,7 +52,7 @@ def system_nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[st
 
 
 def parse_nameserver(text: str, port: int = 53) -> tuple[str, int]:
-    """Address and port of `address` or `address@port`. Raises ValueError with a sentence that says what would be right."""
+    """Address and port of `address` or `address@port`. Raises ValueError with a sentence that says what is expected."""
     address, at, digits = text.partition("@")
     if not _is_address(address) or (at and not (digits.isascii() and digits.isdecimal() and 0 < int(digits) < 65536)):
         raise ValueError(f"{text!r} is not a name server: expected an IP address, or address@port")
@@ -67,13 +68,13 @@ def _is_address(text: str) -> bool:
 
 
 class NameServers:
-    """Which of the servers to ask, in which order: the one that answered last comes first, and a silent one is not waited for.
+    """The order of the servers: the one that answered last comes first, and silent ones are skipped.
 
-    Several questions in a row that are lost on a server may be those of a sender whose own name servers are silent. So it is
-    asked about the root then, of which every server can say something at once.
+    Several unanswered questions in a row may be due to a sender whose own name servers are silent. So the suspected
+    server is asked about the root, which every server can answer at once.
 
-    ask    sends a message to a server
-    clock  seconds that never run backwards
+    ask    sends a query to a server
+    clock  monotonic seconds
     """
 
     def __init__(self, servers: Sequence[Server], ask: Exchange, clock: Clock) -> None:
@@ -82,12 +83,13 @@ class NameServers:
         self._clock = clock
         self._lock = threading.Lock()
         self._preferred = 0
-        self._lost = [0] * len(self._servers)  # questions in a row that nobody answered
+        self._lost = [0] * len(self._servers)  # consecutive unanswered questions
         self._silent_until = [0.0] * len(self._servers)
 
     def for_a_question(self, seconds: float) -> list[Server]:
-        """The servers to ask now, best first; none where all are silent. Then one that had its pause is tried before, by one
-        caller and for `seconds` at most."""
+        """The servers to ask now, best first; none if all are silent. A silent server whose pause is over is first
+        tested, by one caller and for at most `seconds`.
+        """
         with self._lock:
             count = len(self._servers)
             order = [(self._preferred + offset) % count for offset in range(count)]
@@ -98,7 +100,7 @@ class NameServers:
         return [self._servers[index] for index in ready or due if index in ready or self._speaks(index, seconds)]
 
     def answered(self, server: Server, *, well: bool) -> None:
-        """It said something; `well` if that was an answer, so that it is asked first from now on."""
+        """Record that a server responded; `well` if that was an answer, so that it is asked first from now on."""
         index = self._servers.index(server)
         with self._lock:
             self._lost[index], self._silent_until[index] = 0, 0.0
@@ -106,7 +108,7 @@ class NameServers:
                 self._preferred = index
 
     def lost(self, server: Server, seconds: float) -> None:
-        """A whole question was lost on it. May take `seconds` to see whether that is the server's fault."""
+        """Record an unanswered question. May take `seconds` to find out whether that is the server's fault."""
         index = self._servers.index(server)
         with self._lock:
             self._lost[index] += 1
@@ -116,7 +118,7 @@ class NameServers:
                 self._silent_until[index] = self._clock() + SILENT
 
     def _speaks(self, index: int, seconds: float) -> bool:
-        """Whether the server says anything, and be it that it knows nothing."""
+        """Whether the server responds at all, even with an error."""
         try:
             self._ask(dns.message.make_query(dns.name.root, "NS"), *self._servers[index], min(PROBE, seconds))
         except (OSError, EOFError, dns.exception.DNSException):

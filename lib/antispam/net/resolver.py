@@ -1,8 +1,8 @@
-"""The one resolver: every DNS question that a check asks goes through here.
+"""The resolver: all DNS queries of checks go through it.
 
-It is a stub resolver: it asks recursive name servers, remembers what they said for as long as they allow, and lets
-threads that want to know the same thing share one question. Names come from mail and are hostile; whatever they look
-like, a look-up gives an `Answer` or raises `DNSTemporaryError`, nothing else.
+It is a stub resolver: it asks recursive name servers, caches answers for as long as permitted, and lets threads with
+the same question share one query. Names come from mail and are hostile: a look-up always returns an `Answer` or raises
+`DNSTemporaryError`, nothing else.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ __all__ = [
 ]
 
 FAILURE_TTL = 5.0  # RFC 2308 section 7 allows five minutes; a broken zone should work again soon after its repair
-FIRST_WAIT = 3  # the part of the time-out that the first question to a server has
-AHEAD = 32  # questions that are asked before somebody wants the answer, at the same time
-CACHE_UNIT = 512  # octets of an answer that count as one more cache entry
+FIRST_WAIT = 3  # the first query to a server gets the time-out divided by this
+AHEAD = 32  # simultaneous queries made in advance
+CACHE_UNIT = 512  # an answer counts as one more cache entry for each so many octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class _Cache:
 
 
 class _Flight:
-    """A question under way, and those who wait for its outcome. None: the one who asked ran out of time of its own."""
+    """A query under way, and the threads waiting for its outcome. None: the asking thread ran out of its own time."""
 
     __slots__ = ("landed", "outcome")
 
@@ -145,12 +145,12 @@ class DnsSettings:
 class Resolver:
     """Looks names up, for all threads of a process.
 
-    nameservers    recursive name servers in the order of preference, as address or address@port; none: those of
+    nameservers    recursive name servers in the order of preference, as address or address@port; if empty, those of
                    /etc/resolv.conf
     query_timeout  seconds to wait for one server before the next is asked
-    rounds         how often the list of servers is gone through while all are silent
+    rounds         number of passes through the servers while all are silent
     cache_size     entries kept; an answer counts once more for every 512 octets
-    asked          told of each question to the servers whether it was answered
+    asked          called for each query with whether it was answered
     """
 
     def __init__(
@@ -185,11 +185,11 @@ class Resolver:
 
     @classmethod
     def from_settings(cls, settings: DnsSettings, asked: Callable[[bool], None] = lambda well: None) -> Resolver:
-        """The resolver that [dns] describes. Raises ValueError if a name server is not an IP address."""
+        """A resolver with the settings of [dns]. Raises ValueError if a name server is not an IP address."""
         return cls(settings.nameservers, query_timeout=settings.timeout, cache_size=settings.cache, asked=asked)
 
     def lookup(self, name: str, rdtype: RdType, deadline: Deadline) -> Answer:
-        """What the DNS says about `name`, which may hold U-labels and any hostile text.
+        """The answer for `name`, which may have U-labels and any hostile text.
 
         Raises DNSTemporaryError if that cannot be known now or before `deadline`.
         """
@@ -206,8 +206,9 @@ class Resolver:
         return outcome
 
     def lookup_all(self, questions: Iterable[Question], deadline: Deadline) -> dict[Question, Answer]:
-        """What the DNS says to these questions, which take as long as the slowest of them alone. What can't be known now or
-        before `deadline` is left out: after it, all that is not remembered."""
+        """The answers to these questions, in the time of the slowest one. Those not known before `deadline` are left
+        out; after the deadline, only cached answers are returned.
+        """
         found: dict[Question, _Outcome] = {}
         asked: dict[_Key, list[Question]] = {}
         with self._lock:
@@ -225,8 +226,9 @@ class Resolver:
         return {question: outcome for question, outcome in found.items() if isinstance(outcome, Answer)}
 
     def ask_all_ahead(self, questions: Sequence[Question], deadline: Deadline) -> None:
-        """Look them up in a thread of the resolver's, so that the answers are there, or under way, when somebody wants them.
-        Nothing happens where too much is asked already."""
+        """Look the questions up in a thread of the resolver, so that the answers are cached, or under way, when they
+        are needed. Does nothing if too many queries are running already.
+        """
         with self._lock:
             now = self._clock()
             left = [question for question in questions if self._cache.get(question, now) is None]
@@ -235,8 +237,9 @@ class Resolver:
             done.add_done_callback(lambda _: self._room_ahead.release())
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Callable[[Answer], None]) -> None:
-        """Look it up in a thread of the resolver's, so that the answer is there, or under way, when somebody wants it. `then`
-        is given the answer; nothing happens if there is none, or where too much is asked already."""
+        """Look a name up in a thread of the resolver, so that the answer is cached, or under way, when it is needed.
+        `then` is called with the answer, if there is one. Does nothing if too many queries are running already.
+        """
         with self._lock:
             outcome = self._cache.get((name, rdtype), self._clock())
         if isinstance(outcome, Answer):
@@ -254,7 +257,7 @@ class Resolver:
         then(answer)
 
     def _ask_once(self, key: _Key, deadline: Deadline) -> _Outcome:
-        """The cached outcome, that of a question which another thread is asking, or that of our own question."""
+        """The outcome from the cache, from another thread's query, or from our own query."""
         while not deadline.expired:
             with self._lock:
                 outcome = self._cache.get(key, self._clock())
@@ -279,7 +282,7 @@ class Resolver:
         return own.outcome or _Failure(f"no answer in time for {key[1]} {key[0]}")
 
     def _ask_all_once(self, keys: list[_Key], deadline: Deadline) -> dict[_Key, _Outcome]:
-        """The same for many: those that nobody asks yet are asked together, the others' outcomes are awaited."""
+        """The outcomes of many questions: those not under way are asked together, the others are awaited."""
         found: dict[_Key, _Outcome] = {}
         own: dict[_Key, _Flight] = {}
         others: dict[_Key, _Flight] = {}
@@ -290,7 +293,7 @@ class Resolver:
                     found[key] = outcome
                 elif key in self._flights:
                     others[key] = self._flights[key]
-                elif not deadline.expired:  # others would wait for an outcome that never comes
+                elif not deadline.expired:  # otherwise others would wait for ever
                     own[key] = self._flights[key] = _Flight()
         try:
             for key, outcome in self._ask_all(list(own), deadline).items():
@@ -309,11 +312,13 @@ class Resolver:
         return found
 
     def _ask_all(self, keys: list[_Key], deadline: Deadline) -> dict[_Key, _Outcome]:
-        """Ask the servers in turn, all that is left at once. What has no outcome was limited by the deadline."""
+        """Ask the servers in turn, with all remaining questions at once. Those without an outcome were limited by the
+        deadline.
+        """
         servers = self._servers.for_a_question(deadline.remaining()) if keys else []
         found: dict[_Key, _Outcome] = {}
         left, began = keys, self._clock()
-        refused = dict.fromkeys(keys, 0)  # by so many servers
+        refused = dict.fromkeys(keys, 0)  # number of servers
         waits = [self._query_timeout / FIRST_WAIT] + [self._query_timeout] * (self._rounds - 1)
         for timeout, server in ((timeout, server) for timeout in waits for server in servers):
             if deadline.expired or not left:
@@ -335,7 +340,7 @@ class Resolver:
         return found
 
     def _judged(self, key: _Key, response: dns.message.Message, server: Server) -> _Outcome:
-        """What a response says; an answer is remembered."""
+        """The outcome of a response. An answer is cached."""
         outcome, _ = self._read(key, response, server)
         return self._remember(key, outcome, outcome.expires - self._clock()) if isinstance(outcome, Answer) else outcome
 
@@ -344,8 +349,8 @@ class Resolver:
         servers = self._servers.for_a_question(deadline.remaining())
         if not servers:
             return _Failure(f"time-out for {key[1]} {key[0]}: the name servers are silent")
-        waited = dict.fromkeys(servers, 0.0)  # for those that have said nothing yet
-        # Packets get lost: a short first wait, and then the question once more.
+        waited = dict.fromkeys(servers, 0.0)  # for servers that have not responded yet
+        # Packets get lost: after a short first wait the query is repeated.
         waits = [self._query_timeout / FIRST_WAIT] + [self._query_timeout] * (self._rounds - 1)
         for timeout, server in ((timeout, server) for timeout in waits for server in servers):
             if deadline.expired:
@@ -359,13 +364,13 @@ class Resolver:
             elif server in waited:
                 waited[server] += self._clock() - began
             if server == servers[-1] and not waited:
-                break  # all have spoken, and none knows
+                break  # all responded, without an answer
         for server in (server for server, seconds in waited.items() if seconds >= waits[0]):
             self._servers.lost(server, deadline.remaining())
         return None if deadline.expired else self._remember(key, outcome, FAILURE_TTL)
 
     def _try(self, key: _Key, server: Server, timeout: float) -> tuple[_Outcome, bool]:
-        """What one server says, and whether it said nothing at all."""
+        """The outcome from one server, and whether it was silent."""
         name, rdtype = key
         try:
             response = self._exchange(query(name, rdtype), *server, timeout)
@@ -374,7 +379,7 @@ class Resolver:
         return self._read(key, response, server)
 
     def _read(self, key: _Key, response: dns.message.Message, server: Server) -> tuple[_Outcome, bool]:
-        """What a response says, and whether it is none at all."""
+        """The outcome of a response, and whether it counts as silence."""
         name, rdtype = key
         try:
             if response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):

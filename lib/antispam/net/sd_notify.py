@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 class Notifier:
     """Tells systemd what the main process is doing. Without an address every call does nothing.
 
-    `address` is a path, or an abstract name written with a leading `@`; `watchdog` is the time in seconds within
-    which systemd wants a sign of life, or None. Nothing is raised: a service must not fail because its listener did.
+    `address` is a path, or an abstract name written with a leading `@`; `watchdog` is the number of seconds within
+    which systemd expects a sign of life, or None. Never raises: a failure of systemd must not stop the service.
     """
 
     def __init__(self, address: str = "", watchdog: float | None = None) -> None:
@@ -24,7 +24,9 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str] = os.environ, pid: int | None = None) -> Notifier:
-        """Read and remove NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, so that no child of ours speaks for us."""
+        """Read and remove NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, so that our children do not notify in our
+        name.
+        """
         address = environment.pop("NOTIFY_SOCKET", "")
         microseconds = environment.pop("WATCHDOG_USEC", "")
         meant_for = environment.pop("WATCHDOG_PID", "")
@@ -45,7 +47,7 @@ class Notifier:
         self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(within * 1e6)}")
 
     def alive(self) -> None:
-        """The sign of life that the watchdog waits for."""
+        """Send the sign of life that the watchdog expects."""
         self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:

@@ -1,4 +1,4 @@
-"""A socket map, as sendmail and Postfix ask it: "name key" in a netstring, "OK value" or "NOTFOUND " in another.
+"""A socket map for sendmail and Postfix: requests are "name key", replies "OK value" or "NOTFOUND ", as netstrings.
 
 sendmail's operations guide ("socket" among the classes of maps) and Postfix's socketmap_table(5) describe the protocol.
 """
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 Lookup = Callable[[str], str]
 
 MAX_REQUEST = 4_000  # octets; Postfix takes replies up to 100,000, and no address is longer than this
-IDLE = 600.0  # seconds without a question after which a connection is closed
+IDLE = 600.0  # seconds without a request after which a connection is closed
 MAX_CONNECTIONS = 500
 
 
 class ProtocolError(Exception):
-    """What came is no netstring of acceptable length."""
+    """The input is not a netstring of acceptable length."""
 
 
 def answer(request: bytes, maps: Mapping[str, Lookup]) -> bytes:
-    """The reply to one request. Never raises; a map returns "" for what it does not have."""
+    """The reply to one request. Never raises. A map returns "" for an unknown key."""
     name, blank, key = request.decode("utf-8", "surrogateescape").partition(" ")
     lookup = maps.get(name)
     if lookup is None or not blank:
@@ -48,7 +48,7 @@ def netstring(content: bytes) -> bytes:
 
 
 async def read_netstring(reader: asyncio.StreamReader) -> bytes | None:
-    """The next one, None at the end of the connection. Raises ProtocolError."""
+    """The next netstring, None at the end of the connection. Raises ProtocolError."""
     digits = b""
     while (char := await reader.read(1)) != b":":
         if not char and not digits:
@@ -69,7 +69,7 @@ async def read_netstring(reader: asyncio.StreamReader) -> bytes | None:
 
 
 class Access(NamedTuple):
-    """Who may ask: permissions and group (a name; -1 leaves ours) of the socket."""
+    """Access to the socket: its permissions and group (a name; -1 for ours)."""
 
     mode: int
     group: str | int = -1
@@ -89,7 +89,7 @@ class SocketMapServer:
             self._maps = maps
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, question after question."""
+        """Serve one connection, request by request."""
         self._connections += 1
         try:
             while self._connections <= MAX_CONNECTIONS:
@@ -113,8 +113,9 @@ class SocketMapServer:
         ready: Callable[[], object] = lambda: None,
         reload: Callable[[], Mapping[str, Lookup] | None] | None = None,
     ) -> None:
-        """Listen on `path`, for those to whom `access` opens it, until TERM or INT; the socket is gone afterwards. HUP takes
-        the maps that `reload` gives, if it gives any. Raises SocketUnavailable."""
+        """Listen on `path` with the permissions of `access` until TERM or INT, then remove the socket. HUP switches to
+        the maps that `reload` returns, if any. Raises SocketUnavailable.
+        """
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,8 +1,7 @@
 """The milter's socket: its notation, opening, protecting and removing it.
 
-The process that supervises opens it, not libmilter: libmilter has no say over mode and group, it replaces the
-socket of a living process without asking, and when a worker that is not root ends it unlinks the path
-even while its siblings still serve on it.
+The supervisor opens it, not libmilter. libmilter cannot set mode and group, replaces the socket of a living process
+without asking, and unlinks the path when a worker ends although its siblings still serve on it.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class SocketSpec:
     def parse(cls, text: str) -> SocketSpec:
         """Read libmilter's syntax: `unix:/path`, `local:/path`, `/path`, `inet:port[@host]`, `inet6:port[@host]`.
 
-        A port may be a service name and a host may stand in square brackets. Raises SocketSpecError.
+        A port may be a service name; a host may be in square brackets. Raises SocketSpecError.
         """
         text = text.strip()
         if "\0" in text:
@@ -106,7 +105,7 @@ class SocketSpec:
 
     @property
     def postfix(self) -> str:
-        """A value of Postfix's smtpd_milters."""
+        """The value for Postfix's smtpd_milters."""
         if self.family == socket.AF_UNIX:
             return f"unix:{self.path}"
         host = f"[{self._dialled}]" if ":" in self._dialled else self._dialled
@@ -145,7 +144,7 @@ class Listener:
             raise SocketUnavailable(error.errno, why) from error
 
     def close(self) -> None:
-        """Listen no more, and remove the socket's file if it is still the one that was made here."""
+        """Stop listening, and remove the socket's file if it is still the one created here."""
         self.socket.close()
         if self._identity and _identity(self.spec.path) == self._identity:
             with contextlib.suppress(FileNotFoundError):
@@ -166,8 +165,8 @@ def open_listener(
 ) -> Listener:
     """Listen on `spec`; `mode`, `owner` (uid) and `group` (name or gid; -1 = as they fall) are those of a unix socket.
 
-    The file of a dead process is replaced, that of a living one is not. Not for a process with threads: the
-    umask is changed for a moment. Raises SocketUnavailable.
+    The socket file of a dead process is replaced, that of a living one is not. Must not be called in a process with
+    threads, because the umask changes for a moment. Raises SocketUnavailable.
     """
     try:
         if spec.family == socket.AF_UNIX:
@@ -185,7 +184,7 @@ def open_listener(
 
 
 def group_id(group: str | int) -> int:
-    """The number of a group. Raises SocketUnavailable if there is none of that name."""
+    """The number of a group. Raises SocketUnavailable if it does not exist."""
     if isinstance(group, int):
         return group
     try:
@@ -199,8 +198,8 @@ def _open_inet(spec: SocketSpec, backlog: int) -> Listener:
     listening = socket.socket(spec.family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What is accepted inherits it. Several modifications at end of message would otherwise run into
-        # Nagle's algorithm and delayed acknowledgements: 40 ms each.
+        # Accepted connections inherit it. Otherwise several modifications at the end of a message would meet Nagle's
+        # algorithm and delayed acknowledgements: 40 ms each.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.setblocking(False)
         listening.bind(found[0][4])
@@ -235,7 +234,7 @@ def _open_unix(spec: SocketSpec, mode: int, owner: int, group: str | int, backlo
 
 @contextlib.contextmanager
 def _directory_locked(directory: str) -> Iterator[None]:
-    """Two that start at once must not both find the old socket stale, and the second unlink the first one's."""
+    """Lock the directory: of two processes that start at once, the second must not unlink the first one's new socket."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -254,7 +253,8 @@ def _remove_if_stale(path: str) -> None:
         probe.settimeout(PROBE_SECONDS)
         refused = probe.connect_ex(path)
     if refused != errno.ECONNREFUSED:
-        # A full queue (EAGAIN) is a sign of life, and EACCES no sign at all: only a refusal proves that nobody listens.
+        # A full queue (EAGAIN) is a sign of life, and EACCES proves nothing: only a refused connection proves that
+        # nobody listens.
         why = "another process listens on" if refused in (0, errno.EAGAIN) else f"{os.strerror(refused)}:"
         raise SocketUnavailable(errno.EADDRINUSE, f"{why} {path}")
     os.unlink(path)
@@ -271,7 +271,7 @@ def _bind_with_mode(listening: socket.socket, path: str, mode: int) -> None:
 
 @contextlib.contextmanager
 def private_path() -> Iterator[str]:
-    """A path for a socket that nobody else is to find, in a directory of its own that is gone afterwards."""
+    """A path for a private socket, in a temporary directory that is removed afterwards."""
     directory = tempfile.mkdtemp(prefix="milter-")
     try:
         yield os.path.join(directory, "s")
@@ -280,7 +280,7 @@ def private_path() -> Iterator[str]:
 
 
 def silent_listener() -> socket.socket:
-    """A listening socket that nobody can connect to: it has no name any more."""
+    """A listening socket that nobody can connect to, because it no longer has a name."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.setblocking(False)
     with private_path() as path:

@@ -1,4 +1,4 @@
-"""Settings with a few options changed, by text that is not trusted: nothing is opened, asked or made for it.
+"""Settings with a few options changed by untrusted text: no file is opened, no server queried, nothing created.
 
 Only options of simple kinds can be changed: numbers, yes and no, words of a choice, points of tests, in some sections lists
 of names, and who the users are. Options that name files or servers are refused before their value is read, and so are lists
@@ -24,7 +24,7 @@ LONGEST = 2_000  # characters of a value
 _NUMBERS = (bool, int, float, float | None, int | None)
 _POINTS = Mapping[str, float]
 _USERS = ("dspam", "dspam_users")  # compared with recipients
-# Sections whose lists are compared with a message, and nothing else.
+# Sections whose lists are only compared with messages.
 _LISTS = frozenset(
     {
         "spf",
@@ -42,8 +42,9 @@ _LISTS = frozenset(
 
 
 def changed(settings: Settings, text: str, classes: Iterable[type], file: str) -> Settings:
-    """The settings with the options that the text sets, in the syntax of milter.cfg. Raises SettingsError for what can't be
-    changed here, does not exist or does not fit; `file` names the text in it."""
+    """The settings with the options that the text sets, in the syntax of milter.cfg. Raises SettingsError for an option
+    that cannot be changed here, does not exist or has an invalid value; its message calls the text `file`.
+    """
     entries = list(ini.parse(text, file))
     if len(entries) > MOST:
         raise SettingsError(f"{file}: more than {MOST} options")
@@ -64,7 +65,7 @@ def changed(settings: Settings, text: str, classes: Iterable[type], file: str) -
         )
     try:
         made: list[Any] = [dataclasses.replace(settings[cls], **values) for cls, values in fields.items()]
-    except (ValueError, Contradiction) as error:  # two of them don't go together
+    except (ValueError, Contradiction) as error:  # two values contradict each other
         raise SettingsError(f"{file}: {error}") from error
     values = {type(value): value for value in (*settings.values, *made)}
     return Settings(values, tuple(origins.values()))

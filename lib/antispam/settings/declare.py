@@ -21,9 +21,9 @@ class Mode(enum.StrEnum):
 
 
 class OnError(enum.StrEnum):
-    """What happens to a message when a check could not do its work."""
+    """What happens to a message if a check fails."""
 
-    ACCEPT = "accept"  # go on without this check's opinion
+    ACCEPT = "accept"  # go on without this check's decision
     TEMPFAIL = "tempfail"
     REJECT = "reject"
 
@@ -43,14 +43,14 @@ def option(
 ) -> Any:
     """A documented option of a settings class.
 
-    default  its value where the configuration is silent
+    default  its value if the configuration does not set it
     help     one or two sentences for milter.cfg and check-config
-    parse    reads the text where the field's type doesn't say how (durations, sizes)
-    section  where it stands if not in the section of its class: options that upstream put elsewhere keep their place
-    name     its name in the file, where that is no Python name
-    check    raises ValueError where a value of the right form makes no sense
-    named_by an option of the same section that lists names: each of them is an option, too, and the field maps those that
-             are given to their values (`parse` reads one); ANY makes an option of every name in the section that is none yet
+    parse    reads the text if the field's type does not determine how (durations, sizes)
+    section  its section if not that of its class: options that upstream puts elsewhere keep their place
+    name     its name in the file, if that is not a Python identifier
+    check    raises ValueError for a value of the right form that makes no sense
+    named_by an option of the same section that lists names: each name is an option, too, and the field maps the given
+    ones to their values (`parse` reads one); ANY turns every other name in the section into an option
     """
     metadata = {"help": help, "parse": parse, "section": section, "name": name, "check": check, "named_by": named_by}
     if named_by:
@@ -59,10 +59,11 @@ def option(
 
 
 def sections(of: type, help: str, shipped: Mapping[str, Any]) -> Any:
-    """An option that is made of sections: each [SECTION NAME] of the file makes one of the settings class `of`, under its name.
+    """An option made of sections: each [SECTION NAME] of the file becomes an instance of the settings class `of`, under
+    its name.
 
-    What such a section doesn't say it has from the one that is `shipped` under that name, or from the defaults of the class.
-    The value has all of them by name, those that are shipped and that the file does not mention as well.
+    Values missing in such a section come from the `shipped` one of that name, or from the defaults of the class. The
+    option's value has all of them by name, including shipped ones that the file does not mention.
     """
     metadata = {"help": help, "parse": str.strip, "section": "", "name": "", "check": None, "named_by": ""}
     return dataclasses.field(
@@ -75,7 +76,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, sections))
 def section(name: str) -> Callable[[type[T]], type[T]]:
-    """Class decorator: makes it a frozen dataclass whose options stand in [name]."""
+    """Class decorator: makes it a frozen dataclass whose options are in [name]."""
 
     def declare(cls: type[T]) -> type[T]:
         declared = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
@@ -87,7 +88,7 @@ def section(name: str) -> Callable[[type[T]], type[T]]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckSettings:
-    """What every check has. A subclass may give `mode` and `on_error` other defaults by declaring them again."""
+    """The settings that every check has. A subclass may redeclare `mode` and `on_error` to change their defaults."""
 
     mode: Mode = option(Mode.ENFORCE, "off, log (only log what it would do) or enforce")
     on_error: OnError = option(
@@ -97,7 +98,7 @@ class CheckSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """A declared option, as the loader needs it."""
+    """A declared option, in the form for the loader."""
 
     section: str
     name: str
@@ -111,7 +112,7 @@ class Option:
     shipped: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-@functools.cache  # a hundred classes are asked at each load, and to evaluate their annotations takes milliseconds
+@functools.cache  # each load uses a hundred classes, and evaluating their annotations takes milliseconds
 def options_of(cls: type) -> tuple[Option, ...]:
     """The options that a settings class declares, in order. Raises TypeError for a class without a section."""
     if not hasattr(cls, "SECTION"):

@@ -1,7 +1,7 @@
 """How the small programs read configurations: their own section in a shared milter.cfg, upstream's files, opendkim's names.
 
-A dialect turns the entries of the files into entries that the settings classes know, before anything is judged. What it
-does not know it leaves as it is, so that a typo stays an error that names file and line.
+A dialect turns the entries of the files into entries that the settings classes know, before anything is judged. Entries
+that it does not know stay unchanged, so that a misspelt option remains an error with file and line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Convert = Callable[[str], str]
 _SHOWN = re.compile(r"^;(?=[a-z_0-9]+ ?=|\t)", re.MULTILINE)
 _LOGGING = re.compile(r"loggers|handlers|formatters|(?:logger|handler|formatter)_\S+")
 _NOT_SHARED = frozenset({*(("milter", name) for name in ("socket", "socketname", "name")), ("logging", "file")})
-# To sign or to verify only is to switch the other check off.
+# To sign only, or verify only, switches the other check off.
 _OPENDKIM_MODES = {
     "s": ("dkim", "off"),
     "v": ("dkim_sign", "off"),
@@ -47,17 +47,17 @@ def _same(value: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """How one program reads configurations.
+    """The way in which one program reads configurations.
 
     program   its name, and that of its section in a shared milter.cfg
-    sections  where an option of its own section belongs: the first of these that has one of that name
+    sections  where options of its own section belong: in the first of these that has one of that name
     checks    the sections whose on_error untrapped_exception sets
-    names     what upstream's file calls otherwise: (section, option) -> (section, option) and how to read the value
+    names     names that differ in upstream's file: (section, option) -> (section, option) and how to read the value
     own       further names in the program's own section, without hyphens and underscores
-    advice    names that other programs have and this one has not, without hyphens and underscores -> what to do instead
-    dropped   what upstream's file has and nothing here does: (section, option) -> why, which the log tells
-    loggers   how upstream's sections for logging call the program, where not by its name
-    shared    the file is another program's first of all, whether it has a section for this one or not
+    advice    names of other programs that this one lacks, without hyphens and underscores -> what to do instead
+    dropped   options of upstream's file without effect here: (section, option) -> why, for the log
+    loggers   names of the program in upstream's logging sections, if different
+    shared    the file belongs mainly to another program, whether or not it has a section for this one
     """
 
     program: str
@@ -71,7 +71,7 @@ class Dialect:
     shared: bool = False
 
     def __call__(self, entries: list[Entry], known: Known) -> list[Entry]:
-        """The entries as this program understands them, later ones winning. Raises SettingsError."""
+        """The entries as this program reads them; later ones win. Raises SettingsError."""
         shared = self.shared or any(entry.section == self.program for entry in entries)
         renamed: list[Entry] = []
         general: list[Entry] = []
@@ -93,7 +93,7 @@ class Dialect:
                 log.warning("%s: [%s] %s has no effect: %s", entry.where, *key, self.dropped[key])
             elif not self.sections or not _another_programs(key, known):
                 general.append(entry)  # for the loader to judge
-        # Whatever the order in the file: what has its own name wins.
+        # Options under their own names win, whatever the order in the file.
         translated = [*_logging(logging, (self.program, *self.loggers)), *renamed, *general, *own]
         return [*self._on_error(translated, known), *translated]
 
@@ -122,7 +122,7 @@ class Dialect:
         raise SettingsError(f"{entry.where}: [{entry.section}] has no option {entry.option}{hint}")
 
     def _on_error(self, entries: Iterable[Entry], known: Known) -> Iterator[Entry]:
-        """What untrapped_exception says holds for every check that says nothing itself: these entries go before all others."""
+        """Apply untrapped_exception to every check without its own on_error: these entries come before all others."""
         for entry in entries:
             if (entry.section, entry.option) == ("milter", "untrapped_exception"):
                 value = {"continue": "accept"}.get(entry.value.strip().lower(), entry.value)
@@ -132,7 +132,7 @@ class Dialect:
 
 
 def _another_programs(key: Key, known: Known) -> bool:
-    """Whether the large program has that section to itself, or that option in a section that both have."""
+    """Whether the section belongs only to the large program, or the option does, in a section that both have."""
     section = key[0]
     if any(section == known_section for known_section, _ in known):
         return key in _shown()
@@ -141,7 +141,7 @@ def _another_programs(key: Key, known: Known) -> bool:
 
 @functools.cache
 def _shown() -> frozenset[Key]:
-    """Every option that the shipped milter.cfg shows: what the large program knows, and a small one may pass over."""
+    """All options in the shipped milter.cfg: the large program knows them, and a small one may ignore them."""
     text = _SHOWN.sub("", resources.folder("milter.cfg").read_text("utf-8"))
     return frozenset((entry.section, entry.option) for entry in ini.parse(text, "milter.cfg"))
 
@@ -197,7 +197,7 @@ def _file(arguments: Entry | None, kind: Entry) -> Entry:
 
 
 def _mode_of(umask: str) -> str:
-    """A socket is made with the permissions that a umask leaves."""
+    """The permissions that a umask leaves for a socket."""
     try:
         bits = int(umask, 8)
     except ValueError:
@@ -208,7 +208,7 @@ def _mode_of(umask: str) -> str:
 
 
 def _policy(action: str) -> str:
-    """opendkim's words for what to do, in those of the access map."""
+    """opendkim's action in the words of the access map."""
     words = {"accept": "", "discard": "DISCARD", "quarantine": "QUARANTINE", "reject": "REJECT", "tempfail": "TEMPFAIL"}
     matching = [word for word in words if action.strip() and word.startswith(action.strip().lower())]
     return words[matching[0]] if len(matching) == 1 else action
@@ -224,7 +224,9 @@ def _relaxed(canonicalization: str) -> str:
 
 
 def _hosts(text: str) -> str:
-    """opendkim's data set of hosts: a list, or a file with one a line; all below a domain are .example.com."""
+    """opendkim's data set of hosts: a list, or a file with one a line; `.example.com` stands for all hosts below that
+    domain.
+    """
     found: list[str] = []
     for item in names(text):
         kind, _, path = item.rpartition(":") if item.startswith(("file:", "refile:", "csl:")) else ("", "", item)
@@ -250,7 +252,7 @@ SPFMILTER = Dialect(
         **_UPSTREAM,
         ("milter", "best_guess"): (("spf", "best_guess"), _same),
         ("milter", "delegate"): (("spf", "delegate"), _same),
-        # A slip of upstream's that old files still have.
+        # A misspelling of upstream that old files still have.
         ("spf", "trusted_relay"): (("spf", "trusted_forwarder"), _same),
     },
 )
@@ -318,7 +320,7 @@ BMS = Dialect(
     names={
         **{("milter", name): (("defang", name), _same) for name in _ONCE_IN_MILTER},
         ("defang", "encrypted_zip"): (("defang", "unreadable_archives"), _same),  # its name while only zip was opened
-        # So upstream's milter.cfg calls what upstream's code reads by the other name.
+        # Upstream's milter.cfg has this name, upstream's code reads the other one.
         ("wiretap", "discard_users"): (("wiretap", "discard"), _same),
         ("wiretap", "mail_archive"): (("wiretap", "archive"), _same),
     },
@@ -333,4 +335,4 @@ BMS = Dialect(
     },
     loggers=("milter",),
 )
-"""The large program knows everything by its own name; the sections of the small ones are not its business."""
+"""The large program uses its own names only and ignores the sections of the small ones."""

@@ -6,8 +6,9 @@ class SettingsError(ValueError):
 
 
 class Contradiction(ValueError):
-    """Raised by a settings class whose values don't go together: `option` is the one to blame, the text says what would be
-    right. The loader adds file and line."""
+    """Raised by a settings class whose values contradict each other: `option` is at fault, the text says what would be
+    right. The loader adds file and line.
+    """
 
     def __init__(self, option: str, text: str) -> None:
         super().__init__(text)

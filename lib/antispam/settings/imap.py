@@ -75,7 +75,7 @@ class ImapSettings:
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:
-        """All accounts, with what they leave to [imap]."""
+        """All accounts, completed from [imap]."""
         return tuple(self._mailbox(name, one) for name, one in self.accounts.items())
 
     def _mailbox(self, name: str, one: Account) -> Mailbox:
@@ -100,7 +100,7 @@ class ImapSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One account as it is polled; `folders` says of each folder whether what is in it is spam."""
+    """One account to poll; `folders` tells for each folder whether its messages are spam."""
 
     name: str
     login: str

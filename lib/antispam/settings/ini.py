@@ -1,4 +1,4 @@
-"""milter.cfg's syntax: what Python's configparser reads, with the line of every option kept for messages."""
+"""milter.cfg's syntax: the one of Python's configparser, with the line of every option kept for error messages."""
 
 from __future__ import annotations
 

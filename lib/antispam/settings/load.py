@@ -32,7 +32,7 @@ def _as_written(entries: list[ini.Entry], known: Collection[tuple[str, str]]) ->
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origin:
-    """One effective option: what check-config prints."""
+    """One effective option, as check-config prints it."""
 
     section: str
     option: str
@@ -51,7 +51,7 @@ class Settings:
         self._by_class = dict(by_class)
         self._hash = hash(tuple(self._by_class))  # what was made of the settings is found by it for each message
         self.origins = origins
-        self._listed: dict[tuple[str, ...], tuple[Any, ...]] = {}  # what listed() found: it is asked with each message
+        self._listed: dict[tuple[str, ...], tuple[Any, ...]] = {}  # cache of listed(), which is called for each message
 
     def __getitem__(self, cls: type[T]) -> T:
         return typing.cast(T, self._by_class[cls])
@@ -66,8 +66,9 @@ class Settings:
         return self._hash
 
     def listed(self, section: str, *names: str) -> tuple[Any, ...]:
-        """The items of these list options of a section together, whichever class declares them: for who needs a list of another
-        check's. Nothing for what the program does not know."""
+        """The combined items of these list options of a section, whichever class declares them: for code that needs
+        another check's list. Unknown options count as empty.
+        """
         found = self._listed.get((section, *names))
         if found is None:
             lists = (one.value for one in self.origins if one.section == section and one.option in names)
@@ -81,11 +82,11 @@ class Settings:
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """One of each settings class."""
+        """The instances of all settings classes."""
         return tuple(self._by_class.values())
 
     def replaced(self, *values: Any) -> Settings:
-        """The same with other values for the classes of `values`; for tests and for options of the command line."""
+        """A copy with `values` in place of those of their classes; for tests and command-line options."""
         return Settings({**self._by_class, **{type(value): value for value in values}}, self.origins)
 
 
@@ -159,8 +160,9 @@ def _build(
 def _declared(
     entries: Iterable[ini.Entry], options: Iterable[Option], known: Mapping[tuple[str, str], Option]
 ) -> dict[tuple[str, str], Option]:
-    """The options that the configuration itself makes: the names that it lists. What is an option anyway stays that one; what
-    names a file (`file:...`) is no option."""
+    """The options that the configuration itself declares by listing names. Existing options stay as they are; a file
+    (`file:...`) is not an option.
+    """
     found: dict[tuple[str, str], Option] = {}
     for option in options:
         for entry in entries:
@@ -186,13 +188,13 @@ def _in_sections(entries: Iterable[ini.Entry], options: Iterable[Option]) -> dic
 
 
 def _name_in(section: str, option: Option) -> str:
-    """The NAME of a section [SECTION NAME] of this option, "" if it is another one."""
+    """The NAME of a section [SECTION NAME] of this option, "" for another section."""
     head, _, name = section.partition(" ")
     return name.strip() if head == option.section else ""
 
 
 def _sections(option: Option, given: Mapping[tuple[str, str], ini.Entry]) -> tuple[dict[str, Any], list[Origin]]:
-    """All of an option that is made of sections, by name, and where what the file says of them comes from."""
+    """The values of an option made of sections, by name, and the origins of those in the file."""
     values, origins = dict(option.shipped), []
     assert option.sections_of is not None
     for section in dict.fromkeys(section for section, _ in given if _name_in(section, option)):
@@ -208,7 +210,7 @@ def _sections(option: Option, given: Mapping[tuple[str, str], ini.Entry]) -> tup
 
 
 def _made(cls: type[T], section: str, values: Mapping[str, Any], given: Mapping[tuple[str, str], ini.Entry]) -> T:
-    """The settings with these values. Raises SettingsError if they don't go together."""
+    """The settings with these values. Raises SettingsError if they contradict each other."""
     try:
         return cls(**values)
     except Contradiction as error:
@@ -243,7 +245,7 @@ def _value(option: Option, entry: ini.Entry | None, default: Any) -> tuple[Any, 
 
 
 def _origin(option: Option, value: Any, where: str, text: str = "") -> Origin:
-    """`text` stands in the file: it is shown where the value, a key or a policy, can't say itself how it was written."""
+    """The origin of a value. `text` from the file is shown if the value (a key or a policy) cannot be written back."""
     items = value if isinstance(value, tuple) else (value,)
     mute = any(dataclasses.is_dataclass(item) and type(item).__str__ is object.__str__ for item in items)
     shown = ", ".join(text.splitlines()) if mute else show(value, option.read)
@@ -277,5 +279,5 @@ def _demand_known(entry: ini.Entry, known: Mapping[tuple[str, str], Option]) -> 
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Which of the names it is likely meant to be; "" for none."""
+    """The one of `names` that is most likely meant; "" for none."""
     return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)), "")

@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 
 class Manner(enum.StrEnum):
-    """Which defaults hold where the configuration is silent."""
+    """The defaults that apply if the configuration sets nothing."""
 
     TODAY = "today"
     BMS = "bms"
 
 
 class Otherwise(NamedTuple):
-    """An option whose default differs; values as they stand in a file. `why` says in a sentence why today's is another one."""
+    """An option whose default differs, with the values as written in a file. `why` is a sentence with the reason for
+    today's value.
+    """
 
     section: str
     option: str
@@ -56,8 +58,9 @@ OTHERWISE: tuple[Otherwise, ...] = (
 
 
 def defaults_of(manner: str) -> dict[tuple[str, str], str]:
-    """The values, as they stand in a file, that this manner has otherwise than the settings classes; nothing for a word that is
-    none, which its own option refuses."""
+    """The defaults of this manner that differ from the settings classes, as written in a file; empty for an unknown
+    manner, which its own option refuses.
+    """
     if manner.strip().lower() != Manner.BMS:
         return {}
     return {(one.section, one.option): one.bms for one in OTHERWISE}

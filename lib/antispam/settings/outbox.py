@@ -74,17 +74,17 @@ class OutboxSettings:
 
     @property
     def patience(self) -> float:
-        """How long a try may take altogether."""
+        """The total time limit of an attempt, in seconds."""
         return 8 * self.timeout
 
     @property
     def lease(self) -> float:
-        """How long a claim on a message lasts, in seconds."""
+        """The duration of a claim on a message, in seconds."""
         return 10 * self.timeout
 
     @property
     def farthest(self) -> float:
-        """How far ahead a next try may be planned, with some minutes for nodes whose clocks differ."""
+        """The longest time until a next attempt, in seconds, with some minutes for clocks that differ between nodes."""
         return max(self.lease, 1.25 * self.retry_longest) + 600.0
 
     def pause(self, tries: int, chance: float) -> float:

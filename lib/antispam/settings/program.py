@@ -13,14 +13,14 @@ from antispam.settings.values import check_url, duration, mode_bits, positive, s
 class RejectAt(enum.StrEnum):
     """When a refusal found at connect, HELO or MAIL is sent."""
 
-    NOW = "now"  # at once: no whitelist and no SMTP AUTH can overrule it any more
+    NOW = "now"  # at once: no whitelist and no SMTP AUTH can override it later
     RCPT = "rcpt"
     DATA = "data"  # once all recipients are logged
     END = "end"  # once the message was received
 
 
 class ExceptionPolicy(enum.StrEnum):
-    """What the MTA is told after an uncaught exception."""
+    """The reply to the MTA after an uncaught exception."""
 
     CONTINUE = "continue"
     TEMPFAIL = "tempfail"

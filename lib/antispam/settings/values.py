@@ -166,7 +166,7 @@ def not_negative(value: float) -> None:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError for what can't be a link in a reply."""
+    """Raises ValueError for a URL that cannot be a link in a reply."""
     if url and not _URL.fullmatch(url):
         raise ValueError("expected a URL such as https://mail.example.com/refused")
 
@@ -176,7 +176,7 @@ class _Threshold:
         if text.strip().lower() == "never":
             return math.inf
         value = number(text)
-        if not 0 <= value < math.inf:  # a NaN is not, either
+        if not 0 <= value < math.inf:  # rejects NaN as well
             raise ValueError("expected a number from 0 on; 0 or never switches it off")
         return value or math.inf
 
@@ -186,7 +186,7 @@ class _Threshold:
 
 
 threshold: Reader = _Threshold()
-"""From how many points on something is done; infinity for 0 and `never`."""
+"""The number of points from which on something is done; infinity for 0 and `never`."""
 
 
 _READERS: dict[Any, Reader] = {

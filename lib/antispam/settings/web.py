@@ -51,5 +51,7 @@ class WebSettings:
 
     @property
     def address(self) -> str:
-        """How people reach the console, without a slash at its end: `url`, else by HTTP where it listens; "" without either."""
+        """The console's address for users, without a final slash: `url`, otherwise HTTP at the listening address; ""
+        without either.
+        """
         return self.url.rstrip("/") or (f"http://{self.listen}" if self.listen else "")
