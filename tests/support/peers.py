@@ -67,6 +67,11 @@ def slapd_folder() -> Path:
     return _unpacked("slapd", SLAPD)
 
 
+def promtool() -> Path:
+    """Prometheus's program that tries rules, from Debian's package. Raises UnavailableError."""
+    return _unpacked("prometheus", ("prometheus",)) / "usr" / "bin" / "promtool"
+
+
 def debian_13_with_dovecot() -> Path:
     """The folder with a Debian 13 that has Dovecot 2.4, made in two minutes. Raises UnavailableError."""
     folder = CACHE / "dovecot-2.4"

@@ -93,7 +93,7 @@ def test_every_figure_is_on_the_dashboard(existing):
 
 
 def test_every_alert_says_what_to_do_and_is_tried_in_both_ways():
-    """`promtool test rules bms.rules.test.yml` runs them: quiet on a usual day, and loud when everything is wrong."""
+    """Quiet on a usual day, and loud when everything is wrong. tests/e2e/test_prometheus_rules.py has Prometheus run them."""
     for rule in _alerts():
         assert set(rule["annotations"]) == {"summary", "description"}
         assert rule["labels"]["severity"] in ("warning", "critical")
