@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import (
     bms_bench,
+    busy_console_bench,
     core_bench,
     day_one_bench,
     dns_bench,
@@ -38,6 +39,7 @@ def main(argv: list[str]) -> int:
         store_bench,
         nodes_bench,
         web_bench,
+        busy_console_bench,
     )
     return max([bench.main(argv) for bench in benches])
 

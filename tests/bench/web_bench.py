@@ -30,7 +30,7 @@ from antispam.mail.subject import Subject
 from antispam.mail.verdicts import CONTINUE
 from antispam.protocols.dmarc_reports import Received
 from antispam.protocols.dmarc_reports.reading import Source
-from antispam.store import dmarc_received, own_lists
+from antispam.store import Store, dmarc_received, own_lists
 from antispam.store.hours import KEPT
 from antispam.store.own_lists import Kind
 from antispam.store.quarantine import NewEntry, insert
@@ -76,9 +76,9 @@ _ADMINISTRATOR = (
 )
 
 
-def _message(number: int, rows: int) -> Message:
+def _message(number: int, rows: int, now: float) -> Message:
     """The messages of thirty days, each scored; of three, one is kept."""
-    at = NOW - 30 * _DAY * (rows - number) / rows
+    at = now - 30 * _DAY * (rows - number) / rows
     headers, content = split_message(_RAW % (number, number, number % 97, number, number, number))
     message = Message(f"m{number:011d}", f"bounce-{number}@esp.example", at, Body(1 << 20), headers=headers)
     message.body.write(content)
@@ -91,22 +91,22 @@ def _message(number: int, rows: int) -> Message:
     return message
 
 
-def fill(place: Place, rows: int) -> None:
+def fill(store: Store, rows: int, now: float = NOW) -> None:
     """So many messages for bob, all in the quarantine and in the history, and as many senders on his lists as fit."""
     for start in range(0, rows, _BATCH):
-        messages = [_message(number, rows) for number in range(start, min(start + _BATCH, rows))]
+        messages = [_message(number, rows, now) for number in range(start, min(start + _BATCH, rows))]
         subjects = [Subject(Connection(ref="c", ip="192.0.2.1", name="mx.shop.example"), one) for one in messages]
-        with place.store.write() as connection:
+        with store.write() as connection:
             for number, message in enumerate(messages, start):
                 insert(connection, message, [NewEntry("bob", ("bob@example.com",), SPAM, (number % 1000) / 1000)])
             connection.execute(sa.insert(history), [row_for(one, CONTINUE, "node") for one in subjects])
             people = [row for one in subjects for row in address_rows(one, CONTINUE)]
             connection.execute(sa.insert(history_address), people)
     for number in range(own_lists.MOST):
-        own_lists.put(place.store, "bob", Kind.BLOCK, f"spam{number}.example", NOW)
-    teach(place.store, "bob", 50)
+        own_lists.put(store, "bob", Kind.BLOCK, f"spam{number}.example", now)
+    teach(store, "bob", 50)
     for day in range(30):
-        begin = int(NOW - day * _DAY)
+        begin = int(now - day * _DAY)
         sources = tuple(
             Source(
                 f"192.0.2.{number}",
@@ -120,9 +120,7 @@ def fill(place: Place, rows: int) -> None:
             )
             for number in range(max(1, rows // 40))
         )
-        dmarc_received.put(
-            place.store, Received("Big Mail", str(day), "example.com", "none", begin, begin, sources), NOW
-        )
+        dmarc_received.put(store, Received("Big Mail", str(day), "example.com", "none", begin, begin, sources), now)
 
 
 def pages(client: TestClient, paths: Sequence[str], ref: str, times: int) -> Iterator[tuple[str, float]]:
@@ -146,7 +144,7 @@ def main(argv: list[str]) -> int:
     times, late = 5 if given.short else 25, 0
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder), more=_USERS)
-        fill(place, given.rows)
+        fill(place.store, given.rows)
         place.console.hours.last(KEPT, NOW, 600.0)  # what the console does in the background
         gc.collect()
         print(
