@@ -2,9 +2,7 @@
 
 State, for each user and feature: [spam messages that had it, ham messages that had it, weight / 1024], as int32; and how many
 spam and ham messages were learned.  A training is a row of deltas for the keys of one message.  Deltas add up in any order, and
-taking one back is subtracting it; that is all that a store must know.  Six more keys, MARKS, are in every lesson: they keep
-how far each opinion spreads on the mail of this user, and where the highest of the honest mail lies, in the same three integers
-and by the same rules.
+taking one back is subtracting it; that is all that a store must know.  Six more keys, MARKS, are in every lesson: see `marks`.
 
 The opinions (docs/learning.md tells where they come from and how they were chosen):
 - logistic regression over header facts, and another one over text and structure: they learn from what they got wrong, which
@@ -16,7 +14,8 @@ What was never taught, and what both kinds of mail have alike, dilutes nothing: 
 Each is wrong about other messages than the others.
 
 People press the wrong button.  A lesson that contradicts everything that is known is learned less: it moves the weights by the
-odds that its label is right, and is not counted for words that are well known from the other side.
+odds that its label is right, and is not counted for words that are well known from the other side.  The more lessons
+contradict a dictionary that is sure, the less it believes such a lesson.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ import numpy.typing as npt
 
 from dspam.features import HEADER, PAIR, WORD, kinds_of
 from dspam.hashing import Keys
+from dspam.marks import EXCESS_UNIT, LEAST_WRONG, MARKS, SCALES, SQUARE_UNIT, SURE, UNKNOWN, Marks, bounded
+from dspam.marks import read as read_marks
 from dspam.regression import Floats, Regression, logistic
 
 try:
@@ -43,11 +44,6 @@ WEIGHT_UNIT = 1024
 SPAM_AT = 0.977
 """A probability from here on is spam. Honest mail that is lost costs more than spam that is seen: even odds are not enough."""
 _MAX_WEIGHT = 1 << 30
-MARKS: Keys = np.arange(-6, 0, dtype=np.int64)
-"""Keys that no feature has. The first holds the excess in its third integer, a logit in 1 / EXCESS_UNIT. Each of the others
-holds for one opinion the messages of both kinds and the sum of squares in 1 / SQUARE_UNIT."""
-SQUARE_UNIT = 16
-EXCESS_UNIT = 1 << 16
 
 
 class Totals(NamedTuple):
@@ -62,21 +58,21 @@ _TEXT_REGRESSION = Regression(rate=15.0, margin=0.1, steps=2)
 _HEARD = (
     0.2  # how much of all opinions' logit a regression hears before it learns: what is clear already needs no learning
 )
-_WRONG = 0.01  # one label in a hundred is wrong, before anything is known of the message
 _COUNTED = 0.3  # a lesson that is less plausible is not counted for words and structure
 _NOVEL = 1  # that were in more messages of the other kind than this
 _AT_LEAST = 0.3  # so much of a step the others take
+_WARY = (
+    25.0  # and less by so much for each wrong label in one that is more: what is new may be as wrong as what is known
+)
 _UNSEEN = 0.005  # what a feature is counted for in a class where it never was
+_STRAYED = 0.25  # and by so much more for each wrong label in one that is more
 _SHY = 0.3  # a feature seen n times has n / (n + _SHY) of its say
 _LENGTH = 0.85  # features of one message repeat one another: their sum is divided by their number to this power
 _BEND = 1.3  # an opinion that is sure counts more than in proportion
 _TELLING = 10.0  # a header fact that both kinds have alike has no say: its weight only shows what was taught last
 _STRONGEST_WORDS = 15  # on each side
 _STRONGEST_FACTS = 8
-# What each opinion is divided by: its spread on mail, which counts for so many lessons beside the measured one. And its say.
-_SCALES = (4.8, 3.2, 7.4, 72.0, 68.0)
-_SCALES_KNOWN_FROM = 50.0
-_SAY = (1.5, 0.9, 0.75, 1.05, 1.85)
+_SAY = (1.5, 0.9, 0.75, 1.05, 1.85)  # of each opinion
 _MAX_SPREADS = 12.0  # an opinion counts up to so many times its usual spread
 _OWN_FROM = 40.0
 _CAUTION = 4.0  # so many messages of the rarer kind give half of the say
@@ -89,13 +85,16 @@ _FEW = 10.0  # messages that are added to both sides before their ratio is taken
 # of it with so many messages of the rarer kind.
 _YOUNG = 1.8
 _YOUNG_UNTIL = 40.0
+# While next to no honest mail is known beside much spam, the next honest message is of a kind that nobody taught. This logit is
+# taken, half of it with so many honest messages, if all mail is taught: who reports errors reports hardly any that is honest.
+_SCARCE = 2.0
+_SCARCE_UNTIL = 20.0
 # Two honest messages in a hundred may score above the mirror image of where spam begins. If more of those that were taught do,
 # all mail is taken back by so much each time, and given a little for each that does not.
 _CUT = math.log(SPAM_AT / (1 - SPAM_AT))
 _HIGH = 0.02
 _EXCESS_STEP = 0.08
 _EXCESS_FROM = 100.0
-_LEAST_EXCESS, _MOST_EXCESS = -1.0, 2.0  # little is given and much taken: lost mail costs more
 
 
 class Opinions(NamedTuple):
@@ -114,56 +113,42 @@ def with_marks(keys: Keys) -> Keys:
 
 
 class _Reading(NamedTuple):
-    """A message's keys and what they count, without the marks, and what each opinion is divided by."""
+    """A message's keys and what they count, without the marks, and what the marks say."""
 
     keys: Keys
     counts: Counts
-    spreads: tuple[float, ...]
-    excess: float = 0.0
+    marks: Marks = UNKNOWN
 
 
 def _read(keys: Keys, counts: Counts) -> _Reading:
     if not len(keys) or keys[0] >= 0:
-        return _Reading(keys, counts, _SCALES)
-    (_, _, high), *marks = counts[: len(MARKS)].tolist()
-    spreads = tuple(
-        [
-            scale
-            * math.sqrt(
-                (_SCALES_KNOWN_FROM + max(squares, 0) / SQUARE_UNIT) / (_SCALES_KNOWN_FROM + max(spam, 0) + max(ham, 0))
-            )
-            for scale, (spam, ham, squares) in zip(_SCALES, marks, strict=True)
-        ]
-    )
-    return _Reading(keys[len(MARKS) :], counts[len(MARKS) :], spreads, _bounded(high / EXCESS_UNIT))
+        return _Reading(keys, counts)
+    number = len(MARKS)
+    return _Reading(keys[number:], counts[number:], read_marks(counts[:number]))
 
 
-def _bounded(excess: float) -> float:
-    return min(max(excess, _LEAST_EXCESS), _MOST_EXCESS)
-
-
-def opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
+def opinions(keys: Keys, counts: Counts, totals: Totals, unseen: float = _UNSEEN) -> Opinions:
     """The five outputs for a message with these keys, which are of features only."""
-    return (compiled_opinions if _cutting else reference_opinions)(keys, counts, totals)
+    return (compiled_opinions if _cutting else reference_opinions)(keys, counts, totals, unseen)
 
 
-def compiled_opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
+def compiled_opinions(keys: Keys, counts: Counts, totals: Totals, unseen: float = _UNSEEN) -> Opinions:
     """The same by _counting.c; equal but for the order in which numbers are added up."""
     all_spam, all_ham = _taught(totals)
     found = _cutting.opinions(
         np.ascontiguousarray(keys, dtype=np.int64), np.ascontiguousarray(counts, dtype=np.int32), all_spam, all_ham,
-        _UNSEEN, _SHY, _TELLING, _LENGTH, _STRONGEST_WORDS, _STRONGEST_FACTS,
+        unseen, _SHY, _TELLING, _LENGTH, _STRONGEST_WORDS, _STRONGEST_FACTS,
     )  # fmt: skip
     return Opinions._make(found)
 
 
-def reference_opinions(keys: Keys, counts: Counts, totals: Totals) -> Opinions:
+def reference_opinions(keys: Keys, counts: Counts, totals: Totals, unseen: float = _UNSEEN) -> Opinions:
     """The same in Python: what the opinions are is said here."""
     kinds = kinds_of(keys)
     header, text = (kinds == HEADER).nonzero()[0], (kinds != HEADER).nonzero()[0]
     words = ((kinds == WORD) | (kinds == PAIR)).nonzero()[0]
     weights = counts[:, 2] / WEIGHT_UNIT
-    evidence, uneven = _evidence(counts, totals)
+    evidence, uneven = _evidence(counts, totals, unseen)
     telling = weights.take(header) * np.minimum(uneven.take(header) * _TELLING, 1.0)
     return Opinions(
         _HEADER_REGRESSION.output(telling),
@@ -185,7 +170,13 @@ def _said_by(uneven: Floats) -> float:
     return float((1.0 + np.square(uneven).sum()) ** _LENGTH)
 
 
-def _evidence(counts: Counts, totals: Totals) -> tuple[Floats, Floats]:
+def _unseen(marks: Marks) -> float:
+    """What a feature is counted for in a class where it never was. Where labels are wrong some of its messages were not taught
+    as what they are."""
+    return _UNSEEN + _STRAYED * (marks.wrong - LEAST_WRONG)
+
+
+def _evidence(counts: Counts, totals: Totals, unseen: float) -> tuple[Floats, Floats]:
     """Each feature's log-odds, less for one that was seen seldom, or about as often on both sides; and how uneven the sides
     are, 0 to 1."""
     # A training whose counts were aged out meanwhile leaves less than nothing when it is taken back.
@@ -193,7 +184,7 @@ def _evidence(counts: Counts, totals: Totals) -> tuple[Floats, Floats]:
     hits = spam + ham
     all_spam, all_ham = _taught(totals)
     in_spam, in_ham = spam / all_spam, ham / all_ham
-    evidence: Floats = np.log((spam + _UNSEEN) / (ham + _UNSEEN))
+    evidence: Floats = np.log((spam + unseen) / (ham + unseen))
     evidence += math.log(all_ham / all_spam)
     uneven: Floats = np.abs(in_spam - in_ham)
     uneven /= in_spam + in_ham + 1e-12
@@ -216,7 +207,7 @@ def _strongest(evidence: Floats, number: int) -> float:
     return float(np.minimum(evidence[:number], 0.0).sum() + np.maximum(evidence[-number:], 0.0).sum())
 
 
-def margin(found: Opinions, totals: Totals, spreads: tuple[float, ...] = _SCALES) -> float:
+def margin(found: Opinions, totals: Totals, spreads: tuple[float, ...] = SCALES) -> float:
     """The opinions as one number: 0 knows nothing, positive is spam."""
     joined = 0.0
     for value, spread, say in zip(found, spreads, _SAY, strict=True):
@@ -234,17 +225,37 @@ def score(keys: Keys, counts: Counts, totals: Totals) -> float:
     keys  of a message, and MARKS before them where it is known how far the opinions spread
     """
     known = _read(keys, counts)
-    return logistic(_logit(opinions(known.keys, known.counts, totals), totals, known))
+    return logistic(_logit(_opinions(known, totals), totals, known.marks))
 
 
-def _logit(found: Opinions, totals: Totals, known: _Reading) -> float:
-    return _STEEP * margin(found, totals, known.spreads) - habit(totals) - known.excess * _known(totals)
+def _opinions(known: _Reading, totals: Totals) -> Opinions:
+    return opinions(known.keys, known.counts, totals, _unseen(known.marks))
+
+
+def _logit(found: Opinions, totals: Totals, marks: Marks) -> float:
+    return _STEEP * margin(found, totals, marks.spreads) - habit(totals) - _excess(marks, totals)
 
 
 def excess(counts: Counts, totals: Totals) -> float:
     """The logit that is taken from every message because honest mail that was taught lately scored higher than it should, or
-    given (negative) because it scored lower. `counts` of a message's keys with MARKS before them."""
-    return _bounded(int(counts[0, 2]) / EXCESS_UNIT) * _known(totals)
+    given (negative) because it scored lower, and what is taken because little of it is known. `counts` of a message's keys with
+    MARKS before them."""
+    return _excess(read_marks(counts[: len(MARKS)]), totals)
+
+
+def _excess(marks: Marks, totals: Totals) -> float:
+    return (marks.excess + _scarcity(marks, totals)) * _known(totals)
+
+
+def _scarcity(marks: Marks, totals: Totals) -> float:
+    """The logit that is taken while little honest mail is known beside much spam. None while none is known at all: who teaches
+    nothing but spam would wait for ever."""
+    spam, ham = max(totals.spam, 0), max(totals.ham, 0)
+    if not ham:
+        return 0.0
+    outnumbered = min(max(math.log((spam + _FEW) / (ham + _FEW)), 0.0), 1.0)
+    all_taught = min(marks.rightly / (spam + ham), 1.0)
+    return _SCARCE * outnumbered * all_taught * math.exp2(-ham / _SCARCE_UNTIL)
 
 
 def fused(own: float, own_totals: Totals, lent: float) -> tuple[float, float]:
@@ -284,36 +295,40 @@ def _known(totals: Totals) -> float:
     return known / (known + _CAUTION)
 
 
-def plausibility(logit: float) -> float:
-    """How much a lesson is believed, 0 to 1: the odds that its label is right, given what all opinions say for the label."""
-    right = (1 - 2 * _WRONG) * logistic(logit)
-    return right / (right + _WRONG)
+def plausibility(logit: float, wrong: float = LEAST_WRONG) -> float:
+    """How much a lesson is believed, 0 to 1: the odds that its label is right, given what all opinions say for the label, and
+    what share of labels is wrong."""
+    right = (1 - 2 * wrong) * logistic(logit)
+    return right / (right + wrong)
 
 
 def deltas(keys: Keys, counts: Counts, is_spam: bool, totals: Totals) -> Counts:
     """What learning this message adds to the counts of its keys (and of MARKS, where they are before them); shape and order of
     `counts`."""
     known = _read(keys, counts)
-    found = opinions(known.keys, known.counts, totals)
-    logit = _logit(found, totals, known)
-    believed = plausibility(logit if is_spam else -logit)
+    found = _opinions(known, totals)
+    logit = _logit(found, totals, known.marks)
+    believed = plausibility(logit if is_spam else -logit, known.marks.wrong)
     added = np.zeros_like(counts)
     marks = len(keys) - len(known.keys)
     side = 0 if is_spam else 1
     if marks:
-        added[0, 2] = 0 if is_spam else _excess_delta(known.excess, logit, believed, totals)
+        added[0, 2] = 0 if is_spam else _excess_delta(known.marks.excess, logit, believed, totals)
+    if marks and abs(logit) > SURE:
+        added[0, :2] = (logit > 0) != is_spam, 1
     if marks and (logit >= _CUT) == is_spam:
         # Reports of errors are of mail on which the opinions are timid: a spread of these alone would make all others sure.
         added[1:marks, side] = 1
         added[1:marks, 2] = [
             round(SQUARE_UNIT * min(abs(value) / scale, _MAX_SPREADS) ** 2)
-            for value, scale in zip(found, _SCALES, strict=True)
+            for value, scale in zip(found, SCALES, strict=True)
         ]
     novel = known.counts[:, 1 - side] <= _NOVEL
     # Facts of the header are counted always: that an author sent spam is known from the first report on.
     added[marks:, side] = 1 if believed >= _COUNTED else novel | (kinds_of(known.keys) == HEADER)
+    at_least = _AT_LEAST * max(0.0, 1 - _WARY * (known.marks.wrong - LEAST_WRONG))
     added[marks:, 2] = _weight_deltas(
-        known, is_spam, _HEARD * logit, np.maximum(believed, np.where(novel, _AT_LEAST, 0.0))
+        known, is_spam, _HEARD * logit, np.maximum(believed, np.where(novel, at_least, 0.0))
     )
     return added
 
@@ -323,7 +338,7 @@ def _excess_delta(now: float, logit: float, believed: float, totals: Totals) -> 
     scores are low for both kinds, and say little of where its honest mail will lie."""
     grown = (1 - math.exp2(-max(0, min(totals.spam, totals.ham)) / _EXCESS_FROM)) ** 2
     step = _EXCESS_STEP * grown * (believed * (1 - _HIGH) if logit > -_CUT else -_HIGH)
-    return round(EXCESS_UNIT * (_bounded(now + step) - now))
+    return round(EXCESS_UNIT * (bounded(now + step) - now))
 
 
 def _weight_deltas(known: _Reading, is_spam: bool, heard: float, shares: Floats) -> npt.NDArray[np.int64]:
@@ -347,7 +362,7 @@ def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
     known = _read(keys, counts)
     keys, counts = known.keys, known.counts
     kinds, weights = kinds_of(keys), counts[:, 2] / WEIGHT_UNIT
-    evidence, uneven = _evidence(counts, totals)
+    evidence, uneven = _evidence(counts, totals, _unseen(known.marks))
     header, text, single = (np.flatnonzero(one) for one in (kinds == HEADER, kinds != HEADER, kinds == WORD))
     words = np.flatnonzero((kinds == WORD) | (kinds == PAIR))
     parts = (
@@ -358,8 +373,8 @@ def contributions(keys: Keys, counts: Counts, totals: Totals) -> Floats:
         (header, _strongest_parts(evidence[header], _STRONGEST_FACTS)),
     )
     spoken = np.zeros(len(keys))
-    found = opinions(keys, counts, totals)
-    for (where, part), value, spread, say in zip(parts, found, known.spreads, _SAY, strict=True):
+    found = _opinions(known, totals)
+    for (where, part), value, spread, say in zip(parts, found, known.marks.spreads, _SAY, strict=True):
         if value:
             spoken[where] += part * (_STEEP * _known(totals) * _bent(value, spread, say) / value)
     return spoken
@@ -371,33 +386,3 @@ def _strongest_parts(evidence: Floats, number: int) -> Floats:
     parts[order[:number]] = np.minimum(evidence[order[:number]], 0.0)
     parts[order[-number:]] += np.maximum(evidence[order[-number:]], 0.0)
     return parts
-
-
-class Memory:
-    """A store for tests and trials: all of it in a dictionary of one process."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, npt.NDArray[np.int64]] = {}
-        self.totals = Totals(0, 0)
-
-    def counts(self, keys: Keys) -> Counts:
-        """The counts of these keys; zeros if nothing is known."""
-        nothing = np.zeros(3, dtype=np.int64)
-        return np.array([self.rows.get(key, nothing) for key in keys.tolist()], dtype=np.int32).reshape(-1, 3)
-
-    def add(self, keys: Keys, added: Counts, is_spam: bool, sign: int = 1) -> None:
-        """Apply the deltas of one training (of the keys and MARKS), or with sign -1 take them back."""
-        for key, row in zip(with_marks(keys).tolist(), added.astype(np.int64), strict=True):
-            self.rows[key] = self.rows.get(key, 0) + sign * row
-        self.totals = Totals(self.totals.spam + sign * is_spam, self.totals.ham + sign * (not is_spam))
-
-    def score(self, keys: Keys) -> float:
-        keys = with_marks(keys)
-        return score(keys, self.counts(keys), self.totals)
-
-    def learn(self, keys: Keys, is_spam: bool) -> Counts:
-        """Learn a message; returns the deltas of its keys and MARKS."""
-        marked = with_marks(keys)
-        added = deltas(marked, self.counts(marked), is_spam, self.totals)
-        self.add(keys, added, is_spam)
-        return added

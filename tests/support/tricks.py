@@ -12,7 +12,8 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from dspam.features import extract
-from dspam.learner import SPAM_AT, Memory
+from dspam.learner import SPAM_AT
+from support.learned import Memory
 
 HEAD = "From: Ann <ann@example.org>\nTo: bob@example.com\nDate: Mon, 2 Nov 2026 12:00:00 +0000\nMIME-Version: 1.0\n"
 Trick = Callable[[str, random.Random], bytes]

@@ -206,7 +206,7 @@ def _reason_lines(name: str, reasons: Reasons) -> Iterator[str]:
     logit = min(max(reasons.logit, -700.0), 700.0)
     yield (
         f"  together {spam:+.2f} {ham:+.2f}, everything else {reasons.others:+.2f}, how much was taught of each kind "
-        f"{reasons.habit:+.2f}, how high honest mail scored lately {reasons.excess:+.2f}:"
+        f"{reasons.habit:+.2f}, how much honest mail is known and how high it scored lately {reasons.excess:+.2f}:"
         f" {logit:+.2f} is probability {1 / (1 + math.exp(-logit)):.4f}"
     )
 

@@ -16,6 +16,7 @@ from antispam.store import Store
 from dspam import learner
 from dspam.features import TESTED, extract, names
 from dspam.hashing import Keys, merged
+from dspam.marks import MARKS
 from dspam.sqlstorage import PREFIX
 from dspam.store import Counts, Material, Taught, TokenStore, Totals, compact, find_user, user_id
 
@@ -203,7 +204,7 @@ def _knows_tests(counts: Counts, learned: learner.Totals) -> bool:
 
 def _unconfirmed(author: int) -> int:
     """The key under which messages of this author are counted that nobody confirmed: no feature's, and none of MARKS."""
-    return min(~author, -len(learner.MARKS) - 1)
+    return min(~author, -len(MARKS) - 1)
 
 
 class Dictionaries:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dspam import html, letters
 from dspam.disguise import joined, readings
 from dspam.features import extract, names
-from dspam.learner import Memory
+from support.learned import Memory
 from support.tricks import TRICKS, Trained, diluted, page, text
 
 HEAD = "From: Ann <ann@example.org>\nTo: bob@example.net\nMIME-Version: 1.0\n"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dspam import learner
+from dspam import learner, marks
 from dspam.features import HEADER, PAIR, STRUCTURE, WORD, extract
-from dspam.learner import MARKS, Counts, Memory, Opinions, Totals, with_marks
+from dspam.learner import MARKS, Counts, Opinions, Totals, with_marks
 from dspam.regression import Regression
+from support.learned import Memory
 
 EVIDENCE_UNSEEN = 0.005
 
@@ -247,10 +248,10 @@ def test_contributions_name_the_guilty_features() -> None:
     st.integers(0, 1000),
 )
 def test_contributions_habit_and_excess_add_up_to_the_logit(
-    values: list[tuple[int, int, int]], marks: tuple[tuple[int, int, int], ...], spam: int, ham: int
+    values: list[tuple[int, int, int]], told: tuple[tuple[int, int, int], ...], spam: int, ham: int
 ) -> None:
     keys = with_marks(keys_of(*(number % 4 for number in range(len(values)))))
-    counts, totals = rows(*marks, *values), Totals(spam, ham)
+    counts, totals = rows(*told, *values), Totals(spam, ham)
     logit = learner.contributions(keys, counts, totals).sum() - learner.habit(totals) - learner.excess(counts, totals)
     assert 1 / (1 + math.exp(-min(max(logit, -700), 700))) == pytest.approx(
         learner.score(keys, counts, totals), abs=1e-9
@@ -268,8 +269,8 @@ def test_any_state_gives_a_probability_and_deltas_that_fit(
 ) -> None:
     """With and without marks, whatever they hold."""
     counts, totals = rows(*values), Totals(spam, ham)
-    for marks in (MARKS, MARKS[:0]) if len(values) >= len(MARKS) else (MARKS[:0],):
-        keys = np.concatenate((marks, keys_of(*(number % 4 for number in range(len(values) - len(marks))))))
+    for before in (MARKS, MARKS[:0]) if len(values) >= len(MARKS) else (MARKS[:0],):
+        keys = np.concatenate((before, keys_of(*(number % 4 for number in range(len(values) - len(before))))))
         assert 0.0 <= learner.score(keys, counts, totals) <= 1.0
         assert learner.deltas(keys, counts, is_spam, totals).dtype == np.int32
         assert np.isfinite(learner.contributions(keys, counts, totals)).all()
@@ -396,7 +397,84 @@ def test_a_new_kind_of_honest_mail_that_looks_like_spam_is_known_after_two_repor
     assert memory.score(extract(mail("viagra", 99))) > 0.9
 
 
+def noticed(contradicted: int, sure: int) -> Counts:
+    """The marks of a dictionary that so many lessons contradicted, of those of which it was sure."""
+    return rows((contradicted, sure, 0), *[(0, 0, 0)] * (len(MARKS) - 1))
+
+
+@pytest.mark.parametrize(
+    ("contradicted", "sure", "wrong"),
+    [
+        (0, 0, 0.01),
+        (9, 900, 0.01),
+        (50, 900, 0.05),
+        (150, 900, 0.15),
+        (250, 900, 0.05),
+        (900, 900, 0.01),
+        (-5, -5, 0.01),
+    ],
+)
+def test_the_share_of_wrong_labels_is_noticed(contradicted: int, sure: int, wrong: float) -> None:
+    """One in a hundred is taken to be wrong anyway, and 100 sure lessons that agreed stand beside those that were taught. Where
+    most contradict, only errors are reported."""
+    assert marks.read(noticed(contradicted, sure)).wrong == pytest.approx(wrong)
+
+
+def test_a_lesson_says_whether_it_contradicts_a_sure_dictionary() -> None:
+    memory = taught()
+    for word, is_spam, told in (("viagra", True, (0, 1)), ("viagra", False, (1, 1)), ("minutes", True, (1, 1))):
+        marked_keys = with_marks(extract(mail(word, 99)))
+        assert tuple(learner.deltas(marked_keys, memory.counts(marked_keys), is_spam, memory.totals)[0, :2]) == told
+    unsure = with_marks(extract(b"Date: today\n\nhello"))
+    assert not learner.deltas(unsure, memory.counts(unsure), True, memory.totals)[0, :2].any()
+
+
+def test_where_labels_were_wrong_one_that_contradicts_moves_less() -> None:
+    """A feature in one message of the other kind moves by at least 0.3 of a step; where 5 % of labels are wrong it may be as
+    wrong as all others."""
+    totals, keys = Totals(4000, 4000), with_marks(keys_of(*[HEADER] * 30))
+    known = rows(*[(900, 0, 9000)] * 29, (0, 1, 0))
+    trusted, doubted = (
+        learner.deltas(keys, np.concatenate((noticed(*one), known)), False, totals)[-1, 2]
+        for one in ((0, 1900), (100, 1900))
+    )
+    assert trusted < 0
+    assert abs(doubted) < abs(trusted) / 100
+
+
+def test_where_labels_were_wrong_what_one_kind_never_had_says_less() -> None:
+    totals, keys = Totals(4000, 4000), with_marks(keys_of(*[WORD] * 20))
+    trusted, doubted = (
+        learner.score(keys, np.concatenate((noticed(*one), rows(*[(5, 0, 0)] * 20))), totals)
+        for one in ((0, 1900), (100, 1900))
+    )
+    assert 0.5 < doubted < trusted
+
+
+@pytest.mark.parametrize(
+    ("spam", "ham", "rightly", "taken"),
+    [
+        (990, 20, 1010, 1.0),
+        (990, 40, 1030, 0.5),
+        (990, 20, 505, 0.5),  # half of it was reported as an error
+        (990, 20, 0, 0),  # all of it was
+        (990, 0, 990, 0),  # who teaches nothing but spam would wait for ever
+        (20, 20, 40, 0),
+        (20, 990, 1010, 0),
+    ],
+)
+def test_while_little_honest_mail_is_known_beside_much_spam_a_logit_is_taken(
+    spam: int, ham: int, rightly: int, taken: float
+) -> None:
+    """2, half of it with 20 honest messages, as far as all mail is taught and the opinions have a say."""
+    told = rows((0, 0, 0), *[(rightly, 0, 0)] * (len(MARKS) - 1))
+    totals = Totals(spam, ham)
+    known = min(spam, ham) + math.log1p(spam)
+    assert learner.excess(told, totals) == pytest.approx(taken * known / (known + 4), rel=0.01)
+
+
 def test_plausibility_by_hand() -> None:
     assert learner.plausibility(0.0) == pytest.approx(0.49 / 0.50)
     assert learner.plausibility(-math.log(99)) == pytest.approx(0.0098 / 0.0198)
     assert learner.plausibility(-1e9) == pytest.approx(0)
+    assert learner.plausibility(0.0, 0.05) == pytest.approx(0.45 / 0.50)
