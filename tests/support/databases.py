@@ -277,6 +277,7 @@ class StandBy(PostgreSQL):
 
     def __init__(self, primary: PostgreSQL) -> None:
         self._primary = primary
+        self.certificate = primary.certificate
         super().__init__()
 
     def _create(self) -> None:

@@ -79,7 +79,7 @@ def test_an_error_is_raised_and_the_next_call_starts_afresh(store, monkeypatch):
     TokenStore(store, now=clock).train(user_id(store, "bob"), "a", True, [1], ONE)
     folding = Folding(store, rows=1, now=clock)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write", lambda: (_ for _ in ()).throw(OSError("disk gone")))
+        patch.setattr(store, "write", lambda **options: (_ for _ in ()).throw(OSError("disk gone")))
         with pytest.raises(OSError, match="disk gone"):
             folding()
     assert calls_until_done(folding) == 1
