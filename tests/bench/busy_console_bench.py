@@ -31,6 +31,7 @@ from antispam.store.sessions import How
 from antispam.web.answers import COOKIE
 from bench.core.load import Measured, measure, served
 from bench.core_bench import ROUNDS, progress_bar
+from bench.day_one_bench import COMMON
 from bench.small_bench import nameserver, samples
 from bench.web_bench import fill
 from support.filter_process import FilterProcess
@@ -39,16 +40,7 @@ from support.network import Network
 from support.ports import free_port
 
 MOST = 1.15  # times the median wait at the end of message beside a process that only computes
-CONFIG = """
-[dns]
-nameservers = 127.0.0.1@{port}
-[greylist]
-mode = off
-[logging]
-level = warning
-[web]
-listen = 127.0.0.1:{web}
-"""
+CONFIG = COMMON + "[web]\nlisten = 127.0.0.1:{web}\n"
 PAGES = ("/", "/?q=offer+77", "/mail", "/mail?q=offer+77", "/overview", "/stream", "/explain?to=bob@example.com")
 
 
