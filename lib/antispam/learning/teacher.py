@@ -119,15 +119,8 @@ class Teacher:
 
         unconfirmed  the author's key, where no person says what the message is: it does not make its author known then
         """
-        marked = learner.with_marks(keys)
-        first = np.array([] if unconfirmed is None else [_unconfirmed(unconfirmed)], dtype=np.int64)
-
-        def deltas(counts: Counts, known: Totals) -> Counts:
-            learned = learner.Totals(known.spam, known.ham)
-            noted = np.tile(np.array([[is_spam, not is_spam, 0]], dtype=np.int32), (len(first), 1))
-            return np.concatenate((noted, learner.deltas(marked, counts[len(first) :], is_spam, learned)))
-
-        return self._tokens.train(self._user, name, is_spam, np.concatenate((first, marked)), deltas, deadline=deadline)
+        lesson = _material(name, keys, is_spam, unconfirmed)
+        return self._tokens.train(self._user, name, is_spam, lesson.keys, lesson.deltas, deadline=deadline)
 
     def learn_together(self, lessons: Sequence[tuple[str, Keys]], is_spam: bool) -> list[Taught | None]:
         """Learn some hundreds of messages (name and features of each) in one transaction: all of them, or none. None for those
@@ -186,13 +179,17 @@ class Teacher:
         return learner.Totals(known.spam, known.ham)
 
 
-def _material(name: str, keys: Keys, is_spam: bool) -> Material:
+def _material(name: str, keys: Keys, is_spam: bool, unconfirmed: int | None = None) -> Material:
+    """What a lesson adds to the dictionary; `unconfirmed` as learn() has it."""
     marked = learner.with_marks(keys)
+    first = np.array([] if unconfirmed is None else [_unconfirmed(unconfirmed)], dtype=np.int64)
 
     def deltas(counts: Counts, known: Totals) -> Counts:
-        return learner.deltas(marked, counts, is_spam, learner.Totals(known.spam, known.ham))
+        learned = learner.Totals(known.spam, known.ham)
+        noted = np.tile(np.array([[is_spam, not is_spam, 0]], dtype=np.int32), (len(first), 1))
+        return np.concatenate((noted, learner.deltas(marked, counts[len(first) :], is_spam, learned)))
 
-    return Material(name, marked, deltas)
+    return Material(name, np.concatenate((first, marked)), deltas)
 
 
 def _knows_tests(counts: Counts, learned: learner.Totals) -> bool:
