@@ -14,7 +14,7 @@ import pytest
 
 from antispam.learning.teacher import Dictionaries
 from antispam.store import Store
-from dspam.store import TokenStore
+from dspam.store import TokenStore, find_signature
 from support.filter_process import FilterProcess
 from support.learning import Learned
 from support.milter_client import MilterClient
@@ -38,7 +38,8 @@ def program() -> Iterator[FilterProcess]:
 
 
 def _delivered(program: FilterProcess) -> bytes:
-    """A message as it lies in the mailbox after it was filtered."""
+    """A message as it lies in the mailbox after it was filtered. A person reports it later than the filter has written its
+    signature, which it does after the reply."""
     with MilterClient(str(program.socket)) as mta:
         mta.negotiate()
         mta.connect(b"mail.example.org", "4", b"192.0.2.1")
@@ -46,6 +47,8 @@ def _delivered(program: FilterProcess) -> bytes:
         reply = mta.message(FIELDS, b"Buy them now!\r\n", b"<pills@example.org>", [b"<ann@example.com>"])
     added = [change.arguments for change in reply.changes if change.name in ("insheader", "addheader")]
     signature = next(value for *_, name, value in added if name == b"X-DSPAM-Signature")
+    with contextlib.closing(Store(program.database)) as store:
+        wait_until(lambda: find_signature(store, signature.decode().strip()), "the signature is stored")
     fields = [(b"X-DSPAM-Signature", bytes(signature)), *FIELDS]
     return b"".join(b"%s: %s\r\n" % (name, value.strip()) for name, value in fields) + b"\r\nBuy them now!\r\n"
 
