@@ -379,12 +379,3 @@ def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> 
     waiting = sa.and_(table.c.passed_at.is_(None), table.c.last_seen < now - limits.expire)
     gone = store.delete_slice(table, waiting, slice_size)
     return gone or store.delete_slice(table, table.c.last_seen < now - limits.retain - limits.lately, slice_size)
-
-
-def counts(store: Store) -> dict[str, int]:
-    """How many triplets passed and how many are waiting. Raises StoreError."""
-    passed = sa.case((greylist.c.passed_at.is_(None), "waiting"), else_="passed")
-    with store.read() as connection:
-        query = sa.select(passed, sa.func.count()).where(greylist.c.recipient != "").group_by(passed)
-        rows = connection.execute(query).all()
-    return {row[0]: row[1] for row in rows}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 import re
 from collections.abc import Sequence
 
@@ -21,7 +20,6 @@ from antispam.store.schema import outbox, quarantine_entry, stored_message
 from antispam.text import for_log, from_wire
 
 PAGE = 50  # entries
-LOOKED_AT = 50_000  # of everybody's entries, in a search or an order that no index has
 _MAX_SUBJECT = 500
 _MAX_USER = 320
 _MAX_TEXT = 200
@@ -240,17 +238,6 @@ def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
     if not entries:
         raise NoEntry(f"nothing is kept under {checked_ref(ref)}" + (f" from {for_log(user, 60)}" if user else ""))
     return entries
-
-
-def newest_since(store: Store, number: int) -> float:
-    """The time (seconds since the epoch) from which on there are at most `number` entries of all users; 0 if there are no
-    older ones. It reads one index only, and gives a search or an order without an index a bounded time. Raises StoreError.
-    """
-    received_at = quarantine_entry.c.received_at
-    query = sa.select(received_at).order_by(received_at.desc()).offset(number).limit(1)
-    with store.read() as connection:
-        left_out = connection.scalar(query)
-    return 0.0 if left_out is None else math.nextafter(left_out, math.inf)
 
 
 def sizes(store: Store) -> tuple[int, int]:

@@ -1,17 +1,21 @@
-"""The orders in which entries of the quarantine are listed."""
+"""The orders in which entries of the quarantine are listed, and how far a search or an order without an index looks."""
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import math
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from antispam.store.engine import Store
 from antispam.store.schema import quarantine_entry
 
 if TYPE_CHECKING:
-    from antispam.store.quarantine import Entry
+    from antispam.store.quarantine import Entry, Search
 
+LOOKED_AT = 50_000  # of everybody's entries, in a search or an order that no index has
 _NO_SCORE = -1.0  # nobody classified it: below all that were
 
 
@@ -37,3 +41,27 @@ def sorted_by(order: Order, after: Entry | None) -> tuple[sa.ColumnElement[Any],
             score = after.score if after is not None and after.score is not None else _NO_SCORE
             return sa.func.coalesce(table.c.score, _NO_SCORE), sa.literal(score)
     return table.c.received_at, sa.literal(after.received_at if after else 0.0)
+
+
+def newest_since(store: Store, number: int) -> float:
+    """The time (seconds since the epoch) from which on there are at most `number` entries of all users; 0 if there are no
+    older ones. It reads one index only, and gives a search or an order without an index a bounded time. Raises StoreError.
+    """
+    received_at = quarantine_entry.c.received_at
+    query = sa.select(received_at).order_by(received_at.desc()).offset(number).limit(1)
+    with store.read() as connection:
+        left_out = connection.scalar(query)
+    return 0.0 if left_out is None else math.nextafter(left_out, math.inf)
+
+
+def bounded(
+    store: Store, search: Search, order: Order = Order.RECEIVED, *, most: int = LOOKED_AT
+) -> tuple[Search, bool]:
+    """The same search, and whether it leaves older entries out. What no index leads to reads every entry, so that of all users
+    at most the newest `most` are searched or sorted. Raises StoreError."""
+    one_user = search.user or search.users is not None
+    indexed = order is Order.RECEIVED and not (search.text or search.check)
+    if one_user or search.ref or indexed:
+        return search, False
+    since = newest_since(store, most)
+    return dataclasses.replace(search, since=max(since, search.since)), since > search.since

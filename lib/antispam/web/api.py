@@ -24,6 +24,7 @@ from antispam.store import StoreError, lists, quarantine
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import Transaction, search
 from antispam.store.quarantine import BadName, Entry, NoEntry, Search
+from antispam.store.quarantine_order import LOOKED_AT, bounded
 from antispam.web import api_own
 from antispam.web import api_values as values
 from antispam.web.answers import Forbidden, console_of
@@ -47,12 +48,14 @@ def _entries(asked: Asked) -> values.Entries:
     query: values.QuarantineQuery = asked.query
     store = asked.console.store
     wanted = Search(users=mailboxes(asked.account, query.user), text=query.text, check=query.check)
+    wanted, limited = bounded(store, wanted, most=LOOKED_AT)
+    since = wanted.since if limited else None
     last = last_seen(asked.console, wanted.users, query.after)
     if query.after and last is None:
-        return values.Entries([], None)
+        return values.Entries([], None, since)
     found = quarantine.find(store, wanted, query.limit + 1, last)
     after = found[query.limit - 1].number if len(found) > query.limit else None
-    return values.Entries([_entry(one) for one in found[: query.limit]], after)
+    return values.Entries([_entry(one) for one in found[: query.limit]], after, since)
 
 
 def _message(asked: Asked) -> values.Message:

@@ -63,10 +63,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """A page, the newest first; `after` is what to ask for next, null at the end."""
+    """A page, the newest first; `after` is what to ask for next, null at the end. `since`: older messages were not searched,
+    because there are too many of all users; a `user` has them searched. Null if none were left out."""
 
     entries: list[Entry]
     after: int | None
+    since: float | None = None
 
 
 class Message(msgspec.Struct, frozen=True):

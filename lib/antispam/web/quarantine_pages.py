@@ -18,8 +18,8 @@ from antispam.store import quarantine, requests
 from antispam.store.accounts import Account
 from antispam.store.history_search import Search as HistorySearch
 from antispam.store.history_search import search
-from antispam.store.quarantine import LOOKED_AT, Entry, Search, State, find, newest_since
-from antispam.store.quarantine_order import Order
+from antispam.store.quarantine import Entry, Search, State, find
+from antispam.store.quarantine_order import LOOKED_AT, Order, bounded
 from antispam.web import inert
 from antispam.web.answers import (
     MAX_CHOSEN,
@@ -96,16 +96,13 @@ def _is_number(text: str) -> bool:
 
 
 def _entries(console: Console, account: Account, asked: Asked) -> tuple[list[Entry], bool]:
-    """One page of entries, plus one if there are more; and whether older entries were left out. A search or an order without
-    an index reads every entry, so for all users it is limited to the newest ones. Raises Forbidden, BadName and
-    StoreError.
-    """
-    users, indexed = mailboxes(account, asked.user), asked.order is Order.RECEIVED and not (asked.text or asked.check)
-    since = newest_since(console.store, LOOKED_AT) if users is None and not indexed else 0.0
-    wanted = Search(users=users, text=asked.text, check=asked.check, since=since)
+    """One page of entries, plus one if there are more; and whether older entries were left out. Raises Forbidden, BadName
+    and StoreError."""
+    wanted = Search(users=mailboxes(account, asked.user), text=asked.text, check=asked.check)
+    wanted, limited = bounded(console.store, wanted, asked.order, most=LOOKED_AT)
     last = last_seen(console, wanted.users, asked.after)
     found = find(console.store, wanted, PAGE + 1, last, order=asked.order, ascending=asked.ascending)
-    return found, since > 0.0
+    return found, limited
 
 
 def quarantine_page(request: Request) -> Response:

@@ -31,6 +31,7 @@ from antispam.store.quarantine import (
     of_ref,
     remove,
 )
+from antispam.store.quarantine_order import LOOKED_AT, bounded
 from antispam.store.release import Outcome, Protect, checked_address, release
 from antispam.store.stored_messages import sweep
 from antispam.text import for_log, local_time
@@ -120,26 +121,37 @@ def _list_command(program: Program) -> click.Command:
         """List the messages in the quarantine, the newest first.
 
         STATE is `kept`, `under way` (released, but the mail server has not accepted it yet), `released`, or `failed` (the
-        release was given up; the message is still here)."""
+        release was given up; the message is still here).
+
+        --search and --check look at the newest 50,000 messages of all users; with --user or --limit 0, at all of them."""
         oldest = 0.0 if since is None else time.time() - since
-        search = Search(user=user, text=text, check=check, since=oldest)
+        asked = Search(user=user, text=text, check=check, since=oldest)
         with opened(program, config) as (_, store):
-            pages = _pages(store, search, limit)
-            if as_json:
-                for page in pages:
-                    _print_objects(page)
-                return
-            console, listed, last = show.console(), 0, None
-            for page in pages:
-                console.print(show.table(page, console.width, with_user=not user, with_head=not listed))
-                listed, last = listed + len(page), page[-1]
-            if not listed:
-                click.echo("The quarantine is empty." if search == Search() else "No quarantined message matches.")
-            elif listed == limit and find(store, search, 1, after=last):
-                said = f"Only the newest {listed} are listed; --limit 0 lists all, --search and --since select."
+            search, left_out = bounded(store, asked, most=LOOKED_AT) if limit else (asked, False)
+            listed, last = _listed(_pages(store, search, limit), as_json=as_json, with_user=not user)
+            if not (listed or as_json):
+                click.echo("The quarantine is empty." if asked == Search() else "No quarantined message matches.")
+            if listed == limit and last is not None and find(store, search, 1, after=last):
+                if not as_json:
+                    said = f"Only the newest {listed} are listed; --limit 0 lists all, --search and --since select."
+                    click.echo(said, err=True)
+            elif left_out:
+                said = f"Only the newest {LOOKED_AT} messages of all users were searched; --limit 0 or --user searches all."
                 click.echo(said, err=True)
 
     return command
+
+
+def _listed(pages: Iterator[list[Entry]], *, as_json: bool, with_user: bool) -> tuple[int, Entry | None]:
+    """Print them; how many there were, and the last one."""
+    console, listed, last = show.console(), 0, None
+    for page in pages:
+        if as_json:
+            _print_objects(page)
+        else:
+            console.print(show.table(page, console.width, with_user=with_user, with_head=not listed))
+        listed, last = listed + len(page), page[-1]
+    return listed, last
 
 
 def _pages(store: Store, search: Search, limit: int) -> Iterator[list[Entry]]:

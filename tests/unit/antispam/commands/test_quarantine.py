@@ -119,6 +119,36 @@ def test_list_says_that_there_is_more(site):
         assert (everything.stdout.count("ref"), everything.stderr) == (4, "")
 
 
+@pytest.fixture
+def four(site, monkeypatch):
+    """More messages than are searched, of which the first two are Ann's."""
+    monkeypatch.setattr("antispam.commands.quarantine.commands.LOOKED_AT", 2)
+    for number, user in enumerate(("ann", "ann", "bob", "bob")):
+        keep(site.store, f"ref{number}", user, at=float(number))
+    return site
+
+
+@pytest.mark.parametrize("words", [("--search", "lunch"), ("--check", "dspam"), ("--search", "lunch", "--json")])
+def test_of_all_users_the_newest_are_searched_and_list_says_so(four, words):
+    found = four.run("list", *words)
+    assert (re.findall(r"ref\d", found.stdout), found.stderr) == (
+        ["ref3", "ref2"],
+        "Only the newest 2 messages of all users were searched; --limit 0 or --user searches all.\n",
+    )
+
+
+@pytest.mark.parametrize(("words", "listed"), [(("--limit", 0), 4), (("--user", "ann"), 2)])
+def test_all_are_searched_on_request_and_of_one_user(four, words, listed):
+    found = four.run("list", "--search", "lunch", *words)
+    assert (found.stdout.count("ref"), found.stderr) == (listed, "")
+
+
+def test_a_search_that_found_nothing_says_where_it_looked(four):
+    found = four.run("list", "--search", "dinner")
+    assert found.stdout == "No quarantined message matches.\n"
+    assert "Only the newest 2" in found.stderr
+
+
 def test_a_long_list_has_one_head(site, monkeypatch):
     monkeypatch.setattr("antispam.commands.quarantine.commands.SCREEN", 2)
     for number in range(5):

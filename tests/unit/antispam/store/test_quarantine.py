@@ -20,12 +20,11 @@ from antispam.store.quarantine import (
     checked_user,
     content,
     find,
-    newest_since,
     of_ref,
     read,
     remove,
 )
-from antispam.store.quarantine_order import Order
+from antispam.store.quarantine_order import Order, bounded, newest_since
 from antispam.store.release import release as release_to
 from antispam.store.schema import quarantine_entry
 from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
@@ -58,6 +57,40 @@ def test_the_newest_entries_are_those_since_a_time(store, number, newest):
 def test_without_older_entries_there_is_no_such_time(store):
     keep(store, "ref0")
     assert newest_since(store, 1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [
+        (Search(text="lunch"), Order.RECEIVED),
+        (Search(check="dspam"), Order.RECEIVED),
+        (Search(text="lunch", since=NOW), Order.RECEIVED),
+        (Search(), Order.SUBJECT),
+    ],
+    ids=["text", "check", "time", "order"],
+)
+def test_what_no_index_leads_to_is_looked_for_in_the_newest(store, wanted, order):
+    for day in range(4):
+        keep(store, f"ref{day}", at=NOW + day * DAY)
+    narrowed, left_out = bounded(store, wanted, order, most=2)
+    assert (refs(find(store, narrowed, order=order)), left_out) == (["ref3", "ref2"], True)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Search(),
+        Search(text="lunch", user="bob"),
+        Search(text="lunch", users=("bob",)),
+        Search(text="lunch", ref="ref0"),
+        Search(text="lunch", since=NOW + 2 * DAY),
+    ],
+    ids=["all", "user", "users", "reference", "later"],
+)
+def test_what_an_index_leads_to_is_looked_for_everywhere(store, wanted):
+    for day in range(4):
+        keep(store, f"ref{day}", at=NOW + day * DAY)
+    assert bounded(store, wanted, most=2) == (wanted, False)
 
 
 @pytest.mark.parametrize("ascending", [True, False])

@@ -89,6 +89,18 @@ def test_pages_go_on_where_the_last_one_ended(place):
     assert sorted(found) == ["a1", "a2", "a3"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "found", "since"), [({}, 2, True), ({"user": "bob"}, 3, False)], ids=["all users", "one user"]
+)
+def test_of_all_users_the_newest_are_searched_and_the_answer_says_since_when(place, monkeypatch, asked, found, since):
+    monkeypatch.setattr("antispam.web.api.LOOKED_AT", 2)
+    for ref in ("a1", "a2", "a3"):
+        place.keep(ref, "bob")
+        place.clock.now += 1
+    page = program(place, "helen").get("/api/quarantine", params={"text": "eve", **asked}).json()
+    assert (len(page["entries"]), page["since"] is not None) == (found, since)
+
+
 def test_a_message_is_read_and_delivered(place):
     place.keep("aaa", "bob")
     bob = program(place, "bob")
