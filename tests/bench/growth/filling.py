@@ -1,12 +1,18 @@
-"""A store of so many rows, filled in bulk: the mail of thirty days, the same for the same numbers."""
+"""A store of so many rows, filled in bulk: the mail of thirty days, the same for the same numbers.
+
+The database makes the rows itself, by statements that SQLite and PostgreSQL understand alike: ten million rows of Python would
+take an hour. Indexes are made at the end, since a sorted whole is quicker than rows one by one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 
 from antispam.store import Store, history_sums
 from antispam.store.packed import pack
@@ -15,8 +21,9 @@ from dspam.store.records import TOKEN
 
 DAYS = 30
 MOST_KEPT = 1_000_000  # entries of the quarantine
+SUMMED = 300  # messages of each quarter of an hour from which its sums are made: as many names as are kept of a day
 _DAY = 86_400.0
-_BATCH = 5000
+_BATCH = 100_000  # rows a transaction
 _SENDERS = 5000
 _OF_A_USER = 1000  # messages
 _DECISIONS = (
@@ -27,10 +34,18 @@ _FINDINGS = (
     '{"spf":{"mailfrom":{"result":"pass","identity":"mailfrom","domain":"d1.example","ip":"192.0.2.1","mechanism":"ip4:"}},'
     '"dkim":{"author":"@d1.example"},"connection":{"iprev":"pass","ip":"192.0.2.1"}}'
 )
-_RECIPIENT = (
-    '[{"address":"user@example.com","findings":{"score":{"total":%d.4,"tests":[{"test":"DKIM_NONE","points":0.2}]}}}]'
-)
+_TESTS = '{"total":TOTAL.4,"tests":[{"test":"DKIM_NONE","points":0.2}]}'
+_RECIPIENT = '[{"address":"user@example.com","findings":{"score":' + _TESTS + "}}]"
+_RECIPIENTS = tuple(_RECIPIENT.replace("TOTAL", str(score)) for score in range(10))
 _RAW = b"From: Eve <eve@shop.example>\r\nSubject: offer\r\n\r\n" + b"Buy now, it is gone tomorrow.\r\n" * 30
+_VALUES = {
+    "findings": pack(_FINDINGS),
+    "passed": pack(_DECISIONS[0]),
+    "stopped": pack(_DECISIONS[1]),
+    "raw": _RAW,
+} | {f"recipient{score}": pack(text) for score, text in enumerate(_RECIPIENTS)}
+_DOMAIN = f"'d' || (n % {_SENDERS}) || '.example'"  # in SQLite, || comes before %
+_REF = "'m' || substr(CAST(100000000000 + n AS TEXT), 2)"
 
 
 def user_of(number: int, rows: int) -> str:
@@ -44,131 +59,194 @@ def ref_of(number: int) -> str:
     return f"m{number:011d}"
 
 
+def queue_id_of(number: int) -> str:
+    """The queue ID of the message of that number."""
+    return f"Q{number:010d}"
+
+
 def fill(store: Store, rows: int, now: float) -> None:
     """So many messages in the history, triplets in the greylist, and tokens in the dictionary of the site; entries in the
     quarantine, up to MOST_KEPT."""
-    _put(store, "history", (_message(number, rows, now) for number in range(rows)))
-    _put(store, "history_address", (row for number in range(rows) for row in _people(number, rows, now)))
-    _put(store, "history_sum", _sums(rows, now))
-    while history_sums.fold(store):
-        pass
-    _put(store, "greylist", (_triplet(number, now) for number in range(rows)))
     kept = min(rows, MOST_KEPT)
-    _put(store, "stored_message", (_stored(number, kept, now) for number in range(kept)))
-    _put(store, "quarantine_entry", (_entry(number, kept, now) for number in range(kept)))
+    with without_indexes(store, "history", "history_address", "greylist", "stored_message", "quarantine_entry"):
+        add_mail(store, rows, now, 0, rows)
+        _generate(store, "greylist", _triplets(rows, now), 0, rows)
+        add_kept(store, kept, now, 0, kept)
+    add_sums(store, rows, now, 0, rows)
     _put(store, "dspam_page", _pages(store, rows, now))
     analyze(store)
 
 
+def add_mail(store: Store, rows: int, now: float, start: int, stop: int) -> None:
+    """The messages of those numbers, of `rows` in thirty days until `now`: history and addresses."""
+    _generate(store, "history", _messages(rows, now), start, stop)
+    for people in _people(rows, now):
+        _generate(store, "history_address", people, start, stop)
+
+
+def add_kept(store: Store, rows: int, now: float, start: int, stop: int) -> None:
+    """The entries of the quarantine of those numbers, of `rows` in thirty days until `now`, with their messages."""
+    _generate(store, "stored_message", {"ref": _REF, "stored_at": _at(rows, now), "content": ":raw"}, start, stop)
+    _generate(store, "quarantine_entry", _entries(rows, now), start, stop)
+
+
+def add_sums(store: Store, rows: int, now: float, start: int, stop: int) -> None:
+    """What the messages of those numbers add up to, as far as SUMMED goes, folded."""
+    _put(store, "history_sum", _sums(rows, now, start, stop))
+    while history_sums.fold(store):
+        pass
+
+
 def analyze(store: Store) -> None:
     """What a server's planner does by itself, and SQLite's does not."""
-    with store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if store.dialect == "postgresql":
+    if store.dialect == "postgresql":
+        with store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")
 
 
+@contextlib.contextmanager
+def without_indexes(store: Store, *names: str) -> Iterator[None]:
+    """These tables have no indexes meanwhile, but for what makes their rows unique."""
+    indexes = [
+        index for name in names for index in sorted(metadata.tables[name].indexes, key=lambda one: str(one.name))
+    ]
+    with store.write(durable=False) as connection:
+        for index in indexes:
+            index.drop(connection)
+    yield
+    for index in indexes:
+        with store.write(durable=False) as connection:
+            if store.dialect == "sqlite":
+                connection.exec_driver_sql("PRAGMA cache_size = -500000")  # it sorts in what it may cache
+            index.create(connection)
+
+
+def _generate(store: Store, table: str, columns: Mapping[str, str], start: int, stop: int) -> None:
+    """Rows of the numbers n from start to before stop, each column by an expression of n."""
+    values = {name: value for name, value in _VALUES.items() if f":{name}" in " ".join(columns.values())}
+    for first in range(start, stop, _BATCH):
+        last = min(stop, first + _BATCH) - 1
+        numbers = f"SELECT CAST({first} AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {last}"
+        made = f"WITH RECURSIVE numbers(n) AS ({numbers}) SELECT {', '.join(columns.values())} FROM numbers"
+        with store.write(durable=False) as connection:
+            connection.execute(sa.text(f"INSERT INTO {table} ({', '.join(columns)}) {made}"), values)
+
+
 def _put(store: Store, name: str, rows: Iterable[dict[str, Any]]) -> None:
-    # As stored, by the driver alone: what is packed was packed once, and a hundred million values are not looked at.
+    # As stored, by the driver alone.
     rest = iter(rows)
     if (first := next(rest, None)) is None:
         return
     mark = "?" if store.dialect == "sqlite" else "%s"
     insert = f"INSERT INTO {name} ({', '.join(first)}) VALUES ({', '.join([mark] * len(first))})"
     batches = itertools.chain([first], rest)
-    while batch := [tuple(row.values()) for row in itertools.islice(batches, _BATCH)]:
+    while batch := [tuple(row.values()) for row in itertools.islice(batches, 5000)]:
         with store.write(durable=False) as connection:
             connection.exec_driver_sql(insert, batch)
 
 
-def _at(number: int, rows: int, now: float) -> float:
-    return now - DAYS * _DAY * (rows - number) / rows
+def _real(number: float) -> str:
+    return f"CAST({number!r} AS DOUBLE PRECISION)"
 
 
-_PACKED = {text: pack(text) for text in (*_DECISIONS, _FINDINGS, *(_RECIPIENT % score for score in range(10)))}
+def _at(rows: int, now: float) -> str:
+    return f"{_real(now - DAYS * _DAY)} + {_real(DAYS * _DAY / rows)} * n"
 
 
-def _message(number: int, rows: int, now: float, *, packed: bool = True) -> dict[str, Any]:
-    stopped = number % 3 == 0
-    texts = {
-        "recipients": _RECIPIENT % (number % 10),
-        "findings": _FINDINGS,
-        "decisions": _DECISIONS[stopped],
+def _time(number: int, rows: int, now: float) -> float:
+    return now - DAYS * _DAY + DAYS * _DAY / rows * number
+
+
+def _messages(rows: int, now: float) -> dict[str, str]:
+    scores = " ".join(f"WHEN {score} THEN :recipient{score}" for score in range(1, 10))
+    return {
+        "ref": _REF,
+        "received_at": _at(rows, now),
+        "node": "'mx1'",
+        "queue_id": "'Q' || substr(CAST(10000000000 + n AS TEXT), 2)",
+        "client_ip": "'192.0.' || (n * 7 % 64) || '.' || (n * 13 % 256)",
+        "client_name": f"'mx' || (n % {_SENDERS}) || '.example'",
+        "helo": f"'mx' || (n % {_SENDERS}) || '.example'",
+        "mail_from": f"'bounce' || (n % 97) || '@' || {_DOMAIN}",
+        "message_id": f"n || '@' || {_DOMAIN}",
+        "author": f"'eve' || (n % 97) || '@' || {_DOMAIN}",
+        "subject": "'Offer ' || n || ' of the week'",
+        "size": "10000",
+        "action": "CASE WHEN n % 3 = 0 THEN 'reject' ELSE 'continue' END",
+        "code": "CASE WHEN n % 3 = 0 THEN 550 ELSE 0 END",
+        "reason": "CASE WHEN n % 3 = 0 THEN 'fail for d1.example' ELSE '' END",
+        "recipients": f"CASE n % 10 {scores} ELSE :recipient0 END",
+        "findings": ":findings",
+        "decisions": "CASE WHEN n % 3 = 0 THEN :stopped ELSE :passed END",
     }
+
+
+def _user(rows: int) -> str:
+    place = f"n % {max(1, rows // _OF_A_USER)}"
+    return f"CASE WHEN {place} = 0 THEN 'bob' ELSE 'user' || ({place}) END"
+
+
+def _people(rows: int, now: float) -> Iterator[dict[str, str]]:
+    common = {"received_at": _at(rows, now), "ref": _REF}
+    yield {"domain": _DOMAIN, "local": "'bounce' || (n % 97)", "role": "'sender'"} | common
+    yield {"domain": _DOMAIN, "local": "'eve' || (n % 97)", "role": "'author'"} | common
+    became = {"became": "CASE WHEN n % 3 = 0 THEN 'refused' ELSE 'delivered' END"}
+    yield {"domain": "'example.com'", "local": _user(rows), "role": "'recipient'"} | common | became
+
+
+def _summed(number: int, rows: int, now: float) -> dict[str, Any]:
+    """What sums are made from, as _messages() makes it."""
+    stopped, domain = number % 3 == 0, f"d{number % _SENDERS}.example"
     return {
         "ref": ref_of(number),
-        "received_at": _at(number, rows, now),
-        "node": "mx1",
-        "queue_id": f"Q{number:010X}",
+        "received_at": _time(number, rows, now),
         "client_ip": f"192.0.{number * 7 % 64}.{number * 13 % 256}",
         "client_name": f"mx{number % _SENDERS}.example",
         "helo": f"mx{number % _SENDERS}.example",
-        "mail_from": f"bounce{number % 97}@d{number % _SENDERS}.example",
-        "message_id": f"{number}@d{number % _SENDERS}.example",
-        "author": f"eve{number % 97}@d{number % _SENDERS}.example",
-        "subject": f"Offer {number} of the week",
-        "size": 10_000,
+        "mail_from": f"bounce{number % 97}@{domain}",
         "action": "reject" if stopped else "continue",
-        "code": 550 if stopped else 0,
         "reason": "fail for d1.example" if stopped else "",
-    } | ({name: _PACKED[text] for name, text in texts.items()} if packed else texts)
-
-
-def _sums(rows: int, now: float) -> Iterator[dict[str, Any]]:
-    for _, some in itertools.groupby(range(rows), lambda number: _at(number, rows, now) // 900):
-        for one in history_sums.sums_of(_message(number, rows, now, packed=False) for number in some):
-            # The names of a day are folded below; of the numbers each quarter of an hour has one row already.
-            yield one | {"folded": int(one["kind"] == "numbers")}
-
-
-def _people(number: int, rows: int, now: float) -> Iterator[dict[str, Any]]:
-    common = {"received_at": _at(number, rows, now), "ref": ref_of(number)}
-    domain = f"d{number % _SENDERS}.example"
-    became = "refused" if number % 3 == 0 else "delivered"
-    yield {"domain": domain, "local": f"bounce{number % 97}", "role": "sender", "became": None} | common
-    yield {"domain": domain, "local": f"eve{number % 97}", "role": "author", "became": None} | common
-    user = user_of(number, rows)
-    yield {"domain": "example.com", "local": user, "role": "recipient", "became": became} | common
-
-
-def _seen(number: int, now: float) -> float:
-    """Within the last day, each triplet at another time, as clocks have it."""
-    return now - 0.0071 * number % _DAY
-
-
-def _triplet(number: int, now: float) -> dict[str, Any]:
-    return {
-        "triplet": f"{number * 2654435761 % 2**64:064x}",
-        "client": f"192.0.{number % 64}.0/24",
-        "mail_from": f"bounce{number}@d{number % _SENDERS}.example",
-        "recipient": "user@example.com",
-        "first_seen": now - 7 * _DAY,
-        "last_seen": _seen(number, now),
-        "passed_at": None if number % 3 else _seen(number, now),
-        "attempts": 2,
+        "recipients": _RECIPIENTS[number % 10],
+        "decisions": _DECISIONS[stopped],
     }
 
 
-def _stored(number: int, rows: int, now: float) -> dict[str, Any]:
-    return {"ref": ref_of(number), "stored_at": _at(number, rows, now), "content": _RAW}
+def _sums(rows: int, now: float, start: int, stop: int) -> Iterator[dict[str, Any]]:
+    for _, some in itertools.groupby(range(start, stop), lambda number: _time(number, rows, now) // 900):
+        for one in history_sums.sums_of(_summed(number, rows, now) for number in itertools.islice(some, SUMMED)):
+            # The names of a day are folded afterwards; of the numbers each quarter of an hour has one row already.
+            yield one | {"folded": int(one["kind"] == "numbers")}
 
 
-def _entry(number: int, rows: int, now: float) -> dict[str, Any]:
-    user = user_of(number, rows)
+def _triplets(rows: int, now: float) -> dict[str, str]:
+    """Each was seen at another time of the last day, and keys are as far apart as digests are."""
+    seen = f"{_real(now)} - {_real(_DAY / 10_000_019)} * (n * 48271 % 10000019)"
     return {
-        "ref": ref_of(number),
-        "user_name": user,
-        "received_at": _at(number, rows, now),
-        "mail_from": f"bounce{number % 97}@d{number % _SENDERS}.example",
-        "author": f"eve{number % 97}@d{number % _SENDERS}.example",
-        "recipients": f'["{user}@example.com"]',
-        "subject": f"Offer {number} of the week",
-        "size": len(_RAW),
-        "check_name": "spam_action",
-        "action": "quarantine",
-        "reason": "score 7.1 reaches 6.0",
-        "score": number % 1000 / 1000,
-        "outbox_id": None,
-        "released_at": None,
+        "triplet": f"({10**18} + n * {8 * 10**18 // rows}) || '{'0' * 45}'",
+        "client": "'192.0.' || (n % 64) || '.0/24'",
+        "mail_from": f"'bounce' || n || '@' || {_DOMAIN}",
+        "recipient": "'user@example.com'",
+        "first_seen": _real(now - 7 * _DAY),
+        "last_seen": seen,
+        "passed_at": f"CASE WHEN n % 3 <> 0 THEN NULL ELSE {seen} END",
+        "attempts": "2",
+    }
+
+
+def _entries(rows: int, now: float) -> dict[str, str]:
+    return {
+        "ref": _REF,
+        "user_name": _user(rows),
+        "received_at": _at(rows, now),
+        "mail_from": f"'bounce' || (n % 97) || '@' || {_DOMAIN}",
+        "author": f"'eve' || (n % 97) || '@' || {_DOMAIN}",
+        "recipients": f"'[\"' || ({_user(rows)}) || '@example.com\"]'",
+        "subject": "'Offer ' || n || ' of the week'",
+        "size": str(len(_RAW)),
+        "check_name": "'spam_action'",
+        "action": "'quarantine'",
+        "reason": "'score 7.1 reaches 6.0'",
+        "score": f"n % 1000 / {_real(1000.0)}",
     }
 
 

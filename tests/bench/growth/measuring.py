@@ -16,7 +16,7 @@ from antispam.store import Store, quarantine
 from antispam.store.history_search import Search, search
 from antispam.store.quarantine import Search as Kept
 from antispam.store.reports import report
-from bench.growth.filling import ref_of, user_of
+from bench.growth.filling import queue_id_of, ref_of, user_of
 from support.console import NOW, Place
 from support.dns import ScriptedResolver
 from support.lists import without_lists
@@ -74,7 +74,7 @@ def _questions(store: Store, rows: int) -> Iterator[tuple[str, float]]:
     user = f"{user_of(middle, rows)}@example.com"
     asked = {
         "reference": Search(name=ref_of(middle)),
-        "queue ID": Search(name=f"Q{middle:010X}"),
+        "queue ID": Search(name=queue_id_of(middle)),
         "Message-ID": Search(message_id=f"{middle}@d{middle % 5000}.example"),
         "sender": Search(sender=f"eve{middle % 97}@d{middle % 5000}.example"),
         "sender's domain": Search(sender=f"d{middle % 5000}.example"),
