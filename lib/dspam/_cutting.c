@@ -607,6 +607,8 @@ static PyMethodDef functions[] = {
     {"content_type", content_type_facts, METH_VARARGS, "Facts of a Content-Type, as dspam.headers has them."},
     {"words", words, METH_VARARGS, "Cut a text in ASCII into words, as antispam.protocols.signs.words does it."},
     {"match", match, METH_VARARGS, "Find phrases among words, as antispam.protocols.signs.phrases does it."},
+    {"match_text", match_text, METH_VARARGS, "Find phrases in a text in ASCII: words() and match() in one pass."},
+    {"word_filter", word_filter, METH_VARARGS, "Octets by which match_text() passes over words that begin no phrase."},
     {NULL, NULL, 0, NULL},
 };
 

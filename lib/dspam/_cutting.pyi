@@ -27,6 +27,18 @@ def words(text: str, marks: str, dropped: str, limit: int) -> list[str]: ...
 def match(
     words: Sequence[str], starts: dict[str, Any], begin: Callable[[str], object], stems: dict[str, Any], gap: int
 ) -> list[tuple[Any, int, int]]: ...
+def match_text(
+    text: str,
+    marks: str,
+    dropped: str,
+    limit: int,
+    starts: dict[str, Any],
+    begin: Callable[[str], object],
+    stems: dict[str, Any],
+    filter: bytes,
+    gap: int,
+) -> list[tuple[Any, str]]: ...
+def word_filter(words: list[str], pairs: list[tuple[str, str]], stems: list[str]) -> bytes: ...
 def keys(
     facts: list[bytes],
     headers: int,

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from antispam.protocols.scripts import mixed_word
 from antispam.protocols.signs import phrases
 from antispam.protocols.signs.sign import Sign, shown
-from antispam.protocols.signs.words import words_of
 from dspam.reading import Document
 from dspam.sight import Sight
 
@@ -48,12 +47,11 @@ def signs(document: Document, subject: str, name: str) -> Iterator[Sign]:
     """The signs of a message whose subject and author's name are given decoded."""
     sight = document.sight
     texts = [text.decode("utf-8", "replace")[:MAX_READ] for text in sight.texts[:10]]
-    words = words_of(f"{name} . {subject} . " + " . ".join(texts))
     yield from _of_markup(document, sight, texts)
     yield from _of_letters(subject, name, document, texts)
     yield from _of_tone(sight)
     yield from _of_pieces(sight, texts)
-    found = phrases.shipped().found_in(words)
+    found = phrases.shipped().found_in_text(f"{name} . {subject} . " + " . ".join(texts))
     kinds = [one for one in found if one.family not in _TONES]
     plainest = max(kinds, key=lambda one: one.number, default=None)
     for one in found:

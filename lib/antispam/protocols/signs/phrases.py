@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from antispam.protocols.signs.lists import lines
+from antispam.protocols.signs.words import ASCII_APOSTROPHES, ASCII_MARKS, MAX_WORDS, words_of
 
 try:
     from dspam import _cutting
@@ -79,6 +80,7 @@ class Phrases:
         # The same words come again and again.
         self._beginning = functools.lru_cache(maxsize=_REMEMBERED)(self._that_begin_with)
         self._known: dict[str, _Start | None] = {}  # what words begin, for the compiled form
+        self._filter = b""  # of the words that begin one, made with it
         self.families: list[str] = []
         for line, text in enumerate(described):
             if text.startswith("["):
@@ -101,9 +103,19 @@ class Phrases:
 
     def found_in(self, words: Sequence[str]) -> list[Found]:
         """The families that a text uses, in the order of the file."""
+        matches = self._compiled_matches(words) if _cutting else self._matches(words)
+        return self._by_family((pattern, " ".join(words[at:end])) for pattern, at, end in matches)
+
+    def found_in_text(self, text: str) -> list[Found]:
+        """The same of the words of a text (words_of)."""
+        if _cutting and text.isascii():
+            return self._by_family(self._compiled_matches_in(text))
+        return self.found_in(words_of(text))
+
+    def _by_family(self, matches: Iterable[tuple[_Pattern, str]]) -> list[Found]:
         said: dict[str, list[str]] = {}
-        for pattern, at, end in self._compiled_matches(words) if _cutting else self._matches(words):
-            said.setdefault(pattern.family, []).append(" ".join(words[at:end]))
+        for pattern, text in matches:
+            said.setdefault(pattern.family, []).append(text)
         return [Found(family, len(said[family]), tuple(said[family][:3])) for family in self.families if family in said]
 
     def _matches(self, words: Sequence[str]) -> Iterator[_Match]:
@@ -122,9 +134,23 @@ class Phrases:
 
     def _compiled_matches(self, words: Sequence[str]) -> list[_Match]:
         """The same by _matching.c."""
+        return _cutting.match(words, self._starts_known(), self._that_begin_with, self._by_beginning, MAX_GAP)
+
+    def _compiled_matches_in(self, text: str) -> list[tuple[_Pattern, str]]:
+        """The same of a text in ASCII, each with its words."""
+        starts = self._starts_known()
+        cut = (text, ASCII_MARKS, ASCII_APOSTROPHES, MAX_WORDS)
+        return _cutting.match_text(*cut, starts, self._that_begin_with, self._by_beginning, self._filter, MAX_GAP)
+
+    def _starts_known(self) -> dict[str, _Start | None]:
         if not self._known or len(self._known) > len(self._by_word) + _REMEMBERED:
             self._known = {word: self._that_begin_with(word) for word in self._by_word}
-        return _cutting.match(words, self._known, self._that_begin_with, self._by_beginning, MAX_GAP)
+            known = itertools.chain(self._known.items(), [("#", _start(tuple(self._numbers)))])
+            starts = [(word, start) for word, start in known if start is not None]
+            open_ended = [word for word, start in starts if start.otherwise]
+            pairs = [(word, second) for word, start in starts for second in start.followed_by]
+            self._filter = _cutting.word_filter(open_ended, pairs, list(self._by_beginning))
+        return self._known
 
     def _starts(self, words: frozenset[str]) -> dict[str, _Start]:
         """Those of a text's words that begin a phrase of which it may have the second word, too: most words need no more than a

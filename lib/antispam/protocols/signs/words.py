@@ -18,13 +18,14 @@ _ALIKE = str.maketrans(
     "aeopcxyijsdhlkmtaoepviktux",
 )
 _TOKEN = re.compile(r"[^\W_]+|[%$€£#&+]")
-_ASCII_MARKS = "%$#&+"
-_ASCII_APOSTROPHES = "'`"
+MAX_WORDS = 8_000  # of a text
+ASCII_MARKS = "%$#&+"
+ASCII_APOSTROPHES = "'`"
 # Apostrophes vanish, and what belongs to no word parts words.
 _ASCII_LETTERS = {
-    code: None if chr(code) in _ASCII_APOSTROPHES else " "
+    code: None if chr(code) in ASCII_APOSTROPHES else " "
     for code in range(128)
-    if not chr(code).isalnum() and chr(code) not in _ASCII_MARKS
+    if not chr(code).isalnum() and chr(code) not in ASCII_MARKS
 }
 _APOSTROPHES = re.compile("['\u2019\u2018\u02bc\u00b4`]")
 _INVISIBLE = re.compile(
@@ -40,7 +41,7 @@ def folded(text: str) -> str:
     return "".join(itertools.filterfalse(unicodedata.combining, text))
 
 
-def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
+def words_of(text: str, limit: int = MAX_WORDS) -> tuple[str, ...]:
     """The words of a text, the first `limit` of them; currencies, %, # and & are words."""
     if text.isascii():
         return tuple(_cut_compiled(text, limit) if _cutting else _cut(text)[:limit])
@@ -50,11 +51,11 @@ def words_of(text: str, limit: int = 8_000) -> tuple[str, ...]:
 
 def _cut_compiled(text: str, limit: int) -> list[str]:
     """The same as _cut() by _matching.c."""
-    return _cutting.words(text, _ASCII_MARKS, _ASCII_APOSTROPHES, limit)
+    return _cutting.words(text, ASCII_MARKS, ASCII_APOSTROPHES, limit)
 
 
 def _cut(text: str) -> list[str]:
     """What _TOKEN would find in a text in ASCII, in a third of the time."""
-    for mark in _ASCII_MARKS:
+    for mark in ASCII_MARKS:
         text = text.replace(mark, f" {mark} ")
     return text.lower().translate(_ASCII_LETTERS).split()
