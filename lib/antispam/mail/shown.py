@@ -20,7 +20,7 @@ from dspam.disguise import readings
 from dspam.reading import Document, read
 
 _MEMO = "shown"
-_FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
+_FIELD_NAMES = re.compile(rb"(?:[!-9;-~]{1,100}\n)*+")
 _NO_FOLD = re.compile(rb"\n(?![ \t])")
 _PLAIN_BODY = 8 << 20  # octets; of much larger messages the learning filter reads only a part, header included
 _MAX_TEXT = 60_000  # characters; `dspam` keeps fewer
@@ -31,6 +31,7 @@ _LEAST_FILE = 128  # octets; shorter parts occur in thousands of honest messages
 _QUOTED = re.compile(rb"^[ \t]*+>.*+$", re.MULTILINE)
 _WORD = re.compile(r"[\w'$-]+")
 _LIMITS = Limits(max_parts=500, max_depth=20)
+_as_field = functools.partial(tuple.__new__, Field)  # Field._make() without the call of a Python function
 
 
 class Shown:
@@ -112,15 +113,16 @@ def plain_fields(headers: Sequence[Header]) -> list[Field] | None:
     """The fields that parsing the header as octets (antispam.mail.message.as_octets) would yield, without parsing it.
     None if some name or line end could make them differ.
     """
+    names = b"".join([name + b"\n" for name, _ in headers])
+    if names.count(b"\n") != len(headers) or not _FIELD_NAMES.fullmatch(names):
+        return None
     found = []
     for name, value in headers:
         if b"\n" in value:
             value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
             if _NO_FOLD.search(value):
                 return None
-        if not _FIELD_NAME.fullmatch(name):
-            return None
-        found.append(Field(name, value + b"\r\n", b""))
+        found.append(_as_field((name, value + b"\r\n", b"")))
     return found
 
 
