@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -338,11 +339,14 @@ class _Question(NamedTuple):
     subject: Subject
 
 
+_as_question = functools.partial(tuple.__new__, _Question)  # without the call of a Python function for each row
+
+
 def _questions(rows: list[Asked], subject: Subject) -> list[_Question]:
     """The questions of the rows: at the end of a message, a row about recipients asks about each of them."""
     message = subject.message
     if subject.recipient is not None or message is None:
-        return [_Question(asked, subject) for asked in rows]
+        return [_as_question((asked, subject)) for asked in rows]
     found = []
     for asked in rows:
         if asked.of_recipients:
@@ -350,7 +354,7 @@ def _questions(rows: list[Asked], subject: Subject) -> list[_Question]:
                 _Question(asked, Subject(subject.connection, message, one)) for one in message.accepted_recipients
             ]
         else:
-            found.append(_Question(asked, subject))
+            found.append(_as_question((asked, subject)))
     return found
 
 

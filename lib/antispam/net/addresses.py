@@ -223,6 +223,8 @@ class HostList:
     def __contains__(self, host: object) -> bool:
         if not isinstance(host, str) or not host or len(host) > MAX_PATH:
             return False
+        if not (self._exact or self._below or self._globs):  # most lists are empty
+            return False
         name = normalize_domain(host)
         if name in self._exact:
             return True

@@ -71,6 +71,8 @@ def _of_recipients(fields: Fields, author: str) -> Iterator[Sign]:
         yield Sign("TO_NO_ADDRESS", f"To has no address: {shown(to)}")
     if author and author == _bare(to):
         yield Sign("TO_IS_FROM", f"author and recipient are the same, {shown(author)}")
+    if sum(value.count(b"@") for name in (b"to", b"cc") for value in fields.get(name, ())) < _LISTED:
+        return
     names = [one.lower() for name in (b"to", b"cc") for one in _locals(fields, name)]
     if len(set(names)) >= _LISTED:
         alike = sum(one[:3] == other[:3] for one, other in pairwise(names))
