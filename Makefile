@@ -8,6 +8,7 @@ PROCESSES ?= 2
 MINUTES ?= 10
 HOURS ?= 1
 SEED ?= 1
+STORE ?= sqlite
 DIST_VENV = .cache/dist
 # For all Pythons that we support; who builds a package on one of them gets what was tested, file by file.
 LOCK = $(PYTHON_IN_VENV) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -110,9 +111,10 @@ lock: ## choose anew what a release installs (release/requirements.txt) and what
 	@$(LOCK) --extra postgresql --extra mariadb --extra ldap --extra web --extra imap -o release/requirements.txt pyproject.toml
 	@$(LOCK) -o release/build.txt release/build.in
 
-soak: ## the filter under load while everything around it breaks: make soak [HOURS=1] [SEED=1]
+soak: ## the filter under load while everything around it breaks: make soak [HOURS=1] [SEED=1] [STORE=postgresql]
 	@scripts/setup test
-	@$(PYTHON_IN_VENV) tests/soak.py --hours $(HOURS) --seed $(SEED)
+	@[ $(STORE) = sqlite ] || scripts/install-test-servers
+	@$(PYTHON_IN_VENV) tests/soak.py --hours $(HOURS) --seed $(SEED) --store $(STORE)
 
 docs: ## the documentation as one searchable site, under .cache/site
 	@scripts/setup test

@@ -1,7 +1,8 @@
-"""A filter under load while everything around it breaks: make soak [HOURS=1] [SEED=1].
+"""A filter under load while everything around it breaks: make soak [HOURS=1] [SEED=1] [STORE=sqlite|postgresql|mariadb].
 
 Messages go through the milter protocol over several connections. At random moments, chosen by the seed, the configuration is
-reloaded, a worker is killed, the database is locked, and the name server falls silent. At the end:
+reloaded, a worker is killed, the database is locked, and the name server falls silent; a database server is restarted as well.
+At the end:
 
     lost       messages whose quarantine was promised and that are not in it exactly once
     unchecked  messages that were taken without what the checks write
@@ -18,7 +19,6 @@ import dataclasses
 import os
 import random
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -27,10 +27,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dns.message
+import sqlalchemy as sa
 
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
+from antispam.store.schema import quarantine_entry  # noqa: E402
+from support.breakable import STORES, Breakable  # noqa: E402
 from support.dns import loopback_nameserver  # noqa: E402
 from support.filter_process import FilterProcess  # noqa: E402
 from support.milter_client import MilterClient, ProtocolError  # noqa: E402
@@ -131,14 +134,14 @@ def _one(client: MilterClient, tally: Tally, source: random.Random, mark: str) -
 
 
 def break_things(
-    program: FilterProcess, silence: Callable[[bool], None], source: random.Random, ends: float
+    program: FilterProcess, store: Breakable, silence: Callable[[bool], None], source: random.Random, ends: float
 ) -> Counter[str]:
     """Faults until the time is over, a few seconds apart; how many of each."""
     done: Counter[str] = Counter()
-    database = program.directory / "state" / "bms.sqlite"
+    kinds = ("reload", "kill", "lock", "silence", *(("restart",) if store.restart else ()))
     while time.monotonic() < ends - 10:
         time.sleep(source.uniform(1, 6))
-        fault = source.choice(("reload", "kill", "lock", "silence"))
+        fault = source.choice(kinds)
         done[fault] += 1
         if fault == "reload":
             os.kill(program.pid, signal.SIGHUP)
@@ -148,10 +151,9 @@ def break_things(
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(source.choice(workers), signal.SIGKILL)
         elif fault == "lock":
-            with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database, timeout=5)) as holder:
-                holder.execute("BEGIN IMMEDIATE")
-                time.sleep(source.uniform(0.5, 4))
-                holder.rollback()
+            store.lock(source.uniform(0.5, 4))
+        elif fault == "restart" and store.restart:
+            store.restart(source.uniform(0.5, 4))
         else:
             silence(True)
             time.sleep(source.uniform(1, 5))
@@ -159,11 +161,12 @@ def break_things(
     return done
 
 
-def kept(program: FilterProcess) -> Counter[str]:
+def kept(database: str) -> Counter[str]:
     """The marks of all messages in the quarantine."""
-    with contextlib.closing(sqlite3.connect(program.directory / "state" / "bms.sqlite")) as connection:
-        subjects = connection.execute("SELECT subject FROM quarantine_entry")
-        return Counter(subject.rpartition(" ")[2] for (subject,) in subjects)
+    engine = sa.create_engine(database, poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        subjects = connection.scalars(sa.select(quarantine_entry.c.subject))
+        return Counter(str(subject).rpartition(" ")[2] for subject in subjects)
 
 
 def grown(samples: list[Sample]) -> list[str]:
@@ -191,8 +194,8 @@ class Silent:
         return None if self.silent else self._answers(query, by_tcp)
 
 
-def soak(seconds: float, seed: int) -> int:
-    """Run, print, and return the exit status."""
+def soak(seconds: float, seed: int, store: str = "sqlite") -> int:
+    """Run on a database of that kind, print, and return the exit status."""
     source = random.Random(seed)
     zones = [
         Zone("example.org", '@ TXT "v=spf1 ip4:192.0.2.0/24 -all"\n* TXT "v=spf1 ip4:192.0.2.0/24 -all"'),
@@ -204,9 +207,9 @@ def soak(seconds: float, seed: int) -> int:
     def silence(on: bool) -> None:
         responder.silent = on
 
-    with loopback_nameserver(responder) as port:
+    with loopback_nameserver(responder) as port, STORES[store]() as breakable:
         config = CONFIG.replace("{port}", str(port))
-        with FilterProcess(Network(), config, workers=2, clocked=False) as program:
+        with FilterProcess(Network(), config, workers=2, clocked=False, database=breakable.url) as program:
             tally, samples = Tally(), list[Sample]()
             ends = time.monotonic() + seconds
             clients = [
@@ -219,16 +222,16 @@ def soak(seconds: float, seed: int) -> int:
             watch = threading.Thread(target=_watch, args=(session, samples, tally, ends), daemon=True)
             for one in (*clients, watch):
                 one.start()
-            faults = break_things(program, silence, source, ends)
+            faults = break_things(program, breakable, silence, source, ends)
             for one in clients:
                 one.join()
-            stopped = program.stop(60)
-            found = kept(program)
+            stopped = program.stop()
+            found = kept(program.database)
             log = program.log()
     lost = [mark for mark in tally.promised if found[mark] != 1]
     twice = [mark for mark, count in found.items() if count > 1]
     growth = grown(samples) if seconds >= _WARM else []
-    print(f"\n{tally.messages} messages in {seconds:.0f} s, seed {seed}; answers {dict(tally.answers)}")
+    print(f"\n{tally.messages} messages in {seconds:.0f} s on {store}, seed {seed}; answers {dict(tally.answers)}")
     print(
         f"faults {dict(faults)}; promised {len(tally.promised)}, lost {len(lost)}, twice {len(twice)}, "
         f"unchecked {len(tally.unchecked)}"
@@ -256,8 +259,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same faults at the same moments")
+    parser.add_argument("--store", choices=STORES, default="sqlite", help="the database (default: sqlite)")
     options = parser.parse_args()
-    return soak(options.hours * 3600, options.seed)
+    return soak(options.hours * 3600, options.seed, options.store)
 
 
 if __name__ == "__main__":

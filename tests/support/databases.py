@@ -138,6 +138,17 @@ class _Database(Server):
 
     _stop_signal = signal.SIGTERM
 
+    def keep_promises(self) -> None:
+        """From now on answer a commit once it outlives stop(), which MariaDB does anyway."""
+
+    def stop(self) -> None:
+        """End it: PostgreSQL as a power cut does, MariaDB as an administrator."""
+        self._end()
+
+    def restart(self) -> None:
+        self._end()
+        self._start()
+
 
 class PostgreSQL(_Database):
     """The newest PostgreSQL that Debian's packages have installed here, run as user postgres."""
@@ -248,23 +259,13 @@ class PostgreSQL(_Database):
 
         wait_until(done, f"{ask} is {answer}")
 
-    def stop(self) -> None:
-        """End it as a power cut does."""
-        self._end()
-
-    def restart(self) -> None:
-        self._end()
-        self._start()
+    def keep_promises(self) -> None:
+        self._execute(["ALTER ROLE bms SET synchronous_commit = on"])  # stronger than the option of _start()
 
     def demand_copies(self) -> None:
         """Answer a commit once a replica has it as well."""
-        self._execute(
-            [
-                "ALTER ROLE bms SET synchronous_commit = on",  # stronger than the option that the server was started with
-                "ALTER SYSTEM SET synchronous_standby_names = '*'",
-                "SELECT pg_reload_conf()",
-            ]
-        )
+        self.keep_promises()
+        self._execute(["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"])
 
     def by_socket(self, url: str) -> str:
         """The same database for programs in other networks, by the unix socket."""
