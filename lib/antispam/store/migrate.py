@@ -88,8 +88,8 @@ def _demand_known(connection: sa.Connection) -> None:
     found = revision_of(connection)
     if found is not None and found not in revisions():
         raise NewerSchema(
-            f"its tables were upgraded by a newer version of this program (schema {found}), and there is no way back: "
-            "install that version again, or move the database away and restore a backup"
+            f"its tables were upgraded by a newer version of this program (schema {found}): install that version here, too. "
+            "To go back to this one, move the database away and restore a backup"
         )
 
 

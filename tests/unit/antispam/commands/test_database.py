@@ -61,7 +61,7 @@ def newer(config):
 def test_a_database_of_a_newer_version_is_left_alone_with_words(newer):
     done = _upgrade(newer)
     assert done.exit_code == 1
-    assert "upgraded by a newer version of this program (schema 9999)" in done.output
+    assert "upgraded by a newer version of this program (schema 9999): install that version here, too" in done.output
     assert _ask(newer, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
