@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from antispam.store.connecting import engine_of
 from antispam.store.limits import watch_over
-from antispam.store.prepared import execute
+from antispam.store.prepared import BEFORE, execute
 from antispam.store.sqlite_file import WatchedFile, keep_private
 
 LONGEST = 300.0  # seconds for what nobody waits for
@@ -80,9 +80,22 @@ def _sqlite_begin(connection: sa.Connection) -> None:
     if writing is None:
         execute(connection, "BEGIN")
         return
+    _sqlite_set(connection, writing)
+    execute(connection, "BEGIN IMMEDIATE")
+
+
+def _sqlite_set(connection: sa.Connection, writing: Writing) -> None:
     _demand(connection, "PRAGMA busy_timeout=%s", int(writing.patience * 1000))
     _demand(connection, "PRAGMA synchronous=%s", "FULL" if writing.durable else "NORMAL")
-    execute(connection, "BEGIN IMMEDIATE")
+
+
+def for_one_statement(connection: sa.Connection, writing: Writing) -> sa.Connection:
+    """A connection to SQLite or PostgreSQL on which each prepared statement is a transaction by itself: neither database begins
+    a longer one unasked, and a statement of SQLite that writes takes the lock as BEGIN IMMEDIATE does."""
+    if connection.dialect.name == "sqlite":
+        _sqlite_set(connection, writing)
+        return connection
+    return connection.execution_options(**{BEFORE: limits_of(writing)})
 
 
 def _demand(connection: sa.Connection, setting: str, value: object) -> None:

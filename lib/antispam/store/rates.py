@@ -40,7 +40,7 @@ def use(store: Store, name: str, amount: int, now: float, period: float, deadlin
 
     Raises StoreError."""
     values = {"name": name, "began_at": now, "used": amount}
-    with store.write_once(deadline, durable=False) as connection:
+    with store.write_returning(deadline, durable=False) as connection:
         row = _COUNT.row(connection, {**values, "amount": amount, "now": now, "ended": now - period})
         row = row or _FIND.row(connection, {"name": name})
     assert row is not None

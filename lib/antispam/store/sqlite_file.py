@@ -63,21 +63,14 @@ class WatchedFile:
         self._told: _Identity | None = None
         event.listen(engine, "connect", self._opened)
         event.listen(engine, "checkout", self._taken)
-        event.listen(engine, "commit", self._committing)
-
-    def _now(self) -> _Identity | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        event.listen(engine, "commit", demand_same_file)
 
     def _opened(self, connection: Any, record: Any) -> None:
-        record.info["file"] = self._now()
+        record.info["path"], record.info["file"] = self._path, _identity(self._path)
 
     def _taken(self, connection: Any, record: Any, proxy: Any) -> None:
         """A connection out of the pool. DisconnectionError has the pool open another one."""
-        now = self._now()
+        now = _identity(self._path)
         if record.info.get("file") == now:
             return
         if now != self._told:
@@ -85,7 +78,18 @@ class WatchedFile:
             log.error("the database file %s was replaced; it is opened anew", self._path)
         raise sa.exc.DisconnectionError(f"{self._path} was replaced")
 
-    def _committing(self, connection: sa.Connection) -> None:
-        """Before the commit: the file may have been replaced since the transaction began. Raises Replaced."""
-        if connection.connection.info.get("file") != self._now():
-            raise Replaced(f"the database file {self._path} was replaced")
+
+def demand_same_file(connection: sa.Connection) -> None:
+    """Raises Replaced if the database file of a connection was replaced since it was opened: what is committed there is lost.
+    Other databases have no such file."""
+    known = connection.connection.info
+    if "path" in known and _identity(known["path"]) != known["file"]:
+        raise Replaced(f"the database file {known['path']} was replaced")
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -60,7 +60,7 @@ def use(store: Store, amounts: Mapping[str, int], now: float, period: float, dea
     amount less than 0 gives some back. A clock that was put back begins anew. Raises StoreError."""
     slot = int(now // period)
     common = {"slot": slot, "slot_now": slot, "used_at": now, "now": now, "earlier": 0}
-    with store.write_once(deadline) if len(amounts) == 1 else store.write(deadline) as connection:
+    with store.write_returning(deadline) if len(amounts) == 1 else store.write(deadline) as connection:
         # In one order everywhere: two must not wait for each other for ever.
         counting = ({**common, "name": name, "used": used, "amount": used} for name, used in sorted(amounts.items()))
         rows = [row for one in counting for row in _COUNT.rows(connection, one)]

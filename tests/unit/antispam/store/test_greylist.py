@@ -173,15 +173,30 @@ def test_a_network_known_is_none_while_networks_do_not_count(store):
     assert attempt(store, TRIPLET, T0, LIMITS, network=NETWORK).state is State.NEW
 
 
+def test_sqlite_notes_a_first_attempt_by_a_statement_that_is_its_own_transaction(sqlite_store):
+    attempt(sqlite_store, TRIPLET, T0, KNOWING, network=NETWORK)  # the connection is there and set
+    sent = _sent(sqlite_store)
+    other = Triplet(TRIPLET.client, TRIPLET.mail_from, "c@example.com")
+    assert attempt(sqlite_store, other, T0, KNOWING, network=NETWORK).state is State.NEW
+    assert [statement.split()[0] for (statement,) in sent] == ["SELECT", "INSERT"]
+    assert attempt(sqlite_store, other, T0 + 300, KNOWING, network=NETWORK).state is State.PASSED
+
+
+def _sent(store: Store) -> list[tuple[str, ...]]:
+    """The statements that a store sends from now on."""
+    sent: list[tuple[str, ...]] = []
+    for name in ("do_execute", "do_execute_no_params", "do_ping", "do_begin"):
+        monitored = getattr(store._engine.dialect, name)
+        setattr(store._engine.dialect, name, lambda *a, call=monitored: (sent.append(a[1:2]), call(*a))[1])
+    return sent
+
+
 @pytest.mark.servers
 def test_postgresql_answers_a_first_attempt_and_a_known_triplet_in_one_round_trip(postgresql):
     store = Store(postgresql.new_store())
     attempt(store, TRIPLET, T0, KNOWING, network=NETWORK)
     attempt(store, TRIPLET, T0 + 300, KNOWING, network=NETWORK)
-    sent = []
-    for name in ("do_execute", "do_execute_no_params", "do_ping", "do_begin"):
-        monitored = getattr(store._engine.dialect, name)
-        setattr(store._engine.dialect, name, lambda *a, call=monitored: (sent.append(a[1:2]), call(*a))[1])
+    sent = _sent(store)
     assert attempt(store, TRIPLET, T0 + 301, KNOWING, network=NETWORK).state is State.KNOWN
     other = Triplet(TRIPLET.client, TRIPLET.mail_from, "c@example.com")
     assert attempt(store, other, T0 + 301, KNOWING, network=NETWORK).state is State.NEW

@@ -12,7 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from antispam.store import Store, StoreError, migrate
+from antispam.store.prepared import Prepared
 from antispam.store.schema import rate
+
+ADD = Prepared(lambda _: sa.insert(rate))
 
 
 @pytest.fixture
@@ -41,6 +44,14 @@ def put_while(store: Store, something: Callable[[], None]) -> None:
     """A transaction in the midst of which something happens."""
     with store.write() as connection:
         connection.execute(sa.insert(rate).values(name="lost", began_at=0.0, used=1))
+        something()
+
+
+def put_at_once_while(store: Store, something: Callable[[], None]) -> None:
+    """A statement that is a transaction by itself, after which something happens."""
+    row = {"name": "lost", "began_at": 0.0, "used": 1}
+    with store.write_once() as connection:
+        ADD.change(connection, row)
         something()
 
 
@@ -74,9 +85,10 @@ def test_it_is_said_in_the_log_once(file, store, caplog):
     ]
 
 
-def test_a_transaction_that_has_begun_does_not_succeed(file, store):
+@pytest.mark.parametrize("put_meanwhile", [put_while, put_at_once_while])
+def test_a_transaction_that_has_begun_does_not_succeed(file, store, put_meanwhile):
     with pytest.raises(StoreError, match="was replaced"):
-        put_while(store, lambda: replace(file))
+        put_meanwhile(store, lambda: replace(file))
     put(store, "next")
     assert names(store) == ["next"]
 
