@@ -15,7 +15,7 @@ from pathlib import Path
 
 from antispam.store import Store, migrate
 from gossip import HAM, SPAM, Records
-from gossip.client import Client, NoAnswer
+from gossip.client import Client, NoAnswer, Opinion
 from gossip.records import vote_row
 from support.filter_process import FilterProcess
 from support.milter_client import MilterClient
@@ -42,6 +42,19 @@ def counts(database: str, name: str = NAME) -> tuple[int, int]:
     with contextlib.closing(Store(database)) as store:
         found = Records(store).get(name)
     return (0, 0) if found is None else (found.spam_count, found.ham_count)
+
+
+class Asking(Client):
+    """A client as a node has one, but as patient as tests are."""
+
+    def query(self, umis: str, id: str, qual: str, ttl: int = 1, *, timeout: float = PATIENCE) -> Opinion:
+        return super().query(umis, id, qual, ttl, timeout=timeout)
+
+    def feedback(self, umis: str, vote: int, *, timeout: float = PATIENCE) -> None:
+        super().feedback(umis, vote, timeout=timeout)
+
+    def reset(self, id: str, qual: str, *, timeout: float = PATIENCE) -> None:
+        super().reset(id, qual, timeout=timeout)
 
 
 class Node:
@@ -84,22 +97,25 @@ def nodes(folder: Path, *options: str) -> Iterator[list[Node]]:
 
 
 def test_two_nodes_answer_each_other(tmp_path: Path) -> None:
-    with nodes(tmp_path, "peers = 127.0.0.1:{1}", "peers = 127.0.0.1:{0}") as (one, other):
+    with nodes(tmp_path, "peers = 127.0.0.1:{1}\ntimeout = 60s", "peers = 127.0.0.1:{0}\ntimeout = 60s") as (
+        one,
+        other,
+    ):
         remember(other.database, SPAM, 512)
-        asked = Client("127.0.0.1", one.port)
+        asked = Asking("127.0.0.1", one.port)
         value, confidence = asked.query("u1", "example.org", "SPF", 1)
         assert value == -76.0  # the other's, for the first knows nothing
         assert 45 <= confidence <= 50
         assert asked.query("u2", "example.org", "SPF", 0) == (0.0, 0.0)
         # And the other way round.
         remember(one.database, HAM, 512, "honest.example:DKIM")
-        value, confidence = Client("127.0.0.1", other.port).query("u3", "honest.example", "DKIM", 3)
+        value, confidence = Asking("127.0.0.1", other.port).query("u3", "honest.example", "DKIM", 3)
         assert (value, confidence >= 45) == (76.0, True)
 
 
 def test_what_became_of_a_message_is_told_to_the_node_that_was_asked(tmp_path: Path) -> None:
     with nodes(tmp_path, "") as (node,):
-        client = Client("127.0.0.1", node.port)
+        client = Asking("127.0.0.1", node.port)
         for number in range(3):
             client.query(f"u{number}", "example.org", "SPF", 1)
             client.feedback(f"u{number}", SPAM)
@@ -117,7 +133,7 @@ def test_a_node_whose_peer_is_gone_answers_by_itself(tmp_path: Path) -> None:
         other.process.kill()
 
         def ask() -> None:
-            value, _ = Client("127.0.0.1", one.port).query("u", "example.org", "SPF", 1, timeout=PATIENCE)
+            value, _ = Asking("127.0.0.1", one.port).query("u", "example.org", "SPF", 1)
             assert value == -76.0
 
         assert quickest(lambda: took(ask), limit=5) < 5
@@ -127,7 +143,7 @@ def test_a_circle_of_nodes_ends(tmp_path: Path) -> None:
     both = "peers = 127.0.0.1:{0}, 127.0.0.1:{1}, 127.0.0.1:{2}\nttl = 3\ntimeout = 3s"
     with nodes(tmp_path, both, both, both) as (one, *_):
         remember(one.database, SPAM, 256)
-        value, confidence = Client("127.0.0.1", one.port).query("u", "example.org", "SPF", 999, timeout=PATIENCE)
+        value, confidence = Asking("127.0.0.1", one.port).query("u", "example.org", "SPF", 999)
         assert value <= -70
         assert confidence <= 25
 
@@ -142,12 +158,13 @@ def deliver(program: FilterProcess) -> None:
 
 
 def server_pid(program: FilterProcess) -> int:
-    return int(re.findall(r"started GOSSiP server of generation \d+ \(pid (\d+)\)", program.log())[-1])
+    """The newest one's, as the log tells; 0 before that."""
+    return int(["0", *re.findall(r"started GOSSiP server of generation \d+ \(pid (\d+)\)", program.log())][-1])
 
 
 def answers(port: int) -> bool:
     try:
-        Client("127.0.0.1", port).query("u", "probe.example", "SPF", 0, timeout=1)
+        Asking("127.0.0.1", port).query("u", "probe.example", "SPF", 0, timeout=1)
     except NoAnswer:
         return False
     return True
@@ -158,7 +175,8 @@ def test_the_server_beside_the_filter_is_replaced_and_mail_goes_on() -> None:
     with FilterProcess(Network(), CONFIG.format(port=port)) as program:
         wait_until(lambda: answers(port), "the server answers")
         remember(program.database, SPAM, 256)
-        assert Client("127.0.0.1", port).query("u1", "example.org", "SPF", 1)[0] == -76.0
+        assert Asking("127.0.0.1", port).query("u1", "example.org", "SPF", 1)[0] == -76.0
+        wait_until(lambda: server_pid(program), "the supervisor has logged the server's start")
         first = server_pid(program)
         os.kill(first, signal.SIGKILL)
         deliver(program)
