@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -40,7 +41,7 @@ def known(store: Store, vote: int, number: int = 200, name: str = "example.org:S
         Records(store).note(vote_row(f"{name}{at}", name, NOW - 1000 + 5 * at, vote=vote))
 
 
-def node(store: Store, *peers: Any, timeout: float = 2.0) -> Gossip:
+def node(store: Store, *peers: Any, timeout: float = PATIENCE) -> Gossip:
     return Gossip(Records(store), peers, timeout=timeout, clock=lambda: NOW)
 
 
@@ -81,13 +82,15 @@ def test_a_peer_that_is_down_has_no_say(store):
 def test_peers_are_asked_at_the_same_time_and_not_waited_for_beyond_the_limit(store):
     gate = threading.Event()
 
-    def ask() -> None:
+    def seconds() -> float:
+        """Infinite if the machine was too busy for all of them to be asked, and for one to answer, in that time."""
         slow = [Peer(f"slow{number}", gate) for number in range(6)]
-        answer = node(store, *slow, Peer("up", (50.0, 30.0)), timeout=0.2).query("u", "example.org", "SPF")
-        assert answer.peers == 1
-        assert all(peer.asked for peer in slow)
+        asker = node(store, *slow, Peer("up", (50.0, 30.0)), timeout=0.2)
+        heard: list[int] = []
+        spent = took(lambda: heard.append(asker.query("u", "example.org", "SPF").peers))
+        return spent if heard == [1] and all(peer.asked for peer in slow) else math.inf
 
-    spent = quickest(lambda: took(ask), limit=2.0)
+    spent = quickest(seconds, limit=2.0)
     gate.set()
     assert spent < 2.0
 

