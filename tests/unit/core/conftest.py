@@ -18,6 +18,7 @@ import pytest
 
 import milter
 from support.milter_client import MilterClient
+from support.patience import PATIENCE
 from support.processes import RunDirectory
 
 Event = tuple[Any, ...]
@@ -78,7 +79,7 @@ class ForkedMilter:
             client.negotiate(steps=steps)
         return client
 
-    def event(self, seconds: float = 10.0) -> Event:
+    def event(self, seconds: float = PATIENCE) -> Event:
         """The next event that the milter recorded; fails the test if there is none in time."""
         while b"\n" not in self._pending:
             ready, _, _ = select.select([self._events], [], [], seconds)

@@ -450,7 +450,7 @@ def test_a_name_server_may_have_a_port_of_its_own() -> None:
         assert resolver.lookup("example.org", "TXT", Deadline.after(60)).found
 
 
-def over_wire(port: int, query_timeout: float = 3.0) -> Resolver:
+def over_wire(port: int, query_timeout: float = PATIENCE) -> Resolver:
     return Resolver(["127.0.0.1"], port, query_timeout=query_timeout, rounds=1)
 
 

@@ -214,7 +214,7 @@ def test_forged_and_broken_datagrams_are_ignored() -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        (found,) = exchange_all_over_network([query("a.example", "A")], *server.getsockname(), 5.0)
+        (found,) = exchange_all_over_network([query("a.example", "A")], *server.getsockname(), PATIENCE)
         thread.join(PATIENCE)
     assert found is not None
     assert found.answer[0][0].to_text() == "192.0.2.1"
@@ -230,7 +230,7 @@ def test_a_truncated_answer_is_asked_for_by_tcp(tcp: bool) -> None:
         return response
 
     with loopback_nameserver(respond, tcp=tcp) as port:
-        (found,) = exchange_all_over_network([query("a.example", "A")], "127.0.0.1", port, 2.0)
+        (found,) = exchange_all_over_network([query("a.example", "A")], "127.0.0.1", port, PATIENCE)
     assert (found is not None) == tcp
 
 

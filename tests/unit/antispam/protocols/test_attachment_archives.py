@@ -24,6 +24,7 @@ from antispam.deadline import Deadline
 from antispam.protocols.attachments import ENCRYPTED, Finding, Limits, OutOfTime, Rules, archives, inspect, kinds
 from antispam.protocols.attachments.archives import foreign, unpacker
 from support.archives import ARCHIVES, encrypted_zip, tarred, winmail, written, zipped
+from support.patience import PATIENCE
 
 ZIP = [("Content-Type", "application/zip; name=a.zip"), ("Content-Transfer-Encoding", "base64")]
 UNPACKER = Path(unpacker.__file__)
@@ -200,7 +201,7 @@ os.write(1, b"done")
 )
 def test_the_unpacker_can_do_nothing_but_read_and_write() -> None:
     program = CONFINED.format(folder=str(UNPACKER.parent))
-    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, timeout=PATIENCE, check=False)
     assert done.stdout == b"done", done.stderr
 
 

@@ -16,6 +16,7 @@ from antispam.service.trying import Question, tried
 from antispam.settings import load_text
 from support.dns import ScriptedResolver
 from support.lists import without_lists
+from support.patience import PATIENCE
 from support.places import REPOSITORY
 from support.whole_journey import STRANGER, application, connected, send
 
@@ -136,7 +137,7 @@ with forked(work, 2.0) as trials:
 def test_a_trial_that_breaks_grows_or_hangs_ends_alone():
     """In a process without threads, as the console is when it forks."""
     done = subprocess.run(
-        [sys.executable, "-c", PLAY], cwd=REPOSITORY, env={"PYTHONPATH": "lib"}, capture_output=True, text=True, timeout=60,
-        check=False,
+        [sys.executable, "-c", PLAY], cwd=REPOSITORY, env={"PYTHONPATH": "lib"}, capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.stdout.split() == ["7", "Failed", "Failed", "Busy", "Failed", "7"], done.stderr
