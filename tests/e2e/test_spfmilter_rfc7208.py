@@ -16,7 +16,7 @@ from support.spf_suite import SuiteResponder, scenarios
 CONFIG = """
 [dns]
 nameservers = 127.0.0.1@{port}
-timeout = 0.2s
+timeout = 60s
 [spf]
 access_file = {dir}/access
 lax_permerror = no

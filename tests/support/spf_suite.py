@@ -58,20 +58,25 @@ def _record(rdtype: str, value: Any) -> Any:
 
 
 class SuiteResponder:
-    """Answers real packets from a scenario's zones; a `Responder` for support.dns.loopback_nameserver. Nothing may be kept."""
+    """Answers real packets from a scenario's zones; a `Responder` for support.dns.loopback_nameserver. Nothing may be kept.
+
+    Where the suite has TIMEOUT it answers SERVFAIL at once, which means the same (RFC 7208 section 2.6.6): a resolver that had
+    to notice silence quickly would take a busy machine's late answers for silence, too.
+    """
 
     def __init__(self, zonedata: Mapping[str, list[Any]]) -> None:
         self._resolver = SuiteResolver(zonedata)
 
-    def __call__(self, query: dns.message.Message, by_tcp: bool) -> dns.message.Message | None:
+    def __call__(self, query: dns.message.Message, by_tcp: bool) -> dns.message.Message:
         question = query.question[0]
         name = b".".join(question.name.labels[:-1]).decode("ascii", "replace")  # unescaped: some have blanks
         kind: Any = dns.rdatatype.to_text(question.rdtype)
+        response = dns.message.make_response(query)
         try:
             answer = self._resolver.lookup(name, kind, Deadline.after(60))
         except DNSTemporaryError:
-            return None
-        response = dns.message.make_response(query)
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response
         if answer.status is Status.NXDOMAIN:
             response.set_rcode(dns.rcode.NXDOMAIN)
         records = [_rdata(kind, value) for value in _values(answer)]
