@@ -53,7 +53,9 @@ def _assert_well(program: FilterProcess) -> None:
 
 def test_counts_are_those_of_all_workers_and_survive_the_death_of_one() -> None:
     port = free_port()
-    config = f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n"
+    config = (
+        f"internal_connect = 192.0.2.1\n[metrics]\nlisten = {port}\n[greylist]\nmode = off\n[health]\ntimeout = 60s\n"
+    )
     with FilterProcess(Network(), config, workers=2) as program:
         for _ in range(3):
             _send(program.socket)

@@ -435,7 +435,12 @@ class Postfix(Server):
         return _connect(self.network, self.port, source)
 
     def wait_idle(self, seconds: float = PATIENCE) -> None:
-        wait_until(lambda: not any(self._under_way()), "Postfix' queues are empty", seconds)
+        wait_until(self._is_idle, "Postfix' queues are empty", seconds)
+
+    def _is_idle(self) -> bool:
+        """Twice in a row: what moves between two queues while they are looked at, or is a bounce that was born meanwhile, is in
+        one of them at the second look."""
+        return not any(self._under_way()) and not any(self._under_way())
 
     def _under_way(self) -> Iterator[Path]:
         for queue in ("maildrop", "incoming", "active", "deferred"):

@@ -91,10 +91,10 @@ def test_our_client_and_our_server_understand_one_another():
     node = Node()
     with serving(node) as server:
         client = Client("127.0.0.1", server.port, key=KEY)
-        assert client.query("abc", "example.com", "SPF", 2) == (-76.0, 12.0)
-        client.feedback("abc", SPAM)
-        client.feedback("abc", HAM)
-        client.reset("example.com", "SPF")
+        assert client.query("abc", "example.com", "SPF", 2, timeout=PATIENCE) == (-76.0, 12.0)
+        client.feedback("abc", SPAM, timeout=PATIENCE)
+        client.feedback("abc", HAM, timeout=PATIENCE)
+        client.reset("example.com", "SPF", timeout=PATIENCE)
     assert node.said[-3:] == [("feedback", "abc", SPAM), ("feedback", "abc", HAM), ("reset", "example.com", "SPF")]
     assert client.addresses == {"127.0.0.1"}
 

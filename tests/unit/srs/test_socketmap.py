@@ -129,7 +129,7 @@ def talk(*octets: bytes, idle: float = 5.0) -> bytes:
                 writer.write(part)
                 await writer.drain()
             writer.write_eof()
-            said = await asyncio.wait_for(reader.read(), 10)
+            said = await asyncio.wait_for(reader.read(), PATIENCE)
             writer.close()
         return said
 

@@ -22,7 +22,7 @@ from support.stores import make_store
 def bms(tmp_path):
     config = tmp_path / "milter.cfg"
     text = f"[milter]\ndatadir = {tmp_path}\nsocket = unix:{tmp_path}/socket\n[metrics]\nfile = {tmp_path}/bms.prom\n"
-    config.write_text(f"{text}[health]\ndisk_free = 0\ntimeout = 1s\n")
+    config.write_text(f"{text}[health]\ndisk_free = 0\ntimeout = 60s\n")
 
     def run(*arguments):
         return click.testing.CliRunner().invoke(main, ["-c", str(config), "health", *arguments])

@@ -28,6 +28,7 @@ from antispam.store.outbox import Kind, QueuedMessage, post
 from antispam.store.schema import history, outbox
 from dspam.store import TokenStore
 from support.outdated import _row
+from support.patience import PATIENCE
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -63,7 +64,7 @@ def peer(path, answer):
 )
 def test_who_answers_at_the_socket_must_be_a_milter(tmp_path, answer, state, text):
     with peer(tmp_path / "socket", answer) as spec:
-        found = health.filter_answers(spec, 5.0, "bms")
+        found = health.filter_answers(spec, PATIENCE, "bms")
     assert found.state is state
     assert text in found.text
 
@@ -84,11 +85,11 @@ def test_a_filter_that_accepts_and_says_nothing_is_critical(tmp_path):
 
 
 def test_a_database_that_answers_is_well(store):
-    assert health.store_answers(store, 5.0, newest()).state is State.OK
+    assert health.store_answers(store, PATIENCE, newest()).state is State.OK
 
 
 def test_a_database_of_another_version_is_a_warning(store):
-    found = health.store_answers(store, 5.0, "9999")
+    found = health.store_answers(store, PATIENCE, "9999")
     assert found.state is State.WARNING
     assert "9999" in found.text
 

@@ -116,8 +116,8 @@ def test_a_stop_waits_for_one_piece_and_not_for_the_rest():
     housekeeper = Housekeeper([Chore(endless)], first=0, pause=3600)
     housekeeper.start()
     assert begun.wait(PATIENCE)
-    housekeeper.close(timeout=10)
-    assert not any(thread.name == "housekeeping" for thread in threading.enumerate())
+    housekeeper.close(timeout=PATIENCE)
+    assert not housekeeper._thread.is_alive()
 
 
 def test_a_folder_of_originals_that_does_not_exist_yet_is_no_error(tmp_path):

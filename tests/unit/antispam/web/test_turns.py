@@ -25,7 +25,7 @@ def test_so_many_work_at_once_and_so_many_wait():
 
         tasks = [asyncio.create_task(turns.take(lambda number=number: work(number))) for number in range(3)]
         for one in started:
-            assert await asyncio.to_thread(one.wait, 30)
+            assert await asyncio.to_thread(one.wait, PATIENCE)
         with pytest.raises(Busy):
             await turns.take(lambda: None)
         go.set()
