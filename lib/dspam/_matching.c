@@ -147,16 +147,21 @@ PyObject *words(PyObject *module, PyObject *arguments)
     return list;
 }
 
-/* A filter of words: a bit for the hash of each word that may begin a pattern whatever follows, for each pair of words, and for
- * each beginning of words; "#" stands for every number. A word that has none of its bits begins no pattern; one that has may begin
- * none, too. */
-enum { FILTER_BITS = 1 << 16, OF_STEM = 0x5bd1 };
+/* A filter of words: bits for the hashes of words that may begin a pattern, of those that may do so whatever follows, of beginnings
+ * of words, and two for each pair of a word and one that must follow, perhaps after a gap; "#" stands for every number. A word that
+ * has none of its bits begins no pattern; one that has may begin none, too. The four stand one behind the other. */
+enum { SOME = 1 << 14, OF_OPEN = SOME, OF_STEM = 2 * SOME, OF_PAIR = 4 * SOME, PAIRS = 1 << 16, FILTER_BITS = OF_PAIR + PAIRS };
 
-static uint32_t bit_of(uint32_t hash) { return (hash ^ hash >> 16) & (FILTER_BITS - 1); }
+static uint32_t bit_of(uint32_t hash) { return (hash ^ hash >> 16) & (SOME - 1); }
 
-static uint32_t bit_of_pair(uint32_t hash, uint32_t other) { return bit_of(hash * 31 ^ other); }
+static uint32_t pair_of(uint32_t hash, uint32_t other) { return (hash ^ (other << 7 | other >> 25)) * 2654435761u; }
 
 static int has_bit(const unsigned char *filter, uint32_t bit) { return filter[bit >> 3] >> (bit & 7) & 1; }
+
+static int has_pair(const unsigned char *filter, uint32_t pair)
+{
+    return has_bit(filter, OF_PAIR + (pair & (PAIRS - 1))) && has_bit(filter, OF_PAIR + (pair >> 16));
+}
 
 static void set_bit(unsigned char *filter, uint32_t bit) { filter[bit >> 3] |= (unsigned char)(1 << (bit & 7)); }
 
@@ -182,11 +187,12 @@ static int add_to_filter(unsigned char *filter, PyObject *words, PyObject *pairs
         if (hash_of(PyList_GET_ITEM(words, at), &hash) < 0)
             return -1;
         set_bit(filter, bit_of(hash));
+        set_bit(filter, OF_OPEN + bit_of(hash));
     }
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(stems); at++) {
         if (hash_of(PyList_GET_ITEM(stems, at), &hash) < 0)
             return -1;
-        set_bit(filter, bit_of(hash) ^ OF_STEM);
+        set_bit(filter, OF_STEM + bit_of(hash));
     }
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(pairs); at++) {
         PyObject *pair = PyList_GET_ITEM(pairs, at);
@@ -196,7 +202,10 @@ static int add_to_filter(unsigned char *filter, PyObject *words, PyObject *pairs
         }
         if (hash_of(PyTuple_GET_ITEM(pair, 0), &hash) < 0 || hash_of(PyTuple_GET_ITEM(pair, 1), &other) < 0)
             return -1;
-        set_bit(filter, bit_of_pair(hash, other));
+        set_bit(filter, bit_of(hash));
+        uint32_t both = pair_of(hash, other);
+        set_bit(filter, OF_PAIR + (both & (PAIRS - 1)));
+        set_bit(filter, OF_PAIR + (both >> 16));
     }
     return 0;
 }
@@ -238,10 +247,15 @@ static PyObject *word_at(const text_t *text, Py_ssize_t at)
     return word->string;
 }
 
-/* Whether the filter has a word, or its pair with the word that follows, if there is one. */
-static int is_filtered(const unsigned char *filter, uint32_t hash, const word_t *next)
+/* Whether the filter has a word: whatever follows, or with one of the words up to `last`. */
+static int is_filtered(const unsigned char *filter, uint32_t hash, const word_t *word, const word_t *last)
 {
-    return has_bit(filter, bit_of(hash)) || (next != NULL && has_bit(filter, bit_of_pair(hash, next->hash)));
+    if (!has_bit(filter, bit_of(hash)))
+        return 0;
+    int found = has_bit(filter, OF_OPEN + bit_of(hash));
+    while (!found && ++word <= last)
+        found = has_pair(filter, pair_of(hash, word->hash));
+    return found;
 }
 
 /* Whether a word may begin a pattern: if not, nobody need ask. */
@@ -249,9 +263,10 @@ static int may_matter(const text_t *text, Py_ssize_t at)
 {
     if (text->list != NULL)
         return 1;
-    const word_t *word = &text->cut.words[at], *next = at + 1 < text->size ? word + 1 : NULL;
-    return is_filtered(text->filter, word->hash, next) || has_bit(text->filter, bit_of(word->stem) ^ OF_STEM)
-        || (word->digits && is_filtered(text->filter, with_letter(NO_LETTER, '#'), next));
+    Py_ssize_t left = text->size - 1 - at;
+    const word_t *word = &text->cut.words[at], *last = word + (left < text->gap + 1 ? left : text->gap + 1);
+    return is_filtered(text->filter, word->hash, word, last) || has_bit(text->filter, OF_STEM + bit_of(word->stem))
+        || (word->digits && is_filtered(text->filter, with_letter(NO_LETTER, '#'), word, last));
 }
 
 static PyObject *wrong(const char *what)

@@ -145,12 +145,23 @@ class Phrases:
     def _starts_known(self) -> dict[str, _Start | None]:
         if not self._known or len(self._known) > len(self._by_word) + _REMEMBERED:
             self._known = {word: self._that_begin_with(word) for word in self._by_word}
-            known = itertools.chain(self._known.items(), [("#", _start(tuple(self._numbers)))])
-            starts = [(word, start) for word, start in known if start is not None]
-            open_ended = [word for word, start in starts if start.otherwise]
-            pairs = [(word, second) for word, start in starts for second in start.followed_by]
-            self._filter = _cutting.word_filter(open_ended, pairs, list(self._by_beginning))
+            self._filter = self._made_filter()
         return self._known
+
+    def _made_filter(self) -> bytes:
+        """By which match_text() passes over most words: those that begin a phrase whatever follows, others with each word
+        that has to follow, and the beginnings of words."""
+        whatever, pairs = [], []
+        for word, start in (*self._known.items(), ("#", _start(tuple(self._numbers)))):
+            if start is None:
+                continue
+            pairs += [(word, second) for second in start.followed_by]
+            for place in (one.rest[0] if one.rest else None for one in start.otherwise):
+                if place is None or place.beginnings or place.number:
+                    whatever.append(word)
+                else:
+                    pairs += [(word, second) for second in place.words]
+        return _cutting.word_filter(whatever, pairs, list(self._by_beginning))
 
     def _starts(self, words: frozenset[str]) -> dict[str, _Start]:
         """Those of a text's words that begin a phrase of which it may have the second word, too: most words need no more than a
