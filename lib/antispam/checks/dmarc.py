@@ -66,7 +66,7 @@ def collect(
     finding = DmarcFinding(
         authors=found,
         ambiguous=len(message.fields(b"from")) > 1,
-        unreadable=is_overlong(message) or len(_domains(message)) > MAX_DOMAINS,
+        unreadable=is_overlong(message) or (len(found) >= MAX_DOMAINS and len(_domains(message)) > MAX_DOMAINS),
     )
     lost = [one.found for one in found if one.found.result is DmarcResult.TEMPERROR]
     # A domain whose look-up fails must not save a message that another of its author domains wants refused.

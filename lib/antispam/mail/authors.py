@@ -46,7 +46,7 @@ def authors_in(fields: Iterable[Header]) -> tuple[Mailbox, ...]:
 
 def every_author(message: Message) -> tuple[Mailbox, ...]:
     """The authors without the limit of MAX_AUTHORS. Many checks ask for them, so they are parsed once a message."""
-    fields = message.fields(b"from")
+    fields = message.by_name().get(b"from", ())
     known = message.memo.get(_MEMO)
     if known is None or known[0] != fields:
         known = message.memo[_MEMO] = fields, tuple(_all_in(fields))

@@ -129,8 +129,9 @@ def signs(fields: Fields, trace: Trace, author: str, ours: frozenset[str]) -> It
         if again is not None:
             evidence = f"it says that {shown(again.by)} had it before, from {shown(again.sender)}"
             yield Sign("RECEIVED_FORGED_US", evidence)
+    free = free_mailers()
     for hop in found:
-        if hop.sender in free_mailers() and hop.known and owner(hop.sender) not in hop.known:
+        if hop.sender in free and hop.known and owner(hop.sender) not in hop.known:
             evidence = f"a host called itself {shown(hop.sender)} on the way, and was {shown(hop.known)}"
             yield Sign("RCVD_FAKE_FREEMAIL", evidence)
             break

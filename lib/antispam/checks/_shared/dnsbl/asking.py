@@ -60,6 +60,9 @@ class Answers:
     silent: tuple[str, ...] = ()
 
 
+_NONE = Answers()
+
+
 @functools.lru_cache(maxsize=4)
 def wanted(everything: Settings) -> Wanted:
     """The subjects to ask about, under these settings."""
@@ -137,7 +140,7 @@ class Asking:
         """The answers of the lists that arrive in time."""
         asked = self._asked
         if not asked:
-            return Answers()
+            return _NONE
         found = self._known
         if len(found) < len(asked):
             deadline = services.deadline.at_most(services.settings[DnsblSettings].timeout)
