@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antispam.mail.message import Body, Header, Message
-from antispam.mail.shown import Shown, shown
+from _mimetree import TreeLimits, parse
+from antispam.mail.message import Body, Header, Message, as_octets
+from antispam.mail.shown import Shown, plain_fields, shown
 from dspam import headers
 from dspam.reading import read
 from support.checking import message
@@ -145,3 +146,23 @@ def test_facts_of_a_header_are_not_collected_for_who_only_reads_what_people_see(
         monkeypatch.setattr(headers, name, lambda fields: pytest.fail("collected facts"))
     document = shown(it).document
     assert (document.texts, document.author) == ([(b"text", b"a"), (b"from", b"Ann ")], b"a.example")
+
+
+_NAMES = ("Subject", "X-1", "!", "A" * 100, "A" * 101, "", "a b", "a:b", "Su\nbject", "To\n", "\xfc")
+_VALUES = ("", " a", " a\n b", " a\r\n\tb", " a\nb", "\n", " a\rb", " \xfc\x00")
+
+
+@given(st.lists(st.tuples(st.sampled_from(_NAMES), st.sampled_from(_VALUES)), max_size=5))
+def test_fields_taken_as_they_came_are_those_that_parsing_would_find(given_fields: list[tuple[str, str]]) -> None:
+    fields = [Header(name.encode("latin-1"), value.encode("latin-1")) for name, value in given_fields]
+    taken = plain_fields(fields)
+    if taken is not None:
+        parsed = parse(as_octets(fields, b"text"), TreeLimits()).fields
+        assert [(one.name, one.value) for one in taken] == [(one.name, one.value) for one in parsed]
+
+
+@pytest.mark.parametrize("name", ["A" * 101, "", "a b", "a:b", "Su\nbject", "To\n", "\xfc"])
+def test_an_odd_name_of_a_field_has_the_header_parsed(name: str) -> None:
+    usual = Header(b"To", b" a")
+    assert plain_fields([usual, usual]) is not None
+    assert plain_fields([usual, Header(name.encode("latin-1"), b" a"), usual]) is None
