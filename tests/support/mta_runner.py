@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import sqlalchemy as sa
 
 from antispam.store import Store
-from antispam.store.schema import outbox
+from antispam.store.schema import history, outbox
 from support.clamd import Clamd
 from support.dialogue import Client, Dialogue, Scene
 from support.filter_process import FilterProcess
@@ -19,6 +20,8 @@ from support.sink import Delivery, Sink
 from support.smtp_client import SmtpClient
 from support.zones import complete
 
+_ACCEPTED = re.compile(r"^\S+ \S+ INFO \[(\w+)\] ACCEPT ", re.MULTILINE)
+
 
 class _MtaScene:
     def __init__(self, mta: Mta, program: FilterProcess) -> None:
@@ -26,6 +29,7 @@ class _MtaScene:
         self._program = program
         self._held_before = mta.held()
         self._store = Store(program.database)
+        self._written: set[str] = set()
 
     def connect(self, client: Client) -> SmtpClient:
         wire = self._mta.client(client.address)
@@ -37,6 +41,7 @@ class _MtaScene:
         return wire
 
     def advance(self, seconds: float) -> None:
+        self._await_history()  # of a time long past housekeeping would forget it
         self._program.clock.advance(seconds)
 
     def deliveries(self) -> list[Delivery]:
@@ -44,7 +49,20 @@ class _MtaScene:
         if self._queued():
             wait_until(lambda: not self._queued(), "the outbox is empty")
             self._mta.wait_idle()
+        self._await_history()  # nobody reports a message sooner
         return self._mta.sink.deliveries
+
+    def _await_history(self) -> None:
+        wait_until(self._all_written, "the filter writes down what it accepted")
+
+    def _all_written(self) -> bool:
+        """Whether the history has every message that the log says was accepted. What else is written after the reply, such as
+        the signatures that reports name, stands before it in the filter's queue."""
+        logged = set(_ACCEPTED.findall(self.log())) - self._written
+        if logged:
+            with self._store.read() as connection:
+                self._written |= set(connection.scalars(sa.select(history.c.ref).where(history.c.ref.in_(logged))))
+        return logged <= self._written
 
     def _queued(self) -> int:
         """How many messages wait in the filter's outbox."""
