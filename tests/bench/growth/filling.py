@@ -70,7 +70,7 @@ def fill(store: Store, rows: int, now: float) -> None:
     kept = min(rows, MOST_KEPT)
     with without_indexes(store, "history", "history_address", "greylist", "stored_message", "quarantine_entry"):
         add_mail(store, rows, now, 0, rows)
-        _generate(store, "greylist", _triplets(rows, now), 0, rows)
+        add_triplets(store, rows, now, 0, rows)
         add_kept(store, kept, now, 0, kept)
     add_sums(store, rows, now, 0, rows)
     _put(store, "dspam_page", _pages(store, rows, now))
@@ -82,6 +82,11 @@ def add_mail(store: Store, rows: int, now: float, start: int, stop: int) -> None
     _generate(store, "history", _messages(rows, now), start, stop)
     for people in _people(rows, now):
         _generate(store, "history_address", people, start, stop)
+
+
+def add_triplets(store: Store, rows: int, now: float, start: int, stop: int) -> None:
+    """The triplets of those numbers, of `rows`."""
+    _generate(store, "greylist", _triplets(rows, now), start, stop)
 
 
 def add_kept(store: Store, rows: int, now: float, start: int, stop: int) -> None:

@@ -11,10 +11,12 @@ from bms import JOURNEY
 from starlette.testclient import TestClient
 
 from antispam.service.application import Application, settings_classes
+from antispam.service.metrics import of_store
 from antispam.settings import load_text
 from antispam.store import Store, quarantine
 from antispam.store.history_search import Search, search
 from antispam.store.quarantine import Search as Kept
+from antispam.store.quarantine_order import bounded
 from antispam.store.reports import report
 from bench.growth.filling import queue_id_of, ref_of, user_of
 from support.console import NOW, Place
@@ -22,13 +24,24 @@ from support.dns import ScriptedResolver
 from support.lists import without_lists
 from support.whole_journey import connected, send
 
+Clock = Callable[[], float]
+"""Seconds since any moment."""
+
 MESSAGES = 60
 TIMES = 5
 SLICES = 10
 PAGES = (
-    *("/", "/?sort=subject", "/?sort=-score", "/?q=offer+77", "/explain?to={user}@example.com", "/explain?ref={ref}"),
+    *(
+        "/",
+        "/?sort=subject",
+        "/?sort=-score",
+        "/?q=offer+77",
+        "/overview",
+        "/explain?to={user}@example.com",
+        "/explain?ref={ref}",
+    ),
     *("/explain?from=d7.example", "/explain?action=refused", "/stream", "/greylist", "/lists", "/outbox", "/rates"),
-    *("/dictionaries", "/actions"),
+    *("/dictionaries", "/actions", "/overview"),
 )
 OWN_PAGES = ("/", "/?sort=subject", "/?q=offer+77", "/mail", "/mail?q=offer+77", "/mail?became=refused")
 _USERS = "[dspam]\ndspam_users = bob\nbob = bob@example.com\n"
@@ -42,9 +55,9 @@ def everything(store: Store, rows: int, folder: Path) -> Iterator[tuple[str, flo
     """What was measured, and seconds of the processor, of all threads, so that a busy machine does not count: medians; of each
     chore its longest piece of the first SLICES."""
     yield from _messages(store, folder)
-    yield from _questions(store, rows)
+    yield from questions(store, rows)
     yield from _pages(store, rows, folder)
-    yield from _chores(store, folder)
+    yield from chores(store, folder)
 
 
 def _application(store: Store, folder: Path, when: str) -> Application:
@@ -69,7 +82,12 @@ def _messages(store: Store, folder: Path) -> Iterator[tuple[str, float]]:
         yield name, statistics.median(spent[10:])  # the dictionary has been loaded
 
 
-def _questions(store: Store, rows: int) -> Iterator[tuple[str, float]]:
+def questions(store: Store, rows: int, clock: Clock = time.process_time) -> Iterator[tuple[str, float]]:
+    """What people ask at a terminal, and what metrics ask each minute; medians, by that clock."""
+
+    def median(ask: Callable[[], object], times: int = TIMES) -> float:
+        return _median(ask, times, clock)
+
     middle = rows // 2 // max(1, rows // 1000) * max(1, rows // 1000)  # one of Bob's
     user = f"{user_of(middle, rows)}@example.com"
     asked = {
@@ -83,14 +101,17 @@ def _questions(store: Store, rows: int) -> Iterator[tuple[str, float]]:
         "sender and recipient": Search(sender=f"d{middle % 5000}.example", recipient=user),
         "sender and recipient's domain": Search(sender=f"d{middle % 5000}.example", recipient="example.com"),
     }
-    yield "report --days 30", _median(lambda: report(store, NOW, 30), 3)
+    yield "report --days 30", median(lambda: report(store, NOW, 30), 3)
     for key, wanted in asked.items():
-        yield f"explain by {key}", _median(lambda wanted=wanted: search(store, wanted, 20))
-    yield "quarantine list", _median(lambda: quarantine.find(store, Kept()))
-    yield "quarantine list --user", _median(lambda: quarantine.find(store, Kept(user=user_of(middle, rows))))
-    yield "quarantine list --search, found", _median(lambda: quarantine.find(store, Kept(text="offer")))
-    nothing = _median(lambda: quarantine.find(store, Kept(text="nothing like that")), 1)
-    yield "quarantine list --search, not found", nothing
+        yield f"explain by {key}", median(lambda wanted=wanted: search(store, wanted, 20))
+    yield "quarantine list", median(lambda: quarantine.find(store, Kept()))
+    yield "quarantine list --user", median(lambda: quarantine.find(store, Kept(user=user_of(middle, rows))))
+    for what, text in (("found", "offer"), ("not found", "nothing like that")):
+        searched = median(lambda text=text: quarantine.find(store, bounded(store, Kept(text=text))[0]))
+        yield f"quarantine list --search, {what}", searched
+    nothing = median(lambda: quarantine.find(store, Kept(text="nothing like that")), 1)
+    yield "quarantine list --search --limit 0, not found", nothing
+    yield "metrics of the store", median(lambda: list(of_store(store, NOW)))
 
 
 def _pages(store: Store, rows: int, folder: Path) -> Iterator[tuple[str, float]]:
@@ -108,14 +129,15 @@ def _get(client: TestClient, path: str) -> None:
     assert answer.status_code == 200, (path, answer.status_code)
 
 
-def _chores(store: Store, folder: Path) -> Iterator[tuple[str, float]]:
+def chores(store: Store, folder: Path, clock: Clock = time.process_time) -> Iterator[tuple[str, float]]:
+    """The longest piece of the first SLICES of each, by that clock."""
     application = _application(store, folder, "suspicious")
     for number, chore in enumerate(application.chores()):
         longest = 0.0
         for _ in range(SLICES):
-            began = time.process_time()
+            began = clock()
             more = chore.task()
-            longest = max(longest, time.process_time() - began)
+            longest = max(longest, clock() - began)
             if not more:
                 break
         yield f"chore {number} {_name(chore.task)}", longest
@@ -128,10 +150,10 @@ def _name(task: Callable[[], bool]) -> str:
     return f"{module}.{getattr(function, '__name__', type(task).__name__)}"
 
 
-def _median(ask: Callable[[], object], times: int = TIMES) -> float:
+def _median(ask: Callable[[], object], times: int = TIMES, clock: Clock = time.process_time) -> float:
     spent = []
     for _ in range(times):
-        began = time.process_time()
+        began = clock()
         ask()
-        spent.append(time.process_time() - began)
+        spent.append(clock() - began)
     return statistics.median(spent)
