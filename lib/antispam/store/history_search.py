@@ -207,15 +207,22 @@ def _some(store: Store, table: sa.FromClause, address: str, roles: tuple[Role, .
 
 
 def _query(store: Store, wanted: Search, after: Cursor | None = None, *, led_by: int = 0) -> sa.Select[Any]:
-    """Newest first, by an index in that order: that of the address `led_by` of _people(), if any are given."""
-    people = _people(wanted)
+    """Newest first, by an index in that order: that of the address `led_by` of _people(), if any are given.
+
+    A planner that is told two columns which say the same (`ref` and `received_at`) expects next to nothing, reads everything
+    there is, and sorts it. So the leader's rows are joined by `ref` alone, and the other person is looked up for each in a
+    subquery that no planner turns into a join.
+    """
     query: sa.Select[Any] = sa.select(history)
     at: sa.ColumnElement[Any] = history.c.received_at
-    for table, address, roles in people:
-        same = sa.and_(table.c.ref == history.c.ref, table.c.received_at == at)
-        query = query.join(table, same).where(table.c.role.in_(map(str, roles)), *_is(store, table, address))
-    if people:
-        at = people[led_by][0].c.received_at
+    for place, (table, address, roles) in enumerate(_people(wanted)):
+        is_there = [table.c.ref == history.c.ref, table.c.role.in_(map(str, roles)), *_is(store, table, address)]
+        if place == led_by:
+            query, at = query.join(table, is_there[0]).where(*is_there[1:]), table.c.received_at
+        else:
+            same = table.c.received_at == history.c.received_at  # it leads to the row: `ref` has no index here
+            there: sa.Select[Any] = sa.select(sa.literal_column("1")).where(same, *is_there).limit(1).correlate(history)
+            query = query.where(there.scalar_subquery().is_not(None))
     if wanted.name:
         # Two look-ups: an OR over two indexes is read row by row by some planners.
         named = [sa.select(history.c.id).where(column == wanted.name) for column in (history.c.ref, history.c.queue_id)]

@@ -36,7 +36,6 @@ PAGES = (
         "/?sort=subject",
         "/?sort=-score",
         "/?q=offer+77",
-        "/overview",
         "/explain?to={user}@example.com",
         "/explain?ref={ref}",
     ),
