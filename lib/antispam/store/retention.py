@@ -20,7 +20,7 @@ from antispam.store.stored_messages import sweep
 
 SLICE = 20  # entries that one transaction deletes: each is in pages of its own, in two tables and four indexes
 SLICE_OCTETS = 1 << 20  # SQLite writes over what it deletes, with mail waiting
-_USERS = 50  # that one query looks at: it reads all entries of each
+_USERS = 20  # that one query looks at: it reads all entries of each
 _MESSAGES = 2000  # that one query looks at
 _ORPHANS = 20  # that one transaction deletes: nobody noted how large they are
 
@@ -96,7 +96,9 @@ def cleaning(
 ) -> Iterator[None]:
     """What clean() does, slice by slice, for callers with other work in between. Raises StoreError."""
     for why, entries in surplus(store, now, limits_of):
-        if dry_run:
+        if not entries:
+            pass
+        elif dry_run:
             cleaned.add(why, Removed(len(entries), sum(entry.size for entry in entries)))
         else:
             cleaned.add(why, remove(store, entries))
@@ -110,8 +112,8 @@ def cleaning(
 
 
 def surplus(store: Store, now: float, limits_of: LimitsOf) -> Iterator[tuple[Why, list[Entry]]]:
-    """What the limits don't keep, in slices that one transaction can delete. Reads only; nothing that is being released is
-    among it. Raises StoreError."""
+    """What the limits don't keep, in slices that one transaction can delete, of which some are empty: each looks at so many
+    users. Reads only; nothing that is being released is among it. Raises StoreError."""
     last: str | None = None
     while True:
         users = _some_users(store, last)
@@ -122,6 +124,7 @@ def surplus(store: Store, now: float, limits_of: LimitsOf) -> Iterator[tuple[Why
         if len(users) < _USERS:
             return
         last = users[-1].user_name
+        yield Why.AGE, []
 
 
 def _some_users(store: Store, after: str | None) -> Sequence[sa.Row[Any]]:

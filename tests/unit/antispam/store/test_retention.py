@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from antispam.store import Store, StoreError, retention
 from antispam.store.quarantine import of_ref
 from antispam.store.release import release as release_to
-from antispam.store.retention import Cleaned, Limits, Why, clean, surplus
+from antispam.store.retention import Cleaned, Limits, Why, clean, cleaning, surplus
 from antispam.store.schema import quarantine_entry, stored_message
 from support.patience import PATIENCE
 from support.quarantined import DAY, NOW, contents, entries, keep, mark_failed, mark_sent, queued_messages
@@ -48,6 +48,19 @@ def test_what_is_too_old_goes_with_its_message(store):
     cleaned = clean(store, NOW, limits(keep=30 * DAY))
     assert (went(cleaned), cleaned.messages, cleaned.orphans) == ({Why.AGE: 2}, 1, 0)
     assert (entries(store), contents(store)) == ([("young", "bob")], ["young"])
+
+
+def test_a_piece_looks_at_some_users_only(store, monkeypatch):
+    """Nothing has to go from anybody, and still nobody waits until all were looked at."""
+    monkeypatch.setattr(retention, "_USERS", 2)
+    for number in range(5):
+        keep(store, f"ref{number}", f"user{number}")
+    asked = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    pieces = cleaning(store, NOW, limits(keep=30 * DAY), Cleaned())
+    for number in (1, 2):
+        next(pieces)
+        assert len([statement for statement in asked if "GROUP BY" in statement]) == number
 
 
 def test_each_user_has_limits_of_his_own(store):
