@@ -3,9 +3,9 @@
     python tests/bench/growth_bench.py [--rows N ...] [--picture FILE]
 
 History, greylist and the site's dictionary have N rows, words and triplets (10^5 and 10^6 unless said otherwise; 10^7 needs
-25 GB and an hour), the quarantine as many, up to a million. For each kind of work the processor's time with each size, in
-milliseconds, and how many times as long it took as with the smallest. What takes more than TOLERATED times as long, and more
-than a blink, grows: the table says so.
+16 GB and ten minutes of a processor), the quarantine as many, up to a million. For each kind of work the processor's time
+with each size, in milliseconds, and how many times as long it took as with the smallest. What takes more than TOLERATED
+times as long, and more than a blink, grows: the table says so.
 """
 
 from __future__ import annotations
