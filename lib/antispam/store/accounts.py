@@ -1,4 +1,4 @@
-"""The accounts of the console; sessions.py has who is logged in."""
+"""The accounts of the console. Their sessions are in sessions.py."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ class Role(enum.StrEnum):
 
     USER = "user"  # the mail of its own mailboxes
     HELPDESK = "helpdesk"  # everybody's mail
-    ADMINISTRATOR = "administrator"  # and how the filter is doing
+    ADMINISTRATOR = "administrator"  # also the state of the filter
 
 
 class Login(enum.StrEnum):
-    """Who knows the password of an account."""
+    """Where the password of an account is checked."""
 
-    OWN = "own"  # its hash is here
+    OWN = "own"  # its hash is stored here
     SITE = "site"  # the site's IMAP server or directory, or a proxy
 
 
 class BadAccount(ValueError):
-    """An account that can't be made; the text says why."""
+    """The account cannot be created; the text says why."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who may log in.
+    """An account of a person who may log in.
 
-    password   its hash; "" while it has none, and a link is the only way in
-    mailboxes  the users of the filter whose quarantine it sees; none of an account of the site: that of its name
+    password   its hash; "" while no password is set and a link is the only way in
+    mailboxes  the users of the filter whose quarantine it sees; empty for an account of the site, which sees that of
+               its name
     """
 
     name: str
@@ -57,17 +58,17 @@ class Account:
 
     @property
     def acts_for_all(self) -> bool:
-        """May change what concerns everybody: lists, the outbox, the dictionaries."""
+        """Whether the account may change what concerns everybody: lists, the outbox, the dictionaries."""
         return self.role is Role.ADMINISTRATOR
 
 
 def add(store: Store, account: Account, now: float) -> None:
-    """A new account. Raises BadAccount if the name is taken or can't be one, and StoreError."""
+    """Create an account. Raises BadAccount if the name is taken or invalid, and StoreError."""
     if not account.name or len(account.name) > MAX_NAME or not account.name.isprintable():
         raise BadAccount(f"an account's name has 1 to {MAX_NAME} printable characters")
     try:
         for mailbox in account.mailboxes:
-            checked_user(mailbox)  # "" would be everybody's
+            checked_user(mailbox)  # "" would mean everybody's
     except BadName as error:
         raise BadAccount(str(error)) from error
     values = {
@@ -92,14 +93,15 @@ def get(store: Store, name: str) -> Account | None:
 
 
 def every(store: Store) -> list[Account]:
-    """All accounts by name. Raises StoreError."""
+    """All accounts in order of name. Raises StoreError."""
     with store.read() as connection:
         return [account_of(row) for row in connection.execute(sa.select(web_account).order_by(web_account.c.name))]
 
 
 def set_password(store: Store, name: str, password: str) -> bool:
-    """Another password (its hash); all sessions and links of the account end. False if there is no such account. Raises
-    StoreError."""
+    """Change the password (given as its hash) and end all sessions and links of the account. False if there is no such
+    account. Raises StoreError.
+    """
     with store.write() as connection:
         mine = sa.update(web_account).where(web_account.c.name == name)
         done = connection.execute(mine.values(password=password)).rowcount
@@ -109,7 +111,7 @@ def set_password(store: Store, name: str, password: str) -> bool:
 
 
 def remove(store: Store, name: str) -> bool:
-    """Delete the account and end its sessions. False if there is none of that name. Raises StoreError."""
+    """Delete the account and end its sessions. False if no account has that name. Raises StoreError."""
     with store.write() as connection:
         _end_all(connection, name)
         return connection.execute(sa.delete(web_account).where(web_account.c.name == name)).rowcount == 1
@@ -121,6 +123,6 @@ def _end_all(connection: sa.Connection, name: str) -> None:
 
 
 def account_of(row: sa.Row[Any]) -> Account:
-    """The account of a row of web_account."""
+    """The account in a row of web_account."""
     mailboxes: Sequence[str] = msgspec.json.decode(row.mailboxes, type=list[str])
     return Account(row.name, Role(row.role), row.password, tuple(mailboxes), Login(row.login))

@@ -1,4 +1,4 @@
-"""What helpdesk and administrators did in the console, for a year."""
+"""The log of actions by helpdesk and administrators in the console, kept for a year."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 1000  # characters
 
 
 class Action(NamedTuple):
-    """Who did what, and when, in seconds since the epoch. `number` counts up."""
+    """One action: who did what, and when (seconds since the epoch). `number` increases with each."""
 
     number: int
     at: float
@@ -24,14 +24,14 @@ class Action(NamedTuple):
 
 
 def note(store: Store, account: str, what: str, now: float) -> None:
-    """Write an action down: `what` completes a sentence that begins with the account. Raises StoreError."""
+    """Record an action. `what` completes a sentence that begins with the account. Raises StoreError."""
     values = {"at": now, "account": from_wire(account, 255), "what": from_wire(what, _LONGEST)}
     with store.write() as connection:
         connection.execute(sa.insert(console_action).values(values))
 
 
 def latest(store: Store, limit: int, *, before: int | None = None) -> list[Action]:
-    """The latest first; those with lower numbers than `before`, where that is given. Raises StoreError."""
+    """The latest actions, newest first; with `before`, only those with lower numbers. Raises StoreError."""
     query = sa.select(console_action).order_by(console_action.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(console_action.c.id < before)
@@ -40,5 +40,5 @@ def latest(store: Store, limit: int, *, before: int | None = None) -> list[Actio
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what is too old; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the actions that are too old. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(console_action, console_action.c.at < now - KEPT, slice_size)

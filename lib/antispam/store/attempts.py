@@ -1,5 +1,6 @@
-"""What was done for a message that its client may bring again, because the reply was lost or the MTA refused an edit: what
-must not be done twice is noted here by the message's identity (Message.identity())."""
+"""Actions already done for a message. The client may send it again, because the reply was lost or the MTA refused an
+edit. Actions that must not be repeated are recorded here by the message's identity (Message.identity()).
+"""
 
 from __future__ import annotations
 
@@ -34,21 +35,24 @@ _RENEW = Prepared(
 
 
 def first(store: Store, connection: sa.Connection, what: str, identity: str, ref: str, now: float) -> str:
-    """The reference under which `what` was done first, within the caller's transaction: `ref` where this is the first time."""
+    """The reference under which `what` was done first: `ref` if this is the first time. Runs in the caller's
+    transaction.
+    """
     name = _name(what, identity)
     _ADD.change(connection, {"name": name, "ref": ref, "noted_at": now})
     return _found(connection, name) or ref
 
 
 def done(store: Store, what: str, identity: str, deadline: Deadline | None = None) -> bool:
-    """Whether `what` was noted for that message. Raises StoreError."""
+    """Whether `what` is recorded for that message. Raises StoreError."""
     with store.read(deadline) as connection:
         return _found(connection, _name(what, identity)) is not None
 
 
 def note(store: Store, what: str, identity: str, ref: str, now: float, deadline: Deadline | None = None) -> str:
-    """Note that `what` is done under `ref`; returns the reference under which it was done last, "" if it was not. Raises
-    StoreError."""
+    """Record that `what` was done under `ref`. Returns the reference under which it was done last, "" if never. Raises
+    StoreError.
+    """
     name = _name(what, identity)
     with store.write(deadline) as connection:
         before = _found(connection, name)
@@ -63,8 +67,9 @@ def _found(connection: sa.Connection, name: str) -> str | None:
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what was noted before that time (seconds since the epoch); call again while it returns `slice_size`.
-    Raises StoreError."""
+    """Delete a slice of the records older than that time (seconds since the epoch). Call again while it returns
+    `slice_size`. Raises StoreError.
+    """
     return store.delete_slice(attempt, attempt.c.noted_at < before, slice_size)
 
 

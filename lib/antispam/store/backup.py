@@ -1,7 +1,8 @@
 """Backup and restore of the whole store while the filter runs.
 
-An SQLite file can't be copied by `cp`: what was committed lately is in a second file beside it. SQLite's own backup copies
-one state of the database, while others go on writing. Servers have programs of their own for it; here they are only named.
+An SQLite file cannot be copied by `cp`: recent commits are in a second file beside it. SQLite's own backup copies one
+state of the database while others go on writing. Database servers have their own programs for this; this module only
+names them.
 """
 
 from __future__ import annotations
@@ -15,18 +16,19 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-PAGES = 2_000  # at a time: some milliseconds
+PAGES = 2_000  # copied at a time; takes a few milliseconds
 Progress = Callable[[int, int], None]
-"""Called with the number of pages that are still to be copied, and of all."""
+"""Called with the number of pages left to copy and the total."""
 
 
 class BackupError(Exception):
-    """The copy cannot be made or used; the text says why."""
+    """The backup cannot be made or used; the text says why."""
 
 
 def of_server(url: sa.engine.URL, file: Path) -> tuple[str, str] | None:
-    """The commands that save and restore a database server's data; None for SQLite. The password is not in them: both clients
-    take it from a file of their own, or ask."""
+    """The commands that save and restore the data of a database server; None for SQLite. They do not contain the
+    password: both clients read it from their own file or ask for it.
+    """
     name = shlex.quote(url.database or "")
     host = f" --host={shlex.quote(url.host)}" if url.host else ""
     user = f" --username={shlex.quote(url.username)}" if url.username else ""
@@ -49,7 +51,9 @@ def of_server(url: sa.engine.URL, file: Path) -> tuple[str, str] | None:
 
 
 def save(database: Path, file: Path, progress: Progress = lambda left, total: None) -> None:
-    """Copy an SQLite database to `file`, which appears once it is whole, readable for its owner only. Raises BackupError."""
+    """Copy an SQLite database to `file`, which appears only when complete and is readable by its owner only. Raises
+    BackupError.
+    """
     if not database.exists():
         raise BackupError(f"there is no database {database} yet")
     if file.exists():
@@ -60,7 +64,7 @@ def save(database: Path, file: Path, progress: Progress = lambda left, total: No
         _copy(database, part, progress)
         with part.open("rb+") as written:
             os.fsync(written.fileno())
-        os.link(part, file)  # unlike rename() it never replaces a file that came into being meanwhile
+        os.link(part, file)  # unlike rename(), it never replaces a file created meanwhile
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"{file} can't be written: {error}") from error
     finally:
@@ -68,8 +72,9 @@ def save(database: Path, file: Path, progress: Progress = lambda left, total: No
 
 
 def check(file: Path, known: set[str]) -> None:
-    """Raises BackupError for what is no backup of ours, is damaged, or is of a newer version. `known` are the revisions of the
-    schema that this version knows."""
+    """Raises BackupError if the file is not one of our backups, is damaged, or comes from a newer version. `known`
+    holds the schema revisions that this version knows.
+    """
     if not file.is_file():
         raise BackupError(f"there is no file {file}")
     try:
@@ -87,7 +92,7 @@ def check(file: Path, known: set[str]) -> None:
 
 
 def put_back(file: Path, database: Path, progress: Progress = lambda left, total: None) -> None:
-    """Replace the content of an SQLite database by that of a backup: all of it, or nothing. Raises BackupError."""
+    """Replace the content of an SQLite database with that of a backup, completely or not at all. Raises BackupError."""
     try:
         _copy(file, database, progress)
     except (OSError, sqlite3.Error) as error:
@@ -97,7 +102,7 @@ def put_back(file: Path, database: Path, progress: Progress = lambda left, total
 def _copy(source: Path, target: Path, progress: Progress) -> None:
     reading = sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None)
     with contextlib.closing(reading), contextlib.closing(sqlite3.connect(target, timeout=30)) as writing:
-        # One state of the database for the whole copy; otherwise each write by somebody else would begin it anew.
+        # The whole copy sees one state of the database; otherwise each write by another process would restart it.
         reading.execute("BEGIN")
         reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
         reading.backup(writing, pages=PAGES, progress=lambda status, left, total: progress(left, total), sleep=0.05)

@@ -1,4 +1,4 @@
-"""Engines for each kind of database, and how their transactions begin."""
+"""The engines for each kind of database, and the start of their transactions."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from antispam.store.limits import watch_over
 from antispam.store.prepared import BEFORE, execute
 from antispam.store.sqlite_file import WatchedFile, keep_private
 
-LONGEST = 300.0  # seconds for what nobody waits for
+LONGEST = 300.0  # seconds for a transaction that nobody waits for
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Writing:
-    """A transaction that writes: how many seconds it waits for a lock, whether its commit outlives a power cut, and how many
-    seconds it may take (None: nobody waits for it). As `bms_writing` among the options of its connection."""
+    """The properties of a writing transaction: how many seconds it waits for a lock, whether its commit survives a
+    power cut, and how many seconds it may take (None: nobody waits for it). It is the connection option `bms_writing`.
+    """
 
     patience: float
     durable: bool
@@ -29,8 +30,9 @@ class Writing:
 
 
 def connecting_to(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
-    """An engine for the database. Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver
-    isn't installed."""
+    """An engine for the database. Raises sqlalchemy.exc.ArgumentError for an invalid URL, and ImportError if its driver
+    is not installed.
+    """
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, pool, busy_timeout)
     by_itself = url.get_backend_name() == "postgresql"
@@ -39,7 +41,7 @@ def connecting_to(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engi
         pool_size=pool,
         max_overflow=0,
         pool_timeout=busy_timeout,
-        # Without BEGIN, what only reads costs one round trip; a transaction that writes begins in _postgresql_begin().
+        # Without BEGIN, a read costs one round trip. A writing transaction begins in _postgresql_begin().
         isolation_level="AUTOCOMMIT" if by_itself else "READ COMMITTED",
     )
     event.listen(engine, "begin", _postgresql_begin if by_itself else _mariadb_begin)
@@ -68,7 +70,8 @@ def _sqlite(url: sa.engine.URL, pool: int, busy_timeout: float) -> sa.Engine:
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
-    # The driver's own implicit BEGIN is deferred, which lets two writers read first and then deadlock; ours is in "begin".
+    # The implicit BEGIN of the driver is deferred: two writers could both read first and then deadlock. Ours is in
+    # "begin".
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -99,7 +102,7 @@ def for_one_statement(connection: sa.Connection, writing: Writing) -> sa.Connect
 
 
 def _demand(connection: sa.Connection, setting: str, value: object) -> None:
-    """Change a setting of the connection, outside of any transaction, where it is not so already."""
+    """Change a setting of the connection, outside any transaction, unless it already has that value."""
     known = connection.connection.info
     if known.get(setting) != value:
         execute(connection, setting % value)
@@ -107,19 +110,20 @@ def _demand(connection: sa.Connection, setting: str, value: object) -> None:
 
 
 def _postgresql_begin(connection: sa.Connection) -> None:
-    """All in one round trip."""
+    """Begin a transaction on PostgreSQL, with all its settings, in one round trip."""
     writing: Writing | None = connection.get_execution_options().get("bms_writing")
     if writing is not None:
-        # The server does not hear of a machine that lost its power or its network: for two hours, until TCP asks, others would
-        # wait for the locks of what was under way there.
+        # The server does not notice that a client machine lost power or network until TCP probes it after two hours.
+        # Others would wait that long for the locks of its transaction.
         idle = f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(_longest(writing))}"
-        # Without it each statement by itself sees what is committed: no less than READ COMMITTED gives it in a transaction.
+        # Without BEGIN, each statement sees everything committed, as it does with READ COMMITTED in a transaction.
         execute(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED; {limits_of(writing)}; {idle}")
 
 
 def limits_of(writing: Writing) -> str:
-    """What sets PostgreSQL's time limits for one transaction: behind PgBouncer the next may be somebody else's. That of the
-    statement is for the server, which would go on after we have hung up."""
+    """The SQL that sets PostgreSQL's time limits for one transaction; behind PgBouncer the next may belong to another
+    client. The statement limit is for the server, which would go on after we have disconnected.
+    """
     return (
         f"SET LOCAL lock_timeout = {_milliseconds(writing.patience)}; "
         f"SET LOCAL statement_timeout = {_milliseconds(_longest(writing))}"
@@ -131,11 +135,11 @@ def _longest(writing: Writing) -> float:
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1000))  # 0 would be for ever
+    return max(1, int(seconds * 1000))  # 0 would mean no limit
 
 
 def _mariadb_begin(connection: sa.Connection) -> None:
-    """MariaDB would wait for 50 s for the lock of a row."""
+    """Begin a transaction on MariaDB, whose default is to wait 50 s for a row lock."""
     writing: Writing | None = connection.get_execution_options().get("bms_writing")
     if writing is not None:
         _demand(connection, "SET innodb_lock_wait_timeout = %s", max(1, int(writing.patience)))

@@ -1,4 +1,4 @@
-"""Results of callbacks, shared by all workers and nodes, and the time of the last notice to each sender."""
+"""The results of callbacks, shared by all workers and nodes, and the time of the last notice to each sender."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from antispam.store.prepared import Prepared
 from antispam.store.schema import callback, shared_secret
 from antispam.text import from_wire
 
-NOTICES_KEPT = 30 * 86400.0  # seconds for which it is known that somebody was written to
+NOTICES_KEPT = 30 * 86400.0  # seconds for which a notice to a sender is remembered
 
 
 def digest_of(address: str) -> str:
-    """The key of an address; local parts that differ in case only may be two mailboxes (RFC 5321 section 2.4)."""
+    """The key of an address. Case matters: local parts that differ only in case may be two mailboxes (RFC 5321 section
+    2.4).
+    """
     local, _, domain = address.rpartition("@")
     return hashlib.sha256(f"{local}@{normalize_domain(domain)}".encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -28,7 +30,7 @@ def digest_of(address: str) -> str:
 def remember(
     store: Store, address: str, found: Verification, now: float, keep: float, deadline: Deadline | None = None
 ) -> None:
-    """Note what was found, for `keep` seconds, in one statement. Raises StoreError."""
+    """Store a result for `keep` seconds, in one statement. Raises StoreError."""
     result = {
         "outcome": found.outcome.value,
         "told": from_wire(found.detail, 500),
@@ -53,17 +55,19 @@ _RECALL = Prepared(
 
 
 def recall(store: Store, address: str, now: float, deadline: Deadline | None = None) -> Verification | None:
-    """What was found and is still good; None for nothing. What was found after `now` was found by a clock that was wrong.
+    """The stored result if it is still valid, else None. A result from after `now` is ignored: the clock was wrong.
 
-    Raises StoreError."""
+    Raises StoreError.
+    """
     with store.read(deadline) as connection:
         row = _RECALL.row(connection, {"digest": digest_of(address), "now": now, "asked_before": now + 60.0})
     return None if row is None else Verification(Outcome(row[0]), row[1], row[2], bool(row[3]))
 
 
 def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, now: float, pause: float) -> bool:
-    """Whether this message is the one that its sender is written to about: the first after `pause` seconds without. Notes it,
-    within the caller's transaction. Asking again for the same message gives the same answer."""
+    """Whether the sender gets a notice about this message: only if `pause` seconds have passed since the last one.
+    Records the notice in the caller's transaction. Asking again about the same message gives the same answer.
+    """
     key = digest_of(address)
     due = sa.or_(
         callback.c.noticed_at.is_(None), callback.c.noticed_at <= now - pause, callback.c.noticed_at > now + 60.0
@@ -80,7 +84,7 @@ def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, 
         "noticed_at": now,
         "notice_ref": ref,
     }
-    # MariaDB assigns from left to right: what is compared comes last.
+    # MariaDB assigns from left to right, so columns that are compared come last.
     update = {
         "notice_ref": sa.case((due, ref), else_=callback.c.notice_ref),
         "noticed_at": sa.case((due, now), else_=callback.c.noticed_at),
@@ -90,7 +94,7 @@ def may_notice(store: Store, connection: sa.Connection, address: str, ref: str, 
 
 
 def secret(store: Store, name: str, now: float, deadline: Deadline | None = None) -> bytes:
-    """The secret of that name, which all nodes share; made by who asks first. Raises StoreError."""
+    """The secret of that name, shared by all nodes and created by the first call. Raises StoreError."""
     found = known_secret(store, name, deadline)
     if found is None:
         value = _secret(name)
@@ -102,7 +106,7 @@ def secret(store: Store, name: str, now: float, deadline: Deadline | None = None
 
 
 def known_secret(store: Store, name: str, deadline: Deadline | None = None) -> bytes | None:
-    """The same, None if nobody has made it yet. Raises StoreError."""
+    """The secret of that name; None if it was not created yet. Raises StoreError."""
     with store.read(deadline) as connection:
         found = connection.scalar(_secret(name))
     return None if found is None else bytes.fromhex(found)
@@ -113,7 +117,7 @@ def _secret(name: str) -> sa.Select[Any]:
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what is no longer good; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the results that have expired. Call again while it returns any. Raises StoreError."""
     table = callback
     over = table.c.expires_at <= now
     gone = store.delete_slice(table, sa.and_(table.c.noticed_at.is_(None), over), slice_size)

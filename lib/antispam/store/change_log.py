@@ -1,7 +1,7 @@
-"""What is changed in a database while it is being copied: triggers write the keys of changed rows into a table.
+"""The log of changes made to a database while it is copied: triggers write the keys of changed rows into a table.
 
-At the end the triggers are replaced by others that refuse every change, with an error that the store takes for one of a
-database that is gone: mail is asked to come again.
+At the end these triggers are replaced by others that refuse every change. The store treats their error as an
+unreachable database, so clients are asked to retry.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from antispam.store.schema import Number, metadata
 
 _EVENTS = ("insert", "update", "delete")
 _PREFIX = "bms_move_"
-_REFUSING = "_no"  # the end of the name of a trigger that refuses
+_REFUSING = "_no"  # suffix of the names of triggers that refuse changes
 _REFUSED = "everything was moved to another database"
 
 _own = sa.MetaData()
@@ -34,11 +34,11 @@ _moved = sa.Table(MOVED_AWAY, _own, sa.Column("at", sa.Double))
 
 Key = tuple[object, ...]
 Changes = dict[str, set[Key]]
-"""Keys of rows that were written or deleted, by their table."""
+"""The keys of rows that were written or deleted, by table."""
 
 
 def begin(store: Store) -> str:
-    """Note changes from now on. Again, it goes on with those that were noted. Returns what names this log, and no other."""
+    """Record changes from now on. If a log exists, it is continued. Returns an identifier that no other log has."""
     with store.write() as connection:
         _changed.create(connection, checkfirst=True)
     for table in metadata.sorted_tables:
@@ -46,7 +46,7 @@ def begin(store: Store) -> str:
             for statement in _noting(connection.dialect.name, table):
                 connection.exec_driver_sql(statement)
     with store.write() as connection:
-        _moved.drop(connection, checkfirst=True)  # of a MariaDB, whose triggers that refuse were replaced
+        _moved.drop(connection, checkfirst=True)  # left by MariaDB, whose refusing triggers were replaced
         found = connection.scalar(sa.select(_changed.c.place).where(_changed.c.name == ""))
         if found is None:
             found = secrets.token_hex(16)
@@ -55,7 +55,7 @@ def begin(store: Store) -> str:
 
 
 def read(store: Store, size: int) -> Iterator[tuple[Changes, list[int]]]:
-    """What is noted now, in its order, in parts, each with the numbers for forget()."""
+    """The recorded changes in order, in parts, each with the numbers for forget()."""
     with store.read() as connection:
         newest = connection.scalar(sa.select(sa.func.max(_changed.c.seq))) or 0
     last = 0
@@ -78,13 +78,15 @@ def read(store: Store, size: int) -> Iterator[tuple[Changes, list[int]]]:
 
 
 def forget(store: Store, numbers: list[int]) -> None:
-    """Those changes were copied."""
+    """Remove these changes from the log: they were copied."""
     with store.write(durable=False) as connection:
         connection.execute(sa.delete(_changed).where(_changed.c.seq.in_(numbers)))
 
 
 def refuse(connection: sa.Connection) -> None:
-    """Refuse every change, and let nobody else change anything until the caller's transaction ends. MariaDB ends it here."""
+    """Refuse every change, and lock out all writers until the caller's transaction ends. MariaDB ends that transaction
+    here.
+    """
     dialect = connection.dialect.name
     if dialect == "postgresql":
         connection.exec_driver_sql(
@@ -98,7 +100,7 @@ def refuse(connection: sa.Connection) -> None:
 
 
 def end(store: Store) -> None:
-    """Take everything of this module out of a database, which can be used again."""
+    """Remove everything of this module from a database, so that it can be used again."""
     for table in metadata.sorted_tables:
         with store.write() as connection:
             _remove_triggers(connection, table)
@@ -110,7 +112,7 @@ def end(store: Store) -> None:
 
 
 def is_moved(store: Store) -> bool:
-    """Whether changes are refused."""
+    """Whether the database refuses changes because it was moved."""
     with store.read() as connection:
         return sa.inspect(connection).has_table(MOVED_AWAY)
 
@@ -123,8 +125,10 @@ def _remove_triggers(connection: sa.Connection, table: sa.Table) -> None:
 
 
 def _head(dialect: str, table: str, when: str, event: str, kind: str = "") -> str:
-    """What begins the statement that makes a trigger. PostgreSQL lets others read meanwhile, and would not while one is
-    dropped. In MariaDB a trigger that refuses replaces the one that notes: no transaction holds two statements together."""
+    """The first part of a statement that creates a trigger. PostgreSQL lets others read during it, but not while a
+    trigger is dropped. In MariaDB the refusing trigger replaces the recording one in one statement: there, no
+    transaction can hold two such statements.
+    """
     create = "CREATE TRIGGER IF NOT EXISTS" if dialect == "sqlite" else "CREATE OR REPLACE TRIGGER"
     name = f"{_PREFIX}{table}_{event}{'' if dialect in ('mysql', 'mariadb') else kind}"
     return f"{create} {name} {when} {event.upper()} ON {table}"
@@ -142,7 +146,7 @@ def _noting(dialect: str, table: sa.Table) -> Iterator[str]:
         dual = " FROM DUAL" if where and dialect in ("mysql", "mariadb") else ""
         return f"INSERT INTO {_changed.name} (name, place) SELECT '{table.name}', {place(row)}{dual}{where};"
 
-    same = note("OLD", f" WHERE {place('OLD')} <> {place('NEW')}")  # a row that got another key
+    same = note("OLD", f" WHERE {place('OLD')} <> {place('NEW')}")  # a row whose key changed
     bodies = {"insert": note("NEW"), "update": note("NEW") + same, "delete": note("OLD")}
     if dialect == "postgresql":
         branches = " ELSIF ".join(f"TG_OP = '{event.upper()}' THEN {body}" for event, body in bodies.items())

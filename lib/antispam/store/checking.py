@@ -1,6 +1,6 @@
-"""What is wrong with a database: its files, its version, its tables and indexes, and rows that lack what they belong to.
+"""Checks of a database for faults: its files, its version, its tables and indexes, and rows without their parents.
 
-Everything is only read, and mail may flow meanwhile.
+The checks only read, and may run while mail is processed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from antispam.store.migrate import MOVE_BEGUN, newest, revisions
 from antispam.store.numbers import last_number
 from antispam.store.schema import metadata
 
-_MOST = 20  # faults of one file that are told
+_MOST = 20  # faults reported for one file
 _BACKUP = "stop the filter and restore the last backup (docs/backup.md)"
 
-# What belongs to what, where no foreign key says so: (table, column), (table, column) and who tidies up.
+# Relations without a foreign key: (table, column) of the child, (table, column) of the parent, and what cleans up.
 _BELONGING = (
     (("stored_piece", "ref"), ("stored_message", "ref")),
     (("stored_message", "ref"), ("quarantine_entry", "ref")),
@@ -32,12 +32,12 @@ _BELONGING = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it should be.
+    """A fault of the database.
 
     about   "file", "version", "table", "index", "number" or "row"
-    text    what was found: a sentence
-    repair  what would repair it: a statement of SQL, or a sentence
-    harms   False if the filter tidies it up by itself
+    text    the fault, as a sentence
+    repair  the repair: an SQL statement or a sentence
+    harms   False if the filter cleans it up by itself
     """
 
     about: str
@@ -47,12 +47,12 @@ class Fault:
 
 
 def check(store: Store) -> Iterator[Fault]:
-    """All faults of a database, the gravest kind first. Raises StoreError if it can't be asked."""
+    """All faults of a database, the gravest kind first. Raises StoreError if the database cannot be read."""
     damaged = list(_files(store))
     yield from damaged
     version = [] if damaged else list(_version(store))
     yield from version
-    if version or damaged:  # nothing else can be relied upon
+    if version or damaged:  # no other check is reliable then
         return
     tables = list(_tables(store))
     yield from tables
@@ -66,7 +66,7 @@ def _files(store: Store) -> Iterator[Fault]:
     try:
         yield from _damages(store)
     except StoreError as error:
-        if type(error.__cause__) is not sa.exc.DatabaseError:  # what SQLite says of a file that it can't read
+        if type(error.__cause__) is not sa.exc.DatabaseError:  # SQLite's error for a file that it cannot read
             raise
         yield Fault("file", f"the file is damaged: {error}.", _BACKUP)
 
@@ -79,7 +79,7 @@ def _damages(store: Store) -> Iterator[Fault]:
                 for line in found if list(found) != ["ok"] else ():
                     yield Fault("file", f"the file is damaged: {' '.join(str(line).split())}.", _BACKUP)
             case "postgresql":
-                for name in _names_of(connection):  # each page of each table is read, and its checksum verified
+                for name in _names_of(connection):  # reads each page of each table and verifies its checksum
                     connection.execute(sa.select(sa.func.count()).select_from(sa.table(name)))
             case _:
                 for name in _names_of(connection):
@@ -112,7 +112,7 @@ def _version(store: Store) -> Iterator[Fault]:
 
 
 def _tables(store: Store) -> Iterator[Fault]:
-    """Where tables and indexes differ from those of this version. An administrator's additions are their own affair."""
+    """Differences of tables and indexes from those of this version. Additions by an administrator are ignored."""
     with store.read() as connection:
         context = MigrationContext.configure(connection)
         for difference in alembic.autogenerate.compare_metadata(context, metadata):
@@ -147,7 +147,9 @@ def _sql(statement: sa.schema.ExecutableDDLElement, connection: sa.Connection) -
 
 
 def _invalid_indexes(store: Store) -> Iterator[Fault]:
-    """PostgreSQL keeps an index that could not be built, for example because the disk was full, and does not use it."""
+    """Invalid indexes. PostgreSQL keeps an index that could not be built, for example on a full disk, but does not use
+    it.
+    """
     if store.dialect != "postgresql":
         return
     statement = sa.text(
@@ -160,7 +162,9 @@ def _invalid_indexes(store: Store) -> Iterator[Fault]:
 
 
 def _numbers(store: Store) -> Iterator[Fault]:
-    """PostgreSQL's sequences know nothing of rows that came with their numbers: the next rows would be refused."""
+    """Sequences of PostgreSQL that are behind their tables. They ignore rows inserted with numbers, so the next rows
+    would be refused.
+    """
     if store.dialect != "postgresql":
         return
     for table in metadata.sorted_tables:
@@ -179,7 +183,7 @@ def _numbers(store: Store) -> Iterator[Fault]:
 
 
 def _rows(store: Store) -> Iterator[Fault]:
-    """Rows without those that they belong to."""
+    """Rows whose parent row is missing."""
     for table in metadata.sorted_tables:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             yield from _orphans(store, key.parent, key.column, tidied=False)

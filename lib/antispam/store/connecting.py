@@ -1,4 +1,4 @@
-"""How a database is connected to: addresses as people write them, and the password that stands in a file."""
+"""Connecting to a database: addresses as people write them, and a password that is read from a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from antispam.settings import Settings
 from antispam.settings.program import ProgramSettings, StoreSettings
 from antispam.settings.secret_files import password_in, secret_in
 
-PASSWORD_FILE = "password_file"  # a parameter of an address
+PASSWORD_FILE = "password_file"  # a query parameter of the address
 
-# As other programs write them, with the driver that comes with our extras.
+# Schemes as other programs write them, with the driver that our extras install.
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -24,12 +24,13 @@ _DRIVERS = {
 
 
 class NoPasswordError(OSError):
-    """The file with the database's password can't be used. Its text is a sentence for the administrator."""
+    """The file with the database's password cannot be used. The text is a sentence for the administrator."""
 
 
 def url_from(settings: Settings) -> str:
-    """The configured database, or the SQLite file in the data folder. Where the password is in a file, the address names that
-    file: an address gets into logs and error messages, the password never does."""
+    """The address of the configured database, or of the SQLite file in the data folder. If the password is in a file,
+    the address names that file: addresses appear in logs and error messages, passwords never do.
+    """
     path = settings[ProgramSettings].datadir / "bms.sqlite"
     store = settings[StoreSettings]
     url = with_driver(store.url) if store.url else sa.engine.URL.create("sqlite", database=str(path)).render_as_string()
@@ -40,14 +41,15 @@ def url_from(settings: Settings) -> str:
 
 
 def with_driver(url: str) -> str:
-    """The address of a database with the driver that comes with our extras, where it names none."""
+    """The address of a database. If it names no driver, the one that our extras install is added."""
     scheme, colon, rest = url.partition("://")
     return f"{_DRIVERS.get(scheme.lower(), scheme)}{colon}{rest}"
 
 
 def demand_driver(url: str) -> None:
-    """Raises ValueError, with what to do, for an address that is none or whose driver is not installed. The text repeats no
-    part of the address: where one is mistyped, its password may stand anywhere."""
+    """Raises ValueError for an invalid address or a driver that is not installed; the text says what to do. It repeats
+    no part of the address: in a mistyped one the password may be anywhere.
+    """
     try:
         dialect = sa.engine.make_url(url).get_dialect()
         dialect.import_dbapi()
@@ -63,7 +65,7 @@ def demand_driver(url: str) -> None:
 
 
 def demand_one_password(settings: Settings) -> None:
-    """Raises ValueError if [store] password_file does not fit to url, which is an address (demand_driver)."""
+    """Raises ValueError if [store] password_file contradicts url, which is a valid address (demand_driver())."""
     if settings[StoreSettings].password_file is None:
         return
     url = sa.engine.make_url(url_from(settings))
@@ -74,12 +76,14 @@ def demand_one_password(settings: Settings) -> None:
 
 
 def engine_of(url: sa.URL, **options: Any) -> sa.Engine:
-    """An engine that reads the password anew for each connection, if the address names a file with it: after a change of the
-    password nothing has to be restarted. Connecting raises NoPasswordError where it can't be read."""
+    """An engine for the address. If the address names a password file, each connection reads it anew, so a change of
+    the password needs no restart. Connecting raises NoPasswordError if the file cannot be read.
+    """
     named = url.query.get(PASSWORD_FILE)
     if url.get_driver_name() == "psycopg":
-        # It would prepare what it has executed five times. Behind a pool (PgBouncer in transaction mode) the connection to the
-        # server is somebody else's by then; without one, the ROLLBACK that ends each reading makes psycopg forget them anyway.
+        # psycopg would prepare statements that it has executed five times. Behind a pool (PgBouncer in transaction
+        # mode) the server connection may belong to another client by then. Without a pool, the ROLLBACK after each read
+        # makes psycopg forget them anyway.
         options["connect_args"] = {"prepare_threshold": None, **options.get("connect_args", {})}
     engine = sa.create_engine(url.difference_update_query([PASSWORD_FILE]), **options)
     if named:
@@ -92,7 +96,7 @@ def engine_of(url: sa.URL, **options: Any) -> sa.Engine:
                 raise NoPasswordError(f"the password of the database: {error}") from error
 
         event.listen(engine, "do_connect", fill_in)
-    if "ssl_key" in url.query:  # libpq looks at its sslkey by itself
+    if "ssl_key" in url.query:  # libpq checks its sslkey by itself
         _guard_key(engine, str(url.query["ssl_key"]))
     return engine
 

@@ -1,4 +1,4 @@
-"""The tables of the console: who may log in, what they did, and the links that digests send. schema.py has all tables."""
+"""The tables of the console: accounts, sessions, actions, and links sent in digests. schema.py has all tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dspam.schema import Number, Seconds, exact_text
 
 metadata = sa.MetaData()
 
-# Who may log in to the console.
+# Accounts that may log in to the console.
 web_account = sa.Table(
     "web_account",
     metadata,
@@ -17,31 +17,31 @@ web_account = sa.Table(
     sa.Column("password", sa.String(255), nullable=False),  # its hash
     sa.Column("mailboxes", sa.Text, nullable=False),  # JSON list of users of the filter
     sa.Column("created_at", Seconds, nullable=False),
-    sa.Column("login", sa.String(16), nullable=False, server_default="own"),  # who knows the password
+    sa.Column("login", sa.String(16), nullable=False, server_default="own"),  # where the password is checked
 )
 
-# Who is logged in.
+# Sessions of logged-in accounts.
 web_session = sa.Table(
     "web_session",
     metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of what the cookie holds
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the secret in the cookie
     sa.Column("account", exact_text(255), nullable=False, index=True),
-    sa.Column("how", sa.String(16), nullable=False),  # by what they logged in
+    sa.Column("how", sa.String(16), nullable=False),  # the method of login
     sa.Column("begun_at", Seconds, nullable=False),
     sa.Column("seen_at", Seconds, nullable=False),  # to the minute
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
 
-# Links that let somebody in once, without a password.
+# One-time login links, which need no password.
 web_link = sa.Table(
     "web_link",
     metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of what the link holds
+    sa.Column("digest", sa.String(64), primary_key=True),  # SHA-256 of the secret in the link
     sa.Column("account", exact_text(255), nullable=False, index=True),
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
 
-# Wrong passwords in a row, of names with and without an account.
+# Consecutive wrong passwords, for names with and without an account.
 web_failure = sa.Table(
     "web_failure",
     metadata,
@@ -50,7 +50,7 @@ web_failure = sa.Table(
     sa.Column("failed_at", Seconds, nullable=False, index=True),  # the last one
 )
 
-# What helpdesk and administrators did in the console.
+# Actions of helpdesk and administrators in the console.
 console_action = sa.Table(
     "console_action",
     metadata,
@@ -60,16 +60,16 @@ console_action = sa.Table(
     sa.Column("what", sa.Text, nullable=False),  # completes a sentence
 )
 
-# Until when a user was told what is kept from them.
+# The time up to which each user was notified of their quarantined mail.
 digest = sa.Table(
     "digest",
     metadata,
     sa.Column("user_name", exact_text(320), primary_key=True),
-    sa.Column("until", Seconds, nullable=False),  # what came before was told
+    sa.Column("until", Seconds, nullable=False),  # messages before this time were included in a digest
     sa.Column("sent_at", Seconds, nullable=False),
 )
 
-# Signed links that were used, until they would have ended anyway.
+# Signed links that were used, kept until they would have expired.
 used_link = sa.Table(
     "used_link",
     metadata,
@@ -77,7 +77,7 @@ used_link = sa.Table(
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
 
-# Who asks for a kept message that they may not deliver themselves, and what became of it.
+# Requests of users for quarantined messages that they may not release themselves, and the decisions.
 release_request = sa.Table(
     "release_request",
     metadata,

@@ -1,4 +1,4 @@
-"""Who is to be told what is kept from them, and which links of what they were told are used up."""
+"""Digests of quarantined mail: which users need one, and which of their links were used."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from antispam.store.outbox import QueuedMessage, post
 from antispam.store.quarantine import Entry, page
 from antispam.store.schema import quarantine_entry
 
-BLOCKED_BY_USER = "own_lists"  # the check that keeps mail of senders whom its recipient has blocked
-_USERS = 200  # of one question
+BLOCKED_BY_USER = "own_lists"  # the check that quarantines mail from senders blocked by the recipient
+_USERS = 200  # per query
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class News:
-    """A user from whom something is kept that came after `since`; they were told last at `sent_at` what came before `until`,
-    None if they never were. Seconds since the epoch."""
+    """A user with quarantined mail received after `since`. Their last digest was sent at `sent_at` and covered mail up
+    to `until`; None if there was none. Seconds since the epoch.
+    """
 
     user: str
     until: float | None
@@ -29,8 +30,9 @@ class News:
 
 
 def users_with_news(store: Store, since: float, before: float) -> Iterator[News]:
-    """The users from whom something is kept that came between the two, and that they were not told of. Each page is a
-    transaction of its own. Raises StoreError."""
+    """The users with quarantined mail received between the two times that no digest has listed. Each page is a separate
+    transaction. Raises StoreError.
+    """
     table, last = quarantine_entry, ""
     told = sa.func.coalesce(digest.c.until, since)
     query = (
@@ -51,7 +53,9 @@ def users_with_news(store: Store, since: float, before: float) -> Iterator[News]
 
 
 def kept(store: Store, user: str, since: float, before: float, limit: int) -> tuple[list[Entry], int]:
-    """What is kept from the user and came between the two: the newest, and how many there are. Raises StoreError."""
+    """The user's quarantined mail received between the two times: the newest entries, and the total number. Raises
+    StoreError.
+    """
     conditions = [quarantine_entry.c.user_name == user, quarantine_entry.c.received_at > since, *_waiting(before)]
     found = page(store, conditions, limit)
     with store.read() as connection:
@@ -60,15 +64,18 @@ def kept(store: Store, user: str, since: float, before: float, limit: int) -> tu
 
 
 def _waiting(before: float) -> Sequence[sa.ColumnElement[bool]]:
-    """For the user to decide, and no message whose transaction may still be under way; none of whom they have blocked."""
+    """The conditions on entries that a digest lists: undecided, old enough that their transaction has ended, and not
+    from senders whom the user has blocked.
+    """
     table = quarantine_entry
     open_ = (table.c.released_at.is_(None), table.c.outbox_id.is_(None), table.c.check_name != BLOCKED_BY_USER)
     return (table.c.received_at <= before, *open_)
 
 
 def told(store: Store, news: News, until: float, queued: QueuedMessage, now: float) -> bool:
-    """Post a digest and note until when it tells, in one transaction; False if another process did so meanwhile. Raises
-    StoreError."""
+    """Queue a digest and record the time up to which it reports, in one transaction. False if another process did so
+    meanwhile. Raises StoreError.
+    """
     values = {"user_name": news.user, "until": until, "sent_at": now}
     with store.write() as connection:
         if news.until is None:
@@ -84,7 +91,7 @@ def told(store: Store, news: News, until: float, queued: QueuedMessage, now: flo
 
 
 def use(store: Store, token: str, expires_at: float) -> bool:
-    """Use up a signed link; False if it was used. Raises StoreError."""
+    """Mark a signed link as used. False if it already was. Raises StoreError."""
     try:
         with store.write() as connection:
             connection.execute(sa.insert(used_link).values(digest=_digest(token), expires_at=expires_at))
@@ -94,7 +101,7 @@ def use(store: Store, token: str, expires_at: float) -> bool:
 
 
 def unuse(store: Store, token: str) -> None:
-    """Let a link work again: what it was to do failed. Raises StoreError."""
+    """Make a link valid again, after its action failed. Raises StoreError."""
     with store.write() as connection:
         connection.execute(sa.delete(used_link).where(used_link.c.digest == _digest(token)))
 
@@ -106,7 +113,7 @@ def is_used(store: Store, token: str) -> bool:
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of the used links that have ended; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the used links that have expired. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(used_link, used_link.c.expires_at < now, slice_size)
 
 

@@ -1,6 +1,6 @@
-"""What others reported about mail in the name of our domains (RFC 9990), for a year.
+"""DMARC aggregate reports that others sent about our domains (RFC 9990), kept for a year.
 
-Reports come from strangers: how many rows one has, how large its numbers are and when it was are bounded here.
+Reports come from strangers, so this module bounds the rows of a report, their numbers and their dates.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from antispam.store.schema import dmarc_received
 from antispam.text import from_wire
 
 DAY = 86_400
-KEPT = 365 * 86_400.0  # seconds, since they were stored
-MOST_ROWS = 5_000  # of one report; what is beyond is added up without its source
-MOST_MESSAGES = 1_000_000_000  # of one row
+KEPT = 365 * 86_400.0  # seconds since the report was stored
+MOST_ROWS = 5_000  # per report; further rows are summed without their source
+MOST_MESSAGES = 1_000_000_000  # per row
 _BATCH = 500
 _DISPOSITIONS = frozenset({"none", "pass", "quarantine", "reject"})
 
 
 class By(enum.StrEnum):
-    """What sums are made by."""
+    """The attribute by which messages are summed."""
 
     DOMAIN = "domain"
     SOURCE = "source"
@@ -34,7 +34,9 @@ class By(enum.StrEnum):
 
 
 class Sum(NamedTuple):
-    """Messages of one domain, source or reporter: all, those that passed DMARC, each way that passed, what was stopped."""
+    """The messages of one domain, source or reporter: all, those that passed DMARC, those that passed by each method,
+    and those that were stopped.
+    """
 
     name: str
     messages: int
@@ -53,7 +55,7 @@ class _Kind(NamedTuple):
 
 
 def put(store: Store, report: Received, now: float) -> bool:
-    """Store a report; False if it is stored already. Raises StoreError."""
+    """Store a report. False if it is already stored. Raises StoreError."""
     digest = hashlib.sha256(repr((report.org_name, report.report_id, report.domain, report.begin)).encode()).hexdigest()
     common = {
         "report": digest, "stored_at": now, "day": _day(report, now), "reporter": from_wire(report.org_name, 255),
@@ -70,7 +72,7 @@ def put(store: Store, report: Received, now: float) -> bool:
                 return False
             for at in range(0, len(rows), _BATCH):
                 connection.execute(sa.insert(dmarc_received), rows[at : at + _BATCH])
-    except sa.exc.IntegrityError:  # somebody else stored it at the same time
+    except sa.exc.IntegrityError:  # another process stored it at the same time
         return False
     return True
 
@@ -88,14 +90,14 @@ def _kinds(report: Received) -> Counter[_Kind]:
 
 
 def _day(report: Received, now: float) -> int:
-    """Days since the epoch; that of its arrival where it says one that can't be."""
+    """The day of the report (since the epoch); the day of its arrival if the report names an impossible one."""
     today = int(now) // DAY
     day = report.begin // DAY
     return day if today - KEPT / DAY <= day <= today else today
 
 
 def sums(store: Store, by: By, since: int, limit: int, domain: str = "") -> list[Sum]:
-    """By name, those of which most failed first, of the days from `since` on. Raises StoreError."""
+    """The sums by name for the days from `since` on, those with most failures first. Raises StoreError."""
     table = dmarc_received
     name = {By.DOMAIN: table.c.domain, By.SOURCE: table.c.source, By.REPORTER: table.c.reporter}[by]
     passed = sa.or_(table.c.spf == 1, table.c.dkim == 1)
@@ -108,7 +110,7 @@ def sums(store: Store, by: By, since: int, limit: int, domain: str = "") -> list
 
 
 def days(store: Store, since: int, domain: str = "") -> dict[int, tuple[int, int]]:
-    """How many messages passed and failed, by day (since the epoch, in UTC). Raises StoreError."""
+    """The numbers of messages that passed and failed, by day (since the epoch, in UTC). Raises StoreError."""
     table = dmarc_received
     passed = sa.or_(table.c.spf == 1, table.c.dkim == 1)
     query = sa.select(table.c.day, _sum(passed), _sum(~passed)).where(*_within(since, domain)).group_by(table.c.day)
@@ -126,5 +128,5 @@ def _within(since: int, domain: str) -> list[sa.ColumnElement[bool]]:
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what was stored before that time; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the reports stored before that time. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(dmarc_received, dmarc_received.c.stored_at < before, slice_size)

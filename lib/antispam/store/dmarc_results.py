@@ -1,4 +1,4 @@
-"""What DMARC found for each message, kept until it was reported to the domain that published the policy."""
+"""The DMARC result of each message, kept until it is reported to the domain that published the policy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from antispam.store.schema import dmarc_result
 
 DAY = 86400
 _PAGE = 5000
-MAX_KINDS = 50_000  # rows of one report; beyond that the rarest are left out
+MAX_KINDS = 50_000  # rows per report; the rarest beyond that are left out
 
 
 def unreported(store: Store, before: int, deadline: Deadline | None = None) -> list[tuple[int, str]]:
-    """Day and domain of what is still to be reported, of days before `before` (days since the epoch). Raises StoreError."""
+    """The day and domain of each report that is still due, for days before `before` (days since the epoch). Raises
+    StoreError.
+    """
     query = sa.select(dmarc_result.c.day, dmarc_result.c.domain).distinct().where(dmarc_result.c.day < before)
     with store.read(deadline) as connection:
         return [
@@ -28,8 +30,7 @@ def unreported(store: Store, before: int, deadline: Deadline | None = None) -> l
 
 
 def counted(store: Store, day: int, domain: str) -> tuple[dict[str, Counter[str]], int]:
-    """How often each record stands there, by what was published; and the number of the last row that was counted. Raises
-    StoreError."""
+    """How often each record occurs, by published policy; and the number of the last row counted. Raises StoreError."""
     found: dict[str, Counter[str]] = {}
     last = 0
     columns = (dmarc_result.c.id, dmarc_result.c.published, dmarc_result.c.record)
@@ -49,8 +50,9 @@ def counted(store: Store, day: int, domain: str) -> tuple[dict[str, Counter[str]
 
 
 def reported(store: Store, day: int, domain: str, last: int, queued: Sequence[QueuedMessage], now: float) -> bool:
-    """Post the reports and forget what they tell, in one transaction; False if somebody else did so meanwhile. Raises
-    StoreError."""
+    """Queue the reports and delete the results they contain, in one transaction. False if another process did so
+    meanwhile. Raises StoreError.
+    """
     which = sa.and_(dmarc_result.c.day == day, dmarc_result.c.domain == domain, dmarc_result.c.id <= last)
     with store.write() as connection:
         if not connection.execute(sa.delete(dmarc_result).where(which)).rowcount:
@@ -61,5 +63,5 @@ def reported(store: Store, day: int, domain: str, last: int, queued: Sequence[Qu
 
 
 def purge(store: Store, before: int, slice_size: int = SLICE) -> int:
-    """Forget a slice of what is older than that day, and nobody reported. Raises StoreError."""
+    """Delete a slice of the unreported results older than that day. Raises StoreError."""
     return store.delete_slice(dmarc_result, dmarc_result.c.day < before, slice_size)

@@ -1,4 +1,4 @@
-"""Connections, transactions, and handling a database that is gone."""
+"""Connections, transactions, and the handling of an unreachable database."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from antispam.store.limits import limited
 from antispam.store.prepared import upsert
 from antispam.store.sqlite_file import Replaced, demand_same_file
 
-SLICE = 500  # rows that one transaction deletes at most
-HOLD = (
-    0.005  # seconds after which a transaction of housekeeping, which holds the lock that mail wants, comes to its end
-)
-WORK = 5.0  # seconds for which a database may work at what mail waits for, beside waiting for locks
+SLICE = 500  # the most rows that one transaction deletes
+HOLD = 0.005  # seconds after which a housekeeping transaction ends: it holds the lock that mail needs
+WORK = 5.0  # seconds that a database may take for a request of mail, apart from waiting for locks
 _OVER = "the database did not answer in time"
-_BATCH = 10  # rows between two looks at the clock
+_BATCH = 10  # rows between two checks of the clock
 
 
 class StoreError(Exception):
-    """The database cannot be used now (locked, full, gone). Expected: a check turns it into a finding's error."""
+    """The database cannot be used now (locked, full, unreachable). This is expected: a check turns it into a finding's
+    error.
+    """
 
 
 class StoreBusy(StoreError):
-    """The database works, but another process holds a lock or all connections are in use; reading is still possible."""
+    """The database works, but another process holds a lock or all connections are in use. Reading is still possible."""
 
 
 class Breaker:
-    """After `threshold` failures in a row nobody asks for `pause` seconds, so that a dead database costs a message
-    microseconds instead of a time-out; then one caller tries again."""
+    """A circuit breaker. After `threshold` consecutive failures the database is not asked for `pause` seconds, so a
+    dead database costs a message microseconds instead of a time-out. Then one caller tries again.
+    """
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Breaker:
         clock: Callable[[], float] = time.monotonic,
         error: type[StoreError] = StoreError,
     ) -> None:
-        """`error` is what admit() raises."""
+        """`error` is the class that admit() raises."""
         self._error = error
         self._threshold = threshold
         self._pause = pause
@@ -80,7 +81,7 @@ class Breaker:
 
 
 class Store:
-    """One a worker, made after the fork. Transactions are short: none is held over DNS or SMTP."""
+    """The store of a worker, made after the fork. Transactions are short: none stays open during DNS or SMTP."""
 
     def __init__(
         self,
@@ -91,17 +92,16 @@ class Store:
         breaker: Breaker | None = None,
         failed: Callable[[bool], None] = lambda busy: None,
     ) -> None:
-        """`failed` is told of each operation that was not done, and whether only because somebody held a lock.
+        """`failed` is called for each failed operation, with True if a lock was the only cause.
 
-        Raises sqlalchemy.exc.ArgumentError for a URL that is none, and ImportError where its driver isn't installed."""
+        Raises sqlalchemy.exc.ArgumentError for an invalid URL, and ImportError if its driver is not installed.
+        """
         self._failed = failed
         self.url = sa.engine.make_url(url)
         self.breaker = breaker or Breaker()
-        self._writers = Breaker(error=StoreBusy)  # a lock that somebody holds keeps nobody from reading
+        self._writers = Breaker(error=StoreBusy)  # a lock held by another process does not prevent reading
         self._patience = busy_timeout
-        self._free = threading.BoundedSemaphore(
-            pool
-        )  # instead of the pool's own queue, whose time-out is always the same
+        self._free = threading.BoundedSemaphore(pool)  # replaces the pool's own queue, whose time-out is fixed
         self._engine = connecting_to(self.url, pool, busy_timeout)
 
     @classmethod
@@ -116,7 +116,7 @@ class Store:
 
     @contextlib.contextmanager
     def read(self, deadline: Deadline | None = None) -> Iterator[sa.Connection]:
-        """A connection for reading. Raises StoreError if the database can't answer."""
+        """A connection for reading. Raises StoreError if the database does not answer."""
         with self._guard(deadline), self._free_connection(deadline), self._engine.connect() as connection:
             yield connection
 
@@ -124,13 +124,13 @@ class Store:
     def write(
         self, deadline: Deadline | None = None, patience: float | None = None, *, durable: bool = True
     ) -> Iterator[sa.Connection]:
-        """A transaction, committed at the end of the block. Under SQLite it takes the write lock at once (BEGIN IMMEDIATE), so
-        that what it reads can't change before it writes. Raises StoreError if it could not be committed, StoreBusy where
-        somebody else held the lock.
+        """A transaction, committed at the end of the block. SQLite takes the write lock at once (BEGIN IMMEDIATE), so
+        that rows cannot change between reading and writing. Raises StoreError if it cannot be committed, StoreBusy if
+        another process holds the lock.
 
-        Waits for a connection, and then for the lock, for busy_timeout or `patience` (seconds) each, but not beyond `deadline`.
-        With a deadline, a database that works at it for longer than WORK seconds more counts as dead. Under SQLite, what a
-        power cut may undo (durable=False) does not wait for the disk with the lock in hand.
+        Waits for a connection, and then for the lock, for busy_timeout or `patience` (seconds) each, but not beyond
+        `deadline`. With a deadline, a database that needs more than WORK seconds beyond it counts as dead. A power cut
+        may undo a transaction with durable=False; under SQLite it does not wait for the disk while it holds the lock.
         """
         self._writers.admit()
         with self._guard(deadline), self._free_connection(deadline, patience):
@@ -202,16 +202,16 @@ class Store:
                     raise StoreBusy(_summary(error)) from error
                 self.breaker.failed()
                 if isinstance(error, sa.exc.InternalError):
-                    self._engine.dispose()  # a server that became read-only: the next connection may find the new one
+                    self._engine.dispose()  # the server became read-only; the next connection may reach the new one
                 raise StoreError(_OVER if limit is not None and limit.passed() else _summary(error)) from error
         self.breaker.succeeded()
 
     def _work(self, deadline: Deadline | None) -> float | None:
-        """How many seconds a transaction may take that begins now; None if nobody waits for it."""
+        """The number of seconds that a transaction beginning now may take; None if nobody waits for it."""
         return None if deadline is None else min(deadline.remaining(), self._patience + WORK)
 
     def _ends(self, deadline: Deadline | None) -> float | None:
-        """When a transaction that begins now is cut off."""
+        """The time at which a transaction beginning now is cut off."""
         work = self._work(deadline)
         if work is None and self.dialect == "sqlite":
             return None
@@ -220,16 +220,17 @@ class Store:
     def upsert(
         self, table: sa.Table, values: Mapping[str, Any], key: Sequence[str], update: Mapping[str, Any] | None
     ) -> sa.sql.dml.Insert:
-        """One atomic statement: insert the row, or, where one with this key exists, set the `update` columns (None: leave it
-        alone). The expressions in `update` may use the columns of `table`, which stand for the existing row."""
+        """One atomic statement that inserts the row or, if a row with this key exists, sets the `update` columns (None:
+        leaves it alone). The expressions in `update` may use the columns of `table`, which stand for the existing row.
+        """
         return upsert(self.dialect, table, values, key, update)
 
     def delete_slice(self, table: sa.Table, stale: sa.ColumnElement[bool], size: int = SLICE) -> int:
-        """Delete some of the rows for which `stale` holds, at most `size`, in a transaction of its own; returns how many it
-        looked at, 0 once none is left. Raises StoreError.
+        """Delete at most `size` of the rows for which `stale` holds, in a separate transaction. Returns how many it
+        examined, 0 when none is left. Raises StoreError.
 
-        They are looked for before the transaction begins, and it ends once it has held the lock for HOLD seconds: mail waits
-        for that lock.
+        The rows are searched for before the transaction begins, and it ends after it has held the lock for HOLD
+        seconds: mail waits for that lock.
         """
         (key,) = table.primary_key.columns
         with self.read() as connection:
@@ -241,15 +242,18 @@ class Store:
             ends = time.monotonic() + HOLD
             while done < len(found) and (not done or time.monotonic() < ends):
                 some = found[done : done + _BATCH]
-                # Under the condition once more: another worker may have changed a row since it was found. As a CASE no planner
-                # looks for it by an index: of a million outdated rows SQLite read all, for each batch and under the lock.
+                # The condition is repeated: another worker may have changed a row since it was found. The CASE keeps
+                # planners from using an index for it: with a million outdated rows SQLite read all of them for each
+                # batch, under the lock.
                 still = sa.case((stale, 1), else_=0) == 1
                 connection.execute(sa.delete(table).where(key.in_(some), still))
                 done += len(some)
         return done
 
     def overwrite_deleted(self) -> None:
-        """Let SQLite write zeros over what this store deletes from now on: other programs could read it in the file."""
+        """Make SQLite overwrite deleted data of this store with zeros from now on; other programs could read it in the
+        file.
+        """
         if self.dialect == "sqlite":
             event.listen(
                 self._engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA secure_delete=ON")
@@ -260,21 +264,23 @@ class Store:
 
 
 def _means_that_the_database_is_ill(error: Exception) -> bool:
-    """Not an error of ours, such as a violated constraint. SQLite says of a damaged file that it is "malformed" or "not a
-    database" with the base class itself; PostgreSQL calls it an internal error where a server is read-only (SQLSTATE 25006)."""
+    """Whether an error is the database's and not ours, such as a violated constraint. SQLite raises the base class
+    itself for a damaged file ("malformed", "not a database"). PostgreSQL raises an internal error if the server is
+    read-only (SQLSTATE 25006).
+    """
     gone = (sa.exc.InterfaceError, sa.exc.TimeoutError, Replaced, NoPasswordError)
     ill = (sa.exc.OperationalError, sa.exc.InternalError, *gone)
     return isinstance(error, ill) or type(error) is sa.exc.DatabaseError or _is_moved(error)
 
 
 def _is_moved(error: Exception) -> bool:
-    """SQLite's trigger has refused the change (change_log.py); the servers have errors of their own for that."""
+    """Whether a trigger of SQLite refused the change (change_log.py). The servers have their own errors for that."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
     return bool(code == sqlite3.SQLITE_CONSTRAINT_TRIGGER)
 
 
 def _means_that_somebody_holds_it(error: Exception) -> bool:
-    """A lock was waited for in vain (SQLITE_BUSY; PostgreSQL's 55P03; MariaDB's 1205), or a connection."""
+    """Whether the wait for a lock (SQLITE_BUSY; PostgreSQL's 55P03; MariaDB's 1205) or for a connection timed out."""
     cause = getattr(error, "orig", None)
     if cause is None:
         return isinstance(error, sa.exc.TimeoutError)

@@ -1,7 +1,9 @@
-"""Which marks any report holds, in memory: nearly all mail has none, and need not ask the database about its hundreds.
+"""A filter in memory of the marks in all reports. Nearly all mail has none of them, and so need not query the database
+for its hundreds of marks.
 
-It may say yes where it is no: marks of reports that expired or were taken back stay until all are read anew. It says no where
-it is yes for a second only, until it has read the report of another worker. After a yes the database is asked.
+False positives are possible: marks of reports that expired or were withdrawn stay until all are read again. False
+negatives last for a second at most, until the report of another worker was read. After a positive answer the database
+is queried.
 """
 
 from __future__ import annotations
@@ -18,19 +20,19 @@ from antispam.deadline import Deadline
 from antispam.store.engine import Store
 from antispam.store.schema import fingerprint
 
-REFRESH = 1.0  # seconds until it is looked for new reports
-RELOAD = 6 * 3600.0  # seconds until all are read anew
-_CHUNK = 50_000  # rows that one message reads
-# Two transactions may commit in another order than their rows are numbered: so many are read once more.
+REFRESH = 1.0  # seconds until new reports are read
+RELOAD = 6 * 3600.0  # seconds until all are read again
+_CHUNK = 50_000  # rows read during one message
+# Two transactions may commit in a different order from that of their row numbers, so this many rows are read again.
 _OVERLAP = 1000
 _RECENT = 20_000
-_MOST = 4_000_000  # marks, 32 MB; beyond that the database is asked about all
+_MOST = 4_000_000  # marks, 32 MB; with more the database is queried for every message
 Marks = npt.NDArray[np.int64]
 _NONE: Marks = np.array([], dtype=np.int64)
 
 
 class MarkFilter:
-    """One a worker. Safe from any thread.
+    """The filter of a worker. Thread-safe.
 
     clock  seconds that never run backwards
     """
@@ -43,21 +45,21 @@ class MarkFilter:
 
     def _forget(self) -> None:
         self._marks = _NONE
-        self._recent: set[int] = set()  # those that are not among them yet: to sort a million anew takes long
-        self._last = 0  # the highest number of a row that was read
+        self._recent: set[int] = set()  # not yet in the sorted array: sorting a million again takes long
+        self._last = 0  # the highest row number read
         self._complete = False
         self._next = 0.0
         self._reload = self._clock() + RELOAD
 
     def is_empty(self, deadline: Deadline | None = None) -> bool:
-        """Whether no report is there. Raises StoreError."""
+        """Whether there are no reports. Raises StoreError."""
         self._refresh(deadline)
         return self._complete and not len(self._marks) and not self._recent
 
     def possible(self, marks: Sequence[int], deadline: Deadline | None = None) -> list[int]:
-        """Those of the marks that a report may hold. Raises StoreError."""
+        """The given marks that a report may contain. Raises StoreError."""
         self._refresh(deadline)
-        recent = self._recent  # first: what has left it stands in the other already
+        recent = self._recent  # read first: marks that leave it are already in the other
         known = self._marks
         if not self._complete or len(known) > _MOST:
             return list(marks)
@@ -69,7 +71,7 @@ class MarkFilter:
         return [mark for mark in marks if mark in found]
 
     def note(self, marks: Iterable[int]) -> None:
-        """A report of this worker holds these: they count at once."""
+        """Add the marks of this worker's own report, effective at once."""
         with self._lock:
             self._add(marks)
 
@@ -80,7 +82,7 @@ class MarkFilter:
             self._recent = set()
 
     def _refresh(self, deadline: Deadline | None) -> None:
-        """Read the next rows, where it is time to. Somebody else who is at it is not waited for."""
+        """Read new rows if it is time. If another thread is doing so, do not wait for it."""
         if self._clock() < self._next or not self._lock.acquire(blocking=False):
             return
         try:

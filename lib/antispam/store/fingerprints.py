@@ -1,5 +1,6 @@
-"""What reported spam has in common with its copies: keyed marks (protocols/fingerprints.py), and which marks are too common to
-tell anything. No text is here."""
+"""Fingerprints of reported spam: keyed marks (protocols/fingerprints.py), and marks that are too common to be evidence.
+No text is stored.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ from antispam.store.engine import SLICE, Store
 from antispam.store.schema import fingerprint, fingerprint_common, fingerprint_report
 
 TAUGHT = 1000
-"""The weight of honest mail that somebody taught, in fingerprint_common: one such message makes a mark common."""
+"""The weight in fingerprint_common of ham that somebody taught: one such message makes a mark common."""
 COMMON_KEPT = 180 * 86400.0  # seconds
-_PER_MARK = 8  # reports that hold the same mark, and of one reporter
+_PER_MARK = 8  # reports that contain the same mark, in all and by one reporter
 _PER_REPORTER = 2
-_MOST_FOUND = 5000  # rows of one look-up
-_SAME = 0.8  # of a text, where its reporter takes it back
+_MOST_FOUND = 5000  # rows per look-up
+_SAME = 0.8  # share of a text that must match for its reporter to withdraw it
 
-# Made once: every message asks them, and to make a condition of 300 numbers takes longer than to ask it.
+# Built once: every message runs them, and building a condition with 300 numbers takes longer than the query.
 _MARKS: sa.BindParameter[list[int]] = sa.bindparam("marks", expanding=True)
 _MATCHING = (
     sa.select(
@@ -58,12 +59,12 @@ def report(
     trusted: bool = False,
     deadline: Deadline | None = None,
 ) -> bool:
-    """Note that this reporter calls the message spam; False if they did before. Marks that are common, or that many reports
-    hold already, are left out. Raises StoreError.
+    """Record that this reporter calls the message spam. False if they did before. Common marks, and marks that many
+    reports already contain, are left out. Raises StoreError.
 
     message, reporter  their marks
     keep    seconds
-    common  how many witnesses make a mark common
+    common  the number of witnesses that makes a mark common
     """
     marks = marks.sample(REPORTED)
     with store.write(deadline, durable=False) as connection:
@@ -89,7 +90,7 @@ def report(
 def _new_report(
     store: Store, connection: sa.Connection, marks: Marks, message: int, reporter: int, expires: float, trusted: bool
 ) -> int | None:
-    """The number of a report that is new; None for one that was made before."""
+    """The number of a new report; None if it was made before."""
     table = fingerprint_report
     values = {
         "message": message,
@@ -106,12 +107,12 @@ def _new_report(
 
 
 def _common(connection: sa.Connection, marks: Sequence[int], enough: int) -> set[int]:
-    """Those that so many witnesses were seen with."""
+    """The marks that at least that many witnesses had."""
     return set(connection.scalars(_COMMON, {"marks": marks, "enough": enough}))
 
 
 def _crowded(connection: sa.Connection, marks: Sequence[int], reporter: int) -> set[int]:
-    """Those that so many reports hold that one more tells nothing: a message would have to read them all."""
+    """The marks contained in so many reports that another adds nothing; a message would have to read them all."""
     joined = sa.join(fingerprint, fingerprint_report, fingerprint.c.report_id == fingerprint_report.c.id)
     query = sa.select(fingerprint.c.mark, fingerprint_report.c.reporter).select_from(joined)
     rows = connection.execute(query.where(fingerprint.c.mark.in_(marks)).limit(_MOST_FOUND)).all()
@@ -123,7 +124,7 @@ def _crowded(connection: sa.Connection, marks: Sequence[int], reporter: int) -> 
 def matching(
     store: Store, marks: Collection[int], now: float, common: int, deadline: Deadline | None = None
 ) -> list[Stored]:
-    """The marks of reports that are in force among these, without those that became common. Raises StoreError."""
+    """The given marks that occur in reports in force, without those that became common. Raises StoreError."""
     if not marks:
         return []
     with store.read(deadline) as connection:
@@ -135,8 +136,9 @@ def matching(
 def take_back(
     store: Store, message: int, reporter: int, reports: Collection[int] = (), deadline: Deadline | None = None
 ) -> int:
-    """Forget this reporter's report of the message, and those with these numbers that are theirs, too; returns how many there
-    were. Raises StoreError."""
+    """Delete this reporter's report of the message, and their reports with these numbers. Returns how many there were.
+    Raises StoreError.
+    """
     table = fingerprint_report
     same = sa.select(table.c.id).where(table.c.message == message, table.c.reporter == reporter)
     theirs = sa.select(table.c.id).where(table.c.id.in_(list(reports)), table.c.reporter == reporter)
@@ -151,8 +153,9 @@ def take_back(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """How much is known of reported spam: reports, those of administrators among them (`trusted`), the messages that they are
-    about, the people who made them, and marks."""
+    """The amount of known reported spam: reports, those among them by administrators (`trusted`), the messages
+    reported, the reporters, and the marks.
+    """
 
     reports: int
     trusted: int
@@ -162,7 +165,7 @@ class Known:
 
 
 def known(store: Store, now: float) -> Known:
-    """What counts at that time. Raises StoreError."""
+    """The amounts in force at that time. Raises StoreError."""
     table = fingerprint_report
     trusted = sa.func.coalesce(sa.func.sum(sa.case((table.c.trusted, 1), else_=0)), 0)
     distinct = (sa.func.count(table.c[name].distinct()) for name in ("message", "reporter"))
@@ -176,24 +179,24 @@ def known(store: Store, now: float) -> Known:
 def witness(
     store: Store, marks: Sequence[int], who: int, weight: int, now: float, deadline: Deadline | None = None
 ) -> None:
-    """Note that honest mail has these marks.
+    """Record that honest mail has these marks.
 
-    who     the mark of its sender, or of the message where somebody taught it: each counts once
+    who     the mark of its sender, or of the message if somebody taught it; each counts once
     weight  1, or TAUGHT
     Raises StoreError.
     """
     if not marks:
         return
     values = {"mark": sa.bindparam("one"), "witness": who, "weight": weight, "seen_at": now}
-    # What it said before stays as it is: PyMySQL can't give the second half of such a statement values for many rows.
+    # An existing row is kept: PyMySQL cannot pass values for many rows to the second half of such a statement.
     statement = store.upsert(fingerprint_common, values, key=("mark", "witness"), update=None)
     with store.write(deadline, durable=False) as connection:
-        # In one order for all: two nodes that write the same marks would wait for one another for ever.
+        # All nodes use the same order; otherwise two that write the same marks would deadlock.
         connection.execute(statement, [{"one": mark} for mark in sorted(set(marks))])
 
 
 def without(store: Store, who: int, deadline: Deadline | None = None) -> None:
-    """Take back what that witness said. Raises StoreError."""
+    """Delete everything recorded for that witness. Raises StoreError."""
     said = fingerprint_common.c.witness == who
     with store.read(deadline) as connection:
         if connection.execute(sa.select(fingerprint_common.c.id).where(said).limit(1)).first() is None:
@@ -203,17 +206,17 @@ def without(store: Store, who: int, deadline: Deadline | None = None) -> None:
 
 
 def of_ham(marks: Marks) -> tuple[int, ...]:
-    """The marks of honest mail that are worth remembering."""
+    """The marks of honest mail that are worth storing."""
     return (*marks.texts[:HAM], *marks.links[:LINKS], *marks.files)
 
 
 def same_text(stored: float) -> bool:
-    """Whether a text of which so much is in another one is that one, for whoever takes it back."""
+    """Whether a text that shares this much with another counts as the same when a report is withdrawn."""
     return stored >= _SAME
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what has expired; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the expired rows. Call again while it returns any. Raises StoreError."""
     return (
         store.delete_slice(fingerprint, fingerprint.c.expires_at <= now, slice_size)
         or store.delete_slice(fingerprint_report, fingerprint_report.c.expires_at <= now, slice_size)

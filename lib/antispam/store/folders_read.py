@@ -1,4 +1,4 @@
-"""How far the folders of mailboxes were read: by UIDVALIDITY and UID (RFC 3501 section 2.3.1.1)."""
+"""The position up to which each mailbox folder was read, as UIDVALIDITY and UID (RFC 3501 section 2.3.1.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from antispam.deadline import Deadline
 from antispam.store.engine import SLICE, Store
 from antispam.store.schema import folder_read
 
-KEEP = 90 * 86400.0  # seconds after somebody last looked into a folder
+KEEP = 90 * 86400.0  # seconds since a folder was last read
 
 
 class Position(NamedTuple):
@@ -21,7 +21,7 @@ class Position(NamedTuple):
 
 
 def position(store: Store, account: str, folder: str, deadline: Deadline | None = None) -> Position | None:
-    """How far a folder was read; None if it never was. Raises StoreError."""
+    """The position up to which a folder was read; None if it never was. Raises StoreError."""
     table = folder_read.c
     query = sa.select(table.validity, table.uid).where(table.account == account, table.folder == folder)
     with store.read(deadline) as connection:
@@ -32,7 +32,7 @@ def position(store: Store, account: str, folder: str, deadline: Deadline | None 
 def advance(
     store: Store, account: str, folder: str, to: Position, now: float, deadline: Deadline | None = None
 ) -> None:
-    """Note that it was read so far. A power cut may undo it: to read a message again does no harm. Raises StoreError."""
+    """Record the position. A power cut may undo this: reading a message again is harmless. Raises StoreError."""
     values = {"account": account, "folder": folder, "validity": to.validity, "uid": to.uid, "read_at": now}
     update = {"validity": to.validity, "uid": to.uid, "read_at": now}
     with store.write(deadline, durable=False) as connection:
@@ -40,8 +40,9 @@ def advance(
 
 
 def purge(store: Store, before: float) -> None:
-    """Forget the folders that nobody has looked into since that time (seconds since the epoch), at most a slice of them. They
-    are looked for before the transaction begins. Raises StoreError."""
+    """Delete at most a slice of the folders that were not read since that time (seconds since the epoch). They are
+    searched for before the transaction begins. Raises StoreError.
+    """
     table = folder_read.c
     with store.read() as connection:
         query = sa.select(table.account, table.folder).where(table.read_at < before).limit(SLICE)

@@ -1,7 +1,7 @@
 """The greylist: one row per triplet, updated atomically by all workers and nodes.
 
-A client that came back has a row of its own besides, with an empty recipient: `attempts` counts how often, `passed_at` is when
-it was counted last.
+A client that retried also has a row of its own, with an empty recipient: `attempts` counts its returns, and `passed_at`
+is the time of the last counted one.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ from antispam.store.schema import greylist
 from antispam.text import from_wire
 
 COUNT_EVERY = 3600.0
-"""Seconds from one return of a client to the next that counts: one delivery to many recipients is one return."""
+"""Seconds between two counted returns of a client: a delivery to many recipients is one return."""
 
-_PATIENCE = 0.5  # seconds that a message waits to let us count its client
-_REFRESH = 8  # the row of a known client is written when an eighth of the time has passed for which it is remembered
-_LATELY = 6 * 3600.0  # seconds for which a triplet that passed need not be noted again
-_AT_ONCE = 100  # attempts of one triplet at the same moment, which have to look again until they are noted one by one
+_PATIENCE = 0.5  # seconds that a message waits for its client to be counted
+_REFRESH = 8  # a known client's row is rewritten after an eighth of the time for which it is remembered
+_LATELY = 6 * 3600.0  # seconds for which a triplet that passed is not written again
+_AT_ONCE = 100  # simultaneous attempts of one triplet, which retry until each is recorded
 
 
 class State(enum.StrEnum):
     """The state of a triplet after an attempt."""
 
-    NEW = "new"  # never seen, or forgotten
-    EARLY = "early"  # back before the time was up
-    PASSED = "passed"  # back in time, for the first time
+    NEW = "new"  # never seen, or expired
+    EARLY = "early"  # retried too early
+    PASSED = "passed"  # retried in time, for the first time
     KNOWN = "known"  # passed before
-    CLIENT = "client"  # its client's network came back often enough, for whatever mail
+    CLIENT = "client"  # its client's network retried often enough, for any mail
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Triplet:
-    """What RFC 6647 section 2.3 greylists by. `client` is a network ("192.0.2.0/24") or, where authentication passed, the
-    domain that it passed for ("spf:example.org"), so that a provider's whole pool of servers counts as one. Senders are
-    compared by what stays the same in them (stable_sender())."""
+    """The key of greylisting (RFC 6647 section 2.3). `client` is a network ("192.0.2.0/24") or, if authentication
+    passed, the authenticated domain ("spf:example.org"), so that a provider's whole pool of servers counts as one. Of
+    senders, only the constant part is compared (stable_sender()).
+    """
 
     client: str
     mail_from: str
@@ -59,8 +60,10 @@ class Triplet:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """In seconds: how long to wait, until when a retry must have come, how long a triplet that passed is remembered after it
-    was last seen. `returns` is how often a client has to come back until it is known; 0 is never."""
+    """The limits of greylisting in seconds: the wait, the time within which a retry must come, and how long a triplet
+    that passed is remembered after its last use. `returns` is the number of returns after which a client is known; 0
+    means never.
+    """
 
     wait: float
     expire: float
@@ -69,13 +72,13 @@ class Limits:
 
     @property
     def lately(self) -> float:
-        """A triplet that passed is noted again after so many seconds, and remembered for as many more."""
+        """The seconds after which a triplet that passed is written again. It is remembered for as many more."""
         return min(_LATELY, self.retain / _REFRESH)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What is known about a triplet; times in seconds since the epoch."""
+    """The record of a triplet. Times are in seconds since the epoch."""
 
     first_seen: float
     last_seen: float
@@ -85,7 +88,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Standing:
-    """The answer to an attempt; `wait` is how many seconds are left, 0 if it may pass."""
+    """The answer to an attempt. `wait` is the number of seconds left, 0 if it may pass."""
 
     state: State
     wait: float
@@ -93,9 +96,9 @@ class Standing:
 
 
 def advance(record: Record, now: float, limits: Limits) -> Standing:
-    """Pure: what another attempt at `now` makes of a record that was there before.
+    """The result of another attempt at `now`, given the existing record. A pure function.
 
-    A record from the future (the clock was set back) starts afresh, so that nobody waits for longer than limits.wait.
+    A record from the future (the clock was set back) starts again, so that nobody waits longer than limits.wait.
     """
     seen_again = dataclasses.replace(record, last_seen=now, attempts=record.attempts + 1)
     in_future = record.first_seen > now or record.last_seen > now
@@ -118,7 +121,7 @@ def _afresh(now: float, limits: Limits) -> Standing:
 
 
 class _Attempt(NamedTuple):
-    """An attempt at `now`; `client_key` is that of the client's own row, "" if networks don't count."""
+    """An attempt at `now`. `client_key` is the key of the client's own row; "" if networks do not count."""
 
     triplet: Triplet
     key: str
@@ -128,32 +131,32 @@ class _Attempt(NamedTuple):
 
     @property
     def first(self) -> Standing:
-        """What it is where the triplet is new."""
+        """The answer for a new triplet."""
         return _afresh(self.now, self.limits)
 
     def standing(self, found: Mapping[str, Record]) -> Standing | None:
-        """What it makes of what was found in the greylist; None if that has nothing of the triplet."""
+        """The answer given the records found; None if none is of the triplet."""
         client, record = found.get(self.client_key), found.get(self.key)
         if client is not None and _counts(client, self.now, self.limits):
             return Standing(State.CLIENT, 0.0, client)
         return None if record is None else advance(record, self.now, self.limits)
 
     def is_noted(self, before: Record, standing: Standing) -> bool:
-        """Whether there is nothing to write: a triplet that passed was seen lately."""
+        """Whether nothing has to be written: the triplet passed and was seen recently."""
         return standing.state is State.KNOWN and abs(self.now - before.last_seen) <= self.limits.lately
 
 
 def attempt(
     store: Store, triplet: Triplet, now: float, limits: Limits, deadline: Deadline | None = None, network: str = ""
 ) -> Standing:
-    """Note an attempt at `now` and say where the triplet stands. Nothing is noted where the client's `network` is known, nor of
-    a triplet that passed and was noted lately. Raises StoreError, at the `deadline` at the latest.
+    """Record an attempt at `now` and return the state of the triplet. Nothing is written if the client's `network` is
+    known, or if the triplet passed and was written recently. Raises StoreError, at the `deadline` at the latest.
 
-    While somebody else holds the database's lock nothing can be noted, but what is remembered still counts: who passed before
-    passes, and everybody else is asked to come back.
+    While another process holds the database's lock, nothing can be written, but existing records still count: triplets
+    that passed before pass, and all others are asked to retry.
 
-    A power cut may undo the attempts of the last moment, of SQLite: nobody was promised anything by 451, the client only waits
-    once more, and the next transaction that is durable, as those of the history are, brings this one to the disk as well.
+    With SQLite, a power cut may undo the most recent attempts. A 451 promises nothing, the client only waits once more,
+    and the next durable transaction, for example of the history, writes this one to the disk as well.
     """
     one = _Attempt(triplet, triplet.key, _client_key(network) if network and limits.returns else "", now, limits)
     with contextlib.suppress(StoreBusy):
@@ -167,7 +170,9 @@ def attempt(
 
 
 def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing | None:
-    """None if somebody else noted an attempt at the same moment, so that what was found is no longer so."""
+    """The answer to an attempt, which is recorded. None if another process recorded one at the same moment, so that the
+    records found are outdated.
+    """
     patience = None if deadline is None else deadline.remaining() / 2  # the rest is for reading
     found = _find_or_add(store, one, deadline, patience)
     if statements.ADDED in found:
@@ -196,7 +201,7 @@ def _noted(store: Store, one: _Attempt, deadline: Deadline | None) -> Standing |
 
 
 def _find(store: Store, one: _Attempt, deadline: Deadline | None) -> dict[str, Record]:
-    """What the greylist has of an attempt's triplet and of its client, by key."""
+    """The records of an attempt's triplet and of its client, by key."""
     with store.read(deadline) as connection:
         return _found(connection, one)
 
@@ -213,7 +218,7 @@ def _add(connection: sa.Connection, one: _Attempt, found: dict[str, Record]) -> 
 
 
 def _find_or_add(store: Store, one: _Attempt, deadline: Deadline | None, patience: float | None) -> dict[str, Record]:
-    """The same; of a new triplet a row is made, of which ADDED tells."""
+    """The same, but a row is added for a new triplet; the key ADDED says so."""
     if store.dialect == "sqlite":
         with store.write_once(deadline, patience, durable=False) as connection:
             found = _found(connection, one)
@@ -255,7 +260,7 @@ def _row(key: str, triplet: Triplet, record: Record) -> dict[str, Any]:
 
 
 def is_known(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> bool:
-    """Whether a client (a network, as in Triplet) has come back often enough, for whatever mail. Raises StoreError."""
+    """Whether a client (a network, as in Triplet) has retried often enough, for any mail. Raises StoreError."""
     if not limits.returns:
         return False
     key = _client_key(client)
@@ -275,14 +280,16 @@ def _counts(client: Record, now: float, limits: Limits) -> bool:
 
 
 def _refresh(store: Store, key: str, client: Record, now: float, limits: Limits, deadline: Deadline | None) -> None:
-    """Let a client that is known be remembered from now on."""
+    """Renew a known client: it is remembered from now on."""
     if abs(now - client.last_seen) > limits.retain / _REFRESH:
         with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
             statements.REFRESH.change(connection, {"key": key, "now": now})
 
 
 def came_back(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
-    """Count a return of this client, one each COUNT_EVERY; not while somebody else holds the lock. Raises StoreError."""
+    """Count a return of this client, at most one per COUNT_EVERY. Does nothing while another process holds the lock.
+    Raises StoreError.
+    """
     since = {"now": now, "counted": now - COUNT_EVERY, "forgotten": now - limits.retain}
     parameters = _client_row(client, now, 1) | since
     with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
@@ -290,8 +297,9 @@ def came_back(store: Store, client: str, now: float, limits: Limits, deadline: D
 
 
 def vouch(store: Store, client: str, now: float, limits: Limits, deadline: Deadline | None = None) -> None:
-    """Let this client be known from now on, however often it came back; not while somebody else holds the lock. Raises
-    StoreError."""
+    """Make this client known from now on, however often it has retried. Does nothing while another process holds the
+    lock. Raises StoreError.
+    """
     parameters = _client_row(client, now, limits.returns) | {"now": now, "returns": limits.returns}
     with contextlib.suppress(StoreBusy), store.write_once(deadline, _PATIENCE) as connection:
         statements.VOUCH.change(connection, parameters)
@@ -302,19 +310,20 @@ def _client_row(client: str, now: float, returns: int) -> dict[str, Any]:
 
 
 def _client_key(client: str) -> str:
-    """No triplet has this key: a client is never called so."""
+    """The key of the client's own row. No triplet has this key, because no client has such a name."""
     return hashlib.sha256(f"client\0{client.lower()}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def take_over(store: Store, known: Iterable[tuple[Triplet, Record]]) -> int:
-    """Remember what another greylist knew, a slice of it a transaction; returns how many. A triplet that is known here already
-    stays as it is, unless it waits here and passed there. Raises StoreError."""
+    """Import the triplets of another greylist, one slice per transaction. Returns their number. A triplet that exists
+    here is kept, unless it waits here and passed there. Raises StoreError.
+    """
     best: dict[str, tuple[Triplet, Record]] = {}
     for triplet, record in known:
         before = best.get(triplet.key)
         if before is None or _worth(record) > _worth(before[1]):
             best[triplet.key] = triplet, record
-    ordered = sorted(best.items())  # two that take over at once must not wait for each other
+    ordered = sorted(best.items())  # two simultaneous imports must not deadlock
     table = greylist
     for start in range(0, len(ordered), SLICE):
         with store.write() as connection:
@@ -326,12 +335,12 @@ def take_over(store: Store, known: Iterable[tuple[Triplet, Record]]) -> int:
 
 
 def _worth(record: Record) -> tuple[bool, float]:
-    """Of clients that are one network to us, the one that passed speaks for all."""
+    """The sort key for clients of one network: the one that passed counts for all."""
     return record.passed_at is not None, record.last_seen
 
 
 def everything(store: Store) -> Iterator[tuple[Triplet, Record]]:
-    """All triplets, page by page; not the clients that are known. Raises StoreError."""
+    """All triplets, page by page, without the known clients. Raises StoreError."""
     table, last = greylist, ""
     while True:
         with store.read() as connection:
@@ -348,7 +357,7 @@ def everything(store: Store) -> Iterator[tuple[Triplet, Record]]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """A triplet with what is known about it; `key` names it in let_pass() and in `after` of newest()."""
+    """A triplet with its record. `key` identifies it in let_pass() and in `after` of newest()."""
 
     key: str
     triplet: Triplet
@@ -356,8 +365,9 @@ class Listed:
 
 
 def newest(store: Store, limit: int, *, passed: bool, after: tuple[float, str] | None = None) -> list[Listed]:
-    """Triplets that passed, or that are waiting, those that were seen last first. A page begins after the one whose `last_seen`
-    and `key` are given. Raises StoreError."""
+    """The triplets that passed, or those that wait, the last seen first. A page begins after the triplet whose
+    `last_seen` and `key` are given. Raises StoreError.
+    """
     table = greylist
     state = table.c.passed_at.is_not(None) if passed else table.c.passed_at.is_(None)
     query = sa.select(table).where(state, table.c.recipient != "")
@@ -378,17 +388,16 @@ def newest(store: Store, limit: int, *, passed: bool, after: tuple[float, str] |
 
 
 def let_pass(store: Store, key: str, now: float) -> bool:
-    """Let a waiting triplet pass at its next attempt, however soon that comes; False if it does not wait. Raises
-    StoreError."""
+    """Let a waiting triplet pass at its next attempt, however soon. False if it does not wait. Raises StoreError."""
     waiting = sa.and_(greylist.c.triplet == key, greylist.c.passed_at.is_(None), greylist.c.recipient != "")
     with store.write() as connection:
         return connection.execute(sa.update(greylist).where(waiting).values(passed_at=now, last_seen=now)).rowcount == 1
 
 
 def purge(store: Store, now: float, limits: Limits, slice_size: int = SLICE) -> int:
-    """Forget a slice of the triplets that no longer count; call again while it returns any. Raises StoreError.
-
-    Two statements, each with an index of its own: with OR, databases read every row."""
+    """Delete a slice of the triplets that no longer count. Call again while it returns any. Raises StoreError. It uses
+    two statements, each with its own index: with OR, databases read every row.
+    """
     table = greylist
     waiting = sa.and_(table.c.passed_at.is_(None), table.c.last_seen < now - limits.expire)
     gone = store.delete_slice(table, waiting, slice_size)

@@ -1,4 +1,4 @@
-"""The statements of the greylist that mail waits for."""
+"""The greylist statements on the mail path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from antispam.store.schema import greylist
 _C = greylist.c
 _RECORD = (_C.triplet, _C.first_seen, _C.last_seen, _C.passed_at, _C.attempts)
 ADDED = "added"
-"""Instead of a key, in the row by which FIND_OR_ADD says that it added the triplet."""
+"""Replaces the key in the row by which FIND_OR_ADD reports that it added the triplet."""
 
 
 def _bind(name: str, column: sa.Column[Any]) -> sa.BindParameter[Any]:
@@ -28,16 +28,17 @@ def _find(_dialect: str) -> sa.Select[Any]:
 
 
 def _add(dialect: str) -> sa.Insert:
-    """A row, unless there is one."""
+    """Insert a row unless it exists."""
     if dialect in ("mysql", "mariadb"):
-        return mysql.insert(greylist).prefix_with("IGNORE")  # it says how many rows are new; an upsert does not
+        return mysql.insert(greylist).prefix_with("IGNORE")  # unlike an upsert, it reports the number of new rows
     statement: sa.Insert = insert_of(dialect)(greylist).on_conflict_do_nothing(index_elements=["triplet"])
     return statement
 
 
 def _find_or_add(dialect: str) -> sa.Select[Any]:
-    """Both at once, where a statement may do that: the row is added if there is none for the triplet, nor for a client that is
-    known."""
+    """Find and add in one statement, where the database allows it. The row is added if there is none for the triplet or
+    for a known client.
+    """
     before = _find(dialect).cte("before")
     known = sa.and_(
         before.c.triplet == _CLIENT,
@@ -54,7 +55,7 @@ def _find_or_add(dialect: str) -> sa.Select[Any]:
 
 
 def _advance(_dialect: str) -> sa.Update:
-    """Of a record that is as it was found."""
+    """Update a record that has not changed since it was found."""
     return (
         sa.update(greylist)
         .where(
@@ -73,18 +74,19 @@ def _advance(_dialect: str) -> sa.Update:
 
 
 def _count_return(dialect: str) -> sa.Insert:
-    """Of a client that came back: `forgotten` is when it had to be seen last to be remembered, `counted` when it had to be
-    counted last to be counted again."""
+    """Count a return of a client. `forgotten` is the earliest last use at which it is still remembered; `counted` is
+    the latest last count after which it is counted again.
+    """
     due = sa.or_(_C.passed_at <= _bind("counted", _C.passed_at), _C.passed_at > _NOW)
     again = sa.case((due, _C.attempts + 1), else_=_C.attempts)
     attempts = sa.case((_C.last_seen < _bind("forgotten", _C.last_seen), 1), else_=again)
-    # MariaDB assigns from left to right: what is compared comes last.
+    # MariaDB assigns from left to right, so columns that are compared come last.
     update = {"attempts": attempts, "passed_at": sa.case((due, _NOW), else_=_C.passed_at), "last_seen": _NOW}
     return upsert(dialect, greylist, None, ("triplet",), update)
 
 
 def _vouch(dialect: str) -> sa.Insert:
-    """For a client, however often it came back: `returns` of it count from now on."""
+    """Make a client known, however often it has retried: its count becomes `returns`."""
     enough = _bind("returns", _C.attempts)
     attempts = sa.case((_C.attempts < enough, enough), else_=_C.attempts)
     update = {"attempts": attempts, "passed_at": _NOW, "last_seen": _NOW}

@@ -1,9 +1,9 @@
-"""Addresses of the history as keyed hashes: whoever reads the database can't tell whose they are, whoever asks about an address
-still finds it.
+"""Addresses of the history as keyed hashes. Readers of the database cannot see whose they are, but a query for a given
+address still finds it.
 
-Only the local part is hashed: domains are what reports are made of. The key is in the database, too, for all nodes, so that
-this is pseudonymisation (GDPR article 4): a copy of the history alone tells nobody, the whole database can be asked about one
-address after the other.
+Only the local part is hashed: reports are made from the domains. The key is also in the database, for all nodes, so
+this is pseudonymisation (GDPR article 4). A copy of the history alone reveals nobody; with the whole database, one
+address after another can be tested.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _keys: weakref.WeakKeyDictionary[Store, bytes] = weakref.WeakKeyDictionary()
 
 
 def key_of(store: Store, now: float) -> bytes:
-    """The site's key; made by who asks first. Raises StoreError."""
+    """The site's key, created by the first call. Raises StoreError."""
     key = _keys.get(store)
     if key is None:
         key = _keys[store] = callbacks.secret(store, SECRET, now)
@@ -41,13 +41,15 @@ def key_of(store: Store, now: float) -> bytes:
 
 
 def is_local(store: Store, column: sa.ColumnElement[str], mailbox: Mailbox) -> sa.ColumnElement[bool]:
-    """Whether a column of the history has the local part of this mailbox, plain or hashed. Raises StoreError."""
+    """The condition that a column of the history holds the local part of this mailbox, plain or hashed. Raises
+    StoreError.
+    """
     plain, hashed = mailbox.local.lower()[:255], hidden_local(store, mailbox)
     return column.in_([plain, hashed]) if hashed else column == plain
 
 
 def hidden_local(store: Store, mailbox: Mailbox) -> str:
-    """The hash of its local part; "" if nothing was ever hashed. Raises StoreError."""
+    """The hash of the mailbox's local part; "" if nothing was ever hashed. Raises StoreError."""
     key = _keys.get(store) or callbacks.known_secret(store, SECRET)
     if key is None:
         return ""
@@ -56,7 +58,7 @@ def hidden_local(store: Store, mailbox: Mailbox) -> str:
 
 
 def hide_row(key: bytes, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the history or of history_address with hashes instead of local parts, also inside of its JSON."""
+    """A row of the history or of history_address with hashes instead of local parts, also inside its JSON."""
     if "local" in row:
         return {**row, "local": _hashed(key, str(row["local"]), str(row["domain"]))}
     texts = {name: hide_text(key, str(row[name])) for name in _TEXT if name in row}
@@ -96,13 +98,14 @@ def hide_text(key: bytes, text: str) -> str:
 
 
 def is_hidden(address: str) -> bool:
-    """Whether it is a hash, and no address to which anybody could write."""
+    """Whether it is a hash, not an address that can receive mail."""
     return _HIDDEN.fullmatch(address.partition("@")[0]) is not None
 
 
 def _hashed(key: bytes, local: str, domain: str) -> str:
-    """Of a local part, whatever its case; of a hash, itself. That it has a +detail can still be seen: whose mail such a
-    message is depends on it."""
+    """The hash of a local part, ignoring its case; a hash is returned unchanged. A +detail stays visible as such: it
+    decides whose mail the message is.
+    """
     if _HIDDEN.fullmatch(local):
         return local
     name = f"{local.lower()}@{domain.lower()}".encode("utf-8", "surrogatepass")

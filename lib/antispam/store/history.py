@@ -1,4 +1,4 @@
-"""The history of all transactions: what came, what was found, what was decided."""
+"""The history of all transactions: messages, findings and decisions."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 _STOP = None
 _Row = tuple[sa.Table, Mapping[str, Any]]
-# Seconds between two transactions: one for each message would cost more than most checks do.
+# Seconds between two database transactions: one per message would cost more than most checks.
 _GATHER = 0.1
-# Seconds in which all rows of a message come. After a pause it is written as soon as that: somebody may report it at once.
+# Seconds within which all rows of a message arrive. After a pause it is written that soon: somebody may report it at
+# once.
 _TOGETHER = 0.02
 _COMPLAIN_EVERY = 60.0  # seconds
-# Seconds that the thread has to end once its time is over.
+# Seconds that the thread has to end after its time is over.
 _LAST = 1.0
 
 
 class HistoryWriter:
-    """One a worker. record() and put() cost a message microseconds; a thread writes in batches. While the database can't be
-    used, rows wait in the queue; what does not fit into it is counted and said in the log.
+    """The history writer of a worker. record() and put() take microseconds; a thread writes in batches. While the
+    database cannot be used, rows wait in the queue. Rows that do not fit into it are counted and logged.
 
     hide   whether local parts of addresses are hashed (store/hidden.py)
     pause  seconds between two attempts to write to a database that failed
@@ -63,9 +64,9 @@ class HistoryWriter:
         self._pause = pause
         self._complaint = ""
         self._complain_again = 0.0
-        self._ends = math.inf  # of the time for writing
+        self._ends = math.inf  # the end of the time for writing
         self._stopping = threading.Event()
-        self._hurry = threading.Event()  # somebody waits for the rows
+        self._hurry = threading.Event()  # a caller waits for the rows
         self._queue: queue.Queue[_Row | None] = queue.Queue(capacity)
         self._thread = steady("history", self._write_all, self._stopping, pause=pause)
         self._thread.start()
@@ -75,15 +76,16 @@ class HistoryWriter:
         make_row: Callable[[str], Mapping[str, Any]],
         make_addresses: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     ) -> None:
-        """A finished transaction. `make_row` is given our node's name, `make_addresses` makes the rows of history_address; they
-        are not called where no history is kept."""
+        """Record a finished transaction. `make_row` receives our node's name, `make_addresses` makes the rows of
+        history_address. They are not called if no history is kept.
+        """
         if self._keep:
             self.put(history, make_row(self._node))
             for row in make_addresses():
                 self.put(history_address, row)
 
     def put(self, table: sa.Table, row: Mapping[str, Any]) -> None:
-        """Another row to write when there is time, best effort."""
+        """Queue another row, to be written when there is time, best effort."""
         try:
             self._queue.put_nowait((table, row))
         except queue.Full:
@@ -91,11 +93,13 @@ class HistoryWriter:
 
     @property
     def waiting(self) -> int:
-        """How many rows wait to be written."""
+        """The number of rows that wait to be written."""
         return self._queue.qsize()
 
     def flush(self, timeout: float = 60.0) -> bool:
-        """Wait until what is queued is written, or lost. False if that takes longer: the database can't be used."""
+        """Wait until all queued rows are written or lost. False if that takes longer, because the database cannot be
+        used.
+        """
         self._hurry.set()
         with self._queue.all_tasks_done:
             done = self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, timeout)
@@ -103,12 +107,13 @@ class HistoryWriter:
         return done
 
     def close(self, timeout: float = 10.0) -> None:
-        """Write what is queued, then stop. A database that can't be used is not waited for; rows that it refuses one by one, or
-        that need longer than `timeout` seconds, are lost."""
+        """Write the queued rows, then stop. It does not wait for a database that cannot be used. Rows that are refused
+        singly, or that need longer than `timeout` seconds, are lost.
+        """
         self._ends = time.monotonic() + timeout
         self._stopping.set()
         self._hurry.set()
-        with contextlib.suppress(queue.Full):  # the thread is about to see that the time is over
+        with contextlib.suppress(queue.Full):  # the thread is about to notice that its time is over
             self._queue.put(_STOP, timeout=timeout)
         self._thread.join(max(_LAST, self._ends - time.monotonic()))
         if self._thread.is_alive():
@@ -126,14 +131,14 @@ class HistoryWriter:
             real = [row for row in rows if row is not None]
             try:
                 self._write(real)
-            except Exception:  # noqa: BLE001 - a defect costs these rows, not all that will come
+            except Exception:  # noqa: BLE001 - a defect costs these rows, not all later ones
                 failed("history")
                 self._count_lost(len(real))
             for _ in rows:
                 self._queue.task_done()
 
     def _write(self, rows: list[_Row]) -> None:
-        """Write the rows, however long it takes until the database can be used again."""
+        """Write the rows, waiting as long as necessary until the database can be used again."""
         while rows:
             if time.monotonic() >= self._ends:
                 self._count_lost(len(rows))
@@ -153,7 +158,7 @@ class HistoryWriter:
                     self._count_lost(len(rows))
                     return
             except sa.exc.SQLAlchemyError as error:
-                # One row that the database does not take must not cost the others.
+                # A row that the database refuses must not cost the others.
                 self._complain(str(error))
                 if len(rows) == 1:
                     self._count_lost(1)
@@ -163,7 +168,7 @@ class HistoryWriter:
                 return
 
     def _named(self, rows: list[_Row]) -> list[_Row]:
-        """The rows as they are stored: with people's addresses, or hashes of them. Raises StoreError."""
+        """The rows in stored form, with people's addresses or their hashes. Raises StoreError."""
         if not self._hide:
             return rows
         key = hidden.key_of(self._store, time.time())
@@ -171,7 +176,7 @@ class HistoryWriter:
         return [(table, hidden.hide_row(key, row) if table in ours else row) for table, row in rows]
 
     def _complain(self, error: str) -> None:
-        """Once for each reason, not once for each message."""
+        """Log an error once for each new reason, not for each message."""
         if error != self._complaint:
             self._complaint = error
             log.error("history: %s", for_log(error))
@@ -184,8 +189,9 @@ class HistoryWriter:
 
 
 def decisions(store: Store, ref: str) -> list[dict[str, Any]]:
-    """What the checks decided about a message, in the order of the journey: check, action, code, mode, reason. Empty if the
-    history knows nothing of it. Raises StoreError."""
+    """The decisions of the checks about a message, in the order of the journey: check, action, code, mode, reason.
+    Empty if the history does not have it. Raises StoreError.
+    """
     with store.read() as connection:
         found = connection.scalar(sa.select(history.c.decisions).where(history.c.ref == ref))
     stored = [] if found is None else msgspec.json.decode(found, type=list[Decision])
@@ -193,7 +199,7 @@ def decisions(store: Store, ref: str) -> list[dict[str, Any]]:
 
 
 def findings(store: Store, ref: str, *kinds: type[Finding]) -> Findings:
-    """What these checks found about a message, none of it where the history knows nothing. Raises StoreError."""
+    """The findings of these checks about a message; none if the history does not have it. Raises StoreError."""
     with store.read() as connection:
         stored = connection.scalar(sa.select(history.c.findings).where(history.c.ref == ref))
     raw = {} if stored is None else msgspec.json.decode(stored, type=dict[str, msgspec.Raw])
@@ -201,8 +207,9 @@ def findings(store: Store, ref: str, *kinds: type[Finding]) -> Findings:
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of the messages that came before that time (seconds since the epoch); call again while it returns
-    any. Raises StoreError."""
+    """Delete a slice of the messages received before that time (seconds since the epoch). Call again while it returns
+    any. Raises StoreError.
+    """
     return sum(
         store.delete_slice(table, table.c.received_at < before, slice_size) for table in (history_address, history)
     )

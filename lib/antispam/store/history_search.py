@@ -19,31 +19,31 @@ from antispam.store.schema import history, history_address
 class Role(enum.StrEnum):
     """The role of a person in a message."""
 
-    SENDER = "sender"  # of the envelope
-    AUTHOR = "author"  # in From
+    SENDER = "sender"  # in the envelope
+    AUTHOR = "author"  # From address
     RECIPIENT = "recipient"
 
 
 class Became(enum.StrEnum):
-    """What became of a message for one recipient."""
+    """The fate of a message for one recipient."""
 
     DELIVERED = "delivered"
     MARKED = "marked"  # delivered, marked as spam
     KEPT = "kept"  # in the quarantine
     HELD = "held"  # in the mail server's queue
     REFUSED = "refused"
-    LATER = "later"  # the client was asked to come again
+    LATER = "later"  # the client was asked to retry
     DROPPED = "dropped"
     UNFINISHED = "unfinished"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for; "" and None leave it open. All that is given must hold.
+    """A search. "" and None match anything; all given conditions must hold.
 
     name             the reference, or the MTA's queue ID
     message_id       with or without angle brackets
-    sender           an address or a domain: of the envelope sender or the author
+    sender           an address or a domain, of the envelope sender or the author
     recipient        an address or a domain
     since, until     seconds since the epoch
     """
@@ -57,8 +57,9 @@ class Search:
 
 
 class Decision(msgspec.Struct):
-    """What a check decided, as it is stored. `text` is what a refusal said, `enhanced` its status code. What is at its default
-    is not stored: these never change."""
+    """A stored decision of a check. `text` is the text of a refusal, `enhanced` its status code. Default values are not
+    stored, so the defaults must never change.
+    """
 
     check: str = ""
     action: str = "continue"
@@ -70,7 +71,7 @@ class Decision(msgspec.Struct):
 
 
 class Recipient(msgspec.Struct):
-    """A recipient with what concerned it alone."""
+    """A recipient, with the findings and decisions that concern it alone."""
 
     address: str = ""
     refused: Decision | None = None
@@ -79,7 +80,7 @@ class Recipient(msgspec.Struct):
 
 
 class Transaction(msgspec.Struct, kw_only=True):
-    """A message of the history. Times in seconds since the epoch, size in octets."""
+    """A message in the history. Times are in seconds since the epoch, its size in octets."""
 
     ref: str
     received_at: float
@@ -102,29 +103,29 @@ class Transaction(msgspec.Struct, kw_only=True):
 
 
 class Cursor(NamedTuple):
-    """Where a page ended: when the last message that was looked at came, and its reference."""
+    """The end of a page: the arrival time and the reference of the last message examined."""
 
     received_at: float
     ref: str
 
 
 class Page(NamedTuple):
-    """Some of what was looked for, the newest first; `after` is where the next page begins, None if there is no more."""
+    """A page of results, newest first. `after` is the start of the next page; None if there are no more."""
 
     found: list[Transaction]
     after: Cursor | None
 
 
-LOOKED_AT = 1000  # rows that one page looks at
+LOOKED_AT = 1000  # rows examined per page
 _SLICE = 100  # rows that one query reads
 MANY = 1000  # rows of a person beyond which they count as frequent
-_ROWS = 4  # that one message has for one domain, as a rule at most
-_Person = tuple[sa.FromClause, str, tuple[Role, ...]]  # a row of the addresses, the address, its roles
+_ROWS = 4  # usual maximum for one message and one domain
+_Person = tuple[sa.FromClause, str, tuple[Role, ...]]  # the table of addresses, the address, its roles
 _PLAIN = ("recipients", "findings", "decisions")
 
 
 def search(store: Store, wanted: Search, limit: int) -> list[Transaction]:
-    """The newest that fit, the newest first, at most `limit`. Raises StoreError."""
+    """The newest matching messages, newest first, at most `limit`. Raises StoreError."""
     found: dict[str, Transaction] = {}
     query = _query(store, wanted, led_by=_rarer(store, wanted)).limit(limit * _ROWS)
     with store.read() as connection:
@@ -145,8 +146,9 @@ def page(
     fits: Callable[[Transaction], bool] = lambda one: True,
     most: int = LOOKED_AT,
 ) -> Page:
-    """A page of at most `limit` that fit, and of which `fits` says so, too. It looks at `most` rows at most, so that a page of
-    what is rare may be short, or empty, and still have a next one. Raises StoreError."""
+    """A page of at most `limit` messages that match and for which `fits` is true. It examines at most `most` rows, so a
+    page of rare messages may be short or empty although another follows. Raises StoreError.
+    """
     found: dict[str, Transaction] = {}
     rarer = _rarer(store, wanted)
     while True:
@@ -165,7 +167,7 @@ def page(
 
 
 class Named(NamedTuple):
-    """By what people know a message."""
+    """The names by which people know a message."""
 
     ref: str
     mail_from: str
@@ -173,7 +175,7 @@ class Named(NamedTuple):
 
 
 def newest(store: Store, number: int) -> list[Named]:
-    """The newest messages, the newest first. Raises StoreError."""
+    """The names of the newest messages, newest first. Raises StoreError."""
     query = sa.select(history.c.ref, history.c.mail_from, history.c.subject).order_by(history.c.received_at.desc())
     with store.read() as connection:
         return [Named(*row) for row in connection.execute(query.limit(number))]
@@ -190,8 +192,8 @@ def _people(wanted: Search) -> list[_Person]:
 
 
 def _rarer(store: Store, wanted: Search) -> int:
-    """Which of the people of a search has fewer rows. Their rows are read and the others looked up: with a frequent
-    recipient's domain in the lead, each of its messages would be examined to find those of a rare sender.
+    """The number of the person in a search who has fewer rows. Their rows are read, and the others are looked up.
+    Starting from a frequent recipient's domain would examine each of its messages to find those of a rare sender.
     """
     people = _people(wanted)
     if len(people) < 2:
@@ -207,7 +209,8 @@ def _some(store: Store, table: sa.FromClause, address: str, roles: tuple[Role, .
 
 
 def _query(store: Store, wanted: Search, after: Cursor | None = None, *, led_by: int = 0) -> sa.Select[Any]:
-    """Newest first, by an index in that order: that of the address `led_by` of _people(), if any are given.
+    """The query for a search, newest first, by an index in that order: that of the person `led_by` of _people(), if
+    there are any.
 
     A planner that is told two columns which say the same (`ref` and `received_at`) expects next to nothing, reads everything
     there is, and sorts it. So the leader's rows are joined by `ref` alone, and the other person is looked up for each in a
@@ -224,7 +227,7 @@ def _query(store: Store, wanted: Search, after: Cursor | None = None, *, led_by:
             there: sa.Select[Any] = sa.select(sa.literal_column("1")).where(same, *is_there).limit(1).correlate(history)
             query = query.where(there.scalar_subquery().is_not(None))
     if wanted.name:
-        # Two look-ups: an OR over two indexes is read row by row by some planners.
+        # Two look-ups: for an OR over two indexes, some planners read every row.
         named = [sa.select(history.c.id).where(column == wanted.name) for column in (history.c.ref, history.c.queue_id)]
         query = query.where(history.c.id.in_(sa.union(*named).scalar_subquery()))
     if wanted.message_id:
@@ -237,7 +240,7 @@ def _query(store: Store, wanted: Search, after: Cursor | None = None, *, led_by:
 
 
 def _is(store: Store, table: sa.FromClause, address: str) -> list[sa.ColumnElement[bool]]:
-    """The row names this address, or somebody in this domain."""
+    """The conditions that a row has this address, or an address in this domain."""
     one = parse_mailbox(address) if "@" in address else Mailbox("", normalize_domain(address))
     domain = [table.c.domain == one.domain[:255]]
     return [*domain, is_local(store, table.c.local, one)] if one.local else domain
@@ -259,7 +262,7 @@ def _transaction(row: sa.RowMapping) -> Transaction:
 
 
 def _decoded(stored: str, kind: Any) -> Any:
-    """What is damaged counts as empty: the rest of the row still answers the question."""
+    """The decoded JSON. A damaged value counts as empty: the rest of the row is still useful."""
     try:
         return msgspec.json.decode(stored, type=kind)
     except (msgspec.DecodeError, ValueError):

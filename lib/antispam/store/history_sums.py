@@ -1,11 +1,12 @@
-"""Sums of the history, a quarter of an hour each: a report needs them only, and they stay when the rows have gone.
+"""Sums of the history, one for each quarter of an hour. Reports need only these, and they stay after the rows have
+expired.
 
-Whoever writes rows of the history writes what they add up to in the same transaction; a chore folds these pieces together.
-Rows of history_sum are never changed, only replaced: of two who want to replace the same ones, the second finds them gone and
-begins again. So sums are exact, whatever happens between.
+The transaction that writes rows of the history also writes their sums; a chore folds these pieces together. Rows of
+history_sum are never changed, only replaced: if two processes replace the same ones, the second finds them gone and
+starts again. So the sums are always exact.
 
-Numbers say nothing about anybody. Names of clients, domains and hosts go with the history: each is noted with the reference of
-its last message, whose row says the rest.
+Numbers reveal nothing about anybody. Names of clients, domains and hosts are deleted with the history: each is stored
+with the reference of its last message, whose row has the details.
 """
 
 from __future__ import annotations
@@ -24,30 +25,32 @@ from antispam.store.engine import SLICE, Store
 from antispam.store.schema import history, history_sum
 from antispam.store.tally import Day, Disposition, Offenders, Report, Row, add, midnights
 
-SLOT = 900.0  # seconds: the days of every time zone begin and end with one
+SLOT = 900.0  # seconds; the days of every time zone begin and end at a slot boundary
 FOLD_EVERY = 300.0  # seconds
-MOST_NAMES = 5000  # of a kind, of one day
+MOST_NAMES = 5000  # of each kind, per day
 _FOLDED = 300  # rows that one transaction folds
 _COUNTED = 100  # older rows that one transaction counts
 _HALF_A_DAY = 43_200.0
-_LONG_DAY = 25 * 3600.0  # the longest, when clocks are put back
+_LONG_DAY = 25 * 3600.0  # the longest day, when clocks are set back
 _KINDS = ("clients", "domains", "helos")
 
 
 class Changed(Exception):
-    """Somebody else replaced the same rows: try again."""
+    """Another process replaced the same rows. Try again."""
 
 
 class Kind(enum.StrEnum):
-    """What a row of history_sum has."""
+    """The content of a row of history_sum."""
 
     NUMBERS = "numbers"  # of a quarter of an hour
-    NAMES = "names"  # of a day, where the filter runs
-    OLDER = "older"  # which rows of the history were there before sums, and are still to be counted: [after, until]
+    NAMES = "names"  # of a day in the filter's time zone
+    OLDER = "older"  # the rows older than this table that are still to be counted: [after, until]
 
 
 class Numbers(msgspec.Struct, omit_defaults=True):
-    """Messages by what became of them, and the rest of a Report. `why` is by disposition and check, with a space between."""
+    """Numbers of messages by disposition, and the other numbers of a Report. The keys of `why` are a disposition and a
+    check, with a space between.
+    """
 
     became: dict[str, int] = {}
     recipients: int = 0
@@ -60,7 +63,7 @@ class Numbers(msgspec.Struct, omit_defaults=True):
 
 
 class Stopped(msgspec.Struct, array_like=True):
-    """How many messages under a name were stopped; when the last of them came, and its reference."""
+    """The number of stopped messages of a name, and the arrival time and reference of the last."""
 
     number: int
     last_at: float
@@ -68,7 +71,7 @@ class Stopped(msgspec.Struct, array_like=True):
 
 
 class Names(msgspec.Struct, omit_defaults=True):
-    """Whose messages were stopped. Not `complete` where the rarest were left out."""
+    """The names whose messages were stopped. `complete` is False if the rarest were left out."""
 
     clients: dict[str, Stopped] = {}
     domains: dict[str, Stopped] = {}
@@ -82,7 +85,7 @@ _Content = TypeVar("_Content", Numbers, Names)
 
 
 def sums_of(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows of history_sum that rows of the history add up to."""
+    """The rows of history_sum for rows of the history."""
     slots: dict[float, Report] = {}
     for row in rows:
         begins = row["received_at"] // SLOT * SLOT
@@ -99,27 +102,30 @@ def sums_of(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def fill(store: Store, made: Report, until: float) -> None:
-    """Add the sums of the report's days to it, of the last up to the quarter of an hour of `until`. Raises StoreError."""
+    """Add to a report the sums of its days; the last day ends with the quarter of an hour of `until`. Raises
+    StoreError.
+    """
     begun, until = [day.begins for day in made.days], math.nextafter(until, math.inf)
     for begins, ends in itertools.pairwise([*begun, until]):
         for at, content in _read(store, Kind.NUMBERS, begins, ends):
             _add_numbers(made, at, _decoded(_numbers, content))
-    # The days of a filter in another time zone count where they are for the most part within.
+    # A day of a filter in another time zone counts towards the day with which it overlaps most.
     for begins, ends in itertools.pairwise([*(one - _HALF_A_DAY for one in begun), until]):
         for _, content in _read(store, Kind.NAMES, begins, ends):
             _add_names(made, _decoded(_names, content))
 
 
 def older(store: Store) -> tuple[int, int] | None:
-    """Between which numbers rows of the history are not in the sums yet: (after, until); None if all are. Raises
-    StoreError."""
+    """The range of numbers of history rows that are not in the sums yet: (after, until). None if all are. Raises
+    StoreError.
+    """
     with store.read() as connection:
         row = connection.execute(_older()).one_or_none()
     return None if row is None else _bounds(row.content)
 
 
 def count_older(store: Store) -> bool:
-    """A chore: count some rows that are older than the sums. Whether any are left. Raises StoreError."""
+    """A chore that counts some rows older than the sums. Returns whether any are left. Raises StoreError."""
     with store.read() as connection:
         place = connection.execute(_older()).one_or_none()
         if place is None:
@@ -136,7 +142,7 @@ def count_older(store: Store) -> bool:
         moved = connection.execute(sa.update(history_sum).where(here).values(content=_place(last, until)))
         still = connection.scalar(sa.select(sa.func.count()).select_from(history).where(within))
         if moved.rowcount != 1 or still != len(rows):
-            raise Changed  # another node has counted them, or somebody was forgotten meanwhile
+            raise Changed  # another node has counted them, or a person's data was erased meanwhile
         if made:
             connection.execute(sa.insert(history_sum), made)
         if last >= until:
@@ -145,7 +151,7 @@ def count_older(store: Store) -> bool:
 
 
 def fold(store: Store) -> bool:
-    """A chore: put pieces of one time together. Whether there may be more. Raises StoreError."""
+    """A chore that merges pieces of the same time. Returns whether there may be more. Raises StoreError."""
     table = history_sum
     pieces = sa.select(table.c.kind, table.c.begins).where(table.c.folded == 0, table.c.kind != str(Kind.OLDER))
     with store.read() as connection:
@@ -163,8 +169,9 @@ def fold(store: Store) -> bool:
 
 
 def purge(store: Store, names_before: float, numbers_before: float) -> bool:
-    """A chore: forget sums of what came before these times (seconds since the epoch). Whether there may be more. Raises
-    StoreError."""
+    """A chore that deletes the sums from before these times (seconds since the epoch). Returns whether there may be
+    more. Raises StoreError.
+    """
     table = history_sum
     names = sa.and_(table.c.kind == str(Kind.NAMES), table.c.begins < names_before - _LONG_DAY)
     numbers = sa.and_(table.c.kind == str(Kind.NUMBERS), table.c.begins < numbers_before)
@@ -172,9 +179,9 @@ def purge(store: Store, names_before: float, numbers_before: float) -> bool:
 
 
 def forget(connection: sa.Connection, rows: Iterable[Row]) -> None:
-    """Take rows of the history, which go in the same transaction, out of the names; what was not counted yet, is. Numbers stay.
-
-    Raises Changed if the whole transaction has to be tried again."""
+    """Remove rows of the history, which are deleted in the same transaction, from the names. Rows that were not counted
+    yet are counted. Numbers stay. Raises Changed if the whole transaction must be repeated.
+    """
     place = connection.execute(_older().with_for_update()).one_or_none()
     after, until = (0, 0) if place is None else _bounds(place.content)
     days: dict[float, list[Row]] = {}
@@ -192,7 +199,7 @@ def forget(connection: sa.Connection, rows: Iterable[Row]) -> None:
 
 
 def _forget_names(connection: sa.Connection, rows: Sequence[Row]) -> None:
-    """Of rows of one day."""
+    """Remove rows of one day from the names."""
     table = history_sum
     times = [row["received_at"] for row in rows]
     near = table.c.begins.between(min(times) - _LONG_DAY, max(times))
@@ -214,7 +221,7 @@ def _forget_names(connection: sa.Connection, rows: Sequence[Row]) -> None:
 
 
 def _day_of(days: Mapping[int, Mapping[str, Stopped]], name: str, ref: str) -> int | None:
-    """Which of the sums has this message: the one that knows its reference, else one that knows the name."""
+    """The number of the sum that has this message: the one with its reference, else one with the name."""
     having = [number for number, names in days.items() if name in names]
     return next((number for number in having if days[number][name].ref == ref), having[0] if having else None)
 
@@ -229,7 +236,7 @@ def _take_out(names: dict[str, Stopped], name: str, ref: str) -> None:
 
 
 def _replace(connection: sa.Connection, numbers: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put these rows of history_sum where those are. Raises Changed if one of them has gone."""
+    """Replace rows of history_sum. Raises Changed if one of them is gone."""
     if not numbers:
         return
     gone = connection.execute(sa.delete(history_sum).where(history_sum.c.id.in_(numbers))).rowcount
@@ -251,7 +258,7 @@ def _place(after: int, until: int) -> str:
 
 
 def _read(store: Store, kind: Kind, begins: float, ends: float) -> Sequence[tuple[float, str]]:
-    """In one statement: what is folded meanwhile is seen once."""
+    """Read sums in one statement, so that pieces folded meanwhile are seen once."""
     table = history_sum
     query = sa.select(table.c.begins, table.c.content).where(
         table.c.kind == str(kind), table.c.begins >= begins, table.c.begins < ends
@@ -266,7 +273,7 @@ def _row(kind: str, begins: float, content: Numbers | Names, folded: int = 0) ->
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Content], content: str) -> _Content:
-    """Nothing, for what something else wrote or damaged."""
+    """The decoded content; empty if it is damaged or foreign."""
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeError):
@@ -292,7 +299,7 @@ def _numbers_of(made: Report) -> Numbers:
 
 
 def _names_of(made: Report) -> Names | None:
-    """None if nobody's messages were stopped."""
+    """The names in a report; None if no messages were stopped."""
     return _named(made) if any(getattr(made, of).top(1) for of in _KINDS) else None
 
 

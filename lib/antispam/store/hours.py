@@ -1,5 +1,6 @@
-"""The history hour by hour, kept in memory: an hour that is over is counted once, however often somebody looks at it; and how
-many of its decisions people called wrong."""
+"""The history hour by hour, cached in memory, and the number of its decisions that people corrected. A past hour is
+counted once, however often it is shown.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +20,27 @@ from antispam.store.tally import Day, Disposition, Report, add, rows_of
 from dspam.store import Said, name_of
 
 HOUR = 3600.0
-SETTLED = 600.0  # seconds after its end when no row of an hour is still to come
+SETTLED = 600.0  # seconds after the end of an hour until all its rows are written
 KEPT = 32 * 24  # hours
 REST = 5.0  # seconds
-MOST = 2_000_000  # messages whose decisions are remembered, 17 octets each
-AUTOMATIC = 10.0  # seconds after its arrival within which the filter itself teaches what it thinks of a message
-_FRESH = 5.0  # seconds for which the count of an hour that is not over is good enough
-_SHARE = 20  # or so many times as long as it took
+MOST = 2_000_000  # messages whose decisions are cached, 17 octets each
+AUTOMATIC = 10.0  # seconds after its arrival within which the filter itself trains with a message
+_FRESH = 5.0  # seconds for which the count of the current hour is reused
+_SHARE = 20  # or this many times as long as counting took
 
 
 @dataclasses.dataclass(slots=True)
 class Hour:
-    """One hour.
+    """The counts of one hour.
 
     begins    in seconds since the epoch
-    day       what became of its messages
-    why       of those that were not delivered, by what became of them and the check that said so
+    day       the dispositions of its messages
+    why       messages that were not delivered, by disposition and the check that decided
     scores    recipients by the score of their message, rounded down
-    messages  of those that were decided: the first half of name_of() their reference, as a number
-    arrived   when they came, in seconds since the epoch
-    spam      whether they were called spam
-    complete  False once it was forgotten which messages it had
+    messages  the decided messages: the first half of name_of() their reference, as a number
+    arrived   their arrival times, in seconds since the epoch
+    spam      whether they were classified as spam
+    complete  False after the list of its messages was dropped
     """
 
     begins: float
@@ -54,8 +55,9 @@ class Hour:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wrong:
-    """Decisions of an hour that people called wrong: spam that was delivered, and honest mail that was stopped or marked. `of`
-    is how many were decided."""
+    """The decisions of an hour that people corrected: spam that was delivered, and honest mail that was stopped or
+    marked. `of` is the number of decisions.
+    """
 
     missed: int
     lost: int
@@ -69,10 +71,10 @@ class _Counted:
 
 
 class Hours:
-    """One a process; safe from any thread.
+    """The hours of a process. Thread-safe.
 
     clock  seconds that never run backwards
-    count  reads an hour, which begins at that time; None reads it from the store
+    count  counts the hour that begins at a time; None counts it in the store
     """
 
     def __init__(
@@ -87,8 +89,9 @@ class Hours:
         self._known: dict[float, _Counted] = {}
 
     def last(self, number: int, now: float, budget: float) -> list[Hour]:
-        """The last hours up to `now`, the oldest first. For counting, the newest first, it takes `budget` seconds: what could
-        not be counted in that time is missing, and is counted the next time. Raises StoreError."""
+        """The last hours up to `now`, oldest first. Counting, newest first, takes at most `budget` seconds. Hours that
+        could not be counted in that time are missing and are counted the next time. Raises StoreError.
+        """
         newest, until = now // HOUR * HOUR, self._clock() + budget
         wanted = [newest - HOUR * back for back in range(number)]
         for begins in wanted:
@@ -104,15 +107,16 @@ class Hours:
         return [one.hour for one in found if one is not None]
 
     def keep(self, number: int, now: Callable[[], float], closing: threading.Event) -> None:
-        """Count the last hours in the background until `closing` is set, so that nobody who looks has to wait for it: it works
-        for a second, and rests for REST."""
+        """Count the last hours in the background until `closing` is set, so that viewers do not wait: it works for a
+        second, then rests for REST seconds.
+        """
         while not closing.is_set():
-            with contextlib.suppress(StoreError):  # whoever looks at a page is told
+            with contextlib.suppress(StoreError):  # the pages show it
                 self.last(number, now(), 1.0)
             closing.wait(REST)
 
     def _count(self, begins: float, now: float) -> bool:
-        """Whether the hour had to be counted."""
+        """Count the hour if necessary. Returns whether it was."""
         known, started = self._known.get(begins), self._clock()
         if known is not None and started < known.again_at:
             return False
@@ -126,7 +130,7 @@ class Hours:
         return True
 
     def _forget(self, now: float) -> None:
-        """What is too old, and of the oldest which messages there were, once there are too many."""
+        """Drop hours that are too old, and the message lists of the oldest hours if there are too many messages."""
         room = MOST
         for begins in sorted(self._known, reverse=True):
             hour = self._known[begins].hour
@@ -141,7 +145,7 @@ class Hours:
 
 
 def read_hour(store: Store, begins: float) -> Hour:
-    """Read an hour. Raises StoreError."""
+    """Count an hour in the store. Raises StoreError."""
     made, seen = Report([Day(begins)]), list[tuple[int, float, bool]]()
     for row in rows_of(store, begins, math.nextafter(begins + HOUR, begins)):
         spam = add(made, row)
@@ -165,10 +169,11 @@ def _arrays(
 
 
 def judged(hours: Iterable[Hour], said: Iterable[Said]) -> list[Wrong | None]:
-    """How many decisions of each hour were called wrong by what was said of the messages, the latest first: what is said last
-    counts. None for an hour of which that is no longer known.
+    """The number of corrected decisions in each hour. `said` has the latest statement first, and the last statement
+    about a message counts. None for an hour whose messages are no longer known.
 
-    What is taught within AUTOMATIC seconds is the filter's own opinion and no correction."""
+    A lesson within AUTOMATIC seconds is the filter's own opinion, not a correction.
+    """
     latest: dict[int, tuple[bool, float]] = {}
     for one in said:
         latest.setdefault(_number(one.message), (one.is_spam, one.taught_at))

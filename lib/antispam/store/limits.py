@@ -1,5 +1,6 @@
-"""No transaction outlives its time, whatever the database does: a server that hangs, or a path to it that swallows packets, is
-not heard of by itself, and no driver has a time-out that fits each statement."""
+"""Time limits for transactions, whatever the database does. A hanging server, or a path that drops packets, gives no
+sign by itself, and no driver has a time-out that suits every statement.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from sqlalchemy import event
 from antispam.chores import failed, steady
 from antispam.deadline import Clock
 
-EVERY = 0.1  # seconds between two looks for statements that take too long
-SILENT = 5.0  # seconds after which an idle connection is tried before it is used: firewalls forget those without a word
+EVERY = 0.1  # seconds between two searches for statements that take too long
+SILENT = 5.0  # seconds after which an idle connection is tested before use: firewalls drop idle connections silently
 _SHORTEST_CONNECT = 1.0  # seconds; psycopg takes 2 for anything less
 
 
 class Limit:
-    """Until when a transaction may take; `over` once it was cut off."""
+    """The time limit of a transaction. `over` is True after it was cut off."""
 
     __slots__ = ("ends", "over")
 
@@ -34,7 +35,7 @@ class Limit:
         self.over = False
 
     def passed(self) -> bool:
-        """Whether the time is over: the server, which has the same limit, may be quicker than the watch."""
+        """Whether the time is over. The server has the same limit and may notice before the watch does."""
         return self.over or time.monotonic() >= self.ends
 
 
@@ -43,7 +44,7 @@ _current: contextvars.ContextVar[Limit | None] = contextvars.ContextVar("store_l
 
 @contextlib.contextmanager
 def limited(ends: float | None) -> Iterator[Limit | None]:
-    """Around a transaction: what it asks of the database must be over by then (on time.monotonic()); None is whenever."""
+    """A context in which all database operations must end by that time (of time.monotonic()); None means no limit."""
     limit = None if ends is None else Limit(ends)
     token = _current.set(limit)
     try:
@@ -53,7 +54,8 @@ def limited(ends: float | None) -> Iterator[Limit | None]:
 
 
 class Watch:
-    """Cuts off what is over its time: a thread of its own, which runs only while there is something to watch. One an engine.
+    """Cuts off connections whose time is over. It has its own thread, which runs only while there is something to
+    watch. One per engine.
 
     clock  seconds that never run backwards
     """
@@ -66,7 +68,7 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def begin(self, key: int, limit: Limit, cut: Callable[[], None]) -> None:
-        """Call `cut` when the limit is over, unless end(key) is called before."""
+        """Call `cut` when the time is over, unless end(key) is called before."""
         with self._lock:
             self._watched[key] = limit, cut
             if self._thread is None:
@@ -79,17 +81,17 @@ class Watch:
             self._watched.pop(key, None)
 
     def sweep(self) -> bool:
-        """Cut off what is over its time now; returns whether anything is left to watch."""
+        """Cut off all connections whose time is over. Returns whether anything is left to watch."""
         with self._lock:
             now = self._clock()
             over = [key for key, (limit, _) in self._watched.items() if now >= limit.ends]
-            # Under the lock: nobody may give the connection to somebody else meanwhile.
+            # Under the lock, so that the connection is not given to another user meanwhile.
             for key in over:
                 limit, cut = self._watched.pop(key)
                 limit.over = True
                 try:
                     cut()
-                except Exception:  # noqa: BLE001 - whatever a driver raises, others wait to be cut off
+                except Exception:  # noqa: BLE001 - whatever a driver raises, other connections still have to be cut off
                     failed("store-limits")
             if not self._watched:
                 self._some.clear()
@@ -103,7 +105,7 @@ class Watch:
 
 
 def watch_over(engine: sa.Engine) -> None:
-    """Let all that is done with the engine's connections, and connecting, end with the limit that is in force (limited())."""
+    """Make connecting, and all use of the engine's connections, end at the limit in force (limited())."""
     watch = Watch()
 
     def begin(connection: Any, record: Any) -> None:
@@ -118,7 +120,7 @@ def watch_over(engine: sa.Engine) -> None:
 
     def made(connection: Any, record: Any) -> None:
         if engine.dialect.driver == "pymysql":
-            # Connecting alone was measured by the limit; what follows, the watch measures. There is no public way to say so.
+            # The limit was for connecting only; the watch measures what follows. There is no public interface for this.
             connection._read_timeout = connection._write_timeout = None
         begin(connection, record)
 
@@ -141,8 +143,10 @@ def watch_over(engine: sa.Engine) -> None:
 
 
 def _lives(known: dict[str, Any]) -> bool:
-    """Whether an idle connection is fit for use as far as this machine knows, which costs no round trip: it was used a moment
-    ago, and nothing came from the server since. One that ends says so, or closes the socket, and both can be read."""
+    """Whether an idle connection is usable as far as this machine knows, without a round trip: it was used a moment
+    ago, and nothing has arrived from the server since. A server that ends a connection says so or closes the socket,
+    and both are readable.
+    """
     if "socket" not in known or time.monotonic() - known.get("idle since", 0.0) > SILENT:
         return False
     look = select.poll()
@@ -151,7 +155,7 @@ def _lives(known: dict[str, Any]) -> bool:
 
 
 def _demand_life(dialect: Any, connection: Any) -> None:
-    """A connection that was idle may be dead. SQLAlchemy takes a new one then, and tries thrice."""
+    """Test a connection that was idle. If it is dead, SQLAlchemy takes a new one, and tries three times."""
     try:
         alive = dialect.do_ping(connection)
     except dialect.dbapi.Error as error:
@@ -161,7 +165,7 @@ def _demand_life(dialect: Any, connection: Any) -> None:
 
 
 def _hasten(dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-    """Connecting must not take longer than there is time."""
+    """Limit the time for connecting to the time that is left."""
     limit = _current.get()
     if limit is None or dialect.name == "sqlite":
         return
@@ -172,8 +176,9 @@ def _hasten(dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, A
 
 
 def _cut_for(dialect: str, connection: Any, record: Any) -> Callable[[], None]:
-    """How a connection is cut off from another thread. By a second descriptor of its own: the driver may close the first one at
-    any moment, and its number may be somebody else's then."""
+    """The function that cuts off a connection from another thread. It uses a second descriptor: the driver may close
+    the first at any moment, and its number may then belong to another file.
+    """
     if dialect == "sqlite":
         return lambda: _interrupt(connection)
     known = record.info.get("socket")
@@ -184,10 +189,10 @@ def _cut_for(dialect: str, connection: Any, record: Any) -> Callable[[], None]:
 
 
 def _interrupt(connection: sqlite3.Connection) -> None:
-    with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+    with contextlib.suppress(sqlite3.ProgrammingError):  # already closed
         connection.interrupt()
 
 
 def _shut(end: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it is gone already
+    with contextlib.suppress(OSError):  # already gone
         end.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The lists of senders and clients: one row per entry, shared by all workers and nodes."""
+"""The lists of senders and clients, with one row per entry, shared by all workers and nodes."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from antispam.store.prepared import Prepared, upsert
 from antispam.store.schema import sender_list
 from antispam.text import from_wire
 
-OFFENCES_KEPT = 30 * 86400.0  # seconds for which the next ban is longer because of the last one, once that is over
+OFFENCES_KEPT = 30 * 86400.0  # seconds after the end of a ban during which it makes the next one longer
 ADMINISTRATOR = "command"  # the author of entries that a person added
 _PERSON = f"{ADMINISTRATOR} ("
-REMEMBERED = 5.0  # seconds for which a worker believes that there is no entry of a kind at all
+REMEMBERED = 5.0  # seconds for which a worker caches that there are no entries of a kind
 
 
 class Kind(enum.StrEnum):
     """The list that an entry is in."""
 
-    WHITELIST = "whitelist"  # an address to which our users write
+    WHITELIST = "whitelist"  # an address that our users write to
     BLACKLIST = "blacklist"  # an address whose mail is refused
-    BANNED_IP = "banned-ip"  # a client; of IPv6 its /64
-    BANNED_DOMAIN = "banned-domain"  # a domain of MAIL FROM; *.example.com is all below it, and itself
+    BANNED_IP = "banned-ip"  # a client; for IPv6 its /64
+    BANNED_DOMAIN = "banned-domain"  # a domain in MAIL FROM; *.example.com covers itself and everything below
 
 
 class BadName(ValueError):
-    """The name cannot be an entry of that list; the message says what is expected."""
+    """The name cannot be an entry of that list; the text says what is expected."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry; times in seconds since the epoch.
+    """An entry of a list. Times are in seconds since the epoch.
 
-    name        in the form in which it is compared
+    name        in the form for comparison
     reason      why it is there, for people
-    added_by    who put it there: a check, a user, ADMINISTRATOR, or administrator()
+    added_by    who added it: a check, a user, ADMINISTRATOR, or administrator()
     seen_at     when it was last added again
-    expires_at  when it stops to count; None is never
+    expires_at  when it expires; None means never
     offences    how often it was added
     """
 
@@ -62,22 +62,22 @@ class Entry:
 
 
 def administrator(name: str) -> str:
-    """The author of entries that this administrator added: the same as ADMINISTRATOR, with a name."""
+    """The author of entries added by this administrator: like ADMINISTRATOR, but with a name."""
     return f"{_PERSON}{from_wire(name, 80)})"
 
 
 def author(added_by: str) -> str:
-    """Whose name it is that an entry's `added_by` has: of administrator() the name that it was given."""
+    """The name in an entry's `added_by`; for administrator() the name that was passed to it."""
     return added_by.removeprefix(_PERSON).removesuffix(")") if added_by.startswith(_PERSON) else added_by
 
 
 def renamed(added_by: str, name: str) -> str:
-    """The same author of an entry under another name: an administrator stays one."""
+    """The author of an entry with another name; an administrator remains one."""
     return administrator(name) if added_by.startswith(_PERSON) else name
 
 
 def normalized(kind: Kind, name: str) -> str:
-    """The name as it is compared. Raises BadName."""
+    """The name in the form for comparison. Raises BadName."""
     text = name.strip()
     if kind is Kind.BANNED_IP:
         address = parse_ip(text.partition("/")[0])
@@ -97,14 +97,15 @@ def normalized(kind: Kind, name: str) -> str:
     if "." not in mailbox.domain or not is_hostname(mailbox.domain) or len(exact) > 320 or not exact.isprintable():
         raise BadName(f"{from_wire(text, 60)} is no mail address")
     if not mailbox.local and "@" in text:
-        # A sender who could put ""@example.com on a list by what they send would hit all of example.com.
+        # A sender who could cause ""@example.com to be listed would affect all of example.com.
         raise BadName(f"{from_wire(text, 60)} has nothing before the @; {mailbox.domain} is the whole domain")
     return exact
 
 
 def _forms(kind: Kind, name: str) -> Iterator[str]:
-    """Under which names an entry may stand that covers this one. A name that could be no entry itself may be covered all the
-    same: nobody gets past a ban of *.example.com as x@!.example.com."""
+    """The names of entries that cover this one. A name that cannot itself be an entry may still be covered:
+    x@!.example.com does not get around a ban of *.example.com.
+    """
     with contextlib.suppress(BadName):
         yield normalized(kind, name)
     if kind is Kind.BANNED_DOMAIN:
@@ -136,12 +137,12 @@ def add(
     once: bool = False,
     deadline: Deadline | None = None,
 ) -> int:
-    """Put a name on a list, or renew it; returns how often it was added. An entry that never expires keeps its reason, and
-    stays for ever; one of an administrator's keeps its reason, and its end if that is later, whatever a check adds. With
-    `longest`, the time until it expires doubles each time that it is added again, up to so many times as long. Raises BadName,
-    StoreError.
+    """Add a name to a list, or renew it. Returns how often it was added. An entry that never expires keeps its reason
+    and remains permanent. An entry of an administrator keeps its reason, and its expiry if that is later, whatever a
+    check adds. With `longest`, the time until expiry doubles each time the name is added again, up to that multiple.
+    Raises BadName, StoreError.
 
-    once  an entry that is in force stays as it is: what several connections find at the same time was found once
+    once  leave an entry in force unchanged: what several connections find at the same time counts once
     """
     values = _values(kind, normalized(kind, name), reason, by, now, expires_at)
     table = sender_list
@@ -164,7 +165,7 @@ def add_all(
     expires_at: float | None = None,
     deadline: Deadline | None = None,
 ) -> None:
-    """Put names on a list, or renew them, in one transaction. What can be no entry is passed over. Raises StoreError."""
+    """Add names to a list, or renew them, in one transaction. Invalid names are skipped. Raises StoreError."""
     exact = set()
     for name in names:
         with contextlib.suppress(BadName):
@@ -172,7 +173,7 @@ def add_all(
     if not exact:
         return
     with store.write(deadline) as connection:
-        for one in sorted(exact):  # in one order everywhere: two messages must not wait for each other for ever
+        for one in sorted(exact):  # the same order everywhere, so that two messages cannot deadlock
             _renew(connection, _values(kind, one, reason, by, now, expires_at))
     _kinds_known.pop(store, None)
 
@@ -193,7 +194,7 @@ def _values(kind: Kind, exact: str, reason: str, by: str, now: float, expires_at
 
 
 def _renew(connection: sa.Connection, values: dict[str, Any], longest: int = 1) -> None:
-    """Write such a row, or renew the one that is there."""
+    """Insert the row of an entry, or renew the existing one."""
     by_person = values["added_by"] == ADMINISTRATOR or values["added_by"].startswith(_PERSON)
     now, expires_at = values["seen_at"], values["expires_at"]
     lasting = {"new_end": expires_at, "lasts": 0.0 if expires_at is None else expires_at - now}
@@ -224,7 +225,7 @@ def _renewal(by_person: bool, longest: int, dialect: str) -> sa.Insert:
         stays, longer = sa.or_(for_ever, written), sa.and_(written, end > until)
     new_reason = sa.bindparam("new_reason", type_=table.c.reason.type)
     new_by = sa.bindparam("new_by", type_=table.c.added_by.type)
-    # MariaDB assigns from left to right: what is compared comes after what compares it.
+    # MariaDB assigns from left to right, so a column that is compared comes after the comparison.
     update = {
         "reason": sa.case((stays, table.c.reason), else_=new_reason),
         "added_by": sa.case((stays, table.c.added_by), else_=new_by),
@@ -236,9 +237,9 @@ def _renewal(by_person: bool, longest: int, dialect: str) -> sa.Insert:
 
 
 def _not_in_force(store: Store, connection: sa.Connection, values: dict[str, Any], now: float) -> bool:
-    """Whether the entry is still to be written, which it is under the lock of its row. One that is new is written here."""
+    """Whether the entry must still be written; its row is locked. A new entry is written here."""
     table = sender_list
-    # Offences are 0 only in the row that this very transaction inserted.
+    # Offences are 0 only in a row that this transaction inserted.
     new = {**values, "offences": 0}
     connection.execute(store.upsert(table, new, key=("entry",), update={"offences": table.c.offences}))
     mine = table.c.entry == values["entry"]
@@ -251,7 +252,7 @@ def _not_in_force(store: Store, connection: sa.Connection, values: dict[str, Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """A name that another program remembered, since when and until when (None: for ever), in seconds since the epoch."""
+    """A name that another program has stored, with its start and end (None: permanent) in seconds since the epoch."""
 
     name: str
     since: float
@@ -259,8 +260,9 @@ class Known:
 
 
 def take_over(store: Store, kind: Kind, known: Iterable[Known], *, reason: str, by: str, now: float) -> list[str]:
-    """Put names on a list, a slice of them a transaction; returns what is wrong with those that can't be entries. What the list
-    has already stays, but for an end that comes later here: nobody offended once more. Raises StoreError."""
+    """Import names into a list, one slice per transaction. Returns what is wrong with the invalid ones. Existing
+    entries are kept; only their end moves if it is later here. This does not count as an offence. Raises StoreError.
+    """
     refused = []
     names: dict[str, Known] = {}
     for one in known:
@@ -271,7 +273,7 @@ def take_over(store: Store, kind: Kind, known: Iterable[Known], *, reason: str, 
             continue
         before = names.get(exact)
         names[exact] = one if before is None or _later(one.until, before.until) else before
-    # In one order everywhere: two that are taken over at the same time must not wait for each other for ever.
+    # The same order everywhere, so that two simultaneous imports cannot deadlock.
     ordered = sorted(names.items())
     for start in range(0, len(ordered), SLICE):
         with store.write() as connection:
@@ -307,7 +309,7 @@ def _taken_over(store: Store, kind: Kind, exact: str, one: Known, reason: str, b
     )
 
 
-# Built once: each message asks.
+# Built once: each message runs it.
 _FIND = sa.select(sender_list).where(
     sender_list.c.entry.in_(sa.bindparam("keys", expanding=True)),
     sa.or_(sender_list.c.expires_at.is_(None), sender_list.c.expires_at > sa.bindparam("now")),
@@ -315,7 +317,7 @@ _FIND = sa.select(sender_list).where(
 
 
 def find(store: Store, wanted: Iterable[tuple[Kind, str]], now: float, deadline: Deadline | None = None) -> list[Entry]:
-    """The entries in force that cover any of these names. Raises StoreError."""
+    """The entries in force that cover one of these names. Raises StoreError."""
     kinds = _kinds(store, now, deadline)
     keys = [_key(kind, form) for kind, name in wanted if kind in kinds for form in _forms(kind, name)]
     if not keys:
@@ -326,7 +328,7 @@ def find(store: Store, wanted: Iterable[tuple[Kind, str]], now: float, deadline:
 
 
 def _kinds(store: Store, now: float, deadline: Deadline | None) -> frozenset[str]:
-    """Which kinds have any entry. Most sites have none of some, and need not be asked for each message."""
+    """The kinds that have entries. Most sites do not use all of them, and need no query for each message."""
     until, kinds = _kinds_known.get(store, (0.0, frozenset()))
     if not until - REMEMBERED <= now < until:
         with store.read(deadline) as connection:
@@ -336,7 +338,7 @@ def _kinds(store: Store, now: float, deadline: Deadline | None) -> frozenset[str
 
 
 def everything(store: Store, kinds: Sequence[Kind] = tuple(Kind), now: float | None = None) -> list[Entry]:
-    """All entries of some kinds, in the order of their names; with `now` those in force only. Raises StoreError."""
+    """All entries of these kinds, in order of name; with `now`, only those in force. Raises StoreError."""
     query = sa.select(sender_list).where(sender_list.c.kind.in_([kind.value for kind in kinds]))
     if now is not None:
         query = query.where(_in_force(now))
@@ -345,8 +347,9 @@ def everything(store: Store, kinds: Sequence[Kind] = tuple(Kind), now: float | N
 
 
 def page(store: Store, kind: Kind, now: float, limit: int, after: str = "") -> list[Entry]:
-    """Entries of a kind that are in force, in the order of their names, at most `limit`, from the first name after `after` on.
-    Raises StoreError."""
+    """At most `limit` entries of a kind that are in force, in order of name, starting after the name `after`. Raises
+    StoreError.
+    """
     query = sa.select(sender_list).where(sender_list.c.kind == kind.value, _in_force(now))
     if after:
         query = query.where(sender_list.c.entry > _key(kind, after))
@@ -355,7 +358,7 @@ def page(store: Store, kind: Kind, now: float, limit: int, after: str = "") -> l
 
 
 def remove(store: Store, kind: Kind, name: str, deadline: Deadline | None = None) -> bool:
-    """Whether the name was on the list. Raises BadName, StoreError."""
+    """Remove a name from a list. Returns whether it was there. Raises BadName, StoreError."""
     key = _key(kind, normalized(kind, name))
     with store.write(deadline) as connection:
         removed = connection.execute(sa.delete(sender_list).where(sender_list.c.entry == key)).rowcount
@@ -363,8 +366,9 @@ def remove(store: Store, kind: Kind, name: str, deadline: Deadline | None = None
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what has expired; call again while it returns any. A ban is remembered for OFFENCES_KEPT after its end,
-    so that the next one is longer. Raises StoreError."""
+    """Delete a slice of the expired entries. Call again while it returns any. A ban is kept for OFFENCES_KEPT after its
+    end, so that the next one is longer. Raises StoreError.
+    """
     table = sender_list
     for kind in Kind:
         ended = now - OFFENCES_KEPT if kind is Kind.BANNED_IP else now

@@ -1,8 +1,8 @@
-"""Moving all that is stored to another database while mail is checked.
+"""Moving the whole store to another database while mail is processed.
 
-Everything is copied while triggers note what is changed meanwhile (change_log.py); then the noted rows, again and again
-until that takes a moment only. For the last of them nobody may write, and after that nobody can write to the former
-database any more.
+First everything is copied while triggers record changes (change_log.py). Then the changed rows are copied, repeatedly,
+until a pass takes only a moment. Writing is locked out for the last pass, and from then on the former database refuses
+changes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from antispam.store.move import (
 )
 from antispam.store.schema import metadata
 
-PART = 500  # noted changes that are copied at a time
-MOMENT = 1.0  # seconds that a pass may take before the one for which writing is stopped
-PASSES = 20  # after so many, more is written than can be copied
-_TRIES = 5  # to get a moment in which nobody writes
+PART = 500  # recorded changes copied at a time
+MOMENT = 1.0  # seconds; once a pass takes no longer, writing is stopped for the last one
+PASSES = 20  # after this many, changes arrive faster than they can be copied
+_TRIES = 5  # attempts to get a moment without writers
 
 Row = dict[str, Any]
 
@@ -45,10 +45,11 @@ Row = dict[str, Any]
 def move_live(
     source_url: str, target_url: str, progress: Progress = lambda table, copied, total: None
 ) -> list[Counted]:
-    """Like move.move(), while programs go on writing to the source. When it returns, the source refuses every change: its
-    programs have to be given the target.
+    """Like move.move(), but programs may write to the source meanwhile. When it returns, the source refuses every
+    change; programs must be configured to use the target.
 
-    Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; the same call then goes on, and cancel() gives up.
+    Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; calling it again then continues, and
+    cancel() gives up.
     """
     with both(source_url, target_url) as (source, target):
         copying = _Copying(source, target)
@@ -65,7 +66,7 @@ def move_live(
 
 
 def _completed(source: Store, target: Store, copying: _Copying) -> list[Counted]:
-    """It was interrupted after nobody could write any more."""
+    """Complete a move that was interrupted after writing had been stopped."""
     if not is_begun(target):
         raise MoveError("everything was moved already: let [store] url name the new database")
     copying.catch_up(forget=False)
@@ -73,7 +74,7 @@ def _completed(source: Store, target: Store, copying: _Copying) -> list[Counted]
 
 
 def cancel(source_url: str) -> None:
-    """Give a move up: the source is as it was before, and can be used. What was copied stays in the target."""
+    """Give up a move: the source is usable again, as before. Copied rows stay in the target."""
     source = opened(address(source_url))
     try:
         change_log.end(source)
@@ -82,7 +83,9 @@ def cancel(source_url: str) -> None:
 
 
 def _stop(source: Store, target: Store, copying: _Copying) -> list[Counted]:
-    """Let nobody write to the source, copy what is left, and count. Where that fails, writing goes on."""
+    """Stop writing to the source, copy the remaining changes, and count the rows. If that fails, writing is allowed
+    again.
+    """
     for left in reversed(range(_TRIES)):
         try:
             with source.write() as connection:
@@ -94,7 +97,7 @@ def _stop(source: Store, target: Store, copying: _Copying) -> list[Counted]:
                     raise MoveError(f"the counts differ ({', '.join(differing)}); cancel this move, and begin again")
                 return found
         except StoreError:
-            change_log.begin(source)  # MariaDB has kept what refuses
+            change_log.begin(source)  # MariaDB has kept the refusing triggers
             if not left:
                 raise
         except BaseException:
@@ -104,14 +107,14 @@ def _stop(source: Store, target: Store, copying: _Copying) -> list[Counted]:
 
 
 class _Copying:
-    """Brings rows from the source into the target, whatever the target has of them."""
+    """Copies rows from the source into the target, whether or not the target has them."""
 
     def __init__(self, source: Store, target: Store) -> None:
         self._source = source
         self._target = target
 
     def follow(self) -> None:
-        """Copy what was noted, until that takes a moment only. Raises MoveError if it does not come to that."""
+        """Copy recorded changes until a pass takes only a moment. Raises MoveError if that is never reached."""
         for _ in range(PASSES):
             began = time.monotonic()
             self.catch_up()
@@ -120,7 +123,7 @@ class _Copying:
         raise MoveError("more is written than can be copied; please try again when there is less mail")
 
     def catch_up(self, *, forget: bool = True) -> None:
-        """Copy all that is noted now."""
+        """Copy all changes recorded so far."""
         for changes, numbers in change_log.read(self._source, PART):
             self._apply(changes)
             if forget:
@@ -137,7 +140,9 @@ class _Copying:
                 self.put(connection, table, found[table.name])
 
     def put(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-        """Write rows, with those that they belong to. One whose owner was deleted is left out: that was noted, too."""
+        """Write rows and their parent rows. A row whose parent was deleted is left out: that change was recorded as
+        well.
+        """
         for key in table.foreign_keys:
             parent, mine, theirs = key.column.table, key.parent.name, key.column.name
             wanted = {row[mine] for row in rows}
@@ -160,7 +165,7 @@ class _Copying:
 
 
 def _tables(changes: Changes) -> list[sa.Table]:
-    """Parents first."""
+    """The changed tables, parents first."""
     return [table for table in metadata.sorted_tables if table.name in changes]
 
 
@@ -176,7 +181,7 @@ def _are(plain: sa.TableClause, table: sa.Table, keys: Sequence[Key]) -> sa.Colu
 
 
 def _delete(connection: sa.Connection, table: sa.Table, key: Key) -> None:
-    """With all that belongs to it, of which nothing can be in the source any more."""
+    """Delete a row with all its child rows, which the source cannot have any more."""
     if len(key) == 1:
         for child in metadata.tables.values():
             for foreign in child.foreign_keys:

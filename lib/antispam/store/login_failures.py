@@ -1,4 +1,6 @@
-"""Wrong passwords: after some in a row a name waits, twice as long each time, whether or not there is such an account."""
+"""Delays after wrong passwords. After several in a row a name has to wait, each time twice as long, whether or not the
+account exists.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,10 @@ _KEEP = 24 * 3600.0  # seconds for which a wrong password counts
 
 
 def attempt(store: Store, name: str, now: float, free: int) -> float:
-    """Begin a try to log in: 0 if it may go on, else the seconds until the next one may. After `free` wrong ones in a row
-    these are one, two, four ... It counts as wrong until forget(): tries at the same moment can't overtake the count. Raises
-    StoreError."""
+    """Begin a login attempt. Returns 0 if it may proceed, else the seconds until the next attempt. After `free`
+    consecutive failures these are one, two, four ... The attempt counts as a failure until forget() is called, so
+    simultaneous attempts cannot evade the count. Raises StoreError.
+    """
     table, digest = web_failure, _digest(name)
     with store.write(durable=False) as connection:
         query = sa.select(table.c.failures, table.c.failed_at).where(table.c.digest == digest).with_for_update()
@@ -33,16 +36,18 @@ def attempt(store: Store, name: str, now: float, free: int) -> float:
 
 
 def forget(connection: sa.Connection, name: str) -> None:
-    """The password was right, or there is another one; within the caller's transaction."""
+    """Reset the count: the password was correct or was changed. Runs in the caller's transaction."""
     connection.execute(sa.delete(web_failure).where(web_failure.c.digest == _digest(name)))
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what no longer counts; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the failures that no longer count. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(web_failure, web_failure.c.failed_at < now - _KEEP, slice_size)
 
 
 def _digest(name: str) -> str:
-    """Of the form that the site's servers are asked for: else each way to write a name would have tries of its own."""
+    """The digest of the name in the form used with the site's servers. Otherwise each spelling of a name would have its
+    own attempts.
+    """
     known = unicodedata.normalize("NFKC", name).strip().lower()
     return hashlib.sha256(known.encode("utf-8", "replace")).hexdigest()

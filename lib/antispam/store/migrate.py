@@ -1,6 +1,6 @@
-"""Migrating a database to the newest schema; safe if several nodes start at once.
+"""Migration of a database to the newest schema. Safe if several nodes start at once.
 
-Alembic is imported where it is needed: the supervisor and its workers, which never migrate, would keep 10 MiB of it each.
+Alembic is imported only where it is needed: the supervisor and its workers never migrate and would waste 10 MiB each.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 
 class NewerSchema(StoreError):
-    """A newer version of this program has upgraded the tables, which this one would read wrongly."""
+    """A newer version of this program has upgraded the tables; this version would misread them."""
 
 
 class HalfMoved(StoreError):
-    """A part of another database was copied here, and the copy was interrupted; or all of this one was moved away."""
+    """The database is half of a move: copying another one into it was interrupted, or everything was moved away."""
 
 
 class ForeignFolder(PermissionError):
-    """Root is about to leave files where the filter's user could not write them."""
+    """Root would create files that the filter's user could not write."""
 
 
-_LOCK = 0x626D73  # any number that all nodes agree on
-MOVED_AWAY = "moved_away"  # a table that is there once everything was moved to another database
-MOVE_BEGUN = "move_begun"  # the table that says how far a move into this database has come; gone once it is complete
+_LOCK = 0x626D73  # an arbitrary number, the same on all nodes
+MOVED_AWAY = "moved_away"  # a table that exists after everything was moved to another database
+MOVE_BEGUN = "move_begun"  # the table with the progress of a move into this database; dropped on completion
 
 
 def migrate(url: str, revision: str = "head", *, moving: bool = False) -> None:
-    """Create or upgrade the tables, up to `revision`. Waits while another process does. `moving` is the move that fills them.
-
-    Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError if the other one never ends, NewerSchema, HalfMoved unless `moving`,
-    StoreError where Alembic can't find its way, NoPasswordError, and ForeignFolder, before anything was written, where root
-    would make files in somebody else's folder."""
+    """Create or upgrade the tables, up to `revision`. Waits while another process does. `moving` says that a move fills
+    them. Raises sqlalchemy.exc.SQLAlchemyError, TimeoutError if the other process never ends, NewerSchema, HalfMoved
+    unless `moving`, StoreError if Alembic finds no path, NoPasswordError, and ForeignFolder, before anything is
+    written, if root would create files in another user's folder.
+    """
     leave_to_its_owner(url)
     parsed = sa.engine.make_url(url)
     if (folder := _folder(parsed)) is not None:
@@ -78,7 +78,7 @@ def _upgrade(connection: sa.Connection, revision: str) -> None:
 
 
 def revision_of(connection: sa.Connection) -> str | None:
-    """The revision of the schema that a database has; None if it has no tables yet."""
+    """The schema revision of a database; None if it has no tables yet."""
     from alembic.runtime.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
@@ -110,12 +110,12 @@ def _demand_present(connection: sa.Connection) -> None:
 
 
 def revisions() -> set[str]:
-    """The revisions of the schema that this version knows."""
+    """The schema revisions that this version knows."""
     return {script.revision for script in _scripts().walk_revisions()}
 
 
 def newest() -> str:
-    """The revision of the schema of this version."""
+    """The schema revision of this version."""
     return str(_scripts().get_current_head())
 
 
@@ -134,15 +134,15 @@ def _config() -> Config:
 
 
 def _folder(url: sa.URL) -> Path | None:
-    """Where SQLite keeps its files; None for other databases."""
+    """The folder of SQLite's files; None for other databases."""
     return Path(url.database).parent if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def leave_to_its_owner(url: str) -> None:
-    """Raises ForeignFolder if root would open the database of somebody else.
+    """Raises ForeignFolder if root would open another user's database.
 
-    Commands are given by administrators, out of habit as root. The database or its lock would be root's, and the filter could
-    not start. To become the owner instead would surprise administrators who train with mail that only root can read.
+    Administrators often run commands as root. The database or its lock would then belong to root, and the filter could
+    not start. Switching to the owner instead would surprise administrators who train with mail that only root can read.
     """
     folder = _folder(sa.engine.make_url(url))
     if folder is None or os.geteuid() != 0 or not folder.exists() or (owner := folder.stat().st_uid) == 0:
@@ -158,14 +158,14 @@ def leave_to_its_owner(url: str) -> None:
 
 
 def _let_readers_pass_writers(connection: sa.Connection) -> None:
-    """SQLite's file remembers its mode. Set here and not by the first worker, who would wait where somebody holds a lock."""
+    """Set SQLite's WAL mode, which its file stores. The first worker would have to wait if another process held a lock."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
 @contextlib.contextmanager
 def _alone(engine: sa.Engine) -> Iterator[None]:
-    """Hold the one lock for migrations, which the database (or, for SQLite, the kernel) drops if we die."""
+    """Hold the single lock for migrations. The database (for SQLite, the kernel) releases it if we die."""
     backend = engine.dialect.name
     if backend == "sqlite":
         if not engine.url.database:
@@ -177,7 +177,8 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         return
     with engine.connect() as connection:
         if backend == "postgresql":
-            # Of the transaction, not of the session: behind a pool (PgBouncer) a session is not one connection to the server.
+            # A lock of the transaction, not of the session: behind a pool (PgBouncer) a session is not one server
+            # connection.
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         else:
             if connection.scalar(sa.select(sa.func.get_lock(f"bms-{_LOCK}", 600))) != 1:

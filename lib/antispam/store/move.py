@@ -1,7 +1,7 @@
-"""Moving all that is stored from one database to another, of the same kind or not: SQLite, PostgreSQL, MariaDB.
+"""Moving the whole store from one database to another, of the same kind or not: SQLite, PostgreSQL, MariaDB.
 
-Rows are copied in the order of their primary key, parents first. How far the copy has come is written in the transaction
-that writes the rows, so a copy that was interrupted goes on where it stopped.
+Rows are copied in the order of their primary key, parents first. The progress is stored in the transaction that writes
+the rows, so an interrupted copy continues where it stopped.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from antispam.store.numbers import last_number, set_last_number
 from antispam.store.packed import PackedJson
 from antispam.store.schema import LongText, metadata
 
-ROWS = 1000  # in one transaction
-LARGE = 50  # rows in one transaction, of tables whose rows may have a megabyte each
+ROWS = 1000  # rows per transaction
+LARGE = 50  # rows per transaction, for tables whose rows may have a megabyte each
 Progress = Callable[[str, int, int], None]
-"""Called after each transaction with the table, its rows that are copied by now, and its rows in all."""
+"""Called after each transaction with the table, the number of its rows copied so far, and their total."""
 Put = Callable[[sa.Connection, sa.Table, Sequence[dict[str, Any]]], None]
 """put(connection, table, rows) writes rows into the target, within a transaction."""
 
-# Only in the target, and only until the move is complete.
+# Exists only in the target, until the move is complete.
 _places = sa.Table(
     MOVE_BEGUN,
     sa.MetaData(),
-    sa.Column("name", sa.String(64), primary_key=True),  # of a table; "" for the source
-    sa.Column("place", sa.Text, nullable=False),  # the last key that was copied, as JSON; for "", which source it is
+    sa.Column("name", sa.String(64), primary_key=True),  # name of a table; "" for the source
+    sa.Column("place", sa.Text, nullable=False),  # the last key copied, as JSON; for "", the identity of the source
     sa.Column("copied", sa.BigInteger, nullable=False),  # rows
 )
 
 
 class MoveError(Exception):
-    """The move cannot begin or cannot be completed; the text says why, and has no password."""
+    """The move cannot begin or be completed. The text says why and contains no password."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The rows of one table in both databases, at the end."""
+    """The final numbers of rows of one table in both databases."""
 
     table: str
     source: int
@@ -55,11 +55,11 @@ class Counted:
 
 
 def move(source_url: str, target_url: str, progress: Progress = lambda table, copied, total: None) -> list[Counted]:
-    """Copy every table from one database to another that is empty or has what an interrupted move() has copied.
+    """Copy every table from one database to another, which must be empty or left by an interrupted move().
 
-    The target's tables are made or brought up to date. Nobody may write to either database meanwhile. Returns the counts of
-    all tables; where they differ, something was written, and the target still counts as incomplete.
-    Raises MoveError, StoreError, OSError or sqlalchemy.exc.SQLAlchemyError; the same call then goes on.
+    The target's tables are created or upgraded. Nobody may write to either database meanwhile. Returns the counts of
+    all tables. If they differ, something was written, and the target remains incomplete. Raises MoveError, StoreError,
+    OSError or sqlalchemy.exc.SQLAlchemyError; calling it again then continues.
     """
     with both(source_url, target_url) as (source, target):
         demand_room(target)
@@ -69,7 +69,7 @@ def move(source_url: str, target_url: str, progress: Progress = lambda table, co
 
 @contextlib.contextmanager
 def both(source_url: str, target_url: str) -> Iterator[tuple[Store, Store]]:
-    """The source, and the target, of which the tables may still be missing. Raises MoveError and OSError."""
+    """The source and the target, which may still lack its tables. Raises MoveError and OSError."""
     source_url, target_url = address(source_url), address(target_url)
     if source_url == target_url:
         raise MoveError("both addresses name the same database")
@@ -80,13 +80,13 @@ def both(source_url: str, target_url: str) -> Iterator[tuple[Store, Store]]:
 
 
 def address(url: str) -> str:
-    """With its driver. Raises MoveError."""
+    """The address of a database with its driver. Raises MoveError."""
     try:
         demand_driver(url := with_driver(url))
     except ValueError as error:
         if isinstance(error.__cause__, ImportError):
             raise MoveError(str(error)) from error
-        # What could not be parsed is not repeated, not even in part: a password with an @ ends up anywhere.
+        # An address that cannot be parsed is not repeated, not even in part: a password with an @ may be anywhere.
         known = "sqlite:////FOLDER/FILE, postgresql://USER@HOST/NAME or mariadb://USER@HOST/NAME"
         raise MoveError(f"an address can't be read; expected {known}, with %40 for an @ in a password") from None
     return url
@@ -107,7 +107,7 @@ def opened(url: str) -> Store:
 
 
 def demand_room(target: Store) -> None:
-    """Raises MoveError if the target has rows that no move() has put there."""
+    """Raises MoveError if the target has rows that do not come from a move()."""
     with target.read() as connection:
         names = set(sa.inspect(connection).get_table_names())
         if _places.name in names:
@@ -133,11 +133,11 @@ def copy_all(
     put: Put | None = None,
     catch_up: Callable[[], None] | None = None,
 ) -> None:
-    """Copy all rows of all tables, or go on with it.
+    """Copy all rows of all tables, or continue doing so.
 
-    identity  of this move: the target must have parts of no other one
+    identity  of this move: the target must not have parts of another
     put       writes rows; None inserts them
-    catch_up  where a row is refused: brings what others have changed meanwhile; then it is tried once more
+    catch_up  called when a row is refused: copies what others have changed; then the row is tried again
     """
     places = _begun(target, identity)
     counts = {table.name: _count(source, table) for table in metadata.sorted_tables}
@@ -156,20 +156,20 @@ def copy_all(
 
 
 def counted(source: Store, target: Store) -> list[Counted]:
-    """The rows of all tables; the target numbers the next ones as the source would."""
+    """Count the rows of all tables, and make the target number the next rows as the source would."""
     for table in metadata.sorted_tables:
         _count_on(source, target, table)
     return [Counted(table.name, _count(source, table), _count(target, table)) for table in metadata.sorted_tables]
 
 
 def is_begun(target: Store) -> bool:
-    """Whether a part was copied there."""
+    """Whether the target has a part of a move."""
     with target.read() as connection:
         return sa.inspect(connection).has_table(MOVE_BEGUN)
 
 
 def finished(target: Store) -> None:
-    """The target has everything, and can be used."""
+    """Mark the target as complete, so that it can be used."""
     with target.write() as connection:
         _places.drop(connection)
 
@@ -187,7 +187,7 @@ def _tell(progress: Progress, table: str, total: int, copied: int) -> None:
 
 
 def _begun(target: Store, identity: str) -> dict[str, tuple[str, int]]:
-    """How far each table has been copied, by its name. Raises MoveError if it has parts of another move."""
+    """The progress of each table, by name. Raises MoveError if the target has parts of another move."""
     mark = hashlib.sha256(identity.encode()).hexdigest()
     with target.write() as connection:
         _places.create(connection, checkfirst=True)
@@ -240,7 +240,7 @@ def _copy(
 
 
 def raw(table: sa.Table) -> sa.TableClause:
-    """The table with its columns as they are stored: what is packed stays packed, by whatever version."""
+    """The table with its columns in stored form: packed values stay packed, whatever version wrote them."""
     columns: list[sa.ColumnClause[Any]] = [
         sa.column(column.name, LongText if isinstance(column.type, PackedJson) else column.type)
         for column in table.columns
@@ -249,7 +249,9 @@ def raw(table: sa.Table) -> sa.TableClause:
 
 
 def _after(keys: Sequence[sa.ColumnElement[Any]], last: Sequence[Any]) -> sa.ColumnElement[bool]:
-    """Rows behind that key. The first column stands alone as well: MariaDB finds no index in a comparison of rows."""
+    """The condition for rows after that key. The first column is also compared alone: MariaDB uses no index for row
+    comparisons.
+    """
     key, value = keys[0], last[0]
     behind: sa.ColumnElement[bool] = key > value
     if len(keys) == 1:
@@ -263,8 +265,9 @@ def _count(store: Store, table: sa.Table) -> int:
 
 
 def _count_on(source: Store, target: Store, table: sa.Table) -> None:
-    """Let the target number its next row as the source would: numbers of rows that have gone are in mail that is out in
-    the world, and in the memory of whoever reads the log of trainings."""
+    """Make the target number its next row as the source would. Numbers of deleted rows are in mail already sent, and
+    are remembered by readers of the log of lessons.
+    """
     column = table.autoincrement_column
     if column is None:
         return

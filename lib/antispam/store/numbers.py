@@ -1,4 +1,4 @@
-"""The numbers that databases give to rows."""
+"""The numbers that databases assign to rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 
 def last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any]) -> int:
-    """The last number that the database gave to a row of this table; 0 if it does not know."""
+    """The last number assigned to a row of this table; 0 if the database does not know."""
     match connection.dialect.name:
         case "postgresql":
             sequence = connection.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name)))
@@ -29,7 +29,7 @@ def last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[An
 
 
 def set_last_number(connection: sa.Connection, table: sa.Table, column: sa.Column[Any], last: int) -> None:
-    """Let the database give the next row of this table the number behind `last`."""
+    """Make the database assign the number after `last` to the next row of this table."""
     match connection.dialect.name:
         case "postgresql":
             sequence = sa.func.pg_get_serial_sequence(table.name, column.name)

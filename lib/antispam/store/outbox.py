@@ -1,7 +1,9 @@
-"""The outbox: the filter's own mail, kept until the MTA has accepted it.
+"""The outbox: the filter's own mail, stored until the MTA has accepted it.
 
-A message is claimed before it is sent: one conditional UPDATE moves its next try ahead by a lease. So only one node has it, and
-it is due again if that node dies. Until then `next_at` is the end of the lease, which identifies the claim."""
+A message is claimed before it is sent: one conditional UPDATE postpones its next try by a lease. So only one node has
+it, and it becomes due again if that node dies. Until then `next_at` is the end of the lease, which identifies the
+claim.
+"""
 
 from __future__ import annotations
 
@@ -21,41 +23,41 @@ from antispam.store.schema import outbox, quarantine_entry
 from antispam.text import from_wire
 
 PASS_FIELD = "X-BMS-Pass"
-PASS_ENVID = "bms-"  # begins an envelope identifier that is a pass
+PASS_ENVID = "bms-"  # prefix of an envelope identifier that is a pass
 _MAX_SENDER = 320
-_FORMERLY = {"rest": "copy"}  # kinds as versions up to 0.2 wrote them
+_FORMERLY = {"rest": "copy"}  # kinds as written by versions up to 0.2
 
 
 class Kind(enum.StrEnum):
     """The kind of a queued message."""
 
-    COPY = "copy"  # of a message, for recipients who want it in another form
-    RELEASE = "release"  # a message out of the quarantine
-    ORIGINAL = "original"  # the same with all that is dangerous in it, as an administrator wanted it
-    ANSWER = "answer"  # what we say to one of our users
-    DSN = "dsn"  # what we say to a stranger about their mail
-    REPORT = "report"  # an aggregate report of DMARC
-    DIGEST = "digest"  # what is kept from one of our users
+    COPY = "copy"  # a copy of a message for recipients who want it in another form
+    RELEASE = "release"  # a message from the quarantine
+    ORIGINAL = "original"  # the same, with its dangerous parts, because an administrator asked for it
+    ANSWER = "answer"  # a reply to one of our users
+    DSN = "dsn"  # a notice to an outside sender about their mail
+    REPORT = "report"  # a DMARC aggregate report
+    DIGEST = "digest"  # a list of a user's quarantined mail
 
 
 class State(enum.StrEnum):
     """The state of a queued message."""
 
-    WAITING = "waiting"  # for its first or next try
-    UNDER_WAY = "under way"  # being sent; or the node that did died, and it waits until the lease ends
-    FAILED = "failed"  # given up: somebody has to look at it
-    SENT = "sent"  # kept without its content, so that no second one of its name is taken
+    WAITING = "waiting"  # waits for its first or next try
+    UNDER_WAY = "under way"  # being sent; or its node died, and it waits for the end of the lease
+    FAILED = "failed"  # given up; a person has to decide
+    SENT = "sent"  # kept without its content, so that no second one with its name is accepted
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """A message to be sent.
+    """A message to send.
 
-    ref         of the message that it is about
-    mail_from   the envelope sender; "" is the null reverse path
-    content     the whole message, lines ended by CRLF
-    once        where it is not empty, no second message of this name is taken
-    notify      what the client asked for (RFC 3461): NOTIFY and ORCPT by recipient, RET and ENVID under ""
+    ref         the reference of the message that it is about
+    mail_from   the envelope sender; "" for the null reverse path
+    content     the whole message, with CRLF line ends
+    once        if not empty, no second message with this name is accepted
+    notify      the client's DSN parameters (RFC 3461): NOTIFY and ORCPT by recipient, RET and ENVID under ""
     """
 
     kind: Kind
@@ -69,10 +71,10 @@ class QueuedMessage:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that is ours to send until the lease ends.
+    """A message that this process may send until the lease ends.
 
-    tries   how often it was claimed, this time included
-    secret  of the pass that is good for this try
+    tries   the number of claims, including this one
+    secret  the secret of the pass that is valid for this try
     ends    when the lease ends, in seconds since the epoch
     notify  as in QueuedMessage
     """
@@ -91,13 +93,13 @@ class Claimed:
 
     @property
     def pass_value(self) -> str:
-        """What the field PASS_FIELD says."""
+        """The value of the field PASS_FIELD."""
         return f"{self.id}.{self.secret}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A queued message as commands show it; times in seconds since the epoch. `content` is empty in lists."""
+    """A queued message as commands show it. Times are in seconds since the epoch. `content` is empty in lists."""
 
     id: int
     kind: str
@@ -117,15 +119,16 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Passed:
-    """A queued message that the MTA has shown us, known by its pass: its kind, and the message it is about."""
+    """A queued message that the MTA has passed to us, recognised by its pass: its kind, and the message it is about."""
 
     kind: str
     ref: str
 
 
 def post(store: Store, connection: sa.Connection, queued: QueuedMessage, now: float) -> int | None:
-    """Take a message, within the caller's transaction: it will be sent if that is committed. Returns its number; None for one
-    with `once`, which may have been there. Raises ValueError for one that is addressed to nobody."""
+    """Queue a message in the caller's transaction; it is sent if that is committed. Returns its number, or None for a
+    message with `once`, which may already exist. Raises ValueError if it has no recipients.
+    """
     if not queued.recipients:
         raise ValueError("a message needs a recipient")
     values = {
@@ -149,29 +152,30 @@ def post(store: Store, connection: sa.Connection, queued: QueuedMessage, now: fl
 
 
 def _reverse_path(address: str) -> str:
-    """One that can't be stored as it is can't be answered either, being neither UTF-8 nor of a length that exists; a changed
-    one would have bounces sent to somebody else."""
+    """The reverse path to store. An address that cannot be stored unchanged (not UTF-8, or too long) cannot receive
+    replies either; with a modified one, bounces would go to somebody else.
+    """
     storable = len(address) <= _MAX_SENDER and from_wire(address, _MAX_SENDER) == address and "\0" not in address
     return address if storable else ""
 
 
 def _list(addresses: Sequence[str]) -> str:
-    """JSON in plain ASCII, so that whatever octets an address has come back as they were."""
+    """Addresses as ASCII JSON, so that any octets in them are restored unchanged."""
     return json.dumps(list(addresses))
 
 
 def _under_way(now: float) -> sa.ColumnElement[bool]:
-    """Only a claim leaves a message without a word on how its last try ended."""
+    """The condition that a message is under way: only a claim leaves it without the result of its last try."""
     return sa.and_(outbox.c.tries > 0, outbox.c.last_error == "", outbox.c.next_at > now)
 
 
 def claim(
     store: Store, now: float, lease: float, outbox_id: int | None = None, *, farthest: float | None = None
 ) -> Claimed | None:
-    """A message that is due, or the one of that number, due or not, even a failed one: ours for `lease` seconds. None if
-    there is none, or it is under way already. Raises StoreError.
+    """Claim a message for `lease` seconds: one that is due, or the one with that number, due or not, even if it failed.
+    None if there is none, or it is already under way. Raises StoreError.
 
-    farthest  seconds beyond which no next try is ever planned: one that is was planned by a clock that was wrong, and is due
+    farthest  the most seconds by which a try is ever postponed; a later one was planned by a wrong clock and is due
     """
     if outbox_id is None:
         free = outbox.c.next_at <= now
@@ -223,10 +227,10 @@ def _take(store: Store, number: int, free: sa.ColumnElement[bool], now: float, l
 
 
 def delivered(store: Store, queued: Claimed, taken: Collection[str], now: float) -> tuple[str, ...]:
-    """Note that the MTA took a message for these recipients; returns those who have not got it yet. Where none is left, the
-    message is done: it goes, and what it released from the quarantine is released. Raises StoreError.
+    """Record that the MTA accepted a message for these recipients. Returns the recipients who have not got it yet. If
+    none is left, the message is deleted and its quarantine entry counts as released. Raises StoreError.
 
-    This holds even if another process has claimed the message: what was sent must not be sent again.
+    This applies even if another process has claimed the message: it must not be sent again.
     """
     with store.write() as connection:
         row = connection.execute(
@@ -262,19 +266,20 @@ def _unreleased_by(number: int) -> sa.ColumnElement[bool]:
 
 
 def deferred(store: Store, queued: Claimed, error: str, next_at: float) -> bool:
-    """Note that a try failed, and when the next one is due; False if the claim had ended. The pass stays good until then:
-    an MTA that did not answer in time may still be about to show us the message. Raises StoreError."""
+    """Record a failed try and the time of the next one. False if the claim had ended. The pass stays valid until then:
+    an MTA that did not answer in time may still pass the message to us. Raises StoreError.
+    """
     return _end_try(store, queued, {"next_at": next_at, "last_error": _error_text(error)})
 
 
 def given_up(store: Store, queued: Claimed, error: str, now: float) -> bool:
-    """Note that a message won't be tried again; it is kept. False if the claim had ended. Raises StoreError."""
+    """Record that a message is given up; it is kept. False if the claim had ended. Raises StoreError."""
     values = {"next_at": None, "last_error": _error_text(error), "pass_digest": None, "failed_at": now}
     return _end_try(store, queued, values)
 
 
 def _error_text(error: str) -> str:
-    """Never empty, nor what a database takes for empty: blanks."""
+    """The error text to store: never empty or blank, which some databases treat as empty."""
     return from_wire(error, 1000).replace("\0", "\\x00").strip() or "no reason was given"
 
 
@@ -285,15 +290,16 @@ def _end_try(store: Store, queued: Claimed, values: dict[str, Any]) -> bool:
 
 
 def pass_digest(secret: str) -> str:
-    """What is stored of a pass: who reads the database can't make one."""
+    """The digest of a pass. Only this is stored, so readers of the database cannot make a pass."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def known_pass(
     store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None
 ) -> Passed | None:
-    """The message whose pass this is; None for an invalid one. It takes no lock. Raises StoreError, at the `deadline` at the
-    latest."""
+    """The message of a pass; None if the pass is invalid. Takes no lock. Raises StoreError, at the `deadline` at the
+    latest.
+    """
     with store.read(deadline) as connection:
         query = sa.select(outbox.c.kind, outbox.c.ref).where(_valid(outbox_id, secret, now))
         found = connection.execute(query).one_or_none()
@@ -301,7 +307,7 @@ def known_pass(
 
 
 def use_pass(store: Store, outbox_id: int, secret: str, now: float, deadline: Deadline | None = None) -> bool:
-    """Use up a valid pass, which is worth nothing from now on; False if it is not valid (any more). Raises StoreError."""
+    """Use up a valid pass, which is invalid from then on. False if it is not valid. Raises StoreError."""
     with store.write(deadline) as connection:
         used = connection.execute(sa.update(outbox).where(_valid(outbox_id, secret, now)).values(pass_digest=None))
     return used.rowcount == 1
@@ -312,7 +318,9 @@ def _valid(outbox_id: int, secret: str, now: float) -> sa.ColumnElement[bool]:
 
 
 def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
-    """The messages, without their content: failed ones first, then by the time of their next try. Raises StoreError."""
+    """The queued messages without their content: failed ones first, then by the time of the next try. Raises
+    StoreError.
+    """
     order = (outbox.c.failed_at.is_(None), outbox.c.sent_at.is_not(None), outbox.c.next_at, outbox.c.id)
     with store.read() as connection:
         rows = connection.execute(_entry_columns().order_by(*order).limit(limit)).all()
@@ -320,14 +328,16 @@ def entries(store: Store, now: float, limit: int = 1000) -> list[Entry]:
 
 
 def of_ref(store: Store, ref: str, now: float) -> list[Entry]:
-    """What is about the message of that reference, without the content, the oldest first. Raises StoreError."""
+    """The queued messages about the message with that reference, without their content, oldest first. Raises
+    StoreError.
+    """
     with store.read() as connection:
         rows = connection.execute(_entry_columns().where(outbox.c.ref == ref).order_by(outbox.c.id)).all()
     return [_entry(row, now) for row in rows]
 
 
 def entry(store: Store, outbox_id: int, now: float) -> Entry | None:
-    """One message, with its content; None if there is none of that number. Raises StoreError."""
+    """One message with its content; None if no message has that number. Raises StoreError."""
     with store.read() as connection:
         row = connection.execute(_entry_columns(outbox.c.content).where(outbox.c.id == outbox_id)).one_or_none()
     return None if row is None else dataclasses.replace(_entry(row, now), content=row.content)
@@ -364,14 +374,17 @@ def _entry(row: Any, now: float) -> Entry:
 
 
 def retry(store: Store, outbox_id: int, now: float) -> bool:
-    """Let a message be due now, even a failed one, with as much time for it as for a new one; False if there is none of that
-    number, or it is under way or sent. Raises StoreError."""
+    """Make a message due now, even a failed one, with the full time of a new one. False if no message has that number,
+    or it is under way or sent. Raises StoreError.
+    """
     values = {"next_at": now, "created_at": now, "tries": 0, "failed_at": None}
     return _change(store, outbox_id, now, sa.update(outbox).values(values), outbox.c.sent_at.is_(None))
 
 
 def delete(store: Store, outbox_id: int, now: float) -> bool:
-    """Forget a message; what it would have released stays in the quarantine. False as at retry(). Raises StoreError."""
+    """Delete a message. An entry that it would have released stays in the quarantine. False as for retry(). Raises
+    StoreError.
+    """
     return _change(store, outbox_id, now, sa.delete(outbox))
 
 
@@ -387,13 +400,14 @@ def _change(
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of the names of messages that were sent before that time (seconds since the epoch); call again while it
-    returns any. What was not sent is never forgotten. Raises StoreError."""
+    """Delete a slice of the names of messages sent before that time (seconds since the epoch). Call again while it
+    returns any. Unsent messages are never deleted. Raises StoreError.
+    """
     return store.delete_slice(outbox, outbox.c.sent_at < before, slice_size)
 
 
 def counts(store: Store, now: float) -> dict[str, int]:
-    """How many messages wait (are due or will be) and how many failed. Raises StoreError."""
+    """The numbers of messages that wait (due now or later) and that failed. Raises StoreError."""
     state = sa.case((outbox.c.failed_at.is_not(None), "failed"), else_="waiting")
     query = sa.select(state, sa.func.count()).where(outbox.c.sent_at.is_(None)).group_by(state)
     with store.read() as connection:

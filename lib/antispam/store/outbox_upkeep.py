@@ -1,4 +1,4 @@
-"""Deleting messages that were given up, by age and total size."""
+"""Deletion of messages that were given up, by age and total size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from antispam.store.schema import outbox as queued_messages
 
 log = logging.getLogger(__name__)
 
-_SLICE = 20  # messages of one call, each in a transaction of its own: they may be large
-_ALL = 100_000  # that are measured
+_SLICE = 20  # messages per call, each in its own transaction: they may be large
+_ALL = 100_000  # messages that are measured
 
 
 def purge_failed(store: Store, now: float, keep: float, size: int) -> int:
-    """Delete a slice of the messages that were given up more than `keep` seconds ago, and of the oldest while all of them
-    together have more than `size` octets; 0 is without limit. Returns how many; call again while it returns any. What a message
-    would have released stays in the quarantine. Raises StoreError."""
+    """Delete a slice of the messages that were given up more than `keep` seconds ago, and of the oldest while their
+    total is more than `size` octets; 0 means no limit. Returns their number; call again while it returns any. Entries
+    that a message would have released stay in the quarantine. Raises StoreError.
+    """
     going = _surplus(store, now - keep if keep else 0.0, size)[:_SLICE]
     for number, ref in going:
         if outbox.delete(store, number, now):
@@ -28,7 +29,7 @@ def purge_failed(store: Store, now: float, keep: float, size: int) -> int:
 
 
 def _surplus(store: Store, before: float, size: int) -> list[tuple[int, str]]:
-    """Number and reference of the messages that don't stay, the oldest first."""
+    """The number and reference of each message to delete, oldest first."""
     octets = sa.func.length(queued_messages.c.content)
     query = sa.select(queued_messages.c.id, queued_messages.c.ref, queued_messages.c.failed_at, octets.label("octets"))
     with store.read() as connection:

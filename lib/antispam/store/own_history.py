@@ -1,4 +1,4 @@
-"""The history as one recipient may see it: what came for them, and what became of it for them."""
+"""The history as one recipient may see it: the messages for them, and the fate of each for them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from antispam.store.schema import history, history_address, quarantine_entry
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Whose:
-    """Which mail is somebody's.
+    """The addresses that decide which mail is a person's.
 
-    addresses  theirs; a domain as `@example.com` or `example.com` stands for all in it
-    not_these  addresses within these that are others'
+    addresses  theirs; a domain as `@example.com` or `example.com` stands for all its addresses
+    not_these  addresses within these that belong to others
     """
 
     addresses: tuple[str, ...]
@@ -31,8 +31,9 @@ class Whose:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Received:
-    """A message that came for them. `sender` is the author, else the envelope sender; `became` is None if the history does
-    not know it: it is older than that."""
+    """A message for them. `sender` is the author, else the envelope sender. `became` is None for rows from before the
+    history stored it.
+    """
 
     ref: str
     received_at: float
@@ -56,9 +57,9 @@ def find(
 ) -> list[Received]:
     """At most `limit` messages, the newest first.
 
-    after   the last one of the page before
-    text    is in the sender or the subject, in whatever case
-    became  one of these, or anything
+    after   the last message of the previous page
+    text    occurs in the sender or the subject, ignoring case
+    became  one of these; empty means any
 
     Raises StoreError.
     """
@@ -87,7 +88,7 @@ def find(
 
 
 def of_ref(store: Store, whose: Whose, ref: str, received_at: float) -> Received | None:
-    """One message, known by its reference and the time at which it came; None if none came for them. Raises StoreError."""
+    """One message, identified by its reference and arrival time; None if it was not for them. Raises StoreError."""
     table = history_address
     addresses = list(_mine(store, whose))
     with store.read() as connection:
@@ -101,15 +102,16 @@ def of_ref(store: Store, whose: Whose, ref: str, received_at: float) -> Received
 
 
 def states(store: Store, user: str, refs: Collection[str]) -> dict[str, State]:
-    """The state in the quarantine of those of the messages that it still has of this user. Raises StoreError."""
+    """The states of those of the messages that are still in the user's quarantine. Raises StoreError."""
     table = quarantine_entry
     mine = (table.c.user_name == user, table.c.ref.in_(list(refs)))
     return {entry.ref: entry.state for entry in quarantine.page(store, mine, len(refs))} if refs else {}
 
 
 def volume(store: Store, whose: Whose, bounds: Sequence[float]) -> dict[tuple[int, Became], int]:
-    """How many messages came between each two of the bounds (seconds since the epoch, rising), by the number of the lower one
-    and by what became of them. Raises StoreError."""
+    """The numbers of messages received between consecutive bounds (seconds since the epoch, ascending), by the index of
+    the lower bound and the fate of the messages. Raises StoreError.
+    """
     table, counts = history_address, dict[tuple[int, Became], int]()
     part = sa.case(*((table.c.received_at < end, number) for number, end in enumerate(bounds[1:])))
     within = sa.and_(table.c.received_at >= bounds[0], table.c.received_at < bounds[-1], table.c.became.is_not(None))
@@ -127,7 +129,9 @@ def volume(store: Store, whose: Whose, bounds: Sequence[float]) -> dict[tuple[in
 
 
 def _mine(store: Store, whose: Whose) -> Iterator[list[sa.ColumnElement[bool]]]:
-    """The rows of their mail, for each of their addresses: one index has those of one address in the order of time."""
+    """The conditions for rows of their mail, one list per address: an index has the rows of one address in order of
+    time.
+    """
     table = history_address
     others = [parse_mailbox(address) for address in whose.not_these]
     for one in dict.fromkeys(map(_as_mailbox, whose.addresses)):
@@ -135,7 +139,7 @@ def _mine(store: Store, whose: Whose) -> Iterator[list[sa.ColumnElement[bool]]]:
         conditions = [table.c.role == str(Role.RECIPIENT), table.c.domain == one.domain[:255]]
         if one.local:
             conditions.append(is_local(store, table.c.local, one))
-        else:  # an address with +detail stands there without it, too
+        else:  # an address with +detail is also stored without it
             conditions.append(~table.c.local.like("_%+%"))
             conditions += [~is_local(store, table.c.local, other) for other in here]
         yield conditions + [_not_with_detail(store, other) for other in here if "+" in other.local]
@@ -146,7 +150,7 @@ def _as_mailbox(address: str) -> Mailbox:
 
 
 def _not_with_detail(store: Store, other: Mailbox) -> sa.ColumnElement[bool]:
-    """Not a message to an address with +detail that is somebody else's: it stands in the history under both."""
+    """The condition that excludes messages to another person's address with +detail, which are stored under both forms."""
     table, theirs = history_address, history_address.alias()
     same = sa.and_(theirs.c.ref == table.c.ref, theirs.c.received_at == table.c.received_at)
     named = is_local(store, theirs.c.local, other)

@@ -1,4 +1,4 @@
-"""The lists of the users: senders whom one user allows or blocks, for their own mail alone."""
+"""The users' own lists: senders whom a user allows or blocks, for their own mail only."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from antispam.text import from_wire
 
 __all__ = ["BadName", "Entry", "Full", "Kind", "anybody", "find", "forms", "of_user", "put", "remove"]
 
-MOST = 1_000  # entries of one user
+MOST = 1_000  # entries per user
 _MAX_USER = 320
 
 
 class Kind(enum.StrEnum):
-    """What the user wants with the sender's mail."""
+    """What the user wants for the sender's mail."""
 
     ALLOW = "allow"
     BLOCK = "block"
 
 
 class Full(ValueError):
-    """The user has as many entries as one may have."""
+    """The user has the maximum number of entries."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: whose, an address or a domain in the form in which it is compared, what is wanted, and since when (seconds
-    since the epoch)."""
+    """One entry: its user, its kind, an address or a domain in the form for comparison, and the time it was made
+    (seconds since the epoch).
+    """
 
     user: str
     name: str
@@ -48,13 +49,15 @@ class Entry:
 
 
 def put(store: Store, user: str, kind: Kind, name: str, now: float) -> str:
-    """Let a user allow or block a sender; whom they blocked before, they allow from now on, and the reverse. Returns the name
-    as it is compared. Raises BadName, Full and StoreError."""
+    """Let a user allow or block a sender. This replaces an opposite entry. Returns the name in the form for comparison.
+    Raises BadName, Full and StoreError.
+    """
     exact, table = lists.normalized(lists.Kind.WHITELIST, name), own_list
     values = {"user_name": _stored(user), "name": exact, "kind": kind.value, "added_at": now}
     mine = table.c.user_name == values["user_name"]
     with store.write() as connection:
-        # PostgreSQL and MariaDB let two forms count at once, and neither sees what the other adds: the second waits here.
+        # In PostgreSQL and MariaDB two requests could count at once without seeing each other's entry; the second waits
+        # here.
         connection.execute(sa.select(table.c.name).where(mine).order_by(table.c.name).with_for_update()).all()
         others = sa.select(sa.func.count()).where(mine, table.c.name != exact)
         if (connection.scalar(others) or 0) >= MOST:
@@ -66,7 +69,7 @@ def put(store: Store, user: str, kind: Kind, name: str, now: float) -> str:
 
 
 def remove(store: Store, user: str, name: str) -> bool:
-    """Whether the name was on a list of the user. Raises StoreError."""
+    """Remove a name from the user's lists. Returns whether it was there. Raises StoreError."""
     table = own_list
     mine = sa.and_(table.c.user_name == _stored(user), table.c.name == name)
     with store.write() as connection:
@@ -74,13 +77,13 @@ def remove(store: Store, user: str, name: str) -> bool:
 
 
 def of_user(store: Store, user: str) -> list[Entry]:
-    """All entries of a user, by name. Raises StoreError."""
+    """All entries of a user, in order of name. Raises StoreError."""
     query = sa.select(own_list).where(own_list.c.user_name == _stored(user)).order_by(own_list.c.name)
     with store.read() as connection:
         return [_entry(row) for row in connection.execute(query)]
 
 
-# Built once: each message asks.
+# Built once: each message runs it.
 _FIND = sa.select(own_list).where(
     own_list.c.user_name.in_(sa.bindparam("owners", expanding=True)),
     own_list.c.name.in_(sa.bindparam("names", expanding=True)),
@@ -90,7 +93,7 @@ _FIND = sa.select(own_list).where(
 def find(
     store: Store, users: Collection[str], names: Collection[str], now: float, deadline: Deadline | None = None
 ) -> list[Entry]:
-    """The entries of these users that have one of the names, which are forms() of senders. Raises StoreError."""
+    """The entries of these users with one of the names, which are forms() of senders. Raises StoreError."""
     found: list[Entry] = []
     if not names or not users or not anybody(store, now, deadline):
         return found
@@ -103,7 +106,7 @@ def find(
 
 
 def forms(address: str) -> tuple[str, ...]:
-    """The names under which an entry would cover this address, the most exact first: the address, its domain."""
+    """The names of entries that would cover this address, the most specific first: the address, its domain."""
     found: Sequence[str] = []
     with contextlib.suppress(BadName):
         found = [lists.normalized(lists.Kind.WHITELIST, address)] if "@" in address else []
@@ -111,12 +114,12 @@ def forms(address: str) -> tuple[str, ...]:
     return (*found, *([domain] if "." in domain and is_hostname(domain) else []))
 
 
-# Most sites have none of it, and need not be asked for each message.
+# Most sites have no such entries, and need no query for each message.
 _known: weakref.WeakKeyDictionary[Store, tuple[float, bool]] = weakref.WeakKeyDictionary()
 
 
 def anybody(store: Store, now: float, deadline: Deadline | None = None) -> bool:
-    """Whether anybody has an entry; remembered for a few seconds. Raises StoreError."""
+    """Whether any user has an entry; cached for a few seconds. Raises StoreError."""
     until, known = _known.get(store, (0.0, False))
     if not until - REMEMBERED <= now < until:
         with store.read(deadline) as connection:

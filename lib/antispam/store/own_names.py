@@ -1,4 +1,4 @@
-"""The full names of our users, as in their From: an outsider with such a name may imitate them."""
+"""The full names of our users, as in their From fields. An outsider with such a name may be imitating them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from antispam.store.engine import SLICE, Store
 from antispam.store.schema import own_name
 
 REFRESH = 1.0  # seconds until new names are looked for
-RELOAD = 6 * 3600.0  # seconds until all are read anew
+RELOAD = 6 * 3600.0  # seconds until all are read again
 _DAY = 86400.0
 _OVERLAP = 600.0  # seconds by which the clocks of nodes may differ
-_MOST = 200_000  # names; beyond that the database is asked about each
-# Made once: each message asks, and to make it takes longer than the answer.
+_MOST = 200_000  # names; with more the database is queried for each message
+# Built once: each message runs it, and building it takes longer than the query.
 _ADDRESS = sa.select(own_name.c.address).where(own_name.c.digest == sa.bindparam("digest"))
 
 
 def learn(store: Store, name: str, address: str, now: float, deadline: Deadline | None = None) -> None:
-    """One of us, at `address`, has that name (as protocols.likeness.name_key() gives it). Written once a day at most. Raises
-    StoreError."""
+    """Store the name (as returned by protocols.likeness.name_key()) of our user at `address`. Written at most once a
+    day. Raises StoreError.
+    """
     digest = _digest(name)
     with store.read(deadline) as connection:
         known = connection.execute(sa.select(own_name).where(own_name.c.digest == digest)).one_or_none()
@@ -40,7 +41,7 @@ def learn(store: Store, name: str, address: str, now: float, deadline: Deadline 
 
 
 def of_us(store: Store, name: str, deadline: Deadline | None = None) -> str:
-    """The address of the one of us who has that name; "" for none. Raises StoreError."""
+    """The address of our user with that name; "" if there is none. Raises StoreError."""
     digest = _digest(name)
     if not filter_of(store).may_have(digest, deadline):
         return ""
@@ -49,16 +50,16 @@ def of_us(store: Store, name: str, deadline: Deadline | None = None) -> str:
 
 
 class NameFilter:
-    """Which names there are, in memory: nearly all authors have none of them, and need not be asked about.
+    """A filter in memory of all names. Nearly all authors have none of them, and need no query.
 
-    It may say yes to a name that was forgotten. It says no to a new one for a second only, until it has read what another
-    worker learned. Safe from any thread.
+    It may still contain a deleted name. It lacks a new name for a second at most, until it has read what another worker
+    learned. Thread-safe.
 
     clock  seconds that never run backwards
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = weakref.ref(store)  # which holds this one
+        self._store = weakref.ref(store)  # the store holds this object
         self._clock = clock
         self._lock = threading.Lock()
         self._forget()
@@ -71,17 +72,17 @@ class NameFilter:
         self._reload = self._clock() + RELOAD
 
     def may_have(self, digest: str, deadline: Deadline | None = None) -> bool:
-        """Whether somebody may have that name. Raises StoreError."""
+        """Whether a user may have that name. Raises StoreError."""
         self._refresh(deadline)
         return not self._complete or _short(digest) in self._known
 
     def note(self, digest: str) -> None:
-        """This worker has learned it: it counts at once."""
+        """Add a name that this worker has learned, effective at once."""
         with self._lock:
             self._known.add(_short(digest))
 
     def _refresh(self, deadline: Deadline | None) -> None:
-        """Read what is new, where it is time to. Somebody else who is at it is not waited for."""
+        """Read new names if it is time. If another thread is doing so, do not wait for it."""
         store = self._store()
         if store is None or self._clock() < self._next or not self._lock.acquire(blocking=False):
             return
@@ -104,13 +105,15 @@ _filters: weakref.WeakKeyDictionary[Store, NameFilter] = weakref.WeakKeyDictiona
 
 
 def filter_of(store: Store) -> NameFilter:
-    """The one of this store."""
+    """The filter of this store."""
     found = _filters.get(store)
     return found if found is not None else _filters.setdefault(store, NameFilter(store))
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of those who wrote nothing since that time; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the users who have written nothing since that time. Call again while it returns any. Raises
+    StoreError.
+    """
     return store.delete_slice(own_name, own_name.c.seen_at < before, slice_size)
 
 

@@ -1,7 +1,8 @@
-"""Compressed JSON columns: the rows of the history have most of their text in common.
+"""Compressed JSON columns. The rows of the history share most of their text.
 
-Deflate with a preset dictionary (RFC 1950 section 2.2) of what such rows usually have, written in letters (base 85), so that
-the column is text as it ever was. A value begins with its version; what begins otherwise is plain JSON, of older rows.
+Values are compressed by deflate with a preset dictionary (RFC 1950 section 2.2) of the usual content, and encoded in
+base 85, so the column remains text. A value begins with its version; any other beginning is plain JSON, from older
+rows.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 _VERSION = "z3"
-_SHORT = 40  # characters of JSON that are not worth it
-_LONGEST = 256 << 20  # octets that a value may unfold to
+_SHORT = 40  # characters; shorter JSON is not worth compressing
+_LONGEST = 256 << 20  # octets of the largest value after decompression
 
-# Never to be changed: rows were written with them. A better one needs a version of its own. The most frequent stands last.
+# Dictionaries must never change: rows were written with them. A better one needs a new version. The most frequent text
+# comes last.
 _DICTIONARY_1 = b"""\
 "quarantine","reject","tempfail","discard","softfail","permerror","temperror","neutral","fail","none","internal","trusted"\
 "callback":{"error":"","host":"","told":"","outcome":""},"words":{"error":"","found":[]},"languages":{"error":"","charsets":[]}\
@@ -99,7 +101,7 @@ spam_action":{"error":"","user":"","action":"tag","subject":"","in_text":false,"
 required":6.0,"because":""}},"decisions":[{"check":"score","action":"continue","code":0,"mode":"enforce","reason":"\
 0.4 (DKIM_NONE=0.2, DMARC_MISSING=0.2)"},{"check":"spam_action","action":"continue","code":0,"mode":"enforce","reason":""\
 }]}]"""
-# Without what is at its default, and with the tests of the signs of fraud.
+# Without default values, and with the tests of the signs of fraud.
 _DICTIONARY_3 = b"""\
 "callback":{"outcome":""},"words":{"where":"subject","word":"","text":"languages":{"text":"","scripts":["share":0.,"charset":"\
 "private_relay":{"relay":""},"known_user":{"known":true},"archive":{},"scrub":{},"srs":{},"dsn":{},"dnsbl":{"listed":[{"list":"\
@@ -162,19 +164,19 @@ The message is not signed."},{"test":"DMARC_MISSING","points":0.2,"evidence":"DM
 "decisions":[{"check":"score","reason":"0.4 (DKIM_NONE=0.2, DMARC_MISSING=0.2)"},{"check":"spam_action"}]},{"a\
 ddress":"@example.com"}]"""
 _DICTIONARIES = {"z1": _DICTIONARY_1, "z2": _DICTIONARY_2, "z3": _DICTIONARY_3}
-# The dictionary read, once for all rows. A window of 8 kB holds it and a usual row; this state, copied for each column,
-# takes 48 kB then, and larger ones gain nothing.
+# The state after reading the dictionary, made once for all rows. A window of 8 kB holds it and a usual row. This state
+# is copied for each column and takes 48 kB; larger ones gain nothing.
 _BEGUN = zlib.compressobj(9, zlib.DEFLATED, 13, 5, zlib.Z_DEFAULT_STRATEGY, _DICTIONARIES[_VERSION])
 
 
 _LETTERS = np.frombuffer(bytes(base64.b85encode(bytes([0, 0, 0, number]))[4] for number in range(85)), dtype=np.uint8)
-_DIGITS = bytes(_LETTERS.tobytes().find(octet) & 0xFF for octet in range(256))  # 255 for what is no letter
+_DIGITS = bytes(_LETTERS.tobytes().find(octet) & 0xFF for octet in range(256))  # 255 for other characters
 _WEIGHTS = np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.float64)
 _PLACES, _85 = np.array([85**4, 85**3, 85**2, 85, 1], dtype=np.uint32), np.uint32(85)
 
 
 def pack(text: str) -> str:
-    """As it stands in the column."""
+    """The text in the form stored in the column."""
     if len(text) < _SHORT:
         return text
     deflate = _BEGUN.copy()
@@ -184,7 +186,7 @@ def pack(text: str) -> str:
 
 
 def _in_letters(octets: bytes) -> str:
-    """What base64.b85encode() gives, in a third of the time for what a row has."""
+    """The same as base64.b85encode(), in a third of the time for the values of a row."""
     padding = -len(octets) % 4
     numbers = np.frombuffer(octets + bytes(padding), dtype=">u4").astype(np.uint32)
     letters = _LETTERS.take(numbers[:, None] // _PLACES % _85).tobytes().decode("ascii")
@@ -192,7 +194,9 @@ def _in_letters(octets: bytes) -> str:
 
 
 def _from_letters(letters: str) -> bytes:
-    """What base64.b85decode() gives, in a tenth of the time for what a row has. Raises ValueError for other text."""
+    """The same as base64.b85decode(), in a tenth of the time for the values of a row. Raises ValueError for invalid
+    text.
+    """
     padding = -len(letters) % 5
     digits = np.frombuffer(letters.encode("ascii").translate(_DIGITS) + bytes([84]) * padding, dtype=np.uint8)
     numbers = digits.reshape(-1, 5) @ _WEIGHTS  # exact: below 2**53
@@ -203,7 +207,7 @@ def _from_letters(letters: str) -> bytes:
 
 
 def unpack(text: str) -> str:
-    """What pack() was given, or the text itself where that was not packed; "" for what is damaged."""
+    """The text passed to pack(), or the text itself if it is not packed; "" if it is damaged."""
     dictionary = _DICTIONARIES.get(text[: len(_VERSION)])
     if dictionary is None:
         return text

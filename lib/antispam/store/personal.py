@@ -1,7 +1,7 @@
-"""What is stored about whom: every column of every table, how long a row stays, and why it is there.
+"""The personal data in the store: what every column of every table holds, how long a row stays, and why it exists.
 
-docs/privacy.md has the same as a table. `bms export` and `bms forget` find by it what concerns a person. Tests hold all three
-against the schema.
+docs/privacy.md has the same as a table. `bms export` and `bms forget` use it to find a person's data. Tests compare all
+three with the schema.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import enum
 
 
 class Holds(enum.StrEnum):
-    """What a column can say about a person."""
+    """What a column can contain about a person."""
 
-    TEXT = "text"  # in which their address may stand, also inside JSON
-    NAME = "name"  # of a user of the filter, a login or an account
-    BY = "by"  # the name of whoever did it to somebody else: it is replaced, and the row stays
+    TEXT = "text"  # text that may contain their address, also inside JSON
+    NAME = "name"  # the name of a user of the filter, a login or an account
+    BY = "by"  # the name of the person who acted on another's data: it is replaced, and the row stays
     MAIL = "mail"  # a message
-    HASH = "hash"  # of an address or a name: of those that one knows it can be told whose it is
-    WITH = "with"  # part of a row that is found by another column or table, and goes with it
+    HASH = "hash"  # a hash of an address or a name: for a known address it can be matched
+    WITH = "with"  # part of a row that is found by another column or table, and is deleted with it
     NOTHING = "nothing"
 
 
@@ -29,9 +29,9 @@ PERSONAL = frozenset(Holds) - {Holds.NOTHING}
 class About:
     """A table.
 
-    whose    about whom its rows are
-    why      what they are for
-    keeps    how long a row stays: options as `[section] option`
+    whose    the person whom its rows are about
+    why      the purpose of the rows
+    keeps    how long a row stays, with options as `[section] option`
     columns  what each column holds
     """
 
@@ -42,7 +42,7 @@ class About:
 
 
 def _holds(**named: str) -> dict[str, Holds]:
-    """Columns by what they hold; those of `nothing` last."""
+    """The columns and what they hold; those of `nothing` last."""
     return {column: Holds(kind.rstrip("_")) for kind, columns in named.items() for column in columns.split()}
 
 

@@ -1,4 +1,4 @@
-"""Preferences of users, groups and the site that differ from the configuration."""
+"""The preferences of users, groups and the site that differ from the configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Scope(enum.StrEnum):
 
 
 class Preference(NamedTuple):
-    """One preference as it was set; `owner` is the group or the user, "" for the site."""
+    """One preference. `owner` is the group or the user, "" for the site."""
 
     scope: Scope
     owner: str
@@ -30,9 +30,9 @@ class Preference(NamedTuple):
 
 
 def of_user(store: Store, user: str | None, deadline: Any = None) -> list[Preference]:
-    """The preferences for a user (None: somebody who is not a user of the filter), in the order in which they override.
-
-    Raises StoreError."""
+    """The preferences for a user (None: a person who is not a user of the filter), in overriding order. Raises
+    StoreError.
+    """
     table = preference.c
     group = sa.select(preference_group.c.group_name).where(preference_group.c.user_name == (user or ""))
     mine = sa.or_(
@@ -47,7 +47,7 @@ def of_user(store: Store, user: str | None, deadline: Any = None) -> list[Prefer
 
 
 def of_users(store: Store, users: Sequence[str], deadline: Any = None) -> dict[str, list[Preference]]:
-    """The same for many users, with a few queries. Raises StoreError."""
+    """The preferences for many users, with a few queries. Raises StoreError."""
     table, member = preference.c, preference_group.c
     columns = (table.scope, table.owner, table.name, table.value)
     found: dict[str, list[Preference]] = {user: [] for user in users}
@@ -71,7 +71,7 @@ def of_users(store: Store, users: Sequence[str], deadline: Any = None) -> dict[s
 
 
 def everything(store: Store) -> list[Preference]:
-    """All that was set, site first. Raises StoreError."""
+    """All preferences, the site's first. Raises StoreError."""
     table = preference.c
     with store.read() as connection:
         rows = connection.execute(sa.select(table.scope, table.owner, table.name, table.value)).all()
@@ -81,7 +81,7 @@ def everything(store: Store) -> list[Preference]:
 
 
 def put(store: Store, one: Preference) -> None:
-    """Set it, or set it anew. Raises StoreError."""
+    """Set or replace a preference. Raises StoreError."""
     values = {"scope": str(one.scope), "owner": one.owner, "name": one.name, "value": one.value}
     with store.write() as connection:
         connection.execute(
@@ -90,7 +90,7 @@ def put(store: Store, one: Preference) -> None:
 
 
 def remove(store: Store, scope: Scope, owner: str, name: str) -> bool:
-    """Let what stands above hold again; False if nothing was set. Raises StoreError."""
+    """Remove a preference, so that the broader scope applies again. False if it was not set. Raises StoreError."""
     table = preference.c
     mine = sa.and_(table.scope == str(scope), table.owner == owner, table.name == name)
     with store.write() as connection:
@@ -98,7 +98,7 @@ def remove(store: Store, scope: Scope, owner: str, name: str) -> bool:
 
 
 def join(store: Store, user: str, group: str | None) -> None:
-    """Move a user into a group, out of the previous one; None only removes them. Raises StoreError."""
+    """Move a user from their previous group into a group; None only removes them. Raises StoreError."""
     table = preference_group
     with store.write() as connection:
         if group is None:
@@ -109,7 +109,7 @@ def join(store: Store, user: str, group: str | None) -> None:
 
 
 def groups(store: Store) -> dict[str, str]:
-    """The group of each user that is in one. Raises StoreError."""
+    """The group of each user who is in one. Raises StoreError."""
     table = preference_group.c
     with store.read() as connection:
         rows = connection.execute(sa.select(table.user_name, table.group_name)).all()

@@ -1,15 +1,15 @@
 """Prepared statements: built and compiled once, then executed by the driver with parameters.
 
-To build a statement of SQLAlchemy's expressions costs ten times as much as SQLite takes to execute it, and the mail path needs
-the same few for each message. Such a statement is a constant of its module:
+Building a statement from SQLAlchemy's expressions takes ten times as long as SQLite needs to execute it, and the mail
+path uses the same few for each message. Such a statement is a constant of its module:
 
     _FIND = Prepared(lambda dialect: sa.select(rate.c.used).where(rate.c.name == sa.bindparam("name")))
 
     used = _FIND.rows(connection, {"name": name})
 
-What changes from one execution to the next is a parameter (sa.bindparam(), or the columns of an INSERT). Values and rows are
-those of the driver: types that SQLAlchemy converts (PackedJson, Boolean, dates) are executed by SQLAlchemy itself, whose
-statements may be built once, too.
+Everything that varies between executions is a parameter (sa.bindparam(), or the columns of an INSERT). Values and rows
+are those of the driver. Statements with types that SQLAlchemy converts (PackedJson, Boolean, dates) must be executed by
+SQLAlchemy itself; those can be built once, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
 BEFORE = "bms_before"
-"""An option of a connection to PostgreSQL: what is to be executed before each statement that is a transaction by itself."""
+"""A connection option for PostgreSQL: SQL to execute before each statement that is its own transaction."""
 
 Parameters = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -30,8 +30,9 @@ Row = tuple[Any, ...]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Text:
-    """The text of a statement for one kind of database. `order` has the names of its parameters, where the driver wants them in
-    order; `constants` are those whose values belong to the statement."""
+    """The text of a statement for one kind of database. `order` has the names of its parameters, if the driver needs
+    them in order. `constants` are parameters whose values belong to the statement.
+    """
 
     sql: str
     order: tuple[str, ...] | None
@@ -46,12 +47,12 @@ class Prepared:
     """A statement whose text is made once for each kind of database."""
 
     def __init__(self, build: Callable[[str], sa.Executable]) -> None:
-        """`build` is given the name of the database's dialect, as Store.dialect has it."""
+        """`build` receives the name of the database's dialect, as in Store.dialect."""
         self._build = build
         self._texts: dict[str, _Text] = {}
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Row]:
-        """The rows that a SELECT finds, or that RETURNING returns. Raises sqlalchemy.exc.DBAPIError."""
+        """The rows found by a SELECT or returned by RETURNING. Raises sqlalchemy.exc.DBAPIError."""
         rows, _ = self._execute(connection, parameters)
         return rows
 
@@ -61,7 +62,7 @@ class Prepared:
         return rows[0] if rows else None
 
     def change(self, connection: sa.Connection, parameters: Parameters) -> int:
-        """How many rows an INSERT, UPDATE or DELETE concerned. Raises sqlalchemy.exc.DBAPIError."""
+        """The number of rows affected by an INSERT, UPDATE or DELETE. Raises sqlalchemy.exc.DBAPIError."""
         _, count = self._execute(connection, parameters)
         return count
 
@@ -75,9 +76,10 @@ class Prepared:
 
 
 def _in_one(driver: Any, before: str, sql: str, arguments: Any) -> str:
-    """Both in one message to PostgreSQL, which makes them one transaction: it takes no parameters then, and the driver writes
-    them as literals."""
-    from psycopg import ClientCursor  # it comes with an extra
+    """Both statements in one message to PostgreSQL, which makes them one transaction. Such a message has no parameters,
+    so the driver writes them as literals.
+    """
+    from psycopg import ClientCursor  # installed by an extra
 
     return f"{before}; {ClientCursor(driver.driver_connection).mogrify(sql, arguments)}"
 
@@ -91,10 +93,10 @@ def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> _Text:
 
 
 def execute(connection: sa.Connection, text: str, arguments: Any = (), before: str = "") -> tuple[list[Row], int]:
-    """Let the driver execute a statement: the rows that it returns, and how many it concerned. Raises
-    sqlalchemy.exc.DBAPIError, as SQLAlchemy does; a connection that broke is not used again.
+    """Execute a statement by the driver. Returns its rows and the number of rows affected. Raises
+    sqlalchemy.exc.DBAPIError, as SQLAlchemy does. A broken connection is not used again.
 
-    before  statements that PostgreSQL executes in the same transaction and round trip
+    before  statements that PostgreSQL executes first, in the same transaction and round trip
     """
     dialect, driver = connection.dialect, connection.connection
     cursor: Any = None
@@ -107,7 +109,7 @@ def execute(connection: sa.Connection, text: str, arguments: Any = (), before: s
         else:
             dialect.do_execute_no_params(cursor, text)
         while before and cursor.nextset():
-            pass  # the last one's count
+            pass  # the count of the last one
         rows: Sequence[Row] = cursor.fetchall() if cursor.description else ()
         count: int = cursor.rowcount
         cursor.close()
@@ -121,8 +123,9 @@ def execute(connection: sa.Connection, text: str, arguments: Any = (), before: s
 
 
 def insert_of(dialect: str) -> Callable[[sa.Table], Any]:
-    """The INSERT of PostgreSQL or SQLite, which says what becomes of a row that is there. PostgreSQL's half of SQLAlchemy takes
-    2 MiB, which others need not keep."""
+    """The INSERT of PostgreSQL or SQLite, which can handle an existing row. It is imported late: SQLAlchemy's
+    PostgreSQL part takes 2 MiB, which others do not need.
+    """
     if dialect == "postgresql":
         from sqlalchemy.dialects import postgresql
 
@@ -131,8 +134,9 @@ def insert_of(dialect: str) -> Callable[[sa.Table], Any]:
 
 
 def returning(statement: sa.sql.dml.Insert, *columns: sa.Column[Any], dialect: str) -> sa.Executable:
-    """On PostgreSQL the upsert that also returns these columns of the row as it is now, which saves a round trip. Elsewhere it
-    returns none: to ask SQLite again costs nothing, and MariaDB has no such upsert."""
+    """The upsert, on PostgreSQL also returning these columns of the resulting row, which saves a round trip. Elsewhere
+    it returns none: asking SQLite again costs nothing, and MariaDB has no such upsert.
+    """
     return statement.returning(*columns) if dialect == "postgresql" else statement
 
 
@@ -143,14 +147,15 @@ def upsert(
     key: Sequence[str],
     update: Mapping[str, Any] | None,
 ) -> sa.sql.dml.Insert:
-    """One atomic statement: insert the row (with `values` None its columns are parameters), or, where one with this key exists,
-    set the `update` columns (None: leave it alone). The expressions in `update` may use the columns of `table`, which stand for
-    the existing row."""
+    """One atomic statement that inserts the row (with `values` None its columns are parameters) or, if a row with this
+    key exists, sets the `update` columns (None: leaves it alone). The expressions in `update` may use the columns of
+    `table`, which stand for the existing row.
+    """
     chosen = {} if values is None else dict(values)
     if dialect in ("mysql", "mariadb"):
         statement = mysql.insert(table)
         statement = statement.values(**chosen) if chosen else statement
-        # In the caller's order: these databases assign from left to right, and read what they have assigned.
+        # In the caller's order: these databases assign from left to right and read the new values.
         return statement.on_duplicate_key_update(list((update or {key[0]: table.c[key[0]]}).items()))
     dialect_statement = insert_of(dialect)(table)
     dialect_statement = dialect_statement.values(**chosen) if chosen else dialect_statement

@@ -1,4 +1,4 @@
-"""The quarantine: messages kept until somebody decides, with one entry for each user."""
+"""The quarantine: messages held until somebody decides, with one entry for each user."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ _WILD = frozenset("*?%")
 
 
 class BadName(ValueError):
-    """A reference, user or search text that can't be one; its text says why, and holds no character that would do harm."""
+    """An invalid reference, user or search text. The exception's text says why and contains no harmful characters."""
 
 
 class NoEntry(LookupError):
-    """There is no entry with that reference and user."""
+    """No entry has that reference and user."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewEntry:
     """A new entry of the quarantine, for one user.
 
-    user        of the filter; if the recipient is none of its users, the address in lower case
-    recipients  the addresses under which they would have got it
-    decision    what quarantined it, and why
-    score       the probability that it is spam, None if nobody classified it
+    user        a user of the filter; if the recipient is not one, the address in lower case
+    recipients  the addresses at which they would have received it
+    decision    the decision that quarantined it, with its reason
+    score       the probability of spam; None if it was not classified
     """
 
     user: str
@@ -52,9 +52,9 @@ class NewEntry:
 
 
 def insert(connection: sa.Connection, message: Message, kept: Sequence[NewEntry], ref: str = "") -> None:
-    """Write the message and its entries, within the caller's transaction. The message must have been kept whole.
+    """Write a message and its entries in the caller's transaction. The message must be complete.
 
-    ref  the reference under which an earlier attempt at this message was kept, "" for none: what it left is not written again
+    ref  the reference of an earlier attempt at this message; "" for none. Existing rows of it are not written again
     """
     raw = message.raw()
     if ref:
@@ -79,7 +79,7 @@ def insert(connection: sa.Connection, message: Message, kept: Sequence[NewEntry]
 
 
 def _still_missing(connection: sa.Connection, ref: str, kept: Sequence[NewEntry]) -> list[NewEntry]:
-    """Those without an entry under that reference."""
+    """The new entries that do not exist under that reference."""
     users = connection.scalars(sa.select(quarantine_entry.c.user_name).where(quarantine_entry.c.ref == ref))
     known = set(users)
     return [one for one in kept if from_wire(one.user, 320) not in known]
@@ -97,12 +97,12 @@ def _values(kept: NewEntry) -> dict[str, object]:
 
 
 def subject_column(subject: str) -> str:
-    """A subject as its column takes it."""
+    """A subject in the form that its column accepts."""
     return from_wire(subject, _MAX_SUBJECT)
 
 
 def checked_ref(text: str) -> str:
-    """A reference as somebody typed it or read it out, in the case in which it is stored. Raises BadName."""
+    """A reference, typed or dictated, in the stored case. Raises BadName."""
     ref = text.lower()
     if not _REF.fullmatch(ref):
         raise BadName(
@@ -112,7 +112,7 @@ def checked_ref(text: str) -> str:
 
 
 def checked_user(text: str) -> str:
-    """The name of one user. Raises BadName for what can't be one: a path, a pattern, control characters, blanks around it."""
+    """The name of one user. Raises BadName if it is invalid: a path, a pattern, control characters, surrounding blanks."""
     shown = for_log(text, 60)
     if not text or len(text) > _MAX_USER or not text.isprintable() or text != text.strip():
         raise BadName(
@@ -135,20 +135,20 @@ def checked_text(text: str) -> str:
 class State(enum.StrEnum):
     """The state of an entry."""
 
-    KEPT = "kept"  # waits for somebody to look at it
+    KEPT = "kept"  # waits for a decision
     UNDER_WAY = "under way"  # its release is in the outbox
-    RELEASED = "released"  # the MTA took it
-    FAILED = "failed"  # its release was given up: kept as ever
+    RELEASED = "released"  # accepted by the MTA
+    FAILED = "failed"  # its release was given up; it is kept as before
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of the quarantine, as it is stored. Text that came with mail is decoded, but not made safe for a terminal.
+    """A stored entry of the quarantine. Text from mail is decoded, but not made safe for a terminal.
 
-    number      of the row
-    author      the first address in From, "" if it is not known
-    outbox_id   of the queued message that releases it, None if nobody did
-    error       why the MTA has not taken that yet, or never did
+    number      the number of the row
+    author      the first address in From; "" if unknown
+    outbox_id   the queued message that releases it; None if it was not released
+    error       why the MTA has not accepted that message
     """
 
     number: int
@@ -171,16 +171,16 @@ class Entry:
 
     @property
     def sender(self) -> str:
-        """Whom people take for the sender: the author, else the envelope sender; "" for a bounce without either."""
+        """The sender as people see it: the author, else the envelope sender; "" for a bounce without either."""
         return self.author or self.mail_from
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Search:
-    """Which entries: all conditions hold. What is empty or 0 is none.
+    """The conditions of a search, which must all hold. Empty or 0 means no condition.
 
-    users  one of these, and so nothing if there are none; None is everybody
-    text   is in the subject, the sender, the author, a recipient or the reason, in whatever case
+    users  entries of one of these, so an empty list finds nothing; None means everybody
+    text   occurs in the subject, the sender, the author, a recipient or the reason, ignoring case
     since  seconds since the epoch
     """
 
@@ -201,8 +201,9 @@ def find(
     order: Order = Order.RECEIVED,
     ascending: bool = False,
 ) -> list[Entry]:
-    """A page of entries, the newest first unless another order is asked for; `after` is the last one of the page before. Raises
-    BadName and StoreError."""
+    """A page of entries, newest first unless another order is given. `after` is the last entry of the previous page.
+    Raises BadName and StoreError.
+    """
     return page(store, _conditions(search), limit, after=after, order=order, oldest_first=ascending)
 
 
@@ -215,8 +216,9 @@ def page(
     order: Order = Order.RECEIVED,
     oldest_first: bool = False,
 ) -> list[Entry]:
-    """At most `limit` of the entries for which the conditions on quarantine_entry hold, the newest or the last in the order
-    first, or the oldest. Raises StoreError."""
+    """At most `limit` of the entries that meet the conditions on quarantine_entry: in descending order, newest first by
+    default, or with oldest_first in ascending order. Raises StoreError.
+    """
     table = quarantine_entry
     query = _entries().where(*conditions).limit(limit)
     key, here = sorted_by(order, after)
@@ -230,7 +232,7 @@ def page(
 
 
 def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
-    """The entries of a message, one for each user, or that of the one user. Raises NoEntry, BadName and StoreError."""
+    """The entries of a message: one for each user, or only that of one user. Raises NoEntry, BadName and StoreError."""
     conditions = _conditions(Search(ref=checked_ref(ref), user=user))
     with store.read() as connection:
         rows = connection.execute(_entries().where(*conditions).order_by(quarantine_entry.c.id))
@@ -241,7 +243,7 @@ def of_ref(store: Store, ref: str, user: str = "") -> list[Entry]:
 
 
 def sizes(store: Store) -> tuple[int, int]:
-    """How many entries were not released, and how many octets they have together. Raises StoreError."""
+    """The number of entries that were not released, and their total octets. Raises StoreError."""
     octets = sa.func.coalesce(sa.func.sum(quarantine_entry.c.size), 0)
     with store.read() as connection:
         query = sa.select(sa.func.count(), octets).where(quarantine_entry.c.released_at.is_(None))
@@ -250,7 +252,7 @@ def sizes(store: Store) -> tuple[int, int]:
 
 
 def of_number(store: Store, number: int) -> Entry | None:
-    """The entry of that number; None if it is gone. Raises StoreError."""
+    """The entry with that number; None if it is gone. Raises StoreError."""
     with store.read() as connection:
         row = connection.execute(_entries().where(quarantine_entry.c.id == number)).one_or_none()
     return None if row is None else _entry(row)
@@ -263,7 +265,7 @@ def read(store: Store, ref: str, user: str) -> tuple[Entry, bytes]:
 
 
 def content(store: Store, ref: str) -> bytes:
-    """The message as it came. Raises NoEntry, BadName and StoreError."""
+    """The message as it was received. Raises NoEntry, BadName and StoreError."""
     ref = checked_ref(ref)
     with store.read() as connection:
         found = stored_messages.read(connection, ref)
@@ -298,7 +300,9 @@ def _entries() -> sa.Select[tuple[object, ...]]:
 
 
 def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
-    """A release that is due says more than one that was sent before: somebody sends the message once more."""
+    """The entry in a row. A pending release takes precedence over an earlier completed one: the message is being sent
+    again.
+    """
     if row.next_at is not None:
         state = State.UNDER_WAY
     elif row.released_at is not None:
@@ -328,7 +332,7 @@ def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
 
 @dataclasses.dataclass(slots=True)
 class Removed:
-    """What went: entries, the octets of the messages they were about, and messages that nobody else is kept from."""
+    """The deleted entries, the octets of their messages, and the messages left without an entry."""
 
     entries: int = 0
     octets: int = 0
@@ -336,11 +340,11 @@ class Removed:
 
 
 def remove(store: Store, seen: Sequence[Entry]) -> Removed:
-    """Delete entries, and the messages of which no entry is left, in one transaction; at most some hundreds at a time. Of large
-    messages stored_messages.sweep() deletes the rest, piece by piece.
+    """Delete entries, and messages without remaining entries, in one transaction; pass at most a few hundred.
+    stored_messages.sweep() deletes the rest of large messages piece by piece.
 
-    What changed since it was seen stays, and so does what is being released: if the MTA never takes it, it must be here.
-    Raises StoreError.
+    Entries that have changed since they were read stay, and so do those being released: the message must still exist if
+    the MTA never accepts it. Raises StoreError.
     """
     table, removed = quarantine_entry, Removed()
     outbox_ids = {entry.number: entry.outbox_id for entry in seen}
@@ -358,7 +362,7 @@ def remove(store: Store, seen: Sequence[Entry]) -> Removed:
 
 
 def _waiting(connection: sa.Connection, outbox_ids: set[int]) -> set[int]:
-    """Which of these messages of the outbox have not been sent or given up."""
+    """The queued messages among these that were neither sent nor given up."""
     if not outbox_ids:
         return set()
     waiting = sa.and_(outbox.c.id.in_(outbox_ids), outbox.c.next_at.is_not(None))
@@ -366,14 +370,15 @@ def _waiting(connection: sa.Connection, outbox_ids: set[int]) -> set[int]:
 
 
 def lock_messages(connection: sa.Connection, refs: set[str]) -> list[str]:
-    """Which of the messages are there. Until the transaction ends nobody else adds an entry to them or deletes their last
-    ones: two that delete one entry each would both leave the message to the other."""
+    """Lock messages; returns those that exist. Until the transaction ends, nobody else can add or delete their entries.
+    Otherwise two transactions that delete one entry each would both leave the message to the other.
+    """
     query = sa.select(stored_message.c.ref).where(stored_message.c.ref.in_(refs))
     return list(connection.scalars(query.order_by(stored_message.c.ref).with_for_update()))
 
 
 def remove_unused(connection: sa.Connection, refs: Sequence[str]) -> int:
-    """Delete those of the messages (locked) that no entry points to; returns how many."""
+    """Delete the locked messages that no entry refers to. Returns their number."""
     used = connection.scalars(
         sa.select(quarantine_entry.c.ref).where(quarantine_entry.c.ref.in_(refs)).distinct()
     ).all()

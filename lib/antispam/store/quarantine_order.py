@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from antispam.store.quarantine import Entry, Search
 
 LOOKED_AT = 50_000  # of everybody's entries, in a search or an order that no index has
-_NO_SCORE = -1.0  # nobody classified it: below all that were
+_NO_SCORE = -1.0  # not classified: below all classified ones
 
 
 class Order(enum.StrEnum):
-    """What a list of entries is sorted by."""
+    """The sort key of a list of entries."""
 
     RECEIVED = "received"
     SENDER = "sender"
@@ -29,7 +29,7 @@ class Order(enum.StrEnum):
 
 
 def sorted_by(order: Order, after: Entry | None) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
-    """What an order compares, and the value of that in the entry `after`."""
+    """The expression that an order compares, and its value for the entry `after`."""
     table = quarantine_entry
     match order:
         case Order.SENDER:
@@ -44,8 +44,8 @@ def sorted_by(order: Order, after: Entry | None) -> tuple[sa.ColumnElement[Any],
 
 
 def newest_since(store: Store, number: int) -> float:
-    """The time (seconds since the epoch) from which on there are at most `number` entries of all users; 0 if there are no
-    older ones. It reads one index only, and gives a search or an order without an index a bounded time. Raises StoreError.
+    """The time (seconds since the epoch) since which all users together have at most `number` entries; 0 if there are
+    no older ones. It reads only an index, and bounds the time of a search or an order without one. Raises StoreError.
     """
     received_at = quarantine_entry.c.received_at
     query = sa.select(received_at).order_by(received_at.desc()).offset(number).limit(1)

@@ -37,5 +37,5 @@ class QuarantineSettings:
 
     @property
     def limits(self) -> Limits:
-        """Those of a user without their own."""
+        """The limits for users without their own."""
         return Limits(self.keep, self.user_size, self.user_messages, self.keep_released)

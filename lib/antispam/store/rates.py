@@ -12,13 +12,13 @@ from antispam.store.schema import rate
 
 
 def _count(dialect: str) -> sa.Executable:
-    """`ended` is when a period had to begin to be over."""
+    """Count a use. A period that began at `ended` or before is over."""
     amount, now, ended = (
         sa.bindparam(name, type_=column.type)
         for name, column in (("amount", rate.c.used), ("now", rate.c.began_at), ("ended", rate.c.began_at))
     )
     over = sa.or_(rate.c.began_at <= ended, rate.c.began_at > now)
-    # MariaDB assigns from left to right: what is compared comes last.
+    # MariaDB assigns from left to right, so columns that are compared come last.
     update = {
         "used": sa.case((over, amount), else_=rate.c.used + amount),
         "began_at": sa.case((over, now), else_=rate.c.began_at),
@@ -34,11 +34,12 @@ _FIND = Prepared(
 
 
 def use(store: Store, name: str, amount: int, now: float, period: float, deadline: Any = None) -> int:
-    """Count `amount` more under this name; returns how many there are since the period began, these included. A period of so
-    many seconds begins with the first use after the end of the last one. A clock that was put back begins one, too. A power
-    cut may undo what was counted last.
+    """Add `amount` to the counter of this name. Returns the count since its period began, including this. A period (in
+    seconds) begins with the first use after the end of the previous one, or if the clock was set back. A power cut may
+    undo the most recent counts.
 
-    Raises StoreError."""
+    Raises StoreError.
+    """
     values = {"name": name, "began_at": now, "used": amount}
     with store.write_returning(deadline, durable=False) as connection:
         row = _COUNT.row(connection, {**values, "amount": amount, "now": now, "ended": now - period})
@@ -48,12 +49,12 @@ def use(store: Store, name: str, amount: int, now: float, period: float, deadlin
 
 
 def used(store: Store, name: str, now: float, period: float, deadline: Any = None) -> int:
-    """How many there are in the present period. Raises StoreError."""
+    """The count in the current period. Raises StoreError."""
     with store.read(deadline) as connection:
         row = _FIND.row(connection, {"name": name})
     return int(row[1]) if row is not None and now - period < row[0] <= now else 0
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what began before that time; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the periods that began before that time. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(rate, rate.c.began_at < before, slice_size)

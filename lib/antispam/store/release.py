@@ -1,4 +1,4 @@
-"""Releasing quarantined messages: the original goes to the outbox, and from there to its recipients."""
+"""Release of quarantined messages: the original goes to the outbox and from there to its recipients."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ _BARE_CR = re.compile(rb"\r(?!\n)")
 
 
 Protect = Callable[[bytes, str], bytes]
-"""protect(raw, ref): the whole message with our reference ref, without what is dangerous or forged. Raises StoreError."""
+"""protect(raw, ref) returns the whole message, with our reference ref, without its dangerous or forged parts. Raises
+StoreError.
+"""
 
 
 class Outcome(enum.StrEnum):
     """The outcome of a release."""
 
-    POSTED = "posted"  # it is in the outbox now
-    UNDER_WAY = "under way"  # it was there already
-    RELEASED = "released"  # the MTA has taken it before
+    POSTED = "posted"  # now in the outbox
+    UNDER_WAY = "under way"  # already in the outbox
+    RELEASED = "released"  # already accepted by the MTA
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ class Released:
 def release(
     store: Store, entry: Entry, now: float, *, protect: Protect | None, to: Sequence[str] = (), force: bool = False
 ) -> Released:
-    """Send the message to the recipients who did not get it, or to those of `to`.
+    """Send the message to the recipients who did not get it, or to those in `to`.
 
-    protect  takes what is dangerous or forged out of it (journey/protection.py); None sends the original, because an
-             administrator said so
+    protect  removes dangerous or forged parts (journey/protection.py); None sends the original, at an administrator's
+             wish
 
-    Where that is under way or done, nothing happens without `force`; a message that was given up is tried again, for those who
-    have not got it. Safe from several processes at once. Raises NoEntry if the entry is gone, BadName where it has no
-    recipient that mail could be sent to, StoreError where nothing was done.
+    If that is under way or done, nothing happens without `force`. A message that was given up is tried again for those
+    who have not got it. Safe for simultaneous use by several processes. Raises NoEntry if the entry is gone, BadName if
+    it has no usable recipient, StoreError if nothing was done.
     """
     recipients = tuple(checked_address(address) for address in to) or usable(entry)
     original = for_delivery(content(store, entry.ref), with_marks=protect is None)
@@ -68,17 +70,17 @@ def release(
             return released
         if failed is not None and retry(store, failed, now):
             return Released(Outcome.POSTED, failed, recipients)
-        # Between the two somebody else tried it again or deleted it.
+        # Meanwhile somebody else retried or deleted it.
     raise StoreError(f"the release of {entry.ref} keeps changing")
 
 
 def _post(
     store: Store, entry: Entry, queued: QueuedMessage, now: float, *, force: bool, instead: bool
 ) -> tuple[Released | None, int | None]:
-    """What became of it; or the number of the queued message that failed before and is to be tried again."""
+    """The outcome, or the number of the queued message that failed before and is to be retried."""
     table = quarantine_entry
     with store.write() as connection:
-        # The lock of the row: of two that come at once the second one sees the queued message of the first.
+        # Lock the row: of two simultaneous requests, the second sees the queued message of the first.
         query = sa.select(table.c.outbox_id, table.c.released_at).where(table.c.id == entry.number).with_for_update()
         row = connection.execute(query).one_or_none()
         if row is None:
@@ -97,14 +99,14 @@ def _post(
 
 
 def checked_address(text: str) -> str:
-    """An address that somebody gave to send mail to. Raises BadName."""
+    """An address given as a recipient. Raises BadName."""
     if not _can_be_sent_to(text) or any(char in " ,;" for char in text):
         raise BadName(f"'{for_log(text, 60)}' is no address that mail could be sent to")
     return text
 
 
 def usable(entry: Entry) -> tuple[str, ...]:
-    """Those of an entry's recipients that mail can be sent to. Raises BadName if there is none."""
+    """The recipients of an entry that mail can be sent to. Raises BadName if there is none."""
     found = tuple(address for address in entry.recipients if _can_be_sent_to(address))
     if not found:
         raise BadName(f"{entry.ref} has no recipient that mail could be sent to; name one with --to ADDRESS")
@@ -116,16 +118,18 @@ def _can_be_sent_to(address: str) -> bool:
 
 
 def _sender(entry: Entry) -> str:
-    """The envelope sender; the null one where it could break an SMTP dialogue, or where it could not be stored as it was, so
-    that bounces would go to somebody else."""
+    """The envelope sender. It is replaced by the null sender if it could break an SMTP dialogue, or if it could not be
+    stored unchanged: bounces would go to somebody else.
+    """
     address = entry.mail_from
     altered = len(address) >= MAX_ADDRESS or _ESCAPED.search(address)
     return address if _can_be_sent_to(address) and not altered else ""
 
 
 def for_delivery(original: bytes, *, with_marks: bool = False) -> bytes:
-    """The message as it is sent: lines end with CRLF (no server on the way may see a line end where we see none), and fields
-    that only a filter writes are gone, unless `with_marks`. Never raises."""
+    """The message in the form for sending: lines end with CRLF (no server on the way may see a line end that we do not
+    see), and fields that only a filter writes are removed, unless `with_marks`. Never raises.
+    """
     end = _HEADER_END.search(original)
     head, body = (original, b"") if end is None else (original[: end.start()], original[end.end() :])
     lines: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Reading from a replica of the database, which may be behind: what it lacks is known, and told."""
+"""Reading from a replica of the database. It may lag behind; the lag is measured and reported."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from antispam.store.schema import history
 
 log = logging.getLogger(__name__)
 
-MOST_BEHIND = 300.0  # seconds; below that, what counts the history hour by hour waits for rows that are still to come
-EVERY = 5.0  # seconds between two looks at how far it is behind
+MOST_BEHIND = 300.0  # seconds; with less, the hourly counts of the history wait for the missing rows
+EVERY = 5.0  # seconds between two measurements of the lag
 
 T = TypeVar("T")
 
 
 class Replica:
-    """One a process; safe from any thread.
+    """The replica of a process. Thread-safe.
 
     clock  seconds since the epoch
     """
@@ -37,8 +37,9 @@ class Replica:
         self._well = True
 
     def ask(self, question: Callable[[Store], T]) -> T:
-        """The answer of the replica; that of the primary where the replica does not answer, or is more than MOST_BEHIND seconds
-        behind. Raises StoreError if the primary does not answer either."""
+        """The replica's answer to a question; the primary's if the replica does not answer or lags by more than
+        MOST_BEHIND seconds. Raises StoreError if the primary does not answer either.
+        """
         if self.behind() is not None:
             try:
                 return question(self._replica)
@@ -47,8 +48,9 @@ class Replica:
         return question(self._primary)
 
     def behind(self) -> float | None:
-        """For how many seconds the replica has lacked a message of the history, 0 if it lacks none; None if it is not
-        asked. Raises StoreError if the primary does not answer."""
+        """The number of seconds for which the replica has lacked a message of the history; 0 if it lacks none, None if
+        it is not in use. Raises StoreError if the primary does not answer.
+        """
         with self._lock:
             now = self._clock()
             if not 0 <= now - self._looked_at < EVERY:
@@ -82,7 +84,7 @@ class Replica:
             self._tell(f"the replica does not answer: {why}")
 
     def _tell(self, why: str) -> None:
-        """Once, until it is well again."""
+        """Log a problem once, until the replica works again."""
         if self._well:
             log.warning("%s; the database itself is asked", why)
         self._well = False

@@ -1,4 +1,4 @@
-"""What became of the mail of the last days: the sums of the history, and what was learned."""
+"""Reports on the mail of recent days: the sums of the history, and the lessons learned."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from antispam.store.tally import Day, Offender, Report, add, midnights, rows_of
 from dspam.schema import State, dspam_training
 
 MAX_DAYS = 3660
-MOST_SHOWN = 1000  # offenders of a kind of which more than a number is known
-_TOGETHER = 500  # references that one query looks up
+MOST_SHOWN = 1000  # offenders of each kind for which details are looked up
+_TOGETHER = 500  # references per query
 
 
 def report(store: Store, now: float, days: int) -> Report:
-    """The last days up to the quarter of an hour of `now`, today included. Raises StoreError."""
+    """A report on the last days, including today up to the quarter of an hour of `now`. Raises StoreError."""
     made = Report([Day(begins) for begins in midnights(now, days)])
     history_sums.fill(store, made, now)
     uncounted = history_sums.older(store)
@@ -33,7 +33,9 @@ def report(store: Store, now: float, days: int) -> Report:
 
 
 def _tell_reasons(store: Store, made: Report) -> None:
-    """Why the last message of each of the worst offenders was stopped, where the history still knows."""
+    """Add the reason for which the last message of each of the worst offenders was stopped, if the history still has
+    it.
+    """
     worst = [one for kind in (made.clients, made.domains, made.helos) for one in kind.top(MOST_SHOWN)]
     asked: dict[str, list[Offender]] = {}
     for one in worst:
@@ -50,7 +52,7 @@ def _tell_reasons(store: Store, made: Report) -> None:
 
 
 def _add_learned(store: Store, made: Report, now: float) -> None:
-    """What was learned, without what was taken back."""
+    """Add the lessons learned, without those undone."""
     table = dspam_training
     bounds = [*(day.begins for day in made.days), now]
     for day, (begins, ends) in zip(made.days, itertools.pairwise(bounds), strict=True):

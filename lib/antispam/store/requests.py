@@ -1,4 +1,4 @@
-"""Release requests: users ask for kept messages that they may not deliver themselves; somebody of the helpdesk decides."""
+"""Release requests: users ask for quarantined messages that they may not release themselves, and the helpdesk decides."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from antispam.store.engine import SLICE, Store
 from antispam.text import from_wire
 
 MAX_ANSWER = 500  # characters
-MAX_OPEN = 100  # of one user
+MAX_OPEN = 100  # per user
 KEPT = 90 * 86400.0  # seconds
 
 
 class TooMany(ValueError):
-    """The user has asked for so many messages that nobody has decided about yet."""
+    """The user has too many open requests."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """A user asks for a message; `decided_at` is None while nobody has decided. Seconds since the epoch."""
+    """A user's request for a message. `decided_at` is None until somebody decides. Seconds since the epoch."""
 
     number: int
     ref: str
@@ -36,7 +36,7 @@ class Request:
 
 
 def ask(store: Store, ref: str, user: str, now: float) -> bool:
-    """Ask for a message; False if the user did so before. Raises TooMany and StoreError."""
+    """Request a message. False if the user has already done so. Raises TooMany and StoreError."""
     table = release_request
     values = {"ref": ref, "user_name": user, "asked_at": now, "decided_by": "", "granted": False, "answer": ""}
     with store.write() as connection:
@@ -51,7 +51,7 @@ def ask(store: Store, ref: str, user: str, now: float) -> bool:
 
 
 def of_entry(store: Store, ref: str, user: str) -> Request | None:
-    """The request of a user for a message; None if there is none. Raises StoreError."""
+    """A user's request for a message; None if there is none. Raises StoreError."""
     found = _find(store, [release_request.c.user_name == user, release_request.c.ref == ref], 1)
     return found[0] if found else None
 
@@ -62,23 +62,23 @@ def of_users(store: Store, users: Sequence[str], limit: int) -> list[Request]:
 
 
 def undecided(store: Store, limit: int) -> list[Request]:
-    """The open requests of all users, the newest first. Raises StoreError."""
+    """The open requests of all users, newest first. Raises StoreError."""
     return _find(store, [release_request.c.decided_at.is_(None)], limit)
 
 
 def decided(store: Store, limit: int) -> list[Request]:
-    """The newest requests that somebody decided about. Raises StoreError."""
+    """The newest requests with a decision. Raises StoreError."""
     return _find(store, [release_request.c.decided_at.is_not(None)], limit)
 
 
 def of_number(store: Store, number: int) -> Request | None:
-    """The request of that number; None if there is none. Raises StoreError."""
+    """The request with that number; None if there is none. Raises StoreError."""
     found = _find(store, [release_request.c.id == number], 1)
     return found[0] if found else None
 
 
 def open_ones(store: Store) -> int:
-    """How many requests wait for a decision. Raises StoreError."""
+    """The number of requests that wait for a decision. Raises StoreError."""
     query = sa.select(sa.func.count()).select_from(release_request).where(release_request.c.decided_at.is_(None))
     with store.read() as connection:
         return int(connection.scalar(query) or 0)
@@ -98,7 +98,7 @@ def _request(row: sa.Row[Any]) -> Request:
 
 
 def decide(store: Store, number: int, *, granted: bool, by: str, answer: str, now: float) -> bool:
-    """Decide about an open request; False if somebody did so before. Raises StoreError."""
+    """Decide about an open request. False if it was already decided. Raises StoreError."""
     table = release_request
     said = from_wire(answer, MAX_ANSWER)
     values = {"decided_at": now, "decided_by": by, "granted": granted, "answer": said}
@@ -108,12 +108,12 @@ def decide(store: Store, number: int, *, granted: bool, by: str, answer: str, no
 
 
 def reopen(store: Store, number: int) -> None:
-    """Let a request wait again: what was decided could not be done. Raises StoreError."""
+    """Reopen a request whose decision could not be carried out. Raises StoreError."""
     values = {"decided_at": None, "decided_by": "", "granted": False, "answer": ""}
     with store.write() as connection:
         connection.execute(sa.update(release_request).where(release_request.c.id == number).values(values))
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of the requests from before that time; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the requests made before that time. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(release_request, release_request.c.asked_at < before, slice_size)

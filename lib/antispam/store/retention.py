@@ -1,7 +1,7 @@
 """Retention of the quarantine: age and size limits per user, applied in slices.
 
-Every slice is a transaction of its own that leaves nothing half done: whoever kills the job at any moment finds the rest of the
-work still to be done, and nothing else.
+Every slice is a separate transaction that leaves nothing half done. The job can be killed at any moment; the next run
+does the rest of the work.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from antispam.store.quarantine import Entry, Removed, State, lock_messages, page
 from antispam.store.schema import quarantine_entry, stored_message
 from antispam.store.stored_messages import sweep
 
-SLICE = 20  # entries that one transaction deletes: each is in pages of its own, in two tables and four indexes
-SLICE_OCTETS = 1 << 20  # SQLite writes over what it deletes, with mail waiting
-_USERS = 20  # that one query looks at: it reads all entries of each
-_MESSAGES = 2000  # that one query looks at
-_ORPHANS = 20  # that one transaction deletes: nobody noted how large they are
+SLICE = 20  # entries deleted per transaction: each has its own pages, in two tables and four indexes
+SLICE_OCTETS = 1 << 20  # SQLite overwrites deleted data while mail waits
+_USERS = 20  # users per query, which reads all entries of each
+_MESSAGES = 2000  # messages per query
+_ORPHANS = 20  # deleted per transaction: their sizes are not known
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept from a user; 0 is without limit. Seconds, octets of messages, number of messages; `released` is how
-    long after its release a message goes."""
+    """The limits of a user's quarantine, in seconds, octets of messages and numbers of messages; 0 means no limit.
+    `released` is the time after which a released message is deleted.
+    """
 
     keep: float
     size: int
@@ -40,7 +41,7 @@ LimitsOf = Callable[[str], Limits]
 
 
 class Why(enum.StrEnum):
-    """Why an entry is deleted."""
+    """The reason for deleting an entry."""
 
     RELEASED = "released"
     AGE = "too old"
@@ -50,7 +51,9 @@ class Why(enum.StrEnum):
 
 @dataclasses.dataclass(slots=True)
 class Cleaned:
-    """What was deleted, by reason, and how many messages: those whose last entry went, and those that had none."""
+    """The deleted entries by reason, and the numbers of deleted messages: those whose last entry was deleted, and those
+    without entries.
+    """
 
     by_reason: dict[Why, Removed] = dataclasses.field(default_factory=dict)
     messages: int = 0
@@ -77,12 +80,12 @@ def clean(
     cleaned: Cleaned | None = None,
     rest: Callable[[], None] = lambda: None,
 ) -> Cleaned:
-    """Delete what the limits don't keep; with dry_run only count it.
+    """Delete everything beyond the limits; with dry_run only count it.
 
-    cleaned  filled as it goes, for interruption and progress
-    rest     called between two slices: mail wants to write to the database, too
+    cleaned  updated continuously, to show progress and survive interruption
+    rest     called between two slices, so that mail can write to the database
 
-    Raises StoreError; what was done until then is done.
+    Raises StoreError; completed slices stay completed.
     """
     cleaned = Cleaned() if cleaned is None else cleaned
     for _ in cleaning(store, now, limits_of, cleaned, dry_run=dry_run):
@@ -94,7 +97,7 @@ def clean(
 def cleaning(
     store: Store, now: float, limits_of: LimitsOf, cleaned: Cleaned, *, dry_run: bool = False
 ) -> Iterator[None]:
-    """What clean() does, slice by slice, for callers with other work in between. Raises StoreError."""
+    """The work of clean(), slice by slice, for callers with other work in between. Raises StoreError."""
     for why, entries in surplus(store, now, limits_of):
         if not entries:
             pass
@@ -128,7 +131,9 @@ def surplus(store: Store, now: float, limits_of: LimitsOf) -> Iterator[tuple[Why
 
 
 def _some_users(store: Store, after: str | None) -> Sequence[sa.Row[Any]]:
-    """The next users by name: how much is kept from each, when the oldest of it came, and which release was the first."""
+    """The next users in order of name, each with the amount kept, the arrival time of the oldest entry, and the time of
+    the first release.
+    """
     table = quarantine_entry
     unreleased = sa.case((table.c.released_at.is_(None), table.c.received_at))
     query = sa.select(
@@ -145,7 +150,7 @@ def _some_users(store: Store, after: str | None) -> Sequence[sa.Row[Any]]:
 
 
 def _over(user: sa.Row[Any], now: float, limits: Limits) -> bool:
-    """Whether there is anything to look for: most users are below all limits."""
+    """Whether the user exceeds a limit; most are below all limits."""
     return bool(
         (limits.keep and user.oldest is not None and user.oldest < now - limits.keep)
         or (limits.released and user.released is not None and user.released < now - limits.released)
@@ -162,7 +167,7 @@ def _surplus_of(store: Store, user: str, now: float, limits: Limits) -> Iterator
     old = sa.and_(waiting, table.c.received_at < now - limits.keep, sa.true() if limits.keep else sa.false())
     for why, condition in ((Why.RELEASED, released), (Why.AGE, old)):
         yield from _slices((why, entry) for entry in _oldest_first(store, sa.and_(of_user, condition)))
-    # The complement, written out: NULL would make a plain NOT unknown.
+    # The complement is written out: with NULL a plain NOT would be unknown.
     stays = sa.or_(
         sa.and_(waiting, table.c.received_at >= now - limits.keep) if limits.keep else waiting,
         table.c.released_at >= now - limits.released if limits.released else table.c.released_at.is_not(None),
@@ -171,7 +176,7 @@ def _surplus_of(store: Store, user: str, now: float, limits: Limits) -> Iterator
 
 
 def _beyond(store: Store, condition: sa.ColumnElement[bool], limits: Limits) -> Iterator[tuple[Why, Entry]]:
-    """The oldest entries, until what is left fits into the limits. What is being released counts, but stays."""
+    """The oldest entries, until the rest is within the limits. Entries being released count, but stay."""
     if not (limits.messages or limits.size):
         return
     table = quarantine_entry
@@ -190,7 +195,7 @@ def _beyond(store: Store, condition: sa.ColumnElement[bool], limits: Limits) -> 
 
 
 def _oldest_first(store: Store, condition: sa.ColumnElement[bool]) -> Iterator[Entry]:
-    """The entries for which the condition holds, read page by page, without those that are being released."""
+    """The entries that meet the condition, read page by page, without those being released."""
     last: Entry | None = None
     while True:
         entries = page(store, [condition], SLICE, after=last, oldest_first=True)
@@ -201,7 +206,7 @@ def _oldest_first(store: Store, condition: sa.ColumnElement[bool]) -> Iterator[E
 
 
 def _slices(doomed: Iterator[tuple[Why, Entry]]) -> Iterator[tuple[Why, list[Entry]]]:
-    """Entries that go for the same reason, as many as one short transaction may delete."""
+    """The entries in slices with the same reason, as many as one short transaction may delete."""
     why: Why | None = None
     entries: list[Entry] = []
     octets = 0
@@ -217,8 +222,9 @@ def _slices(doomed: Iterator[tuple[Why, Entry]]) -> Iterator[tuple[Why, list[Ent
 
 
 def _orphans(store: Store) -> Iterator[Sequence[str]]:
-    """Messages that no entry points to, in slices, of which some are empty: each looks at so many messages. One that is just
-    being written is not seen without its entries."""
+    """The messages without entries, in slices, some of them empty: each examines a fixed number of messages. A message
+    that is just being written is never visible without its entries.
+    """
     table, last = stored_message, ""
     while True:
         used = sa.exists().where(quarantine_entry.c.ref == table.c.ref)

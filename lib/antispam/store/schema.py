@@ -1,4 +1,4 @@
-"""The tables as the program sees them. Their history is under sql/; a test compares the two."""
+"""The tables of the store. Their migrations are in sql/; a test compares the two."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ history = sa.Table(
     sa.Index("history_queue_id", "queue_id"),
 )
 
-# Who had to do with a message, so that it is found by a person.
+# The people involved in a message, so that it can be found by person.
 history_address = sa.Table(
     "history_address",
     metadata,
@@ -56,12 +56,12 @@ history_address = sa.Table(
     sa.Column("received_at", Seconds, nullable=False, index=True),
     sa.Column("ref", sa.String(16), nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("became", sa.String(16), nullable=True),  # what became of it for this recipient; NULL for others
+    sa.Column("became", sa.String(16), nullable=True),  # its fate for this recipient; NULL for other roles
     sa.Index("history_address_who", "domain", "local", "received_at"),
     sa.Index("history_address_domain", "domain", "received_at"),
 )
 
-# What rows of the history add up to (store/history_sums.py), in pieces until they are folded.
+# Sums of history rows (store/history_sums.py), in pieces until they are folded.
 history_sum = sa.Table(
     "history_sum",
     metadata,
@@ -72,13 +72,13 @@ history_sum = sa.Table(
     sa.Column("content", LongText, nullable=False),  # JSON
     sa.Index("history_sum_time", "kind", "begins"),
     sa.Index("history_sum_pieces", "folded", "kind", "begins"),
-    sqlite_autoincrement=True,  # a row that was replaced must never be taken for its successor
+    sqlite_autoincrement=True,  # a replaced row must never be mistaken for its successor
 )
 
 greylist = sa.Table(
     "greylist",
     metadata,
-    # SHA-256 of the triplet, in hexadecimal: three addresses are longer than an index key may be.
+    # SHA-256 of the triplet, in hexadecimal: three addresses would exceed the length of an index key.
     sa.Column("triplet", sa.String(64), primary_key=True),
     sa.Column("client", sa.String(255), nullable=False),
     sa.Column("mail_from", sa.String(320), nullable=False),
@@ -90,7 +90,7 @@ greylist = sa.Table(
     sa.Index("greylist_waiting", "passed_at", "last_seen"),
 )
 
-# A message as it came, for those who may still get it: it goes with the last entry that points to it.
+# A message as received, for those who may still get it. It is deleted with the last entry that refers to it.
 stored_message = sa.Table(
     "stored_message",
     metadata,
@@ -99,22 +99,22 @@ stored_message = sa.Table(
     sa.Column("content", LongBlob, nullable=False),
 )
 
-# What does not fit into the first piece of a large message, which is in stored_message; without that it is nobody's.
+# Further pieces of a large message, whose first piece is in stored_message. Without that row they are orphans.
 stored_piece = sa.Table(
     "stored_piece",
     metadata,
     sa.Column("ref", sa.String(16), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # from 1
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # starts at 1
     sa.Column("content", LongBlob, nullable=False),
 )
 
-# What is kept from one user: several recipients of a message may be several users, and each decides for themselves.
+# Quarantined mail, one row per user: the recipients of a message may be several users, and each decides separately.
 quarantine_entry = sa.Table(
     "quarantine_entry",
     metadata,
     sa.Column("id", Number, primary_key=True, autoincrement=True),
     sa.Column("ref", sa.String(16), sa.ForeignKey("stored_message.ref"), nullable=False),
-    # Of the filter, or the recipient's address if they are none of its users.
+    # A user of the filter, or the recipient's address if they are not one.
     sa.Column("user_name", exact_text(320), nullable=False),
     sa.Column("received_at", Seconds, nullable=False, index=True),
     sa.Column("mail_from", sa.String(320), nullable=False),
@@ -122,63 +122,61 @@ quarantine_entry = sa.Table(
     sa.Column("recipients", LongText, nullable=False),  # JSON list of addresses
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),  # octets of the whole message
-    sa.Column("check_name", sa.String(32), nullable=False),  # whose verdict it was
-    sa.Column("action", sa.String(16), nullable=False),  # what that check wanted: to quarantine, or to refuse
+    sa.Column("check_name", sa.String(32), nullable=False),  # the check that decided
+    sa.Column("action", sa.String(16), nullable=False),  # the action of that check: quarantine or reject
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("score", sa.Double, nullable=True),  # probability of spam; NULL where nobody classified it
-    sa.Column("outbox_id", Number, nullable=True),  # of the message that releases it
-    sa.Column("released_at", Seconds, nullable=True),  # when the MTA had taken that message
+    sa.Column("score", sa.Double, nullable=True),  # probability of spam; NULL if it was not classified
+    sa.Column("outbox_id", Number, nullable=True),  # the queued message that releases it
+    sa.Column("released_at", Seconds, nullable=True),  # when the MTA accepted that message
     sa.UniqueConstraint("ref", "user_name", name="quarantine_entry_once"),
     sa.Index("quarantine_entry_of", "user_name", "received_at"),
     sa.Index("quarantine_entry_outbox", "outbox_id"),
     sa.Index("quarantine_entry_released", "released_at", "size"),
 )
 
-# What we send ourselves. A message stays until the MTA has taken it.
+# Our own outgoing mail. A message stays until the MTA has accepted it.
 outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("id", Number, primary_key=True, autoincrement=True),
     sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("ref", sa.String(16), nullable=False),  # of the message that it is about
+    sa.Column("ref", sa.String(16), nullable=False),  # reference of the message that it is about
     sa.Column("created_at", Seconds, nullable=False),
     sa.Column("mail_from", sa.String(320), nullable=False),
-    sa.Column("recipients", LongText, nullable=False),  # JSON list of addresses: those who have not got it yet
+    sa.Column("recipients", LongText, nullable=False),  # JSON list of the addresses that have not got it yet
     sa.Column("content", LongBlob, nullable=False),
-    sa.Column("once", sa.String(64), nullable=True, unique=True),  # no second message of this name
-    sa.Column("next_at", Seconds, nullable=True, index=True),  # of the next try; NULL once it is sent or given up
+    sa.Column("once", sa.String(64), nullable=True, unique=True),  # unique name of the message
+    sa.Column("next_at", Seconds, nullable=True, index=True),  # time of the next try; NULL once it is sent or given up
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("last_error", sa.Text, nullable=False),
-    # SHA-256 of the pass by which the filter knows this message when the MTA shows it; NULL when it was used.
+    # SHA-256 of the pass by which the filter recognises this message when the MTA passes it in; NULL after use.
     sa.Column("pass_digest", sa.String(64), nullable=True),
     sa.Column("sent_at", Seconds, nullable=True),
     sa.Column("failed_at", Seconds, nullable=True),
-    sa.Column(
-        "notify", sa.Text, nullable=True
-    ),  # JSON: what the client asked for with NOTIFY, ORCPT, RET, ENVID (RFC 3461)
+    sa.Column("notify", sa.Text, nullable=True),  # JSON: the client's NOTIFY, ORCPT, RET, ENVID (RFC 3461)
     sa.Index("outbox_sent", "sent_at"),
     sa.Index("outbox_failed", "failed_at"),
-    sqlite_autoincrement=True,  # the number is in passes that are out in the world
+    sqlite_autoincrement=True,  # the number is in passes already sent
 )
 
-# What was done for a message that its client may bring again.
+# Actions done for a message that its client may send again.
 attempt = sa.Table(
     "attempt",
     metadata,
-    # SHA-256 of what was done and of the message's identity, in hexadecimal.
+    # SHA-256 of the action and the message's identity, in hexadecimal.
     sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("ref", sa.String(16), nullable=False),  # of the attempt at which it was done
+    sa.Column("ref", sa.String(16), nullable=False),  # reference of the attempt at which it was done
     sa.Column("noted_at", Seconds, nullable=False, index=True),
 )
 
-# How far the folders of people's mailboxes were read ([imap]).
+# The position up to which each mailbox folder was read ([imap]).
 folder_read = sa.Table(
     "folder_read",
     metadata,
     sa.Column("account", exact_text(255), primary_key=True),
     sa.Column("folder", exact_text(255), primary_key=True),
     sa.Column("validity", sa.BigInteger, nullable=False),
-    sa.Column("uid", sa.BigInteger, nullable=False),  # the last that was read
+    sa.Column("uid", sa.BigInteger, nullable=False),  # the last message read
     sa.Column("read_at", Seconds, nullable=False, index=True),
 )
 
@@ -198,7 +196,7 @@ preference_group = sa.Table(
     sa.Column("group_name", exact_text(255), nullable=False, index=True),
 )
 
-# How often something was done since `began_at`; the next period starts it anew.
+# A counter since `began_at`; the next period restarts it.
 rate = sa.Table(
     "rate",
     metadata,
@@ -207,7 +205,7 @@ rate = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False),
 )
 
-# How much was done in the period `slot` (since the epoch, in periods), and in the one before it.
+# The amounts in the period `slot` (number of periods since the epoch) and in the previous one.
 rate_window = sa.Table(
     "rate_window",
     metadata,
@@ -251,14 +249,14 @@ own_list = sa.Table(
     sa.Column("added_at", Seconds, nullable=False),
 )
 
-# What was found when a sender's mail server was asked whether it accepts bounces, and when the sender was last written to.
+# Results of callbacks (whether a sender's mail server accepts bounces), and the last notice to each sender.
 callback = sa.Table(
     "callback",
     metadata,
     # SHA-256 of the address, in hexadecimal: the domain in lower case, the local part as it is.
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("address", sa.String(320), nullable=False),
-    sa.Column("outcome", sa.String(16), nullable=False),  # "" if nobody was asked
+    sa.Column("outcome", sa.String(16), nullable=False),  # "" if no server was asked
     sa.Column("told", sa.Text, nullable=False),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("null_mx", sa.Boolean, nullable=False),
@@ -269,7 +267,7 @@ callback = sa.Table(
     sa.Index("callback_end", "noticed_at", "expires_at"),
 )
 
-# What all nodes must know and nobody else.
+# Secrets that all nodes share.
 shared_secret = sa.Table(
     "shared_secret",
     metadata,
@@ -278,7 +276,7 @@ shared_secret = sa.Table(
     sa.Column("created_at", Seconds, nullable=False),
 )
 
-# Who called which message spam; both are keyed hashes. texts is -1 until the marks are written.
+# Spam reports: reporter and message, both as keyed hashes. texts is -1 until the marks are written.
 fingerprint_report = sa.Table(
     "fingerprint_report",
     metadata,
@@ -286,11 +284,11 @@ fingerprint_report = sa.Table(
     sa.Column("message", sa.BigInteger, nullable=False),
     sa.Column("reporter", sa.BigInteger, nullable=False),
     sa.Column("trusted", sa.Boolean, nullable=False),
-    sa.Column("texts", sa.Integer, nullable=False),  # how many marks of the text are kept
-    sa.Column("ceiling", sa.BigInteger, nullable=False),  # no hash of the text above it was kept
+    sa.Column("texts", sa.Integer, nullable=False),  # number of stored marks of the text
+    sa.Column("ceiling", sa.BigInteger, nullable=False),  # no hash of the text above this value was stored
     sa.Column("expires_at", Seconds, nullable=False, index=True),
     sa.UniqueConstraint("message", "reporter", name="fingerprint_report_once"),
-    sqlite_autoincrement=True,  # marks of a report that has gone must never be another one's
+    sqlite_autoincrement=True,  # marks of a deleted report must never become those of another
 )
 
 # The marks of reported messages: keyed hashes of shingles, links and attachments.
@@ -304,7 +302,7 @@ fingerprint = sa.Table(
     sa.Column("expires_at", Seconds, nullable=False, index=True),
 )
 
-# Marks that honest mail has, too, each with who was seen with it.
+# Marks that also occur in honest mail, each with a witness.
 fingerprint_common = sa.Table(
     "fingerprint_common",
     metadata,
@@ -316,7 +314,7 @@ fingerprint_common = sa.Table(
     sa.UniqueConstraint("mark", "witness", name="fingerprint_common_once"),
 )
 
-# Full names of our users, learned from what they send.
+# Full names of our users, learned from their outgoing mail.
 own_name = sa.Table(
     "own_name",
     metadata,
@@ -327,7 +325,7 @@ own_name = sa.Table(
     sa.Column("seen_at", Seconds, nullable=False, index=True),
 )
 
-# One message under DMARC, for the aggregate report of the day to the domain that published the policy.
+# The DMARC result of one message, for the day's aggregate report to the domain that published the policy.
 dmarc_result = sa.Table(
     "dmarc_result",
     metadata,
@@ -342,8 +340,8 @@ dmarc_received = sa.Table(
     "dmarc_received",
     metadata,
     sa.Column("id", Number, primary_key=True, autoincrement=True),
-    sa.Column("report", sa.String(64), nullable=False),  # a digest of what names it
-    sa.Column("number", sa.Integer, nullable=False),  # of the row in its report
+    sa.Column("report", sa.String(64), nullable=False),  # a digest of the report's identity
+    sa.Column("number", sa.Integer, nullable=False),  # number of the row in its report
     sa.Column("stored_at", Seconds, nullable=False),
     sa.Column("day", sa.Integer, nullable=False),  # since the epoch, in UTC
     sa.Column("reporter", sa.String(255), nullable=False),

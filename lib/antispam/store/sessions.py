@@ -1,4 +1,4 @@
-"""Who is logged in to the console, and links that let somebody in once. Of each secret only a digest is stored."""
+"""Sessions of the console, and one-time login links. Only a digest of each secret is stored."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from antispam.store.accounts import Account, account_of
 from antispam.store.console_schema import web_account, web_link, web_session
 from antispam.store.engine import SLICE, Store
 
-_NOTED = 60.0  # seconds; so seldom a use is written down
+_NOTED = 60.0  # seconds between two updates of the time of last use
 
 
 class How(enum.StrEnum):
-    """By what somebody logged in."""
+    """The method of login."""
 
     PASSWORD = "password"
-    LINK = "link"  # an administrator gave it to them
-    SITE = "site"  # the site's IMAP server or directory took their password
-    HEADER = "header"  # a proxy says who they are, with each request
-    TOKEN = "token"  # a program has it, and shows it with each request
+    LINK = "link"  # a link from an administrator
+    SITE = "site"  # the site's IMAP server or directory accepted their password
+    HEADER = "header"  # a proxy names the user with each request
+    TOKEN = "token"  # a program sends it with each request
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Login:
-    """A session: whose, by what it began and when, and when it was used last; in seconds since the epoch."""
+    """A session: its account, the method of login, its beginning, and its last use; times in seconds since the epoch."""
 
     account: Account
     how: How
@@ -38,7 +38,7 @@ class Login:
 
 
 def begin(store: Store, name: str, how: How, now: float, lasts: float) -> str:
-    """A new session of the account; returns its secret. Raises StoreError."""
+    """Begin a session of the account. Returns its secret. Raises StoreError."""
     secret = secrets.token_urlsafe(32)
     with store.write(durable=False) as connection:
         _begin(connection, name, how, secret, now, lasts)
@@ -52,7 +52,9 @@ def _begin(connection: sa.Connection, name: str, how: How, secret: str, now: flo
 
 
 def find(store: Store, secret: str, now: float, idle: float) -> Login | None:
-    """Whose session it is; None if there is none, it is over, or nobody used it for `idle` seconds. Raises StoreError."""
+    """The session of a secret; None if there is none, it is over, or it was unused for `idle` seconds. Raises
+    StoreError.
+    """
     query = (
         sa.select(web_account, web_session.c.how, web_session.c.begun_at, web_session.c.seen_at)
         .join(web_session, web_session.c.account == web_account.c.name)
@@ -80,13 +82,13 @@ def end(store: Store, secret: str) -> None:
 
 
 def end_all(store: Store, name: str) -> int:
-    """End all sessions of the account; returns how many there were. Raises StoreError."""
+    """End all sessions of the account. Returns their number. Raises StoreError."""
     with store.write() as connection:
         return connection.execute(sa.delete(web_session).where(web_session.c.account == name)).rowcount
 
 
 def count(store: Store, name: str, now: float) -> int:
-    """How many sessions of the account are not over. Raises StoreError."""
+    """The number of active sessions of the account. Raises StoreError."""
     query = sa.select(sa.func.count()).where(web_session.c.account == name, web_session.c.expires_at > now)
     with store.read() as connection:
         return int(connection.scalar(query) or 0)
@@ -96,7 +98,9 @@ def count(store: Store, name: str, now: float) -> int:
 
 
 def offer(store: Store, name: str, now: float, lasts: float) -> str:
-    """A link that lets the account in once; returns its secret. An older link of the account ends. Raises StoreError."""
+    """Create a one-time login link for the account. Returns its secret. An older link of the account becomes invalid.
+    Raises StoreError.
+    """
     secret = secrets.token_urlsafe(32)
     with store.write() as connection:
         connection.execute(sa.delete(web_link).where(web_link.c.account == name))
@@ -106,14 +110,15 @@ def offer(store: Store, name: str, now: float, lasts: float) -> str:
 
 
 def offered(store: Store, secret: str, now: float) -> str:
-    """The name of the account that a link lets in, which it still does afterwards; "" if it does not. Raises StoreError."""
+    """The name of the account of a link, without using it up; "" if the link is invalid. Raises StoreError."""
     with store.read() as connection:
         return str(connection.scalar(sa.select(web_link.c.account).where(_good(secret, now))) or "")
 
 
 def redeem(store: Store, link: str, now: float, lasts: float) -> str:
-    """Use a link up and begin a session; returns the session's secret, "" if the link is used, over or none. Raises
-    StoreError."""
+    """Use up a link and begin a session. Returns the session's secret; "" if the link is used, expired or invalid.
+    Raises StoreError.
+    """
     secret = secrets.token_urlsafe(32)
     with store.write() as connection:
         name = connection.scalar(sa.select(web_link.c.account).where(_good(link, now)).with_for_update())
@@ -128,7 +133,7 @@ def _good(secret: str, now: float) -> sa.ColumnElement[bool]:
 
 
 def purge(store: Store, now: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of the sessions and links that are over; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the expired sessions and links. Call again while it returns any. Raises StoreError."""
     done = store.delete_slice(web_session, web_session.c.expires_at < now, slice_size)
     return done + store.delete_slice(web_link, web_link.c.expires_at < now, slice_size)
 

@@ -1,7 +1,7 @@
-"""Watching the file of an SQLite database: writes into a file that was replaced would be lost.
+"""Watching the file of an SQLite database: writes to a replaced file would be lost.
 
-SQLite keeps the file open that it found. After `mv backup.sqlite bms.sqlite` it goes on in the old one, which nobody will
-ever see again, and every commit succeeds.
+SQLite keeps its file open. After `mv backup.sqlite bms.sqlite` it continues in the old file, which nobody will ever see
+again, and every commit succeeds.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ _Identity = tuple[int, int]
 
 
 def make_privately(path: str) -> None:
-    """Make the file, empty, for our user alone, whatever the umask is: others' mail is in it. The files that SQLite puts beside
-    it (-wal, -shm, -journal) get the same permissions. One that is there stays as it is. Raises OSError."""
+    """Create the empty file with access for our user only, whatever the umask: it will contain other people's mail. The
+    files that SQLite creates beside it (-wal, -shm, -journal) get the same permissions. An existing file is left
+    unchanged. Raises OSError.
+    """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def keep_private(engine: sa.Engine) -> None:
-    """Let every file that a connection of the engine makes be made privately. What hinders it, SQLite says better."""
+    """Make the engine's connections create their file privately. Errors are left to SQLite, whose messages are better."""
     path = engine.url.database
     if path and path != ":memory:" and not path.startswith("file:"):
 
@@ -40,9 +42,10 @@ def keep_private(engine: sa.Engine) -> None:
 
 
 def compact(path: str, patience: float) -> bool:
-    """Write the database anew, without what earlier deletions left in free pages; False if somebody read it meanwhile, so
-    that the file beside it (-wal) could not be emptied. Writers wait, as long as it takes to copy the file. Raises
-    sqlite3.Error, for example where the lock was not to be had for `patience` seconds."""
+    """Rewrite the database without the remains of deleted data in free pages. False if another process was reading, so
+    that the -wal file could not be emptied. Writers wait for as long as copying the file takes. Raises sqlite3.Error,
+    for example if the lock was not free within `patience` seconds.
+    """
     with contextlib.closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("VACUUM")
@@ -55,7 +58,7 @@ class Replaced(Exception):
 
 
 class WatchedFile:
-    """Lets connections to a file that is gone be replaced by new ones, and their transactions fail."""
+    """Replaces connections to a missing or replaced file, and makes their transactions fail."""
 
     def __init__(self, engine: sa.Engine, path: str) -> None:
         self._engine = engine
@@ -69,7 +72,7 @@ class WatchedFile:
         record.info["path"], record.info["file"] = self._path, _identity(self._path)
 
     def _taken(self, connection: Any, record: Any, proxy: Any) -> None:
-        """A connection out of the pool. DisconnectionError has the pool open another one."""
+        """Check a connection taken from the pool. DisconnectionError makes the pool open another."""
         now = _identity(self._path)
         if record.info.get("file") == now:
             return

@@ -1,7 +1,7 @@
-"""The octets of messages that are kept. A large one is in pieces, so that to delete it takes several short transactions:
-SQLite writes over what it deletes, with mail waiting.
+"""The content of stored messages. A large message is stored in pieces, so that deleting it takes several short
+transactions: SQLite overwrites deleted data while mail waits.
 
-The row of stored_message has the first piece. Without that row the other pieces are nobody's.
+The row of stored_message has the first piece. Without that row the other pieces are orphans.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from antispam.store.engine import Store
 from antispam.store.schema import stored_message, stored_piece
 
 PIECE = 1 << 20  # octets
-_SWEPT = 50  # pieces, small ones at the end of messages most of them
+_SWEPT = 50  # pieces, most of them small last ones
 
 
 def write(connection: sa.Connection, ref: str, stored_at: float, raw: bytes, *, again: bool = False) -> None:
-    """Store a message under a reference that no other one has, within the caller's transaction.
+    """Store a message under an unused reference, in the caller's transaction.
 
-    again  another one may have had it, of which pieces may be left
+    again  the reference may have been used before, and pieces may be left
     """
     connection.execute(sa.insert(stored_message).values(ref=ref, stored_at=stored_at, content=raw[:PIECE]))
     write_rest(connection, ref, raw, again=again)
 
 
 def write_rest(connection: sa.Connection, ref: str, raw: bytes, *, again: bool) -> None:
-    """All pieces but the first."""
+    """Write all pieces but the first."""
     if again:
         connection.execute(sa.delete(stored_piece).where(stored_piece.c.ref == ref))
     rest = [
@@ -45,21 +45,23 @@ def read(connection: sa.Connection, ref: str) -> bytes | None:
     if first is None:
         return None
     rest = sa.select(stored_piece.c.content).where(stored_piece.c.ref == ref).order_by(stored_piece.c.number)
-    # Only a whole first piece has others behind it; what is left under the reference of a small message is another's.
+    # Only a full first piece is followed by others; pieces under the reference of a small message belong to an older
+    # one.
     return bytes(first) + (b"".join(connection.scalars(rest)) if len(first) == PIECE else b"")
 
 
 def delete(connection: sa.Connection, refs: Sequence[str]) -> None:
-    """Delete messages within the caller's transaction; sweep() does the rest."""
+    """Delete messages in the caller's transaction. sweep() deletes the remaining pieces."""
     connection.execute(sa.delete(stored_message).where(stored_message.c.ref.in_(refs)))
 
 
 def sweep(store: Store, refs: Sequence[str] | None = None) -> Iterator[None]:
-    """Delete the pieces that are nobody's, less than twice PIECE octets in a transaction; pauses after each. Raises StoreError.
+    """Delete orphaned pieces, less than twice PIECE octets per transaction, and yield after each. Raises StoreError.
 
-    refs  of messages that were just deleted; None looks for others' pieces, too
+    refs  messages that were just deleted; None finds all orphaned pieces
 
-    Each look-up goes on where the last one ended: from the beginning, it would read all pieces of those messages that stay.
+    Each look-up continues where the last one ended. From the beginning, it would read all pieces of the remaining
+    messages.
     """
     table, last = stored_piece, ("", 0)
     theirs = sa.exists().where(stored_message.c.ref == table.c.ref)

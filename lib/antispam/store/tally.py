@@ -1,7 +1,7 @@
-"""Counting rows of the history: how many messages, their dispositions and reasons, and the senders stopped most often.
+"""Counts of history rows: messages, their dispositions and reasons, and the senders stopped most often.
 
-The history may have millions of rows, and senders chose what is in them. So it is read page by page, a huge row
-alone, and of names only the most frequent are remembered.
+The history may have millions of rows, whose content senders chose. So it is read page by page, huge rows singly, and
+only the most frequent names are kept.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from antispam.net.addresses import parse_ip, parse_mailbox
 from antispam.store.engine import Store
 from antispam.store.schema import history
 
-PAGE = 500  # rows that one query reads
-LARGEST = 1 << 12  # characters, as stored, of a field in such a page; a row with more is read alone
-REMEMBERED = 20_000  # different names, of each kind
+PAGE = 500  # rows per query
+LARGEST = 1 << 12  # stored characters of a field in such a page; a longer row is read singly
+REMEMBERED = 20_000  # different names of each kind
 
 
 class Disposition(enum.StrEnum):
@@ -34,12 +34,12 @@ class Disposition(enum.StrEnum):
 
     DELIVERED = "delivered"
     REJECTED = "rejected"
-    DEFERRED = "deferred"  # the client was asked to come again: the greylist, or an error
-    QUARANTINED = "quarantined"  # in the quarantine, from all of its recipients
+    DEFERRED = "deferred"  # the client was asked to retry: greylisting or an error
+    QUARANTINED = "quarantined"  # in the quarantine, for all its recipients
     HELD = "held"  # in the MTA's queue
     DISCARDED = "discarded"
-    REPORTED = "reported"  # a user's report of spam or ham, which taught the filter and goes to nobody
-    UNFINISHED = "unfinished"  # the client went away before the end, or had no recipient left
+    REPORTED = "reported"  # a user's report of spam or ham, which trained the filter and is not delivered
+    UNFINISHED = "unfinished"  # the client disconnected before the end, or no recipient was left
 
 
 _DISPOSITIONS = {
@@ -54,13 +54,13 @@ _STOPPED = frozenset({Disposition.REJECTED, Disposition.QUARANTINED, Disposition
 
 @dataclasses.dataclass(slots=True)
 class Day:
-    """One day, from midnight to midnight where the program runs.
+    """One day, from midnight to midnight in the program's time zone.
 
-    dispositions  messages, by what became of them
-    recipients    refused for good one by one, such as users who do not exist
-    tagged        delivered, but called spam for at least one recipient
+    dispositions  messages by disposition
+    recipients    recipients refused singly and permanently, such as unknown users
+    tagged        delivered, but classified as spam for at least one recipient
     parted        delivered to some recipients and not to others
-    spam, ham     messages that were learned
+    spam, ham     messages learned
     """
 
     begins: float
@@ -78,8 +78,10 @@ class Day:
 
 @dataclasses.dataclass(slots=True)
 class Offender:
-    """A name whose messages were stopped (refused, kept or dropped), how many, and why the last one was. Times in seconds since
-    the epoch. `called` is the client's host name, where the name is an address; `ref` is the last message."""
+    """A name whose messages were stopped (refused, kept or dropped), with their number and the reason for the last.
+    Times are in seconds since the epoch. `called` is the client's host name if the name is an address; `ref` is the
+    last message.
+    """
 
     name: str
     stopped: int = 0
@@ -90,8 +92,9 @@ class Offender:
 
 
 class Offenders:
-    """The names whose messages were stopped most often. Of more names than are remembered the rarest are forgotten, and
-    `complete` is False: a count may then be too low."""
+    """The names whose messages were stopped most often. If there are too many names, the rarest are dropped and
+    `complete` is False: a count may then be too low.
+    """
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self.complete = True
@@ -110,19 +113,19 @@ class Offenders:
             one.last_at, one.reason, one.called, one.ref = at, reason, called, ref
 
     def top(self, number: int) -> list[Offender]:
-        """The worst first."""
+        """The worst offenders, worst first."""
         return sorted(self._by_name.values(), key=lambda one: (-one.stopped, -one.last_at, one.name))[:number]
 
 
 @dataclasses.dataclass(slots=True)
 class Report:
-    """Days in their order, and what was found in all of them together.
+    """A report: the days in order, and the totals.
 
-    why         messages that were not delivered, by what became of them and the check that said so
-    recipients  that were refused for good one by one, by check
-    would       messages that a check in mode log would have stopped
+    why         messages that were not delivered, by disposition and the check that decided
+    recipients  recipients refused singly and permanently, by check
+    would       messages that checks in mode log would have stopped
     scores      recipients by the score of their message, rounded down
-    clients     offenders by address; of IPv6 by /64
+    clients     offenders by address; for IPv6 by /64
     domains     by the domain of MAIL FROM; <> is the null sender
     helos       by HELO name
     """
@@ -141,7 +144,7 @@ class Report:
 
 
 def midnights(now: float, days: int) -> list[float]:
-    """When each of the last days began, today's last, where the program runs. A day may have 23 or 25 hours."""
+    """The beginnings of the last days, today's last, in the program's time zone. A day may have 23 or 25 hours."""
     today = datetime.datetime.fromtimestamp(now).date()
     dates = [today - datetime.timedelta(days=back) for back in range(days - 1, -1, -1)]
     return [datetime.datetime.combine(date, datetime.time.min).timestamp() for date in dates]
@@ -187,7 +190,7 @@ _recipients = msgspec.json.Decoder(list[_Recipient])
 
 
 def rows_of(store: Store, since: float, until: float, *conditions: sa.ColumnElement[bool]) -> Iterator[Row]:
-    """What the history has of that time, both ends included, the oldest first: rows for add(). Raises StoreError."""
+    """The history rows of that time, both ends included, oldest first, for add(). Raises StoreError."""
     table = history
     large = sa.or_(sa.func.length(table.c.recipients) > LARGEST, sa.func.length(table.c.decisions) > LARGEST)
     packed = {name: table.c[name] for name in ("recipients", "decisions")}
@@ -219,8 +222,9 @@ def _alone(store: Store, number: int) -> Row | None:
 
 
 def add(made: Report, row: Row) -> bool | None:
-    """Count a message. Returns whether it was called spam: stopped, or marked as spam for somebody; None if nothing was
-    decided."""
+    """Count a message. Returns whether it was classified as spam: stopped, or marked as spam for a recipient; None if
+    nothing was decided.
+    """
     day = made.day_of(row["received_at"])
     decisions, recipients = _decoded(_decisions, row["decisions"]), _decoded(_recipients, row["recipients"])
     disposition = _disposition(row["action"], decisions, recipients)
@@ -247,7 +251,7 @@ def add(made: Report, row: Row) -> bool | None:
 def _count_offenders(made: Report, row: Row) -> None:
     at, reason, ref = row["received_at"], row["reason"], row["ref"]
     made.clients.count(_network(row["client_ip"]), at, reason, row["client_name"], ref=ref)
-    # A null sender's domain is nobody's, and so is that of a name without one.
+    # The null sender has no domain, and neither has a name without one.
     domain = parse_mailbox(row["mail_from"]).domain or "<>"
     made.domains.count(domain, at, reason, ref=ref)
     if row["helo"]:
@@ -266,7 +270,7 @@ def _disposition(action: str, decisions: Sequence[_Decision], recipients: Sequen
 
 
 def _who_said(row: Row, decisions: Sequence[_Decision], recipients: Sequence[_Recipient]) -> str:
-    """The check whose verdict it was. The row has the words of that verdict, not its check."""
+    """The check that decided. The row has the text of its verdict, not its name."""
     refused = [one.refused for one in recipients if one.refused is not None]
     of_recipients = [one for recipient in recipients for one in recipient.decisions]
     said = [
@@ -277,12 +281,12 @@ def _who_said(row: Row, decisions: Sequence[_Decision], recipients: Sequence[_Re
 
 
 def _means(action: str, final: str) -> bool:
-    # A refusal that could not be spoken to some recipients became a quarantine.
+    # A refusal that could not be given for some recipients became a quarantine.
     return action == final or (final == "quarantine" and action == "reject")
 
 
 def _refused_alone(recipient: _Recipient) -> str | None:
-    """The check that refused this recipient for good, whatever became of the others."""
+    """The check that refused this recipient permanently, regardless of the others."""
     refused = recipient.refused
     if refused is None or refused.action != "reject":
         return None
@@ -306,7 +310,7 @@ def _kept(recipient: _Recipient) -> bool:
 
 
 def _decoded(decoder: msgspec.json.Decoder[list[Kind]], text: str) -> list[Kind]:
-    """Nothing, for a row that something else wrote or damaged."""
+    """The decoded list; empty if it is damaged or foreign."""
     try:
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError):

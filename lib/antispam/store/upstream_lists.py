@@ -1,7 +1,7 @@
-"""Reading the files of the original BMS milter: lists of addresses and domains, and the greylist.
+"""Readers of the original BMS milter's files: lists of addresses and domains, and the greylist.
 
-Nothing in the files is believed: lines have a limit, a pickle is looked at and never loaded, an SQLite file gets no say in how
-it is read. What can't be read is reported with its place, and the rest goes on.
+The files are not trusted: lines have a length limit, pickles are inspected but never loaded, and an SQLite file cannot
+influence how it is read. Unreadable parts are reported with their position, and the rest is read.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from antispam.text import from_wire
 from Milter.berkeleydb import BerkeleyDBError, read_hash
 
 MAX_LINE = 2000  # characters
-MAX_RECORD = 10_000  # octets of one pickle
+MAX_RECORD = 10_000  # octets per pickle
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-# As Milter.cache.AddrCache writes it, 2007Jan05 21:25:40 EST. The month is English: the milter never asked for another locale.
+# The format of Milter.cache.AddrCache: 2007Jan05 21:25:40 EST. The month is English: the milter never set a locale.
 _ENTERED = re.compile(r"(\d{4})([A-Za-z]{3})(\d\d) (\d\d):(\d\d):(\d\d)(?: (\S+))?")
-_COMMENT = re.compile(r"(?:^|\s)#")  # an address may have one inside
+_COMMENT = re.compile(r"(?:^|\s)#")  # an address may contain one
 _DATE = re.compile(r"[\d.:+-]+(?:T[\d.:+-]+)?Z?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listed:
-    """A name in a list, and when it was entered in seconds since the epoch; None is for ever."""
+    """A name in a list, and the time it was added in seconds since the epoch; None means permanent."""
 
     line: int
     name: str
@@ -45,19 +45,20 @@ class Listed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unread:
-    """A line that could not be read: where, and why."""
+    """An unreadable line: its position and the reason."""
 
     where: str
     why: str
 
 
 class NotReadable(Exception):
-    """The file cannot be read; the message says why."""
+    """The file cannot be read; the text says why."""
 
 
 def read_names(file: IO[str]) -> Iterator[Listed | Unread]:
-    """The names in auto_whitelist.log, blacklist.log, banned_ips, banned_domains, and lists that people keep: one a line; what
-    begins with # is a comment. A line without a time holds for ever, as there. Raises OSError."""
+    """The names in auto_whitelist.log, blacklist.log, banned_ips, banned_domains, and similar lists: one per line, with
+    comments after #. A line without a time is permanent, as in the original. Raises OSError.
+    """
     number = 0
     while line := file.readline(MAX_LINE):
         number += 1
@@ -71,14 +72,15 @@ def read_names(file: IO[str]) -> Iterator[Listed | Unread]:
 
 
 def _name_in(line: str) -> str:
-    """The first word of a line; of `2026-11-24 12:00 ann@example.com` and the like, the first that is no date."""
+    """The first word of a line that is not part of a date, as in `2026-11-24 12:00 ann@example.com`."""
     words = _COMMENT.split(line)[0].replace(",", " ").split()
     return next((word for word in words if not _DATE.fullmatch(word) or parse_ip(word) is not None), "")
 
 
 def _entered(line: str) -> float | None:
-    """When a line was written. The name of the time zone may be any country's: what is not UTC is taken for the zone of this
-    host, which is wrong by a day at most."""
+    """The time a line was written. Names of time zones are ambiguous: anything but UTC is taken as this host's zone,
+    which is wrong by a day at most.
+    """
     found = _ENTERED.search(_COMMENT.split(line)[0])
     if found is None or found[2].lower() not in _MONTHS:
         return None
@@ -94,14 +96,16 @@ def _entered(line: str) -> float | None:
 
 
 def line_for(name: str, entered: float) -> str:
-    """A line as the original milter reads it in auto_whitelist.log and blacklist.log."""
+    """A line in the format that the original milter reads in auto_whitelist.log and blacklist.log."""
     at = datetime.datetime.fromtimestamp(entered, datetime.UTC)
     return f"{name} {at.year}{_MONTHS[at.month - 1].title()}{at:%d %H:%M:%S} UTC"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Grey:
-    """One row of the original greylist; times in seconds since the epoch. `count` is how often mail of it was let through."""
+    """A row of the original greylist. Times are in seconds since the epoch. `count` is the number of messages let
+    through.
+    """
 
     where: str
     client: str
@@ -112,9 +116,10 @@ class Grey:
     count: int
 
     def triplets(self, ipv4_prefix: int, ipv6_prefix: int) -> list[Triplet]:
-        """As which triplets ours remembers it. The original knows clients by address; ours by network, or, where SPF passes,
-        by the sender's domain. Whether SPF passed for it is not known: it will have to when that entry is used. Empty for what
-        is no client."""
+        """The triplets under which our greylist stores the row. The original identifies clients by address; ours by
+        network or, if SPF passes, by the sender's domain. Whether SPF passed is not recorded, but it must when that
+        entry is used. Empty for an invalid client.
+        """
         domain = parse_mailbox(self.mail_from).domain
         if self.client.startswith("spf:"):
             return [Triplet(self.client, self.mail_from, self.recipient)] if is_hostname(self.client[4:]) else []
@@ -152,7 +157,7 @@ def _of_sqlite(path: Path) -> Iterator[Grey | Unread]:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             connection.text_factory = lambda octets: from_wire(octets, MAX_LINE)
-            # A view of that name could keep us busy for ever.
+            # A view of that name could run for ever.
             kinds = connection.execute("SELECT type FROM sqlite_schema WHERE name = 'greylist'").fetchall()
             if kinds != [("table",)]:
                 raise NotReadable("has no table greylist")
@@ -186,7 +191,7 @@ _NO_VALUE = re.compile("PUT|MEMOIZE|MARK|FRAME")
 
 
 def _in_pickle(octets: bytes) -> dict[str, Any] | None:
-    """The fields of a pickled Milter.greylist.Record, read off its opcodes: nothing is built, looked up or called."""
+    """The fields of a pickled Milter.greylist.Record, read from its opcodes: nothing is built, looked up or called."""
     found: dict[str, Any] = {}
     field = ""
     if len(octets) > MAX_RECORD:

@@ -1,7 +1,7 @@
-"""How much somebody did lately, for example in the last hour, in sliding windows; and logins that were stopped because of it.
+"""Recent activity in sliding windows, for example of the last hour, and logins that were stopped because of it.
 
-A period is counted from its beginning on, and of the one before as much as the window still covers: somebody who did 100 in the
-last period counts 75 a quarter of a period later. That takes one row a name, and one statement a use.
+The count is that of the current period plus the part of the previous period that the window still covers: 100 in the
+previous period count as 75 a quarter of a period later. This takes one row per name and one statement per use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from antispam.text import from_wire
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stopped:
-    """A login that may not send: since when (seconds since the epoch), and why."""
+    """A login that may not send, with the time (seconds since the epoch) and the reason."""
 
     login: str
     stopped_at: float
@@ -42,7 +42,7 @@ def _count(dialect: str) -> sa.Executable:
     amount = sa.bindparam("amount", type_=table.c.used.type)
     now = sa.bindparam("now", type_=table.c.used_at.type)
     same, next_one = table.c.slot == slot, table.c.slot == slot - 1
-    # MariaDB assigns from left to right: what is compared comes last.
+    # MariaDB assigns from left to right, so columns that are compared come last.
     update = {
         "earlier": sa.case((same, table.c.earlier), (next_one, table.c.used), else_=0),
         "used": sa.case((same, table.c.used + amount), else_=amount),
@@ -56,12 +56,13 @@ _COUNT = Prepared(_count)
 
 
 def use(store: Store, amounts: Mapping[str, int], now: float, period: float, deadline: Any = None) -> dict[str, float]:
-    """Count so much more under each of these names; returns how much there is in the last `period` seconds, this included. An
-    amount less than 0 gives some back. A clock that was put back begins anew. Raises StoreError."""
+    """Add an amount to each of these names. Returns the amounts in the last `period` seconds, including these. A
+    negative amount reduces the count. If the clock was set back, counting starts again. Raises StoreError.
+    """
     slot = int(now // period)
     common = {"slot": slot, "slot_now": slot, "used_at": now, "now": now, "earlier": 0}
     with store.write_returning(deadline) if len(amounts) == 1 else store.write(deadline) as connection:
-        # In one order everywhere: two must not wait for each other for ever.
+        # The same order everywhere, so that two transactions cannot deadlock.
         counting = ({**common, "name": name, "used": used, "amount": used} for name, used in sorted(amounts.items()))
         rows = [row for one in counting for row in _COUNT.rows(connection, one)]
         if len(rows) < len(amounts):
@@ -70,13 +71,13 @@ def use(store: Store, amounts: Mapping[str, int], now: float, period: float, dea
 
 
 def used(store: Store, names: Iterable[str], now: float, period: float, deadline: Any = None) -> dict[str, float]:
-    """How much there is under each of these names in the last `period` seconds. Raises StoreError."""
+    """The amounts of these names in the last `period` seconds. Raises StoreError."""
     with store.read(deadline) as connection:
         return _used(connection, names, now, period)
 
 
 def busiest(store: Store, prefix: str, now: float, period: float, most: int = 20) -> list[tuple[str, float]]:
-    """The names with this prefix under which there is most now, without it. Raises StoreError."""
+    """The names with this prefix that have the largest current amounts, returned without the prefix. Raises StoreError."""
     recent = sa.and_(rate_window.c.used_at > now - 2 * period, rate_window.c.name.startswith(prefix, autoescape=True))
     with store.read() as connection:
         rows = connection.execute(sa.select(*_WINDOW).where(recent)).all()
@@ -91,21 +92,23 @@ def _used(connection: sa.Connection, names: Iterable[str], now: float, period: f
 
 
 def _in_window(counted: int, used: int, earlier: int, now: float, period: float) -> float:
-    """What the window covers of a row whose period is `counted`."""
+    """The amount in the window, from a row whose period is `counted`."""
     slot, into = divmod(now, period)
-    left = 1.0 - into / period  # of the period before
+    left = 1.0 - into / period  # part of the previous period
     if counted == slot:
         return float(used + earlier * left)
     return float(used * left) if counted == slot - 1 else 0.0
 
 
 def purge(store: Store, before: float, slice_size: int = SLICE) -> int:
-    """Forget a slice of what was last used before that time; call again while it returns any. Raises StoreError."""
+    """Delete a slice of the names last used before that time. Call again while it returns any. Raises StoreError."""
     return store.delete_slice(rate_window, rate_window.c.used_at < before, slice_size)
 
 
 def stop(store: Store, connection: sa.Connection, login: str, reason: str, now: float) -> float:
-    """Stop a login, within the caller's transaction; returns since when it is stopped, which may be longer than now."""
+    """Stop a login, in the caller's transaction. Returns the time since which it is stopped, which may be earlier than
+    now.
+    """
     values = {"login": login, "stopped_at": now, "reason": from_wire(reason, 255)}
     connection.execute(store.upsert(stopped_login, values, key=("login",), update=None))
     since = sa.select(stopped_login.c.stopped_at).where(stopped_login.c.login == login)
@@ -113,22 +116,23 @@ def stop(store: Store, connection: sa.Connection, login: str, reason: str, now: 
 
 
 def find_stopped(store: Store, login: str, deadline: Any = None) -> Stopped | None:
-    """Whether a login is stopped. Raises StoreError."""
+    """The stop of a login; None if it may send. Raises StoreError."""
     with store.read(deadline) as connection:
         row = _FIND_STOPPED.row(connection, {"login": login})
     return None if row is None else Stopped(*row)
 
 
 def all_stopped(store: Store) -> list[Stopped]:
-    """All logins that are stopped, the latest first. Raises StoreError."""
+    """All stopped logins, the latest first. Raises StoreError."""
     with store.read() as connection:
         rows = connection.execute(sa.select(stopped_login).order_by(stopped_login.c.stopped_at.desc())).all()
     return [Stopped(row.login, row.stopped_at, row.reason) for row in rows]
 
 
 def release(store: Store, login: str, name: str) -> bool:
-    """Let a login send again, and forget what it sent, which is counted under `name`; False if it was not stopped. Raises
-    StoreError."""
+    """Let a login send again and reset its count, which is under `name`. False if it was not stopped. Raises
+    StoreError.
+    """
     with store.write() as connection:
         gone = connection.execute(sa.delete(stopped_login).where(stopped_login.c.login == login)).rowcount
         if gone:
