@@ -1,1 +1,1 @@
-"""Protocols and formats as their RFCs have them: no settings, no clock, no store, no milter."""
+"""Protocols and formats as their RFCs define them, without settings, clock, store or milter."""

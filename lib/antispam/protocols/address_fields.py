@@ -1,16 +1,16 @@
-"""The mailboxes of an address field (From, Sender), in every way that some reader could take them.
+"""The mailboxes of an address field (From, Sender), in every reading that some program may use.
 
-Readers disagree. sendmail delivers `<admin@legit. example>` and `<admin%legit.example>` as admin@legit.example, web mailers
-search for addresses with a regular expression, and some programs decode encoded words before they look for commas. A forger
-needs only one reader whose view differs from ours, so the answer is the union of these views:
+Readers disagree. sendmail delivers `<admin@legit. example>` and `<admin%legit.example>` as admin@legit.example, web
+mailers search for addresses with a regular expression, and some programs decode encoded words before they look for
+commas. A forger needs only one reader that differs from us, so the result is the union of these views:
 
-- blanks divide, or mean nothing around dots and `@` (RFC 5322 section 4.4), or vanish or become dots (sendmail);
-- quotation marks, comments and backslashes count (RFC 5322), and where they are out of balance they divide, or vanish;
-- encoded words (RFC 2047) are decoded after the list is divided, or before;
-- control characters end the text, or vanish; a domain ends at the first character that none can have, or goes on;
-- if there is no `@`, `legit.example!admin` and `admin%legit.example` are addresses (RFC 976, RFC 1123 section 5.2.16).
+- blanks separate, or are ignored around dots and `@` (RFC 5322 section 4.4), or are removed or become dots (sendmail);
+- quotation marks, comments and backslashes have their meaning (RFC 5322); unbalanced ones separate, or are removed; -
+encoded words (RFC 2047) are decoded after the list is split, or before; - control characters end the text, or are
+removed; a domain ends at the first invalid character, or continues; - if there is no `@`, `legit.example!admin` and
+`admin%legit.example` are addresses (RFC 976, RFC 1123 section 5.2.16).
 
-What is quoted, encoded or commented beside an address in angle brackets is a name and no address.
+Quoted, encoded or commented text beside an address in angle brackets is a name, not an address.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from antispam.text import from_wire
 MAX_FIELD = 10_000  # characters that are read
 MAX_LOCAL = 320  # characters of a local part that are kept
 
-# One address, plain, or in angle brackets behind a name that is plain or quoted: all readers agree about it.
+# One address, plain or in angle brackets after a plain or quoted name: all readers agree on it.
 _PLAIN = re.compile(
     r"""(?:(?:[\w .'&*+/-]*|"[\w .,;:@()'&*+/!-]*")[ ]?<(?P<local>[\w.+/-]+)@(?P<domain>[\w.-]+)>"""
     r"""|(?P<bare_local>[\w.+/-]+)@(?P<bare_domain>[\w.-]+))""",
@@ -42,11 +42,11 @@ _HOST = re.compile(r"[\w.-]+")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _Tokens = list[str]
 _Parts = tuple[str, str]
-"""What may be the local part and the domain of an address, as the field has them."""
+"""The possible local part and domain of an address, as written in the field."""
 
 
 class _Region(NamedTuple):
-    """Tokens in angle brackets, or outside them; `is_name` says that the addresses stand in brackets beside it."""
+    """Tokens in angle brackets or outside them. `is_name` says that addresses in brackets follow."""
 
     tokens: _Tokens
     angle: bool
@@ -54,8 +54,9 @@ class _Region(NamedTuple):
 
 
 def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
-    """Every mailbox that some reader could find in the value of an address field, each once, in the order of the field for
-    each view. At most MAX_FIELD characters are read, in linear time. Never raises."""
+    """Every mailbox that some reader could find in the value of an address field, each once, for each view in the order
+    of the field. Reads at most MAX_FIELD characters, in linear time. Never raises.
+    """
     text = _unfolded(value)
     if match := _PLAIN.fullmatch(text):
         return tuple(_written([(match["local"] or match["bare_local"], match["domain"] or match["bare_domain"])]))
@@ -66,7 +67,9 @@ def mailboxes(value: bytes | str) -> tuple[Mailbox, ...]:
 
 
 def _written(parts: Iterable[_Parts]) -> dict[Mailbox, None]:
-    """The mailboxes of these parts, each once. A disguise has the same ones in many views: they are converted once."""
+    """The mailboxes of these parts, each once. Many views of a disguise contain the same parts, which are converted
+    once.
+    """
     found: dict[Mailbox, None] = {}
     for local, domain in dict.fromkeys(parts):
         if form := normalize_domain(from_wire(domain).strip(".")):
@@ -75,7 +78,7 @@ def _written(parts: Iterable[_Parts]) -> dict[Mailbox, None]:
 
 
 def has_address(value: bytes | str) -> bool:
-    """Whether an address stands in the field as it is, not only in encoded words, a comment or a quotation."""
+    """Whether the field has a plain address, not only one in encoded words, a comment or a quotation."""
     return bool(_written(_in_text(_unfolded(value), plain_names=True)))
 
 
@@ -89,13 +92,14 @@ def _every_view(text: str) -> Iterator[_Parts]:
     if "\\" in text:
         yield from _in_text(text.replace("\\", ""), plain_names=False)
     if "=?" in text:
-        decoded = encoded_words.decoded(text).text.replace(r"\x00", "\0")  # as from_wire() writes it
+        decoded = encoded_words.decoded(text).text.replace(r"\x00", "\0")  # as written by from_wire()
         yield from _in_text(decoded, plain_names=False)
 
 
 def _in_text(text: str, plain_names: bool) -> Iterator[_Parts]:
-    """Those of one text; with `plain_names` also what stands unquoted beside angle brackets, as in `a@x.example <b@y.example>`.
-    Where names were encoded or escaped nobody takes them for addresses: lists write "ann@example.org via list"."""
+    """The parts in one text; with `plain_names` also unquoted ones beside angle brackets, as in `a@x.example
+    <b@y.example>`. Nobody reads encoded or escaped names as addresses: lists write "ann@example.org via list".
+    """
     if _CONTROLS.search(text):
         for instead in (",", "?"):
             yield from _in_text(_CONTROLS.sub(instead, text), plain_names)
@@ -108,8 +112,9 @@ def _in_text(text: str, plain_names: bool) -> Iterator[_Parts]:
 
 
 def _lexed(text: str) -> tuple[_Tokens, bool]:
-    """The tokens, a comment being a blank, and whether quotation marks and parentheses are in balance and no backslash
-    stands outside them."""
+    """The tokens, with each comment as a blank, and whether quotation marks and parentheses are balanced and no
+    backslash is outside them.
+    """
     tokens: _Tokens = []
     position, balanced = 0, True
     while match := _TOKEN.match(text, position):
@@ -125,7 +130,7 @@ def _lexed(text: str) -> tuple[_Tokens, bool]:
 
 
 def _comment_end(text: str, start: int) -> tuple[int, bool]:
-    """Where the comment ends whose text starts at `start`, and whether it does."""
+    """The end of the comment whose text starts at `start`, and whether it is closed."""
     depth = 1
     for match in _COMMENT_PART.finditer(text, start):
         depth += {"(": 1, ")": -1}.get(match[0], 0)
@@ -142,8 +147,9 @@ def _in_tokens(tokens: _Tokens, plain_names: bool) -> Iterator[_Parts]:
 
 
 def _regions(tokens: _Tokens) -> Iterator[_Region]:
-    """The text outside angle brackets, and in them, for each element of the list. Routes (RFC 5322 section 4.4) and the names
-    of groups are elements, too: they begin with `@`, or have none, and so nobody takes them for authors."""
+    """The text outside and inside angle brackets, for each element of the list. Routes (RFC 5322 section 4.4) and group
+    names are elements, too: they begin with `@` or have none, so nobody mistakes them for authors.
+    """
     element: list[tuple[bool, _Tokens]] = [(False, [])]
     for token in [*tokens, ","]:
         if token in (",", ";", ":"):
@@ -157,7 +163,7 @@ def _regions(tokens: _Tokens) -> Iterator[_Region]:
 
 
 def _pieces(region: _Region) -> Iterator[_Tokens]:
-    """What is one address or none, in every view of blanks."""
+    """The pieces that are at most one address each, in every view of blanks."""
     plain = list(_divided(region.tokens))
     yield from plain
     if len(plain) < 2:
@@ -166,7 +172,7 @@ def _pieces(region: _Region) -> Iterator[_Tokens]:
     yield from words
     if region.is_name or region.tokens.count("@") > 1:
         return
-    if not region.angle:  # who a message is from stands last, what follows is an address that goes on
+    if not region.angle:  # the author comes last; text that follows continues an address
         words = words[next((place for place, piece in enumerate(words) if "@" in piece), len(words)) :]
     if len(words) > 1:
         yield [token for word in words for token in word]
@@ -194,11 +200,11 @@ def _without_blanks_at_dots(tokens: _Tokens) -> _Tokens:
 
 
 def _in_piece(piece: _Tokens, is_name: bool) -> Iterator[_Parts]:
-    """For each `@` what stands before it, and the domain after it; the last one first."""
+    """For each `@`, the text before it and the domain after it, the last first."""
     words = [_unquoted(token) for token in piece]
     text = "".join(words)
     start = end = len(text)
-    unquoted = ""  # what stands between this place and the next quotation mark
+    unquoted = ""  # the text between this place and the next quotation mark
     for token, word in zip(reversed(piece), reversed(words), strict=True):
         start -= len(word)
         if token == "@" and start:
@@ -231,6 +237,6 @@ def _swapped(text: str) -> Iterator[_Parts]:
 
 
 def _host_in(text: str) -> str:
-    """Its beginning, up to a character that no domain has: many readers stop there."""
+    """The beginning of the text, up to a character invalid in domains: many readers stop there."""
     found = _HOST.match(text)
     return found[0] if found and len(found[0]) <= MAX_DOMAIN else ""

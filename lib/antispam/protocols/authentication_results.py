@@ -1,8 +1,8 @@
-"""Authentication-Results fields (RFC 8601): writing our own so that nothing in it can be forged, and finding forged
+"""Authentication-Results fields (RFC 8601): writing our own so that nothing in it can be forged, and detecting forged
 ones.
 
-The field is the contract with mail readers and with filters behind us: they believe whatever stands under our
-authserv-id. So what arrives under it from outside is removed, and what we put into it from mail is quoted.
+The field is the contract with mail programs and with later filters: they trust everything under our authserv-id. So
+fields from outside that use it are removed, and text from mail is quoted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIELD_NAME = "Authentication-Results"
 _FIELD_KEY = b"authentication-results"
 WIDTH = 78
 BROKEN = "before this server changed the message"
-MAX_VALUE = 320  # of a property: the longest address (RFC 3696)
+MAX_VALUE = 320  # of a property; the longest address (RFC 3696)
 
 Result: TypeAlias = Any  # an authres.core.AuthenticationResult: authres comes without type annotations
 H = TypeVar("H", bound=tuple[bytes, bytes])
@@ -34,8 +34,9 @@ _RESULT = re.compile(r"[a-z]+")
 
 
 def spf_result(result: str, *, mailfrom: str = "", helo: str = "", reason: str = "") -> Result:
-    """What SPF says of MAIL FROM or of HELO: give the identity that was checked, and only that (RFC 8601 section
-    2.7.2); a reader must not take a HELO that passed for a sender that did (CVE-2019-20790)."""
+    """The SPF result for MAIL FROM or HELO. Pass only the identity that was checked (RFC 8601 section 2.7.2): a reader
+    must not mistake a HELO pass for a sender pass (CVE-2019-20790).
+    """
     clause = core.SPFAuthenticationResult(result=_checked(result), reason=_value(reason) or None)
     if mailfrom:
         clause.smtp_mailfrom = _value(ascii_address(mailfrom))
@@ -45,7 +46,7 @@ def spf_result(result: str, *, mailfrom: str = "", helo: str = "", reason: str =
 
 
 def dkim_result(signature: SignatureResult, comment: str = "") -> Result:
-    """What verifying one signature gave (RFC 8601 section 2.7.1, header.b of RFC 6008)."""
+    """The result of verifying one signature (RFC 8601 section 2.7.1, header.b of RFC 6008)."""
     reason = _value(signature.reason) or None
     clause = dkim_b.DKIMAuthenticationResult(
         result=signature.result.value, result_comment=comment or None, reason=reason
@@ -64,19 +65,20 @@ def dkim_result(signature: SignatureResult, comment: str = "") -> Result:
 
 
 def dkim_results(signatures: Sequence[SignatureResult], broken: Collection[SignatureResult] = ()) -> list[Result]:
-    """One clause a signature; `dkim=none` where there was none. A signature is judged as it came: a comment tells of those that
-    we have `broken` since, so that who verifies them again need not wonder."""
+    """One clause per signature; `dkim=none` if there was none. Signatures are judged as received. A comment marks those
+    that we have `broken` since, which explains why a later verifier finds them invalid.
+    """
     return [dkim_result(one, BROKEN if one in broken else "") for one in signatures] or ["dkim=none"]
 
 
 def arc_clause(result: str, *, reason: str = "") -> str:
-    """The state of the chain of seals (RFC 8617 section 10.1, which knows none, pass and fail)."""
+    """The state of the ARC chain (RFC 8617 section 10.1, which defines none, pass and fail)."""
     clause = core.AuthenticationResult("arc", result=_checked(result), reason=_value(reason) or None)
     return str(clause)
 
 
 def dmarc_result(result: str, *, author: str = "", policy: str = "", reason: str = "") -> Result:
-    """What DMARC says of one author domain (RFC 9989): the domain in From, and the policy that was applied."""
+    """The DMARC result for one author domain (RFC 9989): the domain in From, and the policy applied."""
     clause = dmarc.DMARCAuthenticationResult(result=_checked(result), reason=_value(reason) or None)
     if author:
         clause.header_from = _value(author)
@@ -87,18 +89,18 @@ def dmarc_result(result: str, *, author: str = "", policy: str = "", reason: str
 
 @functools.lru_cache(1024)
 def spf_clause(result: str, *, mailfrom: str = "", helo: str = "") -> str:
-    """What spf_result() says, written out; clients come again with the same sender."""
+    """The text of spf_result(), cached: clients return with the same sender."""
     return str(spf_result(result, mailfrom=mailfrom, helo=helo))
 
 
 @functools.lru_cache(1024)
 def iprev_clause(result: str, ip: str) -> str:
-    """What iprev_result() says, written out."""
+    """The text of iprev_result(), cached."""
     return str(iprev_result(result, ip))
 
 
 def iprev_result(result: str, ip: str) -> Result:
-    """What the reverse name of the client's address says (RFC 8601 section 2.7.3)."""
+    """The result for the reverse name of the client's address (RFC 8601 section 2.7.3)."""
     clause = core.IPRevAuthenticationResult(result=_checked(result))
     if ip:
         clause.policy_iprev = _value(ip)
@@ -106,23 +108,22 @@ def iprev_result(result: str, ip: str) -> Result:
 
 
 def auth_result(result: str, login: str) -> Result:
-    """What SMTP AUTH says (RFC 8601 section 2.7.4)."""
+    """The result of SMTP AUTH (RFC 8601 section 2.7.4)."""
     clause = core.SMTPAUTHAuthenticationResult(result=_checked(result))
-    if login.isascii() and login:  # another name would be a lie
+    if login.isascii() and login:  # an altered name would be false
         clause.smtp_auth = _value(login)
     return clause
 
 
 def check_authserv_id(text: str) -> None:
-    """Raises ValueError if `text` can't stand for us without being quoted. It need not be a host name."""
+    """Raises ValueError if `text` cannot be our authserv-id without quotes. It need not be a host name."""
     if not _TOKEN.fullmatch(text):
         raise ValueError("expected a name such as mx.example.com")
 
 
 def field_value(authserv_id: str, results: Iterable[Result]) -> str:
-    """The value of our field, `none` without results; one clause a line, folded by LF and TAB at 78 columns.
-
-    Raises ValueError if the authserv-id is none.
+    """The value of our field, `none` without results; one clause per line, folded by LF and TAB at 78 columns. Raises
+    ValueError if the authserv-id is invalid.
     """
     return _folded(authserv_id, tuple(str(result) for result in results) or ("none",))
 
@@ -130,7 +131,7 @@ def field_value(authserv_id: str, results: Iterable[Result]) -> str:
 @functools.lru_cache(1024)
 def _folded(authserv_id: str, clauses: tuple[str, ...]) -> str:
     check_authserv_id(authserv_id)
-    # The first line holds our name alone: readers which do not unfold see at least whose results these are.
+    # The first line holds only our name, so readers that do not unfold at least see whose results these are.
     lines = [f"{authserv_id};"]
     for number, clause in enumerate(clauses, 1):
         lines += _wrap(clause if number == len(clauses) else f"{clause};")
@@ -138,9 +139,10 @@ def _folded(authserv_id: str, clauses: tuple[str, ...]) -> str:
 
 
 def forged(headers: Sequence[H], authserv_ids: Collection[str]) -> list[H]:
-    """Those of `headers` (name, value) that claim to be ours, the last one first: the order in which they must be
-    removed (an MTA that counts only what is left would otherwise delete its neighbours, CVE-2022-48521)."""
-    # Hardly any field has a name as long as this one: the first condition spares the others.
+    """The `headers` (name, value) that claim to be ours, last first. They must be removed in this order: an MTA that
+    counts only the remaining fields would otherwise delete their neighbours (CVE-2022-48521).
+    """
+    # Few fields have a name this long, so the first condition usually suffices.
     found = [header for header in headers if len(header[0]) >= 22 and header[0].strip().lower() == _FIELD_KEY]
     if not found:
         return found
@@ -149,10 +151,10 @@ def forged(headers: Sequence[H], authserv_ids: Collection[str]) -> list[H]:
 
 
 def claims(value: bytes, authserv_ids: Collection[str]) -> bool:
-    """Whether a reader could take the field's `value` for one of ours. Any octets, never raises.
+    """Whether a reader could mistake the field's `value` for one of ours. Accepts any octets and never raises.
 
-    A well-formed field is its authserv-id's, whatever else it mentions. One in which no authserv-id can be made out is
-    taken for ours if our name stands anywhere in it: readers differ in what they forgive.
+    A well-formed field belongs to its authserv-id, whatever else it mentions. A field without a recognisable
+    authserv-id counts as ours if our name occurs anywhere in it: readers differ in what they tolerate.
     """
     return _claims(value, frozenset(_normal(name) for name in authserv_ids if name))
 
@@ -163,7 +165,7 @@ def _claims(value: bytes, ours: frozenset[str]) -> bool:
     if found is not None:
         return _normal(found) in ours
     if "=?" in text.partition(";")[0]:
-        return True  # an encoded word where no honest server writes one, but some readers decode it
+        return True  # an encoded word; honest servers do not write one here, but some readers decode it
     lowered = text.lower()
     return any(_mentions(lowered, name) or _mentions("".join(lowered.split()), name) for name in ours)
 
@@ -177,14 +179,15 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 def _visible(value: bytes) -> str:
-    """What a person would see: undecodable octets, control and zero-width characters dropped."""
+    """The text as a person sees it, without undecodable octets, control and zero-width characters."""
     text = _CONTROLS.sub("", value.decode("utf-8", "ignore"))
     return text if text.isascii() else "".join(char for char in text if char.isprintable() or char == "\t")
 
 
 def _authserv_id(text: str) -> str | None:
-    """The name under which the results stand: `[CFWS] authserv-id [CFWS version] [CFWS] (";" / end)`; None if the
-    text is not of that form."""
+    """The authserv-id of the results: `[CFWS] authserv-id [CFWS version] [CFWS] (";" / end)`; None if the text does not
+    have that form.
+    """
     start = _skip(text, 0)
     quoted = _QUOTED.match(text, start)
     match = quoted or _NAME.match(text, start)
@@ -199,7 +202,7 @@ def _authserv_id(text: str) -> str | None:
 
 
 def _skip(text: str, position: int) -> int:
-    """The end of the blanks and nested comments that start at `position`; a comment without an end stops before it."""
+    """The end of the blanks and nested comments that start at `position`. An unclosed comment is not skipped."""
     while True:
         match = _BLANKS.match(text, position)
         position = match.end() if match else position
@@ -243,10 +246,10 @@ def _checked(result: str) -> str:
 
 
 def _value(text: str) -> str:
-    """`text` in a form that authres writes out as one value.
+    """`text` in a form that authres writes as a single value.
 
-    authres quotes what is no token, but leaves everything with an @ as it is: `x; dkim=pass@y` would become a result
-    of its own (as in CVE-2020-12272). So that is quoted here, and it passes on the quoted form for the same reason.
+    authres quotes anything but a token, except text with an @: `x; dkim=pass@y` would become a separate result (as in
+    CVE-2020-12272). Such text is quoted here; authres leaves the quoted form unchanged, because it has an @.
     """
     text = _UNPRINTABLE.sub("?", text[:MAX_VALUE])
     if "@" not in text or _ADDRESS.fullmatch(text):
@@ -255,8 +258,7 @@ def _value(text: str) -> str:
 
 
 def _wrap(clause: str) -> list[str]:
-    """`clause` in lines of at most WIDTH columns behind a tab, broken between words and never inside a quoted
-    string."""
+    """`clause` in lines of at most WIDTH columns after a tab, broken between words but never inside a quoted string."""
     lines = [""]
     for word in _WORD.findall(clause):
         if lines[-1] and 8 + len(lines[-1]) + 1 + len(word) > WIDTH:

@@ -1,7 +1,7 @@
 """An SMTP dialogue that asks a mail server whether it would accept a bounce. No message is ever sent.
 
-The other side is hostile: each reply has a bounded size, all of them together a deadline, and whatever is said that is no
-SMTP ends the dialogue.
+The server may be hostile: each reply has a size limit, the dialogue has a deadline, and anything that is not SMTP ends
+it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from antispam.text import for_log
 
 MAX_LINE = 4096  # octets; RFC 5321 section 4.5.3.1.5 allows 512
 MAX_REPLY_LINES = 64
-MAX_TOLD = 300  # characters of a reply that are kept
-PARTING = 1.0  # seconds that a server gets for its goodbye
+MAX_TOLD = 300  # stored characters of a reply
+PARTING = 1.0  # seconds for a server to reply to QUIT
 
 _REPLY = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=\s|$)")
 
 
 class Outcome(enum.StrEnum):
-    """What is known about an address after the dialogue."""
+    """The result of the dialogue for an address."""
 
     OK = "ok"
-    FAILED = "failed"  # it takes no bounces: no such mailbox, no such domain
-    TEMPORARY = "temporary"  # not known now
-    UNKNOWN = "unknown"  # can't be found out: who could say so is ourselves, or does not talk to us
+    FAILED = "failed"  # it accepts no bounces: no such mailbox or domain
+    TEMPORARY = "temporary"  # temporarily unknown
+    UNKNOWN = "unknown"  # cannot be determined: the server is our own, or refuses to talk to us
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found.
+    """The result and its source.
 
-    told  their reply, or what kept us from getting one, in printable text
-    host  who said so, "" for nobody
-    null_mx  the domain says that it takes no mail at all (RFC 7505)
+    told  the server's reply, or the reason why there was none, as printable text
+    host  the server that replied; "" for none
+    null_mx  the domain declares that it accepts no mail (RFC 7505)
     """
 
     outcome: Outcome
@@ -51,11 +51,13 @@ class Verification:
 
 
 class Unreachable(Exception):
-    """This server cannot be asked: it is down, silent, talks nonsense or refuses to talk. Another server may answer."""
+    """This server cannot be asked: it is down, silent, violates the protocol or refuses to talk. Another server may
+    answer.
+    """
 
 
 class Wire(Protocol):
-    """The part of a connected socket that is needed."""
+    """The methods needed of a connected socket."""
 
     def settimeout(self, value: float | None, /) -> None: ...
     def recv(self, size: int, /) -> bytes: ...
@@ -64,10 +66,10 @@ class Wire(Protocol):
 
 
 Connect = Callable[[str, int, float], Wire]
-"""Connects to an IP address and port within so many seconds. Raises OSError."""
+"""Connects to an IP address and port within a number of seconds. Raises OSError."""
 
 Listener = Callable[[str, str], None]
-"""Hears what is said: "C" or "S" or "*" (a remark), and a line of printable text."""
+"""Receives the dialogue: "C", "S" or "*" (a remark), and a line of printable text."""
 
 
 def connect_by_tcp(address: str, port: int, timeout: float) -> Wire:
@@ -80,7 +82,7 @@ def _silence(who: str, line: str) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply: its code, and its lines' text joined by blanks."""
+    """A whole reply: its code, and the text of its lines joined by blanks."""
 
     code: int
     text: str
@@ -95,7 +97,7 @@ class Reply:
 
 
 class Dialogue:
-    """A connection on which commands are said and replies heard, until `deadline`. Raises Unreachable at every surprise."""
+    """A connection for commands and replies, until `deadline`. Raises Unreachable for anything unexpected."""
 
     def __init__(self, wire: Wire, deadline: Deadline, listen: Listener = _silence) -> None:
         self._wire = wire
@@ -113,7 +115,7 @@ class Dialogue:
         return self.hear()
 
     def hear(self) -> Reply:
-        """The next reply. All of its lines have the same code (RFC 5321 section 4.2.1)."""
+        """Read the next reply. All its lines must have the same code (RFC 5321 section 4.2.1)."""
         texts: list[str] = []
         code = b""
         for _ in range(MAX_REPLY_LINES):
@@ -146,7 +148,7 @@ class Dialogue:
         return line.removesuffix(b"\r")
 
     def leave(self) -> None:
-        """Say goodbye; whether it is heard does not matter."""
+        """Send QUIT. Whether it is received does not matter."""
         self._deadline = self._deadline.at_most(PARTING)
         with contextlib.suppress(Unreachable):
             self.say("QUIT")
@@ -163,7 +165,9 @@ def ask(
     connect: Connect = connect_by_tcp,
     listen: Listener = _silence,
 ) -> Verification:
-    """Whether the server `host` at `ip` would take a bounce for `address`, which is safe to be said. Raises Unreachable."""
+    """Ask the server `host` at `ip` whether it would accept a bounce for `address`, which must be safe in a command.
+    Raises Unreachable.
+    """
     listen("*", f"connecting to {host} [{ip}]:{port}")
     try:
         wire = connect(ip, port, max(0.001, deadline.remaining()))
@@ -196,15 +200,16 @@ def _converse(dialogue: Dialogue, address: str, host: str, helo: str) -> Verific
     recipient = dialogue.say(f"RCPT TO:<{address}>")
     if recipient.code in (250, 251):
         return Verification(Outcome.OK, str(recipient), host)
-    if recipient.code == 252:  # RFC 5321 section 3.5.3: it does not know either
+    if recipient.code == 252:  # RFC 5321 section 3.5.3: the server does not know either
         return Verification(Outcome.OK, str(recipient), host)
     return _refused(recipient, host, of_recipient=True)
 
 
 def _refused(reply: Reply, host: str, *, of_recipient: bool) -> Verification:
-    """What a refusal means. 5.7.x is about us, not about the address: we are on a blacklist, which Postfix tells clients at
-    RCPT, or shall speak TLS (530); but a server that would have to relay takes no mail for the address. A full mailbox (5.2.x)
-    exists."""
+    """The meaning of a refusal. 5.7.x is about us, not the address: we are on a blacklist, which Postfix reports at
+    RCPT, or must use TLS (530). But a server that would have to relay accepts no mail for the address. A full mailbox
+    (5.2.x) exists.
+    """
     if 400 <= reply.code <= 499:
         return Verification(Outcome.TEMPORARY, str(reply), host)
     if reply.code < 400:

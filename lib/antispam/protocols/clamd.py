@@ -1,7 +1,8 @@
-"""Asking clamd about one message (INSTREAM, clamd(8)): its octets are sent, and it answers with the name of a signature.
+"""A client of clamd for one message (INSTREAM, clamd(8)): it sends the octets, and clamd answers with the name of a
+signature.
 
-clamd runs as another user, perhaps on another machine. Its answer has a bounded size, the whole dialogue a deadline, and
-whatever is no answer to what was asked counts as none: nothing is ever taken for clean by accident.
+clamd runs as another user, perhaps on another machine. Its answer has a size limit, the dialogue has a deadline, and
+anything but a valid answer counts as none: no message is considered clean by accident.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from antispam.deadline import Deadline
 from antispam.net.sockets import SocketSpec
 from antispam.text import for_log
 
-CHUNK = 1 << 18  # octets that are sent at a time; clamd's own clients send as many
-MAX_ANSWER = 1024  # octets; the name of a signature has fewer than a hundred
-MAX_NAME = 120  # characters of a signature's name that are kept
+CHUNK = 1 << 18  # octets sent at a time, as clamd's own clients do
+MAX_ANSWER = 1024  # octets; a signature's name has fewer than a hundred
+MAX_NAME = 120  # stored characters of a signature's name
 
 _COMMAND = b"zINSTREAM\0"
 _FROM_LINE = b"From bms\n"
-# clamd knows mail by how it begins. A sender could begin with a field that it does not know, and it would decode nothing.
+# clamd recognises mail by its beginning. A sender could begin with a field unknown to it, and it would decode nothing.
 _END = struct.pack("!I", 0)
 _FOUND = re.compile(rb"stream: (?P<name>[^\r\n]+) FOUND", re.DOTALL)
 _TOO_LARGE = b"size limit exceeded"
@@ -32,10 +33,10 @@ _TOO_LARGE = b"size limit exceeded"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scan:
-    """What clamd says of a message.
+    """The result of clamd for a message.
 
-    signature  the name of what it found, in printable text; "" for nothing
-    too_large  it does not look into messages of this size (StreamMaxLength of clamd.conf)
+    signature  the name of the signature found, as printable text; "" for none
+    too_large  it does not scan messages of this size (StreamMaxLength in clamd.conf)
     """
 
     signature: str = ""
@@ -43,11 +44,11 @@ class Scan:
 
 
 class NotScanned(Exception):
-    """There is no answer: clamd is down, silent, out of order, or says what is no answer. The text says which, for the log."""
+    """No valid answer: clamd is down, silent, broken, or its reply is invalid. The text says which, for the log."""
 
 
 class Wire(Protocol):
-    """What is needed of a connected socket."""
+    """The methods needed of a connected socket."""
 
     def settimeout(self, value: float | None, /) -> None: ...
     def recv(self, size: int, /) -> bytes: ...
@@ -56,11 +57,11 @@ class Wire(Protocol):
 
 
 Connect = Callable[[SocketSpec, float], Wire]
-"""Connects within so many seconds. Raises OSError."""
+"""Connects within a number of seconds. Raises OSError."""
 
 
 def connect_to(spec: SocketSpec, timeout: float) -> Wire:
-    """A connection to a unix socket or to a TCP port; without a host, that of this machine."""
+    """A connection to a unix socket or a TCP port; without a host, on this machine."""
     if spec.family != socket.AF_UNIX:
         return socket.create_connection((spec.host or "localhost", spec.port), timeout)
     wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -74,7 +75,7 @@ def connect_to(spec: SocketSpec, timeout: float) -> Wire:
 
 
 def scan(spec: SocketSpec, message: Iterator[bytes], deadline: Deadline, connect: Connect = connect_to) -> Scan:
-    """What clamd at `spec` says of a message, which comes in pieces. Raises NotScanned."""
+    """Have clamd at `spec` scan a message, given in pieces. Raises NotScanned."""
     try:
         wire = connect(spec, _patience(deadline))
     except OSError as error:
@@ -96,7 +97,7 @@ def _patience(deadline: Deadline) -> float:
 
 
 def _tell(wire: Wire, message: Iterator[bytes], deadline: Deadline) -> bool:
-    """Whether it took all of it: where a message is too large, it says so and hangs up in the middle."""
+    """Send the message. Returns whether clamd accepted all of it: if it is too large, clamd says so and disconnects."""
     try:
         wire.settimeout(_patience(deadline))
         wire.sendall(_COMMAND)
@@ -115,7 +116,7 @@ def _tell(wire: Wire, message: Iterator[bytes], deadline: Deadline) -> bool:
 
 
 def _answer(wire: Wire, deadline: Deadline) -> bytes:
-    """Up to the NUL that ends it, as it ends the command."""
+    """The answer up to its final NUL, the terminator of commands as well."""
     said = b""
     while b"\0" not in said:
         if len(said) > MAX_ANSWER:

@@ -1,7 +1,7 @@
-"""DMARC (RFC 9989): may this message use the domain in its From, and what does the domain's owner ask for if not?
+"""DMARC (RFC 9989): whether a message may use the domain in its From, and what the domain's owner requests if not.
 
-Pure but for the look-ups of the resolver that is given. The organizational domain is found by a walk up the DNS tree,
-never by a list of public suffixes. Records are written by strangers: parsing is linear in their length and never raises.
+Pure except for look-ups by the given resolver. The organizational domain is found by a walk up the DNS tree, never by a
+list of public suffixes. Records are written by strangers: parsing is linear in their length and never raises.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from antispam.deadline import Deadline
 from antispam.net.resolver import DNSTemporaryError, Lookup, RdType
 from antispam.text import for_log
 
-MAX_QUERIES = 8  # of one walk (RFC 9989 section 4.10)
+MAX_QUERIES = 8  # per walk (RFC 9989 section 4.10)
 _EXISTENCE: tuple[RdType, ...] = ("A", "AAAA", "MX")
 _TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=([\t\x20-\x7e]+)")
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
@@ -26,14 +26,14 @@ _REPORT_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s,!]+")
 _MAILTO = re.compile(r"mailto:([^?!\s]+)(?:![0-9]+[kmgt]?)?", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"[A-Za-z0-9#$&'*+/=^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}"
-)  # that needs no quotes in a header or at SMTP
+)  # needs no quotes in a header or in SMTP
 MAX_DESTINATIONS = 5
-_USUAL = 1000  # octets of a record that may be remembered
+_USUAL = 1000  # octets of the largest record that is cached
 E = TypeVar("E", bound=enum.StrEnum)
 
 
 class Disposition(enum.StrEnum):
-    """What a domain's owner asks to be done with mail that does not pass, the mildest first."""
+    """The domain owner's wish for mail that does not pass, the mildest first."""
 
     NONE = "none"
     QUARANTINE = "quarantine"
@@ -45,12 +45,12 @@ class Disposition(enum.StrEnum):
 
     @property
     def milder(self) -> Disposition:
-        """One step down, as the test mode `t=y` asks (RFC 9989 section 4.7)."""
+        """One step milder, as the test mode `t=y` requests (RFC 9989 section 4.7)."""
         return list(Disposition)[max(0, self.severity - 1)]
 
 
 class DmarcResult(enum.StrEnum):
-    """Results, as they stand in Authentication-Results."""
+    """The results, as written in Authentication-Results."""
 
     NONE = "none"
     PASS = "pass"
@@ -60,7 +60,7 @@ class DmarcResult(enum.StrEnum):
 
 
 class Suffix(enum.StrEnum):
-    """What `psd` says: whether the domain is one below which strangers register domains."""
+    """The values of `psd`: whether strangers can register domains below the domain."""
 
     YES = "y"
     NO = "n"
@@ -79,17 +79,18 @@ class _Testing(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a DMARC record says; the tags that RFC 9989 removed (pct, rf, ri) and those of failure reports are not kept.
+    """The content of a DMARC record, without the tags that RFC 9989 removed (pct, rf, ri) and those for failure
+    reports.
 
     policy       p
-    subdomains   sp, None if it is absent
-    missing      np: for names that do not exist; None if it is absent
+    subdomains   sp; None if absent
+    missing      np, for names that do not exist; None if absent
     strict_dkim  adkim=s
     strict_spf   aspf=s
     suffix       psd
     testing      t=y
-    rua          where aggregate reports are wanted: addresses of mailto URIs, the first MAX_DESTINATIONS
-    problem      why the record's policy cannot be used, "" if it can
+    rua          the destinations of aggregate reports: addresses of mailto URIs, the first MAX_DESTINATIONS
+    problem      why the record's policy cannot be used; "" if it can
     """
 
     policy: Disposition = Disposition.NONE
@@ -104,9 +105,9 @@ class Record:
 
 
 def parse_record(text: bytes) -> Record | None:
-    """The record in a TXT string (RFC 9989 section 4.8); None if it is no DMARC record of this version.
+    """The record in a TXT string (RFC 9989 section 4.8); None if it is not a DMARC record of this version.
 
-    An unknown tag and one with a syntax error are ignored; of a tag that occurs twice the first counts.
+    Unknown tags and tags with syntax errors are ignored. If a tag occurs twice, the first counts.
     """
     if not _VERSION.match(text):
         return None
@@ -132,7 +133,7 @@ def _parsed(text: bytes) -> Record:
     )
     if not wrong:
         return record
-    # Section 4.10.1: a policy that can't be understood asks for nothing; without an address for reports it is no policy.
+    # Section 4.10.1: an invalid policy requests nothing; without a report address it is not a policy at all.
     usable = any(_REPORT_URI.match(uri.strip()) for uri in tags.get("rua", "").split(","))
     problem = "" if usable else f"the tag {wrong} has none of the values none, quarantine and reject"
     return dataclasses.replace(record, policy=Disposition.NONE, subdomains=None, missing=None, problem=problem)
@@ -142,15 +143,16 @@ _remembered = functools.lru_cache(maxsize=1024)(_parsed)  # a domain's record is
 
 
 def _destinations(uris: str) -> tuple[str, ...]:
-    """The addresses of a list of URIs: mailto is the only scheme that is defined. A limit of the size behind `!`, which RFC
-    7489 had, is ignored."""
+    """The addresses in a list of URIs; mailto is the only defined scheme. A size limit after `!`, from RFC 7489, is
+    ignored.
+    """
     found = (_MAILTO.fullmatch(uri.strip()) for uri in uris.split(","))
     addresses = (unquote(match[1], errors="replace") for match in found if match is not None)
     return tuple(dict.fromkeys(one for one in addresses if _ADDRESS.fullmatch(one)))[:MAX_DESTINATIONS]
 
 
 def _one_of(kind: type[E], text: str | None) -> E | None:
-    """The keyword that `text` is, in any case (RFC 5234 section 2.3); None for another text and if there is none."""
+    """The keyword that equals `text`, ignoring case (RFC 5234 section 2.3); None for other text or None."""
     return next((value for value in kind if text is not None and text.lower() == value), None)
 
 
@@ -164,7 +166,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Walk:
-    """A walk up the DNS tree from `start`: what was found, from the longest name to the shortest."""
+    """A walk up the DNS tree from `start`: the records found, from the longest name to the shortest."""
 
     start: str
     found: tuple[Found, ...]
@@ -182,8 +184,9 @@ class Walk:
 
     @property
     def policy(self) -> Found | None:
-        """The record whose policy holds (section 4.10.1): that of the domain itself, else that of its organizational domain,
-        else that of the public suffix above it."""
+        """The record whose policy applies (section 4.10.1): that of the domain itself, else of its organizational
+        domain, else of the public suffix above it.
+        """
         for name in (self.start, self.organizational):
             for one in self.found:
                 if one.domain == name:
@@ -192,8 +195,9 @@ class Walk:
 
 
 def names_of_walk(domain: str) -> Iterator[str]:
-    """The domains that a walk from `domain` asks, at most MAX_QUERIES: a long name is cut to its last seven labels after the
-    first question."""
+    """The domains queried by a walk from `domain`, at most MAX_QUERIES: after the first query a long name is cut to its
+    last seven labels.
+    """
     yield domain
     labels = domain.split(".")[1:]
     for start in range(max(0, len(labels) - (MAX_QUERIES - 1)), len(labels)):
@@ -201,7 +205,9 @@ def names_of_walk(domain: str) -> Iterator[str]:
 
 
 def ask_ahead(domain: str, resolver: Lookup, deadline: Deadline) -> None:
-    """Ask for the record of a domain that will probably be an author's, and go on; nothing where the resolver can't."""
+    """Request the record of a domain that is probably an author's, without waiting. Does nothing if the resolver cannot
+    do that.
+    """
     ask = getattr(resolver, "ask_ahead", None)
     if ask is not None and not deadline.expired:
         ask(f"_dmarc.{domain}", "TXT", deadline, lambda _: None)
@@ -211,13 +217,13 @@ def walk(domain: str, resolver: Lookup, deadline: Deadline) -> Walk:
     """The walk from `domain` (normalised, a host name). Raises DNSTemporaryError."""
     found = []
     names = list(names_of_walk(domain))
-    for name in names[1:]:  # so that eight slow answers cost the time of one or two
+    for name in names[1:]:  # eight slow answers then take the time of one or two
         ask_ahead(name, resolver, deadline)
     for name in names:
         texts = resolver.lookup(f"_dmarc.{name}", "TXT", deadline).texts
         records = [record for record in map(parse_record, texts) if record is not None]
         if len(records) != 1:
-            continue  # step 2: of several records none can be used
+            continue  # step 2: if there are several records, none is used
         found.append(Found(name, records[0]))
         if records[0].suffix is not Suffix.UNKNOWN:
             break
@@ -226,10 +232,10 @@ def walk(domain: str, resolver: Lookup, deadline: Deadline) -> Walk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identifier:
-    """A domain for which SPF (of MAIL FROM) or DKIM has an answer.
+    """A domain with a result of SPF (for MAIL FROM) or DKIM.
 
     method  "spf" or "dkim"
-    passed  it passed; False: it could not be found out now. What failed is no identifier.
+    passed  it passed; False: the result is temporarily unknown. A failure is not an identifier.
     """
 
     method: str
@@ -239,17 +245,17 @@ class Identifier:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What DMARC says of one author domain. All strings are printable.
+    """The evaluation of one author domain. All strings are printable.
 
     domain          the author domain
     result          pass, fail, none (no policy is published), temperror or permerror
-    asked           what its owner asks to be done with mail that fails, `t=y` taken into account
-    tag             where that stands: "p", "sp" or "np"; "" without a record
-    publisher       the domain that publishes it, "" without a record
-    organizational  the organizational domain, "" if it is not known
-    aligned         what passed and is aligned: "dkim example.org"; "" if nothing is
-    testing         t=y made it milder
-    problem         what is wrong, with temperror and permerror, or why nothing is known
+    asked           the owner's wish for mail that fails, with `t=y` taken into account
+    tag             the tag that says so: "p", "sp" or "np"; "" without a record
+    publisher       the domain that publishes it; "" without a record
+    organizational  the organizational domain; "" if unknown
+    aligned         a method that passed and is aligned: "dkim example.org"; "" for none
+    testing         t=y made the wish milder
+    problem         what is wrong, for temperror and permerror, or why nothing is known
     """
 
     domain: str
@@ -266,10 +272,11 @@ class Evaluation:
 def evaluate(
     domain: str, identifiers: Iterable[Identifier], resolver: Lookup, deadline: Deadline, *, unpublished: bool = False
 ) -> Evaluation:
-    """Whether one of `identifiers` is aligned with the author domain, by the policy that this domain publishes. Never raises.
+    """Evaluate whether one of `identifiers` is aligned with the author domain, by the policy of this domain. Never
+    raises.
 
-    unpublished  find that out for a domain without a usable policy as well: it fails then where nothing is aligned, and has
-                 the result none where something is
+    unpublished  evaluate a domain without a usable policy as well: it fails if nothing is aligned, and has the result
+                 none if something is
     """
     try:
         walked = walk(domain, resolver, deadline)
@@ -323,8 +330,9 @@ def _judged(
 def aligned_methods(
     domain: str, identifiers: Iterable[Identifier], resolver: Lookup, deadline: Deadline
 ) -> tuple[Found | None, frozenset[str]]:
-    """The record that holds for an author domain, and which of "spf" and "dkim" passed and are aligned with it. Raises
-    DNSTemporaryError."""
+    """The record that applies to an author domain, and the methods ("spf", "dkim") that passed and are aligned. Raises
+    DNSTemporaryError.
+    """
     walked = walk(domain, resolver, deadline)
     policy = walked.policy
     record = policy.record if policy is not None else Record()
@@ -337,14 +345,16 @@ def aligned_methods(
 
 
 def same_organization(domain: str, author: str, resolver: Lookup, deadline: Deadline) -> bool:
-    """Whether the two domains are aligned in relaxed mode (section 4.10.2), whatever policy is published. Nothing is asked
-    where the one is not at or below what could be the organizational domain of the other. Raises DNSTemporaryError."""
+    """Whether the two domains are aligned in relaxed mode (section 4.10.2), whatever policy is published. No query is
+    made unless one is at or below a possible organizational domain of the other. Raises DNSTemporaryError.
+    """
     return _is_aligned(domain, walk(author, resolver, deadline), False, resolver, deadline)
 
 
 def _is_aligned(domain: str, walked: Walk, strict: bool, resolver: Lookup, deadline: Deadline) -> bool:
-    """Section 4.10.2. A domain outside the author's organizational domain can't have the same one: of it nothing is asked,
-    so that a message with many signatures costs nothing. Raises DNSTemporaryError."""
+    """Whether a domain is aligned (section 4.10.2). A domain outside the author's organizational domain cannot share
+    it, and is not queried, so a message with many signatures costs nothing. Raises DNSTemporaryError.
+    """
     if domain == walked.start:
         return True
     own = walked.organizational
@@ -354,7 +364,7 @@ def _is_aligned(domain: str, walked: Walk, strict: bool, resolver: Lookup, deadl
 
 
 def _asked(domain: str, policy: Found, resolver: Lookup, deadline: Deadline) -> tuple[str, Disposition]:
-    """The tag that holds for the domain, and what it says (section 4.7). Raises DNSTemporaryError."""
+    """The tag that applies to the domain, and its value (section 4.7). Raises DNSTemporaryError."""
     record = policy.record
     if policy.domain == domain:
         return "p", record.policy
@@ -364,5 +374,5 @@ def _asked(domain: str, policy: Found, resolver: Lookup, deadline: Deadline) -> 
 
 
 def _exists(domain: str, resolver: Lookup, deadline: Deadline) -> bool:
-    """Whether there is an A, AAAA or MX record: what section 3.2 calls an existing domain. Raises DNSTemporaryError."""
+    """Whether the domain exists in the sense of section 3.2: it has an A, AAAA or MX record. Raises DNSTemporaryError."""
     return any(resolver.lookup(domain, rdtype, deadline).found for rdtype in _EXISTENCE)

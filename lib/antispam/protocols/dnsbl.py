@@ -1,7 +1,7 @@
-"""Lists of addresses, domains and mailboxes in the DNS (RFC 5782): how they are asked, and what their answers mean.
+"""DNS lists of addresses, domains and mailboxes (RFC 5782): their queries, and the meaning of their answers.
 
-The answer is an A record in 127.0.0.0/8. What its octets mean is for each list to say. Everything else is no answer: the
-resolver of a hotel, which has an address for every name, must not put the whole world on a list.
+An answer is an A record in 127.0.0.0/8, and each list defines the meaning of its octets. Anything else is not an
+answer: a hotel's resolver, which returns an address for every name, must not make everybody listed.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from collections.abc import Iterable
 from antispam.net.addresses import IPAddress, Mailbox, ascii_domain
 
 BLOCKED = "127.255.255.*"
-"""The convention of Spamhaus, which others follow: who asks is not served (by way of a public resolver, too many questions, a
-misspelt zone)."""
+"""The convention of Spamhaus and others for refused queries (through a public resolver, too many queries, a misspelt
+zone).
+"""
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{1,60}")
 _NOT_SERVED = (
     BLOCKED,
     "127.0.0.1",
-)  # RFC 5782 section 5 wants 127.0.0.1 unlisted; URIBL, SURBL and others say "blocked" by it
+)  # RFC 5782 section 5 requires 127.0.0.1 to be unlisted; URIBL, SURBL and others use it for "blocked"
 _GOOGLE = frozenset({"gmail.com", "googlemail.com"})
 
 
 class Hash(enum.StrEnum):
-    """In which form a list wants mailboxes."""
+    """The form in which a list expects mailboxes."""
 
     SHA1 = "sha1"
     SHA256 = "sha256"
@@ -37,12 +38,12 @@ class Hash(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Code:
-    """What an answer means.
+    """The meaning of an answer.
 
-    ranges  the lowest and the highest value of each octet: 127.0.0.4-7, 127.0.*.3; or, with `bit`, unused
-    bit     a bit of the last octet: of several that are set, each means something; 0 if it is not told by bits
-    test    the name of the test for the score
-    points  what it is worth; less than 0 for a list of good ones
+    ranges  the lowest and the highest value of each octet: 127.0.0.4-7, 127.0.*.3; unused with `bit`
+    bit     a bit of the last octet, in which several may be set; 0 if the list does not use bits
+    test    the test's name in the score
+    points  its points; negative for a list of good senders
     """
 
     test: str
@@ -66,8 +67,9 @@ def _shown(octet: tuple[int, int]) -> str:
 
 
 def parse_code(text: str) -> Code:
-    """A code as an administrator writes it: `127.0.0.2 RCVD_IN_SBL 3.0`, `127.0.0.4-7 ...`, `127.0.*.3 ...`, `&8 ...` for a bit
-    of the last octet. Raises ValueError with a sentence that says what would be right."""
+    """Parse a code as written by an administrator: `127.0.0.2 RCVD_IN_SBL 3.0`, `127.0.0.4-7 ...`, `127.0.*.3 ...`, `&8
+    ...` for a bit of the last octet. Raises ValueError with a sentence that says what is expected.
+    """
     words = text.split()
     if len(words) != 3:
         raise ValueError(f"{text!r}: expected ANSWER TEST POINTS, such as 127.0.0.2 RCVD_IN_EXAMPLE 2.0")
@@ -108,7 +110,9 @@ def _range(text: str) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list says of one subject: what it is listed for, nothing if it is not; or that we are not served."""
+    """The answer of a list for one subject: the codes it is listed with, none if it is not listed; or that the query
+    was refused.
+    """
 
     codes: tuple[Code, ...] = ()
     blocked: bool = False
@@ -117,7 +121,7 @@ class Listing:
 def read_answer(
     addresses: Iterable[str], codes: Iterable[Code], blocked: Iterable[tuple[tuple[int, int], ...]] = ()
 ) -> Listing:
-    """What the A records mean. `blocked` are further answers by which this list says that it does not serve us."""
+    """The meaning of the A records. `blocked` are further answers by which this list refuses our queries."""
     answers = [octets for octets in map(_octets, addresses) if octets is not None]
     refusals = (*map(parse_answer, _NOT_SERVED), *blocked)
     for octets in answers:
@@ -136,21 +140,22 @@ def _octets(address: str) -> tuple[int, ...] | None:
 
 
 def address_label(address: IPAddress) -> str:
-    """What stands in front of the zone for an address: octets or nibbles, backwards (RFC 5782 sections 2.1 and 2.4)."""
+    """The labels before the zone for an address: octets or nibbles, reversed (RFC 5782 sections 2.1 and 2.4)."""
     if address.version == 4:
         return ".".join(reversed(str(address).split(".")))
     return ".".join(reversed(address.packed.hex()))
 
 
 def domain_label(domain: str) -> str:
-    """The same for a domain (RFC 5782 section 3); "" if it is none, or has one label only, so that it is nobody's."""
+    """The labels for a domain (RFC 5782 section 3); "" if it is invalid or has only one label."""
     name = ascii_domain(domain)
     return name if name is not None and "." in name else ""
 
 
 def mailbox_label(mailbox: Mailbox, form: Hash) -> str:
-    """The same for a mailbox, as MSBL's Email Blocklist has it: a hash of the address that all spellings of it have in common,
-    which tells nobody who writes to whom. "" if it is none."""
+    """The label for a mailbox, as in MSBL's Email Blocklist: a hash of the address, equal for all its spellings, which
+    reveals to nobody who writes to whom. "" if it is invalid.
+    """
     domain = domain_label(mailbox.domain)
     local = mailbox.local.lower().partition("+")[0]
     if domain in _GOOGLE:

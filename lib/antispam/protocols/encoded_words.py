@@ -1,4 +1,4 @@
-"""Encoded words (RFC 2047) as mail programs show them, even if they are malformed."""
+"""Encoded words (RFC 2047), decoded as mail programs do, even if malformed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from typing import NamedTuple
 import _charsets
 from antispam.text import from_wire
 
-MAX_LENGTH = 10_000  # characters of a field that are looked at
+MAX_LENGTH = 10_000  # characters of a field that are read
 
-# Careless senders leave a "?" in the text as it is. A word ends where another begins, so no text is read twice.
+# Careless senders leave a "?" unencoded in the text. A word ends where another begins, so no text is read twice.
 _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,40})?\?([bBqQ])\?((?:[^?=]|\?(?!=)|=(?!\?[^=]))*+)\?=")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
 
 
 class Decoded(NamedTuple):
-    """The text, and the charsets that its encoded words claim, in small letters, each once."""
+    """The text, and the charsets named by its encoded words, in lower case, each once."""
 
     text: str
     charsets: tuple[str, ...] = ()
 
 
 def decoded(value: str) -> Decoded:
-    """The value of a field (unfolded) with its encoded words decoded. Blanks between two of them go (section 6.2), and octets
-    of one character that were spread over several come together again. What can't be decoded is replaced: one broken word must
-    not hide the others. Linear in time, never raises."""
+    """The value of a field (unfolded) with its encoded words decoded. Blanks between two of them are removed (section
+    6.2), and the octets of a character that is split between words are joined. Undecodable parts are replaced: one
+    broken word must not hide the others. Takes linear time and never raises.
+    """
     value = value[:MAX_LENGTH]
     if "=?" not in value:
         return Decoded(value)

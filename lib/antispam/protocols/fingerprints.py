@@ -1,11 +1,13 @@
-"""Marks of a message by which near copies of it are known: of its text, its links and its attachments. Pure.
+"""Marks that identify near copies of a message: of its text, its links and its attachments. Pure.
 
-A mark is a keyed hash in 63 bits: without the key nobody can tell what it stands for, or try guesses. Text is marked by its
-shingles, every four words in a row: a changed name spoils four of them and no more. Of many only those with the smallest
-hashes are kept, so that two copies keep the same ones (Broder 1997, "On the resemblance and containment of documents"). What
-counts is containment, how much of a reported message is in this one: honest text around it changes nothing in that.
+A mark is a keyed hash of 63 bits: without the key nobody can find its origin or test guesses. Text is marked by
+shingles, every four consecutive words: a changed name affects only four of them. Only the shingles with the smallest
+hashes are kept, so that two copies keep the same ones (Broder 1997, "On the resemblance and containment of documents").
+The measure is containment, the part of a reported message that is in this one: honest text around it does not change
+that.
 
-Numbers and words with digits are left out, because each copy has its own. Time and memory are bounded, and nothing raises.
+Numbers and words with digits are left out, because they differ between copies. Time and memory are bounded, and nothing
+raises.
 """
 
 from __future__ import annotations
@@ -19,18 +21,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 SHINGLE = 4  # words
-REPORTED = 64  # marks of a text that are stored
-ASKED = 256  # marks of a text that are looked for
-HAM = 32  # marks of an honest text that are remembered
+REPORTED = 64  # marks stored for a text
+ASKED = 256  # marks searched for a text
+HAM = 32  # marks stored for an honest text
 LINKS = 30
 FILES = 20
-NEAR = 0.5  # of a reported text must be in a message
-_LEAST = 16  # shingles that make a text: of shorter ones there are too many that say the same
+NEAR = 0.5  # part of a reported text that must be in a message
+_LEAST = 16  # shingles in the shortest text: too many shorter texts are alike
 _LEAST_COMMON = 7  # marks that must be found
 _WORDS = 8000
 _ALL = (1 << 63) - 1
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
-_WORD = re.compile(r"\b[^\W\d]+\b")  # no part of one with digits
+_WORD = re.compile(r"\b[^\W\d]+\b")  # excludes parts of words with digits
 _DIGITS = re.compile(r"\d+")
 _LINK = re.compile(r"(?:(https?):)?/{0,3}([^/?#\\]{1,300})([^?#]{0,400})", re.IGNORECASE)
 _TOKEN = re.compile(r"(?=.*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z])).{8,}|.{40,}")
@@ -39,7 +41,7 @@ _VOICES = {0: 0.0, 1: 0.25, 2: 0.6}
 
 
 class Kind(enum.IntEnum):
-    """What a mark is of. The numbers stand in the store."""
+    """The origin of a mark. The numbers are in the store."""
 
     TEXT = 1
     LINK = 2
@@ -50,9 +52,9 @@ class Kind(enum.IntEnum):
 class Marks:
     """The marks of one message.
 
-    texts  of its text, ascending: at most ASKED, those with the smallest hashes
-    own    those of these that stand outside of quoted lines, too
-    total  how many there are in all
+    texts  marks of its text, ascending: at most ASKED, those with the smallest hashes
+    own    those of them that also occur outside quoted lines
+    total  the number of all marks of the text
     """
 
     texts: tuple[int, ...] = ()
@@ -70,20 +72,20 @@ class Marks:
 
     @property
     def ceiling(self) -> int:
-        """No hash above it was kept."""
+        """The value above which no hash was kept."""
         return self.texts[-1] if self.total > len(self.texts) else _ALL
 
     def sample(self, size: int) -> Marks:
-        """The same with fewer marks of the text."""
+        """The same marks, but with fewer of the text."""
         return dataclasses.replace(self, texts=self.texts[:size])
 
 
 def marks(text: str, own: str, links: Iterable[str], digests: Iterable[bytes], key: bytes) -> Marks:
     """The marks of a message.
 
-    text     what its reader sees, disguises undone
+    text     the text as readers see it, without disguises
     own      the same without quoted lines
-    links    where its links lead, as they are written
+    links    the targets of its links, as written
     digests  hashes of its attachments
     key      the secret of the site, 16 to 64 octets
     """
@@ -110,7 +112,7 @@ def name_mark(name: str, key: bytes) -> int:
 def _shingles(text: str, key: bytes) -> set[int]:
     words = _WORD.findall(_URL.sub(" ", text[: 40 * _WORDS]).lower())[:_WORDS]
     joined = {" ".join(four) for four in zip(*(words[at:] for at in range(SHINGLE)), strict=False)}
-    # As _mark() does it, without a call for each of hundreds.
+    # Like _mark(), but without hundreds of calls.
     hashed, number = hashlib.blake2b, int.from_bytes
     return {
         number(hashed(one.encode("utf-8", "replace"), digest_size=8, key=key, person=b"text").digest(), "big") & _ALL
@@ -123,7 +125,7 @@ def _mark(key: bytes, kind: bytes, content: bytes) -> int:
 
 
 def normal_link(link: str) -> str:
-    """A link as its copies have it in common: host and path without what is another one in each message; "" for none."""
+    """The constant part of a link: host and path without the parts that differ in each message; "" for none."""
     link = link.strip()
     if link[:7].lower() == "mailto:":
         address = link[7:].partition("?")[0].strip().lower()
@@ -147,12 +149,12 @@ def _segment(segment: str) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stored:
-    """A mark of a report, as the store has it.
+    """A mark of a report, as stored.
 
-    reporter  the mark of who reported
-    trusted   the administrator's word, which counts as that of several users
-    texts     how many marks of the text were stored with the report
-    ceiling   no mark above it was
+    reporter  the mark of the reporter
+    trusted   the report is an administrator's and counts as that of several users
+    texts     the number of marks of the text stored with the report
+    ceiling   the value above which no mark was stored
     """
 
     mark: int
@@ -166,12 +168,12 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Near:
-    """What a message has in common with reported spam.
+    """The similarity of a message to reported spam.
 
-    similarity  of the reported text, how much is in this message; of this message's links, how many were reported
-    share       how much of this message's text that is
-    quoted      it stands in quoted lines only
-    voices      how many people reported it; the administrator counts as three, except for links
+    similarity  the part of the reported text that is in this message, or of this message's links that were reported
+    share       the part of this message's text that this is
+    quoted      it is only in quoted lines
+    voices      the number of reporters; an administrator counts as three, except for links
     """
 
     kind: Kind
@@ -182,10 +184,10 @@ class Near:
 
     @property
     def weight(self) -> float:
-        """How much of the full points it is worth, 0 to 1.
+        """The share of the full points, 0 to 1.
 
-        One person's report must not decide for everybody, as one's newsletter is another's spam. Text that is a small part of a
-        message may be quoted by somebody honest, or padded by somebody who is not: it counts less, and not nothing.
+        A single report must not decide for everybody: one person's newsletter is another's spam. Text that is a small
+        part of a message may be quoted by an honest sender or padded by a spammer, so it counts less, but not zero.
         """
         weight = _VOICES.get(self.voices, 1.0)
         if self.kind is Kind.LINK:
@@ -198,7 +200,7 @@ class Near:
 
 
 def near(own: Marks, found: Sequence[Stored]) -> tuple[Near, ...]:
-    """What a message has in common with the reports whose marks were found among its own, each kind once."""
+    """The similarities of a message to the reports whose marks were found among its own, one per kind."""
     by_kind: defaultdict[Kind, list[Stored]] = defaultdict(list)
     for one in found:
         by_kind[one.kind].append(one)
@@ -227,8 +229,9 @@ def _near_text(own: Marks, found: Sequence[Stored]) -> Near | None:
 
 
 def contained(own: Marks, found: Sequence[Stored]) -> float:
-    """How much of a reported text is in this message, 0 to 1: of the marks that both would have kept. `found` are the marks of
-    one report; 0 if they are too few to tell."""
+    """The part of a reported text that is in this message, 0 to 1, measured by the marks that both would have kept.
+    `found` are the marks of one report. 0 if there are too few.
+    """
     if len(found) < _LEAST_COMMON:
         return 0.0
     expected = found[0].texts * min(1.0, own.ceiling / max(1, found[0].ceiling))
@@ -242,7 +245,7 @@ def _near_links(own: Marks, found: Sequence[Stored]) -> Near | None:
     if not by_mark:
         return None
     similarity = round(len(by_mark) / max(1, len(own.links)), 3)
-    # Nobody looks at each link of a mailbox that is trained: some are in the footers of lists, and lead to honest sites.
+    # Nobody examines each link of a mailbox used for training: some are in list footers and lead to honest sites.
     return Near(Kind.LINK, similarity, voices=max(len({one.reporter for one in ones}) for ones in by_mark.values()))
 
 

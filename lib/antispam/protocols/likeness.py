@@ -1,6 +1,6 @@
-"""Names and domains that a person takes for others: what forgers write where they can't write the real thing.
+"""Look-alike names and domains, which forgers use when they cannot use the real ones.
 
-Pure and linear in the length of what is read; never raises.
+Pure, linear in the length of the input; never raises.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dspam.disguise import readings
 from dspam.letters import plain, without_invisible
 
 MAX_NAME = 200  # characters of a name that are read
-LEAST_LABEL = 5  # letters of a domain's label; one letter changed in a shorter one makes another honest domain
+LEAST_LABEL = 5  # letters of a label; changing one letter of a shorter label gives another honest domain
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _VIA = re.compile(r"\b(?:via|über|on behalf of)\b.*", re.IGNORECASE | re.DOTALL)
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
@@ -25,20 +25,21 @@ _TITLES = frozenset(
 
 
 class Likeness(enum.StrEnum):
-    """How a domain is like one of ours without being it."""
+    """The way in which a domain resembles one of ours."""
 
     SIGHT = "looks the same"  # examp1e.com, exаmple.com
     EDIT = "one letter apart"  # exampel.com
 
 
 def name_key(text: str) -> str:
-    """What two spellings of a person's full name have in common: `Dr. Smith, Ann` and `ANN SMITH via List` are "ann smith".
-    "" for what is no full name: fewer than two words of two letters. Look-alike letters of other scripts count as what they
-    look like."""
+    """The canonical form of a person's full name: `Dr. Smith, Ann` and `ANN SMITH via List` are "ann smith". "" if it
+    is not a full name, with fewer than two words of two letters. Look-alike letters of other scripts are replaced by
+    the letters they resemble.
+    """
     return _name_key(text[:MAX_NAME])
 
 
-@functools.lru_cache(maxsize=4096)  # the same authors write again and again
+@functools.lru_cache(maxsize=4096)  # the same authors recur
 def _name_key(text: str) -> str:
     text = _BRACKETS.sub(" ", without_invisible(text)[0])
     words = [_spelt(word) for word in _WORD.findall(plain(_VIA.sub("", text)).casefold())]
@@ -49,7 +50,7 @@ def _name_key(text: str) -> str:
 
 
 def is_relayed_name(text: str) -> bool:
-    """Whether it says that somebody passes it on, as lists write it: `Ann via Hikers`."""
+    """Whether a name says that somebody relays the mail, as lists write: `Ann via Hikers`."""
     return _VIA.search(text[:MAX_NAME]) is not None
 
 
@@ -60,10 +61,11 @@ def _spelt(word: str) -> str:
     return found[0].decode("ascii") if found else word
 
 
-@functools.lru_cache(maxsize=4096)  # the same domains come again and again
+@functools.lru_cache(maxsize=4096)  # the same domains recur
 def likeness(domain: str, ours: str) -> Likeness | None:
-    """How `domain` is like `ours`, both in A-labels; None if it is not, or is the same, or below it. What counts is the end
-    of the name with as many labels as ours has: mail.examp1e.com is like example.com."""
+    """The likeness of `domain` to `ours`, both in A-labels; None if it is unlike, equal, or below ours. Only the last
+    labels, as many as ours has, are compared: mail.examp1e.com is like example.com.
+    """
     if domain == ours or domain.endswith("." + ours):
         return None
     theirs = domain.split(".")[-len(ours.split(".")) :]
@@ -83,7 +85,7 @@ def likeness(domain: str, ours: str) -> Likeness | None:
 
 @functools.lru_cache(maxsize=4096)
 def _shown(label: str) -> str:
-    """A label as mail programs show it."""
+    """A label as mail programs display it."""
     if not label.startswith("xn--"):
         return label
     try:
@@ -98,13 +100,13 @@ def _same_sight(one: str, other: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _sights(label: str) -> frozenset[str]:
-    """What an eye may read: look-alike letters and digits, and two letters that make a third."""
+    """The possible visual readings of a label: look-alike letters and digits, and two letters that look like a third."""
     found = {label, *(one.decode("ascii") for one in readings(label.encode("utf-8", "replace")))}
     return frozenset(one.replace("rn", "m").replace("vv", "w").replace("cl", "d") for one in found)
 
 
 def _one_edit(one: str, other: str) -> bool:
-    """Whether one letter was changed, added or left out, or two neighbours changed places."""
+    """Whether one letter was changed, added or removed, or two neighbours were swapped."""
     if one == other or abs(len(one) - len(other)) > 1:
         return False
     start = next(

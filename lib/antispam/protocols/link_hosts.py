@@ -1,4 +1,4 @@
-"""Where a link leads, as a browser reads it (WHATWG URL): the host, or the mailbox of a mailto: link. Never raises."""
+"""The target of a link, as a browser reads it (WHATWG URL): the host, or the mailbox of a mailto: link. Never raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.parse
 
 from antispam.net.addresses import MAX_DOMAIN, IPAddress, Mailbox, ascii_domain, parse_ip, parse_mailbox
 
-# A link of which nothing has to be dropped, decoded or skipped before its host ends.
+# A link in which nothing has to be dropped, decoded or skipped before the end of the host.
 _USUAL = re.compile(r"https?://([a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,3})(?=[/?#]|\Z)")
 _DROPPED = re.compile(r"[\t\r\n\x00]")
 _SPECIAL = re.compile(r"(?:https?|ftp|wss?):[/\\]*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
@@ -22,8 +22,9 @@ LONGEST = 2000  # characters of a link that are read
 
 
 def host_of(link: str) -> str | IPAddress | None:
-    """The host that it leads to: a domain as the DNS has it, or an address, in whatever way it is written
-    (http://3232236033/, http://0xC0.0.513/); None for what leads to none."""
+    """The host of a link: a domain in its DNS form, or an address, however it is written (http://3232236033/,
+    http://0xC0.0.513/); None if it has no host.
+    """
     usual = _USUAL.match(link)
     if usual is not None:
         return _named(usual[1])
@@ -35,10 +36,10 @@ def host_of(link: str) -> str | IPAddress | None:
     host = urllib.parse.unquote(_without_port(authority), errors="replace")
     if host.startswith("["):
         return parse_ip(host)
-    return _named(host) if len(host) <= MAX_DOMAIN + 1 else None  # a dot may stand at its end
+    return _named(host) if len(host) <= MAX_DOMAIN + 1 else None  # allows for a final dot
 
 
-@functools.lru_cache(maxsize=4096)  # the same hosts come again and again
+@functools.lru_cache(maxsize=4096)  # the same hosts recur
 def _named(host: str) -> str | IPAddress | None:
     name = ascii_domain(host)
     if name is None:

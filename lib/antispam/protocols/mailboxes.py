@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 MAX_MESSAGE = 100 << 20
 _FROM_LINE = re.compile(rb"From [^\r\n]*\r?\n")
-# DSPAM's quarantines begin messages so, pydspam's without an empty line before.
+# The beginning of messages in DSPAM's quarantines; pydspam's have no empty line before it.
 _QUARANTINED = re.compile(rb"From (?:dspam|QUARANTINE) [A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\r?\n")
-_HEADER = 256 << 10  # octets of a message in which its header ends
+_HEADER = 256 << 10  # octets within which the header of a message must end
 _USUAL_FIELD = re.compile(
     rb"^(?:From|To|Cc|Subject|Date|Message-ID|Received|Return-Path|Delivered-To|Sender|Reply-To|MIME-Version):",
     re.IGNORECASE | re.MULTILINE,
@@ -22,14 +22,14 @@ _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 
 class MailboxError(Exception):
-    """A path that cannot be read as mail; the text says which and why."""
+    """A path cannot be read as mail. The text says which and why."""
 
 
 class Stored(NamedTuple):
-    """A message where it was found: path, its number in the file (from 1; 0 if the file is one message), its octets.
+    """A message and its place: path, number in the file (from 1; 0 if the file is one message), octets.
 
-    from_line  the mbox line before it, b"" if there is none
-    cut        whether its end is missing, because it is longer than MAX_MESSAGE
+    from_line  the mbox line before it; b"" for none
+    cut        whether it was cut because it is longer than MAX_MESSAGE
     """
 
     path: Path
@@ -44,8 +44,9 @@ class Stored(NamedTuple):
 
 
 def identity(raw: bytes) -> str:
-    """By what a message is recognised when it is taught again: the hash of its octets with LF line ends, without the mbox
-    line, so that it does not matter from which kind of mailbox it came."""
+    """The identity of a message, by which a repeated lesson is recognised: the hash of its octets with LF line ends and
+    without the mbox line, so that the kind of mailbox does not matter.
+    """
     plain = raw.replace(b"\r\n", b"\n")
     if match := _FROM_LINE.match(plain):
         plain = plain[match.end() :]
@@ -53,10 +54,10 @@ def identity(raw: bytes) -> str:
 
 
 def files(paths: list[Path]) -> list[Path]:
-    """The files below the paths, sorted; a maildir's tmp, files whose names start with a dot and symbolic links are left out:
-    a user who may write into a folder must not choose what is read outside it.
+    """The files below the paths, sorted. A maildir's tmp, hidden files and symbolic links are left out: users who may
+    write into a folder must not be able to choose files outside it.
 
-    Raises MailboxError for a path that doesn't exist, can't be looked into, or is a symbolic link itself.
+    Raises MailboxError for a path that does not exist, cannot be read, or is itself a symbolic link.
     """
     found: list[Path] = []
     for path in paths:
@@ -68,7 +69,7 @@ def files(paths: list[Path]) -> list[Path]:
 
 
 def _below(path: Path) -> list[Path]:
-    """Raises MailboxError and OSError."""
+    """The files below one path. Raises MailboxError and OSError."""
     if not path.exists():
         raise MailboxError(f"{path}: there is no such file or folder")
     if path.is_symlink():
@@ -86,7 +87,7 @@ def _below(path: Path) -> list[Path]:
 
 
 def is_mail(raw: bytes) -> bool:
-    """Whether it begins with a header that has any of the fields by which mail is known."""
+    """Whether the octets begin with a header that has any of the typical fields of mail."""
     plain = raw[:_HEADER].removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     if match := _FROM_LINE.match(plain):
         plain = plain[match.end() :]
@@ -98,8 +99,9 @@ def is_maildir(path: Path) -> bool:
 
 
 def message(file: Path) -> bytes:
-    """The one message of a file, without the mbox line before it, whatever its text looks like. Raises MailboxError if it
-    can't be read."""
+    """The single message of a file, without the mbox line before it, whatever its text looks like. Raises MailboxError
+    if the file cannot be read.
+    """
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_MESSAGE)
@@ -110,9 +112,10 @@ def message(file: Path) -> bytes:
 
 
 def messages(file: Path) -> Iterator[Stored]:
-    """The messages of a file: an mbox where it starts with a "From " line and another one follows an empty line (in DSPAM's
-    quarantines any line), otherwise it is one message. A file is read message by message. Raises MailboxError if it can't be
-    read, or is a symbolic link."""
+    """The messages of a file. It is an mbox if it starts with a "From " line and another follows an empty line (in
+    DSPAM's quarantines, any line); otherwise it is one message. A file is read message by message. Raises MailboxError
+    if it cannot be read or is a symbolic link.
+    """
     try:
         with open(file, "rb", opener=_not_through_a_link) as stream:
             first = stream.readline(1 << 16)
@@ -126,12 +129,12 @@ def messages(file: Path) -> Iterator[Stored]:
 
 
 def _not_through_a_link(path: str, flags: int) -> int:
-    """For open(): the file may have been replaced since somebody looked."""
+    """An opener for open() that refuses symbolic links: the file may have been replaced since it was checked."""
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _mbox(file: Path, from_line: bytes, lines: Iterator[bytes]) -> Iterator[Stored]:
-    """What stands after the first "From " line; it is no mbox but one message if no second one comes."""
+    """The messages after the first "From " line. Without a second such line the file is one message, not an mbox."""
     number, size, empty, cut = 0, 0, False, False
     kept: list[bytes] = []
     for line in lines:
@@ -150,12 +153,12 @@ def _mbox(file: Path, from_line: bytes, lines: Iterator[bytes]) -> Iterator[Stor
 
 
 def _unquoted(lines: list[bytes]) -> bytes:
-    """Without the empty line that ends a message in an mbox, and with ">From " as it was."""
+    """A message without the final empty line of an mbox, and with ">From " unquoted."""
     if lines and not lines[-1].strip(b"\r\n"):
         lines = lines[:-1]
     return unquoted(b"".join(lines))
 
 
 def unquoted(raw: bytes) -> bytes:
-    """A message of an mbox with ">From " as it was (mboxrd)."""
+    """A message of an mbox with ">From " unquoted (mboxrd)."""
     return _QUOTED_FROM.sub(rb"\1", raw)

@@ -6,7 +6,7 @@ import functools
 import unicodedata
 from collections import Counter
 
-# How the Unicode names of letters begin, where that is not the name of their script.
+# First words of Unicode letter names that are not the name of a script.
 _OF_PREFIX = {"CJK": "han", "KANGXI": "han", "IDEOGRAPHIC": "han", "MODIFIER": "", "KATAKANA-HIRAGANA": "katakana"}
 
 SCRIPTS = frozenset(
@@ -17,25 +17,26 @@ SCRIPTS = frozenset(
         "tibetan",
     )
 )
-# Letters of these look like Latin ones.
+# Scripts with letters that look like Latin ones.
 _LOOKALIKE = frozenset({"cyrillic", "greek", "armenian"})
 
 
 @functools.lru_cache(maxsize=8192)
 def script_of(letter: str) -> str:
-    """The script of a letter, "" if it has none or an unknown one."""
+    """The script of a letter; "" if it has none or an unknown one."""
     first = unicodedata.name(letter, "").partition(" ")[0]
     return _OF_PREFIX.get(first, first.lower())
 
 
 def letters_by_script(text: str) -> Counter[str]:
-    """How many letters of each script a text (NFKC) has."""
+    """The number of letters of each script in a text (NFKC)."""
     return Counter(script for script in map(script_of, filter(str.isalpha, text)) if script)
 
 
 def mixed_word(text: str) -> str:
-    """The first word that has Latin letters and such of another script that look like these, "" for none: `pаypal` with a
-    Cyrillic a."""
+    """The first word that mixes Latin letters with look-alikes of another script, such as `pаypal` with a Cyrillic a;
+    "" for none.
+    """
     if text.isascii():
         return ""
     word: list[str] = []

@@ -1,4 +1,4 @@
-"""The stable part of envelope senders that differ from message to message."""
+"""The constant part of envelope senders that vary from message to message."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import re
 
 # BATV (draft-levine-smtp-batv-01: prvs=TAG=local), its older prvs=local/TAG, and Barracuda's btv1==TAG==local.
 _BATV = re.compile(r"(?:prvs=[^=/]*=(?P<local>.+)|prvs=(?P<older>[^/]+)/[^/]*|btv1==[^=]*==(?P<btv1>.+))", re.ASCII)
-# SRS0=HASH=TIMESTAMP=domain=local and SRS1=HASH=forwarder==HASH=TIMESTAMP=domain=local; + and - may stand behind SRS0 or SRS1.
+# SRS0=HASH=TIMESTAMP=domain=local and SRS1=HASH=forwarder==HASH=TIMESTAMP=domain=local; + and - may follow SRS0 or
+# SRS1.
 _SRS0 = re.compile(r"srs0[=+-][^=]+=[^=]+=(?P<domain>[^=]*)=(?P<local>.+)")
 _SRS1 = re.compile(r"srs1[=+-][^=]+=[^=]+=(?P<srs0>[=+-][^=]+=[^=]+=.+)")
 _SES = re.compile(r"ses=(?:[^=]*=)+(?P<local>.+)")
 _WORD = re.compile(r"[a-z0-9]+")
-# What stands between two numbered words, or behind one, and may be a part of the same number in hexadecimal.
+# Text between two numbered words, or after one, that may be part of the same hexadecimal number.
 _SERIES = re.compile(r"#(?:[^a-z0-9#]+(?:#|[a-f]+(?![a-z0-9])))+")
 _MOST_LAYERS = 4
 
 
 def stable_sender(address: str) -> str:
-    """The address in lower case without what a sender changes from message to message.
+    """The address in lower case, without the parts that a sender changes from message to message.
 
-    BATV, SRS and SES are taken off; a "+" and what follows it is cut off; words with digits in them (VERP, serial numbers)
-    become "#". The null sender stays "". Made for comparing only: nobody can be reached at the result.
+    BATV, SRS and SES are unwrapped; a "+" and the text after it are removed; words with digits (VERP, serial numbers)
+    become "#". The null sender stays "". The result is only for comparison and is not a valid address.
     """
     local, at, domain = address.lower().rpartition("@")
     if not at:
@@ -40,7 +41,7 @@ def _unnumbered(word: re.Match[str]) -> str:
 
 
 def _taken_off(local: str) -> str:
-    """Without the outermost wrapping."""
+    """The local part without its outermost wrapping."""
     if found := _BATV.fullmatch(local):
         return found["local"] or found["older"] or found["btv1"]
     if found := _SRS0.fullmatch(local):

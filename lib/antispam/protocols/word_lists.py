@@ -1,4 +1,4 @@
-"""Lists of words and phrases to find in a line of hostile text."""
+"""Lists of words and phrases, searched for in a line of hostile text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-MAX_TEXT = 2000  # characters of a field; nobody sees more of a subject
+MAX_TEXT = 2000  # characters of a field; no program shows more of a subject
 MAX_WORD = 200
 
 _SPACES = re.compile(r"\s+")
 
 
 def phrases(text: str) -> tuple[str, ...]:
-    """A reader of settings: phrases separated by commas or new lines; `file:PATH` names a file of them, UTF-8 or else Latin-1.
-    Raises ValueError for a file that can't be read, and for a phrase that is too long."""
+    """Read a setting: phrases separated by commas or new lines. `file:PATH` names a file of phrases, in UTF-8 or else
+    Latin-1. Raises ValueError for an unreadable file or an over-long phrase.
+    """
     found: list[str] = []
     for item in re.split(r"[,\n]", text):
         part = item.strip()
@@ -39,8 +40,9 @@ def _in_file(path: Path) -> list[str]:
 
 
 def as_shown(text: str) -> str:
-    """The text as a reader sees it: compatibility forms (full-width and mathematical letters) as plain ones, accents composed,
-    without characters that are not shown, blanks as one."""
+    """The text as a reader sees it: compatibility forms (full-width and mathematical letters) as plain letters, accents
+    composed, invisible characters removed, runs of blanks as one.
+    """
     plain = unicodedata.normalize("NFKC", text[:MAX_TEXT])
     if not plain.isascii():
         plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")
@@ -48,11 +50,11 @@ def as_shown(text: str) -> str:
 
 
 class WordList:
-    """Phrases to be found. They are compared letter by letter, `*` and all: there are no patterns, so that nothing in a
-    list can take long. It takes the text's length times the number of different lengths of phrases.
+    """A list of phrases to find. They are compared literally, including `*`: there are no patterns, so no entry can
+    take long. The time is the text's length times the number of different phrase lengths.
 
-    fold   capital and small letters are the same
-    whole  only where no letter or digit stands before or after
+    fold   ignore case
+    whole  match only if no letter or digit precedes or follows
     """
 
     def __init__(self, phrases: Iterable[str], *, fold: bool = False, whole: bool = False) -> None:
@@ -61,7 +63,7 @@ class WordList:
         by_length: dict[int, dict[str, str]] = {}
         for phrase in phrases:
             form = self._form(as_shown(phrase))
-            if len(form) > 1:  # one letter is in every subject
+            if len(form) > 1:  # every subject contains single letters
                 by_length.setdefault(len(form), {})[form] = phrase
         self._by_length = sorted(by_length.items())
 
@@ -72,7 +74,7 @@ class WordList:
         return bool(self._by_length)
 
     def find(self, shown: str) -> str:
-        """A phrase of the list that the text (as_shown) has, "" for none."""
+        """A phrase of the list that occurs in the text (of as_shown()); "" for none."""
         text = self._form(shown)
         for length, phrases in self._by_length:
             for start in range(len(text) - length + 1):
@@ -83,7 +85,7 @@ class WordList:
 
 
 def _cut(text: str, start: int, end: int) -> bool:
-    """Whether a word goes on before or after."""
+    """Whether a word continues before or after."""
     before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
     after = end < len(text) and text[end].isalnum() and text[end - 1].isalnum()
     return before or after

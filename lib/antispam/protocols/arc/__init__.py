@@ -1,6 +1,6 @@
-"""ARC (RFC 8617): authentication results of servers on the way, sealed so that nobody can change them later.
+"""ARC (RFC 8617): authentication results of intermediate servers, sealed against later changes.
 
-Pure, as the DKIM code on which it stands: look-ups and the time are arguments.
+Pure, like the DKIM code that it uses: look-ups and the time are arguments.
 """
 
 from antispam.protocols.arc.chain import MAX_SETS, ArcResult, Chain, Hop

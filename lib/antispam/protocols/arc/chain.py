@@ -1,4 +1,4 @@
-"""The sets of a chain, put in order: everything that can be said without a key (RFC 8617 sections 4 and 5.2)."""
+"""The sets of a chain in order, and every check that needs no key (RFC 8617 sections 4 and 5.2)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIGITS = re.compile(rb"[0-9]{1,12}")
 
 
 class ArcResult(enum.StrEnum):
-    """The state of a chain (section 4.4); TEMPERROR where a key can't be looked up now."""
+    """The state of a chain (section 4.4); TEMPERROR if a key look-up fails temporarily."""
 
     NONE = "none"
     PASS = "pass"
@@ -43,15 +43,15 @@ class ArcResult(enum.StrEnum):
 
 
 class Broken(Exception):
-    """The chain is no chain; the text says why and is safe to print."""
+    """The chain is invalid. The text says why and is safe to print."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hop:
-    """One server on the way that sealed.
+    """An intermediate server that sealed the message.
 
     sealer   d= of its seal
-    results  the value of its ARC-Authentication-Results without `i=`, as it stands there
+    results  the value of its ARC-Authentication-Results without `i=`, unchanged
     """
 
     sealer: str
@@ -60,14 +60,14 @@ class Hop:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chain:
-    """What became of the chain of a message.
+    """The result of verifying the chain of a message.
 
     result       the state
-    reason       in words, "" with none and pass; printable
-    hops         the oldest first; empty unless the sets are complete and in order
-    instances    the highest instance, 0 if none can be made out
+    reason       in words, printable; "" for none and pass
+    hops         oldest first; empty unless the sets are complete and in order
+    instances    the highest instance; 0 if unreadable
     covers_from  the newest message signature covers every From field
-    ended        an earlier server found it broken, and said so: nobody seals it any more
+    ended        an earlier server recorded that it is broken; it must not be sealed again
     """
 
     result: ArcResult
@@ -80,7 +80,7 @@ class Chain:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Signed:
-    """What a message signature and a seal have in common.
+    """The common part of a message signature and a seal.
 
     own_field  the field itself in its canonical form with an empty b=
     """
@@ -98,7 +98,7 @@ class Signed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessageSignature(Signed):
-    """An ARC-Message-Signature: as a DKIM-Signature, but for i= and the missing v=."""
+    """An ARC-Message-Signature: like a DKIM-Signature, except for i= and the missing v=."""
 
     body_hash: bytes
     signed_names: tuple[bytes, ...]
@@ -109,7 +109,7 @@ class MessageSignature(Signed):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Link:
-    """One set, its fields as they came."""
+    """One set, with its fields as received."""
 
     instance: int
     results: HeaderField
@@ -122,7 +122,7 @@ class Link:
         return self.seal_tags.get(b"cv", b"")
 
     def canonical(self) -> list[bytes]:
-        """The three fields as a later seal covers them."""
+        """The three fields in the form covered by a later seal."""
         return [relaxed_field(*self.results), relaxed_field(*self.message_signature), relaxed_field(*self.seal)]
 
 
@@ -132,7 +132,7 @@ def fields_of_chain(headers: Sequence[HeaderField]) -> list[HeaderField]:
 
 
 def links(found: Sequence[HeaderField]) -> list[Link]:
-    """The sets, the oldest first. Raises Broken if one is incomplete, one is there twice, or one is missing."""
+    """The sets, oldest first. Raises Broken if one is incomplete, duplicate or missing."""
     if len(found) > len(NAMES) * MAX_SETS:
         raise Broken(f"more than {MAX_SETS} sets")
     sets: dict[int, dict[bytes, HeaderField]] = {}
@@ -153,7 +153,7 @@ def links(found: Sequence[HeaderField]) -> list[Link]:
 
 
 def highest(found: Sequence[HeaderField]) -> int:
-    """The highest instance that any field has, 0 if one can't be read."""
+    """The highest instance in any field; 0 if one is unreadable."""
     try:
         return max((_instance(name.strip().lower(), value) for name, value in found), default=0)
     except Broken:
@@ -174,7 +174,7 @@ def _instance(name: bytes, value: bytes) -> int:
 
 
 def results_of(link: Link) -> bytes:
-    """What its ARC-Authentication-Results has behind `i=`."""
+    """The text after `i=` in its ARC-Authentication-Results."""
     match = _INSTANCE.match(link.results[1])
     return link.results[1][match.end() :] if match else b""
 

@@ -1,4 +1,4 @@
-"""What an Authentication-Results value of somebody else says (RFC 8601 section 2.2). Linear in its length, never raises."""
+"""Parser of other servers' Authentication-Results values (RFC 8601 section 2.2). Linear in their length; never raises."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class Reported:
     properties: Mapping[str, str]
 
     def domain(self, *names: str) -> str:
-        """The domain of the first of these properties that is there, in A-labels; "" for none."""
+        """The domain in the first of these properties that is present, in A-labels; "" for none."""
         value = next((self.properties[name] for name in names if name in self.properties), "")
         return ascii_domain(value.rpartition("@")[2].strip("<> ").lower()) or ""
 
 
 def reported(value: bytes) -> tuple[Reported, ...]:
-    """The clauses behind the authserv-id; what can't be read is left out."""
+    """The clauses after the authserv-id, without unreadable ones."""
     text = value[:_LONGEST].decode("utf-8", "replace")
     clauses = list(_clauses(text))[1 : MAX_CLAUSES + 1]
     return tuple(one for one in map(_read, clauses) if one is not None)
 
 
 def _clauses(text: str) -> Iterator[str]:
-    """Parts between semicolons, without comments, which may be nested."""
+    """The parts between semicolons, without comments, which may be nested."""
     depth = 0
     parts: list[str] = []
     for match in _PART.finditer(text):

@@ -1,4 +1,4 @@
-"""Sealing: adding a set to the chain of a message that goes on (RFC 8617 section 5.1)."""
+"""Sealing: adding a set to the chain of a message that is passed on (RFC 8617 section 5.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALSO = (b"dkim-signature", b"arc-authentication-results")  # RFC 8617 section 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SealingPolicy:
-    """Which fields the message signature covers, where they are there; From is covered once more than it is there."""
+    """The fields that the message signature covers if present. From is covered once more than it occurs."""
 
     covered: tuple[bytes, ...] = (*SEALED, *SIGNED_IF_PRESENT, *_ALSO)
 
@@ -35,15 +35,15 @@ def seal(
     now: int,
     policy: SealingPolicy = DEFAULT_POLICY,
 ) -> tuple[tuple[str, str], ...]:
-    """The fields of a new set, name and value, in the order in which they are put on top one after the other; none where the
-    chain can't be gone on with: it has ended, is full, its state isn't known, or its sets can't be counted.
+    """The fields of a new set, name and value, in the order in which they are added at the top. None if the chain
+    cannot be continued: it has ended, is full, its state is unknown, or its sets cannot be counted.
 
-    headers  (name, value) as the message will leave, all other edits included
-    results  the value of our Authentication-Results for the message as it came, authserv-id first
-    chain    the state of the chain as the message came
+    headers  (name, value) of the outgoing message, with all other edits
+    results  the value of our Authentication-Results for the message as received, authserv-id first
+    chain    the state of the chain as received
     now      t=, seconds since the epoch
 
-    Values are folded by LF and TAB, as libmilter takes them.
+    Values are folded by LF and TAB, as libmilter expects.
     """
     if chain.ended or chain.result is ArcResult.TEMPERROR or chain.instances >= MAX_SETS:
         return ()
@@ -90,10 +90,10 @@ def _message_signature(
 def _seal(
     own: Sequence[tuple[str, str]], earlier: Sequence[HeaderField], signer: Signer, instance: int, state: str, now: int
 ) -> str:
-    """A failed chain is covered no more than its newest set (section 5.1.2)."""
+    """The seal. For a failed chain it covers only the newest set (section 5.1.2)."""
     try:
         covered = [field for link in links(earlier) for field in link.canonical()] if earlier else []
-    except Broken:  # not after a chain that passed
+    except Broken:  # impossible for a chain that passed
         covered = []
     covered += [relaxed_field(*_field(name, value)) for name, value in own]
     algorithm = signer.key.algorithm.encode("ascii")
@@ -106,7 +106,7 @@ def _who(signer: Signer) -> list[bytes]:
 
 
 def _signed(name: str, tags: Sequence[bytes], covered: bytes, signer: Signer) -> str:
-    """The value with its signature over `covered` and itself."""
+    """The value, with its signature over `covered` and itself."""
     value = folded(tags) + b"\n\tb="
     digest = hashlib.sha256(covered + relaxed_field(name.encode("ascii"), b" " + value)[:-2]).digest()
     signature = base64.b64encode(signer.key.sign(digest))

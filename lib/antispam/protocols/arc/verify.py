@@ -1,5 +1,6 @@
-"""Verifying a chain (RFC 8617 section 5.2). dkimpy's verifier is not used: it takes any instance number, checks signatures that
-nobody needs, and reads a field differently than the MTA did (see antispam.protocols.dkim.canonical)."""
+"""Verifying a chain (RFC 8617 section 5.2). dkimpy's verifier is not used: it accepts any instance number, checks
+unneeded signatures, and reads fields differently from the MTA (see antispam.protocols.dkim.canonical).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from antispam.protocols.dkim.canonical import Body, HeaderField, HeaderFields, O
 from antispam.protocols.dkim.public_keys import PublicKey, UnusableKey, choose_key
 from antispam.protocols.dkim.verify import DEFAULT_LIMITS, KeyLookup, KeyLookupFailed, Limits, RunLookups
 
-AT_A_TIME = 10  # keys that are looked up beside one another
+AT_A_TIME = 10  # keys looked up at the same time
 
 
 def verify_chain(
@@ -37,8 +38,9 @@ def verify_chain(
     limits: Limits = DEFAULT_LIMITS,
     run_lookups: RunLookups = map,
 ) -> Chain:
-    """The state of a message's chain. Arguments as those of antispam.protocols.dkim.verify(); never raises for anything that
-    mail or DNS contains. At most MAX_SETS + 1 keys are looked up, and none where the sets are not in order."""
+    """The state of a message's chain. The arguments are those of antispam.protocols.dkim.verify(). Never raises for any
+    content of mail or DNS. Looks up at most MAX_SETS + 1 keys, and none if the sets are not in order.
+    """
     found = fields_of_chain(headers)
     if not found:
         return Chain(ArcResult.NONE)
@@ -65,7 +67,7 @@ def verify_chain(
 
 
 def _demand_states(ordered: Sequence[Link]) -> None:
-    """Section 5.2 step 3: the first seal says none, all others pass."""
+    """Check section 5.2 step 3: the first seal must say none, all others pass."""
     for link in ordered:
         if link.cv != (b"none" if link.instance == 1 else b"pass"):
             raise Broken(f"the seal of set {link.instance} has a wrong cv=")
@@ -80,7 +82,7 @@ class _Keys:
         self._run = run_lookups
 
     def of(self, signers: Sequence[Signed]) -> Iterator[PublicKey]:
-        """That of each, in order. Raises Broken and KeyLookupFailed."""
+        """The key of each signer, in order. Raises Broken and KeyLookupFailed."""
         for start in range(0, len(signers), AT_A_TIME):
             some = signers[start : start + AT_A_TIME]
             names = list(dict.fromkeys(one.key_name for one in some))
@@ -107,7 +109,7 @@ class _Keys:
 
 
 def _verify_message(signature: MessageSignature, fields: HeaderFields, body: Body, keys: _Keys) -> None:
-    """Section 5.2 step 4: what the newest server passed on is what we got."""
+    """Check section 5.2 step 4: we received what the newest server sent."""
     (key,) = keys.of([signature])
     limit = signature.body_limit
     if limit is not None and limit != body.length(signature.relaxed_body):
@@ -121,8 +123,9 @@ def _verify_message(signature: MessageSignature, fields: HeaderFields, body: Bod
 
 
 def _verify_seals(ordered: Sequence[Link], seals: Sequence[Signed], keys: _Keys) -> None:
-    """Section 5.2 step 6: a seal covers all earlier sets, and its own. The hash of the sets before is carried on, so that a
-    long chain costs no more than its length."""
+    """Check section 5.2 step 6: a seal covers all earlier sets and its own. The hash of the earlier sets is reused, so
+    the time is linear in the length of the chain.
+    """
     covered = hashlib.sha256()
     for link, seal, key in zip(ordered, seals, keys.of(seals), strict=True):
         results, signature, whole = link.canonical()

@@ -1,18 +1,18 @@
 """Dangerous attachments: finding them in every possible reading of a message, and replacing exactly these.
 
-Pure: bytes in, findings or bytes out; no milter, no settings, no disk.  A sender who wants to smuggle makes two readers
-disagree: two Content-Types, two boundaries, split names, padding in the middle of base64.  So
-every reading is looked at, and what a limit kept us from looking at is itself a finding.
+Pure: bytes in, findings or bytes out; no milter, no settings, no disk. Attackers make readers disagree: two
+Content-Types, two boundaries, split names, padding inside base64. So every reading is examined, and anything that a
+limit excluded is itself a finding.
 
     findings = inspect(headers, body, rules, deadline)
     changed = rewrite(headers, body, [f for f in findings if ...], NOTICE, reference, rules.limits)
 
-    parsing, names, octets  what a part is called, and what it contains, in every reading
-    kinds                   what a file is: by its octets, its name, its type
-    contents                what is dangerous in one file; archives, markup and office know the formats
-    search                  the way through a message
-    rewriting               the message without what was found
-    rules, findings         what to look for, and the words for what was found
+    parsing, names, octets  the names and the content of a part, in every reading
+    kinds                   the kind of a file, by its octets, its name, its type
+    contents                the dangers in one file; archives, markup and office know the formats
+    search                  the walk through a message
+    rewriting               the message without the dangerous parts
+    rules, findings         what to look for, and the terms for findings
 
 RFC 2045, 2046, 2047, 2183, 2231; RFC 1847 for signed mail.
 """

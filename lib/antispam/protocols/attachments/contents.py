@@ -29,15 +29,15 @@ _INTERESTING = kinds.ARCHIVES | {kinds.OLE, kinds.HTML, kinds.SVG, kinds.MESSAGE
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file, and what the message says about it.
+    """A file, with what the message says about it.
 
-    names, types  all that a header says
-    charsets      the labels that a header states
-    where, depth  the way to it through archives, and how many of them are around it
-    attached      it is offered as a file, and not shown as the text of the mail
-    cuttable      scripts in it can be cut out
-    signed        it is under a signature
-    unwrapped     the zip around it has shown the headers of a zip in here already
+    names, types  all that the headers state
+    charsets      the charsets that the headers state
+    where, depth  its path through archives, and the number of archives around it
+    attached      it is presented as a file, not shown as text
+    cuttable      scripts in it can be removed
+    signed        it is covered by a signature
+    unwrapped     the headers of a zip in it were already found in the zip around it
     """
 
     octets: bytes
@@ -54,7 +54,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A finding that does not know its part yet."""
+    """A finding that is not yet assigned to a part."""
 
     reason: str
     detail: str = ""
@@ -64,10 +64,10 @@ class Hit:
 
 @dataclass(slots=True)
 class Looker:
-    """Looks into files.
+    """Examines files.
 
-    budget   what may be spent on archives; its `tick` is called at every step
-    message  looks into the octets of a message
+    budget   the limits for archives; its `tick` is called at every step
+    message  examines the octets of a message
     """
 
     rules: Rules
@@ -75,7 +75,7 @@ class Looker:
     message: Callable[[bytes], Iterator[Hit]]
 
     def look(self, file: File) -> Iterator[Hit]:
-        """All that is dangerous in a file; what its own names are is the caller's business."""
+        """All dangers in a file, apart from its own names, which the caller checks."""
         self.budget.tick()
         seen = kinds.of_octets(file.octets)
         claimed = {kinds.of_type(media_type) for media_type in file.types}
@@ -102,7 +102,7 @@ class Looker:
             seen, claimed = seen - {kinds.ZIP}, claimed - {kinds.ZIP}
         readable = seen & kinds.ARCHIVES
         if kinds.ZIP in claimed and file.octets.strip():
-            readable.add(kinds.ZIP)  # whose headers may stand anywhere
+            readable.add(kinds.ZIP)  # its headers may be anywhere
         if claimed & kinds.ARCHIVES and not readable and file.octets.strip():
             yield self._closed(UNREADABLE, "it is called an archive and cannot be read as one")
         if readable and file.depth >= self.budget.depth:
@@ -120,7 +120,7 @@ class Looker:
                 yield from self._macro(f"{item.name} in the document")
 
     def _item(self, file: File, kind: str, item: Item) -> Iterator[Hit]:
-        """What is wrong with one thing in an archive, and what is inside of it."""
+        """The dangers of one entry of an archive, and of its content."""
         where = (*file.where, item.name) if item.name else file.where
         inside = "/".join(where)
         if item.reason in CLOSED:
@@ -154,7 +154,7 @@ class Looker:
             yield self._closed(*fault) if fault[0] in CLOSED else Hit(*fault)
         if not octets or (fault and fault[0] == LIMIT):
             return
-        # A stream in front of a tar archive is one archive to those who open it.
+        # A compressed tar archive is a single archive to its readers.
         depth = file.depth if kind in archives.STREAMS and kinds.TAR in known else file.depth + 1
         inner = File(octets, names, where=where, depth=depth, unwrapped=item.unwrapped)
         prefix = f"in the archive: {'/'.join(where)}: "
@@ -188,7 +188,7 @@ class Looker:
         if charset:
             yield Hit(SCRIPT, f"a script in {charset}")
         elif charset is not None:
-            # To take a script out of signed mail breaks the signature and gains little: it is only reported.
+            # Removing a script from signed mail breaks the signature and gains little, so it is only reported.
             remedy = STRIP if file.cuttable else REPLACE
             yield Hit(SCRIPT, "HTML with a script", REPORT if file.signed and not file.attached else remedy)
 
@@ -205,13 +205,13 @@ class Looker:
             yield Hit(MACRO, detail, REPLACE if self.rules.macros is Treatment.BAN else REPORT)
 
     def macro_name(self, name: str) -> Iterator[Hit]:
-        """What follows from a name that is made for files with macros."""
+        """The finding for a name with an extension for files with macros."""
         if _is_macro_name(name, self.rules):
             yield from self._macro("a name for documents with macros")
 
 
 def _bounded(hits: Iterator[Hit]) -> Iterator[Hit]:
-    """Each hit once, until there are enough that are dangerous; what is only reported never ends the search for these."""
+    """Each hit once, until there are enough dangerous ones. Hits that are only reported never end the search."""
     seen: set[Hit] = set()
     dangerous = reported = 0
     for hit in hits:
@@ -231,7 +231,7 @@ def _is_macro_name(name: str, rules: Rules) -> bool:
 
 
 def _names_of(item: Item, file: File, kind: str) -> tuple[str, ...]:
-    """The names of a thing in an archive; what a stream holds has that of the stream without its last extension."""
+    """The names of an entry of an archive. The content of a stream has the stream's name without its last extension."""
     names = [item.name] if item.name else []
     if kind in archives.STREAMS:
         for name in file.names[:8]:

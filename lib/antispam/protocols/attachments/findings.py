@@ -14,25 +14,25 @@ STRIP = "strip"
 REPORT = "report"
 
 EXTENSION = "extension"
-PROGRAM = "program"  # by its octets, whatever its name
+PROGRAM = "program"  # recognised by its octets, whatever its name
 BIDI = "bidi-override"
 SCRIPT = "script"
-MARKUP = "markup"  # an HTML or SVG file where none is wanted
+MARKUP = "markup"  # an HTML or SVG file that the rules do not allow
 MACRO = "macro"
 PARTIAL = "partial-message"
 LIMIT = _unpacking.LIMIT
 OPAQUE = "opaque"
 ENCRYPTED = _zipscan.ENCRYPTED
 UNREADABLE = _unpacking.UNREADABLE
-# Nothing is known of what is inside: one setting says what follows.
+# The content is unknown: one setting decides what to do.
 CLOSED = frozenset({ENCRYPTED, UNREADABLE})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One dangerous thing: in which part (child numbers from 1, () is the message), under which name, why.
+    """A danger: its part (child numbers from 1, () for the message), its name, and the reason.
 
-    `remedy` is what `rewrite` does about it: REPLACE the part, STRIP its scripts, or only REPORT.
+    `remedy` is the action of `rewrite`: REPLACE the part, STRIP its scripts, or only REPORT.
     """
 
     path: tuple[int, ...]
@@ -52,6 +52,6 @@ class Finding:
 
 
 def printable(text: str, length: int = 200) -> str:
-    """Text from mail that a log and a reply can show: at most `length` characters, those that do harm replaced."""
+    """Text from mail made safe for logs and replies: at most `length` characters, with harmful ones replaced."""
     shown = "".join(character if character.isprintable() else "\ufffd" for character in text[: length + 1])
     return shown if len(shown) <= length else shown[:length] + "…"

@@ -1,7 +1,7 @@
 """The kind of a file: by its octets, its name, and the type in the header.
 
-They may contradict each other, and programs differ in which they believe.  So the questions are asked one by one, and
-whoever asks takes the worst of the answers.
+These may contradict each other, and programs differ in which they trust. So each is a separate question, and callers
+take the worst of the answers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LZ4 = "lz4"
 COMPRESS = "compress"
 ARJ = "arj"
 DMG = "dmg"
-# Others that have something inside.
+# Other kinds with content inside.
 OLE = "ole"
 HTML = "html"
 SVG = "svg"
@@ -61,13 +61,13 @@ _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _COMPRESS = re.compile(rb"\x1f\x9d[\x89-\x90]")
 _ARJ = re.compile(rb"\x60\xea.[\0-\x0a].{6}\x02", re.DOTALL)
 _LHA = re.compile(rb"..-l[hz][0-9a-z]-", re.DOTALL)
-# LZMA without a container: usual properties, a dictionary of 64 KiB or more, a size that is known or is not.
+# LZMA without a container: usual properties, a dictionary of 64 KiB or more, a known or unknown size.
 _LZMA = re.compile(rb"[\x5d\x6d]\0\0..(?:\xff{8}|.{5}\0\0\0)", re.DOTALL)
 _ISO_AT = (32769, 34817, 36865)
 _ISO_MARKS = (b"CD001", b"BEA01", b"NSR02", b"NSR03", b"CDROM")
-ISO_HEAD = 36870  # octets of a file that `of_octets` needs to see an image of a disk
+ISO_HEAD = 36870  # octets that `of_octets` needs to recognise a disk image
 
-# Programs and what obeys a click as they do: (octets at the start, the extension that such a file has).
+# Programs, and files that act on a click like programs: (octets at the start, the usual extension).
 _PROGRAMS = (
     (b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F", "lnk"),
     (b"ITSF\x03\0\0\0", "chm"),
@@ -84,7 +84,7 @@ _PROGRAMS = (
     (b"Windows Registry Editor Version", "reg"),
     (b"REGEDIT4\r\n", "reg"),
 )
-# Class identifiers of the Windows Installer, as the root of an OLE file has them.
+# Class identifiers of the Windows Installer, as in the root of an OLE file.
 _INSTALLERS = (
     (b"\x84\x10\x0c\0\0\0\0\0\xc0\0\0\0\0\0\0F", "msi"),
     (b"\x86\x10\x0c\0\0\0\0\0\xc0\0\0\0\0\0\0F", "msp"),
@@ -111,7 +111,7 @@ _HEAD = 4096
 
 
 def of_octets(content: bytes) -> set[str]:
-    """The kinds that a file may be taken for by what is in it."""
+    """The kinds that a file may be, by its content."""
     kinds = {kind for mark, kind in _AT_START if content.startswith(mark)}
     if _zipscan.looks_like_zip(content):
         kinds.add(ZIP)
@@ -133,7 +133,9 @@ def _looks_like_tar(content: bytes) -> bool:
 
 
 def ascii_of(content: bytes) -> bytes:
-    """Text in UTF-16 or UTF-8 with a mark in front, as octets in which tags are in ASCII; other content as it is."""
+    """UTF-16 or UTF-8 text with a byte order mark, converted to octets in which tags are ASCII; other content
+    unchanged.
+    """
     for mark, charset in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if content.startswith(mark):
             return content[2:].decode(charset, "replace").encode("utf-8", "replace")
@@ -146,7 +148,7 @@ def _of_text(content: bytes) -> set[str]:
         svg, xml = _SVG_MARK.search(head), _XML.match(head)
         if svg and not _XHTML_MARK.search(head):
             return {SVG}
-        # Any other XML is data, unless it borrows elements that a browser runs.
+        # Any other XML is data, unless it contains elements that a browser runs.
         if not xml or _XHTML_MARK.search(content) or _SVG_MARK.search(content):
             return {HTML}
         return set()
@@ -156,9 +158,9 @@ def _of_text(content: bytes) -> set[str]:
 
 
 def program(content: bytes, whole: bool = True) -> str | None:
-    """The extension that this file would have if its name told what it is, for programs and their like; None for others.
+    """The true extension of programs and similar files; None for others.
 
-    `whole` says whether `content` is all of the file, or only its beginning.
+    `whole` says whether `content` is the whole file or only its beginning.
     """
     if content.startswith(b"MZ"):
         return "exe" if _runs(content, whole) else None
@@ -174,7 +176,9 @@ def program(content: bytes, whole: bool = True) -> str | None:
 
 
 def _runs(content: bytes, whole: bool) -> bool:
-    """Whether DOS's header leads to one that Windows runs; a text that begins with MZ gives an offset of 500 MB or more."""
+    """Whether the DOS header points to a header that Windows runs. In a text that begins with MZ, the offset is 500 MB
+    or more.
+    """
     at = int.from_bytes(content[60:64], "little") if len(content) >= 64 else 1 << 24
     if at + 4 > len(content):
         return not whole and at < 1 << 24
@@ -207,7 +211,7 @@ _NAMED = {
 
 
 def of_names(names: Iterable[str]) -> set[str]:
-    """The kinds that the extensions of these names tell, as far as they are of interest here."""
+    """The relevant kinds according to the extensions of these names."""
     found = {_NAMED[extension] for name in names for extension in extensions(name) if extension in _NAMED}
     if any(name.lower().rstrip(" .").endswith("winmail.dat") for name in names):
         found.add(TNEF)
@@ -224,10 +228,10 @@ _TYPED = {
 
 
 def of_type(media_type: str) -> str | None:
-    """The kind that a media type states, None for those that tell nothing of interest here."""
+    """The kind that a media type states; None if it is not relevant here."""
     return _TYPED.get(media_type)
 
 
 def is_svg(content: bytes, names: Iterable[str], media_type: str) -> bool:
-    """Whether the file is SVG, and nobody takes it for HTML."""
+    """Whether the file is SVG and no reader treats it as HTML."""
     return (of_octets(content) | of_names(names) | {of_type(media_type)}) & {HTML, SVG} == {SVG}

@@ -16,10 +16,10 @@ _UTF7 = frozenset({"utf_7", "utf7", "unicode_1_1_utf_7"})
 
 
 def script(content: bytes, labels: Iterable[str], xml: bool, tick: Callable[[], object]) -> str | None:
-    """None without a script; "" if one is spelled in ASCII, so that it can be cut out; else the charset that hides it.
+    """None without a script; "" for a script in ASCII, which can be removed; else the charset that hides it.
 
-    labels  the charsets that the header states
-    xml     whether SVG's rules hold, where a tag may close itself
+    labels  the charsets stated in the header
+    xml     whether SVG's rules apply, where a tag may close itself
     """
     charset = _wide_charset(labels, content)
     if charset and has_script(_charsets.decode(content, charset), xml, tick):
@@ -28,7 +28,7 @@ def script(content: bytes, labels: Iterable[str], xml: bool, tick: Callable[[], 
 
 
 def costs_too_much(content: bytes, labels: Iterable[str], most: int) -> bool:
-    """Whether more than `most` tags would have to be looked at one by one; without anything suspect none have to."""
+    """Whether more than `most` tags would have to be examined singly; without suspicious content none have to."""
     if content.count(b"<") <= most:
         return False
     return _wide_charset(labels, content) is not None or suspect(content.decode("latin-1"))
@@ -40,7 +40,7 @@ def labels(part: Part) -> list[str]:
 
 
 def _wide_charset(labels: Iterable[str], content: bytes) -> str | None:
-    """The charset of HTML whose tags are not spelled in ASCII, None for all others."""
+    """The charset of HTML whose tags are not in ASCII; None for all other HTML."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     for label in labels:

@@ -15,9 +15,9 @@ from antispam.protocols.attachments.rules import DEFAULT_BANNED
 
 _CLASS_ID = re.compile(r"\.\{[0-9a-f-]{36}\}\Z", re.IGNORECASE)
 _AROUND = " \t\r\n.\"'<>;,"
-# Far more than any file system takes for a name. An archive may state thousands of names of 64 kB each, all in the same bytes.
+# Far more than any file system allows. An archive may state thousands of names of 64 kB each, all in the same bytes.
 _MAX_NAME = 1024
-# Letters, in lower case, that look like those of which extensions are made, and below them these.
+# Lower-case letters that look like letters of extensions, with those letters below them.
 _LOOKALIKES = str.maketrans(
     "авсԁеёѐѕһніїјкӏморԛгтуѵԝхьзαβεηικλμνορτυχωγϲϳɑɡıɩʏƽոսօցյզհӓӽƅᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢʀʟɪʜʙɴᴀ",
     "abcdeeeshhiijklmopqrtyvwxbzabeniklmvoptuxwycjagiiysnuogjqhaxbcdejkmopstuvwzrlihbna",
@@ -25,7 +25,7 @@ _LOOKALIKES = str.maketrans(
 
 
 def extensions(name: str) -> list[str]:
-    """The extensions, in lower case, that a file of this name may have to whatever opens it; "" is none."""
+    """The extensions, in lower case, that a program may see in this name; "" for none."""
     if len(name) > _MAX_NAME:
         name = name[: _MAX_NAME // 2] + name[-_MAX_NAME // 2 :]
     return list(_extensions(name))
@@ -34,7 +34,7 @@ def extensions(name: str) -> list[str]:
 @functools.lru_cache(maxsize=1024)
 def _extensions(name: str) -> list[str]:
     if name.isascii() and name.isprintable() and ":" not in name:
-        return [_last_extension(name)]  # all forms are the same
+        return [_last_extension(name)]  # all forms are equal
     found = {_last_extension(form): None for form in opened_as(name)}
     for extension in list(found):
         if not extension.isascii():
@@ -45,8 +45,9 @@ def _extensions(name: str) -> list[str]:
 def dangerous_name(name: str, banned: frozenset[str] = DEFAULT_BANNED) -> tuple[str, str] | None:
     """(reason, detail) if a file of this name would run on a click, else None.
 
-    Only the last extension counts, as the system that opens the file sees it: without what shows nothing and what file
-    systems drop at its end, without an NTFS stream, up to a NUL and without it, and look-alike letters as what they look like.
+    Only the last extension counts, as the operating system sees it: without invisible characters and characters that
+    file systems drop at the end, without an NTFS stream, both up to a NUL and without the NUL, and with look-alike
+    letters replaced.
     """
     if "\u202e" in name or "\u202d" in name:
         return BIDI, "the name contains a character that reverses what is shown"
@@ -63,7 +64,7 @@ def _last_extension(name: str) -> str:
     return base.rpartition(".")[2].strip().lower() if "." in base else ""
 
 
-# A field that says what a part is, wherever in its header it stands.
+# A field that describes a part, anywhere in its header.
 _CONTENT_FIELD = re.compile(
     rb"^(content-[a-z-]{1,40}+)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+\n?)", re.IGNORECASE | re.MULTILINE
 )
@@ -71,7 +72,7 @@ _BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
 def behind_junk(part: Part) -> Part | None:
-    """The part as those read it who skip a line that is no field, where the header ended at such a line; None elsewhere."""
+    """The part as read by programs that skip invalid header lines, if its header ended at such a line; else None."""
     if _mimetree.NO_SEPARATOR not in part.defects:
         return None
     blank = _BLANK_LINE.search(part.source, part.body, part.end)
@@ -87,12 +88,12 @@ def behind_junk(part: Part) -> Part | None:
 
 
 def of_part(part: Part) -> tuple[list[str], bool]:
-    """Every name that some reader finds in the header of a part, and whether there are more than anybody should look at."""
+    """Every name that some reader finds in the header of a part, and whether there are too many to examine."""
     return _mimetree.name_readings(_values(part))
 
 
 def _values(part: Part) -> Iterator[str]:
-    """The values in which a name may stand: all Content-* fields, and with bare CRs in them the rest too."""
+    """The values that may contain a name: all Content-* fields, and all others with bare CRs."""
     for item in part.fields:
         if (
             item.name[:8].lower() == b"content-" or b"\r" in item.value.rstrip(b"\r\n")

@@ -1,4 +1,4 @@
-"""The octets of a part, by every reading of its transfer encoding."""
+"""The octets of a part, in every reading of its transfer encoding."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MAX_FIELDS = 4
 
 
 def encodings(part: Part) -> tuple[list[str], bool]:
-    """The transfer encodings that readers may undo, and whether they may disagree.
+    """The transfer encodings that readers may decode, and whether they may disagree.
 
-    `base64,`, `(x) base64`, `base64 (x)`, `"base64"` and two fields are each read by some programs and ignored by others
-    (RFC 2045 section 6.1 allows a token and comments).
+    `base64,`, `(x) base64`, `base64 (x)`, `"base64"` and two fields are each accepted by some programs and ignored by
+    others (RFC 2045 section 6.1 allows a token and comments).
     """
     values = part.values(b"content-transfer-encoding")
     if not values:
@@ -40,7 +40,7 @@ def _words(value: bytes) -> list[str]:
 
 
 def readings(part: Part) -> list[bytes]:
-    """Each content that some reader gets out of the part, once each."""
+    """The contents that readers may decode from the part, each once."""
     found: dict[bytes, None] = {}
     for encoding in encodings(part)[0]:
         found.update(dict.fromkeys(_mimetree.transfer_readings(part.content, encoding)))
@@ -48,10 +48,10 @@ def readings(part: Part) -> list[bytes]:
 
 
 def is_encoded(part: Part) -> bool:
-    """Whether some reader undoes a transfer encoding."""
+    """Whether some reader decodes a transfer encoding."""
     return not set(encodings(part)[0]).isdisjoint(_ENCODED)
 
 
 def can_encode(part: Part) -> bool:
-    """Whether changed content can be put back in the encoding that the part has."""
+    """Whether changed content can be written in the encoding of the part."""
     return encodings(part)[0][0] not in _ENCODED[2:]

@@ -1,7 +1,7 @@
-"""Macros in documents of Office: [MS-OVBA], [MS-XLS] 2.4.28, ECMA-376, OpenDocument 1.3 part 2.
+"""Macros in Office documents: [MS-OVBA], [MS-XLS] 2.4.28, ECMA-376, OpenDocument 1.3 part 2.
 
-Names are searched for in the octets, not by way of the tables that should lead to them: a damaged document, which Office
-repairs, hides nothing.
+Names are searched for in the octets, not through the tables that should lead to them, so a damaged document, which
+Office would repair, hides nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 _VBA = "_VBA_PROJECT".encode("utf-16-le")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
-# A sheet of Excel 4 macros: record BoundSheet8 with the type 1, visible or hidden in one of two ways.
+# A sheet of Excel 4 macros: record BoundSheet8 with the type 1, visible, hidden or very hidden.
 _MACRO_SHEET = re.compile(rb"\x85\x00(.)\x00.{4}[\x00-\x02]\x01(.)([\x00\x01])", re.DOTALL)
 _MACRO_ENTRY = re.compile(
     r"(?:^|/)(?:vbaproject[^/]*\.bin|vbadata\.xml|macrosheets/[^/]+|basic/(?:[^/]+/)?(?!script-l[bc]\.xml)[^/]+\.xml|scripts/[^/]+/.+)\Z",
@@ -19,21 +19,21 @@ _MACRO_ENTRY = re.compile(
 
 
 def in_ole(content: bytes) -> str | None:
-    """What kind of macros an OLE document (doc, xls, ppt) has, None for none."""
+    """The kind of macros in an OLE document (doc, xls, ppt); None for none."""
     if _VBA in content:
         return "a VBA project"
     for found in _MACRO_SHEET.finditer(content):
-        # The record's length tells whether this is one: 8 octets, and the name in one or two octets a letter.
+        # The length proves the record: 8 octets, and the name with one or two octets per letter.
         if found[1][0] == 8 + found[2][0] * (2 if found[3] == b"\x01" else 1) and found[2][0]:
             return "a sheet of Excel 4 macros"
     return None
 
 
 def is_encrypted(content: bytes) -> bool:
-    """Whether an OLE file is the wrapping of a document with a password ([MS-OFFCRYPTO] 2.3.4)."""
+    """Whether an OLE file contains a password-protected document ([MS-OFFCRYPTO] 2.3.4)."""
     return _ENCRYPTED in content
 
 
 def is_macro_entry(name: str) -> bool:
-    """Whether a file of this name inside of a document (a zip) holds macros."""
+    """Whether a file of this name inside a document (a zip) contains macros."""
     return _MACRO_ENTRY.search(name) is not None

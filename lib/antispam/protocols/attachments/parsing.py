@@ -1,4 +1,4 @@
-"""A message as the MTA hands it over, as a tree of parts."""
+"""The tree of parts of a message, as passed by the MTA."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Headers = Sequence[tuple[str | bytes, str | bytes]]
 
 
 def parsed(headers: Headers, body: bytes, limits: Limits) -> Part:
-    """The tree of a message: (name, value) pairs, and all that follows the empty line."""
+    """The tree of a message, given its (name, value) pairs and everything after the empty line."""
     fields = [Field(octets_of(name).strip(), octets_of(value), b"") for name, value in headers]
     return _mimetree.parse(body, _mimetree.TreeLimits(limits.max_parts, limits.max_depth), fields)
 
 
 def octets_of(text: str | bytes) -> bytes:
-    """Text as it is transferred; surrogates stand for the octets that they came from."""
+    """The transferred octets of a text; surrogates represent undecodable octets."""
     if isinstance(text, bytes):
         return text
     try:

@@ -1,4 +1,6 @@
-"""Rewriting a message: notices in place of dangerous parts, HTML without scripts, all other octets unchanged."""
+"""Rewriting a message: notices replace dangerous parts, scripts are removed from HTML, and all other octets are
+unchanged.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,8 @@ If you need it, ask the sender to send it in another way, or ask your administra
 
 @dataclass(frozen=True, slots=True)
 class HeaderChange:
-    """Set field number `index` (from 1, among those of its name) to `value`, or delete it if that is None.
-
-    To be applied in the given order; an index beyond the existing ones adds the field, as smfi_chgheader does.
+    """A change of field number `index` (from 1, among those of its name): set it to `value`, or delete it if that is
+    None. Changes must be applied in order. An index beyond the existing ones adds the field, as smfi_chgheader does.
     """
 
     name: str
@@ -39,7 +40,7 @@ class HeaderChange:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The new body, and what changes in the message's own header (only if the message as a whole was replaced)."""
+    """The new body, and the changes of the message's own header (only if the whole message was replaced)."""
 
     body: bytes
     headers: tuple[HeaderChange, ...] = ()
@@ -53,10 +54,10 @@ def rewrite(
     reference: str = "",
     limits: Limits | None = None,
 ) -> Rewritten:
-    """The message without what the findings name; every byte outside of the parts concerned is as it was.
+    """The message without the parts in the findings; every byte outside these parts is unchanged.
 
-    `notice` is a string.Template with $name, $reason and $reference.  `limits` are those of the inspection: they decide
-    where a part ends.  A finding whose path is not in the message is ignored.
+    `notice` is a string.Template with $name, $reason and $reference. `limits` must be those of the inspection: they
+    decide where a part ends. Findings with an unknown path are ignored.
     """
     top = parsed(headers, body, limits or Limits())
     edits = _Edits(findings, notice, reference)
@@ -67,7 +68,7 @@ def rewrite(
 
 
 class _Edits:
-    """The findings by path, turned into bytes."""
+    """The edits for findings, by path."""
 
     def __init__(self, findings: Iterable[Finding], notice: str, reference: str) -> None:
         self.by_path: dict[tuple[int, ...], list[Finding]] = {}
@@ -83,7 +84,7 @@ class _Edits:
         return any(found.remedy == REPLACE for found in self.by_path.get(path, ()))
 
     def body(self, part: Part, path: tuple[int, ...]) -> bytes:
-        """The body of a part of which something changes; nesting is bounded by the limits of the parser."""
+        """The body of a part that changes. The parser's limits bound the nesting."""
         if path in self.by_path and not part.children:
             return _without_scripts(part)
         edited = {}
@@ -103,7 +104,7 @@ class _Edits:
         return b"".join(kept) + b"".join(octets_of(f"{name}: {value}") + end for name, value in fields) + end + content
 
     def notice_for(self, path: tuple[int, ...], part: Part) -> tuple[bytes, list[tuple[str, str]]]:
-        """The notice as the content of a part, and the fields that describe it."""
+        """The notice as the content of a part, and its header fields."""
         found = [item for item in self.by_path[path] if item.remedy == REPLACE]
         text = self.template.safe_substitute(
             name=_listed(item.name or "(no name)" for item in found),
@@ -131,7 +132,7 @@ _DESCRIBES_CONTENT = frozenset(
 
 
 def _survives(item: Field) -> bool:
-    """Whether a field may stay on a part whose content was replaced; one with a bare CR may hide another."""
+    """Whether a field may stay on a part with replaced content. A field with a bare CR may hide another."""
     return item.name.lower() not in _DESCRIBES_CONTENT and b"\r" not in item.raw.replace(b"\r\n", b"")
 
 
@@ -151,7 +152,7 @@ def _header_changes(top: Part, fields: list[tuple[str, str]]) -> Iterator[Header
         count = len(top.values(name))
         key = name.decode("ascii")
         title, value = new.get(key, (key.title(), None))
-        # From the highest down: deleting the first would renumber the others.
+        # From the highest index down: deleting the first would renumber the others.
         for index in range(count, 1 if value is not None else 0, -1):
             yield HeaderChange(title, index, None)
         if value is not None:

@@ -1,17 +1,18 @@
-"""The rules for what is dangerous, and the limits per message."""
+"""The rules that define dangerous content, and the limits per message."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
 
-# What Windows runs or obeys on a double click: the list that milters have used since 2001, and what became usual after it.
+# Files that Windows runs on a double click: the list that milters have used since 2001, and later additions.
 _BANNED = (
     "ade adp asd asx asp bas bat chm cmd com cpl crt dll exe hlp hta inf ins isp js jse lnk mdb mde msc msi msp mst ocx "
     "pcd pif reg scr sct shs url vb vbe vbs wsc wsf wsh ace appref-ms application appx diagcab gadget img iso jar jnlp "
     "library-ms msix ps1 ps1xml ps2 psc1 psc2 scf search-ms settingcontent-ms vhd vhdx website wim ws xll "
-    # Since then: OneNote (a click opens what is attached to a page), Office's queries, installers and packages, remote
-    # desktops, what Gmail and Outlook refuse as well. Certificates and Python, which people mail honestly, are not here.
+    # Later additions: OneNote (a click opens the attachments of a page), Office queries, installers and packages,
+    # remote desktops, and what Gmail and Outlook also refuse. Certificates and Python files, which honest people send,
+    # are left out.
     "accde accdr apk appcontent-ms appinstaller appxbundle cab cdxml deskthemepack diagcfg diagpack diagpkg dmg dqy ex ex_ "
     "grp hpj iqy its mad maf mag mam maq mar mas mat mau mav maw mcf mda mdt mdw mdz mjs msh msh1 msh1xml msh2 "
     "msh2xml mshxml msixbundle msu nsh one onepkg onetoc onetoc2 ops oqy osd printerexport psd1 psdm1 psm1 pssc "
@@ -19,13 +20,13 @@ _BANNED = (
 )
 DEFAULT_BANNED = frozenset(_BANNED.split())
 
-# Office's files that are made to hold macros.
+# Office file types for macros.
 _MACRO = "docm dotm ppa ppam potm ppsm pptm sldm wiz xla xlam xlm xlsb xlsm xltm"
 DEFAULT_MACRO = frozenset(_MACRO.split())
 
 
 class Treatment(enum.StrEnum):
-    """What to do with a file that may be honest."""
+    """The treatment of a file that may be honest."""
 
     ACCEPT = "accept"
     REPORT = "report"
@@ -33,7 +34,7 @@ class Treatment(enum.StrEnum):
 
 
 class Markup(enum.StrEnum):
-    """What to do with an HTML or SVG file."""
+    """The treatment of an HTML or SVG file."""
 
     ACCEPT = "accept"
     CLEAN = "clean"
@@ -42,11 +43,11 @@ class Markup(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one message may cost.  Reaching a limit is a finding."""
+    """The limits for one message. Reaching a limit is a finding."""
 
     max_parts: int = 2_000
     max_depth: int = 50
-    max_embedded: int = 8  # message files attached to message files
+    max_embedded: int = 8  # nesting of attached message files
     max_archive_entries: int = 5_000
     max_archive_depth: int = 4
     max_unpacked_bytes: int = 64 << 20
@@ -57,13 +58,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What to look for.
+    """The rules of an inspection.
 
     banned, macro_names  extensions in lower case, without the dot
-    scan_zip             look into archives of every kind
-    html, svg            what follows from such files; `scan_html` is about the text of the mail as well
-    macros               what follows from documents with macros, by their octets or by `macro_names`
-    unreadable           what follows from archives that can't be looked into
+    scan_zip             examine archives of every kind
+    html, svg            the treatment of such files; `scan_html` also applies to the text of the mail
+    macros               the treatment of documents with macros, recognised by their octets or by `macro_names`
+    unreadable           the treatment of archives that cannot be examined
     """
 
     banned: frozenset[str] = DEFAULT_BANNED

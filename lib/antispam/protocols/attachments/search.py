@@ -31,21 +31,21 @@ _UU_BEGIN = re.compile(rb"^begin(-base64)? [0-7]{3,4} ([^\r\n]{1,500})\r?\n(?=[!
 _UU_END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
 _BOUNDARY_SAID = re.compile(rb"boundary[ \t\r\n]*+(?:\*[0-9]*+\*?+)?+[ \t\r\n]*+=", re.IGNORECASE)
 _MAX_FINDINGS_A_PART = 20
-# Uncertain parts inside of uncertain parts are read again on each level: so often may all of a message be read.
+# Uncertain parts inside uncertain parts are read again at each level; this bounds how often a message is read.
 _LOOSE_FACTOR = 8
 
 
 class OutOfTime(Exception):
-    """The deadline came before the end of the message."""
+    """The deadline passed before the end of the message."""
 
 
 def inspect(
     headers: Headers, body: bytes, rules: Rules | None = None, deadline: Deadline | None = None
 ) -> list[Finding]:
-    """Everything dangerous in a message, in the order of its parts.
+    """All dangers in a message, in the order of its parts.
 
-    `headers` are the (name, value) pairs as the MTA handed them over, `body` all that follows the empty line.
-    Time is linear in the size of the message and bounded by the limits.  Raises OutOfTime at the deadline, and nothing else.
+    `headers` are the (name, value) pairs as passed by the MTA, `body` is everything after the empty line.
+    Time is linear in the size of the message and bounded by the limits.  Raises only OutOfTime, at the deadline.
     """
     rules = rules or Rules()
 
@@ -59,12 +59,12 @@ def inspect(
 
 
 class _Allowance:
-    """What may yet be spent on a message, the messages attached to it included."""
+    """The remaining allowance for a message, including attached messages."""
 
     def __init__(self, limits: Limits, size: int, tick: Callable[[], None]) -> None:
         self.tick = tick
         self.parts = limits.max_parts
-        self.loose = _LOOSE_FACTOR * (size + 4096)  # octets that may yet be read the loose way
+        self.loose = _LOOSE_FACTOR * (size + 4096)  # octets left for loose reading
         self.archives = Budget(
             limits.max_archive_entries, limits.max_unpacked_bytes, limits.max_ratio, limits.max_archive_depth, tick
         )
@@ -72,24 +72,24 @@ class _Allowance:
 
 @dataclass(slots=True)
 class _Leaf:
-    """What is known about a part while it is looked at."""
+    """The state of the examination of a part."""
 
     part: Part
     path: tuple[int, ...]
     names: list[str] = field(default_factory=list)
     signed: bool = False
-    hidden: bool = False  # only some readers see this part: what holds it must go as a whole
+    hidden: bool = False  # only some readers see this part, so its container must be replaced as a whole
 
 
 class _Search:
-    """`depth` counts the message files around this one."""
+    """The search in one message. `depth` counts the message files around it."""
 
     def __init__(self, rules: Rules, allowance: _Allowance, depth: int = 0) -> None:
         self.rules = rules
         self.left = allowance
         self.depth = depth
         self.findings: list[Finding] = []
-        # None of its methods: each search would refer to itself, and the message wait for the collector.
+        # Not a method: the search would refer to itself, and the message would wait for the garbage collector.
         self.message = functools.partial(_message, rules, allowance, depth)
         self.looker = Looker(rules, allowance.archives, self.message)
 
@@ -98,7 +98,7 @@ class _Search:
         self.findings.append(Finding(leaf.path, shown, reason, printable(detail, 300), remedy))
 
     def tree(self, top: Part, path: tuple[int, ...]) -> None:
-        """Look at a part and all below it."""
+        """Examine a part and all parts below it."""
         pending = [(top, path, False)]
         while pending:
             self.left.tick()
@@ -118,7 +118,7 @@ class _Search:
             self.add(leaf, "", LIMIT, f"too much structure: {defect}")
             dangerous = True
         if part.media_type == "message/partial":
-            # RFC 2046 section 5.2.2: only the reader who puts the pieces together sees what is in them.
+            # RFC 2046 section 5.2.2: only a reader that joins the pieces sees their content.
             self.add(leaf, "", PARTIAL, "a piece of a message can't be looked into")
             dangerous = True
         if dangerous:
@@ -133,7 +133,7 @@ class _Search:
             self.encoded_message(leaf)
 
     def named(self, leaf: _Leaf) -> bool:
-        """Look at the names that the header gives; whether one is dangerous."""
+        """Examine the names in the header. Returns whether one is dangerous."""
         leaf.names, too_many = names.of_part(leaf.part)
         before = len(self.findings)
         for name in leaf.names:
@@ -152,13 +152,13 @@ class _Search:
             self.add(leaf, hit.name or name, hit.reason, hit.detail, hit.remedy)
 
     def hidden(self, leaf: _Leaf, part: Part) -> None:
-        """A part that only some readers see, in the place of `leaf`."""
+        """Examine a part that only some readers see in the place of `leaf`."""
         block = _Leaf(part, leaf.path, signed=leaf.signed, hidden=True)
         if not self.named(block):
             self.content(block)
 
     def every_block(self, leaf: _Leaf) -> None:
-        """Readers disagree on where the parts of this one are: take each line with two hyphens for a delimiter."""
+        """Examine a part whose structure readers disagree on: each line with two hyphens is treated as a delimiter."""
         for content in dict.fromkeys((leaf.part.content, *octets.readings(leaf.part))):
             self.left.loose -= len(content)
             if self.left.loose < 0:
@@ -179,7 +179,7 @@ class _Search:
             self.hidden(leaf, block)
 
     def content(self, leaf: _Leaf) -> None:
-        """Look into the content of a part that has no parts."""
+        """Examine the content of a part without subparts."""
         part = leaf.part
         types = {_mimetree.media_type(value) for value in part.values(b"content-type")} or {part.media_type}
         readings = octets.readings(part)
@@ -203,14 +203,14 @@ class _Search:
             self.uuencoded(leaf, content)
 
     def encoded_message(self, leaf: _Leaf) -> None:
-        """A message that was read as it stands, and that other readers decode first."""
+        """Examine an attached message that was read unencoded, but that other readers decode first."""
         if octets.encodings(leaf.part)[1]:
             for content in octets.readings(leaf.part):
                 if content != leaf.part.content:
                     self.hits(leaf, self.message(content))
 
     def uuencoded(self, leaf: _Leaf, content: bytes) -> None:
-        """Some readers take uuencoded lines in a text for an attachment."""
+        """Examine uuencoded lines in a text, which some readers show as an attachment."""
         if b"begin" not in content:
             return
         for number, found in enumerate(_UU_BEGIN.finditer(content)):
@@ -229,7 +229,7 @@ class _Search:
 
 
 def _message(rules: Rules, left: _Allowance, depth: int, content: bytes) -> Iterator[Hit]:
-    """A message that hides in an attachment; whatever is in it concerns the attachment."""
+    """The dangers in a message inside an attachment; they count for the attachment."""
     if depth >= rules.limits.max_embedded or left.parts <= 0:
         yield Hit(LIMIT, "messages nested too deep")
         return
@@ -241,7 +241,7 @@ def _message(rules: Rules, left: _Allowance, depth: int, content: bytes) -> Iter
 
 
 def _attached(leaf: _Leaf, types: set[str]) -> bool:
-    """Whether a part is offered as a file: by its name, by what the sender wants, or by a type that no reader shows."""
+    """Whether a part is presented as a file: by its name, its disposition, or a type that no reader displays."""
     if leaf.names or any(
         not value.strip().lower().startswith(b"inline") for value in leaf.part.values(b"content-disposition")
     ):
@@ -250,7 +250,7 @@ def _attached(leaf: _Leaf, types: set[str]) -> bool:
 
 
 def _ambiguous(part: Part) -> bool:
-    """Whether readers may disagree on what the parts of this part are."""
+    """Whether readers may disagree on the subparts of this part."""
     types = part.values(b"content-type")
     multipart = [value for value in types if b"multipart" in value.lower()]
     if not multipart and not any(b"\r" in item.value.replace(b"\r\n", b"") for item in part.fields):
@@ -260,7 +260,7 @@ def _ambiguous(part: Part) -> bool:
         return True
     if _mimetree.NO_START in part.defects or octets.is_encoded(part):
         return True
-    # RFC 2046 section 5.1.1 lets a reader be content with a line that only begins with the delimiter.
+    # RFC 2046 section 5.1.1 lets readers accept a line that only begins with the delimiter.
     delimiter = b"--" + part.boundary
     lines = part.source.count(b"\n" + delimiter, part.body, part.end) + part.source.startswith(delimiter, part.body)
     return lines > len(part.children) + (_mimetree.NO_END not in part.defects)

@@ -1,4 +1,4 @@
-"""DKIM as the RFCs have it: verifying and signing, without milters, settings, or look-ups and clocks of its own."""
+"""DKIM as defined by the RFCs: verifying and signing, without milters, settings, and its own look-ups and clocks."""
 
 from antispam.protocols.dkim.private_keys import PrivateKey, UnusablePrivateKey, parse_private_key
 from antispam.protocols.dkim.records import DkimResult, SignatureResult, foremost

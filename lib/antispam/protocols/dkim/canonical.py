@@ -3,8 +3,8 @@ signatures.
 
 dkimpy's own functions are not used here for three reasons. They canonicalise everything again for each signature; two
 of their regular expressions take quadratic time on a line of blanks (a body with one line of a million blanks keeps
-them busy for minutes), as does their search for signed fields; and their parser wants the text of the message, from
-which a forged field can be read differently than the MTA read it.
+them busy for minutes), as does their search for signed fields; and their parser needs the text of the message, in which
+a forged field may be read differently from the MTA.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Octets: TypeAlias = bytes | bytearray | memoryview
 
 
 class HeaderFields:
-    """The header of a message as the MTA handed it over, ready to be hashed.
+    """The header of a message as passed by the MTA, ready for hashing.
 
-    Each field is (name, value); the value is what stood right of the colon, its leading blank kept (SMFIP_HDR_LEADSPC
-    negotiated), folded by LF as libmilter hands it or by CRLF, without the final line end.
+    Each field is (name, value); the value is the text after the colon, including its leading blank (SMFIP_HDR_LEADSPC
+    negotiated), folded by LF, as in libmilter, or by CRLF, without the final line end.
     """
 
     def __init__(self, fields: Sequence[HeaderField]) -> None:
@@ -32,16 +32,17 @@ class HeaderFields:
         self._relaxed: dict[int, bytes] = {}
 
     def count(self, name: bytes) -> int:
-        """How many fields have the (lower-case) name."""
+        """The number of fields with the (lower-case) name."""
         return len(self._positions.get(name, ()))
 
     def values(self, name: bytes) -> list[bytes]:
-        """Values of all fields with the (lower-case) name, topmost first."""
+        """The values of all fields with the (lower-case) name, topmost first."""
         return [self._fields[position][1] for position in self._positions.get(name, ())]
 
     def signed(self, names: Sequence[bytes], relaxed: bool) -> list[bytes]:
-        """The canonical fields that an h= list of lower-case `names` covers: each mention takes the next instance
-        from the bottom up, and a mention with no instance left contributes nothing (RFC 6376 section 5.4.2)."""
+        """The canonical fields covered by an h= list of lower-case `names`. Each mention takes the next instance from
+        the bottom up; a mention without a remaining instance adds nothing (RFC 6376 section 5.4.2).
+        """
         used: dict[bytes, int] = {}
         chosen = []
         for name in names:
@@ -65,7 +66,7 @@ class HeaderFields:
 
 
 class Body:
-    """The body of a message and its hashes, each computed once however many signatures ask for it."""
+    """The body of a message and its hashes, each computed once for all signatures."""
 
     def __init__(self, octets: Octets) -> None:
         self._octets = with_crlf(bytes(octets))
@@ -73,11 +74,11 @@ class Body:
         self._hashes: dict[tuple[bool, int | None], bytes] = {}
 
     def length(self, relaxed: bool) -> int:
-        """Octets of the canonical body, which an l= tag counts."""
+        """The number of octets of the canonical body, which l= tags refer to."""
         return len(self._form(relaxed))
 
     def sha256(self, relaxed: bool, limit: int | None = None) -> bytes:
-        """Digest of the canonical body, or of its first `limit` octets (l= tag)."""
+        """The digest of the canonical body, or of its first `limit` octets (l= tag)."""
         found = self._hashes.get((relaxed, limit))
         if found is None:
             form = self._form(relaxed)
@@ -93,25 +94,28 @@ class Body:
 
 
 def simple_field(name: bytes, value: bytes) -> bytes:
-    """A field as it stood in the message (RFC 6376 section 3.4.1)."""
+    """A field in simple form, unchanged (RFC 6376 section 3.4.1)."""
     return b"%s:%s\r\n" % (name, with_crlf(value))
 
 
 def relaxed_field(name: bytes, value: bytes) -> bytes:
-    """Name in lower case, value unfolded, blanks squeezed (RFC 6376 section 3.4.2)."""
+    """A field in relaxed form: name in lower case, value unfolded, blanks reduced (RFC 6376 section 3.4.2)."""
     if b"\n" in value:
         value = value.replace(b"\r\n", b"").replace(b"\n", b"")
     return b"%s:%s\r\n" % (name.strip(b" \t").lower(), _squeeze(value).strip(b" "))
 
 
 def simple_body(body: bytes) -> bytes:
-    """A body of CRLF lines without its trailing empty lines; an empty one is one CRLF (RFC 6376 section 3.4.3)."""
+    """A body of CRLF lines in simple form, without trailing empty lines; an empty body is one CRLF (RFC 6376 section
+    3.4.3).
+    """
     return _without_trailing_empty_lines(body) or b"\r\n"
 
 
 def relaxed_body(body: bytes) -> bytes:
-    """A body of CRLF lines, blanks squeezed, none before a line end, no trailing empty lines (RFC 6376 section
-    3.4.4)."""
+    """A body of CRLF lines in relaxed form: blanks reduced, none before a line end, no trailing empty lines (RFC 6376
+    section 3.4.4).
+    """
     if not body.endswith(b"\r\n"):
         body += b"\r\n"
     body = _squeeze(body)
@@ -122,15 +126,18 @@ def relaxed_body(body: bytes) -> bytes:
 
 
 def with_crlf(text: bytes) -> bytes:
-    """`text` with every bare LF made a CRLF, as it is on the wire (RFC 6376 section 5.3). A bare CR stays: no MTA
-    changes it."""
+    """`text` with every bare LF converted to CRLF, as on the wire (RFC 6376 section 5.3). A bare CR stays: no MTA
+    changes it.
+    """
     if text.count(b"\n") == text.count(b"\r\n"):
         return text
     return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def _squeeze(text: bytes) -> bytes:
-    """Runs of blanks and tabs made one blank. Each round halves the longest run, so the time is bounded by n log n."""
+    """The text with runs of blanks and tabs reduced to one blank. Each round halves the longest run, so the time is O(n
+    log n).
+    """
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
     while b"  " in text:
@@ -139,7 +146,7 @@ def _squeeze(text: bytes) -> bytes:
 
 
 def _without_trailing_empty_lines(body: bytes) -> bytes:
-    """`body`, in which each LF follows a CR, ended by exactly one CRLF; b"" if nothing but empty lines was there."""
+    """`body`, in which each LF must follow a CR, with exactly one CRLF at its end; b"" if it has only empty lines."""
     text = body.rstrip(b"\r\n")
     ends = body[len(text) :]
     if ends.endswith(b"\r"):

@@ -1,4 +1,4 @@
-"""Private keys for signing, refused where no verifier accepts them."""
+"""Private keys for signing; keys that no verifier accepts are refused."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _PADDING = PKCS1v15()
 
 
 class UnusablePrivateKey(ValueError):
-    """The key can't or must not be used for signing; the text says why and what to do, for the administrator."""
+    """The key cannot or must not be used for signing. The text tells the administrator why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """A key that signs.
+    """A private key for signing.
 
     algorithm   the a= tag: "rsa-sha256" or "ed25519-sha256"
-    warning     what the administrator should know about it, "" for nothing
-    dns_record  the TXT record to publish for it (RFC 6376 section 3.6.1, RFC 8463 section 4.2), by which keys are
-                compared
+    warning     a warning for the administrator; "" for none
+    dns_record  the TXT record to publish for it (RFC 6376 section 3.6.1, RFC 8463 section 4.2), also used to compare
+                keys
     """
 
     algorithm: str
@@ -47,16 +47,16 @@ class PrivateKey:
     key: RSAPrivateKey | Ed25519PrivateKey = dataclasses.field(repr=False, compare=False)
 
     def sign(self, digest: bytes) -> bytes:
-        """The signature over a SHA-256 `digest` (32 octets)."""
+        """The signature of a SHA-256 `digest` (32 octets)."""
         if isinstance(self.key, RSAPrivateKey):
             return self.key.sign(digest, _PADDING, _PREHASHED)
         return self.key.sign(digest)
 
 
 def parse_private_key(octets: bytes) -> PrivateKey:
-    """A key from its file's content: PEM (PKCS#1 or PKCS#8, RSA or Ed25519: openssl, opendkim-genkey), or base64 of
-    either the DER form (opendkim's KeyTable) or the 32 octets of an Ed25519 key (dknewkey). Raises
-    UnusablePrivateKey."""
+    """Parse the content of a key file: PEM (PKCS#1 or PKCS#8, RSA or Ed25519: openssl, opendkim-genkey), or base64 of
+    either the DER form (opendkim's KeyTable) or the 32 octets of an Ed25519 key (dknewkey). Raises UnusablePrivateKey.
+    """
     if len(octets) > MAX_KEY_FILE:
         raise UnusablePrivateKey("too large for a private key")
     try:

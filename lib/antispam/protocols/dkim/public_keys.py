@@ -1,4 +1,4 @@
-"""Public keys as domains publish them in DNS (RFC 6376 section 3.6.1, RFC 8463)."""
+"""Public keys published in DNS (RFC 6376 section 3.6.1, RFC 8463)."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from dkim.util import InvalidTagValueList, parse_tag_value
 
 MAX_RECORD = 8192
-MAX_RECORDS = 5  # of one name; more than one is undefined (RFC 6376 section 3.6.2.2), the first usable one counts
+MAX_RECORDS = 5  # per name; more than one is undefined (RFC 6376 section 3.6.2.2), and the first usable one counts
 _BLANKS = re.compile(rb"[ \t\r\n]+")
 _PREHASHED = Prehashed(SHA256())
 _PADDING = PKCS1v15()
 
 
 class UnusableKey(Exception):
-    """No key can be had from the record; the text says why and is safe to print."""
+    """The record has no usable key. The text says why and is safe to print."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key record that can verify.
+    """A usable key record.
 
     key_type  "rsa" or "ed25519"
     testing   t=y
-    strict    t=s: i= must name the very domain of d=
+    strict    t=s: i= must be in exactly the domain of d=
     """
 
     key_type: str
@@ -45,7 +45,7 @@ class PublicKey:
     key: RSAPublicKey | Ed25519PublicKey
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
-        """Whether `signature` is this key's over the SHA-256 `digest` (32 octets)."""
+        """Whether `signature` is this key's signature of the SHA-256 `digest` (32 octets)."""
         try:
             if isinstance(self.key, RSAPublicKey):
                 self.key.verify(signature, digest, _PADDING, _PREHASHED)
@@ -57,7 +57,7 @@ class PublicKey:
 
 
 def choose_key(records: Sequence[bytes]) -> PublicKey:
-    """The first usable key among the TXT records of one name. Raises UnusableKey with the first record's trouble."""
+    """The first usable key among the TXT records of a name. Raises UnusableKey with the first record's problem."""
     trouble = UnusableKey("no key published")
     for position, record in enumerate(records[:MAX_RECORDS]):
         found = parse_key(record) if len(record) <= MAX_RECORD else UnusableKey("key record too long")
@@ -70,7 +70,7 @@ def choose_key(records: Sequence[bytes]) -> PublicKey:
 
 @functools.lru_cache(maxsize=1024)
 def parse_key(record: bytes) -> PublicKey | UnusableKey:
-    """Read one record. The trouble is returned, not raised, so that the cache remembers it as well as a key."""
+    """Parse one record. Problems are returned, not raised, so that they are cached like keys."""
     try:
         return _parse(record)
     except UnusableKey as trouble:
@@ -102,8 +102,9 @@ def _parse(record: bytes) -> PublicKey:
 
 
 def _load(key_type: bytes, octets: bytes) -> RSAPublicKey | Ed25519PublicKey:
-    """Ed25519 as its 32 octets; RSA as SubjectPublicKeyInfo, which all publish, or as the bare RSAPublicKey of the
-    RFC's text."""
+    """Load an Ed25519 key from its 32 octets, or an RSA key from SubjectPublicKeyInfo, the usual form, or from the bare
+    RSAPublicKey of the RFC's text.
+    """
     if key_type == b"ed25519":
         return Ed25519PublicKey.from_public_bytes(octets)
     if key_type != b"rsa":

@@ -1,4 +1,4 @@
-"""The result of verifying a signature, in a form that can be stored, printed and decided on."""
+"""The result of verifying a signature, in a form for storage, printing and decisions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class DkimResult(enum.StrEnum):
     PERMERROR = "permerror"
 
 
-# Which result speaks for a message with several signatures: one that passes is enough (RFC 6376 section 6.1); a
-# signature that may yet verify says more than one that never will; "altered" says more than "malformed".
+# The order of results for a message with several signatures. One pass is enough (RFC 6376 section 6.1); a signature
+# that may still verify precedes one that never will; "altered" precedes "malformed".
 PRECEDENCE = (
     DkimResult.PASS,
     DkimResult.TEMPERROR,
@@ -36,19 +36,19 @@ class SignatureResult:
     """One DKIM-Signature field, judged by the RFCs alone. All strings are printable US-ASCII, "" if they could not
     be read.
 
-    result               PASS only where the signature verifies with an acceptable algorithm and key and covers the
-                         whole body
+    result               PASS only if the signature verifies with an acceptable algorithm and key and covers the whole
+                         body
     reason               in words, for a log or a header; "" for a plain pass
     domain               d=, lower case, A-labels
     selector             s=
     algorithm            a=
-    identity             i= as the signer wrote it, "" if absent or not plain ASCII
-    prefix               the first 8 characters of b=, by which a reader finds the signature (RFC 6008)
-    key_bits             size of the public key, 0 if none was had
-    verified             the cryptography was right, whatever `result` says: an l= that leaves part of the body open
-                         gives result POLICY with verified true
-    unsigned_octets      octets of the canonical body that l= leaves uncovered
-    testing              the key says t=y: the domain asks that a failure be treated as no signature
+    identity             i= as written by the signer; "" if absent or not plain ASCII
+    prefix               the first 8 characters of b=, which identify the signature (RFC 6008)
+    key_bits             size of the public key; 0 if there was none
+    verified             the signature is cryptographically valid, whatever `result` says: an l= that leaves part of the
+                         body unsigned gives result POLICY with verified true
+    unsigned_octets      octets of the canonical body not covered by l=
+    testing              the key says t=y: the domain requests that a failure be treated as no signature
     expired              x= has passed
     """
 
@@ -67,5 +67,5 @@ class SignatureResult:
 
 
 def foremost(results: tuple[SignatureResult, ...]) -> SignatureResult | None:
-    """The result that speaks for the message (see PRECEDENCE), the topmost of equals; None without signatures."""
+    """The result that counts for the message (see PRECEDENCE), the topmost among equals; None without signatures."""
     return min(results, key=lambda one: PRECEDENCE.index(one.result), default=None)

@@ -15,12 +15,12 @@ FIELD_NAME = b"DKIM-Signature"
 WIDTH = 76
 _LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
-# What a reader sees or acts on, and no MTA on the way adds or rewrites: signed once more than it is there, even where
-# it is not, so that nobody can add one.
+# Fields that readers see or act on and that no MTA adds or rewrites. Signed once more than present, even if absent, so
+# that nobody can add one.
 SEALED = (b"from", b"reply-to", b"to", b"cc", b"subject")
 
-# Signed where present, and then once more. Where they are absent an honest hop may add them: sendmail and Postfix add
-# Date and Message-ID at delivery, a mailing list its List fields.
+# Signed once more than present, if present at all. If they are absent, an honest hop may add them: sendmail and Postfix
+# add Date and Message-ID at delivery, a mailing list its List fields.
 SIGNED_IF_PRESENT = (
     b"date",
     b"message-id",
@@ -42,19 +42,19 @@ SIGNED_IF_PRESENT = (
     b"autocrypt",
 )
 
-# RFC 6376 section 5.4.1: these change on the way, or are none of the author's business.
+# RFC 6376 section 5.4.1: these change in transit or do not concern the author.
 NEVER_SIGNED = (b"return-path", b"received", b"comments", b"keywords", b"bcc", b"resent-bcc", b"dkim-signature")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Signer:
-    """One signature to be made: for whom, under which selector, with which key.
+    """The parameters of a signature: its domain, selector and key.
 
     domain    d=, in A-labels
     selector  s=
-    identity  i=, "" for none. Must be in `domain` or below.
+    identity  i=; "" for none. Must be in `domain` or below.
 
-    Raises ValueError if a name is not one, so that a setting can't write other tags.
+    Raises ValueError for an invalid name, so that a setting cannot inject other tags.
     """
 
     domain: str
@@ -77,11 +77,11 @@ class Signer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SigningPolicy:
-    """How signatures are made. There is no setting for l=: it lets anybody append text (RFC 6376 section 8.2).
+    """The policy for signing. There is no setting for l=: it lets anybody append text (RFC 6376 section 8.2).
 
     sealed             lower-case names signed once more than present, always
-    signed_if_present  the same if at least one is there
-    lifetime           seconds until x=, 0 for none
+    signed_if_present  the same if at least one is present
+    lifetime           seconds until x=; 0 for none
     """
 
     relaxed_header: bool = True
@@ -109,15 +109,14 @@ def sign(
     now: int,
     policy: SigningPolicy = DEFAULT_POLICY,
 ) -> tuple[str, ...]:
-    """Values for DKIM-Signature fields, one a signer, in their order; none where the message has no From field.
+    """The values of DKIM-Signature fields, one per signer, in order; none if the message has no From field.
 
-    headers  (name, value) as the message will leave, our own edits included, in the form that HeaderFields describes
-    body     as it will leave. A bare LF is signed as CRLF, because that is how sendmail and Postfix send it on; a
-             bare CR is signed as it is. Lines longer than 990 octets are the MTA's to break, and then no signature
-             survives.
+    headers  (name, value) of the outgoing message, including our own edits, in the form described in HeaderFields
+    body     of the outgoing message. A bare LF is signed as CRLF, because sendmail and Postfix send it so; a bare CR is
+             signed unchanged. The MTA may break lines longer than 990 octets, and then no signature survives.
     now      t=, seconds since the epoch
 
-    A value is folded by LF and TAB, as libmilter takes it, and must leave with one blank between it and the colon.
+    A value is folded by LF and TAB, as libmilter expects, and must be sent with one blank after the colon.
     """
     fields = HeaderFields(headers)
     if not fields.count(b"from"):
@@ -164,13 +163,13 @@ def _sign_once(
 
 
 def names_tag(names: Sequence[bytes]) -> list[bytes]:
-    """h= in pieces between which a line may be folded."""
+    """The h= tag in pieces between which a line may be folded."""
     pieces = [name + b":" for name in names]
     return [b"h=" + pieces[0], *pieces[1:-1], pieces[-1][:-1] + b";"]
 
 
 def folded(pieces: Iterable[bytes]) -> bytes:
-    """Pieces set in lines of at most WIDTH columns where they fit; within h= they are joined without a blank."""
+    """Pieces in lines of at most WIDTH columns where possible; within h= they are joined without a blank."""
     lines = [b""]
     column = len(FIELD_NAME) + 1
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Reading a DKIM-Signature field (RFC 6376 section 3.5): tag list in, typed and checked value or a refusal out."""
+"""Parser of DKIM-Signature fields (RFC 6376 section 3.5): from a tag list to a typed, checked value or an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALGORITHMS = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
 
 
 class UnusableSignature(Exception):
-    """The field can't be verified. `result` says how it counts, the text says why and is safe to print."""
+    """The field cannot be verified. `result` is its result, and the text says why and is safe to print."""
 
     def __init__(self, result: DkimResult, reason: str, *, expired: bool = False) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class UnusableSignature(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Labels:
-    """The parts of a signature by which people name it, read leniently so that a broken one can be reported too."""
+    """The identifying parts of a signature, parsed leniently so that a broken one can be reported, too."""
 
     domain: str = ""
     selector: str = ""
@@ -45,12 +45,12 @@ class Labels:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Signature:
-    """A DKIM-Signature field that may be verified.
+    """A DKIM-Signature field that can be verified.
 
     key_type      "rsa" or "ed25519"
     signed_names  h=, lower case
-    body_limit    l= in octets, None if absent
-    own_field     the field itself in its canonical form with an empty b=, as it is hashed
+    body_limit    l= in octets; None if absent
+    own_field     the canonical form of the field with an empty b=, as hashed
     """
 
     domain: str
@@ -67,7 +67,7 @@ class Signature:
 
     @property
     def key_name(self) -> str:
-        """Where the public key is published (RFC 6376 section 3.6.2.1)."""
+        """The DNS name of the public key (RFC 6376 section 3.6.2.1)."""
         return f"{self.selector}._domainkey.{self.domain}"
 
 
@@ -82,7 +82,7 @@ def read_tags(value: bytes) -> dict[bytes, bytes]:
 
 
 def labels(tags: dict[bytes, bytes]) -> Labels:
-    """What the field calls itself; parts that are not plain printable ASCII stay empty."""
+    """The identifying parts of the field; parts that are not printable ASCII stay empty."""
     domain = signing_domain(tags.get(b"d", b""))
     return Labels(
         domain=domain,
@@ -94,7 +94,7 @@ def labels(tags: dict[bytes, bytes]) -> Labels:
 
 
 def parse_signature(name: bytes, value: bytes, tags: dict[bytes, bytes], now: int, skew: int) -> Signature:
-    """Check `tags` of the field by RFC 6376 section 6.1.1 at the time `now` (seconds since the epoch, clocks may
+    """Check the `tags` of a field (RFC 6376 section 6.1.1) at the time `now` (seconds since the epoch; clocks may
     differ by `skew`).
 
     Raises UnusableSignature.
@@ -129,7 +129,7 @@ def parse_signature(name: bytes, value: bytes, tags: dict[bytes, bytes], now: in
 
 
 def without_signature(value: bytes) -> bytes:
-    """The field's value with what b= holds deleted, blanks around it too (RFC 6376 section 3.7)."""
+    """The field's value without the content of b= and the blanks around it (RFC 6376 section 3.7)."""
     specs = value.split(b";")
     for position, spec in enumerate(specs):
         tag, equals, _ = spec.partition(b"=")
@@ -172,7 +172,7 @@ def canonicalization(c: bytes) -> tuple[bool, bool]:
 
 
 def _identity_domain(tags: dict[bytes, bytes], domain: str) -> str:
-    """The domain of i=, which must be that of d= or below it (RFC 6376 section 3.5)."""
+    """The domain of i=, which must equal that of d= or be below it (RFC 6376 section 3.5)."""
     if b"i" not in tags:
         return domain
     found = signing_domain(_without_blanks(tags[b"i"]).rpartition(b"@")[2])
@@ -182,7 +182,7 @@ def _identity_domain(tags: dict[bytes, bytes], domain: str) -> str:
 
 
 def signing_domain(raw: bytes) -> str:
-    """A domain name in lower-case A-labels, "" if it is none. U-labels (RFC 8616) are converted."""
+    """A domain name in lower-case A-labels; "" if it is invalid. U-labels (RFC 8616) are converted."""
     if not raw.isascii():
         name = ascii_domain(raw[:1000].decode("utf-8", "surrogateescape"))
         raw = name.encode("ascii") if name else b""

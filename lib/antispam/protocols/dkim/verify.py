@@ -24,15 +24,13 @@ T = TypeVar("T")
 
 
 class RunLookups(Protocol):
-    """Calls a function for each name and gives the results in the same order: `map`, or something that runs them at
-    the same time."""
+    """Calls a function for each name and returns the results in the same order: `map`, or a parallel version."""
 
     def __call__(self, fetch: Callable[[str], T], names: Sequence[str], /) -> Iterable[T]: ...
 
 
 class KeyLookupFailed(Exception):
-    """Raised by a KeyLookup where the answer may come later: time-out, SERVFAIL, no time left. The text is safe to
-    print."""
+    """A temporary failure of a KeyLookup: time-out, SERVFAIL, no time left. The text is safe to print."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Limits:
 
     max_signatures  further ones are counted and ignored; each may cost a look-up on a slow server
     min_rsa_bits    RFC 8301 forbids less than 1024
-    max_rsa_bits    a larger key only burns time
+    max_rsa_bits    a larger key only takes time
     clock_skew      seconds by which t= and x= may be wrong
     """
 
@@ -53,7 +51,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verification:
-    """All signatures of a message, topmost first, and how many more were ignored."""
+    """The results of all signatures of a message, topmost first, and the number of ignored ones."""
 
     signatures: tuple[SignatureResult, ...] = ()
     ignored: int = 0
@@ -73,16 +71,16 @@ def verify(
 ) -> Verification:
     """Verify the signatures of a message.
 
-    headers      (name, value) as the MTA handed them over; the form that HeaderFields describes
-    body         as the MTA handed it over; a bare LF counts as a line end, as it will when the message travels on
-    lookup       gives the TXT records of a name, each with its strings joined, an empty sequence if there are none;
-                 raises KeyLookupFailed for a temporary trouble. It keeps the deadline and raises at once after it.
+    headers      (name, value) as passed by the MTA, in the form described in HeaderFields
+    body         as passed by the MTA; a bare LF counts as a line end, as it will when the message is sent on
+    lookup       returns the TXT records of a name, each with its strings joined; empty if there are none. It raises
+                 KeyLookupFailed for a temporary failure, keeps the deadline, and raises at once after it.
     now          seconds since the epoch
-    run_lookups  how several keys are looked up; called once, with distinct names
+    run_lookups  looks up several keys; called once, with distinct names
 
-    Never raises for anything that mail or DNS contains.
+    Never raises for any content of mail or DNS.
     """
-    # Most names are shorter than this one, which spares looking at them.
+    # Most names are shorter than this one, so the length check skips them quickly.
     found = [field for field in headers if len(field[0]) >= 14 and field[0].strip().lower() == b"dkim-signature"]
     if not found:
         return Verification()
@@ -112,7 +110,7 @@ def _read(name: bytes, value: bytes, now: int, limits: Limits) -> tuple[Labels, 
 def _fetch_keys(
     signatures: Sequence[Signature], lookup: KeyLookup, run_lookups: RunLookups
 ) -> dict[str, PublicKey | UnusableKey | KeyLookupFailed]:
-    """The key of each distinct name, or what was wrong with it."""
+    """The key of each distinct name, or the problem with it."""
 
     def fetch(name: str) -> PublicKey | UnusableKey | KeyLookupFailed:
         try:
@@ -154,7 +152,7 @@ def _compare(signature: Signature, key: PublicKey, fields: HeaderFields, body: B
         return DkimResult.FAIL, "body shorter than its signed length"
     if body.sha256(signature.relaxed_body, limit) != signature.body_hash:
         return DkimResult.FAIL, "body altered after signing"
-    # A From field above the signed one is what most readers would show (RFC 6376 section 8.15).
+    # Most readers would show a From field above the signed one (RFC 6376 section 8.15).
     if fields.count(b"from") > signature.signed_names.count(b"from"):
         return DkimResult.FAIL, "From field added after signing"
     digest = hashlib.sha256(b"".join(fields.signed(signature.signed_names, signature.relaxed_header)))
@@ -167,8 +165,9 @@ def _compare(signature: Signature, key: PublicKey, fields: HeaderFields, body: B
 def _acceptable(
     result: SignatureResult, signature: Signature, key: PublicKey, body: Body, limits: Limits
 ) -> SignatureResult:
-    """A signature that verifies is still no pass with a key that can be broken, or where anybody could have added
-    text."""
+    """The final result of a signature that verifies. It does not pass if the key is too weak, or if anybody could have
+    added text.
+    """
     if key.key_type == "rsa" and key.bits < limits.min_rsa_bits:
         return dataclasses.replace(result, result=DkimResult.POLICY, reason=f"key too short: {key.bits} bits")
     if signature.body_limit is None:

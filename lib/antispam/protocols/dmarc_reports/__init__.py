@@ -1,6 +1,6 @@
-"""Aggregate reports of DMARC (RFC 9990): writing them, finding out where they may be sent, reading those of others.
+"""DMARC aggregate reports (RFC 9990): writing them, finding their permitted destinations, and reading those of others.
 
-Pure but for the look-ups of the resolver that is given.
+Pure except for look-ups by the given resolver.
 """
 
 from antispam.protocols.dmarc_reports.destinations import destinations

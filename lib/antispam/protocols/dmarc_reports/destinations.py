@@ -1,4 +1,4 @@
-"""Where reports about a domain may be sent (RFC 9990 section 4)."""
+"""The destinations to which reports about a domain may be sent (RFC 9990 section 4)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from antispam.protocols.dmarc import parse_record, walk
 
 
 def destinations(domain: str, resolver: Lookup, deadline: Deadline) -> tuple[str, ...]:
-    """The addresses that want reports about `domain`, which publishes a DMARC record itself, and of which the owners of other
-    organizations have agreed. Empty if the domain publishes none any more. Raises DNSTemporaryError."""
+    """The addresses for reports about `domain`, which publishes a DMARC record itself. Addresses in other organizations
+    are included only if their owners agree. Empty if the domain no longer publishes a record. Raises DNSTemporaryError.
+    """
     records = [
         record for record in map(parse_record, _texts(f"_dmarc.{domain}", resolver, deadline)) if record is not None
     ]
@@ -25,8 +26,9 @@ def destinations(domain: str, resolver: Lookup, deadline: Deadline) -> tuple[str
 
 
 def _agreed(address: str, domain: str, resolver: Lookup, deadline: Deadline) -> Iterable[str]:
-    """The address, or those that its host wants instead of it; none where that host knows nothing of it: a domain could
-    otherwise have anybody flooded with reports."""
+    """The address, or those that its host names instead; none if the host has not agreed. Otherwise a domain could have
+    anybody flooded with reports.
+    """
     host = _host(address)
     if not is_hostname(host):
         return ()

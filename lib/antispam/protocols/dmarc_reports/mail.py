@@ -11,12 +11,12 @@ from email.utils import formatdate
 from antispam.protocols.dmarc_reports.xml import Report, write
 
 _POLICY = email.policy.SMTP.clone(max_line_length=998)
-SUBJECT = "Report Domain:"  # how the subjects of all of them begin
+SUBJECT = "Report Domain:"  # the beginning of all their subjects
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReportMail:
-    """Who sends it, to whom, as which host; `now` in seconds since the epoch."""
+    """The sender, the recipients, and our host name; `now` in seconds since the epoch."""
 
     sender: str
     recipient: str
@@ -25,7 +25,7 @@ class ReportMail:
 
 
 def compose(report: Report, mail: ReportMail) -> bytes:
-    """The whole message, lines ended by CRLF. The same report has the same name each time."""
+    """The whole message, with CRLF line ends. The same report always has the same name."""
     message = EmailMessage(policy=_POLICY)
     domain = report.published.domain
     message["From"] = mail.sender

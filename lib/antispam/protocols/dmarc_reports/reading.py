@@ -1,4 +1,4 @@
-"""Reports that others sent: zip, gzip, XML, or whole messages; of RFC 9990 and of the older form (RFC 7489 appendix C).
+"""Reader of reports from others: zip, gzip, XML, or whole messages, by RFC 9990 or the older RFC 7489 appendix C.
 
 They come from strangers: sizes are bounded, and a document with entities or a DTD is refused.
 """
@@ -19,26 +19,26 @@ from defusedxml.ElementTree import iterparse
 import _mimetree
 from antispam.text import from_wire
 
-# What zipfile raises for archives that are damaged, encrypted, or compressed in a way that it does not know.
+# Exceptions of zipfile for archives that are damaged, encrypted, or compressed by an unknown method.
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, LookupError, OverflowError,
     NotImplementedError, RuntimeError,
 )  # fmt: skip
 MAX_FILE = 20 << 20  # octets of a file
-MAX_XML = 64 << 20  # octets of a document, unpacked
-MAX_DOCUMENTS = 100  # of a file
+MAX_XML = 64 << 20  # octets of a decompressed document
+MAX_DOCUMENTS = 100  # per file
 MAX_ROWS = 500_000
 MAX_DEPTH = 20
-MAX_ELEMENTS = 5_000  # of a child of the root
+MAX_ELEMENTS = 5_000  # per child of the root
 
 
 class UnreadableReport(ValueError):
-    """The file is no report, or one that isn't safe to read; the text says why and is safe to print."""
+    """The file is not a report, or is not safe to read. The text says why and is safe to print."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Source:
-    """A row. `disposition`, `dkim` and `spf` as the reporter evaluated them; the last two with alignment."""
+    """A row of a report. `disposition`, `dkim` and `spf` are the reporter's evaluation; the last two include alignment."""
 
     ip: str
     count: int
@@ -56,7 +56,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Received:
-    """A report. `begin` and `end` in seconds since the epoch; 0 if they can't be read."""
+    """A report. `begin` and `end` are in seconds since the epoch; 0 if unreadable."""
 
     org_name: str
     report_id: str
@@ -68,7 +68,7 @@ class Received:
 
 
 def read_file(content: bytes) -> tuple[Received, ...]:
-    """All reports in a file, whatever its name is. Raises UnreadableReport."""
+    """All reports in a file, whatever its name. Raises UnreadableReport."""
     if len(content) > MAX_FILE:
         raise UnreadableReport(f"larger than {MAX_FILE >> 20} MB")
     found: list[Received] = []
@@ -136,7 +136,7 @@ def _attached(content: bytes) -> Iterator[bytes]:
 
 
 def _report(document: bytes) -> Received:
-    """Read child by child, so that a document takes no more memory than what is kept of it."""
+    """Read a document child by child, so that it needs no more memory than the report itself."""
     kept: dict[str, Element] = {}
     sources: list[Source] = []
     try:
@@ -166,8 +166,9 @@ def _report(document: bytes) -> Received:
 
 
 def _children(document: bytes) -> Iterator[Element]:
-    """The children of the root, each whole, once. Raises UnreadableReport for another root, and for a child that is deeper or
-    has more elements than any honest one."""
+    """The children of the root, each complete, one after another. Raises UnreadableReport for a different root, and for
+    a child that is deeper or has more elements than an honest one.
+    """
     root: Element | None = None
     depth = elements = 0
     for event, element in iterparse(io.BytesIO(document), events=("start", "end"), forbid_dtd=True):
@@ -204,7 +205,7 @@ def _source(record: Element) -> Source:
 
 
 def _name(element: Element) -> str:
-    """Without its namespace: the older form has none, and some reporters write another one."""
+    """The name of an element without its namespace: the older form has none, and some reporters use another."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 

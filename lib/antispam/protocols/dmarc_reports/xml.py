@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from antispam.text import from_wire
 
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
-MAX_SIGNATURES = 100  # of a row, RFC 9990 section 3.1.4
+MAX_SIGNATURES = 100  # per row, RFC 9990 section 3.1.4
 _LONGEST = 300
-_NO_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # of XML 1.0 section 2.2
+_NO_CHARACTER = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The policy that a domain published; sp and np are "" if it said nothing."""
+    """The policy that a domain published; sp and np are "" if absent."""
 
     domain: str
     p: str = "none"
@@ -30,15 +30,15 @@ class Published:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What all messages of a row have in common.
+    """The common attributes of all messages in a row.
 
     disposition    none, pass, quarantine or reject
     dkim, spf      whether that method passed and was aligned
-    reason         why something else was done than the policy asks for, as the schema names it; "" for nothing
+    reason         why the policy was not followed, in the schema's terms; "" if it was
     comment        the same in words
-    envelope_from  the domain of MAIL FROM, "" for the null sender
+    envelope_from  the domain of MAIL FROM; "" for the null sender
     signatures     domain, selector and result of each DKIM signature
-    spf_domain     the domain that SPF was asked about, with its result; "" if SPF was not asked
+    spf_domain     the domain that SPF checked, with its result; "" if SPF was not checked
     """
 
     source_ip: str
@@ -56,7 +56,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report; `begin` and `end` in seconds since the epoch."""
+    """A report. `begin` and `end` are in seconds since the epoch."""
 
     org_name: str
     email: str
@@ -70,7 +70,7 @@ class Report:
 
 
 def write(report: Report) -> bytes:
-    """The document. Whatever mail or DNS wrote is printable text in it."""
+    """The XML document. Text from mail or DNS is made printable in it."""
     root = ElementTree.Element("feedback", xmlns=NAMESPACE)
     _text(root, "version", "1.0")
     meta = ElementTree.SubElement(root, "report_metadata")
@@ -120,7 +120,9 @@ def _record(root: ElementTree.Element, record: Record, count: int) -> None:
 
 
 def _preferred(record: Record) -> list[tuple[str, str, str]]:
-    """Those that say most first: passing ones of the author's domain, then near it, then others (section 3.1.4)."""
+    """The signatures, the most relevant first: passing ones of the author's domain, then of related ones, then others
+    (section 3.1.4).
+    """
 
     def order(one: tuple[str, str, str]) -> tuple[bool, bool, bool]:
         domain, _, result = one

@@ -1,4 +1,4 @@
-"""Signs in what a message shows, hides and carries."""
+"""Signs in the visible text, the hidden text and the attachments of a message."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dspam.sight import Sight
 MAX_READ = 20_000  # characters of a text
 _FEW_LETTERS = 120
 _FEW_TO_JUDGE = 60
-# Octets of UTF-8 that stand for a letter: those of ASCII, and with which any other character begins.
+# UTF-8 octets that count as one letter: ASCII letters, and the first octet of any other character.
 _CAPITALS = bytes(range(65, 91))
 _LETTERS = _CAPITALS + bytes(range(97, 123)) + bytes(range(0xC3, 0xF5))
-_LOOKED_AT = 5_000  # characters of a text that are looked at one by one
-_MANY_HIDDEN = 600  # characters: a preheader, which honest newsletters hide, is shorter
+_LOOKED_AT = 5_000  # characters of a text that are examined singly
+_MANY_HIDDEN = 600  # characters; the hidden preheader of an honest newsletter is shorter
 _BITCOIN = re.compile(r"(?<![A-Za-z0-9])(?:bc1[ac-hj-np-z02-9]{11,71}|[13][1-9A-HJ-NP-Za-km-z]{25,34})(?![A-Za-z0-9])")
 _PASSWORD = re.compile(
     r"\b(?:pass(?:word|code|phrase)?|pwd|pw|passwort|kennwort|mot de passe|contrase\S{1,2}a|clave|senha|wachtwoord|has\S{1,2}o"
@@ -29,22 +29,26 @@ _PASSWORD = re.compile(
 )
 _ARCHIVES = (".zip", ".rar", ".7z", ".ace", ".arj", ".cab", ".gz", ".iso", ".img", ".r00", ".tar", ".xz", ".lzh", ".z")
 _PAGES = (".htm", ".html", ".shtml", ".xhtml", ".svg", ".mht", ".mhtml", ".hta")
-# Alphabets of mathematics and the like, which nobody writes prose in.
+# Mathematical and similar alphabets, in which nobody writes prose.
 _DRAWN = re.compile("[\U0001d400-\U0001d7ff\u24b6-\u24e9\uff21-\uff3a\uff41-\uff5a\U0001f130-\U0001f189]")
 _WITHIN = re.compile(
     "(?<=[A-Za-z])[\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u2060-\u2064\ufeff\u07bf-\u07ff\u0300-\u036f]+(?=[A-Za-z])"
 )
-# Of characters that show nothing those that neither hyphenate, nor join pictures, nor fill preheaders.
+# Invisible characters that neither hyphenate, nor join pictures, nor fill preheaders.
 _NEVER_HONEST = frozenset(b"invisible %x" % code for code in (0x180E, 0x200B, *range(0x2060, 0x2065), 0xFEFF))
-_TONES = frozenset({"SELLING", "RETAIL", "URGENCY"})  # how something is said, whatever it is
-_ONE, _SEVERAL, _MANY = 0.2, 0.65, 4  # shares of the points for one phrase and for several; from how many on all
+_TONES = frozenset({"SELLING", "RETAIL", "URGENCY"})  # the tone of a text, not its subject
+_ONE, _SEVERAL, _MANY = (
+    0.2,
+    0.65,
+    4,
+)  # shares of the points for one phrase and for several; the number that counts fully
 _SOFT = "\u00ad"
-# The text by which spam filters can be tried (https://spamassassin.apache.org/gtube/).
+# The test text for spam filters (https://spamassassin.apache.org/gtube/).
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 
 def signs(document: Document, subject: str, name: str) -> Iterator[Sign]:
-    """The signs of a message whose subject and author's name are given decoded."""
+    """The signs of a message; its subject and the author's name are passed decoded."""
     sight = document.sight
     texts = [text.decode("utf-8", "replace")[:MAX_READ] for text in sight.texts[:10]]
     yield from _of_markup(document, sight, texts)
@@ -67,8 +71,9 @@ def signs(document: Document, subject: str, name: str) -> Iterator[Sign]:
 
 
 def _counted(one: phrases.Found, hint: bool) -> Sign:
-    """How much a family counts: one phrase is a hint, several are a message of that kind. A message is of one kind: the other
-    families give no more than hints."""
+    """The sign of a family of phrases. One phrase is a hint, several prove a message of that kind. A message is of one
+    kind, so the other families count only as hints.
+    """
     share = _ONE if hint or one.number == 1 else _SEVERAL if one.number < _MANY else 1.0
     said = "; ".join(shown(text, 60) for text in one.said)
     many = "a phrase" if one.number == 1 else f"{one.number} phrases"
@@ -151,7 +156,7 @@ def _of_pieces(sight: Sight, texts: list[str]) -> Iterator[Sign]:
 
 
 def _is_encrypted(beginning: bytes) -> bool:
-    """Whether an archive says at its beginning that it is encrypted: ZIP (APPNOTE 4.4.4, bit 0), RAR 4, RAR 5."""
+    """Whether the beginning of an archive says that it is encrypted: ZIP (APPNOTE 4.4.4, bit 0), RAR 4, RAR 5."""
     if beginning.startswith(b"PK\x03\x04"):
         return len(beginning) > 6 and bool(beginning[6] & 1)
     if beginning.startswith(b"Rar!\x1a\x07\x00"):

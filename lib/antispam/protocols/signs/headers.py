@@ -1,4 +1,4 @@
-"""Signs in the header: whom it names, its subject, its date, and how From is written."""
+"""Signs in the header: recipients, subject, date, and the form of From."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ _GLUED = re.compile(r"[\w.!?]<[^<>]*@")
 _ZONE = re.compile(r"([+-])(\d\d)(\d\d)\b")
 _LOCAL = re.compile(r"[\w.+-]{1,64}+(?=@[\w-])")
 _MAX_SUBJECT = 1000
-_LISTED = 5  # recipients from which on their order says something
+_LISTED = 5  # the least recipients whose order is significant
 READ = frozenset(
     {b"from", b"to", b"cc", b"subject", b"date", b"x-priority", b"importance", b"received", b"message-id", b"x-mimeole"}
     | trace.RETURNING
     | programs.OF_LISTS
     | {*programs.MAILERS}
 )
-"""The names of the fields that signs are found in."""
+"""The names of the fields that are examined for signs."""
 
 
 def signs(fields: Fields, subject: str, ours: frozenset[str] = frozenset()) -> Iterator[Sign]:
-    """The signs of one header. `subject` is decoded; `ours` are the names of our own mail servers. The trace may begin with the
-    field that our MTA will write."""
+    """The signs of one header. `subject` is decoded; `ours` are the names of our own mail servers. The trace may start
+    with the field that our MTA will add.
+    """
     written = first(fields, b"from")
     address = _bare(written)
     author = address.rpartition("@")[2]
@@ -57,7 +58,7 @@ def signs(fields: Fields, subject: str, ours: frozenset[str] = frozenset()) -> I
 
 
 def _bare(text: str) -> str:
-    """The one address of a field, "" for none and for several."""
+    """The single address of a field; "" for none or several."""
     return text.rpartition("<")[2].partition(">")[0].strip().lower() if text.count("@") == 1 else ""
 
 
@@ -110,8 +111,8 @@ def _of_subject(text: str, written: Sequence[bytes]) -> Iterator[Sign]:
 
 
 def _is_capitals(text: str) -> bool:
-    """Whether all of several words are in capitals. Scripts without small letters don't count."""
-    if text.isascii() and not text.isupper():  # told in no time
+    """Whether the text has several words, all in capitals. Scripts without lower case do not count."""
+    if text.isascii() and not text.isupper():  # a quick answer
         return False
     letters = [char for char in text if char.isalpha()]
     return len(letters) > 9 and " " in text and all(char.isupper() for char in letters)

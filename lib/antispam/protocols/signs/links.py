@@ -1,4 +1,4 @@
-"""Signs in links: where they lead, and how they hide it."""
+"""Signs in links: their targets, and how they hide these."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _BARE = re.compile(r"\s*([a-z0-9-]{2,63}(?:\.[a-z0-9-]{2,63}){0,3}\.[a-z]{2,10})
 _ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}")
 _FILE_NAMES = "pdf doc docx xls xlsx zip html htm txt png jpg jpeg csv ppt pptx exe js py"
 _FILES = frozenset(_FILE_NAMES.split())
-# Domain (under any public suffix if it ends with a dot), beginning of the path, and the parameter that names the page that
-# the visitor is sent on to.
+# Domain (under any public suffix if it ends with a dot), beginning of the path, and the parameter with the target of
+# the redirection.
 _REDIRECTORS = (
     ("google.", "/url", ("q=", "url=")),
     ("google.", "/amp/s/", ("",)),
@@ -49,8 +49,9 @@ _MOST = 40
 
 
 class Link(NamedTuple):
-    """A link, as a browser reads it: the element that has it, scheme, user info, host (in A-labels), the host as it is written,
-    port, and what follows."""
+    """A link, as a browser reads it: its element, scheme, user info, host (in A-labels), host as written, port, and the
+    rest.
+    """
 
     element: str
     scheme: str
@@ -62,7 +63,7 @@ class Link(NamedTuple):
 
     @property
     def told(self) -> str:
-        """Where it leads, for a sentence."""
+        """The target of the link, for a sentence."""
         return shown(self.written or self.rest)
 
     @property
@@ -71,7 +72,7 @@ class Link(NamedTuple):
 
     @property
     def followed(self) -> bool:
-        """Whether a person follows it, and not the mail program to show a picture."""
+        """Whether a person follows the link, as opposed to a mail program that loads a picture."""
         return self.element in ("a", "text", "area", "form", "button")
 
 
@@ -106,7 +107,7 @@ def signs(
     authors: frozenset[str],
     known: Brands,
 ) -> Iterator[Sign]:
-    """The signs of all links, each test once. `authors` are the organizational domains of the authors."""
+    """The signs of all links, each test at most once. `authors` are the organizational domains of the authors."""
     found = [read(element, target) for element, target in links[:_MOST]]
     named: dict[str, Sign] = {}
     for link in found:
@@ -148,7 +149,7 @@ def _of_one(link: Link) -> Iterator[Sign]:
 
 
 def _of_service(link: Link, known: _Known) -> Iterator[Sign]:
-    """Who gives the page a place, or hides it."""
+    """The signs of a service that hosts or hides the page."""
     if known.shortener and len(link.rest) > 1:
         yield Sign("URL_SHORTENER", f"a link is shortened by {link.told}, and hides where it leads")
     elif _redirects(link, known):
@@ -169,9 +170,10 @@ def _redirects(link: Link, known: _Known) -> bool:
 
 
 class _Known(NamedTuple):
-    """What is known of a host: whether it is a number and no name, whether it is an international name; and by the shipped
-    lists whether people put pictures there, whether its domain costs nothing, whether it shortens links, what tenants have
-    there ("" for nothing), and where it sends visitors on from, with which parameters."""
+    """The properties of a host: whether it is an address, whether it is an internationalised name; and by the shipped
+    lists whether it hosts pictures, whether its domain is nearly free, whether it shortens links, what its tenants have
+    ("" for none), and its redirecting paths with their parameters.
+    """
 
     number: bool
     international: bool
@@ -183,11 +185,11 @@ class _Known(NamedTuple):
 
     @property
     def service(self) -> bool:
-        """Whether it gives pages of others a place, or hides them."""
+        """Whether it hosts or hides the pages of others."""
         return bool(self.shortener or self.tenant or self.redirectors)
 
 
-@functools.lru_cache(maxsize=4096)  # the same hosts come again and again
+@functools.lru_cache(maxsize=4096)  # the same hosts recur
 def _known_of(host: str) -> _Known:
     tenant = next((kind for kind in ("gateway", "page", "form") if is_below(host, tenants(kind))), "")
     return _Known(

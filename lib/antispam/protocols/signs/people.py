@@ -13,7 +13,7 @@ from antispam.protocols.signs.lists import Brand, Brands, cheap, free_mailers, i
 from antispam.protocols.signs.sign import Sign, shown
 from antispam.protocols.signs.words import words_of
 
-# Beside these a usual word is the name of a brand: "Chase Support", "Ledger Team".
+# Next to these a common word is a brand's name: "Chase Support", "Ledger Team".
 _OFFICIAL_WORDS = """
 support security team service services account accounts alert alerts notification notifications customer customers care bank
 online department billing payment payments wallet live help helpdesk desk inc llc official verification rewards reward survey
@@ -39,12 +39,12 @@ _RESERVED = frozenset({"example.com", "example.org", "example.net", "test", "inv
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a message says it is from.
+    """The claimed author of a message.
 
-    author      the first address in From, and `name` what stands beside it, decoded, as `subject` is
-    replies     where answers go
-    proved      domains for which SPF or DKIM vouch, of those that were asked
-    recipients  the addresses that it is for, in small letters
+    author      the first address in From; `name` is the text beside it, decoded like `subject`
+    replies     the addresses for replies
+    proved      the domains for which SPF or DKIM passed, of those checked
+    recipients  its recipients, in lower case
     """
 
     author: Mailbox
@@ -56,12 +56,12 @@ class Identity:
 
 
 def compares_recipients(author: Mailbox, subject: str) -> bool:
-    """Whether the recipients that To and Cc name matter: to a subject with an address, and to an author of this network."""
+    """Whether the recipients in To and Cc are needed: for a subject with an address, and for an author in our network."""
     return "@" in subject or "." not in author.domain
 
 
 def signs(who: Identity, known: Brands) -> Iterator[Sign]:
-    """The signs of one author."""
+    """The signs of an author."""
     yield from _of_name(who)
     yield from _of_brand(who, known)
     yield from _of_replies(who)
@@ -111,7 +111,7 @@ def _of_brand(who: Identity, known: Brands) -> Iterator[Sign]:
 
 
 def _is_meant(brand: Brand, words: tuple[str, ...]) -> bool:
-    """Whether the words of a name or subject mean the brand: those that are usual words as well may not."""
+    """Whether the words of a name or subject mean the brand. Common words may mean something else."""
     return not brand.weak or words == brand.words or not _OFFICIAL.isdisjoint(words)
 
 
@@ -162,15 +162,16 @@ def _of_address(who: Identity) -> Iterator[Sign]:
 
 
 class _Domain(NamedTuple):
-    """What is known of an author's domain: whether it can exist, below which domain anybody gets a name ("" for none), and
-    whether it costs nearly nothing."""
+    """The properties of an author's domain: whether it can exist, the domain above it that gives names to anybody (""
+    for none), and whether it is nearly free.
+    """
 
     possible: bool
     tenant: str
     cheap: bool
 
 
-@functools.lru_cache(maxsize=4096)  # the same domains come again and again
+@functools.lru_cache(maxsize=4096)  # the same domains recur
 def _domain(domain: str) -> _Domain:
     low = domain.rpartition(".")[2] in cheap() or bool(is_below(domain, cheap()))
     return _Domain(is_hostname(domain), is_below(domain, tenants("mail")), low)
@@ -178,7 +179,7 @@ def _domain(domain: str) -> _Domain:
 
 @functools.lru_cache(maxsize=4096)  # the same, of domains and authors
 def is_random(label: str) -> bool:
-    """Whether a local part or a label of a domain looks as if a program had drawn its letters."""
+    """Whether a local part or a label of a domain looks as if a program had chosen its letters at random."""
     if len(label) < 7 or _MACHINE.search(label.lower()) or label.startswith("xn--"):
         return False
     marks = len(_DIGIT_WITHIN.findall(label.lower()))

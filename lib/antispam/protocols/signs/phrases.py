@@ -1,7 +1,7 @@
-"""Phrases of fraud: which families of them a text uses, and how many of each.
+"""Phrases of fraud: the families that a text uses, and the number of phrases of each.
 
-Patterns are words, not regular expressions: each place of a text is compared with the few patterns that may begin there, and
-each comparison is bounded, so that the time is linear in the length of the text whatever it says.
+Patterns are words, not regular expressions. Each place of a text is compared only with the few patterns that may begin
+there, and each comparison is bounded, so the time is linear in the length of any text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PREFIX = 3  # letters by which patterns are found whose first word is the begin
 
 
 class _Place(NamedTuple):
-    """What may stand at one place of a pattern: words, beginnings of words, a number; nothing; after a gap or not."""
+    """The alternatives at one place of a pattern: words, beginnings of words, a number; nothing; after a gap or not."""
 
     words: frozenset[str]
     beginnings: tuple[str, ...]
@@ -39,7 +39,7 @@ class _Place(NamedTuple):
 
 
 class _Pattern(NamedTuple):
-    """One way to say a phrase: family and line say which it is.
+    """One form of a phrase, which family and line identify.
 
     second  the words that may follow the first one; None if it is not as simple
     """
@@ -51,19 +51,20 @@ class _Pattern(NamedTuple):
 
 
 class _Start(NamedTuple):
-    """The patterns that may begin with a word: by the word that follows, if it is one that some of them ask for, and those that
-    ask for none."""
+    """The patterns that may begin with a word: by the second word, for patterns that require one, and those that
+    require none.
+    """
 
     followed_by: dict[str, tuple[_Pattern, ...]]
     otherwise: tuple[_Pattern, ...]
 
 
 _Match = tuple[_Pattern, int, int]
-"""A pattern that a text has, where it begins, and where it has ended: numbers of words."""
+"""A pattern found in a text, and the numbers of the words where it begins and ends."""
 
 
 class Found(NamedTuple):
-    """What was met of a family: how many of its phrases, and the first few as they stand in the text."""
+    """The matches of a family: the number of its phrases found, and the first few as written in the text."""
 
     family: str
     number: int
@@ -71,7 +72,7 @@ class Found(NamedTuple):
 
 
 class Phrases:
-    """Families of phrases, compiled. Raises ValueError for a phrase that can't be one."""
+    """Families of phrases, compiled. Raises ValueError for an invalid phrase."""
 
     def __init__(self, described: Iterable[str]) -> None:
         self._by_word: dict[str, list[_Pattern]] = {}
@@ -119,7 +120,7 @@ class Phrases:
         return [Found(family, len(said[family]), tuple(said[family][:3])) for family in self.families if family in said]
 
     def _matches(self, words: Sequence[str]) -> Iterator[_Match]:
-        """The first way in which each line of the file is met, in the order of the text."""
+        """The first match of each line of the file, in the order of the text."""
         met = set()
         starts = self._starts(frozenset(words))
         last = len(words) - 1
@@ -133,7 +134,7 @@ class Phrases:
                         yield pattern, at, end
 
     def _compiled_matches(self, words: Sequence[str]) -> list[_Match]:
-        """The same by _matching.c."""
+        """The same, by _matching.c."""
         return _cutting.match(words, self._starts_known(), self._that_begin_with, self._by_beginning, MAX_GAP)
 
     def _compiled_matches_in(self, text: str) -> list[tuple[_Pattern, str]]:
@@ -176,7 +177,7 @@ class Phrases:
         }
 
     def _that_begin_with(self, word: str) -> _Start | None:
-        """None for a word that begins none."""
+        """The patterns that begin with a word; None if there are none."""
         stems = self._by_beginning.get(word[:_PREFIX], ())
         found = (
             *self._by_word.get(word, ()),
@@ -188,7 +189,7 @@ class Phrases:
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _start(patterns: tuple[_Pattern, ...]) -> _Start:
-    """One for all words that begin the same patterns: every number is such a word."""
+    """A shared object for all words that begin the same patterns, as every number does."""
     seconds = frozenset(word for one in patterns for word in one.second or ())
     followed_by = {word: tuple(one for one in patterns if one.second is None or word in one.second) for word in seconds}
     return _Start(followed_by, tuple(one for one in patterns if one.second is None))
@@ -200,8 +201,9 @@ def _second(places: Sequence[_Place]) -> frozenset[str] | None:
 
 
 def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:
-    """Where a pattern ends whose first words were met, 0 if the others do not follow. After a gap the nearest word that
-    fits is taken, so that each word is looked at once for each place."""
+    """The end of a pattern whose first words were found; 0 if the others do not follow. After a gap the nearest
+    matching word is taken, so each word is examined once per place.
+    """
     for place in rest:
         last = min(len(words), at + (MAX_GAP if place.gap else 0) + 1)
         while at < last and not place.fits(words[at]):
@@ -213,7 +215,7 @@ def _end(rest: tuple[_Place, ...], words: Sequence[str], at: int) -> int:
 
 
 def _expanded(text: str) -> Iterator[tuple[str, ...]]:
-    """A phrase without the alternatives that are nothing: each way to leave them out."""
+    """The forms of a phrase with and without its optional parts."""
     ways = []
     for word in text.split():
         choices = word.split("/")

@@ -1,4 +1,4 @@
-"""Signs of the program that wrote a message: what it calls itself, and what it would have written then."""
+"""Signs of the program that wrote a message: its claimed name, and whether it would have written such a message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OF_LISTS = frozenset({b"list-id", b"sender", b"mailing-list", b"x-mailing-list",
 
 
 def signs(fields: Fields, trace: Trace, author: str) -> Iterator[Sign]:
-    """The signs of the program and of the Message-ID. `author` is the domain in From, "" if there is not one."""
+    """The signs of the program and of the Message-ID. `author` is the domain in From; "" if there is not exactly one."""
     identifier = first(fields, b"message-id")
     found = _IDENTIFIER.fullmatch(identifier)
     left, domain = (found[1], found[2].lower()) if found else ("", "")
@@ -58,7 +58,7 @@ def _of_identifier(identifier: str, left: str, domain: str, trace: Trace, author
 
 
 def _by_receiver(domain: str, trace: Trace, author: str) -> bool:
-    """Whether the organisation wrote the Message-ID that took the message from another one."""
+    """Whether the Message-ID was written by the organisation that received the message from another one."""
     if related(author, domain):
         return False
     inside = [hop for hop in trace.hops if related(hop.by, domain)]
@@ -88,7 +88,7 @@ def _of_mailer(mailer: str, left: str, fields: Fields) -> Iterator[Sign]:
 
 
 class _Kind(enum.Enum):
-    """Programs of which it is known what they write."""
+    """Programs whose output is known."""
 
     OUTLOOK_EXPRESS = enum.auto()
     OLD_OUTLOOK = enum.auto()
@@ -96,7 +96,7 @@ class _Kind(enum.Enum):
 
 
 class _Program(NamedTuple):
-    """What the name of a program says: which one it is, whether it sends mass mailings, and whether the name is none."""
+    """The meaning of a program's name: its kind, whether it sends mass mailings, and whether the name is invalid."""
 
     kind: _Kind | None
     bulk: bool

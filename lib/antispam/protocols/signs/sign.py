@@ -1,4 +1,4 @@
-"""A sign: the name of a test that a message meets, and what was seen."""
+"""A sign: the name of a test that a message meets, and the evidence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SHOWN = 80
 class Sign:
     """One sign.
 
-    test      the name that it has in the table of points
+    test      its name in the table of points
     evidence  one sentence of safe text
-    share     the part of the test's points that it is worth, above 0 and at most 1
+    share     its share of the test's points, above 0 and at most 1
     """
 
     test: str
@@ -24,5 +24,5 @@ class Sign:
 
 
 def shown(text: str | bytes, limit: int = _SHOWN) -> str:
-    """A piece of a message, for a sentence: on one line, printable, cut."""
+    """A piece of a message for use in a sentence: on one line, printable, truncated."""
     return for_log(text, limit)

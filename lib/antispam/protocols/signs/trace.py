@@ -11,7 +11,7 @@ from antispam.protocols.signs.lists import free_mailers, owner
 from antispam.protocols.signs.sign import Sign, shown
 
 Fields = Mapping[bytes, Sequence[bytes]]
-"""The values of each field, by its name in lower case, as they came."""
+"""The values of each field, as received, by its name in lower case."""
 
 _MOST_HOPS = 30
 _LONGEST = 1500  # octets of a field that are read
@@ -21,8 +21,8 @@ _KNOWN = re.compile(r"\s*\(([^()]{0,200})")
 # fast search for a word in any case: they look at each character.
 _HOST = re.compile(r"[a-z0-9.-]{3,200}")
 _SUBMISSIONS = ("esmtpa", "esmtpsa", "smtpa", "smtpsa", "http", "mapi", "local")
-RETURNING = frozenset({b"list-id", b"resent-from", b"x-loop"})  # fields of mail that may come back to where it was
-# Providers whose users can't send otherwise than through the provider's own hosts, and how these are called.
+RETURNING = frozenset({b"list-id", b"resent-from", b"x-loop"})  # fields of mail that may return to an earlier host
+# Providers whose users can send only through the provider's own hosts, and the names of these hosts.
 _CLOSED = {
     "hotmail.com": ("hotmail", "outlook.com", "msn.com"),
     "msn.com": ("hotmail", "outlook.com", "msn.com"),
@@ -39,8 +39,9 @@ _CLOSED = {
 
 
 class Hop(NamedTuple):
-    """What a Received field says: the name that the sender gave, what the receiver knew of it, who took it, and whether a user
-    submitted it there."""
+    """The content of a Received field: the name given by the sender, the receiver's knowledge of it, the receiver, and
+    whether a user submitted the message there.
+    """
 
     sender: str
     known: str
@@ -49,10 +50,10 @@ class Hop(NamedTuple):
 
 
 class Trace:
-    """The trace of one header, read when it is asked for.
+    """The trace of a header, parsed on first use.
 
-    texts  the Received fields, unfolded, the newest first
-    hops   those of them that name both sides
+    texts  the Received fields, unfolded, newest first
+    hops   those that name both sides
     """
 
     def __init__(self, fields: Fields) -> None:
@@ -65,7 +66,7 @@ class Trace:
 
 
 def first(fields: Fields, name: bytes) -> str:
-    """The value of the first field of a name, unfolded and cut; "" without one."""
+    """The value of the first field of a name, unfolded and truncated; "" without one."""
     found = fields.get(name)
     return " ".join(found[0][:2000].decode("utf-8", "replace").split()) if found else ""
 
@@ -83,7 +84,7 @@ def _hop(text: str) -> Hop | None:
 
 
 def _taker(small: str) -> str:
-    """The host in "by HOST", "" if there is none. The text has single blanks, and small letters."""
+    """The host in "by HOST"; "" if there is none. The text must have single blanks and be in lower case."""
     at = small.find("by ")
     while at >= 0:
         if not at or not _is_word(small[at - 1]):
@@ -116,13 +117,14 @@ def _is_word(char: str) -> bool:
 
 
 def related(first: str, second: str) -> bool:
-    """Whether two hosts belong to one organisation."""
+    """Whether two hosts belong to the same organisation."""
     return bool(first) and owner(first) == owner(second)
 
 
 def signs(fields: Fields, trace: Trace, author: str, ours: frozenset[str]) -> Iterator[Sign]:
-    """The signs of the trace of these fields. `author` is the domain in From, "" if there is not one; `ours` are the names of
-    our mail servers, which the first field, the one that our MTA will write, may have."""
+    """The signs of the trace in these fields. `author` is the domain in From; "" if there is not exactly one. `ours`
+    are the names of our mail servers, which may be in the first field, the one that our MTA will add.
+    """
     found = trace.hops
     if RETURNING.isdisjoint(fields):
         again = next((hop for hop in found[1:] if hop.by in ours), None)
@@ -135,7 +137,7 @@ def signs(fields: Fields, trace: Trace, author: str, ours: frozenset[str]) -> It
             evidence = f"a host called itself {shown(hop.sender)} on the way, and was {shown(hop.known)}"
             yield Sign("RCVD_FAKE_FREEMAIL", evidence)
             break
-    if found and found[-1].by not in ours and found[-1].known.startswith("unknown"):  # of our client RDNS_NONE tells
+    if found and found[-1].by not in ours and found[-1].known.startswith("unknown"):  # RDNS_NONE covers our own client
         yield Sign("ORIGIN_NAMELESS", f"the host that sent it first has no name: {shown(found[-1].known)}")
     if author in _CLOSED and found:
         way = " ".join(trace.texts).lower()

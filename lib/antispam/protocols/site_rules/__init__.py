@@ -1,6 +1,6 @@
 """The site's own tests of mail: named patterns for the header, the text, the links and the names of attachments.
 
-Pure: a file's text in, rules out; a message's texts in, the rules that it meets out.
+Pure: from a file's text to rules, and from a message's texts to the rules that match.
 
     [LOTTERY]
     text     = /you have won|lottery winner/i
@@ -9,8 +9,8 @@ Pure: a file's text in, rules out; a message's texts in, the rules that it meets
 
     patterns    one pattern, matched in time linear in the text
     conditions  `when = A and not B`
-    parsing     the file, with the line of each mistake
-    rules       what a message meets
+    parsing     the file, with the line of each error
+    rules       the rules that a message matches
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Boolean conditions over named tests: `A and not (B or C)`. && || ! are understood as well, as SpamAssassin writes them."""
+"""Boolean conditions over named tests: `A and not (B or C)`. The operators && || ! of SpamAssassin are also supported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = ("and", "or", "not")
 
 
 class Condition:
-    """A condition. `names` are the tests that it asks for, each once, in their order."""
+    """A condition. `names` are the tests that it refers to, each once, in order."""
 
     def __init__(self, text: str) -> None:
         """Raises ValueError, with a sentence for the author."""
@@ -32,7 +32,7 @@ class Condition:
         return hash(self.text)
 
     def holds(self, met: Callable[[str], bool]) -> bool:
-        """`met` says whether a test is met; it is asked for no more tests than it takes."""
+        """Whether the condition holds. `met` tells whether a test is met; it is called only for the tests needed."""
         return self._tree(met)
 
     def _either(self, depth: int) -> Callable[[Callable[[str], bool]], bool]:

@@ -1,4 +1,4 @@
-"""A file of rules: blocks as in milter.cfg, a [NAME] each."""
+"""Parser of rule files: blocks as in milter.cfg, each with its [NAME]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from antispam.protocols.site_rules.rules import Place, Rule, RuleSet
 
 MAX_RULES = 1000
 MAX_OCTETS = 4 << 20
-MAX_CHAIN = 20  # rules that ask for one another in a row
+MAX_CHAIN = 20  # the longest chain of rules that refer to each other
 _TITLE = re.compile(r"\[(.*)\]\s*")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 _FIELD = re.compile(r"[!-9;-~]{1,78}")  # RFC 5322 section 2.2
@@ -25,19 +25,19 @@ _OPTIONS = ("header", "text", "link", "attachment", "when", "points", "describe"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong in a file, and on which line (from 1; 0 for the file as a whole)."""
+    """An error in a file, and its line (from 1; 0 for the whole file)."""
 
     line: int
     text: str
 
 
 class _Block:
-    """A rule while it is read."""
+    """A rule that is being parsed."""
 
     def __init__(self, name: str, line: int) -> None:
         self.name = name
         self.line = line
-        self.tested = ""  # the option that says what is tested
+        self.tested = ""  # the option that names the tested text
         self.given: dict[str, int] = {}
         self.values: dict[str, object] = {}
 
@@ -46,7 +46,7 @@ class _Block:
 
 
 def read(file: Path) -> tuple[RuleSet, tuple[Mistake, ...]]:
-    """The rules of a file, and its mistakes; a block with one is left out."""
+    """The rules of a file, and its errors. Blocks with errors are left out."""
     try:
         raw = file.read_bytes()
     except OSError as error:
@@ -61,7 +61,7 @@ def read(file: Path) -> tuple[RuleSet, tuple[Mistake, ...]]:
 
 
 def parse(text: str, file: str = "") -> tuple[RuleSet, tuple[Mistake, ...]]:
-    """The same of a text."""
+    """The same for a text."""
     mistakes: list[Mistake] = []
     blocks: list[_Block] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -102,7 +102,7 @@ def _demand_name(blocks: list[_Block]) -> None:
 
 
 def _option(block: _Block, line: str, number: int) -> None:
-    """Raises ValueError for a line that is wrong."""
+    """Parse one option of a rule. Raises ValueError for an invalid line."""
     found = _OPTION.fullmatch(line)
     if not found:
         raise ValueError(f"neither a [NAME] nor an option = value: {line[:60]!r}")
@@ -159,7 +159,7 @@ _READ: dict[str, Callable[[str, str], Mapping[str, object]]] = {
 
 
 def _mistakes_among(rules: dict[str, Rule], named: set[str]) -> list[Mistake]:
-    """Conditions with names that are no rules', and rules that ask for themselves."""
+    """The errors in conditions: names without a rule, and rules that refer to themselves."""
     found = []
     for rule in rules.values():
         found += [
@@ -175,7 +175,7 @@ def _mistakes_among(rules: dict[str, Rule], named: set[str]) -> list[Mistake]:
 
 
 def _endless(rules: Mapping[str, Rule]) -> list[str]:
-    """The rules that ask for one another in a circle, or over too many others."""
+    """The rules that refer to each other in a circle, or through too many others."""
     left = {name: {other for other in rule.asks if other in rules} for name, rule in rules.items()}
     for _ in range(MAX_CHAIN):
         answered = {name for name, asks in left.items() if not asks}

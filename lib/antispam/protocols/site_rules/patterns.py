@@ -1,8 +1,8 @@
-"""Patterns that somebody else wrote, matched in linear time.
+"""Patterns from outside, matched in linear time.
 
-RE2 compiles a pattern to an automaton: unlike Python's `re`, no pattern and no text makes it try again and again. What it can't
-do that way (references to groups, look-around) it refuses. How large an automaton may be is bounded here, because its size is
-the factor of the linear time.
+RE2 compiles a pattern to an automaton: unlike Python's `re`, it never backtracks. It rejects what needs backtracking
+(references to groups, look-around). This module bounds the size of an automaton, because it is the factor of the linear
+time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import re2
 
 MAX_PATTERN = 2000  # characters
-# Instructions of the automaton. One of this size takes some 0.3 seconds for 40,000 octets at the very worst.
+# Instructions of an automaton. The largest takes about 0.3 seconds for 40,000 octets in the worst case.
 MAX_PROGRAM = 10_000
 _WRITTEN = re.compile(r"/(.*)/([a-z]*)", re.DOTALL)
 _FLAGS = "ims"
@@ -24,8 +24,9 @@ _BEYOND = re.compile(r"\(\?<?[=!]|\\[1-9]|\(\?P=|\(\?>|\\Z|[*+?}]\+")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern as it is written: `/source/flags`, flags as in Perl: i (capitals do not matter), m (^ and $ at each line), s
-    (a dot is a line end, too)."""
+    """A pattern `/source/flags`, with flags as in Perl: i (ignore case), m (^ and $ match at each line), s (a dot
+    matches line ends).
+    """
 
     source: str
     flags: str = ""
@@ -34,18 +35,18 @@ class Pattern:
         return f"/{self.source}/{self.flags}"
 
     def search(self, text: str) -> str | None:
-        """The first part of the text that the pattern fits, None if there is none."""
+        """The first part of the text that matches; None if there is none."""
         found = _compiled(self).search(text)
         return None if found is None else str(found[0])
 
     @property
     def fits_nothing(self) -> bool:
-        """Whether it fits the empty text, and so every text: it tests nothing then."""
+        """Whether the pattern matches the empty text, and so every text: it tests nothing."""
         return self.search("") is not None
 
 
 def pattern(written: str) -> Pattern:
-    """Read `/source/flags`. Raises ValueError, with a sentence for the author."""
+    """Parse `/source/flags`. Raises ValueError, with a sentence for the author."""
     found = _WRITTEN.fullmatch(written.strip())
     if not found:
         raise ValueError("a pattern stands between slashes: /you have won/i")
@@ -65,7 +66,7 @@ def pattern(written: str) -> Pattern:
 def _compiled(one: Pattern) -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.never_capture = True  # whole matches are all that anybody asks for
+    options.never_capture = True  # only whole matches are needed
     prefix = f"(?{one.flags})" if one.flags else ""
     try:
         compiled = re2.compile(prefix + one.source, options)

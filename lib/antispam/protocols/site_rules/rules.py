@@ -1,4 +1,4 @@
-"""Which of the site's rules a message meets."""
+"""The site's rules, and their evaluation for a message."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from antispam.protocols.site_rules.conditions import Condition
 from antispam.protocols.site_rules.patterns import Pattern
 from antispam.text import from_wire
 
-_SHOWN = 80  # characters of what a pattern found
+_SHOWN = 80  # characters of a match
 
 
 class OutOfTime(Exception):
-    """The deadline came before the last rule."""
+    """The deadline passed before the last rule."""
 
 
 class Place(enum.StrEnum):
-    """Where a pattern is looked for."""
+    """The text in which a pattern is searched."""
 
     HEADER = "header"
     TEXT = "text"
@@ -30,16 +30,18 @@ class Place(enum.StrEnum):
 
 
 class Texts(Protocol):
-    """What of a message can be tested. Each is asked for when the first rule needs it, and bounded by who makes it."""
+    """The texts of a message that can be tested. Each is requested when the first rule needs it, and its provider
+    bounds it.
+    """
 
     def header(self, name: str) -> tuple[str, ...]:
         """The decoded values of all fields of a name."""
 
     def text(self) -> tuple[str, ...]:
-        """The subject and the text in sight, in every reading that matters."""
+        """The subject and the visible text, in every relevant reading."""
 
     def links(self) -> tuple[str, ...]:
-        """Where links lead."""
+        """The targets of links."""
 
     def attachments(self) -> tuple[str, ...]:
         """The names under which a part may be saved."""
@@ -47,11 +49,11 @@ class Texts(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """One named test: a pattern and where it is looked for, or a condition over other rules.
+    """A named test: a pattern with its place, or a condition over other rules.
 
-    field   the name of the header field, where place is HEADER
-    points  None for a rule that only other rules ask for
-    line    where it begins in its file
+    field   the name of the header field, if place is HEADER
+    points  None for a rule that only other rules use
+    line    its first line in the file
     """
 
     name: str
@@ -65,13 +67,13 @@ class Rule:
 
     @property
     def asks(self) -> tuple[str, ...]:
-        """The rules that it asks for."""
+        """The rules that it refers to."""
         return self.when.names if self.when is not None else ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Met:
-    """A rule that a message meets, and what was found: what the pattern fits, or the condition."""
+    """A rule that a message matches, with the matching text or the condition."""
 
     name: str
     seen: str = ""
@@ -79,7 +81,7 @@ class Met:
 
 @dataclasses.dataclass(frozen=True)  # without slots: the index is made once
 class RuleSet:
-    """The rules of a file, in its order; names are unique, and no rule asks for itself."""
+    """The rules of a file, in order. Names are unique, and no rule refers to itself."""
 
     file: str = ""
     rules: tuple[Rule, ...] = ()
@@ -95,8 +97,9 @@ class RuleSet:
         return {rule.name: rule for rule in self.rules}
 
     def met(self, texts: Texts, deadline: Deadline, *, helpers: bool = False) -> Iterator[Met]:
-        """The rules with points (with `helpers`: all rules) that a message meets. Raises OutOfTime: the time of one pattern is
-        bounded, but there may be hundreds of them."""
+        """The rules with points (with `helpers`: all rules) that a message matches. Raises OutOfTime: the time of one
+        pattern is bounded, but there may be hundreds.
+        """
         known: dict[str, str | None] = {}
 
         def ask(name: str) -> str | None:
@@ -115,7 +118,7 @@ NO_RULES = RuleSet()
 
 
 def _seen(rule: Rule, texts: Texts, met: Callable[[str], bool]) -> str | None:
-    """What the rule found, None if the message does not meet it."""
+    """The text that the rule found; None if the message does not match."""
     if rule.when is not None:
         return from_wire(rule.when.text, _SHOWN) if rule.when.holds(met) else None
     assert rule.pattern is not None

@@ -1,8 +1,7 @@
-"""Sender Policy Framework, RFC 7208: may this host use that domain?
+"""Sender Policy Framework, RFC 7208: whether a host may use a domain.
 
-Evaluation is pyspf's. What is added here: DNS goes through our resolver under one deadline, hostile records and
-identities are bounded and made safe before anybody reads them, explanations are fetched only when somebody wants them,
-and a few places where pyspf departs from the RFC follow it.
+pyspf does the evaluation. This package adds: DNS queries through our resolver with one deadline, limits and cleaning of
+hostile records and identities, explanations fetched only on demand, and corrections where pyspf departs from the RFC.
 """
 
 from antispam.protocols.spf.check import check_host

@@ -1,7 +1,7 @@
-"""Parallel look-ups for the terms of an SPF record; pyspf alone asks one after the other.
+"""Parallel look-ups for the terms of an SPF record; pyspf alone asks sequentially.
 
-Only the time changes, not the result: the evaluation asks in its own order and counts as RFC 7208 section 4.6.4 wants, and
-finds the answers in the resolver's memory, or under way.
+Only the time changes, not the result: the evaluation asks in its own order and counts as required by RFC 7208 section
+4.6.4. It finds the answers in the resolver's cache, or under way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from antispam.deadline import Deadline
 from antispam.net.resolver import Answer, RdType
 
-MOST = 20  # questions of one evaluation that are asked ahead; a record may cost ten terms, and some hosts of mx more
+MOST = 20  # queries sent ahead per evaluation; a record may need ten terms, and the hosts of mx more
 _MX_HOSTS = 10  # RFC 7208 section 4.6.4
 
 _TERM = re.compile(r"[-+?~]?(a|mx|include|exists)(?::([^%/\s]+))?(?:/[0-9/]*)?", re.IGNORECASE)
@@ -22,10 +22,10 @@ _REDIRECT = re.compile(r"redirect=([^%/\s]+)", re.IGNORECASE)
 
 @runtime_checkable
 class AsksAhead(Protocol):
-    """A resolver that can be asked without being waited for."""
+    """A resolver that can be queried without waiting."""
 
     def ask_ahead(self, name: str, rdtype: RdType, deadline: Deadline, then: Then) -> None:
-        """Look it up beside the caller, who hands the answer to `then`; nothing happens if there is none, or no room."""
+        """Look up a name in parallel and pass the answer to `then`. Nothing happens without an answer or free capacity."""
         ...  # pragma: no cover
 
 
@@ -34,7 +34,7 @@ class Then(Protocol):
 
 
 class Ahead:
-    """Of one evaluation. `address` is the type of the client's addresses, A or AAAA. Safe from any thread."""
+    """The look-ahead of one evaluation. `address` is the type of the client's address, A or AAAA. Thread-safe."""
 
     def __init__(self, resolver: AsksAhead, address: RdType, deadline: Deadline) -> None:
         self._resolver = resolver
@@ -43,7 +43,7 @@ class Ahead:
         self._asked: set[tuple[str, RdType]] = set()
 
     def record(self, record: str, domain: str) -> None:
-        """Ask for what this record of a domain needs, and the records that it includes."""
+        """Request everything that this record of a domain needs, including the records it includes."""
         for name, rdtype in _wanted(record, domain, self._address):
             self._ask(name, rdtype)
 
@@ -62,7 +62,7 @@ class Ahead:
 
 
 def _wanted(record: str, domain: str, address: RdType) -> Iterator[tuple[str, RdType]]:
-    """The questions behind the terms that have no macros, in the order of the terms."""
+    """The queries for terms without macros, in the order of the terms."""
     for term in record.split()[1:]:
         if redirect := _REDIRECT.fullmatch(term):
             yield redirect[1], "TXT"

@@ -1,4 +1,4 @@
-"""check_host(), RFC 7208 section 4, and what it remembers."""
+"""check_host(), RFC 7208 section 4, and its cache."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def check_host(
 
 
 def _unquoted(local: str) -> str:
-    """A local part means the same in quotes and without (RFC 5321 section 4.1.2)."""
+    """The local part without quotes, which have no meaning (RFC 5321 section 4.1.2)."""
     if len(local) >= 2 and local[0] == local[-1] == '"':
         return re.sub(r"\\(.)", r"\1", local[1:-1], flags=re.DOTALL)
     return local
 
 
 class _Outcome(NamedTuple):
-    """What an evaluation found.
+    """The outcome of an evaluation.
 
-    personal  it may depend on the local part or the HELO name, for macros were expanded
+    personal  it may depend on the local part or the HELO name, because macros were expanded
     """
 
     result: Result
@@ -81,8 +81,9 @@ class _Outcome(NamedTuple):
 
 
 def _remembered(identity: Identity, asked: Question, resolver: Lookup, deadline: Deadline) -> _Outcome:
-    """The outcome, or that of an earlier message from the same client and domain while all DNS answers are still good that
-    led to it. Temporary errors are forgotten at once."""
+    """The outcome, or that of an earlier message from the same client and domain while all DNS answers behind it are
+    still valid. Temporary errors are not cached.
+    """
     if not isinstance(resolver, Resolver):
         return _evaluate(asked, resolver, deadline)
     memory, now = resolver.conclusions, resolver.now()
@@ -128,7 +129,7 @@ def _result(
 
 
 def _sender(mailfrom: str) -> str:
-    """The reverse path in printable characters, its domain in A-labels."""
+    """The reverse path in printable characters, with its domain in A-labels."""
     if mailfrom.isascii():
         return plain(mailfrom, 320)
     local, at, domain = mailfrom.rpartition("@")
@@ -137,8 +138,10 @@ def _sender(mailfrom: str) -> str:
 
 
 def _checkable(domain: str) -> str | None:
-    """The domain in A-labels, or None if RFC 7208 section 4.3 demands "none" without a look-up: malformed, a single
-    label or an address literal. No top-level domain is numeric (RFC 3696 section 2), so a bare address is none either."""
+    """The domain in A-labels, or None if RFC 7208 section 4.3 requires the result "none" without a look-up: malformed,
+    a single label or an address literal. No top-level domain is numeric (RFC 3696 section 2), so a bare address is not
+    a domain, either.
+    """
     name = ascii_domain(domain)
     if name is None or "." not in name or re.search(r"[\[\]@ ]|\.[0-9]+$", name):
         return None

@@ -1,4 +1,4 @@
-"""One evaluation: pyspf's, with our resolver, our limits, and the RFC where pyspf departs from it."""
+"""An evaluation by pyspf with our resolver and limits, corrected where pyspf departs from the RFC."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from antispam.protocols.spf.ahead import Ahead, AsksAhead
 from antispam.protocols.spf.result import Result, SpfOptions
 from antispam.text import from_wire
 
-MAX_RECORD = 8192  # octets of an SPF record; far above what fits the ten look-ups that a record may cost
+MAX_RECORD = 8192  # octets of an SPF record; far more than ten look-ups, the maximum, can use
 MAX_TERM = 512  # octets of one term; a domain name has at most 253 and macros only shorten from the left
 MAX_LOCAL_PART = 256  # octets that macros see; RFC 5321 section 4.5.3.1.1 allows 64
-MAX_QUESTIONS = 200  # DNS questions of one evaluation; ten terms of ten MX or PTR hosts stay below it
+MAX_QUESTIONS = 200  # DNS queries per evaluation; ten terms with ten MX or PTR hosts each need fewer
 MAX_EXPLANATION = 1024  # octets of an explanation before its macros are expanded
 
 _BLANKS = re.compile(r"[\t\r\n]+")  # as pasted from a spreadsheet or a web page; RFC 7208 section 12 has spaces only
@@ -26,7 +26,7 @@ _MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?!0+\D)[0-9]*r?[-.+,/_=]*\})", r
 
 
 class Question(NamedTuple):
-    """Everything on which the answer depends, DNS apart. `domain` is in A-labels."""
+    """Everything that the answer depends on, except DNS. `domain` is in A-labels."""
 
     client: IPAddress
     local: str
@@ -45,7 +45,7 @@ class Query(spf.query):  # type: ignore[misc]
         helo = from_wire(asked.helo, 255)
         options = asked.options
         super().__init__(str(asked.client), f"{local}@{domain}", helo, receiver=options.receiver, strict=strict)
-        # pyspf divides at the first "@", of which a quoted local part may have one too.
+        # pyspf splits at the first "@", but a quoted local part may contain one, too.
         self.l, self.o, self.d = local, domain, domain
         self._asked = asked
         self._kin = kin
@@ -60,24 +60,24 @@ class Query(spf.query):  # type: ignore[misc]
         address: RdType = "AAAA" if asked.client.version == 6 else "A"
         self._ahead = Ahead(resolver, address, deadline) if isinstance(resolver, AsksAhead) else None
         self.permits_nobody = False
-        self._to_ask: tuple[str, str] | None = None  # the record, and its domain, until a term of it needs the DNS
+        self._to_ask: tuple[str, str] | None = None  # the record and its domain, until one of its terms needs the DNS
 
     def forgiving(self) -> Query:
-        """The same question under pyspf's lax reading."""
+        """The same query with pyspf's lax reading."""
         return Query(self._asked, self._resolver, self._deadline, strict=False, kin=self)
 
     def evaluate(self) -> Result:
         return Result(self.check()[0])
 
     def evaluate_lax(self) -> Result | None:
-        """The result in spite of a permanent error; None if even a lax reading finds none."""
+        """The result despite a permanent error; None if even the lax reading finds none."""
         result = Result(self.check()[0])
         if self.perm_error:
             return Result(self.perm_error.ext[0]) if self.perm_error.ext else None
         return None if result in (Result.PERMERROR, Result.TEMPERROR) else result
 
     def guess(self, record: str) -> Result | None:
-        """Pass or neutral by an assumed record. Errors are not held against a domain that never published anything."""
+        """Pass or neutral by an assumed record. Errors do not count against a domain that published nothing."""
         guessed = Result(Query(self._asked, self._resolver, self._deadline, kin=self).check(record)[0])
         return guessed if guessed in (Result.PASS, Result.NEUTRAL) else None
 
@@ -91,10 +91,10 @@ class Query(spf.query):  # type: ignore[misc]
         return outcome
 
     def check1(self, record: str | None, domain: str, recursion: int) -> tuple[str, int, str]:
-        """Remember how deep in includes we are, since their explanations don't count (RFC 7208 section 6.2)."""
+        """Track the depth of includes, whose explanations do not count (RFC 7208 section 6.2)."""
         outer, self._depth = self._depth, recursion
         if recursion == 0:
-            self._explanation_at = None  # nor does that of a record which redirects
+            self._explanation_at = None  # the same for a record that redirects
         try:
             outcome: tuple[str, int, str] = super().check1(record, domain, recursion)
         finally:
@@ -102,12 +102,12 @@ class Query(spf.query):  # type: ignore[misc]
         return outcome
 
     def get_explanation(self, spec: str) -> None:
-        """Called by pyspf for every exp=, though few results need it: note the place and ask later."""
+        """Called by pyspf for every exp=, although few results need it: record the place and query later."""
         if self._depth == 0:
             self._explanation_at = (spec, self.d)
 
     def explanation(self) -> str:
-        """The domain owner's explanation with its macros expanded; "" if there is none that can be used."""
+        """The domain owner's explanation with expanded macros; "" if there is no usable one."""
         if self._explanation_at is None:
             return ""
         name, self.d = self._explanation_at
@@ -124,8 +124,9 @@ class Query(spf.query):  # type: ignore[misc]
             self.d = self.o
 
     def _expand_word(self, word: str) -> str:
-        """One word of an explanation: pyspf would shorten a longer text as if it were a domain name, and does not know
-        "%%" at the end."""
+        """Expand one word of an explanation. pyspf would shorten a longer text like a domain name, and does not handle
+        a final "%%".
+        """
         return "%".join(self.expand(part, stripdot=False) for part in word.split("%%"))
 
     def expand(self, text: str, stripdot: bool = True) -> str:
@@ -146,7 +147,7 @@ class Query(spf.query):  # type: ignore[misc]
             self._kin._note_personal()
 
     def dns_spf(self, domain: str) -> str | None:
-        """The record of a domain, its own or the delegated one. Raises PermError for one not fit to be evaluated."""
+        """The record of a domain, its own or the delegated one. Raises PermError for a record that cannot be evaluated."""
         record: str | None = super().dns_spf(domain)
         if record is None and self._delegate:
             texts = self.dns_txt(f"{domain}._spf.{self._delegate}", ignore_void=True)
@@ -162,7 +163,7 @@ class Query(spf.query):  # type: ignore[misc]
         return record
 
     def check_lookups(self) -> None:
-        """Called by pyspf once for each term that asks the DNS."""
+        """Called by pyspf once for each term that needs the DNS."""
         self._void_noted = False
         super().check_lookups()
         if self._ahead is not None and self._to_ask is not None:
@@ -170,7 +171,7 @@ class Query(spf.query):  # type: ignore[misc]
             self._to_ask = None
 
     def dns(self, name: str, qtype: Any, cnames: object = None, ignore_void: bool = False) -> list[Any]:
-        """pyspf's one way to the DNS. Raises TempError for what may be different later, PermError beyond the limits."""
+        """The only access of pyspf to the DNS. Raises TempError for temporary failures, PermError beyond the limits."""
         self._questions += 1
         if self._questions > MAX_QUESTIONS:
             raise spf.PermError("Too many DNS lookups")
@@ -185,7 +186,7 @@ class Query(spf.query):  # type: ignore[misc]
         return _records(answer)
 
     def _note_void(self) -> None:
-        """RFC 7208 section 4.6.4 counts terms with void look-ups: one mx with three hosts that have no AAAA is one."""
+        """Count a void look-up. RFC 7208 section 4.6.4 counts terms: an mx with three hosts without AAAA counts once."""
         if self._void_noted:
             return
         self._void_noted = True
@@ -195,7 +196,7 @@ class Query(spf.query):  # type: ignore[misc]
             raise spf.PermError(f"Void lookup limit of {allowed} exceeded")
 
     def validated_ptrs(self) -> list[str]:
-        """The client's host names that resolve back to it. DNS errors on the way mean "no match" (section 5.5)."""
+        """The client's host names that resolve back to it. DNS errors mean "no match" (section 5.5)."""
         try:
             names = self.dns_ptr(self.i)[: spf.MAX_PTR]
         except spf.TempError:
@@ -213,12 +214,12 @@ class Query(spf.query):  # type: ignore[misc]
 
 
 def _records(answer: Answer) -> list[Any]:
-    """Records in the form that pyspf expects: texts as tuples of strings."""
+    """Records in pyspf's form, with texts as tuples of strings."""
     return [(text,) for text in answer.texts] or list(answer.addresses or answer.exchanges or answer.names)
 
 
 def _demand_sane(record: str) -> None:
-    """Raises PermError for a record with control octets, of absurd size or with malformed macros."""
+    """Raises PermError for a record with control octets, excessive size or malformed macros."""
     if not record.isascii() or not record.isprintable():
         raise spf.PermError("Control or non-ASCII characters in the SPF record")
     if len(record) > MAX_RECORD or any(len(term) > MAX_TERM for term in record.split(" ")):
@@ -227,8 +228,9 @@ def _demand_sane(record: str) -> None:
 
 
 def _permits_nobody(record: str) -> bool:
-    """Whether every term says fail, whoever the client is: then nothing that the domain sends can be genuine. What a
-    modifier other than redirect says makes no difference (RFC 7208 section 6)."""
+    """Whether every term fails for any client, so that no mail from the domain can be genuine. Modifiers other than
+    redirect make no difference (RFC 7208 section 6).
+    """
     terms = [term for term in record.lower().split()[1:] if not _MODIFIER.match(term) or term.startswith("redirect=")]
     return bool(terms) and all(term.startswith("-") for term in terms)
 

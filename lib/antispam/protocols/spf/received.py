@@ -14,7 +14,8 @@ _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/
 @functools.lru_cache(1024)
 def received_spf(outcome: SpfResult, receiver: str, **more: str) -> str:
     """The value of a Received-SPF header field (RFC 7208 section 9.1) on one line of less than 998 octets. `more` adds
-    pairs with the names x-NAME. Nothing that a client or DNS said can end a pair, a comment or the line."""
+    pairs named x-NAME. No text from a client or DNS can end a pair, a comment or the line.
+    """
     comment = _COMMENTS[outcome.result].format(domain=outcome.domain[:100] or "the sender", ip=outcome.ip)
     pairs = {
         "client-ip": outcome.ip,
@@ -42,7 +43,7 @@ _COMMENTS = {
 
 
 def _quoted(value: str) -> str:
-    """A dot-atom as it is, anything else as a quoted-string (RFC 5322 section 3.2)."""
+    """A dot-atom unchanged, anything else as a quoted-string (RFC 5322 section 3.2)."""
     return value if _DOT_ATOM.fullmatch(value) else '"' + _escaped(value, '"') + '"'
 
 
